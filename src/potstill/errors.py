@@ -1,0 +1,73 @@
+"""Every error raised on purpose.
+
+    PotstillError
+    ├── ConfigError          a recipe or setting that cannot be used      (also ValueError)
+    ├── DataError            a file of questions or rationales is wrong   (also ValueError)
+    ├── ModelError           a model cannot be loaded or asked            (also RuntimeError)
+    │   ├── ServerError      a server refused, failed or was not reached
+    │   └── AuthError        a key is missing or was refused
+    ├── StoreError           the store is locked, full or from the future (also RuntimeError)
+    └── MissingExtraError    an optional package is not installed         (also ImportError)
+
+A message says what, where, the value seen and the way out. The command line shows it as one line
+and exits with 2; anything else that is raised is a bug of ours and keeps its traceback.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class PotstillError(Exception):
+    """The base of every error that the user can mend."""
+
+
+class ConfigError(PotstillError, ValueError):
+    """A recipe, a setting or a command-line argument cannot be used."""
+
+
+class DataError(PotstillError, ValueError):
+    """A file of questions, answers or rationales is missing or malformed."""
+
+
+class ModelError(PotstillError, RuntimeError):
+    """A model cannot be loaded, or cannot do what was asked of it."""
+
+
+class ServerError(ModelError):
+    """A model server refused the request, failed for good, or could not be reached."""
+
+
+class AuthError(ModelError):
+    """A server's key is missing from the environment, or was refused."""
+
+
+class StoreError(PotstillError, RuntimeError):
+    """The run's store is held by another process, full, damaged, or of a newer version."""
+
+
+class MissingExtraError(PotstillError, ImportError):
+    """A package of an optional extra is not installed."""
+
+
+@contextmanager
+def extra(name: str, *, needed_for: str) -> Iterator[None]:
+    """Turn a missing optional package into the command that installs it.
+
+    Use as ``with extra("local", needed_for="potstill train"): import torch``.
+
+    Args:
+        name: The extra in pyproject.toml that brings the package.
+        needed_for: What the user was doing.
+
+    Raises:
+        MissingExtraError: An import in the block failed for want of a package not our own.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.split(".")[0] == "potstill":
+            raise
+        raise MissingExtraError(
+            f"{needed_for} needs the package {error.name!r}, which is not installed. "
+            f"Install it with: pip install 'potstill[{name}]'"
+        ) from error

@@ -1,0 +1,86 @@
+"""Token probabilities as packed bytes, and what is missing from them.
+
+Shape suffixes: T tokens of a completion, K alternatives kept at each token.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from potstill.records import TokenLogprobs
+
+
+class PackedLogprobs(NamedTuple):
+    """Token probabilities as the store's columns; about 100 bytes a token at K = 5 by bytes."""
+
+    tokens: int
+    top: int
+    logprobs: bytes
+    ids: bytes | None
+    token_bytes: bytes | None
+    lengths: bytes | None
+    collisions: int = 0
+    missing_mass: float = 0.0
+
+
+def pack(record: TokenLogprobs) -> PackedLogprobs:
+    """Little-endian float32 probabilities, int32 ids, uint16 lengths.
+
+    Raises:
+        ValueError: Tokens are named neither by ids nor by bytes, or by both.
+    """
+    if (record.ids is None) == (record.lengths is None):
+        raise ValueError("token probabilities need either ids or bytes with their lengths")
+    tokens, columns = record.logprobs.shape
+    return PackedLogprobs(
+        tokens=tokens,
+        top=columns - 1,
+        logprobs=record.logprobs.astype("<f4").tobytes(),
+        ids=None if record.ids is None else record.ids.astype("<i4").tobytes(),
+        token_bytes=None if record.lengths is None else record.token_bytes,
+        lengths=None if record.lengths is None else record.lengths.astype("<u2").tobytes(),
+        collisions=collisions(record),
+        missing_mass=missing_mass(record),
+    )
+
+
+def unpack(packed: PackedLogprobs) -> TokenLogprobs:
+    """The record that was packed."""
+    shape = (packed.tokens, packed.top + 1)
+    return TokenLogprobs(
+        logprobs=np.frombuffer(packed.logprobs, "<f4").reshape(shape),
+        ids=None if packed.ids is None else np.frombuffer(packed.ids, "<i4").reshape(shape),
+        token_bytes=packed.token_bytes or b"",
+        lengths=None
+        if packed.lengths is None
+        else np.frombuffer(packed.lengths, "<u2").reshape(shape),
+    )
+
+
+def missing_mass(record: TokenLogprobs) -> float:
+    """Mean probability, over tokens, that the K likeliest leave out; 0 where K is 0 or T is."""
+    top_TK = record.logprobs[:, 1:]
+    if top_TK.size == 0:
+        return 0.0
+    return float(np.clip(1.0 - np.exp(top_TK, dtype=np.float64).sum(axis=1), 0.0, 1.0).mean())
+
+
+def collisions(record: TokenLogprobs) -> int:
+    """How many alternatives have the same name as a likelier one at their position.
+
+    Ids never collide. Bytes do where a server names a token by its text and two tokens decode to
+    the same text.
+    """
+    if record.lengths is None or record.lengths.shape[1] < 3:
+        return 0
+    ends = np.cumsum(record.lengths, dtype=np.int64).reshape(record.lengths.shape)[:, 1:]
+    lengths_TK = record.lengths[:, 1:].astype(np.int64)
+    longest = max(int(lengths_TK.max()), 1)
+    offsets = np.arange(longest)
+    data = np.frombuffer(record.token_bytes + b"\0" * longest, np.uint8)
+    letters = data[(ends - lengths_TK)[..., None] + offsets]
+    # A NUL inside a name would end numpy's string, so letters are counted from 1.
+    letters = np.where(offsets < lengths_TK[..., None], letters.astype(np.uint16) + 1, 0)
+    names_TK = np.sort(letters.view(f"V{2 * longest}")[..., 0], axis=1)
+    same = (names_TK[:, 1:] == names_TK[:, :-1]) & (names_TK[:, 1:] != np.void(2 * longest))
+    return int(same.sum())

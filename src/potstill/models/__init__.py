@@ -1,0 +1,56 @@
+"""What can be asked: every model, teacher or student, behind one interface."""
+
+from pathlib import Path
+
+from potstill.errors import ConfigError
+from potstill.models.base import Model
+from potstill.models.settings import (
+    LocalSettings,
+    ModelSettings,
+    OpenAISettings,
+    RecordedSettings,
+    model_settings,
+)
+
+__all__ = ["BUNDLED", "Model", "ModelSettings", "local_source", "model_settings", "open_model"]
+
+BUNDLED = Path(__file__).parent / "bundled"
+"""The folder of the bundled pair: ``teacher/`` and ``student/``."""
+
+
+def open_model(settings: ModelSettings) -> Model:
+    """The model behind these settings, ready to be asked.
+
+    Raises:
+        ModelError: The model's folder, file or server cannot be used.
+        MissingExtraError: The kind needs packages that are not installed.
+    """
+    if isinstance(settings, OpenAISettings):
+        from potstill.models.openai import OpenAIModel
+
+        return OpenAIModel(settings)
+    if isinstance(settings, RecordedSettings):
+        from potstill.models.recorded import RecordedModel
+
+        return RecordedModel(settings)
+    assert isinstance(settings, LocalSettings)
+    from potstill.models.hf import HFModel
+
+    return HFModel(settings, source=local_source(settings))
+
+
+def local_source(settings: ModelSettings) -> str:
+    """The hub name or folder that a ``bundled:`` or ``hf:`` model is loaded from.
+
+    Raises:
+        ConfigError: The model is of another kind, or the bundled pair has no such half.
+    """
+    kind, _, where = settings.model.partition(":")
+    if kind == "hf":
+        return where
+    if kind == "bundled" and where in ("teacher", "student"):
+        return str(BUNDLED / where)
+    raise ConfigError(
+        f"{settings.model!r} is not a model that can be trained; "
+        "give hf:NAME, hf:FOLDER, bundled:teacher or bundled:student."
+    )

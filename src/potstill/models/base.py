@@ -1,0 +1,42 @@
+"""The one interface behind which every model stands, teacher or student."""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from typing import Protocol
+
+import orjson
+
+from potstill.records import Completion, Request
+
+
+class Model(Protocol):
+    """What can be asked."""
+
+    name: str
+    """Which model this is, as completions are stored under; a folder's includes a digest."""
+
+    chat: bool
+    """Whether prompts should be chat messages rather than plain text."""
+
+    def complete(self, requests: Iterable[Request]) -> Iterator[Completion]:
+        """Answer requests, each sample as soon as it is ready, in any order.
+
+        The model owns its concurrency, batching, retries and rate limits.
+
+        Raises:
+            ModelError: The model cannot go on at all (unreachable, key refused). A fault of one
+                request alone is a completion with ``finish_reason="error"``.
+        """
+        ...
+
+
+def sample_seed(request: Request, sample: int) -> int:
+    """A 63-bit seed for one sample of one request.
+
+    It depends on the request's content alone, so a sample is the same draw whatever else is asked
+    beside it, and whichever process asks.
+    """
+    prompt = request.prompt
+    turns = prompt if isinstance(prompt, str) else [(turn.role, turn.content) for turn in prompt]
+    content = orjson.dumps([turns, request.answer_prefix, request.seed, sample])
+    return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "big") >> 1

@@ -1,0 +1,109 @@
+"""How each kind of model is reached. A model is named ``kind:where``; the kind picks the class."""
+
+from collections.abc import Mapping
+
+from typing import Literal
+
+from pydantic import Field
+
+from potstill.errors import ConfigError
+from potstill.settings import Settings, build
+
+
+class ModelSettings(Settings):
+    """What every kind of model shares."""
+
+    model: str
+    """``kind:where``, e.g. ``bundled:teacher`` or ``openai:gpt-5-mini``."""
+
+    @property
+    def where(self) -> str:
+        """The part of the name after the kind."""
+        return self.model.partition(":")[2]
+
+
+class LocalSettings(ModelSettings):
+    """``hf:`` (a hub name or a folder) and ``bundled:`` (``teacher`` or ``student``)."""
+
+    device: str | None = None
+    """A torch device such as ``cuda:1``; by default CUDA where there is one, else the CPU."""
+
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Number format of the weights; ``auto`` is bfloat16 on CUDA and float32 elsewhere."""
+
+    batch_tokens: int = Field(default=16_384, ge=1)
+    """Most tokens (prompts and longest completions) that are computed in one batch."""
+
+    revision: str | None = None
+    """Branch, tag or commit of a hub model."""
+
+    trust_remote_code: bool = False
+    """Run code that comes with a hub model; only for authors you trust."""
+
+
+class OpenAISettings(ModelSettings):
+    """``openai:NAME``: any OpenAI-compatible server."""
+
+    base_url: str = "https://api.openai.com/v1"
+    """Where the server's routes begin."""
+
+    api_key_env: str | None = "OPENAI_API_KEY"
+    """The environment variable that holds the key; null for a server without keys."""
+
+    chat: bool = True
+    """Use the chat route; false asks the plain completions route."""
+
+    concurrency: int = Field(default=64, ge=1)
+    """Most requests in flight at once."""
+
+    timeout: float = Field(default=600.0, gt=0)
+    """Longest wait for one answer, in seconds."""
+
+    retries: int = Field(default=6, ge=0)
+    """How often a request is repeated after a fault that may pass."""
+
+    prompt_price: float = Field(default=0.0, ge=0)
+    """US dollars a million prompt tokens."""
+
+    completion_price: float = Field(default=0.0, ge=0)
+    """US dollars a million completion tokens."""
+
+    body: dict[str, object] = Field(default_factory=dict)
+    """Further fields for every request's body, for what one server alone understands."""
+
+
+class RecordedSettings(ModelSettings):
+    """``recorded:FILE``: rationales published or bought before, as JSONL, JSON or Parquet."""
+
+    question_field: str = "question"
+    """The column that holds the question."""
+
+    rationale_field: str = "rationale"
+    """The column that holds the completion, or a list of them."""
+
+
+KINDS: dict[str, type[ModelSettings]] = {
+    "bundled": LocalSettings,
+    "hf": LocalSettings,
+    "openai": OpenAISettings,
+    "recorded": RecordedSettings,
+}
+
+
+def model_settings(raw: object, *, at: str) -> ModelSettings:
+    """Make a model's settings from ``kind:where``, or from a mapping with ``model: kind:where``.
+
+    Raises:
+        ConfigError: The kind is unknown, or a setting is not one of that kind's.
+    """
+    if isinstance(raw, ModelSettings):
+        return raw
+    values = {"model": raw} if isinstance(raw, str) else raw
+    if not isinstance(values, Mapping) or not isinstance(values.get("model"), str):
+        raise ConfigError(f"{at} is {raw!r}: give kind:where, e.g. bundled:teacher.")
+    kind, _, where = str(values["model"]).partition(":")
+    if kind not in KINDS or not where:
+        raise ConfigError(
+            f"{at} is {values['model']!r}: give kind:where, the kind one of {', '.join(KINDS)}."
+        )
+    return build(KINDS[kind], values, at=at)

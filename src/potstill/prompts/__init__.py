@@ -1,0 +1,1 @@
+"""How models are asked (prompt styles) and what students are trained on (data formats)."""

@@ -1,0 +1,51 @@
+"""The tables of the store, as ordered steps that bring an older file up to date."""
+
+MIGRATIONS = (
+    """
+    CREATE TABLE requests (
+        key BLOB PRIMARY KEY, model TEXT NOT NULL, body TEXT NOT NULL
+    ) WITHOUT ROWID;
+    CREATE TABLE completions (
+        id INTEGER PRIMARY KEY, request_key BLOB NOT NULL REFERENCES requests (key),
+        sample INTEGER NOT NULL, max_tokens INTEGER NOT NULL, text TEXT NOT NULL, thinking TEXT,
+        finish_reason TEXT NOT NULL, error TEXT, prompt_tokens INTEGER NOT NULL,
+        completion_tokens INTEGER NOT NULL, cost REAL NOT NULL, created_at REAL NOT NULL,
+        UNIQUE (request_key, sample, max_tokens)
+    );
+    CREATE TABLE logprobs (
+        completion_id INTEGER PRIMARY KEY REFERENCES completions (id) ON DELETE CASCADE,
+        tokens INTEGER NOT NULL, top INTEGER NOT NULL, logprobs BLOB NOT NULL, ids BLOB,
+        token_bytes BLOB, lengths BLOB, collisions INTEGER NOT NULL, missing_mass REAL NOT NULL
+    );
+    CREATE TABLE rationales (
+        question_id TEXT NOT NULL, completion_id INTEGER NOT NULL REFERENCES completions (id),
+        text TEXT NOT NULL, answer TEXT, verdict TEXT NOT NULL,
+        grader TEXT NOT NULL, settings_hash TEXT NOT NULL, PRIMARY KEY (question_id, completion_id)
+    );
+    CREATE TABLE training (
+        student TEXT NOT NULL, step INTEGER NOT NULL, loss REAL NOT NULL, tokens INTEGER NOT NULL,
+        seconds REAL NOT NULL, settings_hash TEXT NOT NULL, PRIMARY KEY (student, step)
+    );
+    CREATE TABLE scores (
+        system TEXT NOT NULL, step INTEGER, task TEXT NOT NULL, split TEXT NOT NULL,
+        correct INTEGER NOT NULL, total INTEGER NOT NULL, low REAL NOT NULL, high REAL NOT NULL,
+        no_answer INTEGER NOT NULL, truncated INTEGER NOT NULL, chosen INTEGER NOT NULL,
+        settings_hash TEXT NOT NULL
+    );
+    CREATE TABLE predictions (
+        system TEXT NOT NULL, task TEXT NOT NULL, question_id TEXT NOT NULL, text TEXT NOT NULL,
+        answer TEXT, correct INTEGER NOT NULL, finish_reason TEXT NOT NULL,
+        completion_tokens INTEGER NOT NULL, settings_hash TEXT NOT NULL,
+        PRIMARY KEY (system, task, question_id)
+    );
+    CREATE TABLE comparisons (
+        task TEXT NOT NULL, first TEXT NOT NULL, second TEXT NOT NULL, only_first INTEGER NOT NULL,
+        only_second INTEGER NOT NULL, total INTEGER NOT NULL, difference REAL NOT NULL,
+        low REAL NOT NULL, high REAL NOT NULL, p_value REAL NOT NULL, settings_hash TEXT NOT NULL
+    );
+    CREATE TABLE stages (
+        name TEXT PRIMARY KEY, seconds REAL NOT NULL, tokens INTEGER NOT NULL, cost REAL NOT NULL
+    );
+    """,
+)
+"""Ordered steps from an empty file to the newest schema; the version is how many were taken."""

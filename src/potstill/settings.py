@@ -1,0 +1,73 @@
+"""What every settings class shares: frozen, typed, a misspelt name met with the right one."""
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from potstill.errors import ConfigError
+
+
+class Settings(BaseModel):
+    """The base of a stage's settings; the text under each field is its description."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+S = TypeVar("S", bound=Settings)
+
+
+def build(cls: type[S], raw: Mapping[str, object], *, at: str) -> S:
+    """Make settings from plain values.
+
+    Args:
+        cls: The settings class.
+        raw: Values by setting name, as YAML gave them.
+        at: Where they stand, to begin every message with, e.g. ``recipe.yaml``.
+
+    Raises:
+        ConfigError: A name is unknown, or a value has the wrong type or is out of bounds. All
+            of a mapping's faults are told at once, one a line.
+    """
+    try:
+        return cls.model_validate(raw)
+    except ValidationError as error:
+        lines = [f"{at}: {_explain(cls, dict(fault))}" for fault in error.errors()]
+        raise ConfigError("\n".join(dict.fromkeys(lines))) from error
+
+
+def _explain(cls: type[Settings], fault: dict[str, Any]) -> str:
+    """One fault as a sentence: the setting's full name, the value seen, the way out."""
+    *parents, name = [str(part) for part in fault["loc"]] or [""]
+    full_name = ".".join([*parents, name])
+    if fault["type"] == "extra_forbidden":
+        known = sorted(_names_at(cls, parents))
+        near = get_close_matches(name, known, n=1)
+        hint = f"Did you mean {near[0]!r}?" if near else f"Known here: {', '.join(known)}."
+        return f"unknown setting {full_name!r}. {hint}"
+    if fault["type"] == "missing":
+        return f"{full_name} is missing; it has no default."
+    message = str(fault["msg"]).removeprefix("Value error, ")
+    if not full_name:
+        return message
+    return f"{full_name} is {fault['input']!r}: {message[:1].lower()}{message[1:]}."
+
+
+def _names_at(cls: type[Settings], path: list[str]) -> set[str]:
+    """The setting names known inside a nested section."""
+    names = set(cls.model_fields)
+    for part in path:
+        inner = _settings_class(cls.model_fields[part].annotation) if part in names else None
+        if inner is None:
+            continue  # a mapping's own key, such as a student's name
+        cls, names = inner, set(inner.model_fields)
+    return names
+
+
+def _settings_class(annotation: Any) -> type[Settings] | None:
+    """The settings class inside an annotation such as ``dict[str, StudentSettings] | None``."""
+    if isinstance(annotation, type) and issubclass(annotation, Settings):
+        return annotation
+    found = [_settings_class(inner) for inner in getattr(annotation, "__args__", ())]
+    return next((cls for cls in found if cls is not None), None)

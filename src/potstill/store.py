@@ -1,0 +1,413 @@
+"""The store: everything a run has paid for or worked out, in one SQLite file; the only SQL.
+
+One process writes, any number read at the same time. A completion is committed, and flushed to the
+disk, before it counts, so kill -9, a power cut or a full disk loses nothing that was stored.
+"""
+
+import fcntl
+import hashlib
+import os
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any, NamedTuple, Self, TypeVar
+
+import orjson
+
+from potstill.errors import StoreError
+from potstill.logprobs import PackedLogprobs, pack, unpack
+from potstill.records import (
+    Comparison,
+    Completion,
+    Prediction,
+    Rationale,
+    Request,
+    Score,
+    StageRecord,
+    TokenLogprobs,
+    TrainingStep,
+)
+from potstill.schema import MIGRATIONS
+
+R = TypeVar("R")
+
+
+class StoredCompletion(NamedTuple):
+    """A completion and its row number."""
+
+    id: int
+    completion: Completion
+
+
+def request_key(model: str, request: Request) -> bytes:
+    """The hash of everything that determines what a request is answered, sample and length aside.
+
+    ``max_tokens`` is left out so that a completion which ended by itself serves any longer limit;
+    the seed is left out of greedy requests, which do not depend on it.
+    """
+    return hashlib.sha256(_request_body(model, request)).digest()[:16]
+
+
+def settings_hash(*parts: object) -> str:
+    """Twelve hex digits that stand for plain values, such as ``settings.model_dump()``."""
+    content = orjson.dumps(parts, option=orjson.OPT_SORT_KEYS, default=str)
+    return hashlib.sha256(content).hexdigest()[:12]
+
+
+class Store:
+    """The store of one run.
+
+    Use as a context manager. A second writer on the same file is refused at once.
+
+    Raises:
+        StoreError: Another process writes this run, the file is of a newer version, or it is not
+            a store. Every method raises it when the disk is full or the file is damaged.
+    """
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        self.path = path
+        if read_only and not path.exists():
+            raise StoreError(f"there is no run at {path.parent}; start one with: potstill run")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = None if read_only else _take_lock(path)
+        try:
+            self._db = self._open(read_only)
+        except StoreError:
+            self._release()
+            raise
+
+    def _open(self, read_only: bool) -> sqlite3.Connection:
+        with _explained(self.path):
+            mode = "ro" if read_only else "rwc"
+            db = sqlite3.connect(
+                f"{self.path.resolve().as_uri()}?mode={mode}", uri=True, timeout=30
+            )
+            db.isolation_level = None
+            db.execute("PRAGMA foreign_keys = ON")
+            if not read_only:
+                db.execute("PRAGMA journal_mode = WAL")
+                # FULL flushes at every commit: what was paid for outlives a power cut.
+                db.execute("PRAGMA synchronous = FULL")
+                db.execute("PRAGMA wal_autocheckpoint = 8000")
+            self._migrate(db, read_only)
+        return db
+
+    def _migrate(self, db: sqlite3.Connection, read_only: bool) -> None:
+        (version,) = db.execute("PRAGMA user_version").fetchone()
+        if version > len(MIGRATIONS):
+            raise StoreError(
+                f"{self.path} is of schema {version}; this potstill knows up to "
+                f"{len(MIGRATIONS)}. Use the newer potstill that wrote it."
+            )
+        for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
+            if read_only:
+                raise StoreError(
+                    f"{self.path} is of schema {version}, older than this potstill's "
+                    f"{len(MIGRATIONS)}. Run any writing command on it once to bring it up."
+                )
+            db.executescript(f"BEGIN;{script};PRAGMA user_version = {number};COMMIT;")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file and let the next writer in."""
+        self._db.close()
+        self._release()
+
+    def _release(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """All of the block, or none of it, on the disk when the block ends."""
+        with _explained(self.path):
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+            except BaseException:
+                self._db.rollback()
+                raise
+            self._db.execute("COMMIT")
+
+    # completions ---------------------------------------------------------------------------------
+
+    def add_completions(self, model: str, completions: Iterable[Completion]) -> None:
+        """Store what a model answered, in one transaction.
+
+        A sample that is there already with the same ``max_tokens`` is replaced; a shorter one,
+        cut off by its limit, stays beside it.
+
+        Args:
+            model: ``Model.name`` of the model that was asked.
+            completions: What it answered.
+        """
+        now = time.time()
+        with self._transaction() as db:
+            for completion in completions:
+                body = _request_body(model, completion.request)
+                key = hashlib.sha256(body).digest()[:16]
+                db.execute(
+                    "INSERT OR IGNORE INTO requests VALUES (?, ?, ?)", (key, model, body.decode())
+                )
+                row = (
+                    key,
+                    completion.sample,
+                    completion.request.max_tokens,
+                    completion.text,
+                    completion.thinking,
+                    completion.finish_reason,
+                    completion.error,
+                    completion.prompt_tokens,
+                    completion.completion_tokens,
+                    completion.cost,
+                    now,
+                )
+                cursor = db.execute(
+                    "INSERT OR REPLACE INTO completions VALUES (NULL,?,?,?,?,?,?,?,?,?,?,?)", row
+                )
+                if completion.logprobs is not None:
+                    packed = pack(completion.logprobs)
+                    db.execute(
+                        "INSERT INTO logprobs VALUES (?,?,?,?,?,?,?,?,?)",
+                        (cursor.lastrowid, *packed),
+                    )
+
+    def missing(self, model: str, requests: Iterable[Request]) -> Iterator[Request]:
+        """The requests, narrowed to the samples that still have to be asked for.
+
+        A sample is there if it ended by itself, or was cut off at no less than the
+        ``max_tokens`` asked for now. One that failed is asked for again.
+        """
+        for request in requests:
+            there = self._best(request_key(model, request), request)
+            wanted = tuple(sample for sample in request.samples if sample not in there)
+            if wanted:
+                yield replace(request, samples=wanted)
+
+    def completions(
+        self, model: str, request: Request, *, logprobs: bool = False
+    ) -> list[StoredCompletion]:
+        """The stored answers to one request, by sample; failed samples are left out.
+
+        Args:
+            model: ``Model.name`` of the model that was asked.
+            request: What was asked.
+            logprobs: Read the token probabilities as well.
+        """
+        best = self._best(request_key(model, request), request)
+        found = []
+        for sample in request.samples:
+            if sample in best:
+                id_, completion = _completion(request, best[sample])
+                if logprobs:
+                    completion = replace(completion, logprobs=self._logprobs(id_))
+                found.append(StoredCompletion(id_, completion))
+        return found
+
+    def _best(self, key: bytes, request: Request) -> dict[int, tuple[Any, ...]]:
+        """By sample, the stored row that serves the request: the longest if several do."""
+        with _explained(self.path):
+            rows = self._db.execute(
+                "SELECT id, sample, text, thinking, finish_reason, prompt_tokens,"
+                " completion_tokens, cost FROM completions WHERE request_key = ? AND"
+                " (finish_reason = 'length' AND max_tokens >= ?"
+                " OR finish_reason NOT IN ('length', 'error')) ORDER BY max_tokens",
+                (key, request.max_tokens),
+            )
+            return {row[1]: row for row in rows}
+
+    def _logprobs(self, completion_id: int) -> TokenLogprobs | None:
+        with _explained(self.path):
+            row = self._db.execute(
+                "SELECT tokens, top, logprobs, ids, token_bytes, lengths FROM logprobs"
+                " WHERE completion_id = ?",
+                (completion_id,),
+            ).fetchone()
+        return None if row is None else unpack(PackedLogprobs(*row))
+
+    def failures(self) -> dict[str, int]:
+        """How many samples failed and have not been answered since, by reason."""
+        with _explained(self.path):
+            return dict(
+                self._db.execute(
+                    "SELECT coalesce(error, finish_reason), count(*) FROM completions AS failed"
+                    " WHERE finish_reason = 'error' AND NOT EXISTS (SELECT 1 FROM completions"
+                    " AS other WHERE other.request_key = failed.request_key AND"
+                    " other.sample = failed.sample AND other.finish_reason != 'error')"
+                    " GROUP BY 1 ORDER BY 2 DESC"
+                ).fetchall()
+            )
+
+    # what the stages work out --------------------------------------------------------------------
+
+    def replace_rationales(
+        self, rationales: Sequence[Rationale], *, grader: str, settings_hash: str
+    ) -> None:
+        """Put these rationales in the place of all that were there."""
+        with self._transaction() as db:
+            db.execute("DELETE FROM rationales")
+            _insert(db, "rationales", rationales, grader=grader, settings_hash=settings_hash)
+
+    def rationales(self) -> list[Rationale]:
+        """Every rationale with its verdict, in the order they were curated in."""
+        return self._records(Rationale, "rationales")
+
+    def replace_training(
+        self, student: str, steps: Sequence[TrainingStep], *, settings_hash: str
+    ) -> None:
+        """Put a student's training log in the place of the one that was there."""
+        with self._transaction() as db:
+            db.execute("DELETE FROM training WHERE student = ?", (student,))
+            _insert(db, "training", steps, settings_hash=settings_hash)
+
+    def training(self) -> list[TrainingStep]:
+        """The training logs of all students."""
+        return self._records(TrainingStep, "training")
+
+    def replace_evaluation(
+        self,
+        scores: Sequence[Score],
+        predictions: Sequence[Prediction],
+        comparisons: Sequence[Comparison],
+        *,
+        settings_hash: str,
+    ) -> None:
+        """Put one evaluation in the place of the one that was there."""
+        with self._transaction() as db:
+            for table in ("scores", "predictions", "comparisons"):
+                db.execute(f"DELETE FROM {table}")
+            _insert(db, "scores", scores, settings_hash=settings_hash)
+            _insert(db, "predictions", predictions, settings_hash=settings_hash)
+            _insert(db, "comparisons", comparisons, settings_hash=settings_hash)
+
+    def scores(self) -> list[Score]:
+        """Every score of the last evaluation, in the order it was given."""
+        return self._records(Score, "scores")
+
+    def predictions(self) -> list[Prediction]:
+        """Every test prediction of the last evaluation."""
+        return self._records(Prediction, "predictions")
+
+    def comparisons(self) -> list[Comparison]:
+        """Every paired comparison of the last evaluation."""
+        return self._records(Comparison, "comparisons")
+
+    def add_stage(self, record: StageRecord) -> None:
+        """Add a stage's seconds, tokens and cost to what earlier parts of it took."""
+        with self._transaction() as db:
+            db.execute(
+                "INSERT INTO stages VALUES (?,?,?,?) ON CONFLICT (name) DO UPDATE SET"
+                " seconds = seconds + excluded.seconds, tokens = tokens + excluded.tokens,"
+                " cost = cost + excluded.cost",
+                (record.name, record.seconds, record.tokens, record.cost),
+            )
+
+    def stages(self) -> list[StageRecord]:
+        """What each stage has taken so far, in the order they first ran."""
+        return self._records(StageRecord, "stages")
+
+    def _records(self, cls: type[R], table: str) -> list[R]:
+        """All rows of a table whose columns are named like the record's fields."""
+        kinds = {field.name: field.type for field in fields(cls)}  # type: ignore[arg-type]
+        with _explained(self.path):
+            rows = self._db.execute(f"SELECT {', '.join(kinds)} FROM {table} ORDER BY rowid")
+            return [
+                cls(
+                    **{
+                        n: bool(v) if kinds[n] is bool else v
+                        for n, v in zip(kinds, row, strict=True)
+                    }
+                )
+                for row in rows
+            ]
+
+
+def _insert(db: sqlite3.Connection, table: str, records: Sequence[object], **columns: str) -> None:
+    """Insert records into the columns named like their fields, and one value in each further one."""
+    for record in records:
+        names = [field.name for field in fields(record)]  # type: ignore[arg-type]
+        values = [getattr(record, name) for name in names]
+        marks = ", ".join("?" * (len(names) + len(columns)))
+        db.execute(
+            f"INSERT INTO {table} ({', '.join([*names, *columns])}) VALUES ({marks})",
+            (*values, *columns.values()),
+        )
+
+
+def _request_body(model: str, request: Request) -> bytes:
+    prompt = request.prompt
+    turns = prompt if isinstance(prompt, str) else [(turn.role, turn.content) for turn in prompt]
+    return orjson.dumps(
+        {
+            "model": model,
+            "prompt": turns,
+            "answer_prefix": request.answer_prefix,
+            "temperature": float(request.temperature),
+            "top_p": float(request.top_p),
+            "stop": request.stop,
+            "top_logprobs": request.top_logprobs,
+            "seed": request.seed if request.temperature > 0 else None,
+        },
+        option=orjson.OPT_SORT_KEYS,
+    )
+
+
+def _completion(request: Request, row: Sequence[Any]) -> StoredCompletion:
+    id_, sample, text, thinking, finish_reason, prompt_tokens, completion_tokens, cost = row
+    completion = Completion(
+        request=request,
+        sample=sample,
+        text=text,
+        thinking=thinking,
+        finish_reason=finish_reason,
+        prompt_tokens=prompt_tokens,
+        completion_tokens=completion_tokens,
+        cost=cost,
+    )
+    return StoredCompletion(id_, completion)
+
+
+def _take_lock(path: Path) -> int:
+    """Hold the run's lock until the process ends, however it ends.
+
+    Raises:
+        StoreError: Another process holds it.
+    """
+    lock = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        holder = os.read(lock, 100).decode(errors="replace").strip() or "another process"
+        os.close(lock)
+        raise StoreError(
+            f"{path.parent} is being written by {holder}. Wait for it, or stop it; "
+            "reading commands such as potstill report work meanwhile."
+        ) from error
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, f"process {os.getpid()}\n".encode(), 0)
+    return lock
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Turn SQLite's errors that the user can mend into ours; the others are bugs and pass."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise StoreError(
+            f"{path}: {error}. What was stored before is safe; "
+            "free some space or check the folder's permissions, then repeat the command."
+        ) from error
+    except sqlite3.DatabaseError as error:
+        if isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError):
+            raise
+        raise StoreError(f"{path} is damaged or is not a potstill store: {error}.") from error
