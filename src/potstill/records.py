@@ -196,6 +196,21 @@ class TrainingStep:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Checkpoint:
+    """A student's weights after some steps, as a folder that ``hf:`` loads."""
+
+    student: str
+    step: int
+    folder: str
+    """Where the weights are, seen from the run's folder."""
+
+    data_format: str
+    """The format it was trained on, and is asked in."""
+
+    encoder_decoder: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Prediction:
     """One system's graded answer to one test question."""
 

@@ -10,7 +10,7 @@ MIGRATIONS = (
         sample INTEGER NOT NULL, max_tokens INTEGER NOT NULL, text TEXT NOT NULL, thinking TEXT,
         finish_reason TEXT NOT NULL, error TEXT, prompt_tokens INTEGER NOT NULL,
         completion_tokens INTEGER NOT NULL, cost REAL NOT NULL, created_at REAL NOT NULL,
-        UNIQUE (request_key, sample, max_tokens)
+        stage TEXT NOT NULL, UNIQUE (request_key, sample, max_tokens)
     );
     CREATE TABLE logprobs (
         completion_id INTEGER PRIMARY KEY REFERENCES completions (id) ON DELETE CASCADE,
@@ -25,6 +25,11 @@ MIGRATIONS = (
     CREATE TABLE training (
         student TEXT NOT NULL, step INTEGER NOT NULL, loss REAL NOT NULL, tokens INTEGER NOT NULL,
         seconds REAL NOT NULL, settings_hash TEXT NOT NULL, PRIMARY KEY (student, step)
+    );
+    CREATE TABLE checkpoints (
+        student TEXT NOT NULL, step INTEGER NOT NULL, folder TEXT NOT NULL,
+        data_format TEXT NOT NULL, encoder_decoder INTEGER NOT NULL, settings_hash TEXT NOT NULL,
+        PRIMARY KEY (student, step)
     );
     CREATE TABLE scores (
         system TEXT NOT NULL, step INTEGER, task TEXT NOT NULL, split TEXT NOT NULL,
@@ -44,7 +49,7 @@ MIGRATIONS = (
         low REAL NOT NULL, high REAL NOT NULL, p_value REAL NOT NULL, settings_hash TEXT NOT NULL
     );
     CREATE TABLE stages (
-        name TEXT PRIMARY KEY, seconds REAL NOT NULL, tokens INTEGER NOT NULL, cost REAL NOT NULL
+        name TEXT PRIMARY KEY, seconds REAL NOT NULL
     );
     """,
 )

@@ -20,6 +20,7 @@ import orjson
 from potstill.errors import StoreError
 from potstill.logprobs import PackedLogprobs, pack, unpack
 from potstill.records import (
+    Checkpoint,
     Comparison,
     Completion,
     Prediction,
@@ -140,7 +141,7 @@ class Store:
 
     # completions ---------------------------------------------------------------------------------
 
-    def add_completions(self, model: str, completions: Iterable[Completion]) -> None:
+    def add_completions(self, model: str, completions: Iterable[Completion], *, stage: str) -> None:
         """Store what a model answered, in one transaction.
 
         A sample that is there already with the same ``max_tokens`` is replaced; a shorter one,
@@ -149,6 +150,7 @@ class Store:
         Args:
             model: ``Model.name`` of the model that was asked.
             completions: What it answered.
+            stage: The stage that pays for them.
         """
         now = time.time()
         with self._transaction() as db:
@@ -170,9 +172,10 @@ class Store:
                     completion.completion_tokens,
                     completion.cost,
                     now,
+                    stage,
                 )
                 cursor = db.execute(
-                    "INSERT OR REPLACE INTO completions VALUES (NULL,?,?,?,?,?,?,?,?,?,?,?)", row
+                    "INSERT OR REPLACE INTO completions VALUES (NULL,?,?,?,?,?,?,?,?,?,?,?,?)", row
                 )
                 if completion.logprobs is not None:
                     packed = pack(completion.logprobs)
@@ -262,16 +265,26 @@ class Store:
         return self._records(Rationale, "rationales")
 
     def replace_training(
-        self, student: str, steps: Sequence[TrainingStep], *, settings_hash: str
+        self,
+        steps: Sequence[TrainingStep],
+        checkpoints: Sequence[Checkpoint],
+        *,
+        settings_hash: str,
     ) -> None:
-        """Put a student's training log in the place of the one that was there."""
+        """Put the students' logs and checkpoints in the place of all that were there."""
         with self._transaction() as db:
-            db.execute("DELETE FROM training WHERE student = ?", (student,))
+            db.execute("DELETE FROM training")
+            db.execute("DELETE FROM checkpoints")
             _insert(db, "training", steps, settings_hash=settings_hash)
+            _insert(db, "checkpoints", checkpoints, settings_hash=settings_hash)
 
     def training(self) -> list[TrainingStep]:
         """The training logs of all students."""
         return self._records(TrainingStep, "training")
+
+    def checkpoints(self) -> list[Checkpoint]:
+        """The checkpoints of all students, student by student in the order they were trained in."""
+        return self._records(Checkpoint, "checkpoints")
 
     def replace_evaluation(
         self,
@@ -301,19 +314,37 @@ class Store:
         """Every paired comparison of the last evaluation."""
         return self._records(Comparison, "comparisons")
 
-    def add_stage(self, record: StageRecord) -> None:
-        """Add a stage's seconds, tokens and cost to what earlier parts of it took."""
+    def add_stage_time(self, name: str, seconds: float) -> None:
+        """Add to the time that a stage has taken."""
         with self._transaction() as db:
             db.execute(
-                "INSERT INTO stages VALUES (?,?,?,?) ON CONFLICT (name) DO UPDATE SET"
-                " seconds = seconds + excluded.seconds, tokens = tokens + excluded.tokens,"
-                " cost = cost + excluded.cost",
-                (record.name, record.seconds, record.tokens, record.cost),
+                "INSERT INTO stages VALUES (?, ?) ON CONFLICT (name)"
+                " DO UPDATE SET seconds = seconds + excluded.seconds",
+                (name, seconds),
             )
 
     def stages(self) -> list[StageRecord]:
-        """What each stage has taken so far, in the order they first ran."""
-        return self._records(StageRecord, "stages")
+        """What each stage has taken so far, in the order they first ran.
+
+        Tokens are those of the stored completions, and of the training logs, so a stage that was
+        killed and repeated shows all it was paid for. The time of a killed attempt is not known.
+        """
+        with _explained(self.path):
+            asked = self._db.execute(
+                "SELECT stage, sum(completion_tokens), sum(cost) FROM completions GROUP BY stage"
+            )
+            paid = {stage: (tokens, cost) for stage, tokens, cost in asked}
+            (trained,) = self._db.execute(
+                "SELECT coalesce(sum(most), 0) FROM"
+                " (SELECT max(tokens) AS most FROM training GROUP BY student)"
+            ).fetchone()
+            paid["train"] = (trained, 0.0)
+            times = self._db.execute("SELECT name, seconds FROM stages ORDER BY rowid").fetchall()
+        return [
+            StageRecord(name=name, seconds=seconds, tokens=tokens, cost=cost)
+            for name, seconds in times
+            for tokens, cost in [paid.get(name, (0, 0.0))]
+        ]
 
     def _records(self, cls: type[R], table: str) -> list[R]:
         """All rows of a table whose columns are named like the record's fields."""
@@ -332,7 +363,7 @@ class Store:
 
 
 def _insert(db: sqlite3.Connection, table: str, records: Sequence[object], **columns: str) -> None:
-    """Insert records into the columns named like their fields, and one value in each further one."""
+    """Insert records into the columns named like their fields, and one value into others."""
     for record in records:
         names = [field.name for field in fields(record)]  # type: ignore[arg-type]
         values = [getattr(record, name) for name in names]

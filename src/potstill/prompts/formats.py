@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from potstill.errors import ConfigError
-from potstill.prompts.styles import question_text
+from potstill.prompts.styles import PromptStyle, question_text
 from potstill.records import Question
 
 
@@ -22,6 +22,11 @@ class DataFormat:
         """The input that the student continues or encodes."""
         template = self.seq2seq_prompt if encoder_decoder else self.causal_prompt
         return template.replace("{question}", question_text(question))
+
+    def style(self, *, encoder_decoder: bool) -> PromptStyle:
+        """How a student trained on this format is asked."""
+        template = self.seq2seq_prompt if encoder_decoder else self.causal_prompt
+        return PromptStyle(name=self.name, template=template)
 
     def target(self, rationale: str, answer: str, *, encoder_decoder: bool) -> str:
         """What the student learns to write, end-of-sequence token left out."""

@@ -1,0 +1,190 @@
+"""Putting questions to a model, in one step or two, and keeping every answer in the store."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from potstill.models.arrivals import arrivals
+from potstill.models.base import Model
+from potstill.progress import Meter
+from potstill.prompts.styles import Exemplar, PromptStyle, prompt_for
+from potstill.records import Completion, FinishReason, Question, Request
+from potstill.store import Store
+
+ANSWER_TOKENS = 64
+"""Longest answer to the second step of a two-step style, in tokens."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sampling:
+    """How answers are drawn; see :class:`potstill.records.Request` for the fields."""
+
+    samples: int = 1
+    temperature: float = 0.0
+    top_p: float = 1.0
+    max_tokens: int = 512
+    top_logprobs: int = 0
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Asking:
+    """How questions are put: the style, the draws and the worked examples shown."""
+
+    style: PromptStyle
+    sampling: Sampling
+    exemplars: tuple[Exemplar, ...] = ()
+
+    def request(self, question: Question) -> Request:
+        """What is sent first. An exemplar that is the question itself is left out."""
+        shown = [exemplar for exemplar in self.exemplars if exemplar.question != question.text]
+        sampling = self.sampling
+        return Request(
+            prompt=prompt_for(self.style, question, shown),
+            samples=tuple(range(sampling.samples)),
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
+            max_tokens=sampling.max_tokens,
+            top_logprobs=sampling.top_logprobs,
+            stop=self.style.stop,
+            seed=sampling.seed,
+            question=question.text,
+        )
+
+    def answer_request(self, completion: Completion) -> Request | None:
+        """What is sent second, for styles of two steps, once the rationale has ended."""
+        if not self.style.answer_cue or completion.finish_reason != "stop":
+            return None
+        first = completion.request
+        return replace(
+            first,
+            prompt=f"{first.prompt}{completion.text}{self.style.answer_cue}",
+            samples=(0,),
+            temperature=0.0,
+            top_p=1.0,
+            max_tokens=ANSWER_TOKENS,
+            stop=("\n",),
+            top_logprobs=0,
+        )
+
+
+class Answer(NamedTuple):
+    """One sample's whole answer to one question."""
+
+    completion_id: int
+    """The completion that holds the rationale."""
+
+    reasoning: str
+    """What was written in the first step."""
+
+    text: str
+    """Everything written, the answer cue and the second step included."""
+
+    finish_reason: FinishReason
+    completion_tokens: int
+
+
+class AskCounts(NamedTuple):
+    """What one asking did."""
+
+    wanted: int
+    """Samples that were to be in the store at the end."""
+
+    there: int
+    """Samples that were in the store already."""
+
+    stored: int
+    """Samples answered and stored now."""
+
+    failed: int
+    """Samples that failed; asking again tries them again."""
+
+
+def ask(
+    model: Model, store: Store, requests: Sequence[Request], meter: Meter, *, label: str, stage: str
+) -> AskCounts:
+    """Ask for every sample that the store lacks, and store each as it arrives.
+
+    Args:
+        model: Whom to ask.
+        store: Where the answers go.
+        requests: What should be in the store afterwards.
+        meter: Shown the progress.
+        label: What the meter calls it.
+        stage: The stage that pays.
+    """
+    wanted = sum(len(request.samples) for request in requests)
+    missing = list(store.missing(model.name, requests))
+    there = wanted - sum(len(request.samples) for request in missing)
+    stored = failed = 0
+    with meter.stage(label, total=wanted, done=there) as advance:
+        for group in _groups(model, missing):
+            store.add_completions(model.name, group, stage=stage)
+            failures = sum(completion.finish_reason == "error" for completion in group)
+            tokens = sum(completion.completion_tokens for completion in group)
+            advance(len(group), tokens, sum(completion.cost for completion in group))
+            stored += len(group) - failures
+            failed += failures
+    return AskCounts(wanted, there, stored, failed)
+
+
+def _groups(model: Model, requests: Sequence[Request]) -> Iterator[list[Completion]]:
+    """Completions in the groups in which they arrive; nothing is opened when nothing is missing."""
+    if requests:
+        with closing(arrivals(model.complete(requests))) as groups:
+            yield from groups
+
+
+def ask_questions(
+    model: Model,
+    store: Store,
+    questions: Iterable[Question],
+    asking: Asking,
+    meter: Meter,
+    *,
+    label: str,
+    stage: str,
+) -> AskCounts:
+    """Put questions to a model, with the second step where the style has one.
+
+    Args:
+        model: Whom to ask.
+        store: Where the answers go; what is there is not asked for again.
+        questions: What to ask.
+        asking: How to ask.
+        meter: Shown the progress.
+        label: What the meter calls it.
+        stage: The stage that pays.
+
+    Returns:
+        Counts of the first step.
+    """
+    requests = [asking.request(question) for question in questions]
+    counts = ask(model, store, requests, meter, label=label, stage=stage)
+    if not asking.style.answer_cue:
+        return counts
+    second = [
+        answer_request
+        for request in requests
+        for stored in store.completions(model.name, request)
+        if (answer_request := asking.answer_request(stored.completion)) is not None
+    ]
+    # Samples that wrote the same rationale share one answer request.
+    distinct = list(dict.fromkeys(second))
+    ask(model, store, distinct, meter, label=f"{label}, final answers", stage=stage)
+    return counts
+
+
+def answers(model_name: str, store: Store, question: Question, asking: Asking) -> list[Answer]:
+    """The stored answers to one question, by sample; samples that are not there are left out."""
+    found = []
+    for id_, completion in store.completions(model_name, asking.request(question)):
+        text, tokens = completion.text, completion.completion_tokens
+        answer_request = asking.answer_request(completion)
+        if answer_request is not None:
+            for final in store.completions(model_name, answer_request):
+                text += asking.style.answer_cue + final.completion.text
+                tokens += final.completion.completion_tokens
+        found.append(Answer(id_, completion.text, text, completion.finish_reason, tokens))
+    return found

@@ -1,0 +1,24 @@
+"""Settings of the curate stage."""
+
+from pydantic import Field
+
+from potstill.settings import Settings
+
+
+class CurateSettings(Settings):
+    """Which of the teacher's rationales are worth training on."""
+
+    right_answer: bool = True
+    """Keep only rationales that reach the gold answer."""
+
+    min_words: int = Field(default=1, ge=0)
+    """Shortest rationale kept, in words."""
+
+    max_words: int | None = Field(default=None, ge=1)
+    """Longest rationale kept, in words; null keeps any."""
+
+    duplicates: bool = False
+    """Keep rationales of a question that differ at most in case and spacing."""
+
+    max_per_question: int | None = Field(default=None, ge=1)
+    """Most rationales kept for one question, the first samples first; null keeps all."""

@@ -1,0 +1,75 @@
+"""Intervals and paired tests for counts of right answers."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Interval(NamedTuple):
+    """A 95% interval."""
+
+    low: float
+    high: float
+
+
+class PairedResult(NamedTuple):
+    """Two systems on the same questions."""
+
+    only_first: int
+    only_second: int
+    total: int
+    difference: float
+    interval: Interval
+    p_value: float
+
+
+def accuracy_interval(correct: int, total: int) -> Interval:
+    """The 95% Wilson score interval of correct / total (Wilson 1927; as scipy computes it).
+
+    Raises:
+        ValueError: ``total`` is 0: an accuracy of nothing is no number.
+    """
+    from scipy.stats import binomtest  # loaded here: it takes longer than the rest of the program
+
+    if total == 0:
+        raise ValueError("there is no accuracy of 0 questions")
+    interval = binomtest(correct, total).proportion_ci(0.95, method="wilson")
+    return Interval(float(interval.low), float(interval.high))
+
+
+def paired_comparison(
+    first: Sequence[bool], second: Sequence[bool], *, resamples: int, seed: int
+) -> PairedResult:
+    """Compare two systems question by question.
+
+    The p-value is the exact two-sided McNemar test (McNemar 1947): a binomial test on the
+    questions that only one of the two answered rightly. The interval of the difference in accuracy
+    is the percentile interval of the paired bootstrap (Efron & Tibshirani 1993, chapter 13).
+
+    Args:
+        first: Whether the first system was right, question by question.
+        second: The same for the second system, in the same order.
+        resamples: Bootstrap resamples.
+        seed: Of the bootstrap.
+
+    Raises:
+        ValueError: The lengths differ, or are 0.
+    """
+    from scipy.stats import binomtest
+
+    total = len(first)
+    if total == 0 or total != len(second):
+        raise ValueError(f"cannot pair {total} answers with {len(second)}")
+    only_first = sum(a and not b for a, b in zip(first, second, strict=True))
+    only_second = sum(b and not a for a, b in zip(first, second, strict=True))
+    discordant = only_first + only_second
+    p_value = float(binomtest(only_first, discordant).pvalue) if discordant else 1.0
+    # Resampling questions draws these three counts from a multinomial; no need to draw questions.
+    shares = np.array([only_first, only_second, total - discordant]) / total
+    drawn = np.random.default_rng(seed).multinomial(total, shares, size=resamples)
+    low, high = np.quantile((drawn[:, 0] - drawn[:, 1]) / total, [0.025, 0.975])
+    difference = (only_first - only_second) / total
+    return PairedResult(
+        only_first, only_second, total, difference, Interval(float(low), float(high)), p_value
+    )

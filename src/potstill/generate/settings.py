@@ -1,0 +1,59 @@
+"""Settings of the generate stage."""
+
+from pydantic import Field, model_validator
+
+from potstill.prompts.styles import STYLES
+from potstill.settings import Settings
+
+
+class ExemplarSettings(Settings):
+    """A worked question for few-shot prompts."""
+
+    question: str
+    """The question as it is shown."""
+
+    rationale: str
+    """Its reasoning, without the answer statement."""
+
+    answer: str
+    """Its answer."""
+
+
+class GenerateSettings(Settings):
+    """How many rationales to draw from the teacher, and how."""
+
+    samples: int = Field(default=4, ge=1)
+    """D: rationales drawn for each question."""
+
+    temperature: float = Field(default=0.7, ge=0)
+    """Softmax temperature of the teacher; 0 is greedy and allows one sample only."""
+
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    """Nucleus mass that tokens are drawn from; 1 keeps all."""
+
+    max_tokens: int = Field(default=512, ge=1)
+    """Longest rationale, in the teacher's tokens."""
+
+    top_logprobs: int = Field(default=0, ge=0, le=20)
+    """How many likeliest tokens to keep at each position; 0 keeps none."""
+
+    prompt_style: str | None = None
+    """How the teacher is asked; by default instruct_cot for chat models, else zero_shot_cot."""
+
+    exemplars: tuple[ExemplarSettings, ...] = ()
+    """Worked questions for few_shot_cot, never one of the test questions."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "GenerateSettings":
+        if self.temperature == 0 and self.samples > 1:
+            raise ValueError(
+                f"temperature is 0 (greedy), so all {self.samples} samples of a question would be "
+                "the same text. Raise generate.temperature, or set generate.samples to 1"
+            )
+        if self.prompt_style is not None and self.prompt_style not in STYLES:
+            raise ValueError(
+                f"there is no prompt style {self.prompt_style!r}; known: {', '.join(STYLES)}"
+            )
+        if (self.prompt_style == "few_shot_cot") != bool(self.exemplars):
+            raise ValueError("prompt_style few_shot_cot and exemplars need each other")
+        return self

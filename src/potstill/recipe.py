@@ -1,0 +1,123 @@
+"""The recipe: one YAML file that composes the settings of all stages."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import yaml
+from pydantic import BeforeValidator, Field
+
+from potstill.curate.settings import CurateSettings
+from potstill.errors import ConfigError
+from potstill.evaluate.settings import EvaluateSettings
+from potstill.generate.settings import GenerateSettings
+from potstill.models.settings import (
+    LocalSettings,
+    ModelSettings,
+    OpenAISettings,
+    RecordedSettings,
+    model_settings,
+)
+from potstill.settings import Settings, build
+from potstill.tasks import TaskSettings, task_settings
+from potstill.train.settings import TrainSettings
+
+AnyModel = LocalSettings | OpenAISettings | RecordedSettings
+
+
+def _teacher(raw: object) -> ModelSettings:
+    return model_settings(raw, at="teacher")
+
+
+def _student(raw: object) -> ModelSettings:
+    return model_settings(raw, at="student")
+
+
+def _task(raw: object) -> TaskSettings:
+    return task_settings(raw, at="task")
+
+
+class Recipe(Settings):
+    """Everything one run needs; one section a stage, each owned by its stage."""
+
+    run: str
+    """The run's folder."""
+
+    task: Annotated[TaskSettings, BeforeValidator(_task)]
+    """What is to be learned: a task's name, or a file of your own and its columns."""
+
+    teacher: Annotated[AnyModel, BeforeValidator(_teacher)]
+    """Whom to learn from, as kind:where."""
+
+    student: Annotated[LocalSettings, BeforeValidator(_student)]
+    """The checkpoint to start from, as hf:NAME, hf:FOLDER or bundled:student."""
+
+    seed: int = Field(default=0, ge=0)
+    """Seeds every random choice that the run makes."""
+
+    generate: GenerateSettings = GenerateSettings()
+    curate: CurateSettings = CurateSettings()
+    train: TrainSettings = TrainSettings()
+    evaluate: EvaluateSettings = EvaluateSettings()
+
+    @property
+    def folder(self) -> Path:
+        """The run's folder."""
+        return Path(self.run)
+
+
+def load_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
+    """Read a recipe.
+
+    Args:
+        path: A YAML file. Where it names no ``run`` folder, it is ``runs/`` and the file's name.
+        changes: Settings to put in the place of the file's, as ``train.steps=200``.
+
+    Raises:
+        ConfigError: The file is missing or is not YAML, a setting is unknown or out of bounds.
+    """
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read the recipe {path}: {error.strerror}.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{path} holds no settings; see README.md for a first recipe.")
+    for change in changes:
+        _change(raw, change)
+    return build(Recipe, {"run": f"runs/{path.stem}", **raw}, at=str(path))
+
+
+def _change(raw: dict[str, object], change: str) -> None:
+    """Apply one ``section.name=value``; the value is read as YAML."""
+    name, equals, value = change.partition("=")
+    if not equals:
+        raise ConfigError(f"--set {change!r}: give NAME=VALUE, e.g. train.steps=200.")
+    *sections, last = name.strip().split(".")
+    place = raw
+    for section in sections:
+        inner = place.setdefault(section, {})
+        if not isinstance(inner, dict):
+            inner = place[section] = _long_form(section, inner)
+        place = inner
+    place[last] = yaml.safe_load(value)
+
+
+def _long_form(section: str, short: object) -> dict[str, object]:
+    """A section given in short, such as ``task: gsm8k``, as a mapping that can be added to."""
+    key = {"task": "name", "teacher": "model", "student": "model"}.get(section)
+    if key is None:
+        raise ConfigError(f"--set: {section} is {short!r}, which has no settings inside.")
+    return {key: short}
+
+
+def write_resolved(recipe: Recipe) -> None:
+    """Write the recipe with every default filled in to the run's folder, before any work."""
+    recipe.folder.mkdir(parents=True, exist_ok=True)
+    values = recipe.model_dump(mode="json")
+    text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+    (recipe.folder / "recipe.yaml").write_text(text, encoding="utf-8")
+
+
+__all__ = ["Recipe", "load_recipe", "write_resolved"]

@@ -1,0 +1,81 @@
+"""A run: opens what the recipe names and calls the stages, each on the run's one store."""
+
+import os
+import shutil
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Self
+
+from potstill.asking import AskCounts, Asking
+from potstill.curate import curate
+from potstill.errors import ConfigError
+from potstill.evaluate import Evaluation, baseline_systems, evaluate
+from potstill.generate import generate, teacher_asking
+from potstill.models import Model, open_model
+from potstill.progress import Meter
+from potstill.recipe import Recipe, write_resolved
+from potstill.records import Checkpoint, Task
+from potstill.report import Page, write_report
+from potstill.store import Store
+from potstill.tasks import load_task
+from potstill.train import train
+
+
+class Run:
+    """One recipe at work. Use as a context manager; every method can be stopped and repeated.
+
+    Args:
+        recipe: What to do.
+        meter: Shown the progress.
+        read_only: Open the store beside a writer, for the report alone.
+    """
+
+    def __init__(self, recipe: Recipe, meter: Meter, *, read_only: bool = False) -> None:
+        self.recipe, self.meter = recipe, meter
+        self.folder = recipe.folder
+        self.store = Store(self.folder / "run.sqlite", read_only=read_only)
+        if not read_only:
+            write_resolved(recipe)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.store.close()
+
+    @cached_property
+    def task(self) -> Task:
+        """The task that is trained for."""
+        return load_task(self.recipe.task)
+
+    @cached_property
+    def further_tasks(self) -> list[Task]:
+        """The tasks whose test splits show transfer and forgetting."""
+        return [load_task(settings) for settings in self.recipe.evaluate.tasks]
+
+    @cached_property
+    def teacher(self) -> Model:
+        """The teacher, opened when first asked for."""
+        return open_model(self.recipe.teacher)
+
+    @property
+    def asking(self) -> Asking:
+        """How the teacher is asked for rationales."""
+        return teacher_asking(self.teacher, self.recipe.generate, seed=self.recipe.seed)
+
+    @contextmanager
+    def _timed(self, stage: str) -> Iterator[None]:
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            self.store.add_stage_time(stage, time.monotonic() - start)
+
+    def generate(self) -> AskCounts:
+        """Draw rationales from the teacher."""
+        with self._timed("generate"):
+            return generate(self.task, self.teacher, self.store, self.asking, self.meter)

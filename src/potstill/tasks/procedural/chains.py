@@ -1,0 +1,98 @@
+"""Chains of facts in shuffled order: the hard thing is to see where to begin."""
+
+from random import Random
+
+from potstill.tasks.procedural.family import ITEMS, NAMES, Draft
+
+Fact = tuple[str, str, int, str]
+"""Who is told about, the relation to the one before (empty for a plain count), its number, whom."""
+
+RELATIONS = ("more", "fewer", "times")
+LENGTHS = (1, 2, 2, 2, 3)
+"""Relations on the way to the answer, drawn evenly from these."""
+
+
+def draw_fact_chain(random: Random) -> Draft:
+    """A chain of one to three relations from a stated count to the one asked for.
+
+    A second chain of one or two facts about other people is irrelevant. All facts are shuffled.
+    """
+    length = random.choice(LENGTHS)
+    people = random.sample(NAMES, length + 3)
+    item = random.choice(ITEMS)
+    chain, counts = _chain(random, people[: length + 1])
+    other, _ = _chain(random, people[length + 1 : length + 2 + random.randint(0, 1)])
+    facts = [*chain, *other]
+    random.shuffle(facts)
+    asked = people[length]
+    told = " ".join(_told(fact, item) for fact in facts)
+    return Draft(
+        text=f"{told} How many {item} does {asked} have?",
+        answer=str(counts[-1]),
+        rationales=_rationales(chain, counts, item),
+        template_id=f"{length}-of-{len(facts)}",
+        content=" ".join(f"{who} {relation} {number}" for who, relation, number, _ in chain),
+    )
+
+
+def _chain(random: Random, people: list[str]) -> tuple[list[Fact], list[int]]:
+    """Facts that lead from the first person's count to the last one's, and everybody's count."""
+    count = random.randint(3, 20)
+    facts: list[Fact] = [(people[0], "", count, "")]
+    counts = [count]
+    for who, whom in zip(people[1:], people, strict=False):
+        relation = random.choice(RELATIONS if count <= 20 else ("more", "fewer"))
+        if relation == "times":
+            number = random.randint(2, 4)
+        else:
+            number = random.randint(2, 12 if relation == "more" else max(2, min(12, count - 2)))
+        if relation == "fewer" and number >= count:
+            relation = "more"
+        count = _compute(count, relation, number)
+        facts.append((who, relation, number, whom))
+        counts.append(count)
+    return facts, counts
+
+
+def _compute(count: int, relation: str, number: int) -> int:
+    """What a relation makes of the count it refers to."""
+    if relation == "times":
+        return count * number
+    return count + number if relation == "more" else count - number
+
+
+def _told(fact: Fact, item: str) -> str:
+    """One fact as a sentence of the question."""
+    who, relation, number, whom = fact
+    if not relation:
+        return f"{who} has {number} {item}."
+    if relation == "times":
+        times = "twice" if number == 2 else f"{number} times"
+        return f"{who} has {times} as many {item} as {whom}."
+    return f"{who} has {number} {relation} {item} than {whom}."
+
+
+def _rationales(chain: list[Fact], counts: list[int], item: str) -> tuple[str, ...]:
+    """Forward computing from the beginning of the chain, in three wordings."""
+    first = chain[0][0]
+    steps = [
+        (who, f"{before} {'*+-'[('times', 'more', 'fewer').index(relation)]} {number} = {count}")
+        for (who, relation, number, _), before, count in zip(
+            chain[1:], counts, counts[1:], strict=False
+        )
+    ]
+    return (
+        " ".join([f"{first} has {counts[0]}.", *(f"{who} has {sum_}." for who, sum_ in steps)]),
+        " ".join(
+            [
+                f"Start with {first}, who has {counts[0]} {item}.",
+                *(f"Then {who} has {sum_} {item}." for who, sum_ in steps),
+            ]
+        ),
+        " ".join(
+            [
+                f"We know that {first} has {counts[0]}.",
+                *(f"So for {who} it is {sum_}." for who, sum_ in steps),
+            ]
+        ),
+    )
