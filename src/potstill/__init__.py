@@ -1,0 +1,83 @@
+"""potstill distils multi-step reasoning from a large teacher model into a small student.
+
+The public names are loaded when first used, so that importing the package is quick::
+
+    import potstill
+
+    recipe = potstill.load_recipe(Path("recipe.yaml"))
+    with potstill.Run(recipe, potstill.Meter(None)) as run:
+        run.generate()
+        run.curate()
+        run.train()
+        run.evaluate()
+        run.report()
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from potstill.errors import PotstillError as PotstillError
+    from potstill.models import Model as Model
+    from potstill.models import model_settings as model_settings
+    from potstill.models import open_model as open_model
+    from potstill.progress import Meter as Meter
+    from potstill.recipe import Recipe as Recipe
+    from potstill.recipe import load_recipe as load_recipe
+    from potstill.records import Completion as Completion
+    from potstill.records import Grade as Grade
+    from potstill.records import Question as Question
+    from potstill.records import Request as Request
+    from potstill.records import Task as Task
+    from potstill.run import Run as Run
+    from potstill.store import Store as Store
+    from potstill.tasks import load_task as load_task
+    from potstill.tasks import task_settings as task_settings
+    from potstill.tasks.grading import grade as grade
+
+_HOMES = {
+    "Completion": "records",
+    "Grade": "records",
+    "Meter": "progress",
+    "Model": "models",
+    "PotstillError": "errors",
+    "Question": "records",
+    "Recipe": "recipe",
+    "Request": "records",
+    "Run": "run",
+    "Store": "store",
+    "Task": "records",
+    "grade": "tasks.grading",
+    "load_recipe": "recipe",
+    "load_task": "tasks",
+    "model_settings": "models",
+    "open_model": "models",
+    "task_settings": "tasks",
+}
+"""The module each public name lives in."""
+
+__all__ = [
+    "Completion",
+    "Grade",
+    "Meter",
+    "Model",
+    "PotstillError",
+    "Question",
+    "Recipe",
+    "Request",
+    "Run",
+    "Store",
+    "Task",
+    "grade",
+    "load_recipe",
+    "load_task",
+    "model_settings",
+    "open_model",
+    "task_settings",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOMES:
+        return getattr(import_module(f"potstill.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'potstill' has no attribute {name!r}")

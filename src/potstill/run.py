@@ -1,25 +1,21 @@
 """A run: opens what the recipe names and calls the stages, each on the run's one store."""
 
-import os
-import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cached_property
-from pathlib import Path
+from functools import cached_property, partial
 from typing import Self
 
 from potstill.asking import AskCounts, Asking
 from potstill.curate import curate
-from potstill.errors import ConfigError
-from potstill.evaluate import Evaluation, baseline_systems, evaluate
+from potstill.evaluate import Evaluation, baseline_systems, evaluate, export_model
 from potstill.generate import generate, teacher_asking
 from potstill.models import Model, open_model
 from potstill.progress import Meter
 from potstill.recipe import Recipe, write_resolved
 from potstill.records import Checkpoint, Task
-from potstill.report import Page, write_report
+from potstill.report import ReportFiles, write_report
 from potstill.store import Store
 from potstill.tasks import load_task
 from potstill.train import train
@@ -79,3 +75,59 @@ class Run:
         """Draw rationales from the teacher."""
         with self._timed("generate"):
             return generate(self.task, self.teacher, self.store, self.asking, self.meter)
+
+    def curate(self) -> Counter[str]:
+        """Give every rationale a verdict."""
+        with self._timed("curate"):
+            asking, settings = self.asking, self.recipe.curate
+            return curate(self.task, self.teacher.name, self.store, asking, settings)
+
+    def train(self) -> list[Checkpoint]:
+        """Train every student of the recipe."""
+        with self._timed("train"):
+            recipe = self.recipe
+            return train(
+                self.task,
+                self.store,
+                recipe.student,
+                recipe.train,
+                self.folder,
+                self.meter,
+                seed=recipe.seed,
+            )
+
+    def evaluate(self) -> Evaluation:
+        """Measure teacher, start checkpoint and students, and write the chosen one to model/."""
+        recipe, settings = self.recipe, self.recipe.evaluate
+        with self._timed("evaluate"):
+            baselines = baseline_systems(
+                lambda: self.teacher, self.asking, partial(open_model, recipe.student), settings
+            )
+            evaluation = evaluate(
+                [self.task, *self.further_tasks],
+                baselines,
+                self._open_student,
+                self.store,
+                settings,
+                self.meter,
+                seed=recipe.seed,
+            )
+        if evaluation.chosen is not None:
+            export_model(
+                evaluation.chosen,
+                evaluation.scores,
+                self.folder,
+                task=self.task.name,
+                teacher=recipe.teacher.model,
+                start=recipe.student.model,
+            )
+        return evaluation
+
+    def _open_student(self, folder: str) -> Model:
+        """A checkpoint of this run, on the device that the recipe names for the student."""
+        place = {"model": f"hf:{self.folder / folder}", "revision": None}
+        return open_model(self.recipe.student.model_copy(update=place))
+
+    def report(self) -> ReportFiles:
+        """Write report.html and summary.json from what there is so far."""
+        return write_report(self.store, [self.task, *self.further_tasks], self.folder)

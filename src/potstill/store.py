@@ -4,8 +4,6 @@ One process writes, any number read at the same time. A completion is committed,
 disk, before it counts, so kill -9, a power cut or a full disk loses nothing that was stored.
 """
 
-import fcntl
-import hashlib
 import os
 import sqlite3
 import time
@@ -15,9 +13,9 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple, Self, TypeVar
 
-import orjson
-
 from potstill.errors import StoreError
+from potstill.keys import request_body, request_key
+from potstill.lock import take_lock
 from potstill.logprobs import PackedLogprobs, pack, unpack
 from potstill.records import (
     Checkpoint,
@@ -43,21 +41,6 @@ class StoredCompletion(NamedTuple):
     completion: Completion
 
 
-def request_key(model: str, request: Request) -> bytes:
-    """The hash of everything that determines what a request is answered, sample and length aside.
-
-    ``max_tokens`` is left out so that a completion which ended by itself serves any longer limit;
-    the seed is left out of greedy requests, which do not depend on it.
-    """
-    return hashlib.sha256(_request_body(model, request)).digest()[:16]
-
-
-def settings_hash(*parts: object) -> str:
-    """Twelve hex digits that stand for plain values, such as ``settings.model_dump()``."""
-    content = orjson.dumps(parts, option=orjson.OPT_SORT_KEYS, default=str)
-    return hashlib.sha256(content).hexdigest()[:12]
-
-
 class Store:
     """The store of one run.
 
@@ -73,7 +56,7 @@ class Store:
         if read_only and not path.exists():
             raise StoreError(f"there is no run at {path.parent}; start one with: potstill run")
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = None if read_only else _take_lock(path)
+        self._lock = None if read_only else take_lock(path)
         try:
             self._db = self._open(read_only)
         except StoreError:
@@ -155,11 +138,9 @@ class Store:
         now = time.time()
         with self._transaction() as db:
             for completion in completions:
-                body = _request_body(model, completion.request)
-                key = hashlib.sha256(body).digest()[:16]
-                db.execute(
-                    "INSERT OR IGNORE INTO requests VALUES (?, ?, ?)", (key, model, body.decode())
-                )
+                key = request_key(model, completion.request)
+                body = request_body(model, completion.request).decode()
+                db.execute("INSERT OR IGNORE INTO requests VALUES (?, ?, ?)", (key, model, body))
                 row = (
                     key,
                     completion.sample,
@@ -374,24 +355,6 @@ def _insert(db: sqlite3.Connection, table: str, records: Sequence[object], **col
         )
 
 
-def _request_body(model: str, request: Request) -> bytes:
-    prompt = request.prompt
-    turns = prompt if isinstance(prompt, str) else [(turn.role, turn.content) for turn in prompt]
-    return orjson.dumps(
-        {
-            "model": model,
-            "prompt": turns,
-            "answer_prefix": request.answer_prefix,
-            "temperature": float(request.temperature),
-            "top_p": float(request.top_p),
-            "stop": request.stop,
-            "top_logprobs": request.top_logprobs,
-            "seed": request.seed if request.temperature > 0 else None,
-        },
-        option=orjson.OPT_SORT_KEYS,
-    )
-
-
 def _completion(request: Request, row: Sequence[Any]) -> StoredCompletion:
     id_, sample, text, thinking, finish_reason, prompt_tokens, completion_tokens, cost = row
     completion = Completion(
@@ -405,27 +368,6 @@ def _completion(request: Request, row: Sequence[Any]) -> StoredCompletion:
         cost=cost,
     )
     return StoredCompletion(id_, completion)
-
-
-def _take_lock(path: Path) -> int:
-    """Hold the run's lock until the process ends, however it ends.
-
-    Raises:
-        StoreError: Another process holds it.
-    """
-    lock = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        holder = os.read(lock, 100).decode(errors="replace").strip() or "another process"
-        os.close(lock)
-        raise StoreError(
-            f"{path.parent} is being written by {holder}. Wait for it, or stop it; "
-            "reading commands such as potstill report work meanwhile."
-        ) from error
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, f"process {os.getpid()}\n".encode(), 0)
-    return lock
 
 
 @contextmanager

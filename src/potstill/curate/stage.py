@@ -5,8 +5,9 @@ from collections.abc import Iterator
 
 from potstill.asking import Answer, Asking, answers
 from potstill.curate.settings import CurateSettings
+from potstill.keys import settings_hash
 from potstill.records import AnswerType, Grade, Question, Rationale, Task
-from potstill.store import Store, settings_hash
+from potstill.store import Store
 from potstill.tasks.grading import GRADER_VERSION, grade, split_rationale
 
 KEPT = "kept"

@@ -1,6 +1,7 @@
 """evaluate: checkpoints → predictions, scores, the choice of checkpoint."""
 
+from potstill.evaluate.export import export_model
 from potstill.evaluate.settings import EvaluateSettings
 from potstill.evaluate.stage import Evaluation, baseline_systems, evaluate
 
-__all__ = ["EvaluateSettings", "Evaluation", "baseline_systems", "evaluate"]
+__all__ = ["EvaluateSettings", "Evaluation", "baseline_systems", "evaluate", "export_model"]

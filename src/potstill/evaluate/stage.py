@@ -9,12 +9,13 @@ from typing import NamedTuple
 from potstill.asking import Asking, Sampling, answers, ask_questions
 from potstill.evaluate.settings import EvaluateSettings
 from potstill.evaluate.statistics import accuracy_interval, paired_comparison
+from potstill.keys import settings_hash
 from potstill.models import Model
 from potstill.progress import Meter
 from potstill.prompts.formats import format_named
 from potstill.prompts.styles import style_named
 from potstill.records import Checkpoint, Comparison, Prediction, Question, Score, Split, Task
-from potstill.store import Store, settings_hash
+from potstill.store import Store
 from potstill.tasks.grading import GRADER_VERSION, grade
 
 

@@ -1,0 +1,168 @@
+"""What the bundled pair learns from: training documents, and the two tokenizers."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from random import Random
+
+from potstill.prompts.formats import FORMATS
+from potstill.prompts.styles import STYLES, prompt_for
+from potstill.records import Question
+from potstill.tasks.procedural import Problem, problems
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+
+EOS = "<|endoftext|>"
+PAD = "<|pad|>"
+UNK = "<|unk|>"
+DRILL = "drill"
+"""Bare sums without a story; not a family, since nothing is asked."""
+
+OPERATIONS = ("+", "-", "*")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Document:
+    """One training text; the loss counts on the target."""
+
+    prompt: str
+    target: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Mixture:
+    """What share of the documents comes from where."""
+
+    families: Mapping[str, float]
+    """Share by family name, ``drill`` included; the shares sum to 1."""
+
+    answers_only: float
+    """Share of a family's documents that give the answer without a rationale."""
+
+
+def documents(mixture: Mixture, count: int, seed: int) -> list[Document]:
+    """Draw a shuffled mixture from the train splits.
+
+    Args:
+        mixture: Where the documents come from.
+        count: About how many.
+        seed: The same seed gives the same documents.
+    """
+    random = Random(seed)
+    drawn: list[Document] = []
+    for family, share in mixture.families.items():
+        wanted = round(count * share)
+        if family == DRILL:
+            drawn += [_drill(random) for _ in range(wanted)]
+            continue
+        for problem in problems(family, "train", wanted, seed):
+            answers_only = random.random() < mixture.answers_only
+            drawn.append(_answer(problem) if answers_only else _rationale(problem, random))
+    random.shuffle(drawn)
+    return drawn
+
+
+def style_prompt(style: str, question: Question) -> str:
+    """The plain-text prompt of a style.
+
+    Raises:
+        TypeError: The style is for chat models.
+    """
+    prompt = prompt_for(STYLES[style], question)
+    if not isinstance(prompt, str):
+        raise TypeError(f"{style} is a chat style; the bundled pair is asked in plain text.")
+    return prompt
+
+
+def _rationale(problem: Problem, random: Random) -> Document:
+    """Zero-shot-CoT with its answer step, as potstill asks for it."""
+    style = STYLES["zero_shot_cot"]
+    told = random.choice(problem.rationales)
+    return Document(
+        prompt=style_prompt("zero_shot_cot", problem.question),
+        target=f" {told}{style.answer_cue} {problem.question.answer}.",
+    )
+
+
+def _answer(problem: Problem) -> Document:
+    """The zero-shot style: an answer alone."""
+    prompt = style_prompt("zero_shot", problem.question)
+    return Document(prompt=prompt, target=f" {problem.question.answer}")
+
+
+def _drill(random: Random) -> Document:
+    """Six sums, within the sizes that the families use."""
+    return Document(prompt="", target=" ".join(_sum(random) for _ in range(6)))
+
+
+def _sum(random: Random) -> str:
+    """One right equation as a sentence."""
+    operation = random.choice(OPERATIONS)
+    if operation == "*":
+        left, right = random.randint(2, 20), random.randint(2, 12)
+        left, right = (right, left) if random.random() < 0.3 else (left, right)
+        value = left * right
+    elif operation == "+":
+        left, right = random.randint(2, 110), random.randint(2, 30)
+        value = left + right
+    else:
+        right = random.randint(2, 30)
+        left = random.randint(right + 1, 120)
+        value = left - right
+    return f"{left} {operation} {right} = {value}."
+
+
+def _all_wordings(mixture: Mixture, count: int) -> Iterator[str]:
+    """Documents, and the same questions in the data formats that students are trained on."""
+    for document in documents(mixture, count, seed=0):
+        yield document.prompt + document.target
+    fine_tune = FORMATS["fine_tune_cot"]
+    for family in mixture.families:
+        for problem in () if family == DRILL else problems(family, "train", count // 10, 0):
+            prompt = fine_tune.prompt(problem.question, encoder_decoder=False)
+            yield prompt + fine_tune.target(
+                problem.rationales[0], problem.question.answer, encoder_decoder=False
+            )
+
+
+def teacher_tokenizer(mixture: Mixture) -> Tokenizer:
+    """Byte-level BPE of 800 tokens; every digit is a token, and any text survives a round trip."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Digits(individual_digits=True),
+            pre_tokenizers.ByteLevel(add_prefix_space=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=800,
+        special_tokens=[EOS, PAD],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(_all_wordings(mixture, 20_000), trainer)
+    return tokenizer
+
+
+def student_tokenizer(mixture: Mixture) -> Tokenizer:
+    """BPE of 512 tokens that writes a space as U+2581; every digit is a token; ASCII only.
+
+    It differs from the teacher's on purpose: matching distributions across two vocabularies is
+    something the pair is there to show.
+    """
+    tokenizer = Tokenizer(models.BPE(unk_token=UNK))
+    pieces = Regex("▁?[A-Za-z]+|[0-9]|\n+|▁?[^A-Za-z0-9▁\n]+|▁")
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Metaspace(prepend_scheme="never", split=False),
+            pre_tokenizers.Split(pieces, behavior="isolated"),
+        ]
+    )
+    tokenizer.decoder = decoders.Metaspace(prepend_scheme="never")
+    trainer = trainers.BpeTrainer(
+        vocab_size=512,
+        special_tokens=[EOS, PAD, UNK],
+        initial_alphabet=[chr(code) for code in range(32, 127)] + ["\n", "\t"],
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(_all_wordings(mixture, 20_000), trainer)
+    return tokenizer

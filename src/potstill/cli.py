@@ -1,0 +1,199 @@
+"""The command line: one command a stage, and run and demo; no logic.
+
+Nothing heavy is imported before a command needs it, so that ``potstill --help`` answers at once.
+"""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from potstill.errors import PotstillError
+
+if TYPE_CHECKING:
+    from potstill.run import Run
+
+STAGES = ("generate", "curate", "train", "evaluate", "report")
+
+
+class _Shown(click.ClickException):
+    """A user's mistake, shown as one line; the process exits with 2."""
+
+    exit_code = 2
+
+
+class _Group(click.Group):
+    """Shows our own errors as one line. Anything else is a bug and keeps its traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except PotstillError as error:
+            raise _Shown(str(error)) from error
+        except KeyboardInterrupt:
+            again = " ".join(["potstill", *sys.argv[1:]])
+            click.echo(f"\nStopped. What has arrived is kept; go on with: {again}", err=True)
+            ctx.exit(130)
+
+
+def _recipe_command(name: str) -> Callable[[Callable[..., None]], click.Command]:
+    """A command that works on a recipe."""
+
+    def decorate(function: Callable[..., None]) -> click.Command:
+        function = click.option(
+            "--set",
+            "changes",
+            multiple=True,
+            metavar="NAME=VALUE",
+            help="Change a setting of the recipe, e.g. train.steps=200. May be repeated.",
+        )(function)
+        function = click.argument("recipe", type=click.Path(path_type=Path))(function)
+        return main.command(name)(function)
+
+    return decorate
+
+
+@click.group(cls=_Group, context_settings={"max_content_width": 100})
+@click.version_option(package_name="potstill")
+def main() -> None:
+    """Distil multi-step reasoning from a large teacher model into a small student.
+
+    Every command takes a recipe, asks the run's store what is missing and does only that, so it can
+    be stopped at any instant and repeated.
+    """
+
+
+@contextmanager
+def _opened(recipe: Path, changes: tuple[str, ...], *, read_only: bool = False) -> Iterator["Run"]:
+    from potstill.progress import Meter
+    from potstill.recipe import load_recipe
+    from potstill.run import Run
+
+    with Run(load_recipe(recipe, changes), Meter.on_stderr(), read_only=read_only) as run:
+        yield run
+
+
+@_recipe_command("run")
+def run_command(recipe: Path, changes: tuple[str, ...]) -> None:
+    """Do all stages: generate, curate, train, evaluate, report."""
+    with _opened(recipe, changes) as run:
+        for stage in STAGES:
+            SAY[stage](run)
+
+
+@main.command("demo")
+@click.option(
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Change a setting of the demonstration, e.g. seed=1. May be repeated.",
+)
+def demo_command(changes: tuple[str, ...]) -> None:
+    """Distil the bundled teacher into the bundled student; a few minutes on two cores."""
+    with _opened(Path(__file__).parent / "demo.yaml", changes) as run:
+        for stage in STAGES:
+            SAY[stage](run)
+
+
+@_recipe_command("generate")
+def generate_command(recipe: Path, changes: tuple[str, ...]) -> None:
+    """Ask the teacher for rationales."""
+    with _opened(recipe, changes) as run:
+        _say_generate(run)
+        _say_next("curate", recipe)
+
+
+@_recipe_command("curate")
+def curate_command(recipe: Path, changes: tuple[str, ...]) -> None:
+    """Keep the rationales that are worth training on."""
+    with _opened(recipe, changes) as run:
+        _say_curate(run)
+        _say_next("train", recipe)
+
+
+@_recipe_command("train")
+def train_command(recipe: Path, changes: tuple[str, ...]) -> None:
+    """Train the students."""
+    with _opened(recipe, changes) as run:
+        _say_train(run)
+        _say_next("evaluate", recipe)
+
+
+@_recipe_command("evaluate")
+def evaluate_command(recipe: Path, changes: tuple[str, ...]) -> None:
+    """Measure teacher, start checkpoint and students; choose the checkpoint."""
+    with _opened(recipe, changes) as run:
+        _say_evaluate(run)
+        _say_next("report", recipe)
+
+
+@_recipe_command("report")
+def report_command(recipe: Path, changes: tuple[str, ...]) -> None:
+    """Write the run as a page; works while another command is at work on it."""
+    with _opened(recipe, changes, read_only=True) as run:
+        _say_report(run)
+
+
+def _say_generate(run: "Run") -> None:
+    counts = run.generate()
+    absent = counts.wanted - counts.there - counts.stored - counts.failed
+    click.echo(
+        f"generate: {counts.stored:,} completions stored, {counts.there:,} already there"
+        + (f", {counts.failed:,} failed" if counts.failed else "")
+        + (f", {absent:,} not to be had" if absent else "")
+    )
+    for reason, count in run.store.failures().items():
+        click.echo(f"  {count:,} failed: {reason}", err=True)
+
+
+def _say_curate(run: "Run") -> None:
+    verdicts = run.curate()
+    dropped = ", ".join(
+        f"{count:,} {verdict}" for verdict, count in verdicts.most_common() if verdict != "kept"
+    )
+    total = verdicts.total()
+    kept = f"curate: {verdicts['kept']:,} of {total:,} rationales kept"
+    click.echo(f"{kept}; dropped: {dropped}" if dropped else kept)
+
+
+def _say_train(run: "Run") -> None:
+    checkpoints = run.train()
+    students = dict.fromkeys(checkpoint.student for checkpoint in checkpoints)
+    click.echo(f"train: {len(checkpoints)} checkpoints of {', '.join(students)}")
+
+
+def _say_evaluate(run: "Run") -> None:
+    chosen = run.evaluate().chosen
+    if chosen is not None:
+        click.echo(
+            f"evaluate: {chosen.student} step {chosen.step} is best on development questions; "
+            f"copied to {run.folder / 'model'}"
+        )
+
+
+def _say_report(run: "Run") -> None:
+    from rich.console import Console
+
+    from potstill.report import accuracy_table
+
+    files = run.report()
+    Console(highlight=False).print(accuracy_table(run.store, [run.task, *run.further_tasks]))
+    click.echo(f"report: {files.html}")
+
+
+SAY: dict[str, Callable[["Run"], None]] = {
+    "generate": _say_generate,
+    "curate": _say_curate,
+    "train": _say_train,
+    "evaluate": _say_evaluate,
+    "report": _say_report,
+}
+"""By stage, what does it and tells how it went."""
+
+
+def _say_next(stage: str, recipe: Path) -> None:
+    click.echo(f"next: potstill {stage} {recipe}")

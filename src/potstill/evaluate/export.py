@@ -1,0 +1,103 @@
+"""The chosen student as a folder of its own, with a model card."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from potstill.prompts.formats import format_named
+from potstill.records import Checkpoint, Score
+
+CARD = """---
+base_model: {start}
+tags: [potstill, distillation, chain-of-thought]
+---
+# {task} student
+
+Distilled with potstill: the rationales of `{teacher}` on **{task}**, started from `{start}`.
+This is checkpoint {step} of the student `{student}`, chosen by its accuracy on the development
+split; the test split chose nothing.
+
+## How to ask it
+
+Prompt, with the question in the place of `{{question}}`:
+
+```
+{template}
+```
+
+It was trained on the data format `{data_format}`: {reading}
+
+## Accuracy on test questions
+
+| system | task | right | accuracy | 95% interval |
+|---|---|---|---|---|
+{rows}
+
+Intervals are Wilson's. Trained on one task, a student pays with its other abilities: measure what
+you need before you rely on it.
+"""
+
+
+def export_model(
+    chosen: Checkpoint,
+    scores: Sequence[Score],
+    folder: Path,
+    *,
+    task: str,
+    teacher: str,
+    start: str,
+) -> Path:
+    """Copy the chosen checkpoint to ``model/`` beside its model card.
+
+    An older ``model/`` is replaced only once the new one is whole.
+
+    Args:
+        chosen: The checkpoint.
+        scores: Of the evaluation that chose it.
+        folder: The run's folder.
+        task: The name of the task it was trained for.
+        teacher: The teacher, as the recipe names it.
+        start: The start checkpoint, as the recipe names it.
+
+    Returns:
+        The folder of the model.
+    """
+    place, fresh, old = (folder / name for name in ("model", "model.new", "model.old"))
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(parents=True)
+    for file in sorted((folder / chosen.folder).iterdir()):
+        if file.is_file() and file.suffix in {".json", ".safetensors", ".model", ".txt", ".jinja"}:
+            shutil.copy2(file, fresh / file.name)
+    card = model_card(chosen, scores, task=task, teacher=teacher, start=start)
+    (fresh / "README.md").write_text(card, encoding="utf-8")
+    shutil.rmtree(old, ignore_errors=True)
+    if place.exists():
+        place.rename(old)
+    fresh.rename(place)
+    shutil.rmtree(old, ignore_errors=True)
+    return place
+
+
+def model_card(
+    chosen: Checkpoint, scores: Sequence[Score], *, task: str, teacher: str, start: str
+) -> str:
+    """The model card's text; arguments as for :func:`export_model`."""
+    data_format = format_named(chosen.data_format)
+    reasoning = "the reasoning, then `-->`, then the answer."
+    rows = [
+        f"| {score.system} | {score.task} | {score.correct}/{score.total} "
+        f"| {score.correct / score.total:.1%} | {score.low:.1%} to {score.high:.1%} |"
+        for score in scores
+        if score.split == "test"
+    ]
+    return CARD.format(
+        start=start,
+        task=task,
+        teacher=teacher,
+        step=chosen.step,
+        student=chosen.student,
+        template=data_format.style(encoder_decoder=chosen.encoder_decoder).template,
+        data_format=chosen.data_format,
+        reading=reasoning if data_format.needs_rationale else "it writes the answer alone.",
+        rows="\n".join(rows),
+    )

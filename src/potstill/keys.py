@@ -1,0 +1,41 @@
+"""Hashes that stand for requests and for settings."""
+
+import hashlib
+
+import orjson
+
+from potstill.records import Request
+
+
+def request_key(model: str, request: Request) -> bytes:
+    """The hash of everything that determines what a request is answered, sample and length aside.
+
+    ``max_tokens`` is left out so that a completion which ended by itself serves any longer limit;
+    the seed is left out of greedy requests, which do not depend on it.
+    """
+    return hashlib.sha256(request_body(model, request)).digest()[:16]
+
+
+def settings_hash(*parts: object) -> str:
+    """Twelve hex digits that stand for plain values, such as ``settings.model_dump()``."""
+    content = orjson.dumps(parts, option=orjson.OPT_SORT_KEYS, default=str)
+    return hashlib.sha256(content).hexdigest()[:12]
+
+
+def request_body(model: str, request: Request) -> bytes:
+    """What :func:`request_key` hashes, as JSON."""
+    prompt = request.prompt
+    turns = prompt if isinstance(prompt, str) else [(turn.role, turn.content) for turn in prompt]
+    return orjson.dumps(
+        {
+            "model": model,
+            "prompt": turns,
+            "answer_prefix": request.answer_prefix,
+            "temperature": float(request.temperature),
+            "top_p": float(request.top_p),
+            "stop": request.stop,
+            "top_logprobs": request.top_logprobs,
+            "seed": request.seed if request.temperature > 0 else None,
+        },
+        option=orjson.OPT_SORT_KEYS,
+    )
