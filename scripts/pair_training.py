@@ -65,6 +65,9 @@ def build_model(tokenizer: Tokenizer, *, layers: int, width: int, inner: int, he
         eos_token_id=eos,
         pad_token_id=tokenizer.token_to_id(PAD),
     )
+    # The backward pass of torch's fused attention takes half of a step at such short lengths on a
+    # CPU; plain matrix products under torch.compile do not.
+    config._attn_implementation = "eager"
     return LlamaForCausalLM(config)
 
 

@@ -39,29 +39,48 @@ class Reader(Protocol):
         """Whether an answer as read is the gold answer."""
 
 
+_SENTENCE_END = re.compile(r"[.!?](?=\s)|\n")
 _EQUALS = re.compile(r"[=≈]")
+_IS = re.compile(r"[=≈]|\b(?:is|are|was|were|be|equals)\s(?=[^\w\n]{0,3}\d)")
 _ASIDE = re.compile(
     r"[,;] |(?<![-+*/×x=(−]) \(|\b(?:because|since|as|so|which|and|but|where|for)\b"
 )
-_SENTENCE_END = re.compile(r"[.!?](?=\s)|\n")
+_REASON = re.compile(r"\b(?:because|since|which)\b")
+_CONCLUSION = re.compile(r"(?<=[.!?,;] )(?:So|Thus|Hence|Therefore|so|thus|hence|therefore)\b")
+_STEP = re.compile(r"\W{0,9}Step \d{1,3}[:.]")
 
 
 class NumberReader:
     """Numbers, equal by value: "18", "$18.00" and "36/2" are the same."""
 
     def marked(self, text: str, start: int, end: int, question: Question) -> Candidate | None:
-        """The first number; in a calculation ("3 + 4 = 7") the one behind the last "="."""
-        first = next(numbers.numbers(text, start, end), None)
-        if first is None:
+        """The first number; in a calculation ("3 + 4 = 7") the one behind the last "=".
+
+        Where words precede the number ("After 7 days there are 15 left"), the one behind the
+        sentence's last "is" or "are" comes before the first one.
+        """
+        step = _STEP.match(text, start, end)
+        start = step.end() if step else start
+        found = self._said(text, start, end)
+        return found and Candidate(numbers.written(found.value), found.start, found.end)
+
+    def _said(self, text: str, start: int, end: int) -> numbers.Number | None:
+        """The number that a statement ends up with."""
+        found = next(numbers.numbers(text, start, end), None)
+        if found is None:
             return None
-        sentence = _SENTENCE_END.search(text, first.end, end)
-        stop = sentence.start() if sentence else end
-        aside = _ASIDE.search(text, first.end, stop)
-        stop = aside.start() if aside else stop
-        found = first
-        for sign in _EQUALS.finditer(text, first.end, stop):
+        in_prose = re.search(r"\w", text[start : found.start]) is not None
+        if in_prose:
+            for conclusion in _CONCLUSION.finditer(text, start, end):
+                concluded = next(numbers.numbers(text, conclusion.end(), end), None)
+                start, found = (conclusion.end(), concluded) if concluded else (start, found)
+        stop = end
+        for limit in (_SENTENCE_END, _REASON if in_prose else _ASIDE):
+            cut = limit.search(text, found.end, stop)
+            stop = cut.start() if cut else stop
+        for sign in (_IS if in_prose else _EQUALS).finditer(text, start, stop):
             found = next(numbers.numbers(text, sign.end(), stop), found)
-        return Candidate(numbers.written(found.value), found.start, found.end)
+        return found
 
     def last(self, text: str, end: int, question: Question) -> Candidate | None:
         """The last number of the text."""
@@ -160,7 +179,11 @@ class ChoiceReader:
         return Candidate(letter, *found.span()) if found and letter else None
 
 
-_YES_NO = re.compile(r"\b(?P<negated>not\s{1,3})?(?P<word>yes|no|true|false)\b", re.IGNORECASE)
+_YES_NO = re.compile(
+    r"\b(?:(?:yes|true)\W(?:or\W)?(?:no|false)\b"  # "(Yes or No)" and "yes/no" say neither
+    r"|(?P<negated>not\s{1,3})?(?P<word>yes|no|true|false)\b)",
+    re.IGNORECASE,
+)
 _FILLER = re.compile(r"[\s\W]*")
 
 
@@ -181,7 +204,7 @@ class YesNoReader:
     def gold(self, question: Question) -> str:
         """``yes`` or ``no``."""
         found = _YES_NO.fullmatch(question.answer.strip().rstrip("."))
-        if found is None or found["negated"]:
+        if found is None or found["negated"] or not found["word"]:
             raise DataError(
                 f"question {question.id}: the answer {question.answer!r} is not yes or no."
             )
@@ -196,7 +219,9 @@ class YesNoReader:
         opening = _FILLER.match(text, start, end)
         first = opening.end() if opening else start
         for match in _YES_NO.finditer(text, start, end):
-            word = match["word"].casefold()
+            word = (match["word"] or "").casefold()
+            if not word:
+                continue
             if word == "no" and match.start() > first and re.match(r"\s\w", text[match.end() : end][:2]):
                 continue
             yes = (word in ("yes", "true")) != bool(match["negated"])

@@ -11,7 +11,6 @@ from potstill.tasks.procedural.chains import draw_fact_chain
 from potstill.tasks.procedural.family import Draft, Family, Problem
 from potstill.tasks.procedural.probes import draw_coin_flip, draw_last_letters
 
-
 __all__ = ["FAMILIES", "Draft", "Family", "Problem", "problems", "questions"]
 
 FAMILIES: dict[str, Family] = {

@@ -9,12 +9,10 @@ from potstill.errors import DataError
 from potstill.records import AnswerType, Question, Split
 
 NAMES = tuple(
-    "Ann Ben Cara Dan Eva Finn Gina Hugo Iris Jack Kate Leo Mia Nora Omar Pia Rosa Sam Tom Zoe"
-    " Alma Carl Dora Emil".split()
+    ["Ann", "Ben", "Cara", "Dan", "Eva", "Finn", "Gina", "Hugo", "Iris", "Jack", "Kate", "Leo", "Mia", "Nora", "Omar", "Pia", "Rosa", "Sam", "Tom", "Zoe", "Alma", "Carl", "Dora", "Emil"]
 )
 ITEMS = tuple(
-    "apples books cards coins cups eggs keys pens plums shells stamps stones tickets toys"
-    " beads balls".split()
+    ["apples", "books", "cards", "coins", "cups", "eggs", "keys", "pens", "plums", "shells", "stamps", "stones", "tickets", "toys", "beads", "balls"]
 )
 TRIES = 200
 """Draws in a row without a new question before a family counts as used up."""

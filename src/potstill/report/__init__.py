@@ -1,0 +1,6 @@
+"""report: the run as a page, a summary for programs and a table for the terminal."""
+
+from potstill.report.stage import ReportFiles, write_report
+from potstill.report.summary import accuracy_table
+
+__all__ = ["ReportFiles", "accuracy_table", "write_report"]

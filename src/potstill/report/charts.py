@@ -1,0 +1,238 @@
+"""Charts as SVG: lines with bands, bars and interval marks, coloured by the page's style sheet."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from markupsafe import Markup
+
+WIDTH, HEIGHT = 440, 250
+LEFT, RIGHT, TOP, BOTTOM = 46, 104, 12, 38
+LABEL_GAP = 14
+"""Least distance between the labels of two lines, in the drawing's units."""
+
+LABEL_CHARACTERS = 19
+COLOURS = 6
+"""How many lines are told apart by colour and dash before both begin again."""
+
+
+class Point(NamedTuple):
+    """One value, with the interval around it where there is one."""
+
+    x: float
+    y: float
+    low: float | None = None
+    high: float | None = None
+
+
+class Line(NamedTuple):
+    """One labelled series, by ascending x."""
+
+    label: str
+    points: Sequence[Point]
+    marked: float | None = None
+    """The x of the point to ring."""
+
+
+class Frame(NamedTuple):
+    """The drawing's scales, both from 0."""
+
+    x_max: float
+    y_max: float
+
+    def x(self, value: float) -> float:
+        """Data to drawing, across."""
+        return round(LEFT + value / self.x_max * (WIDTH - LEFT - RIGHT), 1)
+
+    def y(self, value: float) -> float:
+        """Data to drawing, down."""
+        return round(HEIGHT - BOTTOM - value / self.y_max * (HEIGHT - TOP - BOTTOM), 1)
+
+
+def line_chart(
+    lines: Sequence[Line], *, title: str, x_label: str, show: Callable[[float], str]
+) -> Markup:
+    """Lines over steps, each labelled at its end, with its band where points have intervals.
+
+    Args:
+        lines: What to draw; those without points are left out.
+        title: What is drawn, for readers who hear the page.
+        x_label: Under the x axis.
+        show: A y value as text.
+    """
+    lines = [line for line in lines if line.points]
+    points = [point for line in lines for point in line.points]
+    x_ticks = ticks(max((point.x for point in points), default=1.0))
+    y_ticks = ticks(max((point.high or point.y for point in points), default=1.0))
+    frame = Frame(max([x_ticks[-1], *(p.x for p in points)]), y_ticks[-1])
+    spoken = f"{title} against {x_label}. " + " ".join(_spoken(line, x_label, show) for line in lines)
+    body = [_axes(frame, x_ticks, y_ticks, x_label, show)]
+    # Bands first, so that no line lies under a neighbour's band.
+    body += [_band(frame, line, number) for number, line in enumerate(lines)]
+    body += [_line(frame, line, number) for number, line in enumerate(lines)]
+    body.append(_labels(frame, lines))
+    return Markup('<svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>').format(
+        WIDTH, HEIGHT, spoken, Markup("").join(body)
+    )
+
+
+def ticks(maximum: float, count: int = 4) -> list[float]:
+    """Round values from 0 to the first at or above a maximum, about ``count`` steps."""
+    if not maximum > 0 or not math.isfinite(maximum):
+        return [0.0, 1.0]
+    power = 10.0 ** math.floor(math.log10(maximum / count))
+    step = next(m * power for m in (1, 2, 2.5, 5, 10) if m * power * count >= maximum * (1 - 1e-9))
+    steps = math.ceil(maximum / step - 1e-9)
+    return [round(number * step, 12) for number in range(steps + 1)]
+
+
+def thinned(points: Sequence[Point], most: int = 300) -> list[Point]:
+    """At most so many points, each the mean of its neighbours; the ends of a log stay visible."""
+    if len(points) <= most:
+        return list(points)
+    size = math.ceil(len(points) / most)
+    groups = [points[start : start + size] for start in range(0, len(points), size)]
+    return [Point(group[-1].x, sum(p.y for p in group) / len(group)) for group in groups]
+
+
+def interval_mark(low: float, middle: float, high: float, *, ends: tuple[float, float]) -> Markup:
+    """A dot on its interval on a scale, with the scale's zero marked where it lies inside.
+
+    Args:
+        low: Lower end of the interval.
+        middle: The value.
+        high: Upper end.
+        ends: The scale.
+    """
+    width, (least, most) = 120, ends
+
+    def x(value: float) -> float:
+        return round(4 + (value - least) / (most - least) * (width - 8), 1)
+
+    zero = Markup('<line class="zero" x1="{0}" x2="{0}" y1="0" y2="12"/>').format(x(0.0))
+    return Markup(
+        '<svg class="interval" viewBox="0 0 {width} 12" aria-hidden="true">'
+        '<line class="track" x1="4" x2="{end}" y1="6" y2="6"/>{zero}'
+        '<line class="range" x1="{low}" x2="{high}" y1="6" y2="6"/>'
+        '<circle cx="{middle}" cy="6" r="3.2"/></svg>'
+    ).format(
+        width=width,
+        end=width - 4,
+        zero=zero if least < 0 < most else Markup(""),
+        low=x(low),
+        high=x(high),
+        middle=x(middle),
+    )
+
+
+def share_bar(count: float, most: float) -> Markup:
+    """A bar as long as a count's share of the largest; the count itself stands beside it."""
+    width = round(200 * count / most, 1) if most else 0
+    return Markup(
+        '<svg class="bar" viewBox="0 0 200 10" preserveAspectRatio="none" aria-hidden="true">'
+        '<rect width="{}" height="10"/></svg>'
+    ).format(width)
+
+
+def column_chart(counts: Mapping[str, int], *, title: str) -> Markup:
+    """Columns, each with its count above and its name below."""
+    width, height = 44, 120
+    most = max(counts.values(), default=0) or 1
+    columns = []
+    for number, (name, count) in enumerate(counts.items()):
+        tall = round(count / most * (height - 40), 1)
+        columns.append(
+            Markup(
+                '<rect x="{x}" y="{y}" width="30" height="{tall}"/>'
+                '<text x="{middle}" y="{above}">{count}</text>'
+                '<text class="axis" x="{middle}" y="{below}">{name}</text>'
+            ).format(
+                x=number * width + 7,
+                y=height - 20 - tall,
+                tall=tall,
+                middle=number * width + 22,
+                above=height - 25 - tall,
+                below=height - 5,
+                count=f"{count:,}",
+                name=name,
+            )
+        )
+    spoken = f"{title}: " + ", ".join(f"{name}: {count:,}" for name, count in counts.items())
+    return Markup(
+        '<svg class="columns" width="{0}" height="{1}" viewBox="0 0 {0} {1}" role="img"'
+        ' aria-label="{2}">{3}</svg>'
+    ).format(max(len(counts), 1) * width, height, spoken, Markup("").join(columns))
+
+
+def _spoken(line: Line, x_label: str, show: Callable[[float], str]) -> str:
+    first, last = line.points[0], line.points[-1]
+    marked = "" if line.marked is None else f"; chosen at {line.marked:,.0f}"
+    return (
+        f"{line.label}: {show(first.y)} at {first.x:,.0f}, "
+        f"{show(last.y)} at {last.x:,.0f} {x_label}{marked}."
+    )
+
+
+def _axes(
+    frame: Frame,
+    x_ticks: Sequence[float],
+    y_ticks: Sequence[float],
+    x_label: str,
+    show: Callable[[float], str],
+) -> Markup:
+    right, floor = WIDTH - RIGHT, HEIGHT - BOTTOM
+    parts = [
+        Markup(
+            '<line class="grid" x1="{}" x2="{}" y1="{y}" y2="{y}"/>'
+            '<text class="axis y" x="{}" y="{}">{}</text>'
+        ).format(LEFT, right, LEFT - 7, frame.y(tick) + 4, show(tick), y=frame.y(tick))
+        for tick in y_ticks
+    ]
+    parts += [
+        Markup(
+            '<line class="tick" x1="{x}" x2="{x}" y1="{}" y2="{}"/>'
+            '<text class="axis x" x="{x}" y="{}">{}</text>'
+        ).format(floor, floor + 4, floor + 17, f"{tick:,.10g}", x=frame.x(tick))
+        for tick in x_ticks
+    ]
+    title = Markup('<text class="axis x" x="{}" y="{}">{}</text>')
+    return Markup("").join([*parts, title.format((LEFT + right) / 2, HEIGHT - 4, x_label)])
+
+
+def _band(frame: Frame, line: Line, number: int) -> Markup:
+    banded = [(p.x, p.low, p.high) for p in line.points if p.low is not None and p.high is not None]
+    if not banded:
+        return Markup("")
+    top = [f"{frame.x(x)},{frame.y(high)}" for x, _, high in banded]
+    bottom = [f"{frame.x(x)},{frame.y(low)}" for x, low, _ in reversed(banded)]
+    return Markup('<polygon class="band s{}" points="{}"/>').format(
+        number % COLOURS + 1, " ".join(top + bottom)
+    )
+
+
+def _line(frame: Frame, line: Line, number: int) -> Markup:
+    path = " ".join(f"{frame.x(point.x)},{frame.y(point.y)}" for point in line.points)
+    dots = line.points if len(line.points) <= 40 and line.points[0].low is not None else ()
+    rings = [point for point in line.points if point.x == line.marked]
+    circle = Markup('<circle class="{}" cx="{}" cy="{}" r="{}"/>')
+    marks = [circle.format("dot", frame.x(p.x), frame.y(p.y), 2.4) for p in dots]
+    marks += [circle.format("ring", frame.x(p.x), frame.y(p.y), 6) for p in rings]
+    return Markup('<g class="line s{}"><polyline points="{}"/>{}</g>').format(
+        number % COLOURS + 1, path, Markup("").join(marks)
+    )
+
+
+def _labels(frame: Frame, lines: Sequence[Line]) -> Markup:
+    """Each line's label at its end, moved down where it would touch the one above."""
+    ends = sorted((frame.y(line.points[-1].y), number) for number, line in enumerate(lines))
+    parts, last = [], -math.inf
+    for y, number in ends:
+        last = max(y, last + LABEL_GAP)
+        label = lines[number].label
+        short = label if len(label) <= LABEL_CHARACTERS else f"{label[: LABEL_CHARACTERS - 1]}…"
+        parts.append(
+            Markup('<text class="end s{}" x="{}" y="{}">{}</text>').format(
+                number % COLOURS + 1, WIDTH - RIGHT + 8, round(last + 4, 1), short
+            )
+        )
+    return Markup("").join(parts)

@@ -1,0 +1,160 @@
+"""What a report is made of: everything a run has found so far, read once."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import yaml
+
+from potstill.records import (
+    Comparison,
+    Prediction,
+    Rationale,
+    Score,
+    StageRecord,
+    Task,
+    TrainingStep,
+)
+from potstill.store import Store
+
+SUBJECT = "rationales"
+"""The student that a report is about, where there is one of this name."""
+
+REFERENCES = ("answers_only", "start", "start_zero_shot", "teacher")
+"""Whom the subject is held against: the first of these that was measured."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Results:
+    """The results of one run; every list may be empty."""
+
+    tasks: tuple[Task, ...]
+    """The leading task, then further ones."""
+
+    recipe: str
+    """The resolved recipe as YAML; empty where there is none."""
+
+    settings: Mapping[str, object]
+    """The same, read; empty where it cannot be."""
+
+    scores: Sequence[Score]
+    predictions: Sequence[Prediction]
+    comparisons: Sequence[Comparison]
+    rationales: Sequence[Rationale]
+    training: Sequence[TrainingStep]
+    stages: Sequence[StageRecord]
+    failures: Mapping[str, int]
+    """How many samples failed and were never answered, by reason."""
+
+    @property
+    def leading(self) -> Task:
+        """The task that is trained for."""
+        return self.tasks[0]
+
+    @property
+    def task_names(self) -> list[str]:
+        """The tasks, and any other that was measured under an earlier recipe."""
+        named = [task.name for task in self.tasks]
+        return list(dict.fromkeys(named + [score.task for score in self.scores]))
+
+    @property
+    def systems(self) -> list[str]:
+        """The systems with a test score, in the order they were measured in."""
+        return list(dict.fromkeys(s.system for s in self.scores if s.split == "test"))
+
+    @property
+    def students(self) -> list[str]:
+        """The students that were trained, in the order they were trained in."""
+        trained = [step.student for step in self.training]
+        measured = [score.system for score in self.scores if score.step is not None]
+        return list(dict.fromkeys(trained + measured))
+
+    def test_score(self, system: str, task: str) -> Score | None:
+        """A system's score on the test questions of a task."""
+        key = (system, task, "test")
+        found = (score for score in self.scores if (score.system, score.task, score.split) == key)
+        return next(found, None)
+
+    def dev_scores(self, student: str) -> list[Score]:
+        """A student's scores on the development questions, by step."""
+        scores = [each for each in self.scores if (each.system, each.split) == (student, "dev")]
+        return sorted(scores, key=lambda score: score.step or 0)
+
+    def comparison(self, first: str, second: str, task: str) -> Comparison | None:
+        """Two systems on one task, whichever was named first when they were compared."""
+        for each in self.comparisons:
+            if each.task == task and {each.first, each.second} == {first, second}:
+                return each if each.first == first else flipped(each)
+        return None
+
+    @property
+    def subject(self) -> str | None:
+        """The student that the report is about: ``rationales``, else the one measured last."""
+        measured = [system for system in self.systems if system in self.students]
+        if not measured:
+            return None
+        return SUBJECT if SUBJECT in measured else measured[-1]
+
+    @property
+    def main_comparison(self) -> Comparison | None:
+        """The subject against the nearest reference, on the leading task."""
+        if self.subject is None:
+            return None
+        others = (*REFERENCES, *self.students)
+        found = (self.comparison(self.subject, other, self.leading.name) for other in others)
+        return next((comparison for comparison in found if comparison is not None), None)
+
+    def model(self, role: str) -> str:
+        """The name of the ``teacher`` or ``student`` in the recipe, or an empty text."""
+        section = self.settings.get(role)
+        name = section.get("model") if isinstance(section, Mapping) else section
+        return name if isinstance(name, str) else ""
+
+
+def read_results(store: Store, tasks: Sequence[Task], folder: Path | None = None) -> Results:
+    """Read what a run has found so far.
+
+    Args:
+        store: The run's store; a writer may be at work on it.
+        tasks: The leading task, then further ones.
+        folder: Where ``recipe.yaml`` may be.
+    """
+    file = folder / "recipe.yaml" if folder else None
+    recipe = file.read_text(encoding="utf-8") if file and file.exists() else ""
+    return Results(
+        tasks=tuple(tasks),
+        recipe=recipe,
+        settings=_settings(recipe),
+        scores=store.scores(),
+        predictions=store.predictions(),
+        comparisons=[
+            flipped(each) if each.second == SUBJECT else each for each in store.comparisons()
+        ],
+        rationales=store.rationales(),
+        training=store.training(),
+        stages=store.stages(),
+        failures=store.failures(),
+    )
+
+
+def flipped(comparison: Comparison) -> Comparison:
+    """The same comparison with first and second exchanged."""
+    return replace(
+        comparison,
+        first=comparison.second,
+        second=comparison.first,
+        only_first=comparison.only_second,
+        only_second=comparison.only_first,
+        difference=-comparison.difference,
+        low=-comparison.high,
+        high=-comparison.low,
+    )
+
+
+def _settings(recipe: str) -> Mapping[str, object]:
+    """A recipe as values. One that was edited into nonsense is still shown, as text."""
+    try:
+        values = yaml.safe_load(recipe)
+    except yaml.YAMLError:
+        return {}
+    return values if isinstance(values, dict) else {}

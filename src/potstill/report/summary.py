@@ -1,0 +1,106 @@
+"""The run's results for programs (summary.json) and for the terminal."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from rich.table import Table
+from rich.text import Text
+
+from potstill.records import Score, StageRecord, Task
+from potstill.report.results import Results, read_results
+from potstill.report.words import interval, percent
+from potstill.store import Store
+
+TASKS_ABREAST = 2
+"""How many tasks fit beside each other in a terminal of 100 columns."""
+
+
+def summary(results: Results) -> dict[str, object]:
+    """The results as plain values: accuracies are of test questions, shares between 0 and 1."""
+    leading = results.leading.name
+    return {
+        "tasks": {task: _accuracies(results, task) for task in results.task_names},
+        "leading_task": leading,
+        "paired": {
+            f"{each.first} vs {each.second}": each.p_value
+            for each in results.comparisons
+            if each.task == leading
+        },
+        "comparisons": [asdict(each) for each in results.comparisons],
+        "stages": {stage.name: _spent(stage) for stage in results.stages},
+    }
+
+
+def _accuracies(results: Results, task: str) -> dict[str, dict[str, float]]:
+    scores = {system: results.test_score(system, task) for system in results.systems}
+    return {
+        system: {
+            "correct": score.correct,
+            "total": score.total,
+            "low": score.low,
+            "high": score.high,
+        }
+        for system, score in scores.items()
+        if score is not None
+    }
+
+
+def _spent(stage: StageRecord) -> dict[str, float]:
+    spent = {"seconds": stage.seconds, "tokens": stage.tokens}
+    return spent | ({"cost": stage.cost} if stage.cost else {})
+
+
+def accuracy_table(store: Store, tasks: Sequence[Task]) -> Table:
+    """The test accuracies for a terminal of 100 columns.
+
+    Args:
+        store: The run's store.
+        tasks: The leading task, then further ones.
+
+    Returns:
+        A row a system and a column a task, or a row each of both where the tasks are many.
+    """
+    results = read_results(store, tasks)
+    if not results.systems:
+        return Table(title="no test question has been answered yet")
+    if len(results.task_names) <= TASKS_ABREAST:
+        return _abreast(results)
+    return _one_below_another(results)
+
+
+def _table() -> Table:
+    return Table(title="accuracy on test questions, with 95% intervals", title_justify="left")
+
+
+def _abreast(results: Results) -> Table:
+    table = _table()
+    table.add_column("system", no_wrap=True)
+    for task in results.task_names:
+        table.add_column(Text(task), no_wrap=True)
+    for system in results.systems:
+        scores = [results.test_score(system, task) for task in results.task_names]
+        table.add_row(Text(system), *(_cell(score) for score in scores))
+    return table
+
+
+def _one_below_another(results: Results) -> Table:
+    table = _table()
+    for heading in ("task", "system", "accuracy [95% interval] right/asked"):
+        table.add_column(Text(heading), overflow="fold")
+    for task in results.task_names:
+        named = task
+        for system in results.systems:
+            score = results.test_score(system, task)
+            if score is not None:
+                table.add_row(Text(named), Text(system), _cell(score))
+                named = ""
+        table.add_section()
+    return table
+
+
+def _cell(score: Score | None) -> Text:
+    """``62.0% [56.4, 67.3] 186/300``, in columns of one width."""
+    if score is None:
+        return Text("–")
+    share = percent(score.correct / score.total)
+    return Text(f"{share:>6} [{interval(score)}] {score.correct}/{score.total}")

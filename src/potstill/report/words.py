@@ -1,0 +1,157 @@
+"""Results in words and figures: labels, numbers and the headline."""
+
+from potstill.records import Comparison, Score
+from potstill.report.results import Results
+
+LABELS = {
+    "teacher": "Teacher",
+    "start_zero_shot": "Start, asked for the answer",
+    "start": "Start, asked to reason",
+    "answers_only": "Answer-only tuning",
+    "rationales": "Rationale tuning",
+}
+"""What a reader who has not seen the recipe calls the systems of a normal run."""
+
+IN_SENTENCE = {
+    "teacher": "the teacher",
+    "start_zero_shot": "the start checkpoint asked for the answer alone",
+    "start": "the start checkpoint",
+    "answers_only": "answer-only tuning",
+    "rationales": "rationale tuning",
+}
+
+MINUS = "\N{MINUS SIGN}"
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+SHOWN = 0.05
+"""The p-value below which the headline speaks of a difference."""
+
+
+def label(system: str) -> str:
+    """A system's name for readers; a student named by the user keeps its name."""
+    return LABELS.get(system, system)
+
+
+def in_sentence(system: str) -> str:
+    """A system's name inside a sentence."""
+    return IN_SENTENCE.get(system, system)
+
+
+def percent(share: float, digits: int = 1) -> str:
+    """0.62 as ``62.0%``."""
+    return f"{share:.{digits}%}"
+
+
+def points(difference: float, digits: int = 1) -> str:
+    """A difference of two shares in percentage points, with its sign: ``+41.3``."""
+    text = f"{difference * 100:+.{digits}f}"
+    return text[1:] if float(text) == 0 else text.replace("-", MINUS)
+
+
+def interval(score: Score) -> str:
+    """The 95% interval of a score in percent: ``56.4, 67.3``."""
+    return f"{score.low * 100:.1f}, {score.high * 100:.1f}"
+
+
+def p_value(p: float) -> str:
+    """Three decimals, or a power of ten: ``2.1 × 10⁻²⁰``."""
+    if p >= 0.001:
+        return f"{p:.3f}"
+    if p < 1e-300:
+        return "0"
+    mantissa, exponent = f"{p:.1e}".split("e")
+    return f"{mantissa} × 10{str(int(exponent)).translate(SUPERSCRIPTS)}"
+
+
+def p_phrase(p: float) -> str:
+    """``p = 0.041``; a value too small for a float is said to be below the smallest."""
+    return f"p = {p_value(p)}" if p >= 1e-300 else "p < 10⁻³⁰⁰"
+
+
+def duration(seconds: float) -> str:
+    """``48 s``, ``3 min 20 s`` or ``2 h 05 min``."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, rest_minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {rest_minutes:02} min"
+    return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
+
+
+def dollars(cost: float) -> str:
+    """Cents where they tell something; a dash where no price was given."""
+    if cost == 0:
+        return "–"
+    return f"${cost:,.2f}" if cost >= 0.01 else f"${cost:.4f}"
+
+
+def headline(results: Results) -> str:
+    """What the run found, in one sentence, no stronger than its numbers."""
+    comparison = results.main_comparison
+    if comparison is not None:
+        return _compared(results, comparison)
+    measured = [results.test_score(name, results.leading.name) for name in results.systems]
+    best = max((s for s in measured if s), key=lambda score: score.correct, default=None)
+    if best is not None:
+        return (
+            f"{label(best.system)} reaches {percent(best.correct / best.total)} on {best.task} "
+            f"(95% interval {interval(best).replace(', ', ' to ')}, {best.total:,} questions); "
+            "there is no second system to compare it with."
+        )
+    if results.training:
+        return "The students are trained; no test question has been answered yet."
+    if results.rationales:
+        kept = sum(rationale.verdict == "kept" for rationale in results.rationales)
+        return f"{kept:,} of {len(results.rationales):,} rationales are kept; no student learns yet."
+    return "This run has no results yet."
+
+
+def _compared(results: Results, comparison: Comparison) -> str:
+    first, second = _reached(results, comparison.first), _reached(results, comparison.second)
+    subject, other = in_sentence(comparison.first), in_sentence(comparison.second)
+    evidence = f"{p_phrase(comparison.p_value)}, {comparison.total:,} questions"
+    if comparison.p_value >= SHOWN:
+        low, high = points(comparison.low, 0), points(comparison.high, 0)
+        return (
+            f"No difference is shown between {subject} ({first}) and {other} ({second}) on "
+            f"{comparison.task}: {points(comparison.difference)} points, "
+            f"95% interval {low} to {high}, {evidence}."
+        )
+    side, sign = ("above", 1) if comparison.difference > 0 else ("below", -1)
+    ends = sorted((sign * comparison.low, sign * comparison.high))
+    low, high = (points(end, 0).removeprefix("+") for end in ends)
+    return (
+        f"{label(comparison.first)} reaches {first} on {comparison.task}, "
+        f"{abs(comparison.difference) * 100:.1f} points {side} {other} "
+        f"(95% interval {low} to {high}, {evidence})."
+    )
+
+
+def _reached(results: Results, system: str) -> str:
+    score = results.test_score(system, results.leading.name)
+    return percent(score.correct / score.total) if score else "an unknown accuracy"
+
+
+def further_findings(results: Results) -> list[str]:
+    """The teacher and the start on the same questions, and the price paid on other tasks."""
+    findings = []
+    task = results.leading.name
+    reached = [
+        f"{in_sentence(name)} {percent(score.correct / score.total)}"
+        for name in ("teacher", "start")
+        if (score := results.test_score(name, task)) is not None
+    ]
+    if reached and results.subject:
+        findings.append(f"On the same questions: {', '.join(reached)}.")
+    elsewhere = [
+        f"{name} {points(found.difference)} points ({p_phrase(found.p_value)})"
+        for name in results.task_names
+        if name != task and results.subject
+        if (found := results.comparison(results.subject, "start", name)) is not None
+    ]
+    if elsewhere and results.subject:
+        findings.append(
+            f"On other tasks {in_sentence(results.subject)} stands against the start checkpoint at: "
+            f"{', '.join(elsewhere)}."
+        )
+    return findings

@@ -1,0 +1,140 @@
+import re
+from pathlib import Path
+
+import pytest
+from fakes import ScriptedModel, sums
+
+from potstill.evaluate import EvaluateSettings, baseline_systems, evaluate, export_model
+from potstill.generate import GenerateSettings, teacher_asking
+from potstill.progress import Meter
+from potstill.records import Checkpoint, Request
+from potstill.store import Store
+
+QUIET = Meter(None)
+
+
+def checkpoint(student: str, step: int, data_format: str = "fine_tune_cot") -> Checkpoint:
+    folder = f"checkpoints/{student}/{step}"
+    return Checkpoint(
+        student=student, step=step, folder=folder, data_format=data_format, encoder_decoder=False
+    )
+
+
+def right_up_to(highest: int, request: Request) -> str:
+    """The right answer to questions about numbers up to ``highest``, else a wrong one."""
+    found = re.search(r"What is (\d+)", str(request.prompt))
+    assert found is not None
+    number = int(found[1])
+    return f"so --> {2 * number if number <= highest else -1}"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "run.sqlite")
+
+
+# sums(): dev questions are 5..8, test questions 9..14
+TASK = sums(train=4, dev=4, test=6)
+ABILITY = {
+    "checkpoints/answers_only/10": 6,  # 2 of 4 on dev, none on test
+    "checkpoints/answers_only/20": 5,
+    "checkpoints/rationales/10": 7,
+    "checkpoints/rationales/20": 12,  # all of dev, 4 of 6 on test
+    "checkpoints/rationales/30": 14,  # equal on dev, better on test: must not be chosen for it
+}
+
+
+def open_student(folder: str) -> ScriptedModel:
+    return ScriptedModel(lambda r, s: right_up_to(ABILITY[folder], r), name=folder)
+
+
+def run(store: Store) -> tuple[ScriptedModel, "object"]:
+    store.replace_training(
+        [],
+        [
+            checkpoint("answers_only", 10, "fine_tune_answer"),
+            checkpoint("answers_only", 20, "fine_tune_answer"),
+            checkpoint("rationales", 10),
+            checkpoint("rationales", 20),
+            checkpoint("rationales", 30),
+        ],
+        settings_hash="h",
+    )
+    teacher = ScriptedModel(lambda r, s: right_up_to(14, r), chat=True, name="teacher")
+    start = ScriptedModel(lambda r, s: right_up_to(9, r), name="start")
+    settings = EvaluateSettings(bootstrap=500)
+    asking = teacher_asking(teacher, GenerateSettings(), seed=0)
+    baselines = baseline_systems(lambda: teacher, asking, lambda: start, settings)
+    evaluation = evaluate([TASK], baselines, open_student, store, settings, QUIET, seed=0)
+    return teacher, evaluation
+
+
+def test_checkpoints_are_chosen_on_development_questions_alone(store: Store) -> None:
+    _, evaluation = run(store)
+    scores = {(s.system, s.step, s.split): s for s in store.scores()}
+    assert [s.step for s in store.scores() if s.split == "dev" and s.chosen] == [10, 20]
+    assert scores["rationales", 20, "dev"].correct == 4
+    assert scores["rationales", 20, "test"].correct == 4
+    assert ("rationales", 30, "test") not in scores
+    chosen = getattr(evaluation, "chosen")  # noqa: B009
+    assert (chosen.student, chosen.step) == ("rationales", 20)
+
+
+def test_every_system_answers_the_same_test_questions(store: Store) -> None:
+    run(store)
+    asked = {
+        system: [p.question_id for p in store.predictions() if p.system == system]
+        for system in ("teacher", "start_zero_shot", "start", "answers_only", "rationales")
+    }
+    assert set(map(tuple, asked.values())) == {tuple(q.id for q in TASK.splits["test"])}
+    right = {s.system: s.correct for s in store.scores() if s.split == "test"}
+    assert right == {
+        "teacher": 6, "start_zero_shot": 1, "start": 1, "answers_only": 0, "rationales": 4
+    }  # fmt: skip
+
+
+def test_students_are_compared_with_every_other_system(store: Store) -> None:
+    run(store)
+    found = {(c.first, c.second): c for c in store.comparisons()}
+    assert ("rationales", "answers_only") in found and ("answers_only", "teacher") in found
+    assert ("start", "teacher") not in found
+    comparison = found["rationales", "teacher"]
+    assert (comparison.only_first, comparison.only_second, comparison.total) == (0, 2, 6)
+    assert comparison.p_value == pytest.approx(0.5)
+
+
+def test_the_teacher_answers_test_questions_greedily(store: Store) -> None:
+    teacher, _ = run(store)
+    assert {(r.temperature, r.samples) for r in teacher.asked} == {(0.0, (0,))}
+
+
+def test_a_system_without_any_answer_is_left_out(store: Store) -> None:
+    class Silent(ScriptedModel):
+        def complete(self, requests):  # type: ignore[no-untyped-def]
+            return iter(())
+
+    teacher = Silent(lambda r, s: "", chat=True, name="recorded")
+    start = ScriptedModel(lambda r, s: right_up_to(9, r), name="start")
+    settings = EvaluateSettings(bootstrap=100)
+    asking = teacher_asking(teacher, GenerateSettings(), seed=0)
+    baselines = baseline_systems(lambda: teacher, asking, lambda: start, settings)
+    evaluate([TASK], baselines, open_student, store, settings, QUIET, seed=0)
+    assert {score.system for score in store.scores()} == {"start_zero_shot", "start"}
+
+
+def test_the_chosen_student_is_exported_with_its_card(store: Store, tmp_path: Path) -> None:
+    run(store)
+    source = tmp_path / "checkpoints/rationales/20"
+    source.mkdir(parents=True)
+    for name in ("config.json", "model.safetensors", "tokenizer.json", "optimizer.pt"):
+        (source / name).write_text(name)
+    for _ in range(2):  # a second export replaces the first
+        place = export_model(
+            checkpoint("rationales", 20), store.scores(), tmp_path,
+            task="sums", teacher="openai:big", start="hf:small",
+        )  # fmt: skip
+    names = {file.name for file in place.iterdir()}
+    assert names == {"config.json", "model.safetensors", "tokenizer.json", "README.md"}
+    card = (place / "README.md").read_text()
+    assert "{question} ###" in card and "| rationales | sums | 4/6 | 66.7% |" in card
+    assert not (tmp_path / "model.new").exists() and not (tmp_path / "model.old").exists()

@@ -1,0 +1,142 @@
+"""kill -9 at random instants, then the same command again: nothing is lost, nothing paid twice."""
+
+import json
+import random
+import sqlite3
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from commands import Commands
+from safetensors.numpy import load_file
+
+KILLS = 20
+QUESTIONS, SAMPLES, CONCURRENCY = 150, 4, 8
+
+
+def write_questions(path: Path, count: int) -> None:
+    rows = [
+        {"q": f"Ann has {n} pens and buys {n % 7 + 2} more. How many has she?",
+         "a": n + n % 7 + 2, "split": split}
+        for n in range(10, 10 + count)
+        for split in ["test" if n % 5 == 0 else "dev" if n % 5 == 1 else "train"]
+    ]  # fmt: skip
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[tuple[int, Path]]:
+    """A teacher behind HTTP, in a process of its own: its port and its log of answers."""
+    port_file, log = tmp_path / "port", tmp_path / "answered.jsonl"
+    script = Path(__file__).parent / "loopback.py"
+    command = [sys.executable, str(script), "--port-file", str(port_file), "--log", str(log)]
+    process = subprocess.Popen(command, cwd=tmp_path)
+    while not (port_file.exists() and port_file.read_text().strip()):
+        assert process.poll() is None
+        time.sleep(0.05)
+    yield int(port_file.read_text()), log
+    process.kill()
+    process.wait()
+
+
+def write_recipe(folder: Path, name: str, **sections: object) -> Path:
+    questions = folder / "questions.jsonl"
+    if not questions.exists():
+        write_questions(questions, QUESTIONS)
+    recipe = {
+        "task": {"file": str(questions), "question": "q", "answer": "a", "split": "split",
+                 "answer_type": "number"},
+        "teacher": "bundled:teacher",
+        "student": "bundled:student",
+        "generate": {"samples": SAMPLES, "max_tokens": 64},
+        "run": str(folder / name),
+        **sections,
+    }  # fmt: skip
+    path = folder / f"{name}.yaml"
+    path.write_text(yaml.safe_dump(recipe))
+    return path
+
+
+def rows(run: Path, query: str) -> list[tuple[object, ...]]:
+    with sqlite3.connect(run / "run.sqlite") as db:
+        found = db.execute(query).fetchall()
+    db.close()
+    return found
+
+
+COMPLETIONS = "SELECT hex(request_key), sample, text, finish_reason FROM completions ORDER BY 1, 2"
+SCORES = "SELECT system, step, task, split, correct, total, chosen FROM scores ORDER BY rowid"
+LOSSES = "SELECT student, step, loss, tokens FROM training ORDER BY 1, 2"
+
+
+def killed_until_done(commands: Commands, seed: int, longest: float, *arguments: str) -> int:
+    """Kill the command at random instants, then let it end; how many kills met it at work."""
+    instants = random.Random(seed)
+    met = 0
+    for _ in range(KILLS):
+        met += commands.run(*arguments, kill_after=instants.uniform(0.0, longest)) == -9
+    assert commands.run(*arguments) == 0
+    return met
+
+
+@pytest.mark.slow
+def test_generate_killed_twenty_times_equals_an_undisturbed_run(
+    tmp_path: Path, server: tuple[int, Path]
+) -> None:
+    port, log = server
+    teacher = {
+        "model": "openai:scripted", "base_url": f"http://127.0.0.1:{port}/v1",
+        "api_key_env": None, "concurrency": CONCURRENCY,
+    }  # fmt: skip
+    with Commands(tmp_path) as commands:
+        calm = write_recipe(tmp_path, "calm", teacher=teacher)
+        assert commands.run("generate", str(calm)) == 0
+        answered_calmly = Counter(log.read_text().splitlines())
+        killed = write_recipe(tmp_path, "killed", teacher=teacher)
+        met = killed_until_done(commands, 1, 0.5, "generate", str(killed))
+    assert met >= KILLS // 2
+    expected = rows(tmp_path / "calm", COMPLETIONS)
+    assert len(expected) > 0
+    assert rows(tmp_path / "killed", COMPLETIONS) == expected
+    answered_twice = Counter(log.read_text().splitlines()) - answered_calmly
+    again = answered_twice.total() - answered_calmly.total()
+    assert 0 <= again <= met * CONCURRENCY, "more was asked twice than was in flight"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_train_and_evaluate_killed_twenty_times_equal_an_undisturbed_run(tmp_path: Path) -> None:
+    small = {
+        "train": {"steps": 60, "batch_size": 8, "checkpoints": 3, "precision": "float32"},
+        "evaluate": {"max_tokens": 48},
+        "generate": {"samples": 1, "max_tokens": 64},
+        "curate": {"right_answer": False},
+    }
+    with Commands(tmp_path) as commands:
+        calm, killed = (write_recipe(tmp_path, name, **small) for name in ("calm", "killed"))
+        for recipe in (calm, killed):
+            assert commands.run("generate", str(recipe)) == 0
+            assert commands.run("curate", str(recipe)) == 0
+        start = time.monotonic()
+        assert commands.run("train", str(calm)) == 0
+        training_took = time.monotonic() - start
+        met_training = killed_until_done(commands, 2, training_took / 3, "train", str(killed))
+        start = time.monotonic()
+        assert commands.run("evaluate", str(calm)) == 0
+        evaluating_took = time.monotonic() - start
+        met_evaluating = killed_until_done(
+            commands, 3, evaluating_took / 3, "evaluate", str(killed)
+        )
+    assert met_training >= 3 and met_evaluating >= 3
+    assert rows(tmp_path / "killed", LOSSES) == rows(tmp_path / "calm", LOSSES)
+    for weights in sorted((tmp_path / "calm" / "checkpoints").rglob("model.safetensors")):
+        twin = tmp_path / "killed" / weights.relative_to(tmp_path / "calm")
+        expected, found = load_file(weights), load_file(twin)
+        assert all((expected[name] == found[name]).all() for name in expected)
+    assert rows(tmp_path / "killed", SCORES) == rows(tmp_path / "calm", SCORES)
+    assert rows(tmp_path / "killed", COMPLETIONS) == rows(tmp_path / "calm", COMPLETIONS)

@@ -1,0 +1,74 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from potstill.errors import ConfigError
+from potstill.recipe import load_recipe, write_resolved
+
+SHORT = "task: two_step_arithmetic\nteacher: bundled:teacher\nstudent: bundled:student\n"
+
+
+def recipe_file(folder: Path, text: str = SHORT) -> Path:
+    path = folder / "first.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_a_short_recipe_has_every_default(tmp_path: Path) -> None:
+    recipe = load_recipe(recipe_file(tmp_path))
+    assert recipe.run == "runs/first"
+    assert recipe.generate.samples == 4
+    assert list(recipe.train.students) == ["answers_only", "rationales"]
+
+
+def test_the_resolved_recipe_is_written_and_is_itself_a_recipe(tmp_path: Path) -> None:
+    text = SHORT + f"run: {tmp_path / 'run'}\ngenerate: {{samples: 2}}\n"
+    recipe = load_recipe(recipe_file(tmp_path, text))
+    write_resolved(recipe)
+    written = tmp_path / "run" / "recipe.yaml"
+    assert yaml.safe_load(written.read_text())["generate"]["temperature"] == 0.7
+    assert load_recipe(written) == recipe
+
+
+def test_settings_can_be_changed_from_the_command_line(tmp_path: Path) -> None:
+    changes = ["generate.samples=2", "task.train=7", "teacher.batch_tokens=99", "seed=3"]
+    recipe = load_recipe(recipe_file(tmp_path), changes)
+    assert recipe.generate.samples == 2
+    assert recipe.task.train == 7
+    assert recipe.teacher.model_dump()["batch_tokens"] == 99
+    assert recipe.seed == 3
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("generate: {temprature: 1}", r"unknown setting 'generate.temprature'. Did you mean 'temperature'"),
+        ("genrate: {}", r"unknown setting 'genrate'. Did you mean 'generate'"),
+        ("generate: {samples: 0}", r"generate.samples is 0: input should be greater than or equal"),
+        ("generate: {samples: many}", r"generate.samples is 'many': input should be a valid integer"),
+        ("teacher: gpt", r"teacher is 'gpt': give kind:where"),
+        ("teacher: {model: 'openai:x', base_ulr: y}", r"Did you mean 'base_url'"),
+        ("student: openai:x", r"student"),
+        ("generate: {prompt_style: zero_shot_cott}", r"there is no prompt style 'zero_shot_cott'"),
+    ],
+)  # fmt: skip
+def test_a_wrong_setting_is_refused_in_words(tmp_path: Path, line: str, message: str) -> None:
+    values = {**yaml.safe_load(SHORT), **yaml.safe_load(line)}
+    path = recipe_file(tmp_path, yaml.safe_dump(values))
+    with pytest.raises(ConfigError, match=message) as caught:
+        load_recipe(path)
+    assert str(caught.value).startswith(str(path))
+
+
+def test_what_is_not_a_recipe_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot read the recipe"):
+        load_recipe(tmp_path / "none.yaml")
+    with pytest.raises(ConfigError, match="is not YAML"):
+        load_recipe(recipe_file(tmp_path, "a: [1"))
+    with pytest.raises(ConfigError, match="holds no settings"):
+        load_recipe(recipe_file(tmp_path, "just words"))
+    with pytest.raises(ConfigError, match="give NAME=VALUE"):
+        load_recipe(recipe_file(tmp_path), ["seed"])
+    with pytest.raises(ConfigError, match="has no settings inside"):
+        load_recipe(recipe_file(tmp_path), ["seed.x=1"])

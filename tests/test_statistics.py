@@ -1,0 +1,56 @@
+import math
+
+import pytest
+
+from potstill.evaluate.statistics import accuracy_interval, paired_comparison
+
+
+def wilson(correct: int, total: int) -> tuple[float, float]:
+    """The score interval as its textbook formula gives it."""
+    z, share = 1.959963984540054, correct / total
+    centre = (share + z * z / (2 * total)) / (1 + z * z / total)
+    half = z / (1 + z * z / total) * math.sqrt(
+        share * (1 - share) / total + z * z / (4 * total * total)
+    )  # fmt: skip
+    return centre - half, centre + half
+
+
+@pytest.mark.parametrize(("correct", "total"), [(0, 10), (7, 10), (186, 300), (300, 300)])
+def test_interval_is_wilsons(correct: int, total: int) -> None:
+    assert accuracy_interval(correct, total) == pytest.approx(wilson(correct, total), abs=1e-9)
+
+
+def test_an_accuracy_of_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="no accuracy of 0"):
+        accuracy_interval(0, 0)
+
+
+def test_mcnemar_worked_by_hand() -> None:
+    # 5 questions only the first answers, 1 only the second: two-sided binomial,
+    # p = 2 * (C(6,0) + C(6,1)) / 2**6
+    first = [True] * 5 + [False] + [True] * 4
+    second = [False] * 5 + [True] + [True] * 4
+    result = paired_comparison(first, second, resamples=1000, seed=0)
+    assert (result.only_first, result.only_second, result.total) == (5, 1, 10)
+    assert result.difference == pytest.approx(0.4)
+    assert result.p_value == pytest.approx(2 * 7 / 64)
+
+
+def test_equal_systems_do_not_differ() -> None:
+    result = paired_comparison([True, False] * 20, [True, False] * 20, resamples=1000, seed=0)
+    assert result.p_value == 1.0
+    assert result.interval == (0.0, 0.0)
+
+
+def test_bootstrap_interval_is_near_the_normal_one() -> None:
+    # difference 0.2, paired standard error sqrt((0.3 - 0.2**2) / 400) = 0.0255
+    first = [True] * 100 + [False] * 20 + [True] * 280
+    second = [False] * 100 + [True] * 20 + [True] * 280
+    result = paired_comparison(first, second, resamples=20_000, seed=1)
+    error = 1.96 * math.sqrt((120 / 400 - 0.2**2) / 400)
+    assert result.interval == pytest.approx((0.2 - error, 0.2 + error), abs=0.004)
+
+
+def test_unpaired_answers_are_refused() -> None:
+    with pytest.raises(ValueError, match="cannot pair 2 answers with 1"):
+        paired_comparison([True, False], [True], resamples=100, seed=0)
