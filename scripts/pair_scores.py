@@ -1,12 +1,16 @@
-"""Accuracies of the bundled pair: batched generation, reading of the answer, intervals."""
+"""Accuracies of the bundled pair on test questions: batched generation, grading, intervals."""
 
 from math import sqrt
 
 import torch
 from pair_texts import style_prompt
-from potstill.records import Question
-from potstill.tasks.procedural import questions
 from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
+
+from potstill.tasks.grading import grade
+from potstill.tasks.procedural import FAMILIES, questions
+
+BATCH = 200
+"""Prompts continued at a time."""
 
 
 @torch.inference_mode()
@@ -19,44 +23,37 @@ def generate(
     max_tokens: int = 120,
     seed: int = 0,
 ) -> list[str]:
-    """Continue prompts of any lengths in one batch; greedy where the temperature is 0."""
+    """Continue prompts of any lengths in one batch; greedy where the temperature is 0.
+
+    It stands apart from ``potstill.models`` so that the pair can be trained and measured before
+    anything that loads it.
+    """
     torch.manual_seed(seed)
-    device = model.device
-    batch = tokenizer(prompts, return_tensors="pt", padding=True, padding_side="left").to(device)
-    ids, mask = batch["input_ids"], batch["attention_mask"]
+    batch = tokenizer(prompts, return_tensors="pt", padding=True, padding_side="left")
+    ids, mask = batch["input_ids"].to(model.device), batch["attention_mask"].to(model.device)
+    eos = tokenizer.eos_token_id
     cache = DynamicCache()
     written = []
-    done = torch.zeros(len(prompts), dtype=torch.bool, device=device)
+    done = torch.zeros(len(prompts), dtype=torch.bool, device=model.device)
     positions = (mask.cumsum(1) - 1).clamp(min=0)
     for _ in range(max_tokens):
-        with torch.autocast(device.type, torch.bfloat16):
-            out = model(
+        with torch.autocast(model.device.type, torch.bfloat16):
+            logits = model(
                 input_ids=ids,
                 attention_mask=mask,
                 position_ids=positions,
                 past_key_values=cache,
                 logits_to_keep=1,
-            )
-        logits = out.logits[:, -1].float()
-        if temperature == 0:
-            chosen = logits.argmax(-1)
-        else:
-            chosen = torch.multinomial((logits / temperature).softmax(-1), 1)[:, 0]
+            ).logits[:, -1]
+        chosen = _choose(logits.float(), temperature)
         written.append(chosen)
-        done |= chosen == tokenizer.eos_token_id
+        done |= chosen == eos
         if done.all():
             break
         ids, positions = chosen[:, None], positions[:, -1:] + 1
         mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
     rows = torch.stack(written, dim=1).tolist()
-    eos = tokenizer.eos_token_id
     return [tokenizer.decode(row[: row.index(eos)] if eos in row else row) for row in rows]
-
-
-def right(text: str, question: Question, marker: str) -> bool:
-    """Whether what follows the last marker is the gold answer; an empty marker takes all."""
-    _, found, answer = text.rpartition(marker) if marker else ("", " ", text)
-    return bool(found) and answer.strip().rstrip(".") == question.answer
 
 
 def accuracy(
@@ -68,24 +65,32 @@ def accuracy(
     temperature: float = 0.0,
     count: int = 400,
     seed: int = 1,
-) -> tuple[int, int]:
-    """Right answers on test questions of a family, and how many were asked."""
+) -> int:
+    """How many of ``count`` test questions of a family are answered rightly."""
     asked = questions(family, "test", count, seed)
     prompts = [style_prompt(style, question) for question in asked]
-    marker = "the answer is" if style == "zero_shot_cot" else ""
     texts: list[str] = []
-    for first in range(0, len(prompts), 200):
-        texts += generate(
-            model, tokenizer, prompts[first : first + 200], temperature=temperature, seed=first
-        )
-    good = sum(right(text, question, marker) for text, question in zip(texts, asked, strict=True))
-    return good, count
+    for first in range(0, count, BATCH):
+        batch = prompts[first : first + BATCH]
+        texts += generate(model, tokenizer, batch, temperature=temperature, seed=first)
+    answer_type = FAMILIES[family].answer_type
+    return sum(
+        grade(text, question, answer_type).correct
+        for text, question in zip(texts, asked, strict=True)
+    )
 
 
 def wilson(correct: int, total: int) -> tuple[float, float]:
-    """The 95% interval of Wilson for a proportion."""
+    """The 95% interval of Wilson (1927) for a proportion."""
     z = 1.959964
     share = correct / total
     centre = (share + z * z / (2 * total)) / (1 + z * z / total)
     half = z * sqrt(share * (1 - share) / total + z * z / (4 * total**2)) / (1 + z * z / total)
     return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def _choose(logits_BV: torch.Tensor, temperature: float) -> torch.Tensor:
+    """The next token of each row."""
+    if temperature == 0:
+        return logits_BV.argmax(-1)
+    return torch.multinomial((logits_BV / temperature).softmax(-1), 1)[:, 0]

@@ -4,17 +4,23 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from random import Random
 
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+
 from potstill.prompts.formats import FORMATS
 from potstill.prompts.styles import STYLES, prompt_for
 from potstill.records import Question
 from potstill.tasks.procedural import Problem, problems
-from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+from potstill.tasks.procedural.family import ITEMS, NAMES
+from potstill.tasks.procedural.probes import WORDS
 
 EOS = "<|endoftext|>"
 PAD = "<|pad|>"
 UNK = "<|unk|>"
 DRILL = "drill"
 """Bare sums without a story; not a family, since nothing is asked."""
+
+ECHO = "echo"
+"""Random words and numbers said again, in order or by name: it teaches to look things up."""
 
 OPERATIONS = ("+", "-", "*")
 
@@ -32,7 +38,7 @@ class Mixture:
     """What share of the documents comes from where."""
 
     families: Mapping[str, float]
-    """Share by family name, ``drill`` included; the shares sum to 1."""
+    """Share by family name, ``drill`` and ``echo`` included; the shares sum to 1."""
 
     answers_only: float
     """Share of a family's documents that give the answer without a rationale."""
@@ -50,8 +56,8 @@ def documents(mixture: Mixture, count: int, seed: int) -> list[Document]:
     drawn: list[Document] = []
     for family, share in mixture.families.items():
         wanted = round(count * share)
-        if family == DRILL:
-            drawn += [_drill(random) for _ in range(wanted)]
+        if family in EXERCISES:
+            drawn += [EXERCISES[family](random) for _ in range(wanted)]
             continue
         for problem in problems(family, "train", wanted, seed):
             answers_only = random.random() < mixture.answers_only
@@ -110,13 +116,32 @@ def _sum(random: Random) -> str:
     return f"{left} {operation} {right} = {value}."
 
 
+def _echo(random: Random) -> Document:
+    """A list said twice, or counts told and then told again in another order."""
+    if random.random() < 0.5:
+        said = " ".join(
+            str(random.randint(2, 99)) if random.random() < 0.4 else random.choice(VOCABULARY)
+            for _ in range(random.randint(5, 12))
+        )
+        return Document(prompt=f"Say again: {said}.", target=f" {said}.")
+    people = random.sample(NAMES, random.randint(3, 6))
+    item = random.choice(ITEMS)
+    told = [f"{who} has {random.randint(2, 99)} {item}." for who in people]
+    again = random.sample(told, len(told))
+    return Document(prompt=" ".join(told), target=" " + " ".join(again))
+
+
+EXERCISES = {DRILL: _drill, ECHO: _echo}
+VOCABULARY = NAMES + ITEMS + WORDS
+
+
 def _all_wordings(mixture: Mixture, count: int) -> Iterator[str]:
     """Documents, and the same questions in the data formats that students are trained on."""
     for document in documents(mixture, count, seed=0):
         yield document.prompt + document.target
     fine_tune = FORMATS["fine_tune_cot"]
     for family in mixture.families:
-        for problem in () if family == DRILL else problems(family, "train", count // 10, 0):
+        for problem in () if family in EXERCISES else problems(family, "train", count // 10, 0):
             prompt = fine_tune.prompt(problem.question, encoder_decoder=False)
             yield prompt + fine_tune.target(
                 problem.rationales[0], problem.question.answer, encoder_decoder=False

@@ -43,10 +43,10 @@ def test_settings_can_be_changed_from_the_command_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("generate: {temprature: 1}", r"unknown setting 'generate.temprature'. Did you mean 'temperature'"),
+        ("generate: {temprature: 1}", r"'generate.temprature'. Did you mean 'temperature'"),
         ("genrate: {}", r"unknown setting 'genrate'. Did you mean 'generate'"),
-        ("generate: {samples: 0}", r"generate.samples is 0: input should be greater than or equal"),
-        ("generate: {samples: many}", r"generate.samples is 'many': input should be a valid integer"),
+        ("generate: {samples: 0}", r"generate.samples is 0: input should be greater"),
+        ("generate: {samples: many}", r"generate.samples is 'many': input should be"),
         ("teacher: gpt", r"teacher is 'gpt': give kind:where"),
         ("teacher: {model: 'openai:x', base_ulr: y}", r"Did you mean 'base_url'"),
         ("student: openai:x", r"student"),

@@ -4,7 +4,7 @@ Importable from tests: ``from tiny_models import build_tiny_causal``.
 """
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
@@ -30,7 +30,7 @@ TEXTS = [
     "Anna starts with 3 apples. She buys 14 more, so 3 + 14 = 17. The answer is 17.",
     "Q: A coin is heads up. Tom flips the coin. Mia does not flip it. Is it still heads up?\n",
     "The coin was flipped once, which is odd, so it is tails up. The answer is no.",
-    "Q: Ben reads 5 pages on each of 6 days.  How many pages is that?\nA: 5 * 6 = 30 pages.",
+    "Q: Zoé reads 5 pages on each of 6 days.  How many pages is that?\nA: 5 * 6 = 30 pages.",
     "def f(x):\n    return x\n\n  indented,\ttabbed and  doubly  spaced -- so it's kept.",
 ] * 4
 
@@ -52,30 +52,25 @@ def byte_level_tokenizer(vocab_size: int = 400) -> PreTrainedTokenizerFast:
         show_progress=False,
     )
     tokenizer.train_from_iterator(TEXTS, trainer)
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<eos>")
+    return _wrapped(tokenizer, eos_token="<eos>")
 
 
-def metaspace_tokenizer(vocab_size: int = 200) -> PreTrainedTokenizerFast:
+def metaspace_tokenizer(vocab_size: int = 260) -> PreTrainedTokenizerFast:
     """Metaspace BPE as in Llama 2: ``<s>`` before a prompt, first word with a leading space."""
-    tokenizer = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True))
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
-    tokenizer.decoder = decoders.Sequence(
-        [decoders.ByteFallback(), decoders.Metaspace(), decoders.Fuse()]
-    )
-    special = ["<unk>", "<s>", "</s>", "<pad>", *(f"<0x{byte:02X}>" for byte in range(256))]
+    tokenizer.decoder = decoders.Metaspace()
     trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size + len(special), special_tokens=special[:4], show_progress=False
+        vocab_size=vocab_size,
+        special_tokens=["<unk>", "<s>", "</s>", "<pad>"],
+        show_progress=False,
     )
     tokenizer.train_from_iterator(TEXTS, trainer)
     tokenizer.post_processor = processors.TemplateProcessing(
         single="<s> $A", special_tokens=[("<s>", tokenizer.token_to_id("<s>"))]
     )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        unk_token="<unk>",
-        bos_token="<s>",
-        eos_token="</s>",
-        pad_token="<pad>",
+    return _wrapped(
+        tokenizer, unk_token="<unk>", bos_token="<s>", eos_token="</s>", pad_token="<pad>"
     )
 
 
@@ -94,9 +89,7 @@ def unigram_tokenizer(vocab_size: int = 200) -> PreTrainedTokenizerFast:
     tokenizer.post_processor = processors.TemplateProcessing(
         single="$A </s>", special_tokens=[("</s>", tokenizer.token_to_id("</s>"))]
     )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, unk_token="<unk>", eos_token="</s>", pad_token="<pad>"
-    )
+    return _wrapped(tokenizer, unk_token="<unk>", eos_token="</s>", pad_token="<pad>")
 
 
 def build_tiny_causal(
@@ -121,26 +114,39 @@ def build_tiny_seq2seq(folder: Path, *, seed: int = 0) -> Path:
     """Write a T5 of some 50,000 random weights, and its unigram tokenizer, to a folder."""
     tokenizer = unigram_tokenizer()
     torch.manual_seed(seed)
-    config = T5Config(
-        vocab_size=len(tokenizer),
-        d_model=32,
-        d_kv=8,
-        d_ff=48,
-        num_layers=2,
-        num_heads=4,
-        decoder_start_token_id=tokenizer.pad_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-    )
-    return _save(T5ForConditionalGeneration(config), tokenizer, folder)
+    shape: dict[str, Any] = {
+        "vocab_size": len(tokenizer),
+        "d_model": 32,
+        "d_kv": 8,
+        "d_ff": 48,
+        "num_layers": 2,
+        "num_heads": 4,
+        "tie_word_embeddings": False,
+        "decoder_start_token_id": tokenizer.pad_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+    }
+    return _save(T5ForConditionalGeneration(T5Config(**shape)), tokenizer, folder)
+
+
+def _wrapped(tokenizer: Tokenizer, **tokens: str) -> PreTrainedTokenizerFast:
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **tokens)  # type: ignore[no-untyped-call]
 
 
 def _tiny_causal_model(architecture: Architecture, vocab_size: int) -> PreTrainedModel:
     if architecture == "gpt2":
         return GPT2LMHeadModel(
-            GPT2Config(vocab_size=vocab_size, n_embd=32, n_layer=2, n_head=4, n_positions=256)
+            GPT2Config(
+                vocab_size=vocab_size,
+                n_embd=32,
+                n_layer=2,
+                n_head=4,
+                n_positions=256,
+                bos_token_id=None,
+                eos_token_id=0,
+            )
         )
-    shape = {
+    shape: dict[str, Any] = {
         "vocab_size": vocab_size,
         "hidden_size": 32,
         "intermediate_size": 48,
@@ -158,7 +164,7 @@ def _tiny_causal_model(architecture: Architecture, vocab_size: int) -> PreTraine
 
 def _save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> Path:
     """Spread the logits, so that greedy choices are far apart and random texts end at times."""
-    head = model.get_output_embeddings()
+    head = model.get_output_embeddings()  # type: ignore[no-untyped-call]
     with torch.no_grad():
         head.weight.mul_(8.0)
     model.save_pretrained(folder)

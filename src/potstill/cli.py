@@ -139,6 +139,8 @@ def report_command(recipe: Path, changes: tuple[str, ...]) -> None:
 
 
 def _say_generate(run: "Run") -> None:
+    for note in run.task.notes:
+        click.echo(f"{run.task.name}: {note}")
     counts = run.generate()
     absent = counts.wanted - counts.there - counts.stored - counts.failed
     click.echo(

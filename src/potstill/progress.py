@@ -70,10 +70,14 @@ class Meter:
             tally.add(count, tokens, cost)
             if time.monotonic() - last >= LINE_SECONDS:
                 last = time.monotonic()
-                console.print(f"{tally.label}: {tally.describe()}", highlight=False)
+                _print(console, tally)
 
         yield advance
-        console.print(f"{tally.label}: {tally.describe()}", highlight=False)
+        _print(console, tally)
+
+
+def _print(console: Console, tally: "Tally") -> None:
+    console.print(f"{tally.label}: {tally.describe()}", highlight=False, soft_wrap=True)
 
 
 class Tally:

@@ -306,3 +306,6 @@ class Task:
 
     licence: str = ""
     """The licence of the questions, or ``none`` where their source states none."""
+
+    notes: tuple[str, ...] = ()
+    """What was left out of the splits and why, one sentence each, for the report."""

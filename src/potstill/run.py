@@ -1,5 +1,6 @@
 """A run: opens what the recipe names and calls the stages, each on the run's one store."""
 
+import os
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -9,16 +10,23 @@ from typing import Self
 
 from potstill.asking import AskCounts, Asking
 from potstill.curate import curate
+from potstill.errors import ConfigError
 from potstill.evaluate import Evaluation, baseline_systems, evaluate, export_model
 from potstill.generate import generate, teacher_asking
 from potstill.models import Model, open_model
 from potstill.progress import Meter
 from potstill.recipe import Recipe, write_resolved
-from potstill.records import Checkpoint, Task
+from potstill.records import Checkpoint, Split, Task
 from potstill.report import ReportFiles, write_report
 from potstill.store import Store
 from potstill.tasks import load_task
 from potstill.train import train
+
+SPLIT_USES: dict[Split, str] = {
+    "train": "the teacher explains its questions",
+    "dev": "the checkpoint is chosen on it",
+    "test": "the systems are measured on it",
+}
 
 
 class Run:
@@ -27,12 +35,14 @@ class Run:
     Args:
         recipe: What to do.
         meter: Shown the progress.
-        read_only: Open the store beside a writer, for the report alone.
+        read_only: Open the store beside a writer, for the report alone. Of the processes of
+            ``accelerate launch`` only the first writes.
     """
 
     def __init__(self, recipe: Recipe, meter: Meter, *, read_only: bool = False) -> None:
         self.recipe, self.meter = recipe, meter
         self.folder = recipe.folder
+        read_only = read_only or os.environ.get("RANK", "0") != "0"
         self.store = Store(self.folder / "run.sqlite", read_only=read_only)
         if not read_only:
             write_resolved(recipe)
@@ -45,8 +55,18 @@ class Run:
 
     @cached_property
     def task(self) -> Task:
-        """The task that is trained for."""
-        return load_task(self.recipe.task)
+        """The task that is trained for.
+
+        Raises:
+            ConfigError: One of its splits was asked to be empty.
+        """
+        task = load_task(self.recipe.task)
+        for split, use in SPLIT_USES.items():
+            if not task.splits[split]:
+                raise ConfigError(
+                    f"the {split} split of {task.name} is empty, and {use}. Set task.{split}."
+                )
+        return task
 
     @cached_property
     def further_tasks(self) -> list[Task]:
@@ -69,7 +89,8 @@ class Run:
         try:
             yield
         finally:
-            self.store.add_stage_time(stage, time.monotonic() - start)
+            if not self.store.read_only:
+                self.store.add_stage_time(stage, time.monotonic() - start)
 
     def generate(self) -> AskCounts:
         """Draw rationales from the teacher."""

@@ -52,7 +52,7 @@ class Store:
     """
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
-        self.path = path
+        self.path, self.read_only = path, read_only
         if read_only and not path.exists():
             raise StoreError(f"there is no run at {path.parent}; start one with: potstill run")
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -69,7 +69,7 @@ class OpenAISettings(ModelSettings):
     """US dollars a million completion tokens."""
 
     body: dict[str, object] = Field(default_factory=dict)
-    """Further fields for every request's body, for what one server alone understands."""
+    """Further fields for every request's body, merged last; null takes a field out."""
 
 
 class RecordedSettings(ModelSettings):

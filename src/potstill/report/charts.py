@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-WIDTH, HEIGHT = 440, 250
-LEFT, RIGHT, TOP, BOTTOM = 46, 104, 12, 38
+WIDTH, HEIGHT = 400, 236
+LEFT, RIGHT, TOP, BOTTOM = 42, 122, 12, 38
 LABEL_GAP = 14
 """Least distance between the labels of two lines, in the drawing's units."""
 
@@ -65,15 +65,17 @@ def line_chart(
     x_ticks = ticks(max((point.x for point in points), default=1.0))
     y_ticks = ticks(max((point.high or point.y for point in points), default=1.0))
     frame = Frame(max([x_ticks[-1], *(p.x for p in points)]), y_ticks[-1])
-    spoken = f"{title} against {x_label}. " + " ".join(_spoken(line, x_label, show) for line in lines)
+    spoken = f"{title} against {x_label}. " + " ".join(
+        _spoken(line, x_label, show) for line in lines
+    )
     body = [_axes(frame, x_ticks, y_ticks, x_label, show)]
     # Bands first, so that no line lies under a neighbour's band.
     body += [_band(frame, line, number) for number, line in enumerate(lines)]
     body += [_line(frame, line, number) for number, line in enumerate(lines)]
     body.append(_labels(frame, lines))
-    return Markup('<svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>').format(
-        WIDTH, HEIGHT, spoken, Markup("").join(body)
-    )
+    return Markup(
+        '<svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>'
+    ).format(WIDTH, HEIGHT, spoken, Markup("").join(body))
 
 
 def ticks(maximum: float, count: int = 4) -> list[float]:
@@ -96,7 +98,7 @@ def thinned(points: Sequence[Point], most: int = 300) -> list[Point]:
 
 
 def interval_mark(low: float, middle: float, high: float, *, ends: tuple[float, float]) -> Markup:
-    """A dot on its interval on a scale, with the scale's zero marked where it lies inside.
+    """A value inside its interval on a scale; zero is marked where it lies inside the scale.
 
     Args:
         low: Lower end of the interval.
@@ -104,20 +106,20 @@ def interval_mark(low: float, middle: float, high: float, *, ends: tuple[float, 
         high: Upper end.
         ends: The scale.
     """
-    width, (least, most) = 120, ends
+    width, (least, most) = 180, ends
 
     def x(value: float) -> float:
-        return round(4 + (value - least) / (most - least) * (width - 8), 1)
+        return round(1 + (value - least) / (most - least) * (width - 2), 1)
 
-    zero = Markup('<line class="zero" x1="{0}" x2="{0}" y1="0" y2="12"/>').format(x(0.0))
+    zero = Markup('<line class="zero" x1="{0}" x2="{0}" y1="0" y2="14"/>').format(x(0.0))
     return Markup(
-        '<svg class="interval" viewBox="0 0 {width} 12" aria-hidden="true">'
-        '<line class="track" x1="4" x2="{end}" y1="6" y2="6"/>{zero}'
-        '<line class="range" x1="{low}" x2="{high}" y1="6" y2="6"/>'
-        '<circle cx="{middle}" cy="6" r="3.2"/></svg>'
+        '<svg class="interval" viewBox="0 0 {width} 14" aria-hidden="true">'
+        '<line class="track" x1="1" x2="{end}" y1="7" y2="7"/>{zero}'
+        '<line class="range" x1="{low}" x2="{high}" y1="7" y2="7"/>'
+        '<line class="value" x1="{middle}" x2="{middle}" y1="1" y2="13"/></svg>'
     ).format(
         width=width,
-        end=width - 4,
+        end=width - 1,
         zero=zero if least < 0 < most else Markup(""),
         low=x(low),
         high=x(high),

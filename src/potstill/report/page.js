@@ -31,16 +31,17 @@
         ...verdicts.map((name) => [`With a rationale: ${spaced(name)}`, (row) => row.verdicts.includes(name)]),
       ];
     }
-    const systems = Object.keys(labels);
-    const wrong = systems.map((name) => [`${labels[name]} wrong`, (row) => row.answers.length && !right(row, name)]);
-    if (!pair) return [all, ...wrong];
+    const measured = (name) => set.rows.some((row) => answerOf(row, name));
+    const systems = Object.keys(labels).filter(measured);
+    const wrong = systems.map((name) => [`${labels[name]} wrong`, (row) => !right(row, name)]);
+    if (!pair?.every(measured)) return [all, ...wrong];
     const [one, two] = pair;
     return [
       all,
       [`${labels[one]} right, ${labels[two]} wrong`, (row) => right(row, one) && !right(row, two)],
       [`${labels[two]} right, ${labels[one]} wrong`, (row) => right(row, two) && !right(row, one)],
-      ["Both of these right", (row) => right(row, one) && right(row, two)],
-      ["Both of these wrong", (row) => !right(row, one) && !right(row, two)],
+      [`${labels[one]} and ${labels[two]} both right`, (row) => right(row, one) && right(row, two)],
+      [`${labels[one]} and ${labels[two]} both wrong`, (row) => !right(row, one) && !right(row, two)],
       ...wrong,
     ];
   }

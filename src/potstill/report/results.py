@@ -120,7 +120,7 @@ def read_results(store: Store, tasks: Sequence[Task], folder: Path | None = None
         folder: Where ``recipe.yaml`` may be.
     """
     file = folder / "recipe.yaml" if folder else None
-    recipe = file.read_text(encoding="utf-8") if file and file.exists() else ""
+    recipe = file.read_text("utf-8", errors="replace") if file and file.exists() else ""
     return Results(
         tasks=tuple(tasks),
         recipe=recipe,

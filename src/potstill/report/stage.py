@@ -1,23 +1,16 @@
 """The report stage: everything in the store → report.html and summary.json."""
 
-import base64
-import hashlib
 import os
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from importlib.resources import files
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import orjson
-from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup
 
 from potstill.errors import StoreError
-from potstill.records import Comparison, Task
-from potstill.report import charts, words
-from potstill.report.questions import browser_data
-from potstill.report.results import Results, read_results
+from potstill.records import Task
+from potstill.report.page import page
+from potstill.report.results import read_results
 from potstill.report.summary import summary
 from potstill.store import Store
 
@@ -30,14 +23,6 @@ class ReportFiles(NamedTuple):
 
     summary: Path
     """The results as JSON."""
-
-
-class Asset(NamedTuple):
-    """A script or style sheet of the page, and the hash by which the page allows it."""
-
-    text: Markup
-    source: str
-    """``sha256-...``, as a Content-Security-Policy names it."""
 
 
 def write_report(store: Store, tasks: Sequence[Task], folder: Path) -> ReportFiles:
@@ -61,126 +46,6 @@ def write_report(store: Store, tasks: Sequence[Task], folder: Path) -> ReportFil
         orjson.dumps(summary(results), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE),
     )
     return written
-
-
-def page(results: Results) -> str:
-    """The page of a run. Text of models and questions enters as data and is escaped everywhere."""
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {
-        name: getattr(words, name)
-        for name in ("dollars", "duration", "interval", "label", "p_value", "percent", "points")
-    }
-    browser = browser_data(results)
-    template = environment.from_string(_part("page.html.jinja"))
-    return template.render(
-        results=results,
-        headline=words.headline(results),
-        findings=words.further_findings(results),
-        comparisons=_by_task(results),
-        widest=max((max(abs(c.low), abs(c.high)) for c in results.comparisons), default=1.0) or 1.0,
-        accuracy_chart=_accuracy_chart(results),
-        loss_chart=_loss_chart(results),
-        verdicts=Counter(rationale.verdict for rationale in results.rationales),
-        kept_counts=_kept_counts(results),
-        overlap=_overlap(results.leading),
-        questions=browser,
-        embedded=_embedded(browser),
-        interval_mark=charts.interval_mark,
-        share_bar=charts.share_bar,
-        column_chart=charts.column_chart,
-        style=_asset("page.css"),
-        script=_asset("page.js"),
-    )
-
-
-def _by_task(results: Results) -> dict[str, list[Comparison]]:
-    """The comparisons of each task that has any, those of the report's subject first."""
-    grouped = {
-        task: [each for each in results.comparisons if each.task == task]
-        for task in results.task_names
-    }
-    return {
-        task: sorted(found, key=lambda each: each.first != results.subject)
-        for task, found in grouped.items()
-        if found
-    }
-
-
-def _accuracy_chart(results: Results) -> Markup | None:
-    lines = []
-    for student in results.students:
-        scores = results.dev_scores(student)
-        points = [charts.Point(s.step or 0, s.correct / s.total, s.low, s.high) for s in scores]
-        chosen = next((float(s.step or 0) for s in scores if s.chosen), None)
-        lines.append(charts.Line(words.label(student), points, chosen))
-    if not any(line.points for line in lines):
-        return None
-    return charts.line_chart(
-        lines,
-        title="Development accuracy",
-        x_label="training steps",
-        show=lambda share: words.percent(share, 0),
-    )
-
-
-def _loss_chart(results: Results) -> Markup | None:
-    if not results.training:
-        return None
-    lines = [
-        charts.Line(
-            words.label(student),
-            charts.thinned(
-                [charts.Point(s.step, s.loss) for s in results.training if s.student == student]
-            ),
-        )
-        for student in results.students
-    ]
-    return charts.line_chart(
-        lines, title="Training loss", x_label="training steps", show=lambda loss: f"{loss:,.3g}"
-    )
-
-
-def _kept_counts(results: Results) -> Mapping[str, int]:
-    """How many training questions have 0, 1, 2 ... kept rationales; many are put together."""
-    kept = Counter(each.question_id for each in results.rationales if each.verdict == "kept")
-    per_question = [kept[question.id] for question in results.leading.splits["train"]]
-    most = max(per_question, default=0)
-    wide = max(1, -(-(most + 1) // 12))
-    spans = [(low, low + wide - 1) for low in range(0, most + 1, wide)]
-    return {
-        f"{low}" if low == high else f"{low}–{high}": sum(low <= n <= high for n in per_question)
-        for low, high in spans
-    }
-
-
-def _overlap(task: Task) -> int:
-    """How many test questions also stand, word for word, in the training split."""
-    seen = {_plain(question.text) for question in task.splits["train"]}
-    return sum(_plain(question.text) in seen for question in task.splits["test"])
-
-
-def _plain(text: str) -> str:
-    return " ".join(text.casefold().split())
-
-
-def _embedded(data: object) -> Markup:
-    """JSON for a script element, in which no text of a model can end the element."""
-    text = orjson.dumps(data).decode()
-    for character in "<>&\u2028\u2029":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return Markup(text)
-
-
-def _asset(name: str) -> Asset:
-    text = _part(name)
-    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-    return Asset(Markup(text), f"sha256-{digest}")
-
-
-def _part(name: str) -> str:
-    return files("potstill.report").joinpath(name).read_text(encoding="utf-8")
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 
+from rich import box
 from rich.table import Table
 from rich.text import Text
 
 from potstill.records import Score, StageRecord, Task
 from potstill.report.results import Results, read_results
-from potstill.report.words import interval, percent
+from potstill.report.words import DASH, interval, percent
 from potstill.store import Store
 
 TASKS_ABREAST = 2
@@ -62,14 +63,20 @@ def accuracy_table(store: Store, tasks: Sequence[Task]) -> Table:
     """
     results = read_results(store, tasks)
     if not results.systems:
-        return Table(title="no test question has been answered yet")
+        table = Table(box=None, show_header=False)
+        table.add_row("No test question has been answered yet.")
+        return table
     if len(results.task_names) <= TASKS_ABREAST:
         return _abreast(results)
     return _one_below_another(results)
 
 
 def _table() -> Table:
-    return Table(title="accuracy on test questions, with 95% intervals", title_justify="left")
+    return Table(
+        title="accuracy on test questions, with 95% intervals",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+    )
 
 
 def _abreast(results: Results) -> Table:
@@ -85,8 +92,9 @@ def _abreast(results: Results) -> Table:
 
 def _one_below_another(results: Results) -> Table:
     table = _table()
-    for heading in ("task", "system", "accuracy [95% interval] right/asked"):
-        table.add_column(Text(heading), overflow="fold")
+    table.add_column("task", overflow="fold")
+    table.add_column("system", overflow="fold")
+    table.add_column("accuracy, interval, right of asked", no_wrap=True)
     for task in results.task_names:
         named = task
         for system in results.systems:
@@ -101,6 +109,6 @@ def _one_below_another(results: Results) -> Table:
 def _cell(score: Score | None) -> Text:
     """``62.0% [56.4, 67.3] 186/300``, in columns of one width."""
     if score is None:
-        return Text("–")
-    share = percent(score.correct / score.total)
-    return Text(f"{share:>6} [{interval(score)}] {score.correct}/{score.total}")
+        return Text(DASH)
+    share, within = percent(score.correct / score.total), f"[{interval(score)}]"
+    return Text(f"{share:>6} {within:<13} {score.correct}/{score.total}")

@@ -20,7 +20,8 @@ IN_SENTENCE = {
     "rationales": "rationale tuning",
 }
 
-MINUS = "\N{MINUS SIGN}"
+MINUS, TIMES, DASH = "\N{MINUS SIGN}", "\N{MULTIPLICATION SIGN}", "\N{EN DASH}"
+SPACE, NARROW = "\N{NO-BREAK SPACE}", "\N{NARROW NO-BREAK SPACE}"
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 SHOWN = 0.05
 """The p-value below which the headline speaks of a difference."""
@@ -53,18 +54,19 @@ def interval(score: Score) -> str:
 
 
 def p_value(p: float) -> str:
-    """Three decimals, or a power of ten: ``2.1 × 10⁻²⁰``."""
+    """Three decimals, or a mantissa and a power of ten."""
     if p >= 0.001:
         return f"{p:.3f}"
     if p < 1e-300:
-        return "0"
+        return f"<{SPACE}10⁻³⁰⁰"
     mantissa, exponent = f"{p:.1e}".split("e")
-    return f"{mantissa} × 10{str(int(exponent)).translate(SUPERSCRIPTS)}"
+    return f"{mantissa}{NARROW}{TIMES}{NARROW}10{str(int(exponent)).translate(SUPERSCRIPTS)}"
 
 
 def p_phrase(p: float) -> str:
-    """``p = 0.041``; a value too small for a float is said to be below the smallest."""
-    return f"p = {p_value(p)}" if p >= 1e-300 else "p < 10⁻³⁰⁰"
+    """``p = 0.041``, with spaces at which no line breaks."""
+    value = p_value(p)
+    return f"p{SPACE}{value}" if value.startswith("<") else f"p{SPACE}={SPACE}{value}"
 
 
 def duration(seconds: float) -> str:
@@ -81,7 +83,7 @@ def duration(seconds: float) -> str:
 def dollars(cost: float) -> str:
     """Cents where they tell something; a dash where no price was given."""
     if cost == 0:
-        return "–"
+        return DASH
     return f"${cost:,.2f}" if cost >= 0.01 else f"${cost:.4f}"
 
 
@@ -93,16 +95,21 @@ def headline(results: Results) -> str:
     measured = [results.test_score(name, results.leading.name) for name in results.systems]
     best = max((s for s in measured if s), key=lambda score: score.correct, default=None)
     if best is not None:
+        alone = (
+            "nothing was measured beside it" if results.subject else "no student is measured yet"
+        )
         return (
-            f"{label(best.system)} reaches {percent(best.correct / best.total)} on {best.task} "
+            f"{label(best.system)} reaches {_reached(results, best.system)} on {best.task} "
             f"(95% interval {interval(best).replace(', ', ' to ')}, {best.total:,} questions); "
-            "there is no second system to compare it with."
+            f"{alone}."
         )
     if results.training:
         return "The students are trained; no test question has been answered yet."
     if results.rationales:
         kept = sum(rationale.verdict == "kept" for rationale in results.rationales)
-        return f"{kept:,} of {len(results.rationales):,} rationales are kept; no student learns yet."
+        return (
+            f"{kept:,} of {len(results.rationales):,} rationales are kept; no student learns yet."
+        )
     return "This run has no results yet."
 
 
@@ -151,7 +158,7 @@ def further_findings(results: Results) -> list[str]:
     ]
     if elsewhere and results.subject:
         findings.append(
-            f"On other tasks {in_sentence(results.subject)} stands against the start checkpoint at: "
+            f"On other tasks, {in_sentence(results.subject)} against the start checkpoint: "
             f"{', '.join(elsewhere)}."
         )
     return findings

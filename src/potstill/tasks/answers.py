@@ -3,12 +3,15 @@
 import re
 import string
 import unicodedata
-from collections.abc import Iterator, Mapping
-from typing import NamedTuple, Protocol
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple, Protocol, TypeVar
 
 from potstill.errors import DataError
 from potstill.records import AnswerType, Question
 from potstill.tasks import numbers
+
+T = TypeVar("T")
 
 
 class Candidate(NamedTuple):
@@ -43,7 +46,7 @@ _SENTENCE_END = re.compile(r"[.!?](?=\s)|\n")
 _EQUALS = re.compile(r"[=≈]")
 _IS = re.compile(r"[=≈]|\b(?:is|are|was|were|be|equals)\s(?=[^\w\n]{0,3}\d)")
 _ASIDE = re.compile(
-    r"[,;] |(?<![-+*/×x=(−]) \(|\b(?:because|since|as|so|which|and|but|where|for)\b"
+    r"[,;] |(?<![-+*/\u00d7x=(\u2212]) \(|\b(?:because|since|as|so|which|and|but|where|for)\b"
 )
 _REASON = re.compile(r"\b(?:because|since|which)\b")
 _CONCLUSION = re.compile(r"(?<=[.!?,;] )(?:So|Thus|Hence|Therefore|so|thus|hence|therefore)\b")
@@ -78,15 +81,18 @@ class NumberReader:
         for limit in (_SENTENCE_END, _REASON if in_prose else _ASIDE):
             cut = limit.search(text, found.end, stop)
             stop = cut.start() if cut else stop
-        for sign in (_IS if in_prose else _EQUALS).finditer(text, start, stop):
-            found = next(numbers.numbers(text, sign.end(), stop), found)
-        return found
+        signs = list((_IS if in_prose else _EQUALS).finditer(text, start, stop))
+        behind = (next(numbers.numbers(text, sign.end(), stop), None) for sign in reversed(signs))
+        return next((number for number in behind if number), found)
 
     def last(self, text: str, end: int, question: Question) -> Candidate | None:
         """The last number of the text."""
         found = None
-        for found in numbers.numbers(text, 0, end):
-            pass
+        for size in (2_000, 100_000, end):  # seldom more than the closing lines need be read
+            start = max(0, end - size)
+            found = _last(numbers.numbers(text, start, end))
+            if found and found.start > start + 500:  # clear of a number that the window cuts
+                break
         return found and Candidate(numbers.written(found.value), found.start, found.end)
 
     def gold(self, question: Question) -> str:
@@ -102,12 +108,12 @@ class NumberReader:
         return first is not None and second is not None and numbers.equal(first, second)
 
 
-_LETTER = re.compile(r"(?<![\w'’])(?P<letter>[A-Z])(?![\w'’])")
+_LETTER = re.compile(r"(?<![\w'\u2019])(?P<letter>[A-Z])(?![\w'\u2019])")
 _AFTER_ARTICLE = re.compile(r" (?!(?:because|since|as|for|is|or|and)\b)[a-z]")
 _SURE = re.compile(
     r"""
     \((?P<bracketed>[A-Z])\) | (?<![\w(])(?P<open>[A-Z])\)
-  | \b(?i:option|choice|answer)\s+(?P<named>[A-Z])(?![\w'’])
+  | \b(?i:option|choice|answer)\s+(?P<named>[A-Z])(?![\w'\u2019])
   | ^[ \t*"'$]{0,9}(?P<alone>[A-Z])[ \t*"'$.]{0,9}$
     """,
     re.VERBOSE | re.MULTILINE,
@@ -158,19 +164,19 @@ class ChoiceReader:
                 continue
             if letter in "AI" and _AFTER_ARTICLE.match(text, after, end):
                 own = question.choices[_index(letter)] if question.choices else ""
-                if not own or not text[after + 1 :][: len(own)].casefold() == own.casefold():
+                if not own or text[after + 1 : after + 1 + len(own)].casefold() != own.casefold():
                     continue
             yield Candidate(letter, match.start(), after)
 
-    def _option_text(
-        self, text: str, start: int, end: int, question: Question
-    ) -> Candidate | None:
+    def _option_text(self, text: str, start: int, end: int, question: Question) -> Candidate | None:
         """The first option whose text stands in the range; the longest, where two begin there."""
         texts: dict[str, list[str]] = {}
         for index, choice in enumerate(question.choices):
             texts.setdefault(choice.strip().casefold(), []).append(chr(65 + index))
         sole = {choice: letters[0] for choice, letters in texts.items() if len(letters) == 1}
-        options = "|".join(re.escape(choice) for choice in sorted(sole, key=len, reverse=True) if choice)
+        options = "|".join(
+            re.escape(choice) for choice in sorted(sole, key=len, reverse=True) if choice
+        )
         if not options:
             return None
         pattern = re.compile(rf"(?<![\w.])(?:{options})(?![\w%]|[.,]\d)", re.IGNORECASE)
@@ -196,18 +202,13 @@ class YesNoReader:
 
     def last(self, text: str, end: int, question: Question) -> Candidate | None:
         """The last word that says yes or no."""
-        found = None
-        for found in self._words(text, 0, end):
-            pass
-        return found
+        return _last(self._words(text, 0, end))
 
     def gold(self, question: Question) -> str:
         """``yes`` or ``no``."""
         found = _YES_NO.fullmatch(question.answer.strip().rstrip("."))
         if found is None or found["negated"] or not found["word"]:
-            raise DataError(
-                f"question {question.id}: the answer {question.answer!r} is not yes or no."
-            )
+            raise DataError(f"question {question.id}: {question.answer!r} is neither yes nor no.")
         return "yes" if found["word"].casefold() in ("yes", "true") else "no"
 
     def same(self, answer: str, gold: str) -> bool:
@@ -222,7 +223,11 @@ class YesNoReader:
             word = (match["word"] or "").casefold()
             if not word:
                 continue
-            if word == "no" and match.start() > first and re.match(r"\s\w", text[match.end() : end][:2]):
+            if (
+                word == "no"
+                and match.start() > first
+                and re.match(r"\s\w", text[match.end() : min(end, match.end() + 2)])
+            ):
                 continue
             yes = (word in ("yes", "true")) != bool(match["negated"])
             yield Candidate("yes" if yes else "no", *match.span())
@@ -266,11 +271,15 @@ class TextReader:
         return Candidate(_normalised(text[start:end]), start, end) if start < end else None
 
 
-_AROUND = string.whitespace + string.punctuation.replace("-", "") + "“”‘’«»。"
+_AROUND = string.whitespace + string.punctuation.replace("-", "") + "“”\u2018\u2019«»。"
 
 
 def _normalised(text: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", text).casefold().strip(_AROUND).split())
+
+
+def _last(found: Iterable[T]) -> T | None:
+    return next(iter(deque(found, maxlen=1)), None)
 
 
 def _index(letter: str) -> int:

@@ -1,7 +1,7 @@
-"""The grader that curation and evaluation share: reads a final answer and compares it to the gold.
+r"""The grader that curation and evaluation share: reads a final answer, compares it to the gold.
 
 One rule: where the text marks its final answer ("The answer is 18", "**Answer:** 18", "#### 18",
-"--> 18", "\\boxed{18}" and their kin, in any case), the first fitting candidate after the last such
+"--> 18", "\boxed{18}" and their kin, in any case), the first fitting candidate after the last such
 marker counts; without one, the last fitting candidate of the text. Where there is none, the answer
 is None and not correct.
 """
@@ -17,18 +17,20 @@ GRADER_VERSION = "1"
 
 _MARKER = re.compile(
     r"""
-    (?P<sign> (?<!\#)\#{4}(?!\#) | -->  )
-  | (?P<box> \\boxed\s{0,2}\{ )
-  | (?P<lead> (?:\b(?:so|thus|therefore|hence|and|then|finally),?\s{1,2})?
-              (?:among\ A\ through\ [A-Z],\s{1,2})?
-              (?:\b(?:the|my|our)\s{1,2})? (?:\bfinal\s{1,2})? (?:\b(?:correct|right|best)\s{1,2})? )
-    \b(?<!to\ ) (?: ans(?:wer)?s? (?!\s{1,3}(?:choice|option)s)
-                | (?:(?<=correct\ )|(?<=right\ )|(?<=best\ ))(?:option|choice) )\b
+    (?<!\#)\#{4}(?!\#) | --> | (?P<box> \\boxed\s{0,2}\{ )
+  | (?: \bans(?:wer)?s? (?!\s{1,3}(?:choice|option)s)
+      | \b(?:correct|right|best)\s(?:option|choice) )\b (?<!\bto\ answer)
     (?: \s{0,2}\([^()\n]{0,40}\) )?
     [^\n.:=?!0-9]{0,60}?
-    (?: \b(?:is|are|be|equals)\b (?!\s(?:not|found|given|obtained|calculated|computed)\b) \s{0,2}:? | [:=] | (?<=\*\*)(?=\s) )
+    (?: \b(?:is|are|be|equals)\b (?!\s(?:not|found|given|obtained|calculated|computed)\b) \s{0,2}:?
+      | [:=] | (?<=\*\*)(?=\s) )
     """,
     re.VERBOSE | re.IGNORECASE,
+)
+_LEAD = re.compile(
+    r"(?:\b(?:so|thus|therefore|hence|and|then|finally),? )?(?:among A through [A-Z], )?"
+    r"(?:\b(?:the|my|our) )?(?:\bfinal )?(?:\b(?:correct|right|best) )?$",
+    re.IGNORECASE,
 )
 _NEXT_QUESTION = re.compile(r"^\s{0,9}(?:Q|Question):", re.MULTILINE)
 _BRACE = re.compile(r"[{}]")
@@ -90,9 +92,16 @@ def split_rationale(text: str, grade: Grade) -> str:
         last = statements[-1] if statements else None
         if last is None or last.boxed or _goes_on(text, last.start):
             break
-        text = _DECORATION.sub("", text[: last.begin]).rstrip(" \n,;")
+        text = _DECORATION.sub("", text[: _lead_start(text, last.begin)]).rstrip(" \n,;")
         statements = [one for one in statements[:-1] if one.end <= len(text) or not one.boxed]
     return text.strip()
+
+
+def _lead_start(text: str, begin: int) -> int:
+    """Where the words begin that lead up to a marker, such as "So the final"."""
+    before = text[max(0, begin - 80) : begin]
+    lead = _LEAD.search(before)
+    return begin - len(lead[0]) if lead else begin
 
 
 def _find(text: str, reader: Reader, question: Question) -> tuple[Candidate | None, str]:

@@ -23,7 +23,7 @@ _TOKEN = re.compile(
   | (?P<whole> \d++(?:,\d++)*+ )?
     (?P<decimals> (?:(?<=\d)|(?<!\w))\.\d++ )?
     (?P<rest> [eE](?P<e>[+-]?\d{1,3})(?!\w)
-            | \s?(?:[x×*]|\\times)\s?10\s?\^\s?\{?(?P<power>[-−]?\d{1,3})(?!\d)\}?
+            | \s?(?:[x\u00d7*]|\\times)\s?10\s?\^\s?\{?(?P<power>[-\u2212]?\d{1,3})(?!\d)\}?
             | /(?P<denominator>\d{1,99})(?![\d/])
             | [ ](?P<part>\d{1,3})/(?P<parts>\d{1,3})(?![\d/]) )?
     """,
@@ -113,7 +113,7 @@ def _read(token: re.Match[str]) -> Iterator[Number]:
 def _with_rest(number: Fraction, token: re.Match[str], *, mixed: bool) -> Fraction | None:
     """The number with its power of ten, denominator or fractional part; None: it has none."""
     if exponent := token["e"] or token["power"]:
-        return number * Fraction(10) ** int(exponent.replace("−", "-"))
+        return number * Fraction(10) ** int(exponent.replace("\u2212", "-"))
     if token["denominator"] and int(token["denominator"]):
         return number / int(token["denominator"])
     if token["part"] and mixed and 0 < int(token["part"]) < int(token["parts"]):
@@ -138,7 +138,7 @@ def _signed(text: str, start: int, end: int, value: Fraction) -> Number:
 
 def _sign_at(text: str, start: int) -> int | None:
     """Where the minus sign before ``start`` stands, unless it subtracts or joins."""
-    if start < 1 or text[start - 1] not in "-−":
+    if start < 1 or text[start - 1] not in "-\u2212":
         return None
     before = text[max(0, start - 3) : start - 1]
     joins = re.search(r"[\w)\]}%-]$|[\d)] $", before)

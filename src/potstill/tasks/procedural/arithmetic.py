@@ -81,8 +81,9 @@ TWO_STEP = (
 MULTI_STEP = (
     Story(
         name="bus",
-        text="A bus leaves with {a} people. At the first stop {b} people get on. At the second stop "
-        "{c} people get off. At the last stop {d} people get on. How many people ride the bus?",
+        text="A bus leaves with {a} people. At the first stop {b} people get on. At the second "
+        "stop {c} people get off. At the last stop {d} people get on. How many people "
+        "ride the bus?",
         operations="+-+",
         ranges=((10, 40), (3, 20), (3, 20), (3, 20)),
         steps=("At first {} people ride.", "Then {} people ride.", "At last {} people ride."),

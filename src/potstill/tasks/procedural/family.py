@@ -8,12 +8,16 @@ from random import Random
 from potstill.errors import DataError
 from potstill.records import AnswerType, Question, Split
 
-NAMES = tuple(
-    ["Ann", "Ben", "Cara", "Dan", "Eva", "Finn", "Gina", "Hugo", "Iris", "Jack", "Kate", "Leo", "Mia", "Nora", "Omar", "Pia", "Rosa", "Sam", "Tom", "Zoe", "Alma", "Carl", "Dora", "Emil"]
-)
-ITEMS = tuple(
-    ["apples", "books", "cards", "coins", "cups", "eggs", "keys", "pens", "plums", "shells", "stamps", "stones", "tickets", "toys", "beads", "balls"]
-)
+_NAMES = """
+Ann Ben Cara Dan Eva Finn Gina Hugo Iris Jack Kate Leo Mia Nora Omar Pia Rosa Sam Tom Zoe
+Alma Carl Dora Emil
+"""
+NAMES = tuple(_NAMES.split())
+_ITEMS = """
+apples books cards coins cups eggs keys pens plums shells stamps stones tickets toys beads
+balls
+"""
+ITEMS = tuple(_ITEMS.split())
 TRIES = 200
 """Draws in a row without a new question before a family counts as used up."""
 

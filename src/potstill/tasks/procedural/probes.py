@@ -7,9 +7,17 @@ from random import Random
 
 from potstill.tasks.procedural.family import NAMES, Draft
 
-WORDS = tuple(
-    ["apple", "arrow", "baker", "basket", "beach", "bird", "boat", "bottle", "branch", "bread", "bridge", "brush", "butter", "cabin", "camel", "candle", "canyon", "carpet", "castle", "cedar", "chair", "cheese", "circus", "clock", "cloud", "coat", "copper", "cotton", "crab", "crown", "desk", "dinner", "dragon", "dream", "drum", "eagle", "earth", "engine", "falcon", "farm", "feather", "fence", "field", "flute", "forest", "fox", "frog", "garden", "ghost", "giraffe", "glass", "grape", "hammer", "harbor", "hat", "hill", "honey", "island", "jacket", "jungle", "kettle", "kiwi", "ladder", "lamp", "leaf", "lemon", "lion", "magnet", "map", "marble", "meadow", "mirror", "moon", "mouse", "needle", "ocean", "olive", "orbit", "otter", "panda", "paper", "pencil", "piano", "pilot", "pizza", "planet", "pond", "pony", "potato", "queen", "rabbit", "river", "robot", "rocket", "salmon", "shadow", "silver", "spoon", "star", "tiger", "violin", "window", "yogurt", "zebra"]
-)
+_WORDS = """
+apple arrow baker basket beach bird boat bottle branch bread bridge brush butter cabin camel
+candle canyon carpet castle cedar chair cheese circus clock cloud coat copper cotton crab
+crown desk dinner dragon dream drum eagle earth engine falcon farm feather fence field flute
+forest fox frog garden ghost giraffe glass grape hammer harbor hat hill honey island jacket
+jungle kettle kiwi ladder lamp leaf lemon lion magnet map marble meadow mirror moon mouse
+needle ocean olive orbit otter panda paper pencil piano pilot pizza planet pond pony potato
+queen rabbit river robot rocket salmon shadow silver spoon star tiger violin window yogurt
+zebra
+"""
+WORDS = tuple(_WORDS.split())
 
 
 def draw_coin_flip(random: Random) -> Draft:

@@ -1,0 +1,121 @@
+"""The model cards of the bundled pair."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from pair_scores import wilson
+from pair_texts import Mixture
+from pair_training import Plan
+
+ROLES = {
+    "teacher": "It explains: asked in the style `zero_shot_cot`, it writes its steps and an answer."
+    " Its tokenizer is byte-level BPE of 800 tokens.",
+    "student": "It is the checkpoint that distillation starts from, and it is weak on purpose: it"
+    " was trained briefly, saw few stories with two operations and none of"
+    " `multi_step_arithmetic`. Its tokenizer is a BPE of 512 tokens that writes a space as U+2581,"
+    " and differs from the teacher's on purpose; it knows ASCII only.",
+}
+CARD = """\
+---
+license: apache-2.0
+language: en
+library_name: transformers
+pipeline_tag: text-generation
+---
+
+# potstill bundled {name}
+
+A Llama of {parameters:,} parameters, trained from random weights on procedural questions alone, so
+that `potstill demo`, the examples and the tests run on any machine without a download. It knows
+nothing else: do not use it for anything but trying potstill.
+
+{role}
+
+- Weights: float16 safetensors. On a CPU load them with `dtype=torch.float32`.
+- Tokens: every digit is one; encoding adds no beginning or end token; documents end with
+  `<|endoftext|>`. There is no chat template.
+
+## Training
+
+Documents were drawn from the train splits of `potstill.tasks.procedural`, in the wording of
+potstill's prompt styles: {cot:.0%} `zero_shot_cot` with one of a question's gold rationales, and
+{answers:.0%} `zero_shot` with the answer alone. Shares: {shares}. `drill` is bare sums. No real or
+personal data was used.
+
+The loss counts on what follows the prompt. AdamW, peak learning rate {rate}, seed {seed} (weights,
+documents and order; draws are `{seed}000000`, `{seed}000001`, ...). {steps:,} steps, {tokens:,}
+tokens (prompts and padding included), {minutes:.0f} minutes on {device}, last loss {loss:.3f}.
+
+## Accuracy
+
+Right answers of {count} test questions of each family (seed 1), and the 95% interval in percent.
+No test question can be among the training questions: a hash of a question's content picks its
+split.
+
+| family | `zero_shot_cot`, greedy | `zero_shot_cot`, T = 0.7 | `zero_shot`, greedy |
+|---|---|---|---|
+{rows}
+
+## Building it again
+
+```
+python scripts/bundled_pair.py {name} --out DIR --steps {steps}
+python scripts/bundled_pair.py evaluate --out DIR
+```
+
+Weights come out the same only on the same processor with the same number of threads and the same
+versions of torch and transformers; accuracies come out alike.
+
+Licence: Apache-2.0.
+"""
+
+
+def write_card(
+    folder: Path,
+    name: str,
+    mixture: Mixture,
+    plan: Plan,
+    correct: Mapping[str, list[int]],
+    count: int,
+) -> None:
+    """Write ``README.md`` beside the weights, from what training and evaluation found.
+
+    Args:
+        folder: Holds the model and its ``training.json``.
+        name: ``teacher`` or ``student``.
+        mixture: What the model was trained on.
+        plan: How it was trained.
+        correct: Right answers by family: CoT greedy, CoT sampled, answers alone.
+        count: Questions asked for each number.
+    """
+    facts = json.loads((folder / "training.json").read_text())
+    shares = ", ".join(f"{family} {share:.0%}" for family, share in mixture.families.items())
+    device = "one GPU" if facts["device"] == "cuda" else "one shared CPU core"
+    card = CARD.format(
+        name=name,
+        role=ROLES[name],
+        parameters=facts["parameters"],
+        cot=1 - mixture.answers_only,
+        answers=mixture.answers_only,
+        shares=shares,
+        rate=plan.rate,
+        seed=plan.seed,
+        steps=facts["steps"],
+        tokens=facts["tokens"],
+        minutes=facts["seconds"] / 60,
+        device=device,
+        loss=facts["loss"],
+        count=count,
+        rows="\n".join(_row(family, numbers, count) for family, numbers in correct.items()),
+    )
+    (folder / "README.md").write_text(card)
+
+
+def _row(family: str, numbers: list[int], count: int) -> str:
+    """One family's line of the table."""
+    cells = []
+    for number in numbers:
+        low, high = wilson(number, count)
+        cells.append(f"{number} ({100 * number / count:.1f}%; {100 * low:.1f} to {100 * high:.1f})")
+    return f"| {family} | {' | '.join(cells)} |"

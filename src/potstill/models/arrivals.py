@@ -1,0 +1,81 @@
+"""A blocking iterator's items in the groups in which they arrive."""
+
+from collections.abc import Generator, Iterator
+from threading import Condition, Thread
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+CLOSING_SECONDS = 2.0
+"""How long closing waits for an iterator that is still working on its next item."""
+
+
+def arrivals(items: Iterator[T], *, buffer: int = 4096) -> Generator[list[T], None, None]:
+    """Run an iterator in a thread of its own and yield what has come since the last group.
+
+    A stage that writes slowly so takes more at a time, and one transaction serves many. An error
+    of the iterator is raised here, after everything that came before it has been yielded. The
+    iterator is closed in its own thread, once it has given the item it is working on.
+
+    Args:
+        items: The iterator; a generator is closed when this one is.
+        buffer: Most items that wait to be taken; the iterator pauses meanwhile.
+    """
+    box = _Box[T](buffer)
+    thread = Thread(target=box.fill, args=(items,), name="potstill-arrivals", daemon=True)
+    thread.start()
+    try:
+        while group := box.take():
+            yield group
+        if box.error is not None:
+            raise box.error
+    finally:
+        box.close()
+        thread.join(CLOSING_SECONDS)
+
+
+class _Box(Generic[T]):
+    """What has arrived and was not taken yet."""
+
+    def __init__(self, buffer: int) -> None:
+        self.error: BaseException | None = None
+        self._buffer = buffer
+        self._items: list[T] = []
+        self._ended = self._closed = False
+        self._changed = Condition()
+
+    def fill(self, items: Iterator[T]) -> None:
+        """Put items until there are no more, or nobody wants them."""
+        try:
+            for item in items:
+                if not self._put(item):
+                    break
+            close = getattr(items, "close", None)
+            if close is not None:
+                close()
+        except BaseException as error:  # noqa: BLE001 - it is raised in the caller's thread
+            self.error = error
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    def take(self) -> list[T]:
+        """Everything that is there, at least one item; an empty list after the last."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._items or self._ended)
+            group, self._items = self._items, []
+            self._changed.notify_all()
+        return group
+
+    def close(self) -> None:
+        """Let the thread end."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def _put(self, item: T) -> bool:
+        with self._changed:
+            self._changed.wait_for(lambda: len(self._items) < self._buffer or self._closed)
+            self._items.append(item)
+            self._changed.notify_all()
+            return not self._closed

@@ -1,0 +1,161 @@
+"""``hf:`` and ``bundled:`` models: transformers on this machine, decoded by a loop of our own."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from potstill.errors import ModelError, extra
+from potstill.models.base import Model
+from potstill.models.batching import Prompt, PromptQueue
+from potstill.models.settings import LocalSettings
+from potstill.records import Completion, Request, TokenLogprobs
+
+with extra("local", needed_for="running a model on this machine"):
+    from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
+    from transformers.cache_utils import DynamicLayer
+
+    from potstill.models.decoding import Decoder, Row
+    from potstill.models.loading import (
+        Loaded,
+        folder_digest,
+        is_folder,
+        load_model_and_tokenizer,
+    )
+    from potstill.models.wording import Wording
+
+__all__ = ["HFModel", "Loaded", "load_model_and_tokenizer"]
+
+
+class HFModel(Model):
+    """A causal or encoder-decoder model of transformers.
+
+    Prompts are batched by length up to ``settings.batch_tokens``; samples of a request share its
+    prompt's computation; a finished sample leaves the batch at once and a waiting one takes its
+    place. A sample's draws depend on its request alone, not on what is computed beside it.
+    """
+
+    def __init__(self, settings: LocalSettings, *, source: str) -> None:
+        loaded = load_model_and_tokenizer(
+            source,
+            dtype=settings.dtype,
+            device=settings.device,
+            revision=settings.revision,
+            trust_remote_code=settings.trust_remote_code,
+        )
+        self.model, self.tokenizer, self.encoder_decoder = loaded
+        _check_cache(self.model, source)
+        self.name = f"{settings.model}@{_version(self.model, source)}"
+        self.chat = self.tokenizer.chat_template is not None
+        self._batch_tokens = settings.batch_tokens
+        self._wording = Wording(self.tokenizer, source)
+        self._end_ids = _end_ids(self.model, self.tokenizer)
+        text_config = self.model.config.get_text_config(decoder=True)
+        self._positions: int | None = getattr(text_config, "max_position_embeddings", None)
+
+    def complete(self, requests: Iterable[Request]) -> Iterator[Completion]:
+        """Answer requests; see :class:`potstill.models.base.Model`."""
+        queue = PromptQueue(requests, self._prepare, self._batch_tokens)
+        decoder = Decoder(self.model, end_ids=self._end_ids, find_stop=self._wording.find_stop)
+        while True:
+            finished: list[Row] = []
+            if decoder.open:
+                prompts = queue.take(rows=len(decoder.rows), width=decoder.width)
+                yield from queue.refused()
+                if not prompts and not decoder.rows:
+                    return
+                finished += decoder.join(prompts) if prompts else []
+            else:
+                finished += decoder.step()
+            decoder.drop_finished()
+            for row in finished:
+                yield self._completion(row)
+
+    def _prepare(self, request: Request) -> Prompt | Completion:
+        """The request in tokens, or why it cannot be asked."""
+        decoder_ids: list[int] = []
+        if self.encoder_decoder:
+            ids = self._wording.encoder_ids(request)
+            start = self.model.config.decoder_start_token_id
+            decoder_ids = [start, *self._wording.prefix_ids(request)]
+        else:
+            ids = self._wording.prompt_ids(request)
+        written = decoder_ids if self.encoder_decoder else ids
+        room = request.max_tokens
+        if self._positions is not None:
+            room = min(room, self._positions - len(written))
+        if not ids:
+            return _refusal(request, "the prompt has no tokens")
+        if room < 1 or len(ids) > (self._positions or len(ids)):
+            longest = max(len(ids), len(written))
+            fault = f"the prompt has {longest} tokens; the model has {self._positions} positions"
+            return _refusal(request, fault)
+        return Prompt(
+            request=request,
+            samples=request.samples,
+            ids=tuple(ids),
+            decoder_ids=tuple(decoder_ids),
+            anchor=tuple(self._wording.anchor(written)),
+            max_tokens=room,
+        )
+
+    def _completion(self, row: Row) -> Completion:
+        prompt = row.prompt
+        text = self._wording.text(row.tokens, prompt.anchor)[: row.stop_at]
+        if row.stop_at is not None and row.top:
+            del row.top[self._wording.count_to(len(text), row.tokens, prompt.anchor) :]
+        return Completion(
+            request=prompt.request,
+            sample=row.sample,
+            text=text,
+            finish_reason="stop" if row.ended else "length",
+            prompt_tokens=len(prompt.ids),
+            completion_tokens=len(row.tokens),
+            logprobs=_token_logprobs(row),
+        )
+
+
+def _token_logprobs(row: Row) -> TokenLogprobs | None:
+    k = row.prompt.request.top_logprobs
+    if not k:
+        return None
+    logprobs = np.full((len(row.top), 1 + k), -np.inf, dtype=np.float32)
+    ids = np.full((len(row.top), 1 + k), -1, dtype=np.int32)
+    for place, top in enumerate(row.top):
+        logprobs[place, : len(top.logprobs)] = top.logprobs
+        ids[place, : len(top.ids)] = top.ids
+    return TokenLogprobs(logprobs=logprobs, ids=ids)
+
+
+def _refusal(request: Request, fault: str) -> Completion:
+    return Completion(
+        request=request, sample=request.samples[0], text="", finish_reason="error", error=fault
+    )
+
+
+def _end_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    """The tokens that end a text; a chat model may have several."""
+    generation = model.generation_config
+    named = generation.eos_token_id if generation is not None else None
+    several = named if isinstance(named, list) else [named]
+    return frozenset(token for token in [*several, tokenizer.eos_token_id] if token is not None)
+
+
+def _version(model: PreTrainedModel, source: str) -> str:
+    """What tells one set of weights from another under the same name."""
+    if is_folder(source):
+        return folder_digest(Path(source))
+    return str(model.config._commit_hash)[:12]
+
+
+def _check_cache(model: PreTrainedModel, source: str) -> None:
+    """Models that keep other than keys and values (Mamba, linear attention) are not for our loop.
+
+    Sliding windows are: the model masks what lies outside them.
+    """
+    layers = DynamicCache(config=model.config).layers
+    if not all(isinstance(layer, DynamicLayer) for layer in layers):
+        raise ModelError(
+            f"{source}: {model.config.model_type} models keep a recurrent state, which hf: cannot "
+            "batch; serve it and give openai:NAME with base_url."
+        )

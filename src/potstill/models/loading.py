@@ -1,0 +1,177 @@
+"""Loading a model and its tokenizer from the hub or a folder, by safetensors only."""
+
+import hashlib
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import torch
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.utils import logging as transformers_logging
+
+from potstill.errors import ModelError
+from potstill.models import local_source
+from potstill.models.settings import LocalSettings, ModelSettings
+
+DTypeName = Literal["auto", "float32", "bfloat16", "float16"]
+
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt")
+
+READ_FILES = (".json", ".safetensors", ".model", ".txt", ".jinja", ".py")
+"""Endings of the files in a model's folder that can change what it writes."""
+
+
+class Loaded(NamedTuple):
+    """A model ready to be run or trained, in evaluation mode."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    encoder_decoder: bool
+
+
+def load_model_and_tokenizer(
+    source: str,
+    *,
+    dtype: DTypeName | torch.dtype = "auto",
+    device: str | None = None,
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+) -> Loaded:
+    """Load a causal or encoder-decoder model; its config says which.
+
+    A tokenizer without a pad token gets its end token as one.
+
+    Args:
+        source: A hub name, or a folder.
+        dtype: ``auto`` is bfloat16 on CUDA and float32 elsewhere.
+        device: A torch device; by default CUDA where there is one, else the CPU.
+        revision: Branch, tag or commit of a hub model.
+        trust_remote_code: Run code that comes with the model.
+
+    Raises:
+        ModelError: The folder is missing or lacks a part, its weights are pickled only, or the
+            hub has no such model or cannot be reached.
+    """
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    if is_folder(source):
+        _check_folder(Path(source))
+    options = {"revision": revision, "trust_remote_code": trust_remote_code}
+    with _quietly(), _one_line_errors(source):
+        config = AutoConfig.from_pretrained(source, **options)
+        tokenizer = AutoTokenizer.from_pretrained(source, **options)
+        encoder_decoder = bool(config.is_encoder_decoder)
+        auto = AutoModelForSeq2SeqLM if encoder_decoder else AutoModelForCausalLM
+        model = auto.from_pretrained(
+            source, config=config, dtype=_dtype(dtype, device), use_safetensors=True, **options
+        )
+        torch.nn.Module.to(model, device)
+        model.eval()
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return Loaded(model, tokenizer, encoder_decoder)
+
+
+def is_encoder_decoder(settings: ModelSettings) -> bool:
+    """Whether an ``hf:`` or ``bundled:`` model reads its prompt with an encoder.
+
+    Raises:
+        ModelError: As :func:`load_model_and_tokenizer`; the weights are not read.
+    """
+    source = local_source(settings)
+    assert isinstance(settings, LocalSettings)
+    if is_folder(source):
+        _check_folder(Path(source))
+    with _quietly(), _one_line_errors(source):
+        config = AutoConfig.from_pretrained(
+            source, revision=settings.revision, trust_remote_code=settings.trust_remote_code
+        )
+    return bool(config.is_encoder_decoder)
+
+
+def is_folder(source: str) -> bool:
+    """Whether a source is meant as a folder: it exists, or it cannot be a hub name."""
+    path = Path(source)
+    return path.exists() or path.is_absolute() or source[0] in ".~" or len(path.parts) > 2
+
+
+def folder_digest(folder: Path) -> str:
+    """12 hexadecimal digits that change when the config, tokenizer or weights do."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        if path.suffix in READ_FILES and path.is_file():
+            digest.update(path.name.encode() + b"\0")
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()[:12]
+
+
+def _check_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        raise ModelError(
+            f"{folder} is not a folder; give a folder with a model in it, or a hub name."
+        )
+    if not (folder / "config.json").is_file():
+        raise ModelError(f"{folder} has no config.json, so it does not hold a transformers model.")
+    if not any((folder / name).is_file() for name in TOKENIZER_FILES):
+        raise ModelError(
+            f"{folder} has no tokenizer ({' or '.join(TOKENIZER_FILES)}); "
+            "save one beside the model with tokenizer.save_pretrained."
+        )
+    if any(folder.glob("*.safetensors")):
+        return
+    if any(folder.glob("*.bin")):
+        raise ModelError(
+            f"{folder} has only pickled weights (.bin), which can run code when they are read; "
+            "load it once where you trust it and save it again with model.save_pretrained."
+        )
+    raise ModelError(f"{folder} has no weights (*.safetensors).")
+
+
+def _dtype(dtype: DTypeName | torch.dtype, device: str) -> torch.dtype:
+    if isinstance(dtype, torch.dtype):
+        return dtype
+    if dtype == "auto":
+        return torch.bfloat16 if device.startswith("cuda") else torch.float32
+    named = getattr(torch, dtype)
+    assert isinstance(named, torch.dtype)
+    return named
+
+
+@contextmanager
+def _one_line_errors(source: str) -> Iterator[None]:
+    """What transformers raises for a model that cannot be had, in one line.
+
+    A RuntimeError is a device that is not there, or too little memory.
+    """
+    try:
+        yield
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        what = source if is_folder(source) else f"{source} is not a folder, and as a hub name it"
+        raise ModelError(f"{what} cannot be loaded: {lines[0]}") from error
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """No progress bars and no remarks of transformers while loading."""
+    level, bars = (
+        transformers_logging.get_verbosity(),
+        transformers_logging.is_progress_bar_enabled(),
+    )
+    transformers_logging.set_verbosity(logging.ERROR)
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(level)
+        if bars:
+            transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]

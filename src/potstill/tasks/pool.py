@@ -1,0 +1,142 @@
+"""What a dataset's reader returns, and the reading that they share."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from potstill.errors import DataError, extra
+from potstill.records import AnswerType, Question
+
+Row = Mapping[str, object]
+
+
+class Pool(NamedTuple):
+    """The questions of a dataset, before development questions are set aside."""
+
+    train: tuple[Question, ...]
+    """The published training questions; all questions where no split was published."""
+
+    test: tuple[Question, ...] = ()
+    """The published test questions; empty where no split was published."""
+
+    dev: tuple[Question, ...] = ()
+    """Development questions, where the source sets them aside itself."""
+
+    notes: tuple[str, ...] = ()
+    """What the reader left out."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Dataset:
+    """A published set of questions."""
+
+    name: str
+    source: str
+    licence: str
+    read: Callable[[Path], Pool]
+    """Reads the authors' own file, or the folder that holds it."""
+
+    read_hub: Callable[[], Pool] | None = None
+    """Reads the dataset from the hub, where it is there in a plain format."""
+
+    answer_type: AnswerType = "number"
+
+
+def named_file(path: Path, name: str) -> Path:
+    """The file itself, or the file of this name in the folder.
+
+    Raises:
+        DataError: There is none.
+    """
+    file = path / name if path.is_dir() else path
+    if not file.is_file():
+        raise DataError(f"{file} is not there; path must be {name} or the folder that holds it.")
+    return file
+
+
+def read_text(path: Path) -> str:
+    """The text of a file.
+
+    Raises:
+        DataError: It cannot be read, or is not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8: {error.reason} at byte {error.start}.") from error
+
+
+def read_json(path: Path) -> object:
+    """The value in a JSON file.
+
+    Raises:
+        DataError: It cannot be read or is no JSON.
+    """
+    try:
+        return json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise DataError(f"{path}, line {error.lineno}: not JSON ({error.msg}).") from error
+
+
+def json_rows(path: Path) -> list[Row]:
+    """The objects of a JSON file that holds one array of them.
+
+    Raises:
+        DataError: It cannot be read or holds something else.
+    """
+    rows = read_json(path)
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise DataError(f"{path} must hold one JSON array of objects.")
+    return rows
+
+
+def jsonl_rows(path: Path) -> Iterator[tuple[int, Row]]:
+    """The objects of a JSONL file with their line numbers, counted from 1; empty lines are passed.
+
+    Raises:
+        DataError: The file cannot be read, or a line is not a JSON object.
+    """
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise DataError(f"{path}, line {number}: not JSON ({error.msg}).") from error
+        if not isinstance(row, dict):
+            raise DataError(f"{path}, line {number}: not a JSON object.")
+        yield number, row
+
+
+def field(row: Row, name: str, *, at: str) -> str:
+    """A value of a row as text, without spaces around it.
+
+    Raises:
+        DataError: The row has no such field.
+    """
+    if name not in row:
+        raise DataError(f"{at}: there is no {name!r}; the row has {', '.join(map(repr, row))}.")
+    return str(row[name]).strip()
+
+
+def hub_rows(name: str, *, config: str | None = None, split: str) -> list[Row]:
+    """The rows of a dataset on the hub.
+
+    Raises:
+        MissingExtraError: The package ``datasets`` is not installed.
+        DataError: The hub cannot be reached or has no such dataset.
+    """
+    with extra("hub", needed_for=f"reading {name} from the hub"):
+        import datasets
+    try:
+        rows = datasets.load_dataset(name, config, split=split)
+    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
+        raise DataError(
+            f"{name} could not be read from the hub: {error}. "
+            "Give the original data's folder as path instead."
+        ) from error
+    return [dict(row) for row in rows]

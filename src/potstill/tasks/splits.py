@@ -1,0 +1,135 @@
+"""Splits: which questions are for training, development and test; settled by hashes, not by luck.
+
+A question's place depends on its own normalised text and on ``split_seed`` alone, so that equal
+questions fall together and new ones move no others.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from potstill.errors import ConfigError, DataError
+from potstill.records import Question, Split
+from potstill.tasks.pool import Pool, read_json
+
+Splits = dict[Split, tuple[Question, ...]]
+
+TEST_SHARE = 0.3
+"""Share of a set without a published split that becomes its test split."""
+
+DEV_SHARE, MOST_DEV = 0.1, 500
+"""Share of a published training split that becomes the development split, and its largest size."""
+
+
+def normalised(text: str) -> str:
+    """A question's text with case and white space levelled, to compare questions by."""
+    return " ".join(text.casefold().split())
+
+
+def place(text: str, seed: int, purpose: str = "") -> float:
+    """A question's fixed place between 0 and 1, by its normalised text."""
+    key = f"{purpose}\0{seed}\0{normalised(text)}".encode()
+    return int.from_bytes(hashlib.blake2b(key, digest_size=8).digest()) / 2**64
+
+
+def split_file(path: Path, questions: tuple[Question, ...]) -> Pool:
+    """Split a set by a JSON file ``{"train": [positions], "test": [positions]}``, counted from 0.
+
+    Raises:
+        DataError: The file has another form, or positions that are out of range or stand twice.
+    """
+    parts = read_json(path)
+    chosen: dict[str, list[int]] = {}
+    for name in ("train", "test"):
+        positions = parts.get(name) if isinstance(parts, dict) else None
+        if not isinstance(positions, list) or not all(type(each) is int for each in positions):
+            raise DataError(f'{path} must hold {{"train": [positions], "test": [positions]}}.')
+        chosen[name] = positions
+    together = chosen["train"] + chosen["test"]
+    if len(set(together)) != len(together):
+        raise DataError(f"{path} names a position twice.")
+    if wrong := [each for each in together if not 0 <= each < len(questions)]:
+        raise DataError(f"{path} names position {wrong[0]}; there are {len(questions)} questions.")
+    train, test = (tuple(questions[each] for each in chosen[name]) for name in ("train", "test"))
+    return Pool(train=train, test=test)
+
+
+def three_ways(pool: Pool, *, seed: int, dev: int | None) -> Splits:
+    """Train, dev and test of a published set; dev is cut from train.
+
+    Args:
+        pool: Its questions; without a published test split, 30% become the test split.
+        seed: Which questions go where.
+        dev: How many development questions; None: a tenth of train, at most 500.
+    """
+    train, test = pool.train, pool.test
+    if not test:
+        places = [(question, place(question.text, seed, "test")) for question in train]
+        test = tuple(question for question, at in places if at < TEST_SHARE)
+        train = tuple(question for question, at in places if at >= TEST_SHARE)
+    if pool.dev:
+        return {"train": train, "dev": pool.dev, "test": test}
+    held = {normalised(question.text) for question in test}
+    free = tuple(question for question in train if normalised(question.text) not in held)
+    count = min(int(len(free) * DEV_SHARE), MOST_DEV) if dev is None else dev
+    chosen = first_placed(free, count, seed, "dev")
+    ids = {question.id for question in chosen}
+    rest = tuple(question for question in train if question.id not in ids)
+    return {"train": rest, "dev": chosen, "test": test}
+
+
+def by_hash(questions: Iterable[Question], *, seed: int) -> Splits:
+    """70% train, 10% dev, 20% test of a user's questions; more questions move none of these."""
+    splits: dict[Split, list[Question]] = {"train": [], "dev": [], "test": []}
+    for question in questions:
+        at = place(question.text, seed)
+        splits["test" if at < 0.2 else "dev" if at < 0.3 else "train"].append(question)
+    return {name: tuple(members) for name, members in splits.items()}
+
+
+def without_overlap(splits: Splits) -> tuple[Splits, tuple[str, ...]]:
+    """Take questions out of train that stand in dev or test, and out of dev that stand in test.
+
+    Returns:
+        The splits, and a note for each that lost questions.
+    """
+    seen: set[str] = set()
+    kept: Splits = {}
+    notes = []
+    for name in ("test", "dev", "train"):
+        members = splits[name]
+        kept[name] = tuple(each for each in members if normalised(each.text) not in seen)
+        if lost := len(members) - len(kept[name]):
+            notes.append(f"{lost} {name} questions left out: their text is in a held-out split.")
+        seen.update(normalised(each.text) for each in kept[name])
+    return {name: kept[name] for name in ("train", "dev", "test")}, tuple(notes)
+
+
+def limited(splits: Splits, counts: Mapping[Split, int | None], *, seed: int, at: str) -> Splits:
+    """The first questions of each split by place, as many as asked for, in their own order.
+
+    Raises:
+        ConfigError: More are asked for than there are.
+        DataError: A split that was not set to 0 is empty.
+    """
+    chosen: Splits = {}
+    for name, members in splits.items():
+        count = counts[name]
+        if count is not None and count > len(members):
+            raise ConfigError(f"{at}: {name} is {count}; there are only {len(members)} questions.")
+        if not members and count != 0:
+            raise DataError(
+                f"{at}: the {name} split is empty; give more questions, or set {name}: 0 "
+                "to do without it."
+            )
+        chosen[name] = members if count is None else first_placed(members, count, seed, "limit")
+    return chosen
+
+
+def first_placed(
+    questions: tuple[Question, ...], count: int, seed: int, purpose: str
+) -> tuple[Question, ...]:
+    """The ``count`` questions with the lowest places, in their own order."""
+    ranked = sorted(questions, key=lambda each: (place(each.text, seed, purpose), each.id))
+    ids = {question.id for question in ranked[:count]}
+    return tuple(question for question in questions if question.id in ids)

@@ -1,0 +1,43 @@
+"""SVAMP: 1,000 one-step word problems with distracting numbers (arXiv 2103.07191)."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from potstill.records import Question
+from potstill.tasks.pool import Dataset, Pool, Row, field, hub_rows, json_rows, named_file
+
+
+def read(path: Path) -> Pool:
+    """Read ``SVAMP.json``. The authors publish no split of it."""
+    return Pool(train=_questions(json_rows(named_file(path, "SVAMP.json"))))
+
+
+def read_hub() -> Pool:
+    """Read ``ChilleD/SVAMP`` with its 700 training and 300 test problems."""
+    train, test = (hub_rows("ChilleD/SVAMP", split=name) for name in ("train", "test"))
+    return Pool(train=_questions(train), test=_questions(test))
+
+
+def _questions(rows: Iterable[Row]) -> tuple[Question, ...]:
+    """Body and question joined by one space, as in Fine-tune-CoT; the number as text."""
+    return tuple(
+        Question(
+            id=f"svamp/{field(row, 'ID', at=f'SVAMP row {number}')}",
+            text=" ".join(
+                str(row[name]) for name in _TEXTS if field(row, name, at=f"SVAMP row {number}")
+            ),
+            answer=field(row, "Answer", at=f"SVAMP row {number}").removesuffix(".0"),
+        )
+        for number, row in enumerate(rows)
+    )
+
+
+_TEXTS = ("Body", "Question")
+
+SVAMP = Dataset(
+    name="svamp",
+    source="https://github.com/arkilpatel/SVAMP",
+    licence="MIT",
+    read=read,
+    read_hub=read_hub,
+)

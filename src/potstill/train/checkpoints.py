@@ -1,0 +1,111 @@
+"""Checkpoints on disk: each is whole or not there.
+
+    FOLDER/
+      training.json             what is trained here; written first
+      checkpoint-000100/        weights, config and tokenizer, as ``hf:`` loads them
+      checkpoint-000200/
+        resume/                 optimiser, schedule, random state; in the newest checkpoint alone
+      finished.json             losses and counts; written last
+
+A checkpoint is written under another name and renamed once all of it is on the disk, so a process
+that is killed leaves at most a folder that the next one removes.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from potstill.errors import ConfigError
+
+UNFINISHED = "unfinished-"
+RESUME = "resume"
+IDENTITY = "training.json"
+FINISHED = "finished.json"
+
+
+def checkpoint_folder(folder: Path, step: int) -> Path:
+    """Where the checkpoint after so many steps stands."""
+    return folder / f"checkpoint-{step:06}"
+
+
+def claim(folder: Path, identity: str) -> None:
+    """Take a folder for one training, and remove what a killed process left half written.
+
+    Args:
+        folder: Made where it is missing.
+        identity: Stands for everything that determines the result.
+
+    Raises:
+        ConfigError: The folder holds another training.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    held = read_json(folder / IDENTITY)
+    if held is not None and held.get("identity") != identity:
+        raise ConfigError(
+            f"{folder} holds a student of other examples or settings; "
+            "give another folder, or remove this one."
+        )
+    for left in folder.glob(f"{UNFINISHED}*"):
+        shutil.rmtree(left) if left.is_dir() else left.unlink()
+    if held is None:
+        write_json(folder / IDENTITY, {"identity": identity})
+
+
+def newest_resumable(folder: Path) -> Path | None:
+    """The newest checkpoint that training can go on from."""
+    states = sorted(folder.glob(f"checkpoint-*/{RESUME}"), key=lambda path: path.parent.name)
+    return states[-1].parent if states else None
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """A folder to fill, which becomes ``folder`` once the block has ended and all is on the disk."""
+    unfinished = folder.with_name(UNFINISHED + folder.name)
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    yield unfinished
+    for path in [*unfinished.rglob("*"), unfinished]:
+        _flush(path)
+    shutil.rmtree(folder, ignore_errors=True)
+    unfinished.rename(folder)
+    _flush(folder.parent)
+
+
+def drop_resume_states(folder: Path, *, but: Path | None = None) -> None:
+    """Remove the resume states of all checkpoints but one."""
+    for state in folder.glob(f"checkpoint-*/{RESUME}"):
+        if state.parent != but:
+            unfinished = folder / f"{UNFINISHED}{state.parent.name}-{RESUME}"
+            state.rename(unfinished)
+            shutil.rmtree(unfinished)
+
+
+def write_json(path: Path, values: dict[str, object]) -> None:
+    """Write a file whole or not at all."""
+    unfinished = path.with_name(UNFINISHED + path.name)
+    unfinished.write_text(json.dumps(values) + "\n", encoding="utf-8")
+    _flush(unfinished)
+    unfinished.replace(path)
+    _flush(path.parent)
+
+
+def read_json(path: Path) -> dict[str, object] | None:
+    """What :func:`write_json` wrote, or None where there is none."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    assert isinstance(values, dict)
+    return values
+
+
+def _flush(path: Path) -> None:
+    """Have the disk hold a file, or a folder's list of names."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,226 @@
+"""``transformers.Trainer`` with our order of the data, our loss and our checkpoints."""
+
+import copy
+import itertools
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import SequentialSampler
+from transformers import (
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
+
+from potstill.train import checkpoints
+from potstill.train.batches import Batch, Collator, MicroBatches
+from potstill.train.loss import head_at, token_loss, trained_logits
+
+LOG_STEPS = 10
+"""The loss is read from the device, and reported, every so many steps and at each checkpoint."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainProgress:
+    """How far a training has come."""
+
+    step: int
+    """Optimiser steps taken."""
+
+    steps: int
+    """Optimiser steps to take in all."""
+
+    loss: float
+    """Mean over the trained tokens since the last report, in nats a token."""
+
+    tokens: int
+    """Tokens trained on so far, prompts left out."""
+
+    seconds: float
+    """Time spent so far, in all processes that worked on it one after the other."""
+
+    tokens_per_second: float
+    """Trained tokens a second of this process."""
+
+    seconds_left: float
+
+
+OnStep = Callable[[TrainProgress], None]
+
+
+class StudentTrainer(Trainer):  # type: ignore[misc]  # untyped base
+    """The loop, the optimiser, the precision and the distribution are the base class's own.
+
+    Args:
+        model: The student, wrapped by peft where low-rank additions are trained.
+        args: Made by :func:`potstill.train.student.training_arguments`.
+        batches: All micro-batches of the training, in order.
+        collator: Makes tensors of them.
+        tokenizer: Saved with each checkpoint.
+        save_steps: After which steps to write a checkpoint.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        args: TrainingArguments,
+        *,
+        batches: MicroBatches,
+        collator: Collator,
+        tokenizer: PreTrainedTokenizerBase,
+        save_steps: Sequence[int],
+    ) -> None:
+        use_cache = getattr(model.config, "use_cache", None)
+        super().__init__(model=model, args=args, data_collator=collator, train_dataset=batches)
+        self.model_accepts_loss_kwargs = True  # compute_loss divides by the whole step's tokens
+        self.tokenizer = tokenizer
+        self.save_steps = frozenset(save_steps)
+        self._use_cache = use_cache
+        self._head = model.get_output_embeddings()  # type: ignore[operator]
+        self._sums = torch.zeros(2, device=args.device)
+
+    def _get_train_sampler(self, train_dataset: object = None) -> SequentialSampler:
+        return SequentialSampler(self.train_dataset)
+
+    def _get_num_items_in_batch(self, batch_samples: list[Batch], device: torch.device) -> Tensor:
+        """The weight of all tokens of an optimiser step, over its micro-batches and processes."""
+        total = torch.stack([batch["weights"].sum() for batch in batch_samples]).sum().to(device)
+        return self.accelerator.reduce(total, reduction="sum")  # type: ignore[no-any-return]
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: Batch,
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | None = None,
+    ) -> Tensor:
+        """The step's mean loss over trained tokens, or this micro-batch's part of it."""
+        positions, labels, weights = (
+            inputs.pop(name) for name in ("positions", "labels", "weights")
+        )
+        with head_at(self._head, positions):
+            logits = model(**inputs).logits
+        nats = token_loss(trained_logits(logits, positions), labels, weights)
+        assert num_items_in_batch is not None
+        self._sums += torch.stack([nats.detach(), weights.sum()])
+        # DistributedDataParallel takes the mean of the processes' gradients; ours is their sum.
+        return nats / num_items_in_batch * self.accelerator.num_processes
+
+    def floating_point_ops(self, inputs: Batch) -> int:
+        """Not counted: counting the parameters at every step takes longer than it is worth."""
+        return 0
+
+    def mean_loss(self) -> float:
+        """Mean loss since the last call, over all processes; all of them have to call it."""
+        nats, weight = self.accelerator.reduce(self._sums, reduction="sum").tolist()
+        self._sums.zero_()
+        return float(nats / weight)
+
+    def _save_checkpoint(self, model: nn.Module, trial: object) -> None:
+        """Write a checkpoint, whole or not at all; process 0 owns the folder."""
+        folder = Path(self.args.output_dir)
+        target = checkpoints.checkpoint_folder(folder, self.state.global_step)
+        if self.accelerator.num_processes == 1:
+            with checkpoints.whole_folder(target) as unfinished:
+                self._write(unfinished)
+        else:
+            self._write_together(target)
+        if self.args.should_save:
+            checkpoints.drop_resume_states(folder, but=target)
+
+    def _write_together(self, target: Path) -> None:
+        """The same with several processes, each of which has a random state of its own."""
+        barrier = self.accelerator.wait_for_everyone
+        whole = checkpoints.whole_folder(target)
+        if self.args.should_save:
+            whole.__enter__()
+        barrier()
+        self._write(target.with_name(checkpoints.UNFINISHED + target.name))
+        barrier()
+        if self.args.should_save:
+            whole.__exit__(None, None, None)
+        barrier()
+
+    def _write(self, folder: Path) -> None:
+        resume = folder / checkpoints.RESUME
+        resume.mkdir(exist_ok=True)
+        state_dict = self.accelerator.get_state_dict(self.model_wrapped)
+        if self.args.should_save:
+            self._write_model(folder, resume, state_dict)
+            self.state.save_to_json(str(resume / "trainer_state.json"))
+        self._save_optimizer_and_scheduler(str(resume))
+        self._save_scaler(str(resume))
+        self._save_rng_state(str(resume))
+
+    def _write_model(self, folder: Path, resume: Path, state_dict: dict[str, Tensor]) -> None:
+        model: Any = self.accelerator.unwrap_model(self.model)
+        if not isinstance(model, PreTrainedModel):  # peft: the additions, then the merged weights
+            model.save_pretrained(resume, state_dict=state_dict)
+            model, state_dict = copy.deepcopy(model).merge_and_unload(), {}
+        cached, model.config.use_cache = model.config.use_cache, self._use_cache
+        model.save_pretrained(folder, state_dict=state_dict or None)
+        model.config.use_cache = cached
+        self.tokenizer.save_pretrained(folder)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        """The weights stand beside the resume state, low-rank additions in it."""
+        resume = Path(resume_from_checkpoint)
+        low_rank = (resume / "adapter_config.json").is_file()
+        super()._load_from_checkpoint(str(resume if low_rank else resume.parent), model)
+
+
+class Reporter(TrainerCallback):  # type: ignore[misc]  # untyped base
+    """Says when to save, and reports the loss.
+
+    Args:
+        tokens: Trained tokens of each step of the plan.
+        on_step: Called by process 0 with each report.
+    """
+
+    def __init__(self, tokens: Sequence[int], on_step: OnStep) -> None:
+        self._tokens_after = [0, *itertools.accumulate(tokens)]
+        self._on_step = on_step
+        self.trainer: StudentTrainer
+        self._start = self._seconds_before = 0.0
+        self._first = 0
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
+    ) -> None:
+        """Take up the clock where an earlier process left it."""
+        self._start, self._first = time.perf_counter(), state.global_step
+        if state.log_history:
+            self._seconds_before = float(state.log_history[-1]["seconds"])
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
+    ) -> None:
+        """Report every few steps; save where a checkpoint is due."""
+        step = state.global_step
+        control.should_save = step in self.trainer.save_steps
+        if step % LOG_STEPS and not control.should_save:
+            return
+        spent = time.perf_counter() - self._start
+        progress = TrainProgress(
+            step=step,
+            steps=state.max_steps,
+            loss=self.trainer.mean_loss(),
+            tokens=self._tokens_after[step],
+            seconds=self._seconds_before + spent,
+            tokens_per_second=(self._tokens_after[step] - self._tokens_after[self._first]) / spent,
+            seconds_left=spent / (step - self._first) * (state.max_steps - step),
+        )
+        self.trainer.log(
+            {name: getattr(progress, name) for name in ("loss", "tokens", "seconds")}
+        )
+        if state.is_world_process_zero:
+            self._on_step(progress)

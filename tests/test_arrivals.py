@@ -1,0 +1,100 @@
+"""Items of a blocking iterator, in the groups in which they arrive."""
+
+import _thread
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from potstill.models.arrivals import arrivals
+
+
+def test_what_came_while_the_caller_was_busy_comes_as_one_group() -> None:
+    groups = arrivals(iter(range(100)))
+    first = next(groups)
+    time.sleep(0.05)
+    rest = list(groups)
+    assert [item for group in [first, *rest] for item in group] == list(range(100))
+    assert len(rest) <= 2
+    assert all(rest)
+
+
+def test_an_item_is_not_held_back_until_the_next() -> None:
+    second = threading.Event()
+
+    def items() -> Iterator[int]:
+        yield 1
+        second.wait(5)
+        yield 2
+
+    groups = arrivals(items())
+    assert next(groups) == [1]
+    second.set()
+    assert list(groups) == [[2]]
+
+
+def test_no_items_give_no_groups() -> None:
+    assert list(arrivals(iter(()))) == []
+
+
+def test_an_error_is_raised_after_what_came_before_it() -> None:
+    def items() -> Iterator[int]:
+        yield 1
+        raise OSError("gone")
+
+    seen = []
+    with pytest.raises(OSError, match="gone"):
+        for group in arrivals(items()):
+            seen += group
+    assert seen == [1]
+
+
+def test_the_iterator_pauses_when_the_buffer_is_full() -> None:
+    given = 0
+
+    def items() -> Iterator[int]:
+        nonlocal given
+        while True:
+            given += 1
+            yield given
+
+    groups = arrivals(items(), buffer=10)
+    assert next(groups)
+    time.sleep(0.05)
+    assert given <= 22
+    groups.close()
+
+
+def test_closing_closes_the_iterator_and_ends_the_thread() -> None:
+    closed = threading.Event()
+
+    def items() -> Iterator[int]:
+        try:
+            while True:
+                yield 0
+        finally:
+            closed.set()
+
+    groups = arrivals(items(), buffer=4)
+    next(groups)
+    groups.close()
+    assert closed.is_set()
+    assert "potstill-arrivals" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_ctrl_c_is_heard_while_nothing_arrives() -> None:
+    release = threading.Event()
+
+    def items() -> Iterator[int]:
+        release.wait(5)
+        yield 1
+
+    timer = threading.Timer(0.1, _thread.interrupt_main)
+    timer.start()
+    threading.Timer(0.3, release.set).start()
+    start = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        list(arrivals(items()))
+    assert time.monotonic() - start < 2
+    timer.join()

@@ -1,0 +1,235 @@
+"""The report: one page that loads nothing, and a summary, at any stage of a run."""
+
+import base64
+import hashlib
+import json
+import random
+from collections.abc import Iterator
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from report_run import HOSTILE, RECIPE, FilledRun, Reader, score, task
+from rich.console import Console
+
+from potstill.errors import StoreError
+from potstill.records import Completion, Request
+from potstill.report import accuracy_table, write_report
+from potstill.report.words import MINUS, TIMES
+from potstill.store import Store
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Iterator[FilledRun]:
+    tasks = [
+        task("two_step_arithmetic", 120, 300),
+        task("multi_step_arithmetic", 0, 60),
+        task("coin_flip", 0, 60, "yes_no"),
+    ]
+    (tmp_path / "recipe.yaml").write_text(RECIPE)
+    with Store(tmp_path / "run.sqlite") as store:
+        yield FilledRun(store, tasks, random.Random(0))
+
+
+@pytest.fixture
+def whole_run(run: FilledRun) -> FilledRun:
+    run.generate_and_curate()
+    run.train()
+    run.evaluate()
+    return run
+
+
+def report_of(run: FilledRun) -> Reader:
+    files = write_report(run.store, run.tasks, run.store.path.parent)
+    return Reader(files.html.read_text(encoding="utf-8"))
+
+
+def test_page_loads_nothing_from_anywhere(whole_run: FilledRun) -> None:
+    page = report_of(whole_run)
+    loading = {"src", "srcset", "data", "poster", "action", "background", "style", "ping"}
+    for tag, attributes in page.tags:
+        assert tag not in {"link", "img", "iframe", "object", "embed", "base", "audio", "video"}
+        assert not loading & set(attributes)
+        assert (attributes.get("href") or "#").startswith("#")
+        assert not any(name.startswith("on") for name in attributes)
+    assert "url(" not in page.contents["style"][0]
+    assert "@import" not in page.contents["style"][0]
+
+
+def test_page_allows_its_own_script_and_style_alone(whole_run: FilledRun) -> None:
+    page = report_of(whole_run)
+    policy = next(
+        attributes["content"] or "" for tag, attributes in page.tags if "http-equiv" in attributes
+    )
+    assert policy.startswith("default-src 'none'")
+    for text in (page.contents["script"][1], page.contents["style"][0]):
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert f"'sha256-{digest}'" in policy
+
+
+def test_text_of_models_stays_text(whole_run: FilledRun) -> None:
+    page = report_of(whole_run)
+    assert [attributes.get("type") for tag, attributes in page.tags if tag == "script"] == [
+        "application/json",
+        None,
+    ]
+    assert not set("<>&\u2028\u2029") & set(page.contents["script"][0])
+    assert HOSTILE in json.dumps(page.data, ensure_ascii=False)
+
+
+def test_names_and_errors_are_escaped_in_the_page(tmp_path: Path) -> None:
+    tasks = [task(f"two{HOSTILE}", 3, 4)]
+    (tmp_path / "recipe.yaml").write_text(json.dumps({"teacher": HOSTILE}))
+    with Store(tmp_path / "run.sqlite") as store:
+        run = FilledRun(store, tasks, random.Random(0))
+        failed = Completion(
+            request=Request(prompt="?"), sample=0, text="", finish_reason="error", error=HOSTILE
+        )
+        store.add_completions("openai:large", [failed], stage="generate")
+        run.evaluate()
+        page = report_of(run)
+    assert "img" not in {tag for tag, _ in page.tags}
+    assert page.shown.count("<img src=x onerror=alert(2)>") > 3
+    assert "{{ 7 * 7 }}" in page.shown
+
+
+def test_headline_says_how_much_was_gained(whole_run: FilledRun) -> None:
+    assert (
+        "Rationale tuning reaches 72.0% on two_step_arithmetic, 41.3 points above answer-only "
+        f"tuning (95% interval 35 to 48, p = 2.1 {TIMES} 10⁻²⁰, 300 questions)."
+        in report_of(whole_run).words
+    )
+
+
+def test_headline_says_how_much_was_lost(run: FilledRun) -> None:
+    run.evaluate(p=0.001, difference=-0.2)
+    assert "20.0 points below answer-only tuning (95% interval 13 to 27" in report_of(run).words
+
+
+def test_headline_claims_nothing_that_is_not_shown(run: FilledRun) -> None:
+    run.evaluate(p=0.41, difference=0.02)
+    headline = report_of(run).words
+    assert "No difference is shown between rationale tuning (72.0%)" in headline
+    assert f"+2.0 points, 95% interval {MINUS}5 to +9, p = 0.410" in headline
+
+
+def test_headline_of_baselines_alone_says_that_no_student_is_measured(run: FilledRun) -> None:
+    teacher = score("teacher", None, run.tasks[0].name, 285, 300, False)
+    run.store.replace_evaluation([teacher], [], [], settings_hash="c")
+    words = report_of(run).words
+    assert "Teacher reaches 95.0% on two_step_arithmetic (95% interval 89.5 to 100.0" in words
+    assert "no student is measured" in words
+    assert "there is nothing to compare" in words
+
+
+def test_every_number_of_the_run_is_on_the_page(whole_run: FilledRun) -> None:
+    words = report_of(whole_run).words
+    for text in (
+        "72.0% [66.5, 77.5] 216 of 300",
+        "5 without an answer",
+        "3 cut off",
+        "not adjusted for the number of comparisons",
+        "bundled:teacher",
+        "1 h 10 min",
+        "120 training questions",
+        "The seed of this run is 7.",
+        "steps: 400",
+        "0, word for word",
+    ):
+        assert text in words
+
+
+@pytest.mark.parametrize(
+    ("stages", "headline", "commands"),
+    [
+        ([], "This run has no results yet.", ["evaluate", "train", "curate", "run", "generate"]),
+        (["generate_and_curate"], "rationales are kept", ["evaluate", "train"]),
+        (["generate_and_curate", "train"], "The students are trained", ["evaluate"]),
+    ],
+)
+def test_unfinished_run_says_which_commands_are_left(
+    run: FilledRun, stages: list[str], headline: str, commands: list[str]
+) -> None:
+    for stage in stages:
+        getattr(run, stage)()
+    words = report_of(run).words
+    assert headline in words
+    for command in commands:
+        assert f"potstill {command} recipe.yaml" in words
+
+
+def test_recipe_that_is_missing_or_broken_does_not_stop_the_report(run: FilledRun) -> None:
+    recipe = run.store.path.parent / "recipe.yaml"
+    recipe.write_text("task: [unclosed")
+    assert "task: [unclosed" in report_of(run).words
+    recipe.unlink()
+    assert "This folder holds no recipe.yaml" in report_of(run).words
+
+
+def test_large_run_embeds_a_share_of_every_set_and_says_so(run: FilledRun) -> None:
+    tasks = [task("leading", 10, 3000), task("second", 0, 3000), task("third", 0, 40)]
+    large = FilledRun(run.store, tasks, run.random)
+    large.evaluate()
+    page = report_of(large)
+    embedded = [len(each["rows"]) for each in page.data["sets"]]  # type: ignore[arg-type]
+    assert embedded == [980, 980, 40]
+    assert "Of leading test, the first 980 of 3,000 are on this page." in page.words
+
+
+def test_summary_holds_counts_intervals_and_p_values(whole_run: FilledRun) -> None:
+    folder = whole_run.store.path.parent
+    summary = json.loads(write_report(whole_run.store, whole_run.tasks, folder).summary.read_text())
+    assert summary["leading_task"] == "two_step_arithmetic"
+    assert set(summary["tasks"]) == {each.name for each in whole_run.tasks}
+    accuracies = summary["tasks"]["two_step_arithmetic"]
+    assert set(accuracies) >= {"teacher", "start", "answers_only", "rationales"}
+    assert accuracies["rationales"] == pytest.approx(
+        {"correct": 216, "total": 300, "low": 0.665, "high": 0.775}
+    )
+    assert summary["paired"]["rationales vs answers_only"] == 2.1e-20
+    assert {each["task"] for each in summary["comparisons"]} == set(summary["tasks"])
+    assert summary["stages"]["generate"] == {
+        "seconds": 731.2,
+        "tokens": 120 * 4 * 60,
+        "cost": pytest.approx(0.192),
+    }
+    assert summary["stages"]["train"] == {"seconds": 4205.0, "tokens": 2 * 400 * 900}
+
+
+def test_summary_of_a_run_without_results_has_the_same_shape(run: FilledRun) -> None:
+    folder = run.store.path.parent
+    summary = json.loads(write_report(run.store, run.tasks[:1], folder).summary.read_text())
+    assert summary["tasks"] == {"two_step_arithmetic": {}}
+    assert summary["paired"] == {}
+    assert summary["stages"] == {}
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_accuracy_table_fits_a_terminal(whole_run: FilledRun, count: int) -> None:
+    whole_run.store.replace_evaluation([], [], [], settings_hash="c")
+    FilledRun(whole_run.store, whole_run.tasks[:count], random.Random(0)).evaluate()
+    console = Console(width=100, file=StringIO())
+    with console.capture() as shown:
+        console.print(accuracy_table(whole_run.store, whole_run.tasks[:count]))
+    lines = shown.get().splitlines()
+    assert max(len(line) for line in lines) <= 100
+    assert any("rationales" in line and "72.0% [66.5, 77.5]  216/300" in line for line in lines)
+
+
+def test_accuracy_table_without_results_says_so(run: FilledRun) -> None:
+    console = Console(width=100, file=StringIO())
+    with console.capture() as shown:
+        console.print(accuracy_table(run.store, run.tasks))
+    assert "No test question has been answered yet." in shown.get()
+
+
+def test_report_that_cannot_be_written_keeps_the_earlier_one(whole_run: FilledRun) -> None:
+    folder = whole_run.store.path.parent
+    write_report(whole_run.store, whole_run.tasks, folder)
+    earlier = (folder / "report.html").read_bytes()
+    (folder / "summary.json").unlink()
+    (folder / "summary.json").mkdir()
+    with pytest.raises(StoreError, match=r"cannot write .*summary\.json"):
+        write_report(whole_run.store, whole_run.tasks, folder)
+    assert (folder / "report.html").read_bytes() == earlier
+    assert not list(folder.glob(".*"))

@@ -1,0 +1,85 @@
+"""The parts of the report: charts, shares of a limit, numbers in words."""
+
+import pytest
+from report_run import Reader
+
+from potstill.report.charts import Line, Point, line_chart, thinned, ticks
+from potstill.report.questions import MOST_QUESTIONS, fair_shares
+from potstill.report.words import (
+    DASH,
+    MINUS,
+    NARROW,
+    TIMES,
+    dollars,
+    duration,
+    p_phrase,
+    p_value,
+    points,
+)
+
+
+def test_chart_scales_chosen_point_and_spoken_text() -> None:
+    lines = [
+        Line("a <b>", [Point(0, 0.1, 0.0, 0.2), Point(100, 0.5, 0.4, 0.6)], marked=100),
+        Line("other", [Point(0, 0.1), Point(100, 0.5)]),
+        Line("empty", []),
+    ]
+    chart = line_chart(lines, title="Accuracy", x_label="steps", show=lambda y: f"{y:.0%}")
+    parsed = Reader(chart)
+    assert "a <b>: 10% at 0, 50% at 100 steps; chosen at 100." in str(parsed.tags[0][1])
+    classes = [attributes.get("class") for _, attributes in parsed.tags]
+    assert classes.count("ring") == 1
+    assert classes.count("band s1") == 1
+    ends = [a["y"] for tag, a in parsed.tags if (a.get("class") or "").startswith("end")]
+    assert abs(float(ends[0] or 0) - float(ends[1] or 0)) >= 14
+
+
+@pytest.mark.parametrize(
+    ("maximum", "expected"),
+    [
+        (1.0, [0, 0.25, 0.5, 0.75, 1.0]),
+        (0.81, [0, 0.25, 0.5, 0.75, 1.0]),
+        (400, [0, 100, 200, 300, 400]),
+        (0.0, [0, 1]),
+        (float("inf"), [0, 1]),
+    ],
+)
+def test_axis_ticks_are_round_and_reach_the_maximum(maximum: float, expected: list[float]) -> None:
+    assert ticks(maximum) == expected
+
+
+def test_thinned_log_keeps_its_mean_and_its_last_step() -> None:
+    points = [Point(step, step % 2) for step in range(1, 1201)]
+    few = thinned(points)
+    assert len(few) == 300
+    assert few[-1] == Point(1200, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "shares"),
+    [([10, 20], [10, 20]), ([3000, 40, 3000], [980, 40, 980]), ([], []), ([2001], [2000])],
+)
+def test_fair_shares_fill_the_limit(sizes: list[int], shares: list[int]) -> None:
+    assert fair_shares(sizes, MOST_QUESTIONS) == shares
+
+
+def test_numbers_in_words() -> None:
+    assert [points(value) for value in (0.413, -0.02, 0.0, -0.0001)] == [
+        "+41.3",
+        f"{MINUS}2.0",
+        "0.0",
+        "0.0",
+    ]
+    assert [p_value(value) for value in (1.0, 0.0412, 0.0004)] == [
+        "1.000",
+        "0.041",
+        f"4.0{NARROW}{TIMES}{NARROW}10⁻⁴",
+    ]
+    assert p_phrase(0.0).split() == ["p", "<", "10⁻³⁰⁰"]
+    assert [duration(value) for value in (0.84, 59.6, 200, 7500)] == [
+        "0.8 s",
+        "1 min 00 s",
+        "3 min 20 s",
+        "2 h 05 min",
+    ]
+    assert [dollars(value) for value in (0, 0.0012, 3.5)] == [DASH, "$0.0012", "$3.50"]

@@ -1,0 +1,210 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from potstill.errors import ConfigError, DataError
+from potstill.records import Task
+from potstill.tasks import load_task, task_names, task_settings
+from potstill.tasks.splits import normalised
+
+
+def load(**values: object) -> Task:
+    return load_task(task_settings(values, at="task"))
+
+
+def ids(task: Task, split: str) -> set[str]:
+    return {question.id for question in task.splits[split]}  # type: ignore[index]
+
+
+def write_rows(path: Path, rows: list[dict[str, object]]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def rows(count: int) -> list[dict[str, object]]:
+    return [{"question": f"What is {n} + 1?", "answer": n + 1} for n in range(count)]
+
+
+def texts(task: Task, split: str) -> set[str]:
+    return {normalised(question.text) for question in task.splits[split]}  # type: ignore[index]
+
+
+def assert_disjoint(task: Task) -> None:
+    for first, second in (("train", "dev"), ("train", "test"), ("dev", "test")):
+        assert not texts(task, first) & texts(task, second)
+
+
+def test_a_misspelt_task_is_refused_with_the_right_name() -> None:
+    with pytest.raises(ConfigError, match=r"there is no task 'gsm8'. Did you mean 'gsm8k'"):
+        task_settings("gsm8", at="recipe.yaml: task")
+
+
+def test_a_misspelt_setting_is_refused_with_the_right_name() -> None:
+    with pytest.raises(ConfigError, match=r"unknown setting 'pth'. Did you mean 'path'"):
+        task_settings({"name": "gsm8k", "pth": "x"}, at="task")
+
+
+def test_a_task_has_a_name_or_a_file() -> None:
+    with pytest.raises(ConfigError, match="either name or file"):
+        task_settings({}, at="task")
+
+
+def test_gsm8k_keeps_the_positions_of_the_original_test(shared_data: Path) -> None:
+    task = load(name="gsm8k", path=shared_data / "gsm8k")
+    assert {name: len(members) for name, members in task.splits.items()} == {
+        "train": 6973,
+        "dev": 500,
+        "test": 300,
+    }
+    assert "gsm8k/test/13" in ids(task, "test") and "gsm8k/test/1" not in ids(task, "test")
+    assert_disjoint(task)
+
+
+def test_svamp_texts_are_those_of_recorded_rationales(shared_data: Path) -> None:
+    split = shared_data / "fine_tune_cot/split/svamp__default.json"
+    task = load(name="svamp", path=shared_data / "svamp", split_file=split)
+    file = shared_data / "teacher_outputs/cot_granularity/SVAMP_gemini_level6_ranked.json"
+    recorded = {row["instruction"] for row in json.loads(file.read_text(encoding="utf-8"))}
+    everything = {question.text for members in task.splits.values() for question in members}
+    assert len(recorded) == 700 and recorded <= everything  # their 700 are not this split's 700
+    assert [len(task.splits[name]) for name in ("train", "dev", "test")] == [630, 70, 300]
+    assert all(question.answer.isdigit() for question in task.splits["test"])
+
+
+def test_multiarith_notes_the_questions_that_stand_in_both_published_splits(
+    shared_data: Path,
+) -> None:
+    split = shared_data / "fine_tune_cot/split/multiarith__default.json"
+    task = load(name="multiarith", path=shared_data / "multiarith", split_file=split)
+    assert len(task.splits["test"]) == 180
+    assert any("train questions left out" in note for note in task.notes)
+    assert_disjoint(task)
+
+
+ASDIV = """<Machine-Reading-Corpus-File><ProblemSet>
+<Problem ID="n1"><Body>Seven apples.</Body><Question>How many?</Question>
+<Answer>9 (apples)</Answer></Problem>
+<Problem ID="n2"><Body>Two.</Body><Question>Who?</Question><Answer>Tom</Answer></Problem>
+<Problem ID="n3"><Body>Two.</Body><Question>How?</Question><Answer>2:3</Answer></Problem>
+</ProblemSet></Machine-Reading-Corpus-File>"""
+
+
+def test_asdiv_says_how_many_problems_have_no_number(tmp_path: Path) -> None:
+    (tmp_path / "ASDiv.xml").write_text(ASDIV, encoding="utf-8")
+    from potstill.tasks.asdiv import read
+
+    pool = read(tmp_path)
+    assert [(one.id, one.text, one.answer) for one in pool.train] == [
+        ("asdiv/n1", "Seven apples. How many?", "9")
+    ]
+    assert pool.notes == ("asdiv: 2 of 3 problems left out: no single number answers.",)
+
+
+def test_asdiv_with_entities_is_not_read(tmp_path: Path) -> None:
+    bomb = '<!DOCTYPE a [<!ENTITY b "cc">]><a>&b;</a>'
+    (tmp_path / "ASDiv.xml").write_text(bomb, encoding="utf-8")
+    with pytest.raises(DataError, match="DOCTYPE"):
+        load(name="asdiv", path=tmp_path)
+
+
+@pytest.mark.parametrize("name", [name for name in task_names() if "_" in name])
+def test_families_are_tasks(name: str) -> None:
+    task = load(name=name, train=10, dev=5, test=5)
+    assert [len(task.splits[split]) for split in ("train", "dev", "test")] == [10, 5, 5]
+    assert_disjoint(task)
+
+
+def test_more_rows_move_no_question_to_another_split(tmp_path: Path) -> None:
+    small = load(file=write_rows(tmp_path / "mine.jsonl", rows(200)))
+    large = load(file=write_rows(tmp_path / "mine.jsonl", rows(300)[::-1]))
+    for split in ("train", "dev", "test"):
+        assert ids(small, split) <= ids(large, split)
+    assert_disjoint(large)
+
+
+def test_the_same_question_twice_stays_in_one_split(tmp_path: Path) -> None:
+    doubled = [*rows(100), *({**row, "question": f" {row['question']}"} for row in rows(100))]
+    task = load(file=write_rows(tmp_path / "mine.jsonl", doubled))
+    assert sum(len(members) for members in task.splits.values()) == 200
+    assert_disjoint(task)
+
+
+def test_every_format_gives_the_same_questions(tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    import pyarrow
+
+    jsonl = write_rows(tmp_path / "mine.jsonl", rows(50))
+    (tmp_path / "mine.json").write_text(json.dumps(rows(50)), encoding="utf-8")
+    lines = ["question,answer", *(f"{row['question']},{row['answer']}" for row in rows(50))]
+    (tmp_path / "mine.csv").write_text("\n".join(lines), encoding="utf-8")
+    parquet.write_table(pyarrow.Table.from_pylist(rows(50)), tmp_path / "mine.parquet")
+    expected = load(file=jsonl).splits
+    for suffix in ("json", "csv", "parquet"):
+        assert load(file=tmp_path / f"mine.{suffix}").splits == expected
+
+
+def test_counts_are_taken_from_the_same_questions(tmp_path: Path) -> None:
+    file = write_rows(tmp_path / "mine.jsonl", rows(200))
+    few, more = load(file=file, train=10), load(file=file, train=20)
+    assert len(few.splits["train"]) == 10
+    assert ids(few, "train") < ids(more, "train")
+
+
+def test_choices_may_be_given_by_letter_or_text(tmp_path: Path) -> None:
+    options = ["bank", "library"]
+    made: list[dict[str, object]] = [
+        {"question": f"{n}?", "answer": "library" if n % 2 else "B", "options": options}
+        for n in range(60)
+    ]
+    task = load(file=write_rows(tmp_path / "mine.jsonl", made), choices="options")
+    assert task.answer_type == "choice"
+    assert {question.answer for question in task.splits["train"]} == {"B"}
+
+
+@pytest.mark.parametrize(
+    ("lines", "settings", "message"),
+    [
+        ('{"question": "a", "answer": 1}\n{"question":', {}, "line 2: not JSON"),
+        ("[1]", {}, "line 1: not a JSON object"),
+        ("", {}, "holds no questions"),
+        ('{"qestion": "a", "answer": 1}', {}, "no column 'question'.*Did you mean question: qest"),
+        ('{"question": "a", "answer": null}', {}, "line 1: the question has no answer"),
+        ('{"question": "a", "answer": "many"}', {}, "line 1: .*'many' is no number"),
+        ('{"question": "a", "answer": 1}', {}, "split is empty"),
+        (
+            '{"question": "a", "answer": "c", "o": ["x", "y"]}',
+            {"choices": "o"},
+            "not the letter of one of its 2 options",
+        ),
+        (
+            '{"question": "a", "answer": 1, "n": 1}\n{"question": "b", "answer": 1, "n": 1}',
+            {"id": "n"},
+            "line 2: the id '1' already stands at .*line 1",
+        ),
+        (
+            '{"question": "a", "answer": 1}\n{"question": "A ", "answer": 2}',
+            {},
+            "line 2: the question of .*line 1 again, but its answer is '2' here and '1' there",
+        ),
+        ('{"question": "a", "answer": 1, "split": "tests"}', {}, "split is 'tests'; give train"),
+    ],
+)
+def test_a_wrong_file_is_refused(
+    tmp_path: Path, lines: str, settings: dict[str, object], message: str
+) -> None:
+    (tmp_path / "mine.jsonl").write_text(lines, encoding="utf-8")
+    with pytest.raises(DataError, match=message):
+        load(file=tmp_path / "mine.jsonl", **settings)
+
+
+def test_more_questions_than_there_are_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="train is 500; there are only"):
+        load(file=write_rows(tmp_path / "mine.jsonl", rows(100)), train=500)
+
+
+def test_a_split_column_settles_the_splits(tmp_path: Path) -> None:
+    names = ["train", "validation", "test"]
+    made = [{**row, "split": names[n % 3]} for n, row in enumerate(rows(9))]
+    task = load(file=write_rows(tmp_path / "mine.jsonl", made))
+    assert [len(task.splits[name]) for name in ("train", "dev", "test")] == [3, 3, 3]
