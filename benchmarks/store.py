@@ -3,7 +3,7 @@
 Run: python benchmarks/store.py [--json benchmarks/results/store.json]
 
 Each completion has 150 tokens; tokens are named by id (a local model) or by bytes (a server).
-A commit holds what arrived together: 1 completion, 4 (one request's samples) or 256 (a busy server).
+A commit holds what arrived together: 1 completion, 4 (a request's samples) or 256 (a busy server).
 """
 
 import argparse
@@ -53,10 +53,13 @@ def completions(count: int, *, by_bytes: bool) -> Iterator[Completion]:
 def measure(count: int, group: int, *, by_bytes: bool) -> dict[str, float]:
     """Seconds to store ``count`` completions, ``group`` to a commit, flushed to the disk."""
     made = list(completions(count, by_bytes=by_bytes))
-    with tempfile.TemporaryDirectory(dir=".") as folder, Store(Path(folder) / "run.sqlite") as store:
+    with (
+        tempfile.TemporaryDirectory(dir=".") as folder,
+        Store(Path(folder) / "run.sqlite") as store,
+    ):
         start = time.perf_counter()
         for first in range(0, count, group):
-            store.add_completions("model", made[first : first + group])
+            store.add_completions("model", made[first : first + group], stage="generate")
         seconds = time.perf_counter() - start
         size = sum(file.stat().st_size for file in Path(folder).iterdir())
     return {

@@ -1,11 +1,12 @@
 """Trained tokens a second: ours beside TRL's SFTTrainer, on one machine, turn by turn.
 
-Run: python benchmarks/training.py [--repeats 3] [--steps 40] [--json benchmarks/results/training.json]
+Run: python benchmarks/training.py [--repeats 3] [--steps 40] [--json FILE]
 
 Both train the same weights on the same prompts and targets, the loss on the targets only, with the
 same batch size, steps, optimiser and precision. Counted are real tokens of prompt and target that
 went through the model, padding left out; the first steps, which warm up, are not timed. Their rows:
-as they come, and with batches grouped by length. ``bundled`` is the bundled student (0.7M
+as they come, and with batches grouped by length; recomputing activations, which they do unless
+told otherwise, is off. Packing needs FlashAttention to keep examples apart, so it has no row. ``bundled`` is the bundled student (0.7M
 parameters, vocabulary 512); ``32k`` is a Llama of about 10M with random weights and 32,000 tokens.
 """
 
@@ -150,6 +151,7 @@ def theirs(kind: str, examples: list[Example], steps: int, folder: Path, **optio
         optim="adamw_torch_fused",
         use_cpu=True,
         bf16=False,
+        gradient_checkpointing=False,
         seed=0,
         report_to="none",
         disable_tqdm=True,

@@ -1,8 +1,8 @@
-"""The tables of settings in docs/guide.md, written from the settings classes.
+"""The tables in docs/guide.md that say what the code says: settings, styles, formats, verdicts.
 
 Run: python scripts/settings_tables.py [--check]
 
-Each table stands between two marker lines, ``<!-- settings: NAME -->`` and ``<!-- end -->``, where
+Each table stands between two marker lines, ``<!-- table: NAME -->`` and ``<!-- end -->``, where
 NAME is a key of ``TABLES``. With ``--check`` nothing is written, and the exit code is 1 where a
 table is out of date.
 """
@@ -12,6 +12,8 @@ import json
 import re
 import sys
 import types
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -19,9 +21,12 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from potstill.curate.settings import CurateSettings
+from potstill.curate.stage import VERDICTS
 from potstill.evaluate.settings import EvaluateSettings
 from potstill.generate.settings import ExemplarSettings, GenerateSettings
 from potstill.models.settings import LocalSettings, OpenAISettings, RecordedSettings
+from potstill.prompts.formats import FORMATS
+from potstill.prompts.styles import STYLES
 from potstill.recipe import Recipe
 from potstill.settings import Settings
 from potstill.tasks.settings import TaskSettings
@@ -29,7 +34,7 @@ from potstill.train.settings import LoraSettings, StudentSettings, TrainSettings
 
 GUIDE = Path(__file__).parents[1] / "docs" / "guide.md"
 
-TABLES: dict[str, type[Settings]] = {
+SETTINGS: dict[str, type[Settings]] = {
     "recipe": Recipe,
     "task": TaskSettings,
     "local": LocalSettings,
@@ -51,12 +56,15 @@ KINDS: dict[object, str] = {
     float: "number",
     str: "text",
     Path: "path",
-    object: "any",
+    object: "any value",
     types.NoneType: "null",
 }
 """What the types are called in a recipe."""
 
-MARKED = re.compile(r"(?<=<!-- settings: )(\w+)( -->\n).*?(?=<!-- end -->)", re.DOTALL)
+OTHERWISE: dict[tuple[type[Settings], str], str] = {(Recipe, "run"): "`runs/` and the file's name"}
+"""Defaults that the loading fills in, not the class."""
+
+MARKED = re.compile(r"(?<=<!-- table: )(\w+)( -->\n).*?(?=<!-- end -->)", re.DOTALL)
 
 
 def kind(annotation: Any) -> str:
@@ -93,19 +101,92 @@ def default(field: FieldInfo) -> str:
     return f"`{json.dumps(value)}`"
 
 
-def table(cls: type[Settings]) -> str:
+def words(cls: type[Settings] | None, description: str | None) -> str:
+    """What a setting does; a section whose field says nothing is told by its class."""
+    told = description or (cls.__doc__ if cls else None) or ""
+    return " ".join(told.replace("``", "`").split())
+
+
+def code(text: str) -> str:
+    """A literal text, its line breaks written as such."""
+    escaped = text.replace("\n", "\\n")
+    return f"`{escaped}`" if text else ""
+
+
+def table(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    """A Markdown table."""
+    lines = [" | ".join(heads), "|".join("---" for _ in heads)]
+    lines += [" | ".join(cell.replace("|", "\\|") for cell in row) for row in rows]
+    head, rule, *body = lines
+    return "\n".join([f"| {head} |", f"|{rule}|", *(f"| {line} |" for line in body)])
+
+
+def settings_table(cls: type[Settings]) -> str:
     """The settings of a class, one a row."""
-    lines = ["| setting | type | default | what it does |", "|---|---|---|---|"]
-    for name, field in cls.model_fields.items():
-        words = " ".join((field.description or "").replace("``", "`").split())
-        cells = (f"`{name}`", kind(field.annotation), default(field), words)
-        lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
-    return "\n".join(lines)
+    return table(
+        ("setting", "type", "default", "what it does"),
+        (
+            (
+                f"`{name}`",
+                kind(field.annotation),
+                OTHERWISE.get((cls, name)) or default(field),
+                words(section(field.annotation), field.description),
+            )
+            for name, field in cls.model_fields.items()
+        ),
+    )
+
+
+def section(annotation: Any) -> type[Settings] | None:
+    """The class of a field that is a section of settings."""
+    one = isinstance(annotation, type) and issubclass(annotation, Settings)
+    return annotation if one else None
+
+
+def styles_table() -> str:
+    """The prompt styles with their literal texts."""
+    rows = (
+        (
+            code(style.name),
+            code(style.template),
+            code(style.answer_cue),
+            ", ".join(code(stop) for stop in style.stop),
+        )
+        for style in STYLES.values()
+    )
+    return table(("prompt style", "prompt", "answer cue of the second step", "stops at"), rows)
+
+
+def formats_table() -> str:
+    """The data formats with their literal texts."""
+    rows = (
+        (code(each.name), student, code(prompt), code(target))
+        for each in FORMATS.values()
+        for student, prompt, target in (
+            ("decoder-only", each.causal_prompt, each.causal_target),
+            ("encoder-decoder", each.seq2seq_prompt, each.seq2seq_target),
+        )
+    )
+    return table(("data format", "student", "prompt", "target"), rows)
+
+
+def verdicts_table() -> str:
+    """The verdicts of curation."""
+    return table(("verdict", "meaning"), ((code(name), told) for name, told in VERDICTS.items()))
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    **{name: partial(settings_table, cls) for name, cls in SETTINGS.items()},
+    "styles": styles_table,
+    "formats": formats_table,
+    "verdicts": verdicts_table,
+}
+"""What makes each table of the guide."""
 
 
 def updated(text: str) -> str:
     """The guide's text with every table written anew."""
-    return MARKED.sub(lambda found: f"{found[1]}{found[2]}\n{table(TABLES[found[1]])}\n\n", text)
+    return MARKED.sub(lambda found: f"{found[1]}{found[2]}\n{TABLES[found[1]]()}\n\n", text)
 
 
 def main() -> int:

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -55,7 +56,8 @@ class Commands:
         process_id = self._read()
         if kill_after is not None:
             time.sleep(kill_after)
-            os.kill(process_id, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it has ended before
+                os.kill(process_id, signal.SIGKILL)
         return self._read()
 
     def _read(self) -> int:
@@ -74,10 +76,10 @@ def _child(arguments: list[str]) -> None:
 
 
 def _serve() -> None:
-    import potstill.models.hf
-    import potstill.models.openai
     import transformers.models.llama.modeling_llama  # noqa: F401
 
+    import potstill.models.hf
+    import potstill.models.openai
     import potstill.run  # noqa: F401
 
     def say(number: int) -> None:

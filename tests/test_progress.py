@@ -44,6 +44,6 @@ def test_nothing_is_shown_when_nothing_is_missing() -> None:
 
 
 def test_an_error_in_the_block_passes_through() -> None:
-    with pytest.raises(RuntimeError, match="inside"):
-        with Meter(Console(file=io.StringIO())).stage("x", total=1):
-            raise RuntimeError("inside")
+    meter = Meter(Console(file=io.StringIO()))
+    with pytest.raises(RuntimeError, match="inside"), meter.stage("x", total=1):
+        raise RuntimeError("inside")

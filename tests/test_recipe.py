@@ -71,4 +71,4 @@ def test_what_is_not_a_recipe_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="give NAME=VALUE"):
         load_recipe(recipe_file(tmp_path), ["seed"])
     with pytest.raises(ConfigError, match="has no settings inside"):
-        load_recipe(recipe_file(tmp_path), ["seed.x=1"])
+        load_recipe(recipe_file(tmp_path, SHORT + "seed: 1\n"), ["seed.x=1"])

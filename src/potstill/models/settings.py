@@ -1,7 +1,6 @@
 """How each kind of model is reached. A model is named ``kind:where``; the kind picks the class."""
 
 from collections.abc import Mapping
-
 from typing import Literal
 
 from pydantic import Field

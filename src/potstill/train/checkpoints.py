@@ -62,7 +62,7 @@ def newest_resumable(folder: Path) -> Path | None:
 
 @contextmanager
 def whole_folder(folder: Path) -> Iterator[Path]:
-    """A folder to fill, which becomes ``folder`` once the block has ended and all is on the disk."""
+    """A folder to fill, which becomes ``folder`` once all that the block wrote is on the disk."""
     unfinished = folder.with_name(UNFINISHED + folder.name)
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)

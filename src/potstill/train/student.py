@@ -1,6 +1,7 @@
 """Training one student from its start to its checkpoints."""
 
 import math
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
@@ -39,16 +40,17 @@ SAME_RESULT = {"students", "micro_batch", "gradient_checkpointing", "report_to"}
 
 
 class LogLine(NamedTuple):
-    """How a training stood after some steps."""
+    """How training stood after some steps."""
 
     step: int
     loss: float
-    """Mean over the trained tokens since the last line, in nats."""
+    """Mean over the trained tokens since the last line, in nats a token."""
 
     tokens: int
     """Tokens trained on so far, prompts left out."""
 
     seconds: float
+    """Time spent so far."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -257,8 +259,9 @@ def _steps(settings: TrainSettings, examples: int) -> int:
 def _collator(loaded: Loaded) -> Collator:
     config = loaded.model.config
     start = getattr(config, "decoder_start_token_id", None)
+    pad = loaded.tokenizer.pad_token_id
     return Collator(
-        pad=loaded.tokenizer.pad_token_id,
+        pad=pad if pad < loaded.model.get_input_embeddings().num_embeddings else 0,
         encoder_decoder=loaded.encoder_decoder,
         decoder_start=loaded.tokenizer.pad_token_id if start is None else start,
         multiple=8 if loaded.model.device.type == "cuda" else 1,
@@ -270,12 +273,14 @@ def _with_lora(model: PreTrainedModel, settings: LoraSettings) -> nn.Module:
         from peft import LoraConfig, get_peft_model
     config = LoraConfig(
         r=settings.rank,
-        lora_alpha=settings.alpha,
+        lora_alpha=settings.alpha,  # type: ignore[arg-type]  # fractions work too
         lora_dropout=settings.dropout,
         target_modules=list(settings.target_modules or ()) or "all-linear",
         task_type="SEQ_2_SEQ_LM" if model.config.is_encoder_decoder else "CAUSAL_LM",
     )
-    wrapped = get_peft_model(model, config)
+    with warnings.catch_warnings():  # peft asks transformers by a name of before 5.23
+        warnings.filterwarnings("ignore", ".*is_gradient_checkpointing", FutureWarning)
+        wrapped = get_peft_model(model, config)
     assert isinstance(wrapped, nn.Module)
     return wrapped
 
@@ -287,13 +292,13 @@ def _quietly() -> Iterator[None]:
         transformers_logging.get_verbosity(),
         transformers_logging.is_progress_bar_enabled(),
     )
-    transformers_logging.disable_progress_bar()
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         yield
     finally:
         transformers_logging.set_verbosity(level)
         if bars:
-            transformers_logging.enable_progress_bar()
+            transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 def _trained(values: dict[str, Any], folder: Path) -> TrainedStudent:

@@ -57,7 +57,7 @@ class TrainProgress:
 OnStep = Callable[[TrainProgress], None]
 
 
-class StudentTrainer(Trainer):  # type: ignore[misc]  # untyped base
+class StudentTrainer(Trainer):
     """The loop, the optimiser, the precision and the distribution are the base class's own.
 
     Args:
@@ -89,6 +89,7 @@ class StudentTrainer(Trainer):  # type: ignore[misc]  # untyped base
         self._sums = torch.zeros(2, device=args.device)
 
     def _get_train_sampler(self, train_dataset: object = None) -> SequentialSampler:
+        assert isinstance(self.train_dataset, MicroBatches)
         return SequentialSampler(self.train_dataset)
 
     def _get_num_items_in_batch(self, batch_samples: list[Batch], device: torch.device) -> Tensor:
@@ -101,7 +102,7 @@ class StudentTrainer(Trainer):  # type: ignore[misc]  # untyped base
         model: nn.Module,
         inputs: Batch,
         return_outputs: bool = False,
-        num_items_in_batch: Tensor | None = None,
+        num_items_in_batch: Tensor | int | None = None,
     ) -> Tensor:
         """The step's mean loss over trained tokens, or this micro-batch's part of it."""
         positions, labels, weights = (
@@ -113,7 +114,8 @@ class StudentTrainer(Trainer):  # type: ignore[misc]  # untyped base
         assert num_items_in_batch is not None
         self._sums += torch.stack([nats.detach(), weights.sum()])
         # DistributedDataParallel takes the mean of the processes' gradients; ours is their sum.
-        return nats / num_items_in_batch * self.accelerator.num_processes
+        share: Tensor = nats / num_items_in_batch * self.accelerator.num_processes
+        return share
 
     def floating_point_ops(self, inputs: Batch) -> int:
         """Not counted: counting the parameters at every step takes longer than it is worth."""
@@ -127,7 +129,7 @@ class StudentTrainer(Trainer):  # type: ignore[misc]  # untyped base
 
     def _save_checkpoint(self, model: nn.Module, trial: object) -> None:
         """Write a checkpoint, whole or not at all; process 0 owns the folder."""
-        folder = Path(self.args.output_dir)
+        folder = Path(str(self.args.output_dir))
         target = checkpoints.checkpoint_folder(folder, self.state.global_step)
         if self.accelerator.num_processes == 1:
             with checkpoints.whole_folder(target) as unfinished:
@@ -178,7 +180,7 @@ class StudentTrainer(Trainer):  # type: ignore[misc]  # untyped base
         super()._load_from_checkpoint(str(resume if low_rank else resume.parent), model)
 
 
-class Reporter(TrainerCallback):  # type: ignore[misc]  # untyped base
+class Reporter(TrainerCallback):
     """Says when to save, and reports the loss.
 
     Args:
@@ -219,8 +221,6 @@ class Reporter(TrainerCallback):  # type: ignore[misc]  # untyped base
             tokens_per_second=(self._tokens_after[step] - self._tokens_after[self._first]) / spent,
             seconds_left=spent / (step - self._first) * (state.max_steps - step),
         )
-        self.trainer.log(
-            {name: getattr(progress, name) for name in ("loss", "tokens", "seconds")}
-        )
+        self.trainer.log({name: getattr(progress, name) for name in ("loss", "tokens", "seconds")})
         if state.is_world_process_zero:
             self._on_step(progress)

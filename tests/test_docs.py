@@ -1,0 +1,220 @@
+import ast
+import re
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+import yaml
+
+import potstill
+from potstill.cli import main
+from potstill.recipe import load_recipe
+from potstill.schema import MIGRATIONS
+from potstill.settings import Settings
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "src" / "potstill"
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+TEXT = {".cfg", ".css", ".html", ".jinja", ".js", ".json", ".md", ".py", ".toml", ".txt", ".yaml"}
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+WHOLE = {"task": "gsm8k", "teacher": "bundled:teacher", "student": "bundled:student"}
+
+# Joined from parts, so that this file does not hold what it looks for.
+MACHINE_PATHS = ("/" + "work/", "/" + "tmp/", "/" + "home/", "/" + "Users/", "/" + "root/")
+REGISTRIES = ("pypi" + ".org", "pythonhosted" + ".org", "download." + "pytorch", "index" + "-url")
+
+
+def blocks(language: str) -> list[tuple[str, str]]:
+    """Every fenced block of a language, with the page that holds it."""
+    return [
+        (page.relative_to(ROOT).as_posix(), text)
+        for page in PAGES
+        for found, text in FENCE.findall(page.read_text(encoding="utf-8"))
+        if found == language
+    ]
+
+
+def first_line(module: Path) -> str:
+    """The first line of a module's docstring, without marks of code."""
+    docstring = ast.get_docstring(ast.parse(module.read_text(encoding="utf-8")))
+    assert docstring, f"{module} says nothing of itself"
+    return docstring.partition("\n")[0].replace("``", "")
+
+
+def settings_classes(cls: type[Settings] = Settings) -> list[type[Settings]]:
+    load_every_module()
+    found = []
+    for below in cls.__subclasses__():
+        found += [below, *settings_classes(below)]
+    return found
+
+
+def load_every_module() -> None:
+    for module in ("recipe", "tasks.settings", "models.settings", "train.settings"):
+        __import__(f"potstill.{module}")
+
+
+def test_every_command_is_in_the_readme_with_the_function_behind_it() -> None:
+    assert isinstance(main, click.Group)
+    rows = dict(re.findall(r"^\| `potstill (\w+)[^|]*\| [^|]+ \| (.+) \|$", README, re.MULTILINE))
+    assert set(rows) == set(main.commands)
+    for cell in rows.values():
+        for name in re.findall(r"`(potstill\.[\w.]+)`", cell):
+            module, _, function = name.rpartition(".")
+            assert callable(getattr(__import__(module, fromlist=[function]), function))
+
+
+def test_the_file_map_says_what_the_modules_say() -> None:
+    parts = [path for path in PACKAGE.iterdir() if path.suffix == ".py"]
+    folders = [path.parent for path in PACKAGE.glob("*/__init__.py")]
+    expected = {path.name: first_line(path) for path in parts}
+    expected |= {f"{path.name}/": first_line(path / "__init__.py") for path in folders}
+    text = next(text for page, text in blocks("") if text.startswith("src/potstill/\n"))
+    shown = dict(re.findall(r"^  (\S+)\s+(.+)$", text, re.MULTILINE))
+    data = {name for name in shown if not name.endswith((".py", "/"))}
+    assert {name: line for name, line in shown.items() if name not in data} == expected
+    assert all((PACKAGE / name).is_file() for name in data)
+
+
+@pytest.mark.parametrize(("page", "text"), blocks("yaml"))
+def test_recipes_in_the_docs_load(page: str, text: str, tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump(WHOLE | yaml.safe_load(text)), encoding="utf-8")
+    load_recipe(path)
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("recipes/*.yaml")), ids=lambda path: path.name)
+def test_the_recipes_load(path: Path) -> None:
+    assert load_recipe(path).run == f"runs/{path.stem}"
+
+
+def test_the_demonstration_loads() -> None:
+    assert load_recipe(PACKAGE / "demo.yaml").run == "runs/demo"
+
+
+@pytest.mark.parametrize(("page", "text"), blocks("python"))
+def test_python_in_the_docs_uses_public_names(page: str, text: str) -> None:
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            assert node.value.id != "potstill" or node.attr in potstill.__all__
+
+
+@pytest.mark.parametrize(("page", "text"), blocks("sql"))
+def test_sql_in_the_docs_runs_on_the_store(page: str, text: str) -> None:
+    db = sqlite3.connect(":memory:")
+    for script in MIGRATIONS:
+        db.executescript(script)
+    db.execute(text)
+    db.close()
+
+
+def test_the_guide_names_every_table_of_the_store() -> None:
+    guide = (ROOT / "docs" / "guide.md").read_text(encoding="utf-8")
+    section = guide.partition("\nThe tables:\n")[2].partition("\nFrom Python:\n")[0]
+    tables = re.findall(r"CREATE TABLE (\w+)", "".join(MIGRATIONS))
+    assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == tables
+
+
+def test_commands_in_the_docs_exist() -> None:
+    assert isinstance(main, click.Group)
+    for page, text in [*blocks(""), *blocks("sh")]:
+        for command in re.findall(r"^potstill (\w+)", text, re.MULTILINE):
+            assert command in main.commands, f"{page}: potstill {command}"
+
+
+def test_make_verbs_in_the_docs_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    verbs = set(re.findall(r"^(\w+):", makefile, re.MULTILINE))
+    for page in PAGES:
+        told = set(re.findall(r"`make (\w+)", page.read_text(encoding="utf-8")))
+        assert told <= verbs, f"{page.name} names {told - verbs}"
+
+
+def test_the_extras_table_is_complete() -> None:
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    section = README.partition("## Install")[2].partition("\n## ")[0]
+    shown = re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)
+    assert set(shown) == set(project["optional-dependencies"])
+
+
+def test_the_tables_of_the_guide_are_current() -> None:
+    script = ROOT / "scripts" / "settings_tables.py"
+    done = subprocess.run(
+        [sys.executable, script, "--check"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_setting_has_a_table_in_the_guide() -> None:
+    script = (ROOT / "scripts" / "settings_tables.py").read_text(encoding="utf-8")
+    guide = (ROOT / "docs" / "guide.md").read_text(encoding="utf-8")
+    section = script.partition("SETTINGS: ")[2].partition("\n}")[0]
+    tables = dict(re.findall(r'^    "(\w+)": (\w+),$', section, re.MULTILINE))
+    names = {cls.__name__ for cls in settings_classes()} - {"ModelSettings"}
+    assert set(tables.values()) == names
+    assert all(f"<!-- table: {table} -->" in guide for table in tables)
+
+
+@pytest.mark.parametrize("cls", settings_classes(), ids=lambda cls: cls.__name__)
+def test_every_setting_says_what_it_does(cls: type[Settings]) -> None:
+    assert cls.__doc__
+    for name, field in cls.model_fields.items():
+        section = field.annotation
+        own = isinstance(section, type) and issubclass(section, Settings) and section.__doc__
+        assert field.description or own, f"{cls.__name__}.{name}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_between_the_pages_lead_somewhere(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)\s]+)\)", FENCE.sub("", text)):
+        file, _, anchor = target.partition("#")
+        if target.startswith("https://"):
+            continue
+        place = page.parent / file if file else page
+        assert place.exists(), f"{page.name}: {target}"
+        if anchor:
+            heads = re.findall(r"^#+ (.+)$", place.read_text(encoding="utf-8"), re.MULTILINE)
+            assert anchor in {
+                re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in heads
+            }
+
+
+def test_every_file_that_the_papers_page_names_is_there() -> None:
+    page = (ROOT / "docs" / "papers.md").read_text(encoding="utf-8")
+    named = re.findall(r"`((?:src|docs|scripts|recipes|tests)/[\w./-]+)`", page)
+    assert len(named) > 10
+    assert not [name for name in named if not (ROOT / name).exists()]
+
+
+def test_every_setting_that_the_papers_page_names_is_there() -> None:
+    from potstill.recipe import Recipe
+
+    page = (ROOT / "docs" / "papers.md").read_text(encoding="utf-8")
+    named = re.findall(r"`(generate|curate|train|evaluate)\.(\w+)[`:]", page)
+    assert named
+    for section, name in named:
+        assert name in type(Recipe.model_fields[section].default).model_fields, name
+
+
+def test_no_text_names_a_machine_or_a_registry() -> None:
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if listed.returncode != 0:
+        pytest.skip("not a checkout")
+    paths = [ROOT / name for name in listed.stdout.splitlines()]
+    texts = [path for path in paths if path.is_file() and path.suffix in TEXT | {""}]
+    for path in texts:
+        if path.name == "tokenizer.json":
+            continue
+        text = path.read_text(encoding="utf-8")
+        for word in (*MACHINE_PATHS, *REGISTRIES):
+            assert word not in text, f"{path.relative_to(ROOT)} holds {word}"
