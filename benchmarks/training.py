@@ -6,8 +6,9 @@ Both train the same weights on the same prompts and targets, the loss on the tar
 same batch size, steps, optimiser and precision. Counted are real tokens of prompt and target that
 went through the model, padding left out; the first steps, which warm up, are not timed. Their rows:
 as they come, and with batches grouped by length; recomputing activations, which they do unless
-told otherwise, is off. Packing needs FlashAttention to keep examples apart, so it has no row. ``bundled`` is the bundled student (0.7M
-parameters, vocabulary 512); ``32k`` is a Llama of about 10M with random weights and 32,000 tokens.
+told otherwise, is off. Packing needs FlashAttention to keep examples apart, so it has no row.
+``bundled`` is the bundled student (0.7M parameters, vocabulary 512); ``32k`` is a Llama of about
+10M with random weights and 32,000 tokens.
 """
 
 import argparse
@@ -34,10 +35,10 @@ from trl import SFTConfig, SFTTrainer
 from potstill.models import BUNDLED
 from potstill.models.loading import load_model_and_tokenizer
 from potstill.records import Example
+from potstill.train.arguments import training_arguments
 from potstill.train.batches import Collator, MicroBatches, plan_steps
 from potstill.train.encoding import encode_examples
 from potstill.train.settings import TrainSettings
-from potstill.train.student import training_arguments
 from potstill.train.trainer import StudentTrainer
 
 BATCH_SIZE, WARM_STEPS = 16, 4

@@ -60,7 +60,7 @@ RECIPES = {
             answers_only=0.06,
         ),
         shape=Shape(layers=5, width=192, inner=512, heads=6),
-        plan=Plan(minutes=25, batch_tokens=2560, rate=3e-3, decay_from=0.4, decay_to=0.0, seed=1),
+        plan=Plan(minutes=15, batch_tokens=2560, rate=2e-3, decay_from=0.25, decay_to=0.0, seed=1),
     ),
     "student": Recipe(
         opening=OPENING,
@@ -91,6 +91,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of both models' folders")
     parser.add_argument("--minutes", type=float, help="wall time of the training")
     parser.add_argument("--steps", type=int, help="optimiser steps, instead of minutes")
+    parser.add_argument("--start", type=Path, help="folder of a model to go on from")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
     parser.add_argument("--questions", type=int, default=400, help="evaluate: asked per family")
     arguments = parser.parse_args()
@@ -104,17 +105,22 @@ def main() -> None:
         plan = replace(plan, steps=arguments.steps, minutes=float("inf"))
     elif arguments.minutes:
         plan = replace(plan, minutes=arguments.minutes)
-    make(arguments.what, plan, arguments.out / arguments.what)
+    if arguments.start:
+        plan = replace(plan, skip=1000)
+    make(arguments.what, plan, arguments.out / arguments.what, arguments.start)
 
 
-def make(name: str, plan: Plan, folder: Path) -> None:
-    """Train one of the two models and write it."""
+def make(name: str, plan: Plan, folder: Path, start: Path | None) -> None:
+    """Train one of the two models, from random weights or those of ``start``, and write it."""
     recipe = RECIPES[name]
     # Both tokenizers are made from all families, so that no text splits into odd pieces.
     texts = RECIPES["teacher"].mixture
     tokenizer = teacher_tokenizer(texts) if name == "teacher" else student_tokenizer(texts)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = build_model(tokenizer, recipe.shape, plan.seed).to(device)
+    if start:
+        tokenizer = Tokenizer.from_file(str(start / "tokenizer.json"))
+        model.load_state_dict(AutoModelForCausalLM.from_pretrained(start).state_dict())
     parameters = sum(weights.numel() for weights in model.parameters())
     print(f"{name}: {parameters:,} parameters on {device}")
     result = train(

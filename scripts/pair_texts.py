@@ -103,15 +103,15 @@ def _sum(random: Random) -> str:
     """One right equation as a sentence."""
     operation = random.choice(OPERATIONS)
     if operation == "*":
-        left, right = random.randint(2, 20), random.randint(2, 12)
-        left, right = (right, left) if random.random() < 0.3 else (left, right)
+        right = random.randint(2, 9)
+        left = random.randint(2, 19 if right <= 5 else 9)
         value = left * right
     elif operation == "+":
-        left, right = random.randint(2, 110), random.randint(2, 30)
+        left, right = random.randint(2, 60), random.randint(2, 9)
         value = left + right
     else:
-        right = random.randint(2, 30)
-        left = random.randint(right + 1, 120)
+        right = random.randint(2, 9)
+        left = random.randint(right + 1, 90)
         value = left - right
     return f"{left} {operation} {right} = {value}."
 

@@ -73,6 +73,9 @@ class Plan:
 
     seed: int
 
+    skip: int = 0
+    """Chunks of documents to leave out at the beginning: those of an earlier training."""
+
 
 @dataclass(kw_only=True, slots=True)
 class Result:
@@ -207,6 +210,7 @@ def _batches(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Batches without end: ``ids_BT``, and ``trained_BT``, true at target positions."""
     seed = first = plan.seed * 1_000_000
+    seed += plan.skip
     while True:
         stage = opening if seed - first < OPENING else mixture
         pairs = _encode(tokenizer, documents(stage, CHUNK, seed))

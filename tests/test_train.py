@@ -291,6 +291,19 @@ def test_an_interrupted_training_ends_as_an_undisturbed_one(
         assert weight.equal(weights(whole)[name]), name
 
 
+def test_a_training_killed_before_its_last_mark_is_not_repeated(
+    start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints, "drop_resume_states", lambda *_, **__: None)
+        whole = train_student(hf(start), sums(), settings(), tmp_path)
+    (tmp_path / checkpoints.FINISHED).unlink()
+    seen: list[TrainProgress] = []
+    again = train_student(hf(start), sums(), settings(), tmp_path, on_step=seen.append)
+    assert again == whole
+    assert not seen
+
+
 KILLED = """
 import sys
 sys.path[:0] = sys.argv[3:]

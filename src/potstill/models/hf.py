@@ -45,7 +45,7 @@ class HFModel(Model):
         )
         self.model, self.tokenizer, self.encoder_decoder = loaded
         _check_cache(self.model, source)
-        self.name = f"{settings.model}@{_version(self.model, source)}"
+        self.name = _name(self.model, settings, source)
         self.chat = self.tokenizer.chat_template is not None
         self._batch_tokens = settings.batch_tokens
         self._wording = Wording(self.tokenizer, source)
@@ -141,11 +141,12 @@ def _end_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> froz
     return frozenset(token for token in [*several, tokenizer.eos_token_id] if token is not None)
 
 
-def _version(model: PreTrainedModel, source: str) -> str:
-    """What tells one set of weights from another under the same name."""
+def _name(model: PreTrainedModel, settings: LocalSettings, source: str) -> str:
+    """What tells these weights from others; a folder may move and keeps its name."""
+    kind, _, where = settings.model.partition(":")
     if is_folder(source):
-        return folder_digest(Path(source))
-    return str(model.config._commit_hash)[:12]
+        return f"{kind}:{Path(where).name}@{folder_digest(Path(source))}"
+    return f"{settings.model}@{str(model.config._commit_hash)[:12]}"
 
 
 def _check_cache(model: PreTrainedModel, source: str) -> None:

@@ -30,7 +30,7 @@ class LocalSettings(ModelSettings):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Number format of the weights; ``auto`` is bfloat16 on CUDA and float32 elsewhere."""
 
-    batch_tokens: int = Field(default=16_384, ge=1)
+    batch_tokens: int = Field(default=32_768, ge=1)
     """Most tokens (prompts and longest completions) that are computed in one batch."""
 
     revision: str | None = None

@@ -4,13 +4,13 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import nn
-from transformers import PreTrainedModel, TrainingArguments
+from transformers import PreTrainedModel
 from transformers.trainer_callback import PrinterCallback
 from transformers.utils import logging as transformers_logging
 
@@ -21,6 +21,7 @@ from potstill.models.loading import Loaded, folder_digest, is_folder, load_model
 from potstill.models.settings import LocalSettings, ModelSettings
 from potstill.records import Example
 from potstill.train import checkpoints
+from potstill.train.arguments import training_arguments
 from potstill.train.batches import Collator, MicroBatches, plan_steps
 from potstill.train.encoding import EncodedExamples, encode_examples
 from potstill.train.settings import LoraSettings, TrainSettings
@@ -28,12 +29,6 @@ from potstill.train.trainer import Reporter, StudentTrainer, TrainProgress
 
 DEFAULT_EPOCHS = 20.0
 """Fine-tune-CoT's number of passes."""
-
-RECOMPUTE = next(  # its name in transformers from 5.23 on, and before
-    name
-    for name in ("activation_checkpointing", "gradient_checkpointing")
-    if name in {field.name for field in fields(TrainingArguments)}
-)
 
 SAME_RESULT = {"students", "micro_batch", "gradient_checkpointing", "report_to"}
 """Settings that do not change what a student learns, up to rounding."""
@@ -180,53 +175,6 @@ def _run(
         "too_long": kept.too_long,
         "encoder_decoder": loaded.encoder_decoder,
     }
-
-
-def training_arguments(
-    settings: TrainSettings, folder: Path, *, steps: int, seed: int, use_cpu: bool
-) -> TrainingArguments:
-    """Our settings as the base class's; what it would say or save by itself is turned off."""
-    schedules = {"constant": "constant_with_warmup"}
-    options: dict[str, Any] = {
-        "output_dir": str(folder),
-        "max_steps": steps,
-        "per_device_train_batch_size": 1,  # one micro-batch
-        "learning_rate": settings.learning_rate,
-        "lr_scheduler_type": schedules.get(settings.schedule, settings.schedule),
-        "warmup_steps": math.ceil(settings.warmup * steps),
-        "weight_decay": settings.weight_decay,
-        "max_grad_norm": 1.0,
-        "optim": "adamw_torch_fused",
-        "bf16": _bfloat16(settings, use_cpu),
-        RECOMPUTE: settings.gradient_checkpointing,
-        "seed": seed,
-        "report_to": list(settings.report_to) or "none",
-        "use_cpu": use_cpu,
-        "disable_tqdm": True,
-        "logging_strategy": "no",
-        "logging_nan_inf_filter": False,
-        "save_strategy": "no",
-        "dataloader_pin_memory": not use_cpu,
-        "remove_unused_columns": False,
-        "log_level": "error",
-    }
-    arguments = TrainingArguments(**options)
-    arguments._n_gpu = min(arguments.n_gpu, 1)  # several devices: one process each
-    processes = arguments.world_size
-    if settings.batch_size < processes:
-        raise ConfigError(
-            f"train.batch_size is {settings.batch_size}, less than the {processes} processes."
-        )
-    share = math.ceil(settings.batch_size / processes)
-    parts = math.ceil(share / (settings.micro_batch or share))
-    arguments.gradient_accumulation_steps = min(parts, settings.batch_size // processes)
-    return arguments
-
-
-def _bfloat16(settings: TrainSettings, use_cpu: bool) -> bool:
-    if settings.precision == "auto":
-        return not use_cpu and torch.cuda.is_bf16_supported()
-    return settings.precision == "bfloat16"
 
 
 def _load(start: ModelSettings) -> Loaded:

@@ -62,7 +62,7 @@ class StudentTrainer(Trainer):
 
     Args:
         model: The student, wrapped by peft where low-rank additions are trained.
-        args: Made by :func:`potstill.train.student.training_arguments`.
+        args: Made by :func:`potstill.train.arguments.training_arguments`.
         batches: All micro-batches of the training, in order.
         collator: Makes tensors of them.
         tokenizer: Saved with each checkpoint.

@@ -8,7 +8,7 @@ from random import Random
 
 from potstill.tasks.procedural.family import ITEMS, NAMES, Draft
 
-LARGEST = 150
+LARGEST = 100
 """No sum, difference or product on the way goes over this."""
 
 
@@ -34,7 +34,7 @@ TWO_STEP = (
         text="{who} has {a} {item}. {who} buys {b} more and then gives {c} to {whom}. "
         "How many {item} does {who} have now?",
         operations="+-",
-        ranges=((12, 60), (3, 30), (3, 30)),
+        ranges=((3, 19), (2, 9), (2, 9)),
         steps=("{who} has {} {item} after buying.", "After giving some away {} are left."),
     ),
     Story(
@@ -42,7 +42,7 @@ TWO_STEP = (
         text="{who} had {a} {item} and lost {b} of them. Later {who} found {c} {item}. "
         "How many {item} does {who} have in the end?",
         operations="-+",
-        ranges=((15, 60), (3, 30), (3, 30)),
+        ranges=((4, 19), (2, 9), (2, 9)),
         steps=("After the loss {} {item} are left.", "With the ones found {who} has {}."),
     ),
     Story(
@@ -50,7 +50,7 @@ TWO_STEP = (
         text="{who} has {a} boxes with {b} {item} in each box, and {c} loose {item}. "
         "How many {item} are there in all?",
         operations="*+",
-        ranges=((2, 9), (3, 12), (3, 30)),
+        ranges=((2, 9), (2, 9), (2, 9)),
         steps=("The boxes hold {} {item}.", "With the loose ones there are {}."),
     ),
     Story(
@@ -58,7 +58,7 @@ TWO_STEP = (
         text="{who} fills {a} trays with {b} {item} on each tray. Then {c} {item} are sold. "
         "How many {item} remain?",
         operations="*-",
-        ranges=((2, 9), (3, 12), (3, 30)),
+        ranges=((2, 9), (2, 9), (2, 9)),
         steps=("The trays hold {} {item}.", "After the sale {} remain."),
     ),
     Story(
@@ -66,7 +66,7 @@ TWO_STEP = (
         text="Every day {who} makes {a} {item} in the morning and {b} in the evening. "
         "How many {item} does {who} make in {c} days?",
         operations="+*",
-        ranges=((2, 9), (2, 9), (2, 6)),
+        ranges=((2, 9), (2, 9), (2, 5)),
         steps=("In one day {who} makes {} {item}.", "In all days it is {}."),
     ),
     Story(
@@ -74,7 +74,7 @@ TWO_STEP = (
         text="{who} packs bags of {a} {item}, but {b} {item} fall out of each bag. "
         "How many {item} are in {c} bags?",
         operations="-*",
-        ranges=((6, 20), (2, 9), (2, 6)),
+        ranges=((4, 12), (2, 9), (2, 5)),
         steps=("Each bag keeps {} {item}.", "All bags hold {}."),
     ),
 )
@@ -85,7 +85,7 @@ MULTI_STEP = (
         "stop {c} people get off. At the last stop {d} people get on. How many people "
         "ride the bus?",
         operations="+-+",
-        ranges=((10, 40), (3, 20), (3, 20), (3, 20)),
+        ranges=((5, 19), (2, 9), (2, 9), (2, 9)),
         steps=("At first {} people ride.", "Then {} people ride.", "At last {} people ride."),
     ),
     Story(
@@ -93,7 +93,7 @@ MULTI_STEP = (
         text="{who} saves {a} coins a week for {b} weeks. Then {who} pays {c} coins for a game and "
         "{d} coins for a snack. What is left of the money?",
         operations="*--",
-        ranges=((5, 12), (3, 9), (3, 30), (2, 12)),
+        ranges=((2, 9), (3, 9), (2, 9), (2, 9)),
         steps=("The savings are {} coins.", "The game leaves {}.", "The snack leaves {}."),
     ),
     Story(
@@ -101,7 +101,7 @@ MULTI_STEP = (
         text="In an orchard {a} rows of {b} trees were planted. A storm felled {c} trees, and {d} "
         "new trees were set. How many trees does the orchard have today?",
         operations="*-+",
-        ranges=((2, 9), (3, 12), (3, 30), (3, 30)),
+        ranges=((2, 9), (2, 9), (2, 9), (2, 9)),
         steps=("The rows had {} trees.", "The storm left {}.", "With the new trees it is {}."),
     ),
     Story(
@@ -109,7 +109,7 @@ MULTI_STEP = (
         text="A tank holds {a} litres. Rain adds {b} litres, cows drink {c} litres, the garden "
         "takes {d} litres and a pump adds {e} litres. How many litres does the tank hold now?",
         operations="+--+",
-        ranges=((15, 60), (3, 30), (3, 20), (3, 20), (3, 20)),
+        ranges=((5, 19), (2, 9), (2, 9), (2, 9), (2, 9)),
         steps=(
             "Rain makes it {}.",
             "Cows leave {}.",
@@ -122,7 +122,7 @@ MULTI_STEP = (
         text="A team of {a} players is joined by {b} players and {c} guests. Each of them gets {d} "
         "bottles, and {e} bottles break. How many whole bottles are there?",
         operations="++*-",
-        ranges=((2, 6), (2, 5), (2, 5), (2, 6), (2, 20)),
+        ranges=((2, 5), (2, 5), (2, 5), (2, 4), (2, 9)),
         steps=("With players it is {}.", "With guests it is {}.", "They get {}.", "Whole are {}."),
     ),
 )

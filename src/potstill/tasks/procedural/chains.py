@@ -37,15 +37,15 @@ def draw_fact_chain(random: Random) -> Draft:
 
 def _chain(random: Random, people: list[str]) -> tuple[list[Fact], list[int]]:
     """Facts that lead from the first person's count to the last one's, and everybody's count."""
-    count = random.randint(3, 20)
+    count = random.randint(3, 12)
     facts: list[Fact] = [(people[0], "", count, "")]
     counts = [count]
     for who, whom in zip(people[1:], people, strict=False):
-        relation = random.choice(RELATIONS if count <= 20 else ("more", "fewer"))
+        relation = random.choice(RELATIONS if count <= 12 else ("more", "fewer"))
         if relation == "times":
-            number = random.randint(2, 4)
+            number = random.randint(2, 3)
         else:
-            number = random.randint(2, 12 if relation == "more" else max(2, min(12, count - 2)))
+            number = random.randint(2, 9 if relation == "more" else max(2, min(9, count - 2)))
         if relation == "fewer" and number >= count:
             relation = "more"
         count = _compute(count, relation, number)

@@ -1,0 +1,65 @@
+"""Our settings in the words of ``transformers.TrainingArguments``."""
+
+import math
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import TrainingArguments
+
+from potstill.errors import ConfigError
+from potstill.train.settings import TrainSettings
+
+RECOMPUTE = next(  # its name in transformers from 5.23 on, and before
+    name
+    for name in ("activation_checkpointing", "gradient_checkpointing")
+    if name in {field.name for field in fields(TrainingArguments)}
+)
+
+
+def training_arguments(
+    settings: TrainSettings, folder: Path, *, steps: int, seed: int, use_cpu: bool
+) -> TrainingArguments:
+    """Our settings as the base class's; what it would say or save by itself is turned off."""
+    schedules = {"constant": "constant_with_warmup"}
+    options: dict[str, Any] = {
+        "output_dir": str(folder),
+        "max_steps": steps,
+        "per_device_train_batch_size": 1,  # one micro-batch
+        "learning_rate": settings.learning_rate,
+        "lr_scheduler_type": schedules.get(settings.schedule, settings.schedule),
+        "warmup_steps": math.ceil(settings.warmup * steps),
+        "weight_decay": settings.weight_decay,
+        "max_grad_norm": 1.0,
+        "optim": "adamw_torch_fused",
+        "bf16": _bfloat16(settings, use_cpu),
+        RECOMPUTE: settings.gradient_checkpointing,
+        "seed": seed,
+        "report_to": list(settings.report_to) or "none",
+        "use_cpu": use_cpu,
+        "disable_tqdm": True,
+        "logging_strategy": "no",
+        "logging_nan_inf_filter": False,
+        "save_strategy": "no",
+        "dataloader_pin_memory": not use_cpu,
+        "remove_unused_columns": False,
+        "log_level": "error",
+    }
+    arguments = TrainingArguments(**options)
+    arguments._n_gpu = min(arguments.n_gpu, 1)  # several devices: one process each
+    processes = arguments.world_size
+    if settings.batch_size < processes:
+        raise ConfigError(
+            f"train.batch_size is {settings.batch_size}, less than the {processes} processes."
+        )
+    share = math.ceil(settings.batch_size / processes)
+    parts = math.ceil(share / (settings.micro_batch or share))
+    arguments.gradient_accumulation_steps = min(parts, settings.batch_size // processes)
+    return arguments
+
+
+def _bfloat16(settings: TrainSettings, use_cpu: bool) -> bool:
+    if settings.precision == "auto":
+        return not use_cpu and torch.cuda.is_bf16_supported()
+    return settings.precision == "bfloat16"
