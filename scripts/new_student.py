@@ -38,18 +38,17 @@ def new_model(
     special = {"pad_token_id": tokenizer.pad_token_id, "eos_token_id": tokenizer.eos_token_id}
     heads = max(width // 64, 1)
     if architecture == "t5":
-        return T5ForConditionalGeneration(
-            T5Config(
-                vocab_size=len(tokenizer),
-                d_model=width,
-                d_ff=4 * width,
-                d_kv=64,
-                num_heads=heads,
-                num_layers=layers,
-                decoder_start_token_id=tokenizer.pad_token_id,
-                **special,
-            )
+        config = T5Config(
+            vocab_size=len(tokenizer),
+            d_model=width,
+            d_ff=4 * width,
+            d_kv=64,
+            num_heads=heads,
+            num_layers=layers,
+            **special,
         )
+        config.decoder_start_token_id = tokenizer.pad_token_id
+        return T5ForConditionalGeneration(config)
     return LlamaForCausalLM(
         LlamaConfig(
             vocab_size=len(tokenizer),

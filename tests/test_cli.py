@@ -173,9 +173,11 @@ def test_what_is_not_yaml_is_refused_with_its_line() -> None:
         ({"task": {"nmae": "gsm8k"}}, "Did you mean 'name'?"),
         ({"task": "gsm8"}, "there is no task 'gsm8'. Did you mean 'gsm8k'?"),
         ({"evaluate": {"tasks": ["coinflip"]}}, "Did you mean 'coin_flip'?"),
-        ({"teacher": "hff:x"}, "the kind one of bundled, hf, openai, recorded"),
+        ({"teacher": "hff:x"}, "the kind one of bundled, hf, openai, recorded."),
         ({"teacher": {"model": "openai:x", "base_ulr": "y"}}, "Did you mean 'base_url'?"),
-        ({"student": "openai:x"}, "student"),
+        ({"student": "openai:x"}, "student is 'openai:x': "),
+        ({"student": "bundled:studnet"}, "bundled:studnet"),
+        ({"train": {"students": {"one": {"start": "openai:x"}}}}, "start is 'openai:x': "),
         ({"generate": {"samples": 4, "temperature": 0}}, "Raise generate.temperature"),
         ({"generate": {"prompt_style": "zero_shot_cott"}}, "there is no prompt style"),
         ({"train": {"learning_rate": "fast"}}, "train.learning_rate is 'fast'"),
@@ -187,6 +189,21 @@ def test_a_wrong_setting_is_told_with_the_right_one(
     sections: dict[str, object], message: str
 ) -> None:
     assert message in refused("generate", recipe(**sections))
+
+
+def test_a_fault_inside_a_section_is_told_once() -> None:
+    path = recipe(teacher={"model": "openai:x", "base_ulr": "y"})
+    hint = "unknown setting 'base_ulr'. Did you mean 'base_url'?"
+    assert refused("generate", path) == f"Error: sums.yaml: teacher: {hint}\n"
+
+
+def test_several_wrong_settings_are_told_together() -> None:
+    result = potstill_cli("generate", recipe(sede=1, tain={}))
+    assert result.exit_code == 2
+    assert [line.rpartition("Did you mean ")[2] for line in result.stderr.splitlines()] == [
+        "'seed'?",
+        "'train'?",
+    ]
 
 
 def test_a_misspelt_bundled_model_is_refused() -> None:
@@ -366,6 +383,11 @@ def test_a_folder_that_cannot_be_made_is_refused() -> None:
     assert "questions.jsonl/run" in refused("generate", path)
 
 
+def test_curating_without_completions_says_what_to_do_first() -> None:
+    path = recipe(teacher=bought())
+    assert "potstill generate" in refused("curate", path)
+
+
 def test_training_without_rationales_says_what_to_do_first() -> None:
     pytest.importorskip("torch")
     students = {"students": {"rationales": {}}, "steps": 1}
@@ -373,14 +395,33 @@ def test_training_without_rationales_says_what_to_do_first() -> None:
     assert "Run potstill generate and potstill curate first" in message
 
 
+def test_no_student_is_trained_when_another_has_nothing_to_learn() -> None:
+    pytest.importorskip("torch")
+    message = refused("train", recipe(train={"steps": 1}))
+    assert "the student 'rationales' learns from rationales" in message
+    assert not list(Path("runs/sums").rglob("*.safetensors"))
+
+
 # what goes well, and what is a defect ------------------------------------------------------------
 
 
+def bought() -> str:
+    """A teacher of recorded rationales, one a question."""
+    rows = [
+        {"question": row["question"], "rationale": f"So it is. The answer is {row['answer']}."}
+        for row in QUESTIONS
+    ]
+    return f"recorded:{written('bought.jsonl', ''.join(json.dumps(row) + chr(10) for row in rows))}"
+
+
+def test_the_next_command_keeps_the_changes() -> None:
+    changes = ["--set", "run=runs/other", "--set", "seed=1"]
+    told = potstill_cli("generate", recipe(teacher=bought()), *changes).stdout
+    assert f"next: potstill curate sums.yaml {' '.join(changes)}\n" in told
+
+
 def test_the_stages_say_what_they_did_and_what_comes_next() -> None:
-    rows = [{"question": row["question"], "rationale": f"The answer is {row['answer']}."}
-            for row in QUESTIONS]  # fmt: skip
-    bought = written("bought.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
-    path = recipe(teacher=f"recorded:{bought}")
+    path = recipe(teacher=bought())
     first = potstill_cli("generate", path)
     assert "generate: 2 completions stored, 0 already there" in first.stdout
     assert f"next: potstill curate {path}" in first.stdout

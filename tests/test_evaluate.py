@@ -4,7 +4,13 @@ from pathlib import Path
 import pytest
 from fakes import ScriptedModel, sums
 
-from potstill.evaluate import EvaluateSettings, baseline_systems, evaluate, export_model
+from potstill.evaluate import (
+    EvaluateSettings,
+    Evaluation,
+    baseline_systems,
+    evaluate,
+    export_model,
+)
 from potstill.generate import GenerateSettings, teacher_asking
 from potstill.progress import Meter
 from potstill.records import Checkpoint, Request
@@ -16,7 +22,13 @@ QUIET = Meter(None)
 def checkpoint(student: str, step: int, data_format: str = "fine_tune_cot") -> Checkpoint:
     folder = f"checkpoints/{student}/{step}"
     return Checkpoint(
-        student=student, step=step, folder=folder, data_format=data_format, encoder_decoder=False
+        student=student,
+        step=step,
+        folder=folder,
+        data_format=data_format,
+        encoder_decoder=False,
+        examples=10,
+        too_long=0,
     )
 
 
@@ -48,7 +60,7 @@ def open_student(folder: str) -> ScriptedModel:
     return ScriptedModel(lambda r, s: right_up_to(ABILITY[folder], r), name=folder)
 
 
-def run(store: Store) -> tuple[ScriptedModel, "object"]:
+def run(store: Store) -> tuple[ScriptedModel, Evaluation]:
     store.replace_training(
         [],
         [
@@ -76,8 +88,8 @@ def test_checkpoints_are_chosen_on_development_questions_alone(store: Store) -> 
     assert scores["rationales", 20, "dev"].correct == 4
     assert scores["rationales", 20, "test"].correct == 4
     assert ("rationales", 30, "test") not in scores
-    chosen = getattr(evaluation, "chosen")  # noqa: B009
-    assert (chosen.student, chosen.step) == ("rationales", 20)
+    chosen = evaluation.chosen
+    assert chosen is not None and (chosen.student, chosen.step) == ("rationales", 20)
 
 
 def test_every_system_answers_the_same_test_questions(store: Store) -> None:
@@ -128,11 +140,9 @@ def test_the_chosen_student_is_exported_with_its_card(store: Store, tmp_path: Pa
     source.mkdir(parents=True)
     for name in ("config.json", "model.safetensors", "tokenizer.json", "optimizer.pt"):
         (source / name).write_text(name)
-    for _ in range(2):  # a second export replaces the first
-        place = export_model(
-            checkpoint("rationales", 20), store.scores(), tmp_path,
-            task="sums", teacher="openai:big", start="hf:small",
-        )  # fmt: skip
+    names_of_it = {"task": "sums", "teacher": "openai:big", "start": "hf:small"}
+    export_model(checkpoint("rationales", 20), store.scores(), tmp_path, **names_of_it)
+    place = export_model(checkpoint("rationales", 20), store.scores(), tmp_path, **names_of_it)
     names = {file.name for file in place.iterdir()}
     assert names == {"config.json", "model.safetensors", "tokenizer.json", "README.md"}
     card = (place / "README.md").read_text()

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from fakes import ScriptedModel, sums
 
-from potstill.asking import answers
+from potstill.asking import AskCounts, answers
 from potstill.curate import CurateSettings, curate
 from potstill.errors import ConfigError
 from potstill.generate import GenerateSettings, generate, teacher_asking
@@ -52,12 +52,17 @@ def test_rationale_and_answer_are_asked_for_in_two_steps(store: Store) -> None:
 
 def test_repeating_asks_for_nothing_and_more_samples_for_the_new_ones_only(store: Store) -> None:
     task, teacher = sums(), ScriptedModel(teacher_of_sums)
-    for samples in (2, 2, 4):
+
+    def once_more(samples: int) -> AskCounts:
+        teacher.asked.clear()
         asking = teacher_asking(teacher, GenerateSettings(samples=samples), seed=0)
-        asked_before = len(teacher.asked)
-        counts = generate(task, teacher, store, asking, QUIET)
-    assert counts == (16, 8, 8, 0)
-    new = [r for r in teacher.asked[asked_before:] if "Therefore" not in str(r.prompt)]
+        return generate(task, teacher, store, asking, QUIET)
+
+    assert once_more(samples=2) == (8, 0, 8, 0)
+    assert once_more(samples=2) == (8, 8, 0, 0)
+    assert teacher.asked == []
+    assert once_more(samples=4) == (16, 8, 8, 0)
+    new = [request for request in teacher.asked if "Therefore" not in str(request.prompt)]
     assert {request.samples for request in new} == {(2, 3)}
 
 
@@ -65,8 +70,9 @@ def test_a_chat_teacher_is_asked_by_instruction(store: Store) -> None:
     teacher = ScriptedModel(lambda request, sample: "2 + 2 is 4.\nThe answer is 4.", chat=True)
     asking = teacher_asking(teacher, GenerateSettings(samples=1), seed=0)
     generate(sums(), teacher, store, asking, QUIET)
-    (message,) = teacher.asked[0].prompt
-    assert not isinstance(message, str)
+    prompt = teacher.asked[0].prompt
+    assert not isinstance(prompt, str)
+    (message,) = prompt
     assert message.role == "user" and "The answer is <answer>" in message.content
     assert len(teacher.asked) == 4  # one step a question
 

@@ -163,9 +163,11 @@ def _say_curate(run: "Run") -> None:
 
 
 def _say_train(run: "Run") -> None:
-    checkpoints = run.train()
-    students = dict.fromkeys(checkpoint.student for checkpoint in checkpoints)
-    click.echo(f"train: {len(checkpoints)} checkpoints of {', '.join(students)}")
+    newest = {checkpoint.student: checkpoint for checkpoint in run.train()}
+    for name, checkpoint in newest.items():
+        left_out = f"; {checkpoint.too_long:,} too long" if checkpoint.too_long else ""
+        trained = f"{checkpoint.step:,} steps on {checkpoint.examples:,} examples"
+        click.echo(f"train: {name}, {trained}{left_out}")
 
 
 def _say_evaluate(run: "Run") -> None:

@@ -209,6 +209,12 @@ class Checkpoint:
 
     encoder_decoder: bool
 
+    examples: int
+    """Examples that the student was trained on."""
+
+    too_long: int
+    """Examples that were left out because they are longer than ``max_length``."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prediction:

@@ -28,7 +28,8 @@ MIGRATIONS = (
     );
     CREATE TABLE checkpoints (
         student TEXT NOT NULL, step INTEGER NOT NULL, folder TEXT NOT NULL,
-        data_format TEXT NOT NULL, encoder_decoder INTEGER NOT NULL, settings_hash TEXT NOT NULL,
+        data_format TEXT NOT NULL, encoder_decoder INTEGER NOT NULL,
+        examples INTEGER NOT NULL, too_long INTEGER NOT NULL, settings_hash TEXT NOT NULL,
         PRIMARY KEY (student, step)
     );
     CREATE TABLE scores (

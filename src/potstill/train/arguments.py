@@ -36,6 +36,7 @@ def training_arguments(
         "bf16": _bfloat16(settings, use_cpu),
         RECOMPUTE: settings.gradient_checkpointing,
         "seed": seed,
+        "ddp_find_unused_parameters": False,
         "report_to": list(settings.report_to) or "none",
         "use_cpu": use_cpu,
         "disable_tqdm": True,

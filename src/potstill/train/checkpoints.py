@@ -31,8 +31,15 @@ def checkpoint_folder(folder: Path, step: int) -> Path:
     return folder / f"checkpoint-{step:06}"
 
 
+def first_process() -> bool:
+    """Whether this process is the one of ``accelerate launch`` that writes."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def claim(folder: Path, identity: str) -> None:
     """Take a folder for one training, and remove what a killed process left half written.
+
+    Of several processes the first does so; the others go by what it finds.
 
     Args:
         folder: Made where it is missing.
@@ -41,6 +48,8 @@ def claim(folder: Path, identity: str) -> None:
     Raises:
         ConfigError: The folder holds another training.
     """
+    if not first_process():
+        return
     folder.mkdir(parents=True, exist_ok=True)
     held = read_json(folder / IDENTITY)
     if held is not None and held.get("identity") != identity:
@@ -52,6 +61,15 @@ def claim(folder: Path, identity: str) -> None:
         shutil.rmtree(left) if left.is_dir() else left.unlink()
     if held is None:
         write_json(folder / IDENTITY, {"identity": identity})
+    if (folder / FINISHED).exists():
+        drop_resume_states(folder)
+
+
+def finish(folder: Path, values: dict[str, object]) -> None:
+    """Mark a training as finished, then remove what only going on with it would need."""
+    if first_process():
+        write_json(folder / FINISHED, values)
+        drop_resume_states(folder)
 
 
 def newest_resumable(folder: Path) -> Path | None:

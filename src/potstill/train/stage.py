@@ -65,6 +65,8 @@ def train(
                 folder=place.relative_to(folder).as_posix(),
                 data_format=student.data_format,
                 encoder_decoder=trained.encoder_decoder,
+                examples=trained.examples,
+                too_long=trained.too_long,
             )
             for step, place in trained.checkpoints
         ]
@@ -84,11 +86,16 @@ def _examples(
     """What one student learns."""
     with extra("local", needed_for="potstill train"):
         from potstill.models.loading import is_encoder_decoder
-    data_format = format_named(student.data_format)
+    questions = {question.id: question for question in task.splits["train"]}
+    if any(rationale.question_id not in questions for rationale in rationales):
+        raise DataError(
+            f"the rationales were curated for other training questions than those {task.name} has "
+            "now. Run potstill curate again."
+        )
     examples = make_examples(
         rationales,
-        {question.id: question for question in task.splits["train"]},
-        data_format,
+        questions,
+        format_named(student.data_format),
         encoder_decoder=is_encoder_decoder(begin),
         max_rationales=student.max_rationales,
     )

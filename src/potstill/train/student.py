@@ -62,6 +62,9 @@ class TrainedStudent:
     tokens: int
     """Tokens trained on, each time that they were; prompts left out."""
 
+    examples: int
+    """Examples trained on."""
+
     too_long: int
     """Examples left out because they are longer than ``max_length``."""
 
@@ -109,7 +112,6 @@ def train_student(
     checkpoints.claim(folder, identity)
     finished = checkpoints.read_json(folder / checkpoints.FINISHED)
     if finished is not None:
-        checkpoints.drop_resume_states(folder)
         return _trained(finished, folder)
     loaded = _load(start)
     kept = encode_examples(
@@ -125,8 +127,7 @@ def train_student(
         )
     with _quietly():
         values = _run(loaded, kept, settings, folder, on_step, seed)
-    checkpoints.write_json(folder / checkpoints.FINISHED, values)
-    checkpoints.drop_resume_states(folder)
+    checkpoints.finish(folder, values)
     return _trained(values, folder)
 
 
@@ -172,6 +173,7 @@ def _run(
         "log": [[line[name] for name in LogLine._fields] for line in lines],
         "seconds": lines[-1]["seconds"],
         "tokens": sum(tokens),
+        "examples": len(kept.examples),
         "too_long": kept.too_long,
         "encoder_decoder": loaded.encoder_decoder,
     }
@@ -256,6 +258,7 @@ def _trained(values: dict[str, Any], folder: Path) -> TrainedStudent:
         log=tuple(LogLine(*line) for line in values["log"]),
         seconds=values["seconds"],
         tokens=values["tokens"],
+        examples=values["examples"],
         too_long=values["too_long"],
         encoder_decoder=values["encoder_decoder"],
     )
