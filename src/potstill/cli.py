@@ -3,6 +3,7 @@
 Nothing heavy is imported before a command needs it, so that ``potstill --help`` answers at once.
 """
 
+import errno
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -33,6 +34,13 @@ class _Group(click.Group):
             return super().invoke(ctx)
         except PotstillError as error:
             raise _Shown(str(error)) from error
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise _Shown(
+                f"the disk is full ({error.filename or 'while writing'}). What was stored before is "
+                "safe; free some space, then repeat the command."
+            ) from error
         except KeyboardInterrupt:
             again = " ".join(["potstill", *sys.argv[1:]])
             click.echo(f"\nStopped. What has arrived is kept; go on with: {again}", err=True)
