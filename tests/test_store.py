@@ -235,7 +235,8 @@ def test_replacing_is_all_or_nothing(store: Store) -> None:
 def test_checkpoints_keep_their_order_and_types(store: Store) -> None:
     checkpoints = [
         Checkpoint(student=student, step=step, folder=f"{student}/{step}",
-                   data_format="fine_tune_cot", encoder_decoder=student == "z", examples=10, too_long=0)
+                   data_format="fine_tune_cot", encoder_decoder=student == "z",
+                   examples=10, too_long=0)
         for student in ("z", "a") for step in (10, 20)
     ]  # fmt: skip
     store.replace_training([], checkpoints, settings_hash="h")

@@ -4,6 +4,7 @@ Nothing heavy is imported before a command needs it, so that ``potstill --help``
 """
 
 import errno
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,8 +17,6 @@ from potstill.errors import PotstillError
 
 if TYPE_CHECKING:
     from potstill.run import Run
-
-STAGES = ("generate", "curate", "train", "evaluate", "report")
 
 
 class _Shown(click.ClickException):
@@ -42,7 +41,7 @@ class _Group(click.Group):
                 "safe; free some space, then repeat the command."
             ) from error
         except KeyboardInterrupt:
-            again = " ".join(["potstill", *sys.argv[1:]])
+            again = shlex.join(["potstill", *sys.argv[1:]])
             click.echo(f"\nStopped. What has arrived is kept; go on with: {again}", err=True)
             ctx.exit(130)
 
@@ -88,8 +87,7 @@ def _opened(recipe: Path, changes: tuple[str, ...], *, read_only: bool = False) 
 def run_command(recipe: Path, changes: tuple[str, ...]) -> None:
     """Do all stages: generate, curate, train, evaluate, report."""
     with _opened(recipe, changes) as run:
-        for stage in STAGES:
-            SAY[stage](run)
+        _say_all(run)
 
 
 @main.command("demo")
@@ -103,8 +101,7 @@ def run_command(recipe: Path, changes: tuple[str, ...]) -> None:
 def demo_command(changes: tuple[str, ...]) -> None:
     """Distil the bundled teacher into the bundled student; a few minutes on two cores."""
     with _opened(Path(__file__).parent / "demo.yaml", changes) as run:
-        for stage in STAGES:
-            SAY[stage](run)
+        _say_all(run)
 
 
 @_recipe_command("generate")
@@ -112,7 +109,7 @@ def generate_command(recipe: Path, changes: tuple[str, ...]) -> None:
     """Ask the teacher for rationales."""
     with _opened(recipe, changes) as run:
         _say_generate(run)
-        _say_next("curate", recipe)
+        _say_next("curate", recipe, changes)
 
 
 @_recipe_command("curate")
@@ -120,7 +117,7 @@ def curate_command(recipe: Path, changes: tuple[str, ...]) -> None:
     """Keep the rationales that are worth training on."""
     with _opened(recipe, changes) as run:
         _say_curate(run)
-        _say_next("train", recipe)
+        _say_next("train", recipe, changes)
 
 
 @_recipe_command("train")
@@ -128,7 +125,7 @@ def train_command(recipe: Path, changes: tuple[str, ...]) -> None:
     """Train the students."""
     with _opened(recipe, changes) as run:
         _say_train(run)
-        _say_next("evaluate", recipe)
+        _say_next("evaluate", recipe, changes)
 
 
 @_recipe_command("evaluate")
@@ -136,7 +133,7 @@ def evaluate_command(recipe: Path, changes: tuple[str, ...]) -> None:
     """Measure teacher, start checkpoint and students; choose the checkpoint."""
     with _opened(recipe, changes) as run:
         _say_evaluate(run)
-        _say_next("report", recipe)
+        _say_next("report", recipe, changes)
 
 
 @_recipe_command("report")
@@ -197,15 +194,12 @@ def _say_report(run: "Run") -> None:
     click.echo(f"report: {files.html}")
 
 
-SAY: dict[str, Callable[["Run"], None]] = {
-    "generate": _say_generate,
-    "curate": _say_curate,
-    "train": _say_train,
-    "evaluate": _say_evaluate,
-    "report": _say_report,
-}
-"""By stage, what does it and tells how it went."""
+def _say_all(run: "Run") -> None:
+    run.check()
+    for say in (_say_generate, _say_curate, _say_train, _say_evaluate, _say_report):
+        say(run)
 
 
-def _say_next(stage: str, recipe: Path) -> None:
-    click.echo(f"next: potstill {stage} {recipe}")
+def _say_next(stage: str, recipe: Path, changes: tuple[str, ...]) -> None:
+    again = [str(recipe), *(word for change in changes for word in ("--set", change))]
+    click.echo(f"next: potstill {stage} {shlex.join(again)}")

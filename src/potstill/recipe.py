@@ -17,6 +17,7 @@ from potstill.models.settings import (
     OpenAISettings,
     RecordedSettings,
     model_settings,
+    student_settings,
 )
 from potstill.settings import Settings, build
 from potstill.tasks import TaskSettings, task_settings
@@ -29,8 +30,8 @@ def _teacher(raw: object) -> ModelSettings:
     return model_settings(raw, at="teacher")
 
 
-def _student(raw: object) -> ModelSettings:
-    return model_settings(raw, at="student")
+def _student(raw: object) -> LocalSettings:
+    return student_settings(raw, at="student")
 
 
 def _task(raw: object) -> TaskSettings:
@@ -94,6 +95,10 @@ def _change(raw: dict[str, object], change: str) -> None:
     name, equals, value = change.partition("=")
     if not equals:
         raise ConfigError(f"--set {change!r}: give NAME=VALUE, e.g. train.steps=200.")
+    try:
+        setting = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {change!r}: the value is not YAML.") from error
     *sections, last = name.strip().split(".")
     place = raw
     for section in sections:
@@ -101,7 +106,7 @@ def _change(raw: dict[str, object], change: str) -> None:
         if not isinstance(inner, dict):
             inner = place[section] = _long_form(section, inner)
         place = inner
-    place[last] = yaml.safe_load(value)
+    place[last] = setting
 
 
 def _long_form(section: str, short: object) -> dict[str, object]:

@@ -10,7 +10,7 @@ from typing import Self
 
 from potstill.asking import AskCounts, Asking
 from potstill.curate import curate
-from potstill.errors import ConfigError
+from potstill.errors import ConfigError, extra
 from potstill.evaluate import Evaluation, baseline_systems, evaluate, export_model
 from potstill.generate import generate, teacher_asking
 from potstill.models import Model, open_model
@@ -70,8 +70,18 @@ class Run:
 
     @cached_property
     def further_tasks(self) -> list[Task]:
-        """The tasks whose test splits show transfer and forgetting."""
-        return [load_task(settings) for settings in self.recipe.evaluate.tasks]
+        """The tasks whose test splits show transfer and forgetting.
+
+        Raises:
+            ConfigError: One has no test questions.
+        """
+        tasks = [load_task(settings) for settings in self.recipe.evaluate.tasks]
+        for task in tasks:
+            if not task.splits["test"]:
+                raise ConfigError(
+                    f"evaluate.tasks: {task.name} has no test questions. Set its test count."
+                )
+        return tasks
 
     @cached_property
     def teacher(self) -> Model:
@@ -82,6 +92,17 @@ class Run:
     def asking(self) -> Asking:
         """How the teacher is asked for rationales."""
         return teacher_asking(self.teacher, self.recipe.generate, seed=self.recipe.seed)
+
+    def check(self) -> None:
+        """Find what would stop a later stage now, before the teacher is paid.
+
+        Raises:
+            PotstillError: A task cannot be read, or the student cannot be loaded.
+        """
+        _ = self.task, self.further_tasks
+        with extra("local", needed_for="training a student"):
+            from potstill.models.loading import is_encoder_decoder
+        is_encoder_decoder(self.recipe.student)
 
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:

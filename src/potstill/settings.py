@@ -39,6 +39,9 @@ def build(cls: type[S], raw: Mapping[str, object], *, at: str) -> S:
 
 def _explain(cls: type[Settings], fault: dict[str, Any]) -> str:
     """One fault as a sentence: the setting's full name, the value seen, the way out."""
+    cause = fault.get("ctx", {}).get("error")
+    if isinstance(cause, ConfigError):  # of a section that was built on its own: it says it all
+        return str(cause)
     *parents, name = [str(part) for part in fault["loc"]] or [""]
     full_name = ".".join([*parents, name])
     if fault["type"] == "extra_forbidden":

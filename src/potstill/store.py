@@ -55,8 +55,11 @@ class Store:
         self.path, self.read_only = path, read_only
         if read_only and not path.exists():
             raise StoreError(f"there is no run at {path.parent}; start one with: potstill run")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = None if read_only else take_lock(path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock = None if read_only else take_lock(path)
+        except OSError as error:
+            raise StoreError(f"cannot write {path.parent}: {error.strerror}.") from error
         try:
             self._db = self._open(read_only)
         except StoreError:

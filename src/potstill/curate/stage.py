@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from potstill.asking import Answer, Asking, answers
 from potstill.curate.settings import CurateSettings
+from potstill.errors import DataError
 from potstill.keys import settings_hash
 from potstill.records import AnswerType, Grade, Question, Rationale, Task
 from potstill.store import Store
@@ -41,6 +42,9 @@ def curate(
 
     Returns:
         How many rationales got each verdict.
+
+    Raises:
+        DataError: There is no completion to read.
     """
     rationales = [
         rationale
@@ -49,6 +53,11 @@ def curate(
             question, answers(teacher_name, store, question, asking), task.answer_type, settings
         )
     ]
+    if not rationales:
+        raise DataError(
+            f"{teacher_name} has answered no training question of {task.name} yet; "
+            "run potstill generate first."
+        )
     made_by = settings_hash(settings.model_dump(), GRADER_VERSION)
     store.replace_rationales(rationales, grader=GRADER_VERSION, settings_hash=made_by)
     return Counter(rationale.verdict for rationale in rationales)

@@ -1,9 +1,9 @@
 """How each kind of model is reached. A model is named ``kind:where``; the kind picks the class."""
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from potstill.errors import ConfigError
 from potstill.settings import Settings, build
@@ -38,6 +38,12 @@ class LocalSettings(ModelSettings):
 
     trust_remote_code: bool = False
     """Run code that comes with a hub model; only for authors you trust."""
+
+    @model_validator(mode="after")
+    def _known_half(self) -> Self:
+        if self.model.startswith("bundled:") and self.where not in ("teacher", "student"):
+            raise ValueError(f"there is no {self.model}; give bundled:teacher or bundled:student")
+        return self
 
 
 class OpenAISettings(ModelSettings):
@@ -87,6 +93,21 @@ KINDS: dict[str, type[ModelSettings]] = {
     "openai": OpenAISettings,
     "recorded": RecordedSettings,
 }
+
+
+def student_settings(raw: object, *, at: str) -> LocalSettings:
+    """Make the settings of a model that can be trained; arguments as for :func:`model_settings`.
+
+    Raises:
+        ConfigError: Also where the model is asked through a server or a file.
+    """
+    settings = model_settings(raw, at=at)
+    if not isinstance(settings, LocalSettings):
+        raise ConfigError(
+            f"{at} is {settings.model!r}: give a model that can be trained here, as hf:NAME, "
+            "hf:FOLDER, bundled:teacher or bundled:student."
+        )
+    return settings
 
 
 def model_settings(raw: object, *, at: str) -> ModelSettings:

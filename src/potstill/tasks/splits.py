@@ -119,8 +119,8 @@ def limited(splits: Splits, counts: Mapping[Split, int | None], *, seed: int, at
             raise ConfigError(f"{at}: {name} is {count}; there are only {len(members)} questions.")
         if not members and count != 0:
             raise DataError(
-                f"{at}: the {name} split is empty; give more questions, or set {name}: 0 "
-                "to do without it."
+                f"{at}: the {name} split is empty; give more questions, or, for a task that is "
+                f"only measured on, set {name}: 0."
             )
         chosen[name] = members if count is None else first_placed(members, count, seed, "limit")
     return chosen

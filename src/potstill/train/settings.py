@@ -4,12 +4,13 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from potstill.models.settings import LocalSettings, ModelSettings, model_settings
+from potstill.models.settings import LocalSettings, student_settings
+from potstill.prompts.formats import FORMATS
 from potstill.settings import Settings
 
 
-def _start(raw: object) -> ModelSettings | None:
-    return None if raw is None else model_settings(raw, at="start")
+def _start(raw: object) -> LocalSettings | None:
+    return None if raw is None else student_settings(raw, at="start")
 
 
 class LoraSettings(Settings):
@@ -39,6 +40,13 @@ class StudentSettings(Settings):
 
     max_rationales: int | None = Field(default=None, ge=1)
     """Most rationales of one question that are trained on; null takes all that were kept."""
+
+    @model_validator(mode="after")
+    def _known_format(self) -> "StudentSettings":
+        if self.data_format not in FORMATS:
+            known = ", ".join(FORMATS)
+            raise ValueError(f"there is no data format {self.data_format!r}; known: {known}")
+        return self
 
 
 class TrainSettings(Settings):

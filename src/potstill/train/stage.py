@@ -53,9 +53,13 @@ def train(
     rationales = store.rationales()
     steps: list[TrainingStep] = []
     checkpoints: list[Checkpoint] = []
+    # All of them before any training: one that has nothing to learn is told at once.
+    examples_of = {
+        name: _examples(name, student, student.start or start, task, rationales)
+        for name, student in settings.students.items()
+    }
     for name, student in settings.students.items():
-        begin = student.start or start
-        examples = _examples(name, student, begin, task, rationales)
+        begin, examples = student.start or start, examples_of[name]
         trained = _trained(name, begin, examples, settings, folder, meter, seed=seed)
         steps += _log(name, trained)
         checkpoints += [
