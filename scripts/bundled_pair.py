@@ -60,7 +60,7 @@ RECIPES = {
             answers_only=0.06,
         ),
         shape=Shape(layers=5, width=192, inner=512, heads=6),
-        plan=Plan(minutes=15, batch_tokens=2560, rate=2e-3, decay_from=0.25, decay_to=0.0, seed=1),
+        plan=Plan(minutes=45, batch_tokens=2560, rate=2e-3, decay_from=0.25, decay_to=0.0, seed=1),
     ),
     "student": Recipe(
         opening=OPENING,
@@ -77,7 +77,7 @@ RECIPES = {
             answers_only=0.30,
         ),
         shape=Shape(layers=3, width=128, inner=352, heads=4),
-        plan=Plan(minutes=9, batch_tokens=2048, rate=3e-3, decay_from=0.5, decay_to=0.1, seed=2),
+        plan=Plan(minutes=14, batch_tokens=2048, rate=3e-3, decay_from=0.5, decay_to=0.1, seed=2),
     ),
 }
 
@@ -132,7 +132,9 @@ def make(name: str, plan: Plan, folder: Path, start: Path | None) -> None:
         save=lambda: save(model, tokenizer, folder),
     )
     save(model, tokenizer, folder)
-    facts = {"parameters": parameters, "device": device, **asdict(result)}
+    before = json.loads((start / "training.json").read_text()) if start else {"goes": []}
+    goes = [*before["goes"], {"rate": plan.rate, **asdict(result)}]
+    facts = {**before, "parameters": parameters, "device": device, "goes": goes}
     (folder / "training.json").write_text(json.dumps(facts, indent=2) + "\n")
     print(f"{name}: {facts}")
 

@@ -40,12 +40,17 @@ nothing else: do not use it for anything but trying potstill.
 
 Documents were drawn from the train splits of `potstill.tasks.procedural`, in the wording of
 potstill's prompt styles: {cot:.0%} `zero_shot_cot` with one of a question's gold rationales, and
-{answers:.0%} `zero_shot` with the answer alone. Shares: {shares}. `drill` is bare sums. No real or
-personal data was used.
+{answers:.0%} `zero_shot` with the answer alone. Shares: {shares}. `drill` is bare sums and
+`echo` lists and counts said again. No real or personal data was used.
 
-The loss counts on what follows the prompt. AdamW, peak learning rate {rate}, seed {seed} (weights,
-documents and order; draws are `{seed}000000`, `{seed}000001`, ...). {steps:,} steps, {tokens:,}
-tokens (prompts and padding included), {minutes:.0f} minutes on {device}, last loss {loss:.3f}.
+The loss counts on what follows the prompt. AdamW, seed {seed} (weights, documents and order).
+Tokens include prompts and padding; the processor was {device}.
+
+| go | steps | tokens | minutes | peak rate | last loss |
+|---|---|---|---|---|---|
+{goes}
+
+{notes}
 
 ## Accuracy
 
@@ -60,12 +65,12 @@ split.
 ## Building it again
 
 ```
-python scripts/bundled_pair.py {name} --out DIR --steps {steps}
+python scripts/bundled_pair.py {name} --out DIR
 python scripts/bundled_pair.py evaluate --out DIR
 ```
 
-Weights come out the same only on the same processor with the same number of threads and the same
-versions of torch and transformers; accuracies come out alike.
+This trains in one go, for as long as the recipe in that file says; the weights will differ from
+these.
 
 Licence: Apache-2.0.
 """
@@ -99,13 +104,14 @@ def write_card(
         cot=1 - mixture.answers_only,
         answers=mixture.answers_only,
         shares=shares,
-        rate=plan.rate,
         seed=plan.seed,
-        steps=facts["steps"],
-        tokens=facts["tokens"],
-        minutes=facts["seconds"] / 60,
         device=device,
-        loss=facts["loss"],
+        goes="\n".join(
+            f"| {i} | {go['steps']:,} | {go['tokens']:,} | {go['seconds'] / 60:.0f} | {go['rate']}"
+            f" | {go['loss']:.3f} |"
+            for i, go in enumerate(facts["goes"], 1)
+        ),
+        notes=facts.get("notes", ""),
         count=count,
         rows="\n".join(_row(family, numbers, count) for family, numbers in correct.items()),
     )

@@ -28,6 +28,9 @@ class _Shown(click.ClickException):
 class _Group(click.Group):
     """Shows our own errors as one line. Anything else is a bug and keeps its traceback."""
 
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)  # in the order of a run
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
@@ -37,8 +40,8 @@ class _Group(click.Group):
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
             raise _Shown(
-                f"the disk is full ({error.filename or 'while writing'}). What was stored before is "
-                "safe; free some space, then repeat the command."
+                f"the disk is full ({error.filename or 'while writing'}). What was stored before "
+                "is safe; free some space, then repeat the command."
             ) from error
         except KeyboardInterrupt:
             again = shlex.join(["potstill", *sys.argv[1:]])
@@ -83,13 +86,6 @@ def _opened(recipe: Path, changes: tuple[str, ...], *, read_only: bool = False) 
         yield run
 
 
-@_recipe_command("run")
-def run_command(recipe: Path, changes: tuple[str, ...]) -> None:
-    """Do all stages: generate, curate, train, evaluate, report."""
-    with _opened(recipe, changes) as run:
-        _say_all(run)
-
-
 @main.command("demo")
 @click.option(
     "--set",
@@ -99,8 +95,15 @@ def run_command(recipe: Path, changes: tuple[str, ...]) -> None:
     help="Change a setting of the demonstration, e.g. seed=1. May be repeated.",
 )
 def demo_command(changes: tuple[str, ...]) -> None:
-    """Distil the bundled teacher into the bundled student; a few minutes on two cores."""
+    """Distil the bundled pair; a few minutes on two cores."""
     with _opened(Path(__file__).parent / "demo.yaml", changes) as run:
+        _say_all(run)
+
+
+@_recipe_command("run")
+def run_command(recipe: Path, changes: tuple[str, ...]) -> None:
+    """Do all stages: generate, curate, train, evaluate, report."""
+    with _opened(recipe, changes) as run:
         _say_all(run)
 
 
@@ -130,7 +133,7 @@ def train_command(recipe: Path, changes: tuple[str, ...]) -> None:
 
 @_recipe_command("evaluate")
 def evaluate_command(recipe: Path, changes: tuple[str, ...]) -> None:
-    """Measure teacher, start checkpoint and students; choose the checkpoint."""
+    """Measure every system; choose the checkpoint."""
     with _opened(recipe, changes) as run:
         _say_evaluate(run)
         _say_next("report", recipe, changes)
@@ -138,7 +141,7 @@ def evaluate_command(recipe: Path, changes: tuple[str, ...]) -> None:
 
 @_recipe_command("report")
 def report_command(recipe: Path, changes: tuple[str, ...]) -> None:
-    """Write the run as a page; works while another command is at work on it."""
+    """Write the run as a page, also while it is at work."""
     with _opened(recipe, changes, read_only=True) as run:
         _say_report(run)
 

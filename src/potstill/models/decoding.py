@@ -28,6 +28,8 @@ TURNOVER = 8
 ones."""
 
 
+PROMPT_TOKENS = 1024
+
 @dataclass(slots=True, eq=False)
 class Row:
     """One sample while it is being written."""
@@ -83,6 +85,7 @@ class Decoder:
         self._cache: RowCache | None = None
         self._source: Source | None = None
         self._lengths_R = self._tokens_R = torch.zeros(0, dtype=torch.long, device=model.device)
+        self._prompt_tokens = PROMPT_TOKENS
         accepted = inspect.signature(model.forward).parameters
         self._encoder_decoder = bool(model.config.is_encoder_decoder)
         self._positions = "position_ids" in accepted and not self._encoder_decoder
@@ -105,6 +108,11 @@ class Decoder:
         Returns:
             The rows that are finished already.
         """
+        columns = max(self.width, *(prompt.width for prompt in prompts))
+        at_once = self._prompt_tokens
+        return [row for part in _parts(prompts, at_once) for row in self._join_part(part, columns)]
+
+    def _join_part(self, prompts: Sequence[Prompt], columns: int) -> list[Row]:
         sources = [index for index, prompt in enumerate(prompts) for _ in prompt.samples]
         rows = [_row(prompt, sample) for prompt in prompts for sample in prompt.samples]
         if self._encoder_decoder:
@@ -115,7 +123,6 @@ class Decoder:
             lengths = [len(prompt.ids) for prompt in prompts]
         if self._cache is None:
             self._cache = RowCache(cache)
-        columns = max(self.width, *(prompt.width for prompt in prompts))
         self._cache.join(cache, sources, columns=columns)
         self.rows += rows
         new_lengths = torch.tensor([lengths[source] for source in sources])
@@ -287,3 +294,15 @@ def _row(prompt: Prompt, sample: int) -> Row:
     request = prompt.request
     seed = sample_seed(request, sample)
     return Row(prompt, sample, uniforms(request, seed, prompt.max_tokens))
+
+
+def _parts(prompts: Sequence[Prompt], tokens: int) -> list[list[Prompt]]:
+    """Neighbours, of at most so many tokens together, padding included; at least one prompt."""
+    parts: list[list[Prompt]] = []
+    for prompt in prompts:
+        widest = max(len(prompt.ids), len(parts[-1][0].ids)) if parts else 0
+        if parts and widest * (len(parts[-1]) + 1) <= tokens:
+            parts[-1].append(prompt)
+        else:
+            parts.append([prompt])
+    return parts
