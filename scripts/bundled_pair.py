@@ -49,18 +49,18 @@ RECIPES = {
         opening=OPENING,
         mixture=Mixture(
             families={
-                "two_step_arithmetic": 0.31,
+                "two_step_arithmetic": 0.22,
                 "multi_step_arithmetic": 0.16,
-                "fact_chain": 0.27,
-                "coin_flip": 0.09,
-                "last_letters": 0.09,
+                "fact_chain": 0.24,
+                "coin_flip": 0.12,
+                "last_letters": 0.16,
                 "drill": 0.05,
-                "echo": 0.03,
+                "echo": 0.05,
             },
             answers_only=0.06,
         ),
         shape=Shape(layers=5, width=192, inner=512, heads=6),
-        plan=Plan(minutes=45, batch_tokens=2560, rate=2e-3, decay_from=0.25, decay_to=0.0, seed=1),
+        plan=Plan(minutes=38, batch_tokens=2560, rate=2e-3, decay_from=0.25, decay_to=0.0, seed=1),
     ),
     "student": Recipe(
         opening=OPENING,
@@ -77,7 +77,7 @@ RECIPES = {
             answers_only=0.30,
         ),
         shape=Shape(layers=3, width=128, inner=352, heads=4),
-        plan=Plan(minutes=14, batch_tokens=2048, rate=3e-3, decay_from=0.5, decay_to=0.1, seed=2),
+        plan=Plan(minutes=12, batch_tokens=2048, rate=3e-3, decay_from=0.5, decay_to=0.1, seed=2),
     ),
 }
 

@@ -208,7 +208,7 @@ def _report(result: Result, progress: float) -> None:
 def _batches(
     tokenizer: Tokenizer, opening: Mixture, mixture: Mixture, plan: Plan
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches without end: ``ids_BT``, and ``trained_BT``, true at target positions."""
+    """Batches without end: ``ids_BT``, and ``trained_BT``, true where there is no padding."""
     seed = first = plan.seed * 1_000_000
     seed += plan.skip
     while True:
@@ -251,5 +251,5 @@ def _collate(group: list[Pair], pad: int) -> tuple[Tensor, Tensor]:
     for row, (prompt, target) in enumerate(group):
         end = len(prompt) + len(target)
         ids_BT[row, :end] = torch.tensor(prompt + target)
-        trained_BT[row, len(prompt) : end] = True
+        trained_BT[row, :end] = True  # the prompt too: its names and numbers teach to copy
     return ids_BT, trained_BT

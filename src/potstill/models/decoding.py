@@ -29,6 +29,7 @@ ones."""
 
 
 PROMPT_TOKENS = 1024
+REFILL = 2
 
 @dataclass(slots=True, eq=False)
 class Row:
@@ -81,11 +82,10 @@ class Decoder:
         self.end_ids = end_ids
         self.find_stop = find_stop
         self.rows: list[Row] = []
-        self._freed = 0
+        self._freed = self._most = 0
         self._cache: RowCache | None = None
         self._source: Source | None = None
         self._lengths_R = self._tokens_R = torch.zeros(0, dtype=torch.long, device=model.device)
-        self._prompt_tokens = PROMPT_TOKENS
         accepted = inspect.signature(model.forward).parameters
         self._encoder_decoder = bool(model.config.is_encoder_decoder)
         self._positions = "position_ids" in accepted and not self._encoder_decoder
@@ -94,7 +94,9 @@ class Decoder:
     @property
     def open(self) -> bool:
         """Whether prompts may join now: an encoder-decoder's batch first has to be finished."""
-        return not self.rows or (not self._encoder_decoder and self._freed > 0)
+        return not self.rows or (
+            not self._encoder_decoder and self._freed > 0 and len(self.rows) * REFILL <= self._most
+        )
 
     @property
     def width(self) -> int:
@@ -109,7 +111,8 @@ class Decoder:
             The rows that are finished already.
         """
         columns = max(self.width, *(prompt.width for prompt in prompts))
-        at_once = self._prompt_tokens
+        at_once = PROMPT_TOKENS
+        self._most = len(self.rows) + sum(len(prompt.samples) for prompt in prompts)
         return [row for part in _parts(prompts, at_once) for row in self._join_part(part, columns)]
 
     def _join_part(self, prompts: Sequence[Prompt], columns: int) -> list[Row]:
@@ -123,7 +126,7 @@ class Decoder:
             lengths = [len(prompt.ids) for prompt in prompts]
         if self._cache is None:
             self._cache = RowCache(cache)
-        self._cache.join(cache, sources, columns=columns)
+        self._cache.join(cache, sources, rows=self._most, columns=columns)
         self.rows += rows
         new_lengths = torch.tensor([lengths[source] for source in sources])
         self._lengths_R = torch.cat([self._lengths_R, new_lengths.to(self._lengths_R)])
@@ -178,7 +181,9 @@ class Decoder:
 
     def _clear(self) -> None:
         """Start again without rows; the next batch gets buffers of its own size."""
-        self.rows, self._freed, self._cache, self._source = [], 0, None, None
+        self.rows, self._freed, self._source = [], 0, None
+        if self._cache is not None:
+            self._cache.leave([], [], rows=0, width=0)
         self._lengths_R, self._tokens_R = self._lengths_R[:0], self._tokens_R[:0]
 
     def _run_prompts(self, prompts: Sequence[Prompt]) -> tuple[DynamicCache, Tensor]:

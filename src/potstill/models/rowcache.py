@@ -17,6 +17,9 @@ from transformers import Cache, DynamicCache
 from transformers.cache_utils import DynamicLayer
 
 
+SLACK = 8
+
+
 @dataclass(slots=True)
 class Span:
     """The part of the buffers in use, shared by all layers."""
@@ -74,16 +77,17 @@ class RowCache(Cache):
         self.row_layers = [RowLayer(self.span, *layer_states(layer)) for layer in prompts.layers]
         super().__init__(layers=list(self.row_layers))
 
-    def join(self, prompts: DynamicCache, sources: Sequence[int], *, columns: int) -> None:
+    def join(self, prompts: DynamicCache, sources: Sequence[int], *, rows: int, columns: int) -> None:
         """Add a row for each source, a row of ``prompts``; a source may be named many times.
 
         Args:
             prompts: Left-padded; its last column is each prompt's last token.
             sources: Which row of ``prompts`` each new row continues.
+            rows: The rows that room is made for.
             columns: The most columns that any row, old or new, will come to.
         """
         length = prompts.get_seq_length()
-        self._make_room(self.span.rows + len(sources), max(self.span.width, length), columns)
+        self._make_room(rows, max(self.span.width, length), columns)
         span = self.span
         first, span.rows = span.rows, span.rows + len(sources)
         before, span.start = span.start, min(span.start, span.edge - length)
@@ -125,9 +129,8 @@ class RowCache(Cache):
     def _make_room(self, rows: int, width: int, columns: int) -> None:
         """Have buffers for ``rows`` of ``columns``, with ``width`` columns left of the edge."""
         room_R, _, room_C, _ = self._buffers()[0].shape
-        columns += 1 + columns // 2  # so that it is rare to slide back
+        columns += 1 + columns // SLACK  # so that it is rare to slide back
         if rows > room_R or columns > room_C:
-            rows += rows // 4  # so that it is rare to grow
             shape = max(rows, room_R), max(columns, room_C)
             for layer in self.row_layers:
                 layer.buffers = [self._copied(buffer, *shape) for buffer in layer.buffers]
