@@ -104,7 +104,7 @@ def theirs(
     model: HFModel, prompts: Sequence[str], case: Case, max_tokens: int, batch: int
 ) -> Timing:
     """Run ``generate``: ``batch`` sequences at a time, of prompts alike in length."""
-    config = GenerationConfig(  # type: ignore[no-untyped-call]
+    config = GenerationConfig(
         max_new_tokens=max_tokens,
         do_sample=case.temperature > 0,
         temperature=case.temperature or None,
@@ -199,7 +199,7 @@ def main() -> None:
     parser.add_argument("--questions", type=int, default=250)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--max-tokens", type=int, default=128)
-    parser.add_argument("--batches", type=int, nargs="+", default=[32, 64, 128, 1000])
+    parser.add_argument("--batches", type=int, nargs="+", default=[32, 64, 128, 256, 1000])
     parser.add_argument("--threads", type=int, default=1, help="threads of torch")
     parser.add_argument("--out", default="benchmarks/results/generation.json")
     args = parser.parse_args()

@@ -16,6 +16,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ from potstill.train.trainer import StudentTrainer
 BATCH_SIZE, WARM_STEPS = 16, 4
 
 
-class Stopwatch(TrainerCallback):  # type: ignore[misc]  # untyped base
+class Stopwatch(TrainerCallback):
     """Seconds of the steps after the first few, and the tokens that were seen in them."""
 
     def __init__(self) -> None:
@@ -189,12 +190,12 @@ def main() -> None:
     print("| model | system | tokens/s, median | lowest to highest | ours / theirs |")
     print("|---|---|---|---|---|")
     for kind in ("bundled", "32k"):
-        grouped = {"train_sampling_strategy": "group_by_length"}
+        common = (kind, examples, arguments.steps)
         systems: dict[str, Callable[[Path], float]] = {
-            "potstill": lambda folder, kind=kind: ours(kind, examples, arguments.steps, folder),
-            "SFTTrainer": lambda folder, kind=kind: theirs(kind, examples, arguments.steps, folder),
-            "SFTTrainer, grouped by length": lambda folder, kind=kind, options=grouped: theirs(
-                kind, examples, arguments.steps, folder, **options
+            "potstill": partial(ours, *common),
+            "SFTTrainer": partial(theirs, *common),
+            "SFTTrainer, grouped by length": partial(
+                theirs, *common, train_sampling_strategy="group_by_length"
             ),
         }
         rates: dict[str, list[float]] = {name: [] for name in systems}

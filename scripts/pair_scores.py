@@ -53,7 +53,8 @@ def generate(
         ids, positions = chosen[:, None], positions[:, -1:] + 1
         mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
     rows = torch.stack(written, dim=1).tolist()
-    return [tokenizer.decode(row[: row.index(eos)] if eos in row else row) for row in rows]
+    ended = [row[: row.index(eos)] if eos in row else row for row in rows]
+    return [str(tokenizer.decode(row)) for row in ended]
 
 
 def accuracy(

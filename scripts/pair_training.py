@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from random import Random
+from typing import Any
 
 import torch
 from pair_texts import EOS, PAD, Document, Mixture, documents
@@ -108,10 +109,10 @@ def build_model(tokenizer: Tokenizer, shape: Shape, seed: int) -> LlamaForCausal
         bos_token_id=eos,
         eos_token_id=eos,
         pad_token_id=tokenizer.token_to_id(PAD),
-        # On a CPU the backward pass of torch's fused attention takes half of a step at such short
-        # lengths; plain matrix products under torch.compile take a tenth.
-        attn_implementation="eager",
     )
+    # On a CPU the backward pass of torch's fused attention takes half of a step at such short
+    # lengths; plain matrix products under torch.compile take a tenth.
+    config._attn_implementation = "eager"
     return LlamaForCausalLM(config)
 
 
@@ -165,7 +166,7 @@ def train(
 
 
 def _loss(
-    model: LlamaForCausalLM, body: Callable[..., object], ids_BT: Tensor, trained_BT: Tensor
+    model: LlamaForCausalLM, body: Callable[..., Any], ids_BT: Tensor, trained_BT: Tensor
 ) -> Tensor:
     """Cross-entropy on the trained positions, in nats a token.
 
@@ -209,6 +210,8 @@ def _batches(
     tokenizer: Tokenizer, opening: Mixture, mixture: Mixture, plan: Plan
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Batches without end: ``ids_BT``, and ``trained_BT``, true where there is no padding."""
+    pad = tokenizer.token_to_id(PAD)
+    assert pad is not None
     seed = first = plan.seed * 1_000_000
     seed += plan.skip
     while True:
@@ -222,7 +225,7 @@ def _batches(
             groups[-1].append(pair)
         Random(seed).shuffle(groups)
         for group in groups:
-            yield _collate(group, tokenizer.token_to_id(PAD))
+            yield _collate(group, pad)
         seed += 1
 
 

@@ -3,10 +3,11 @@
 import json
 import struct
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from potstill.prompts.formats import FORMATS
 from potstill.prompts.styles import STYLES, prompt_for
@@ -17,11 +18,8 @@ BUNDLED = Path(__file__).parents[1] / "src" / "potstill" / "models" / "bundled"
 both = pytest.mark.parametrize("name", ["teacher", "student"])
 
 
-def loaded(name: str) -> PreTrainedModel:
-    model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
-        BUNDLED / name, dtype=torch.float32
-    )
-    return model.eval()
+def loaded(name: str) -> Any:
+    return AutoModelForCausalLM.from_pretrained(BUNDLED / name, dtype=torch.float32).eval()
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ def generate(model: HFModel, prompt: str, count: int, **inputs: torch.Tensor) ->
     generator: Any = model.model
     tokenizer = model.tokenizer
     inputs |= tokenizer(prompt, return_tensors="pt", return_token_type_ids=False)
-    config = GenerationConfig(  # type: ignore[no-untyped-call]
+    config = GenerationConfig(
         max_new_tokens=count,
         do_sample=False,
         eos_token_id=tokenizer.eos_token_id,
@@ -116,6 +116,24 @@ def test_samples_share_their_prompts_computation(llama: HFModel) -> None:
     assert shapes[0][1] == len(llama.tokenizer(SAMPLED.prompt)["input_ids"])
     assert all(tokens == 1 for _, tokens in shapes[1:])
     assert shapes[1][0] <= 8
+
+
+def test_many_prompts_are_run_in_parts(
+    llama_folder: Path, llama: HFModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requests = [replace(SAMPLED, prompt=prompt) for prompt in PROMPTS]
+    at_once = texts(list(llama.complete(requests)))
+    monkeypatch.setattr("potstill.models.decoding.PROMPT_TOKENS", 100)
+    shapes: list[tuple[int, ...]] = []
+    model = open_tiny(llama_folder)
+    handle = watch(model, lambda ids: shapes.append(tuple(ids.shape)))
+    in_parts = texts(list(model.complete(requests)))
+    handle.remove()
+    runs = [rows for rows, tokens in shapes if tokens > 1]
+    assert len(runs) > 1
+    assert sum(runs) == len(PROMPTS)
+    assert all(rows == 1 or rows * tokens <= 100 for rows, tokens in shapes if tokens > 1)
+    assert in_parts == at_once
 
 
 def test_finished_rows_leave_and_waiting_prompts_take_their_place(llama_folder: Path) -> None:
@@ -260,7 +278,7 @@ def test_closing_early_leaves_the_model_usable(llama: HFModel) -> None:
 def test_the_name_changes_with_the_weights(tmp_path: Path) -> None:
     first = open_tiny(build_tiny_causal(tmp_path, "gpt2")).name
     assert first == open_tiny(tmp_path).name
-    assert first.startswith(f"hf:{tmp_path}@")
+    assert first.startswith(f"hf:{tmp_path.name}@")
     assert open_tiny(build_tiny_causal(tmp_path, "gpt2", seed=1)).name != first
 
 

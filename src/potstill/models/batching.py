@@ -1,6 +1,6 @@
 """Which prompts are computed together: by length, up to a number of tokens."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from potstill.records import Completion, Request
@@ -89,3 +89,17 @@ class PromptQueue:
             if tokens >= WINDOW * self._batch_tokens:
                 break
         self._waiting.sort(key=lambda prompt: (len(prompt.decoder_ids), len(prompt.ids)))
+
+
+def in_parts(prompts: Sequence[Prompt], tokens: int) -> list[list[Prompt]]:
+    """Neighbours of at most ``tokens`` together, padding included; at least one prompt a part."""
+    parts: list[list[Prompt]] = []
+    widest = 0
+    for prompt in prompts:
+        widest = max(widest, len(prompt.ids))
+        if parts and widest * (len(parts[-1]) + 1) <= tokens:
+            parts[-1].append(prompt)
+        else:
+            parts.append([prompt])
+            widest = len(prompt.ids)
+    return parts

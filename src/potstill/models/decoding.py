@@ -19,17 +19,18 @@ from transformers import DynamicCache, EncoderDecoderCache, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutput
 
 from potstill.models.base import sample_seed
-from potstill.models.batching import Prompt
-from potstill.models.rowcache import RowCache, layer_states
+from potstill.models.batching import Prompt, in_parts
+from potstill.models.rowcache import Room, RowCache, layer_states
 from potstill.models.sampling import Draw, Top, choose, top_logprobs, uniforms
 
 TURNOVER = 8
 """Finished rows leave once they are an eighth of the batch: moving rows costs more than some idle
 ones."""
 
+PROMPT_TOKENS = 2048
+"""Tokens of prompts that are run at once: more need memory for their activations, which is slow to
+get, and make the processor no faster."""
 
-PROMPT_TOKENS = 1024
-REFILL = 2
 
 @dataclass(slots=True, eq=False)
 class Row:
@@ -82,7 +83,7 @@ class Decoder:
         self.end_ids = end_ids
         self.find_stop = find_stop
         self.rows: list[Row] = []
-        self._freed = self._most = 0
+        self._freed = 0
         self._cache: RowCache | None = None
         self._source: Source | None = None
         self._lengths_R = self._tokens_R = torch.zeros(0, dtype=torch.long, device=model.device)
@@ -94,9 +95,7 @@ class Decoder:
     @property
     def open(self) -> bool:
         """Whether prompts may join now: an encoder-decoder's batch first has to be finished."""
-        return not self.rows or (
-            not self._encoder_decoder and self._freed > 0 and len(self.rows) * REFILL <= self._most
-        )
+        return not self.rows or (not self._encoder_decoder and self._freed > 0)
 
     @property
     def width(self) -> int:
@@ -110,12 +109,17 @@ class Decoder:
         Returns:
             The rows that are finished already.
         """
-        columns = max(self.width, *(prompt.width for prompt in prompts))
-        at_once = PROMPT_TOKENS
-        self._most = len(self.rows) + sum(len(prompt.samples) for prompt in prompts)
-        return [row for part in _parts(prompts, at_once) for row in self._join_part(part, columns)]
+        room = Room(
+            rows=len(self.rows) + sum(len(prompt.samples) for prompt in prompts),
+            columns=max(self.width, *(prompt.width for prompt in prompts)),
+        )
+        if self._encoder_decoder:
+            return self._join_part(prompts, room)
+        parts = in_parts(prompts, PROMPT_TOKENS)
+        return [row for part in parts for row in self._join_part(part, room)]
 
-    def _join_part(self, prompts: Sequence[Prompt], columns: int) -> list[Row]:
+    def _join_part(self, prompts: Sequence[Prompt], room: Room) -> list[Row]:
+        """Run these prompts together; ``room`` is for them and for what joins after them."""
         sources = [index for index, prompt in enumerate(prompts) for _ in prompt.samples]
         rows = [_row(prompt, sample) for prompt in prompts for sample in prompt.samples]
         if self._encoder_decoder:
@@ -126,7 +130,7 @@ class Decoder:
             lengths = [len(prompt.ids) for prompt in prompts]
         if self._cache is None:
             self._cache = RowCache(cache)
-        self._cache.join(cache, sources, rows=self._most, columns=columns)
+        self._cache.join(cache, sources, room)
         self.rows += rows
         new_lengths = torch.tensor([lengths[source] for source in sources])
         self._lengths_R = torch.cat([self._lengths_R, new_lengths.to(self._lengths_R)])
@@ -181,9 +185,7 @@ class Decoder:
 
     def _clear(self) -> None:
         """Start again without rows; the next batch gets buffers of its own size."""
-        self.rows, self._freed, self._source = [], 0, None
-        if self._cache is not None:
-            self._cache.leave([], [], rows=0, width=0)
+        self.rows, self._freed, self._cache, self._source = [], 0, None, None
         self._lengths_R, self._tokens_R = self._lengths_R[:0], self._tokens_R[:0]
 
     def _run_prompts(self, prompts: Sequence[Prompt]) -> tuple[DynamicCache, Tensor]:
@@ -299,15 +301,3 @@ def _row(prompt: Prompt, sample: int) -> Row:
     request = prompt.request
     seed = sample_seed(request, sample)
     return Row(prompt, sample, uniforms(request, seed, prompt.max_tokens))
-
-
-def _parts(prompts: Sequence[Prompt], tokens: int) -> list[list[Prompt]]:
-    """Neighbours, of at most so many tokens together, padding included; at least one prompt."""
-    parts: list[list[Prompt]] = []
-    for prompt in prompts:
-        widest = max(len(prompt.ids), len(parts[-1][0].ids)) if parts else 0
-        if parts and widest * (len(parts[-1]) + 1) <= tokens:
-            parts[-1].append(prompt)
-        else:
-            parts.append([prompt])
-    return parts

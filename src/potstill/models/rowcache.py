@@ -10,14 +10,12 @@ Shape suffixes: R rows, H key-value heads, C columns of the buffer, T tokens, D 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from transformers import Cache, DynamicCache
 from transformers.cache_utils import DynamicLayer
-
-
-SLACK = 8
 
 
 @dataclass(slots=True)
@@ -35,6 +33,14 @@ class Span:
     def width(self) -> int:
         """Columns in use."""
         return self.edge - self.start
+
+
+class Room(NamedTuple):
+    """What the buffers have to hold before the next rows join."""
+
+    rows: int
+    columns: int
+    """The most that any row, old or new, will come to."""
 
 
 class RowLayer(DynamicLayer):  # type: ignore[no-untyped-call]
@@ -77,17 +83,16 @@ class RowCache(Cache):
         self.row_layers = [RowLayer(self.span, *layer_states(layer)) for layer in prompts.layers]
         super().__init__(layers=list(self.row_layers))
 
-    def join(self, prompts: DynamicCache, sources: Sequence[int], *, rows: int, columns: int) -> None:
+    def join(self, prompts: DynamicCache, sources: Sequence[int], room: Room) -> None:
         """Add a row for each source, a row of ``prompts``; a source may be named many times.
 
         Args:
             prompts: Left-padded; its last column is each prompt's last token.
             sources: Which row of ``prompts`` each new row continues.
-            rows: The rows that room is made for.
-            columns: The most columns that any row, old or new, will come to.
+            room: For these rows, the old ones, and those that will join directly after.
         """
         length = prompts.get_seq_length()
-        self._make_room(rows, max(self.span.width, length), columns)
+        self._make_room(room, max(self.span.width, length))
         span = self.span
         first, span.rows = span.rows, span.rows + len(sources)
         before, span.start = span.start, min(span.start, span.edge - length)
@@ -126,12 +131,14 @@ class RowCache(Cache):
         if self.span.edge == self._buffers()[0].shape[2]:
             self._slide(self.span.width)
 
-    def _make_room(self, rows: int, width: int, columns: int) -> None:
-        """Have buffers for ``rows`` of ``columns``, with ``width`` columns left of the edge."""
-        room_R, _, room_C, _ = self._buffers()[0].shape
-        columns += 1 + columns // SLACK  # so that it is rare to slide back
-        if rows > room_R or columns > room_C:
-            shape = max(rows, room_R), max(columns, room_C)
+    def _make_room(self, room: Room, width: int) -> None:
+        """Have buffers of that size, with ``width`` columns left of the edge."""
+        have_R, _, have_C, _ = self._buffers()[0].shape
+        rows, columns = room
+        columns += 1 + columns // 2  # so that it is rare to slide back
+        if rows > have_R or columns > have_C:
+            rows += rows // 4  # so that it is rare to grow
+            shape = max(rows, have_R), max(columns, have_C)
             for layer in self.row_layers:
                 layer.buffers = [self._copied(buffer, *shape) for buffer in layer.buffers]
         if self.span.edge < width or self.span.rows == 0:
