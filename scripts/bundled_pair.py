@@ -91,7 +91,6 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of both models' folders")
     parser.add_argument("--minutes", type=float, help="wall time of the training")
     parser.add_argument("--steps", type=int, help="optimiser steps, instead of minutes")
-    parser.add_argument("--start", type=Path, help="folder of a model to go on from")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
     parser.add_argument("--questions", type=int, default=400, help="evaluate: asked per family")
     arguments = parser.parse_args()
@@ -105,22 +104,17 @@ def main() -> None:
         plan = replace(plan, steps=arguments.steps, minutes=float("inf"))
     elif arguments.minutes:
         plan = replace(plan, minutes=arguments.minutes)
-    if arguments.start:
-        plan = replace(plan, skip=1000)
-    make(arguments.what, plan, arguments.out / arguments.what, arguments.start)
+    make(arguments.what, plan, arguments.out / arguments.what)
 
 
-def make(name: str, plan: Plan, folder: Path, start: Path | None) -> None:
-    """Train one of the two models, from random weights or those of ``start``, and write it."""
+def make(name: str, plan: Plan, folder: Path) -> None:
+    """Train one of the two models from random weights and write it."""
     recipe = RECIPES[name]
     # Both tokenizers are made from all families, so that no text splits into odd pieces.
     texts = RECIPES["teacher"].mixture
     tokenizer = teacher_tokenizer(texts) if name == "teacher" else student_tokenizer(texts)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = build_model(tokenizer, recipe.shape, plan.seed).to(device)
-    if start:
-        tokenizer = Tokenizer.from_file(str(start / "tokenizer.json"))
-        model.load_state_dict(AutoModelForCausalLM.from_pretrained(start).state_dict())
     parameters = sum(weights.numel() for weights in model.parameters())
     print(f"{name}: {parameters:,} parameters on {device}")
     result = train(
@@ -132,9 +126,7 @@ def make(name: str, plan: Plan, folder: Path, start: Path | None) -> None:
         save=lambda: save(model, tokenizer, folder),
     )
     save(model, tokenizer, folder)
-    before = json.loads((start / "training.json").read_text()) if start else {"goes": []}
-    goes = [*before["goes"], {"rate": plan.rate, **asdict(result)}]
-    facts = {**before, "parameters": parameters, "device": device, "goes": goes}
+    facts = {"parameters": parameters, "device": device, **asdict(result)}
     (folder / "training.json").write_text(json.dumps(facts, indent=2) + "\n")
     print(f"{name}: {facts}")
 

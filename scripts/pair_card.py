@@ -43,14 +43,9 @@ potstill's prompt styles: {cot:.0%} `zero_shot_cot` with one of a question's gol
 {answers:.0%} `zero_shot` with the answer alone. Shares: {shares}. `drill` is bare sums and
 `echo` lists and counts said again. No real or personal data was used.
 
-The loss counts on what follows the prompt. AdamW, seed {seed} (weights, documents and order).
-Tokens include prompts and padding; the processor was {device}.
-
-| go | steps | tokens | minutes | peak rate | last loss |
-|---|---|---|---|---|---|
-{goes}
-
-{notes}
+The loss counts on every token, the question's too: without that the models were slow to learn to
+copy its names and numbers. AdamW, peak rate {rate}, seed {seed} (weights, documents and order):
+{steps:,} steps, {tokens:,} tokens, {minutes:.0f} minutes on {device}, last loss {loss:.3f}.
 
 ## Accuracy
 
@@ -69,8 +64,8 @@ python scripts/bundled_pair.py {name} --out DIR
 python scripts/bundled_pair.py evaluate --out DIR
 ```
 
-This trains in one go, for as long as the recipe in that file says; the weights will differ from
-these.
+This trains for as long as the recipe in that file says, so how far it comes depends on the machine
+and the weights will differ from these; `--steps {steps}` repeats the length of this training.
 
 Licence: Apache-2.0.
 """
@@ -96,7 +91,7 @@ def write_card(
     """
     facts = json.loads((folder / "training.json").read_text())
     shares = ", ".join(f"{family} {share:.0%}" for family, share in mixture.families.items())
-    device = "one GPU" if facts["device"] == "cuda" else "one shared CPU core"
+    device = "one GPU" if facts["device"] == "cuda" else "one CPU core"
     card = CARD.format(
         name=name,
         role=ROLES[name],
@@ -106,12 +101,11 @@ def write_card(
         shares=shares,
         seed=plan.seed,
         device=device,
-        goes="\n".join(
-            f"| {i} | {go['steps']:,} | {go['tokens']:,} | {go['seconds'] / 60:.0f} | {go['rate']}"
-            f" | {go['loss']:.3f} |"
-            for i, go in enumerate(facts["goes"], 1)
-        ),
-        notes=facts.get("notes", ""),
+        rate=plan.rate,
+        steps=facts["steps"],
+        tokens=facts["tokens"],
+        minutes=facts["seconds"] / 60,
+        loss=facts["loss"],
         count=count,
         rows="\n".join(_row(family, numbers, count) for family, numbers in correct.items()),
     )

@@ -74,9 +74,6 @@ class Plan:
 
     seed: int
 
-    skip: int = 0
-    """Chunks of documents to leave out at the beginning: those of an earlier training."""
-
 
 @dataclass(kw_only=True, slots=True)
 class Result:
@@ -213,7 +210,6 @@ def _batches(
     pad = tokenizer.token_to_id(PAD)
     assert pad is not None
     seed = first = plan.seed * 1_000_000
-    seed += plan.skip
     while True:
         stage = opening if seed - first < OPENING else mixture
         pairs = _encode(tokenizer, documents(stage, CHUNK, seed))

@@ -130,7 +130,7 @@ def build_tiny_seq2seq(folder: Path, *, seed: int = 0) -> Path:
 
 
 def _wrapped(tokenizer: Tokenizer, **tokens: str) -> PreTrainedTokenizerFast:
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **tokens)  # type: ignore[no-untyped-call]
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **tokens)
 
 
 def _tiny_causal_model(architecture: Architecture, vocab_size: int) -> PreTrainedModel:
@@ -164,7 +164,7 @@ def _tiny_causal_model(architecture: Architecture, vocab_size: int) -> PreTraine
 
 def _save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> Path:
     """Spread the logits, so that greedy choices are far apart and random texts end at times."""
-    head = model.get_output_embeddings()  # type: ignore[no-untyped-call]
+    head = model.get_output_embeddings()
     with torch.no_grad():
         head.weight.mul_(8.0)
     model.save_pretrained(folder)

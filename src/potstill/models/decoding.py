@@ -28,8 +28,7 @@ TURNOVER = 8
 ones."""
 
 PROMPT_TOKENS = 2048
-"""Tokens of prompts that are run at once: more need memory for their activations, which is slow to
-get, and make the processor no faster."""
+"""Tokens of prompts that are run at once: more take memory for activations, and gain no time."""
 
 
 @dataclass(slots=True, eq=False)
@@ -113,9 +112,7 @@ class Decoder:
             rows=len(self.rows) + sum(len(prompt.samples) for prompt in prompts),
             columns=max(self.width, *(prompt.width for prompt in prompts)),
         )
-        if self._encoder_decoder:
-            return self._join_part(prompts, room)
-        parts = in_parts(prompts, PROMPT_TOKENS)
+        parts = [prompts] if self._encoder_decoder else in_parts(prompts, PROMPT_TOKENS)
         return [row for part in parts for row in self._join_part(part, room)]
 
     def _join_part(self, prompts: Sequence[Prompt], room: Room) -> list[Row]:
@@ -134,8 +131,7 @@ class Decoder:
         self.rows += rows
         new_lengths = torch.tensor([lengths[source] for source in sources])
         self._lengths_R = torch.cat([self._lengths_R, new_lengths.to(self._lengths_R)])
-        picked = torch.tensor(sources, device=logits_PV.device)
-        chosen_R, finished = self._write(rows, logits_PV[picked])
+        chosen_R, finished = self._write(rows, logits_PV[sources])
         self._tokens_R = torch.cat([self._tokens_R, chosen_R])
         return finished
 

@@ -43,7 +43,7 @@ class Room(NamedTuple):
     """The most that any row, old or new, will come to."""
 
 
-class RowLayer(DynamicLayer):  # type: ignore[no-untyped-call]
+class RowLayer(DynamicLayer):
     """One layer's buffers; what a model sees of them are views."""
 
     def __init__(self, span: Span, keys_RHTD: Tensor, values_RHTD: Tensor) -> None:
