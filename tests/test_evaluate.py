@@ -1,4 +1,5 @@
 import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from potstill.evaluate import (
 )
 from potstill.generate import GenerateSettings, teacher_asking
 from potstill.progress import Meter
-from potstill.records import Checkpoint, Request
+from potstill.records import Checkpoint, Completion, Request
 from potstill.store import Store
 
 QUIET = Meter(None)
@@ -120,17 +121,18 @@ def test_the_teacher_answers_test_questions_greedily(store: Store) -> None:
     assert {(r.temperature, r.samples) for r in teacher.asked} == {(0.0, (0,))}
 
 
-def test_a_system_without_any_answer_is_left_out(store: Store) -> None:
+def test_a_file_that_lacks_answers_is_left_out(store: Store) -> None:
     class Silent(ScriptedModel):
-        def complete(self, requests):  # type: ignore[no-untyped-def]
-            return iter(())
+        def complete(self, requests: Iterable[Request]) -> Iterator[Completion]:
+            return super().complete(list(requests)[1:])  # a file that lacks one question
 
-    teacher = Silent(lambda r, s: "", chat=True, name="recorded")
+    teacher = Silent(lambda r, s: "The answer is 1.", chat=True, name="recorded")
     start = ScriptedModel(lambda r, s: right_up_to(9, r), name="start")
     settings = EvaluateSettings(bootstrap=100)
     asking = teacher_asking(teacher, GenerateSettings(), seed=0)
     baselines = baseline_systems(lambda: teacher, asking, lambda: start, settings)
-    evaluate([TASK], baselines, open_student, store, settings, QUIET, seed=0)
+    found = evaluate([TASK], baselines, open_student, store, settings, QUIET, seed=0)
+    assert found.left_out == ["teacher is left out on sums: it has no answer to 1 of 6 questions"]
     assert {score.system for score in store.scores()} == {"start_zero_shot", "start"}
 
 

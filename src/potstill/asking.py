@@ -100,6 +100,11 @@ class AskCounts(NamedTuple):
     failed: int
     """Samples that failed; asking again tries them again."""
 
+    @property
+    def absent(self) -> int:
+        """Samples that the model has not got, as a file of recorded rationales may not."""
+        return self.wanted - self.there - self.stored - self.failed
+
 
 def ask(
     model: Model, store: Store, requests: Sequence[Request], meter: Meter, *, label: str, stage: str

@@ -150,11 +150,10 @@ def _say_generate(run: "Run") -> None:
     for note in run.task.notes:
         click.echo(f"{run.task.name}: {note}")
     counts = run.generate()
-    absent = counts.wanted - counts.there - counts.stored - counts.failed
     click.echo(
         f"generate: {counts.stored:,} completions stored, {counts.there:,} already there"
         + (f", {counts.failed:,} failed" if counts.failed else "")
-        + (f", {absent:,} not to be had" if absent else "")
+        + (f", {counts.absent:,} not to be had" if counts.absent else "")
     )
     for reason, count in run.store.failures().items():
         click.echo(f"  {count:,} failed: {reason}", err=True)
@@ -179,7 +178,10 @@ def _say_train(run: "Run") -> None:
 
 
 def _say_evaluate(run: "Run") -> None:
-    chosen = run.evaluate().chosen
+    evaluation = run.evaluate()
+    for reason in evaluation.left_out:
+        click.echo(f"evaluate: {reason}")
+    chosen = evaluation.chosen
     if chosen is not None:
         click.echo(
             f"evaluate: {chosen.student} step {chosen.step} is best on development questions; "

@@ -45,26 +45,39 @@ class Evaluation(NamedTuple):
     chosen: Checkpoint | None
     """The checkpoint with the highest development accuracy of all students."""
 
+    left_out: list[str]
+    """Which systems could not be measured on what, and why."""
+
 
 class Bench(NamedTuple):
     """Where systems are measured."""
 
     store: Store
     meter: Meter
+    left_out: list[str]
+    """Which systems could not be measured on what, and why."""
 
     def measure(self, system: System, model: Model, task: Task, split: Split) -> Measured | None:
-        """Ask what is missing, grade all; None if the system answered nothing, as a file may."""
+        """Ask what is missing, grade all; None if the system has not got all answers.
+
+        A question that a system failed on counts as wrong. A file of recorded answers that lacks
+        some is another matter: its accuracy on the others would be of other questions.
+        """
         questions = task.splits[split]
         at = "" if system.step is None else f" step {system.step}"
         label = f"{system.name}{at} on {task.name} {split}"
         asked = (model, self.store, questions, system.asking, self.meter)
-        ask_questions(*asked, label=label, stage="evaluate")
-        found = [_predict(system, model, self.store, task, question) for question in questions]
-        if all(prediction is None for prediction in found):
+        counts = ask_questions(*asked, label=label, stage="evaluate")
+        if counts.absent:
+            self.left_out.append(
+                f"{system.name} is left out on {task.name}: it has no answer to {counts.absent:,} "
+                f"of {counts.wanted:,} questions"
+            )
             return None
         predictions = [
-            prediction or _unanswered(system, task, question)
-            for prediction, question in zip(found, questions, strict=True)
+            _predict(system, model, self.store, task, question)
+            or _unanswered(system, task, question)
+            for question in questions
         ]
         return Measured(_score(system, task, split, predictions), predictions)
 
@@ -93,7 +106,7 @@ def evaluate(
         meter: Shown the progress.
         seed: Of the bootstrap.
     """
-    bench = Bench(store, meter)
+    bench = Bench(store, meter, left_out=[])
     systems, dev_scores = list(baselines), list[Score]()
     best_of: dict[str, tuple[Score, Checkpoint]] = {}
     for name, checkpoints in groupby(store.checkpoints(), key=lambda each: each.student):
@@ -112,7 +125,8 @@ def evaluate(
     # Of equal students the one named last: by default the one that learned from rationales.
     last_first = reversed(list(best_of.values()))
     best_of_all = max(last_first, key=lambda pair: pair[0].correct, default=None)
-    return Evaluation(scores, comparisons, best_of_all and best_of_all[1])
+    chosen = best_of_all and best_of_all[1]
+    return Evaluation(scores, comparisons, chosen, bench.left_out)
 
 
 def baseline_systems(
