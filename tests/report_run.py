@@ -120,8 +120,8 @@ class FilledRun(NamedTuple):
                     folder=f"checkpoints/{student}-{step}",
                     data_format="fine_tune_cot",
                     encoder_decoder=False,
-                    examples=10,
-                    too_long=0,
+                    examples=1_200,
+                    too_long=3,
                 )
                 for step in STEPS
             ]

@@ -93,6 +93,11 @@ def test_names_and_errors_are_escaped_in_the_page(tmp_path: Path) -> None:
     assert "{{ 7 * 7 }}" in page.shown
 
 
+def test_examples_left_out_are_told(whole_run: FilledRun) -> None:
+    words = " ".join(report_of(whole_run).words.split())
+    assert "steps on 1,200 examples, 3 left out as longer than max_length." in words
+
+
 def test_headline_says_how_much_was_gained(whole_run: FilledRun) -> None:
     assert (
         "Rationale tuning reaches 72.0% on two_step_arithmetic, 41.3 points above answer-only "

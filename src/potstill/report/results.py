@@ -7,6 +7,7 @@ from pathlib import Path
 import yaml
 
 from potstill.records import (
+    Checkpoint,
     Comparison,
     Prediction,
     Rationale,
@@ -42,6 +43,7 @@ class Results:
     comparisons: Sequence[Comparison]
     rationales: Sequence[Rationale]
     training: Sequence[TrainingStep]
+    checkpoints: Sequence[Checkpoint]
     stages: Sequence[StageRecord]
     failures: Mapping[str, int]
     """How many samples failed and were never answered, by reason."""
@@ -68,6 +70,11 @@ class Results:
         trained = [step.student for step in self.training]
         measured = [score.system for score in self.scores if score.step is not None]
         return list(dict.fromkeys(trained + measured))
+
+    @property
+    def last_checkpoints(self) -> list[Checkpoint]:
+        """The last checkpoint of each student."""
+        return list({checkpoint.student: checkpoint for checkpoint in self.checkpoints}.values())
 
     def test_score(self, system: str, task: str) -> Score | None:
         """A system's score on the test questions of a task."""
@@ -132,6 +139,7 @@ def read_results(store: Store, tasks: Sequence[Task], folder: Path | None = None
         ],
         rationales=store.rationales(),
         training=store.training(),
+        checkpoints=store.checkpoints(),
         stages=store.stages(),
         failures=store.failures(),
     )
