@@ -5,6 +5,10 @@ from pathlib import Path
 
 import pytest
 
+# Before any test imports torch: its models here are tiny, and threads that wait for one another in
+# a busy loop make them many times slower wherever something else runs beside the tests.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 @pytest.fixture
 def shared_data() -> Path:

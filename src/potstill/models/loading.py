@@ -69,7 +69,7 @@ def load_model_and_tokenizer(
     if is_folder(source):
         _check_folder(Path(source))
     options = {"revision": revision, "trust_remote_code": trust_remote_code}
-    with _quietly(), _one_line_errors(source):
+    with quietly(), _one_line_errors(source):
         config = AutoConfig.from_pretrained(source, **options)
         tokenizer = AutoTokenizer.from_pretrained(source, **options)
         encoder_decoder = bool(config.is_encoder_decoder)
@@ -94,7 +94,7 @@ def is_encoder_decoder(settings: ModelSettings) -> bool:
     assert isinstance(settings, LocalSettings)
     if is_folder(source):
         _check_folder(Path(source))
-    with _quietly(), _one_line_errors(source):
+    with quietly(), _one_line_errors(source):
         config = AutoConfig.from_pretrained(
             source, revision=settings.revision, trust_remote_code=settings.trust_remote_code
         )
@@ -165,8 +165,8 @@ def _one_line_errors(source: str) -> Iterator[None]:
 
 
 @contextmanager
-def _quietly() -> Iterator[None]:
-    """No progress bars and no remarks of transformers while loading."""
+def quietly() -> Iterator[None]:
+    """No progress bars and no remarks of transformers: what is to be said we say."""
     level, bars = (
         transformers_logging.get_verbosity(),
         transformers_logging.is_progress_bar_enabled(),

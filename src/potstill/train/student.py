@@ -2,8 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,12 +11,17 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 from transformers.trainer_callback import PrinterCallback
-from transformers.utils import logging as transformers_logging
 
 from potstill.errors import ConfigError, DataError, extra
 from potstill.keys import settings_hash
 from potstill.models import local_source
-from potstill.models.loading import Loaded, folder_digest, is_folder, load_model_and_tokenizer
+from potstill.models.loading import (
+    Loaded,
+    folder_digest,
+    is_folder,
+    load_model_and_tokenizer,
+    quietly,
+)
 from potstill.models.settings import LocalSettings, ModelSettings
 from potstill.records import Example
 from potstill.train import checkpoints
@@ -125,7 +129,7 @@ def train_student(
             f"no example is left to train on: of {len(examples)}, {kept.too_long} have more than "
             f"{settings.max_length} tokens. Raise train.max_length, or keep more rationales."
         )
-    with _quietly():
+    with quietly():
         values = _run(loaded, kept, settings, folder, on_step, seed)
     checkpoints.finish(folder, values)
     return _trained(values, folder)
@@ -233,22 +237,6 @@ def _with_lora(model: PreTrainedModel, settings: LoraSettings) -> nn.Module:
         wrapped = get_peft_model(model, config)
     assert isinstance(wrapped, nn.Module)
     return wrapped
-
-
-@contextmanager
-def _quietly() -> Iterator[None]:
-    """No progress bars and no remarks of transformers: ``on_step`` tells how far it is."""
-    level, bars = (
-        transformers_logging.get_verbosity(),
-        transformers_logging.is_progress_bar_enabled(),
-    )
-    transformers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        transformers_logging.set_verbosity(level)
-        if bars:
-            transformers_logging.enable_progress_bar()
 
 
 def _trained(values: dict[str, Any], folder: Path) -> TrainedStudent:
