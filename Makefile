@@ -20,7 +20,7 @@ check: $(VENV)/dev ## lint, format, types
 bench: $(VENV)/bench ## the figures under benchmarks/results
 	$(BIN)/python benchmarks/store.py --json benchmarks/results/store.json
 	$(BIN)/python benchmarks/generation.py
-	$(BIN)/python benchmarks/training.py
+	$(BIN)/python benchmarks/training.py --json benchmarks/results/training.json
 
 clean: ## everything that was made, the runs left alone
 	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
