@@ -13,6 +13,7 @@ import argparse
 import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from pair_card import write_card
@@ -114,7 +115,8 @@ def make(name: str, plan: Plan, folder: Path) -> None:
     texts = RECIPES["teacher"].mixture
     tokenizer = teacher_tokenizer(texts) if name == "teacher" else student_tokenizer(texts)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = build_model(tokenizer, recipe.shape, plan.seed).to(device)
+    model: Any = build_model(tokenizer, recipe.shape, plan.seed)
+    model.to(device)
     parameters = sum(weights.numel() for weights in model.parameters())
     print(f"{name}: {parameters:,} parameters on {device}")
     result = train(
@@ -134,7 +136,8 @@ def make(name: str, plan: Plan, folder: Path) -> None:
 def save(model: LlamaForCausalLM, tokenizer: Tokenizer, folder: Path) -> None:
     """Write weights in float16, configuration and tokenizer."""
     folder.mkdir(parents=True, exist_ok=True)
-    half = LlamaForCausalLM(model.config).to(torch.float16)
+    half: Any = LlamaForCausalLM(model.config)
+    half.to(torch.float16)
     half.load_state_dict({key: value.half() for key, value in model.state_dict().items()})
     half.save_pretrained(folder)
     tokenizer.save(str(folder / "tokenizer.json"))

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from potstill.errors import ConfigError, DataError
-from potstill.records import Question
+from potstill.records import Question, Split
 from potstill.tasks.procedural import FAMILIES, problems, questions
 from potstill.tasks.procedural.arithmetic import MULTI_STEP, TWO_STEP, Story
 
@@ -16,9 +16,10 @@ every_family = pytest.mark.parametrize("family", FAMILIES)
 
 @every_family
 def test_no_question_is_in_two_splits(family: str) -> None:
+    counts: dict[Split, int] = {"train": 20_000, "dev": 2_000, "test": 2_000}
     train, dev, test = (
         {question.text for question in questions(family, split, count, seed=7)}
-        for split, count in (("train", 20_000), ("dev", 2_000), ("test", 2_000))
+        for split, count in counts.items()
     )
     assert not train & dev
     assert not train & test
