@@ -1,52 +1,76 @@
-"""Trained tokens a second: ours beside TRL's SFTTrainer, on one machine, turn by turn.
+"""Trained tokens a second: ours beside TRL's SFTTrainer and a plain loop, on one machine, in turn.
 
-Run: python benchmarks/training.py [--repeats 3] [--steps 40] [--json FILE]
+Run: python benchmarks/training.py [--repeats 3] [--only CASE...] [--json FILE]
 
-Both train the same weights on the same prompts and targets, the loss on the targets only, with the
-same batch size, steps, optimiser and precision. Counted are real tokens of prompt and target that
-went through the model, padding left out; the first steps, which warm up, are not timed. Their rows:
-as they come, and with batches grouped by length; recomputing activations, which they do unless
-told otherwise, is off. Packing needs FlashAttention to keep examples apart, so it has no row.
-``bundled`` is the bundled student (0.7M parameters, vocabulary 512); ``32k`` is a Llama of about
-10M with random weights and 32,000 tokens.
+All train the same random weights (a Llama of six layers, 384 wide, and a vocabulary of 8,192 tokens
+that is made of the questions on the spot) on the same prompts and targets, the loss on the targets
+only, with the same examples a step, optimiser and precision. The questions are GSM8K's; a
+question's rationales have the lengths of recorded ones of other teachers. Counted are the tokens of
+prompt and target of every example, as often as an example is trained, whatever the system computes
+of them; the first step, which warms up, is not timed.
+
+Cases: ``zero_shot``: the question, 8 rationales each; ``in_context``: four worked questions before
+it, 8 rationales each; ``single``: the question, one rationale, where nothing can be shared.
+
+Theirs: as it comes; with batches grouped by length; padding-free (a batch as one row); packed
+(best-fit decreasing). Recomputing activations, which SFTTrainer does unless told otherwise, is off.
+The plain loop pads each batch as it comes. Ours without sharing trains the same examples in random
+order.
 """
 
 import argparse
+import gzip
+import json
+import os
+import random
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from datasets import Dataset, disable_progress_bars
 from machine import facts, write_results
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     LlamaConfig,
     LlamaForCausalLM,
     PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
     TrainerCallback,
 )
 from transformers.trainer_callback import PrinterCallback
 from transformers.utils import logging as transformers_logging
 from trl import SFTConfig, SFTTrainer
 
-from potstill.models import BUNDLED
-from potstill.models.loading import load_model_and_tokenizer
 from potstill.records import Example
 from potstill.train.arguments import training_arguments
-from potstill.train.batches import Collator, MicroBatches, plan_steps
-from potstill.train.encoding import encode_examples
-from potstill.train.settings import TrainSettings
+from potstill.train.batches import Order, Steps, plan_steps
+from potstill.train.collating import Collator, flat
+from potstill.train.encoding import Encoded, Encoder
+from potstill.train.prefixes import can_share, enable
+from potstill.train.settings import StudentSettings, TrainSettings
 from potstill.train.trainer import StudentTrainer
 
-BATCH_SIZE, WARM_STEPS = 16, 4
+DATA = Path(os.environ.get("POTSTILL_DATA", Path(__file__).parents[2] / "shared" / "data"))
+RECORDED = ("gsm8k_gemini_level1_ranked.json.gz", "gsm8k_llama_level2_ranked.json.gz")
+SIBLINGS, BATCH_SIZE, EXEMPLARS = 8, 16, 4
+STEPS, WARM_STEPS = 5, 1
+VOCABULARY = 8_192
+
+
+class Material(NamedTuple):
+    """What one case trains on."""
+
+    examples: list[Example]
+    tokenizer: PreTrainedTokenizerBase
 
 
 class Stopwatch(TrainerCallback):
-    """Seconds of the steps after the first few, and the tokens that were seen in them."""
+    """Seconds of the steps after the first, and the tokens of the examples in them."""
 
     def __init__(self) -> None:
         self.seconds, self.tokens, self._start = 0.0, 0, 0.0
@@ -57,12 +81,14 @@ class Stopwatch(TrainerCallback):
             self._start, self.tokens = time.perf_counter(), 0
         self.seconds = time.perf_counter() - self._start
 
-    def counted(self, collate: Callable[[Any], dict[str, Any]]) -> Callable[[Any], dict[str, Any]]:
+    def counted(
+        self, collate: Callable[[Any], Any], tokens_of: Callable[[Any, Any], int]
+    ) -> Callable[[Any], Any]:
         """A collator that counts the tokens of what it collates."""
 
-        def call(rows: Any) -> dict[str, Any]:
+        def call(rows: Any) -> Any:
             batch = collate(rows)
-            self.tokens += int(batch["attention_mask"].sum())
+            self.tokens += tokens_of(rows, batch)
             return batch
 
         return call
@@ -73,82 +99,117 @@ class Stopwatch(TrainerCallback):
         return self.tokens / self.seconds
 
 
-def example_texts(count: int) -> list[Example]:
-    """Word problems of two to five steps; prompts of 30 to 60 words, targets of like length."""
-    names, things = ("Anna", "Ben", "Mia", "Tom"), ("apples", "cards", "coins", "shells")
-    made = []
-    for number in range(count):
-        name, thing, total = names[number % 4], things[number // 4 % 4], number % 7 + 2
-        prompt, target = f"{name} has {total} {thing}.", ""
-        for step in range(number % 4 + 2):
-            more = (number // (step + 1)) % 8 + 2
-            prompt += f" Then {name} finds {more} more {thing}."
-            target += f" After that it is {total} + {more} = {total + more}."
-            total += more
-        made.append(
-            Example(
-                prompt=f"{prompt} How many {thing} does {name} have? ###",
-                target=f"{target} --> {total}",
-            )
-        )
-    return made
+def gsm8k() -> list[dict[str, str]]:
+    """The training questions with their solutions."""
+    with (DATA / "gsm8k" / "train.jsonl").open(encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines]
 
 
-def model_and_tokenizer(kind: str) -> tuple[Any, PreTrainedTokenizerBase]:
-    """The model of one row, the same weights each time."""
-    model, tokenizer, _ = load_model_and_tokenizer(
-        str(BUNDLED / "student"), dtype="float32", device="cpu"
+def recorded() -> list[str]:
+    """Rationales that other teachers wrote for GSM8K."""
+    texts = []
+    for name in RECORDED:
+        with gzip.open(DATA / "teacher_outputs" / "cot_granularity" / name, "rt") as file:
+            texts += [row["output"].strip() for row in json.load(file)]
+    return texts
+
+
+def made_tokenizer(texts: list[str]) -> PreTrainedTokenizerBase:
+    """Byte-level BPE of the questions and rationales."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY,
+        special_tokens=["<eos>", "<pad>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
     )
-    if kind == "bundled":
-        return model, tokenizer
+    tokenizer.train_from_iterator(texts, trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, eos_token="<eos>", pad_token="<pad>"
+    )
+
+
+def material(case: str, questions: int = 240) -> Material:
+    """The examples of a case."""
+    draw, rows, rationales = random.Random(0), gsm8k(), recorded()
+    tokenizer = made_tokenizer([row["question"] for row in rows] + rationales)
+    worked = [f"Q: {row['question']}\nA: {row['answer'].replace('#### ', '#')}" for row in rows]
+    examples = []
+    for number in range(questions):
+        others = draw.sample(range(questions, len(rows)), EXEMPLARS)
+        shown = [worked[other] for other in others] if case == "in_context" else []
+        prompt = "\n\n".join([*shown, f"Q: {rows[number]['question']}\nA:"])
+        examples += [
+            Example(prompt=prompt, target=f" {text}", question_id=str(number))
+            for text in draw.sample(rationales, 1 if case == "single" else SIBLINGS)
+        ]
+    return Material(examples, tokenizer)
+
+
+def model_of(tokenizer: PreTrainedTokenizerBase) -> LlamaForCausalLM:
+    """The same random weights each time."""
     torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=32_000,
-        hidden_size=256,
-        intermediate_size=704,
-        num_hidden_layers=3,
-        num_attention_heads=4,
-        tie_word_embeddings=True,
-        pad_token_id=model.config.pad_token_id,
-        eos_token_id=model.config.eos_token_id,
-        bos_token_id=model.config.bos_token_id,
+    return LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=VOCABULARY,
+            hidden_size=384,
+            intermediate_size=1024,
+            num_hidden_layers=6,
+            num_attention_heads=6,
+            max_position_embeddings=4096,
+            tie_word_embeddings=True,
+            pad_token_id=tokenizer.pad_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            bos_token_id=None,
+        )
     )
-    return LlamaForCausalLM(config), tokenizer
 
 
-def ours(kind: str, examples: list[Example], steps: int, folder: Path) -> float:
+def encoded(given: Material) -> list[Encoded]:
+    """The examples as ids."""
+    encoder = Encoder(given.tokenizer, encoder_decoder=False)
+    return encoder.encode(given.examples, max_length=4096).examples
+
+
+def ours(given: Material, folder: Path, *, siblings: int) -> float:
     """Tokens a second of our trainer."""
-    model, tokenizer = model_and_tokenizer(kind)
-    kept = encode_examples(examples, tokenizer, encoder_decoder=False, max_length=512).examples
-    lengths = [example.length for example in kept]
-    settings = TrainSettings(steps=steps, batch_size=BATCH_SIZE, precision="float32")
+    model, kept = model_of(given.tokenizer), encoded(given)
+    settings = TrainSettings(steps=STEPS, batch_size=BATCH_SIZE, precision="float32")
+    assert can_share(model, longest=4096) is None
+    enable(model)
+    plan = plan_steps(kept, Order(BATCH_SIZE, siblings), STEPS)
     watch = Stopwatch()
-    collator = Collator(pad=tokenizer.pad_token_id, encoder_decoder=False)
     trainer = StudentTrainer(
         model,
-        training_arguments(settings, folder, steps=steps, seed=0, use_cpu=True),
-        batches=MicroBatches(
-            kept,
-            plan_steps(lengths, steps=steps, batch_size=BATCH_SIZE, seed=0),
-            parts_per_step=1,
+        training_arguments(settings, folder, steps=STEPS, seed=0, use_cpu=True),
+        steps=Steps(kept, plan, batch_tokens=settings.batch_tokens),
+        collator=watch.counted(  # type: ignore[arg-type]  # a function does as well
+            Collator(flat),
+            lambda rows, _: sum(one.length - 1 for part in rows[0] for one in part),
         ),
-        collator=watch.counted(collator),  # type: ignore[arg-type]  # a function does as well
-        tokenizer=tokenizer,
+        tokenizer=given.tokenizer,
+        matching=StudentSettings().matching,
         save_steps=(),
     )
     return timed(trainer, watch)
 
 
-def theirs(kind: str, examples: list[Example], steps: int, folder: Path, **options: Any) -> float:
-    """Tokens a second of SFTTrainer."""
-    model, tokenizer = model_and_tokenizer(kind)
-    rows = [{"prompt": one.prompt, "completion": one.target} for one in examples]
+def theirs(given: Material, folder: Path, **options: Any) -> float:
+    """Tokens a second of SFTTrainer; a packed row holds several examples, so fewer make a step."""
+    model = model_of(given.tokenizer)
+    texts = [{"prompt": one.prompt, "completion": one.target} for one in given.examples]
+    longest = max(one.length for one in encoded(given))
+    mean = statistics.mean(one.length for one in encoded(given))
+    packed = bool(options.get("packing"))
+    rows = max(round(BATCH_SIZE * mean / longest), 1) if packed else BATCH_SIZE
     config = SFTConfig(
         output_dir=str(folder),
-        max_steps=steps,
-        per_device_train_batch_size=BATCH_SIZE,
+        max_steps=STEPS,
+        per_device_train_batch_size=rows,
         learning_rate=3e-4,
-        max_length=512,
+        max_length=None if options.get("padding_free") else longest,
         completion_only_loss=True,
         optim="adamw_torch_fused",
         use_cpu=True,
@@ -162,10 +223,13 @@ def theirs(kind: str, examples: list[Example], steps: int, folder: Path, **optio
         **options,
     )
     trainer = SFTTrainer(
-        model, args=config, train_dataset=Dataset.from_list(rows), processing_class=tokenizer
+        model, args=config, train_dataset=Dataset.from_list(texts), processing_class=given.tokenizer
     )
     watch = Stopwatch()
-    trainer.data_collator = watch.counted(trainer.data_collator)
+    pad = given.tokenizer.pad_token_id
+    trainer.data_collator = watch.counted(
+        trainer.data_collator, lambda _, batch: int((batch["input_ids"] != pad).sum())
+    )
     return timed(trainer, watch)
 
 
@@ -177,44 +241,101 @@ def timed(trainer: Any, watch: Stopwatch) -> float:
     return watch.rate
 
 
+def plain_loop(given: Material, _: Path) -> float:
+    """Tokens a second of a loop as anyone would write it."""
+    model, kept = model_of(given.tokenizer), encoded(given)
+    model.train()
+    optimiser = torch.optim.AdamW(model.parameters(), lr=3e-4, fused=True)
+    start, tokens = 0.0, 0
+    for number, batch in enumerate(shuffled(kept)):
+        if number == WARM_STEPS:
+            start, tokens = time.perf_counter(), 0
+        width = max(one.length for one in batch)
+        ids = torch.full((len(batch), width), given.tokenizer.pad_token_id)
+        labels = torch.full((len(batch), width), -100)
+        for row, one in enumerate(batch):
+            ids[row, : one.length] = torch.tensor([*one.prompt, *one.target])
+            labels[row, len(one.prompt) : one.length] = torch.tensor(one.target)
+        mask = torch.arange(width) < torch.tensor([one.length for one in batch])[:, None]
+        model(input_ids=ids, attention_mask=mask.long(), labels=labels).loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        optimiser.zero_grad()
+        tokens += sum(one.length - 1 for one in batch)
+    return tokens / (time.perf_counter() - start)
+
+
+def shuffled(examples: list[Encoded]) -> Iterator[list[Encoded]]:
+    """The steps' batches, in random order."""
+    order = random.Random(0).sample(examples, STEPS * BATCH_SIZE)
+    return (order[first : first + BATCH_SIZE] for first in range(0, len(order), BATCH_SIZE))
+
+
+def systems_of(given: Material) -> dict[str, Callable[[Path], float]]:
+    """Everything that is measured."""
+    return {
+        "potstill": partial(ours, given, siblings=SIBLINGS),
+        "potstill, random order": partial(ours, given, siblings=1),
+        "SFTTrainer": partial(theirs, given),
+        "SFTTrainer, grouped by length": partial(
+            theirs, given, train_sampling_strategy="group_by_length"
+        ),
+        "SFTTrainer, padding-free": partial(theirs, given, padding_free=True),
+        "SFTTrainer, packed": partial(theirs, given, packing=True),
+        "plain padded loop": partial(plain_loop, given),
+    }
+
+
+def shared_ratio(given: Material) -> float:
+    """Tokens of all examples over distinct tokens in context, prompts of a question shared."""
+    kept = encoded(given)
+    prompts = {one.question_id: len(one.prompt) for one in kept}
+    distinct = sum(prompts.values()) + sum(len(one.target) - 1 for one in kept)
+    return sum(one.length - 1 for one in kept) / distinct
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--only", nargs="+", default=["zero_shot", "in_context", "single"])
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     transformers_logging.disable_progress_bar()
     disable_progress_bars()
-    examples, rows = example_texts(1_500), []
-    print("| model | system | tokens/s, median | lowest to highest | ours / theirs |")
+    rows = []
+    print("| case | system | tokens/s, median | lowest to highest | ours / theirs |")
     print("|---|---|---|---|---|")
-    for kind in ("bundled", "32k"):
-        common = (kind, examples, arguments.steps)
-        systems: dict[str, Callable[[Path], float]] = {
-            "potstill": partial(ours, *common),
-            "SFTTrainer": partial(theirs, *common),
-            "SFTTrainer, grouped by length": partial(
-                theirs, *common, train_sampling_strategy="group_by_length"
-            ),
-        }
+    for case in arguments.only:
+        given = material(case)
+        systems = systems_of(given)
         rates: dict[str, list[float]] = {name: [] for name in systems}
         for _ in range(arguments.repeats):
             for name, run in systems.items():
                 with tempfile.TemporaryDirectory() as folder:
                     rates[name].append(run(Path(folder)))
+        ideal = shared_ratio(given)
         for name, seen in rates.items():
             ratios = [mine / other for mine, other in zip(rates["potstill"], seen, strict=True)]
             ratio = statistics.median(ratios)
             print(
-                f"| {kind} | {name} | {statistics.median(seen):,.0f}"
+                f"| {case} ({ideal:.2f}) | {name} | {statistics.median(seen):,.0f}"
                 f" | {min(seen):,.0f} to {max(seen):,.0f} | {ratio:.2f} |",
                 flush=True,
             )
-            rows.append({"model": kind, "system": name, "tokens_per_second": seen, "ratio": ratio})
+            rows.append(
+                {
+                    "case": case,
+                    "tokens_over_distinct": ideal,
+                    "system": name,
+                    "tokens_per_second": seen,
+                    "ratio": ratio,
+                }
+            )
     if arguments.json:
         machine = facts("torch", "transformers", "trl")
-        write_results(arguments.json, {"machine": machine, "rows": rows})
+        threads = {"threads": torch.get_num_threads()}
+        write_results(arguments.json, {"machine": machine | threads, "rows": rows})
 
 
 if __name__ == "__main__":

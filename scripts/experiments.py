@@ -134,6 +134,8 @@ def pooled(jobs: Sequence[Job]) -> dict[str, list[Pooled]]:
     for job in jobs:
         with Store(job.folder / "run.sqlite", read_only=True) as store:
             for each in store.predictions():
+                if each.system.rpartition("@")[2].isdigit():  # a checkpoint; see by_rule
+                    continue
                 name = f"{job.variant}/{each.system}" if job.variant else each.system
                 by_seed = found.setdefault(each.task, {}).setdefault(name, defaultdict(dict))
                 by_seed[job.seed][each.question_id] = each.correct
@@ -141,6 +143,61 @@ def pooled(jobs: Sequence[Job]) -> dict[str, list[Pooled]]:
         task: [Pooled(system=name, by_seed=by_seed) for name, by_seed in systems.items()]
         for task, systems in found.items()
     }
+
+
+def by_rule(jobs: Sequence[Job]) -> dict[str, list[Pooled]]:
+    """What the checkpoints that each rule of selection would have chosen answered, by task.
+
+    The step that a rule chooses differs from seed to seed, so these are systems of their own.
+    """
+    found: dict[str, dict[str, dict[int, dict[str, bool]]]] = {}
+    for job in jobs:
+        with Store(job.folder / "run.sqlite", read_only=True) as store:
+            answers: dict[tuple[str, str], dict[str, bool]] = defaultdict(dict)
+            for each in store.predictions():
+                answers[each.system, each.task][each.question_id] = each.correct
+            for choice in store.choices():
+                system = choice.student if choice.used else f"{choice.student}@{choice.step}"
+                name = "/".join(filter(None, (job.variant, choice.student, choice.rule)))
+                for (measured, task), given in answers.items():
+                    if measured == system:
+                        by_seed = found.setdefault(task, {}).setdefault(name, {})
+                        by_seed[job.seed] = given
+    return {
+        task: [Pooled(system=name, by_seed=by_seed) for name, by_seed in systems.items()]
+        for task, systems in found.items()
+    }
+
+
+def curves(jobs: Sequence[Job]) -> dict[str, dict[str, dict[int, tuple[int, int]]]]:
+    """Right and asked development questions over all seeds, by task, system and training step."""
+    found: dict[str, dict[str, dict[int, tuple[int, int]]]] = {}
+    for job in jobs:
+        with Store(job.folder / "run.sqlite", read_only=True) as store:
+            for score in store.scores():
+                if score.split == "dev":
+                    name = f"{job.variant}/{score.system}" if job.variant else score.system
+                    steps = found.setdefault(score.task, {}).setdefault(name, {})
+                    right, total = steps.get(score.step or 0, (0, 0))
+                    steps[score.step or 0] = (right + score.correct, total + score.total)
+    return found
+
+
+def curve_table(systems: Mapping[str, Mapping[int, tuple[int, int]]]) -> str:
+    """Development accuracy by training step."""
+    steps = sorted({step for by_step in systems.values() for step in by_step})
+    rows = []
+    for name, by_step in systems.items():
+        cells = []
+        for step in steps:
+            right, total = by_step.get(step, (0, 0))
+            if total:
+                low, high = accuracy_interval(right, total)
+                cells.append(f"{100 * right / total:.1f} [{100 * low:.1f}, {100 * high:.1f}]")
+            else:
+                cells.append("")
+        rows.append((name, *cells))
+    return markdown(("development, by step", *(str(step) for step in steps)), rows)
 
 
 def note_on_sharing(systems: Sequence[Pooled]) -> str:
@@ -205,8 +262,11 @@ def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def page(recipe: Path, jobs: Sequence[Job], against: Sequence[str]) -> str:
     """The results of one recipe and its variants as Markdown."""
     parts = [f"## {recipe.stem}"]
+    rules, along = by_rule(jobs), curves(jobs)
     for task, systems in pooled(jobs).items():
         parts += [f"### {task}", accuracy_table(systems)]
+        parts += [accuracy_table(rules[task])] if len(rules.get(task, ())) > 1 else []
+        parts += [curve_table(along.pop(task))] if task in along else []
         parts += [
             comparison_table(systems, baseline)
             for name in against
@@ -214,6 +274,8 @@ def page(recipe: Path, jobs: Sequence[Job], against: Sequence[str]) -> str:
             if baseline.system == name
         ]
         parts.append(note_on_sharing(systems))
+    for task, by_system in along.items():
+        parts += [f"### {task}, development alone", curve_table(by_system)]
     seconds = ", ".join(f"{job.folder.name} {seconds_of(job):.0f}" for job in jobs)
     return "\n\n".join(part for part in [*parts, f"Seconds a run: {seconds}."] if part)
 
@@ -224,6 +286,15 @@ def figures(jobs: Sequence[Job], against: Sequence[str]) -> dict[str, object]:
     return {
         "seconds": {job.folder.name: round(seconds_of(job), 1) for job in jobs},
         "changes": {job.folder.name: job.changes for job in jobs},
+        "development": curves(jobs),
+        "rules": {
+            task: {
+                system.system: [system.right, system.total, *accuracy_interval(*counts)]
+                for system in systems
+                if (counts := (system.right, system.total))
+            }
+            for task, systems in by_rule(jobs).items()
+        },
         "tasks": {
             task: {
                 system.system: {

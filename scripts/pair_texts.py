@@ -142,7 +142,7 @@ def _all_wordings(mixture: Mixture, count: int) -> Iterator[str]:
     fine_tune = FORMATS["fine_tune_cot"]
     for family in mixture.families:
         for problem in () if family in EXERCISES else problems(family, "train", count // 10, 0):
-            prompt = fine_tune.prompt(problem.question, encoder_decoder=False)
+            prompt = str(fine_tune.prompt(problem.question, encoder_decoder=False))
             yield prompt + fine_tune.target(
                 problem.rationales[0], problem.question.answer, encoder_decoder=False
             )

@@ -22,11 +22,12 @@ from pydantic_core import PydanticUndefined
 
 from potstill.curate.settings import CurateSettings
 from potstill.curate.stage import VERDICTS
-from potstill.evaluate.settings import EvaluateSettings, VoteSettings
+from potstill.evaluate.settings import EvaluateSettings, GenericSettings, VoteSettings
+from potstill.fuse.settings import FuseSettings
 from potstill.generate.settings import GenerateSettings
 from potstill.models.settings import LocalSettings, OpenAISettings, RecordedSettings
 from potstill.prompts.exemplars import ExemplarSettings, FewShotSettings
-from potstill.prompts.formats import FORMATS
+from potstill.prompts.formats import FORMATS, MIXTURES, shares
 from potstill.prompts.styles import STYLES
 from potstill.recipe import Recipe
 from potstill.settings import Settings
@@ -52,6 +53,8 @@ SETTINGS: dict[str, type[Settings]] = {
     "lora": LoraSettings,
     "evaluate": EvaluateSettings,
     "vote": VoteSettings,
+    "generic": GenericSettings,
+    "fuse": FuseSettings,
 }
 """The settings classes by the name of their table in the guide."""
 
@@ -165,14 +168,23 @@ def styles_table() -> str:
 def formats_table() -> str:
     """The data formats with their literal texts."""
     rows = (
-        (code(each.name), student, code(prompt), code(target))
+        (code(each.name), student, code(prompt), code(target), code(each.exemplar))
         for each in FORMATS.values()
         for student, prompt, target in (
-            ("decoder-only", each.causal_prompt, each.causal_target),
-            ("encoder-decoder", each.seq2seq_prompt, each.seq2seq_target),
+            ("decoder-only", each.template + each.mark, each.separator + each.reply),
+            ("encoder-decoder", each.template, each.reply),
         )
     )
-    return table(("data format", "student", "prompt", "target"), rows)
+    return table(("data format", "student", "prompt", "target", "a worked question"), rows)
+
+
+def mixtures_table() -> str:
+    """The published mixtures with their shares."""
+    rows = (
+        (code(name), ", ".join(f"{code(each)} {share:.1%}" for each, share in shares(name).items()))
+        for name in MIXTURES
+    )
+    return table(("mixture", "shares of the examples"), rows)
 
 
 def verdicts_table() -> str:
@@ -184,6 +196,7 @@ TABLES: dict[str, Callable[[], str]] = {
     **{name: partial(settings_table, cls) for name, cls in SETTINGS.items()},
     "styles": styles_table,
     "formats": formats_table,
+    "mixtures": mixtures_table,
     "verdicts": verdicts_table,
 }
 """What makes each table of the guide."""

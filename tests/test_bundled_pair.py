@@ -50,7 +50,9 @@ def test_tokenizers_round_trip_prompts_targets_and_all_of_ascii(name: str) -> No
             str(prompt_for(STYLES[s], problem.question)) for s in ("zero_shot", "zero_shot_cot")
         ]
         for data_format in FORMATS.values():
-            prompt = data_format.prompt(problem.question, encoder_decoder=False)
+            if data_format.chat:  # these students have no chat template
+                continue
+            prompt = str(data_format.prompt(problem.question, encoder_decoder=False))
             target = data_format.target(
                 problem.rationales[0], problem.question.answer, encoder_decoder=False
             )

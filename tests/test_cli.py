@@ -26,6 +26,7 @@ FLAGS = {
     "curate": {"RECIPE", "--set"},
     "demo": {"--set"},
     "evaluate": {"RECIPE", "--set"},
+    "fuse": {"RUNS", "--out", "--method", "--set"},
     "generate": {"RECIPE", "--set"},
     "grade": {
         "FILE", "--task", "--text-field", "--gold-field", "--choices-field", "--question-field",

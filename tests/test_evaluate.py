@@ -1,15 +1,17 @@
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
 from fakes import ScriptedModel, sums
 
 from potstill.evaluate import (
+    Contenders,
+    Entry,
     EvaluateSettings,
     Evaluation,
+    Start,
     VoteSettings,
-    baseline_systems,
     evaluate,
     export_model,
 )
@@ -49,6 +51,7 @@ def store(tmp_path: Path) -> Store:
 
 # sums(): dev questions are 5..8, test questions 9..14
 TASK = sums(train=4, dev=4, test=6)
+ENTRIES = [Entry(TASK, "target")]
 ABILITY = {
     "checkpoints/answers_only/10": 6,  # 2 of 4 on dev, none on test
     "checkpoints/answers_only/20": 5,
@@ -77,16 +80,25 @@ def run(store: Store) -> tuple[ScriptedModel, Evaluation]:
     teacher = ScriptedModel(lambda r, s: right_up_to(14, r), chat=True, name="teacher")
     start = ScriptedModel(lambda r, s: right_up_to(9, r), name="start")
     settings = EvaluateSettings(bootstrap=500)
+    contenders = against(teacher, start)
+    return teacher, evaluate(ENTRIES, contenders, store, settings, QUIET, seed=0)
+
+
+def against(
+    teacher: ScriptedModel,
+    start: ScriptedModel,
+    opener: Callable[[str], ScriptedModel] = open_student,
+) -> Contenders:
     asking = teacher_asking(teacher, GenerateSettings(), seed=0)
-    baselines = baseline_systems(lambda: teacher, asking, lambda: start, settings)
-    evaluation = evaluate([TASK], baselines, open_student, store, settings, QUIET, seed=0)
-    return teacher, evaluation
+    starts = (Start("start", lambda: start, encoder_decoder=False),)
+    return Contenders(lambda: teacher, asking, starts, opener)
 
 
 def test_checkpoints_are_chosen_on_development_questions_alone(store: Store) -> None:
     _, evaluation = run(store)
     scores = {(s.system, s.step, s.split): s for s in store.scores()}
     assert [s.step for s in store.scores() if s.split == "dev" and s.chosen] == [10, 20]
+    assert scores["start", None, "dev"].correct == 4
     assert scores["rationales", 20, "dev"].correct == 4
     assert scores["rationales", 20, "test"].correct == 4
     assert ("rationales", 30, "test") not in scores
@@ -116,12 +128,13 @@ def test_students_vote_where_the_recipe_says_so(store: Store) -> None:
     store.replace_training([], [checkpoint("rationales", 10)], settings_hash="h")
     model = ScriptedModel(script, name="student")
     settings = EvaluateSettings(bootstrap=100, vote=VoteSettings(samples=3))
-    evaluation = evaluate([TASK], [], lambda folder: model, store, settings, QUIET, seed=0)
+    contenders = against(model, model, lambda folder: model)
+    evaluation = evaluate(ENTRIES, contenders, store, settings, QUIET, seed=0)
     test = {s.system: s for s in evaluation.scores if s.split == "test"}
     assert (test["rationales"].correct, test["rationales_vote"].correct) == (0, 6)
     assert evaluation.chosen is not None and evaluation.chosen.student == "rationales"
-    comparison = evaluation.comparisons[0]
-    assert (comparison.first, comparison.second) == ("rationales", "rationales_vote")
+    comparison = next(c for c in evaluation.comparisons if c.second == "rationales_vote")
+    assert comparison.first == "rationales"
     assert (comparison.only_first, comparison.only_second) == (0, 6)
     tokens = {p.system: p.completion_tokens for p in store.predictions()}
     assert tokens["rationales_vote"] == 3 * tokens["rationales"]
@@ -150,9 +163,7 @@ def test_a_file_that_lacks_answers_is_left_out(store: Store) -> None:
     teacher = Silent(lambda r, s: "The answer is 1.", chat=True, name="recorded")
     start = ScriptedModel(lambda r, s: right_up_to(9, r), name="start")
     settings = EvaluateSettings(bootstrap=100)
-    asking = teacher_asking(teacher, GenerateSettings(), seed=0)
-    baselines = baseline_systems(lambda: teacher, asking, lambda: start, settings)
-    found = evaluate([TASK], baselines, open_student, store, settings, QUIET, seed=0)
+    found = evaluate(ENTRIES, against(teacher, start), store, settings, QUIET, seed=0)
     assert found.left_out == ["teacher is left out on sums: it has no answer to 1 of 6 questions"]
     assert {score.system for score in store.scores()} == {"start_zero_shot", "start"}
 

@@ -1,8 +1,13 @@
 """Which questions and rationales a student learns from, and how they are worded."""
 
+import json
+import operator
+import re
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from fakes import ScriptedModel, sums
 from hypothesis import given
@@ -11,15 +16,29 @@ from tiny_models import build_tiny_causal
 
 from potstill.curate import CurateSettings, curate
 from potstill.curate.stage import VERDICTS
-from potstill.errors import ConfigError
+from potstill.drawing import draw_exemplars, worked_questions
+from potstill.errors import ConfigError, DataError
 from potstill.generate import GenerateSettings, generate, teacher_asking
 from potstill.models.settings import LocalSettings
 from potstill.progress import Meter
-from potstill.records import Checkpoint, Example, Question, Rationale, Request
+from potstill.prompts.styles import Exemplar
+from potstill.records import (
+    Checkpoint,
+    Example,
+    Question,
+    Rationale,
+    Request,
+    Task,
+    TeacherSpan,
+    TokenLogprobs,
+)
 from potstill.store import Store
-from potstill.train import train
-from potstill.train.examples import KEPT, WRONG, make_examples
-from potstill.train.settings import StudentSettings, TrainSettings
+from potstill.tasks.grading import grade, split_rationale
+from potstill.tasks.overlap import words
+from potstill.train import Models, TrainBench, train
+from potstill.train.examples import KEPT, REPLAY, WRONG, example_shares, make_examples, replayed
+from potstill.train.settings import ReplaySettings, StudentSettings, TrainSettings
+from potstill.train.spans import teacher_span
 
 QUESTIONS = tuple(Question(id=name, text=f"{name}?", answer="7.0") for name in "abcdefgh")
 
@@ -117,6 +136,278 @@ def test_the_seed_chooses_the_questions() -> None:
     assert len(chosen) > 1
 
 
+# Formats and mixtures
+
+
+def test_a_mixture_gives_each_of_its_formats_what_it_needs() -> None:
+    made_of = Counter(one.data_format for one in made(data_format="predict_explain"))
+    assert made_of == {"predict": 8, "explain": 4}
+    mixture = Counter(one.data_format for one in mixed(data_format="specialization"))
+    assert mixture == {
+        "in_context_cot": 16, "zero_shot_cot": 16, "in_context_answer": 8, "zero_shot_answer": 8,
+    }  # fmt: skip
+
+
+def test_shares_count_what_is_replayed() -> None:
+    replay = {"tasks": ["coin_flip"], "share": 0.2}
+    for data_format in ("fine_tune_cot", "specialization", {"chat": 3, "predict": 1}):
+        alone = StudentSettings.model_validate({"data_format": data_format})
+        assert example_shares(alone) == alone.formats
+        student = StudentSettings.model_validate({"data_format": data_format, "replay": replay})
+        found = example_shares(student)
+        assert found.pop(REPLAY) == 0.2
+        assert found == {name: pytest.approx(0.8 * s) for name, s in alone.formats.items()}
+
+
+def test_training_questions_of_other_tasks_are_replayed_with_their_gold_answers() -> None:
+    replay = ReplaySettings.model_validate({"tasks": ["coin_flip"]})
+    found = replayed([sums(train=2), sums(train=1)], replay, encoder_decoder=False)
+    first = sums(train=2).splits["train"][0]
+    assert len(found) == 3
+    assert found[0] == Example(
+        prompt=f"Q: {first.text} A:",
+        target=f" The answer is {first.answer}",
+        question_id=f"sums/{first.id}",
+        data_format="replay",
+    )
+    written = replayed([sums(train=1)], replay, encoder_decoder=True)
+    assert written[0].target == f"The answer is {first.answer}"
+
+
+# Exemplars
+
+POOLED = [rationale(name, sample, f"{name}{sample}") for name in "abcdefgh" for sample in (0, 1)]
+
+
+def mixed(seed: int = 0, **student: object) -> list[Example]:
+    """Examples where each of eight questions has two rationales."""
+    settings = StudentSettings.model_validate({"data_format": "in_context_cot", **student})
+    return make_examples(POOLED, QUESTIONS, settings, encoder_decoder=False, seed=seed)
+
+
+def shown(example: Example) -> list[str]:
+    """The questions in an example's prompt, its own last."""
+    assert isinstance(example.prompt, str)
+    return re.findall("^Q: (.*)$", example.prompt, re.MULTILINE)
+
+
+@given(st.integers(0, 10**6), st.integers(1, 7), st.sampled_from(["question", "example"]))
+def test_exemplars_are_others_and_never_the_question_itself(
+    seed: int, count: int, per: str
+) -> None:
+    for one in mixed(seed, exemplars=count, exemplars_per=per):
+        *others, own = shown(one)
+        assert own == f"{one.question_id}?"
+        assert len(set(others) - {own}) == count == len(others)
+
+
+@given(st.integers(0, 10**6))
+def test_a_question_under_another_id_is_no_exemplar_either(seed: int) -> None:
+    texts = ["What is 1 + 1?", "what is  1 + 1", "What is 1 - 1?", "What is 1, 1?", "And 4?"]
+    questions = tuple(Question(id=str(i), text=text, answer="2") for i, text in enumerate(texts))
+    pool = worked_questions(questions, [rationale(str(i), 0, "r") for i in range(5)])
+    assert [each.question_id for each in pool] == ["0", "2", "3", "4"]
+    for asked in questions:
+        drawn = draw_exemplars(pool, 3, seed=seed, key=asked.id, exclude=asked)
+        assert len(drawn) == 3
+        assert words(asked.text) not in [words(each.question) for each in drawn]
+
+
+def test_rationales_of_a_question_share_its_exemplars_and_questions_do_not() -> None:
+    by_question = [(one.question_id, tuple(shown(one))) for one in mixed()]
+    assert len(by_question) == 16
+    assert len(set(by_question)) == 8
+    assert len({frozenset(asked[:-1]) for _, asked in by_question}) > 4
+    by_example = {(one.question_id, tuple(shown(one))) for one in mixed(exemplars_per="example")}
+    assert len(by_example) > 12
+
+
+def test_all_formats_of_a_question_show_the_same_exemplars() -> None:
+    mixture = {"in_context_cot": 1, "in_context_answer": 1}
+    of_question = defaultdict(set)
+    for one in mixed(data_format=mixture):
+        of_question[one.question_id].add(tuple(shown(one)))
+    assert {len(each) for each in of_question.values()} == {1}
+
+
+def test_exemplars_depend_on_the_seed_alone() -> None:
+    assert mixed(seed=3) == mixed(seed=3)
+    assert mixed(seed=3) != mixed(seed=4)
+    shuffled = make_examples(
+        POOLED, QUESTIONS[::-1], StudentSettings(data_format="in_context_cot"),
+        encoder_decoder=False, seed=3,
+    )  # fmt: skip
+    key = operator.attrgetter("question_id", "target")
+    assert sorted(shuffled, key=key) == sorted(mixed(seed=3), key=key)
+
+
+def test_exemplars_are_drawn_uniformly() -> None:
+    pool = worked_questions(QUESTIONS, POOLED)
+    asked = QUESTIONS[0]
+    drawn = Counter(
+        each.question
+        for key in range(2100)
+        for each in draw_exemplars(pool, 2, seed=0, key=str(key), exclude=asked)
+    )
+    assert set(drawn) == {f"{name}?" for name in "bcdefgh"}
+    assert all(500 < count < 700 for count in drawn.values()), drawn  # 600, five sigma
+
+
+def test_an_exemplar_is_the_first_kept_rationale_and_the_gold_answer() -> None:
+    pool = worked_questions(QUESTIONS, [rationale("b", 0, "wrong", "wrong_answer"), *RATIONALES])
+    assert [each.exemplar for each in pool] == [
+        Exemplar(question="a?", rationale="one", answer="7.0"),
+        Exemplar(question="b?", rationale="six seven eight", answer="7.0"),
+    ]
+
+
+def test_a_student_is_shown_no_more_of_the_teacher_than_it_learns() -> None:
+    few = mixed(questions=5)
+    learned_ids = {f"{one.question_id}?" for one in few}
+    assert len(learned_ids) == 5
+    assert {question for one in few for question in shown(one)} == learned_ids
+    late = [rationale(name, 1, "late") for name in "abcdefgh"]
+    with pytest.raises(DataError, match="there are 0"):
+        make_examples(
+            late, QUESTIONS, StudentSettings(data_format="in_context_answer", samples=1),
+            encoder_decoder=False, seed=0,
+        )  # fmt: skip
+
+
+def test_too_few_worked_questions_are_told() -> None:
+    with pytest.raises(DataError, match=r"8 exemplars .* need 9 different .* there are 8\. Set "):
+        mixed(exemplars=8)
+
+
+# Teacher spans
+
+
+def spelt(*tokens: str | bytes) -> tuple[str, TokenLogprobs]:
+    """A text with the probabilities of its tokens, K = 1."""
+    parts = [each.encode() if isinstance(each, str) else each for each in tokens]
+    return b"".join(parts).decode(), TokenLogprobs(
+        logprobs=np.zeros((len(parts), 2), np.float32),
+        token_bytes=b"".join(each + each for each in parts),
+        lengths=np.array([[len(each)] * 2 for each in parts], np.uint16),
+    )
+
+
+def repeated(span: TeacherSpan | None, target: str, text: str) -> str:
+    """The text of a span, the same in the target and in the completion."""
+    assert span is not None
+    whole, full = target.encode(), text.encode()
+    assert whole[span.start : span.end] == full[span.start + span.shift : span.end + span.shift]
+    return whole[span.start : span.end].decode()
+
+
+@pytest.mark.parametrize(
+    ("tokens", "target", "found"),
+    [
+        # the closing words and the answer are the teacher's own
+        (["1", " +", " 1", ".\n", "The", " answer", " is", " ", "2", "."],
+         "\n1 + 1.\nThe answer is 2", "1 + 1.\nThe answer is 2"),
+        # another answer, beginning with the same character, is not
+        (["1 + 1.", "\nThe answer is", " ", "20"],
+         "\n1 + 1.\nThe answer is 2", "1 + 1.\nThe answer is "),
+        # another closing
+        (["1 + 1.", " So ", "2"], "1 + 1. --> 2", "1 + 1."),
+        # what comes before, as far as it is alike
+        ([" step", "\n", "1 + 1.", "\n"], "\n1 + 1.\nThe answer is 2", "\n1 + 1.\n"),
+        ([" 1", " + 1."], " 1 + 1. --> 2", " 1 + 1."),
+        (["\n 1", " + 1."], " 1 + 1. --> 2", "1 + 1."),
+        # a token that goes on after the rationale, and one that begins before it
+        (["x 1 + ", "1. The"], "1 + 1. --> 2", "1 + 1."),
+        # characters of several bytes, one of them in two tokens
+        (["🙂é ", "1 +", " 1.", " 🙂".encode()[:3], " 🙂".encode()[3:], "\nSo"],
+         "1 + 1. 🙂\nThe answer is 2", "1 + 1. 🙂"),
+    ],
+)  # fmt: skip
+def test_a_span_covers_what_the_teacher_wrote(
+    tokens: list[str | bytes], target: str, found: str
+) -> None:
+    reasons = "1 + 1. 🙂" if "🙂" in target else "1 + 1."
+    text, logprobs = spelt(*tokens)
+    span = teacher_span(target, target.index(reasons), reasons, (text, logprobs))
+    assert repeated(span, target, text) == found
+
+
+@given(
+    st.lists(st.text(st.sampled_from("ab é🙂\n"), min_size=1, max_size=4), min_size=1, max_size=9),
+    st.text(st.sampled_from("ab é🙂\n"), max_size=6),
+    st.text(st.sampled_from("ab é🙂\n"), max_size=6),
+    st.data(),
+)
+def test_a_span_is_equal_text_and_holds_the_rationale(
+    tokens: list[str], before: str, after: str, data: st.DataObject
+) -> None:
+    written = spelt(*tokens)
+    first = data.draw(st.integers(0, len(written[0]) - 1))
+    reasons = written[0][first : data.draw(st.integers(first + 1, len(written[0])))]
+    target = before + reasons + after
+    span = teacher_span(target, len(before), reasons, written)
+    assert reasons in repeated(span, target, written[0])
+    assert span is not None
+    assert span.start <= len(before.encode()) < span.end
+
+
+def test_what_cannot_be_located_is_hard() -> None:
+    written = spelt("one", " two")
+    assert teacher_span("one two --> 2", 0, "one two", written) is not None
+    assert teacher_span("one  two --> 2", 0, "one  two", written) is None
+    assert teacher_span("one two --> 2", 0, "one two", None) is None
+    assert teacher_span(" --> 2", 0, "", written) is None
+
+
+def test_only_students_of_distribution_matching_get_spans() -> None:
+    asked: list[int] = []
+
+    def texts(completion_id: int) -> tuple[str, TokenLogprobs] | None:
+        asked.append(completion_id)
+        return spelt("one", " two", " three")
+
+    def spans(**student: object) -> list[tuple[str, bool]]:
+        examples = make_examples(
+            RATIONALES, QUESTIONS[:1], StudentSettings.model_validate(student),
+            encoder_decoder=False, seed=0, texts=texts,
+        )  # fmt: skip
+        return [(one.target, one.teacher is not None) for one in examples]
+
+    assert not any(soft for _, soft in spans())
+    assert not asked
+    mixture = {"fine_tune_cot": 1, "chat_think": 1, "fine_tune_answer": 1}
+    assert spans(data_format=mixture, matching="distribution") == [
+        (" one --> 7.0", True),
+        (" one two --> 7.0", True),
+        (" four five --> 7.0", False),
+        ("<think>\none\n</think>\n\nThe answer is 7.0.", True),
+        ("<think>\none two\n</think>\n\nThe answer is 7.0.", True),
+        ("<think>\nfour five\n</think>\n\nThe answer is 7.0.", False),
+        (" 7.0", False),
+    ]
+    assert asked == [0], "each completion is read once"
+
+
+def test_spans_of_a_published_teacher_reach_to_its_answer(shared_data: Path) -> None:
+    file = shared_data / "token_logprobs" / "codex_gsm8k_train_top5.jsonl"
+    if not file.exists():
+        pytest.skip(f"{file} is not there")
+    task = Task(name="gsm8k", answer_type="number", splits={})
+    rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    located = 0
+    for row in rows:
+        text, logprobs = spelt(*(step["token"] for step in row["steps"]))
+        gold = row["gold_answer"].rpartition("#### ")[2].replace(",", "")
+        graded = grade(task, text, Question(id="q", text=row["question"], answer=gold))
+        if not graded.correct or graded.rule != "marker":
+            continue
+        reasons = split_rationale(text, graded)
+        target = f"\n{reasons}\nThe answer is {gold}"
+        span = teacher_span(target, 1, reasons, (text, logprobs))
+        assert repeated(span, target, text).endswith(f"The answer is {gold}")
+        located += 1
+    assert located > 0.9 * len(rows)
+
+
 # The stage
 
 
@@ -143,7 +434,8 @@ def trained(folder: Path, start: LocalSettings, **students: object) -> dict[str,
     with Store(folder / "run.sqlite") as store:
         generate(task, teacher, store, asking, Meter(None))
         curate(task, teacher.name, store, asking, CurateSettings())
-        found = train(task, store, start, settings, folder, Meter(None), seed=0)
+        bench = TrainBench(store, folder, Meter(None))
+        found = train(task, Models(start=start, teacher=start), settings, bench, seed=0)
     return {checkpoint.student: checkpoint for checkpoint in found}
 
 

@@ -7,7 +7,7 @@ from fakes import ScriptedModel, sums
 
 from potstill.asking import stem, unheld
 from potstill.errors import ConfigError, DataError
-from potstill.evaluate import EvaluateSettings, baseline_systems
+from potstill.evaluate import Contenders, EvaluateSettings, Start, baseline_systems
 from potstill.generate import GenerateSettings, teacher_asking
 from potstill.progress import Meter
 from potstill.prompts.exemplars import (
@@ -140,9 +140,9 @@ def test_the_start_is_measured_with_exemplars_where_there_are_some() -> None:
     assert asking.exemplars == ()
 
     def systems(few_shot: FewShot | None) -> dict[str, str]:
-        made = baseline_systems(
-            lambda: teacher, asking, lambda: teacher, EvaluateSettings(), few_shot
-        )
+        start = Start("start", lambda: teacher, encoder_decoder=False)
+        contenders = Contenders(lambda: teacher, asking, (start,), lambda _: teacher, few_shot)
+        made = baseline_systems(contenders, EvaluateSettings())
         question = sums().splits["test"][0]
         return {each.name: str(each.asking.request(question).prompt) for each in made}
 

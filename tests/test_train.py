@@ -6,12 +6,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
 import torch
 from tiny_models import Architecture, build_tiny_causal, build_tiny_seq2seq
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 
 from potstill.errors import ConfigError, DataError
 from potstill.models import open_model
@@ -20,8 +21,9 @@ from potstill.models.settings import LocalSettings
 from potstill.models.wording import Wording
 from potstill.records import Example, Request
 from potstill.train import checkpoints
-from potstill.train.batches import Collator, plan_steps
-from potstill.train.encoding import Encoded, encode_examples
+from potstill.train.batches import Order, parts_of, plan_steps
+from potstill.train.collating import encoder_decoder, flat, padded
+from potstill.train.encoding import Encoded, EncodedExamples, Encoder
 from potstill.train.settings import LoraSettings, StudentSettings, TrainSettings
 from potstill.train.student import TrainedStudent, train_student
 from potstill.train.trainer import TrainProgress
@@ -49,6 +51,10 @@ def hf(folder: Path) -> LocalSettings:
     return LocalSettings(model=f"hf:{folder}", device="cpu")
 
 
+def learner(folder: Path) -> StudentSettings:
+    return StudentSettings(start=hf(folder))
+
+
 def losses(student: TrainedStudent) -> list[float]:
     return [line.loss for line in student.log]
 
@@ -58,6 +64,13 @@ def weights(student: TrainedStudent) -> dict[str, torch.Tensor]:
         str(student.checkpoints[-1][1]), dtype="float32", device="cpu"
     )
     return dict(loaded.model.state_dict())
+
+
+def encode(
+    examples: list[Example], tokenizer: PreTrainedTokenizerBase, *, encoder_decoder: bool = False
+) -> EncodedExamples:
+    encoder = Encoder(tokenizer, encoder_decoder=encoder_decoder)
+    return encoder.encode(examples, max_length=200)
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +107,7 @@ def test_targets_read_as_they_were_written(
 ) -> None:
     tokenizer = AutoTokenizer.from_pretrained(build_tiny_causal(tmp_path, architecture))
     example = Example(prompt="Anna has 3 apples.", target=target)
-    encoded = encode_examples([example], tokenizer, encoder_decoder=False, max_length=200)
+    encoded = encode([example], tokenizer)
     wording = Wording(tokenizer, "test")
     (one,) = encoded.examples
     assert one.prompt == wording.prompt_ids(Request(prompt=example.prompt))
@@ -105,7 +118,7 @@ def test_targets_read_as_they_were_written(
 def test_a_seq2seq_target_reads_as_it_was_written(tmp_path: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(build_tiny_seq2seq(tmp_path))
     example = Example(prompt="Anna has 3 apples.", target="So 3 + 14 = 17 apples.")
-    encoded = encode_examples([example], tokenizer, encoder_decoder=True, max_length=200)
+    encoded = encode([example], tokenizer, encoder_decoder=True)
     (one,) = encoded.examples
     assert one.prompt[-1] == one.target[-1] == tokenizer.eos_token_id
     assert tokenizer.decode(one.target, skip_special_tokens=True) == example.target
@@ -113,32 +126,120 @@ def test_a_seq2seq_target_reads_as_it_was_written(tmp_path: Path) -> None:
 
 def test_the_loss_counts_on_targets_only() -> None:
     examples = [Encoded([5, 6, 7], [8, 9], 1.0), Encoded([5], [6, 9], 0.5)]
-    batch = Collator(pad=0, encoder_decoder=False)([examples])
-    assert batch["input_ids"].tolist() == [[5, 6, 7, 8], [5, 6, 0, 0]]
-    assert batch["attention_mask"].tolist() == [[1, 1, 1, 1], [1, 1, 0, 0]]
+    batch = padded(pad=0)(examples)
+    assert batch["inputs"]["input_ids"].tolist() == [[5, 6, 7, 8], [5, 6, 0, 0]]
+    assert batch["inputs"]["attention_mask"].tolist() == [[1, 1, 1, 1], [1, 1, 0, 0]]
     assert batch["positions"].tolist() == [2, 3, 4, 5]
-    assert batch["labels"].tolist() == [8, 9, 6, 9]
+    assert batch["targets"]["labels_N"].tolist() == [8, 9, 6, 9]
     assert batch["weights"].tolist() == [1.0, 1.0, 0.5, 0.5]
 
 
 def test_a_decoder_is_fed_its_target_one_token_late() -> None:
-    batch = Collator(pad=0, encoder_decoder=True, decoder_start=2)(
-        [[Encoded([5, 1], [8, 9, 1], 1.0)]]
-    )
-    assert batch["input_ids"].tolist() == [[5, 1]]
-    assert batch["decoder_input_ids"].tolist() == [[2, 8, 9]]
-    assert batch["positions"].tolist() == [0, 1, 2]
-    assert batch["labels"].tolist() == [8, 9, 1]
+    examples = [Encoded([5, 1], [8, 9, 1]), Encoded([4, 1], [8, 1]), Encoded([5, 1], [7, 1])]
+    batch = encoder_decoder(pad=0, start=2)(examples)
+    inputs = batch["inputs"]
+    assert inputs["decoder_input_ids"].tolist() == [[2, 8, 9], [2, 8, 0], [2, 7, 0]]
+    assert batch["positions"].tolist() == [0, 1, 2, 3, 4, 6, 7]
+    assert batch["targets"]["labels_N"].tolist() == [8, 9, 1, 8, 1, 7, 1]
+    assert (batch["first_rows"].tolist(), batch["copies"].tolist()) == ([0, 1], [0, 1, 0])
 
 
-def test_every_pass_takes_each_example_once_and_steps_have_like_lengths() -> None:
-    lengths = [random.Random(index).randint(20, 200) for index in range(320)]
-    plan = plan_steps(lengths, steps=40, batch_size=8, seed=1)
+def test_what_siblings_share_stands_in_the_row_once() -> None:
+    prompt = list(range(20, 40))
+    examples = [
+        Encoded(prompt, [5, 6, 1], 1.0),
+        Encoded([3, 4], [5, 1], 1.0),
+        Encoded(prompt, [5, 7, 1], 0.5),
+    ]
+    batch = flat(examples)
+    assert len(batch["inputs"]["input_ids"][0]) == 20 + 1 + 2 + 3
+    learned: dict[tuple[int, int, int], float] = {}
+    ids, depths = (batch["inputs"][name][0].tolist() for name in ("input_ids", "position_ids"))
+    for place, label, weight in zip(
+        batch["positions"].tolist(),
+        batch["targets"]["labels_N"].tolist(),
+        batch["weights"].tolist(),
+        strict=True,
+    ):
+        key = (ids[place], depths[place], label)
+        learned[key] = learned.get(key, 0.0) + weight
+    assert learned == {
+        (39, 19, 5): 1.5,  # both siblings write 5 after the prompt
+        (5, 20, 6): 1.0,
+        (6, 21, 1): 1.0,
+        (5, 20, 7): 0.5,
+        (7, 21, 1): 0.5,
+        (4, 1, 5): 1.0,
+        (5, 2, 1): 1.0,
+    }
+
+
+def encoded(questions: int, siblings: int, data_format: str = "") -> list[Encoded]:
+    draw = random.Random(0)
+    return [
+        Encoded(
+            [question] * draw.randint(10, 100),
+            [number] * draw.randint(10, 100),
+            question_id=f"{data_format}{question}",
+            data_format=data_format,
+        )
+        for question in range(questions)
+        for number in range(siblings)
+    ]
+
+
+@pytest.mark.parametrize("by_length", [False, True])
+@pytest.mark.parametrize("siblings", [1, 3, 4])
+def test_every_pass_takes_each_example_once(by_length: bool, siblings: int) -> None:
+    examples = encoded(80, 4)
+    order = Order(8, siblings, by_length=by_length, seed=1)
+    plan = plan_steps(examples, order, 40)
+    assert [len(step) for step in plan] == [8] * 40
     assert sorted(index for step in plan for index in step) == list(range(320))
-    padded = sum(max(lengths[index] for index in step) * 8 for step in plan)
-    assert padded < 1.1 * sum(lengths)
-    assert plan == plan_steps(lengths, steps=40, batch_size=8, seed=1)
-    assert plan != plan_steps(lengths, steps=40, batch_size=8, seed=2)
+    assert plan == plan_steps(examples, order, 40)
+    assert plan != plan_steps(examples, order._replace(seed=2), 40)
+
+
+def test_steps_have_like_lengths_where_rows_are_padded() -> None:
+    examples = encoded(320, 1)
+    plan = plan_steps(examples, Order(8, by_length=True), 40)
+    padded_up = sum(max(examples[index].length for index in step) * 8 for step in plan)
+    assert padded_up < 1.1 * sum(one.length for one in examples)
+
+
+def test_siblings_come_together_and_no_question_fills_a_step() -> None:
+    examples = encoded(40, 8)
+    for step in plan_steps(examples, Order(16, siblings=4), 20):
+        questions = [examples[index].question_id for index in step]
+        assert [len(set(questions[first : first + 4])) for first in range(0, 16, 4)] == [1] * 4
+
+
+def test_a_mixture_keeps_its_shares() -> None:
+    examples = [*encoded(50, 4, "a"), *encoded(30, 1, "b"), *encoded(5, 1, "c")]
+    shares = {"a": 0.7, "b": 0.29, "c": 0.01}
+    plan = plan_steps(examples, Order(10, siblings=4, shares=shares), 100)
+    counts = Counter(examples[index].data_format for step in plan for index in step)
+    assert {name: counts[name] for name in shares} == {
+        "a": pytest.approx(700, abs=4),
+        "b": pytest.approx(290, abs=4),
+        "c": pytest.approx(10, abs=2),
+    }
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3])
+@pytest.mark.parametrize("batch_tokens", [1, 150, 500, 100_000])
+def test_a_step_is_cut_into_parts_that_fit(processes: int, batch_tokens: int) -> None:
+    examples = encoded(20, 4)
+    step = list(range(10, 34))
+    parts = parts_of(step, examples, batch_tokens=batch_tokens, processes=processes)
+    assert [index for part in parts for index in part] == step
+    assert len(parts) % processes == 0
+    for part in parts:
+        prompts = {tuple(examples[i].prompt) for i in part}
+        tokens = sum(map(len, prompts)) + sum(len(examples[i].target) for i in part)
+        assert tokens <= batch_tokens or len(part) == 1
+    if batch_tokens == 100_000:
+        assert len(parts) == processes
 
 
 # Training
@@ -146,9 +247,9 @@ def test_every_pass_takes_each_example_once_and_steps_have_like_lengths() -> Non
 
 def test_the_first_loss_is_the_models_own(start: Path, tmp_path: Path) -> None:
     examples = sums(4)
-    trained = train_student(hf(start), examples, settings(steps=1, batch_size=4), tmp_path)
+    trained = train_student(learner(start), examples, settings(steps=1, batch_size=4), tmp_path)
     model, tokenizer, _ = load_model_and_tokenizer(str(start), dtype="float32", device="cpu")
-    encoded = encode_examples(examples, tokenizer, encoder_decoder=False, max_length=200).examples
+    encoded = encode(examples, tokenizer).examples
     nats = 0.0
     for one in encoded:
         ids = torch.tensor([[*one.prompt, *one.target]])
@@ -159,16 +260,16 @@ def test_the_first_loss_is_the_models_own(start: Path, tmp_path: Path) -> None:
     assert losses(trained) == [pytest.approx(nats / tokens, rel=1e-5)]
 
 
-def test_micro_batches_do_not_change_what_is_learnt(start: Path, tmp_path: Path) -> None:
+def test_parts_do_not_change_what_is_learnt(start: Path, tmp_path: Path) -> None:
     weighted = [
         Example(prompt=one.prompt, target=one.target, weight=1.0 + number % 2)
         for number, one in enumerate(sums())
     ]
     first, *others = (
         train_student(
-            hf(start), weighted, settings(micro_batch=micro, checkpoints=6), tmp_path / str(micro)
+            learner(start), weighted, settings(batch_tokens=most, checkpoints=6), tmp_path / str(most)
         )
-        for micro in (8, 3, 1)
+        for most in (16_384, 100, 1)
     )
     for other in others:
         assert losses(other) == pytest.approx(losses(first), rel=1e-4)
@@ -180,7 +281,7 @@ def test_micro_batches_do_not_change_what_is_learnt(start: Path, tmp_path: Path)
 def test_a_student_learns_its_examples_by_heart(tmp_path: Path, architecture: Architecture) -> None:
     start = build_tiny_causal(tmp_path / "start", architecture)
     wanted = settings(steps=300, checkpoints=1)
-    trained = train_student(hf(start), sums(8), wanted, tmp_path / "out")
+    trained = train_student(learner(start), sums(8), wanted, tmp_path / "out")
     assert losses(trained)[-1] < 0.05
     model = open_model(hf(trained.checkpoints[-1][1]))
     requests = [Request(prompt=one.prompt, max_tokens=100) for one in sums(8)]
@@ -190,7 +291,7 @@ def test_a_student_learns_its_examples_by_heart(tmp_path: Path, architecture: Ar
 
 def test_an_encoder_decoder_learns(tmp_path: Path) -> None:
     start = build_tiny_seq2seq(tmp_path / "start")
-    trained = train_student(hf(start), sums(8), settings(steps=60), tmp_path / "out")
+    trained = train_student(learner(start), sums(8), settings(steps=60), tmp_path / "out")
     assert trained.encoder_decoder
     assert losses(trained)[-1] < 0.6 * losses(trained)[0]
     load_model_and_tokenizer(str(trained.checkpoints[0][1]), device="cpu")
@@ -198,7 +299,7 @@ def test_an_encoder_decoder_learns(tmp_path: Path) -> None:
 
 def test_low_rank_checkpoints_hold_the_merged_weights(start: Path, tmp_path: Path) -> None:
     lora = LoraSettings(rank=4, dropout=0.1)
-    trained = train_student(hf(start), sums(8), settings(steps=30, lora=lora), tmp_path)
+    trained = train_student(learner(start), sums(8), settings(steps=30, lora=lora), tmp_path)
     assert losses(trained)[-1] < losses(trained)[0]
     folder = trained.checkpoints[-1][1]
     merged = AutoModelForCausalLM.from_pretrained(folder)
@@ -211,29 +312,29 @@ def test_low_rank_checkpoints_hold_the_merged_weights(start: Path, tmp_path: Pat
 
 def test_bfloat16_trains(start: Path, tmp_path: Path) -> None:
     wanted = settings(steps=20, precision="bfloat16", gradient_checkpointing=True)
-    trained = train_student(hf(start), sums(), wanted, tmp_path)
+    trained = train_student(learner(start), sums(), wanted, tmp_path)
     assert losses(trained)[-1] < losses(trained)[0]
 
 
 def test_too_long_examples_are_counted_not_cut(start: Path, tmp_path: Path) -> None:
     long = Example(prompt="short ###", target=" 7" * 200)
-    trained = train_student(hf(start), [long, *sums(4)], settings(max_length=100), tmp_path / "a")
+    trained = train_student(learner(start), [long, *sums(4)], settings(max_length=100), tmp_path / "a")
     assert trained.too_long == 1
     with pytest.raises(DataError, match=r"of 1, 1 have more than 100 tokens"):
-        train_student(hf(start), [long], settings(max_length=100), tmp_path / "b")
+        train_student(learner(start), [long], settings(max_length=100), tmp_path / "b")
 
 
 # Stopping and repeating
 
 
 def test_repeating_a_training_does_nothing(start: Path, tmp_path: Path) -> None:
-    first = train_student(hf(start), sums(), settings(), tmp_path)
+    first = train_student(learner(start), sums(), settings(), tmp_path)
     seen: list[TrainProgress] = []
-    assert train_student(hf(start), sums(), settings(), tmp_path, on_step=seen.append) == first
+    assert train_student(learner(start), sums(), settings(), tmp_path, on_step=seen.append) == first
     assert not seen
     assert not list(tmp_path.rglob("resume"))
     with pytest.raises(ConfigError, match="other examples or settings"):
-        train_student(hf(start), sums(), settings(steps=7), tmp_path)
+        train_student(learner(start), sums(), settings(steps=7), tmp_path)
 
 
 @pytest.mark.parametrize("low_rank", [False, True])
@@ -247,15 +348,15 @@ def test_an_interrupted_training_ends_as_an_undisturbed_one(
         if progress.step == 9:
             raise KeyboardInterrupt
 
-    whole = train_student(hf(start), sums(), wanted, tmp_path / "whole")
+    whole = train_student(learner(start), sums(), wanted, tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
-        train_student(hf(start), sums(), wanted, tmp_path / "cut", on_step=stop)
+        train_student(learner(start), sums(), wanted, tmp_path / "cut", on_step=stop)
     half_written = tmp_path / "cut" / "unfinished-checkpoint-000009"
     half_written.mkdir()
     (half_written / "model.safetensors").write_bytes(b"half")
     resumed: list[int] = []
     again = train_student(
-        hf(start), sums(), wanted, tmp_path / "cut", on_step=lambda at: resumed.append(at.step)
+        learner(start), sums(), wanted, tmp_path / "cut", on_step=lambda at: resumed.append(at.step)
     )
     assert resumed == [9, 10, 12]
     assert not half_written.exists()
@@ -269,10 +370,10 @@ def test_a_training_killed_before_its_last_mark_is_not_repeated(
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(checkpoints, "drop_resume_states", lambda *_, **__: None)
-        whole = train_student(hf(start), sums(), settings(), tmp_path)
+        whole = train_student(learner(start), sums(), settings(), tmp_path)
     (tmp_path / checkpoints.FINISHED).unlink()
     seen: list[TrainProgress] = []
-    again = train_student(hf(start), sums(), settings(), tmp_path, on_step=seen.append)
+    again = train_student(learner(start), sums(), settings(), tmp_path, on_step=seen.append)
     assert again == whole
     assert not seen
 
@@ -281,17 +382,17 @@ KILLED = """
 import sys
 sys.path[:0] = sys.argv[3:]
 from pathlib import Path
-from test_train import hf, settings, sums
+from test_train import learner, settings, sums
 from potstill.train.student import train_student
 wanted = settings(steps=30, checkpoints=30)
-train_student(hf(Path(sys.argv[1])), sums(), wanted, Path(sys.argv[2]))
+train_student(learner(Path(sys.argv[1])), sums(), wanted, Path(sys.argv[2]))
 """
 
 
 @pytest.mark.slow
 def test_killed_at_any_instant_it_resumes_to_the_same_weights(start: Path, tmp_path: Path) -> None:
     wanted = settings(steps=30, checkpoints=30)  # most of the time goes into writing checkpoints
-    whole = train_student(hf(start), sums(), wanted, tmp_path / "whole")
+    whole = train_student(learner(start), sums(), wanted, tmp_path / "whole")
     cut = tmp_path / "cut"
     draw = random.Random(0)
     for _ in range(3):
@@ -303,7 +404,7 @@ def test_killed_at_any_instant_it_resumes_to_the_same_weights(start: Path, tmp_p
         time.sleep(draw.uniform(0, 0.3))
         process.send_signal(signal.SIGKILL)
         process.wait()
-    again = train_student(hf(start), sums(), wanted, cut)
+    again = train_student(learner(start), sums(), wanted, cut)
     assert losses(again) == pytest.approx(losses(whole), rel=1e-4)
     for name, weight in weights(again).items():
         torch.testing.assert_close(weight, weights(whole)[name], rtol=1e-3, atol=1e-4)

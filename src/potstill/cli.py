@@ -16,6 +16,7 @@ import click
 from potstill.errors import PotstillError
 
 if TYPE_CHECKING:
+    from potstill.fused_run import FusedRun
     from potstill.run import Run
 
 
@@ -146,6 +147,38 @@ def report_command(recipe: Path, changes: tuple[str, ...]) -> None:
         _say_report(run)
 
 
+@main.command("fuse")
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Takes what is made.")
+@click.option(
+    "--method",
+    "methods",
+    multiple=True,
+    metavar="METHOD",
+    help="average, regmean or ensemble; may be repeated. All three by default.",
+)
+@click.option(
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Change a setting of fusing, e.g. alpha=[0.1,0.9]. May be repeated.",
+)
+def fuse_command(
+    runs: tuple[Path, ...], out: Path, methods: tuple[str, ...], changes: tuple[str, ...]
+) -> None:
+    """Fuse the students of finished runs; RUNS are their folders.
+
+    The members, the fused students and the ensemble are measured on the test questions of all
+    their tasks.
+    """
+    from potstill.fused_run import FusedRun, fuse_settings
+    from potstill.progress import Meter
+
+    with FusedRun(runs, out, fuse_settings(methods, changes), Meter.on_stderr()) as fused:
+        _say_fused(fused)
+
+
 @main.command("tasks")
 @click.argument("name", required=False)
 def tasks_command(name: str | None) -> None:
@@ -212,6 +245,19 @@ def regrade_command(run: Path) -> None:
             click.echo(line)
 
 
+def _say_fused(fused: "FusedRun") -> None:
+    from rich.console import Console
+
+    from potstill.report import accuracy_table
+
+    for method, folder in fused.fuse().items():
+        click.echo(f"fuse: {method} of {len(fused.members)} students in {folder}")
+    fused.evaluate()
+    files = fused.report()
+    Console(highlight=False).print(accuracy_table(fused.store, fused.tasks))
+    click.echo(f"report: {files.html}")
+
+
 def _say_generate(run: "Run") -> None:
     for note in run.task.notes:
         click.echo(f"{run.task.name}: {note}")
@@ -276,7 +322,7 @@ def _say_report(run: "Run") -> None:
     from potstill.report import accuracy_table
 
     files = run.report()
-    Console(highlight=False).print(accuracy_table(run.store, [run.task, *run.further_tasks]))
+    Console(highlight=False).print(accuracy_table(run.store, run.measured_tasks))
     click.echo(f"report: {files.html}")
 
 

@@ -20,6 +20,7 @@ from potstill.models.settings import (
     student_settings,
 )
 from potstill.prompts.exemplars import AnyFewShot
+from potstill.prompts.styles import shows_exemplars, style_named
 from potstill.settings import Settings, build
 from potstill.tasks import TaskSettings, task_settings
 from potstill.tasks.overlap import OverlapSettings
@@ -78,9 +79,30 @@ class Recipe(Settings):
         return self
 
     @model_validator(mode="after")
+    def _probabilities_are_kept(self) -> "Recipe":
+        for name, student in self.train.students.items():
+            if student.matching.distribution and not self.generate.top_logprobs:
+                raise ValueError(
+                    f"train.students.{name}.matching needs the teacher's token probabilities. Set "
+                    "generate.top_logprobs, e.g. to 5"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _exemplars_are_given(self) -> "Recipe":
-        if self.generate.prompt_style == "few_shot_cot" and self.exemplars is None:
-            raise ValueError("generate.prompt_style is few_shot_cot, and no exemplars are given")
+        style = self.generate.prompt_style
+        if style and shows_exemplars(style_named(style)) and self.exemplars is None:
+            raise ValueError(f"generate.prompt_style is {style}, and no exemplars are given")
+        return self
+
+    @model_validator(mode="after")
+    def _generic_ability_is_followed(self) -> "Recipe":
+        stop = self.train.stop
+        if stop and stop.generic_loss is not None and self.evaluate.generic is None:
+            raise ValueError(
+                f"train.stop.generic_loss is {stop.generic_loss:g}, and no generic tasks are "
+                "followed. Give evaluate.generic its tasks"
+            )
         return self
 
     @property
@@ -108,11 +130,11 @@ def load_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
     if not isinstance(raw, dict):
         raise ConfigError(f"{path} holds no settings; see README.md for a first recipe.")
     for change in changes:
-        _change(raw, change)
+        change_setting(raw, change)
     return build(Recipe, {"run": f"runs/{path.stem}", **raw}, at=str(path))
 
 
-def _change(raw: dict[str, object], change: str) -> None:
+def change_setting(raw: dict[str, object], change: str) -> None:
     """Apply one ``section.name=value``; the value is read as YAML."""
     name, equals, value = change.partition("=")
     if not equals:

@@ -182,14 +182,62 @@ class Rationale:
     """``kept``, or the reason for being dropped."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class TeacherSpan:
+    """Where a target repeats the teacher's own text, with the teacher's probabilities of it.
+
+    Offsets count bytes of UTF-8.
+    """
+
+    tokens: TokenLogprobs
+    """Of the teacher's whole completion, its tokens named by bytes."""
+
+    start: int
+    """Where the repeated text begins in the target."""
+
+    end: int
+    """Where it ends in the target."""
+
+    shift: int
+    """Target byte i is byte i + shift of the completion, from ``start`` to ``end``."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Example:
     """One training example: the loss counts on the target only."""
 
-    prompt: str
+    prompt: str | tuple[Message, ...]
+    """Plain text to continue, or the turns of a chat."""
+
     target: str
     weight: float = 1.0
     question_id: str = ""
+    data_format: str = ""
+    """Which part of a mixture it belongs to."""
+
+    teacher: TeacherSpan | None = None
+    """The teacher's probabilities of the target's rationale, where they are learned."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class SoftTargets:
+    """The teacher's probabilities carried to a target's T student tokens, K candidates each.
+
+    At each token the probabilities and the tail sum to 1. A hard position has its own token as
+    the only candidate, with probability 1.
+    """
+
+    ids: NDArray[np.int32]
+    """``(T, K)`` student tokens, likeliest first; -1 where a position has fewer."""
+
+    probabilities: NDArray[np.float32]
+    """``(T, K)``; 0 where there is no candidate."""
+
+    tail: NDArray[np.float32]
+    """``(T,)`` mass of all tokens that are no candidates."""
+
+    soft: NDArray[np.bool_]
+    """``(T,)``: whether the teacher's probabilities reached this position."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -220,7 +268,7 @@ class Checkpoint:
     """Where the weights are, seen from the run's folder."""
 
     data_format: str
-    """The format it was trained on, and is asked in."""
+    """The format it was trained on, or a mixture's first, and is asked in."""
 
     encoder_decoder: bool
 
@@ -230,13 +278,19 @@ class Checkpoint:
     too_long: int
     """Examples that were left out because they are longer than ``max_length``."""
 
+    parameters: int = 0
+    """Weights of the model."""
+
+    soft_share: float | None = None
+    """Share of trained tokens with the teacher's probabilities; None: sample matching alone."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prediction:
     """One system's graded answer to one test question."""
 
     system: str
-    """``teacher``, ``start``, or a student's name."""
+    """``teacher``, ``start``, or a student's name; NAME@STEP is a checkpoint not taken."""
 
     task: str
     question_id: str
@@ -273,6 +327,17 @@ class Score:
 
     chosen: bool
     """Whether this is the checkpoint that was chosen for its student."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Choice:
+    """The checkpoint that one selection rule chooses for a student, by development questions."""
+
+    student: str
+    rule: str
+    step: int
+    used: bool
+    """Whether it is the recipe's rule, whose checkpoint is the student; the others are shown."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -3,21 +3,37 @@
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 from potstill.asking import Asking, unheld
 from potstill.curate import curate
+from potstill.drawing import EVALUATION, draw_exemplars, worked_questions
 from potstill.errors import ConfigError, DataError, extra
-from potstill.evaluate import Evaluation, baseline_systems, evaluate, export_model
+from potstill.evaluate import (
+    Bench,
+    Contenders,
+    Development,
+    Entry,
+    Evaluation,
+    Start,
+    TaskSets,
+    entries,
+    evaluate,
+    export_model,
+    roles,
+)
 from potstill.generate import Drawn, generate, teacher_asking
 from potstill.keys import settings_hash
 from potstill.models import Model, open_model
+from potstill.models.settings import LocalSettings
 from potstill.progress import Meter
 from potstill.prompts.exemplars import FewShot, read_few_shot
+from potstill.prompts.formats import format_named, shares
+from potstill.prompts.styles import Exemplar
 from potstill.recipe import Recipe, load_recipe, write_resolved
 from potstill.records import Checkpoint, Split, Task, Teacher
 from potstill.regrade import Regraded, regrade
@@ -25,13 +41,22 @@ from potstill.report import ReportFiles, write_report
 from potstill.store import Store
 from potstill.tasks import load_task
 from potstill.tasks.overlap import Overlap, overlaps, without
-from potstill.train import train
+from potstill.train import Models, StudentSettings, TrainBench, train
 
 SPLIT_USES: dict[Split, str] = {
     "train": "the teacher explains its questions",
     "dev": "the checkpoint is chosen on it",
     "test": "the systems are measured on it",
 }
+
+
+class NamedStart(NamedTuple):
+    """A model that students start from, by the name it is measured under."""
+
+    name: str
+    """``start`` for the recipe's student; others have names that begin with ``start_``."""
+
+    settings: LocalSettings
 
 
 class Run:
@@ -99,18 +124,41 @@ class Run:
 
     @cached_property
     def further_tasks(self) -> list[Task]:
-        """The tasks whose test splits show transfer and forgetting.
+        """The tasks beside the one trained for that systems are measured on, each once."""
+        return self._task_sets.others
+
+    @cached_property
+    def _task_sets(self) -> TaskSets:
+        """All tasks by what they are for, before overlapping questions are dropped."""
+        settings = self.recipe.evaluate
+        generic = settings.generic.tasks if settings.generic else ()
+        others = (settings.out_of_distribution, generic, settings.tasks)
+        return TaskSets(self._loaded, *(tuple(map(load_task, listed)) for listed in others))
+
+    @cached_property
+    def entries(self) -> list[Entry]:
+        """What systems are measured on: the tasks, in each way they are asked and graded.
 
         Raises:
-            ConfigError: One has no test questions.
+            PotstillError: A task lacks questions, or exemplars cannot be read or shown.
         """
-        tasks = [load_task(settings) for settings in self.recipe.evaluate.tasks]
-        for task in tasks:
-            if not task.splits["test"]:
-                raise ConfigError(
-                    f"evaluate.tasks: {task.name} has no test questions. Set its test count."
-                )
-        return tasks
+        return entries(self._task_sets._replace(target=self.task), self.recipe.evaluate)
+
+    @property
+    def measured_tasks(self) -> list[Task]:
+        """The tasks under the names they have in tables, the one trained for first."""
+        return [entry.task for entry in self.entries]
+
+    @cached_property
+    def starts(self) -> dict[str, "NamedStart"]:
+        """What each student starts from, by student."""
+        recipe, found = self.recipe, dict[str, NamedStart]()
+        for student, settings in recipe.train.sweep().items():
+            start = settings.start or recipe.student
+            listed = (name for name, each in recipe.train.starts.items() if each == start)
+            name = "start" if start == recipe.student else f"start_{next(listed, student)}"
+            found[student] = NamedStart(name, start)
+        return found
 
     @cached_property
     def teacher(self) -> Model:
@@ -146,7 +194,7 @@ class Run:
         Raises:
             PotstillError: A task cannot be read, or the student cannot be loaded.
         """
-        _ = self.task, self.further_tasks, self.few_shot
+        _ = self.task, self.entries, self.few_shot
         with extra("local", needed_for="training a student"):
             from potstill.models.loading import is_encoder_decoder
         is_encoder_decoder(self.recipe.student)
@@ -184,8 +232,13 @@ class Run:
                 f"{self.folder} does not say who its teacher was: an older potstill made it, or "
                 "the recipe's teacher was changed. Run potstill curate on it once."
             )
-        tasks = [self.task, *self.further_tasks]
-        return regrade(tasks, self.store, self.asked_teacher.name, self.asking, self.recipe.curate)
+        return regrade(
+            self.measured_tasks,
+            self.store,
+            self.asked_teacher.name,
+            self.asking,
+            self.recipe.curate,
+        )
 
     def train(self) -> list[Checkpoint]:
         """Train every student of the recipe."""
@@ -193,44 +246,87 @@ class Run:
             recipe = self.recipe
             return train(
                 self.task,
-                self.store,
-                recipe.student,
+                Models(start=recipe.student, teacher=recipe.teacher),
                 recipe.train,
-                self.folder,
-                self.meter,
+                TrainBench(self.store, self.folder, self.meter),
                 seed=recipe.seed,
+                ends_at=self._ends_at if recipe.train.stop else None,
             )
 
     def evaluate(self) -> Evaluation:
         """Measure teacher, start checkpoint and students, and write the chosen one to model/."""
         recipe, settings = self.recipe, self.recipe.evaluate
         with self._timed("evaluate"):
-            baselines = baseline_systems(
-                lambda: self.teacher,
-                self.asking,
-                partial(open_model, recipe.student),
-                settings,
-                self.few_shot,
-            )
             evaluation = evaluate(
-                [self.task, *self.further_tasks],
-                baselines,
-                self._open_student,
+                self.entries,
+                self._contenders,
                 self.store,
                 settings,
                 self.meter,
                 seed=recipe.seed,
             )
-        if evaluation.chosen is not None:
+        chosen = evaluation.chosen
+        if chosen is not None:
+            start = self.starts.get(chosen.student, NamedStart("start", recipe.student))
             export_model(
-                evaluation.chosen,
+                chosen,
                 evaluation.scores,
                 self.folder,
                 task=self.task.name,
                 teacher=recipe.teacher.model,
-                start=recipe.student.model,
+                start=start.settings.model,
             )
         return evaluation
+
+    @cached_property
+    def _contenders(self) -> Contenders:
+        """Whom the evaluate stage measures."""
+        with extra("local", needed_for="measuring a student"):
+            from potstill.models.loading import is_encoder_decoder
+        starts = {start.name: start.settings for start in self.starts.values()}
+        return Contenders(
+            teacher=lambda: self.teacher,
+            teacher_asking=self.asking,
+            starts=tuple(
+                Start(name, partial(open_model, settings), is_encoder_decoder(settings))
+                for name, settings in starts.items()
+            ),
+            open_student=self._open_student,
+            few_shot=self.few_shot,
+            exemplars=self._exemplars(),
+        )
+
+    def _exemplars(self) -> tuple[Exemplar, ...]:
+        """Worked training questions for in-context formats, the same for all that is asked."""
+        students = self.recipe.train.students.values()
+        formats = {*self.recipe.evaluate.asked_in, *(student.asked_in for student in students)}
+        if not any(format_named(name).needs_exemplars for name in formats):
+            return ()
+        # As many as students learn with; where none does, as many as one would.
+        learn = [each for each in students if _shows_exemplars(each)] or students
+        return draw_exemplars(
+            worked_questions(self.task.splits["train"], self.store.rationales()),
+            max(student.exemplars for student in learn),
+            seed=self.recipe.seed,
+            key=EVALUATION,
+        )
+
+    @cached_property
+    def _development(self) -> Development:
+        """Scores checkpoints on development questions while training is under way."""
+        bench = Bench(self.store, self.meter, left_out=[])
+        return Development(self.entries, self._contenders, self.recipe.evaluate, bench)
+
+    def _ends_at(self, checkpoints: Sequence[Checkpoint]) -> bool:
+        """Whether a student's training ends at its newest checkpoint, as train.stop says."""
+        stop = self.recipe.train.stop
+        assert stop is not None
+        return self._development.ends(
+            checkpoints,
+            start=self.starts[checkpoints[-1].student].name,
+            patience=stop.patience,
+            generic_loss=stop.generic_loss,
+        )
 
     def _open_student(self, folder: str) -> Model:
         """A checkpoint of this run, on the device that the recipe names for the student."""
@@ -239,9 +335,18 @@ class Run:
 
     def report(self) -> ReportFiles:
         """Write report.html and summary.json from what there is so far."""
-        tasks = [self.task, *self.further_tasks]
-        notes = self.few_shot.notes if self.few_shot else ()
-        return write_report(self.store, tasks, self.folder, overlaps=self.overlaps, notes=notes)
+        return write_report(
+            self.store,
+            self.measured_tasks,
+            self.folder,
+            overlaps=self.overlaps,
+            notes=self.few_shot.notes if self.few_shot else (),
+            roles=roles(self.entries),
+        )
+
+
+def _shows_exemplars(student: StudentSettings) -> bool:
+    return any(format_named(name).needs_exemplars for name in shares(student.data_format))
 
 
 def stored_run(folder: Path, meter: Meter) -> Run:

@@ -60,5 +60,13 @@ MIGRATIONS = (
         settings_hash TEXT PRIMARY KEY, name TEXT NOT NULL, chat INTEGER NOT NULL
     ) WITHOUT ROWID;
     """,
+    """
+    ALTER TABLE checkpoints ADD COLUMN parameters INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE checkpoints ADD COLUMN soft_share REAL;
+    CREATE TABLE choices (
+        student TEXT NOT NULL, rule TEXT NOT NULL, step INTEGER NOT NULL, used INTEGER NOT NULL,
+        settings_hash TEXT NOT NULL, PRIMARY KEY (student, rule)
+    );
+    """,
 )
 """Ordered steps from an empty file to the newest schema; the version is how many were taken."""

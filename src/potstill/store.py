@@ -14,6 +14,7 @@ from potstill.keys import request_body, request_key
 from potstill.logprobs import PackedLogprobs, pack, unpack
 from potstill.records import (
     Checkpoint,
+    Choice,
     Comparison,
     Completion,
     Prediction,
@@ -117,7 +118,7 @@ class Store(Database):
             if sample in best:
                 id_, completion = _completion(request, best[sample])
                 if logprobs:
-                    completion = replace(completion, logprobs=self._logprobs(id_))
+                    completion = replace(completion, logprobs=self.logprobs(id_))
                 found.append(StoredCompletion(id_, completion))
         return found
 
@@ -133,7 +134,8 @@ class Store(Database):
             )
             return {row[1]: row for row in rows}
 
-    def _logprobs(self, completion_id: int) -> TokenLogprobs | None:
+    def logprobs(self, completion_id: int) -> TokenLogprobs | None:
+        """The token probabilities of a completion, by its row number; None where there are none."""
         with explained(self.path):
             row = self._db.execute(
                 "SELECT tokens, top, logprobs, ids, token_bytes, lengths FROM logprobs"
@@ -221,17 +223,19 @@ class Store(Database):
         scores: Sequence[Score],
         predictions: Sequence[Prediction],
         comparisons: Sequence[Comparison],
+        choices: Sequence[Choice] = (),
         *,
         grader: str,
         settings_hash: str,
     ) -> None:
         """Put one evaluation in the place of the one that was there."""
         with self._transaction() as db:
-            for table in ("scores", "predictions", "comparisons"):
+            for table in ("scores", "predictions", "comparisons", "choices"):
                 db.execute(f"DELETE FROM {table}")
             _insert(db, "scores", scores, settings_hash=settings_hash)
             _insert(db, "predictions", predictions, grader=grader, settings_hash=settings_hash)
             _insert(db, "comparisons", comparisons, settings_hash=settings_hash)
+            _insert(db, "choices", choices, settings_hash=settings_hash)
 
     def scores(self) -> list[Score]:
         """Every score of the last evaluation, in the order it was given."""
@@ -244,6 +248,10 @@ class Store(Database):
     def comparisons(self) -> list[Comparison]:
         """Every paired comparison of the last evaluation."""
         return self._records(Comparison, "comparisons")
+
+    def choices(self) -> list[Choice]:
+        """Which checkpoint each selection rule chose, student by student."""
+        return self._records(Choice, "choices")
 
     def add_stage_time(self, name: str, seconds: float) -> None:
         """Add to the time that a stage has taken."""

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from potstill.prompts.formats import format_named
+from potstill.prompts.styles import PromptStyle, shows_exemplars
 from potstill.records import Checkpoint, Score
 
 CARD = """---
@@ -19,13 +20,9 @@ split; the test split chose nothing.
 
 ## How to ask it
 
-Prompt, with the question in the place of `{{question}}`:
+{prompt}
 
-```
-{template}
-```
-
-It was trained on the data format `{data_format}`: {reading}
+It was trained to be asked in the data format `{data_format}`, and writes {reading}
 
 ## Accuracy on test questions
 
@@ -83,7 +80,6 @@ def model_card(
 ) -> str:
     """The model card's text; arguments as for :func:`export_model`."""
     data_format = format_named(chosen.data_format)
-    reasoning = "the reasoning, then `-->`, then the answer."
     rows = [
         f"| {score.system} | {score.task} | {score.correct}/{score.total} "
         f"| {score.correct / score.total:.1%} | {score.low:.1%} to {score.high:.1%} |"
@@ -96,8 +92,24 @@ def model_card(
         teacher=teacher,
         step=chosen.step,
         student=chosen.student,
-        template=data_format.style(encoder_decoder=chosen.encoder_decoder).template,
+        prompt=_prompt(data_format.style(encoder_decoder=chosen.encoder_decoder)),
         data_format=chosen.data_format,
-        reading=reasoning if data_format.needs_rationale else "it writes the answer alone.",
+        reading=data_format.reading,
         rows="\n".join(rows),
     )
+
+
+def _prompt(style: PromptStyle) -> str:
+    """How to ask in this style, in words."""
+    kind = "The user's turn of a chat" if style.chat else "Prompt"
+    told = f"{kind}, with the question in the place of `{{question}}`:\n\n{_block(style.template)}"
+    if shows_exemplars(style):
+        told += (
+            "\n\nIn the place of `{exemplars}` stand worked questions with a blank line between "
+            f"them, each worded so:\n\n{_block(style.exemplar)}"
+        )
+    return told
+
+
+def _block(text: str) -> str:
+    return f"```\n{text}\n```"

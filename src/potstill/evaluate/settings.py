@@ -1,15 +1,23 @@
 """Settings of the evaluate stage."""
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from potstill.evaluate.selection import SelectionRule
+from potstill.prompts.exemplars import AnyFewShot
+from potstill.prompts.formats import format_named
+from potstill.prompts.styles import shows_exemplars, style_named
+from potstill.records import RuleName
 from potstill.settings import Settings
 from potstill.tasks import TaskSettings, task_settings
 
 
-def _further_task(raw: object) -> TaskSettings:
-    return task_settings(raw, at="evaluate.tasks")
+def _listed_task(raw: object) -> TaskSettings:
+    return task_settings(raw, at="evaluate")
+
+
+AnyTask = Annotated[TaskSettings, BeforeValidator(_listed_task)]
 
 
 class VoteSettings(Settings):
@@ -25,11 +33,56 @@ class VoteSettings(Settings):
     """Nucleus mass that tokens are drawn from; 1 keeps all."""
 
 
-class EvaluateSettings(Settings):
-    """What the systems are measured on, and how they are asked."""
+class GenericSettings(Settings):
+    """The price: tasks unlike the one trained for, followed over the whole training."""
 
-    tasks: tuple[Annotated[TaskSettings, BeforeValidator(_further_task)], ...] = ()
+    tasks: tuple[AnyTask, ...] = Field(min_length=1)
+    """Scored on ``dev`` at every checkpoint and on ``test`` at the end; divide BBH by ``hash``."""
+
+    asked: tuple[str, ...] = ()
+    """Prompt styles in which every system is asked; empty: each in its own way."""
+
+    exemplars: AnyFewShot | None = None
+    """Worked questions for few_shot_cot and answer_only, e.g. BBH's cot-prompts folder."""
+
+    rules: tuple[RuleName, ...] = ()
+    """Graders side by side, the first of which choices count by; empty: each task's own rule."""
+
+    @field_validator("asked")
+    @classmethod
+    def _known_styles(cls, asked: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(style_named(name).name for name in asked)
+
+    @model_validator(mode="after")
+    def _exemplars_are_given(self) -> Self:
+        few_shot = [name for name in self.asked if shows_exemplars(style_named(name))]
+        if few_shot and self.exemplars is None:
+            raise ValueError(
+                f"asked names {few_shot[0]}, and no exemplars are given. Set generic.exemplars"
+            )
+        for name in ("asked", "rules"):
+            if len(set(getattr(self, name))) < len(getattr(self, name)):
+                raise ValueError(f"{name} names one twice")
+        return self
+
+
+class EvaluateSettings(Settings):
+    """What the systems are measured on, how they are asked, and which checkpoint is taken."""
+
+    tasks: tuple[AnyTask, ...] = ()
     """Tasks beside the recipe's own, whose test splits show transfer and forgetting."""
+
+    out_of_distribution: tuple[AnyTask, ...] = ()
+    """Tasks of the family trained for; scored on ``dev`` at every checkpoint, and on ``test``."""
+
+    generic: GenericSettings | None = None
+    """Tasks that show the price in other abilities; null: none are followed."""
+
+    select: SelectionRule = "in_distribution"
+    """By which development accuracy a student's checkpoint is chosen; all rules are reported."""
+
+    asked_in: tuple[str, ...] = ()
+    """Further data formats to ask start and students in, on test, as ``NAME_FORMAT``."""
 
     max_tokens: int = Field(default=512, ge=1)
     """Longest answer, in the answering model's tokens; answers are greedy."""
@@ -39,3 +92,23 @@ class EvaluateSettings(Settings):
 
     bootstrap: int = Field(default=10_000, ge=100)
     """Resamples behind the interval of a difference."""
+
+    @field_validator("asked_in")
+    @classmethod
+    def _known_formats(cls, asked_in: tuple[str, ...]) -> tuple[str, ...]:
+        if silent := [name for name in asked_in if not format_named(name).states_answer]:
+            raise ValueError(f"a student asked in {silent[0]} gives no answer")
+        return tuple(dict.fromkeys(asked_in))
+
+    @model_validator(mode="after")
+    def _rule_has_its_tasks(self) -> Self:
+        if self.select in ("out_of_distribution", "worst_case") and not self.out_of_distribution:
+            raise ValueError(
+                f"select is {self.select}, which needs development tasks that were not trained "
+                "for. List them in evaluate.out_of_distribution"
+            )
+        if self.select == "pareto" and self.generic is None:
+            raise ValueError(
+                "select is pareto, which weighs generic ability. Give evaluate.generic its tasks"
+            )
+        return self

@@ -1,43 +1,29 @@
 """The evaluate stage: checkpoints → predictions, scores and the choice of checkpoint."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 from itertools import combinations, groupby
 from typing import NamedTuple
 
-from potstill.asking import Answer, Asking, Sampling, answers, ask_questions
-from potstill.evaluate.settings import EvaluateSettings, VoteSettings
-from potstill.evaluate.statistics import accuracy_interval, paired_comparison
-from potstill.evaluate.voting import vote, winner
+from potstill.evaluate.development import Development
+from potstill.evaluate.entries import Entry
+from potstill.evaluate.measuring import Bench, Measured
+from potstill.evaluate.selection import applicable, choose
+from potstill.evaluate.settings import EvaluateSettings
+from potstill.evaluate.statistics import paired_comparison
+from potstill.evaluate.systems import (
+    Contenders,
+    System,
+    baseline_systems,
+    further_ways,
+    not_taken,
+    student_system,
+)
 from potstill.keys import settings_hash
-from potstill.models import Model
 from potstill.progress import Meter
-from potstill.prompts.exemplars import FewShot
-from potstill.prompts.formats import format_named
-from potstill.prompts.styles import style_named
-from potstill.records import Checkpoint, Comparison, Prediction, Question, Score, Split, Task
+from potstill.records import Checkpoint, Choice, Comparison, Score
 from potstill.store import Store
-from potstill.tasks.grading import GRADER_VERSION, grade
-
-
-class System(NamedTuple):
-    """One model and one way of asking it."""
-
-    name: str
-    step: int | None
-    open: Callable[[], Model]
-    """Loads the model; called only when the system is measured."""
-
-    asking: Asking
-    """How it is asked; with more than one sample, its answer is the one most samples reach."""
-
-
-class Measured(NamedTuple):
-    """A system's result on one split of one task."""
-
-    score: Score
-    predictions: list[Prediction]
+from potstill.tasks.grading import GRADER_VERSION
 
 
 class Evaluation(NamedTuple):
@@ -45,219 +31,130 @@ class Evaluation(NamedTuple):
 
     scores: list[Score]
     comparisons: list[Comparison]
+    choices: list[Choice]
+    """The checkpoint that each selection rule chooses for each student."""
+
     chosen: Checkpoint | None
-    """The checkpoint with the highest development accuracy of all students."""
+    """Of the checkpoints taken, the one with the highest development accuracy of all students."""
 
     left_out: list[str]
     """Which systems could not be measured on what, and why."""
 
 
-class Bench(NamedTuple):
-    """Where systems are measured."""
+class Chosen(NamedTuple):
+    """What development questions say about one student."""
 
-    store: Store
-    meter: Meter
-    left_out: list[str]
-    """Which systems could not be measured on what, and why."""
+    taken: Checkpoint
+    others: list[Checkpoint]
+    """Those that only other rules would have taken."""
 
-    def measure(self, system: System, model: Model, task: Task, split: Split) -> Measured | None:
-        """Ask what is missing, grade all; None if the system has not got all answers.
-
-        A question that a system failed on counts as wrong. A file of recorded answers that lacks
-        some is another matter: its accuracy on the others would be of other questions.
-        """
-        questions = task.splits[split]
-        at = "" if system.step is None else f" step {system.step}"
-        label = f"{system.name}{at} on {task.name} {split}"
-        if system.asking.sampling.samples > 1:
-            voters = (model, self.store, task, questions, system.asking, self.meter)
-            samples = vote(*voters, label=label)
-        else:
-            asked = (model, self.store, questions, system.asking, self.meter)
-            counts = ask_questions(*asked, label=label, stage="evaluate")
-            if counts.absent:
-                self.left_out.append(
-                    f"{system.name} is left out on {task.name}: it has no answer to "
-                    f"{counts.absent:,} of {counts.wanted:,} questions"
-                )
-                return None
-            samples = {
-                question.id: answers(model.name, self.store, question, system.asking)
-                for question in questions
-            }
-        predictions = [_predict(system, task, each, samples[each.id]) for each in questions]
-        return Measured(_score(system, task, split, predictions), predictions)
+    choices: list[Choice]
+    scores: list[Score]
+    correct: int
+    """Development questions of the task trained for that the checkpoint taken answers rightly."""
 
 
 def evaluate(
-    tasks: Sequence[Task],
-    baselines: Sequence[System],
-    open_student: Callable[[str], Model],
+    entries: Sequence[Entry],
+    contenders: Contenders,
     store: Store,
     settings: EvaluateSettings,
     meter: Meter,
     *,
     seed: int,
 ) -> Evaluation:
-    """Measure teacher, start and students on the same test questions.
+    """Measure teacher, starts and students on the same test questions.
 
-    Each student's checkpoint is the one with the highest accuracy of generated answers on the
-    development split of the first task, the earliest of equals; test questions choose nothing.
+    Each student is the checkpoint that the recipe's rule chooses by the accuracy of answers to
+    development questions. What the other rules would have taken is measured beside it, as
+    ``STUDENT@STEP``. Test questions choose nothing. A start's development scores have no step.
 
     Args:
-        tasks: The task that was trained for, then further ones.
-        baselines: What the students are measured against, from :func:`baseline_systems`.
-        open_student: Opens a checkpoint by its folder, as the store names it.
+        entries: What is measured on, the task that was trained for first; from
+            :func:`potstill.evaluate.entries`.
+        contenders: Who is measured beside the store's checkpoints, and how models are opened.
         store: Holds the checkpoints, takes answers and results.
         settings: Of this stage.
         meter: Shown the progress.
         seed: Of the bootstrap and of the samples that students vote over.
     """
     bench = Bench(store, meter, left_out=[])
-    systems, dev_scores = list(baselines), list[Score]()
-    best_of: dict[str, tuple[Score, Checkpoint]] = {}
-    for name, checkpoints in groupby(store.checkpoints(), key=lambda each: each.student):
-        students = {c: _student(c, open_student, settings) for c in checkpoints}
-        scored = [(_dev_score(bench, student, tasks[0]), c) for c, student in students.items()]
-        best = max(scored, key=lambda pair: (pair[0].correct, -pair[1].step))
-        dev_scores += [replace(score, chosen=c is best[1]) for score, c in scored]
-        systems.append(students[best[1]])
-        if settings.vote is not None:
-            systems.append(_voting(students[best[1]], settings.vote, seed))
-        best_of[name] = best
-    measured = [result for system in systems for result in _on_tests(bench, system, tasks)]
-    comparisons = list(_comparisons(measured, set(best_of), settings.bootstrap, seed))
+    development = Development(entries, contenders, settings, bench)
+    systems = baseline_systems(contenders, settings)
+    dev_scores = [
+        score for start in contenders.starts for score in development.of_start(start.name).values()
+    ]
+    found: list[Chosen] = []
+    for _, checkpoints in groupby(store.checkpoints(), key=lambda each: each.student):
+        student = _choose(development, list(checkpoints), entries[0].name, settings)
+        system = student_system(student.taken, contenders, settings)
+        systems += [
+            system,
+            *further_ways(system, student.taken, contenders, settings, seed=seed),
+            *(not_taken(student_system(each, contenders, settings)) for each in student.others),
+        ]
+        dev_scores += student.scores
+        found.append(student)
+    measured = [result for system in systems for result in _on_tests(bench, system, entries)]
+    comparisons = list(_comparisons(measured, settings.bootstrap, seed))
+    choices = [choice for student in found for choice in student.choices]
     scores = dev_scores + [result.score for result in measured]
     predictions = [prediction for result in measured for prediction in result.predictions]
-    made_by = settings_hash(settings.model_dump(), [t.rule for t in tasks], GRADER_VERSION, seed)
+    rules = [entry.task.rule for entry in entries]
+    made_by = settings_hash(settings.model_dump(mode="json"), rules, GRADER_VERSION, seed)
     store.replace_evaluation(
-        scores, predictions, comparisons, grader=GRADER_VERSION, settings_hash=made_by
+        scores, predictions, comparisons, choices, grader=GRADER_VERSION, settings_hash=made_by
     )
     # Of equal students the one named last: by default the one that learned from rationales.
-    last_first = reversed(list(best_of.values()))
-    best_of_all = max(last_first, key=lambda pair: pair[0].correct, default=None)
-    chosen = best_of_all and best_of_all[1]
-    return Evaluation(scores, comparisons, chosen, bench.left_out)
+    best = max(reversed(found), key=lambda student: student.correct, default=None)
+    return Evaluation(scores, comparisons, choices, best and best.taken, bench.left_out)
 
 
-def baseline_systems(
-    teacher: Callable[[], Model],
-    teacher_asking: Asking,
-    start: Callable[[], Model],
+def _choose(
+    development: Development,
+    checkpoints: Sequence[Checkpoint],
+    target: str,
     settings: EvaluateSettings,
-    few_shot: FewShot | None = None,
-) -> list[System]:
-    """The teacher, and the start checkpoint asked without and with reasoning; all greedy.
-
-    Args:
-        teacher: Opens the teacher.
-        teacher_asking: How the teacher was asked for rationales.
-        start: Opens the model that training starts from.
-        settings: Of the evaluate stage.
-        few_shot: Worked questions; with them the start checkpoint is asked in a third way.
-    """
-    greedy = Sampling(max_tokens=settings.max_tokens)
-    prompted = {
-        "start_zero_shot": Asking(style=style_named("zero_shot"), sampling=greedy),
-        "start": Asking(style=style_named("zero_shot_cot"), sampling=greedy),
-    }
-    if few_shot is not None and few_shot.exemplars:
-        prompted["start_few_shot"] = Asking(
-            style=few_shot.style, sampling=greedy, exemplars=few_shot.exemplars
-        )
-    return [
-        System("teacher", None, teacher, replace(teacher_asking, sampling=greedy)),
-        *(System(name, None, start, asking) for name, asking in prompted.items()),
-    ]
-
-
-def _student(
-    checkpoint: Checkpoint, open_student: Callable[[str], Model], settings: EvaluateSettings
-) -> System:
-    """A checkpoint, asked in the format it was trained on."""
-    style = format_named(checkpoint.data_format).style(encoder_decoder=checkpoint.encoder_decoder)
-    asking = Asking(style=style, sampling=Sampling(max_tokens=settings.max_tokens))
-    return System(
-        checkpoint.student, checkpoint.step, partial(open_student, checkpoint.folder), asking
+) -> Chosen:
+    """What every rule takes of a student's checkpoints, by their development scores alone."""
+    by_step = {each.step: each for each in checkpoints}
+    scored = {step: development.of(each) for step, each in by_step.items()}
+    standings = [development.standing(scores) for scores in scored.values()]
+    steps = {rule: choose(rule, standings).step for rule in applicable(standings[0])}
+    taken = steps[settings.select]
+    return Chosen(
+        taken=by_step[taken],
+        others=[by_step[step] for step in sorted({*steps.values()} - {taken})],
+        choices=[
+            Choice(
+                student=checkpoints[0].student, rule=rule, step=step, used=rule == settings.select
+            )
+            for rule, step in steps.items()
+        ],
+        scores=[
+            replace(score, chosen=step == taken)
+            for step, scores in scored.items()
+            for score in scores.values()
+        ],
+        correct=scored[taken][target].correct,
     )
 
 
-def _voting(student: System, settings: VoteSettings, seed: int) -> System:
-    """The same student, answering by a vote over samples."""
-    sampling = replace(
-        student.asking.sampling,
-        samples=settings.samples,
-        temperature=settings.temperature,
-        top_p=settings.top_p,
-        seed=seed,
-    )
-    return student._replace(
-        name=f"{student.name}_vote", asking=replace(student.asking, sampling=sampling)
-    )
-
-
-def _dev_score(bench: Bench, student: System, task: Task) -> Score:
-    measured = bench.measure(student, student.open(), task, "dev")
-    assert measured is not None, "a local student answers every question"
-    return measured.score
-
-
-def _on_tests(bench: Bench, system: System, tasks: Sequence[Task]) -> Iterator[Measured]:
+def _on_tests(bench: Bench, system: System, entries: Sequence[Entry]) -> Iterator[Measured]:
     model = system.open()
-    for task in tasks:
-        measured = bench.measure(system, model, task, "test")
-        if measured is not None:
-            yield measured
+    for entry in entries:
+        if system.answers(entry):
+            measured = bench.measure(system, model, entry, "test")
+            if measured is not None:
+                yield measured
 
 
-def _predict(
-    system: System, task: Task, question: Question, samples: Sequence[Answer]
-) -> Prediction:
-    """The system's answer: its only sample's, or the one that most of its samples reach.
-
-    A question that the system failed on counts as wrong, not as if it had not been asked.
-    """
-    graded = [grade(task, sample.text, question) for sample in samples]
-    elected = winner(task, [each.answer for each in graded])
-    return Prediction(
-        system=system.name,
-        task=task.name,
-        question_id=question.id,
-        text=samples[elected].text if samples else "",
-        answer=graded[elected].answer if samples else None,
-        correct=graded[elected].correct if samples else False,
-        finish_reason=samples[elected].finish_reason if samples else "error",
-        completion_tokens=sum(sample.completion_tokens for sample in samples),
-    )
-
-
-def _score(system: System, task: Task, split: Split, predictions: Sequence[Prediction]) -> Score:
-    correct = sum(prediction.correct for prediction in predictions)
-    interval = accuracy_interval(correct, len(predictions))
-    return Score(
-        system=system.name,
-        step=system.step,
-        task=task.name,
-        split=split,
-        correct=correct,
-        total=len(predictions),
-        low=interval.low,
-        high=interval.high,
-        no_answer=sum(prediction.answer is None for prediction in predictions),
-        truncated=sum(prediction.finish_reason == "length" for prediction in predictions),
-        chosen=split == "test" and system.step is not None,
-    )
-
-
-def _comparisons(
-    measured: Sequence[Measured], trained: set[str], resamples: int, seed: int
-) -> Iterator[Comparison]:
-    """Every trained student against every other system, on each task that both answered."""
+def _comparisons(measured: Sequence[Measured], resamples: int, seed: int) -> Iterator[Comparison]:
+    """The pairs worth a test, on each task that both answered."""
     for one, two in combinations(measured, 2):
-        same_task = one.score.task == two.score.task
-        if not same_task or not trained & {one.score.system, two.score.system}:
+        if one.score.task != two.score.task or not _comparable(one.system, two.system):
             continue
-        first, second = (two, one) if two.score.system in trained else (one, two)
+        first, second = (two, one) if _leads(two.system, one.system) else (one, two)
         result = paired_comparison(
             [prediction.correct for prediction in first.predictions],
             [prediction.correct for prediction in second.predictions],
@@ -276,3 +173,25 @@ def _comparisons(
             high=result.interval.high,
             p_value=result.p_value,
         )
+
+
+def _comparable(one: System, two: System) -> bool:
+    """Whether two systems are compared: students with all others, as far as it means anything.
+
+    A checkpoint that was not taken is held against the one that was. In a further data format a
+    student is held against itself, and against others in that format.
+    """
+    kinds = {one.kind, two.kind}
+    if kinds == {"data_format"}:
+        same_format = one.asking.style.name == two.asking.style.name
+        return same_format and (one.step is not None or two.step is not None)
+    if kinds & {"data_format", "not_taken"} and one.model != two.model:
+        return False
+    return one.is_student or two.is_student
+
+
+def _leads(two: System, one: System) -> bool:
+    """Whether the second of two stands first in their comparison: students do, the later one."""
+    if one.kind == two.kind == "data_format":
+        return two.step is not None
+    return two.is_student

@@ -26,17 +26,17 @@ def teacher_asking(
             Zero-shot-CoT.
         settings: Of the generate stage.
         seed: The run's seed.
-        few_shot: Worked questions, shown where the prompt style is few_shot_cot.
+        few_shot: Worked questions, shown where the prompt style has a place for them.
 
     Raises:
-        ConfigError: The style is few_shot_cot, and there are no exemplars.
+        ConfigError: The style shows exemplars, and there are none.
     """
     default = "instruct_cot" if teacher.chat else "zero_shot_cot"
     style = style_named(settings.prompt_style or default)
     if shows_exemplars(style):
         if few_shot is None or not few_shot.exemplars:
-            raise ConfigError("prompt_style is few_shot_cot, and there are no exemplars to show.")
-        style = few_shot.style
+            raise ConfigError(f"prompt_style is {style.name}, and there are no exemplars to show.")
+        style = few_shot.worded(style.name).style
     return Asking(
         style=style,
         sampling=Sampling(

@@ -43,11 +43,16 @@ class HFModel(Model):
             revision=settings.revision,
             trust_remote_code=settings.trust_remote_code,
         )
+        _check_cache(loaded.model, source)
+        name = _name(loaded.model, settings, source)
+        self._set_up(loaded, source, name=name, batch_tokens=settings.batch_tokens)
+
+    def _set_up(self, loaded: Loaded, source: str, *, name: str, batch_tokens: int) -> None:
+        """Get ready to be asked."""
         self.model, self.tokenizer, self.encoder_decoder = loaded
-        _check_cache(self.model, source)
-        self.name = _name(self.model, settings, source)
+        self.name = name
         self.chat = self.tokenizer.chat_template is not None
-        self._batch_tokens = settings.batch_tokens
+        self._batch_tokens = batch_tokens
         self._wording = Wording(self.tokenizer, source)
         self._end_ids = _end_ids(self.model, self.tokenizer)
         text_config = self.model.config.get_text_config(decoder=True)

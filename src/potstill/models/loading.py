@@ -101,6 +101,27 @@ def is_encoder_decoder(settings: ModelSettings) -> bool:
     return bool(config.is_encoder_decoder)
 
 
+def load_tokenizer(settings: ModelSettings) -> PreTrainedTokenizerBase:
+    """The tokenizer of an ``hf:`` or ``bundled:`` model.
+
+    Raises:
+        ModelError: As :func:`load_model_and_tokenizer`; the weights are not read.
+    """
+    source = local_source(settings)
+    assert isinstance(settings, LocalSettings)
+    with quietly(), _one_line_errors(source):
+        tokenizer = AutoTokenizer.from_pretrained(
+            source, revision=settings.revision, trust_remote_code=settings.trust_remote_code
+        )
+    assert isinstance(tokenizer, PreTrainedTokenizerBase)
+    return tokenizer
+
+
+def parameters_of(model: torch.nn.Module) -> int:
+    """How many weights a model has; tied ones count once."""
+    return sum(weight.numel() for weight in model.parameters())
+
+
 def is_folder(source: str) -> bool:
     """Whether a source is meant as a folder: it exists, or it cannot be a hub name."""
     path = Path(source)

@@ -68,6 +68,13 @@ class FewShot:
     notes: tuple[str, ...] = ()
     """Which published exemplars are not shown, and why."""
 
+    def worded(self, name: str) -> Self:
+        """The same worked questions, under the same heading, in few_shot_cot or answer_only."""
+        if name != "answer_only":
+            return self
+        style, heading = style_named(name), self.style.template.partition("{exemplars}")[0]
+        return replace(self, style=replace(style, template=heading + style.template))
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PublishedPrompts:

@@ -62,6 +62,14 @@ STYLES: dict[str, PromptStyle] = {
             stop=("\nTherefore, the answer is", "\nQ:"),
         ),
         PromptStyle(name="few_shot_cot", template="{exemplars}\nQ: {question}\nA:", stop=("\nQ:",)),
+        # As BIG-Bench Hard's answer-only prompts (arXiv 2210.09261): each question with its answer.
+        PromptStyle(
+            name="answer_only",
+            template="{exemplars}\n\nQ: {question}\nA:",
+            exemplar="Q: {question}\nA: {answer}",
+            between="\n\n",
+            stop=("\nQ:",),
+        ),
     )
 }
 
@@ -95,16 +103,16 @@ def prompt_for(
 ) -> str | tuple[Message, ...]:
     """What to send for one question: text for plain styles, one user message for chat styles."""
     shown = style.between.join(worked(style, exemplar) for exemplar in exemplars)
-    text = _filled(style.template, {"exemplars": shown, "question": question_text(question)})
+    text = filled(style.template, {"exemplars": shown, "question": question_text(question)})
     return (Message(role="user", content=text),) if style.chat else text
 
 
 def worked(style: PromptStyle, exemplar: Exemplar) -> str:
     """A worked question as a few-shot prompt of this style shows it."""
     parts = {"question": exemplar.question, "rationale": exemplar.rationale}
-    return _filled(style.exemplar, {**parts, "answer": exemplar.answer})
+    return filled(style.exemplar, {**parts, "answer": exemplar.answer})
 
 
-def _filled(template: str, parts: Mapping[str, str]) -> str:
+def filled(template: str, parts: Mapping[str, str]) -> str:
     """A template with its parts put in, in one pass: a question may itself contain braces."""
     return re.sub(rf"\{{({'|'.join(parts)})\}}", lambda at: parts[at[1]], template)

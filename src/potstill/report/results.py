@@ -1,13 +1,14 @@
 """What a report is made of: everything a run has found so far, read once."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import yaml
 
 from potstill.records import (
     Checkpoint,
+    Choice,
     Comparison,
     Prediction,
     Rationale,
@@ -55,6 +56,12 @@ class Results:
     notes: Sequence[str] = ()
     """What else a reader should know."""
 
+    choices: Sequence[Choice] = ()
+    """The checkpoint that each selection rule chooses for each student."""
+
+    roles: Mapping[str, str] = field(default_factory=dict)
+    """What each task is for, by name; empty where nobody said."""
+
     @property
     def leading(self) -> Task:
         """The task that is trained for."""
@@ -75,7 +82,8 @@ class Results:
     def students(self) -> list[str]:
         """The students that were trained, in the order they were trained in."""
         trained = [step.student for step in self.training]
-        measured = [score.system for score in self.scores if score.split == "dev"]
+        dev = [score for score in self.scores if score.split == "dev"]
+        measured = [score.system for score in dev if score.step is not None]
         return list(dict.fromkeys(trained + measured))
 
     @property
@@ -89,10 +97,16 @@ class Results:
         found = (score for score in self.scores if (score.system, score.task, score.split) == key)
         return next(found, None)
 
-    def dev_scores(self, student: str) -> list[Score]:
-        """A student's scores on the development questions, by step."""
-        scores = [each for each in self.scores if (each.system, each.split) == (student, "dev")]
-        return sorted(scores, key=lambda score: score.step or 0)
+    def dev_scores(self, system: str, task: str | None = None) -> list[Score]:
+        """A student's scores on development questions, by step; a start has one of each task.
+
+        Args:
+            system: The student or start.
+            task: By default the leading task.
+        """
+        key = (system, task or self.leading.name, "dev")
+        found = [each for each in self.scores if (each.system, each.task, each.split) == key]
+        return sorted(found, key=lambda score: score.step or 0)
 
     def comparison(self, first: str, second: str, task: str) -> Comparison | None:
         """Two systems on one task, whichever was named first when they were compared."""
@@ -132,6 +146,7 @@ def read_results(
     *,
     overlaps: Sequence[Overlap] = (),
     notes: Sequence[str] = (),
+    roles: Mapping[str, str] | None = None,
 ) -> Results:
     """Read what a run has found so far.
 
@@ -141,6 +156,7 @@ def read_results(
         folder: Where ``recipe.yaml`` may be.
         overlaps: What the training questions share with each evaluation set.
         notes: What else a reader should know.
+        roles: What each task is for, by name.
     """
     file = folder / "recipe.yaml" if folder else None
     recipe = file.read_text("utf-8", errors="replace") if file and file.exists() else ""
@@ -160,6 +176,8 @@ def read_results(
         failures=store.failures(),
         overlaps=overlaps,
         notes=notes,
+        choices=store.choices(),
+        roles=roles or {},
     )
 
 

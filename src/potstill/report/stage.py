@@ -1,7 +1,7 @@
 """The report stage: everything in the store → report.html and summary.json."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,6 +33,7 @@ def write_report(
     *,
     overlaps: Sequence[Overlap] = (),
     notes: Sequence[str] = (),
+    roles: Mapping[str, str] | None = None,
 ) -> ReportFiles:
     """Write what the run has found so far, in the place of an earlier report.
 
@@ -44,11 +45,12 @@ def write_report(
         folder: Where ``recipe.yaml`` may be, and where the files go.
         overlaps: What the training questions share with each evaluation set.
         notes: What else a reader should know, a sentence each.
+        roles: What each task is for, by name.
 
     Raises:
         StoreError: A file cannot be written.
     """
-    results = read_results(store, tasks, folder, overlaps=overlaps, notes=notes)
+    results = read_results(store, tasks, folder, overlaps=overlaps, notes=notes, roles=roles)
     written = ReportFiles(folder / "report.html", folder / "summary.json")
     _write(written.html, page(results).encode())
     _write(

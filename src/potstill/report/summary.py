@@ -23,6 +23,8 @@ def summary(results: Results) -> dict[str, object]:
     return {
         "tasks": {task: _accuracies(results, task) for task in results.task_names},
         "leading_task": leading,
+        "roles": dict(results.roles),
+        "choices": [asdict(each) for each in results.choices],
         "paired": {
             f"{each.first} vs {each.second}": each.p_value
             for each in results.comparisons

@@ -8,6 +8,7 @@ from potstill.tasks.datasets.pool import Dataset, Pool
 from potstill.tasks.files import answer_type_of, read_file
 from potstill.tasks.grading import GRADER_VERSION, grade, split_rationale
 from potstill.tasks.procedural import FAMILIES, FAMILY_COUNTS, questions
+from potstill.tasks.rules import measured_as
 from potstill.tasks.settings import TaskSettings, task_named, task_names, task_settings
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "TaskSettings",
     "grade",
     "load_task",
+    "measured_as",
     "split_rationale",
     "task_named",
     "task_names",

@@ -13,6 +13,7 @@ For verdicts that are right rather than the same as theirs, use the rule ``potst
 import re
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 from potstill.errors import ConfigError, DataError
@@ -45,6 +46,26 @@ def grade_by_rule(task: Task, text: str, question: Question) -> Grade:
     return Grade(answer=answer, correct=correct, rule=task.rule)
 
 
+def measured_as(task: Task, *, style: str = "") -> Task:
+    """The task as one of several ways to measure it, named ``SET, STYLE, RULE rule``.
+
+    Args:
+        task: With the rule it is graded by; ours is not named.
+        style: The prompt style that its questions are put in; empty: each system's own.
+    """
+    rule = "" if task.rule == "potstill" else f"{task.rule} rule"
+    return replace(task, name=", ".join(filter(None, (task.name, style, rule))))
+
+
+def _set_of(task: Task) -> str:
+    """The set that a task's questions are of, whichever way it is measured."""
+    return task.name.partition(", ")[0]
+
+
+def _asks_for_answers_alone(task: Task) -> bool:
+    return not {"answer_only", "zero_shot"}.isdisjoint(task.name.split(", ")[1:])
+
+
 _CUES = ("-->", "Therefore, the answer is", "The answer is")
 
 
@@ -61,7 +82,7 @@ def _fine_tune_cot(task: Task, text: str, question: Question) -> _Verdict:
     found = _candidates(task, answer_part, question, number=r"-?\d+(?:\.\d+)?")
     answer = (found[0] if cue else found[-1]) if found else None
     gold = _gold(task, question)
-    if task.answer_type != "number" or task.name in ("gsm8k", "multiarith"):
+    if task.answer_type != "number" or _set_of(task) in ("gsm8k", "multiarith"):
         return _Verdict(answer, answer == gold)
     return _Verdict(answer, answer is not None and abs(float(answer) - _float(gold)) <= 1e-6)
 
@@ -94,12 +115,15 @@ def _flan_t5_cot(task: Task, text: str, question: Question) -> _Verdict:
 
     Numbers have neither sign nor thousands there. Where the gold answer holds none, it is wrong.
     In BIG-Bench Hard and for other types, the gold answer must occur in what stands between the
-    first and the second "the answer is", spelt in lower case.
+    first and the second "the answer is", spelt in lower case; where answers alone were asked for,
+    it must occur anywhere.
     """
     if task.answer_type == "number" and not task.name.startswith("bbh"):
         answer, gold = _last_number(text), _last_number(question.answer)
         same = answer is not None and gold is not None and float(answer) == float(gold)
         return _Verdict(answer, same)
+    if _asks_for_answers_alone(task):
+        return _Verdict(text.strip(), _target(task, question) in text)
     parts = text.split("the answer is", maxsplit=2)
     answer = parts[1].strip() if len(parts) > 1 else None
     return _Verdict(answer, answer is not None and _target(task, question) in parts[1])
@@ -126,7 +150,7 @@ def _candidates(task: Task, text: str, question: Question, *, number: str) -> li
             return re.findall(number, text.replace(",", ""))
         case "choice":
             # Five options or six, date_understanding's pattern is [ABCDEF].
-            count = 6 if task.name == "date_understanding" else len(question.choices) or 5
+            count = 6 if _set_of(task) == "date_understanding" else len(question.choices) or 5
             return [sign for sign in text if "A" <= sign < chr(ord("A") + count)]
         case "yes_no":
             words = re.sub(r"[\"'\n.\s:,]", " ", text.lower()).split(" ")

@@ -1,6 +1,23 @@
 """train: rationales → students' checkpoints."""
 
-from potstill.train.settings import LoraSettings, StudentSettings, TrainSettings
-from potstill.train.stage import train
+from potstill.train.settings import (
+    LoraSettings,
+    MatchingSettings,
+    ReplaySettings,
+    StopSettings,
+    StudentSettings,
+    TrainSettings,
+)
+from potstill.train.stage import Models, TrainBench, train
 
-__all__ = ["LoraSettings", "StudentSettings", "TrainSettings", "train"]
+__all__ = [
+    "LoraSettings",
+    "MatchingSettings",
+    "Models",
+    "ReplaySettings",
+    "StopSettings",
+    "StudentSettings",
+    "TrainBench",
+    "TrainSettings",
+    "train",
+]

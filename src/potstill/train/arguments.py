@@ -26,7 +26,7 @@ def training_arguments(
     options: dict[str, Any] = {
         "output_dir": str(folder),
         "max_steps": steps,
-        "per_device_train_batch_size": 1,  # one micro-batch
+        "per_device_train_batch_size": 1,  # one step, of as many parts as it takes
         "learning_rate": settings.learning_rate,
         "lr_scheduler_type": schedules.get(settings.schedule, settings.schedule),
         "warmup_steps": math.ceil(settings.warmup * steps),
@@ -49,15 +49,17 @@ def training_arguments(
     }
     arguments = TrainingArguments(**options)
     arguments._n_gpu = min(arguments.n_gpu, 1)  # several devices: one process each
-    processes = arguments.world_size
-    if settings.batch_size < processes:
+    if settings.batch_size < arguments.world_size:
         raise ConfigError(
-            f"train.batch_size is {settings.batch_size}, less than the {processes} processes."
+            f"train.batch_size is {settings.batch_size}, less than the {arguments.world_size} "
+            "processes."
         )
-    share = math.ceil(settings.batch_size / processes)
-    parts = math.ceil(share / (settings.micro_batch or share))
-    arguments.gradient_accumulation_steps = min(parts, settings.batch_size // processes)
     return arguments
+
+
+def sharded(arguments: TrainingArguments) -> bool:
+    """Whether a layer's weights are only there while the model runs."""
+    return bool(arguments.fsdp or arguments.deepspeed) or arguments.parallel_mode.value == "tpu"
 
 
 def _bfloat16(settings: TrainSettings, use_cpu: bool) -> bool:

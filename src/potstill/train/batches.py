@@ -1,133 +1,178 @@
-"""The order of the examples, and their batches as tensors.
-
-Shape suffixes: B examples, T tokens, N trained tokens of all examples in a row.
-"""
+"""Which examples each optimiser step computes, and in which parts."""
 
 import random
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby, pairwise
+from typing import NamedTuple
 
-import torch
-from torch import Tensor
 from torch.utils.data import Dataset
 
 from potstill.train.encoding import Encoded
 
-POOL_BATCHES = 16
-"""Examples of similar length are looked for among this many batches' worth of the random order."""
+POOL_STEPS = 16
+"""Groups of similar length are looked for among this many steps' worth of the random order."""
 
-Batch = dict[str, Tensor]
+Group = list[int]
+"""Examples of one question in one data format, by index."""
 
 
-def plan_steps(
-    lengths: Sequence[int], *, steps: int, batch_size: int, seed: int
-) -> list[list[int]]:
+class Order(NamedTuple):
+    """How examples come to be trained."""
+
+    batch_size: int
+    """Examples a step."""
+
+    siblings: int = 1
+    """Most examples of one question that come one after the other."""
+
+    shares: Mapping[str, float] | None = None
+    """Share of the examples that each data format gets; None: all are one pool."""
+
+    by_length: bool = False
+    """Whether what is computed together should be of similar length, to save padding."""
+
+    seed: int = 0
+
+
+def plan_steps(examples: Sequence[Encoded], order: Order, steps: int) -> list[list[int]]:
     """Which examples each optimiser step computes.
 
-    Examples come in a new random order on every pass; the pass's last batch is filled up from the
-    next pass. The batches of a pool hold examples of similar length, to save padding, and follow
-    each other in random order.
+    Every data format goes through its examples in a new random order on each pass, up to
+    ``siblings`` of a question at a time; of several formats the next group is always taken from
+    the one that is furthest behind its share.
 
     Args:
-        lengths: Tokens of each example; at least one example.
+        examples: At least one of each format.
+        order: How they come.
         steps: Optimiser steps.
-        batch_size: Examples a step.
-        seed: The same seed gives the same plan.
     """
-    generator = random.Random(seed)
-    order = _passes(len(lengths), generator)
+    generator = random.Random(order.seed)
+    shares = order.shares or {"": 1.0}
+    lengths = [one.length for one in examples]
+    families: dict[str, dict[str, Group]] = {name: {} for name in shares}
+    for index, one in enumerate(examples):
+        family = families[one.data_format if order.shares else ""]
+        family.setdefault(one.question_id or f"example {index}", []).append(index)
+    streams = {
+        name: _groups(list(of_question.values()), lengths, order, generator)
+        for name, of_question in families.items()
+    }
+    waiting: dict[str, deque[int]] = {name: deque() for name in shares}
+    taken = dict.fromkeys(shares, 0)
     plan: list[list[int]] = []
-    while len(plan) < steps:
-        batches = min(POOL_BATCHES, steps - len(plan))
-        pool = [next(order) for _ in range(batches * batch_size)]
-        pool.sort(key=lengths.__getitem__)
-        cut = [pool[first : first + batch_size] for first in range(0, len(pool), batch_size)]
-        generator.shuffle(cut)
-        plan += cut
+    for _ in range(steps):
+        step: list[int] = []
+        while len(step) < order.batch_size:
+            done = sum(taken.values()) + 1
+            name = max(shares, key=lambda each: shares[each] * done - taken[each])
+            if not waiting[name]:
+                waiting[name].extend(next(streams[name]))
+            part = waiting[name]
+            count = min(len(part), order.batch_size - len(step))
+            step += [part.popleft() for _ in range(count)]
+            taken[name] += count
+        plan.append(step)
     return plan
 
 
-def _passes(count: int, generator: random.Random) -> Iterator[int]:
-    """Indices in random order, pass after pass, without end."""
-    order = list(range(count))
+def _groups(
+    families: Sequence[Group], lengths: Sequence[int], order: Order, generator: random.Random
+) -> Iterator[Group]:
+    """Groups of siblings in random order, pass after pass, without end."""
     while True:
-        generator.shuffle(order)
-        yield from order
+        groups = []
+        for family in families:
+            generator.shuffle(family)
+            firsts = range(0, len(family), order.siblings)
+            groups += [family[first : first + order.siblings] for first in firsts]
+        generator.shuffle(groups)
+        yield from _like_lengths(groups, lengths, order, generator) if order.by_length else groups
 
 
-class MicroBatches(Dataset[list[Encoded]]):
-    """The planned steps, each cut into the parts that are computed at once, in order.
-
-    Processes take parts in turn; a step is ``parts_per_step`` of them.
-    """
-
-    def __init__(
-        self, examples: Sequence[Encoded], plan: Sequence[Sequence[int]], *, parts_per_step: int
-    ) -> None:
-        self._examples, self._plan, self._parts = examples, plan, parts_per_step
-
-    def __len__(self) -> int:
-        return len(self._plan) * self._parts
-
-    def __getitem__(self, number: int) -> list[Encoded]:
-        step, part = self._plan[number // self._parts], number % self._parts
-        first, end = (len(step) * edge // self._parts for edge in (part, part + 1))
-        return [self._examples[index] for index in step[first:end]]
+def _like_lengths(
+    groups: Sequence[Group], lengths: Sequence[int], order: Order, generator: random.Random
+) -> Iterator[Group]:
+    """The same groups, neighbours of like length; steps of like length come in random order."""
+    a_step = max(order.batch_size // order.siblings, 1)
+    for first in range(0, len(groups), a_step * POOL_STEPS):
+        pool = sorted(
+            groups[first : first + a_step * POOL_STEPS],
+            key=lambda group: max(lengths[index] for index in group),
+        )
+        steps = [pool[place : place + a_step] for place in range(0, len(pool), a_step)]
+        generator.shuffle(steps)
+        yield from (group for step in steps for group in step)
 
 
-class Collator:
-    """Micro-batches as padded tensors.
+def parts_of(
+    step: Sequence[int], examples: Sequence[Encoded], *, batch_tokens: int, processes: int = 1
+) -> list[list[int]]:
+    """A step, cut into parts that are computed at once; every process gets as many as the others.
+
+    Examples that share a prompt stay in one part, unless there are too many of them.
 
     Args:
-        pad: The token to fill with; it is masked, so any will do.
-        encoder_decoder: Whether prompts go to an encoder.
-        decoder_start: The token that an encoder-decoder's target begins after.
-        multiple: Pad to a multiple of this many tokens.
+        step: Indices of examples, at least as many as there are processes.
+        examples: All of them.
+        batch_tokens: Most tokens of a part, as long as one example is no longer; a prompt that
+            neighbours share counts once.
+        processes: Their parts follow each other in turn.
+    """
+    families = [list(run) for _, run in groupby(step, key=lambda index: examples[index].prompt)]
+    for units in (families, [[index] for index in step]):
+        costs = [
+            len(examples[unit[0]].prompt) + sum(len(examples[index].target) for index in unit)
+            for unit in units
+        ]
+        for count in range(processes, len(units) + 1, processes):
+            edges = _edges(costs, count)
+            loads = [sum(costs[first:end]) for first, end in pairwise(edges)]
+            if max(loads) <= batch_tokens:
+                break
+        else:
+            continue
+        break
+    return [[i for unit in units[first:end] for i in unit] for first, end in pairwise(edges)]
+
+
+def _edges(costs: Sequence[int], parts: int) -> list[int]:
+    """Where to cut a row of units so that the parts cost about the same; none is empty."""
+    spent, wanted, edges = 0, sum(costs) / parts, [0]
+    for place, cost in enumerate(costs):
+        enough = spent + cost / 2 >= wanted * len(edges)
+        if place and len(edges) < parts and (enough or len(costs) - place == parts - len(edges)):
+            edges.append(place)
+        spent += cost
+    return [*edges, len(costs)]
+
+
+class Steps(Dataset[list[list[Encoded]]]):
+    """The planned steps, each as the parts of one process; processes take turns.
+
+    Item ``step * processes + p`` holds what process p computes in that step.
     """
 
     def __init__(
-        self, *, pad: int, encoder_decoder: bool, decoder_start: int = 0, multiple: int = 1
+        self,
+        examples: Sequence[Encoded],
+        plan: Sequence[Sequence[int]],
+        *,
+        batch_tokens: int,
+        processes: int = 1,
     ) -> None:
-        self._pad, self._start, self._multiple = pad, decoder_start, multiple
-        self._encoder_decoder = encoder_decoder
+        self._examples, self._plan = examples, plan
+        self._tokens, self._processes = batch_tokens, processes
 
-    def __call__(self, batches: Sequence[list[Encoded]]) -> Batch:
-        """One micro-batch as a model's inputs, with what the loss needs beside them.
+    def __len__(self) -> int:
+        return len(self._plan) * self._processes
 
-        ``positions`` are the places in the flattened ``(B * T)`` outputs that predict the N
-        trained tokens ``labels``, each with its weight.
-        """
-        (examples,) = batches
-        if self._encoder_decoder:
-            written = [[self._start, *example.target[:-1]] for example in examples]
-            firsts = [0] * len(examples)
-            decoder_ids, decoder_mask = self._padded(written)
-            ids, mask = self._padded([example.prompt for example in examples])
-            inputs = {"decoder_input_ids": decoder_ids, "decoder_attention_mask": decoder_mask}
-            width = decoder_ids.shape[1]
-        else:
-            firsts = [len(example.prompt) - 1 for example in examples]
-            ids, mask = self._padded([[*one.prompt, *one.target[:-1]] for one in examples])
-            inputs, width = {}, ids.shape[1]
-        positions = [
-            row * width + first + offset
-            for row, (first, example) in enumerate(zip(firsts, examples, strict=True))
-            for offset in range(len(example.target))
-        ]
-        labels = [token for example in examples for token in example.target]
-        weights = [example.weight for example in examples for _ in example.target]
-        return {
-            "input_ids": ids,
-            "attention_mask": mask,
-            **inputs,
-            "positions": torch.tensor(positions),
-            "labels": torch.tensor(labels),
-            "weights": torch.tensor(weights),
-        }
-
-    def _padded(self, rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
-        """Rows filled up on the right, and where their own tokens stand."""
-        longest = max(len(row) for row in rows)
-        width = -(-longest // self._multiple) * self._multiple
-        ids_BT = torch.tensor([[*row, *[self._pad] * (width - len(row))] for row in rows])
-        lengths_B = torch.tensor([len(row) for row in rows])
-        return ids_BT, (torch.arange(width) < lengths_B[:, None]).long()
+    def __getitem__(self, number: int) -> list[list[Encoded]]:
+        step, process = divmod(number, self._processes)
+        parts = parts_of(
+            self._plan[step],
+            self._examples,
+            batch_tokens=self._tokens,
+            processes=self._processes,
+        )
+        return [[self._examples[i] for i in part] for part in parts[process :: self._processes]]

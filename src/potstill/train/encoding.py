@@ -1,12 +1,16 @@
 """Examples → token ids, the same ones that the student will read and write when asked."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
+import numpy as np
 from transformers import PreTrainedTokenizerBase
 
 from potstill.models.wording import Wording
-from potstill.records import Example, Request
+from potstill.records import Example, Request, SoftTargets
+from potstill.train.alignment import Vocabulary, soft_targets
+from potstill.train.settings import MatchingSettings
 
 
 class Encoded(NamedTuple):
@@ -16,7 +20,11 @@ class Encoded(NamedTuple):
     target: list[int]
     """Ends with the end-of-sequence token."""
 
-    weight: float
+    weight: float = 1.0
+    question_id: str = ""
+    data_format: str = ""
+    soft: SoftTargets | None = None
+    """The teacher's probabilities of the target's tokens; None: its text alone is matched."""
 
     @property
     def length(self) -> int:
@@ -31,60 +39,105 @@ class EncodedExamples(NamedTuple):
     too_long: int
     """Examples of more than ``max_length`` tokens; a cut would lose their answer."""
 
+    @property
+    def soft_share(self) -> float:
+        """Share of the trained tokens for which the teacher's probabilities are known."""
+        soft = sum(int(one.soft.soft.sum()) for one in self.examples if one.soft is not None)
+        return soft / sum(len(one.target) for one in self.examples)
 
-def encode_examples(
-    examples: Sequence[Example],
-    tokenizer: PreTrainedTokenizerBase,
-    *,
-    encoder_decoder: bool,
-    max_length: int,
-) -> EncodedExamples:
-    """Encode prompts as they will be asked, and targets as what follows them.
+
+class Encoder:
+    """A student's tokenizer, ready for prompts and targets.
 
     Args:
-        examples: What to train on.
         tokenizer: The student's; it has an end-of-sequence token.
         encoder_decoder: Whether prompts go to an encoder.
-        max_length: Most tokens of prompt and target together.
+        matching: Whether, and how, the teacher's probabilities are carried to the student's
+            tokens.
     """
-    wording = Wording(tokenizer, "the student")
-    encoded = [_encode(example, wording, encoder_decoder) for example in examples]
-    fitting = [example for example in encoded if example.length <= max_length]
-    return EncodedExamples(fitting, too_long=len(encoded) - len(fitting))
 
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        encoder_decoder: bool,
+        matching: MatchingSettings | None = None,
+    ) -> None:
+        self._wording = Wording(tokenizer, "the student")
+        self._encoder_decoder = encoder_decoder
+        self._end = tokenizer.eos_token_id
+        self._matching = matching if matching and matching.distribution else None
+        self._vocabulary = Vocabulary(tokenizer) if self._matching else None
 
-def _encode(example: Example, wording: Wording, encoder_decoder: bool) -> Encoded:
-    request = Request(prompt=example.prompt)
-    if encoder_decoder:
-        prompt = wording.encoder_ids(request)
-        target = _ids(wording.tokenizer, example.target)
-    else:
-        prompt = wording.prompt_ids(request)
-        target = continuation_ids(wording, example.prompt, prompt, example.target)
-    return Encoded(prompt, [*target, wording.tokenizer.eos_token_id], example.weight)
+    def encode(self, examples: Sequence[Example], *, max_length: int) -> EncodedExamples:
+        """Encode prompts as they will be asked, and targets as what follows them.
 
+        Args:
+            examples: What to train on.
+            max_length: Most tokens of prompt and target together.
+        """
+        encoded = [self._encode(example) for example in examples]
+        fitting = [example for example in encoded if example.length <= max_length]
+        return EncodedExamples(fitting, too_long=len(encoded) - len(fitting))
 
-def continuation_ids(
-    wording: Wording, prompt: str, prompt_ids: list[int], target: str
-) -> list[int]:
-    """Token ids that read as ``target`` after the prompt's.
+    def _encode(self, example: Example) -> Encoded:
+        request = Request(prompt=example.prompt)
+        if self._encoder_decoder:
+            prompt = self._wording.encoder_ids(request)
+            target = self._ids(example.target)
+        else:
+            prompt = self._wording.prompt_ids(request)
+            target = self._continuation(example, prompt)
+        return Encoded(
+            prompt,
+            [*target, self._end],
+            weight=example.weight,
+            question_id=example.question_id,
+            data_format=example.data_format,
+            soft=self._soft(example, target),
+        )
 
-    Prompt and target are encoded together where the prompt's tokens stay what they are when it is
-    asked alone. Elsewhere the target is encoded alone; some tokenizers put a space before a text,
-    so the target's own first space is left out where the text would come back with two.
-    """
-    joint = wording.prompt_ids(Request(prompt=prompt + target))
-    if joint[: len(prompt_ids)] == prompt_ids:
-        ids = joint[len(prompt_ids) :]
-        if wording.text(ids, wording.anchor(prompt_ids)) == target:
-            return ids
-    alone = _ids(wording.tokenizer, target)
-    without_space = _ids(wording.tokenizer, target.removeprefix(" "))
-    for ids in (alone, without_space):
-        if wording.text(ids, wording.anchor(prompt_ids)) == target:
-            return ids
-    return alone  # a tokenizer that loses part of any text, such as its line breaks
+    def _continuation(self, example: Example, prompt_ids: list[int]) -> list[int]:
+        """Token ids that read as the target after the prompt's.
 
+        Prompt and target are encoded together where the prompt's tokens stay what they are when it
+        is asked alone. Elsewhere the target is encoded alone; some tokenizers put a space before a
+        text, so the target's own first space is left out where the text would come back with two.
+        """
+        wording, target = self._wording, example.target
+        joint = wording.prompt_ids(Request(prompt=example.prompt, answer_prefix=target))
+        if joint[: len(prompt_ids)] == prompt_ids:
+            ids = joint[len(prompt_ids) :]
+            if wording.text(ids, wording.anchor(prompt_ids)) == target:
+                return ids
+        alone = self._ids(target)
+        for ids in (alone, self._ids(target.removeprefix(" "))):
+            if wording.text(ids, wording.anchor(prompt_ids)) == target:
+                return ids
+        return alone  # a tokenizer that loses part of any text, such as its line breaks
 
-def _ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
-    return list(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+    def _soft(self, example: Example, target: list[int]) -> SoftTargets | None:
+        """The teacher's probabilities by token, the end-of-sequence token being hard."""
+        if self._matching is None or self._vocabulary is None or example.teacher is None:
+            return None
+        carried = soft_targets(
+            example.target,
+            target,
+            example.teacher,
+            self._vocabulary,
+            time_warping=self._matching.alignment == "time_warping",
+        )
+        width = carried.ids.shape[1]
+        end = np.full((1, width), -1, np.int32), np.zeros((1, width), np.float32)
+        end[0][0, 0], end[1][0, 0] = self._end, 1.0
+        return replace(
+            carried,
+            ids=np.concatenate([carried.ids, end[0]]),
+            probabilities=np.concatenate([carried.probabilities, end[1]]),
+            tail=np.append(carried.tail, np.float32(0)),
+            soft=np.append(carried.soft, False),
+        )
+
+    def _ids(self, text: str) -> list[int]:
+        tokenizer = self._wording.tokenizer
+        return list(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])

@@ -1,16 +1,34 @@
 """Rationales and questions → training examples."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
+from typing import NamedTuple
 
-from potstill.prompts.formats import format_named
-from potstill.records import Example, Question, Rationale
+from potstill.drawing import WorkedQuestion, draw_exemplars, worked_questions
+from potstill.prompts.formats import DataFormat, format_named
+from potstill.prompts.styles import Exemplar
+from potstill.records import Example, Question, Rationale, Task, TeacherSpan, TokenLogprobs
 from potstill.tasks.splits import first_placed
-from potstill.train.settings import StudentSettings
+from potstill.train.settings import ReplaySettings, StudentSettings
+from potstill.train.spans import teacher_span
 
 KEPT = frozenset({"kept"})
 WRONG = frozenset({"wrong_answer", "no_answer"})
 """Verdicts of rationales that were dropped for their answer."""
+
+REPLAY = "replay"
+"""``Example.data_format`` of what is replayed, whatever its wording."""
+
+Texts = Callable[[int], tuple[str, TokenLogprobs] | None]
+"""A completion's text and its token probabilities, the tokens named by bytes, by its id."""
+
+
+class _Chosen(NamedTuple):
+    """What one example is made from."""
+
+    question: Question
+    rationale: Rationale | None
 
 
 def make_examples(
@@ -20,8 +38,9 @@ def make_examples(
     *,
     encoder_decoder: bool,
     seed: int,
+    texts: Texts | None = None,
 ) -> list[Example]:
-    """Word what a student is trained on.
+    """Word what a student is trained on, one data format after the other.
 
     A format without rationales gives one example to each question, whether or not the teacher
     solved it: its student learns from the gold answers alone and owes the teacher nothing. The
@@ -33,27 +52,94 @@ def make_examples(
         questions: The training questions.
         student: The wording, and which questions and rationales to choose.
         encoder_decoder: Whether the student reads its prompt with an encoder.
-        seed: Of the choice of questions, where the student learns only some.
+        seed: Of the choice of questions, where the student learns only some, and of exemplars.
+        texts: What the teacher wrote, for students that match its probabilities.
+
+    Raises:
+        DataError: There are too few worked questions to draw exemplars from.
     """
-    data_format = format_named(student.data_format)
     if student.questions is not None:
         questions = first_placed(questions, student.questions, seed, "student")
-    chosen: Iterable[tuple[Question, str]] = ((question, "") for question in questions)
-    if data_format.needs_rationale:
-        of_question = _candidates(rationales, student)
-        chosen = (
-            (question, rationale.text)
-            for question in questions
-            for rationale in _taken(of_question[question.id], student)
+    # A student sees no more of the teacher in its exemplars than in its targets.
+    seen = [one for one in rationales if student.samples is None or one.sample < student.samples]
+    of_question = _candidates(seen, student)
+    taken = {question.id: _taken(of_question[question.id], student) for question in questions}
+    formats = [format_named(name) for name in student.formats]
+    pool = worked_questions(questions, seen) if any(one.needs_exemplars for one in formats) else []
+    matched = cache(texts) if texts is not None and student.matching.distribution > 0 else None
+
+    def example(data_format: DataFormat, chosen: _Chosen) -> Example:
+        question, rationale = chosen
+        exemplars = _exemplars(pool, chosen, student, seed) if data_format.needs_exemplars else ()
+        text = rationale.text if rationale else ""
+        target = data_format.target(text, question.answer, encoder_decoder=encoder_decoder)
+        teacher: TeacherSpan | None = None
+        if rationale is not None and matched is not None:
+            at = len(data_format.lead(encoder_decoder=encoder_decoder))
+            teacher = teacher_span(target, at, text.strip(), matched(rationale.completion_id))
+        return Example(
+            prompt=data_format.prompt(
+                question, encoder_decoder=encoder_decoder, exemplars=exemplars
+            ),
+            target=target,
+            question_id=question.id,
+            data_format=data_format.name,
+            teacher=teacher,
         )
+
+    return [
+        example(data_format, chosen)
+        for data_format in formats
+        for chosen in _choices(data_format, questions, taken)
+    ]
+
+
+def replayed(
+    tasks: Iterable[Task], replay: ReplaySettings, *, encoder_decoder: bool
+) -> list[Example]:
+    """The training questions of other tasks with their gold answers, so that they are kept up."""
+    data_format = format_named(replay.data_format)
     return [
         Example(
             prompt=data_format.prompt(question, encoder_decoder=encoder_decoder),
-            target=data_format.target(text, question.answer, encoder_decoder=encoder_decoder),
-            question_id=question.id,
+            target=data_format.target("", question.answer, encoder_decoder=encoder_decoder),
+            question_id=f"{task.name}/{question.id}",
+            data_format=REPLAY,
         )
-        for question, text in chosen
+        for task in tasks
+        for question in task.splits["train"]
     ]
+
+
+def example_shares(student: StudentSettings) -> dict[str, float]:
+    """The share of each ``Example.data_format`` in what a student learns; they sum to 1."""
+    if student.replay is None:
+        return student.formats
+    own = 1 - student.replay.share
+    mixed = {name: own * share for name, share in student.formats.items()}
+    return {**mixed, REPLAY: student.replay.share}
+
+
+def _choices(
+    data_format: DataFormat, questions: Sequence[Question], taken: dict[str, list[Rationale]]
+) -> Iterator[_Chosen]:
+    """What the examples of one format are made from."""
+    for question in questions:
+        if data_format.needs_rationale:
+            yield from (_Chosen(question, rationale) for rationale in taken[question.id])
+        else:
+            yield _Chosen(question, None)
+
+
+def _exemplars(
+    pool: Sequence[WorkedQuestion], chosen: _Chosen, student: StudentSettings, seed: int
+) -> tuple[Exemplar, ...]:
+    """The worked questions before one example's own; those of a question share all formats."""
+    question, rationale = chosen
+    key = question.id
+    if student.exemplars_per == "example" and rationale is not None:
+        key = f"{question.id} {rationale.sample}"
+    return draw_exemplars(pool, student.exemplars, seed=seed, key=key, exclude=question)
 
 
 def _candidates(
@@ -63,8 +149,7 @@ def _candidates(
     verdicts = KEPT | WRONG if student.wrong_answers else KEPT
     found: defaultdict[str, list[Rationale]] = defaultdict(list)
     for rationale in rationales:
-        within = student.samples is None or rationale.sample < student.samples
-        if within and rationale.verdict in verdicts:
+        if rationale.verdict in verdicts:
             found[rationale.question_id].append(rationale)
     return found
 

@@ -1,16 +1,23 @@
 """How students are trained."""
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from potstill.errors import ConfigError
 from potstill.models.settings import LocalSettings, student_settings
-from potstill.prompts.formats import FORMATS
+from potstill.prompts.formats import FORMATS, format_named, shares
 from potstill.settings import Settings
+from potstill.tasks import TaskSettings, task_settings
 
 
 def _start(raw: object) -> LocalSettings | None:
     return None if raw is None else student_settings(raw, at="start")
+
+
+def _replayed(raw: object) -> TaskSettings:
+    return task_settings(raw, at="replay.tasks")
 
 
 def _one_length(steps: int | None, epochs: float | None) -> None:
@@ -34,11 +41,89 @@ class LoraSettings(Settings):
     """Names of the layers that get an addition; by default every linear layer but the head."""
 
 
+class MatchingSettings(Settings):
+    """What of the teacher a student matches: its texts, its probabilities, or both."""
+
+    distribution: float = Field(default=1.0, ge=0, le=1)
+    """Weight of distribution matching; the rest is sample matching (cross-entropy)."""
+
+    divergence: Literal["forward_kl", "reverse_kl", "jsd"] = "forward_kl"
+    """What is minimised between the teacher's and the student's probabilities."""
+
+    beta: float = Field(default=0.5, gt=0, lt=1)
+    """Weight of the teacher in the generalised Jensen-Shannon divergence ``jsd``."""
+
+    temperature: float = Field(default=1.0, gt=0)
+    """Both distributions are softened by it, and the loss is multiplied by its square."""
+
+    tail: Literal["drop", "renormalise", "uniform_tail"] = "uniform_tail"
+    """What becomes of the teacher's mass outside its top K."""
+
+    alignment: Literal["offsets", "time_warping"] = "offsets"
+    """How teacher tokens meet student tokens: by byte offsets, or as arXiv 2301.12726 did."""
+
+    @model_validator(mode="after")
+    def _reverse_needs_a_tail(self) -> "MatchingSettings":
+        if self.divergence == "reverse_kl" and self.tail != "uniform_tail":
+            raise ValueError(
+                f"reverse_kl is infinite where the teacher has no mass, as with tail {self.tail}. "
+                "Set tail to uniform_tail, or divergence to forward_kl or jsd"
+            )
+        return self
+
+
+def _matching(raw: object) -> object:
+    """``sample`` and ``distribution`` in short."""
+    short = {"sample": {"distribution": 0.0}, "distribution": {}}
+    return short.get(raw, raw) if isinstance(raw, str) else raw
+
+
+class ReplaySettings(Settings):
+    """Further examples of other tasks, so that what the student could do is not forgotten."""
+
+    tasks: tuple[Annotated[TaskSettings, BeforeValidator(_replayed)], ...] = Field(min_length=1)
+    """The tasks; their training questions with their gold answers are replayed."""
+
+    share: float = Field(default=0.1, gt=0, lt=1)
+    """Share of all examples that are replayed."""
+
+    data_format: str = "zero_shot_answer"
+    """How they are worded; a format without rationales."""
+
+    @model_validator(mode="after")
+    def _bare(self) -> "ReplaySettings":
+        bare = [
+            name
+            for name, each in FORMATS.items()
+            if not each.needs_rationale and not each.needs_exemplars
+        ]
+        if self.data_format not in bare:
+            raise ValueError(
+                f"replayed questions have gold answers alone, which {self.data_format!r} does not "
+                f"word. Take one of {', '.join(bare)}"
+            )
+        return self
+
+
 class StudentSettings(Settings):
     """What sets one student apart from the others."""
 
-    data_format: str = "fine_tune_cot"
-    """How a question and its rationale become a training example."""
+    data_format: str | dict[str, float] = "fine_tune_cot"
+    """How a question becomes an example: a format, a published mixture, or weights by format."""
+
+    exemplars: int = Field(default=4, ge=1)
+    """Worked training questions that in-context formats show."""
+
+    exemplars_per: Literal["question", "example"] = "question"
+    """Draw them for each question, whose examples then share a prompt, or for each example."""
+
+    matching: Annotated[MatchingSettings, BeforeValidator(_matching)] = MatchingSettings(
+        distribution=0.0
+    )
+    """``sample``, ``distribution``, or settings; the latter need ``generate.top_logprobs``."""
+
+    replay: ReplaySettings | None = None
+    """Mix examples of other tasks in; null mixes none."""
 
     start: Annotated[LocalSettings | None, BeforeValidator(_start)] = None
     """The model to start from, where it is not the recipe's student."""
@@ -66,13 +151,51 @@ class StudentSettings(Settings):
 
     @model_validator(mode="after")
     def _check(self) -> "StudentSettings":
-        if self.data_format not in FORMATS:
-            known = ", ".join(FORMATS)
-            raise ValueError(f"there is no data format {self.data_format!r}; known: {known}")
+        try:
+            asked_in = format_named(self.asked_in)
+        except ConfigError as error:
+            raise ValueError(str(error).removesuffix(".")) from error
+        if not asked_in.states_answer:
+            raise ValueError(
+                f"a student is asked in its first data format, and {asked_in.name} gives no "
+                "answer. Put another one first, such as predict"
+            )
         if self.take != "first" and self.max_rationales is None:
             raise ValueError(f"take: {self.take} needs max_rationales, which says how many")
         _one_length(self.steps, self.epochs)
         return self
+
+    @property
+    def formats(self) -> dict[str, float]:
+        """The share of each data format in its own examples; they sum to 1."""
+        return shares(self.data_format)
+
+    @property
+    def asked_in(self) -> str:
+        """The data format in which it is asked after training."""
+        return next(iter(self.formats))
+
+
+class StopSettings(Settings):
+    """When a training ends before its last step; looked at after each checkpoint."""
+
+    patience: int | None = Field(default=None, ge=1)
+    """End when the target's development accuracy has not risen for so many checkpoints."""
+
+    generic_loss: float | None = Field(default=None, gt=0, le=1)
+    """End when generic accuracy has fallen below the start's by this much (0.1: ten points)."""
+
+    @model_validator(mode="after")
+    def _some_reason(self) -> "StopSettings":
+        if self.patience is None and self.generic_loss is None:
+            raise ValueError("stop needs patience, generic_loss or both")
+        return self
+
+
+def _starts(raw: object) -> object:
+    if not isinstance(raw, Mapping):
+        return raw
+    return {name: student_settings(each, at=f"starts.{name}") for name, each in raw.items()}
 
 
 class TrainSettings(Settings):
@@ -87,6 +210,9 @@ class TrainSettings(Settings):
     )
     """The students by name; the first default learns the gold answers alone, to compare with."""
 
+    starts: Annotated[dict[str, LocalSettings], BeforeValidator(_starts)] = Field(default={})
+    """Train each student from each of these, as STUDENT_NAME; empty: from the recipe's student."""
+
     steps: int | None = Field(default=None, ge=1)
     """Optimiser steps of every student; give this or ``epochs``."""
 
@@ -96,8 +222,11 @@ class TrainSettings(Settings):
     batch_size: int = Field(default=8, ge=1)
     """Examples to an optimiser step, over all processes."""
 
-    micro_batch: int | None = Field(default=None, ge=1)
-    """Most examples that a process computes at once; changes memory and speed only."""
+    siblings: int = Field(default=4, ge=1)
+    """Most examples of a question in one step, their common tokens computed once; 1: any order."""
+
+    batch_tokens: int = Field(default=16_384, ge=1)
+    """Most tokens that a process computes at once; changes memory and speed only."""
 
     learning_rate: float = Field(default=3e-4, gt=0)
     """Highest step size of AdamW; 3e-4 is Fine-tune-CoT's, very small models take 1e-3."""
@@ -123,6 +252,9 @@ class TrainSettings(Settings):
     checkpoints: int = Field(default=4, ge=1)
     """Evenly spaced checkpoints to choose from; an interrupted training resumes at the newest."""
 
+    stop: StopSettings | None = None
+    """End early on the trade-off between target and generic ability; null: train to the end."""
+
     gradient_checkpointing: bool = False
     """Compute activations twice to keep fewer of them; saves memory, costs time."""
 
@@ -132,7 +264,20 @@ class TrainSettings(Settings):
     @model_validator(mode="after")
     def _check(self) -> "TrainSettings":
         _one_length(self.steps, self.epochs)
+        own = [name for name, student in self.students.items() if student.start is not None]
+        if self.starts and own:
+            raise ValueError(f"starts are given, and {own[0]} has a start of its own; give one")
         return self
+
+    def sweep(self) -> dict[str, StudentSettings]:
+        """Every student from every start."""
+        if not self.starts:
+            return self.students
+        return {
+            f"{name}_{start_name}": student.model_copy(update={"start": start})
+            for name, student in self.students.items()
+            for start_name, start in self.starts.items()
+        }
 
     def of(self, student: StudentSettings) -> "TrainSettings":
         """The same with the length of training that a student has of its own, if it has one."""

@@ -1,9 +1,9 @@
 """The train stage: rationales → students' checkpoints."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from potstill.errors import ConfigError, DataError, extra
 from potstill.keys import settings_hash
@@ -11,23 +11,50 @@ from potstill.models.settings import ModelSettings
 from potstill.progress import Advance, Meter
 from potstill.records import Checkpoint, Example, Rationale, Task, TrainingStep
 from potstill.store import Store
-from potstill.train.examples import make_examples
+from potstill.tasks import load_task
+from potstill.train.examples import make_examples, replayed
 from potstill.train.settings import StudentSettings, TrainSettings
+from potstill.train.teacher_texts import TeacherTexts
 
 if TYPE_CHECKING:
     from potstill.train.student import TrainedStudent
     from potstill.train.trainer import TrainProgress
 
+EndsAt = Callable[[Sequence[Checkpoint]], bool]
+"""Looks at a student's checkpoints so far, and says whether its training ends at the newest."""
+
+
+class TrainBench(NamedTuple):
+    """Where students are trained."""
+
+    store: Store
+    """Holds the curated rationales, takes logs and checkpoints."""
+
+    folder: Path
+    """The run's folder."""
+
+    meter: Meter
+    """Shown the progress."""
+
+
+class Models(NamedTuple):
+    """Who learns from whom."""
+
+    start: ModelSettings
+    """The model to start from, where a student names no other."""
+
+    teacher: ModelSettings
+    """Whose token probabilities the store may hold."""
+
 
 def train(
     task: Task,
-    store: Store,
-    start: ModelSettings,
+    models: Models,
     settings: TrainSettings,
-    folder: Path,
-    meter: Meter,
+    bench: TrainBench,
     *,
     seed: int,
+    ends_at: EndsAt | None = None,
 ) -> list[Checkpoint]:
     """Train every student of the recipe, one after the other.
 
@@ -35,12 +62,11 @@ def train(
 
     Args:
         task: The questions with their gold answers; the training split is learned.
-        store: Holds the curated rationales, takes logs and checkpoints.
-        start: The model to start from, where a student names no other.
+        models: Where students start, and whose probabilities they may learn.
         settings: Of this stage.
-        folder: The run's folder.
-        meter: Shown the progress.
+        bench: Where the work is done.
         seed: Of the order of examples, and of what else is random.
+        ends_at: Asked as soon as a checkpoint is written; None trains to the end.
 
     Returns:
         The checkpoints of all students, oldest first.
@@ -49,42 +75,37 @@ def train(
         DataError: A student that learns from rationales has none.
         ModelError: A start model cannot be loaded.
     """
-    rationales = store.rationales()
-    steps: list[TrainingStep] = []
-    checkpoints: list[Checkpoint] = []
+    students = {
+        name: student.model_copy(update={"start": student.start or models.start})
+        for name, student in settings.sweep().items()
+    }
+    texts = TeacherTexts(bench.store, models.teacher)
+    rationales = bench.store.rationales()
     # All of them before any training: one that has nothing to learn is told at once.
     examples_of = {
-        name: _examples(name, student, student.start or start, task, rationales, seed)
-        for name, student in settings.students.items()
+        name: _examples(name, student, task, rationales, texts, seed)
+        for name, student in students.items()
     }
-    for name, student in settings.students.items():
-        begin, examples = student.start or start, examples_of[name]
-        trained = _trained(name, begin, examples, settings.of(student), folder, meter, seed=seed)
+    steps: list[TrainingStep] = []
+    checkpoints: list[Checkpoint] = []
+    for name, student in students.items():
+        trained = _trained(
+            name, student, examples_of[name], settings.of(student), bench, seed, ends_at
+        )
         steps += _log(name, trained)
-        checkpoints += [
-            Checkpoint(
-                student=name,
-                step=step,
-                folder=place.relative_to(folder).as_posix(),
-                data_format=student.data_format,
-                encoder_decoder=trained.encoder_decoder,
-                examples=trained.examples,
-                too_long=trained.too_long,
-            )
-            for step, place in trained.checkpoints
-        ]
-    if not store.read_only:  # the first of several processes keeps the store
+        checkpoints += _checkpoints(name, student, trained, bench.folder)
+    if not bench.store.read_only:  # the first of several processes keeps the store
         made_by = settings_hash(settings.model_dump(mode="json"), seed)
-        store.replace_training(steps, checkpoints, settings_hash=made_by)
+        bench.store.replace_training(steps, checkpoints, settings_hash=made_by)
     return checkpoints
 
 
 def _examples(
     name: str,
     student: StudentSettings,
-    begin: ModelSettings,
     task: Task,
     rationales: Sequence[Rationale],
+    texts: TeacherTexts,
     seed: int,
 ) -> list[Example]:
     """What one student learns."""
@@ -102,32 +123,36 @@ def _examples(
             f"train.students.{name}.questions is {student.questions}; {task.name} has only "
             f"{len(questions)} training questions."
         )
+    assert student.start is not None
+    encoder_decoder = is_encoder_decoder(student.start)
     examples = make_examples(
-        rationales, questions, student, encoder_decoder=is_encoder_decoder(begin), seed=seed
+        rationales, questions, student, encoder_decoder=encoder_decoder, seed=seed, texts=texts
     )
     if not examples:
         raise DataError(
             f"the student {name!r} learns from rationales, and none of {len(rationales)} was kept. "
             "Run potstill generate and potstill curate first, or look at what curate dropped."
         )
+    if student.replay is not None:
+        tasks = [load_task(each) for each in student.replay.tasks]
+        examples += replayed(tasks, student.replay, encoder_decoder=encoder_decoder)
     return examples
 
 
 def _trained(
     name: str,
-    begin: ModelSettings,
+    student: StudentSettings,
     examples: Sequence[Example],
     settings: TrainSettings,
-    folder: Path,
-    meter: Meter,
-    *,
+    bench: TrainBench,
     seed: int,
+    ends_at: EndsAt | None,
 ) -> "TrainedStudent":
     """One student, in a folder named by all that determines it."""
     from potstill.train.student import train_student, training_identity
 
-    identity = training_identity(begin, examples, settings, seed=seed)
-    place = folder / "checkpoints" / f"{name}-{identity[:8]}"
+    identity = training_identity(student, examples, settings, seed=seed)
+    place = bench.folder / "checkpoints" / f"{name}-{identity[:8]}"
     done = tokens = 0
     with ExitStack() as stack:
         advance: Advance | None = None
@@ -135,12 +160,43 @@ def _trained(
         def on_step(progress: "TrainProgress") -> None:
             nonlocal advance, done, tokens
             if advance is None:  # how many steps there are is known only now
-                stage = meter.stage(f"training {name}", total=progress.steps, unit="steps")
+                stage = bench.meter.stage(f"training {name}", total=progress.steps, unit="steps")
                 advance = stack.enter_context(stage)
             advance(progress.step - done, progress.tokens - tokens, 0.0)
             done, tokens = progress.step, progress.tokens
 
-        return train_student(begin, examples, settings, place, on_step=on_step, seed=seed)
+        def on_checkpoint(so_far: "TrainedStudent") -> bool:
+            assert ends_at is not None
+            return ends_at(_checkpoints(name, student, so_far, bench.folder))
+
+        return train_student(
+            student,
+            examples,
+            settings,
+            place,
+            on_step=on_step,
+            on_checkpoint=on_checkpoint if ends_at else None,
+            seed=seed,
+        )
+
+
+def _checkpoints(
+    name: str, student: StudentSettings, trained: "TrainedStudent", folder: Path
+) -> list[Checkpoint]:
+    return [
+        Checkpoint(
+            student=name,
+            step=step,
+            folder=place.relative_to(folder).as_posix(),
+            data_format=student.asked_in,
+            encoder_decoder=trained.encoder_decoder,
+            examples=trained.examples,
+            too_long=trained.too_long,
+            parameters=trained.parameters,
+            soft_share=trained.soft_share,
+        )
+        for step, place in trained.checkpoints
+    ]
 
 
 def _log(name: str, trained: "TrainedStudent") -> list[TrainingStep]:

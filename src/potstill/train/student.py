@@ -1,41 +1,52 @@
 """Training one student from its start to its checkpoints."""
 
+import hashlib
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import nn
-from transformers import PreTrainedModel
-from transformers.trainer_callback import PrinterCallback
+from transformers import PreTrainedModel, TrainerState
 
 from potstill.errors import ConfigError, DataError, extra
 from potstill.keys import settings_hash
+from potstill.logprobs import pack
 from potstill.models import local_source
 from potstill.models.loading import (
     Loaded,
     folder_digest,
     is_folder,
     load_model_and_tokenizer,
+    parameters_of,
     quietly,
 )
-from potstill.models.settings import LocalSettings, ModelSettings
+from potstill.models.settings import LocalSettings
 from potstill.records import Example
 from potstill.train import checkpoints
-from potstill.train.arguments import training_arguments
-from potstill.train.batches import Collator, MicroBatches, plan_steps
-from potstill.train.encoding import EncodedExamples, encode_examples
-from potstill.train.settings import LoraSettings, TrainSettings
-from potstill.train.trainer import Reporter, StudentTrainer, TrainProgress
+from potstill.train.arguments import sharded, training_arguments
+from potstill.train.batches import Order, Steps, plan_steps
+from potstill.train.collating import Collate, Collator, encoder_decoder, flat, padded
+from potstill.train.encoding import Encoded, EncodedExamples, Encoder
+from potstill.train.examples import example_shares
+from potstill.train.head import Head
+from potstill.train.prefixes import can_share, enable
+from potstill.train.settings import LoraSettings, StudentSettings, TrainSettings
+from potstill.train.trainer import OnStep, Reporter, StudentTrainer
 
 DEFAULT_EPOCHS = 20.0
 """Fine-tune-CoT's number of passes."""
 
-SAME_RESULT = {"students", "micro_batch", "gradient_checkpointing", "report_to"}
+SAME_RESULT = {"students", "batch_tokens", "gradient_checkpointing", "report_to"}
 """Settings that do not change what a student learns, up to rounding."""
+
+
+COUNTS = ("examples", "too_long", "encoder_decoder", "parameters", "soft_share")
+"""What a finished training tells beside its log."""
 
 
 class LogLine(NamedTuple):
@@ -74,119 +85,192 @@ class TrainedStudent:
 
     encoder_decoder: bool
 
+    parameters: int
+    """Weights of the model."""
+
+    soft_share: float | None
+    """Share of trained tokens with the teacher's probabilities; None: sample matching alone."""
+
 
 def training_identity(
-    start: ModelSettings, examples: Sequence[Example], settings: TrainSettings, *, seed: int = 0
+    student: StudentSettings,
+    examples: Sequence[Example],
+    settings: TrainSettings,
+    *,
+    seed: int = 0,
 ) -> str:
     """Twelve hex digits that stand for all that determines a student, to name its folder by."""
+    start = _start(student)
     source = local_source(start)
     weights = folder_digest(Path(source)) if is_folder(source) else start.model_dump(mode="json")
     values = settings.model_dump(mode="json", exclude=SAME_RESULT)
-    return settings_hash(weights, [asdict(example) for example in examples], values, seed)
+    learned = example_shares(student), student.matching.model_dump()
+    return settings_hash(weights, [_plain(one) for one in examples], values, learned, seed)
+
+
+def _plain(example: Example) -> tuple[object, ...]:
+    """An example as plain values, the teacher's probabilities as a digest."""
+    span, digest = example.teacher, ""
+    if span is not None:
+        packed = pack(span.tokens)
+        parts = (packed.logprobs, packed.token_bytes or b"", packed.lengths or b"")
+        digest = hashlib.sha256(b"".join(parts)).hexdigest()
+    spot = (span.start, span.end, span.shift) if span else ()
+    return (
+        example.prompt if isinstance(example.prompt, str) else [asdict(m) for m in example.prompt],
+        *(example.target, example.weight, example.question_id, example.data_format),
+        *(digest, *spot),
+    )
 
 
 def train_student(
-    start: ModelSettings,
+    student: StudentSettings,
     examples: Sequence[Example],
     settings: TrainSettings,
     folder: Path,
     *,
-    on_step: Callable[[TrainProgress], None] = lambda _: None,
+    on_step: OnStep = lambda _: None,
+    on_checkpoint: Callable[[TrainedStudent], bool] | None = None,
     seed: int = 0,
 ) -> TrainedStudent:
-    """Train a student, or finish what a killed process began, or return what is finished.
-
-    Resuming takes up weights, optimiser, schedule, random state and order of the examples, so
-    that an interrupted training ends like an undisturbed one.
+    """Train one student; what a killed process left behind is taken up again.
 
     Args:
-        start: The ``hf:`` or ``bundled:`` model to start from.
-        examples: What to train on.
+        student: The model to start from, what of the teacher is matched, and which share of the
+            examples each data format gets.
+        examples: What to learn.
         settings: How; ``students`` is not looked at.
-        folder: Where checkpoints go; it serves this training alone.
-        on_step: Called every few steps, by the first process alone.
-        seed: Fixes the order of the examples, dropout and the low-rank additions' start.
+        folder: Belongs to this training alone; takes its checkpoints.
+        on_step: Called with the progress every few steps.
+        on_checkpoint: Called with each checkpoint, the last of what there is; says whether to stop.
+        seed: Of the order of examples, and of what else is random.
 
     Raises:
-        ConfigError: The start model cannot be trained, or the folder holds another training.
+        ConfigError: The folder holds another training.
         DataError: No example is left to train on.
         ModelError: The start model cannot be loaded.
     """
-    identity = training_identity(start, examples, settings, seed=seed)
+    identity = training_identity(student, examples, settings, seed=seed)
     checkpoints.claim(folder, identity)
     finished = checkpoints.read_json(folder / checkpoints.FINISHED)
     if finished is not None:
         return _trained(finished, folder)
-    loaded = _load(start)
-    kept = encode_examples(
-        examples,
-        loaded.tokenizer,
-        encoder_decoder=loaded.encoder_decoder,
-        max_length=_longest(loaded, settings.max_length),
+    loaded = _load(_start(student))
+    encoder = Encoder(
+        loaded.tokenizer, encoder_decoder=loaded.encoder_decoder, matching=student.matching
     )
+    kept = encoder.encode(examples, max_length=_longest(loaded, settings.max_length))
     if not kept.examples:
         raise DataError(
             f"no example is left to train on: of {len(examples)}, {kept.too_long} have more than "
             f"{settings.max_length} tokens. Raise train.max_length, or keep more rationales."
         )
+    counts: dict[str, object] = {
+        "examples": len(kept.examples),
+        "too_long": kept.too_long,
+        "encoder_decoder": loaded.encoder_decoder,
+        "parameters": parameters_of(loaded.model),
+        "soft_share": kept.soft_share if student.matching.distribution else None,
+    }
     with quietly():
-        values = _run(loaded, kept, settings, folder, on_step, seed)
+        trainer, reporter = _trainer(loaded, kept, settings, student, folder, seed)
+
+        def so_far(state: TrainerState) -> dict[str, object]:
+            steps = [step for step in sorted(trainer.save_steps) if step <= state.global_step]
+            return {"steps": steps, "log": _log(state), **counts}
+
+        def ends_at(state: TrainerState) -> bool:
+            return on_checkpoint is not None and on_checkpoint(_trained(so_far(state), folder))
+
+        reporter.attach(trainer, on_step, ends_at if on_checkpoint else None)
+        values = so_far(_run(trainer, reporter, folder))
     checkpoints.finish(folder, values)
     return _trained(values, folder)
 
 
-def _run(
+def _trainer(
     loaded: Loaded,
     kept: EncodedExamples,
     settings: TrainSettings,
+    student: StudentSettings,
     folder: Path,
-    on_step: Callable[[TrainProgress], None],
     seed: int,
-) -> dict[str, object]:
-    """Train, and return what :class:`TrainedStudent` tells, as plain values."""
-    steps = _steps(settings, len(kept.examples))
-    lengths = [example.length for example in kept.examples]
-    plan = plan_steps(lengths, steps=steps, batch_size=settings.batch_size, seed=seed)
-    tokens = [sum(len(kept.examples[index].target) for index in step) for step in plan]
-    parts = range(1, settings.checkpoints + 1)
-    save_steps = sorted({math.ceil(steps * part / settings.checkpoints) for part in parts})
+) -> tuple[StudentTrainer, Reporter]:
+    """Everything that a training takes, made ready."""
+    shares = {
+        name: share
+        for name, share in example_shares(student).items()
+        if any(one.data_format == name for one in kept.examples)
+    }
+    steps = _steps(settings, kept.examples, shares)
     use_cpu = next(loaded.model.parameters()).device.type == "cpu"
     arguments = training_arguments(settings, folder, steps=steps, seed=seed, use_cpu=use_cpu)
     torch.manual_seed(seed)
+    model = _with_lora(loaded.model, settings.lora) if settings.lora else loaded.model
+    head = Head.of(model, chunked=not sharded(arguments))
+    collate, by_length = _collation(loaded, max(one.length for one in kept.examples))
+    order = Order(settings.batch_size, settings.siblings, shares or None, by_length, seed)
+    plan = plan_steps(kept.examples, order, steps)
+    parts = range(1, settings.checkpoints + 1)
     trainer = StudentTrainer(
-        _with_lora(loaded.model, settings.lora) if settings.lora else loaded.model,
+        model,
         arguments,
-        batches=MicroBatches(
+        head=head,
+        steps=Steps(
             kept.examples,
             plan,
-            parts_per_step=arguments.gradient_accumulation_steps * arguments.world_size,
+            batch_tokens=settings.batch_tokens,
+            processes=arguments.world_size,
         ),
-        collator=_collator(loaded),
+        collator=Collator(collate),
         tokenizer=loaded.tokenizer,
-        save_steps=save_steps,
+        matching=student.matching,
+        save_steps=sorted({math.ceil(steps * part / settings.checkpoints) for part in parts}),
     )
-    reporter = Reporter(tokens, on_step)
-    reporter.trainer = trainer
-    trainer.remove_callback(PrinterCallback)
-    trainer.add_callback(reporter)
+    tokens = [sum(len(kept.examples[index].target) for index in step) for step in plan]
+    return trainer, Reporter(tokens)
+
+
+def _run(trainer: StudentTrainer, reporter: Reporter, folder: Path) -> TrainerState:
+    """Train, from the newest checkpoint on where there is one."""
     newest = checkpoints.newest_resumable(folder)
-    trainer.train(resume_from_checkpoint=str(newest / checkpoints.RESUME) if newest else None)
-    lines = [line for line in trainer.state.log_history if "loss" in line]
-    return {
-        "steps": save_steps,
-        "log": [[line[name] for name in LogLine._fields] for line in lines],
-        "seconds": lines[-1]["seconds"],
-        "tokens": sum(tokens),
-        "examples": len(kept.examples),
-        "too_long": kept.too_long,
-        "encoder_decoder": loaded.encoder_decoder,
-    }
+    resume = newest / checkpoints.RESUME if newest else None
+    if resume is not None:  # a killed process may have seen that training ends here
+        state = TrainerState.load_from_json(str(resume / "trainer_state.json"))
+        if reporter.ends_at(state):
+            return state
+    trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+    return trainer.state
 
 
-def _load(start: ModelSettings) -> Loaded:
+def _log(state: TrainerState) -> list[LogLine]:
+    lines = [line for line in state.log_history if "loss" in line]
+    return [LogLine(*(line[name] for name in LogLine._fields)) for line in lines]
+
+
+def _collation(loaded: Loaded, longest: int) -> tuple[Collate, bool]:
+    """How examples become tensors, and whether padding makes like lengths worth looking for."""
+    config = loaded.model.config
+    start = getattr(config, "decoder_start_token_id", None)
+    pad = loaded.tokenizer.pad_token_id
+    known = pad if pad < loaded.model.get_input_embeddings().num_embeddings else 0
+    multiple = 8 if loaded.model.device.type == "cuda" else 1
+    if loaded.encoder_decoder:
+        return encoder_decoder(known, pad if start is None else start, multiple), True
+    if can_share(loaded.model, longest=longest) is None:
+        enable(loaded.model)
+        return flat, False
+    return padded(known, multiple), True
+
+
+def _start(student: StudentSettings) -> LocalSettings:
+    assert student.start is not None, "the recipe's student is filled in before"
+    return student.start
+
+
+def _load(start: LocalSettings) -> Loaded:
     """The start model, its weights in float32; lower precisions lose small updates."""
     source = local_source(start)
-    assert isinstance(start, LocalSettings)
     loaded = load_model_and_tokenizer(
         source,
         dtype="float32",
@@ -204,22 +288,15 @@ def _longest(loaded: Loaded, max_length: int) -> int:
     return max_length if loaded.encoder_decoder or positions is None else min(max_length, positions)
 
 
-def _steps(settings: TrainSettings, examples: int) -> int:
+def _steps(
+    settings: TrainSettings, examples: Sequence[Encoded], shares: Mapping[str, float]
+) -> int:
+    """Optimiser steps; a pass over a mixture ends when its slowest format has been gone through."""
     if settings.steps is not None:
         return settings.steps
-    return math.ceil((settings.epochs or DEFAULT_EPOCHS) * examples / settings.batch_size)
-
-
-def _collator(loaded: Loaded) -> Collator:
-    config = loaded.model.config
-    start = getattr(config, "decoder_start_token_id", None)
-    pad = loaded.tokenizer.pad_token_id
-    return Collator(
-        pad=pad if pad < loaded.model.get_input_embeddings().num_embeddings else 0,
-        encoder_decoder=loaded.encoder_decoder,
-        decoder_start=loaded.tokenizer.pad_token_id if start is None else start,
-        multiple=8 if loaded.model.device.type == "cuda" else 1,
-    )
+    counts = Counter(one.data_format for one in examples)
+    a_pass = max((counts[name] / share for name, share in shares.items()), default=len(examples))
+    return math.ceil((settings.epochs or DEFAULT_EPOCHS) * a_pass / settings.batch_size)
 
 
 def _with_lora(model: PreTrainedModel, settings: LoraSettings) -> nn.Module:
@@ -240,13 +317,13 @@ def _with_lora(model: PreTrainedModel, settings: LoraSettings) -> nn.Module:
 
 
 def _trained(values: dict[str, Any], folder: Path) -> TrainedStudent:
-    steps = values["steps"]
+    log = tuple(LogLine(*line) for line in values["log"])
     return TrainedStudent(
-        checkpoints=tuple((step, checkpoints.checkpoint_folder(folder, step)) for step in steps),
-        log=tuple(LogLine(*line) for line in values["log"]),
-        seconds=values["seconds"],
-        tokens=values["tokens"],
-        examples=values["examples"],
-        too_long=values["too_long"],
-        encoder_decoder=values["encoder_decoder"],
+        checkpoints=tuple(
+            (step, checkpoints.checkpoint_folder(folder, step)) for step in values["steps"]
+        ),
+        log=log,
+        seconds=log[-1].seconds,
+        tokens=log[-1].tokens,
+        **{name: values[name] for name in COUNTS},
     )

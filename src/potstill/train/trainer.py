@@ -20,10 +20,16 @@ from transformers import (
     TrainerState,
     TrainingArguments,
 )
+from transformers.trainer_callback import PrinterCallback
 
 from potstill.train import checkpoints
-from potstill.train.batches import Batch, Collator, MicroBatches
-from potstill.train.loss import head_at, token_loss, trained_logits
+from potstill.train.batches import Steps
+from potstill.train.collating import Batch, Collator
+from potstill.train.encoder_once import EncoderOnce
+from potstill.train.head import Head
+from potstill.train.losses import Targets, matching_loss
+from potstill.train.prefixes import layout, use
+from potstill.train.settings import MatchingSettings
 
 LOG_STEPS = 10
 """The loss is read from the device, and reported, every so many steps and at each checkpoint."""
@@ -56,6 +62,9 @@ class TrainProgress:
 
 OnStep = Callable[[TrainProgress], None]
 
+EndsAt = Callable[[TrainerState], bool]
+"""Called after each checkpoint has been written; says whether training ends there."""
+
 
 class StudentTrainer(Trainer):
     """The loop, the optimiser, the precision and the distribution are the base class's own.
@@ -63,9 +72,11 @@ class StudentTrainer(Trainer):
     Args:
         model: The student, wrapped by peft where low-rank additions are trained.
         args: Made by :func:`potstill.train.arguments.training_arguments`.
-        batches: All micro-batches of the training, in order.
+        head: The model's output layer.
+        steps: All steps of the training, in order.
         collator: Makes tensors of them.
         tokenizer: Saved with each checkpoint.
+        matching: What of the teacher is matched.
         save_steps: After which steps to write a checkpoint.
     """
 
@@ -74,28 +85,54 @@ class StudentTrainer(Trainer):
         model: nn.Module,
         args: TrainingArguments,
         *,
-        batches: MicroBatches,
+        head: Head,
+        steps: Steps,
         collator: Collator,
         tokenizer: PreTrainedTokenizerBase,
+        matching: MatchingSettings,
         save_steps: Sequence[int],
     ) -> None:
         use_cache = getattr(model.config, "use_cache", None)
-        super().__init__(model=model, args=args, data_collator=collator, train_dataset=batches)
+        super().__init__(model=model, args=args, data_collator=collator, train_dataset=steps)
         self.model_accepts_loss_kwargs = True  # compute_loss divides by the whole step's tokens
         self.tokenizer = tokenizer
         self.save_steps = frozenset(save_steps)
+        self._matching = matching
         self._use_cache = use_cache
-        self._head = model.get_output_embeddings()  # type: ignore[operator]
+        self._head = head
+        encoder_decoder = bool(model.config.is_encoder_decoder)  # type: ignore[union-attr]
+        self._encoder_once = EncoderOnce(model) if encoder_decoder else None
         self._sums = torch.zeros(2, device=args.device)
 
     def _get_train_sampler(self, train_dataset: object = None) -> SequentialSampler:
-        assert isinstance(self.train_dataset, MicroBatches)
+        assert isinstance(self.train_dataset, Steps)
         return SequentialSampler(self.train_dataset)
 
-    def _get_num_items_in_batch(self, batch_samples: list[Batch], device: torch.device) -> Tensor:
-        """The weight of all tokens of an optimiser step, over its micro-batches and processes."""
-        total = torch.stack([batch["weights"].sum() for batch in batch_samples]).sum().to(device)
+    def _get_num_items_in_batch(
+        self, batch_samples: list[list[Batch]], device: torch.device
+    ) -> Tensor:
+        """The weight of all tokens of an optimiser step, over its parts and processes."""
+        weights = [part["weights"].sum() for parts in batch_samples for part in parts]
+        total = torch.stack(weights).sum().to(device)
         return self.accelerator.reduce(total, reduction="sum")  # type: ignore[no-any-return]
+
+    def training_step(
+        self,
+        model: nn.Module,
+        inputs: list[Batch],  # type: ignore[override]
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Tensor:
+        """One optimiser step's gradients, part by part; processes meet at the last part."""
+        *earlier, last = inputs
+        for part in earlier:
+            self.accelerator.gradient_state._set_sync_gradients(False)
+            with self.accelerator.no_sync(model):
+                super().training_step(model, part, num_items_in_batch)
+        self.accelerator.gradient_state._set_sync_gradients(True)
+        loss = super().training_step(model, last, num_items_in_batch)
+        if self._encoder_once is not None:
+            self._encoder_once.forget()
+        return loss
 
     def compute_loss(
         self,
@@ -104,20 +141,25 @@ class StudentTrainer(Trainer):
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Tensor:
-        """The step's mean loss over trained tokens, or this micro-batch's part of it."""
-        positions, labels, weights = (
-            inputs.pop(name) for name in ("positions", "labels", "weights")
-        )
-        with head_at(self._head, positions):
-            logits = model(**inputs).logits
-        nats = token_loss(trained_logits(logits, positions), labels, weights)
+        """The step's mean loss over trained tokens, or this part's share of it."""
+        if "forest" in inputs:
+            use(layout(inputs["forest"], self.args.device))
+        if self._encoder_once is not None:
+            self._encoder_once.share(inputs["first_rows"], inputs["copies"])
+        targets, weights = Targets(**inputs["targets"]), inputs["weights"]
+
+        def nats_of(logits: Tensor, rows: slice) -> Tensor:
+            return matching_loss(logits, targets.at(rows), self._matching)
+
+        with self._head.losses(inputs["positions"], weights, nats_of) as loss:
+            loss.finish(model(**inputs["inputs"], use_cache=False).logits)
         assert num_items_in_batch is not None
-        self._sums += torch.stack([nats.detach(), weights.sum()])
+        self._sums += torch.stack([loss.total.detach(), weights.sum()])
         # DistributedDataParallel takes the mean of the processes' gradients; ours is their sum.
-        share: Tensor = nats / num_items_in_batch * self.accelerator.num_processes
+        share: Tensor = loss.total / num_items_in_batch * self.accelerator.num_processes
         return share
 
-    def floating_point_ops(self, inputs: Batch) -> int:
+    def floating_point_ops(self, inputs: list[Batch]) -> int:  # type: ignore[override]
         """Not counted: counting the parameters at every step takes longer than it is worth."""
         return 0
 
@@ -138,6 +180,11 @@ class StudentTrainer(Trainer):
             self._write_together(target)
         if self.args.should_save:
             checkpoints.drop_resume_states(folder, but=target)
+
+    def agreed(self, yes: bool) -> bool:
+        """Whether any process says so."""
+        own = torch.tensor(float(yes), device=self.args.device)
+        return bool(self.accelerator.reduce(own, reduction="sum") > 0)
 
     def _write_together(self, target: Path) -> None:
         """The same with several processes, each of which has a random state of its own."""
@@ -181,19 +228,39 @@ class StudentTrainer(Trainer):
 
 
 class Reporter(TrainerCallback):
-    """Says when to save, and reports the loss.
+    """Says when to save and when to stop, and reports the loss.
 
     Args:
         tokens: Trained tokens of each step of the plan.
-        on_step: Called by process 0 with each report.
     """
 
-    def __init__(self, tokens: Sequence[int], on_step: OnStep) -> None:
+    def __init__(self, tokens: Sequence[int]) -> None:
         self._tokens_after = [0, *itertools.accumulate(tokens)]
-        self._on_step = on_step
         self.trainer: StudentTrainer
+        self._on_step: OnStep
+        self._ends_at: EndsAt | None
         self._start = self._seconds_before = 0.0
         self._first = 0
+
+    def attach(
+        self, trainer: StudentTrainer, on_step: OnStep, ends_at: EndsAt | None
+    ) -> None:
+        """Follow a trainer, which then prints nothing itself.
+
+        Args:
+            trainer: Whom to follow.
+            on_step: Called by process 0 with each report.
+            ends_at: Asked by process 0 after each checkpoint.
+        """
+        self.trainer, self._on_step, self._ends_at = trainer, on_step, ends_at
+        trainer.remove_callback(PrinterCallback)
+        trainer.add_callback(self)
+
+    def ends_at(self, state: TrainerState) -> bool:
+        """Whether training ends with the checkpoint just written; all processes have to ask."""
+        if self._ends_at is None:
+            return False
+        return self.trainer.agreed(self.trainer.args.should_save and self._ends_at(state))
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
@@ -224,3 +291,9 @@ class Reporter(TrainerCallback):
         self.trainer.log({name: getattr(progress, name) for name in ("loss", "tokens", "seconds")})
         if state.is_world_process_zero:
             self._on_step(progress)
+
+    def on_save(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
+    ) -> None:
+        """End the training where whoever looks at the checkpoint says so."""
+        control.should_training_stop |= self.ends_at(state)

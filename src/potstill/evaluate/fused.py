@@ -1,0 +1,112 @@
+"""Measuring models that were trained in other runs, and what was fused of them."""
+
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from itertools import combinations
+from typing import NamedTuple
+
+from potstill.asking import Asking
+from potstill.evaluate.entries import Entry
+from potstill.evaluate.measuring import Bench, Measured
+from potstill.evaluate.statistics import paired_comparison
+from potstill.evaluate.systems import System
+from potstill.keys import settings_hash
+from potstill.models import Model
+from potstill.records import Comparison, Score, Split, Task
+from potstill.tasks.grading import GRADER_VERSION
+
+
+class Contestant(NamedTuple):
+    """A model that is asked in a way of its own on each task."""
+
+    name: str
+    open: Callable[[], Model]
+    """Loads the model; called only when it is measured."""
+
+    asking: Callable[[Task], Asking]
+    """How it is asked on a task."""
+
+
+def measure(
+    contestant: Contestant, tasks: Sequence[Task], bench: Bench, split: Split
+) -> list[Measured]:
+    """A contestant's results on one split of each task."""
+    model, name = contestant.open(), contestant.name
+    found = []
+    for task in tasks:
+        system = System(name, None, contestant.open, contestant.asking(task), name)
+        measured = bench.measure(system, model, Entry(task, "target"), split)
+        assert measured is not None, "a local model answers every question"
+        found.append(measured)
+    return found
+
+
+def mean_accuracy(measured: Sequence[Measured]) -> Fraction:
+    """The mean of the accuracies, in which every task counts the same."""
+    shares = [Fraction(each.score.correct, each.score.total) for each in measured]
+    return sum(shares, Fraction(0)) / len(shares)
+
+
+def evaluate_fused(
+    members: Sequence[Contestant],
+    fused: Sequence[Contestant],
+    tasks: Sequence[Task],
+    bench: Bench,
+    *,
+    bootstrap: int,
+    seed: int,
+) -> list[Score]:
+    """Measure members and what was fused of them on the test questions of all tasks.
+
+    Args:
+        members: The students that were fused.
+        fused: What came of them; each is compared with every other system.
+        tasks: The members' tasks, each once.
+        bench: Where they are measured; its store takes the results.
+        bootstrap: Resamples behind the interval of a difference.
+        seed: Of the bootstrap.
+    """
+    results = {
+        contestant.name: measure(contestant, tasks, bench, "test")
+        for contestant in (*members, *fused)
+    }
+    # What was fused stands first in a comparison; of two fused ones, the later.
+    pairs = list(combinations(reversed(results), 2))
+    comparisons = [
+        _compared(first, second, resamples=bootstrap, seed=seed)
+        for one, two in pairs
+        if one in {each.name for each in fused}
+        for first, second in zip(results[one], results[two], strict=True)
+    ]
+    measured = [result for of_one in results.values() for result in of_one]
+    scores = [result.score for result in measured]
+    bench.store.replace_evaluation(
+        scores,
+        [prediction for result in measured for prediction in result.predictions],
+        comparisons,
+        grader=GRADER_VERSION,
+        settings_hash=settings_hash([task.rule for task in tasks], GRADER_VERSION, bootstrap, seed),
+    )
+    return scores
+
+
+def _compared(first: Measured, second: Measured, *, resamples: int, seed: int) -> Comparison:
+    """Two systems on the questions of one task."""
+    result = paired_comparison(
+        [prediction.correct for prediction in first.predictions],
+        [prediction.correct for prediction in second.predictions],
+        resamples=resamples,
+        seed=seed,
+    )
+    return Comparison(
+        task=first.score.task,
+        first=first.score.system,
+        second=second.score.system,
+        only_first=result.only_first,
+        only_second=result.only_second,
+        total=result.total,
+        difference=result.difference,
+        low=result.interval.low,
+        high=result.interval.high,
+        p_value=result.p_value,
+    )

@@ -1,0 +1,152 @@
+"""Which checkpoint is taken, and when training ends: decisions from development accuracies alone.
+
+Accuracies are fractions, so that equal ones are equal and no choice hangs on rounding.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from fractions import Fraction
+from typing import Literal, NamedTuple
+
+SelectionRule = Literal["in_distribution", "out_of_distribution", "worst_case", "pareto"]
+
+
+class Standing(NamedTuple):
+    """How a checkpoint does on development questions."""
+
+    step: int
+    in_distribution: Fraction
+    """Accuracy on the task that was trained for."""
+
+    out_of_distribution: tuple[Fraction, ...] = ()
+    """Accuracy on each task of the same family that was not trained for."""
+
+    generic: tuple[Fraction, ...] = ()
+    """Accuracy on each generic task, in each way it is asked."""
+
+    @property
+    def family(self) -> tuple[Fraction, ...]:
+        """Accuracy on the task trained for and on each out-of-distribution task."""
+        return (self.in_distribution, *self.out_of_distribution)
+
+    @property
+    def trade(self) -> tuple[Fraction, Fraction]:
+        """Target and generic ability: each the mean of accuracies, every task weighing alike."""
+        return macro_mean(self.family), macro_mean(self.generic)
+
+
+def macro_mean(accuracies: Sequence[Fraction]) -> Fraction:
+    """The mean in which every task weighs alike, however many questions it has."""
+    return sum(accuracies, Fraction(0)) / len(accuracies)
+
+
+def choose(rule: SelectionRule, standings: Sequence[Standing]) -> Standing:
+    """The checkpoint that a rule chooses, the earliest of equals.
+
+    ======================= =====================================================================
+    ``in_distribution``     highest accuracy on the task that was trained for
+    ``out_of_distribution`` highest mean accuracy over the out-of-distribution tasks
+    ``worst_case``          least worst regret over all these tasks; the regret on a task is the
+                            best accuracy that any of the checkpoints has there, less its own
+    ``pareto``              of those that no other beats on target and generic ability together,
+                            the one nearest the ideal point: the highest target and the highest
+                            generic ability, each axis scaled to its range among these
+    ======================= =====================================================================
+
+    Args:
+        rule: One that :func:`applicable` gives for these standings.
+        standings: A student's checkpoints, all measured on the same tasks; at least one.
+    """
+    in_order = sorted(standings, key=lambda standing: standing.step)
+    return RULES[rule](in_order)
+
+
+def applicable(standing: Standing) -> list[SelectionRule]:
+    """The rules that have what they need: tasks out of distribution, or generic ones."""
+    rules: list[SelectionRule] = ["in_distribution"]
+    if standing.out_of_distribution:
+        rules += ["out_of_distribution", "worst_case"]
+    if standing.generic:
+        rules.append("pareto")
+    return rules
+
+
+def _in_distribution(standings: Sequence[Standing]) -> Standing:
+    return max(standings, key=lambda each: each.in_distribution)
+
+
+def _out_of_distribution(standings: Sequence[Standing]) -> Standing:
+    return max(standings, key=lambda each: macro_mean(each.out_of_distribution))
+
+
+def _worst_case(standings: Sequence[Standing]) -> Standing:
+    best = [max(column) for column in zip(*(each.family for each in standings), strict=True)]
+
+    def worst_regret(each: Standing) -> Fraction:
+        regrets: list[Fraction] = [top - own for top, own in zip(best, each.family, strict=True)]
+        return max(regrets)
+
+    return min(standings, key=worst_regret)
+
+
+def _pareto(standings: Sequence[Standing]) -> Standing:
+    front = undominated(standings)
+    axes = list(zip(*(each.trade for each in front), strict=True))
+
+    def squared_distance(each: Standing) -> Fraction:
+        shortfalls = (
+            _share(max(axis) - own, max(axis) - min(axis))
+            for axis, own in zip(axes, each.trade, strict=True)
+        )
+        return sum((share * share for share in shortfalls), Fraction(0))
+
+    return min(front, key=squared_distance)
+
+
+def undominated(standings: Iterable[Standing]) -> list[Standing]:
+    """Those that no other beats in one of target and generic ability and equals in the other."""
+    listed = list(standings)
+    return [each for each in listed if not any(_dominates(other, each) for other in listed)]
+
+
+def _dominates(one: Standing, two: Standing) -> bool:
+    better_or_equal = all(a >= b for a, b in zip(one.trade, two.trade, strict=True))
+    return better_or_equal and one.trade != two.trade
+
+
+def _share(part: Fraction, whole: Fraction) -> Fraction:
+    return part / whole if whole else Fraction(0)
+
+
+RULES: Mapping[SelectionRule, Callable[[Sequence[Standing]], Standing]] = {
+    "in_distribution": _in_distribution,
+    "out_of_distribution": _out_of_distribution,
+    "worst_case": _worst_case,
+    "pareto": _pareto,
+}
+
+
+def should_stop(
+    history: Sequence[Standing],
+    start: Standing | None = None,
+    *,
+    patience: int | None = None,
+    generic_loss: float | None = None,
+) -> bool:
+    """Whether a training ends at its newest checkpoint.
+
+    Args:
+        history: The checkpoints so far, oldest first.
+        start: The model that training started from; needed for ``generic_loss``.
+        patience: End when the accuracy on the task trained for has not risen for so many
+            checkpoints.
+        generic_loss: End when the mean generic accuracy is more than this below the start's.
+    """
+    if patience is not None and len(history) > patience:
+        accuracies = [each.in_distribution for each in history]
+        if max(accuracies[-patience:]) <= max(accuracies[:-patience]):
+            return True
+    if generic_loss is None or not history:
+        return False
+    if start is None or not start.generic:
+        raise ValueError("generic_loss needs the generic accuracy of the start")
+    return float(macro_mean(start.generic) - macro_mean(history[-1].generic)) > generic_loss

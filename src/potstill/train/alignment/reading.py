@@ -1,0 +1,125 @@
+"""A text as a tokenizer that changes it reads it, and its tokens' places in the text as given."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+SPACES = b" \t\n\r\v\f"
+MARKS = "\u0300-\u036f\u0591-\u05c7\u064b-\u065f\u0900-\u0903\u093a-\u094f\u1160-\u11ff\u200d"
+MARKS += "\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\u3099\u309a\ufe00-\ufe0f\ufe20-\ufe2f"
+CLUSTER = re.compile(rf"[\x00-\x7f]+(?=[\x00-\x7f]|\Z)|.[{MARKS}]*", re.DOTALL)
+"""Plain ASCII, or a character with what is put on it: normalisers look at no more at a time."""
+
+
+class Reading:
+    """A tokenizer's normaliser, cluster by cluster, so that places can be followed.
+
+    Args:
+        backend: The tokenizer of the ``tokenizers`` library, where there is one.
+    """
+
+    def __init__(self, backend: Any) -> None:
+        self._normalizer = backend.normalizer if backend is not None else None
+        self._known: dict[str, str] = {}
+
+    def text(self, cluster: str) -> str:
+        """What the tokenizer reads for it."""
+        if self._normalizer is None:
+            return cluster
+        read = self._known.get(cluster)
+        if read is None:
+            read = str(self._normalizer.normalize_str(cluster)).replace("▁", " ")
+            if read.startswith(" ") and not cluster[:1].isspace():
+                read = read[1:]  # the space that some put before every text
+            if len(cluster) < 8:
+                self._known[cluster] = read
+        return read
+
+    def places(self, text: str) -> tuple[bytes, NDArray[np.int64]]:
+        """The text as read, and at which byte of the given text each of its bytes begins."""
+        data = text.encode()
+        if self._normalizer is None or self.text(text) == text:
+            return data, np.arange(len(data) + 1)
+        read: list[bytes] = []
+        origins: list[NDArray[np.int64]] = []
+        at = 0
+        for part in self._parts(text):
+            size, said = len(part.encode()), self.text(part).encode()
+            read.append(said)
+            same = len(said) == size and (part.isascii() or said == part.encode())
+            origins.append(at + np.arange(size) if same else np.full(len(said), at))
+            at += size
+        return b"".join(read), np.append(np.concatenate(origins), at)
+
+    def same(self, said: bytes, text: str) -> bool:
+        """Whether the tokenizer reads the text as ``said``, but for how wide its spaces are."""
+        return _squeezed(said) == _squeezed("".join(map(self.text, self._parts(text))).encode())
+
+    def _parts(self, text: str) -> list[str]:
+        parts: list[str] = []
+        for cluster in CLUSTER.findall(text):
+            whole = not cluster.isascii() or len(self.text(cluster)) == len(cluster)
+            parts += [cluster] if whole else list(cluster)
+        return parts
+
+
+def matched_ends(text: str, pieces: Sequence[bytes | None], reading: Reading) -> NDArray[np.int64]:
+    """Where each token ends in a text that its tokenizer has not kept as it was.
+
+    Args:
+        text: As it was given to the tokenizer.
+        pieces: What the tokens say; None where a token may stand for any text.
+        reading: How the tokenizer reads a text.
+    """
+    data, places = reading.places(text)
+    ends, at = [], 0
+    for index, piece in enumerate(pieces):
+        at = _end(data, at, piece, pieces[index + 1 :][:1])
+        ends.append(at)
+    ends[-1] = len(data)
+    return places[np.array(ends)]
+
+
+def _end(data: bytes, at: int, piece: bytes | None, following: Sequence[bytes | None]) -> int:
+    """Where a token ends that begins at ``at``, or after the spaces there."""
+    if piece is not None and data.startswith(piece, at):
+        return at + len(piece)
+    word = _after_spaces(data, at)
+    if piece is not None:
+        bare = piece.lstrip(b" ")
+        if not bare:
+            return word
+        if data.startswith(bare, word):
+            return word + len(bare)
+    # It says something that is not here: it reaches to where the next token can be found.
+    after = following[0] if following else None
+    if not following:
+        return len(data)
+    if after is None:
+        return _next_character(data, at)
+    found = data.find(after, at + 1)
+    if found < 0 and after.lstrip(b" "):
+        found = data.find(after.lstrip(b" "), at + 1)
+    return found if found >= 0 else _next_character(data, at)
+
+
+def _after_spaces(data: bytes, at: int) -> int:
+    while at < len(data) and data[at] in SPACES:
+        at += 1
+    return at
+
+
+def _next_character(data: bytes, at: int) -> int:
+    at = min(at + 1, len(data))
+    while at < len(data) and data[at] & 0xC0 == 0x80:
+        at += 1
+    return at
+
+
+def _squeezed(text: bytes) -> bytes:
+    """Runs of spaces as one, and none at the end."""
+    start = b" " if text[:1].isspace() else b""
+    return start + b" ".join(text.split())

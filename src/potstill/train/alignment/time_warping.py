@@ -1,0 +1,99 @@
+"""The published alignment: dynamic time warping over edit distances, for comparison.
+
+Kept as published: ``O(n m)`` in pure Python, soft only where one teacher token reads the same as
+the student's, candidates that are not one student token dropped, and the mass left as it was.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from potstill.train.alignment.vocabulary import Vocabulary
+
+TOP = 5
+"""Alternatives taken at each position, besides the chosen token."""
+
+
+def edit_distance(one: str | bytes, two: str | bytes) -> int:
+    """Levenshtein's."""
+    previous = list(range(len(two) + 1))
+    for row, letter in enumerate(one, start=1):
+        current = [row]
+        for column, other in enumerate(two):
+            change = previous[column] + (letter != other)
+            current.append(min(previous[column + 1] + 1, current[column] + 1, change))
+        previous = current
+    return previous[-1]
+
+
+def warp(student: Sequence[str | bytes], teacher: Sequence[str | bytes]) -> list[list[int]]:
+    """For each student token the teacher tokens that it is aligned with, in order.
+
+    Args:
+        student: Token texts without spaces.
+        teacher: The same of the other side.
+    """
+    n, m = len(student), len(teacher)
+    if not n or not m:
+        return [[] for _ in student]
+    cost = [[0.0] + [float("inf")] * m] + [[float("inf")] * (m + 1) for _ in student]
+    for i in range(1, n + 1):
+        above, row = cost[i - 1], cost[i]
+        for j in range(1, m + 1):
+            least = min(above[j], row[j - 1], above[j - 1])
+            row[j] = edit_distance(student[i - 1], teacher[j - 1]) + least
+    aligned: list[list[int]] = [[] for _ in student]
+    i, j = n, m
+    while i and j:
+        aligned[i - 1].append(j - 1)
+        diagonal, up, left = cost[i - 1][j - 1], cost[i - 1][j], cost[i][j - 1]
+        least = min(diagonal, up, left)
+        if diagonal == least:
+            i, j = i - 1, j - 1
+        elif up == least:
+            i -= 1
+        else:
+            j -= 1
+    return [positions[::-1] for positions in aligned]
+
+
+def warped_targets(
+    data: bytes,
+    ids: Sequence[int],
+    edges: NDArray[np.int64],
+    positions: Sequence[tuple[list[bytes], list[float]] | None],
+    vocabulary: "Vocabulary",
+) -> list[dict[int, float] | None]:
+    """The candidates of each student token; None where it is hard.
+
+    Args:
+        data: The target; it is aligned as a whole, what the teacher did not write as one token.
+        ids: The student's tokens.
+        edges: Where the teacher's tokens lie in the target.
+        positions: The teacher's alternatives at each of them, the chosen token first.
+        vocabulary: The student's.
+    """
+    teacher = [
+        data[start:end] for start, end in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True)
+    ]
+    said = [vocabulary.bytes_of(token) or b"" for token in ids]
+    aligned = warp(
+        [text.replace(b" ", b"") for text in said], [text.replace(b" ", b"") for text in teacher]
+    )
+    rows: list[dict[int, float] | None] = []
+    for token, text, found in zip(ids, said, aligned, strict=True):
+        position = positions[found[0]] if len(found) == 1 else None
+        if position is None or teacher[found[0]] != text:
+            rows.append(None)
+            continue
+        texts, probabilities = position
+        row = {token: probabilities[0]}
+        for other, probability in zip(texts[1 : 1 + TOP], probabilities[1 : 1 + TOP], strict=True):
+            known = vocabulary.token_of(other)
+            if known is not None:
+                row.setdefault(known, probability)
+        rows.append(row)
+    return rows

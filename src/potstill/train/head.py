@@ -1,0 +1,232 @@
+"""The loss computed at the output layer, a chunk of positions at a time.
+
+The output layer of a small student is the larger part of its work and of its memory: logits of
+100,000 tokens times a vocabulary of 150,000 do not fit anywhere. So they are made, turned into
+losses and gradients, and dropped, chunk by chunk, and only at the trained positions.
+
+Shape suffixes: B rows, T tokens, D hidden size, V vocabulary, N trained tokens, n tokens of a
+chunk.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+CHUNK_LOGITS = 2**23
+"""Most logits that stand in memory at once; 32 MiB in float32, about a processor's last cache."""
+
+TOLERANCE = 1e-4
+"""Of the largest logit, between a model's own and ours."""
+
+Losses = Callable[[Tensor, slice], Tensor]
+"""``(n, V)`` logits and which positions they are of, to their ``(n,)`` losses in nats."""
+
+Transform = Callable[[Tensor], Tensor]
+
+
+class HeadLoss:
+    """The weighted sum of the losses of one forward pass."""
+
+    def __init__(self, finish: Callable[[Tensor], Tensor] | None = None) -> None:
+        self._finish = finish
+        self.total: Tensor
+        """A scalar with a gradient; known once the model has run and :meth:`finish` was called."""
+
+    def finish(self, logits_BTV: Tensor) -> None:
+        """Take the model's output; what was computed at its output layer already stands."""
+        if self._finish is not None:
+            self.total = self._finish(logits_BTV)
+
+
+class Head:
+    """A model's output layer, at which losses are computed.
+
+    Args:
+        layer: The output layer; None leaves the model to compute all logits.
+        transform: What the model does to its logits after the layer; None if that is not known,
+            so that logits are taken from the model's own output, at the trained positions.
+    """
+
+    def __init__(self, layer: nn.Linear | None, transform: Transform | None) -> None:
+        self._layer, self._transform = layer, transform
+
+    @classmethod
+    def of(cls, model: Any, *, chunked: bool = True) -> "Head":
+        """The head of a model, with what comes after it as its config says, proved on a probe.
+
+        Args:
+            model: A causal or encoder-decoder model, which may be wrapped by peft.
+            chunked: False where the layer's weights are only there while the model runs, as with
+                sharded training.
+        """
+        layer = model.get_output_embeddings()
+        if type(layer) is not nn.Linear:
+            return cls(None, None)
+        transform = _after_head(model.config)
+        return cls(layer, transform if chunked and _proved(model, layer, transform) else None)
+
+    @property
+    def chunked(self) -> bool:
+        """Whether logits are made chunk by chunk."""
+        return self._transform is not None
+
+    @contextmanager
+    def losses(
+        self,
+        positions_N: Tensor,
+        weights_N: Tensor,
+        compute: Losses,
+        *,
+        chunk_logits: int = CHUNK_LOGITS,
+    ) -> Iterator[HeadLoss]:
+        """Have the model's next forward pass compute losses in place of logits.
+
+        Args:
+            positions_N: Trained positions in the model's flattened ``(B * T)`` outputs.
+            weights_N: Of each in the sum.
+            compute: The loss.
+            chunk_logits: Most logits at once.
+        """
+        layer, transform = self._layer, self._transform
+        if layer is None or transform is None:
+            with _only_at(layer, positions_N):
+                yield HeadLoss(lambda logits: _whole(logits, positions_N, weights_N, compute))
+            return
+        loss = HeadLoss()
+
+        def forward(hidden_BTD: Tensor) -> Tensor:
+            hidden_ND = hidden_BTD.flatten(0, -2).index_select(0, positions_N)
+            rows = max(chunk_logits // layer.out_features, 1)
+            loss.total = _ChunkedLoss.apply(
+                hidden_ND, layer.weight, layer.bias, weights_N, (compute, transform, rows)
+            )
+            return hidden_BTD.new_zeros(1, 1, layer.out_features)
+
+        layer.forward = forward  # type: ignore[method-assign]
+        try:
+            yield loss
+        finally:
+            del layer.forward
+
+
+class _ChunkedLoss(torch.autograd.Function):
+    """The sum of weighted losses, with all gradients computed on the way forward."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        hidden_ND: Tensor,
+        weight_VD: Tensor,
+        bias_V: Tensor | None,
+        weights_N: Tensor,
+        how: tuple[Losses, Transform, int],
+    ) -> Tensor:
+        compute, transform, size = how
+        wants_hidden, wants_weight, wants_bias, *_ = ctx.needs_input_grad
+        total = hidden_ND.new_zeros((), dtype=torch.float32)
+        grad_hidden = torch.empty_like(hidden_ND) if wants_hidden else None
+        grad_weight = torch.zeros_like(weight_VD, dtype=torch.float32) if wants_weight else None
+        grad_bias = torch.zeros_like(bias_V, dtype=torch.float32) if wants_bias else None
+        for first in range(0, len(hidden_ND), size):
+            rows = slice(first, min(first + size, len(hidden_ND)))
+            logits_nV = F.linear(hidden_ND[rows], weight_VD, bias_V)
+            with torch.set_grad_enabled(any(ctx.needs_input_grad)):
+                logits_nV.requires_grad_(any(ctx.needs_input_grad))
+                nats = (compute(transform(logits_nV), rows) * weights_N[rows]).sum()
+            total += nats.detach()
+            if not any(ctx.needs_input_grad):
+                continue
+            (grad_nV,) = torch.autograd.grad(nats, logits_nV)
+            if grad_hidden is not None:
+                grad_hidden[rows] = torch.mm(grad_nV, weight_VD)
+            if grad_weight is not None:
+                grad_weight += torch.mm(grad_nV.t(), hidden_ND[rows])
+            if grad_bias is not None:
+                grad_bias += grad_nV.sum(0)
+        ctx.grads = grad_hidden, grad_weight, grad_bias
+        ctx.dtypes = hidden_ND.dtype, weight_VD.dtype
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        """Those that were computed, times the gradient of the sum."""
+        (grad,) = grads
+        grad_hidden, grad_weight, grad_bias = ctx.grads
+        hidden_type, weight_type = ctx.dtypes
+        return (
+            None if grad_hidden is None else grad_hidden * grad.to(hidden_type),
+            None if grad_weight is None else (grad_weight * grad).to(weight_type),
+            None if grad_bias is None else (grad_bias * grad).to(weight_type),
+            None,
+            None,
+        )
+
+
+def _after_head(config: Any) -> Transform:
+    """What models of the library do to their logits, by the names that their configs give it."""
+    cap = getattr(config, "final_logit_softcapping", None)  # Gemma
+    scale = getattr(config, "logit_scale", None)  # Cohere
+    divisor = getattr(config, "logits_scaling", None)  # Granite
+
+    def transform(logits: Tensor) -> Tensor:
+        if scale:
+            logits = logits * scale
+        if divisor:
+            logits = logits / divisor
+        return torch.tanh(logits / cap) * cap if cap else logits
+
+    return transform
+
+
+@torch.no_grad()
+def _proved(model: Any, layer: nn.Linear, transform: Transform) -> bool:
+    """Whether layer and transform give the model's own logits of a few tokens."""
+    seen: list[Tensor] = []
+    hook = layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    ids = torch.arange(4, device=layer.weight.device)[None] % layer.out_features
+    encoder_decoder = model.config.is_encoder_decoder
+    training = model.training
+    model.eval()
+    try:
+        logits = model(
+            input_ids=ids, use_cache=False, **({"decoder_input_ids": ids} if encoder_decoder else {})
+        ).logits
+    finally:
+        hook.remove()
+        model.train(training)
+    if len(seen) != 1:
+        return False
+    ours = transform(F.linear(seen[0], layer.weight, layer.bias))
+    return bool((ours - logits).abs().max() <= TOLERANCE * logits.abs().max())
+
+
+@contextmanager
+def _only_at(layer: nn.Module | None, positions_N: Tensor) -> Iterator[None]:
+    """Have a model compute its output layer at some positions only, whatever it does after it."""
+
+    def select(_: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+        hidden_BTD, *rest = inputs
+        return (hidden_BTD.flatten(0, 1)[positions_N].unsqueeze(0), *rest)
+
+    if layer is None:
+        yield
+        return
+    hook = layer.register_forward_pre_hook(select)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+def _whole(logits_BTV: Tensor, positions_N: Tensor, weights_N: Tensor, compute: Losses) -> Tensor:
+    """The sum from a model's own logits, of the trained positions or of all."""
+    count = len(positions_N)
+    if logits_BTV.shape[:2] == (1, count):
+        logits_NV = logits_BTV[0]
+    else:
+        logits_NV = logits_BTV.flatten(0, 1)[positions_N]
+    return (compute(logits_NV, slice(0, count)) * weights_N).sum()

@@ -1,0 +1,164 @@
+"""Losses at the trained tokens: the teacher's text, its token probabilities, or both.
+
+The teacher is known by its likeliest tokens only. What a student is to match is a vector over the
+whole vocabulary all the same, and it is never built: every sum over it is a sum over the
+candidates and one over all logits.
+
+Shape suffixes: N trained tokens, K candidates of a token, V vocabulary.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from potstill.train.settings import MatchingSettings
+
+TAIL_FLOOR = 1e-6
+"""Least mass outside the candidates for reverse KL, which is infinite where there is none."""
+
+
+class Targets(NamedTuple):
+    """What is learned at N positions; without candidates the labels alone."""
+
+    labels_N: Tensor
+    ids_NK: Tensor | None = None
+    """The teacher's candidates; -1 where a position has fewer than K."""
+
+    probabilities_NK: Tensor | None = None
+    tail_N: Tensor | None = None
+    """The teacher's mass outside its candidates."""
+
+    soft_N: Tensor | None = None
+    """Whether the teacher's probabilities are known here; elsewhere the label is learned."""
+
+    def at(self, rows: slice) -> "Targets":
+        """Those of some positions."""
+        return Targets(*(None if each is None else each[rows] for each in self))
+
+
+def sample_matching(logits_NV: Tensor, labels_N: Tensor) -> Tensor:
+    """``(N,)`` cross-entropy in nats."""
+    return F.cross_entropy(logits_NV.float(), labels_N, reduction="none")
+
+
+def matching_loss(logits_NV: Tensor, targets: Targets, matching: MatchingSettings) -> Tensor:
+    """``(N,)`` nats: distribution matching with its weight, sample matching with the rest."""
+    sample_N = sample_matching(logits_NV, targets.labels_N)
+    if matching.distribution == 0 or targets.soft_N is None:
+        return sample_N
+    distribution_N = distribution_matching(logits_NV, targets, matching)
+    mixed_N = torch.lerp(sample_N, distribution_N, matching.distribution)
+    return torch.where(targets.soft_N, mixed_N, sample_N)
+
+
+def distribution_matching(
+    logits_NV: Tensor, targets: Targets, matching: MatchingSettings
+) -> Tensor:
+    """``(N,)`` divergence of the student's distribution from the teacher's, in nats.
+
+    With ``forward_kl`` and ``tail: drop`` this is the loss of Fu et al. (arXiv 2301.12726,
+    ``kl_divergence`` of their code): the kept mass is below 1, and so is the loss's weight.
+
+    Args:
+        logits_NV: The student's.
+        targets: With the teacher's candidates; labels are not looked at.
+        matching: The divergence, the temperature on both sides (the loss is multiplied by its
+            square, Hinton et al., arXiv 1503.02531), and what becomes of the tail.
+    """
+    logits_NV = logits_NV.float() / matching.temperature
+    teacher = _teacher(targets, matching, vocabulary=logits_NV.shape[1])
+    if matching.divergence == "forward_kl":
+        nats_N = _forward_kl(logits_NV, teacher)
+    elif matching.divergence == "reverse_kl":
+        nats_N = _reverse_kl(logits_NV, teacher)
+    else:
+        nats_N = _jsd(logits_NV, teacher, matching.beta)
+    return nats_N * matching.temperature**2
+
+
+class _Teacher(NamedTuple):
+    """The vector to match: candidates, and one probability for each token that is none."""
+
+    ids_NK: Tensor
+    """Padded with 0."""
+
+    probabilities_NK: Tensor
+    known_NK: Tensor
+    """Where there is a candidate."""
+
+    other_N: Tensor
+    """Probability of each other token."""
+
+    others_N: Tensor
+    """How many other tokens there are."""
+
+
+def _teacher(targets: Targets, matching: MatchingSettings, *, vocabulary: int) -> _Teacher:
+    """The treatment of the tail, and the temperature, put on the candidates."""
+    assert targets.ids_NK is not None
+    assert targets.probabilities_NK is not None
+    assert targets.tail_N is not None
+    known_NK = targets.ids_NK >= 0
+    kept_NK = targets.probabilities_NK.float()
+    others_N = vocabulary - known_NK.sum(1)
+    other_N = torch.zeros_like(targets.tail_N, dtype=torch.float32)
+    mass_N = torch.ones_like(other_N)
+    if matching.tail == "uniform_tail":
+        tail_N = targets.tail_N.float()
+        if matching.divergence == "reverse_kl":
+            tail_N = tail_N.clamp(min=TAIL_FLOOR)
+        other_N = tail_N / others_N.clamp(min=1)
+    elif matching.tail == "drop":
+        mass_N = kept_NK.sum(1)
+    power = 1.0 / matching.temperature
+    kept_NK = torch.where(known_NK, kept_NK**power, 0.0)
+    other_N = other_N**power
+    scale_N = mass_N / (kept_NK.sum(1) + others_N * other_N).clamp(min=TAIL_FLOOR)
+    return _Teacher(
+        targets.ids_NK.clamp(min=0),
+        kept_NK * scale_N[:, None],
+        known_NK,
+        other_N * scale_N,
+        others_N,
+    )
+
+
+def _forward_kl(logits_NV: Tensor, teacher: _Teacher) -> Tensor:
+    normaliser_N = logits_NV.logsumexp(1)
+    logq_NK = logits_NV.gather(1, teacher.ids_NK) - normaliser_N[:, None]
+    p_NK, other_N = teacher.probabilities_NK, teacher.other_N
+    nats_N = (torch.xlogy(p_NK, p_NK) - p_NK * logq_NK).sum(1)
+    if not other_N.any():
+        return nats_N
+    all_logq_N = logits_NV.sum(1) - logits_NV.shape[1] * normaliser_N
+    others_logq_N = all_logq_N - torch.where(teacher.known_NK, logq_NK, 0.0).sum(1)
+    return nats_N + teacher.others_N * torch.xlogy(other_N, other_N) - other_N * others_logq_N
+
+
+def _reverse_kl(logits_NV: Tensor, teacher: _Teacher) -> Tensor:
+    logq_NV = logits_NV.log_softmax(1)
+    q_NV = logq_NV.exp()
+    q_NK = q_NV.gather(1, teacher.ids_NK)
+    tiny = torch.finfo(torch.float32).tiny
+    # As if every token were another one; the candidates' share of that is then made good.
+    logp_NK = teacher.probabilities_NK.clamp(min=tiny).log()
+    log_other_N = teacher.other_N.clamp(min=tiny).log()
+    correction_NK = torch.where(teacher.known_NK, q_NK * (logp_NK - log_other_N[:, None]), 0.0)
+    return (q_NV * logq_NV).sum(1) - log_other_N - correction_NK.sum(1)
+
+
+def _jsd(logits_NV: Tensor, teacher: _Teacher, beta: float) -> Tensor:
+    """``beta KL(p | m) + (1 - beta) KL(q | m)`` with m their mixture (GKD, arXiv 2306.13649)."""
+    q_NV = logits_NV.softmax(1)
+    q_NK = q_NV.gather(1, teacher.ids_NK)
+    other_N1 = teacher.other_N[:, None]
+
+    def nats(p: Tensor, q: Tensor) -> Tensor:
+        mixed = beta * p + (1 - beta) * q
+        own = beta * torch.xlogy(p, p) + (1 - beta) * torch.xlogy(q, q)
+        return own - torch.xlogy(mixed, mixed)
+
+    candidates_NK = nats(teacher.probabilities_NK, q_NK) - nats(other_N1.expand_as(q_NK), q_NK)
+    return nats(other_N1, q_NV).sum(1) + torch.where(teacher.known_NK, candidates_NK, 0.0).sum(1)
