@@ -4,6 +4,7 @@ import importlib
 import json
 from collections.abc import Sequence
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -144,7 +145,10 @@ def test_every_pair_of_tokenizers_conserves_mass(
         others = random.integers(0, len(teacher), (len(written), 5))
         steps = [
             [(data[start:end], row[0])]
-            + [(teacher_words.bytes_of(one) or b"", p) for one, p in zip(some, row[1:], strict=True)]
+            + [
+                (teacher_words.bytes_of(one) or b"", p)
+                for one, p in zip(some, row[1:], strict=True)
+            ]
             for (start, end), some, row in zip(spans.tolist(), others.tolist(), drawn, strict=True)
         ]  # fmt: skip
         targets = soft_targets(text, ids, span(text, steps), student_words)
@@ -223,7 +227,7 @@ def test_any_bytes_of_the_teacher_conserve_mass(text: str, cuts: set[int], data:
     vocabulary = Vocabulary(tokenizer)
     said, ids = text.encode(), ids_of(tokenizer, text)
     edges = [0, *sorted(cut for cut in cuts if cut < len(said)), len(said)]
-    pieces = [said[start:end] for start, end in zip(edges[:-1], edges[1:], strict=True)]
+    pieces = [said[start:end] for start, end in pairwise(edges)]
     steps = [
         [(piece, 0.4)] + [(data.draw(st.binary(max_size=5)), 0.2) for _ in range(3)]
         for piece in pieces
@@ -250,7 +254,9 @@ def test_a_local_teachers_ids_become_bytes() -> None:
     tokenizer = metaspace_tokenizer()
     vocabulary = Vocabulary(tokenizer)
     ids = np.array([[*ids_of(tokenizer, "apples")[:1], tokenizer.eos_token_id, -1]], np.int32)
-    named = named_by_bytes(TokenLogprobs(logprobs=np.zeros((1, 3), np.float32), ids=ids), vocabulary)
+    named = named_by_bytes(
+        TokenLogprobs(logprobs=np.zeros((1, 3), np.float32), ids=ids), vocabulary
+    )
     assert named.ids is None and named.lengths is not None
     assert named.token_bytes == vocabulary.bytes_of(int(ids[0, 0]))
     assert named.lengths.tolist() == [[len(named.token_bytes), 0, 0]]
@@ -293,8 +299,6 @@ def test_openai_responses_are_carried(shared_data: Path) -> None:
         targets = soft_targets(part["text"], ids, span(part["text"], steps), vocabulary)
         check_conserved(targets, ids)
         assert targets.soft.mean() > 0.7
-
-
 
 
 def test_published_alignment(shared_data: Path) -> None:

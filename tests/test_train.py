@@ -19,7 +19,7 @@ from potstill.models import open_model
 from potstill.models.loading import load_model_and_tokenizer
 from potstill.models.settings import LocalSettings
 from potstill.models.wording import Wording
-from potstill.records import Example, Request
+from potstill.records import Example, Message, Request
 from potstill.train import checkpoints
 from potstill.train.batches import Order, parts_of, plan_steps
 from potstill.train.collating import encoder_decoder, flat, padded
@@ -122,6 +122,35 @@ def test_a_seq2seq_target_reads_as_it_was_written(tmp_path: Path) -> None:
     (one,) = encoded.examples
     assert one.prompt[-1] == one.target[-1] == tokenizer.eos_token_id
     assert tokenizer.decode(one.target, skip_special_tokens=True) == example.target
+
+
+TEMPLATE = (
+    "{% for m in messages %}{% if m['role'] == 'user' %}user: {{ m['content'] }}\n"
+    "{% else %}assistant: {{ m['content'].split('</think>')[-1] }}\n{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}assistant: OPENING{% endif %}"
+)
+"""A chat template that drops the thinking of earlier turns, as R1's does."""
+
+
+@pytest.mark.parametrize("opening", ["", "<think>\n"])
+def test_a_chat_target_follows_the_template_and_thinking_is_opened_once(
+    tmp_path: Path, opening: str
+) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(build_tiny_causal(tmp_path, "qwen3"))
+    tokenizer.chat_template = TEMPLATE.replace("OPENING", opening)
+    (one,) = encode(
+        [
+            Example(
+                prompt=(Message(role="user", content="3 + 4?"),),
+                target="<think>\n3 and 4 is 7\n</think>\n\nThe answer is 7.",
+            )
+        ],
+        tokenizer,
+    ).examples
+    assert tokenizer.decode(one.prompt) == f"user: 3 + 4?\nassistant: {opening}"
+    assert tokenizer.decode([*one.prompt, *one.target[:-1]]) == (
+        "user: 3 + 4?\nassistant: <think>\n3 and 4 is 7\n</think>\n\nThe answer is 7."
+    )
 
 
 def test_the_loss_counts_on_targets_only() -> None:
@@ -267,7 +296,10 @@ def test_parts_do_not_change_what_is_learnt(start: Path, tmp_path: Path) -> None
     ]
     first, *others = (
         train_student(
-            learner(start), weighted, settings(batch_tokens=most, checkpoints=6), tmp_path / str(most)
+            learner(start),
+            weighted,
+            settings(batch_tokens=most, checkpoints=6),
+            tmp_path / str(most),
         )
         for most in (16_384, 100, 1)
     )
@@ -318,7 +350,9 @@ def test_bfloat16_trains(start: Path, tmp_path: Path) -> None:
 
 def test_too_long_examples_are_counted_not_cut(start: Path, tmp_path: Path) -> None:
     long = Example(prompt="short ###", target=" 7" * 200)
-    trained = train_student(learner(start), [long, *sums(4)], settings(max_length=100), tmp_path / "a")
+    trained = train_student(
+        learner(start), [long, *sums(4)], settings(max_length=100), tmp_path / "a"
+    )
     assert trained.too_long == 1
     with pytest.raises(DataError, match=r"of 1, 1 have more than 100 tokens"):
         train_student(learner(start), [long], settings(max_length=100), tmp_path / "b")

@@ -21,14 +21,26 @@ class Wording:
         self.special = frozenset(tokenizer.all_special_ids)
         self.may_end = cache(self._may_end)
 
-    def prompt_ids(self, request: Request) -> list[int]:
-        """A decoder-only model's prompt, with the answer prefix at its end."""
+    def prompt_ids(self, request: Request, *, then: str = "") -> list[int]:
+        """A decoder-only model's prompt, with the answer prefix at its end.
+
+        Args:
+            request: What is asked.
+            then: Further text, as a model would have written it after the prompt.
+        """
+        text = self.prompt_text(request) + then
+        if not isinstance(request.prompt, str):
+            return self._ids(text, special=False)
+        ids = self._ids(text, special=True)
+        while ids and ids[-1] == self.tokenizer.eos_token_id:
+            ids.pop()  # some tokenizers close every text; the prompt has to stay open
+        return ids
+
+    def prompt_text(self, request: Request) -> str:
+        """The text that a decoder-only model continues; chats are worded by the chat template."""
         if isinstance(request.prompt, str):
-            ids = self._ids(request.prompt + request.answer_prefix, special=True)
-            while ids and ids[-1] == self.tokenizer.eos_token_id:
-                ids.pop()  # some tokenizers close every text; the prompt has to stay open
-            return ids
-        return self._ids(self._render(request.prompt, request.answer_prefix), special=False)
+            return request.prompt + request.answer_prefix
+        return self._render(request.prompt, request.answer_prefix)
 
     def encoder_ids(self, request: Request) -> list[int]:
         """An encoder's input; the answer prefix goes to the decoder."""

@@ -27,7 +27,7 @@ def browser_data(results: Results) -> dict[str, object]:
     rows = _Rows(results)
     comparison = results.main_comparison
     return {
-        "labels": {system: label(system) for system in results.systems},
+        "labels": {system: label(results, system) for system in results.systems},
         "pair": [comparison.first, comparison.second] if comparison else None,
         "sets": [
             {
@@ -66,8 +66,10 @@ class _Rows:
     def __init__(self, results: Results) -> None:
         self._answers: dict[tuple[str, str], list[Prediction]] = defaultdict(list)
         self._rationales: dict[str, list[Rationale]] = defaultdict(list)
+        systems = set(results.systems)
         for prediction in results.predictions:
-            self._answers[prediction.task, prediction.question_id].append(prediction)
+            if prediction.system in systems:
+                self._answers[prediction.task, prediction.question_id].append(prediction)
         for rationale in results.rationales:
             self._rationales[rationale.question_id].append(rationale)
 

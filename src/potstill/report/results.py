@@ -23,6 +23,9 @@ from potstill.tasks.overlap import Overlap
 SUBJECT = "rationales"
 """The student that a report is about, where there is one of this name."""
 
+OTHER_RULE = "generic_other_rule"
+"""The role of a generic task under a rule that nothing is decided by, for comparison."""
+
 REFERENCES = ("answers_only", "start", "start_few_shot", "start_zero_shot", "teacher")
 """Whom the subject is held against: the first of these that was measured."""
 
@@ -75,8 +78,24 @@ class Results:
 
     @property
     def systems(self) -> list[str]:
-        """The systems with a test score, in the order they were measured in."""
-        return list(dict.fromkeys(s.system for s in self.scores if s.split == "test"))
+        """The systems with a test score, in the order they were measured in.
+
+        Without the checkpoints that only another selection rule would have taken.
+        """
+        left_out = set(self.not_taken)
+        tested = (score.system for score in self.scores if score.split == "test")
+        return list(dict.fromkeys(system for system in tested if system not in left_out))
+
+    @property
+    def not_taken(self) -> list[str]:
+        """The checkpoints that only another selection rule would have taken, as systems."""
+        named = (self.checkpoint_system(each.student, each.step) for each in self.choices)
+        return [name for name in dict.fromkeys(named) if name not in self.students]
+
+    def checkpoint_system(self, student: str, step: int) -> str:
+        """What a student's checkpoint is measured on test under, if a rule has chosen it."""
+        used = (each.step for each in self.choices if each.student == student and each.used)
+        return student if step in used else f"{student}@{step}"
 
     @property
     def students(self) -> list[str]:
@@ -115,6 +134,34 @@ class Results:
                 return each if each.first == first else flipped(each)
         return None
 
+    def with_role(self, role: str) -> list[Task]:
+        """The tasks that are in the run for one purpose."""
+        return [task for task in self.tasks if self.roles.get(task.name) == role]
+
+    @property
+    def start_names(self) -> list[str]:
+        """The names of the models that every student is trained from, where there are several."""
+        starts = self._setting("train", "starts")
+        return [str(name) for name in starts] if isinstance(starts, Mapping) else []
+
+    @property
+    def asked_in(self) -> list[str]:
+        """Further data formats that systems are asked in."""
+        formats = self._setting("evaluate", "asked_in")
+        return [str(name) for name in formats] if isinstance(formats, list) else []
+
+    def family(self, student: str) -> tuple[str, str | None]:
+        """A student's name without its start's, and the start's, where there are several."""
+        students = self._setting("train", "students")
+        named = students if isinstance(students, Mapping) else {}
+        pairs = ((str(family), start) for family in named for start in self.start_names)
+        return next((pair for pair in pairs if "_".join(pair) == student), (student, None))
+
+    def start_of(self, student: str) -> str:
+        """The system that a student was before its training."""
+        start = f"start_{self.family(student)[1] or student}"
+        return start if any(score.system == start for score in self.scores) else "start"
+
     @property
     def subject(self) -> str | None:
         """The student that the report is about: ``rationales``, else the one measured last."""
@@ -128,9 +175,16 @@ class Results:
         """The subject against the nearest reference, on the leading task."""
         if self.subject is None:
             return None
-        others = (*REFERENCES, *self.students)
+        start = self.family(self.subject)[1]
+        nearest = (f"answers_only_{start}", f"start_{start}") if start else ()
+        others = (*nearest, *REFERENCES, *self.students)
         found = (self.comparison(self.subject, other, self.leading.name) for other in others)
         return next((comparison for comparison in found if comparison is not None), None)
+
+    def _setting(self, section: str, name: str) -> object:
+        """A setting of the recipe; None where there is none."""
+        values = self.settings.get(section)
+        return values.get(name) if isinstance(values, Mapping) else None
 
     def model(self, role: str) -> str:
         """The name of the ``teacher`` or ``student`` in the recipe, or an empty text."""

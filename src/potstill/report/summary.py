@@ -38,7 +38,8 @@ def summary(results: Results) -> dict[str, object]:
 
 
 def _accuracies(results: Results, task: str) -> dict[str, dict[str, float]]:
-    scores = {system: results.test_score(system, task) for system in results.systems}
+    measured = (*results.systems, *results.not_taken)
+    scores = {system: results.test_score(system, task) for system in measured}
     return {
         system: {
             "correct": score.correct,

@@ -1,7 +1,9 @@
 """Results in words and figures: labels, numbers and the headline."""
 
+from collections.abc import Mapping
+
 from potstill.records import Comparison, Score
-from potstill.report.results import Results
+from potstill.report.results import OTHER_RULE, Results
 
 LABELS = {
     "teacher": "Teacher",
@@ -29,16 +31,44 @@ SHOWN = 0.05
 """The p-value below which the headline speaks of a difference."""
 
 
-def label(system: str) -> str:
+def label(results: Results, system: str) -> str:
     """A system's name for readers; a student named by the user keeps its name."""
-    name = system.removesuffix("_vote")
-    return LABELS.get(name, name) + (", by vote" if name != system else "")
+    return _named(results, system, LABELS, ", ", "Start")
 
 
-def in_sentence(system: str) -> str:
+def in_sentence(results: Results, system: str) -> str:
     """A system's name inside a sentence."""
-    name = system.removesuffix("_vote")
-    return IN_SENTENCE.get(name, name) + (" by vote" if name != system else "")
+    return _named(results, system, IN_SENTENCE, " ", "the start checkpoint")
+
+
+def _named(
+    results: Results, system: str, names: Mapping[str, str], joint: str, a_start: str
+) -> str:
+    """The model's name, then what sets the system apart from the model as it is usually asked."""
+    if system in names or system in results.students:
+        return _model(results, system, names, a_start)
+    if system.endswith("_vote"):
+        return f"{_model(results, system.removesuffix('_vote'), names, a_start)}{joint}by vote"
+    for name in results.asked_in:
+        if system.endswith(f"_{name}"):
+            model = _model(results, system.removesuffix(f"_{name}"), names, a_start)
+            # The start would be asked twice otherwise.
+            return f"{model.removesuffix(', asked to reason')}{joint}asked in {name}"
+    return _model(results, system, names, a_start)
+
+
+def _model(results: Results, system: str, names: Mapping[str, str], a_start: str) -> str:
+    """A student's name with its start's where there are several, a start's with its own."""
+    if system in names:
+        return names[system]
+    student, start = results.family(system)
+    if start is not None:
+        return f"{names.get(student, student)} from {start}"
+    for which in (*results.start_names, *results.students):
+        for way in ("", "_zero_shot", "_few_shot"):
+            if system == f"start_{which}{way}":
+                return names[f"start{way}"].replace(a_start, f"{a_start} {which}", 1)
+    return system
 
 
 def percent(share: float, digits: int = 1) -> str:
@@ -103,7 +133,7 @@ def headline(results: Results) -> str:
             "nothing was measured beside it" if results.subject else "no student is measured yet"
         )
         return (
-            f"{label(best.system)} reaches {_reached(results, best.system)} on {best.task} "
+            f"{label(results, best.system)} reaches {_reached(results, best.system)} on {best.task} "
             f"(95% interval {interval(best).replace(', ', ' to ')}, {best.total:,} questions); "
             f"{alone}."
         )
@@ -119,7 +149,7 @@ def headline(results: Results) -> str:
 
 def _compared(results: Results, comparison: Comparison) -> str:
     first, second = _reached(results, comparison.first), _reached(results, comparison.second)
-    subject, other = in_sentence(comparison.first), in_sentence(comparison.second)
+    subject, other = (in_sentence(results, name) for name in (comparison.first, comparison.second))
     evidence = f"{p_phrase(comparison.p_value)}, {comparison.total:,} questions"
     if comparison.p_value >= SHOWN:
         low, high = points(comparison.low, 0), points(comparison.high, 0)
@@ -132,7 +162,7 @@ def _compared(results: Results, comparison: Comparison) -> str:
     ends = sorted((sign * comparison.low, sign * comparison.high))
     low, high = (points(end, 0).removeprefix("+") for end in ends)
     return (
-        f"{label(comparison.first)} reaches {first} on {comparison.task}, "
+        f"{label(results, comparison.first)} reaches {first} on {comparison.task}, "
         f"{abs(comparison.difference) * 100:.1f} points {side} {other} "
         f"(95% interval {low} to {high}, {evidence})."
     )
@@ -147,9 +177,10 @@ def further_findings(results: Results) -> list[str]:
     """The teacher and the start on the same questions, and the price paid on other tasks."""
     findings = []
     task = results.leading.name
+    start = results.start_of(results.subject) if results.subject else "start"
     reached = [
-        f"{in_sentence(name)} {percent(score.correct / score.total)}"
-        for name in ("teacher", "start")
+        f"{in_sentence(results, name)} {percent(score.correct / score.total)}"
+        for name in ("teacher", start)
         if (score := results.test_score(name, task)) is not None
     ]
     if reached and results.subject:
@@ -157,12 +188,13 @@ def further_findings(results: Results) -> list[str]:
     elsewhere = [
         f"{name} {points(found.difference)} points ({p_phrase(found.p_value)})"
         for name in results.task_names
-        if name != task and results.subject
-        if (found := results.comparison(results.subject, "start", name)) is not None
+        if name != task and results.subject and results.roles.get(name) != OTHER_RULE
+        if (found := results.comparison(results.subject, start, name)) is not None
     ]
     if elsewhere and results.subject:
         findings.append(
-            f"On other tasks, {in_sentence(results.subject)} against the start checkpoint: "
+            f"On other tasks, {in_sentence(results, results.subject)} against "
+            f"{in_sentence(results, start)}: "
             f"{', '.join(elsewhere)}."
         )
     return findings

@@ -12,6 +12,9 @@ from potstill.records import Example, Request, SoftTargets
 from potstill.train.alignment import Vocabulary, soft_targets
 from potstill.train.settings import MatchingSettings
 
+THINKING = "<think>\n"
+"""What begins a target of the format ``chat_think``, and the answers of some chat templates."""
+
 
 class Encoded(NamedTuple):
     """One example as token ids; the loss counts on ``target`` only."""
@@ -86,8 +89,9 @@ class Encoder:
             prompt = self._wording.encoder_ids(request)
             target = self._ids(example.target)
         else:
+            example = self._without_opening(example, request)
             prompt = self._wording.prompt_ids(request)
-            target = self._continuation(example, prompt)
+            target = self._continuation(example.target, request, prompt)
         return Encoded(
             prompt,
             [*target, self._end],
@@ -97,15 +101,31 @@ class Encoder:
             soft=self._soft(example, target),
         )
 
-    def _continuation(self, example: Example, prompt_ids: list[int]) -> list[int]:
+    def _without_opening(self, example: Example, request: Request) -> Example:
+        """The target less the mark of thinking, where the chat template itself writes it."""
+        if isinstance(request.prompt, str) or not example.target.startswith(THINKING):
+            return example
+        if not self._wording.prompt_text(request).endswith(THINKING):
+            return example
+        span, cut = example.teacher, len(THINKING)
+        if span is not None:
+            span = replace(
+                span,
+                start=max(span.start - cut, 0),
+                end=span.end - cut,
+                shift=span.shift + cut,
+            )
+        return replace(example, target=example.target[cut:], teacher=span)
+
+    def _continuation(self, target: str, request: Request, prompt_ids: list[int]) -> list[int]:
         """Token ids that read as the target after the prompt's.
 
         Prompt and target are encoded together where the prompt's tokens stay what they are when it
         is asked alone. Elsewhere the target is encoded alone; some tokenizers put a space before a
         text, so the target's own first space is left out where the text would come back with two.
         """
-        wording, target = self._wording, example.target
-        joint = wording.prompt_ids(Request(prompt=example.prompt, answer_prefix=target))
+        wording = self._wording
+        joint = wording.prompt_ids(request, then=target)
         if joint[: len(prompt_ids)] == prompt_ids:
             ids = joint[len(prompt_ids) :]
             if wording.text(ids, wording.anchor(prompt_ids)) == target:

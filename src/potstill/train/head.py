@@ -193,7 +193,9 @@ def _proved(model: Any, layer: nn.Linear, transform: Transform) -> bool:
     model.eval()
     try:
         logits = model(
-            input_ids=ids, use_cache=False, **({"decoder_input_ids": ids} if encoder_decoder else {})
+            input_ids=ids,
+            use_cache=False,
+            **({"decoder_input_ids": ids} if encoder_decoder else {}),
         ).logits
     finally:
         hook.remove()

@@ -7,6 +7,8 @@ candidates and one over all logits.
 Shape suffixes: N trained tokens, K candidates of a token, V vocabulary.
 """
 
+from collections.abc import Callable
+from functools import cache
 from typing import NamedTuple
 
 import torch
@@ -44,10 +46,17 @@ def sample_matching(logits_NV: Tensor, labels_N: Tensor) -> Tensor:
 
 
 def matching_loss(logits_NV: Tensor, targets: Targets, matching: MatchingSettings) -> Tensor:
-    """``(N,)`` nats: distribution matching with its weight, sample matching with the rest."""
-    sample_N = sample_matching(logits_NV, targets.labels_N)
+    """``(N,)`` nats: distribution matching with its weight, sample matching with the rest.
+
+    On CUDA with liger-kernel installed, sample matching alone is one fused pass, which overwrites
+    the logits.
+    """
     if matching.distribution == 0 or targets.soft_N is None:
-        return sample_N
+        fused = _fused_cross_entropy() if logits_NV.is_cuda else None
+        if fused is not None:
+            return fused(logits_NV, targets.labels_N, reduction="none").float()
+        return sample_matching(logits_NV, targets.labels_N)
+    sample_N = sample_matching(logits_NV, targets.labels_N)
     distribution_N = distribution_matching(logits_NV, targets, matching)
     mixed_N = torch.lerp(sample_N, distribution_N, matching.distribution)
     return torch.where(targets.soft_N, mixed_N, sample_N)
@@ -76,6 +85,16 @@ def distribution_matching(
     else:
         nats_N = _jsd(logits_NV, teacher, matching.beta)
     return nats_N * matching.temperature**2
+
+
+@cache
+def _fused_cross_entropy() -> Callable[..., Tensor] | None:
+    """Liger's kernel, where it is installed."""
+    try:
+        from liger_kernel.transformers.functional import liger_cross_entropy
+    except ImportError:
+        return None
+    return liger_cross_entropy  # type: ignore[no-any-return]
 
 
 class _Teacher(NamedTuple):

@@ -128,11 +128,14 @@ def _examples(
     examples = make_examples(
         rationales, questions, student, encoder_decoder=encoder_decoder, seed=seed, texts=texts
     )
-    if not examples:
-        raise DataError(
-            f"the student {name!r} learns from rationales, and none of {len(rationales)} was kept. "
-            "Run potstill generate and potstill curate first, or look at what curate dropped."
-        )
+    worded = {example.data_format for example in examples}
+    for data_format in student.formats:
+        if data_format not in worded:
+            raise DataError(
+                f"the student {name!r} learns {data_format} from rationales, and none of "
+                f"{len(rationales)} was kept. Run potstill generate and potstill curate first, or "
+                "look at what curate dropped."
+            )
     if student.replay is not None:
         tasks = [load_task(each) for each in student.replay.tasks]
         examples += replayed(tasks, student.replay, encoder_decoder=encoder_decoder)

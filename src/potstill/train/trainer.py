@@ -242,9 +242,7 @@ class Reporter(TrainerCallback):
         self._start = self._seconds_before = 0.0
         self._first = 0
 
-    def attach(
-        self, trainer: StudentTrainer, on_step: OnStep, ends_at: EndsAt | None
-    ) -> None:
+    def attach(self, trainer: StudentTrainer, on_step: OnStep, ends_at: EndsAt | None) -> None:
         """Follow a trainer, which then prints nothing itself.
 
         Args:

@@ -70,7 +70,7 @@ def soft_targets(
                 continue
             known = [position for position in group if position is not None]
             lead = _lead(data, int(spans[s0, 0]), ids[s0], student)
-            if len(ids[s0:s1]) == 1:
+            if s1 - s0 == 1:
                 rows[s0] = _many_to_one(known, ids[s0], student, lead)
             elif len(known) == 1 and s1 > s0:
                 rows[s0:s1] = _one_to_many(known[0], ids[s0:s1], student, lead)
@@ -115,12 +115,14 @@ def _inside(
 
 
 def _alternatives(texts: list[bytes], probabilities: list[float]) -> Alternatives:
-    """The chosen token once, then the others that have any probability; never above 1 in all."""
-    again = next((at for at in range(1, len(texts)) if texts[at] == texts[0]), 0)
-    kept = [0] + [at for at in range(1, len(texts)) if at != again and probabilities[at] > 0]
-    total = sum([probabilities[at] for at in kept])
-    scale = max(total, 1.0)
-    return Alternatives([texts[at] for at in kept], [probabilities[at] / scale for at in kept])
+    """The chosen token once, then the others; never above 1 in all."""
+    if texts[0] in texts[1:]:
+        again = texts.index(texts[0], 1)
+        del texts[again], probabilities[again]
+    total = sum(probabilities)
+    if total > 1.0:  # published probabilities are rounded
+        probabilities = [probability / total for probability in probabilities]
+    return Alternatives(texts, probabilities)
 
 
 def _lead(data: bytes, start: int, token: int, student: Vocabulary) -> bytes:
@@ -135,10 +137,12 @@ def _many_to_one(
 ) -> Row:
     """Every way in which the teacher could have left its path, up to the end of one token."""
     row: Row = {token: 0.0}
-    so_far, reached = lead, 1.0
+    so_far, reached, first_of = lead, 1.0, student.first_of
     for texts, probabilities in positions:
         for text, probability in zip(texts[1:], probabilities[1:], strict=True):
-            first = student.first_of(so_far + text) if text else -1
+            if not probability or not text:  # padding, or a special token
+                continue
+            first = first_of(so_far + text)
             if first >= 0:
                 row[first] = row.get(first, 0.0) + reached * probability
         so_far += texts[0]
@@ -153,7 +157,9 @@ def _one_to_many(
     """The chain rule over the alternatives as the student writes them."""
     paths: list[tuple[Sequence[int], float]] = [(chosen, position.probabilities[0])]
     for text, probability in zip(position.texts[1:], position.probabilities[1:], strict=True):
-        ids = student.tokens_of(lead + text) if text else ()
+        if not probability or not text:  # padding, or a special token
+            continue
+        ids = student.tokens_of(lead + text)
         token = student.token_of(lead + text)
         paths.append(((token,) if token is not None else ids, probability))
     paths = [path for path in paths if path[0]]

@@ -93,7 +93,7 @@ def warped_targets(
         row = {token: probabilities[0]}
         for other, probability in zip(texts[1 : 1 + TOP], probabilities[1 : 1 + TOP], strict=True):
             known = vocabulary.token_of(other)
-            if known is not None:
+            if known is not None and probability:
                 row.setdefault(known, probability)
         rows.append(row)
     return rows
