@@ -51,9 +51,10 @@ from potstill.train.arguments import training_arguments
 from potstill.train.batches import Order, Steps, plan_steps
 from potstill.train.collating import Collator, flat
 from potstill.train.encoding import Encoded, Encoder
+from potstill.train.head import Head
 from potstill.train.prefixes import can_share, enable
 from potstill.train.settings import StudentSettings, TrainSettings
-from potstill.train.trainer import StudentTrainer
+from potstill.train.trainer import Objective, StudentTrainer
 
 DATA = Path(os.environ.get("POTSTILL_DATA", Path(__file__).parents[2] / "shared" / "data"))
 RECORDED = ("gsm8k_gemini_level1_ranked.json.gz", "gsm8k_llama_level2_ranked.json.gz")
@@ -175,6 +176,7 @@ def ours(given: Material, folder: Path, *, siblings: int) -> float:
     """Tokens a second of our trainer."""
     model, kept = model_of(given.tokenizer), encoded(given)
     settings = TrainSettings(steps=STEPS, batch_size=BATCH_SIZE, precision="float32")
+    head = Head.of(model)
     assert can_share(model, longest=4096) is None
     enable(model)
     plan = plan_steps(kept, Order(BATCH_SIZE, siblings), STEPS)
@@ -182,13 +184,13 @@ def ours(given: Material, folder: Path, *, siblings: int) -> float:
     trainer = StudentTrainer(
         model,
         training_arguments(settings, folder, steps=STEPS, seed=0, use_cpu=True),
+        objective=Objective(head, StudentSettings().matching),
         steps=Steps(kept, plan, batch_tokens=settings.batch_tokens),
         collator=watch.counted(  # type: ignore[arg-type]  # a function does as well
             Collator(flat),
             lambda rows, _: sum(one.length - 1 for part in rows[0] for one in part),
         ),
         tokenizer=given.tokenizer,
-        matching=StudentSettings().matching,
         save_steps=(),
     )
     return timed(trainer, watch)

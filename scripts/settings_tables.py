@@ -33,7 +33,14 @@ from potstill.recipe import Recipe
 from potstill.settings import Settings
 from potstill.tasks.overlap import OverlapSettings
 from potstill.tasks.settings import TaskSettings
-from potstill.train.settings import LoraSettings, StudentSettings, TrainSettings
+from potstill.train.settings import (
+    LoraSettings,
+    MatchingSettings,
+    ReplaySettings,
+    StopSettings,
+    StudentSettings,
+    TrainSettings,
+)
 
 GUIDE = Path(__file__).parents[1] / "docs" / "guide.md"
 
@@ -50,6 +57,9 @@ SETTINGS: dict[str, type[Settings]] = {
     "curate": CurateSettings,
     "train": TrainSettings,
     "students": StudentSettings,
+    "matching": MatchingSettings,
+    "replay": ReplaySettings,
+    "stop": StopSettings,
     "lora": LoraSettings,
     "evaluate": EvaluateSettings,
     "vote": VoteSettings,

@@ -2,12 +2,14 @@
 
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from html.parser import HTMLParser
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from potstill.records import (
     Checkpoint,
+    Choice,
     Comparison,
     Completion,
     Prediction,
@@ -15,6 +17,7 @@ from potstill.records import (
     Rationale,
     Request,
     Score,
+    Split,
     Task,
     TrainingStep,
 )
@@ -114,18 +117,7 @@ class FilledRun(NamedTuple):
                         student=student, step=step, loss=loss, tokens=step * 900, seconds=1
                     )
                 )
-            checkpoints += [
-                Checkpoint(
-                    student=student,
-                    step=step,
-                    folder=f"checkpoints/{student}-{step}",
-                    data_format="fine_tune_cot",
-                    encoder_decoder=False,
-                    examples=1_200,
-                    too_long=3,
-                )
-                for step in STEPS
-            ]
+            checkpoints += [checkpoint(student, step) for step in STEPS]
         self.store.replace_training(steps, checkpoints, settings_hash="b")
         self.store.add_stage_time("train", 4205.0)
 
@@ -180,6 +172,124 @@ class FilledRun(NamedTuple):
                 compared(each, "answers_only", "rationales", -difference / (1 + number), p),
             )
         ]
+
+
+SIZES = {"small": 460_000, "large": 1_900_000}
+SWEPT_RECIPE = """\
+run: runs/swept
+task: {name: two_step_arithmetic, test: 300}
+teacher: {model: 'openai:large'}
+student: {model: 'hf:tiny/small'}
+seed: 7
+train:
+  steps: 400
+  students: {answers_only: {data_format: fine_tune_answer}, rationales: {}}
+  starts: {small: {model: 'hf:tiny/small'}, large: {model: 'hf:tiny/large'}}
+evaluate: {select: in_distribution, asked_in: [in_context_cot]}
+"""
+ROLES = {
+    "two_step_arithmetic": "target",
+    "multi_step_arithmetic": "out_of_distribution",
+    "tracking, answer_only": "generic",
+    "tracking, answer_only, bbh rule": "generic_other_rule",
+    "tracking, few_shot_cot": "generic",
+    "boolean, answer_only": "generic",
+    "boolean, few_shot_cot": "generic",
+}
+RULES = {"in_distribution": 350, "out_of_distribution": 200, "worst_case": 200, "pareto": 100}
+
+
+def swept_tasks() -> list[Task]:
+    """The tasks of :data:`ROLES`; those of one set, asked in several ways, share questions."""
+    sizes = {"two_step_arithmetic": (120, 300), "multi_step_arithmetic": (0, 60)}
+    sets: dict[str, Task] = {}
+    for name in ROLES:
+        set_name = name.partition(",")[0]
+        sets.setdefault(set_name, task(set_name, *sizes.get(set_name, (0, 80))))
+    return [replace(sets[name.partition(",")[0]], name=name) for name in ROLES]
+
+
+class SweptRun(NamedTuple):
+    """Two students, each from a small and a large start, followed on all tasks."""
+
+    store: Store
+    tasks: list[Task]
+
+    def fill(self, rules: Mapping[str, int] | None = None) -> None:
+        """Training and evaluation; the first rule is the recipe's."""
+        rules = RULES if rules is None else rules
+        used = next(iter(rules.values()))
+        others = sorted(set(rules.values()) - {used})
+        checkpoints, scores, comparisons, choices = [], [], [], []
+        for start in ("start", "start_large"):
+            scores += [*self._scored(start, None, "dev"), *self._scored(start, None, "test")]
+        for student, size in self.students.items():
+            soft = {"rationales_small": 0.8712, "rationales_large": 0.0}.get(student)
+            for step in STEPS:
+                made = checkpoint(student, step, parameters=size, soft_share=soft)
+                checkpoints.append(made)
+                dev = self._scored(student, step, "dev")
+                scores += [replace(each, chosen=step == used) for each in dev]
+            scores += self._scored(student, used, "test")
+            start = "start_large" if student.endswith("large") else "start"
+            comparisons += [compared(on, student, start, 0.2) for on in self.tasks]
+            for step in others:
+                other = f"{student}@{step}"
+                tested = [*self._scored(student, step, "test")]
+                scores += [replace(each, system=other) for each in tested]
+                comparisons += [
+                    compared(on, student, other, (taken.correct - each.correct) / each.total)
+                    for on, taken, each in zip(
+                        self.tasks, self._scored(student, used, "test"), tested, strict=True
+                    )
+                ]
+            choices += [
+                Choice(student=student, rule=rule, step=step, used=step == used)
+                for rule, step in rules.items()
+            ]
+        self.store.replace_training([], checkpoints, settings_hash="b")
+        self.store.replace_evaluation(
+            scores, [], comparisons, choices, grader="2", settings_hash="c"
+        )
+
+    @property
+    def students(self) -> dict[str, int]:
+        """The students with their sizes."""
+        return {
+            f"{family}_{start}": size
+            for family in ("answers_only", "rationales")
+            for start, size in SIZES.items()
+        }
+
+    def _scored(self, system: str, step: int | None, split: Split) -> Iterator[Score]:
+        for on in self.tasks:
+            total = len(on.splits[split])
+            correct = round(ability(system, step or 0, ROLES[on.name]) * total)
+            yield score(system, step, on.name, correct, total, False, split)
+
+
+def ability(system: str, step: int, role: str) -> float:
+    """A made-up accuracy: the target rises along training, and generic ability falls."""
+    large, learned = system.endswith("large"), 1 - 0.99**step
+    top = (0.7 if system.startswith("rationales") else 0.3) + 0.12 * large
+    if role == "target":
+        return 0.05 + top * learned
+    if role == "out_of_distribution":
+        return 0.03 + 0.5 * top * learned - 0.0004 * max(0, step - 200)
+    return 0.42 + 0.1 * large - (0.07 if role == "generic_other_rule" else 0) - 0.0006 * step
+
+
+def checkpoint(student: str, step: int, **more: Any) -> Checkpoint:
+    return Checkpoint(
+        student=student,
+        step=step,
+        folder=f"checkpoints/{student}-{step}",
+        data_format="fine_tune_cot",
+        encoder_decoder=False,
+        examples=1_200,
+        too_long=3,
+        **more,
+    )
 
 
 def difference_of(first: str, second: str, task_number: int) -> float:

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from tiny_models import Architecture, build_tiny_causal, build_tiny_seq2seq
 from tiny_runs import finished_run
 
-import potstill.fused_run
+import potstill.fuse.run
 from potstill.cli import main
 from potstill.errors import ConfigError, DataError, ModelError
 from potstill.fuse import FuseSettings
@@ -28,7 +28,7 @@ from torch import Tensor  # noqa: E402
 from potstill.fuse.folders import fused_model  # noqa: E402
 from potstill.fuse.grams import TokenIds, gram_matrices, linear_layers  # noqa: E402
 from potstill.fuse.weights import Fused, average, regmean, regression_mean  # noqa: E402
-from potstill.fused_run import FusedRun, fuse_settings  # noqa: E402
+from potstill.fuse.run import FusedRun, fuse_settings  # noqa: E402
 from potstill.models.ensemble import EnsembleModel  # noqa: E402
 from potstill.models.hf import HFModel  # noqa: E402
 from potstill.models.loading import load_model_and_tokenizer  # noqa: E402
@@ -464,7 +464,7 @@ def test_alpha_is_chosen_by_development_questions(
         asked.append((name, split))
         return [SimpleNamespace(score=SimpleNamespace(correct=right[name], total=4))]
 
-    monkeypatch.setattr(potstill.fused_run, "measure", measure)
+    monkeypatch.setattr(potstill.fuse.run, "measure", measure)
     settings = FuseSettings(methods=("regmean",), alpha=(0.9, 0.5, 0.1))
     with FusedRun([Path(run) for run in runs], Path("both"), settings, QUIET) as fused:
         fused.fuse()

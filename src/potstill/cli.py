@@ -16,7 +16,7 @@ import click
 from potstill.errors import PotstillError
 
 if TYPE_CHECKING:
-    from potstill.fused_run import FusedRun
+    from potstill.fuse.run import FusedRun
     from potstill.run import Run
 
 
@@ -172,7 +172,7 @@ def fuse_command(
     The members, the fused students and the ensemble are measured on the test questions of all
     their tasks.
     """
-    from potstill.fused_run import FusedRun, fuse_settings
+    from potstill.fuse.run import FusedRun, fuse_settings
     from potstill.progress import Meter
 
     with FusedRun(runs, out, fuse_settings(methods, changes), Meter.on_stderr()) as fused:

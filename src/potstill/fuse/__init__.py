@@ -1,4 +1,4 @@
-"""fuse: specialised students of one start checkpoint → one student."""
+"""fuse: specialised students of finished runs → one student, measured on all their tasks."""
 
 from potstill.fuse.settings import FuseSettings
 

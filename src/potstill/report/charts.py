@@ -12,6 +12,12 @@ LABEL_GAP = 14
 """Least distance between the labels of two lines, in the drawing's units."""
 
 LABEL_CHARACTERS = 19
+LOG_MARGIN = 1.25
+"""A logarithmic axis ends at so many times its largest value, and begins in the same way."""
+
+LEAST_APART = 0.17
+"""Least distance between the marks of a logarithmic axis, as a share of its length."""
+
 COLOURS = 6
 """How many lines are told apart by colour and dash before both begin again."""
 
@@ -34,41 +40,73 @@ class Line(NamedTuple):
     """The x of the point to ring."""
 
 
-class Frame(NamedTuple):
-    """The drawing's scales, both from 0."""
+class Axis(NamedTuple):
+    """One scale and what is written on it."""
 
-    x_max: float
-    y_max: float
+    low: float
+    high: float
+    ticks: Sequence[float]
+    show: Callable[[float], str]
+    """A value as text."""
+
+    label: str = ""
+    log: bool = False
+
+    def share(self, value: float) -> float:
+        """How far along the axis a value lies, from 0 to 1."""
+        if self.log:
+            return math.log(value / self.low) / math.log(self.high / self.low)
+        return (value - self.low) / (self.high - self.low)
+
+
+class Frame(NamedTuple):
+    """The drawing's two scales."""
+
+    across: Axis
+    up: Axis
 
     def x(self, value: float) -> float:
         """Data to drawing, across."""
-        return round(LEFT + value / self.x_max * (WIDTH - LEFT - RIGHT), 1)
+        return round(LEFT + self.across.share(value) * (WIDTH - LEFT - RIGHT), 1)
 
     def y(self, value: float) -> float:
         """Data to drawing, down."""
-        return round(HEIGHT - BOTTOM - value / self.y_max * (HEIGHT - TOP - BOTTOM), 1)
+        return round(HEIGHT - BOTTOM - self.up.share(value) * (HEIGHT - TOP - BOTTOM), 1)
 
 
 def line_chart(
-    lines: Sequence[Line], *, title: str, x_label: str, show: Callable[[float], str]
+    lines: Sequence[Line],
+    *,
+    title: str,
+    x_label: str,
+    show: Callable[[float], str],
+    show_x: Callable[[float], str] = "{:,.10g}".format,
+    log_x: bool = False,
+    reach: tuple[float, float] = (0.0, 0.0),
 ) -> Markup:
-    """Lines over steps, each labelled at its end, with its band where points have intervals.
+    """Lines over steps or sizes, each labelled at its end, with bands where there are intervals.
 
     Args:
         lines: What to draw; those without points are left out.
         title: What is drawn, for readers who hear the page.
         x_label: Under the x axis.
         show: A y value as text.
+        show_x: An x value as text.
+        log_x: Space equal ratios of x equally; both axes start at 0 otherwise.
+        reach: How far x and y extend at least, so that several charts have the same scales.
     """
     lines = [line for line in lines if line.points]
     points = [point for line in lines for point in line.points]
-    x_ticks = ticks(max((point.x for point in points), default=1.0))
-    y_ticks = ticks(max((point.high or point.y for point in points), default=1.0))
-    frame = Frame(max([x_ticks[-1], *(p.x for p in points)]), y_ticks[-1])
-    spoken = f"{title} against {x_label}. " + " ".join(
-        _spoken(line, x_label, show) for line in lines
+    xs = [point.x for point in points]
+    y_ticks = ticks(max([reach[1], *(point.high or point.y for point in points)]))
+    across = (
+        log_axis(xs or [1.0], show_x, x_label)
+        if log_x
+        else _axis_from_0(max([reach[0], *xs]), show_x, x_label)
     )
-    body = [_axes(frame, x_ticks, y_ticks, x_label, show)]
+    frame = Frame(across, Axis(0.0, y_ticks[-1], y_ticks, show))
+    spoken = f"{title} against {x_label}. " + " ".join(_spoken(line, frame) for line in lines)
+    body = [_axes(frame)]
     # Bands first, so that no line lies under a neighbour's band.
     body += [_band(frame, line, number) for number, line in enumerate(lines)]
     body += [_line(frame, line, number) for number, line in enumerate(lines)]
@@ -76,6 +114,22 @@ def line_chart(
     return Markup(
         '<svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>'
     ).format(WIDTH, HEIGHT, spoken, Markup("").join(body))
+
+
+def _axis_from_0(reach: float, show: Callable[[float], str], label: str) -> Axis:
+    marks = ticks(reach)
+    return Axis(0.0, max(marks[-1], reach), marks, show, label)
+
+
+def log_axis(values: Sequence[float], show: Callable[[float], str], label: str) -> Axis:
+    """A logarithmic axis around some positive values, marked at those that leave room for text."""
+    low, high = min(values) / LOG_MARGIN, max(values) * LOG_MARGIN
+    axis = Axis(low, high, [], show, label, log=True)
+    marks: list[float] = []
+    for value in sorted(values):
+        if not marks or axis.share(value) - axis.share(marks[-1]) >= LEAST_APART:
+            marks.append(value)
+    return axis._replace(ticks=marks)
 
 
 def ticks(maximum: float, count: int = 4) -> list[float]:
@@ -166,45 +220,44 @@ def column_chart(counts: Mapping[str, int], *, title: str) -> Markup:
     ).format(max(len(counts), 1) * width, height, spoken, Markup("").join(columns))
 
 
-def _spoken(line: Line, x_label: str, show: Callable[[float], str]) -> str:
+def _spoken(line: Line, frame: Frame) -> str:
     first, last = line.points[0], line.points[-1]
-    marked = "" if line.marked is None else f"; chosen at {line.marked:,.0f}"
-    return (
-        f"{line.label}: {show(first.y)} at {first.x:,.0f}, "
-        f"{show(last.y)} at {last.x:,.0f} {x_label}{marked}."
-    )
+    show_x, show = frame.across.show, frame.up.show
+    marked = "" if line.marked is None else f"; chosen at {show_x(line.marked)}"
+    begins = "" if first is last else f"{show(first.y)} at {show_x(first.x)}, "
+    return f"{line.label}: {begins}{show(last.y)} at {show_x(last.x)} {frame.across.label}{marked}."
 
 
-def _axes(
-    frame: Frame,
-    x_ticks: Sequence[float],
-    y_ticks: Sequence[float],
-    x_label: str,
-    show: Callable[[float], str],
-) -> Markup:
+def _axes(frame: Frame) -> Markup:
     right, floor = WIDTH - RIGHT, HEIGHT - BOTTOM
     parts = [
         Markup(
             '<line class="grid" x1="{}" x2="{}" y1="{y}" y2="{y}"/>'
             '<text class="axis y" x="{}" y="{}">{}</text>'
-        ).format(LEFT, right, LEFT - 7, frame.y(tick) + 4, show(tick), y=frame.y(tick))
-        for tick in y_ticks
+        ).format(LEFT, right, LEFT - 7, frame.y(tick) + 4, frame.up.show(tick), y=frame.y(tick))
+        for tick in frame.up.ticks
     ]
     parts += [
         Markup(
             '<line class="tick" x1="{x}" x2="{x}" y1="{}" y2="{}"/>'
             '<text class="axis x" x="{x}" y="{}">{}</text>'
-        ).format(floor, floor + 4, floor + 17, f"{tick:,.10g}", x=frame.x(tick))
-        for tick in x_ticks
+        ).format(floor, floor + 4, floor + 17, frame.across.show(tick), x=frame.x(tick))
+        for tick in frame.across.ticks
     ]
     title = Markup('<text class="axis x" x="{}" y="{}">{}</text>')
-    return Markup("").join([*parts, title.format((LEFT + right) / 2, HEIGHT - 4, x_label)])
+    label = title.format((LEFT + right) / 2, HEIGHT - 4, frame.across.label)
+    return Markup("").join([*parts, label])
 
 
 def _band(frame: Frame, line: Line, number: int) -> Markup:
     banded = [(p.x, p.low, p.high) for p in line.points if p.low is not None and p.high is not None]
     if not banded:
         return Markup("")
+    if len(banded) == 1:
+        x, low, high = banded[0]
+        return Markup('<line class="whisker s{0}" x1="{1}" x2="{1}" y1="{2}" y2="{3}"/>').format(
+            number % COLOURS + 1, frame.x(x), frame.y(low), frame.y(high)
+        )
     top = [f"{frame.x(x)},{frame.y(high)}" for x, _, high in banded]
     bottom = [f"{frame.x(x)},{frame.y(low)}" for x, low, _ in reversed(banded)]
     return Markup('<polygon class="band s{}" points="{}"/>').format(

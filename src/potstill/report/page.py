@@ -3,7 +3,8 @@
 import base64
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib.resources import files
 from typing import NamedTuple
 
@@ -12,21 +13,29 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from potstill.records import Comparison
-from potstill.report import charts, words
+from potstill.report import charts, tradeoff, words
+from potstill.report.figures import (
+    accuracy_chart,
+    in_order,
+    loss_chart,
+    scaling_chart,
+    tradeoff_charts,
+)
 from potstill.report.questions import browser_data
-from potstill.report.results import SUBJECT, Results
+from potstill.report.results import OTHER_RULE, Results
 
 FILTERS: dict[str, Callable[..., str]] = {
-    "label": words.label,
-    "in_sentence": words.in_sentence,
     "percent": words.percent,
     "points": words.points,
     "interval": words.interval,
     "p_value": words.p_value,
     "duration": words.duration,
     "dollars": words.dollars,
+    "weights": words.weights,
+    "rule_name": words.rule_name,
+    "listed": words.listed,
 }
-"""How the template writes numbers and names."""
+"""How the template writes numbers."""
 
 
 class Asset(NamedTuple):
@@ -43,16 +52,40 @@ def page(results: Results) -> str:
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= FILTERS
-    browser = browser_data(results)
+    environment.filters["label"] = partial(words.label, results)
+    environment.filters["in_sentence"] = partial(words.in_sentence, results)
+    browser, comparisons = browser_data(results), _by_task(results)
+    shown = [each for found in comparisons.values() for each in found]
+    students = in_order(results)
+    candidates = _candidates(results, students)
     template = environment.from_string(_part("page.html.jinja"))
     return template.render(
         results=results,
         headline=words.headline(results),
         findings=words.further_findings(results),
-        comparisons=_by_task(results),
-        widest=max((max(abs(c.low), abs(c.high)) for c in results.comparisons), default=1.0) or 1.0,
-        accuracy_chart=_accuracy_chart(results),
-        loss_chart=_loss_chart(results),
+        comparisons=comparisons,
+        widest=max((max(abs(c.low), abs(c.high)) for c in shown), default=1.0) or 1.0,
+        accuracy_chart=accuracy_chart(results),
+        loss_chart=loss_chart(results),
+        rules=_rules(results) or ["in_distribution"],
+        rule_means=words.RULES,
+        soft_findings=[
+            (words.soft_finding(results, last), bool(last.soft_share))
+            for last in results.last_checkpoints
+            if last.soft_share is not None
+        ],
+        roles=tradeoff.ROLES,
+        followed=[role for role in tradeoff.ROLES if results.with_role(role)],
+        column_roles=words.COLUMN_ROLES,
+        other_rule=OTHER_RULE,
+        moments={student: tradeoff.along_training(results, student) for student in students}
+        if tradeoff.followed(results)
+        else {},
+        tradeoff_charts=tradeoff_charts(results),
+        candidates=candidates,
+        choice_finding=words.choice_finding(results, candidates),
+        sized=tradeoff.sized(results),
+        scaling_chart=scaling_chart(results),
         verdicts=Counter(rationale.verdict for rationale in results.rationales),
         kept_counts=_kept_counts(results),
         questions=browser,
@@ -69,8 +102,13 @@ def _by_task(results: Results) -> dict[str, list[Comparison]]:
     """The comparisons of each task that has any, the headline's and its subject's first."""
     main = results.main_comparison
     pair = (main.first, main.second) if main else None
+    left_out = set(results.not_taken)
     grouped = {
-        task: [each for each in results.comparisons if each.task == task]
+        task: [
+            each
+            for each in results.comparisons
+            if each.task == task and left_out.isdisjoint((each.first, each.second))
+        ]
         for task in results.task_names
     }
     return {
@@ -80,44 +118,18 @@ def _by_task(results: Results) -> dict[str, list[Comparison]]:
     }
 
 
-def _accuracy_chart(results: Results) -> Markup | None:
-    lines = []
-    for student in _drawn(results):
-        scores = results.dev_scores(student)
-        points = [charts.Point(s.step or 0, s.correct / s.total, s.low, s.high) for s in scores]
-        chosen = next((float(s.step or 0) for s in scores if s.chosen), None)
-        lines.append(charts.Line(words.label(student), points, chosen))
-    if not any(line.points for line in lines):
-        return None
-    return charts.line_chart(
-        lines,
-        title="Development accuracy",
-        x_label="training steps",
-        show=lambda share: words.percent(share, 0),
-    )
+def _rules(results: Results) -> list[str]:
+    """The selection rules that had what they need, the recipe's first."""
+    in_order = sorted(results.choices, key=lambda choice: not choice.used)
+    return list(dict.fromkeys(choice.rule for choice in in_order))
 
 
-def _drawn(results: Results) -> list[str]:
-    """The students, the one that the report is about first: it gets the first colour."""
-    subject = results.subject or SUBJECT
-    return sorted(results.students, key=lambda student: student != subject)
-
-
-def _loss_chart(results: Results) -> Markup | None:
-    if not results.training:
-        return None
-    lines = [
-        charts.Line(
-            words.label(student),
-            charts.thinned(
-                [charts.Point(s.step, s.loss) for s in results.training if s.student == student]
-            ),
-        )
-        for student in _drawn(results)
-    ]
-    return charts.line_chart(
-        lines, title="Training loss", x_label="training steps", show=lambda loss: f"{loss:,.3g}"
-    )
+def _candidates(results: Results, students: Sequence[str]) -> dict[str, list[tradeoff.Candidate]]:
+    """What the rules choose for each student; nothing where there is one rule only."""
+    if len(_rules(results)) < 2:
+        return {}
+    found = {student: tradeoff.candidates(results, student) for student in students}
+    return {student: each for student, each in found.items() if each}
 
 
 def _kept_counts(results: Results) -> Mapping[str, int]:

@@ -63,8 +63,8 @@ def mean_of(estimates: Iterable[tuple[int, Estimate]]) -> Estimate:
 
     Errors on different questions are independent and add up in squares, separately below and
     above the mean (MOVER; Zou & Donner 2008). On the same questions, asked in several ways, they
-    are taken to be the same error: the interval can be too wide then, never too narrow for it. The
-    mean of one estimate is that estimate.
+    are taken to be one and the same error, which can only make the interval too wide. The mean of
+    one estimate is that estimate.
 
     Args:
         estimates: At least one; each with the number of the set of questions that it is of.
@@ -93,9 +93,10 @@ def followed(results: Results) -> bool:
 
 def along_training(results: Results, student: str) -> list[Moment]:
     """A student's abilities from its start to its last checkpoint."""
+    systems = (student, results.start_of(student))
     by_step: dict[int, list[Score]] = defaultdict(list)
     for score in results.scores:
-        if score.split == "dev" and score.system in (student, results.start_of(student)):
+        if score.split == "dev" and score.system in systems:
             by_step[score.step or 0].append(score)
     return [
         Moment(step, any(each.chosen for each in scores), _accuracies(results, scores, "dev"))

@@ -1,9 +1,10 @@
 """Results in words and figures: labels, numbers and the headline."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from potstill.records import Comparison, Score
+from potstill.records import Checkpoint, Comparison, Score
 from potstill.report.results import OTHER_RULE, Results
+from potstill.report.tradeoff import Abilities, Candidate, Estimate
 
 LABELS = {
     "teacher": "Teacher",
@@ -23,6 +24,28 @@ IN_SENTENCE = {
     "answers_only": "answer-only tuning",
     "rationales": "rationale tuning",
 }
+
+RULES = {
+    "in_distribution": "the highest accuracy on the task trained for",
+    "out_of_distribution": "the highest mean accuracy out of distribution",
+    "worst_case": "the smallest worst shortfall, over these tasks, from the best of each",
+    "pareto": "the least distance from the best target and the best generic ability together",
+}
+"""What the checkpoint that a selection rule chooses has, on development questions."""
+
+WHERE = {
+    "target": "on the target",
+    "out_of_distribution": "out of distribution",
+    "generic": "on generic tasks",
+}
+
+COLUMN_ROLES = {
+    "target": "target",
+    "out_of_distribution": "out of distribution",
+    "generic": "generic",
+    OTHER_RULE: "other grader",
+}
+"""What a column of the accuracy table says that its task is for."""
 
 MINUS, TIMES, DASH = "\N{MINUS SIGN}", "\N{MULTIPLICATION SIGN}", "\N{EN DASH}"
 SPACE, NARROW = "\N{NO-BREAK SPACE}", "\N{NARROW NO-BREAK SPACE}"
@@ -114,6 +137,30 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
 
 
+def weights(count: float) -> str:
+    """How many weights a model has, to two or three digits: ``456k``, ``1.2M``, ``7.1B``."""
+    for unit, name in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if count >= unit * 0.9995:
+            digits = 1 if count < 99.95 * unit else 0
+            return f"{count / unit:,.{digits}f}".removesuffix(".0") + name
+    return f"{count:,.0f}"
+
+
+def between(found: Estimate) -> str:
+    """The 95% interval of a difference in points, as a reader says it: ``+3 to +8``."""
+    return f"{points(found.low, 0)} to {points(found.high, 0)}"
+
+
+def rule_name(rule: str) -> str:
+    """A selection rule inside a sentence."""
+    return {"pareto": "Pareto"}.get(rule, rule.replace("_", " "))
+
+
+def listed(names: Sequence[str]) -> str:
+    """``a``, ``a and b`` or ``a, b and c``."""
+    return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
+
+
 def dollars(cost: float) -> str:
     """Cents where they tell something; a dash where no price was given."""
     if cost == 0:
@@ -132,10 +179,10 @@ def headline(results: Results) -> str:
         alone = (
             "nothing was measured beside it" if results.subject else "no student is measured yet"
         )
+        within = interval(best).replace(", ", " to ")
         return (
-            f"{label(results, best.system)} reaches {_reached(results, best.system)} on {best.task} "
-            f"(95% interval {interval(best).replace(', ', ' to ')}, {best.total:,} questions); "
-            f"{alone}."
+            f"{label(results, best.system)} reaches {_reached(results, best.system)} on "
+            f"{best.task} (95% interval {within}, {best.total:,} questions); {alone}."
         )
     if results.training:
         return "The students are trained; no test question has been answered yet."
@@ -195,6 +242,48 @@ def further_findings(results: Results) -> list[str]:
         findings.append(
             f"On other tasks, {in_sentence(results, results.subject)} against "
             f"{in_sentence(results, start)}: "
-            f"{', '.join(elsewhere)}."
+            f"{'; '.join(elsewhere)}."
         )
     return findings
+
+
+def choice_finding(results: Results, found: Mapping[str, Sequence[Candidate]]) -> str:
+    """What the rules disagree about for the first student, and what each costs on test."""
+    if not found:
+        return ""
+    student, (used, *others) = next(iter(found.items()))
+    name = label(results, student)
+    if not others:
+        return f"{name}: all rules take step {used.step:,}."
+    parts = [f"{name}: {_rules(used)} step {used.step:,}, which is used"]
+    for each in others:
+        parts.append(f"{_rules(each)} step {each.step:,}{_at_a_price(each.gained)}")
+    return "; ".join(parts) + "."
+
+
+def _rules(candidate: Candidate) -> str:
+    rules = [rule_name(rule) for rule in candidate.rules]
+    return f"{listed(rules)} {'takes' if len(rules) == 1 else 'take'}"
+
+
+def _at_a_price(gained: Abilities) -> str:
+    changes = [
+        f"{points(found.value)} points {WHERE[role]} ({between(found)})"
+        for role, found in gained.items()
+    ]
+    return f": on test {listed(changes)}" if changes else ""
+
+
+def soft_finding(results: Results, last: Checkpoint) -> str:
+    """How far the teacher's probabilities reached, for a student that was to match them."""
+    name = label(results, last.student)
+    if not last.soft_share:
+        return (
+            f"{name}: the teacher's probabilities reached none of the trained tokens, so it was "
+            "trained on the text alone, as if by sample matching. Set generate.top_logprobs, with "
+            "a teacher that gives probabilities."
+        )
+    return (
+        f"{name}: the teacher's probabilities reached {percent(last.soft_share)} of the trained "
+        "tokens; the others were learned from the text."
+    )

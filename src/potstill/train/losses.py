@@ -2,18 +2,19 @@
 
 The teacher is known by its likeliest tokens only. What a student is to match is a vector over the
 whole vocabulary all the same, and it is never built: every sum over it is a sum over the
-candidates and one over all logits.
+candidates and one over all logits. Cross-entropy, of a label as of such a vector, takes one buffer
+of the size of the logits, which is its gradient.
 
 Shape suffixes: N trained tokens, K candidates of a token, V vocabulary.
 """
 
 from collections.abc import Callable
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+from torch.autograd.function import once_differentiable
 
 from potstill.train.settings import MatchingSettings
 
@@ -42,7 +43,9 @@ class Targets(NamedTuple):
 
 def sample_matching(logits_NV: Tensor, labels_N: Tensor) -> Tensor:
     """``(N,)`` cross-entropy in nats."""
-    return F.cross_entropy(logits_NV.float(), labels_N, reduction="none")
+    ones_N1 = torch.ones_like(labels_N[:, None], dtype=torch.float32)
+    nats_N: Tensor = _CrossEntropy.apply(logits_NV, labels_N[:, None], ones_N1, None)
+    return nats_N
 
 
 def matching_loss(logits_NV: Tensor, targets: Targets, matching: MatchingSettings) -> Tensor:
@@ -76,7 +79,8 @@ def distribution_matching(
         matching: The divergence, the temperature on both sides (the loss is multiplied by its
             square, Hinton et al., arXiv 1503.02531), and what becomes of the tail.
     """
-    logits_NV = logits_NV.float() / matching.temperature
+    if matching.temperature != 1:
+        logits_NV = logits_NV.float() / matching.temperature
     teacher = _teacher(targets, matching, vocabulary=logits_NV.shape[1])
     if matching.divergence == "forward_kl":
         nats_N = _forward_kl(logits_NV, teacher)
@@ -144,20 +148,55 @@ def _teacher(targets: Targets, matching: MatchingSettings, *, vocabulary: int) -
     )
 
 
-def _forward_kl(logits_NV: Tensor, teacher: _Teacher) -> Tensor:
-    normaliser_N = logits_NV.logsumexp(1)
-    logq_NK = logits_NV.gather(1, teacher.ids_NK) - normaliser_N[:, None]
-    p_NK, other_N = teacher.probabilities_NK, teacher.other_N
-    nats_N = (torch.xlogy(p_NK, p_NK) - p_NK * logq_NK).sum(1)
-    if not other_N.any():
+class _CrossEntropy(torch.autograd.Function):
+    """``(N,)`` nats of weights on some tokens, and of a weight on every token.
+
+    The gradient is the student's probabilities times all weight, less the weights. It is made on
+    the way forward, where the probabilities are at hand.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, logits_NV: Tensor, ids_NK: Tensor, weights_NK: Tensor, every_N: Tensor | None
+    ) -> Tensor:
+        q_NV = logits_NV.softmax(1, dtype=torch.float32)
+        normaliser_N = logits_NV.amax(1).float() - q_NV.amax(1).log()
+        nats_NK = normaliser_N[:, None] - logits_NV.gather(1, ids_NK).float()
+        nats_N, mass_N = (weights_NK * nats_NK).sum(1), weights_NK.sum(1)
+        if every_N is not None:
+            vocabulary = logits_NV.shape[1]
+            mean_N = logits_NV.mean(1, dtype=torch.float32)
+            mass_N = mass_N + vocabulary * every_N
+            nats_N += vocabulary * every_N * (normaliser_N - mean_N)
+        if ctx.needs_input_grad[0]:
+            ctx.how = q_NV, mass_N, ids_NK, weights_NK, every_N
+            ctx.dtype = logits_NV.dtype
         return nats_N
-    all_logq_N = logits_NV.sum(1) - logits_NV.shape[1] * normaliser_N
-    others_logq_N = all_logq_N - torch.where(teacher.known_NK, logq_NK, 0.0).sum(1)
-    return nats_N + teacher.others_N * torch.xlogy(other_N, other_N) - other_N * others_logq_N
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, grad_N: Tensor) -> tuple[Tensor | None, ...]:
+        """Overwrites the probabilities, so that a second backward pass is refused."""
+        grad_NV, mass_N, ids_NK, weights_NK, every_N = ctx.how
+        del ctx.how
+        grad_NV *= (grad_N * mass_N)[:, None]
+        if every_N is not None:
+            grad_NV -= (grad_N * every_N)[:, None]
+        grad_NV.scatter_add_(1, ids_NK, -grad_N[:, None] * weights_NK)
+        return grad_NV.to(ctx.dtype), None, None, None
+
+
+def _forward_kl(logits_NV: Tensor, teacher: _Teacher) -> Tensor:
+    p_NK, other_N = teacher.probabilities_NK, teacher.other_N
+    own_N = torch.xlogy(p_NK, p_NK).sum(1) + teacher.others_N * torch.xlogy(other_N, other_N)
+    if not other_N.any():
+        return _CrossEntropy.apply(logits_NV, teacher.ids_NK, p_NK, None) + own_N
+    over_NK = torch.where(teacher.known_NK, p_NK - other_N[:, None], 0.0)
+    return _CrossEntropy.apply(logits_NV, teacher.ids_NK, over_NK, other_N) + own_N
 
 
 def _reverse_kl(logits_NV: Tensor, teacher: _Teacher) -> Tensor:
-    logq_NV = logits_NV.log_softmax(1)
+    logq_NV = logits_NV.log_softmax(1, dtype=torch.float32)
     q_NV = logq_NV.exp()
     q_NK = q_NV.gather(1, teacher.ids_NK)
     tiny = torch.finfo(torch.float32).tiny
@@ -170,7 +209,7 @@ def _reverse_kl(logits_NV: Tensor, teacher: _Teacher) -> Tensor:
 
 def _jsd(logits_NV: Tensor, teacher: _Teacher, beta: float) -> Tensor:
     """``beta KL(p | m) + (1 - beta) KL(q | m)`` with m their mixture (GKD, arXiv 2306.13649)."""
-    q_NV = logits_NV.softmax(1)
+    q_NV = logits_NV.softmax(1, dtype=torch.float32)
     q_NK = q_NV.gather(1, teacher.ids_NK)
     other_N1 = teacher.other_N[:, None]
 

@@ -11,6 +11,9 @@ from potstill.prompts.formats import FORMATS, format_named, shares
 from potstill.settings import Settings
 from potstill.tasks import TaskSettings, task_settings
 
+QUESTIONS_A_STEP = 16
+"""Different questions in a step below which siblings cost accuracy."""
+
 
 def _start(raw: object) -> LocalSettings | None:
     return None if raw is None else student_settings(raw, at="start")
@@ -222,8 +225,8 @@ class TrainSettings(Settings):
     batch_size: int = Field(default=8, ge=1)
     """Examples to an optimiser step, over all processes."""
 
-    siblings: int = Field(default=4, ge=1)
-    """Most examples of a question in one step, their common tokens computed once; 1: any order."""
+    siblings: int | None = Field(default=None, ge=1)
+    """Examples of one question that a step takes together, which share work; null: batch / 16."""
 
     batch_tokens: int = Field(default=16_384, ge=1)
     """Most tokens that a process computes at once; changes memory and speed only."""
@@ -268,6 +271,14 @@ class TrainSettings(Settings):
         if self.starts and own:
             raise ValueError(f"starts are given, and {own[0]} has a start of its own; give one")
         return self
+
+    @property
+    def together(self) -> int:
+        """``siblings``, or by default as many as leave some 16 different questions in a step.
+
+        Siblings make training faster and a step's gradient poorer: see docs/log.md.
+        """
+        return self.siblings or max(self.batch_size // QUESTIONS_A_STEP, 1)
 
     def sweep(self) -> dict[str, StudentSettings]:
         """Every student from every start."""

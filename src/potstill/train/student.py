@@ -36,7 +36,7 @@ from potstill.train.examples import example_shares
 from potstill.train.head import Head
 from potstill.train.prefixes import can_share, enable
 from potstill.train.settings import LoraSettings, StudentSettings, TrainSettings
-from potstill.train.trainer import OnStep, Reporter, StudentTrainer
+from potstill.train.trainer import Objective, OnStep, Reporter, StudentTrainer
 
 DEFAULT_EPOCHS = 20.0
 """Fine-tune-CoT's number of passes."""
@@ -209,13 +209,13 @@ def _trainer(
     model = _with_lora(loaded.model, settings.lora) if settings.lora else loaded.model
     head = Head.of(model, chunked=not sharded(arguments))
     collate, by_length = _collation(loaded, max(one.length for one in kept.examples))
-    order = Order(settings.batch_size, settings.siblings, shares or None, by_length, seed)
+    order = Order(settings.batch_size, settings.together, shares or None, by_length, seed)
     plan = plan_steps(kept.examples, order, steps)
     parts = range(1, settings.checkpoints + 1)
     trainer = StudentTrainer(
         model,
         arguments,
-        head=head,
+        objective=Objective(head, student.matching),
         steps=Steps(
             kept.examples,
             plan,
@@ -224,7 +224,6 @@ def _trainer(
         ),
         collator=Collator(collate),
         tokenizer=loaded.tokenizer,
-        matching=student.matching,
         save_steps=sorted({math.ceil(steps * part / settings.checkpoints) for part in parts}),
     )
     tokens = [sum(len(kept.examples[index].target) for index in step) for step in plan]

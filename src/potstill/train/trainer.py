@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -66,17 +66,26 @@ EndsAt = Callable[[TrainerState], bool]
 """Called after each checkpoint has been written; says whether training ends there."""
 
 
+class Objective(NamedTuple):
+    """What is minimised."""
+
+    head: Head
+    """The model's output layer."""
+
+    matching: MatchingSettings
+    """What of the teacher is matched."""
+
+
 class StudentTrainer(Trainer):
     """The loop, the optimiser, the precision and the distribution are the base class's own.
 
     Args:
         model: The student, wrapped by peft where low-rank additions are trained.
         args: Made by :func:`potstill.train.arguments.training_arguments`.
-        head: The model's output layer.
+        objective: What is minimised.
         steps: All steps of the training, in order.
         collator: Makes tensors of them.
         tokenizer: Saved with each checkpoint.
-        matching: What of the teacher is matched.
         save_steps: After which steps to write a checkpoint.
     """
 
@@ -85,11 +94,10 @@ class StudentTrainer(Trainer):
         model: nn.Module,
         args: TrainingArguments,
         *,
-        head: Head,
+        objective: Objective,
         steps: Steps,
         collator: Collator,
         tokenizer: PreTrainedTokenizerBase,
-        matching: MatchingSettings,
         save_steps: Sequence[int],
     ) -> None:
         use_cache = getattr(model.config, "use_cache", None)
@@ -97,9 +105,8 @@ class StudentTrainer(Trainer):
         self.model_accepts_loss_kwargs = True  # compute_loss divides by the whole step's tokens
         self.tokenizer = tokenizer
         self.save_steps = frozenset(save_steps)
-        self._matching = matching
+        self._objective = objective
         self._use_cache = use_cache
-        self._head = head
         encoder_decoder = bool(model.config.is_encoder_decoder)  # type: ignore[union-attr]
         self._encoder_once = EncoderOnce(model) if encoder_decoder else None
         self._sums = torch.zeros(2, device=args.device)
@@ -149,9 +156,9 @@ class StudentTrainer(Trainer):
         targets, weights = Targets(**inputs["targets"]), inputs["weights"]
 
         def nats_of(logits: Tensor, rows: slice) -> Tensor:
-            return matching_loss(logits, targets.at(rows), self._matching)
+            return matching_loss(logits, targets.at(rows), self._objective.matching)
 
-        with self._head.losses(inputs["positions"], weights, nats_of) as loss:
+        with self._objective.head.losses(inputs["positions"], weights, nats_of) as loss:
             loss.finish(model(**inputs["inputs"], use_cache=False).logits)
         assert num_items_in_batch is not None
         self._sums += torch.stack([loss.total.detach(), weights.sum()])
