@@ -4,8 +4,8 @@ Run: python benchmarks/training.py [--repeats 3] [--only CASE...] [--json FILE]
 
 All train the same random weights (a Llama of six layers, 384 wide, and a vocabulary of 8,192 tokens
 that is made of the questions on the spot) on the same prompts and targets, the loss on the targets
-only, with the same examples a step, optimiser and precision. The questions are GSM8K's; a
-question's rationales have the lengths of recorded ones of other teachers. Counted are the tokens of
+only, with the same examples a step, optimiser and precision. The questions are GSM8K's, with the
+rationales that eight teachers wrote for them. Counted are the tokens of
 prompt and target of every example, as often as an example is trained, whatever the system computes
 of them; the first step, which warms up, is not timed.
 
@@ -19,13 +19,13 @@ order.
 """
 
 import argparse
-import gzip
 import json
 import os
 import random
 import statistics
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -34,6 +34,7 @@ from typing import Any, NamedTuple
 import torch
 from datasets import Dataset, disable_progress_bars
 from machine import facts, write_results
+from teacher_outputs import FOLDERS
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     LlamaConfig,
@@ -57,7 +58,14 @@ from potstill.train.settings import StudentSettings, TrainSettings
 from potstill.train.trainer import Objective, StudentTrainer
 
 DATA = Path(os.environ.get("POTSTILL_DATA", Path(__file__).parents[2] / "shared" / "data"))
-RECORDED = ("gsm8k_gemini_level1_ranked.json.gz", "gsm8k_llama_level2_ranked.json.gz")
+RECORDED = {
+    "mot_cascade": "gsm_cot",  # GPT-4, three samples
+    "faithful_cot": "GSM8K/",  # code-davinci-002, text-davinci-002 and gpt-3.5-turbo
+    "xot": "gsm8k",  # gpt-3.5-turbo
+    "llm_adapters": "gsm8k",
+}
+"""Folders of recorded rationales, and what the ids of those for GSM8K have in common."""
+
 SIBLINGS, BATCH_SIZE, EXEMPLARS = 8, 16, 4
 STEPS, WARM_STEPS = 5, 1
 VOCABULARY = 8_192
@@ -106,13 +114,18 @@ def gsm8k() -> list[dict[str, str]]:
         return [json.loads(line) for line in lines]
 
 
-def recorded() -> list[str]:
-    """Rationales that other teachers wrote for GSM8K."""
-    texts = []
-    for name in RECORDED:
-        with gzip.open(DATA / "teacher_outputs" / "cot_granularity" / name, "rt") as file:
-            texts += [row["output"].strip() for row in json.load(file)]
-    return texts
+def recorded() -> dict[str, list[str]]:
+    """300 questions, each with the rationales that eight systems wrote for it.
+
+    They are GSM8K test questions, the only ones with so many recorded rationales; what is trained
+    here is thrown away.
+    """
+    found: dict[str, list[str]] = defaultdict(list)
+    for folder, wanted in RECORDED.items():
+        for one in FOLDERS[folder](DATA / "teacher_outputs" / folder):
+            if wanted in one.id and "_LtM" not in one.id and one.answer_type == "number" and one.text.strip():
+                found[" ".join(one.question.split())].append(one.text.strip())
+    return {question: texts for question, texts in found.items() if len(texts) == SIBLINGS}
 
 
 def made_tokenizer(texts: list[str]) -> PreTrainedTokenizerBase:
@@ -130,19 +143,19 @@ def made_tokenizer(texts: list[str]) -> PreTrainedTokenizerBase:
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<eos>", pad_token="<pad>")
 
 
-def material(case: str, questions: int = 240) -> Material:
+def material(case: str) -> Material:
     """The examples of a case."""
     draw, rows, rationales = random.Random(0), gsm8k(), recorded()
-    tokenizer = made_tokenizer([row["question"] for row in rows] + rationales)
-    worked = [f"Q: {row['question']}\nA: {row['answer'].replace('#### ', '#')}" for row in rows]
+    texts = [text for those in rationales.values() for text in those]
+    tokenizer = made_tokenizer([row["question"] for row in rows] + texts)
+    worked = [f"Q: {row['question']}\nA: {row['answer']}" for row in rows]
     examples = []
-    for number in range(questions):
-        others = draw.sample(range(questions, len(rows)), EXEMPLARS)
-        shown = [worked[other] for other in others] if case == "in_context" else []
-        prompt = "\n\n".join([*shown, f"Q: {rows[number]['question']}\nA:"])
+    for question, those in rationales.items():
+        shown = draw.sample(worked, EXEMPLARS) if case == "in_context" else []
+        prompt = "\n\n".join([*shown, f"Q: {question}\nA:"])
         examples += [
-            Example(prompt=prompt, target=f" {text}", question_id=str(number))
-            for text in draw.sample(rationales, 1 if case == "single" else SIBLINGS)
+            Example(prompt=prompt, target=f" {text}", question_id=question)
+            for text in (draw.sample(those, 1) if case == "single" else those)
         ]
     return Material(examples, tokenizer)
 

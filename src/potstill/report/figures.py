@@ -25,7 +25,7 @@ def accuracy_chart(results: Results) -> Markup | None:
         scores = results.dev_scores(student)
         points = [charts.Point(each.step or 0, *estimate(each)) for each in scores]
         chosen = next((float(each.step or 0) for each in scores if each.chosen), None)
-        lines.append(charts.Line(words.label(results, student), points, chosen))
+        lines.append(charts.Line(_short(results, student), points, chosen))
     if not any(line.points for line in lines):
         return None
     return charts.line_chart(
@@ -39,7 +39,7 @@ def loss_chart(results: Results) -> Markup | None:
         return None
     lines = [
         charts.Line(
-            words.label(results, student),
+            _short(results, student),
             charts.thinned(
                 [charts.Point(s.step, s.loss) for s in results.training if s.student == student]
             ),
@@ -83,7 +83,7 @@ def scaling_chart(results: Results) -> Markup | None:
         return None
     return charts.line_chart(
         [
-            charts.Line("Start" if family == "start" else words.label(results, family), each)
+            charts.Line("Start" if family == "start" else _short(results, family), each)
             for family, each in points.items()
         ],
         title=f"Test accuracy on {results.leading.name}",
@@ -92,6 +92,12 @@ def scaling_chart(results: Results) -> Markup | None:
         show_x=words.weights,
         log_x=True,
     )
+
+
+def _short(results: Results, student: str) -> str:
+    """A student's label, or its name where a chart would cut the label off."""
+    label = words.label(results, student)
+    return label if len(label) <= charts.LABEL_CHARACTERS else student
 
 
 def _abilities(along: Sequence[Moment]) -> list[charts.Line]:

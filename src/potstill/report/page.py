@@ -28,6 +28,7 @@ FILTERS: dict[str, Callable[..., str]] = {
     "percent": words.percent,
     "points": words.points,
     "interval": words.interval,
+    "bounds": words.bounds,
     "p_value": words.p_value,
     "duration": words.duration,
     "dollars": words.dollars,

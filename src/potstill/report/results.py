@@ -90,7 +90,8 @@ class Results:
     def not_taken(self) -> list[str]:
         """The checkpoints that only another selection rule would have taken, as systems."""
         named = (self.checkpoint_system(each.student, each.step) for each in self.choices)
-        return [name for name in dict.fromkeys(named) if name not in self.students]
+        taken = {each.student for each in self.choices}
+        return [name for name in dict.fromkeys(named) if name not in taken]
 
     def checkpoint_system(self, student: str, step: int) -> str:
         """What a student's checkpoint is measured on test under, if a rule has chosen it."""

@@ -131,7 +131,12 @@ def sized(results: Results) -> list[Sized]:
     students = {each.parameters for each in found.values() if each.family != "start"}
     if len(students) < 2:
         return []
-    return sorted(found.values(), key=lambda each: (each.family == "start", each.family, each[2]))
+    first = results.family(results.subject or "")[0]
+
+    def place(each: Sized) -> tuple[bool, bool, str, int]:
+        return each.family == "start", each.family != first, each.family, each.parameters
+
+    return sorted(found.values(), key=place)
 
 
 def estimate(score: Score) -> Estimate:

@@ -28,7 +28,8 @@ IN_SENTENCE = {
 RULES = {
     "in_distribution": "the highest accuracy on the task trained for",
     "out_of_distribution": "the highest mean accuracy out of distribution",
-    "worst_case": "the smallest worst shortfall, over these tasks, from the best of each",
+    "worst_case": "the smallest worst shortfall from the best checkpoint, over the target and each "
+    "task out of distribution",
     "pareto": "the least distance from the best target and the best generic ability together",
 }
 """What the checkpoint that a selection rule chooses has, on development questions."""
@@ -38,6 +39,7 @@ WHERE = {
     "out_of_distribution": "out of distribution",
     "generic": "on generic tasks",
 }
+"""Where a difference was found, by role, inside a sentence."""
 
 COLUMN_ROLES = {
     "target": "target",
@@ -108,6 +110,12 @@ def points(difference: float, digits: int = 1) -> str:
 def interval(score: Score) -> str:
     """The 95% interval of a score in percent: ``56.4, 67.3``."""
     return f"{score.low * 100:.1f}, {score.high * 100:.1f}"
+
+
+def bounds(share: Estimate) -> str:
+    """The same of an estimated share; what rounding left below 0 is shown as 0."""
+    low, high = (round(end * 100, 1) + 0.0 for end in (share.low, share.high))
+    return f"{low:.1f}, {high:.1f}"
 
 
 def p_value(p: float) -> str:

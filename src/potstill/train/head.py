@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 CHUNK_LOGITS = 2**23
@@ -101,9 +102,13 @@ class Head:
         def forward(hidden_BTD: Tensor) -> Tensor:
             hidden_ND = hidden_BTD.flatten(0, -2).index_select(0, positions_N)
             rows = max(chunk_logits // layer.out_features, 1)
-            loss.total = _ChunkedLoss.apply(
-                hidden_ND, layer.weight, layer.bias, weights_N, (compute, transform, rows)
-            )
+            if len(hidden_ND) <= rows:  # a tenth faster where the logits are few
+                logits_NV = transform(F.linear(hidden_ND, layer.weight, layer.bias))
+                loss.total = _weighted(logits_NV, weights_N, compute)
+            else:
+                loss.total = _ChunkedLoss.apply(
+                    hidden_ND, layer.weight, layer.bias, weights_N, (compute, transform, rows)
+                )
             return hidden_BTD.new_zeros(1, 1, layer.out_features)
 
         layer.forward = forward  # type: ignore[method-assign]
@@ -141,29 +146,36 @@ class _ChunkedLoss(torch.autograd.Function):
             if not any(ctx.needs_input_grad):
                 continue
             (grad_nV,) = torch.autograd.grad(nats, logits_nV)
+            del nats, logits_nV
             if grad_hidden is not None:
                 grad_hidden[rows] = torch.mm(grad_nV, weight_VD)
             if grad_weight is not None:
-                grad_weight += torch.mm(grad_nV.t(), hidden_ND[rows])
+                _add_product(grad_weight, grad_nV.t(), hidden_ND[rows])
             if grad_bias is not None:
                 grad_bias += grad_nV.sum(0)
         ctx.grads = grad_hidden, grad_weight, grad_bias
-        ctx.dtypes = hidden_ND.dtype, weight_VD.dtype
+        ctx.dtypes = hidden_ND.dtype, weight_VD.dtype, weight_VD.dtype
         return total
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        """Those that were computed, times the gradient of the sum."""
-        (grad,) = grads
-        grad_hidden, grad_weight, grad_bias = ctx.grads
-        hidden_type, weight_type = ctx.dtypes
-        return (
-            None if grad_hidden is None else grad_hidden * grad.to(hidden_type),
-            None if grad_weight is None else (grad_weight * grad).to(weight_type),
-            None if grad_bias is None else (grad_bias * grad).to(weight_type),
-            None,
-            None,
-        )
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        """Those that were computed, times the gradient of the sum; a second pass is refused."""
+        grads = ctx.grads
+        del ctx.grads
+        scaled = [
+            None if each is None else each.mul_(grad).to(dtype)
+            for each, dtype in zip(grads, ctx.dtypes, strict=True)
+        ]
+        return (*scaled, None, None)
+
+
+def _add_product(into: Tensor, one: Tensor, two: Tensor) -> None:
+    """Without a product of its own in memory, where all are of one type."""
+    if into.dtype == one.dtype == two.dtype:
+        into.addmm_(one, two)
+    else:
+        into += torch.mm(one, two)
 
 
 def _after_head(config: Any) -> Transform:
@@ -226,9 +238,11 @@ def _only_at(layer: nn.Module | None, positions_N: Tensor) -> Iterator[None]:
 
 def _whole(logits_BTV: Tensor, positions_N: Tensor, weights_N: Tensor, compute: Losses) -> Tensor:
     """The sum from a model's own logits, of the trained positions or of all."""
-    count = len(positions_N)
-    if logits_BTV.shape[:2] == (1, count):
-        logits_NV = logits_BTV[0]
-    else:
-        logits_NV = logits_BTV.flatten(0, 1)[positions_N]
-    return (compute(logits_NV, slice(0, count)) * weights_N).sum()
+    if logits_BTV.shape[:2] == (1, len(positions_N)):
+        return _weighted(logits_BTV[0], weights_N, compute)
+    return _weighted(logits_BTV.flatten(0, 1)[positions_N], weights_N, compute)
+
+
+def _weighted(logits_NV: Tensor, weights_N: Tensor, compute: Losses) -> Tensor:
+    """The sum where all logits stand in memory."""
+    return (compute(logits_NV, slice(0, len(weights_N))) * weights_N).sum()

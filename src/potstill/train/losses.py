@@ -83,7 +83,7 @@ def distribution_matching(
         logits_NV = logits_NV.float() / matching.temperature
     teacher = _teacher(targets, matching, vocabulary=logits_NV.shape[1])
     if matching.divergence == "forward_kl":
-        nats_N = _forward_kl(logits_NV, teacher)
+        nats_N = _forward_kl(logits_NV, teacher, tail=matching.tail == "uniform_tail")
     elif matching.divergence == "reverse_kl":
         nats_N = _reverse_kl(logits_NV, teacher)
     else:
@@ -186,13 +186,14 @@ class _CrossEntropy(torch.autograd.Function):
         return grad_NV.to(ctx.dtype), None, None, None
 
 
-def _forward_kl(logits_NV: Tensor, teacher: _Teacher) -> Tensor:
+def _forward_kl(logits_NV: Tensor, teacher: _Teacher, *, tail: bool) -> Tensor:
     p_NK, other_N = teacher.probabilities_NK, teacher.other_N
-    own_N = torch.xlogy(p_NK, p_NK).sum(1) + teacher.others_N * torch.xlogy(other_N, other_N)
-    if not other_N.any():
-        return _CrossEntropy.apply(logits_NV, teacher.ids_NK, p_NK, None) + own_N
+    own_N = torch.xlogy(p_NK, p_NK).sum(1)
+    if not tail:
+        return own_N + _CrossEntropy.apply(logits_NV, teacher.ids_NK, p_NK, None)
+    own_N += teacher.others_N * torch.xlogy(other_N, other_N)
     over_NK = torch.where(teacher.known_NK, p_NK - other_N[:, None], 0.0)
-    return _CrossEntropy.apply(logits_NV, teacher.ids_NK, over_NK, other_N) + own_N
+    return own_N + _CrossEntropy.apply(logits_NV, teacher.ids_NK, over_NK, other_N)
 
 
 def _reverse_kl(logits_NV: Tensor, teacher: _Teacher) -> Tensor:

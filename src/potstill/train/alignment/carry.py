@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from potstill.records import SoftTargets, TeacherSpan
 from potstill.train.alignment.groups import align
+from potstill.train.alignment.packing import Entries, Row, entries_of, packed
+from potstill.train.alignment.positions import Positions, positions_of
 from potstill.train.alignment.time_warping import warped_targets
 from potstill.train.alignment.vocabulary import Vocabulary
 
@@ -20,17 +22,19 @@ UNKNOWN_SHARE = 0.05
 """The later tokens of a teacher's token are hard where more than this share of their mass is open:
 the teacher said nothing of what follows an alternative that ends there."""
 
-SPACES = b" \t\n\r\v\f"
-
-Row = dict[int, float]
-"""The probabilities of a position's candidates; what they leave to 1 is its tail."""
+SPACE = np.isin(np.arange(256), list(b" \t\n\r\v\f"))
+"""Whether a byte is one."""
 
 
-class Alternatives(NamedTuple):
-    """One position of the teacher: the chosen token first, every text with its probability."""
+class Groups(NamedTuple):
+    """Groups with one token on one side at least, all of their teacher's probabilities known."""
 
-    texts: list[bytes]
-    probabilities: list[float]
+    t0: NDArray[np.int64]
+    t1: NDArray[np.int64]
+    s0: NDArray[np.int64]
+    s1: NDArray[np.int64]
+    lead: NDArray[np.bool_]
+    """Whether the student's first token begins with a space that is not in the text."""
 
 
 def soft_targets(
@@ -53,152 +57,126 @@ def soft_targets(
     Raises:
         ValueError: The teacher's tokens do not spell the part of the target that they should.
     """
-    ids = [int(token) for token in target_ids]
-    rows: list[Row | None] = [None] * len(ids)
-    if ids:
-        data = target.encode()
-        edges, positions = _inside(data, teacher)
-        if time_warping:
-            return packed(ids, warped_targets(data, ids, edges, positions, student))
-        spans = student.spans(target, ids)
-        ends = np.append(edges, len(data)) if edges[-1] < len(data) else edges
-        before = int(ends[0] > 0)
-        ends = ends[1 - before :]
-        for t0, t1, s0, s1 in align(ends, spans[:, 1]).tolist():
-            group = positions[t0 - before : t1 - before] if t0 >= before else []
-            if len(group) != t1 - t0 or not group or None in group:
-                continue
-            known = [position for position in group if position is not None]
-            lead = _lead(data, int(spans[s0, 0]), ids[s0], student)
-            if s1 - s0 == 1:
-                rows[s0] = _many_to_one(known, ids[s0], student, lead)
-            elif len(known) == 1 and s1 > s0:
-                rows[s0:s1] = _one_to_many(known[0], ids[s0:s1], student, lead)
-    return packed(ids, rows)
+    ids = np.array(target_ids, np.int64)
+    if not ids.size:
+        return packed(ids, [])
+    data = target.encode()
+    said = positions_of(data, teacher)
+    if time_warping:
+        rows = warped_targets(data, ids.tolist(), said, student)
+        return packed(ids, [entries_of(rows)])
+    groups = _groups(data, student.spans(target, ids.tolist()), ids, said, student)
+    reached, whole = _prefixed(groups, said)
+    firsts = student.firsts_of(said.others).reshape(said.masses.shape)
+    return packed(
+        ids,
+        [
+            Entries(groups.s0, ids[groups.s0], whole),
+            _first_tokens(groups, said, firsts, reached),
+            *_later_tokens(groups, said, firsts, ids, student),
+        ],
+    )
 
 
-def _inside(
-    data: bytes, teacher: TeacherSpan
-) -> tuple[NDArray[np.int64], list[Alternatives | None]]:
-    """The teacher's tokens that lie wholly in its part of the target, those of no bytes left out.
+def _groups(
+    data: bytes,
+    spans: NDArray[np.int64],
+    ids: NDArray[np.int64],
+    said: Positions,
+    student: Vocabulary,
+) -> Groups:
+    """The groups through which probabilities can be carried."""
+    filled = (spans[:, 1] > spans[:, 0]).nonzero()[0]
+    edges = said.edges
+    ends = np.append(edges, len(data)) if edges[-1] < len(data) else edges
+    before = int(edges[0] > 0)
+    t0, t1, s0, s1 = align(ends[1 - before :], spans[filled, 1]).T
+    s0, s1 = filled[s0], filled[s1 - 1] + 1
+    t0, t1 = t0 - before, t1 - before
+    known = np.append(0, (said.probabilities > 0).cumsum())
+    size = t1 - t0
+    inside = (known.take(t1, mode="clip") - known.take(t0, mode="clip") == size) & (t0 >= 0)
+    held = (inside & ((size == 1) | (s1 - s0 == 1))).nonzero()[0]
+    t0, t1, s0, s1 = t0[held], t1[held], s0[held], s1[held]
+    begun = np.frombuffer(data, np.uint8)[spans[s0, 0]]
+    return Groups(t0, t1, s0, s1, student.spaced(ids[s0]) & ~SPACE[begun])
+
+
+def _prefixed(groups: Groups, said: Positions) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Put before every alternative what the student's token has said when the teacher reaches it.
 
     Returns:
-        Their T + 1 edges in the target, and their alternatives; None where they are unknown.
+        The probability of reaching each position within its group, and that of each whole group.
     """
-    tokens = teacher.tokens
-    assert tokens.lengths is not None, "tokens are named by bytes"
-    lengths = tokens.lengths.astype(np.int64)
-    ends = lengths[:, 0].cumsum() - teacher.shift
-    starts = ends - lengths[:, 0]
-    held = np.flatnonzero((starts >= teacher.start) & (ends <= teacher.end) & (ends > starts))
-    if not held.size:
-        return np.zeros(1, np.int64), []
-    edges = np.append(starts[held[0]], ends[held])
-    probabilities = np.nan_to_num(np.exp(tokens.logprobs[held].astype(np.float64)))
-    stops = lengths.cumsum().reshape(lengths.shape)[held]
-    begins = stops - lengths[held]
-    names = tokens.token_bytes
-    positions: list[Alternatives | None] = []
-    said: list[bytes] = []
-    for first, last, row in zip(
-        begins.tolist(), stops.tolist(), probabilities.tolist(), strict=True
-    ):
-        texts = [names[start:stop] for start, stop in zip(first, last, strict=True)]
-        said.append(texts[0])
-        positions.append(_alternatives(texts, row) if row[0] > 0 else None)
-    if b"".join(said) != data[edges[0] : edges[-1]]:
-        raise ValueError(
-            f"the teacher's tokens spell {b''.join(said)[:60]!r} where the target has "
-            f"{data[edges[0] : edges[-1]][:60]!r}; is the span's shift right?"
-        )
-    return edges, positions
+    others, width = said.others, said.masses.shape[1]
+    reached, whole = np.ones(len(said.chosen)), said.probabilities[groups.t0]
+    for at in (groups.lead | (groups.t1 - groups.t0 > 1)).nonzero()[0].tolist():
+        so_far, product = b" " if groups.lead[at] else b"", 1.0
+        for position in range(groups.t0[at], groups.t1[at]):
+            if so_far:
+                row = slice(position * width, (position + 1) * width)
+                others[row] = [so_far + text for text in others[row]]
+            reached[position] = product
+            so_far += said.chosen[position]
+            product *= float(said.probabilities[position])
+        whole[at] = product
+    return reached, whole
 
 
-def _alternatives(texts: list[bytes], probabilities: list[float]) -> Alternatives:
-    """The chosen token once, then the others; never above 1 in all."""
-    if texts[0] in texts[1:]:
-        again = texts.index(texts[0], 1)
-        del texts[again], probabilities[again]
-    total = sum(probabilities)
-    if total > 1.0:  # published probabilities are rounded
-        probabilities = [probability / total for probability in probabilities]
-    return Alternatives(texts, probabilities)
-
-
-def _lead(data: bytes, start: int, token: int, student: Vocabulary) -> bytes:
-    """A space, where the student's token begins with one that is not in the text."""
-    said = student.bytes_of(token) or b""
-    bare = said.startswith(b" ") and data[start : start + 1] not in (b" ", b"\n", b"\t", b"\r")
-    return b" " if bare else b""
-
-
-def _many_to_one(
-    positions: list[Alternatives], token: int, student: Vocabulary, lead: bytes
-) -> Row:
+def _first_tokens(
+    groups: Groups, said: Positions, firsts: NDArray[np.int64], reached: NDArray[np.float64]
+) -> Entries:
     """Every way in which the teacher could have left its path, up to the end of one token."""
-    row: Row = {token: 0.0}
-    so_far, reached, first_of = lead, 1.0, student.first_of
-    for texts, probabilities in positions:
-        for text, probability in zip(texts[1:], probabilities[1:], strict=True):
-            if not probability or not text:  # padding, or a special token
-                continue
-            first = first_of(so_far + text)
-            if first >= 0:
-                row[first] = row.get(first, 0.0) + reached * probability
-        so_far += texts[0]
-        reached *= probabilities[0]
-    row[token] += reached
-    return row
+    size = groups.t1 - groups.t0
+    begins = (groups.t0 - (size.cumsum() - size)).repeat(size)
+    positions = np.arange(begins.size) + begins
+    masses = said.masses[positions] * reached[positions, None]
+    tokens = firsts[positions]
+    held = (masses > 0) & (tokens >= 0)
+    return Entries(groups.s0.repeat(size)[held.nonzero()[0]], tokens[held], masses[held])
 
 
-def _one_to_many(
-    position: Alternatives, chosen: list[int], student: Vocabulary, lead: bytes
-) -> list[Row | None]:
-    """The chain rule over the alternatives as the student writes them."""
-    paths: list[tuple[Sequence[int], float]] = [(chosen, position.probabilities[0])]
-    for text, probability in zip(position.texts[1:], position.probabilities[1:], strict=True):
-        if not probability or not text:  # padding, or a special token
-            continue
-        ids = student.tokens_of(lead + text)
-        token = student.token_of(lead + text)
-        paths.append(((token,) if token is not None else ids, probability))
-    paths = [path for path in paths if path[0]]
-    open_mass = max(1.0 - sum([mass for _, mass in paths]), 0.0)
-    rows: list[Row | None] = []
-    for at, token in enumerate(chosen):
-        mass = sum([probability for _, probability in paths]) + open_mass
+def _later_tokens(
+    groups: Groups,
+    said: Positions,
+    firsts: NDArray[np.int64],
+    ids: NDArray[np.int64],
+    student: Vocabulary,
+) -> list[Entries]:
+    """The chain rule, where one token of the teacher is several of the student."""
+    split = (groups.s1 - groups.s0 > 1).nonzero()[0]
+    t0, s0, s1 = groups.t0[split], groups.s0[split], groups.s1[split]
+    masses, tokens, own = said.masses[t0], firsts[t0], said.probabilities[t0]
+    unread = np.maximum(1.0 - own - (masses * (tokens >= 0)).sum(axis=1), 0.0)
+    together = ((tokens == ids[s0, None]) & (masses > 0)).any(axis=1)
+    # Where no alternative begins as the chosen token does, all its later tokens are as likely.
+    alone = (~together & (unread <= UNKNOWN_SHARE * (own + unread))).nonzero()[0]
+    size = s1[alone] - s0[alone] - 1
+    begins = (s0[alone] + 1 - (size.cumsum() - size)).repeat(size)
+    rows = np.arange(begins.size) + begins
+    likely = (own[alone] / (own + unread)[alone]).repeat(size)
+    chains: list[tuple[int, Row]] = []
+    for at in together.nonzero()[0].tolist():
+        chosen = ids[s0[at] : s1[at]].tolist()
+        paths: list[tuple[Sequence[int], float]] = [(chosen, float(own[at]))]
+        paths += [(student.tokens_of(text), mass) for text, mass in said.alternatives(t0[at])]
+        chains += _chain(int(s0[at]), chosen, paths, float(unread[at]))
+    return [Entries(rows, ids[rows], likely), entries_of(chains)]
+
+
+def _chain(
+    start: int, chosen: list[int], paths: list[tuple[Sequence[int], float]], unread: float
+) -> list[tuple[int, Row]]:
+    """The candidates after the first token, given the alternatives as the student writes them."""
+    found: list[tuple[int, Row]] = []
+    for at in range(1, len(chosen)):
+        before, token = chosen[at - 1], chosen[at]
+        paths = [path for path in paths if len(path[0]) >= at and path[0][at - 1] == before]
+        total = sum([mass for _, mass in paths]) + unread
         row: Row = {token: 0.0}
-        for ids, probability in paths:
+        for ids, mass in paths:
             if len(ids) > at:
-                row[ids[at]] = row.get(ids[at], 0.0) + probability / mass
-        unknown = 1.0 - sum(row.values())
-        rows.append(row if at == 0 or unknown <= UNKNOWN_SHARE else None)
-        paths = [path for path in paths if path[0][at : at + 1] and path[0][at] == token]
-    return rows
-
-
-def packed(ids: Sequence[int], rows: Sequence[Row | None]) -> SoftTargets:
-    """Rows as arrays, likeliest first; a position without one is hard."""
-    width = max((len(row) for row in rows if row), default=1)
-    shape = (len(ids), max(width, 1))
-    tokens: list[int] = []
-    masses: list[float] = []
-    for token, row in zip(ids, rows, strict=True):
-        found = row or {token: 1.0}
-        padding = shape[1] - len(found)
-        tokens += found
-        masses += found.values()
-        tokens += [-1] * padding
-        masses += [0.0] * padding
-    ids_TK = np.array(tokens, np.int32).reshape(shape)
-    probabilities = np.array(masses, np.float64).reshape(shape)
-    tail = np.maximum(1.0 - probabilities.sum(axis=1), 0.0)
-    tail[tail < 1e-9] = 0.0  # nothing but the rounding of the sum
-    # Padding keeps its place behind a candidate of probability 0.
-    order = np.lexsort((ids_TK < 0, -probabilities), axis=1)
-    return SoftTargets(
-        ids=np.take_along_axis(ids_TK, order, axis=1),
-        probabilities=np.take_along_axis(probabilities, order, axis=1).astype(np.float32),
-        tail=tail.astype(np.float32),
-        soft=np.array([row is not None for row in rows], np.bool_),
-    )
+                row[ids[at]] = row.get(ids[at], 0.0) + mass / total
+        if 1.0 - sum(row.values()) <= UNKNOWN_SHARE:
+            found.append((start + at, row))
+    return found

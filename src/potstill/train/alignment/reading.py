@@ -1,7 +1,7 @@
 """A text as a tokenizer that changes it reads it, and its tokens' places in the text as given."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 import numpy as np
@@ -66,43 +66,63 @@ class Reading:
         return parts
 
 
-def matched_ends(text: str, pieces: Sequence[bytes | None], reading: Reading) -> NDArray[np.int64]:
+def matched_ends(
+    text: str, pieces: Sequence[bytes | None], reading: Reading, known: Container[bytes]
+) -> NDArray[np.int64]:
     """Where each token ends in a text that its tokenizer has not kept as it was.
 
     Args:
         text: As it was given to the tokenizer.
-        pieces: What the tokens say; None where a token may stand for any text.
+        pieces: What the tokens say; None for the unknown token, which stands for characters that
+            no token says.
         reading: How the tokenizer reads a text.
+        known: What single tokens say.
     """
     data, places = reading.places(text)
     ends, at = [], 0
     for index, piece in enumerate(pieces):
-        at = _end(data, at, piece, pieces[index + 1 :][:1])
+        following = pieces[index + 1] if index + 1 < len(pieces) else b""
+        if piece is None:
+            at = _unknown_end(data, at, following, known)
+        else:
+            at = _end(data, at, piece, following, known)
         ends.append(at)
     ends[-1] = len(data)
     return places[np.array(ends)]
 
 
-def _end(data: bytes, at: int, piece: bytes | None, following: Sequence[bytes | None]) -> int:
+def _unknown_end(data: bytes, at: int, following: bytes | None, known: Container[bytes]) -> int:
+    """Where an unknown token ends: tokenizers join unknown characters that stand together."""
+    while at < len(data) and data[at] in SPACES and data[at : at + 1] in known:
+        at += 1
+    end = _next_character(data, at)
+    while following is not None and end < len(data):
+        after = _next_character(data, end)
+        if data[end:after] in known or (following and data.startswith(following, end)):
+            break
+        end = after
+    return end
+
+
+def _end(
+    data: bytes, at: int, piece: bytes, following: bytes | None, known: Container[bytes]
+) -> int:
     """Where a token ends that begins at ``at``, or after the spaces there."""
-    if piece is not None and data.startswith(piece, at):
+    if data.startswith(piece, at):
         return at + len(piece)
     word = _after_spaces(data, at)
-    if piece is not None:
-        bare = piece.lstrip(b" ")
-        if not bare:
-            return word
-        if data.startswith(bare, word):
-            return word + len(bare)
+    bare = piece.lstrip(b" ")
+    if not bare:
+        begins_unknown = following is None and data[at : at + 1] not in known
+        return at if begins_unknown else word
+    if data.startswith(bare, word):
+        return word + len(bare)
     # It says something that is not here: it reaches to where the next token can be found.
-    after = following[0] if following else None
-    if not following:
-        return len(data)
-    if after is None:
+    if following is None:
         return _next_character(data, at)
-    found = data.find(after, at + 1)
-    if found < 0 and after.lstrip(b" "):
-        found = data.find(after.lstrip(b" "), at + 1)
+    found = data.find(following, at + 1)
+    if found < 0 and following.lstrip(b" "):
+        found = data.find(following.lstrip(b" "), at + 1)
     return found if found >= 0 else _next_character(data, at)
 
 

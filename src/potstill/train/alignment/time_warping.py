@@ -5,12 +5,11 @@ the student's, candidates that are not one student token dropped, and the mass l
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
 if TYPE_CHECKING:
+    from potstill.train.alignment.positions import Positions
     from potstill.train.alignment.vocabulary import Vocabulary
 
 TOP = 5
@@ -61,39 +60,30 @@ def warp(student: Sequence[str | bytes], teacher: Sequence[str | bytes]) -> list
 
 
 def warped_targets(
-    data: bytes,
-    ids: Sequence[int],
-    edges: NDArray[np.int64],
-    positions: Sequence[tuple[list[bytes], list[float]] | None],
-    vocabulary: "Vocabulary",
-) -> list[dict[int, float] | None]:
-    """The candidates of each student token; None where it is hard.
+    data: bytes, ids: Sequence[int], said: "Positions", vocabulary: "Vocabulary"
+) -> list[tuple[int, dict[int, float]]]:
+    """The candidates of the student tokens that are not hard.
 
     Args:
         data: The target; it is aligned as a whole, what the teacher did not write as one token.
         ids: The student's tokens.
-        edges: Where the teacher's tokens lie in the target.
-        positions: The teacher's alternatives at each of them, the chosen token first.
+        said: The teacher's.
         vocabulary: The student's.
     """
-    teacher = [
-        data[start:end] for start, end in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True)
-    ]
-    said = [vocabulary.bytes_of(token) or b"" for token in ids]
+    edges = said.edges.tolist()
+    teacher = [data[start:end] for start, end in pairwise(edges)]
+    texts = [vocabulary.bytes_of(token) or b"" for token in ids]
     aligned = warp(
-        [text.replace(b" ", b"") for text in said], [text.replace(b" ", b"") for text in teacher]
+        [text.replace(b" ", b"") for text in texts], [text.replace(b" ", b"") for text in teacher]
     )
-    rows: list[dict[int, float] | None] = []
-    for token, text, found in zip(ids, said, aligned, strict=True):
-        position = positions[found[0]] if len(found) == 1 else None
-        if position is None or teacher[found[0]] != text:
-            rows.append(None)
+    rows: list[tuple[int, dict[int, float]]] = []
+    for at, (token, text, found) in enumerate(zip(ids, texts, aligned, strict=True)):
+        if len(found) != 1 or teacher[found[0]] != text or not said.probabilities[found[0]]:
             continue
-        texts, probabilities = position
-        row = {token: probabilities[0]}
-        for other, probability in zip(texts[1 : 1 + TOP], probabilities[1 : 1 + TOP], strict=True):
+        row = {token: float(said.probabilities[found[0]])}
+        for other, probability in said.alternatives(found[0])[:TOP]:
             known = vocabulary.token_of(other)
-            if known is not None and probability:
+            if known is not None:
                 row.setdefault(known, probability)
-        rows.append(row)
+        rows.append((at, row))
     return rows

@@ -1,7 +1,7 @@
 """What the tokens of a vocabulary say, in bytes, and where they stand in a text."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +13,9 @@ from potstill.train.alignment.reading import Reading, matched_ends
 
 ANCHORS = ("", "\n", ".", ",", "a", "0")
 """Texts before which a text is put to see how it is written in the middle of another."""
+
+REMEMBERED = 500_000
+"""Texts whose tokens are kept."""
 
 BYTE_PIECE = re.compile("<0x([0-9A-F]{2})>")
 
@@ -37,9 +40,10 @@ class Vocabulary:
             text = self._bytes[token]
             if text and not (token in spelled and text in self._tokens):
                 self._tokens[text] = token
+        self._spaced = np.array([(piece or b"")[:1] == b" " for piece in [*self._bytes, b""]])
         self._reading = Reading(self._backend)
-        self._written: dict[bytes, tuple[int, ...]] = {}
-        self._first: dict[bytes, int] = {}
+        self._written = _Written(self._write)
+        self._first = _First(self._written)
         self._anchors = [(anchor, self._encode(anchor)) for anchor in ANCHORS]
 
     def bytes_of(self, token: int) -> bytes | None:
@@ -51,23 +55,19 @@ class Vocabulary:
         return self._tokens.get(text)
 
     def tokens_of(self, text: bytes) -> tuple[int, ...]:
-        """How the tokenizer writes this in the middle of a text; empty where it cannot.
+        """The tokens that say this in the middle of a text, one if possible; empty where none can.
 
         A tokenizer that reads a line break as a space writes it as a space.
         """
-        written = self._written.get(text)
-        if written is None:
-            written = self._written[text] = self._write(text)
-        return written
+        return self._written[text]
 
-    def first_of(self, text: bytes) -> int:
-        """The first token with which this is written in the middle of a text, or -1."""
-        first = self._first.get(text)
-        if first is None:
-            token = self._tokens.get(text)
-            first = token if token is not None else next(iter(self.tokens_of(text)), -1)
-            self._first[text] = first
-        return first
+    def firsts_of(self, texts: Sequence[bytes]) -> NDArray[np.int64]:
+        """The first token with which each of them is written in the middle of a text, or -1."""
+        return np.fromiter(map(self._first.__getitem__, texts), np.int64, len(texts))
+
+    def spaced(self, ids: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Whether tokens begin with a space."""
+        return self._spaced.take(ids, mode="clip")
 
     def spans(self, text: str, ids: Sequence[int]) -> NDArray[np.int64]:
         """Where each token stands in a text, in bytes of UTF-8: ``(T, 2)``.
@@ -89,7 +89,7 @@ class Vocabulary:
         if None not in pieces and extra in (0, 1) and said == b" " * extra + data:
             ends = np.maximum(np.cumsum(self._lengths[np.asarray(ids)]) - extra, 0)
         else:
-            ends = matched_ends(text, self._said(ids), self._reading)
+            ends = matched_ends(text, self._said(ids), self._reading, self._tokens)
         return np.stack([np.append(0, ends[:-1]), ends], axis=1)
 
     def names(self, ids: NDArray[np.int32]) -> tuple[bytes, NDArray[np.uint16]]:
@@ -105,11 +105,13 @@ class Vocabulary:
         return [None if token == unknown else self.bytes_of(token) or b"" for token in ids]
 
     def _write(self, text: bytes) -> tuple[int, ...]:
+        token = self._tokens.get(text)
+        if token is not None:
+            return (token,)
         try:
             wanted = text.decode()
         except UnicodeDecodeError:  # part of a character: only byte tokens can say it
-            token = self._tokens.get(text)
-            return () if token is None else (token,)
+            return ()
         lossy: tuple[int, ...] = ()
         for anchor, before in self._anchors:
             ids = self._encode(anchor + wanted)
@@ -141,6 +143,32 @@ def named_by_bytes(tokens: TokenLogprobs, vocabulary: Vocabulary) -> TokenLogpro
         return tokens
     text, lengths = vocabulary.names(tokens.ids)
     return replace(tokens, ids=None, token_bytes=text, lengths=lengths)
+
+
+class _Written(dict[bytes, tuple[int, ...]]):
+    """How texts are written, each worked out once; emptied when it has grown too large."""
+
+    def __init__(self, write: Callable[[bytes], tuple[int, ...]]) -> None:
+        self._write = write
+
+    def __missing__(self, text: bytes) -> tuple[int, ...]:
+        if len(self) >= REMEMBERED:
+            self.clear()
+        written = self[text] = self._write(text) if text else ()
+        return written
+
+
+class _First(dict[bytes, int]):
+    """With which token, or -1, texts begin to be written."""
+
+    def __init__(self, written: _Written) -> None:
+        self._written = written
+
+    def __missing__(self, text: bytes) -> int:
+        if len(self) >= REMEMBERED:
+            self.clear()
+        first = self[text] = next(iter(self._written[text]), -1)
+        return first
 
 
 def _all_bytes(tokenizer: PreTrainedTokenizerBase) -> list[bytes | None]:

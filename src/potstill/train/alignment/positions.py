@@ -1,0 +1,87 @@
+"""The teacher's tokens in its part of a target, with their alternatives, as flat arrays."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from potstill.records import TeacherSpan
+
+
+class Positions(NamedTuple):
+    """P tokens of the teacher one after the other, with K alternatives each."""
+
+    edges: NDArray[np.int64]
+    """``(P + 1,)``: where they lie in the target, in bytes."""
+
+    chosen: list[bytes]
+    """What the tokens say."""
+
+    probabilities: NDArray[np.float64]
+    """``(P,)``: theirs; 0 where it is unknown."""
+
+    others: list[bytes]
+    """The ``P * K`` alternatives' texts, row by row."""
+
+    masses: NDArray[np.float64]
+    """``(P, K)``: their probabilities; 0 for padding, special tokens, and the chosen one."""
+
+    def alternatives(self, at: int) -> list[tuple[bytes, float]]:
+        """Those of one position that have a probability, likeliest first."""
+        width = self.masses.shape[1]
+        texts, masses = self.others[at * width : (at + 1) * width], self.masses[at].tolist()
+        return [(text, mass) for text, mass in zip(texts, masses, strict=True) if mass > 0]
+
+
+def positions_of(data: bytes, teacher: TeacherSpan) -> Positions:
+    """The tokens that lie wholly in the teacher's part of the target, those of no bytes left out.
+
+    Args:
+        data: The target.
+        teacher: Which part of it the teacher wrote, and with which probabilities.
+
+    Raises:
+        ValueError: The teacher's tokens do not spell the part of the target that they should.
+    """
+    tokens = teacher.tokens
+    assert tokens.lengths is not None, "tokens are named by bytes"
+    lengths = tokens.lengths.astype(np.int64)
+    ends = lengths[:, 0].cumsum() - teacher.shift
+    starts = ends - lengths[:, 0]
+    held = ((starts >= teacher.start) & (ends <= teacher.end) & (ends > starts)).nonzero()[0]
+    if not held.size:
+        return Positions(np.zeros(1, np.int64), [], np.zeros(0), [], np.zeros((0, 0)))
+    edges = np.append(starts[held[0]], ends[held])
+    stops = lengths.cumsum().reshape(lengths.shape)[held]
+    lengths = lengths[held]
+    begins = stops - lengths
+    chosen = _cut(tokens.token_bytes, begins[:, 0], stops[:, 0])
+    said = b"".join(chosen)
+    if said != data[edges[0] : edges[-1]]:
+        raise ValueError(
+            f"the teacher's tokens spell {said[:60]!r} where the target has "
+            f"{data[edges[0] : edges[-1]][:60]!r}; is the span's shift right?"
+        )
+    others = _cut(tokens.token_bytes, begins[:, 1:], stops[:, 1:])
+    probabilities = np.fmax(np.exp(tokens.logprobs[held].astype(np.float64)), 0.0)  # NaN: unknown
+    probabilities[:, 1:].flat[_repeated(chosen, others)] = 0.0
+    total = probabilities.sum(axis=1, keepdims=True)
+    probabilities /= np.maximum(total, 1.0)  # published probabilities are rounded
+    masses = np.where(lengths[:, 1:] > 0, probabilities[:, 1:], 0.0)
+    return Positions(edges, chosen, probabilities[:, 0], others, masses)
+
+
+def _cut(text: bytes, begins: NDArray[np.int64], stops: NDArray[np.int64]) -> list[bytes]:
+    begun, stopped = begins.ravel().tolist(), stops.ravel().tolist()
+    return [text[begin:stop] for begin, stop in zip(begun, stopped, strict=True)]
+
+
+def _repeated(chosen: list[bytes], others: list[bytes]) -> list[int]:
+    """Where the alternatives repeat the chosen token; another token may say the same again."""
+    width = len(others) // len(chosen)
+    found: list[int] = []
+    for row, text in enumerate(chosen):
+        some = others[row * width : (row + 1) * width]
+        if text in some:
+            found.append(row * width + some.index(text))
+    return found
