@@ -123,7 +123,12 @@ def recorded() -> dict[str, list[str]]:
     found: dict[str, list[str]] = defaultdict(list)
     for folder, wanted in RECORDED.items():
         for one in FOLDERS[folder](DATA / "teacher_outputs" / folder):
-            if wanted in one.id and "_LtM" not in one.id and one.answer_type == "number" and one.text.strip():
+            if (
+                wanted in one.id
+                and "_LtM" not in one.id
+                and one.answer_type == "number"
+                and one.text.strip()
+            ):
                 found[" ".join(one.question.split())].append(one.text.strip())
     return {question: texts for question, texts in found.items() if len(texts) == SIBLINGS}
 
@@ -346,9 +351,8 @@ def main() -> None:
                 }
             )
     if arguments.json:
-        machine = facts("torch", "transformers", "trl")
-        threads = {"threads": torch.get_num_threads()}
-        write_results(arguments.json, {"machine": machine | threads, "rows": rows})
+        machine = {**facts("torch", "transformers", "trl"), "threads": torch.get_num_threads()}
+        write_results(arguments.json, {"machine": machine, "rows": rows})
 
 
 if __name__ == "__main__":

@@ -86,7 +86,7 @@ def sureness(checkpoint: Checkpoint, folder: Path) -> float:
     source = folder / checkpoint.folder
     model, tokenizer, encoder_decoder = load_model_and_tokenizer(str(source), device="cpu")
     assert not encoder_decoder
-    shares = []
+    shares: list[float] = []
     for question in TASK.splits["train"]:
         ids = tokenizer(f"Q: {question.text}\nLet's think step by step\nTwice the apples:")
         with torch.no_grad():

@@ -42,7 +42,7 @@ def gradients(
     """Loss and gradients, with the encoder's rows counted."""
     model = copy.deepcopy(model)
     if once:
-        EncoderOnce(model).share(batch["first_rows"], batch["copies"])  # type: ignore[arg-type]
+        EncoderOnce(model).share(batch["first_rows"], batch["copies"])
 
     def count(_: nn.Module, __: Any, kwargs: dict[str, Any]) -> None:
         if seen is not None:
@@ -112,11 +112,11 @@ def test_the_encoder_sees_each_input_once(t5: nn.Module) -> None:
 
 def test_each_decoder_layer_makes_keys_and_values_of_an_input_once(t5: nn.Module) -> None:
     model = copy.deepcopy(t5)
-    sharing = EncoderOnce(model)  # type: ignore[arg-type]
+    sharing = EncoderOnce(model)
     batch = encoder_decoder(pad=0, start=0)(examples([1, 1, 1, 0]))
     rows: list[int] = []
     cross = model.decoder.block[1].layer[1].EncDecAttention  # type: ignore[union-attr, index]
-    cross.k.register_forward_pre_hook(  # type: ignore[union-attr]
+    cross.k.register_forward_pre_hook(
         lambda _, inputs: rows.append(len(inputs[0]))
     )
     sharing.share(batch["first_rows"], batch["copies"])
@@ -128,5 +128,5 @@ def test_each_decoder_layer_makes_keys_and_values_of_an_input_once(t5: nn.Module
 
 def test_a_folder_of_weights_is_not_touched(t5: nn.Module, tmp_path: Path) -> None:
     model = copy.deepcopy(t5)
-    EncoderOnce(model)  # type: ignore[arg-type]
+    EncoderOnce(model)
     assert model.state_dict().keys() == t5.state_dict().keys()

@@ -27,8 +27,8 @@ from torch import Tensor  # noqa: E402
 
 from potstill.fuse.folders import fused_model  # noqa: E402
 from potstill.fuse.grams import TokenIds, gram_matrices, linear_layers  # noqa: E402
-from potstill.fuse.weights import Fused, average, regmean, regression_mean  # noqa: E402
 from potstill.fuse.run import FusedRun, fuse_settings  # noqa: E402
+from potstill.fuse.weights import Fused, average, regmean, regression_mean  # noqa: E402
 from potstill.models.ensemble import EnsembleModel  # noqa: E402
 from potstill.models.hf import HFModel  # noqa: E402
 from potstill.models.loading import load_model_and_tokenizer  # noqa: E402

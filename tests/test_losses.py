@@ -322,12 +322,39 @@ def test_only_a_chunk_of_logits_stands_in_memory(tmp_path: Path) -> None:
         seen.append(logits.numel())
         return logits.logsumexp(1)
 
-    vocabulary = model.config.vocab_size  # type: ignore[union-attr]
+    vocabulary: int = model.config.vocab_size  # type: ignore[union-attr, assignment]
     with Head.of(model).losses(
         torch.arange(20), torch.ones(20), compute, chunk_logits=3 * vocabulary
     ) as loss:
         loss.finish(model(input_ids=torch.arange(20)[None]).logits)
     assert seen == [3 * vocabulary] * 6 + [2 * vocabulary]
+
+
+@pytest.mark.parametrize("chunk_logits", [100, 2**20])
+@pytest.mark.parametrize("divergence", ["sample", "forward_kl", "reverse_kl", "jsd"])
+def test_bfloat16_autocast_gives_float32_gradients(divergence: str, chunk_logits: int) -> None:
+    layer, hidden = nn.Linear(16, 40), torch.randn(1, 9, 16, requires_grad=True)
+    _, targets = draw_targets(5, 9, 3, 40)
+    given = {"distribution": 0.0} if divergence == "sample" else {"divergence": divergence}
+    matching = MatchingSettings.model_validate(given)
+
+    def gradients(*, autocast: bool) -> list[Tensor]:
+        head = Head(layer, lambda logits: logits)
+        with (
+            torch.autocast("cpu", torch.bfloat16, enabled=autocast),
+            head.losses(
+                torch.arange(9),
+                torch.ones(9),
+                lambda logits, rows: matching_loss(logits, targets.at(rows), matching),
+                chunk_logits=chunk_logits,
+            ) as loss,
+        ):
+            loss.finish(layer(hidden))
+        return list(torch.autograd.grad(loss.total, [hidden, layer.weight, layer.bias]))
+
+    for half, single in zip(gradients(autocast=True), gradients(autocast=False), strict=True):
+        assert half.dtype == torch.float32
+        assert (half - single).norm() < 0.02 * single.norm()
 
 
 @pytest.fixture(autouse=True)

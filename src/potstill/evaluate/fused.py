@@ -7,12 +7,11 @@ from typing import NamedTuple
 
 from potstill.asking import Asking
 from potstill.evaluate.entries import Entry
-from potstill.evaluate.measuring import Bench, Measured
-from potstill.evaluate.statistics import paired_comparison
+from potstill.evaluate.measuring import Bench, Measured, compared
 from potstill.evaluate.systems import System
 from potstill.keys import settings_hash
 from potstill.models import Model
-from potstill.records import Comparison, Score, Split, Task
+from potstill.records import Score, Split, Task
 from potstill.tasks.grading import GRADER_VERSION
 
 
@@ -73,7 +72,7 @@ def evaluate_fused(
     # What was fused stands first in a comparison; of two fused ones, the later.
     pairs = list(combinations(reversed(results), 2))
     comparisons = [
-        _compared(first, second, resamples=bootstrap, seed=seed)
+        compared(first, second, resamples=bootstrap, seed=seed)
         for one, two in pairs
         if one in {each.name for each in fused}
         for first, second in zip(results[one], results[two], strict=True)
@@ -88,25 +87,3 @@ def evaluate_fused(
         settings_hash=settings_hash([task.rule for task in tasks], GRADER_VERSION, bootstrap, seed),
     )
     return scores
-
-
-def _compared(first: Measured, second: Measured, *, resamples: int, seed: int) -> Comparison:
-    """Two systems on the questions of one task."""
-    result = paired_comparison(
-        [prediction.correct for prediction in first.predictions],
-        [prediction.correct for prediction in second.predictions],
-        resamples=resamples,
-        seed=seed,
-    )
-    return Comparison(
-        task=first.score.task,
-        first=first.score.system,
-        second=second.score.system,
-        only_first=result.only_first,
-        only_second=result.only_second,
-        total=result.total,
-        difference=result.difference,
-        low=result.interval.low,
-        high=result.interval.high,
-        p_value=result.p_value,
-    )

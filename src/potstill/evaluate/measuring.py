@@ -5,12 +5,12 @@ from typing import NamedTuple
 
 from potstill.asking import Answer, Asking, answers, ask_questions
 from potstill.evaluate.entries import Entry
-from potstill.evaluate.statistics import accuracy_interval
+from potstill.evaluate.statistics import accuracy_interval, paired_comparison
 from potstill.evaluate.systems import System
 from potstill.evaluate.voting import vote, winner
 from potstill.models import Model
 from potstill.progress import Meter
-from potstill.records import Prediction, Question, Score, Split, Task
+from potstill.records import Comparison, Prediction, Question, Score, Split, Task
 from potstill.store import Store
 from potstill.tasks.grading import grade
 
@@ -99,4 +99,26 @@ def _score(system: System, task: Task, split: Split, predictions: Sequence[Predi
         no_answer=sum(prediction.answer is None for prediction in predictions),
         truncated=sum(prediction.finish_reason == "length" for prediction in predictions),
         chosen=split == "test" and system.step is not None and system.kind != "not_taken",
+    )
+
+
+def compared(first: Measured, second: Measured, *, resamples: int, seed: int) -> Comparison:
+    """Two systems on the same questions of one task, by a paired test."""
+    result = paired_comparison(
+        [prediction.correct for prediction in first.predictions],
+        [prediction.correct for prediction in second.predictions],
+        resamples=resamples,
+        seed=seed,
+    )
+    return Comparison(
+        task=first.score.task,
+        first=first.score.system,
+        second=second.score.system,
+        only_first=result.only_first,
+        only_second=result.only_second,
+        total=result.total,
+        difference=result.difference,
+        low=result.interval.low,
+        high=result.interval.high,
+        p_value=result.p_value,
     )

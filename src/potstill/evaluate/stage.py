@@ -7,10 +7,9 @@ from typing import NamedTuple
 
 from potstill.evaluate.development import Development
 from potstill.evaluate.entries import Entry
-from potstill.evaluate.measuring import Bench, Measured
+from potstill.evaluate.measuring import Bench, Measured, compared
 from potstill.evaluate.selection import applicable, choose
 from potstill.evaluate.settings import EvaluateSettings
-from potstill.evaluate.statistics import paired_comparison
 from potstill.evaluate.systems import (
     Contenders,
     System,
@@ -155,24 +154,7 @@ def _comparisons(measured: Sequence[Measured], resamples: int, seed: int) -> Ite
         if one.score.task != two.score.task or not _comparable(one.system, two.system):
             continue
         first, second = (two, one) if _leads(two.system, one.system) else (one, two)
-        result = paired_comparison(
-            [prediction.correct for prediction in first.predictions],
-            [prediction.correct for prediction in second.predictions],
-            resamples=resamples,
-            seed=seed,
-        )
-        yield Comparison(
-            task=one.score.task,
-            first=first.score.system,
-            second=second.score.system,
-            only_first=result.only_first,
-            only_second=result.only_second,
-            total=result.total,
-            difference=result.difference,
-            low=result.interval.low,
-            high=result.interval.high,
-            p_value=result.p_value,
-        )
+        yield compared(first, second, resamples=resamples, seed=seed)
 
 
 def _comparable(one: System, two: System) -> bool:

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from potstill.fuse.members import Member, training_examples
 from potstill.fuse.settings import FuseSettings
 from potstill.keys import settings_hash
-from potstill.fuse.members import Member, training_examples
 from potstill.progress import Meter
 from potstill.train.checkpoints import read_json, whole_folder, write_json
 

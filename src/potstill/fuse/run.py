@@ -25,10 +25,10 @@ from potstill.asking import Asking
 from potstill.errors import ConfigError, extra
 from potstill.evaluate.fused import Contestant, evaluate_fused, mean_accuracy, measure
 from potstill.evaluate.measuring import Bench
-from potstill.fuse.settings import FuseSettings
 from potstill.fuse.card import model_card
-from potstill.fuse.models import FusedModels
 from potstill.fuse.members import Member, read_members
+from potstill.fuse.models import FusedModels
+from potstill.fuse.settings import FuseSettings
 from potstill.models import Model, open_model
 from potstill.progress import Meter
 from potstill.recipe import change_setting

@@ -184,13 +184,15 @@ def headline(results: Results) -> str:
     measured = [results.test_score(name, results.leading.name) for name in results.systems]
     best = max((s for s in measured if s), key=lambda score: score.correct, default=None)
     if best is not None:
-        alone = (
-            "nothing was measured beside it" if results.subject else "no student is measured yet"
-        )
+        alone = "; no student is measured yet"
+        if results.subject:
+            alone = "; nothing was measured beside it"
+        elif results.comparisons:  # fused students, none of which was trained here
+            alone = ""
         within = interval(best).replace(", ", " to ")
         return (
             f"{label(results, best.system)} reaches {_reached(results, best.system)} on "
-            f"{best.task} (95% interval {within}, {best.total:,} questions); {alone}."
+            f"{best.task} (95% interval {within}, {best.total:,} questions){alone}."
         )
     if results.training:
         return "The students are trained; no test question has been answered yet."

@@ -120,31 +120,31 @@ def parts_of(
         processes: Their parts follow each other in turn.
     """
     families = [list(run) for _, run in groupby(step, key=lambda index: examples[index].prompt)]
-    for units in (families, [[index] for index in step]):
-        costs = [
-            len(examples[unit[0]].prompt) + sum(len(examples[index].target) for index in unit)
-            for unit in units
-        ]
-        for count in range(processes, len(units) + 1, processes):
-            edges = _edges(costs, count)
-            loads = [sum(costs[first:end]) for first, end in pairwise(edges)]
-            if max(loads) <= batch_tokens:
-                break
-        else:
-            continue
-        break
-    return [[i for unit in units[first:end] for i in unit] for first, end in pairwise(edges)]
+    singles = [[index] for index in step]
+    ways = [(families, count) for count in range(processes, len(families) + 1, processes)]
+    ways += [(singles, count) for count in range(processes, len(singles) + 1, processes)]
+    parts: list[list[Group]] = []
+    for units, count in ways:
+        parts = _balanced(units, [_tokens(unit, examples) for unit in units], count)
+        if all(sum(_tokens(unit, examples) for unit in part) <= batch_tokens for part in parts):
+            break
+    return [[index for unit in part for index in unit] for part in parts]
 
 
-def _edges(costs: Sequence[int], parts: int) -> list[int]:
-    """Where to cut a row of units so that the parts cost about the same; none is empty."""
+def _tokens(unit: Group, examples: Sequence[Encoded]) -> int:
+    """Of examples that share a prompt."""
+    return len(examples[unit[0]].prompt) + sum(len(examples[index].target) for index in unit)
+
+
+def _balanced(units: Sequence[Group], costs: Sequence[int], parts: int) -> list[list[Group]]:
+    """Neighbours in so many parts that cost about the same; none is empty."""
     spent, wanted, edges = 0, sum(costs) / parts, [0]
     for place, cost in enumerate(costs):
         enough = spent + cost / 2 >= wanted * len(edges)
         if place and len(edges) < parts and (enough or len(costs) - place == parts - len(edges)):
             edges.append(place)
         spent += cost
-    return [*edges, len(costs)]
+    return [list(units[first:end]) for first, end in pairwise([*edges, len(units)])]
 
 
 class Steps(Dataset[list[list[Encoded]]]):

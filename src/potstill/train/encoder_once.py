@@ -6,7 +6,6 @@ Shape suffixes: B rows, D distinct inputs among them.
 from typing import Any
 
 from torch import Tensor, nn
-from transformers import PreTrainedModel
 
 
 class EncoderOnce:
@@ -18,10 +17,11 @@ class EncoderOnce:
     activations are computed a second time for the backward pass.
 
     Args:
-        model: Gets the hooks, for good; without :meth:`share` they do nothing.
+        model: An encoder-decoder of transformers, wrapped by peft or not. It gets the hooks, for
+            good; without :meth:`share` they do nothing.
     """
 
-    def __init__(self, model: PreTrainedModel) -> None:
+    def __init__(self, model: Any) -> None:
         self._first_rows: Tensor | None = None
         self._copies: Tensor | None = None
         self._distinct: Tensor | None = None
@@ -75,6 +75,6 @@ class EncoderOnce:
         return (self._distinct, *inputs[1:])
 
     def _after_layer(self, _: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor | None:
-        if self._distinct is None or inputs[0] is not self._distinct:
+        if self._copies is None or self._distinct is None or inputs[0] is not self._distinct:
             return None
         return output.index_select(0, self._copies)

@@ -9,7 +9,7 @@ Shape suffixes: N trained tokens, K candidates of a token, V vocabulary.
 """
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import torch
@@ -17,6 +17,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from potstill.train.settings import MatchingSettings
+
+BLOCK_LOGITS = 2**20
+"""Logits at which a divergence that needs several buffers of their size is computed at once."""
 
 TAIL_FLOOR = 1e-6
 """Least mass outside the candidates for reverse KL, which is infinite where there is none."""
@@ -85,9 +88,9 @@ def distribution_matching(
     if matching.divergence == "forward_kl":
         nats_N = _forward_kl(logits_NV, teacher, tail=matching.tail == "uniform_tail")
     elif matching.divergence == "reverse_kl":
-        nats_N = _reverse_kl(logits_NV, teacher)
+        nats_N = _Blocks.apply(logits_NV, teacher, _reverse_kl)
     else:
-        nats_N = _jsd(logits_NV, teacher, matching.beta)
+        nats_N = _Blocks.apply(logits_NV, teacher, partial(_jsd, beta=matching.beta))
     return nats_N * matching.temperature**2
 
 
@@ -184,6 +187,35 @@ class _CrossEntropy(torch.autograd.Function):
             grad_NV -= (grad_N * every_N)[:, None]
         grad_NV.scatter_add_(1, ids_NK, -grad_N[:, None] * weights_NK)
         return grad_NV.to(ctx.dtype), None, None, None
+
+
+class _Blocks(torch.autograd.Function):
+    """``(N,)`` nats and their gradient, some rows at a time: no intermediate is as large as N."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, logits_NV: Tensor, teacher: _Teacher, nats_of: Callable[..., Tensor]
+    ) -> Tensor:
+        size = max(BLOCK_LOGITS // logits_NV.shape[1], 1)
+        wanted = ctx.needs_input_grad[0]
+        nats, ctx.grad_NV = [], torch.empty_like(logits_NV) if wanted else None
+        for first in range(0, len(logits_NV), size):
+            rows = slice(first, first + size)
+            with torch.set_grad_enabled(wanted):
+                logits_nV = logits_NV[rows].detach().requires_grad_(wanted)
+                nats_n = nats_of(logits_nV, _Teacher(*(each[rows] for each in teacher)))
+            if wanted:
+                (ctx.grad_NV[rows],) = torch.autograd.grad(nats_n.sum(), logits_nV)
+            nats.append(nats_n.detach())
+        return torch.cat(nats)
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, grad_N: Tensor) -> tuple[Tensor | None, ...]:
+        """Overwrites what was made on the way forward; a second backward pass is refused."""
+        grad_NV = ctx.grad_NV
+        del ctx.grad_NV
+        return grad_NV.mul_(grad_N[:, None]), None, None
 
 
 def _forward_kl(logits_NV: Tensor, teacher: _Teacher, *, tail: bool) -> Tensor:

@@ -235,7 +235,7 @@ def _run(trainer: StudentTrainer, reporter: Reporter, folder: Path) -> TrainerSt
     newest = checkpoints.newest_resumable(folder)
     resume = newest / checkpoints.RESUME if newest else None
     if resume is not None:  # a killed process may have seen that training ends here
-        state = TrainerState.load_from_json(str(resume / "trainer_state.json"))
+        state: TrainerState = TrainerState.load_from_json(str(resume / "trainer_state.json"))
         if reporter.ends_at(state):
             return state
     trainer.train(resume_from_checkpoint=str(resume) if resume else None)
@@ -244,7 +244,7 @@ def _run(trainer: StudentTrainer, reporter: Reporter, folder: Path) -> TrainerSt
 
 def _log(state: TrainerState) -> list[LogLine]:
     lines = [line for line in state.log_history if "loss" in line]
-    return [LogLine(*(line[name] for name in LogLine._fields)) for line in lines]
+    return [LogLine(**{name: line[name] for name in LogLine._fields}) for line in lines]  # type: ignore[arg-type]
 
 
 def _collation(loaded: Loaded, longest: int) -> tuple[Collate, bool]:

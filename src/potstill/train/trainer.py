@@ -101,7 +101,12 @@ class StudentTrainer(Trainer):
         save_steps: Sequence[int],
     ) -> None:
         use_cache = getattr(model.config, "use_cache", None)
-        super().__init__(model=model, args=args, data_collator=collator, train_dataset=steps)
+        super().__init__(
+            model=model,
+            args=args,
+            data_collator=collator,  # type: ignore[arg-type]  # a step is a list of batches
+            train_dataset=steps,
+        )
         self.model_accepts_loss_kwargs = True  # compute_loss divides by the whole step's tokens
         self.tokenizer = tokenizer
         self.save_steps = frozenset(save_steps)

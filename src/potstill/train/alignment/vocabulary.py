@@ -81,16 +81,18 @@ class Vocabulary:
             ids: The tokens, without those that stand around every text.
         """
         data = text.encode()
-        pieces = [self.bytes_of(token) for token in ids]
-        if not pieces:
+        if not len(ids):
             return np.zeros((0, 2), np.int64)
-        said = b"".join(piece or b"" for piece in pieces)
+        pieces = list(map(self._bytes.__getitem__, ids))
+        said = b"".join([piece or b"" for piece in pieces])
         extra = len(said) - len(data)
         if None not in pieces and extra in (0, 1) and said == b" " * extra + data:
-            ends = np.maximum(np.cumsum(self._lengths[np.asarray(ids)]) - extra, 0)
+            ends = np.maximum(self._lengths[np.asarray(ids)].cumsum() - extra, 0)
         else:
             ends = matched_ends(text, self._said(ids), self._reading, self._tokens)
-        return np.stack([np.append(0, ends[:-1]), ends], axis=1)
+        spans = np.zeros((len(ids), 2), np.int64)
+        spans[1:, 0], spans[:, 1] = ends[:-1], ends
+        return spans
 
     def names(self, ids: NDArray[np.int32]) -> tuple[bytes, NDArray[np.uint16]]:
         """The bytes of many tokens one after the other, and how many each one has."""
