@@ -267,7 +267,7 @@ def main() -> None:
         )
         for vocabulary, tokens in (*SIZES, MANY)
     }
-    print(f"peak memory, distribution over sample matching: {ratios}")
+    print(f"\npeak memory, distribution over sample matching: {ratios}")
     tokenizers = beside_gold(arguments.data)
     if arguments.json:
         machine = facts("torch") | {"threads": 1}

@@ -62,10 +62,11 @@ def matching_loss(logits_NV: Tensor, targets: Targets, matching: MatchingSetting
         if fused is not None:
             return fused(logits_NV, targets.labels_N, reduction="none").float()
         return sample_matching(logits_NV, targets.labels_N)
+    share_N = matching.distribution * targets.soft_N.float()
+    if matching.divergence == "forward_kl" and matching.temperature == 1:
+        return _forward_kl(logits_NV, targets, matching, share_N)
     sample_N = sample_matching(logits_NV, targets.labels_N)
-    distribution_N = distribution_matching(logits_NV, targets, matching)
-    mixed_N = torch.lerp(sample_N, distribution_N, matching.distribution)
-    return torch.where(targets.soft_N, mixed_N, sample_N)
+    return torch.lerp(sample_N, distribution_matching(logits_NV, targets, matching), share_N)
 
 
 def distribution_matching(
@@ -84,13 +85,14 @@ def distribution_matching(
     """
     if matching.temperature != 1:
         logits_NV = logits_NV.float() / matching.temperature
-    teacher = _teacher(targets, matching, vocabulary=logits_NV.shape[1])
     if matching.divergence == "forward_kl":
-        nats_N = _forward_kl(logits_NV, teacher, tail=matching.tail == "uniform_tail")
-    elif matching.divergence == "reverse_kl":
-        nats_N = _Blocks.apply(logits_NV, teacher, _reverse_kl)
+        all_N = torch.ones_like(targets.labels_N, dtype=torch.float32)
+        nats_N = _forward_kl(logits_NV, targets, matching, all_N)
     else:
-        nats_N = _Blocks.apply(logits_NV, teacher, partial(_jsd, beta=matching.beta))
+        reverse = matching.divergence == "reverse_kl"
+        nats_of = _reverse_kl if reverse else partial(_jsd, beta=matching.beta)
+        teacher = _teacher(targets, matching, vocabulary=logits_NV.shape[1])
+        nats_N = _Blocks.apply(logits_NV, teacher, nats_of)
     return nats_N * matching.temperature**2
 
 
@@ -190,7 +192,7 @@ class _CrossEntropy(torch.autograd.Function):
 
 
 class _Blocks(torch.autograd.Function):
-    """``(N,)`` nats and their gradient, some rows at a time: no intermediate is as large as N."""
+    """``(N,)`` nats and their gradient, some rows at a time, so intermediates stay small."""
 
     @staticmethod
     def forward(
@@ -205,7 +207,9 @@ class _Blocks(torch.autograd.Function):
                 logits_nV = logits_NV[rows].detach().requires_grad_(wanted)
                 nats_n = nats_of(logits_nV, _Teacher(*(each[rows] for each in teacher)))
             if wanted:
-                (ctx.grad_NV[rows],) = torch.autograd.grad(nats_n.sum(), logits_nV)
+                (ctx.grad_NV[rows],) = torch.autograd.grad(
+                    nats_n, logits_nV, torch.ones_like(nats_n)
+                )
             nats.append(nats_n.detach())
         return torch.cat(nats)
 
@@ -218,14 +222,21 @@ class _Blocks(torch.autograd.Function):
         return grad_NV.mul_(grad_N[:, None]), None, None
 
 
-def _forward_kl(logits_NV: Tensor, teacher: _Teacher, *, tail: bool) -> Tensor:
+def _forward_kl(
+    logits_NV: Tensor, targets: Targets, matching: MatchingSettings, share_N: Tensor
+) -> Tensor:
+    """With its share of the loss; the rest is cross-entropy of the labels, in the same pass."""
+    teacher = _teacher(targets, matching, vocabulary=logits_NV.shape[1])
     p_NK, other_N = teacher.probabilities_NK, teacher.other_N
-    own_N = torch.xlogy(p_NK, p_NK).sum(1)
-    if not tail:
-        return own_N + _CrossEntropy.apply(logits_NV, teacher.ids_NK, p_NK, None)
-    own_N += teacher.others_N * torch.xlogy(other_N, other_N)
+    own_N = torch.xlogy(p_NK, p_NK).sum(1) + teacher.others_N * torch.xlogy(other_N, other_N)
     over_NK = torch.where(teacher.known_NK, p_NK - other_N[:, None], 0.0)
-    return own_N + _CrossEntropy.apply(logits_NV, teacher.ids_NK, over_NK, other_N)
+    nats_N: Tensor = _CrossEntropy.apply(
+        logits_NV,
+        torch.cat([teacher.ids_NK, targets.labels_N[:, None]], 1),
+        torch.cat([share_N[:, None] * over_NK, 1 - share_N[:, None]], 1),
+        share_N * other_N if matching.tail == "uniform_tail" else None,
+    )
+    return share_N * own_N + nats_N
 
 
 def _reverse_kl(logits_NV: Tensor, teacher: _Teacher) -> Tensor:

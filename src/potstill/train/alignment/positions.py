@@ -72,8 +72,8 @@ def positions_of(data: bytes, teacher: TeacherSpan) -> Positions:
 
 
 def _cut(text: bytes, begins: NDArray[np.int64], stops: NDArray[np.int64]) -> list[bytes]:
-    begun, stopped = begins.ravel().tolist(), stops.ravel().tolist()
-    return [text[begin:stop] for begin, stop in zip(begun, stopped, strict=True)]
+    places = zip(begins.ravel().tolist(), stops.ravel().tolist(), strict=True)
+    return [text[begin:stop] for begin, stop in places]
 
 
 def _repeated(chosen: list[bytes], others: list[bytes]) -> list[int]:
