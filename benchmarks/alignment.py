@@ -10,8 +10,9 @@ One thread, processor time.
    what both do with broken characters.
 3. Every pair of the published tokenizers over every text: the spans partition the text, one-to-one
    pairs are those of equal spans, and ``soft_targets`` with two invented alternatives a token
-   (``OTHERS``) gives probabilities that sum to 1 with their tail. The texts are distinct completions of at most
-   ``MOST_BYTES`` bytes, drawn in equal parts from ``FOLDERS`` as far as these reach.
+   (``OTHERS``) gives probabilities that sum to 1 with their tail. The texts are distinct
+   completions of at most ``MOST_BYTES`` bytes, drawn in equal parts from ``FOLDERS`` as far as
+   these reach.
 """
 
 import argparse
@@ -43,8 +44,9 @@ GOLD_PAIR = ("gpt2", "llama3")
 """GOLD refuses tokenizers that are not byte-level BPE."""
 
 OTHERS = (
-    b" the", b" a", b" of", b" is", b" so", b",", b".", b"\n", b" ", b"1", b" 2", b"00", b" $", b"/",
-    "½".encode(), " 漢字".encode(), "👍".encode(), "👍".encode()[:2], "漢".encode()[1:], b"\xff",
+    b" the", b" a", b" of", b" is", b" so", b",", b".", b"\n", b" ", b"1", b" 2", b"00", b" $",
+    b"/", "½".encode(), " 漢字".encode(), "👍".encode(), "👍".encode()[:2], "漢".encode()[1:],
+    b"\xff",
 )  # fmt: skip
 """Invented alternatives: words, numbers, parts of characters, bytes of no text."""
 
@@ -196,7 +198,7 @@ class Case(NamedTuple):
 def case(text: str, length: int, loaded: dict[str, Loaded]) -> Case:
     """The first tokens of a text, as the teacher counts them."""
     (teacher, words), (student, _) = (loaded[name] for name in SPEED_PAIR)
-    cut = teacher.decode(ids_of(teacher, text)[:length])
+    cut = str(teacher.decode(ids_of(teacher, text)[:length]))
     spans = words.spans(cut, ids_of(teacher, cut))
     return Case(cut, ids_of(student, cut), invented(cut.encode(), spans, 0))
 

@@ -59,7 +59,8 @@ def sentencepiece_bpe(folder: Path) -> PreTrainedTokenizerBase:
     """SentencePiece BPE that falls back on bytes, as Llama 2's."""
     with TemporaryDirectory() as named:
         copy(next(folder.iterdir()), Path(named, "tokenizer.model"))
-        return LlamaTokenizer.from_pretrained(named)
+        tokenizer: PreTrainedTokenizerBase = LlamaTokenizer.from_pretrained(named)
+        return tokenizer
 
 
 def sentencepiece_unigram(folder: Path) -> PreTrainedTokenizerBase:

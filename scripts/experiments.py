@@ -156,8 +156,10 @@ def by_rule(jobs: Sequence[Job]) -> dict[str, list[Pooled]]:
             answers: dict[tuple[str, str], dict[str, bool]] = defaultdict(dict)
             for each in store.predictions():
                 answers[each.system, each.task][each.question_id] = each.correct
+            taken = {(each.student, each.step) for each in store.choices() if each.used}
             for choice in store.choices():
-                system = choice.student if choice.used else f"{choice.student}@{choice.step}"
+                other = (choice.student, choice.step) not in taken
+                system = f"{choice.student}@{choice.step}" if other else choice.student
                 name = "/".join(filter(None, (job.variant, choice.student, choice.rule)))
                 for (measured, task), given in answers.items():
                     if measured == system:

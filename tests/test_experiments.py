@@ -7,7 +7,7 @@ from types import ModuleType
 import pytest
 from test_recipes import experiments
 
-from potstill.records import Prediction
+from potstill.records import Choice, Prediction, Score
 from potstill.store import Store
 
 SHORT = "task: two_step_arithmetic\nteacher: bundled:teacher\nstudent: bundled:student\n"
@@ -151,3 +151,47 @@ def test_an_experiment_runs_from_end_to_end(
     results = json.loads((tmp_path / "out.json").read_text())["short"]
     assert list(results["seconds"]) == ["short-seed3"]
     assert results["tasks"]["two_step_arithmetic"]["rationales"]["total"] == 5
+
+
+def test_a_rule_that_agrees_with_the_one_used_has_its_answers(
+    script: ModuleType, recipe: Path
+) -> None:
+    made = jobs(script, recipe, "--seeds", "0", "1")
+    for job, pareto in zip(made, (20, 10), strict=True):
+        answered(job.folder, ours={"a": True, "b": True}, **{"ours@20": {"a": True, "b": False}})
+        with Store(job.folder / "run.sqlite") as store:
+            choices = [
+                Choice(student="ours", rule="in_distribution", step=10, used=True),
+                Choice(student="ours", rule="pareto", step=pareto, used=False),
+            ]
+            predictions = store.predictions()
+            store.replace_evaluation([], predictions, [], choices, grader="2", settings_hash="")
+    first, pareto_of = script.by_rule(made)["sums"]
+    assert (first.system, first.right, first.total) == ("ours/in_distribution", 4, 4)
+    assert (pareto_of.system, pareto_of.right, pareto_of.total) == ("ours/pareto", 3, 4)
+    assert [each.system for each in script.pooled(made)["sums"]] == ["ours"]
+
+
+def test_development_questions_are_pooled_by_step(script: ModuleType, recipe: Path) -> None:
+    made = jobs(script, recipe, "--seeds", "0", "1")
+    for job, right in zip(made, (3, 4), strict=True):
+        scores = [
+            Score(
+                system=system,
+                step=step,
+                task="sums",
+                split="dev",
+                correct=right,
+                total=10,
+                low=0.0,
+                high=1.0,
+                no_answer=0,
+                truncated=0,
+                chosen=False,
+            )
+            for system, step in (("start", None), ("ours", 40))
+        ]
+        with Store(job.folder / "run.sqlite") as store:
+            store.replace_evaluation(scores, [], [], grader="2", settings_hash="")
+    assert script.curves(made) == {"sums": {"start": {0: (7, 20)}, "ours": {40: (7, 20)}}}
+    assert "| ours |  | 35.0 [18.1, 56.7] |" in script.curve_table(script.curves(made)["sums"])

@@ -154,6 +154,7 @@ class _ChunkedLoss(torch.autograd.Function):
                 _add_product(grad_weight, grad_nV.t(), hidden_ND[rows])
             if grad_bias is not None:
                 grad_bias += grad_nV.sum(0)
+            del grad_nV  # or it would stand beside the next chunk's logits
         ctx.grads = grad_hidden, grad_weight, grad_bias
         ctx.dtypes = hidden_ND.dtype, weight_VD.dtype, weight_VD.dtype
         return total

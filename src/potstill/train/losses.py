@@ -2,8 +2,7 @@
 
 The teacher is known by its likeliest tokens only. What a student is to match is a vector over the
 whole vocabulary all the same, and it is never built: every sum over it is a sum over the
-candidates and one over all logits. Cross-entropy, of a label as of such a vector, takes one buffer
-of the size of the logits, which is its gradient.
+candidates and one over all logits.
 
 Shape suffixes: N trained tokens, K candidates of a token, V vocabulary.
 """
@@ -47,8 +46,7 @@ class Targets(NamedTuple):
 def sample_matching(logits_NV: Tensor, labels_N: Tensor) -> Tensor:
     """``(N,)`` cross-entropy in nats."""
     ones_N1 = torch.ones_like(labels_N[:, None], dtype=torch.float32)
-    nats_N: Tensor = _CrossEntropy.apply(logits_NV, labels_N[:, None], ones_N1, None)
-    return nats_N
+    return _CrossEntropy.apply(logits_NV, labels_N[:, None], ones_N1, None)  # type: ignore[no-any-return]
 
 
 def matching_loss(logits_NV: Tensor, targets: Targets, matching: MatchingSettings) -> Tensor:
@@ -89,8 +87,8 @@ def distribution_matching(
         all_N = torch.ones_like(targets.labels_N, dtype=torch.float32)
         nats_N = _forward_kl(logits_NV, targets, matching, all_N)
     else:
-        reverse = matching.divergence == "reverse_kl"
-        nats_of = _reverse_kl if reverse else partial(_jsd, beta=matching.beta)
+        jsd = partial(_jsd, beta=matching.beta)
+        nats_of = jsd if matching.divergence == "jsd" else _reverse_kl
         teacher = _teacher(targets, matching, vocabulary=logits_NV.shape[1])
         nats_N = _Blocks.apply(logits_NV, teacher, nats_of)
     return nats_N * matching.temperature**2
@@ -132,32 +130,24 @@ def _teacher(targets: Targets, matching: MatchingSettings, *, vocabulary: int) -
     kept_NK = targets.probabilities_NK.float()
     others_N = vocabulary - known_NK.sum(1)
     other_N = torch.zeros_like(targets.tail_N, dtype=torch.float32)
-    mass_N = torch.ones_like(other_N)
+    mass_N = kept_NK.sum(1) if matching.tail == "drop" else torch.ones_like(other_N)
     if matching.tail == "uniform_tail":
         tail_N = targets.tail_N.float()
         if matching.divergence == "reverse_kl":
             tail_N = tail_N.clamp(min=TAIL_FLOOR)
         other_N = tail_N / others_N.clamp(min=1)
-    elif matching.tail == "drop":
-        mass_N = kept_NK.sum(1)
     power = 1.0 / matching.temperature
     kept_NK = torch.where(known_NK, kept_NK**power, 0.0)
     other_N = other_N**power
     scale_N = mass_N / (kept_NK.sum(1) + others_N * other_N).clamp(min=TAIL_FLOOR)
-    return _Teacher(
-        targets.ids_NK.clamp(min=0),
-        kept_NK * scale_N[:, None],
-        known_NK,
-        other_N * scale_N,
-        others_N,
-    )
+    ids_NK, kept_NK = targets.ids_NK.clamp(min=0), kept_NK * scale_N[:, None]
+    return _Teacher(ids_NK, kept_NK, known_NK, other_N * scale_N, others_N)
 
 
 class _CrossEntropy(torch.autograd.Function):
     """``(N,)`` nats of weights on some tokens, and of a weight on every token.
 
-    The gradient is the student's probabilities times all weight, less the weights. It is made on
-    the way forward, where the probabilities are at hand.
+    The gradient is the student's probabilities times all weight, less the weights, in their place.
     """
 
     @staticmethod
@@ -169,26 +159,23 @@ class _CrossEntropy(torch.autograd.Function):
         nats_NK = normaliser_N[:, None] - logits_NV.gather(1, ids_NK).float()
         nats_N, mass_N = (weights_NK * nats_NK).sum(1), weights_NK.sum(1)
         if every_N is not None:
-            vocabulary = logits_NV.shape[1]
-            mean_N = logits_NV.mean(1, dtype=torch.float32)
-            mass_N = mass_N + vocabulary * every_N
-            nats_N += vocabulary * every_N * (normaliser_N - mean_N)
-        if ctx.needs_input_grad[0]:
-            ctx.how = q_NV, mass_N, ids_NK, weights_NK, every_N
-            ctx.dtype = logits_NV.dtype
+            spread_N = logits_NV.shape[1] * every_N
+            nats_N += spread_N * (normaliser_N - logits_NV.mean(1, dtype=torch.float32))
+            mass_N += spread_N
+        ctx.how = q_NV, mass_N, ids_NK, weights_NK, every_N, logits_NV.dtype
         return nats_N
 
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, grad_N: Tensor) -> tuple[Tensor | None, ...]:
         """Overwrites the probabilities, so that a second backward pass is refused."""
-        grad_NV, mass_N, ids_NK, weights_NK, every_N = ctx.how
+        grad_NV, mass_N, ids_NK, weights_NK, every_N, dtype = ctx.how
         del ctx.how
         grad_NV *= (grad_N * mass_N)[:, None]
         if every_N is not None:
             grad_NV -= (grad_N * every_N)[:, None]
         grad_NV.scatter_add_(1, ids_NK, -grad_N[:, None] * weights_NK)
-        return grad_NV.to(ctx.dtype), None, None, None
+        return grad_NV.to(dtype), None, None, None
 
 
 class _Blocks(torch.autograd.Function):
@@ -199,17 +186,13 @@ class _Blocks(torch.autograd.Function):
         ctx: Any, logits_NV: Tensor, teacher: _Teacher, nats_of: Callable[..., Tensor]
     ) -> Tensor:
         size = max(BLOCK_LOGITS // logits_NV.shape[1], 1)
-        wanted = ctx.needs_input_grad[0]
-        nats, ctx.grad_NV = [], torch.empty_like(logits_NV) if wanted else None
+        nats, ctx.grad_NV = [], torch.empty_like(logits_NV)
         for first in range(0, len(logits_NV), size):
             rows = slice(first, first + size)
-            with torch.set_grad_enabled(wanted):
-                logits_nV = logits_NV[rows].detach().requires_grad_(wanted)
+            with torch.enable_grad():
+                logits_nV = logits_NV[rows].detach().requires_grad_()
                 nats_n = nats_of(logits_nV, _Teacher(*(each[rows] for each in teacher)))
-            if wanted:
-                (ctx.grad_NV[rows],) = torch.autograd.grad(
-                    nats_n, logits_nV, torch.ones_like(nats_n)
-                )
+                (ctx.grad_NV[rows],) = torch.autograd.grad(nats_n.sum(), logits_nV)
             nats.append(nats_n.detach())
         return torch.cat(nats)
 

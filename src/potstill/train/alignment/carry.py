@@ -15,6 +15,7 @@ from potstill.records import SoftTargets, TeacherSpan
 from potstill.train.alignment.groups import align
 from potstill.train.alignment.packing import Entries, Row, entries_of, packed
 from potstill.train.alignment.positions import Positions, positions_of
+from potstill.train.alignment.reading import SPACES
 from potstill.train.alignment.time_warping import warped_targets
 from potstill.train.alignment.vocabulary import Vocabulary
 
@@ -22,7 +23,7 @@ UNKNOWN_SHARE = 0.05
 """The later tokens of a teacher's token are hard where more than this share of their mass is open:
 the teacher said nothing of what follows an alternative that ends there."""
 
-SPACE = np.isin(np.arange(256), list(b" \t\n\r\v\f"))
+SPACE = np.isin(np.arange(256), list(SPACES))
 """Whether a byte is one."""
 
 
@@ -63,7 +64,7 @@ def soft_targets(
     data = target.encode()
     said = positions_of(data, teacher)
     if time_warping:
-        rows = warped_targets(data, ids.tolist(), said, student)
+        rows = warped_targets(ids.tolist(), said, student)
         return packed(ids, [entries_of(rows)])
     groups = _groups(data, student.spans(target, ids.tolist()), ids, said, student)
     reached, whole = _prefixed(groups, said)

@@ -79,16 +79,17 @@ def matched_ends(
         known: What single tokens say.
     """
     data, places = reading.places(text)
-    ends, at = [], 0
+    ends = np.empty(len(pieces), np.int64)
+    at = 0
     for index, piece in enumerate(pieces):
         following = pieces[index + 1] if index + 1 < len(pieces) else b""
         if piece is None:
             at = _unknown_end(data, at, following, known)
         else:
             at = _end(data, at, piece, following, known)
-        ends.append(at)
+        ends[index] = at
     ends[-1] = len(data)
-    return places[np.array(ends)]
+    return places.take(ends)
 
 
 def _unknown_end(data: bytes, at: int, following: bytes | None, known: Container[bytes]) -> int:

@@ -5,7 +5,6 @@ the student's, candidates that are not one student token dropped, and the mass l
 """
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -60,18 +59,16 @@ def warp(student: Sequence[str | bytes], teacher: Sequence[str | bytes]) -> list
 
 
 def warped_targets(
-    data: bytes, ids: Sequence[int], said: "Positions", vocabulary: "Vocabulary"
+    ids: Sequence[int], said: "Positions", vocabulary: "Vocabulary"
 ) -> list[tuple[int, dict[int, float]]]:
     """The candidates of the student tokens that are not hard.
 
     Args:
-        data: The target; it is aligned as a whole, what the teacher did not write as one token.
-        ids: The student's tokens.
-        said: The teacher's.
+        ids: The student's tokens of the whole target.
+        said: The teacher's, of its part of the target.
         vocabulary: The student's.
     """
-    edges = said.edges.tolist()
-    teacher = [data[start:end] for start, end in pairwise(edges)]
+    teacher = said.chosen
     texts = [vocabulary.bytes_of(token) or b"" for token in ids]
     aligned = warp(
         [text.replace(b" ", b"") for text in texts], [text.replace(b" ", b"") for text in teacher]
