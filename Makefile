@@ -21,6 +21,8 @@ bench: $(VENV)/bench ## the figures under benchmarks/results
 	$(BIN)/python benchmarks/store.py --json benchmarks/results/store.json
 	$(BIN)/python benchmarks/generation.py
 	$(BIN)/python benchmarks/training.py --json benchmarks/results/training.json
+	$(BIN)/python benchmarks/distillation_loss.py --json benchmarks/results/distillation_loss.json
+	$(BIN)/python benchmarks/alignment.py --json benchmarks/results/alignment.json
 	$(BIN)/python benchmarks/grading.py --write
 	$(BIN)/python benchmarks/grading_speed.py --json benchmarks/results/grading_speed.json
 
