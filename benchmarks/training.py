@@ -67,7 +67,7 @@ RECORDED = {
 """Folders of recorded rationales, and what the ids of those for GSM8K have in common."""
 
 SIBLINGS, BATCH_SIZE, EXEMPLARS = 8, 16, 4
-STEPS, WARM_STEPS = 5, 1
+STEPS, WARM_STEPS = 3, 1
 VOCABULARY = 8_192
 
 

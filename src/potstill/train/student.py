@@ -1,6 +1,7 @@
 """Training one student from its start to its checkpoints."""
 
 import hashlib
+import logging
 import math
 import warnings
 from collections import Counter
@@ -37,6 +38,8 @@ from potstill.train.head import Head
 from potstill.train.prefixes import can_share, enable
 from potstill.train.settings import LoraSettings, StudentSettings, TrainSettings
 from potstill.train.trainer import Objective, OnStep, Reporter, StudentTrainer
+
+logger = logging.getLogger(__name__)
 
 DEFAULT_EPOCHS = 20.0
 """Fine-tune-CoT's number of passes."""
@@ -256,9 +259,11 @@ def _collation(loaded: Loaded, longest: int) -> tuple[Collate, bool]:
     multiple = 8 if loaded.model.device.type == "cuda" else 1
     if loaded.encoder_decoder:
         return encoder_decoder(known, pad if start is None else start, multiple), True
-    if can_share(loaded.model, longest=longest) is None:
+    reason = can_share(loaded.model, longest=longest)
+    if reason is None:
         enable(loaded.model)
         return flat, False
+    logger.info("examples are padded and share no work: %s", reason)
     return padded(known, multiple), True
 
 
