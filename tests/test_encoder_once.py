@@ -116,9 +116,7 @@ def test_each_decoder_layer_makes_keys_and_values_of_an_input_once(t5: nn.Module
     batch = encoder_decoder(pad=0, start=0)(examples([1, 1, 1, 0]))
     rows: list[int] = []
     cross = model.decoder.block[1].layer[1].EncDecAttention  # type: ignore[union-attr, index]
-    cross.k.register_forward_pre_hook(
-        lambda _, inputs: rows.append(len(inputs[0]))
-    )
+    cross.k.register_forward_pre_hook(lambda _, inputs: rows.append(len(inputs[0])))
     sharing.share(batch["first_rows"], batch["copies"])
     model(**batch["inputs"], use_cache=False)
     sharing.forget()
