@@ -122,7 +122,8 @@ def dense_kl(given: Given) -> Loss:
 
     def loss() -> Tensor:
         target_NV = dense(given, "dense KL", torch.float32)
-        return -(target_NV * given.layer(given.hidden)[0].log_softmax(1)).sum(1).mean()
+        logits_NV: Tensor = given.layer(given.hidden)[0]
+        return -(target_NV * logits_NV.log_softmax(1)).sum(1).mean()
 
     return loss
 

@@ -190,7 +190,7 @@ def gold_rows(pair: Pair) -> list[dict[str, Any]]:
 
     def side(given: Side, logits: list[Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Logits, labels, ids and offsets, a token before each text and one after it."""
-        backend = given.tokenizer.backend_tokenizer  # type: ignore[attr-defined]
+        backend = given.tokenizer.backend_tokenizer
         offsets = [spans for _, spans in encode_with_byte_offsets(backend, pair.texts)]
         ids = pad_sequence([torch.tensor([0, *one, 0]) for one in given.ids], batch_first=True)
         labels = [torch.tensor([-100, *one, 0]) for one in given.ids]

@@ -107,12 +107,12 @@ class Head:
                 logits_NV = transform(F.linear(hidden_ND, layer.weight, layer.bias))
                 loss.total = _weighted(logits_NV, weights_N, compute)
             else:
-                loss.total = _ChunkedLoss.apply(
+                loss.total = _ChunkedLoss.apply(  # type: ignore[no-untyped-call]
                     hidden_ND, layer.weight, layer.bias, weights_N, (compute, transform, rows)
                 )
             return hidden_BTD.new_zeros(1, 1, layer.out_features)
 
-        layer.forward = forward  # type: ignore[method-assign]
+        layer.forward = forward  # type: ignore[method-assign, assignment]
         try:
             yield loss
         finally:
@@ -136,7 +136,7 @@ class _ChunkedLoss(torch.autograd.Function):
         total = hidden_ND.new_zeros((), dtype=torch.float32)
         grad_hidden = torch.empty_like(hidden_ND) if wants_hidden else None
         grad_weight = torch.zeros_like(weight_VD, dtype=torch.float32) if wants_weight else None
-        grad_bias = torch.zeros_like(bias_V, dtype=torch.float32) if wants_bias else None
+        grad_bias = weight_VD.new_zeros(len(weight_VD), dtype=torch.float32) if wants_bias else None
         for first in range(0, len(hidden_ND), size):
             rows = slice(first, min(first + size, len(hidden_ND)))
             logits_nV = F.linear(hidden_ND[rows], weight_VD, bias_V)
@@ -160,7 +160,7 @@ class _ChunkedLoss(torch.autograd.Function):
         return total
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         """Those that were computed, times the gradient of the sum; a second pass is refused."""
         grads = ctx.grads

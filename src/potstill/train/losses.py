@@ -40,13 +40,14 @@ class Targets(NamedTuple):
 
     def at(self, rows: slice) -> "Targets":
         """Those of some positions."""
-        return Targets(*(None if each is None else each[rows] for each in self))
+        more = (None if each is None else each[rows] for each in self[1:])
+        return Targets(self.labels_N[rows], *more)
 
 
 def sample_matching(logits_NV: Tensor, labels_N: Tensor) -> Tensor:
     """``(N,)`` cross-entropy in nats."""
     ones_N1 = torch.ones_like(labels_N[:, None], dtype=torch.float32)
-    return _CrossEntropy.apply(logits_NV, labels_N[:, None], ones_N1, None)  # type: ignore[no-any-return]
+    return _CrossEntropy.apply(logits_NV, labels_N[:, None], ones_N1, None)  # type: ignore[no-any-return, no-untyped-call]
 
 
 def matching_loss(logits_NV: Tensor, targets: Targets, matching: MatchingSettings) -> Tensor:
@@ -90,7 +91,7 @@ def distribution_matching(
         jsd = partial(_jsd, beta=matching.beta)
         nats_of = jsd if matching.divergence == "jsd" else _reverse_kl
         teacher = _teacher(targets, matching, vocabulary=logits_NV.shape[1])
-        nats_N = _Blocks.apply(logits_NV, teacher, nats_of)
+        nats_N = _Blocks.apply(logits_NV, teacher, nats_of)  # type: ignore[no-untyped-call]
     return nats_N * matching.temperature**2
 
 
@@ -166,7 +167,7 @@ class _CrossEntropy(torch.autograd.Function):
         return nats_N
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad_N: Tensor) -> tuple[Tensor | None, ...]:
         """Overwrites the probabilities, so that a second backward pass is refused."""
         grad_NV, mass_N, ids_NK, weights_NK, every_N, dtype = ctx.how
@@ -197,7 +198,7 @@ class _Blocks(torch.autograd.Function):
         return torch.cat(nats)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad_N: Tensor) -> tuple[Tensor | None, ...]:
         """Overwrites what was made on the way forward; a second backward pass is refused."""
         grad_NV = ctx.grad_NV
@@ -213,7 +214,7 @@ def _forward_kl(
     p_NK, other_N = teacher.probabilities_NK, teacher.other_N
     own_N = torch.xlogy(p_NK, p_NK).sum(1) + teacher.others_N * torch.xlogy(other_N, other_N)
     over_NK = torch.where(teacher.known_NK, p_NK - other_N[:, None], 0.0)
-    nats_N: Tensor = _CrossEntropy.apply(
+    nats_N: Tensor = _CrossEntropy.apply(  # type: ignore[no-untyped-call]
         logits_NV,
         torch.cat([teacher.ids_NK, targets.labels_N[:, None]], 1),
         torch.cat([share_N[:, None] * over_NK, 1 - share_N[:, None]], 1),
