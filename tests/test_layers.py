@@ -1,6 +1,7 @@
 """The import rule of the design, enforced: a layer imports only layers below it."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -58,3 +59,10 @@ def test_only_the_store_speaks_sql() -> None:
     assert {name for name, text in texts.items() if "sqlite3" in text} == {"database.py"}
     users = {name for name, text in texts.items() if "potstill.database" in text}
     assert users == {"store.py"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_no_group_is_repeated_possessively(path: Path) -> None:
+    """Python before 3.11.5 matches ``(...)*+`` wrongly (gh-106052); ``(?>(...)*)`` is right."""
+    patterns = re.compile(r"\)(?:[*+?]|\{[\d,]+\})\+(?!\w)")
+    assert not patterns.search(path.read_text(encoding="utf-8"))

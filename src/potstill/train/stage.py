@@ -132,7 +132,7 @@ def _examples(
     for data_format in student.formats:
         if data_format not in worded:
             raise DataError(
-                f"the student {name!r} learns {data_format} from rationales, and none of "
+                f"the student {name!r} learns from rationales ({data_format}), and none of "
                 f"{len(rationales)} was kept. Run potstill generate and potstill curate first, or "
                 "look at what curate dropped."
             )

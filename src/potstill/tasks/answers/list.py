@@ -9,7 +9,7 @@ from potstill.tasks.answers import numbers
 from potstill.tasks.answers.base import Candidate, last, normalised
 
 _BRACKETS = re.compile(r"[\[\](){}<>\s]+")
-_BRACKET_RUN = re.compile(r"(?<![\w'])[\[\](){}<>](?!\w)(?:[\s,\"'`]{0,5}[\[\](){}<>](?!\w))*+")
+_BRACKET_RUN = re.compile(r"(?<![\w'])[\[\](){}<>](?!\w)(?>(?:[\s,\"'`]{0,5}[\[\](){}<>](?!\w))*)")
 _ITEM_LINE = re.compile(r"^[ \t]{0,9}(?:\d{1,3}[.):]|[-*\u2022])[ \t]{1,9}\S.*$", re.MULTILINE)
 _ITEM_SIGN = re.compile(r"^[ \t]*(?:\d{1,3}[.):]|[-*\u2022])[ \t]+")
 _ARRAY = re.compile(r"\[[^\[\]]{1,20000}\]")

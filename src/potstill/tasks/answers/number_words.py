@@ -27,10 +27,10 @@ PHRASE = re.compile(
     (?: (?P<half>half[ ]a[ ]dozen)
       | (?P<top>an?|one|two|three|four|five|six|seven|eight|nine)[ -](?P<bottom>{_PART})
       | (?P<whole>(?:an?[ ](?=hundred|dozen|{"|".join(_LARGE)}))?
-          {_WHOLE}(?:(?:[ -]|[ ]and[ ]|,[ ](?=\w+[ ](?:hundred|thousand|million))){_WHOLE})*+)
+          {_WHOLE}(?>(?:(?:[ -]|[ ]and[ ]|,[ ](?=\w+[ ](?:hundred|thousand|million))){_WHOLE})*))
         (?:[ ]and[ ](?P<and_top>an?|one|two|three|four|five|six|seven|eight|nine)[ -]
            (?P<and_bottom>{_PART})
-         |[ ]point(?P<digits>(?:[ -](?:{_SMALLS}|oh))++))?
+         |[ ]point(?P<digits>(?>(?:[ -](?:{_SMALLS}|oh))+)))?
       | (?P<alone>half)
     ) (?![{JOINED}]|-\w)
     """,
