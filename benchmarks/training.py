@@ -67,13 +67,15 @@ RECORDED = {
 """Folders of recorded rationales, and what the ids of those for GSM8K have in common."""
 
 SIBLINGS, BATCH_SIZE, EXEMPLARS = 8, 16, 4
-STEPS, WARM_STEPS = 3, 1
+STEPS = {"zero_shot": 12, "in_context": 4, "single": 12}
+WARM_STEPS = 1
 VOCABULARY = 8_192
 
 
 class Material(NamedTuple):
-    """What one case trains on."""
+    """What one case trains on, and for how many steps."""
 
+    steps: int
     examples: list[Example]
     tokenizer: PreTrainedTokenizerBase
 
@@ -82,13 +84,12 @@ class Stopwatch(TrainerCallback):
     """Seconds of the steps after the first, and the tokens of the examples in them."""
 
     def __init__(self) -> None:
-        self.seconds, self.tokens, self._start = 0.0, 0, 0.0
+        self._times: list[float] = []
+        self._tokens: list[int] = []
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Begin after the warm-up, end with the last step."""
-        if state.global_step == WARM_STEPS:
-            self._start, self.tokens = time.perf_counter(), 0
-        self.seconds = time.perf_counter() - self._start
+        """Note when each step ends."""
+        self._times.append(time.perf_counter())
 
     def counted(
         self, collate: Callable[[Any], Any], tokens_of: Callable[[Any, Any], int]
@@ -97,15 +98,16 @@ class Stopwatch(TrainerCallback):
 
         def call(rows: Any) -> Any:
             batch = collate(rows)
-            self.tokens += tokens_of(rows, batch)
+            self._tokens.append(tokens_of(rows, batch))  # batches are made ahead of their step
             return batch
 
         return call
 
     @property
     def rate(self) -> float:
-        """Tokens a second."""
-        return self.tokens / self.seconds
+        """Tokens a second, the first steps left out."""
+        tokens = sum(self._tokens[WARM_STEPS : len(self._times)])
+        return tokens / (self._times[-1] - self._times[WARM_STEPS - 1])
 
 
 def gsm8k() -> list[dict[str, str]]:
@@ -162,7 +164,7 @@ def material(case: str) -> Material:
             Example(prompt=prompt, target=f" {text}", question_id=question)
             for text in (draw.sample(those, 1) if case == "single" else those)
         ]
-    return Material(examples, tokenizer)
+    return Material(STEPS[case], examples, tokenizer)
 
 
 def model_of(tokenizer: PreTrainedTokenizerBase) -> LlamaForCausalLM:
@@ -193,15 +195,15 @@ def encoded(given: Material) -> list[Encoded]:
 def ours(given: Material, folder: Path, *, siblings: int) -> float:
     """Tokens a second of our trainer."""
     model, kept = model_of(given.tokenizer), encoded(given)
-    settings = TrainSettings(steps=STEPS, batch_size=BATCH_SIZE, precision="float32")
+    settings = TrainSettings(steps=given.steps, batch_size=BATCH_SIZE, precision="float32")
     head = Head.of(model)
     assert can_share(model, longest=4096) is None
     enable(model)
-    plan = plan_steps(kept, Order(BATCH_SIZE, siblings), STEPS)
+    plan = plan_steps(kept, Order(BATCH_SIZE, siblings), given.steps)
     watch = Stopwatch()
     trainer = StudentTrainer(
         model,
-        training_arguments(settings, folder, steps=STEPS, seed=0, use_cpu=True),
+        training_arguments(settings, folder, steps=given.steps, seed=0, use_cpu=True),
         objective=Objective(head, StudentSettings().matching),
         steps=Steps(kept, plan, batch_tokens=settings.batch_tokens),
         collator=watch.counted(  # type: ignore[arg-type]  # a function does as well
@@ -224,7 +226,7 @@ def theirs(given: Material, folder: Path, **options: Any) -> float:
     rows = max(round(BATCH_SIZE * mean / longest), 1) if packed else BATCH_SIZE
     config = SFTConfig(
         output_dir=str(folder),
-        max_steps=STEPS,
+        max_steps=given.steps,
         per_device_train_batch_size=rows,
         learning_rate=3e-4,
         max_length=None if options.get("padding_free") else longest,
@@ -265,7 +267,7 @@ def plain_loop(given: Material, _: Path) -> float:
     model.train()
     optimiser = torch.optim.AdamW(model.parameters(), lr=3e-4, fused=True)
     start, tokens = 0.0, 0
-    for number, batch in enumerate(shuffled(kept)):
+    for number, batch in enumerate(shuffled(kept, given.steps)):
         if number == WARM_STEPS:
             start, tokens = time.perf_counter(), 0
         width = max(one.length for one in batch)
@@ -283,9 +285,9 @@ def plain_loop(given: Material, _: Path) -> float:
     return tokens / (time.perf_counter() - start)
 
 
-def shuffled(examples: list[Encoded]) -> Iterator[list[Encoded]]:
+def shuffled(examples: list[Encoded], steps: int) -> Iterator[list[Encoded]]:
     """The steps' batches, in random order."""
-    order = random.Random(0).sample(examples, STEPS * BATCH_SIZE)
+    order = random.Random(0).sample(examples, steps * BATCH_SIZE)
     return (order[first : first + BATCH_SIZE] for first in range(0, len(order), BATCH_SIZE))
 
 
