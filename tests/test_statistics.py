@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from potstill.evaluate.statistics import accuracy_interval, paired_comparison
+from potstill.statistics import accuracy_interval, paired_comparison
 
 
 def wilson(correct: int, total: int) -> tuple[float, float]:

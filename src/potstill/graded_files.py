@@ -10,9 +10,9 @@ from typing import BinaryIO, NamedTuple
 import orjson
 
 from potstill.errors import ConfigError, DataError
-from potstill.evaluate.statistics import Interval, accuracy_interval
 from potstill.progress import Meter, printable
 from potstill.records import Grade, Task
+from potstill.statistics import Interval, accuracy_interval
 from potstill.tasks.fields import Fields, Item, items
 from potstill.tasks.grading import GRADER_VERSION, grade
 

@@ -6,7 +6,7 @@ from potstill.evaluate.export import export_model
 from potstill.evaluate.measuring import Bench
 from potstill.evaluate.settings import EvaluateSettings, GenericSettings, VoteSettings
 from potstill.evaluate.stage import Evaluation, evaluate
-from potstill.evaluate.systems import Contenders, Start, baseline_systems
+from potstill.evaluate.systems import Contenders, Start, baseline_systems, student_system
 
 __all__ = [
     "Bench",
@@ -24,4 +24,5 @@ __all__ = [
     "evaluate",
     "export_model",
     "roles",
+    "student_system",
 ]

@@ -5,12 +5,12 @@ from typing import NamedTuple
 
 from potstill.asking import Answer, Asking, answers, ask_questions
 from potstill.evaluate.entries import Entry
-from potstill.evaluate.statistics import accuracy_interval, paired_comparison
 from potstill.evaluate.systems import System
 from potstill.evaluate.voting import vote, winner
 from potstill.models import Model
 from potstill.progress import Meter
 from potstill.records import Comparison, Prediction, Question, Score, Split, Task
+from potstill.statistics import accuracy_interval, paired_comparison
 from potstill.store import Store
 from potstill.tasks.grading import grade
 

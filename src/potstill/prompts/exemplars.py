@@ -14,7 +14,8 @@ from typing import Annotated, Self
 from pydantic import BeforeValidator, model_validator
 
 from potstill.errors import ConfigError, DataError
-from potstill.prompts.styles import Exemplar, PromptStyle, style_named
+from potstill.prompts.asked import socratic
+from potstill.prompts.styles import Exemplar, PromptStyle, style_named, worked
 from potstill.settings import Settings
 
 
@@ -29,6 +30,9 @@ class ExemplarSettings(Settings):
 
     answer: str
     """Its answer."""
+
+    questions: tuple[str, ...] = ()
+    """What it asks itself in quest_cot, the first, and subquestions: one for each step."""
 
 
 class FewShotSettings(Settings):
@@ -69,11 +73,21 @@ class FewShot:
     """Which published exemplars are not shown, and why."""
 
     def worded(self, name: str) -> Self:
-        """The same worked questions, under the same heading, in few_shot_cot or answer_only."""
-        if name != "answer_only":
-            return self
-        style, heading = style_named(name), self.style.template.partition("{exemplars}")[0]
-        return replace(self, style=replace(style, template=heading + style.template))
+        """The same worked questions, under the same heading, in another few-shot style.
+
+        ``quest_cot`` and ``subquestions`` word all but the questions that they add as here.
+
+        Raises:
+            ConfigError: There is no such style, or an exemplar lacks the questions that it shows.
+        """
+        named = style_named(name)
+        if name == "answer_only":
+            heading = self.style.template.partition("{exemplars}")[0]
+            return replace(self, style=replace(named, template=heading + named.template))
+        style = replace(self.style, name=name, asks=named.asks)
+        for exemplar in self.exemplars:
+            worked(style, exemplar)
+        return replace(self, style=style)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -233,4 +247,26 @@ def _read(file: Path) -> str:
         raise DataError(f"exemplars.file: {file} is not UTF-8: {error.reason}.") from error
 
 
-__all__ = ["Exemplar", "ExemplarSettings", "FewShot", "FewShotSettings", "read_few_shot"]
+def socratic_exemplar(question: str, solution: str) -> Exemplar:
+    """A worked question from a solution in GSM8K's socratic layout, its questions beside it.
+
+    Args:
+        question: A training question, never one of a test set.
+        solution: Lines ``question ** answer``, then ``#### answer``; calculator marks are kept.
+
+    Raises:
+        DataError: The solution is laid out otherwise.
+    """
+    at = f"the solution of {question[:60]!r}"
+    rationale, answer, questions = socratic(solution, at=at)
+    return Exemplar(question=question, rationale=rationale, answer=answer, questions=questions)
+
+
+__all__ = [
+    "Exemplar",
+    "ExemplarSettings",
+    "FewShot",
+    "FewShotSettings",
+    "read_few_shot",
+    "socratic_exemplar",
+]

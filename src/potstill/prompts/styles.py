@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from potstill.errors import ConfigError
+from potstill.prompts.asked import Asks, asking
 from potstill.records import Message, Question
 
 
@@ -31,6 +32,9 @@ class PromptStyle:
     between: str = "\n"
     """What stands between two worked questions."""
 
+    asks: Asks = "nothing"
+    """Which of its own questions the rationale of a worked question shows."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Exemplar:
@@ -40,6 +44,12 @@ class Exemplar:
     rationale: str
     answer: str
 
+    questions: tuple[str, ...] = ()
+    """What the rationale could ask itself: the question it begins with, then one a further step."""
+
+
+_ANSWER_CUE = "\nTherefore, the answer is"
+_FEW_SHOT = "{exemplars}\nQ: {question}\nA:"
 
 STYLES: dict[str, PromptStyle] = {
     style.name: style
@@ -58,10 +68,40 @@ STYLES: dict[str, PromptStyle] = {
         PromptStyle(
             name="zero_shot_cot",
             template="Q: {question}\nA: Let's think step by step.",
-            answer_cue="\nTherefore, the answer is",
-            stop=("\nTherefore, the answer is", "\nQ:"),
+            answer_cue=_ANSWER_CUE,
+            stop=(_ANSWER_CUE, "\nQ:"),
         ),
-        PromptStyle(name="few_shot_cot", template="{exemplars}\nQ: {question}\nA:", stop=("\nQ:",)),
+        # QuestCoT and its contrast, a question before every step (arXiv 2311.07945): asked as their
+        # neighbours here ask, and nothing but the questions added. Their wording is ours. Labels
+        # are unwanted: the last "Answer:" would be taken for the final answer.
+        PromptStyle(
+            name="instruct_quest_cot",
+            template="{question}\n\nFirst write the one question to begin with. Then think step by "
+            "step. Then end with one line of the form:\nThe answer is <answer>.",
+            chat=True,
+        ),
+        PromptStyle(
+            name="instruct_subquestions",
+            template="{question}\n\nThink step by step, and before each step write the question "
+            "that it answers, without labels. Then end with one line of the form:\n"
+            "The answer is <answer>.",
+            chat=True,
+        ),
+        PromptStyle(
+            name="zero_shot_quest_cot",
+            template="Q: {question}\nA: Let's first ask where to begin.",
+            answer_cue=_ANSWER_CUE,
+            stop=(_ANSWER_CUE, "\nQ:"),
+        ),
+        PromptStyle(
+            name="zero_shot_subquestions",
+            template="Q: {question}\nA: Let's ask and answer one question at a time.",
+            answer_cue=_ANSWER_CUE,
+            stop=(_ANSWER_CUE, "\nQ:"),
+        ),
+        PromptStyle(name="few_shot_cot", template=_FEW_SHOT, stop=("\nQ:",)),
+        PromptStyle(name="quest_cot", template=_FEW_SHOT, stop=("\nQ:",), asks="first"),
+        PromptStyle(name="subquestions", template=_FEW_SHOT, stop=("\nQ:",), asks="each"),
         # As BIG-Bench Hard's answer-only prompts (arXiv 2210.09261): each question with its answer.
         PromptStyle(
             name="answer_only",
@@ -108,8 +148,14 @@ def prompt_for(
 
 
 def worked(style: PromptStyle, exemplar: Exemplar) -> str:
-    """A worked question as a few-shot prompt of this style shows it."""
-    parts = {"question": exemplar.question, "rationale": exemplar.rationale}
+    """A worked question as a few-shot prompt of this style shows it.
+
+    Raises:
+        ConfigError: The style shows questions that the exemplar has not got.
+    """
+    at = f"the exemplar {exemplar.question[:60]!r}"
+    rationale = asking(exemplar.rationale, exemplar.questions, style.asks, at=at)
+    parts = {"question": exemplar.question, "rationale": rationale}
     return filled(style.exemplar, {**parts, "answer": exemplar.answer})
 
 

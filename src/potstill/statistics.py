@@ -73,3 +73,25 @@ def paired_comparison(
     return PairedResult(
         only_first, only_second, total, difference, Interval(float(low), float(high)), p_value
     )
+
+
+def mean_interval(values: Sequence[float], *, resamples: int, seed: int) -> Interval:
+    """The 95% interval of a mean, by the bootstrap's percentiles.
+
+    Args:
+        values: One a question, such as its chance of a right answer or a difference of two.
+        resamples: Bootstrap resamples.
+        seed: Of the bootstrap.
+
+    Raises:
+        ValueError: There are no values.
+    """
+    if not len(values):
+        raise ValueError("there is no mean of 0 values")
+    distinct, counts = np.unique(np.asarray(values, dtype=np.float64), return_counts=True)
+    # As above: how often each value is drawn is all that a mean depends on.
+    drawn = np.random.default_rng(seed).multinomial(
+        len(values), counts / len(values), size=resamples
+    )
+    low, high = np.quantile(drawn @ distinct / len(values), [0.025, 0.975])
+    return Interval(float(low), float(high))

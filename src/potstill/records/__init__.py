@@ -1,0 +1,61 @@
+"""The records that flow through a run: frozen, with no work in them."""
+
+from potstill.records.asking import (
+    AnswerType,
+    Completion,
+    FinishReason,
+    Grade,
+    Message,
+    Question,
+    Request,
+    RuleName,
+    Split,
+    Task,
+    Teacher,
+    TokenLogprobs,
+)
+from potstill.records.results import (
+    Choice,
+    Comparison,
+    GuidedPrediction,
+    GuidedScore,
+    Prediction,
+    Score,
+    StageRecord,
+)
+from potstill.records.training import (
+    Checkpoint,
+    Example,
+    Rationale,
+    SoftTargets,
+    TeacherSpan,
+    TrainingStep,
+)
+
+__all__ = [
+    "AnswerType",
+    "Checkpoint",
+    "Choice",
+    "Comparison",
+    "Completion",
+    "Example",
+    "FinishReason",
+    "Grade",
+    "GuidedPrediction",
+    "GuidedScore",
+    "Message",
+    "Prediction",
+    "Question",
+    "Rationale",
+    "Request",
+    "RuleName",
+    "Score",
+    "SoftTargets",
+    "Split",
+    "StageRecord",
+    "Task",
+    "Teacher",
+    "TeacherSpan",
+    "TokenLogprobs",
+    "TrainingStep",
+]

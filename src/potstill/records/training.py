@@ -1,0 +1,133 @@
+"""What a student learns from, and what its training leaves.
+
+Shape suffixes: T tokens of a target, K candidates at each token.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from potstill.records.asking import Message, TokenLogprobs
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rationale:
+    """A completion read as reasoning steps and an answer."""
+
+    question_id: str
+    completion_id: int
+    sample: int
+    """Which of the question's samples it is, counted from 0."""
+
+    text: str
+    """The reasoning, without the closing answer statement."""
+
+    answer: str | None
+    """The answer as graded; None where none was found."""
+
+    verdict: str
+    """``kept``, or the reason for being dropped."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class TeacherSpan:
+    """Where a target repeats the teacher's own text, with the teacher's probabilities of it.
+
+    Offsets count bytes of UTF-8.
+    """
+
+    tokens: TokenLogprobs
+    """Of the teacher's whole completion, its tokens named by bytes."""
+
+    start: int
+    """Where the repeated text begins in the target."""
+
+    end: int
+    """Where it ends in the target."""
+
+    shift: int
+    """Target byte i is byte i + shift of the completion, from ``start`` to ``end``."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Example:
+    """One training example: the loss counts on the target only."""
+
+    prompt: str | tuple[Message, ...]
+    """Plain text to continue, or the turns of a chat."""
+
+    target: str
+    weight: float = 1.0
+    question_id: str = ""
+    data_format: str = ""
+    """Which part of a mixture it belongs to."""
+
+    teacher: TeacherSpan | None = None
+    """The teacher's probabilities of the target's rationale, where they are learned."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class SoftTargets:
+    """The teacher's probabilities carried to a target's T student tokens, K candidates each.
+
+    At each token the probabilities and the tail sum to 1. A hard position has its own token as
+    the only candidate, with probability 1.
+    """
+
+    ids: NDArray[np.int32]
+    """``(T, K)`` student tokens, likeliest first; -1 where a position has fewer."""
+
+    probabilities: NDArray[np.float32]
+    """``(T, K)``; 0 where there is no candidate."""
+
+    tail: NDArray[np.float32]
+    """``(T,)`` mass of all tokens that are no candidates."""
+
+    soft: NDArray[np.bool_]
+    """``(T,)``: whether the teacher's probabilities reached this position."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainingStep:
+    """One line of a student's training log."""
+
+    student: str
+    step: int
+    """Optimiser steps taken."""
+
+    loss: float
+    """Mean over the trained tokens since the last line, in nats a token."""
+
+    tokens: int
+    """Tokens trained on so far, prompts left out."""
+
+    seconds: float
+    """Time spent so far."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Checkpoint:
+    """A student's weights after some steps, as a folder that ``hf:`` loads."""
+
+    student: str
+    step: int
+    folder: str
+    """Where the weights are, seen from the run's folder."""
+
+    data_format: str
+    """The format it was trained on, or a mixture's first, and is asked in."""
+
+    encoder_decoder: bool
+
+    examples: int
+    """Examples that the student was trained on."""
+
+    too_long: int
+    """Examples that were left out because they are longer than ``max_length``."""
+
+    parameters: int = 0
+    """Weights of the model."""
+
+    soft_share: float | None = None
+    """Share of trained tokens with the teacher's probabilities; None: sample matching alone."""
