@@ -32,9 +32,11 @@ FLAGS = {
         "FILE", "--task", "--text-field", "--gold-field", "--choices-field", "--question-field",
         "--verdict-field", "--rule", "--out",
     },
+    "guide": {"RECIPE", "--set"},
     "regrade": {"RUN"},
     "report": {"RECIPE", "--set"},
     "run": {"RECIPE", "--set"},
+    "serve": {"CONFIG", "--set"},
     "tasks": {"NAME"},
     "train": {"RECIPE", "--set"},
 }  # fmt: skip
@@ -154,11 +156,11 @@ def test_the_version_is_told() -> None:
 
 
 def test_a_missing_recipe_is_named() -> None:
-    assert "cannot read the recipe none.yaml: No such file" in refused("run", "none.yaml")
+    assert "cannot read none.yaml: No such file" in refused("run", "none.yaml")
 
 
 def test_a_folder_is_no_recipe(tmp_path: Path) -> None:
-    assert "cannot read the recipe" in refused("run", str(tmp_path))
+    assert "cannot read" in refused("run", str(tmp_path))
 
 
 def test_what_is_not_yaml_is_refused_with_its_line() -> None:
@@ -455,7 +457,7 @@ def test_a_defect_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_process_shows_one_line_for_a_mistake_and_a_traceback_for_a_defect() -> None:
     mistake = python("-m", "potstill", "run", "none.yaml")
     assert mistake.returncode == 2
-    assert mistake.stderr == "Error: cannot read the recipe none.yaml: No such file or directory.\n"
+    assert mistake.stderr == "Error: cannot read none.yaml: No such file or directory.\n"
     code = (
         "import potstill.recipe as r; r.load_recipe = lambda *_: 1 / 0\n"
         "from potstill.cli import main; main(['run', 'x.yaml'])"

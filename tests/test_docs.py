@@ -11,9 +11,10 @@ import yaml
 
 import potstill
 from potstill.cli import main
+from potstill.guide.server.settings import ServeSettings
 from potstill.recipe import load_recipe
 from potstill.schema import MIGRATIONS
-from potstill.settings import Settings
+from potstill.settings import Settings, build
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "potstill"
@@ -82,6 +83,9 @@ def test_the_file_map_says_what_the_modules_say() -> None:
 
 @pytest.mark.parametrize(("page", "text"), blocks("yaml"))
 def test_recipes_in_the_docs_load(page: str, text: str, tmp_path: Path) -> None:
+    if text.startswith("# serve.yaml\n"):
+        build(ServeSettings, yaml.safe_load(text), at=page)
+        return
     path = tmp_path / "recipe.yaml"
     path.write_text(yaml.safe_dump(WHOLE | yaml.safe_load(text)), encoding="utf-8")
     load_recipe(path)

@@ -130,7 +130,7 @@ def test_a_run_that_fails_is_told_in_its_own_words(
     (job,) = jobs(script, recipe)
     missing = job._replace(recipe=tmp_path / "gone.yaml")
     told = script.run(missing, 1)
-    assert told.startswith(f"{job.folder}: ended with 2: Error: cannot read the recipe")
+    assert told.startswith(f"{job.folder}: ended with 2: Error: cannot read")
     assert (job.folder / "log.txt").exists()
 
 

@@ -8,15 +8,16 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "src" / "potstill"
 LAYERS = [  # lowest first; names on one line never import each other
-    {"errors"},
-    {"records", "settings"},
+    {"errors", "sentences", "statistics"},
+    {"records", "settings", "steps"},
     {"keys", "lock", "logprobs", "schema", "progress"},
     {"database"},
     {"store"},
     {"tasks", "models", "prompts"},
     {"asking", "drawing"},
-    {"generate", "curate", "train", "evaluate", "report"},
+    {"generate", "curate", "train", "evaluate", "guide", "report"},
     {"recipe", "regrade", "graded_files"},
+    {"pairing"},
     {"run"},
     {"fuse"},
     {"cli"},

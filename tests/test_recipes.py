@@ -22,6 +22,7 @@ def experiments() -> ModuleType:
     spec = importlib.util.spec_from_file_location("experiments", ROOT / "scripts/experiments.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, str(ROOT / "scripts"))  # it imports its neighbours
     sys.modules["experiments"] = module  # where its dataclasses look for their module
     spec.loader.exec_module(module)
     return module

@@ -127,6 +127,8 @@ class Answer(NamedTuple):
 
     finish_reason: FinishReason
     completion_tokens: int
+    cost: float = 0.0
+    """US dollars, of both steps."""
 
 
 class AskCounts(NamedTuple):
@@ -243,13 +245,13 @@ def answers(model_name: str, store: Store, question: Question, asking: Asking) -
     """The stored answers to one question, by sample; samples that are not there are left out."""
     found = []
     for id_, completion in store.completions(model_name, asking.request(question)):
-        text, tokens = completion.text, completion.completion_tokens
+        text, tokens, cost = completion.text, completion.completion_tokens, completion.cost
         answer_request = asking.answer_request(completion)
         if answer_request is not None:
             for final in store.completions(model_name, answer_request):
                 text += asking.style.answer_cue + final.completion.text
                 tokens += final.completion.completion_tokens
-        found.append(
-            Answer(id_, completion.sample, completion.text, text, completion.finish_reason, tokens)
-        )
+                cost += final.completion.cost
+        reason = completion.finish_reason
+        found.append(Answer(id_, completion.sample, completion.text, text, reason, tokens, cost))
     return found

@@ -103,7 +103,7 @@ def demo_command(changes: tuple[str, ...]) -> None:
 
 @_recipe_command("run")
 def run_command(recipe: Path, changes: tuple[str, ...]) -> None:
-    """Do all stages: generate, curate, train, evaluate, report."""
+    """Do all stages: generate, curate, train, evaluate, guide where the recipe has it, report."""
     with _opened(recipe, changes) as run:
         _say_all(run)
 
@@ -137,6 +137,14 @@ def evaluate_command(recipe: Path, changes: tuple[str, ...]) -> None:
     """Measure every system; choose the checkpoint."""
     with _opened(recipe, changes) as run:
         _say_evaluate(run)
+        _say_next("guide" if run.recipe.guide else "report", recipe, changes)
+
+
+@_recipe_command("guide")
+def guide_command(recipe: Path, changes: tuple[str, ...]) -> None:
+    """Measure what the teacher's steps inside the student's answers bring."""
+    with _opened(recipe, changes) as run:
+        _say_guide(run)
         _say_next("report", recipe, changes)
 
 
@@ -145,6 +153,28 @@ def report_command(recipe: Path, changes: tuple[str, ...]) -> None:
     """Write the run as a page, also while it is at work."""
     with _opened(recipe, changes, read_only=True) as run:
         _say_report(run)
+
+
+@main.command("serve")
+@click.argument("config", type=click.Path(path_type=Path))
+@click.option(
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Change a setting of the server, e.g. port=8000. May be repeated.",
+)
+def serve_command(config: Path, changes: tuple[str, ...]) -> None:
+    """Answer as one model: a student, and a teacher that steps in. CONFIG is a YAML file."""
+    from potstill.errors import extra
+    from potstill.guide.server.settings import ServeSettings
+    from potstill.recipe import read_yaml
+    from potstill.settings import build
+
+    settings = build(ServeSettings, read_yaml(config, changes), at=str(config))
+    with extra("serve", needed_for="potstill serve"):
+        from potstill.guide.server.run import serve
+    serve(settings)
 
 
 @main.command("fuse")
@@ -316,6 +346,17 @@ def _say_evaluate(run: "Run") -> None:
         )
 
 
+def _say_guide(run: "Run") -> None:
+    from rich.console import Console
+
+    from potstill.guide import guided_table
+
+    found = run.guide()
+    Console(highlight=False).print(guided_table(found.scores))
+    for note in found.notes:
+        click.echo(f"guide: {note}")
+
+
 def _say_report(run: "Run") -> None:
     from rich.console import Console
 
@@ -328,7 +369,8 @@ def _say_report(run: "Run") -> None:
 
 def _say_all(run: "Run") -> None:
     run.check()
-    for say in (_say_generate, _say_curate, _say_train, _say_evaluate, _say_report):
+    guided = (_say_guide,) if run.recipe.guide else ()
+    for say in (_say_generate, _say_curate, _say_train, _say_evaluate, *guided, _say_report):
         say(run)
 
 

@@ -11,6 +11,7 @@ from potstill.curate.settings import CurateSettings
 from potstill.errors import ConfigError
 from potstill.evaluate.settings import EvaluateSettings
 from potstill.generate.settings import GenerateSettings
+from potstill.guide.settings import GuideSettings
 from potstill.models.settings import (
     LocalSettings,
     ModelSettings,
@@ -68,6 +69,9 @@ class Recipe(Settings):
     train: TrainSettings = TrainSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
 
+    guide: GuideSettings | None = None
+    """The teacher's steps inside the student's answers; null: ``potstill run`` leaves them out."""
+
     @model_validator(mode="after")
     def _samples_are_drawn(self) -> "Recipe":
         for name, student in self.train.students.items():
@@ -105,6 +109,16 @@ class Recipe(Settings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _guided_student_is_trained(self) -> "Recipe":
+        named = self.guide.student if self.guide else None
+        if named is not None and named not in self.train.sweep():
+            raise ValueError(
+                f"guide.student is {named!r}, which is not trained; there are: "
+                f"{', '.join(self.train.sweep())}"
+            )
+        return self
+
     @property
     def folder(self) -> Path:
         """The run's folder."""
@@ -121,17 +135,27 @@ def load_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
     Raises:
         ConfigError: The file is missing or is not YAML, a setting is unknown or out of bounds.
     """
+    raw = read_yaml(path, changes)
+    return build(Recipe, {"run": f"runs/{path.stem}", **raw}, at=str(path))
+
+
+def read_yaml(path: Path, changes: Sequence[str]) -> dict[str, object]:
+    """The settings in a file, with changes.
+
+    Raises:
+        ConfigError: The file is missing or is not YAML, or a change cannot be made.
+    """
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigError(f"cannot read the recipe {path}: {error.strerror}.") from error
+        raise ConfigError(f"cannot read {path}: {error.strerror}.") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(raw, dict):
         raise ConfigError(f"{path} holds no settings; see README.md for a first recipe.")
     for change in changes:
         change_setting(raw, change)
-    return build(Recipe, {"run": f"runs/{path.stem}", **raw}, at=str(path))
+    return raw
 
 
 def change_setting(raw: dict[str, object], change: str) -> None:

@@ -27,9 +27,11 @@ from potstill.evaluate import (
     roles,
 )
 from potstill.generate import Drawn, generate, teacher_asking
+from potstill.guide import Guidance, GuideBench, GuideSettings, guide
 from potstill.keys import settings_hash
 from potstill.models import Model, open_model
-from potstill.models.settings import LocalSettings
+from potstill.models.settings import LocalSettings, RecordedSettings
+from potstill.pairing import LaterModel, guided_checkpoint, guided_pair
 from potstill.progress import Meter
 from potstill.prompts.exemplars import FewShot, read_few_shot
 from potstill.prompts.formats import format_named, shares
@@ -38,6 +40,7 @@ from potstill.recipe import Recipe, load_recipe, write_resolved
 from potstill.records import Checkpoint, Split, Task, Teacher
 from potstill.regrade import Regraded, regrade
 from potstill.report import ReportFiles, write_report
+from potstill.steps import step_kind
 from potstill.store import Store
 from potstill.tasks import load_task
 from potstill.tasks.overlap import Overlap, overlaps, without
@@ -332,6 +335,31 @@ class Run:
         """A checkpoint of this run, on the device that the recipe names for the student."""
         place = {"model": f"hf:{self.folder / folder}", "revision": None}
         return open_model(self.recipe.student.model_copy(update=place))
+
+    def guide(self) -> Guidance:
+        """Measure what the teacher's steps bring to the chosen student.
+
+        Raises:
+            PotstillError: There is no student yet, or a policy does not fit it or its teacher.
+        """
+        recipe, settings = self.recipe, self.recipe.guide or GuideSettings()
+        with self._timed("guide"):
+            checkpoint = guided_checkpoint(self.store, self.task.name, settings.student)
+            start = self.starts.get(checkpoint.student, NamedStart("start", recipe.student))
+            parties = guided_pair(
+                checkpoint,
+                self._contenders,
+                recipe.evaluate,
+                settings,
+                teacher=LaterModel(self.asked_teacher, lambda: self.teacher),
+                continues=not isinstance(recipe.teacher, RecordedSettings),
+                start=start.name,
+            )
+            kept = [each.text for each in self.store.rationales() if each.verdict == "kept"]
+            bench = GuideBench(self.store, self.folder, self.meter)
+            return guide(
+                self.task, parties, settings, bench, layout=step_kind(kept), seed=recipe.seed
+            )
 
     def report(self) -> ReportFiles:
         """Write report.html and summary.json from what there is so far."""

@@ -68,5 +68,22 @@ MIGRATIONS = (
         settings_hash TEXT NOT NULL, PRIMARY KEY (student, rule)
     );
     """,
+    """
+    CREATE TABLE guided_scores (
+        policy TEXT NOT NULL, kind TEXT NOT NULL, task TEXT NOT NULL, split TEXT NOT NULL,
+        accuracy REAL NOT NULL, low REAL NOT NULL, high REAL NOT NULL, total INTEGER NOT NULL,
+        guided INTEGER NOT NULL, teacher_tokens REAL NOT NULL, student_tokens REAL NOT NULL,
+        cost REAL NOT NULL, leaked INTEGER NOT NULL, unleaked_accuracy REAL, difference REAL,
+        difference_low REAL, difference_high REAL, p_value REAL, settings_hash TEXT NOT NULL,
+        PRIMARY KEY (policy, task, split)
+    );
+    CREATE TABLE guided_predictions (
+        policy TEXT NOT NULL, task TEXT NOT NULL, split TEXT NOT NULL, question_id TEXT NOT NULL,
+        text TEXT NOT NULL, guidance TEXT NOT NULL, answer TEXT, correct INTEGER NOT NULL,
+        leaked INTEGER NOT NULL, student_tokens INTEGER NOT NULL, teacher_tokens INTEGER NOT NULL,
+        cost REAL NOT NULL, steps INTEGER, grader TEXT NOT NULL, settings_hash TEXT NOT NULL,
+        PRIMARY KEY (policy, task, split, question_id)
+    );
+    """,
 )
 """Ordered steps from an empty file to the newest schema; the version is how many were taken."""

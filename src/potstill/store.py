@@ -17,6 +17,8 @@ from potstill.records import (
     Choice,
     Comparison,
     Completion,
+    GuidedPrediction,
+    GuidedScore,
     Prediction,
     Rationale,
     Request,
@@ -252,6 +254,31 @@ class Store(Database):
     def choices(self) -> list[Choice]:
         """Which checkpoint each selection rule chose, student by student."""
         return self._records(Choice, "choices")
+
+    def replace_guidance(
+        self,
+        scores: Sequence[GuidedScore],
+        predictions: Sequence[GuidedPrediction],
+        *,
+        grader: str,
+        settings_hash: str,
+    ) -> None:
+        """Put one experiment with guidance in the place of the one that was there."""
+        with self._transaction() as db:
+            db.execute("DELETE FROM guided_scores")
+            db.execute("DELETE FROM guided_predictions")
+            _insert(db, "guided_scores", scores, settings_hash=settings_hash)
+            _insert(
+                db, "guided_predictions", predictions, grader=grader, settings_hash=settings_hash
+            )
+
+    def guided_scores(self) -> list[GuidedScore]:
+        """Every score of the last experiment with guidance, in the order it was given."""
+        return self._records(GuidedScore, "guided_scores")
+
+    def guided_predictions(self) -> list[GuidedPrediction]:
+        """Every graded answer of the last experiment with guidance."""
+        return self._records(GuidedPrediction, "guided_predictions")
 
     def add_stage_time(self, name: str, seconds: float) -> None:
         """Add to the time that a stage has taken."""

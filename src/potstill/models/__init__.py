@@ -5,6 +5,7 @@ from pathlib import Path
 from potstill.errors import ConfigError
 from potstill.models.base import Model
 from potstill.models.settings import (
+    BUNDLED,
     LocalSettings,
     ModelSettings,
     OpenAISettings,
@@ -12,10 +13,17 @@ from potstill.models.settings import (
     model_settings,
 )
 
-__all__ = ["BUNDLED", "Model", "ModelSettings", "local_source", "model_settings", "open_model"]
+__all__ = [
+    "BUNDLED_FOLDER",
+    "Model",
+    "ModelSettings",
+    "local_source",
+    "model_settings",
+    "open_model",
+]
 
-BUNDLED = Path(__file__).parent / "bundled"
-"""The folder of the bundled pair: ``teacher/`` and ``student/``."""
+BUNDLED_FOLDER = Path(__file__).parent / "bundled"
+"""A folder for each bundled model."""
 
 
 def open_model(settings: ModelSettings) -> Model:
@@ -43,13 +51,13 @@ def local_source(settings: ModelSettings) -> str:
     """The hub name or folder that a ``bundled:`` or ``hf:`` model is loaded from.
 
     Raises:
-        ConfigError: The model is of another kind, or the bundled pair has no such half.
+        ConfigError: The model is of another kind, or no model of that name is bundled.
     """
     kind, _, where = settings.model.partition(":")
     if kind == "hf":
         return where
-    if kind == "bundled" and where in ("teacher", "student"):
-        return str(BUNDLED / where)
+    if kind == "bundled" and where in BUNDLED:
+        return str(BUNDLED_FOLDER / where)
     raise ConfigError(
         f"{settings.model!r} is not a model that can be trained; "
         "give hf:NAME, hf:FOLDER, bundled:teacher or bundled:student."

@@ -1,8 +1,8 @@
 """The one interface behind which every model stands, teacher or student."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
-from typing import Protocol
+from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol, runtime_checkable
 
 import orjson
 
@@ -26,6 +26,23 @@ class Model(Protocol):
         Raises:
             ModelError: The model cannot go on at all (unreachable, key refused). A fault of one
                 request alone is a completion with ``finish_reason="error"``.
+        """
+        ...
+
+
+@runtime_checkable
+class Interruptible(Protocol):
+    """A model that stops writing what nobody waits for any more."""
+
+    def complete_wanted(
+        self, requests: Iterable[Request], wanted: Callable[[Request], bool]
+    ) -> Iterator[Completion]:
+        """Answer requests as :meth:`Model.complete` does.
+
+        Args:
+            requests: What is asked.
+            wanted: Asked of every request at every token; one that is not wanted any more gets no
+                further completions.
         """
         ...
 

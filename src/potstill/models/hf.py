@@ -1,6 +1,6 @@
 """``hf:`` and ``bundled:`` models: transformers on this machine, decoded by a loop of our own."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +60,12 @@ class HFModel(Model):
 
     def complete(self, requests: Iterable[Request]) -> Iterator[Completion]:
         """Answer requests; see :class:`potstill.models.base.Model`."""
+        return self.complete_wanted(requests, lambda _: True)
+
+    def complete_wanted(
+        self, requests: Iterable[Request], wanted: Callable[[Request], bool]
+    ) -> Iterator[Completion]:
+        """Answer requests; see :class:`potstill.models.base.Interruptible`."""
         queue = PromptQueue(requests, self._prepare, self._batch_tokens)
         decoder = Decoder(self.model, end_ids=self._end_ids, find_stop=self._wording.find_stop)
         while True:
@@ -71,6 +77,8 @@ class HFModel(Model):
                     return
                 finished += decoder.join(prompts) if prompts else []
             else:
+                for row in decoder.rows:
+                    row.finished = row.finished or not wanted(row.prompt.request)
                 finished += decoder.step()
             decoder.drop_finished()
             for row in finished:

@@ -36,7 +36,7 @@ class OpenAIModel(Model):
     def __init__(self, settings: OpenAISettings) -> None:
         url = _checked_url(settings)
         self._settings = settings
-        self._key = _key(settings, url)
+        self._key = server_key(settings)
         self.chat = settings.chat
         route = "" if settings.chat else "/completions"
         self.name = f"openai:{settings.where}@{url.netloc}{url.path.rstrip('/')}{route}"
@@ -162,9 +162,14 @@ def _checked_url(settings: OpenAISettings) -> SplitResult:
     return url
 
 
-def _key(settings: OpenAISettings, url: SplitResult) -> str | None:
-    """The key, from the environment; a server on this machine may do without."""
-    variable = settings.api_key_env
+def server_key(settings: OpenAISettings) -> str | None:
+    """The key, from the environment; a server on this machine may do without.
+
+    Raises:
+        ConfigError: ``base_url`` cannot be used.
+        AuthError: The key is missing, or no key at all.
+    """
+    url, variable = _checked_url(settings), settings.api_key_env
     if variable is None:
         return None
     key = os.environ.get(variable, "").strip()

@@ -135,7 +135,7 @@ class Client:
                     self._url, data=data, allow_redirects=False
                 ) as response:
                     self._reached = True
-                    content = await _content(response)
+                    content = await read_content(response)
             except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
                 raise Fault(self._clean(str(error)), retry=True, reached=False) from None
             except TimeoutError:
@@ -198,7 +198,12 @@ class Client:
         return text if len(text) <= 300 else text[:299] + "…"
 
 
-async def _content(response: aiohttp.ClientResponse) -> bytes:
+async def read_content(response: aiohttp.ClientResponse) -> bytes:
+    """An answer's body.
+
+    Raises:
+        Fault: It is longer than :data:`LARGEST_ANSWER`.
+    """
     content = bytearray()
     async for chunk in response.content.iter_any():
         content += chunk

@@ -8,6 +8,9 @@ from pydantic import Field, model_validator
 from potstill.errors import ConfigError
 from potstill.settings import Settings, build
 
+BUNDLED = ("teacher", "student", "guide")
+"""The models in the package: the bundled pair, and the teacher trained on to look far back."""
+
 
 class ModelSettings(Settings):
     """What every kind of model shares."""
@@ -22,7 +25,7 @@ class ModelSettings(Settings):
 
 
 class LocalSettings(ModelSettings):
-    """``hf:`` (a hub name or a folder) and ``bundled:`` (``teacher`` or ``student``)."""
+    """``hf:`` (a hub name or a folder) and ``bundled:`` (``teacher``, ``student`` or ``guide``)."""
 
     device: str | None = None
     """A torch device such as ``cuda:1``; by default CUDA where there is one, else the CPU."""
@@ -40,9 +43,10 @@ class LocalSettings(ModelSettings):
     """Run code that comes with a hub model; only for authors you trust."""
 
     @model_validator(mode="after")
-    def _known_half(self) -> Self:
-        if self.model.startswith("bundled:") and self.where not in ("teacher", "student"):
-            raise ValueError(f"there is no {self.model}; give bundled:teacher or bundled:student")
+    def _is_bundled(self) -> Self:
+        if self.model.startswith("bundled:") and self.where not in BUNDLED:
+            known = ", ".join(f"bundled:{name}" for name in BUNDLED)
+            raise ValueError(f"there is no {self.model}; known: {known}")
         return self
 
 

@@ -1,0 +1,165 @@
+"""What policies reach: graded answers, and scores held against the student alone."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+from potstill.guide.decoding import Guided
+from potstill.guide.leaking import leaks
+from potstill.records import GuidedPrediction, GuidedScore, Question, Split, Task
+from potstill.statistics import Interval, accuracy_interval, mean_interval, paired_comparison
+from potstill.tasks.grading import grade
+
+Kind = Literal["policy", "control", "routing", "alone", "self", "sampled"]
+Graded = Mapping[str, GuidedPrediction]
+"""Answers under one policy, by question."""
+
+
+class Expected(NamedTuple):
+    """What is expected of one question, where its answer is drawn in one way or another."""
+
+    correct: float
+    """Chance of a right answer, or for pass@k of one among k."""
+
+    guided: float = 0.0
+    """Chance that the teacher's words stand in it."""
+
+    student_tokens: float = 0.0
+    teacher_tokens: float = 0.0
+    cost: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Grader:
+    """Grades answers to one split."""
+
+    task: Task
+    split: Split
+    steps: Mapping[str, int] = field(default_factory=dict)
+    """Steps of the teacher's own chains, by question, where they are known."""
+
+    def guided(self, policy: str, question: Question, guided: Guided) -> GuidedPrediction:
+        """Grade an answer written under a policy; one that the student failed on is wrong."""
+        return self.told(
+            policy,
+            question,
+            next(iter(guided.texts), None),
+            guidance="\n".join(guided.guidance),
+            spent=Expected(
+                0.0,
+                student_tokens=guided.student.completion_tokens,
+                teacher_tokens=guided.teacher.completion_tokens,
+                cost=guided.student.cost + guided.teacher.cost,
+            ),
+        )
+
+    def told(
+        self, policy: str, question: Question, text: str | None, *, guidance: str, spent: Expected
+    ) -> GuidedPrediction:
+        """Grade a text.
+
+        Args:
+            policy: Under which it was written.
+            question: What was asked.
+            text: The whole answer; None where there is none.
+            guidance: What the teacher wrote of it.
+            spent: Its tokens and cost.
+        """
+        verdict = None if text is None else grade(self.task, text, question)
+        return GuidedPrediction(
+            policy=policy,
+            task=self.task.name,
+            split=self.split,
+            question_id=question.id,
+            text=text or "",
+            guidance=guidance,
+            answer=verdict.answer if verdict else None,
+            correct=verdict.correct if verdict else False,
+            leaked=leaks(self.task, question, guidance),
+            student_tokens=round(spent.student_tokens),
+            teacher_tokens=round(spent.teacher_tokens),
+            cost=spent.cost,
+            steps=self.steps.get(question.id),
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scorer:
+    """Scores what was answered to one split, each policy against the student alone."""
+
+    task: str
+    split: Split
+    alone: Graded
+    """The student's own answers."""
+
+    resamples: int
+    seed: int
+
+    def of(self, policy: str, kind: Kind, answers: Graded) -> GuidedScore:
+        """The score of graded answers, on their questions; on all others nothing is known."""
+        values = list(answers.values())
+        total, correct = len(values), sum(each.correct for each in values)
+        unleaked = [each.correct for each in values if not each.leaked]
+        difference, ends, p_value = self._paired(policy, answers)
+        interval = accuracy_interval(correct, total)
+        return GuidedScore(
+            policy=policy,
+            kind=kind,
+            task=self.task,
+            split=self.split,
+            accuracy=correct / total,
+            low=interval.low,
+            high=interval.high,
+            total=total,
+            guided=sum(bool(each.guidance) for each in values),
+            teacher_tokens=sum(each.teacher_tokens for each in values) / total,
+            student_tokens=sum(each.student_tokens for each in values) / total,
+            cost=sum(each.cost for each in values) / total,
+            leaked=sum(each.leaked for each in values),
+            unleaked_accuracy=sum(unleaked) / len(unleaked) if unleaked else None,
+            difference=difference,
+            difference_low=ends.low if ends else None,
+            difference_high=ends.high if ends else None,
+            p_value=p_value,
+        )
+
+    def _paired(
+        self, policy: str, answers: Graded
+    ) -> tuple[float | None, Interval | None, float | None]:
+        if policy == "never":
+            return None, None, None
+        pairs = [(each.correct, self.alone[id_].correct) for id_, each in answers.items()]
+        first, second = [a for a, _ in pairs], [b for _, b in pairs]
+        found = paired_comparison(first, second, resamples=self.resamples, seed=self.seed)
+        return found.difference, found.interval, found.p_value
+
+    def expected(self, policy: str, kind: Kind, answers: Mapping[str, Expected]) -> GuidedScore:
+        """The score of chances of right answers; intervals by the bootstrap, and no test."""
+        values, total = list(answers.values()), len(answers)
+        accuracy = sum(each.correct for each in values) / total
+        gains = [each.correct - self.alone[id_].correct for id_, each in answers.items()]
+        interval = self._interval([each.correct for each in values])
+        ends = self._interval(gains)
+        return GuidedScore(
+            policy=policy,
+            kind=kind,
+            task=self.task,
+            split=self.split,
+            accuracy=accuracy,
+            low=interval.low,
+            high=interval.high,
+            total=total,
+            guided=round(sum(each.guided for each in values)),
+            teacher_tokens=sum(each.teacher_tokens for each in values) / total,
+            student_tokens=sum(each.student_tokens for each in values) / total,
+            cost=sum(each.cost for each in values) / total,
+            leaked=0,
+            unleaked_accuracy=accuracy,
+            difference=sum(gains) / total,
+            difference_low=ends.low,
+            difference_high=ends.high,
+            p_value=None,
+        )
+
+    def _interval(self, values: Sequence[float]) -> Interval:
+        return mean_interval(values, resamples=self.resamples, seed=self.seed)

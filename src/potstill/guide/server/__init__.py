@@ -1,0 +1,1 @@
+"""The guided server: an OpenAI-compatible server in front of a student and its teacher."""

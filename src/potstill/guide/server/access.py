@@ -1,0 +1,114 @@
+"""What every request passes first: its id, its bearer token, and its line in the log."""
+
+import hmac
+import secrets
+import time
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+from potstill.errors import extra
+from potstill.guide.server.faults import ApiError
+from potstill.guide.server.gate import Gate
+from potstill.guide.server.metrics import Account, Metrics
+from potstill.guide.server.settings import is_loopback
+
+with extra("serve", needed_for="potstill serve"):
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+ACCOUNT = "potstill.account"
+"""Where a request's account stands in its scope."""
+
+ROUTES = {
+    "/v1/chat/completions": "chat",
+    "/v1/completions": "completions",
+    "/v1/models": "models",
+    "/healthz": "healthz",
+    "/readyz": "readyz",
+    "/metrics": "metrics",
+}
+"""Paths by their label; any other is ``other``."""
+
+OPEN = ("healthz", "readyz")
+"""Routes that ask for no token: an orchestrator has none."""
+
+ANSWERED = ("chat", "completions")
+"""Routes that are refused while the server stops."""
+
+
+class Access:
+    """A layer around the application.
+
+    Args:
+        app: What it is around.
+        gate: Whether requests are let in.
+        metrics: Where they are counted.
+        tokens: Bearer tokens that are let in; none: everybody on this machine is.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, gate: Gate, metrics: Metrics, tokens: Sequence[str]
+    ) -> None:
+        self._app, self._gate, self._metrics = app, gate, metrics
+        self._tokens = [token.encode() for token in tokens]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        id_ = f"req_{secrets.token_hex(12)}"
+        account = Account(id_, ROUTES.get(scope["path"], "other"))
+        scope[ACCOUNT] = account
+
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                account.status = message["status"]
+                message["headers"] = [*message["headers"], (b"x-request-id", id_.encode())]
+            await send(message)
+
+        begun = time.perf_counter()
+        try:
+            self._check(scope, account.route)
+        except ApiError as error:
+            await send_error(sending, error)
+        else:
+            await self._app(scope, receive, sending)
+        finally:
+            self._metrics.note(account, time.perf_counter() - begun)
+
+    def _check(self, scope: Scope, route: str) -> None:
+        """See that a request may come in.
+
+        Raises:
+            ApiError: It may not.
+        """
+        headers = dict[bytes, bytes](scope["headers"])
+        if not self._tokens and not is_loopback(_host(headers.get(b"host", b""))):
+            # A page that points a name of its own at this machine has a browser ask for it here.
+            told = "without a token this server answers to its own address alone."
+            raise ApiError(HTTPStatus.FORBIDDEN, told, code="host_not_allowed")
+        if self._tokens and route not in OPEN and not self._knows(headers):
+            told = "the bearer token is missing or wrong."
+            raise ApiError(HTTPStatus.UNAUTHORIZED, told, code="invalid_api_key")
+        if route in ANSWERED:
+            self._gate.check_open()
+
+    def _knows(self, headers: dict[bytes, bytes]) -> bool:
+        """Whether the token is one of ours, found out in the same time for any wrong one."""
+        scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
+        same = [hmac.compare_digest(token.strip(), known) for known in self._tokens]
+        return scheme.lower() == b"bearer" and any(same)
+
+
+def _host(header: bytes) -> str:
+    """The host of a Host header, its port left out."""
+    text = header.decode("latin-1")
+    return text.partition("]")[0] if text.startswith("[") else text.partition(":")[0]
+
+
+async def send_error(send: Send, error: ApiError) -> None:
+    """Send an error as the whole answer."""
+    message: dict[str, Any] = {"type": "http.response.start", "status": int(error.status)}
+    await send({**message, "headers": error.headers})
+    await send({"type": "http.response.body", "body": error.body})

@@ -1,0 +1,222 @@
+"""What a client asks for, read from the body of its request and held against the limits.
+
+Read by hand, not by a schema: every request passes here, and a client is told OpenAI's own names of
+what is wrong.
+"""
+
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Literal
+
+import orjson
+
+from potstill.errors import ConfigError
+from potstill.guide.policies import Policy
+from potstill.guide.server.faults import ApiError, invalid
+from potstill.guide.server.overrides import request_policy
+from potstill.guide.server.settings import Route, ServeSettings
+from potstill.records import Message
+
+Json = dict[str, Any]
+Role = Literal["system", "user", "assistant"]
+
+ROLES: dict[object, Role] = {
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "assistant": "assistant",
+}
+
+NOT_OFFERED: dict[str, Sequence[object]] = {
+    "audio": (),
+    "best_of": (1,),
+    "echo": (False,),
+    "frequency_penalty": (0,),
+    "functions": ([],),
+    "logit_bias": ({},),
+    "logprobs": (False, 0),
+    "presence_penalty": (0,),
+    "response_format": ({"type": "text"},),
+    "suffix": ("",),
+    "tools": ([],),
+    "top_logprobs": (0,),
+}
+"""Fields that change the answer in ways that are not offered, with values that change nothing."""
+
+MOST_STOPS = 16
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Asked:
+    """A request that can be answered."""
+
+    prompt: str | tuple[Message, ...]
+    """Text to continue, or the turns of a chat."""
+
+    samples: int
+    temperature: float
+    top_p: float
+    max_tokens: int
+    stop: tuple[str, ...]
+    seed: int
+    stream: bool
+    include_usage: bool
+    """Whether a stream ends with the usage."""
+
+    policy: Policy
+
+
+def read_asked(route: Route, content: bytes, settings: ServeSettings) -> Asked:
+    """Read a body.
+
+    Raises:
+        ApiError: It cannot be served.
+    """
+    body = _json(content)
+    _check_model(body, settings)
+    for name, plain in NOT_OFFERED.items():
+        if body.get(name) is not None and body[name] not in plain:
+            raise invalid(f"{name} is not offered by this server.", name, "unsupported_parameter")
+    limits = settings.limits
+    options = body.get("stream_options")
+    if options is not None and not isinstance(options, dict):
+        raise invalid("stream_options has to be an object.", "stream_options")
+    return Asked(
+        prompt=_prompt(route, body, limits.prompt_characters),
+        samples=_integer(body, "n", 1, low=1, high=limits.samples),
+        temperature=_number(body, "temperature", settings.temperature, low=0, high=2),
+        top_p=_number(body, "top_p", 1.0, low=0, high=1),
+        max_tokens=_max_tokens(body, settings),
+        stop=_stop(body),
+        seed=_integer(body, "seed", random.getrandbits(31), low=-(2**63), high=2**63 - 1),
+        stream=_flag(body, "stream"),
+        include_usage=_flag(options or {}, "include_usage"),
+        policy=_policy(body, settings),
+    )
+
+
+def _json(content: bytes) -> Json:
+    try:
+        body = orjson.loads(content)
+    except orjson.JSONDecodeError:
+        raise invalid("the body is not valid JSON.") from None
+    if not isinstance(body, dict):
+        raise invalid("the body is not a JSON object.")
+    return body
+
+
+def _check_model(body: Json, settings: ServeSettings) -> None:
+    name = body.get("model")
+    if name is not None and name != settings.served_name:
+        raise ApiError(
+            HTTPStatus.NOT_FOUND,
+            f"this server has no such model; it serves {settings.served_name}.",
+            param="model",
+            code="model_not_found",
+        )
+
+
+def _prompt(route: Route, body: Json, longest: int) -> str | tuple[Message, ...]:
+    prompt: str | tuple[Message, ...]
+    if route == "chat":
+        prompt = _messages(body.get("messages"))
+        length = sum(len(turn.content) for turn in prompt)
+    else:
+        prompt = _plain_prompt(body.get("prompt"))
+        length = len(prompt)
+    if length > longest:
+        param = "messages" if route == "chat" else "prompt"
+        told = f"the prompt has {length} characters; this server takes {longest}."
+        raise invalid(told, param, "context_length_exceeded")
+    return prompt
+
+
+def _plain_prompt(raw: object) -> str:
+    if isinstance(raw, list) and len(raw) == 1:
+        raw = raw[0]
+    if not isinstance(raw, str) or not raw:
+        raise invalid("prompt has to be one text; several are several requests.", "prompt")
+    return raw
+
+
+def _messages(raw: object) -> tuple[Message, ...]:
+    if not isinstance(raw, list) or not raw:
+        raise invalid("messages has to be a list of one or more turns.", "messages")
+    return tuple(_message(turn, f"messages[{place}]") for place, turn in enumerate(raw))
+
+
+def _message(turn: object, param: str) -> Message:
+    if not isinstance(turn, dict):
+        raise invalid(f"{param} is not an object.", param)
+    role = turn.get("role")
+    if not isinstance(role, str) or role not in ROLES:
+        raise invalid(f"the role of {param} is none of {', '.join(map(str, ROLES))}.", param)
+    content = turn.get("content")
+    if isinstance(content, list):
+        content = "".join(_part(part, param) for part in content)
+    if not isinstance(content, str):
+        raise invalid(f"the content of {param} is not text.", param)
+    return Message(role=ROLES[role], content=content)
+
+
+def _part(part: object, param: str) -> str:
+    text = part.get("text") if isinstance(part, dict) and part.get("type") == "text" else None
+    if not isinstance(text, str):
+        raise invalid(f"{param} has a part that is not text.", param)
+    return text
+
+
+def _max_tokens(body: Json, settings: ServeSettings) -> int:
+    newer = body.get("max_completion_tokens") is not None
+    name = "max_completion_tokens" if newer else "max_tokens"
+    high = settings.limits.max_tokens
+    return _integer(body, name, min(settings.max_tokens, high), low=1, high=high)
+
+
+def _stop(body: Json) -> tuple[str, ...]:
+    raw = body.get("stop")
+    given = [raw] if isinstance(raw, str) else raw or []
+    if not isinstance(given, list) or len(given) > MOST_STOPS:
+        raise invalid(f"stop has to be a text, or a list of at most {MOST_STOPS}.", "stop")
+    if not all(isinstance(each, str) and each for each in given):
+        raise invalid("stop holds something other than text, or an empty one.", "stop")
+    return tuple(given)
+
+
+def _policy(body: Json, settings: ServeSettings) -> Policy:
+    raw = body.get("guidance")
+    if raw is None:
+        return settings.policy
+    try:
+        return request_policy(raw, settings)
+    except ConfigError as error:
+        raise invalid(str(error), "guidance", "invalid_guidance") from None
+
+
+def _integer(body: Json, name: str, default: int, *, low: int, high: int) -> int:
+    value = body.get(name)
+    if value is None:
+        return default
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise invalid(f"{name} has to be a whole number from {low} to {high}.", name)
+    return value
+
+
+def _number(body: Json, name: str, default: float, *, low: float, high: float) -> float:
+    value = body.get(name)
+    if value is None:
+        return default
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not math.isfinite(value) or not low <= value <= high:
+        raise invalid(f"{name} has to be a number from {low:g} to {high:g}.", name)
+    return float(value)
+
+
+def _flag(body: Json, name: str) -> bool:
+    value = body.get(name)
+    if not isinstance(value, bool | None):
+        raise invalid(f"{name} has to be true or false.", name)
+    return bool(value)

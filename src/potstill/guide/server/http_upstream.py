@@ -1,0 +1,204 @@
+"""An OpenAI-compatible server as the student or the teacher."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from http import HTTPStatus
+from typing import Any
+
+import aiohttp
+import orjson
+
+from potstill.errors import ModelError
+from potstill.guide.server.upstreams import Emit, UpstreamError
+from potstill.models.openai import server_key
+from potstill.models.openai_http import LARGEST_ANSWER, Fault, read_content
+from potstill.models.openai_wire import read_reply, request_body, runs
+from potstill.models.settings import OpenAISettings
+from potstill.records import Completion, Request
+
+REFUSALS = {400, 413, 422}
+"""Statuses that say that the request itself cannot be answered."""
+
+UNKNOWN_ROUTE = {404, 405, 501}
+"""Statuses of a server that is there and does not list its models."""
+
+PROBE_SECONDS = 2.0
+PROBE_KEPT = 5.0
+"""Seconds for which the outcome of a probe stands."""
+
+Json = dict[str, Any]
+
+
+class HttpUpstream:
+    """A server that speaks ``/chat/completions`` or ``/completions``.
+
+    Nothing is tried twice, except what a connection lost that was kept open from before: the server
+    had closed it, and has not seen the request.
+
+    Args:
+        settings: Where it is; ``retries`` and ``concurrency`` do not count here.
+
+    Raises:
+        ConfigError: ``base_url`` cannot be used.
+        AuthError: The key is missing.
+    """
+
+    encoder_decoder = False
+
+    def __init__(self, settings: OpenAISettings) -> None:
+        self._settings = settings
+        self._key = server_key(settings)
+        self.chat = settings.chat
+        self._base_url = settings.base_url.rstrip("/")
+        self._url = self._base_url + ("/chat/completions" if settings.chat else "/completions")
+        self._probe = (-PROBE_KEPT, False)
+
+    async def start(self) -> None:
+        """Open the session."""
+        headers = {"Content-Type": "application/json"}
+        if self._key is not None:
+            headers["Authorization"] = f"Bearer {self._key}"
+        self._session = aiohttp.ClientSession(
+            headers=headers,
+            timeout=aiohttp.ClientTimeout(total=self._settings.timeout, sock_connect=30.0),
+            connector=aiohttp.TCPConnector(limit=0),
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._session.close()
+
+    async def ready(self) -> bool:
+        """Whether the server answers and takes the key; asked at most every few seconds."""
+        now = asyncio.get_running_loop().time()
+        if now - self._probe[0] >= PROBE_KEPT:
+            self._probe = (now, await self._reached())
+        return self._probe[1]
+
+    async def _reached(self) -> bool:
+        timeout = aiohttp.ClientTimeout(total=PROBE_SECONDS)
+        try:
+            async with self._session.get(
+                f"{self._base_url}/models", timeout=timeout, allow_redirects=False
+            ) as response:
+                return response.status == HTTPStatus.OK or response.status in UNKNOWN_ROUTE
+        except (aiohttp.ClientError, OSError):
+            return False
+
+    async def answer(self, request: Request, emit: Emit | None = None) -> list[Completion]:
+        """All samples; see :class:`potstill.guide.server.upstreams.Upstream`."""
+        groups = await asyncio.gather(
+            *(self._run(request, samples, emit) for samples in runs(request.samples))
+        )
+        return [completion for group in groups for completion in group]
+
+    async def _run(
+        self, request: Request, samples: Sequence[int], emit: Emit | None
+    ) -> list[Completion]:
+        """A run of samples; those that the server leaves out are asked for one by one."""
+        body = request_body(self._settings, request, samples)
+        if emit is not None:
+            body |= {"stream": True, "stream_options": {"include_usage": True}}
+        try:
+            reply = await self._reply(body, samples, emit)
+            found = read_reply(self._settings, request, samples, reply)
+        except (aiohttp.ClientError, OSError, Fault) as error:
+            raise UpstreamError(f"the connection failed ({type(error).__name__})") from None
+        except ModelError:
+            raise UpstreamError("it gives no token probabilities") from None
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            raise UpstreamError(f"its answer is not understood ({type(error).__name__})") from None
+        if any(completion.finish_reason == "error" for completion in found):
+            raise UpstreamError("it gave no text")
+        missing = samples[len(found) :]
+        rest = await asyncio.gather(*(self._run(request, [sample], emit) for sample in missing))
+        return [*found, *(completion for group in rest for completion in group)]
+
+    async def _reply(self, body: Json, samples: Sequence[int], emit: Emit | None) -> Json:
+        """The server's answer to one body, passed on while it comes where it streams."""
+        async with await self._open(orjson.dumps(body)) as response:
+            if emit is not None and response.content_type == "text/event-stream":
+                return await _Stream(samples, emit).read(response)
+            reply: Json = orjson.loads(await read_content(response))
+        if emit is not None:
+            for sample, choice in zip(samples, reply["choices"], strict=False):
+                await emit(sample, _text(choice.get("message") or choice))
+        return reply
+
+    async def _open(self, data: bytes) -> aiohttp.ClientResponse:
+        """Send a body; the answer is a good one, and its content still to be read."""
+        try:
+            response = await self._session.post(self._url, data=data, allow_redirects=False)
+        except (aiohttp.ServerDisconnectedError, ConnectionResetError):
+            response = await self._session.post(self._url, data=data, allow_redirects=False)
+        if response.status != HTTPStatus.OK:
+            response.close()
+            told = f"it answered with HTTP status {response.status}"
+            raise UpstreamError(told, refused=response.status in REFUSALS)
+        return response
+
+
+class _Stream:
+    """The answer to a streamed request, put together as one that was not streamed."""
+
+    def __init__(self, samples: Sequence[int], emit: Emit) -> None:
+        self._samples, self._emit = samples, emit
+        self._parts: list[list[str]] = [[] for _ in samples]
+        self._reasons: list[str | None] = [None for _ in samples]
+        self._usage: Json | None = None
+        self._pieces = 0
+
+    async def read(self, response: aiohttp.ClientResponse) -> Json:
+        """Pass every piece on, and return the whole."""
+        async for event in _events(response):
+            if "error" in event:
+                raise UpstreamError("it broke off its answer")
+            self._usage = event.get("usage") or self._usage
+            for choice in event.get("choices") or ():
+                await self._take(choice)
+        choices = [
+            {"text": "".join(parts), "finish_reason": reason}
+            for parts, reason in zip(self._parts, self._reasons, strict=True)
+            if parts or reason
+        ]
+        if not all(choice["finish_reason"] for choice in choices):
+            raise UpstreamError("its answer has no end")
+        # A server that sends no usage sends about a token in each piece.
+        return {"choices": choices, "usage": self._usage or {"completion_tokens": self._pieces}}
+
+    async def _take(self, choice: Json) -> None:
+        place = choice.get("index") or 0
+        if place >= len(self._samples):
+            return
+        self._reasons[place] = choice.get("finish_reason") or self._reasons[place]
+        text = _text(choice.get("delta") or choice)
+        if text:
+            self._pieces += 1
+            self._parts[place].append(text)
+            await self._emit(self._samples[place], text)
+
+
+def _text(message: Json) -> str:
+    """The text of a chat's message or delta, or of a plain choice."""
+    text = message.get("content") or message.get("text") or ""
+    if not isinstance(text, str):
+        raise TypeError("the content is not text")
+    return text
+
+
+async def _events(response: aiohttp.ClientResponse) -> AsyncIterator[Json]:
+    """The events of a stream, up to its end."""
+    size = 0
+    async for line in response.content:
+        size += len(line)
+        if size > LARGEST_ANSWER:
+            raise UpstreamError("its answer is too long")
+        if not line.startswith(b"data:"):
+            continue
+        data = line[5:].strip()
+        if data == b"[DONE]":
+            return
+        event = orjson.loads(data)
+        if isinstance(event, dict):
+            yield event

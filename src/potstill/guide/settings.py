@@ -1,0 +1,127 @@
+"""Settings of the guide stage."""
+
+from typing import Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from potstill.guide.decoding import GuidanceKind, Manner
+from potstill.guide.policies import AnyPolicy, Policy
+from potstill.prompts.styles import style_named
+from potstill.settings import Settings
+from potstill.steps import StepKind
+
+ControlName = Literal[
+    "own_first", "wrong_chain", "other_problem", "random_step", "hint", "question"
+]
+
+
+class GuideSettings(Settings):
+    """Which policies are followed, what the teacher writes, and what it is held against."""
+
+    student: str | None = None
+    """The trained student that is guided; null: the best that writes rationales,
+    by evaluation's choice."""
+
+    policies: tuple[AnyPolicy, ...] = (Policy(when="never"), Policy(when="first"))
+    """When the teacher steps in; ``never`` and ``first`` are always measured."""
+
+    kind: GuidanceKind = "step"
+    """What the teacher writes: its step, the question it begins with, or the step's quantities."""
+
+    steps: StepKind | None = None
+    """Where a step ends; null: as the student's kept rationales are laid out."""
+
+    step_tokens: int = Field(default=64, ge=1)
+    """Longest step, in tokens of the model that writes it."""
+
+    budget: int | None = Field(default=None, ge=1)
+    """Most teacher tokens an answer; null: as many as its steps take."""
+
+    overall_budget: int | None = Field(default=None, ge=1)
+    """Most teacher tokens of all steps together, however often resumed; null: no limit. Answers of
+    the teacher alone and chains for controls are not among them."""
+
+    draws: int = Field(default=4, ge=0)
+    """Samples of the student's own first step that its disagreement is read from."""
+
+    temperature: float = Field(default=0.7, gt=0)
+    """Softmax temperature of those samples, and of the teacher's chains that may go wrong."""
+
+    controls: tuple[ControlName, ...] = ()
+    """What is put in the place of the teacher's first step, to see what it is that helps."""
+
+    chains: int = Field(default=8, ge=1)
+    """wrong_chain: chains drawn from the teacher for each question, of which one may be wrong."""
+
+    pass_at: tuple[int, ...] = ()
+    """Each k of pass@k of the student alone, e.g. [1, 5, 10, 20]; empty: not measured."""
+
+    pass_temperature: float = Field(default=0.7, gt=0)
+    """Softmax temperature of the samples behind pass@k."""
+
+    routing: bool = True
+    """Send whole questions to the teacher for comparison, at random and by the student's doubt."""
+
+    self_guidance: tuple[str, ...] = ()
+    """Prompt styles that the student's start is asked in, e.g. zero_shot_cot beside
+    zero_shot_quest_cot, in which it asks itself how to begin."""
+
+    keep_gain: float = Field(default=0.9, gt=0, le=1)
+    """Conditional policies: how much of the development gain of ``first`` a threshold keeps."""
+
+    max_tokens: int | None = Field(default=None, ge=1)
+    """Longest answer, in the student's tokens; null: ``evaluate.max_tokens``."""
+
+    bootstrap: int = Field(default=10_000, ge=100)
+    """Resamples behind the interval of a difference."""
+
+    @field_validator("self_guidance")
+    @classmethod
+    def _known_styles(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(style_named(name).name for name in names)
+
+    @field_validator("pass_at")
+    @classmethod
+    def _counts(cls, counts: tuple[int, ...]) -> tuple[int, ...]:
+        if any(count < 1 for count in counts):
+            raise ValueError("give numbers of samples from 1 on")
+        return counts
+
+    @model_validator(mode="after")
+    def _named_once(self) -> Self:
+        names = [policy.name for policy in self.policies]
+        for field, listed in (
+            ("policies", names),
+            ("controls", self.controls),
+            ("pass_at", self.pass_at),
+            ("self_guidance", self.self_guidance),
+        ):
+            if len(set(listed)) < len(listed):
+                raise ValueError(f"{field} names one twice")
+        if not self.draws and "when_unsure_disagreement" in names:
+            raise ValueError(
+                "a policy looks at disagreement, and draws is 0. Set guide.draws, e.g. to 4"
+            )
+        return self
+
+    @property
+    def followed(self) -> tuple[Policy, ...]:
+        """The policies with ``never`` and ``first``, which the others are held against."""
+        names = [policy.name for policy in self.policies]
+        always = [Policy(when="never"), Policy(when="first")]
+        return (*(each for each in always if each.name not in names), *self.policies)
+
+    def manner(self, steps: StepKind) -> Manner:
+        """How answers are guided.
+
+        Args:
+            steps: How the student's kept rationales are laid out.
+        """
+        return Manner(
+            steps=self.steps or steps,
+            kind=self.kind,
+            step_tokens=self.step_tokens,
+            budget=self.budget,
+            draws=self.draws,
+            temperature=self.temperature,
+        )

@@ -1,0 +1,299 @@
+"""The report's section on guidance: values worked by hand, honest words, escaped text."""
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from guided_run import SCORES, TASK, predicted, results_of, routed, scored
+from report_run import HOSTILE, Reader
+
+from potstill.records import GuidedScore
+from potstill.report import write_report
+from potstill.report.guidance import Guidance, along, guidance, kept, per_100_tokens
+from potstill.report.guided_examples import Piece, pieces, turned
+from potstill.report.guided_words import control, dollars, findings, label
+from potstill.report.page import page
+from potstill.report.results import Results
+from potstill.report.summary import summary
+from potstill.report.words import MINUS
+from potstill.store import Store
+
+
+def found_in(*scores: GuidedScore) -> Guidance:
+    (found,) = guidance(results_of(scores or SCORES))
+    return found
+
+
+def section(results: Results) -> Reader:
+    whole = page(results)
+    Reader(whole)  # all of its tags close in order
+    found = re.search(r'<section id="guidance".*?</section>', whole, flags=re.DOTALL)
+    assert found, "no section on guidance"
+    return Reader(re.sub(r"(</?(?:td|th|small|p|h\d|tr|span))", r" \1", found[0]))
+
+
+def test_scores_are_told_apart_by_what_they_are_for() -> None:
+    found = found_in()
+    assert [score.policy for score in found.ends] == ["never", "teacher"]
+    names = ["first", "at_2", "first_n_2", "when_unsure_entropy"]
+    assert [score.policy for score in found.policies] == names
+    assert (found.best, found.always) == (SCORES[4], SCORES[2])
+    assert [score.policy for score in found.conditional] == ["when_unsure_entropy"]
+    assert found.development == 37
+    assert not found.priced
+
+
+def test_student_alone_may_be_among_the_policies() -> None:
+    never = replace(SCORES[0], kind="policy")
+    found = found_in(never, *SCORES[1:])
+    assert found.alone == never
+    assert never not in found.policies
+    assert found.teacher == SCORES[1]
+
+
+def test_of_equal_policies_the_cheaper_is_best() -> None:
+    best = found_in(SCORES[0], scored("first_n_2", 0.6, 40.0), scored("first", 0.6, 20.0)).best
+    assert best is not None
+    assert best.policy == "first"
+
+
+def test_points_for_100_tokens_and_shares_kept_by_hand() -> None:
+    found = found_in()
+    # 20 points for 20 tokens; then 15 of 20 points, and 8 of 20 tokens.
+    assert per_100_tokens(SCORES[2]) == pytest.approx(100.0)
+    assert kept(found, SCORES[5]) == pytest.approx((0.75, 0.4))
+    assert per_100_tokens(SCORES[0]) is None
+
+
+def test_routing_is_interpolated_between_the_two_alone() -> None:
+    assert along([(0.0, 0.4), (100.0, 0.9)], 40.0) == pytest.approx(0.6)
+    assert along([(0.0, 0.4), (100.0, 0.9)], 101.0) is None
+    # By entropy 0.4 at 0 and 0.74 at 50 tokens, so 0.4 + 0.34 * 40 / 50 at 40.
+    assert found_in().routed(40.0) == pytest.approx({"random": 0.6, "entropy": 0.672})
+    assert found_in(*SCORES[2:]).routed(40.0) == {}
+
+
+def test_the_signal_that_is_hardest_to_beat_is_the_one_highest_above_random() -> None:
+    worse = [routed("min_logprob", share, 0.4 + 0.5 * share) for share in (0.3, 0.9)]
+    assert found_in(*SCORES, *worse).hardest == "entropy"
+    assert found_in(*SCORES[:2], routed("random", 0.5, 0.99)).hardest is None
+
+
+def test_findings_say_what_was_bought_and_what_is_kept() -> None:
+    bought, instead, kept_of_it = findings(found_in())
+    assert bought.startswith(
+        "The best policy is “First 2 steps”: 70.0% against 40.0% of the student alone, "
+        "+30.0 points (95% interval +20.0 to +40.0, p\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}0.031, "
+        "10 questions) for 40.0 teacher tokens a question, which is 75.0 points for every 100 "
+        "teacher tokens."
+    )
+    assert "the best of 4 on the same questions" in bought
+    assert "would reach an expected 60.0% at random and 67.2% by entropy." in instead
+    assert kept_of_it == (
+        "“When unsure, by entropy” keeps 75% of the gain of always guiding the first step at 40% "
+        "of its teacher tokens (+15.0 of +20.0 points)."
+    )
+
+
+def test_findings_claim_no_gain_where_the_interval_holds_zero() -> None:
+    first = scored("first", 0.45, 20.0)  # +5 points, -5 to +15
+    said = findings(found_in(*SCORES[:2], first, scored("learned", 0.42, 5.0)))
+    assert said[0].startswith("No policy is shown to help: “First step”, the best, reaches 45.0%")
+    assert f"95% interval {MINUS}5.0 to +15.0" in said[0]
+    assert said[1].startswith("Always guiding the first step is not shown to help (+5.0 points")
+    assert len(said) == 2
+    assert not any("100 teacher tokens" in each or "keeps" in each for each in said)
+
+
+def test_findings_say_where_nothing_of_the_gain_is_kept() -> None:
+    said = findings(found_in(*SCORES[:3], scored("learned", 0.38, 5.0)))
+    assert "“When a learned judge says so” keeps nothing of the gain" in said[-1]
+    assert f"({MINUS}2.0 of +20.0 points; its own gain is not shown (95% interval" in said[-1]
+
+
+def test_one_policy_is_not_called_the_best() -> None:
+    (said,) = findings(found_in(*SCORES[:1], SCORES[2]))
+    assert said.startswith("“First step” reaches 60.0% against 40.0% of the student alone, +20.0")
+    assert "best" not in said
+
+
+def test_head_of_the_page_says_what_the_leading_tasks_best_policy_bought() -> None:
+    elsewhere = [replace(each, task="products", accuracy=0.8) for each in SCORES[:3]]
+    head = page(results_of([*elsewhere, *SCORES])).partition("<main>")[0]
+    said = f"Guidance by the teacher. {findings(found_in())[0]}"
+    assert " ".join(said.split()) in " ".join(head.split())
+    assert "80.0%" not in head
+
+
+def test_page_shows_the_numbers_of_every_score() -> None:
+    words = section(results_of()).words
+    for row in (
+        "First step first 60.0% [50.0, 70.0] 6 of 10 +20.0 [+10.0, +30.0] p = 0.031 "
+        "100.0% 10 of 10 20.0 +100.0 per 100 50.0 2 50.0% without",
+        "Step 2 alone at_2 50.0%",
+        "When unsure, by entropy when_unsure_entropy 55.0%",
+        "40.0% 4 of 10 8.0 +187.5 per 100 50.0 0",
+        "By entropy routing_entropy_0.5 74.0% [64.0, 84.0] 10 questions",
+        "At random routing_random_0.5 65.0%",
+        "The student's own first step control_own_step 40.0%",
+        "Cut off and put back. Nothing should change;",
+        "Brand new control_brand_new 30.0%",
+        "Guidance of another kind at the same place",
+        "Asks itself how to begin quest_cot 45.0%",
+        "Right in at least one of 5 samples pass@5 77.7%",
+        "chosen on 37 development questions alone",
+    ):
+        assert row in words
+    assert "Dollars" not in words
+
+
+def test_leaks_in_every_question_leave_no_accuracy_without() -> None:
+    first = scored("first", 0.6, 20.0, leaked=10, unleaked_accuracy=None)
+    assert "20.0 +100.0 per 100 50.0 10 all" in section(results_of((SCORES[0], first))).words
+
+
+def test_charts_say_what_they_draw() -> None:
+    reader = section(results_of())
+    charts = [a for tag, a in reader.tags if a.get("class") == "chart scatter"]
+    tokens, timing = [attributes["aria-label"] or "" for attributes in charts]
+    assert "step 1: 60% (50% to 70%) at 20." in tokens
+    assert "routing at random: 40% at 0, 90% at 100." in tokens
+    assert "routing by doubt: 40% at 0, 74% at 50, 90% at 100." in tokens
+    assert "only this step: 60% at 1, 50% at 2." in timing
+    assert "all up to it: 60% at 1, 70% at 2." in timing
+    classes = [attributes.get("class") or "" for _, attributes in reader.tags]
+    assert sum(each.startswith("error") for each in classes) == 6 + 4
+
+
+def test_dollars_have_a_chart_and_a_column_where_there_is_a_price() -> None:
+    priced = (*SCORES[:2], scored("first", 0.6, 20.0, cost=0.000123))
+    words = section(results_of(priced)).words
+    assert "By cost" in words
+    assert "$0.00012" in words
+    assert [dollars(cost) for cost in (0.0, 2.5, 0.0404, 1.234e-7)] == [
+        "$0",
+        "$2.50",
+        "$0.040",
+        "$0.00000012",
+    ]
+
+
+@pytest.mark.parametrize("scores", [(), (replace(SCORES[2], split="dev"),)])
+def test_no_section_without_test_scores(scores: tuple[GuidedScore, ...]) -> None:
+    shown = page(results_of(scores))
+    assert 'id="guidance"' not in shown
+    assert 'href="#guidance"' not in shown
+    assert summary(results_of(scores))["guidance"] == {}
+
+
+def test_one_score_is_enough_for_a_section() -> None:
+    for only in SCORES:
+        if only.split == "test":
+            section(results_of((only,)))
+
+
+def test_examples_are_those_that_the_best_policy_turned() -> None:
+    outcomes = {0: (False, True), 1: (True, False), 2: (True, True), 3: (False, True)}
+    predictions = [
+        each
+        for number, (own, guided) in outcomes.items()
+        for each in (
+            predicted("never", number, own),
+            predicted("first_n_2", number, guided, leaked=number == 0),
+            predicted("first", number, True),
+        )
+    ]
+    results = results_of(predictions=predictions)
+    right = turned(results, found_in(), right=True)
+    assert right is not None
+    assert (right.answers, right.total) == (2, 4)
+    assert [(each.id, each.leaked) for each in right.examples] == [
+        ("test-3", False),
+        ("test-0", True),
+    ]
+    reader = section(results)
+    assert "turned 2 of 4 answers from wrong to right, and 1 from right to wrong" in reader.words
+    assert [tag for tag, _ in reader.tags].count("mark") == 3
+    assert turned(results_of(), found_in(), right=True) is None
+
+
+def test_guidance_is_found_in_the_answer_whatever_its_white_space() -> None:
+    assert pieces("Go: 2 + 2\nis 4. So 4.", "2 + 2 is 4.") == [
+        Piece("Go: ", False),
+        Piece("2 + 2\nis 4.", True),
+        Piece(" So 4.", False),
+    ]
+    assert pieces("So 4.", "Other words.") == [Piece("So 4.", False)]
+    assert pieces("So 4.", "") == [Piece("So 4.", False)]
+
+
+def test_guidance_that_does_not_stand_in_the_answer_is_shown_beside_it() -> None:
+    predictions = [
+        predicted("never", 0, False),
+        predicted("first_n_2", 0, True, text="Written anew.", guidance="Elsewhere."),
+    ]
+    words = section(results_of(predictions=predictions)).words
+    assert "which do not stand in the answer as they were written: Elsewhere." in words
+
+
+def test_text_of_models_and_names_stay_text() -> None:
+    told = f"<script>alert(3)</script>{HOSTILE}"
+    hostile = [
+        scored(f"at_9{HOSTILE}", 0.2, 5.0),
+        scored(f"control_{HOSTILE}", 0.2, 5.0, kind="control"),
+    ]
+    predictions = [
+        predicted("never", 0, False, text=HOSTILE),
+        predicted("first_n_2", 0, True, text=f"{told} {HOSTILE}", guidance=told),
+    ]
+    reader = section(results_of([*SCORES, *hostile], predictions))
+    assert not {"script", "img"} & {tag for tag, _ in reader.tags}
+    assert reader.shown.count("<script>alert(3)</script>") == 1
+    assert reader.shown.count("<img src=x onerror=alert(2)>") >= 5
+    for tag, attributes in reader.tags:
+        assert tag not in {"link", "style", "iframe", "image", "use"}
+        assert not {"src", "href", "style"} & set(attributes)
+
+
+def test_every_task_has_its_own_part() -> None:
+    other = [replace(each, task="products") for each in SCORES[:3]]
+    reader = section(results_of([*other, *SCORES]))
+    assert [found.task for found in guidance(results_of([*other, *SCORES]))] == ["sums", "products"]
+    regions = [a["aria-label"] for _, a in reader.tags if a.get("role") == "region"]
+    assert len(regions) == len(set(regions))
+
+
+def test_summary_holds_the_scores_and_what_they_come_to() -> None:
+    predictions = [predicted("never", 0, False), predicted("first_n_2", 0, True)]
+    text = json.dumps(summary(results_of(predictions=predictions))["guidance"])
+    values = json.loads(text)["sums"]
+    assert [each["policy"] for each in values["scores"]] == [each.policy for each in SCORES]
+    assert values["best"] == "first_n_2"
+    assert values["points_per_100_teacher_tokens"] == pytest.approx(75.0)
+    assert values["routed_for_the_same_tokens"] == pytest.approx({"random": 0.6, "entropy": 0.672})
+    shares = values["kept_of_the_first_step"]["when_unsure_entropy"]
+    assert shares == pytest.approx({"gain": 0.75, "teacher_tokens": 0.4})
+    assert values["turned"] == {"right": 1, "wrong": 0}
+    assert values["findings"] == findings(found_in())
+
+
+def test_report_of_a_store_shows_what_was_put_there(tmp_path: Path) -> None:
+    predictions = [predicted("never", 0, False), predicted("first_n_2", 0, True)]
+    with Store(tmp_path / "run.sqlite") as store:
+        store.replace_guidance(SCORES, predictions, grader="2", settings_hash="d")
+        files = write_report(store, [TASK], tmp_path)
+    values = json.loads(files.summary.read_text())["guidance"]
+    assert values == json.loads(json.dumps(summary(results_of(SCORES, predictions))["guidance"]))
+    words = Reader(files.html.read_text()).words
+    assert "“First 2 steps” turned 1 of 1 answers from wrong to right" in words
+
+
+def test_names_for_readers() -> None:
+    assert label("first_n_3") == "First 3 steps"
+    assert label("pass@1") == "Right in one sample"
+    assert label("at_2") == "Step 2 alone"
+    assert label("something_else") == "something_else"
+    assert control("control_wrong_answer")[0] == "First step of a wrong answer"
+    assert control("control_other_question")[0] == "First step for another question"
