@@ -9,11 +9,11 @@ from importlib.resources import files
 from typing import NamedTuple
 
 import orjson
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from potstill.records import Comparison
-from potstill.report import charts, tradeoff, words
+from potstill.report import charts, guided_charts, guided_words, tradeoff, words
 from potstill.report.figures import (
     accuracy_chart,
     in_order,
@@ -21,10 +21,12 @@ from potstill.report.figures import (
     scaling_chart,
     tradeoff_charts,
 )
+from potstill.report.guidance import Guidance, gains, guidance, per_100_tokens
+from potstill.report.guided_examples import turned
 from potstill.report.questions import browser_data
 from potstill.report.results import OTHER_RULE, Results
 
-FILTERS: dict[str, Callable[..., str]] = {
+FILTERS: dict[str, Callable[..., object]] = {
     "percent": words.percent,
     "points": words.points,
     "interval": words.interval,
@@ -35,6 +37,11 @@ FILTERS: dict[str, Callable[..., str]] = {
     "weights": words.weights,
     "rule_name": words.rule_name,
     "listed": words.listed,
+    "policy": guided_words.label,
+    "routed": guided_words.routed,
+    "signal": guided_words.signal,
+    "question_dollars": guided_words.dollars,
+    "per_100_tokens": per_100_tokens,
 }
 """How the template writes numbers."""
 
@@ -50,20 +57,25 @@ class Asset(NamedTuple):
 def page(results: Results) -> str:
     """The page of a run. Text of models and questions enters as data and is escaped everywhere."""
     environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        autoescape=True,
+        loader=FunctionLoader(_part),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters |= FILTERS
+    environment.tests["gaining"] = lambda score: gains(score) and score.teacher_tokens > 0
     environment.filters["label"] = partial(words.label, results)
     environment.filters["in_sentence"] = partial(words.in_sentence, results)
     browser, comparisons = browser_data(results), _by_task(results)
     shown = [each for found in comparisons.values() for each in found]
     students = in_order(results)
-    candidates = _candidates(results, students)
-    template = environment.from_string(_part("page.html.jinja"))
+    candidates, guided = _candidates(results, students), guidance(results)
+    template = environment.get_template("page.html.jinja")
     return template.render(
         results=results,
         headline=words.headline(results),
-        findings=words.further_findings(results),
+        findings=[*words.further_findings(results), *guided_words.foremost(results, guided)],
         comparisons=comparisons,
         widest=max((max(abs(c.low), abs(c.high)) for c in shown), default=1.0) or 1.0,
         accuracy_chart=accuracy_chart(results),
@@ -87,6 +99,7 @@ def page(results: Results) -> str:
         choice_finding=words.choice_finding(results, candidates),
         sized=tradeoff.sized(results),
         scaling_chart=scaling_chart(results),
+        guidance=[_guided(results, found) for found in guided],
         verdicts=Counter(rationale.verdict for rationale in results.rationales),
         kept_counts=_kept_counts(results),
         questions=browser,
@@ -116,6 +129,26 @@ def _by_task(results: Results) -> dict[str, list[Comparison]]:
         task: sorted(found, key=lambda c: ((c.first, c.second) != pair, c.first != results.subject))
         for task, found in grouped.items()
         if found
+    }
+
+
+def _guided(results: Results, found: Guidance) -> dict[str, object]:
+    """What the section on guidance shows of one task."""
+    shown = (*found.policies, *found.controls, *found.unaided)
+    ends = [abs(end or 0.0) for s in shown for end in (s.difference_low, s.difference_high)]
+    return {
+        "found": found,
+        "findings": guided_words.findings(found),
+        "charts": guided_charts.curve_charts(found),
+        "timing": guided_charts.timing_chart(found),
+        "groups": {"Alone": found.ends, "With the teacher's steps": found.policies},
+        "routing": {"Whole questions sent to the teacher": found.routing},
+        "widest": max(ends, default=1.0) or 1.0,
+        "turned": {
+            "right": turned(results, found, right=True),
+            "wrong": turned(results, found, right=False),
+        },
+        "control": guided_words.control,
     }
 
 

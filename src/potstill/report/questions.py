@@ -89,12 +89,12 @@ class _Rows:
                     "right": each.correct,
                     "answer": each.answer,
                     "cut": each.finish_reason == "length",
-                    "text": _clipped(each.text),
+                    "text": clipped(each.text),
                 }
                 for each in answers
             ],
             "rationales": [
-                {"verdict": each.verdict, "answer": each.answer, "text": _clipped(each.text)}
+                {"verdict": each.verdict, "answer": each.answer, "text": clipped(each.text)}
                 for each in rationales[:MOST_RATIONALES]
             ],
             "verdicts": list(dict.fromkeys(each.verdict for each in rationales)),
@@ -102,7 +102,8 @@ class _Rows:
         }
 
 
-def _clipped(text: str) -> str:
-    if len(text) <= MOST_CHARACTERS:
+def clipped(text: str, most: int = MOST_CHARACTERS) -> str:
+    """The beginning of a text, and how much of it is left out."""
+    if len(text) <= most:
         return text
-    return f"{text[:MOST_CHARACTERS]} … [{len(text) - MOST_CHARACTERS:,} more characters]"
+    return f"{text[:most]} … [{len(text) - most:,} more characters]"

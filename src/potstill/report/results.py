@@ -10,6 +10,8 @@ from potstill.records import (
     Checkpoint,
     Choice,
     Comparison,
+    GuidedPrediction,
+    GuidedScore,
     Prediction,
     Rationale,
     Score,
@@ -62,6 +64,8 @@ class Results:
     choices: Sequence[Choice] = ()
     """The checkpoint that each selection rule chooses for each student."""
 
+    guided_scores: Sequence[GuidedScore] = ()
+    guided_predictions: Sequence[GuidedPrediction] = ()
     roles: Mapping[str, str] = field(default_factory=dict)
     """What each task is for, by name; empty where nobody said."""
 
@@ -232,6 +236,8 @@ def read_results(
         overlaps=overlaps,
         notes=notes,
         choices=store.choices(),
+        guided_scores=store.guided_scores(),
+        guided_predictions=store.guided_predictions(),
         roles=roles or {},
     )
 

@@ -8,6 +8,9 @@ from rich.table import Table
 from rich.text import Text
 
 from potstill.records import Score, StageRecord, Task
+from potstill.report.guidance import Guidance, guidance, kept, per_100_tokens
+from potstill.report.guided_examples import turned
+from potstill.report.guided_words import findings
 from potstill.report.results import Results, read_results
 from potstill.report.words import DASH, interval, percent
 from potstill.store import Store
@@ -31,6 +34,7 @@ def summary(results: Results) -> dict[str, object]:
             if each.task == leading
         },
         "comparisons": [asdict(each) for each in results.comparisons],
+        "guidance": {found.task: _guidance(results, found) for found in guidance(results)},
         "overlap": [_counts(each) for each in results.overlaps],
         "notes": list(results.notes),
         "stages": {stage.name: _spent(stage) for stage in results.stages},
@@ -49,6 +53,29 @@ def _accuracies(results: Results, task: str) -> dict[str, dict[str, float]]:
         }
         for system, score in scores.items()
         if score is not None
+    }
+
+
+def _guidance(results: Results, found: Guidance) -> dict[str, object]:
+    """A task's guided scores, on development questions too, and what they come to."""
+    best = found.best
+    kept_of = {each.policy: kept(found, each) for each in found.conditional}
+    return {
+        "scores": [asdict(each) for each in results.guided_scores if each.task == found.task],
+        "findings": findings(found),
+        "best": best.policy if best else None,
+        "points_per_100_teacher_tokens": per_100_tokens(best) if best else None,
+        "routed_for_the_same_tokens": found.routed(best.teacher_tokens) if best else {},
+        "kept_of_the_first_step": {
+            policy: {"gain": shares[0], "teacher_tokens": shares[1]}
+            for policy, shares in kept_of.items()
+            if shares is not None
+        },
+        "turned": {
+            name: change.answers
+            for name, right in (("right", True), ("wrong", False))
+            if (change := turned(results, found, right=right)) is not None
+        },
     }
 
 

@@ -1,0 +1,218 @@
+"""A chart of labelled points with their intervals, and of lines between values that they face."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
+from typing import Literal, NamedTuple
+
+from markupsafe import Markup
+
+from potstill.report.charts import Axis
+from potstill.report.labels import Box, Label, Place, placed
+
+WIDTH, HEIGHT = 400, 310
+LEFT, RIGHT, TOP, BOTTOM = 42, 14, 10, 40
+AREA = Box(LEFT + 2, TOP - 8, WIDTH, HEIGHT - BOTTOM - 2)
+"""Where labels may stand."""
+
+MARK = 4.0
+"""Half the size of a mark."""
+
+Shape = Literal["circle", "square", "diamond"]
+
+
+class Dot(NamedTuple):
+    """A value with its interval."""
+
+    label: str
+    """Empty where the value is named by its line."""
+
+    x: float
+    y: float
+    low: float
+    high: float
+    shape: Shape = "circle"
+    series: int = 1
+    """Its colour, from 1 to 6."""
+
+
+class Route(NamedTuple):
+    """A labelled line through some points."""
+
+    label: str
+    points: Sequence[tuple[float, float]]
+    series: int
+    """Its colour and dash, from 1 to 6."""
+
+
+class Frame(NamedTuple):
+    """The drawing's two scales."""
+
+    across: Axis
+    up: Axis
+
+    def at(self, x: float, y: float) -> tuple[float, float]:
+        """Data to drawing."""
+        return (
+            round(LEFT + self.across.share(x) * (WIDTH - LEFT - RIGHT), 1),
+            round(HEIGHT - BOTTOM - self.up.share(y) * (HEIGHT - TOP - BOTTOM), 1),
+        )
+
+
+def scatter(
+    dots: Sequence[Dot], routes: Sequence[Route], *, across: Axis, up: Axis, title: str
+) -> Markup:
+    """Points with whiskers, and lines; each has its label where nothing else is.
+
+    Args:
+        dots: At least one.
+        routes: Lines that lie below the points.
+        across: The horizontal scale.
+        up: The vertical scale.
+        title: What is drawn, for readers who hear the page.
+    """
+    frame = Frame(across, up)
+    spoken = f"{title} against {across.label}. " + " ".join(_spoken(frame, dots, routes))
+    paths = [[frame.at(*point) for point in route.points] for route in routes]
+    body = [_axes(frame)]
+    body += [_route(route, path) for route, path in zip(routes, paths, strict=True)]
+    body += [_whisker(frame, dot) for dot in dots]
+    marks = [_mark(frame, dot) for dot in dots]  # above the leaders, which end in them
+    body += [*_labels(frame, dots, routes, paths), *marks]
+    return Markup(
+        '<svg class="chart scatter" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>'
+    ).format(WIDTH, HEIGHT, spoken, Markup("").join(body))
+
+
+def round_axis(
+    low: float, high: float, show: Callable[[float], str], label: str = "", count: int = 5
+) -> Axis:
+    """A scale between round values, in about so many steps, from 0 where that is near."""
+    low = 0.0 if low < (high - low) / 2 else low
+    span = max(high - low, 1e-9)
+    power = 10.0 ** math.floor(math.log10(span / count))
+    step = next(power * m for m in (1, 2, 5, 10, 20) if power * m * count >= span * (1 - 1e-9))
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    ticks = [round(number * step, 12) for number in range(first, max(last, first + 1) + 1)]
+    return Axis(ticks[0], ticks[-1], ticks, show, label)
+
+
+def _spoken(frame: Frame, dots: Sequence[Dot], routes: Sequence[Route]) -> Iterator[str]:
+    show, show_x = frame.up.show, frame.across.show
+    for dot in dots:
+        if dot.label:
+            ends = f"{show(dot.low)} to {show(dot.high)}"
+            yield f"{dot.label}: {show(dot.y)} ({ends}) at {show_x(dot.x)}."
+    for route in routes:
+        told = ", ".join(f"{show(y)} at {show_x(x)}" for x, y in route.points)
+        yield f"{route.label}: {told}."
+
+
+def _axes(frame: Frame) -> Markup:
+    right, floor = WIDTH - RIGHT, HEIGHT - BOTTOM
+    parts = []
+    for tick in frame.up.ticks:
+        _, y = frame.at(frame.across.low, tick)
+        parts.append(
+            Markup(
+                '<line class="grid" x1="{}" x2="{}" y1="{y}" y2="{y}"/>'
+                '<text class="axis y" x="{}" y="{}">{}</text>'
+            ).format(LEFT, right, LEFT - 7, round(y + 4, 1), frame.up.show(tick), y=y)
+        )
+    for tick in frame.across.ticks:
+        x, _ = frame.at(tick, frame.up.low)
+        parts.append(
+            Markup(
+                '<line class="tick" x1="{x}" x2="{x}" y1="{}" y2="{}"/>'
+                '<text class="axis x" x="{x}" y="{}">{}</text>'
+            ).format(floor, floor + 4, floor + 17, frame.across.show(tick), x=x)
+        )
+    title = Markup('<text class="axis x" x="{}" y="{}">{}</text>')
+    parts.append(title.format((LEFT + right) / 2, HEIGHT - 5, frame.across.label))
+    return Markup("").join(parts)
+
+
+def _route(route: Route, path: Sequence[tuple[float, float]]) -> Markup:
+    points = " ".join(f"{x},{y}" for x, y in path)
+    return Markup('<g class="line s{}"><polyline points="{}"/></g>').format(route.series, points)
+
+
+def _whisker(frame: Frame, dot: Dot) -> Markup:
+    x, bottom = frame.at(dot.x, dot.low)
+    _, top = frame.at(dot.x, dot.high)
+    return Markup('<line class="error s{0}" x1="{1}" x2="{1}" y1="{2}" y2="{3}"/>').format(
+        dot.series, x, bottom, top
+    )
+
+
+def _mark(frame: Frame, dot: Dot) -> Markup:
+    x, y = frame.at(dot.x, dot.y)
+    if dot.shape == "circle":
+        return Markup('<circle class="mark s{}" cx="{}" cy="{}" r="{}"/>').format(
+            dot.series, x, y, MARK
+        )
+    turned = Markup(' transform="rotate(45 {} {})"').format(x, y) if dot.shape == "diamond" else ""
+    half = MARK * 0.9
+    return Markup('<rect class="mark s{}" x="{}" y="{}" width="{size}" height="{size}"{}/>').format(
+        dot.series, round(x - half, 1), round(y - half, 1), turned, size=half * 2
+    )
+
+
+def _labels(
+    frame: Frame,
+    dots: Sequence[Dot],
+    routes: Sequence[Route],
+    paths: Sequence[Sequence[tuple[float, float]]],
+) -> Iterator[Markup]:
+    """The labels of the points, then of the lines, which have more places to choose from."""
+    named = [(dot, frame.at(dot.x, dot.y)) for dot in dots if dot.label]
+    wanted = [Label(dot.label, [at]) for dot, at in named]
+    wanted += [
+        Label(route.label, _anchors(path)) for route, path in zip(routes, paths, strict=True)
+    ]
+    whiskers = (_between(frame.at(dot.x, dot.low), frame.at(dot.x, dot.high)) for dot in dots)
+    lines = (_between(*ends) for path in paths for ends in pairwise(path))
+    found = placed(
+        wanted,
+        area=AREA,
+        marks=[_around(frame.at(dot.x, dot.y)) for dot in dots],
+        crossed=[point for points in (*whiskers, *lines) for point in points],
+    )
+    colours = [dot.series for dot, _ in named] + [route.series for route in routes]
+    for label, place, series in zip(wanted, found, colours, strict=True):
+        if place.leader:
+            yield _leader(place)
+        yield Markup('<text class="label s{}" x="{}" y="{}">{}</text>').format(
+            series,
+            round((place.box.left + place.box.right) / 2, 1),
+            round(place.box.bottom - 3.5, 1),
+            label.text,
+        )
+
+
+def _leader(place: Place) -> Markup:
+    (x, y), (end_x, end_y) = place.anchor, place.nearest
+    return Markup('<line class="leader" x1="{}" y1="{}" x2="{}" y2="{}"/>').format(
+        x, y, end_x, end_y
+    )
+
+
+def _around(at: tuple[float, float]) -> Box:
+    reach = MARK + 1.5
+    return Box(at[0] - reach, at[1] - reach, at[0] + reach, at[1] + reach)
+
+
+def _anchors(path: Sequence[tuple[float, float]], count: int = 8) -> list[tuple[float, float]]:
+    """Points along a line that its label may stand beside."""
+    points = [point for ends in pairwise(path) for point in _between(*ends)]
+    return points[:: max(1, len(points) // count)] or list(path)
+
+
+def _between(begin: tuple[float, float], end: tuple[float, float]) -> list[tuple[float, float]]:
+    """Points from one to the other, no further apart than a line of text is tall."""
+    steps = max(1, math.ceil(math.dist(begin, end) / 5))
+    shares = [number / steps for number in range(steps + 1)]
+    return [
+        (begin[0] + (end[0] - begin[0]) * share, begin[1] + (end[1] - begin[1]) * share)
+        for share in shares
+    ]
