@@ -1,12 +1,14 @@
-"""Train the bundled pair from random weights, measure it, and write its model cards.
+"""Train the bundled models, measure them, and write their model cards.
 
     python scripts/bundled_pair.py teacher --out src/potstill/models/bundled
     python scripts/bundled_pair.py student --out src/potstill/models/bundled
+    python scripts/bundled_pair.py guide --out src/potstill/models/bundled
     python scripts/bundled_pair.py evaluate --out src/potstill/models/bundled
 
-A model is saved every few minutes while it trains. The learning rate falls to zero by the end of
-``--minutes``, so a longer training is begun anew rather than continued. ``--steps`` instead of
-minutes makes a run that does not depend on the machine's speed.
+The pair is trained from random weights; the guide goes on from the teacher. A model is saved every
+few minutes while it trains. The learning rate falls to zero by the end of ``--minutes``, so a
+longer training is begun anew rather than continued. ``--steps`` instead of minutes makes a run that
+does not depend on the machine's speed.
 """
 
 import argparse
@@ -31,7 +33,7 @@ ASKED = (("zero_shot_cot", 0.0), ("zero_shot_cot", 0.7), ("zero_shot", 0.0))
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recipe:
-    """All that makes one of the two models."""
+    """All that makes one of the models."""
 
     opening: Mixture
     """For the first documents: mostly exercises in looking up and in sums."""
@@ -39,12 +41,20 @@ class Recipe:
     mixture: Mixture
     shape: Shape
     plan: Plan
+    start: str = ""
+    """The model whose weights and tokenizer it goes on from; empty: random weights."""
 
 
 OPENING = Mixture(
     families={"echo": 0.5, "drill": 0.2, "fact_chain": 0.2, "two_step_arithmetic": 0.1},
     answers_only=0.0,
 )
+GUIDE = Mixture(
+    families={"fact_chain": 0.70, "trace": 0.15, "two_step_arithmetic": 0.10, "drill": 0.05},
+    answers_only=0.0,
+    questioned={"zero_shot_quest_cot": 0.2, "zero_shot_subquestions": 0.1},
+)
+TEACHER = Shape(layers=5, width=192, inner=512, heads=6)
 RECIPES = {
     "teacher": Recipe(
         opening=OPENING,
@@ -60,7 +70,7 @@ RECIPES = {
             },
             answers_only=0.06,
         ),
-        shape=Shape(layers=5, width=192, inner=512, heads=6),
+        shape=TEACHER,
         plan=Plan(minutes=38, batch_tokens=2560, rate=2e-3, decay_from=0.25, decay_to=0.0, seed=1),
     ),
     "student": Recipe(
@@ -80,6 +90,13 @@ RECIPES = {
         shape=Shape(layers=3, width=128, inner=352, heads=4),
         plan=Plan(minutes=12, batch_tokens=2048, rate=3e-3, decay_from=0.5, decay_to=0.1, seed=2),
     ),
+    "guide": Recipe(
+        opening=GUIDE,
+        mixture=GUIDE,
+        shape=TEACHER,
+        plan=Plan(minutes=45, batch_tokens=2560, rate=1e-3, decay_from=0.3, decay_to=0.0, seed=3),
+        start="teacher",
+    ),
 }
 
 
@@ -88,8 +105,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=["teacher", "student", "evaluate"])
-    parser.add_argument("--out", type=Path, required=True, help="folder of both models' folders")
+    parser.add_argument("what", choices=[*RECIPES, "evaluate"])
+    parser.add_argument("--out", type=Path, required=True, help="folder of the models' folders")
     parser.add_argument("--minutes", type=float, help="wall time of the training")
     parser.add_argument("--steps", type=int, help="optimiser steps, instead of minutes")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
@@ -109,13 +126,15 @@ def main() -> None:
 
 
 def make(name: str, plan: Plan, folder: Path) -> None:
-    """Train one of the two models from random weights and write it."""
+    """Train one of the models and write it."""
     recipe = RECIPES[name]
     # Both tokenizers are made from all families, so that no text splits into odd pieces.
     texts = RECIPES["teacher"].mixture
-    tokenizer = teacher_tokenizer(texts) if name == "teacher" else student_tokenizer(texts)
+    tokenizer = student_tokenizer(texts) if name == "student" else teacher_tokenizer(texts)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model: Any = build_model(tokenizer, recipe.shape, plan.seed)
+    if recipe.start:
+        model.load_state_dict(load_model(folder.parent / recipe.start).state_dict())
     model.to(device)
     parameters = sum(weights.numel() for weights in model.parameters())
     print(f"{name}: {parameters:,} parameters on {device}")
@@ -157,10 +176,15 @@ def save(model: LlamaForCausalLM, tokenizer: Tokenizer, folder: Path) -> None:
         path.chmod(0o644)
 
 
+def load_model(folder: Path) -> Any:
+    """A saved model in float32."""
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+
+
 def evaluate(folder: Path, name: str, count: int) -> None:
     """Measure a model on the test splits and write its card."""
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    model = load_model(folder).eval()
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     correct: dict[str, list[int]] = {}
     for family in FAMILIES:

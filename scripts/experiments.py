@@ -26,9 +26,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from guided_results import GUIDED_HEADS, guided_figures, guided_results, guided_rows
+
 from potstill.errors import PotstillError
-from potstill.evaluate.statistics import PairedResult, accuracy_interval, paired_comparison
 from potstill.recipe import load_recipe
+from potstill.statistics import PairedResult, accuracy_interval, paired_comparison
 from potstill.store import Store
 
 RESAMPLES = 10_000
@@ -278,8 +280,19 @@ def page(recipe: Path, jobs: Sequence[Job], against: Sequence[str]) -> str:
         parts.append(note_on_sharing(systems))
     for task, by_system in along.items():
         parts += [f"### {task}, development alone", curve_table(by_system)]
+    for variant, folders in _by_variant(jobs).items():
+        rows = guided_rows(*guided_results(folders))
+        heading = f"### guidance, {variant}" if variant else "### guidance"
+        parts += [heading, markdown(GUIDED_HEADS, rows)] if rows else []
     seconds = ", ".join(f"{job.folder.name} {seconds_of(job):.0f}" for job in jobs)
     return "\n\n".join(part for part in [*parts, f"Seconds a run: {seconds}."] if part)
+
+
+def _by_variant(jobs: Sequence[Job]) -> dict[str, dict[int, Path]]:
+    found: dict[str, dict[int, Path]] = defaultdict(dict)
+    for job in jobs:
+        found[job.variant][job.seed] = job.folder
+    return found
 
 
 def figures(jobs: Sequence[Job], against: Sequence[str]) -> dict[str, object]:
@@ -289,6 +302,10 @@ def figures(jobs: Sequence[Job], against: Sequence[str]) -> dict[str, object]:
         "seconds": {job.folder.name: round(seconds_of(job), 1) for job in jobs},
         "changes": {job.folder.name: job.changes for job in jobs},
         "development": curves(jobs),
+        "guidance": {
+            variant: guided_figures(*guided_results(folders))
+            for variant, folders in _by_variant(jobs).items()
+        },
         "rules": {
             task: {
                 system.system: [system.right, system.total, *accuracy_interval(*counts)]

@@ -1,7 +1,7 @@
 """What the bundled pair learns from: training documents, and the two tokenizers."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -10,7 +10,8 @@ from potstill.prompts.formats import FORMATS
 from potstill.prompts.styles import STYLES, prompt_for
 from potstill.records import Question
 from potstill.tasks.procedural import Problem, problems
-from potstill.tasks.procedural.family import ITEMS, NAMES
+from potstill.tasks.procedural.chains import draw_fact_chain
+from potstill.tasks.procedural.family import ITEMS, NAMES, split_of
 from potstill.tasks.procedural.probes import WORDS
 
 EOS = "<|endoftext|>"
@@ -21,6 +22,9 @@ DRILL = "drill"
 
 ECHO = "echo"
 """Random words and numbers said again, in order or by name: it teaches to look things up."""
+
+TRACE = "trace"
+"""The people of a fact chain from the one asked for back to the first: it teaches to look back."""
 
 OPERATIONS = ("+", "-", "*")
 
@@ -43,6 +47,9 @@ class Mixture:
     answers_only: float
     """Share of a family's documents that give the answer without a rationale."""
 
+    questioned: Mapping[str, float] = field(default_factory=dict)
+    """Share of the rationales in each style with questions, where the family has questions."""
+
 
 def documents(mixture: Mixture, count: int, seed: int) -> list[Document]:
     """Draw a shuffled mixture from the train splits.
@@ -61,7 +68,7 @@ def documents(mixture: Mixture, count: int, seed: int) -> list[Document]:
             continue
         for problem in problems(family, "train", wanted, seed):
             answers_only = random.random() < mixture.answers_only
-            drawn.append(_answer(problem) if answers_only else _rationale(problem, random))
+            drawn.append(_answer(problem) if answers_only else _told(problem, mixture, random))
     random.shuffle(drawn)
     return drawn
 
@@ -78,13 +85,32 @@ def style_prompt(style: str, question: Question) -> str:
     return prompt
 
 
-def _rationale(problem: Problem, random: Random) -> Document:
-    """Zero-shot-CoT with its answer step, as potstill asks for it."""
-    style = STYLES["zero_shot_cot"]
-    told = random.choice(problem.rationales)
+def _told(problem: Problem, mixture: Mixture, random: Random) -> Document:
+    """A rationale, or one with a question at its beginning or before every step."""
+    styles = list(mixture.questioned) if problem.questions else []
+    # Drawn only where it matters, so that mixtures without questions stay what they were.
+    if styles:
+        shares = [mixture.questioned[name] for name in styles]
+        style = random.choices([*styles, ""], [*shares, 1 - sum(shares)])[0]
+        if style:
+            return _two_steps(style, problem, _questioned(style, problem))
+    return _two_steps("zero_shot_cot", problem, random.choice(problem.rationales))
+
+
+def _questioned(style: str, problem: Problem) -> str:
+    """The first wording with its leading question, or with a question before every step."""
+    told = problem.rationales[0]
+    if style == "zero_shot_quest_cot":
+        return f"{problem.questions[0]} {told}"
+    steps = [f"{step.removesuffix('.')}." for step in told.split(". ")]
+    return " ".join(f"{ask} {step}" for ask, step in zip(problem.questions, steps, strict=True))
+
+
+def _two_steps(name: str, problem: Problem, told: str) -> Document:
+    """A rationale and its answer step, as potstill asks for them."""
     return Document(
-        prompt=style_prompt("zero_shot_cot", problem.question),
-        target=f" {told}{style.answer_cue} {problem.question.answer}.",
+        prompt=style_prompt(name, problem.question),
+        target=f" {told}{STYLES[name].answer_cue} {problem.question.answer}.",
     )
 
 
@@ -131,7 +157,21 @@ def _echo(random: Random) -> Document:
     return Document(prompt=" ".join(told), target=" " + " ".join(again))
 
 
-EXERCISES = {DRILL: _drill, ECHO: _echo}
+def _trace(random: Random) -> Document:
+    """Who refers to whom, from the person asked about back to the one whose count is told."""
+    while True:
+        draft = draw_fact_chain(random)
+        if split_of(f"fact_chain {draft.content}") == "train":
+            break
+    people = [word for word in draft.content.split() if word in NAMES]
+    told = draft.text.rpartition(" How many ")[0]
+    return Document(
+        prompt=f"{told} Back from {people[-1]}:",
+        target=" " + ", ".join(reversed(people)) + ".",
+    )
+
+
+EXERCISES = {DRILL: _drill, ECHO: _echo, TRACE: _trace}
 VOCABULARY = NAMES + ITEMS + WORDS
 
 

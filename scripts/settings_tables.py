@@ -25,6 +25,9 @@ from potstill.curate.stage import VERDICTS
 from potstill.evaluate.settings import EvaluateSettings, GenericSettings, VoteSettings
 from potstill.fuse.settings import FuseSettings
 from potstill.generate.settings import GenerateSettings
+from potstill.guide.policies import Policy
+from potstill.guide.server.settings import RequestLimits, ServeSettings, TeacherLimits
+from potstill.guide.settings import GuideSettings
 from potstill.models.settings import LocalSettings, OpenAISettings, RecordedSettings
 from potstill.prompts.exemplars import ExemplarSettings, FewShotSettings
 from potstill.prompts.formats import FORMATS, MIXTURES, shares
@@ -64,6 +67,11 @@ SETTINGS: dict[str, type[Settings]] = {
     "evaluate": EvaluateSettings,
     "vote": VoteSettings,
     "generic": GenericSettings,
+    "guide": GuideSettings,
+    "policy": Policy,
+    "serve": ServeSettings,
+    "limits": RequestLimits,
+    "teacher_limits": TeacherLimits,
     "fuse": FuseSettings,
 }
 """The settings classes by the name of their table in the guide."""
@@ -111,12 +119,12 @@ def default(field: FieldInfo) -> str:
     assert value is not PydanticUndefined
     if isinstance(value, Settings):
         return "its own defaults"
-    if isinstance(value, dict):
-        value = {
-            name: part.model_dump(exclude_defaults=True) if isinstance(part, Settings) else part
-            for name, part in value.items()
-        }
-    return f"`{json.dumps(value)}`"
+    return f"`{json.dumps(value, default=short)}`"
+
+
+def short(part: Settings) -> object:
+    """A section inside a default, as a recipe gives it in short."""
+    return part.name if isinstance(part, Policy) else part.model_dump(exclude_defaults=True)
 
 
 def words(cls: type[Settings] | None, description: str | None) -> str:

@@ -32,6 +32,7 @@ def draw_fact_chain(random: Random) -> Draft:
         rationales=_rationales(chain, counts, item),
         template_id=f"{length}-of-{len(facts)}",
         content=" ".join(f"{who} {relation} {number}" for who, relation, number, _ in chain),
+        questions=tuple(f"How many {item} does {who} have?" for who, _, _, _ in chain),
     )
 
 

@@ -35,6 +35,9 @@ class Draft:
     content: str
     """What the question asks, wording left out; questions that share it share a split."""
 
+    questions: tuple[str, ...] = ()
+    """What each step of the first wording answers, where the family has it."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Problem:
@@ -42,6 +45,8 @@ class Problem:
 
     question: Question
     rationales: tuple[str, ...]
+    questions: tuple[str, ...] = ()
+    """What each step of the first wording answers, where the family has it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,7 +80,11 @@ class Family:
                     )
                 continue
             missed = 0
-            found[draft.text] = Problem(question=self._question(draft), rationales=draft.rationales)
+            found[draft.text] = Problem(
+                question=self._question(draft),
+                rationales=draft.rationales,
+                questions=draft.questions,
+            )
         return tuple(found.values())
 
     def _question(self, draft: Draft) -> Question:
