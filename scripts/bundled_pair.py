@@ -107,6 +107,7 @@ def main() -> None:
     )
     parser.add_argument("what", choices=[*RECIPES, "evaluate"])
     parser.add_argument("--out", type=Path, required=True, help="folder of the models' folders")
+    parser.add_argument("--again", action="store_true", help="go on from the model that is there")
     parser.add_argument("--minutes", type=float, help="wall time of the training")
     parser.add_argument("--steps", type=int, help="optimiser steps, instead of minutes")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
@@ -115,26 +116,35 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     if arguments.what == "evaluate":
         for name in RECIPES:
-            evaluate(arguments.out / name, name, arguments.questions)
+            if (arguments.out / name).is_dir():
+                evaluate(arguments.out / name, name, arguments.questions)
         return
     plan = RECIPES[arguments.what].plan
     if arguments.steps:
         plan = replace(plan, steps=arguments.steps, minutes=float("inf"))
     elif arguments.minutes:
         plan = replace(plan, minutes=arguments.minutes)
-    make(arguments.what, plan, arguments.out / arguments.what)
+    make(arguments.what, plan, arguments.out / arguments.what, again=arguments.again)
 
 
-def make(name: str, plan: Plan, folder: Path) -> None:
-    """Train one of the models and write it."""
+def make(name: str, plan: Plan, folder: Path, *, again: bool) -> None:
+    """Train one of the models and write it.
+
+    Args:
+        name: Of its recipe.
+        plan: How long and how fast.
+        folder: Where it goes.
+        again: Go on from what is in the folder; its card then tells of both trainings.
+    """
     recipe = RECIPES[name]
     # Both tokenizers are made from all families, so that no text splits into odd pieces.
     texts = RECIPES["teacher"].mixture
     tokenizer = student_tokenizer(texts) if name == "student" else teacher_tokenizer(texts)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model: Any = build_model(tokenizer, recipe.shape, plan.seed)
-    if recipe.start:
-        model.load_state_dict(load_model(folder.parent / recipe.start).state_dict())
+    start = folder if again else folder.parent / recipe.start
+    if again or recipe.start:
+        model.load_state_dict(load_model(start).state_dict())
     model.to(device)
     parameters = sum(weights.numel() for weights in model.parameters())
     print(f"{name}: {parameters:,} parameters on {device}")
@@ -148,8 +158,22 @@ def make(name: str, plan: Plan, folder: Path) -> None:
     )
     save(model, tokenizer, folder)
     facts = {"parameters": parameters, "device": device, **asdict(result)}
+    if again:
+        facts = _both(json.loads((folder / "training.json").read_text()), facts, plan)
     (folder / "training.json").write_text(json.dumps(facts, indent=2) + "\n")
     print(f"{name}: {facts}")
+
+
+def _both(before: dict[str, Any], facts: dict[str, Any], plan: Plan) -> dict[str, Any]:
+    """What two trainings, one after the other, have taken."""
+    counted = ("steps", "tokens", "trained_tokens", "seconds")
+    timed = plan.minutes < float("inf")
+    length = f"--minutes {plan.minutes:g}" if timed else f"--steps {plan.steps}"
+    return {
+        **facts,
+        **{key: before[key] + facts[key] for key in counted},
+        "trainings": [*before.get("trainings", [""]), f" --again {length}"],
+    }
 
 
 def save(model: LlamaForCausalLM, tokenizer: Tokenizer, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""The model cards of the bundled pair."""
+"""The model cards of the bundled models."""
 
 import json
 from collections.abc import Mapping
@@ -15,6 +15,11 @@ ROLES = {
     " was trained briefly, saw few stories with two operations and none of"
     " `multi_step_arithmetic`. Its tokenizer is a BPE of 512 tokens that writes a space as U+2581,"
     " and differs from the teacher's on purpose; it knows ASCII only.",
+    "guide": "It is the teacher, trained further on `fact_chain`, the family whose first step is"
+    " the hard one, so that it can step in where a student does not know how to begin. It has"
+    " forgotten the families that it was not trained further on. It also asks itself first, in the"
+    " styles `zero_shot_quest_cot` and `zero_shot_subquestions`; asked for an answer alone it reasons"
+    " all the same. Its tokenizer is the teacher's.",
 }
 CARD = """\
 ---
@@ -26,7 +31,7 @@ pipeline_tag: text-generation
 
 # potstill bundled {name}
 
-A Llama of {parameters:,} parameters, trained from random weights on procedural questions alone, so
+A Llama of {parameters:,} parameters, trained from {start} on procedural questions alone, so
 that `potstill demo`, the examples and the tests run on any machine without a download. It knows
 nothing else: do not use it for anything but trying potstill.
 
@@ -39,9 +44,10 @@ nothing else: do not use it for anything but trying potstill.
 ## Training
 
 Documents were drawn from the train splits of `potstill.tasks.procedural`, in the wording of
-potstill's prompt styles: {cot:.0%} `zero_shot_cot` with one of a question's gold rationales, and
-{answers:.0%} `zero_shot` with the answer alone. Shares: {shares}. `drill` is bare sums and
-`echo` lists and counts said again. No real or personal data was used.
+potstill's prompt styles: {cot:.0%} with one of a question's gold rationales, mostly in
+`zero_shot_cot`, and {answers:.0%} `zero_shot` with the answer alone. Shares: {shares}. `drill` is
+bare sums, `echo` lists and counts said again, `trace` the people of a chain said backwards. No real
+or personal data was used.
 
 The loss counts on every token, the question's too: without that the models were slow to learn to
 copy its names and numbers. AdamW, peak rate {rate}, seed {seed} (weights, documents and order):
@@ -60,12 +66,12 @@ split.
 ## Building it again
 
 ```
-python scripts/bundled_pair.py {name} --out DIR
+{commands}
 python scripts/bundled_pair.py evaluate --out DIR
 ```
 
 This trains for as long as the recipe in that file says, so how far it comes depends on the machine
-and the weights will differ from these; `--steps {steps}` repeats the length of this training.
+and the weights will differ from these; `--steps` in place of minutes does not depend on it.
 
 Licence: Apache-2.0.
 """
@@ -83,7 +89,7 @@ def write_card(
 
     Args:
         folder: Holds the model and its ``training.json``.
-        name: ``teacher`` or ``student``.
+        name: ``teacher``, ``student`` or ``guide``.
         mixture: What the model was trained on.
         plan: How it was trained.
         correct: Right answers by family: CoT greedy, CoT sampled, answers alone.
@@ -95,6 +101,11 @@ def write_card(
     card = CARD.format(
         name=name,
         role=ROLES[name],
+        start="the bundled teacher's weights" if name == "guide" else "random weights",
+        commands="\n".join(
+            f"python scripts/bundled_pair.py {name} --out DIR{more}"
+            for more in facts.get("trainings", [""])
+        ),
         parameters=facts["parameters"],
         cot=1 - mixture.answers_only,
         answers=mixture.answers_only,
