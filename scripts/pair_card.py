@@ -18,8 +18,8 @@ ROLES = {
     "guide": "It is the teacher, trained further on `fact_chain`, the family whose first step is"
     " the hard one, so that it can step in where a student does not know how to begin. It has"
     " forgotten the families that it was not trained further on. It also asks itself first, in the"
-    " styles `zero_shot_quest_cot` and `zero_shot_subquestions`; asked for an answer alone it reasons"
-    " all the same. Its tokenizer is the teacher's.",
+    " styles `zero_shot_quest_cot` and `zero_shot_subquestions`; asked for an answer alone it"
+    " reasons all the same. Its tokenizer is the teacher's.",
 }
 CARD = """\
 ---

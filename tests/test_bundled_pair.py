@@ -1,7 +1,8 @@
-"""The bundled teacher and student: what is on disk, what the tokenizers do, what they can."""
+"""The bundled models: what is on disk, what the tokenizers do, what they can."""
 
 import json
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,15 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from potstill.models.settings import BUNDLED as NAMES
 from potstill.prompts.formats import FORMATS
 from potstill.prompts.styles import STYLES, prompt_for
+from potstill.records import Question
 from potstill.tasks.grading import grade
 from potstill.tasks.procedural import FAMILIES, problems, questions
 
 BUNDLED = Path(__file__).parents[1] / "src" / "potstill" / "models" / "bundled"
-both = pytest.mark.parametrize("name", ["teacher", "student"])
+every = pytest.mark.parametrize("name", NAMES)
 
 
 def loaded(name: str) -> Any:
@@ -23,7 +26,12 @@ def loaded(name: str) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("name", "least", "most"), [("teacher", 2_000_000, 4_000_000), ("student", 500_000, 900_000)]
+    ("name", "least", "most"),
+    [
+        ("teacher", 2_000_000, 4_000_000),
+        ("student", 500_000, 900_000),
+        ("guide", 2_000_000, 4_000_000),
+    ],
 )
 def test_models_load_and_have_the_promised_size(name: str, least: int, most: int) -> None:
     model = loaded(name)
@@ -31,7 +39,7 @@ def test_models_load_and_have_the_promised_size(name: str, least: int, most: int
     assert all(bool(weights.isfinite().all()) for weights in model.parameters())
 
 
-@both
+@every
 def test_weights_are_float16_on_disk(name: str) -> None:
     with (BUNDLED / name / "model.safetensors").open("rb") as file:
         (length,) = struct.unpack("<Q", file.read(8))
@@ -40,7 +48,7 @@ def test_weights_are_float16_on_disk(name: str) -> None:
     assert kinds == {"F16"}
 
 
-@both
+@every
 def test_tokenizers_round_trip_prompts_targets_and_all_of_ascii(name: str) -> None:
     tokenizer = AutoTokenizer.from_pretrained(BUNDLED / name)
     texts = ["".join(map(chr, range(32, 127))), "a\n\n b  c\t ", " lead", "### --> \n### -->"]
@@ -61,7 +69,7 @@ def test_tokenizers_round_trip_prompts_targets_and_all_of_ascii(name: str) -> No
         assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
 
 
-@both
+@every
 def test_encoding_adds_no_tokens_and_splits_numbers_into_digits(name: str) -> None:
     tokenizer = AutoTokenizer.from_pretrained(BUNDLED / name)
     ids = tokenizer("407")["input_ids"]
@@ -71,7 +79,7 @@ def test_encoding_adds_no_tokens_and_splits_numbers_into_digits(name: str) -> No
     assert tokenizer.chat_template is None
 
 
-@both
+@every
 def test_configuration_and_tokenizer_agree_on_special_tokens(name: str) -> None:
     tokenizer = AutoTokenizer.from_pretrained(BUNDLED / name)
     config = json.loads((BUNDLED / name / "config.json").read_text())
@@ -87,7 +95,7 @@ def test_the_two_tokenizers_differ() -> None:
     assert len(teacher) != len(student)
 
 
-@both
+@every
 def test_the_model_card_names_seed_licence_and_accuracies(name: str) -> None:
     card = (BUNDLED / name / "README.md").read_text(encoding="utf-8")
     assert "license: apache-2.0" in card
@@ -101,20 +109,36 @@ def test_the_teacher_answers_the_leading_family() -> None:
 
 
 @pytest.mark.slow
+def test_the_guide_knows_where_to_begin() -> None:
+    asked = problems("fact_chain", "test", 60, seed=1)
+    texts = greedy("guide", [problem.question for problem in asked])
+    begins = [problem.rationales[0].split()[0] in text.split(".")[0]
+              for problem, text in zip(asked, texts, strict=True)]  # fmt: skip
+    assert sum(begins) >= 55
+    assert right_answers("guide", "fact_chain", 60) >= 45
+
+
+@pytest.mark.slow
 def test_the_student_starts_weak() -> None:
     assert right_answers("student", "two_step_arithmetic", 60) <= 20
 
 
-def right_answers(name: str, family: str, count: int) -> int:
-    """Greedy zero-shot-CoT answers to test questions that are right."""
+def greedy(name: str, asked: Sequence[Question]) -> list[str]:
+    """Greedy zero-shot-CoT answers."""
     tokenizer = AutoTokenizer.from_pretrained(BUNDLED / name)
     model = loaded(name)
-    asked = questions(family, "test", count, seed=1)
     prompts = [str(prompt_for(STYLES["zero_shot_cot"], question)) for question in asked]
     batch = tokenizer(prompts, return_tensors="pt", padding=True, padding_side="left")
     with torch.inference_mode():
         ids = model.generate(**batch, max_new_tokens=100, do_sample=False)
-    texts = tokenizer.batch_decode(ids[:, batch["input_ids"].shape[1] :], skip_special_tokens=True)
+    written = ids[:, batch["input_ids"].shape[1] :]
+    return list(tokenizer.batch_decode(written, skip_special_tokens=True))
+
+
+def right_answers(name: str, family: str, count: int) -> int:
+    """Greedy zero-shot-CoT answers to test questions that are right."""
+    asked = questions(family, "test", count, seed=1)
+    texts = greedy(name, asked)
     answer_type = FAMILIES[family].answer_type
     return sum(
         grade(answer_type, text, question).correct
