@@ -30,7 +30,7 @@ def guided_table(scores: Sequence[GuidedScore]) -> Table:
     for score in tested:
         table.add_row(
             score.policy,
-            f"{100 * score.accuracy:.1f} ({100 * score.low:.0f} to {100 * score.high:.0f})",
+            f"{100 * score.accuracy:.1f} [{100 * score.low:.0f}, {100 * score.high:.0f}]",
             _difference(score),
             f"{score.guided / score.total:.0%}",
             f"{score.teacher_tokens:,.1f}",
@@ -45,4 +45,4 @@ def _difference(score: GuidedScore) -> str:
     low, high = (
         f"{round(100 * end) + 0:+d}" for end in (score.difference_low, score.difference_high)
     )
-    return f"{round(100 * score.difference, 1) + 0.0:+.1f} ({low} to {high})"
+    return f"{round(100 * score.difference, 1) + 0.0:+.1f} [{low}, {high}]"
