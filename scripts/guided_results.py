@@ -26,10 +26,10 @@ class Kept(NamedTuple):
     """What a conditional policy keeps of always guiding the first step."""
 
     gain: float
-    """Share of the gain in right answers; not a number where there is none."""
+    """Share of the gain in right answers."""
 
     interval: Interval
-    """Its 95% interval, by bootstrap over questions."""
+    """Its 95% interval, by bootstrap over questions; draws without any gain have no share."""
 
     tokens: float
     """Share of the teacher's tokens."""
@@ -51,10 +51,11 @@ class Policy(NamedTuple):
     """Against the student alone, on the questions that both have; None for itself."""
 
     kept: Kept | None
+    """None where it is not conditional, or always guiding gains nothing or counts no tokens."""
 
 
 class Expected(NamedTuple):
-    """A baseline whose accuracy is expected, not counted: routing at random, pass@k."""
+    """A baseline by its scores alone: routing, pass@k, the teacher alone."""
 
     name: str
     accuracy: float
@@ -112,25 +113,23 @@ def _kept(
     given: Mapping[Question, GuidedPrediction],
     always: Mapping[Question, GuidedPrediction],
     alone: Mapping[Question, GuidedPrediction],
-) -> Kept:
+) -> Kept | None:
     gains = np.array(
         [(each.correct - alone[at].correct, always[at].correct - alone[at].correct)
          for at, each in given.items()],
         dtype=np.int64,
     )  # fmt: skip
+    kept, most = (int(total) for total in gains.sum(axis=0))
+    paid = sum(always[at].teacher_tokens for at in given)
+    if most <= 0 or not paid:
+        return None
     kinds, counts = np.unique(gains, axis=0, return_counts=True)
     drawn = np.random.default_rng(0).multinomial(len(gains), counts / len(gains), size=RESAMPLES)
     sums = drawn @ kinds
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratios = sums[:, 0] / sums[:, 1]
-        gain = float(np.float64(gains[:, 0].sum()) / gains[:, 1].sum())
-    low, high = np.nanquantile(ratios, [0.025, 0.975])
+    gaining = sums[sums[:, 1] > 0]
+    low, high = np.quantile(gaining[:, 0] / gaining[:, 1], [0.025, 0.975])
     tokens = sum(each.teacher_tokens for each in given.values())
-    return Kept(
-        gain,
-        Interval(float(low), float(high)),
-        tokens / sum(always[at].teacher_tokens for at in given),
-    )
+    return Kept(kept / most, Interval(float(low), float(high)), tokens / paid)
 
 
 def _expected(name: str, scores: Sequence[GuidedScore]) -> Expected:

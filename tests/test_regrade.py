@@ -5,16 +5,25 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+import test_guide as guided_pair
 import yaml
 from click.testing import CliRunner
 from fakes import ScriptedModel
+from guided_run import predicted, scored
 
 from potstill import run
+from potstill.asking import ask_questions
 from potstill.cli import main
+from potstill.curate import CurateSettings
+from potstill.guide import baselines, controls, field, scoring
 from potstill.progress import Meter
 from potstill.recipe import load_recipe
-from potstill.records import Prediction, Rationale
+from potstill.records import Grade, GuidedPrediction, Prediction, Question, Rationale, Task
+from potstill.regrade import regrade
 from potstill.run import Run
+from potstill.store import Store
+from potstill.tasks import load_task
+from potstill.tasks.grading import GRADER_VERSION, grade
 
 SAYS = {0: "2 + 2 = 4. The answer is 4.", 1: "2 + 2 = 5. The answer is 5.", 2: "I do not know."}
 
@@ -126,3 +135,137 @@ def test_curation_needs_no_teacher_once_it_was_asked(folder: Path) -> None:
     """A server that is gone, or a model that takes minutes to load, is not needed for verdicts."""
     result = CliRunner().invoke(main, ["curate", "sums.yaml"])
     assert "curate: 1 of 3 rationales kept" in result.stdout
+
+
+def _guided(folder: Path) -> list[GuidedPrediction]:
+    """Answers to a test and a development question, under the verdicts of an older grader."""
+    task = load_task(load_recipe(folder / "recipe.yaml").task)
+    test, dev = task.splits["test"][0].id, task.splits["dev"][0].id
+    said = {"task": task.name, "question_id": test, "answer": None}
+    return [
+        predicted("never", 0, True, **{**said, "text": "So 4. The answer is 4.", "answer": "4"}),
+        predicted("first", 0, False, **{**said, "text": "Add 2 to 2. The answer is 4."}),
+        predicted("at_2", 0, False, **{**said, "text": ""}),
+        predicted(
+            "first",
+            0,
+            True,
+            **{**said, "text": "The answer is 5.", "answer": "4", "question_id": dev},
+            split="dev",
+        ),
+        predicted("first", 0, False, **{**said, "text": "The answer is 4.", "question_id": "gone"}),
+    ]
+
+
+def _keep(folder: Path, guided: list[GuidedPrediction], first: float, grader: str) -> None:
+    scores = [
+        scored("never", 1.0, task=guided[0].task),
+        scored("teacher", 0.5, task=guided[0].task),
+        scored("first", first, task=guided[0].task),
+    ]
+    with Store(folder / "run.sqlite") as store:
+        store.replace_guidance(scores, guided, grader=grader, settings_hash="h")
+
+
+AGAIN = (
+    "Guided scores, and the thresholds behind them, stand as they were; count them again with: "
+    "potstill guide, which asks for nothing that is stored"
+)
+
+
+def test_guided_answers_get_new_verdicts_and_their_scores_stay(folder: Path) -> None:
+    before = _guided(folder)
+    _keep(folder, before, first=0.0, grader="1")
+    result = CliRunner().invoke(main, ["regrade", str(folder)])
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    place = lines.index("regrade: 3 guided answers")
+    test, dev = before[0].question_id, before[3].question_id
+    assert lines[place + 1 : place + 4] == [
+        "  2 verdicts of guided answers flipped",
+        f"  first on {before[0].task} test {test}: no answer (read nothing) -> right (read 4)",
+        f"  first on {before[0].task} dev {dev}: right (read 4) -> wrong (read 5)",
+    ]
+    assert lines[-1] == AGAIN
+    with Store(folder / "run.sqlite", read_only=True) as store:
+        after, scores = store.guided_predictions(), store.guided_scores()
+        assert store.graders("guided_predictions") == ["1", GRADER_VERSION]
+    verdicts = [(each.answer, each.correct) for each in after]
+    # an answer that was never written, and one to a question that is gone, have theirs still
+    assert verdicts == [("4", True), ("4", True), (None, False), ("5", False), (None, False)]
+    assert [each.text for each in after] == [each.text for each in before]
+    assert [each.accuracy for each in scores] == [1.0, 0.5, 0.0]
+
+
+def test_guided_scores_are_called_old_until_they_are_counted_again(folder: Path) -> None:
+    never, first = _guided(folder)[:2]
+    _keep(folder, [never, first], first=0.0, grader="1")
+    invoke = CliRunner().invoke
+    assert AGAIN in invoke(main, ["regrade", str(folder)]).stdout
+    again = invoke(main, ["regrade", str(folder)]).stdout
+    assert "  0 verdicts of guided answers flipped" in again
+    assert AGAIN in again
+    with Store(folder / "run.sqlite", read_only=True) as store:
+        assert store.graders("guided_predictions") == [GRADER_VERSION]
+        guided = store.guided_predictions()
+    _keep(folder, guided, first=1.0, grader=GRADER_VERSION)
+    assert AGAIN not in invoke(main, ["regrade", str(folder)]).stdout
+    # the teacher alone and samples may have other verdicts, though none of these flips
+    _keep(folder, guided, first=1.0, grader="1")
+    assert AGAIN in invoke(main, ["regrade", str(folder)]).stdout
+
+
+UNREAD = ("dev/6", "test/9", "test/10")
+
+
+def _older(task: Task, text: str, question: Question) -> Grade:
+    """A grader that finds no answer to some questions."""
+    if question.id in UNREAD:
+        return Grade(answer=None, correct=False, rule="no_answer")
+    return grade(task, text, question)
+
+
+@pytest.mark.parametrize("controls_too", [False, True])
+def test_guiding_again_under_another_grader_asks_for_nothing_that_is_stored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, controls_too: bool
+) -> None:
+    settings = {**guided_pair.EVERYTHING}
+    if not controls_too:
+        settings["controls"] = []
+    for name in ("before", "fresh"):
+        (tmp_path / name).mkdir()
+    pair = guided_pair.parties()
+    with monkeypatch.context() as older:
+        for module in (baselines, controls, field, scoring):
+            older.setattr(module, "grade", _older)
+        found = guided_pair.run(tmp_path / "before", pair, settings)
+    fresh = guided_pair.run(tmp_path / "fresh", guided_pair.parties(), settings)
+    assert found.scores != fresh.scores
+
+    task, asking = guided_pair.TASK, pair.teacher_asking
+    with Store(tmp_path / "before" / "run.sqlite") as store:
+        train = task.splits["train"]
+        ask_questions(pair.teacher, store, train, asking, Meter(None), label="", stage="generate")
+        regraded = regrade([task], store, pair.teacher.name, asking, CurateSettings())
+        now = _verdicts(store)
+    assert regraded.guided.flips and not regraded.guided.scores_fit
+    assert {flip.what.rpartition(" ")[2] for flip in regraded.guided.flips} == {*UNREAD}
+    with Store(tmp_path / "fresh" / "run.sqlite", read_only=True) as store:
+        assert now == _verdicts(store)
+
+    again = guided_pair.parties()
+    assert guided_pair.run(tmp_path / "before", again, settings).scores == fresh.scores
+    student, teacher = guided_pair.asked(again)
+    assert teacher == 0
+    # a chain that counts as wrong by now, and other steps of a chain, are new to the student
+    assert (student > 0) == controls_too
+
+
+def _verdicts(store: Store) -> list[tuple[str | bool | None, ...]]:
+    """Those of the answers whose guidance hangs on no verdict."""
+    sure = ("never", "first", "at_2", "first_n_2", "zero_shot")
+    return [
+        (each.policy, each.question_id, each.text, each.answer, each.correct)
+        for each in store.guided_predictions()
+        if each.policy in sure and each.split == "test"
+    ]

@@ -22,6 +22,7 @@ from potstill.prompts.formats import FORMATS
 from potstill.prompts.styles import STYLES, shows_exemplars, style_named, worked
 from potstill.steps import split_steps, subquestion_of
 from potstill.store import Store
+from potstill.tasks.grading import grade, split_rationale
 
 JANET = Exemplar(
     question="Janet has 16 eggs, eats 3 and sells the rest at $2 each. How much does she make?",
@@ -220,3 +221,38 @@ def test_socratic_solutions_become_exemplars(shared_data: Path) -> None:
 def test_solutions_laid_out_otherwise_are_refused(solution: str, message: str) -> None:
     with pytest.raises(DataError, match=message):
         socratic_exemplar("Why?", solution)
+
+
+LABELLED = "Question 1: How many are sold?\nAnswer: 16 - 3 = 13\nQuestion 2: How much is it?\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        (f"{LABELLED}Answer: 13 * 2 = 26\nThe answer is 26.", f"{LABELLED}Answer: 13 * 2 = 26"),
+        (f"{LABELLED}Answer: 26\n#### 26", f"{LABELLED}Answer: 26"),
+        (f"{LABELLED}Answer: 13 * 2 = 26", f"{LABELLED}Answer: 13 * 2 = 26"),
+        (
+            "**Question 2:** How much?\n**Answer:** She makes $26.\n\n**Answer:** 26",
+            "**Question 2:** How much?\n**Answer:** She makes $26.",
+        ),
+        (
+            "Sub-question 2.1: How much? Answer: 13 * 2 = 26. So the answer is 26.",
+            "Sub-question 2.1: How much? Answer: 13 * 2 = 26.",
+        ),
+        (
+            "Q: How many?\nA: 16 - 3 = 13\nQ: How much?\nA: 13 * 2 = 26\nThe answer is 26.",
+            "Q: How many?\nA: 16 - 3 = 13\nQ: How much?\nA: 13 * 2 = 26",
+        ),
+        # what closes a text, and not a step, is cut as everywhere
+        (f"{LABELLED}The answer is 26.", LABELLED.strip()),
+        (f"{LABELLED}13 * 2 = 26\nAnswer: 26", f"{LABELLED}13 * 2 = 26"),
+        ("Question 2: How much? So the final answer: 26", "Question 2: How much?"),
+        ("Question: How much does Janet make?\nAnswer: 26", "Question: How much does Janet make?"),
+        ("13 * 2 = 26. So the answer is 26.\n#### 26", "13 * 2 = 26."),
+    ],
+)
+def test_the_answer_to_a_labelled_subquestion_is_a_step(text: str, kept: str) -> None:
+    found = grade("number", text, "26")
+    assert (found.correct, found.rule) == (True, "marker")
+    assert split_rationale(text, found) == kept

@@ -6,7 +6,7 @@ disk, before it counts, so kill -9, a power cut or a full disk loses nothing tha
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from potstill.database import Connection, Database, explained
@@ -173,7 +173,9 @@ class Store(Database):
         """Every rationale with its verdict, in the order they were curated in."""
         return self._records(Rationale, "rationales")
 
-    def graders(self, table: Literal["rationales", "predictions"]) -> list[str]:
+    def graders(
+        self, table: Literal["rationales", "predictions", "guided_predictions"]
+    ) -> list[str]:
         """The versions of the grader behind the stored verdicts; mostly one."""
         with explained(self.path):
             found = self._db.execute(f"SELECT DISTINCT grader FROM {table} ORDER BY 1")
@@ -271,6 +273,17 @@ class Store(Database):
             _insert(
                 db, "guided_predictions", predictions, grader=grader, settings_hash=settings_hash
             )
+
+    def regrade_guidance(self, predictions: Iterable[GuidedPrediction], *, grader: str) -> None:
+        """Put these verdicts in the place of those of the same answers; all else stays as it is."""
+        with self._transaction() as db:
+            for each in predictions:
+                db.execute(
+                    "UPDATE guided_predictions SET answer = :answer, correct = :correct,"
+                    " grader = :grader WHERE policy = :policy AND task = :task AND"
+                    " split = :split AND question_id = :question_id",
+                    {**asdict(each), "grader": grader},
+                )
 
     def guided_scores(self) -> list[GuidedScore]:
         """Every score of the last experiment with guidance, in the order it was given."""

@@ -43,6 +43,11 @@ _CONCLUDES = re.compile(r"[\s*_]{0,9}(?:Therefore|Thus|Hence|So),? ")
 _WORD = re.compile(r"\w")
 _LOOP_TAIL, _LOOP_PROBE, _SHORTEST_LOOP = 600, 12, 60
 _SENTENCE_FOLLOWS = re.compile(r"[.!?][^\w\n]{1,9}\w|\n\s{0,99}[^\w\n]{0,9}\w")
+_REPLY = re.compile(r"a(?:ns|nswer)?[\s*_]{0,3}:", re.IGNORECASE)
+_SUBQUESTION = re.compile(
+    r"[^\w\n]{0,9}(?:(?:sub[- ]?)?question|q)(?P<number>\s?\d[\d.]{0,5})?[\s*_]{0,3}[:.)]",
+    re.IGNORECASE,
+)
 
 
 def grade(
@@ -117,7 +122,8 @@ def split_rationale(text: str, grade: Grade) -> str:
 
     Returns:
         The text up to its final-answer marker where nothing but the answer follows, else all of it.
-        A boxed number stays: it is part of the reasoning's last sentence.
+        A boxed number stays: it is part of the reasoning's last sentence. So does what
+        answers a labelled sub-question ("Question 2: How much? Answer: 13 * 2 = 26"): it is a step.
     """
     if grade.rule != "marker" or grade.span is None:
         return text.strip()
@@ -127,6 +133,8 @@ def split_rationale(text: str, grade: Grade) -> str:
         return text.strip()
     for _ in range(3):  # "So the answer is 18.\n#### 18" closes twice
         if closing is None or closing.boxed or _goes_on(text, closing.start):
+            break
+        if _answers_subquestion(text, closing.begin):
             break
         text = _DECORATION.sub("", text[: _lead_start(text, closing.begin)]).rstrip(" \n,;")
         closing = next(statements(text, len(text)), None)
@@ -138,6 +146,22 @@ def _lead_start(text: str, begin: int) -> int:
     before = text[max(0, begin - 80) : begin]
     lead = _LEAD.search(before)
     return begin - len(lead[0]) if lead else begin
+
+
+def _answers_subquestion(text: str, begin: int) -> bool:
+    """Whether a statement answers a question labelled on its line or the one before.
+
+    Without a number, a label that opens the text may as well stand before the task's question.
+    """
+    if _REPLY.match(text, begin) is None:
+        return False
+    asked = text[:begin].rstrip(" \t*_#>-")
+    if not asked.endswith(("?", "\n")):
+        return False
+    asked = asked.rstrip()
+    line = asked.rfind("\n") + 1
+    label = _SUBQUESTION.match(asked, line)
+    return label is not None and (line > 0 or label["number"] is not None)
 
 
 def _find(text: str, reader: Reader, question: Question) -> tuple[Candidate | None, str]:

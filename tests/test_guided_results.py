@@ -1,0 +1,230 @@
+"""Putting the guided answers of several seeds together."""
+
+import json
+import math
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from guided_run import predicted, scored
+from test_recipes import experiments
+
+from potstill.records import GuidedPrediction, GuidedScore
+from potstill.store import Store
+
+
+@pytest.fixture(scope="module")
+def script() -> ModuleType:
+    experiments()  # it imports its neighbour
+    return sys.modules["guided_results"]
+
+
+def answers(
+    policy: str, right: str, *, tokens: Sequence[int] = (), leaked: Sequence[int] = ()
+) -> Iterator[GuidedPrediction]:
+    """Answers to questions 0, 1, ..., where 1 is a right one and 0 a wrong one."""
+    for number, mark in enumerate(right):
+        yield predicted(
+            policy,
+            number,
+            mark == "1",
+            teacher_tokens=tokens[number] if tokens else 0,
+            leaked=number in leaked,
+        )
+
+
+def kept(folder: Path, *given: GuidedPrediction, scores: Sequence[GuidedScore] = ()) -> Path:
+    """A run with guided answers."""
+    with Store(folder / "run.sqlite") as store:
+        store.replace_guidance(scores, given, grader="2", settings_hash="")
+    return folder
+
+
+SCORES = (
+    (scored("first", 0.75, total=4), scored("routing_random_0.5", 0.5, 50.0, total=4)),
+    (
+        scored("routing_random_0.5", 0.75, 30.0, total=12),
+        scored("routing_random_0.5", 0.1, 9.0, total=9, split="dev"),
+        scored("teacher", 1.0, 40.0, total=4),
+    ),
+)
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> dict[int, Path]:
+    """Two seeds of four questions each, which are not the same ones under the same ids."""
+    tens = [10] * 4
+    return {
+        0: kept(
+            tmp_path / "0",
+            *answers("never", "1000"),
+            *answers("first", "1110", tokens=tens, leaked=[1]),
+            *answers("learned", "1100", tokens=[0, 10, 0, 0], leaked=[1]),
+            *(predicted("first", 0, True, split="dev", question_id=f"dev-{n}") for n in range(9)),
+            scores=SCORES[0],
+        ),
+        1: kept(
+            tmp_path / "1",
+            *answers("never", "0100"),
+            *answers("first", "1011", tokens=tens, leaked=[1]),
+            *answers("learned", "0110", tokens=[0, 0, 10, 0]),
+            scores=SCORES[1],
+        ),
+    }
+
+
+# (gain of learned, gain of first), by question of either seed
+GAINS = [(0, 0), (1, 1), (0, 1), (0, 0), (0, 1), (0, -1), (1, 1), (0, 1)]
+
+
+def test_seeds_are_pooled_and_pairs_stay_within_a_seed(
+    script: ModuleType, runs: Mapping[int, Path]
+) -> None:
+    policies, _ = script.guided_results(runs)
+    never, first, learned = policies
+    assert [each.name for each in policies] == ["never", "first", "learned"]
+    assert [(each.right, each.total) for each in policies] == [(2, 8), (6, 8), (4, 8)]
+    assert [each.teacher_tokens for each in policies] == [0.0, 10.0, 2.5]
+    assert never.against is None
+    against = first.against
+    assert (against.only_first, against.only_second, against.total) == (5, 1, 8)
+    assert against.difference == 0.5
+    assert against.p_value == pytest.approx(14 / 64)  # 2 (C(6,0) + C(6,1)) / 2^6
+    assert (learned.against.only_first, learned.against.only_second) == (2, 0)
+
+
+def test_questions_whose_guidance_leaks_are_counted_apart(
+    script: ModuleType, runs: Mapping[int, Path]
+) -> None:
+    never, first, learned = script.guided_results(runs)[0]
+    # first leaks to a right answer of one seed and to a wrong one of the other
+    assert (never.unleaked, first.unleaked, learned.unleaked) == ((2, 8), (5, 6), (3, 7))
+
+
+def quantile(shares: Mapping[float, float], level: float) -> float:
+    """The least value up to which there is so much of the probability."""
+    total, reached = sum(shares.values()), 0.0
+    for value in sorted(shares):
+        reached += shares[value] / total
+        if reached >= level:
+            return value
+    raise AssertionError("probabilities sum to 1")
+
+
+def test_the_kept_gain_and_its_interval(script: ModuleType, runs: Mapping[int, Path]) -> None:
+    never, first, learned = script.guided_results(runs)[0]
+    assert never.kept is None and first.kept is None
+    assert (learned.kept.gain, learned.kept.tokens) == (2 / 4, 20 / 80)
+    # all draws of eight questions by how often each kind of gain is in them
+    kinds = {kind: GAINS.count(kind) / 8 for kind in GAINS}
+    shares: dict[float, float] = {}
+    for counts in product(range(9), repeat=len(kinds)):
+        if sum(counts) != 8:
+            continue
+        ours, most = (
+            sum(count * kind[side] for count, kind in zip(counts, kinds, strict=True))
+            for side in (0, 1)
+        )
+        if most > 0:
+            chance = math.factorial(8) * math.prod(
+                p**count / math.factorial(count)
+                for count, p in zip(counts, kinds.values(), strict=True)
+            )
+            shares[ours / most] = shares.get(ours / most, 0.0) + chance
+    assert learned.kept.interval == (quantile(shares, 0.025), quantile(shares, 0.975))
+
+
+@pytest.mark.parametrize(("learned", "share"), [("1110", 1.0), ("1000", 0.0), ("0000", -1 / 2)])
+def test_the_ends_of_the_kept_gain(
+    script: ModuleType, tmp_path: Path, learned: str, share: float
+) -> None:
+    folder = kept(
+        tmp_path,
+        *answers("never", "1000"),
+        *answers("first", "1110", tokens=[5] * 4),
+        *answers("when_unsure_entropy", learned, tokens=[5, 0, 0, 0]),
+    )
+    found = script.guided_results({0: folder})[0][2].kept
+    assert (found.gain, found.tokens) == (share, 1 / 4)
+    if share >= 0:  # it is the same in every draw
+        assert found.interval == (share, share)
+
+
+@pytest.mark.parametrize(
+    ("first", "tokens"),
+    [("1000", 5), ("0000", 5), ("0100", 5), ("1110", 0)],
+    ids=["no gain", "a loss", "a gain and a loss", "tokens are not known"],
+)
+def test_where_nothing_is_gained_there_is_no_share(
+    script: ModuleType, tmp_path: Path, first: str, tokens: int
+) -> None:
+    folder = kept(
+        tmp_path,
+        *answers("never", "1000"),
+        *answers("first", first, tokens=[tokens] * 4),
+        *answers("learned", "1100"),
+    )
+    policies, expected = script.guided_results({0: folder})
+    assert policies[2].kept is None
+    assert script.guided_rows(policies, expected)[2][-1] == ""
+    figures = json.dumps(script.guided_figures(policies, expected), allow_nan=False)
+    assert json.loads(figures)["policies"]["learned"]["kept"] is None
+
+
+def test_baselines_without_answers_are_weighted_by_their_questions(
+    script: ModuleType, runs: Mapping[int, Path]
+) -> None:
+    expected = script.guided_results(runs)[1]
+    # (4 * 0.5 + 12 * 0.75) / 16 and (4 * 50 + 12 * 30) / 16; first has its answers
+    assert expected == [("routing_random_0.5", 11 / 16, 35.0), ("teacher", 1.0, 40.0)]
+
+
+def test_the_lines_of_the_table(script: ModuleType, runs: Mapping[int, Path]) -> None:
+    policies, expected = script.guided_results(runs)
+    never, first, learned, routing, teacher = script.guided_rows(policies, expected)
+    assert never == ["never", "2/8", "25.0 [7.1, 59.1]", "", "", "0.0", "25.0 of 8", ""]
+    assert first[:3] == ["first", "6/8", "75.0 [40.9, 92.9]"]
+    assert first[3].startswith("+50.0 (") and first[4:] == ["0.22", "10.0", "83.3 of 6", ""]
+    assert learned[-1].startswith("50% (0% to ") and learned[-1].endswith("%) at 25%")
+    assert routing == ["routing_random_0.5", "", "68.8", "", "", "35.0", "", ""]
+    assert teacher == ["teacher", "", "100.0", "", "", "40.0", "", ""]
+    assert {len(script.GUIDED_HEADS)} == {len(each) for each in (never, first, routing)}
+
+
+def test_where_all_leaks_there_is_no_accuracy_without(script: ModuleType, tmp_path: Path) -> None:
+    folder = kept(tmp_path, *answers("never", "10"), *answers("first", "11", leaked=[0, 1]))
+    policies, expected = script.guided_results({0: folder})
+    assert script.guided_rows(policies, expected)[1][6] == ""
+
+
+def test_runs_without_guidance_have_no_lines(script: ModuleType, tmp_path: Path) -> None:
+    found = script.guided_results({0: kept(tmp_path)})
+    assert found == ([], [])
+    assert script.guided_rows(*found) == []
+    assert script.guided_figures(*found) == {"policies": {}, "expected": {}}
+
+
+def test_the_figures_are_plain_values(script: ModuleType, runs: Mapping[int, Path]) -> None:
+    figures = script.guided_figures(*script.guided_results(runs))
+    figures = json.loads(json.dumps(figures, allow_nan=False))
+    learned = figures["policies"]["learned"]
+    assert (learned["right"], learned["total"], learned["unleaked"]) == (4, 8, [3, 7])
+    assert learned["against"]["difference"] == 0.25
+    assert learned["kept"]["gain"] == 0.5 and len(learned["kept"]["interval"]) == 2
+    assert figures["expected"]["teacher"]["accuracy"] == 1.0
+
+
+def test_guidance_has_its_part_of_the_page(runs: Mapping[int, Path], tmp_path: Path) -> None:
+    script = experiments()
+    jobs = [
+        script.Job(tmp_path / "short.yaml", variant, seed, (), runs[seed])
+        for variant, seed in (("", 0), ("other", 1))
+    ]
+    page = script.page(tmp_path / "short.yaml", jobs, [])
+    plain, other = page.split("### guidance, other")
+    assert "### guidance\n" in plain and "| first | 3/4 |" in plain
+    assert "| first | 3/4 |" in other and "| teacher |  | 100.0 |" in other
+    assert list(script.figures(jobs, [])["guidance"]) == ["", "other"]
