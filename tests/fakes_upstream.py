@@ -214,9 +214,9 @@ class Served:
 def even_at(surprise: float) -> Judging:
     """A judge that looks at the least likely token, and is undecided where its surprise is this."""
     classifier = Classifier(
-        mean=(0.0,) * 4,
-        scale=(1.0,) * 4,
-        weights=(0.0, 1.0, 0.0, 0.0),
+        mean=(0.0,) * 5,
+        scale=(1.0,) * 5,
+        weights=(0.0, 1.0, 0.0, 0.0, 0.0),
         bias=-surprise,
         slope=10.0,
         offset=0.0,

@@ -212,7 +212,7 @@ def test_a_sure_student_answers_as_it_does_alone() -> None:
     assert whole == STUDENT.request
     assert (found.texts, found.guidance, found.signals) == ([" One. --> 1"], (), seen[0])
     assert found.student.completion_tokens == 1 + 2 + 3
-    assert seen[0] == pytest.approx((np.log(2), np.log(2), np.log(2), 0.0), abs=1e-6)
+    assert seen[0] == pytest.approx((np.log(2), np.log(2), np.log(2), 0.0, 10), abs=1e-6)
 
 
 def test_an_unsure_student_is_guided_from_the_beginning() -> None:

@@ -51,7 +51,7 @@ def test_one_binary_input_without_penalty_gives_both_log_odds() -> None:
 
 
 def drawn_signals(count: int) -> list[Signals]:
-    return [Signals(*row) for row in DRAWN.gamma(2.0, size=(count, 4)).tolist()]
+    return [Signals(*row) for row in DRAWN.gamma(2.0, size=(count, 5)).tolist()]
 
 
 def test_doubt_that_tells_is_learned_and_calibrated() -> None:
@@ -77,7 +77,7 @@ def test_doubt_that_tells_nothing_says_the_same_of_all() -> None:
 def test_too_few_of_a_kind_give_laplaces_share(turned: int, share: float) -> None:
     found = learn(drawn_signals(10), [place < turned for place in range(10)], seed=0)
     assert found.held_out == pytest.approx([share] * 10)
-    assert found.classifier.probability(Signals(9, 9, 9, 9)) == pytest.approx(share)
+    assert found.classifier.probability(Signals(9, 9, 9, 9, 9)) == pytest.approx(share)
     assert found.strength == 0
 
 
@@ -130,14 +130,14 @@ def test_thresholds_are_the_best_of_all_by_trying(tried: list[Tried], keep: floa
 
 
 CLASSIFIER = Classifier(
-    mean=(1.0, 0, 0, 0), scale=(2.0, 1, 1, 1), weights=(3.0, 0, 0, 1), bias=0.5, slope=2.0,
+    mean=(1.0, 0, 0, 0, 0), scale=(2.0, 1, 1, 1, 1), weights=(3.0, 0, 0, 1, 0), bias=0.5, slope=2.0,
     offset=-1.0,
 )  # fmt: skip
 
 
 def test_probability_by_hand() -> None:
     # ((3 - 1) / 2) * 3 + 2 * 1 + 0.5 = 5.5; 2 * 5.5 - 1 = 10
-    assert CLASSIFIER.probability(Signals(3, 7, 7, 2)) == pytest.approx(1 / (1 + math.exp(-10)))
+    assert CLASSIFIER.probability(Signals(3, 7, 7, 2, 7)) == pytest.approx(1 / (1 + math.exp(-10)))
 
 
 def test_what_was_written_judges_as_what_was_learned(tmp_path: Path) -> None:
@@ -148,7 +148,7 @@ def test_what_was_written_judges_as_what_was_learned(tmp_path: Path) -> None:
     assert json.loads(file.read_text())["thresholds"]["when_unsure_disagreement"] is None
     assert read_judging(file) == judging
     scorer = read_judging(file).scorer(Policy(when="learned"))
-    for values in product([0.0, 1.0, 2.0], repeat=4):
+    for values in product([0.0, 1.0, 2.0], repeat=5):
         signals = Signals(*values)
         assert scorer(signals) == CLASSIFIER.probability(signals)
         judge = read_judging(file).judge(Policy(when="learned"))
@@ -166,7 +166,7 @@ def test_a_policys_own_threshold_goes_first() -> None:
         Policy(when="when_unsure", signal="entropy", threshold=0.5)
     )
     assert judge is not None
-    assert [judge(Signals(0, 0, entropy, 0)) for entropy in (0.49, 0.5)] == [False, True]
+    assert [judge(Signals(0, 0, entropy, 0, 60)) for entropy in (0.49, 0.5)] == [False, True]
     assert Judging(thresholds={}).judge(Policy(when="first")) is None
 
 
@@ -183,7 +183,7 @@ def test_a_policys_own_threshold_goes_first() -> None:
         (Policy(when="learned"), '{"version": 1}', "is damaged"),
         (Policy(when="learned"),
          '{"version": 1, "thresholds": {"learned": 1}, "classifier": {"mean": [1], "scale": [1],'
-         ' "weights": [1], "bias": 0, "slope": 1, "offset": 0}}', "it has not 4 signals"),
+         ' "weights": [1], "bias": 0, "slope": 1, "offset": 0}}', "it has not 5 signals"),
     ],
 )  # fmt: skip
 def test_files_that_cannot_judge_are_refused(

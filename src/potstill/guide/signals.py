@@ -1,4 +1,4 @@
-"""How sure a student is of its own first step."""
+"""How sure a student is of its own first step, and what else it tells for nothing."""
 
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
@@ -12,7 +12,11 @@ SignalName = Literal["mean_logprob", "min_logprob", "entropy", "disagreement"]
 
 
 class Signals(NamedTuple):
-    """What a student's first step tells of its doubt; the greater, the less sure it is."""
+    """What a student's first step tells of its doubt; the greater, the less sure it is.
+
+    ``learned`` also looks at the length of what is asked: doubt alone does not tell a question on
+    which the student needs one step from one that is beyond it.
+    """
 
     mean_logprob: float
     """Mean of the negated log-probabilities of the step's tokens, in nats."""
@@ -25,6 +29,9 @@ class Signals(NamedTuple):
 
     disagreement: float
     """Share of the sampled first steps that differ from the greedy one, between 0 and 1."""
+
+    prompt_tokens: float
+    """Length of the prompt, in the student's tokens."""
 
 
 Judge = Callable[[Signals], bool]
@@ -48,7 +55,7 @@ def signals_of(step: Completion, samples: Sequence[str] = ()) -> Signals:
         )
     table = step.logprobs.logprobs
     if not len(table):  # it ended at once: nothing that could be doubted
-        return Signals(0.0, 0.0, 0.0, _disagreement(step.text, samples))
+        return Signals(0.0, 0.0, 0.0, _disagreement(step.text, samples), step.prompt_tokens)
     chosen = -table[:, 0].astype(np.float64)
     top = table[:, 1:].astype(np.float64)
     return Signals(
@@ -56,6 +63,7 @@ def signals_of(step: Completion, samples: Sequence[str] = ()) -> Signals:
         float(chosen.max()),
         float(_entropies(top).mean()) if top.shape[1] else 0.0,
         _disagreement(step.text, samples),
+        step.prompt_tokens,
     )
 
 

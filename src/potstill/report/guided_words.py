@@ -14,6 +14,7 @@ SIGNALS = {
     "min_logprob": "least likely token",
     "entropy": "entropy",
     "disagreement": "disagreement",
+    "prompt_tokens": "length of the question",
     RANDOM: "at random",
 }
 """What a student's doubt is read from."""
