@@ -11,7 +11,7 @@ from potstill.records import GuidedScore
 def guided_table(scores: Sequence[GuidedScore]) -> Table:
     """The scores on test questions: accuracy, difference from the student alone, price, leaks.
 
-    Tokens are the teacher's, a question.
+    Tokens are the teacher's, a question. Routing by signals, many rows, is left to the report.
 
     Args:
         scores: Of one task, in the order of the rows; others than test scores are left out.
@@ -28,6 +28,8 @@ def guided_table(scores: Sequence[GuidedScore]) -> Table:
     for heading in ("accuracy", "difference", "guided", "tokens", "leaked"):
         table.add_column(heading, justify="right", no_wrap=True)
     for score in tested:
+        if score.kind == "routing" and not score.policy.startswith("routing_random_"):
+            continue
         table.add_row(
             score.policy,
             f"{100 * score.accuracy:.1f} [{100 * score.low:.0f}, {100 * score.high:.0f}]",
