@@ -13,6 +13,7 @@ from potstill.records import GuidedScore
 from potstill.report import write_report
 from potstill.report.guidance import Guidance, along, guidance, kept, per_100_tokens
 from potstill.report.guided_examples import Piece, pieces, turned
+from potstill.report.guided_lengths import lengths
 from potstill.report.guided_words import control, dollars, findings, label
 from potstill.report.page import page
 from potstill.report.results import Results
@@ -255,6 +256,27 @@ def test_text_of_models_and_names_stay_text() -> None:
     for tag, attributes in reader.tags:
         assert tag not in {"link", "style", "iframe", "image", "use"}
         assert not {"src", "href", "style"} & set(attributes)
+
+
+def test_accuracy_by_length_takes_long_chains_together() -> None:
+    chains = (2, 2, 3, 6, 9)
+    answers = [
+        predicted(policy, number, correct, steps=steps)
+        for policy, marks in (("never", "rwwww"), ("first", "rrwrw"))
+        for number, (mark, steps) in enumerate(zip(marks, chains, strict=True))
+        for correct in (mark == "r",)
+    ]
+    results = results_of(predictions=answers)
+    found = lengths(results, guidance(results)[0])
+    assert found is not None
+    assert found.steps == ["2", "3", "6 or more"]
+    assert found.rows == {"never": [(1, 2), (0, 1), (0, 2)], "first": [(2, 2), (0, 1), (1, 2)]}
+    assert "By length" in section(results).words
+    told = json.loads(json.dumps(summary(results)["guidance"]))["sums"]["right_by_steps"]
+    assert told["first"] == {"2": [2, 2], "3": [0, 1], "6 or more": [1, 2]}
+    same = results_of(predictions=[each for each in answers if each.steps == 2])
+    assert lengths(same, guidance(same)[0]) is None
+    assert "By length" not in section(same).words
 
 
 def test_every_task_has_its_own_part() -> None:

@@ -23,6 +23,7 @@ from potstill.report.figures import (
 )
 from potstill.report.guidance import Guidance, gains, guidance, per_100_tokens
 from potstill.report.guided_examples import turned
+from potstill.report.guided_lengths import lengths
 from potstill.report.questions import browser_data
 from potstill.report.results import OTHER_RULE, Results
 
@@ -141,6 +142,7 @@ def _guided(results: Results, found: Guidance) -> dict[str, object]:
         "findings": guided_words.findings(found),
         "charts": guided_charts.curve_charts(found),
         "timing": guided_charts.timing_chart(found),
+        "lengths": lengths(results, found),
         "groups": {"Alone": found.ends, "With the teacher's steps": found.policies},
         "routing": {"Whole questions sent to the teacher": found.routing},
         "widest": max(ends, default=1.0) or 1.0,

@@ -10,6 +10,7 @@ from rich.text import Text
 from potstill.records import Score, StageRecord, Task
 from potstill.report.guidance import Guidance, guidance, kept, per_100_tokens
 from potstill.report.guided_examples import turned
+from potstill.report.guided_lengths import lengths
 from potstill.report.guided_words import findings
 from potstill.report.results import Results, read_results
 from potstill.report.words import DASH, interval, percent
@@ -59,6 +60,7 @@ def _accuracies(results: Results, task: str) -> dict[str, dict[str, float]]:
 def _guidance(results: Results, found: Guidance) -> dict[str, object]:
     """A task's guided scores, on development questions too, and what they come to."""
     best = found.best
+    by_length = lengths(results, found)
     kept_of = {each.policy: kept(found, each) for each in found.conditional}
     return {
         "scores": [asdict(each) for each in results.guided_scores if each.task == found.task],
@@ -71,6 +73,12 @@ def _guidance(results: Results, found: Guidance) -> dict[str, object]:
             for policy, shares in kept_of.items()
             if shares is not None
         },
+        "right_by_steps": {
+            policy: dict(zip(by_length.steps, map(list, cells), strict=True))
+            for policy, cells in by_length.rows.items()
+        }
+        if by_length
+        else None,
         "turned": {
             name: change.answers
             for name, right in (("right", True), ("wrong", False))
