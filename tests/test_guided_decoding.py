@@ -81,7 +81,8 @@ def test_first_has_the_teacher_begin_and_the_student_go_on() -> None:
     step = asks[0].request
     assert (asks[0].who, step.prompt, step.answer_prefix) == ("teacher", "T", "")
     assert (step.stop, step.max_tokens, step.temperature) == (SENTENCES, 64, 0.0)
-    assert asks[1] == Ask("student", replace(STUDENT.request, answer_prefix=" Ann has 3."), True)
+    last = replace(STUDENT.request, answer_prefix=" Ann has 3.")
+    assert asks[1] == Ask("student", last, True, "Ann has 3.")
     assert found.texts == ["Ann has 3. Two. --> 2"]
     assert found.guidance == ("Ann has 3.",)
     assert (found.teacher.completion_tokens, found.teacher.prompt_tokens) == (3, 10)

@@ -1,7 +1,6 @@
 """Answers of the guided server, asked by the unmodified openai client and by a plain socket."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,27 +23,7 @@ from fakes_upstream import (
     raw,
     served,
     settings_for,
-    student_says,
-    teacher_says,
 )
-
-
-@pytest.fixture
-def student() -> Iterator[FakeUpstream]:
-    with FakeUpstream(student_says) as upstream:
-        yield upstream
-
-
-@pytest.fixture
-def teacher() -> Iterator[FakeUpstream]:
-    with FakeUpstream(teacher_says) as upstream:
-        yield upstream
-
-
-@pytest.fixture
-def server(student: FakeUpstream, teacher: FakeUpstream) -> Iterator[Served]:
-    with served(settings_for(student, teacher)) as running:
-        yield running
 
 
 def test_the_teacher_writes_the_first_step_and_tokens_are_counted_apart(

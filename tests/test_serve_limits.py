@@ -5,7 +5,6 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from typing import Any
 from urllib.request import Request as HttpRequest
 from urllib.request import urlopen
@@ -26,8 +25,6 @@ from fakes_upstream import (
     raw,
     served,
     settings_for,
-    student_says,
-    teacher_says,
     wait_for,
 )
 
@@ -38,24 +35,6 @@ from potstill.settings import build
 
 TOKEN = "a-token-of-clients-0123456789"
 KEY = "sk-MARKED-key-of-the-teacher"
-
-
-@pytest.fixture
-def student() -> Iterator[FakeUpstream]:
-    with FakeUpstream(student_says) as upstream:
-        yield upstream
-
-
-@pytest.fixture
-def teacher() -> Iterator[FakeUpstream]:
-    with FakeUpstream(teacher_says) as upstream:
-        yield upstream
-
-
-@pytest.fixture
-def server(student: FakeUpstream, teacher: FakeUpstream) -> Iterator[Served]:
-    with served(settings_for(student, teacher)) as running:
-        yield running
 
 
 def client(running: Served, key: str) -> openai.OpenAI:

@@ -21,10 +21,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_models import build_tiny_causal
 
+from potstill.guide.server.driving import Cutter
 from potstill.guide.server.guard import Breaker, HourlyBudget
 from potstill.guide.server.local_upstream import LocalUpstream
 from potstill.guide.server.settings import ServeSettings
-from potstill.guide.server.texts import Cutter
 from potstill.guide.server.upstreams import UpstreamError
 from potstill.models.hf import HFModel
 from potstill.models.settings import LocalSettings
@@ -337,5 +337,5 @@ def test_settings_can_be_read_from_a_file_of_settings(tmp_path: Path) -> None:
     assert (settings.policy.name, settings.served_name) == ("first_n_2", "hf:tiny")
     with pytest.raises(ValueError, match="worked questions"):
         ServeSettings.model_validate({"student": "hf:x", "student_format": "in_context_cot"})
-    with pytest.raises(ValueError, match="second step"):
-        ServeSettings.model_validate({"student": "hf:x", "teacher_style": "zero_shot_cot"})
+    with pytest.raises(ValueError, match="shows worked questions"):
+        ServeSettings.model_validate({"student": "hf:x", "teacher_style": "few_shot_cot"})

@@ -166,7 +166,7 @@ class _Writing:
         self, who: Who, request: Request, last: bool = False
     ) -> Generator[Ask, Sequence[Completion], Sequence[Completion]]:
         """Ask, and count what it took."""
-        completions = yield Ask(who, request, last)
+        completions = yield Ask(who, request, last, self.prefix)
         self.spent[who].add(completions)
         return completions
 

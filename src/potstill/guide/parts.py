@@ -78,6 +78,9 @@ class Ask(NamedTuple):
     last: bool = False
     """Whether its text ends the answer, so that it can be passed on while it is written."""
 
+    said: str = ""
+    """What the answer says so far for good; a step that is still written may be dropped again."""
+
 
 @dataclass(kw_only=True, slots=True)
 class Spent:

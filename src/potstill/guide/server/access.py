@@ -1,15 +1,16 @@
-"""What every request passes first: its id, its bearer token, and its line in the log."""
+"""What every request passes first: its id, its bearer token, the gate, its line in the log."""
 
+import asyncio
 import hmac
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any
 
 from potstill.errors import extra
 from potstill.guide.server.faults import ApiError
-from potstill.guide.server.gate import Gate
 from potstill.guide.server.metrics import Account, Metrics
 from potstill.guide.server.settings import is_loopback
 
@@ -34,6 +35,59 @@ OPEN = ("healthz", "readyz")
 
 ANSWERED = ("chat", "completions")
 """Routes that are refused while the server stops."""
+
+
+class Gate:
+    """Counts requests in and out.
+
+    Args:
+        in_flight: Most requests that are answered at once.
+        queue: Most requests that wait beside those.
+    """
+
+    def __init__(self, *, in_flight: int, queue: int) -> None:
+        self.slots = asyncio.Semaphore(in_flight)
+        """Held while a request is answered."""
+
+        self.inside = 0
+        """Requests that are answered or waiting."""
+
+        self.closing = False
+        """Whether new ones are refused, because the server stops."""
+
+        self._most = in_flight + queue
+
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """Be inside.
+
+        Raises:
+            ApiError: There is no room, or the server stops.
+        """
+        self.check_open()
+        if self.inside >= self._most:
+            raise ApiError(
+                HTTPStatus.TOO_MANY_REQUESTS,
+                f"{self._most} requests are being answered; ask again in a moment.",
+                code="rate_limit_exceeded",
+            )
+        self.inside += 1
+        try:
+            yield
+        finally:
+            self.inside -= 1
+
+    def check_open(self) -> None:
+        """See that the server is not stopping.
+
+        Raises:
+            ApiError: It is.
+        """
+        if self.closing:
+            message = "the server is stopping; ask again in a moment."
+            raise ApiError(
+                HTTPStatus.SERVICE_UNAVAILABLE, message, code="server_stopping", close=True
+            )
 
 
 class Access:
@@ -84,19 +138,24 @@ class Access:
             ApiError: It may not.
         """
         headers = dict[bytes, bytes](scope["headers"])
+        if b"transfer-encoding" in headers and b"content-length" in headers:
+            # A proxy before us may go by the other one, and take its end for another request.
+            told = "give Content-Length or Transfer-Encoding, not both."
+            raise ApiError(HTTPStatus.BAD_REQUEST, told, close=True)
         if not self._tokens and not is_loopback(_host(headers.get(b"host", b""))):
             # A page that points a name of its own at this machine has a browser ask for it here.
             told = "without a token this server answers to its own address alone."
             raise ApiError(HTTPStatus.FORBIDDEN, told, code="host_not_allowed")
-        if self._tokens and route not in OPEN and not self._knows(headers):
+        if self._tokens and route not in OPEN and not self._knows(scope):
             told = "the bearer token is missing or wrong."
             raise ApiError(HTTPStatus.UNAUTHORIZED, told, code="invalid_api_key")
         if route in ANSWERED:
             self._gate.check_open()
 
-    def _knows(self, headers: dict[bytes, bytes]) -> bool:
+    def _knows(self, scope: Scope) -> bool:
         """Whether the token is one of ours, found out in the same time for any wrong one."""
-        scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
+        given = [value for name, value in scope["headers"] if name == b"authorization"]
+        scheme, _, token = b",".join(given).partition(b" ")  # of two, none counts
         same = [hmac.compare_digest(token.strip(), known) for known in self._tokens]
         return scheme.lower() == b"bearer" and any(same)
 

@@ -36,7 +36,9 @@ def make_app(service: Service, tokens: Sequence[str]) -> FastAPI:
         finally:
             await service.close()
 
-    app = FastAPI(lifespan=life, openapi_url=None, exception_handlers=_HANDLERS)
+    app = FastAPI(
+        lifespan=life, openapi_url=None, redirect_slashes=False, exception_handlers=_HANDLERS
+    )
     app.add_middleware(Access, gate=service.gate, metrics=service.metrics, tokens=tokens)
     _add_answers(app, service)
     _add_states(app, service)

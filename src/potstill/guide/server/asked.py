@@ -6,7 +6,7 @@ what is wrong.
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Literal
@@ -14,11 +14,11 @@ from typing import Any, Literal
 import orjson
 
 from potstill.errors import ConfigError
-from potstill.guide.policies import Policy
+from potstill.guide.policies import Policy, policy_settings
 from potstill.guide.server.faults import ApiError, invalid
-from potstill.guide.server.overrides import request_policy
 from potstill.guide.server.settings import Route, ServeSettings
 from potstill.records import Message
+from potstill.settings import build
 
 Json = dict[str, Any]
 Role = Literal["system", "user", "assistant"]
@@ -47,6 +47,10 @@ NOT_OFFERED: dict[str, Sequence[object]] = {
 """Fields that change the answer in ways that are not offered, with values that change nothing."""
 
 MOST_STOPS = 16
+LONGEST_STOP = 1000
+LONGEST_NAME = 100
+"""Characters: of a stop string, whose beginnings are looked for at every piece of an answer, and of
+what a policy is made of."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -183,6 +187,8 @@ def _stop(body: Json) -> tuple[str, ...]:
         raise invalid(f"stop has to be a text, or a list of at most {MOST_STOPS}.", "stop")
     if not all(isinstance(each, str) and each for each in given):
         raise invalid("stop holds something other than text, or an empty one.", "stop")
+    if any(len(each) > LONGEST_STOP for each in given):
+        raise invalid(f"stop holds a text of more than {LONGEST_STOP} characters.", "stop")
     return tuple(given)
 
 
@@ -191,9 +197,38 @@ def _policy(body: Json, settings: ServeSettings) -> Policy:
     if raw is None:
         return settings.policy
     try:
-        return request_policy(raw, settings)
+        return _request_policy(raw, settings)
     except ConfigError as error:
         raise invalid(str(error), "guidance", "invalid_guidance") from None
+
+
+def _request_policy(raw: object, settings: ServeSettings) -> Policy:
+    """The policy that a request names, in short or at length as in a recipe.
+
+    Raises:
+        ConfigError: There is no such policy, or this server does not follow it.
+    """
+    if not settings.overrides:
+        raise ConfigError("guidance is fixed by this server; leave it out of the request.")
+    values = policy_settings(raw)
+    if not isinstance(values, Mapping) or not _is_plain(values):
+        raise ConfigError("guidance is no policy; give e.g. first, never or {first_n: 2}.")
+    policy = build(Policy, values, at="guidance")
+    if policy.when != "never" and settings.teacher is None:
+        raise ConfigError(f"guidance is {policy.name}, and this server has no teacher; give never.")
+    if policy.steps > settings.limits.steps:
+        raise ConfigError(
+            f"guidance asks for {policy.steps} steps; this server gives {settings.limits.steps}."
+        )
+    return policy
+
+
+def _is_plain(values: Mapping[object, object]) -> bool:
+    """Whether each value can be repeated in a message, and there are no more than a policy has."""
+    names_and_values = [*values, *values.values()]
+    return len(values) <= len(Policy.model_fields) and not any(
+        isinstance(each, list | dict) or len(str(each)) > LONGEST_NAME for each in names_and_values
+    )
 
 
 def _integer(body: Json, name: str, default: int, *, low: int, high: int) -> int:

@@ -14,6 +14,9 @@ SHARE = 0.5
 
 MINUTES = 60
 
+CHARACTERS = 4
+"""Of a token, on average."""
+
 Absence = Literal["failed", "timeout", "resting", "budget"]
 """Why there is no step of the teacher."""
 
@@ -59,6 +62,9 @@ class HourlyBudget:
 
     def __init__(self, limit: int | None, clock: Clock = time.monotonic) -> None:
         self._limit, self._clock = limit, clock
+        self.under_way = 0
+        """Tokens, as guessed, of what was asked and is not answered."""
+
         self._tokens = [0] * MINUTES
         self._minutes = [-MINUTES] * MINUTES
         """Which minute each place of ``_tokens`` counts."""
@@ -72,8 +78,8 @@ class HourlyBudget:
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing is left."""
-        return self._limit is not None and self.spent >= self._limit
+        """Whether nothing is left, if what is under way takes what is guessed."""
+        return self._limit is not None and self.spent + self.under_way >= self._limit
 
     def spend(self, tokens: int) -> None:
         """Count tokens."""
@@ -119,16 +125,27 @@ class Guard:
             self._absent("resting")
             return []
         left = until - asyncio.get_running_loop().time()
+        guess = took = _guess(request)
+        self._budget.under_way += guess
         try:
             async with asyncio.timeout(min(self._seconds, SHARE * left)):
                 completions = await self.upstream.answer(request)
-        except (UpstreamError, TimeoutError) as error:
-            self._breaker.failed()
-            self._absent("timeout" if isinstance(error, TimeoutError) else "failed")
+            self._breaker.succeeded()
+            took = max(each.prompt_tokens for each in completions)
+            took += sum(each.completion_tokens for each in completions)
+        except UpstreamError as error:
+            took = 0
+            if not error.refused:  # else one client could have it rest for all
+                self._breaker.failed()
+            self._absent("failed")
             return []
-        self._breaker.succeeded()
-        prompt_tokens = max(each.prompt_tokens for each in completions)
-        self._budget.spend(prompt_tokens + sum(each.completion_tokens for each in completions))
+        except TimeoutError:
+            self._breaker.failed()
+            self._absent("timeout")
+            return []
+        finally:  # what is given up half-way is paid for
+            self._budget.under_way -= guess
+            self._budget.spend(took)
         return completions
 
     async def state(self) -> str:
@@ -138,3 +155,11 @@ class Guard:
         if self._breaker.resting:
             return "resting"
         return "ready" if await self.upstream.ready() else "unreachable"
+
+
+def _guess(request: Request) -> int:
+    """About how many tokens a request takes at most, before they are counted."""
+    prompt = request.prompt
+    texts = [prompt] if isinstance(prompt, str) else [turn.content for turn in prompt]
+    characters = sum(map(len, texts)) + len(request.answer_prefix)
+    return characters // CHARACTERS + request.max_tokens

@@ -12,7 +12,7 @@ from potstill.errors import ModelError
 from potstill.guide.server.upstreams import Emit, UpstreamError
 from potstill.models.openai import server_key
 from potstill.models.openai_http import LARGEST_ANSWER, Fault, read_content
-from potstill.models.openai_wire import read_reply, request_body, runs
+from potstill.models.openai_wire import THINKING, read_reply, request_body, runs
 from potstill.models.settings import OpenAISettings
 from potstill.records import Completion, Request
 
@@ -21,6 +21,8 @@ REFUSALS = {400, 413, 422}
 
 UNKNOWN_ROUTE = {404, 405, 501}
 """Statuses of a server that is there and does not list its models."""
+
+THINK, THOUGHT = "<think>", "</think>"
 
 PROBE_SECONDS = 2.0
 PROBE_KEPT = 5.0
@@ -52,6 +54,7 @@ class HttpUpstream:
         self._base_url = settings.base_url.rstrip("/")
         self._url = self._base_url + ("/chat/completions" if settings.chat else "/completions")
         self._probe = (-PROBE_KEPT, False)
+        self._probing = asyncio.Lock()
 
     async def start(self) -> None:
         """Open the session."""
@@ -71,10 +74,11 @@ class HttpUpstream:
 
     async def ready(self) -> bool:
         """Whether the server answers and takes the key; asked at most every few seconds."""
-        now = asyncio.get_running_loop().time()
-        if now - self._probe[0] >= PROBE_KEPT:
-            self._probe = (now, await self._reached())
-        return self._probe[1]
+        async with self._probing:  # who comes meanwhile waits for the same probe
+            now = asyncio.get_running_loop().time()
+            if now - self._probe[0] >= PROBE_KEPT:
+                self._probe = (now, await self._reached())
+            return self._probe[1]
 
     async def _reached(self) -> bool:
         timeout = aiohttp.ClientTimeout(total=PROBE_SECONDS)
@@ -107,8 +111,10 @@ class HttpUpstream:
             raise UpstreamError(f"the connection failed ({type(error).__name__})") from None
         except ModelError:
             raise UpstreamError("it gives no token probabilities") from None
-        except (LookupError, TypeError, ValueError, AttributeError) as error:
+        except (ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as error:
             raise UpstreamError(f"its answer is not understood ({type(error).__name__})") from None
+        if not all(_believable(completion) for completion in found):
+            raise UpstreamError("it counts its tokens wrongly")
         if any(completion.finish_reason == "error" for completion in found):
             raise UpstreamError("it gave no text")
         missing = samples[len(found) :]
@@ -123,7 +129,9 @@ class HttpUpstream:
             reply: Json = orjson.loads(await read_content(response))
         if emit is not None:
             for sample, choice in zip(samples, reply["choices"], strict=False):
-                await emit(sample, _text(choice.get("message") or choice))
+                spoken = _Spoken()
+                text = spoken.feed(_text(choice.get("message") or choice))
+                await emit(sample, text + spoken.rest())
         return reply
 
     async def _open(self, data: bytes) -> aiohttp.ClientResponse:
@@ -139,12 +147,19 @@ class HttpUpstream:
         return response
 
 
+def _believable(completion: Completion) -> bool:
+    """Whether its tokens can be counted and billed; a negative number would be paid back."""
+    counts = (completion.prompt_tokens, completion.completion_tokens)
+    return all(0 <= count <= LARGEST_ANSWER for count in counts)
+
+
 class _Stream:
     """The answer to a streamed request, put together as one that was not streamed."""
 
     def __init__(self, samples: Sequence[int], emit: Emit) -> None:
         self._samples, self._emit = samples, emit
         self._parts: list[list[str]] = [[] for _ in samples]
+        self._spoken = [_Spoken() for _ in samples]
         self._reasons: list[str | None] = [None for _ in samples]
         self._usage: Json | None = None
         self._pieces = 0
@@ -157,6 +172,9 @@ class _Stream:
             self._usage = event.get("usage") or self._usage
             for choice in event.get("choices") or ():
                 await self._take(choice)
+        for sample, spoken in zip(self._samples, self._spoken, strict=True):
+            if rest := spoken.rest():
+                await self._emit(sample, rest)
         choices = [
             {"text": "".join(parts), "finish_reason": reason}
             for parts, reason in zip(self._parts, self._reasons, strict=True)
@@ -176,7 +194,37 @@ class _Stream:
         if text:
             self._pieces += 1
             self._parts[place].append(text)
-            await self._emit(self._samples[place], text)
+            if spoken := self._spoken[place].feed(text):
+                await self._emit(self._samples[place], spoken)
+
+
+class _Spoken:
+    """A text without the thinking block that it may begin with, as it comes piece by piece."""
+
+    def __init__(self) -> None:
+        self._held = ""
+        self._begun = False
+
+    def feed(self, piece: str) -> str:
+        """What is certain not to be thought."""
+        if self._begun:
+            return piece
+        self._held += piece
+        begin = self._held.lstrip()
+        if not begin.startswith(THINK[: len(begin)]):
+            return self._begin(self._held)
+        if THOUGHT not in begin:
+            return ""
+        block = THINKING.match(self._held)
+        return self._begin(self._held[block.end() :]) if block else ""
+
+    def rest(self) -> str:
+        """What was held back for nothing, at the end of the text."""
+        return "" if self._begun or THINKING.match(self._held) else self._begin(self._held)
+
+    def _begin(self, text: str) -> str:
+        self._begun = bool(text)
+        return text
 
 
 def _text(message: Json) -> str:

@@ -17,6 +17,9 @@ CLOSING = 5.0
 """Longest wait for the batch that runs when the server stops, in seconds."""
 
 
+FAILED = "the model failed"
+
+
 @dataclass(slots=True, eq=False)
 class _Job:
     """A request that somebody waits for."""
@@ -80,7 +83,9 @@ class _Feed(Iterator[Request]):
 
     def take(self, completion: Completion) -> None:
         """Hand a completion to who waits for it, once it is the last of its request."""
-        job = self.given[id(completion.request)]
+        job = self.given.get(id(completion.request))
+        if job is None:  # it left while the model wrote this
+            return
         job.found.append(completion)
         if len(job.found) < len(job.request.samples):
             return
@@ -128,19 +133,33 @@ class LocalUpstream:
         return completions
 
     def _work(self) -> None:
-        while (job := self._waiting.get()) is not None:
+        closed = False
+        while not closed and (job := self._waiting.get()) is not None:
             feed = _Feed(job, self._waiting)
-            error = "it gave no answer"
-            try:
-                for completion in self._completions(feed):
-                    feed.take(completion)
-            except Exception as failure:  # noqa: BLE001 - the askers are told; the thread goes on
-                logger.error("the model failed with %s", type(failure).__name__)
-                error = "the model failed"
-            for left in feed.given.values():
-                left.finish(UpstreamError(error))
-            if feed.closed:
-                return
+            error = self._run(feed)
+            closed, left = feed.closed, list(feed.given.values())
+            if error == FAILED and len(left) > 1:
+                # One of them may be at fault: a chat template refuses some orders of turns.
+                left = [each for job in left for each in self._again(job)]
+            for each in left:
+                each.finish(UpstreamError(error))
+
+    def _run(self, feed: _Feed) -> str:
+        """Have the model answer a feed, and say what became of what is left of it."""
+        try:
+            for completion in self._completions(feed):
+                feed.take(completion)
+        except Exception as failure:  # noqa: BLE001 - the askers are told; the thread goes on
+            logger.error("the model failed with %s", type(failure).__name__)
+            return FAILED
+        return "it gave no answer"
+
+    def _again(self, job: _Job) -> list[_Job]:
+        """A job alone, after others failed with it; itself where it fails again."""
+        job.found.clear()
+        feed = _Feed(job, SimpleQueue())
+        self._run(feed)
+        return list(feed.given.values())
 
     def _completions(self, feed: _Feed) -> Iterator[Completion]:
         """What the model writes; what nobody waits for is left off where it can be."""

@@ -14,8 +14,9 @@ from potstill.guide.server.upstreams import open_upstream
 with extra("serve", needed_for="potstill serve"):
     import uvicorn
 
+    from potstill.guide.server.access import Gate
     from potstill.guide.server.app import make_app
-    from potstill.guide.server.gate import Gate
+    from potstill.guide.server.connection import Connection
     from potstill.guide.server.metrics import logger
     from potstill.guide.server.service import Service
 
@@ -74,6 +75,8 @@ def make_server(settings: ServeSettings) -> tuple[Server, socket.socket]:
         raise
     config = uvicorn.Config(
         make_app(service, tokens),
+        http=Connection,
+        proxy_headers=False,
         log_config=None,
         access_log=False,
         ws="none",

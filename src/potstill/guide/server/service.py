@@ -7,28 +7,26 @@ from pathlib import Path
 from typing import NamedTuple
 
 from potstill.errors import ConfigError, ModelError, extra
-from potstill.guide.decoding import Answering, Guided, Who, guided_answer
+from potstill.guide.decoding import Answering, Guided, guided_answer
 from potstill.guide.judging import Judging, read_judging
 from potstill.guide.policies import Policy
-from potstill.guide.server.access import ACCOUNT, send_error
+from potstill.guide.server.access import ACCOUNT, Gate, send_error
 from potstill.guide.server.asked import Asked, read_asked
 from potstill.guide.server.bodies import attended, read_body
-from potstill.guide.server.driving import Drive
+from potstill.guide.server.driving import Drive, Shown
 from potstill.guide.server.faults import ApiError, Gone, invalid, too_late
-from potstill.guide.server.gate import Gate
 from potstill.guide.server.guard import Guard
 from potstill.guide.server.metrics import CLIENT_LEFT, Account, Metrics
 from potstill.guide.server.replies import DONE, EXTENSION, Json, Wording, event, extension, usage
 from potstill.guide.server.settings import Route, ServeSettings
 from potstill.guide.server.sides import Sides
-from potstill.guide.server.texts import Shown
 from potstill.guide.server.upstreams import Emit, Upstream, UpstreamError
 
 with extra("serve", needed_for="potstill serve"):
     from starlette.types import Receive, Scope, Send
 
 FAREWELL = 1.0
-"""Longest wait, in seconds, for a client to take an error at the end of its stream."""
+"""Longest wait, in seconds, for a client to take an error."""
 
 
 class Service:
@@ -103,15 +101,15 @@ class Service:
             raise invalid(str(error), "guidance", "invalid_guidance") from None
         student, teacher = self.sides.of_student(asked), self.sides.of_teacher(asked)
         answering = guided_answer(student, teacher, asked.policy, self.settings.manner, judge)
-        return Plan(answering, {"student": student.lead, "teacher": teacher.lead})
+        return Plan(answering, student.lead)
 
 
 class Plan(NamedTuple):
     """How a request is answered."""
 
     answering: Answering
-    leads: dict[Who, str]
-    """What each side is given between prompt and first step."""
+    lead: str
+    """What the student is given between prompt and first step."""
 
 
 class _Reply:
@@ -183,19 +181,19 @@ class _Reply:
 
     async def fail(self, error: ApiError) -> None:
         """Send an error, as the answer or at the end of what was sent of it."""
-        if not self._started:
-            await send_error(self._send, error)
-            return
-        self.account.status = error.status
         with suppress(TimeoutError):  # a client that does not read would hold us for ever
             async with asyncio.timeout(FAREWELL):
+                if not self._started:
+                    await send_error(self._send, error)
+                    return
+                self.account.status = error.status
                 await self._body(event(error.content), more=False)
 
     def _shown(self, asked: Asked, plan: Plan, out: Emit) -> Shown:
         """What the client is shown; only an answer with steps before it can hold a stop string."""
-        lead = "" if self._route == "chat" else plan.leads["student"]
+        lead = "" if self._route == "chat" else plan.lead
         stops = () if asked.policy.when == "never" else asked.stop
-        return Shown(plan.leads, lead, stops, asked.samples, out)
+        return Shown(lead, stops, asked.samples, out)
 
     def _drive(self, shown: Shown, until: float) -> Drive:
         return Drive(

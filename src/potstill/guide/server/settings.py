@@ -71,7 +71,7 @@ class TeacherLimits(Settings):
 
     tokens_per_hour: int | None = Field(default=None, ge=0)
     """Prompt and completion tokens of any 60 minutes, from which on the teacher is not asked. What
-    is on its way then is still paid for. null: no limit."""
+    is on its way, or was given up, counts as guessed from its length. null: no limit."""
 
     failures: int = Field(default=8, ge=1)
     """Failures in a row after which the teacher is left alone for a while."""
@@ -159,10 +159,10 @@ class ServeSettings(Settings):
                 "server has none; let clients word the prompt by /v1/completions"
             )
         style = style_named(self.teacher_style) if self.teacher_style else None
-        if style and (shows_exemplars(style) or style.answer_cue):
+        if style and shows_exemplars(style):
             raise ValueError(
-                f"teacher_style is {style.name}, which takes worked questions or a second step; "
-                "give one without, such as instruct_cot"
+                f"teacher_style is {style.name}, which shows worked questions, and the server has "
+                "none; give one without, such as instruct_cot or zero_shot_cot"
             )
         return self
 
