@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_models import build_tiny_causal
 
-from potstill.guide.server.driving import Cutter
+from potstill.guide.server.driving import Cutter, Shown
 from potstill.guide.server.guard import Breaker, HourlyBudget
 from potstill.guide.server.local_upstream import LocalUpstream
 from potstill.guide.server.settings import ServeSettings
@@ -328,6 +328,24 @@ def first_of(text: str, stops: list[str]) -> str:
         if lengths:
             return text[: end - max(lengths)]
     return text
+
+
+@pytest.mark.parametrize(("lead", "text"), [(None, "We guess. "), ("", "  We guess. ")])
+def test_a_chat_is_shown_no_white_space_that_its_format_begins_with(
+    lead: str | None, text: str
+) -> None:
+    told: list[str] = []
+
+    async def out(_: int, piece: str) -> None:
+        told.append(piece)
+
+    async def write() -> None:
+        shown = Shown(lead, (), 1, out)
+        for piece in (" ", " We", " guess. "):
+            await shown.piece(0, piece)
+
+    asyncio.run(write())
+    assert "".join(told) == text
 
 
 def test_settings_can_be_read_from_a_file_of_settings(tmp_path: Path) -> None:

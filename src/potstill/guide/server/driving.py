@@ -144,14 +144,16 @@ class Shown:
     """The texts of an answer's samples: the same steps before each, then its own words.
 
     Args:
-        lead: What a client is shown before the first step.
+        lead: What a client is shown before the first step; None: texts begin with no white space,
+            as those of a chat do whose student was trained to begin with some.
         stops: Strings that end a text.
         samples: How many texts.
         out: Takes each piece that is certain.
     """
 
-    def __init__(self, lead: str, stops: Sequence[str], samples: int, out: Emit) -> None:
-        self._lead, self._out = lead, out
+    def __init__(self, lead: str | None, stops: Sequence[str], samples: int, out: Emit) -> None:
+        self._lead, self._out = lead or "", out
+        self._trimmed = [lead is not None] * samples
         self._cutters = [Cutter(stops) for _ in range(samples)]
         self._told = 0
         """Characters of the steps that were shown."""
@@ -168,6 +170,9 @@ class Shown:
 
     async def piece(self, place: int, text: str) -> None:
         """Show a piece of one sample's text."""
+        if not self._trimmed[place]:
+            text = text.lstrip()
+            self._trimmed[place] = bool(text)
         certain = self._cutters[place].feed(text)
         if certain:
             await self._out(place, certain)

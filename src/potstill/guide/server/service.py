@@ -191,7 +191,9 @@ class _Reply:
 
     def _shown(self, asked: Asked, plan: Plan, out: Emit) -> Shown:
         """What the client is shown; only an answer with steps before it can hold a stop string."""
-        lead = "" if self._route == "chat" else plan.lead
+        lead: str | None = plan.lead
+        if self._route == "chat":
+            lead = None if self._service.settings.student_format else ""
         stops = () if asked.policy.when == "never" else asked.stop
         return Shown(lead, stops, asked.samples, out)
 
