@@ -384,6 +384,9 @@ def test_closing_gives_up_what_is_in_flight_and_ends_the_thread(server: Loopback
     completions = model(server).complete([Request(prompt=str(n)) for n in range(5)])
     server.faults = [Fault(), *[Fault(delay=30.0)] * 4]
     next(completions)
+    arriving = time.monotonic() + 5
+    while server.in_flight < 4 and time.monotonic() < arriving:
+        time.sleep(0.01)
     start = time.monotonic()
     getattr(completions, "close")()  # noqa: B009
     assert time.monotonic() - start < 2
