@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from potstill.errors import ModelError
-from potstill.guide.decoding import Ask, Guided, Manner, Side, guided_answer, own_signals
+from potstill.guide.decoding import guided_answer, own_signals
+from potstill.guide.parts import Ask, Guided, Manner, Side
 from potstill.guide.policies import Policy, policy_settings
 from potstill.guide.signals import Judge, Signals
 from potstill.records import Completion, FinishReason, Request, TokenLogprobs

@@ -50,17 +50,22 @@ class _Group(click.Group):
             ctx.exit(130)
 
 
+def _changes_of(what: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """The option that changes settings; ``what`` is whose, with an example."""
+    return click.option(
+        "--set",
+        "changes",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help=f"Change a setting of {what}. May be repeated.",
+    )
+
+
 def _recipe_command(name: str) -> Callable[[Callable[..., None]], click.Command]:
     """A command that works on a recipe."""
 
     def decorate(function: Callable[..., None]) -> click.Command:
-        function = click.option(
-            "--set",
-            "changes",
-            multiple=True,
-            metavar="NAME=VALUE",
-            help="Change a setting of the recipe, e.g. train.steps=200. May be repeated.",
-        )(function)
+        function = _changes_of("the recipe, e.g. train.steps=200")(function)
         function = click.argument("recipe", type=click.Path(path_type=Path))(function)
         return main.command(name)(function)
 
@@ -88,13 +93,7 @@ def _opened(recipe: Path, changes: tuple[str, ...], *, read_only: bool = False) 
 
 
 @main.command("demo")
-@click.option(
-    "--set",
-    "changes",
-    multiple=True,
-    metavar="NAME=VALUE",
-    help="Change a setting of the demonstration, e.g. seed=1. May be repeated.",
-)
+@_changes_of("the demonstration, e.g. seed=1")
 def demo_command(changes: tuple[str, ...]) -> None:
     """Distil the bundled pair; a few minutes on two cores."""
     with _opened(Path(__file__).parent / "demo.yaml", changes) as run:
@@ -157,13 +156,7 @@ def report_command(recipe: Path, changes: tuple[str, ...]) -> None:
 
 @main.command("serve")
 @click.argument("config", type=click.Path(path_type=Path))
-@click.option(
-    "--set",
-    "changes",
-    multiple=True,
-    metavar="NAME=VALUE",
-    help="Change a setting of the server, e.g. port=8000. May be repeated.",
-)
+@_changes_of("the server, e.g. port=8000")
 def serve_command(config: Path, changes: tuple[str, ...]) -> None:
     """Answer as one model: a student, and a teacher that steps in. CONFIG is a YAML file."""
     from potstill.errors import extra
@@ -187,13 +180,7 @@ def serve_command(config: Path, changes: tuple[str, ...]) -> None:
     metavar="METHOD",
     help="average, regmean or ensemble; may be repeated. All three by default.",
 )
-@click.option(
-    "--set",
-    "changes",
-    multiple=True,
-    metavar="NAME=VALUE",
-    help="Change a setting of fusing, e.g. alpha=[0.1,0.9]. May be repeated.",
-)
+@_changes_of("fusing, e.g. alpha=[0.1,0.9]")
 def fuse_command(
     runs: tuple[Path, ...], out: Path, methods: tuple[str, ...], changes: tuple[str, ...]
 ) -> None:

@@ -9,8 +9,8 @@ from random import Random
 from typing import NamedTuple
 
 from potstill.asking import Answer, Sampling
-from potstill.guide.decoding import Answering, Ask, Guided, Side, Spent
 from potstill.guide.field import Field
+from potstill.guide.parts import Answering, Ask, Guided, Side, Spent
 from potstill.guide.settings import ControlName, GuideSettings
 from potstill.records import Question
 from potstill.steps import StepKind, joined, split_steps

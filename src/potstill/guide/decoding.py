@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from potstill.guide.parts import (
     Answering,
     Ask,
-    GuidanceKind,
     Guided,
     Manner,
     Side,
@@ -23,19 +22,6 @@ from potstill.guide.policies import Policy
 from potstill.guide.signals import Judge, Signals, signals_of
 from potstill.records import Completion, Request
 from potstill.steps import STOPS, hint_of, joined, split_steps
-
-__all__ = [
-    "Answering",
-    "Ask",
-    "GuidanceKind",
-    "Guided",
-    "Manner",
-    "Side",
-    "Spent",
-    "Who",
-    "guided_answer",
-    "own_signals",
-]
 
 TOP = 5
 """Likeliest tokens that the student's entropy is read from."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from potstill.asking import ask
-from potstill.guide.decoding import Ask, Who
+from potstill.guide.parts import Ask, Who
 from potstill.models.base import Model
 from potstill.progress import Meter
 from potstill.records import Completion, Request

@@ -5,17 +5,9 @@ from dataclasses import dataclass, field, replace
 from random import Random
 
 from potstill.asking import Answer, Asking, Sampling, answers, ask_questions
-from potstill.guide.decoding import (
-    Answering,
-    Ask,
-    GuidanceKind,
-    Guided,
-    Manner,
-    Side,
-    guided_answer,
-    own_signals,
-)
+from potstill.guide.decoding import guided_answer, own_signals
 from potstill.guide.driving import STAGE, Rounds
+from potstill.guide.parts import Answering, Ask, GuidanceKind, Guided, Manner, Side, lead_after
 from potstill.guide.policies import Policy
 from potstill.guide.signals import Judge, Signals
 from potstill.models.base import Model
@@ -74,8 +66,7 @@ class Field:
         parties = self.parties
         asking = parties.question_asking if kind == "question" else parties.teacher_asking
         request = asking.request(question)
-        text = isinstance(request.prompt, str) and not request.prompt[-1:].isspace()
-        return Side(request=request, lead=" " if text else "")
+        return Side(request=request, lead=lead_after(request.prompt))
 
     def followed(
         self, policies: Sequence[tuple[Policy, Judge | None]]

@@ -5,11 +5,16 @@ from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 from potstill.guide.signals import Signals
-from potstill.records import Completion, Request
+from potstill.records import Completion, Message, Request
 from potstill.steps import StepKind
 
 Who = Literal["student", "teacher"]
 GuidanceKind = Literal["step", "question", "hint"]
+
+
+def lead_after(prompt: str | tuple[Message, ...]) -> str:
+    """What stands between a prompt and a model's first step, where no data format says it."""
+    return " " if isinstance(prompt, str) and not prompt[-1:].isspace() else ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

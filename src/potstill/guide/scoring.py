@@ -2,17 +2,25 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-from potstill.guide.decoding import Guided
 from potstill.guide.leaking import leaks
-from potstill.records import GuidedPrediction, GuidedScore, Question, Split, Task
+from potstill.guide.parts import Guided
+from potstill.records import GuidedKind, GuidedPrediction, GuidedScore, Question, Split, Task
 from potstill.statistics import Interval, accuracy_interval, mean_interval, paired_comparison
 from potstill.tasks.grading import grade
 
-Kind = Literal["policy", "control", "routing", "alone", "self", "sampled"]
 Graded = Mapping[str, GuidedPrediction]
 """Answers under one policy, by question."""
+
+
+class Taken(NamedTuple):
+    """What one answer has taken."""
+
+    student_tokens: int = 0
+    teacher_tokens: int = 0
+    cost: float = 0.0
+    """US dollars, of both."""
 
 
 class Expected(NamedTuple):
@@ -45,8 +53,7 @@ class Grader:
             question,
             next(iter(guided.texts), None),
             guidance="\n".join(guided.guidance),
-            spent=Expected(
-                0.0,
+            taken=Taken(
                 student_tokens=guided.student.completion_tokens,
                 teacher_tokens=guided.teacher.completion_tokens,
                 cost=guided.student.cost + guided.teacher.cost,
@@ -54,7 +61,7 @@ class Grader:
         )
 
     def told(
-        self, policy: str, question: Question, text: str | None, *, guidance: str, spent: Expected
+        self, policy: str, question: Question, text: str | None, *, guidance: str, taken: Taken
     ) -> GuidedPrediction:
         """Grade a text.
 
@@ -63,7 +70,7 @@ class Grader:
             question: What was asked.
             text: The whole answer; None where there is none.
             guidance: What the teacher wrote of it.
-            spent: Its tokens and cost.
+            taken: Its tokens and cost.
         """
         verdict = None if text is None else grade(self.task, text, question)
         return GuidedPrediction(
@@ -76,9 +83,9 @@ class Grader:
             answer=verdict.answer if verdict else None,
             correct=verdict.correct if verdict else False,
             leaked=leaks(self.task, question, guidance),
-            student_tokens=round(spent.student_tokens),
-            teacher_tokens=round(spent.teacher_tokens),
-            cost=spent.cost,
+            student_tokens=taken.student_tokens,
+            teacher_tokens=taken.teacher_tokens,
+            cost=taken.cost,
             steps=self.steps.get(question.id),
         )
 
@@ -95,7 +102,7 @@ class Scorer:
     resamples: int
     seed: int
 
-    def of(self, policy: str, kind: Kind, answers: Graded) -> GuidedScore:
+    def of(self, policy: str, kind: GuidedKind, answers: Graded) -> GuidedScore:
         """The score of graded answers, on their questions; on all others nothing is known."""
         values = list(answers.values())
         total, correct = len(values), sum(each.correct for each in values)
@@ -133,7 +140,9 @@ class Scorer:
         found = paired_comparison(first, second, resamples=self.resamples, seed=self.seed)
         return found.difference, found.interval, found.p_value
 
-    def expected(self, policy: str, kind: Kind, answers: Mapping[str, Expected]) -> GuidedScore:
+    def expected(
+        self, policy: str, kind: GuidedKind, answers: Mapping[str, Expected]
+    ) -> GuidedScore:
         """The score of chances of right answers; intervals by the bootstrap, and no test."""
         values, total = list(answers.values()), len(answers)
         accuracy = sum(each.correct for each in values) / total

@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from potstill.guide.decoding import GuidanceKind, Manner
+from potstill.guide.parts import GuidanceKind, Manner
 from potstill.guide.policies import AnyPolicy, Policy
 from potstill.prompts.styles import style_named
 from potstill.settings import Settings

@@ -10,16 +10,16 @@ from potstill.errors import ConfigError
 from potstill.guide.baselines import SHARES, by_doubt, doubts, routed, sampled
 from potstill.guide.choosing import Chosen, choose
 from potstill.guide.controls import Known, controlled
-from potstill.guide.decoding import Guided
 from potstill.guide.driving import Rounds
 from potstill.guide.field import Field, Parties
+from potstill.guide.parts import Guided
 from potstill.guide.policies import Policy
-from potstill.guide.scoring import Expected, Graded, Grader, Kind, Scorer
+from potstill.guide.scoring import Graded, Grader, Scorer, Taken
 from potstill.guide.settings import GuideSettings
 from potstill.guide.signals import Signals
 from potstill.keys import settings_hash
 from potstill.progress import Meter
-from potstill.records import GuidedPrediction, GuidedScore, Question, Task
+from potstill.records import GuidedKind, GuidedPrediction, GuidedScore, Question, Task
 from potstill.steps import StepKind
 from potstill.store import Store
 from potstill.tasks.grading import GRADER_VERSION
@@ -99,13 +99,17 @@ def guide(
         grader=GRADER_VERSION,
         settings_hash=made_by,
     )
-    notes = [*chosen.notes, *measured.notes]
-    if rounds.refused:
-        notes.append(
-            f"guide.overall_budget was used up: {rounds.refused:,} requests for a step were not "
-            f"sent after {rounds.spent:,} teacher tokens, and the student went on alone."
-        )
-    return Guidance(scores, notes)
+    return Guidance(scores, [*chosen.notes, *measured.notes, *_used_up(rounds)])
+
+
+def _used_up(rounds: Rounds) -> list[str]:
+    """What to tell of a budget that did not suffice."""
+    if not rounds.refused:
+        return []
+    return [
+        f"guide.overall_budget was used up: {rounds.refused:,} requests for a step were not "
+        f"sent after {rounds.spent:,} teacher tokens, and the student went on alone."
+    ]
 
 
 def _check(settings: GuideSettings, parties: Parties) -> None:
@@ -174,7 +178,7 @@ class _Test:
         yield from self._self_guided()
         self._note_chains()
 
-    def _score(self, name: str, kind: Kind, answers: Graded) -> GuidedScore:
+    def _score(self, name: str, kind: GuidedKind, answers: Graded) -> GuidedScore:
         self.predictions += answers.values()
         return self._scorer.of(name, kind, answers)
 
@@ -204,9 +208,9 @@ class _Test:
     ) -> GuidedPrediction:
         answer = next(iter(found), None)
         tokens = answer.completion_tokens if answer else 0
-        spent = Expected(0.0, **{f"{by}_tokens": tokens}, cost=answer.cost if answer else 0.0)
+        taken = Taken(**{f"{by}_tokens": tokens}, cost=answer.cost if answer else 0.0)
         text = answer.text if answer else None
-        return self._grader.told(name, question, text, guidance="", spent=spent)
+        return self._grader.told(name, question, text, guidance="", taken=taken)
 
     def _controls(self, known: Known) -> Iterator[GuidedScore]:
         total = len(self._field.questions)

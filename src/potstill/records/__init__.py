@@ -17,6 +17,7 @@ from potstill.records.asking import (
 from potstill.records.results import (
     Choice,
     Comparison,
+    GuidedKind,
     GuidedPrediction,
     GuidedScore,
     Prediction,
@@ -41,6 +42,7 @@ __all__ = [
     "Example",
     "FinishReason",
     "Grade",
+    "GuidedKind",
     "GuidedPrediction",
     "GuidedScore",
     "Message",

@@ -5,6 +5,10 @@ from typing import Literal
 
 from potstill.records.asking import FinishReason, Split
 
+GuidedKind = Literal["policy", "control", "routing", "alone", "self", "sampled"]
+"""``routing``: whole questions go to the teacher; ``self``: the student questions itself;
+``sampled``: pass@k, right if one of k samples is."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prediction:
@@ -123,9 +127,7 @@ class GuidedScore:
     """What a policy of guidance reaches on a split, and at what price."""
 
     policy: str
-    kind: Literal["policy", "control", "routing", "alone", "self", "sampled"]
-    """``routing``: whole questions go to the teacher; ``self``: the student questions itself;
-    ``sampled``: pass@k, right if one of k samples is."""
+    kind: GuidedKind
 
     task: str
     split: Split

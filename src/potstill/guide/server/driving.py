@@ -4,7 +4,7 @@ import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
-from potstill.guide.decoding import Answering, Ask, Guided, Spent
+from potstill.guide.parts import Answering, Ask, Guided, Spent
 from potstill.guide.server.guard import Guard
 from potstill.guide.server.upstreams import Emit, Upstream
 from potstill.records import Completion, FinishReason, Request

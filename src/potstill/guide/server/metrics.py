@@ -12,7 +12,7 @@ from typing import Literal
 import orjson
 
 from potstill.errors import extra
-from potstill.guide.decoding import Guided, Spent
+from potstill.guide.parts import Guided, Spent
 
 with extra("serve", needed_for="potstill serve"):
     from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from potstill.guide.decoding import Guided, Spent
+from potstill.guide.parts import Guided, Spent
 from potstill.guide.server.settings import Route
 from potstill.records import FinishReason
 

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from potstill.errors import ConfigError, ModelError, extra
-from potstill.guide.decoding import Answering, Guided, guided_answer
+from potstill.guide.decoding import guided_answer
 from potstill.guide.judging import Judging, read_judging
+from potstill.guide.parts import Answering, Guided
 from potstill.guide.policies import Policy
 from potstill.guide.server.access import ACCOUNT, Gate, send_error
 from potstill.guide.server.asked import Asked, read_asked

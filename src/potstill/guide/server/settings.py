@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from potstill.guide.decoding import GuidanceKind, Manner
+from potstill.guide.parts import GuidanceKind, Manner
 from potstill.guide.policies import Policy, policy_settings
 from potstill.models.settings import (
     LocalSettings,

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from potstill.guide.decoding import Side
+from potstill.guide.parts import Side, lead_after
 from potstill.guide.server.asked import Asked
 from potstill.guide.server.settings import ServeSettings
 from potstill.guide.server.upstreams import Upstream
@@ -28,7 +28,7 @@ class Sides:
     def of_student(self, asked: Asked) -> Side:
         """How the student is asked for its answer."""
         prompt, stop = asked.prompt, asked.stop
-        lead = _lead(prompt)
+        lead = lead_after(prompt)
         if self.settings.student_format and not isinstance(prompt, str):
             data_format = format_named(self.settings.student_format)
             encoder_decoder = self.student.encoder_decoder
@@ -54,12 +54,7 @@ class Sides:
         if self.teacher is not None:
             prompt = _for(self.teacher, prompt)
         request = Request(prompt=prompt, max_tokens=asked.max_tokens, seed=asked.seed)
-        return Side(request=request, lead=_lead(prompt))
-
-
-def _lead(prompt: str | tuple[Message, ...]) -> str:
-    """What stands between a prompt and a step."""
-    return " " if isinstance(prompt, str) and not prompt[-1:].isspace() else ""
+        return Side(request=request, lead=lead_after(prompt))
 
 
 def _question(prompt: str | tuple[Message, ...]) -> Question:
