@@ -345,7 +345,9 @@ def check_naive(folders: Sequence[Path]) -> None:
         assert found == pytest.approx(expected.logprobs[: len(found)], abs=1e-3)
         own = alone[str(request.prompt), 0].logprobs
         assert own is not None
-        assert own.logprobs[0, 0] != pytest.approx(found[0], abs=1e-3)
+        # Trained tokenizers differ from run to run; a member that ends at once differs, too.
+        own_first = own.logprobs[:1, 0].tolist()
+        assert own_first != pytest.approx(found[:1].tolist(), abs=1e-3)
 
 
 def test_an_ensemble_averages_next_token_probabilities(pair: list[Path]) -> None:
