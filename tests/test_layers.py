@@ -10,7 +10,9 @@ PACKAGE = Path(__file__).parents[1] / "src" / "potstill"
 LAYERS = [  # lowest first; names on one line never import each other
     {"errors", "sentences", "statistics"},
     {"records", "settings", "steps"},
-    {"keys", "lock", "logprobs", "schema", "progress"},
+    {"keys", "lock", "logprobs", "schema", "spending", "watching"},
+    {"control"},
+    {"progress"},
     {"database"},
     {"store"},
     {"tasks", "models", "prompts"},

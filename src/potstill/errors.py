@@ -6,6 +6,7 @@
     ├── ModelError           a model cannot be loaded or asked            (also RuntimeError)
     │   ├── ServerError      a server refused, failed or was not reached
     │   └── AuthError        a key is missing or was refused
+    ├── BudgetError          the next request could pass the budget       (also RuntimeError)
     ├── StoreError           the store is locked, full or from the future (also RuntimeError)
     └── MissingExtraError    an optional package is not installed         (also ImportError)
 
@@ -39,6 +40,10 @@ class ServerError(ModelError):
 
 class AuthError(ModelError):
     """A server's key is missing from the environment, or was refused."""
+
+
+class BudgetError(PotstillError, RuntimeError):
+    """The next request could cost more than the run's budget still has."""
 
 
 class StoreError(PotstillError, RuntimeError):

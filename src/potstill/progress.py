@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
+from potstill.control import Control
+
 LINE_SECONDS = 10.0
 """How often a line is written where there is no terminal."""
 
@@ -23,10 +25,16 @@ class Meter:
 
     Args:
         console: Where to show it; standard error by default. None shows nothing.
+        control: Of the run, whose watch and account are shown beside the progress.
     """
 
-    def __init__(self, console: Console | None) -> None:
+    def __init__(self, console: Console | None, control: Control | None = None) -> None:
         self._console = console
+        self.control = control or Control()
+
+    def of(self, control: Control) -> "Meter":
+        """The same meter for a run with its own control."""
+        return Meter(self._console, control)
 
     @classmethod
     def on_stderr(cls) -> "Meter":

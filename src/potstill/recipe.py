@@ -23,6 +23,7 @@ from potstill.models.settings import (
 from potstill.prompts.exemplars import AnyFewShot
 from potstill.prompts.styles import shows_exemplars, style_named
 from potstill.settings import Settings, build
+from potstill.spending import BudgetSettings
 from potstill.tasks import TaskSettings, task_settings
 from potstill.tasks.overlap import OverlapSettings
 from potstill.train.settings import TrainSettings
@@ -62,6 +63,9 @@ class Recipe(Settings):
 
     exemplars: AnyFewShot | None = None
     """Worked questions: for a teacher asked by few_shot_cot, and for the start as a baseline."""
+
+    budget: BudgetSettings | None = None
+    """The most that the run may spend on servers; null sets no limit."""
 
     overlap: OverlapSettings = OverlapSettings()
     generate: GenerateSettings = GenerateSettings()

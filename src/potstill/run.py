@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 from potstill.asking import Asking, unheld
+from potstill.control import Control
 from potstill.curate import curate
 from potstill.drawing import EVALUATION, draw_exemplars, worked_questions
 from potstill.errors import ConfigError, DataError, extra
@@ -40,11 +41,13 @@ from potstill.recipe import Recipe, load_recipe, write_resolved
 from potstill.records import Checkpoint, Split, Task, Teacher
 from potstill.regrade import Regraded, regrade
 from potstill.report import ReportFiles, write_report
+from potstill.spending import Spending
 from potstill.steps import step_kind
 from potstill.store import Store
 from potstill.tasks import load_task
 from potstill.tasks.overlap import Overlap, overlaps, without
 from potstill.train import Models, StudentSettings, TrainBench, train
+from potstill.watching import Watch
 
 SPLIT_USES: dict[Split, str] = {
     "train": "the teacher explains its questions",
@@ -73,10 +76,11 @@ class Run:
     """
 
     def __init__(self, recipe: Recipe, meter: Meter, *, read_only: bool = False) -> None:
-        self.recipe, self.meter = recipe, meter
-        self.folder = recipe.folder
+        self.recipe, self.folder = recipe, recipe.folder
         read_only = read_only or os.environ.get("RANK", "0") != "0"
         self.store = Store(self.folder / "run.sqlite", read_only=read_only)
+        self.control = Control() if read_only else run_control(recipe, self.store)
+        self.meter = meter.of(self.control)
         if not read_only:
             write_resolved(recipe)
 
@@ -84,6 +88,7 @@ class Run:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        self.control.close()
         self.store.close()
 
     @cached_property
@@ -166,7 +171,7 @@ class Run:
     @cached_property
     def teacher(self) -> Model:
         """The teacher, opened when first asked for."""
-        return open_model(self.recipe.teacher)
+        return open_model(self.recipe.teacher, self.control)
 
     @property
     def asked_teacher(self) -> Teacher:
@@ -371,6 +376,14 @@ class Run:
             notes=self.few_shot.notes if self.few_shot else (),
             roles=roles(self.entries),
         )
+
+
+def run_control(recipe: Recipe, store: Store) -> Control:
+    """The account of a run, which goes on from command to command, and its log."""
+    folder = recipe.folder
+    journal = folder / "spending.jsonl"
+    spending = Spending(recipe.budget, journal=journal, before=store.spent())
+    return Control(spending=spending, watch=Watch(folder / "log.jsonl"))
 
 
 def _shows_exemplars(student: StudentSettings) -> bool:

@@ -28,6 +28,7 @@ from potstill.records import (
     TokenLogprobs,
     TrainingStep,
 )
+from potstill.spending import Amount
 
 R = TypeVar("R")
 
@@ -158,6 +159,17 @@ class Store(Database):
                     " GROUP BY 1 ORDER BY 2 DESC"
                 ).fetchall()
             )
+
+    def spent(self) -> Amount:
+        """What the stored answers of servers came to; those that were replaced are not in it."""
+        with explained(self.path):
+            tokens, usd = self._db.execute(
+                "SELECT coalesce(sum(written + read), 0), coalesce(sum(cost), 0.0) FROM"
+                " (SELECT sum(completion_tokens) AS written, max(prompt_tokens) AS read,"
+                " sum(cost) AS cost FROM completions JOIN requests ON request_key = key"
+                " WHERE model LIKE 'openai:%' OR model LIKE 'vllm:%' GROUP BY request_key)"
+            ).fetchone()
+        return Amount(tokens, usd)
 
     # what the stages work out --------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from potstill.control import Control
 from potstill.errors import ConfigError
 from potstill.models.base import Model
 from potstill.models.settings import (
@@ -26,17 +27,21 @@ BUNDLED_FOLDER = Path(__file__).parent / "bundled"
 """A folder for each bundled model."""
 
 
-def open_model(settings: ModelSettings) -> Model:
+def open_model(settings: ModelSettings, control: Control | None = None) -> Model:
     """The model behind these settings, ready to be asked.
+
+    Args:
+        settings: From :func:`model_settings`.
+        control: The run's account, watch and brake; without it the model has its own.
 
     Raises:
         ModelError: The model's folder, file or server cannot be used.
         MissingExtraError: The kind needs packages that are not installed.
     """
     if isinstance(settings, OpenAISettings):
-        from potstill.models.openai import OpenAIModel
+        from potstill.models.openai.model import OpenAIModel
 
-        return OpenAIModel(settings)
+        return OpenAIModel(settings, control)
     if isinstance(settings, RecordedSettings):
         from potstill.models.recorded import RecordedModel
 

@@ -62,20 +62,38 @@ class OpenAISettings(ModelSettings):
     chat: bool = True
     """Use the chat route; false asks the plain completions route."""
 
-    concurrency: int = Field(default=64, ge=1)
-    """Most requests in flight at once."""
+    mode: Literal["live", "batch"] = "live"
+    """``batch`` asks through the provider's batch endpoint: cheaper, and done within a day."""
+
+    poll_seconds: float = Field(default=30.0, gt=0)
+    """How often a batch is asked whether it is done, in seconds."""
+
+    concurrency: int = Field(default=256, ge=1)
+    """Most requests in flight at once; fewer while the server pushes back."""
+
+    requests_per_minute: float | None = Field(default=None, gt=0)
+    """Most requests sent in a minute; null sets no limit."""
+
+    tokens_per_minute: float | None = Field(default=None, gt=0)
+    """Most tokens, prompts included, asked for in a minute; null sets no limit."""
 
     timeout: float = Field(default=600.0, gt=0)
     """Longest wait for one answer, in seconds."""
 
+    deadline: float = Field(default=3600.0, gt=0)
+    """Longest time for one request with all its tries and waits, in seconds."""
+
     retries: int = Field(default=6, ge=0)
     """How often a request is repeated after a fault that may pass."""
 
-    prompt_price: float = Field(default=0.0, ge=0)
-    """US dollars a million prompt tokens."""
+    prompt_price: float | None = Field(default=None, ge=0)
+    """US dollars a million prompt tokens; null takes it from the price table."""
 
-    completion_price: float = Field(default=0.0, ge=0)
-    """US dollars a million completion tokens."""
+    cached_price: float | None = Field(default=None, ge=0)
+    """US dollars a million prompt tokens that the server had in its cache; null as above."""
+
+    completion_price: float | None = Field(default=None, ge=0)
+    """US dollars a million completion tokens; null as above."""
 
     body: dict[str, object] = Field(default_factory=dict)
     """Further fields for every request's body, merged last; null takes a field out."""

@@ -10,9 +10,9 @@ import orjson
 
 from potstill.errors import ModelError
 from potstill.guide.server.upstreams import Emit, UpstreamError
-from potstill.models.openai import server_key
-from potstill.models.openai_http import LARGEST_ANSWER, Fault, read_content
-from potstill.models.openai_wire import THINKING, read_reply, request_body, runs
+from potstill.models.openai.client import LARGEST_ANSWER, Fault, read_content
+from potstill.models.openai.model import server_key
+from potstill.models.openai.wire import THINKING, read_reply, request_body, runs
 from potstill.models.settings import OpenAISettings
 from potstill.records import Completion, Request
 

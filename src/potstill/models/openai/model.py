@@ -7,11 +7,12 @@ from queue import SimpleQueue
 from threading import Thread
 from urllib.parse import SplitResult, urlsplit
 
+from potstill.control import Control
 from potstill.errors import AuthError, ConfigError
 from potstill.keys import settings_hash
 from potstill.models.base import Model
-from potstill.models.openai_http import Client, Fault
-from potstill.models.openai_wire import failure, read_reply, request_body, runs
+from potstill.models.openai.client import Client, Fault
+from potstill.models.openai.wire import failure, read_reply, request_body, runs
 from potstill.models.settings import OpenAISettings
 from potstill.records import Completion, Request
 
@@ -33,9 +34,10 @@ class OpenAIModel(Model):
     what is answered; it never holds a key.
     """
 
-    def __init__(self, settings: OpenAISettings) -> None:
+    def __init__(self, settings: OpenAISettings, control: Control | None = None) -> None:
         url = _checked_url(settings)
         self._settings = settings
+        self._control = control or Control()
         self._key = server_key(settings)
         self.chat = settings.chat
         route = "" if settings.chat else "/completions"

@@ -1,0 +1,89 @@
+"""The command itself: how errors are shown, and what its commands share."""
+
+import errno
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from potstill.errors import PotstillError
+
+if TYPE_CHECKING:
+    from potstill.run import Run
+
+
+class _Shown(click.ClickException):
+    """A user's mistake, shown as one line; the process exits with 2."""
+
+    exit_code = 2
+
+
+class _Group(click.Group):
+    """Shows our own errors as one line. Anything else is a bug and keeps its traceback."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)  # in the order of a run
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except PotstillError as error:
+            raise _Shown(str(error)) from error
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise _Shown(
+                f"the disk is full ({error.filename or 'while writing'}). What was stored before "
+                "is safe; free some space, then repeat the command."
+            ) from error
+        except KeyboardInterrupt:
+            again = shlex.join(["potstill", *sys.argv[1:]])
+            click.echo(f"\nStopped. What has arrived is kept; go on with: {again}", err=True)
+            ctx.exit(130)
+
+
+@click.group(cls=_Group, context_settings={"max_content_width": 100})
+@click.version_option(package_name="potstill")
+def main() -> None:
+    """Distil multi-step reasoning from a large teacher model into a small student.
+
+    Every command takes a recipe, asks the run's store what is missing and does only that, so it can
+    be stopped at any instant and repeated.
+    """
+
+
+def changes_of(what: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """The option that changes settings; ``what`` is whose, with an example."""
+    return click.option(
+        "--set",
+        "changes",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help=f"Change a setting of {what}. May be repeated.",
+    )
+
+
+def recipe_command(name: str) -> Callable[[Callable[..., None]], click.Command]:
+    """A command that works on a recipe."""
+
+    def decorate(function: Callable[..., None]) -> click.Command:
+        function = changes_of("the recipe, e.g. train.steps=200")(function)
+        function = click.argument("recipe", type=click.Path(path_type=Path))(function)
+        return main.command(name)(function)
+
+    return decorate
+
+
+@contextmanager
+def opened(recipe: Path, changes: tuple[str, ...], *, read_only: bool = False) -> Iterator["Run"]:
+    """The run of a recipe."""
+    from potstill.progress import Meter
+    from potstill.recipe import load_recipe
+    from potstill.run import Run
+
+    with Run(load_recipe(recipe, changes), Meter.on_stderr(), read_only=read_only) as run:
+        yield run
