@@ -1,268 +1,144 @@
-"""Tokens a second of potstill's decoding loop and of transformers' ``generate``.
+"""Asking a server, side by side: potstill and the systems that its users would take instead.
 
-Both run the bundled teacher on the same questions with the same longest answer, greedily and with
-four samples a question, in turns. ``generate`` gets left-padded batches, called in two ways: as it
-is fastest (prompts sorted by length, in each of several batch sizes, of which the best counts) and
-as it is usually called (prompts in the file's order, 32 a call). Only tokens before the end token
-count, on both sides, and the greedy texts of the two have to be the same. Seconds are by the
-clock; tokens a second of processor time stand beside them, because a busy machine disturbs those
-less.
+Every system asks the same server (``mock_server.py``), which has a core of its own and answers
+with bytes that are ready; the system runs on another core, in an environment of its own that is
+made on first use (``peers/environments.py`` pins the versions), as its users run it: potstill
+as a recipe and ``python -m potstill generate``. Bare loops on aiohttp and on the official SDK
+stand beside them as what a client costs at least, and usually. Cases are in ``peers/cases.py``.
 
-    python benchmarks/generation.py            # 250 questions, 3 rounds; --help shows the settings
+Systems take turns, in another order each round. Every figure is written when it is there, and
+what is there is not measured again, so that the command can be stopped and repeated.
+
+    python benchmarks/generation.py --only overhead,resume     # --help lists the cases
 """
 
 import argparse
-import statistics
+import json
+import os
+import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
 from machine import facts, write_results
-from transformers import GenerationConfig
+from mock_server import cores
+from peers import cases
+from peers.environments import CACHE, PEERS, PeerError, interpreter, versions
+from peers.tables import tables
 
-from potstill.models import local_source
-from potstill.models.hf import HFModel
-from potstill.models.settings import LocalSettings
-from potstill.records import Request
-from potstill.tasks.procedural import questions
-
-USUAL = 32
-"""Prompts a call, where ``generate`` is called as users do."""
-
-PROMPT = "Q: {}\nA: Let's think step by step."
-TEMPERATURE = 0.7
+RESULTS = Path(__file__).with_name("results") / "generation.json"
 
 
 class Case(NamedTuple):
-    """One way of asking."""
+    """One thing that is measured."""
 
-    name: str
-    samples: int
-    temperature: float
-
-
-class Speed(NamedTuple):
-    """Tokens a second of one run."""
-
-    clock: int
-    processor: int
+    measure: Callable[[cases.Desk], cases.Figures]
+    peers: tuple[str, ...]
+    rounds: int
+    """Fewer where one takes long."""
 
 
-class Timing(NamedTuple):
-    """What one run took, and what it wrote."""
+ALL = ("potstill", "aiohttp", "openai", "distilabel", "curator", "inspect", "lm-eval")
+LISTED = ("potstill", "aiohttp", "openai", "distilabel", "inspect")
+KEEPING = ("potstill", "distilabel", "curator", "inspect", "lm-eval", "lm-eval sampled")
+TOPPED_UP = ("potstill", "curator", "inspect", "lm-eval")
+VOTING = ("potstill", "potstill vote", "inspect", "lm-eval sampled")
 
-    speed: Speed
-    texts: tuple[str, ...]
-
-
-class Calls(NamedTuple):
-    """How ``generate`` is called."""
-
-    prompts: int
-    """At once."""
-
-    by_length: bool
-    """Prompts alike in length together, or in the file's order."""
-
-    def __str__(self) -> str:
-        return f"{self.prompts} prompts{', sorted' if self.by_length else ''}"
-
-
-class Ratio(NamedTuple):
-    """Ours against ``generate``, called in one way."""
-
-    calls: Calls
-    generate: Speed
-    clock: float
-    processor: float
+CASES = {
+    "overhead": Case(partial(cases.overhead, latency=0.0), ALL, 3),
+    "overhead_50ms": Case(partial(cases.overhead, latency=0.05), ALL, 3),
+    "throughput": Case(partial(cases.throughput, latency=0.0, requests=5_000), LISTED, 5),
+    "throughput_1s": Case(partial(cases.throughput, latency=1.0, requests=7_680), LISTED, 3),
+    "resume": Case(cases.resume, KEEPING, 3),
+    "top_up": Case(cases.top_up, TOPPED_UP, 3),
+    "probabilities": Case(cases.probabilities, LISTED, 3),
+    "voting": Case(cases.voting, VOTING, 3),
+    "memory": Case(cases.memory, ("potstill",), 3),
+}
 
 
-class Result(NamedTuple):
-    """One case, both sides."""
+def plan(only: list[str], peers: list[str], rounds: int) -> Iterator[tuple[int, str, str]]:
+    """Round, case and system, in the order of measuring.
 
-    case: str
-    ours: Speed
-    best: Ratio
-    usual: Ratio
-    same_texts: int | None
-    runs: dict[str, list[Speed]]
-    """Every run of ours, and of each way of calling ``generate``."""
-
-
-class Watch:
-    """Both clocks, from now."""
-
-    def __init__(self) -> None:
-        self.clock, self.processor = time.perf_counter(), time.process_time()
-
-    def speed(self, tokens: int) -> Speed:
-        """Tokens a second since then."""
-        clock, processor = time.perf_counter(), time.process_time()
-        return Speed(
-            round(tokens / (clock - self.clock)), round(tokens / (processor - self.processor))
-        )
+    Args:
+        only: Cases.
+        peers: Systems.
+        rounds: Of each; 0 for each case's own number.
+    """
+    for number in range(max(rounds or CASES[name].rounds for name in only)):
+        for name in only:
+            if number < (rounds or CASES[name].rounds):
+                listed = [peer for peer in CASES[name].peers if peer in peers]
+                turn = number % max(len(listed), 1)
+                yield from ((number, name, peer) for peer in listed[turn:] + listed[:turn])
 
 
-CASES = (Case("greedy", 1, 0.0), Case("4 samples", 4, TEMPERATURE))
+def measure(case: Case, peer: str, options: argparse.Namespace) -> dict[str, Any]:
+    """One system in one case, with the load of the machine before; a failure is a figure too."""
+    row: dict[str, Any] = {"load": os.getloadavg()[0], "at": time.strftime("%Y-%m-%d %H:%M")}
+    begun = time.monotonic()
+    try:
+        python = interpreter(PEERS[peer], options.cache)
+        row["versions"] = versions(python, PEERS[peer])
+        with tempfile.TemporaryDirectory(dir=options.scratch, ignore_cleanup_errors=True) as folder:
+            row |= case.measure(cases.Desk(PEERS[peer], python, Path(folder), options.scale))
+    except PeerError as error:
+        row["error"] = str(error)
+    return row | {"took_seconds": round(time.monotonic() - begun, 1)}
 
 
-def ours(model: HFModel, prompts: Sequence[str], case: Case, max_tokens: int) -> Timing:
-    """Run our loop."""
-    requests = [
-        Request(
-            prompt=prompt,
-            samples=tuple(range(case.samples)),
-            temperature=case.temperature,
-            max_tokens=max_tokens,
-        )
-        for prompt in prompts
-    ]
-    watch = Watch()
-    done = {(item.request.prompt, item.sample): item for item in model.complete(requests)}
-    speed = watch.speed(sum(item.completion_tokens for item in done.values()))
-    return Timing(speed, tuple(done[prompt, 0].text for prompt in prompts))
-
-
-def theirs(
-    model: HFModel, prompts: Sequence[str], case: Case, max_tokens: int, calls: Calls
-) -> Timing:
-    """Run ``generate``."""
-    config = GenerationConfig(
-        max_new_tokens=max_tokens,
-        do_sample=case.temperature > 0,
-        temperature=case.temperature or None,
-        top_k=0 if case.temperature else None,
-        num_return_sequences=case.samples,
-        eos_token_id=model.tokenizer.eos_token_id,
-        pad_token_id=model.tokenizer.pad_token_id,
+def arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    generator: Any = model.model
-    watch = Watch()
-    ordered = list(prompts)
-    if calls.by_length:
-        ordered.sort(key=lambda prompt: len(model.tokenizer(prompt)["input_ids"]))
-    texts: dict[str, str] = {}
-    tokens = 0
-    for start in range(0, len(ordered), calls.prompts):
-        part = ordered[start : start + calls.prompts]
-        inputs = model.tokenizer(
-            part,
-            return_tensors="pt",
-            padding=True,
-            padding_side="left",
-            return_token_type_ids=False,
-        )
-        with torch.inference_mode():
-            written = generator.generate(**inputs, generation_config=config)
-        new = written[:, inputs["input_ids"].shape[1] :]
-        ended = (new == model.tokenizer.eos_token_id).cumsum(-1) > 0
-        tokens += int((~ended).sum())
-        decoded = model.tokenizer.batch_decode(
-            new, skip_special_tokens=True, clean_up_tokenization_spaces=False
-        )
-        texts |= dict(zip(part, decoded[:: case.samples], strict=True))
-    return Timing(watch.speed(tokens), tuple(texts[prompt] for prompt in prompts))
+    parser.add_argument("--only", type=_listed(CASES), default=list(CASES), metavar="CASE,CASE")
+    parser.add_argument("--peers", type=_listed(PEERS), default=list(PEERS), metavar="NAME,NAME")
+    parser.add_argument("--rounds", type=int, default=0, help="of every case; its own by default")
+    parser.add_argument("--scale", type=float, default=1.0, help="share of the usual requests")
+    parser.add_argument("--minutes", type=float, default=1e9, help="begin nothing after so long")
+    parser.add_argument("--json", type=Path, default=RESULTS, help="where figures are kept")
+    parser.add_argument("--cache", type=Path, default=CACHE, help="where environments are kept")
+    parser.add_argument("--scratch", type=Path, help="where systems keep their answers")
+    parser.add_argument("--tables", action="store_true", help="measure nothing, print what is kept")
+    parser.epilog = f"cases: {', '.join(CASES)}\nsystems: {', '.join(PEERS)}"
+    return parser.parse_args()
 
 
-def measure(model: HFModel, prompts: Sequence[str], case: Case, args: argparse.Namespace) -> Result:
-    """Time both, in turns, and compare the greedy texts."""
-    usual = Calls(USUAL, by_length=False)
-    tuned = [Calls(max(1, batch // case.samples), by_length=True) for batch in args.batches]
-    own: list[Speed] = []
-    other: dict[Calls, list[Speed]] = {calls: [] for calls in (usual, *tuned)}
-    same = len(prompts)
-    for _ in range(args.rounds):
-        mine = ours(model, prompts, case, args.max_tokens)
-        own.append(mine.speed)
-        for calls, speeds in other.items():
-            hf = theirs(model, prompts, case, args.max_tokens, calls)
-            speeds.append(hf.speed)
-            same = min(same, sum(a == b for a, b in zip(mine.texts, hf.texts, strict=True)))
-    best = max(tuned, key=lambda calls: median(other[calls]).processor)
-    return Result(
-        case=case.name,
-        ours=median(own),
-        best=compare(own, best, other[best]),
-        usual=compare(own, usual, other[usual]),
-        same_texts=same if case.temperature == 0 else None,
-        runs={"ours": own} | {str(calls): speeds for calls, speeds in other.items()},
-    )
+def _listed(known: dict[str, Any]) -> Callable[[str], list[str]]:
+    def split(text: str) -> list[str]:
+        names = text.split(",")
+        if unknown := [name for name in names if name not in known]:
+            raise argparse.ArgumentTypeError(f"{unknown[0]!r} is none of {', '.join(known)}")
+        return names
 
-
-def compare(own: Sequence[Speed], calls: Calls, other: Sequence[Speed]) -> Ratio:
-    """The median of the rounds' ratios."""
-    pairs = list(zip(own, other, strict=True))
-    return Ratio(
-        calls=calls,
-        generate=median(other),
-        clock=round(statistics.median(a.clock / b.clock for a, b in pairs), 2),
-        processor=round(statistics.median(a.processor / b.processor for a, b in pairs), 2),
-    )
-
-
-def median(speeds: Sequence[Speed]) -> Speed:
-    """The median by each clock."""
-    return Speed(
-        round(statistics.median(speed.clock for speed in speeds)),
-        round(statistics.median(speed.processor for speed in speeds)),
-    )
-
-
-def show(results: Sequence[Result], machine: object) -> None:
-    """Print a Markdown table."""
-    print("tokens a second by the clock (of processor time)\n")
-    print("| case | ours | generate, fastest | ratio | generate, usual | ratio | same texts |")
-    print("|---|---|---|---|---|---|---|")
-    for result in results:
-        cells = [result.case, f"{result.ours.clock} ({result.ours.processor})"]
-        for ratio in (result.best, result.usual):
-            speed = ratio.generate
-            cells.append(f"{speed.clock} ({speed.processor}), {ratio.calls}")
-            cells.append(f"{ratio.clock} ({ratio.processor})")
-        cells.append("" if result.same_texts is None else str(result.same_texts))
-        print(f"| {' | '.join(cells)} |")
-    print(f"\n{machine}")
-
-
-def as_figures(result: Result) -> dict[str, object]:
-    """One case as it is written to the file of results."""
-    both = {"best": result.best._asdict(), "usual": result.usual._asdict()}
-    return result._asdict() | {
-        name: ratio | {"calls": str(ratio["calls"])} for name, ratio in both.items()
-    }
+    return split
 
 
 def main() -> None:
-    """Measure, print a table, and write the figures."""
-    assert __doc__ is not None
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default="bundled:teacher")
-    parser.add_argument("--questions", type=int, default=250)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--max-tokens", type=int, default=128)
-    parser.add_argument(
-        "--batches",
-        type=int,
-        nargs="+",
-        default=[32, 64, 128, 256, 1000],
-        help="sequences at once, of which generate's best counts",
-    )
-    parser.add_argument("--threads", type=int, default=1, help="threads of torch")
-    parser.add_argument("--out", default="benchmarks/results/generation.json")
-    args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    settings = LocalSettings(model=args.model, device="cpu")
-    model = HFModel(settings, source=local_source(settings))
-    drawn = questions("two_step_arithmetic", "test", args.questions, seed=0)
-    prompts = [PROMPT.format(question.text) for question in drawn]
-    ours(model, prompts[:8], CASES[0], 8)  # the first forward is slower
-    results = [measure(model, prompts, case, args) for case in CASES]
-    machine = facts("torch", "transformers")
-    show(results, machine)
-    figures = [as_figures(result) for result in results]
-    write_results(Path(args.out), {"machine": machine, "args": vars(args), "results": figures})
+    """Measure what is missing, and print the tables."""
+    options = arguments()
+    rows: list[dict[str, Any]] = []
+    if options.json.exists():
+        rows = json.loads(options.json.read_text())["rows"]
+    done = {(row["round"], row["case"], row["peer"]) for row in rows}
+    until = time.monotonic() + 60 * options.minutes
+    wanted = [] if options.tables else plan(options.only, options.peers, options.rounds)
+    os.sched_setaffinity(0, set(cores()[1:]))  # the other core is the system's
+    for number, case, peer in wanted:
+        if (number, case, peer) in done:
+            continue
+        if time.monotonic() > until:
+            print("out of time; repeat the command for the rest")
+            break
+        row = measure(CASES[case], peer, options)
+        rows.append({"round": number, "case": case, "peer": peer, "scale": options.scale, **row})
+        machine = facts("aiohttp", "orjson", "numpy")
+        write_results(options.json, {"machine": machine, "rows": rows})
+        print(json.dumps(rows[-1]), flush=True)
+    print(tables(rows))
 
 
 if __name__ == "__main__":

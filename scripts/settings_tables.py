@@ -22,13 +22,23 @@ from pydantic_core import PydanticUndefined
 
 from potstill.curate.settings import CurateSettings
 from potstill.curate.stage import VERDICTS
-from potstill.evaluate.settings import EvaluateSettings, GenericSettings, VoteSettings
+from potstill.evaluate.settings import (
+    EvaluateSettings,
+    GenericSettings,
+    PairSettings,
+    VoteSettings,
+)
 from potstill.fuse.settings import FuseSettings
-from potstill.generate.settings import GenerateSettings
+from potstill.generate.settings import DebateSettings, GenerateSettings
 from potstill.guide.policies import Policy
 from potstill.guide.server.settings import RequestLimits, ServeSettings, TeacherLimits
 from potstill.guide.settings import GuideSettings
-from potstill.models.settings import LocalSettings, OpenAISettings, RecordedSettings
+from potstill.models.settings import (
+    LocalSettings,
+    OpenAISettings,
+    RecordedSettings,
+    VLLMSettings,
+)
 from potstill.prompts.exemplars import ExemplarSettings, FewShotSettings
 from potstill.prompts.formats import FORMATS, MIXTURES, shares
 from potstill.prompts.styles import STYLES
@@ -52,8 +62,10 @@ SETTINGS: dict[str, type[Settings]] = {
     "task": TaskSettings,
     "local": LocalSettings,
     "openai": OpenAISettings,
+    "vllm": VLLMSettings,
     "recorded": RecordedSettings,
     "generate": GenerateSettings,
+    "debate": DebateSettings,
     "exemplars": FewShotSettings,
     "worked": ExemplarSettings,
     "overlap": OverlapSettings,
@@ -66,6 +78,7 @@ SETTINGS: dict[str, type[Settings]] = {
     "lora": LoraSettings,
     "evaluate": EvaluateSettings,
     "vote": VoteSettings,
+    "socratic": PairSettings,
     "generic": GenericSettings,
     "guide": GuideSettings,
     "policy": Policy,

@@ -72,7 +72,14 @@ def _child(arguments: list[str]) -> None:
     os.dup2(log, 1)
     os.dup2(log, 2)
     sys.argv = ["potstill", *arguments]
-    main(prog_name="potstill")
+    try:
+        main(prog_name="potstill")
+    except SystemExit as end:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(
+            int(end.code or 0)
+        )  # torch, which only the parent has used, takes a second to take down
 
 
 def _serve() -> None:

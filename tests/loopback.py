@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
-from typing import Any
+from typing import Any, Self
 
 from aiohttp import web
 
@@ -84,8 +84,11 @@ class Fault:
 class Loopback:
     """The server, in a daemon thread with a loop of its own; use as a context manager."""
 
-    def __init__(self, answerer: Answerer = scripted, *, log: Path | None = None) -> None:
+    def __init__(
+        self, answerer: Answerer = scripted, *, log: Path | None = None, port: int = 0
+    ) -> None:
         self.answerer = answerer
+        self._port = port
         self.log = log
         self.delay = 0.0
         self.key: str | None = None
@@ -100,7 +103,7 @@ class Loopback:
         self.in_flight = self.most_in_flight = self.cancelled = 0
         self._ports: SimpleQueue[int] = SimpleQueue()
 
-    def __enter__(self) -> "Loopback":
+    def __enter__(self) -> Self:
         self._thread = Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
         self._thread.start()
         self.port = self._ports.get()
@@ -117,17 +120,20 @@ class Loopback:
     async def _serve(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         app = web.Application(client_max_size=2**26)
-        app.router.add_post("/v1/chat/completions", self._handle)
-        app.router.add_post("/v1/completions", self._handle)
+        self.add_routes(app.router)
         runner = web.AppRunner(
             app, handler_cancellation=True, access_log=None, shutdown_timeout=0.1
         )
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
+        site = web.TCPSite(runner, "127.0.0.1", self._port)
         await site.start()
         self._ports.put(runner.addresses[0][1])
         await self._stop.wait()
         await runner.cleanup()
+
+    def add_routes(self, router: web.UrlDispatcher) -> None:
+        router.add_post("/v1/chat/completions", self._handle)
+        router.add_post("/v1/completions", self._handle)
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         self.times.append(time.monotonic())

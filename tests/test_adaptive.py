@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from potstill.asking import AskCounts
 from potstill.curate import CurateSettings, curate
+from potstill.debating import AskedTeacher
 from potstill.errors import ConfigError
 from potstill.generate import Drawn, GenerateSettings, generate, teacher_asking
 from potstill.generate.adaptive import further_samples
@@ -168,7 +169,7 @@ def test_curation_reads_what_was_drawn(store: Store) -> None:
     model, task = teacher(), sums(train=5)
     draw(model, store, samples=8, enough=2, task=task)
     asking = teacher_asking(model, GenerateSettings(samples=8), seed=0)
-    verdicts = curate(task, model.name, store, asking, CurateSettings())
+    verdicts = curate(task, [AskedTeacher("teacher", model.name, asking)], store, CurateSettings())
     assert verdicts == {"kept": 2 + 2 + 2 + 2 + 1, "wrong_answer": 29 - 9}
 
 

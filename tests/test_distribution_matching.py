@@ -11,6 +11,7 @@ from tiny_models import build_tiny_causal, build_tiny_seq2seq
 
 from potstill.asking import Asking, Sampling
 from potstill.curate import CurateSettings, curate
+from potstill.debating import AskedTeacher
 from potstill.models.loading import load_model_and_tokenizer
 from potstill.models.settings import LocalSettings, OpenAISettings
 from potstill.progress import Meter
@@ -55,7 +56,7 @@ def answered(store: Store, shares: tuple[float, float] | None) -> None:
             logprobs=None if shares is None else logprobs_of(text, shares),
         )
         store.add_completions("served", [completion], stage="generate")
-    curate(TASK, "served", store, ASKING, CurateSettings())
+    curate(TASK, [AskedTeacher("teacher", "served", ASKING)], store, CurateSettings())
 
 
 def trained(

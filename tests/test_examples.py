@@ -16,6 +16,7 @@ from tiny_models import build_tiny_causal
 
 from potstill.curate import CurateSettings, curate
 from potstill.curate.stage import VERDICTS
+from potstill.debating import AskedTeacher
 from potstill.drawing import draw_exemplars, worked_questions
 from potstill.errors import ConfigError, DataError
 from potstill.generate import GenerateSettings, generate, teacher_asking
@@ -433,7 +434,7 @@ def trained(folder: Path, start: LocalSettings, **students: object) -> dict[str,
     asking = teacher_asking(teacher, GenerateSettings(samples=3), seed=0)
     with Store(folder / "run.sqlite") as store:
         generate(task, teacher, store, asking, Meter(None))
-        curate(task, teacher.name, store, asking, CurateSettings())
+        curate(task, [AskedTeacher("teacher", teacher.name, asking)], store, CurateSettings())
         bench = TrainBench(store, folder, Meter(None))
         found = train(task, Models(start=start, teacher=start), settings, bench, seed=0)
     return {checkpoint.student: checkpoint for checkpoint in found}

@@ -64,6 +64,22 @@ TEXTS = {
         ("explain: What is 2 + 3?\n", "Two and three."),
         ("explain: What is 2 + 3?", "Two and three."),
     ),
+    "socratic_questioner": (
+        ("What is 2 + 3?\nQ:", " Two and three."),
+        ("What is 2 + 3?\nQ:", "Two and three."),
+    ),
+    "socratic_counted_questioner": (
+        ("What is 2 + 3?:", " Two and three."),
+        ("What is 2 + 3?:", "Two and three."),
+    ),
+    "socratic_counter": (
+        ("What is 2 + 3?\nNumber of questions:", " Two and three."),
+        ("What is 2 + 3?\nNumber of questions:", "Two and three."),
+    ),
+    "socratic_solver": (
+        ("What is 2 + 3?\nA:", " Two and three."),
+        ("What is 2 + 3?\nA:", "Two and three."),
+    ),
 }
 """Prompt and target of each format, for decoder-only and for encoder-decoder students."""
 
@@ -169,6 +185,8 @@ def test_published_mixtures_have_their_published_shares() -> None:
         "in_context": [0.993, 0.007],
         "zero_shot": [0.986, 0.014],
         "predict_explain": [0.5, 0.5],
+        "socratic": [0.5, 0.5],
+        "socratic_planner": [0.75, 0.25],
     }
     asked = {name: StudentSettings(data_format=name).asked_in for name in MIXTURES}
     assert asked == {
@@ -176,6 +194,8 @@ def test_published_mixtures_have_their_published_shares() -> None:
         "in_context": "in_context_cot",
         "zero_shot": "zero_shot_cot",
         "predict_explain": "predict",
+        "socratic": "socratic_questioner",
+        "socratic_planner": "socratic_counted_questioner",
     }
     assert not set(MIXTURES) & set(FORMATS), "a name means one thing"
 

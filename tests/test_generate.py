@@ -6,6 +6,7 @@ from fakes import ScriptedModel, sums
 
 from potstill.asking import AskCounts, answers
 from potstill.curate import CurateSettings, curate
+from potstill.debating import AskedTeacher
 from potstill.errors import ConfigError
 from potstill.generate import GenerateSettings, generate, teacher_asking
 from potstill.progress import Meter
@@ -91,7 +92,7 @@ def curated(
     generated = GenerateSettings(samples=len(texts), max_tokens=max_tokens)
     asking = teacher_asking(teacher, generated, seed=0)
     generate(task, teacher, store, asking, QUIET)
-    verdicts = curate(task, teacher.name, store, asking, settings)
+    verdicts = curate(task, [AskedTeacher("teacher", teacher.name, asking)], store, settings)
     assert verdicts.total() == len(texts)
     return [(rationale.text, rationale.verdict) for rationale in store.rationales()]
 
@@ -124,4 +125,6 @@ def test_curation_can_keep_wrong_answers_and_duplicates(store: Store) -> None:
     task, teacher = sums(train=1), "scripted"
     asking = teacher_asking(ScriptedModel(lambda r, s: "", chat=True), GenerateSettings(
         samples=2, max_tokens=50), seed=0)  # fmt: skip
-    assert curate(task, teacher, store, asking, CurateSettings()) == {"wrong_answer": 2}
+    assert curate(task, [AskedTeacher("teacher", teacher, asking)], store, CurateSettings()) == {
+        "wrong_answer": 2
+    }

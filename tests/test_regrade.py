@@ -11,10 +11,11 @@ from click.testing import CliRunner
 from fakes import ScriptedModel
 from guided_run import predicted, scored
 
-from potstill import run
+from potstill import run, teaching
 from potstill.asking import ask_questions
 from potstill.cli import main
-from potstill.curate import CurateSettings
+from potstill.curate import CurateSettings, curate
+from potstill.debating import AskedTeacher
 from potstill.guide import baselines, controls, field, scoring
 from potstill.progress import Meter
 from potstill.recipe import load_recipe
@@ -46,7 +47,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Path("sums.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
     teacher = ScriptedModel(lambda request, sample: SAYS[sample], chat=True, name="gone")
     with monkeypatch.context() as opened:
-        opened.setattr(run, "open_model", lambda settings: teacher)
+        opened.setattr(teaching, "open_model", lambda settings, control: teacher)
         with Run(load_recipe(Path("sums.yaml")), Meter(None)) as made:
             made.generate()
             made.curate()
@@ -63,7 +64,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     def closed(settings: object) -> None:
         raise AssertionError("regrading opens no model")
 
-    monkeypatch.setattr(run, "open_model", closed)
+    for module in (run, teaching):
+        monkeypatch.setattr(module, "open_model", closed)
     return Path("runs/sums")
 
 
@@ -246,7 +248,13 @@ def test_guiding_again_under_another_grader_asks_for_nothing_that_is_stored(
     with Store(tmp_path / "before" / "run.sqlite") as store:
         train = task.splits["train"]
         ask_questions(pair.teacher, store, train, asking, Meter(None), label="", stage="generate")
-        regraded = regrade([task], store, pair.teacher.name, asking, CurateSettings())
+        regraded = regrade(
+            [task],
+            store,
+            lambda: curate(
+                task, [AskedTeacher("teacher", pair.teacher.name, asking)], store, CurateSettings()
+            ),
+        )
         now = _verdicts(store)
     assert regraded.guided.flips and not regraded.guided.scores_fit
     assert {flip.what.rpartition(" ")[2] for flip in regraded.guided.flips} == {*UNREAD}

@@ -7,6 +7,7 @@ from fakes import ScriptedModel, sums
 from step_texts import rows
 
 from potstill.curate import CurateSettings, curate
+from potstill.debating import AskedTeacher
 from potstill.errors import ConfigError, DataError
 from potstill.generate import GenerateSettings, generate, teacher_asking
 from potstill.progress import Meter
@@ -178,7 +179,9 @@ def test_a_student_is_trained_to_ask_its_own_first_question(
     asking = teacher_asking(teacher, settings, seed=0, few_shot=own(JANET))
     with Store(tmp_path / "run.sqlite") as store:
         generate(task, teacher, store, asking, Meter(None))
-        counts = curate(task, teacher.name, store, asking, CurateSettings())
+        counts = curate(
+            task, [AskedTeacher("teacher", teacher.name, asking)], store, CurateSettings()
+        )
         rationales = list(store.rationales())
     assert counts == {"kept": len(task.splits["train"])}
     texts = {each.text for each in rationales}

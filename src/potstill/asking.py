@@ -4,9 +4,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import NamedTuple
+from threading import Event
+from typing import NamedTuple, overload
 
 from potstill.errors import ConfigError
+from potstill.interrupt import stoppable
 from potstill.models.arrivals import arrivals
 from potstill.models.base import Model
 from potstill.progress import Meter
@@ -164,13 +166,19 @@ def ask(
         meter: Shown the progress.
         label: What the meter calls it.
         stage: The stage that pays.
+
+    Raises:
+        ModelError: The model cannot go on at all; what came before is stored.
+        BudgetError: The next request could pass the budget; what came before is stored.
+        KeyboardInterrupt: Ctrl-C, once what was in flight is stored.
     """
+    missing = _missing(model.name, store, requests)
     wanted = sum(len(request.samples) for request in requests)
-    missing = list(store.missing(model.name, requests))
-    there = wanted - sum(len(request.samples) for request in missing)
+    there = wanted - sum(len(samples) for _, samples in missing)
     stored = failed = 0
-    with meter.stage(label, total=wanted, done=there) as advance:
-        for group in _groups(model, missing):
+    control = meter.control
+    with meter.stage(label, total=wanted, done=there) as advance, stoppable(control):
+        for group in _groups(model, _wanted(requests, missing, control.stop)) if missing else ():
             store.add_completions(model.name, group, stage=stage)
             failures = sum(completion.finish_reason == "error" for completion in group)
             tokens = sum(completion.completion_tokens for completion in group)
@@ -180,11 +188,59 @@ def ask(
     return AskCounts(wanted, there, stored, failed)
 
 
-def _groups(model: Model, requests: Sequence[Request]) -> Iterator[list[Completion]]:
-    """Completions in the groups in which they arrive; nothing is opened when nothing is missing."""
-    if requests:
-        with closing(arrivals(model.complete(requests))) as groups:
-            yield from groups
+def _missing(
+    model_name: str, store: Store, requests: Sequence[Request]
+) -> list[tuple[int, tuple[int, ...]]]:
+    """The places of the requests that the store has not all samples of, with those samples.
+
+    Requests are not kept: there may be a hundred thousand, each with its exemplars.
+    """
+    return [
+        (place, narrowed.samples)
+        for place, request in enumerate(requests)
+        for narrowed in store.missing(model_name, [request])
+    ]
+
+
+def _wanted(
+    requests: Sequence[Request], missing: Sequence[tuple[int, tuple[int, ...]]], stop: Event
+) -> Iterator[Request]:
+    for place, samples in missing:
+        if stop.is_set():
+            return
+        yield replace(requests[place], samples=samples)
+
+
+def _groups(model: Model, requests: Iterator[Request]) -> Iterator[list[Completion]]:
+    """Completions in the groups in which they arrive."""
+    with closing(arrivals(model.complete(requests))) as groups:
+        yield from groups
+
+
+class Requests(Sequence[Request]):
+    """What questions are asked, each request made when it is looked at.
+
+    Args:
+        questions: What to ask.
+        asking: How to ask.
+    """
+
+    def __init__(self, questions: Sequence[Question], asking: Asking) -> None:
+        self._questions, self._asking = questions, asking
+
+    def __len__(self) -> int:
+        return len(self._questions)
+
+    @overload
+    def __getitem__(self, place: int) -> Request: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> "Requests": ...
+
+    def __getitem__(self, place: int | slice) -> "Request | Requests":
+        if isinstance(place, slice):
+            return Requests(self._questions[place], self._asking)
+        return self._asking.request(self._questions[place])
 
 
 def ask_questions(
@@ -211,7 +267,7 @@ def ask_questions(
     Returns:
         Counts of the first step.
     """
-    requests = [asking.request(question) for question in questions]
+    requests = Requests(tuple(questions), asking)
     return ask_requests(model, store, requests, asking, meter, label=label, stage=stage)
 
 
@@ -243,8 +299,13 @@ def ask_requests(
 
 def answers(model_name: str, store: Store, question: Question, asking: Asking) -> list[Answer]:
     """The stored answers to one question, by sample; samples that are not there are left out."""
+    return answers_to(model_name, store, asking.request(question), asking)
+
+
+def answers_to(model_name: str, store: Store, request: Request, asking: Asking) -> list[Answer]:
+    """The stored answers to one request of an :class:`Asking`; otherwise as :func:`answers`."""
     found = []
-    for id_, completion in store.completions(model_name, asking.request(question)):
+    for id_, completion in store.completions(model_name, request):
         text, tokens, cost = completion.text, completion.completion_tokens, completion.cost
         answer_request = asking.answer_request(completion)
         if answer_request is not None:

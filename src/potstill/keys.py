@@ -4,7 +4,7 @@ import hashlib
 
 import orjson
 
-from potstill.records import Request
+from potstill.records import Message, Request
 
 
 def request_key(model: str, request: Request) -> bytes:
@@ -38,4 +38,29 @@ def request_body(model: str, request: Request) -> bytes:
             "seed": request.seed if request.temperature > 0 else None,
         },
         option=orjson.OPT_SORT_KEYS,
+    )
+
+
+def stored_request(body: str, *, max_tokens: int, samples: tuple[int, ...]) -> tuple[str, Request]:
+    """The model and the request of a body that :func:`request_body` made.
+
+    Args:
+        body: As it is stored.
+        max_tokens: Not part of the body.
+        samples: Likewise.
+    """
+    stored = orjson.loads(body)
+    prompt = stored["prompt"]
+    return stored["model"], Request(
+        prompt=prompt
+        if isinstance(prompt, str)
+        else tuple(Message(role=role, content=content) for role, content in prompt),
+        answer_prefix=stored["answer_prefix"],
+        samples=samples,
+        temperature=stored["temperature"],
+        top_p=stored["top_p"],
+        max_tokens=max_tokens,
+        stop=tuple(stored["stop"]),
+        top_logprobs=stored["top_logprobs"],
+        seed=stored["seed"] or 0,
     )

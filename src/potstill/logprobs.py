@@ -71,7 +71,7 @@ def collisions(record: TokenLogprobs) -> int:
     Ids never collide. Bytes do where a server names a token by its text and two tokens decode to
     the same text.
     """
-    if record.lengths is None or record.lengths.shape[1] < 3:
+    if record.lengths is None or record.lengths.shape[1] < 3 or not record.lengths.size:
         return 0
     ends = np.cumsum(record.lengths, dtype=np.int64).reshape(record.lengths.shape)[:, 1:]
     lengths_TK = record.lengths[:, 1:].astype(np.int64)

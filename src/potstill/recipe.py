@@ -1,6 +1,7 @@
 """The recipe: one YAML file that composes the settings of all stages."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -9,30 +10,49 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from potstill.curate.settings import CurateSettings
 from potstill.errors import ConfigError
-from potstill.evaluate.settings import EvaluateSettings
+from potstill.evaluate.settings import EvaluateSettings, check_pairs
 from potstill.generate.settings import GenerateSettings
 from potstill.guide.settings import GuideSettings
+from potstill.models.prices import prices_of
 from potstill.models.settings import (
     LocalSettings,
     ModelSettings,
     OpenAISettings,
     RecordedSettings,
+    VLLMSettings,
     model_settings,
     student_settings,
 )
 from potstill.prompts.exemplars import AnyFewShot
-from potstill.prompts.styles import shows_exemplars, style_named
+from potstill.prompts.formats import DataFormat, format_named
+from potstill.prompts.styles import DECOMPOSING, shows_exemplars, style_named
 from potstill.settings import Settings, build
 from potstill.spending import BudgetSettings
 from potstill.tasks import TaskSettings, task_settings
 from potstill.tasks.overlap import OverlapSettings
 from potstill.train.settings import TrainSettings
 
-AnyModel = LocalSettings | OpenAISettings | RecordedSettings
+AnyModel = LocalSettings | OpenAISettings | VLLMSettings | RecordedSettings
+
+TAKEN = ("teacher", "consensus")
+"""Names that further teachers cannot have."""
 
 
 def _teacher(raw: object) -> ModelSettings:
     return model_settings(raw, at="teacher")
+
+
+def _teachers(raw: object) -> dict[str, ModelSettings]:
+    """Further teachers by name."""
+    if not isinstance(raw, Mapping):
+        raise ConfigError(f"teachers is {raw!r}: give names with models, e.g. {{other: hf:NAME}}.")
+    for name in raw:
+        if not re.fullmatch("[a-z][a-z0-9_]*", str(name)) or name in TAKEN:
+            raise ConfigError(
+                f"teachers.{name}: take a name of small letters, digits and _ that is not "
+                f"{' or '.join(TAKEN)}."
+            )
+    return {name: model_settings(each, at=f"teachers.{name}") for name, each in raw.items()}
 
 
 def _student(raw: object) -> LocalSettings:
@@ -54,6 +74,11 @@ class Recipe(Settings):
 
     teacher: Annotated[AnyModel, BeforeValidator(_teacher)]
     """Whom to learn from, as kind:where."""
+
+    teachers: Annotated[dict[str, AnyModel], BeforeValidator(_teachers)] = Field(
+        default_factory=dict
+    )
+    """Further teachers by name; the first is also measured beside the student, and guides it."""
 
     student: Annotated[LocalSettings, BeforeValidator(_student)]
     """The checkpoint to start from, as hf:NAME, hf:FOLDER or bundled:student."""
@@ -97,10 +122,60 @@ class Recipe(Settings):
         return self
 
     @model_validator(mode="after")
+    def _teachers_are_several(self) -> "Recipe":
+        named = list(self.named_teachers.values())
+        if any(each in named[:place] for place, each in enumerate(named)):
+            raise ValueError(
+                "two of the teachers are the same model. Leave one out, or raise generate.samples"
+            )
+        if self.generate.debate is not None:
+            if len(named) < 2:
+                raise ValueError(
+                    "generate.debate needs two teachers or more. Name some in teachers"
+                )
+            for name, each in self.named_teachers.items():
+                if isinstance(each, RecordedSettings):
+                    raise ValueError(
+                        f"{name} is {each.model}, and what was recorded cannot answer others. "
+                        "Leave generate.debate out, or take another teacher"
+                    )
+        if self.curate.choose != "all" and len(named) < 2:
+            raise ValueError(
+                f"curate.choose is {self.curate.choose}, and there is one teacher. Name further "
+                "ones in teachers, or leave curate.choose out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _likelihoods_have_a_wording(self) -> "Recipe":
+        if self.curate.choose == "likelihood" and self.likelihood_format is None:
+            raise ValueError(
+                "curate.choose is likelihood, which words rationales as a student learns them, and "
+                "no student learns them in a format that shows no exemplars and has no role. Give "
+                "one such a data_format, e.g. fine_tune_cot, or choose by agreement"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _exemplars_are_given(self) -> "Recipe":
         style = self.generate.prompt_style
         if style and shows_exemplars(style_named(style)) and self.exemplars is None:
             raise ValueError(f"generate.prompt_style is {style}, and no exemplars are given")
+        return self
+
+    @model_validator(mode="after")
+    def _budget_has_prices(self) -> "Recipe":
+        if self.budget is None or self.budget.usd is None:
+            return self
+        teachers = self.named_teachers.values()
+        for server in (each for each in teachers if isinstance(each, OpenAISettings)):
+            if not prices_of(server).known:
+                raise ValueError(
+                    f"budget.usd is {self.budget.usd:g}, and what {server.model} costs at "
+                    f"{server.base_url} is not known. Set its prompt_price and completion_price "
+                    "in US dollars a million tokens (0 where it costs nothing), or budget.tokens "
+                    "in place of budget.usd"
+                )
         return self
 
     @model_validator(mode="after")
@@ -114,6 +189,30 @@ class Recipe(Settings):
         return self
 
     @model_validator(mode="after")
+    def _pairs_are_trained(self) -> "Recipe":
+        students = self.train.sweep()
+        check_pairs(
+            self.evaluate.socratic,
+            {name: each.roles for name, each in students.items()},
+            silent=[name for name, each in students.items() if not each.answers_alone],
+        )
+        return self
+
+    @model_validator(mode="after")
+    def _rationales_can_be_taken_apart(self) -> "Recipe":
+        learn = [name for name, each in self.train.students.items() if each.roles]
+        asked = [
+            each for each in self.named_teachers.values() if not isinstance(each, RecordedSettings)
+        ]
+        if learn and asked and self.generate.prompt_style not in DECOMPOSING:
+            raise ValueError(
+                f"the student {learn[0]} learns sub-questions with their solutions. Set "
+                "generate.prompt_style to a style that asks for them, such as "
+                f"{', '.join(DECOMPOSING)}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _guided_student_is_trained(self) -> "Recipe":
         named = self.guide.student if self.guide else None
         if named is not None and named not in self.train.sweep():
@@ -122,6 +221,25 @@ class Recipe(Settings):
                 f"{', '.join(self.train.sweep())}"
             )
         return self
+
+    @property
+    def named_teachers(self) -> dict[str, AnyModel]:
+        """All teachers by name, the first as ``teacher``."""
+        return {"teacher": self.teacher, **self.teachers}
+
+    @property
+    def likelihood_format(self) -> DataFormat | None:
+        """How ``choose: likelihood`` words rationales: as the first student that can does."""
+        names = (name for student in self.train.students.values() for name in student.formats)
+        formats = (format_named(name) for name in names)
+        return next(
+            (
+                each
+                for each in formats
+                if each.needs_rationale and not each.needs_exemplars and each.role is None
+            ),
+            None,
+        )
 
     @property
     def folder(self) -> Path:
@@ -172,18 +290,19 @@ def change_setting(raw: dict[str, object], change: str) -> None:
     except yaml.YAMLError as error:
         raise ConfigError(f"--set {change!r}: the value is not YAML.") from error
     *sections, last = name.strip().split(".")
-    place = raw
+    place, within = raw, ""
     for section in sections:
         inner = place.setdefault(section, {})
         if not isinstance(inner, dict):
-            inner = place[section] = _long_form(section, inner)
-        place = inner
+            inner = place[section] = _long_form(section, inner, within)
+        place, within = inner, section
     place[last] = setting
 
 
-def _long_form(section: str, short: object) -> dict[str, object]:
+def _long_form(section: str, short: object, within: str) -> dict[str, object]:
     """A section given in short, such as ``task: gsm8k``, as a mapping that can be added to."""
-    key = {"task": "name", "teacher": "model", "student": "model"}.get(section)
+    known = {"task": "name", "teacher": "model", "student": "model"}
+    key = "model" if within == "teachers" else known.get(section)
     if key is None:
         raise ConfigError(f"--set: {section} is {short!r}, which has no settings inside.")
     return {key: short}

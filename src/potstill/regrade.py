@@ -1,12 +1,10 @@
 """Grading the stored pool again, after the grader has changed: no request, no model."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from potstill.asking import Asking
-from potstill.curate import CurateSettings, curate
 from potstill.progress import printable
 from potstill.records import Grade, GuidedPrediction, Prediction, Question, Rationale, Task
 from potstill.store import Store
@@ -56,9 +54,7 @@ class Regraded(NamedTuple):
     guided: GuidedVerdicts
 
 
-def regrade(
-    tasks: Sequence[Task], store: Store, teacher_name: str, asking: Asking, settings: CurateSettings
-) -> Regraded:
+def regrade(tasks: Sequence[Task], store: Store, curate: Callable[[], Counter[str]]) -> Regraded:
     """Grade every stored rationale, test answer and guided answer again.
 
     The new verdicts of rationales and guided answers take the place of the old ones. Test answers
@@ -69,17 +65,15 @@ def regrade(
     Args:
         tasks: The task that was trained for, then further ones.
         store: Holds completions and verdicts.
-        teacher_name: ``Model.name`` of the teacher that was asked.
-        asking: How it was asked.
-        settings: Of the curate stage.
+        curate: Curates again what the teachers wrote, and says how many got each verdict.
 
     Raises:
-        DataError: The teacher has answered no training question.
+        DataError: The teachers have answered no training question.
     """
     graders = {*store.graders("rationales"), *store.graders("predictions")}
     graders.update(store.graders("guided_predictions"))
     before = store.rationales()
-    verdicts = curate(tasks[0], teacher_name, store, asking, settings)
+    verdicts = curate()
     predictions = store.predictions()
     return Regraded(
         graders=tuple(sorted(graders)),
@@ -126,11 +120,13 @@ def _listed(what: str, flips: Sequence[Flip]) -> Iterator[str]:
 
 
 def _rationale_flips(before: Sequence[Rationale], after: Sequence[Rationale]) -> Iterator[Flip]:
-    old = {(each.question_id, each.sample): each for each in before}
+    old = {(each.question_id, each.teacher, each.sample): each for each in before}
+    several = len({each.teacher for each in after}) > 1
     for new in after:
-        was = old.get((new.question_id, new.sample))
+        was = old.get((new.question_id, new.teacher, new.sample))
         if was is not None and was.verdict != new.verdict:
-            what = f"{new.question_id} sample {new.sample}"
+            who = f" {new.teacher}" if several else ""
+            what = f"{new.question_id}{who} sample {new.sample}"
             yield Flip(what, was.verdict, new.verdict, (was.answer, new.answer))
 
 

@@ -11,7 +11,6 @@ from typing import NamedTuple, Self
 
 from potstill.asking import Asking, unheld
 from potstill.control import Control
-from potstill.curate import curate
 from potstill.drawing import EVALUATION, draw_exemplars, worked_questions
 from potstill.errors import ConfigError, DataError, extra
 from potstill.evaluate import (
@@ -27,9 +26,8 @@ from potstill.evaluate import (
     export_model,
     roles,
 )
-from potstill.generate import Drawn, generate, teacher_asking
+from potstill.generate import Drawn
 from potstill.guide import Guidance, GuideBench, GuideSettings, guide
-from potstill.keys import settings_hash
 from potstill.models import Model, open_model
 from potstill.models.settings import LocalSettings, RecordedSettings
 from potstill.pairing import LaterModel, guided_checkpoint, guided_pair
@@ -46,6 +44,7 @@ from potstill.steps import step_kind
 from potstill.store import Store
 from potstill.tasks import load_task
 from potstill.tasks.overlap import Overlap, overlaps, without
+from potstill.teaching import Teaching
 from potstill.train import Models, StudentSettings, TrainBench, train
 from potstill.watching import Watch
 
@@ -169,32 +168,24 @@ class Run:
         return found
 
     @cached_property
+    def teaching(self) -> Teaching:
+        """The teachers, of which the first is measured and guides."""
+        return Teaching(self.recipe, self.store, self.meter, lambda: self.few_shot)
+
+    @property
     def teacher(self) -> Model:
-        """The teacher, opened when first asked for."""
-        return open_model(self.recipe.teacher, self.control)
+        """The first teacher, opened when first asked for."""
+        return self.teaching.first
 
     @property
     def asked_teacher(self) -> Teacher:
-        """What the store knows of the teacher that was asked; else the teacher is opened for it."""
-        known = self.store.teacher(settings_hash=self._teacher_hash)
-        return known or self._remembered()
-
-    def _remembered(self) -> Teacher:
-        """The teacher's name from the model itself, kept in the store."""
-        teacher = Teacher(name=self.teacher.name, chat=self.teacher.chat)
-        if not self.store.read_only:
-            self.store.remember_teacher(teacher, settings_hash=self._teacher_hash)
-        return teacher
-
-    @property
-    def _teacher_hash(self) -> str:
-        return settings_hash(self.recipe.teacher.model_dump(mode="json"))
+        """What the store knows of it; where it knows nothing the teacher is opened."""
+        return self.teaching.known()
 
     @property
     def asking(self) -> Asking:
-        """How the teacher is asked for rationales."""
-        recipe, teacher = self.recipe, self.asked_teacher
-        return teacher_asking(teacher, recipe.generate, seed=recipe.seed, few_shot=self.few_shot)
+        """How it is asked for rationales."""
+        return self.teaching.asking()
 
     def check(self) -> None:
         """Find what would stop a later stage now, before the teacher is paid.
@@ -209,44 +200,40 @@ class Run:
 
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:
-        start = time.monotonic()
+        start, watch = time.monotonic(), self.control.watch
+        watch.event("stage_begins", stage=stage)
         try:
             yield
         finally:
+            seconds = time.monotonic() - start
+            watch.event("stage_ends", stage=stage, seconds=round(seconds, 3))
+            self.control.rest()
             if not self.store.read_only:
-                self.store.add_stage_time(stage, time.monotonic() - start)
+                self.store.add_stage_time(stage, seconds)
 
-    def generate(self) -> Drawn:
-        """Draw rationales from the teacher."""
+    def generate(self) -> dict[str, Drawn]:
+        """Draw rationales from every teacher; what was drawn, by teacher."""
         with self._timed("generate"):
-            self._remembered()
-            asked = (self.task, self.teacher, self.store, self.asking, self.meter)
-            return generate(*asked, enough_right=self.recipe.generate.enough_right)
+            return self.teaching.generate(self.task)
 
     def curate(self) -> Counter[str]:
         """Give every rationale a verdict."""
         with self._timed("curate"):
-            asking, settings = self.asking, self.recipe.curate
-            return curate(self.task, self.asked_teacher.name, self.store, asking, settings)
+            return self.teaching.curate(self.task)
 
     def regrade(self) -> Regraded:
-        """Grade what is stored again, by today's grader; no model is opened.
+        """Grade what is stored again, by today's grader; no model is asked.
 
         Raises:
-            DataError: There is nothing to grade, or the store does not know the teacher.
+            DataError: There is nothing to grade, or the store does not know a teacher.
         """
-        if self.store.teacher(settings_hash=self._teacher_hash) is None:
+        if self.teaching.unknown:
             raise DataError(
-                f"{self.folder} does not say who its teacher was: an older potstill made it, or "
-                "the recipe's teacher was changed. Run potstill curate on it once."
+                f"{self.folder} does not say who its {' and '.join(self.teaching.unknown)} was: an "
+                "older potstill made it, or the recipe's teacher was changed. Run potstill curate "
+                "on it once."
             )
-        return regrade(
-            self.measured_tasks,
-            self.store,
-            self.asked_teacher.name,
-            self.asking,
-            self.recipe.curate,
-        )
+        return regrade(self.measured_tasks, self.store, lambda: self.teaching.curate(self.task))
 
     def train(self) -> list[Checkpoint]:
         """Train every student of the recipe."""
@@ -254,7 +241,7 @@ class Run:
             recipe = self.recipe
             return train(
                 self.task,
-                Models(start=recipe.student, teacher=recipe.teacher),
+                Models(recipe.student, recipe.teacher, recipe.teachers),
                 recipe.train,
                 TrainBench(self.store, self.folder, self.meter),
                 seed=recipe.seed,

@@ -85,5 +85,20 @@ MIGRATIONS = (
         PRIMARY KEY (policy, task, split, question_id)
     );
     """,
+    """
+    ALTER TABLE rationales ADD COLUMN teacher TEXT NOT NULL DEFAULT 'teacher';
+    CREATE TABLE likelihoods (
+        completion_id INTEGER NOT NULL REFERENCES completions (id) ON DELETE CASCADE,
+        student TEXT NOT NULL, mean_logprob REAL NOT NULL, tokens INTEGER NOT NULL,
+        settings_hash TEXT NOT NULL, PRIMARY KEY (completion_id, settings_hash)
+    ) WITHOUT ROWID;
+    CREATE TABLE teacher_scores (
+        teacher TEXT NOT NULL, round INTEGER NOT NULL, accuracy REAL NOT NULL, low REAL NOT NULL,
+        high REAL NOT NULL, total INTEGER NOT NULL, samples INTEGER NOT NULL,
+        kept INTEGER NOT NULL, chosen INTEGER NOT NULL, mean_logprob REAL, difference REAL,
+        difference_low REAL, difference_high REAL, settings_hash TEXT NOT NULL,
+        PRIMARY KEY (teacher, round)
+    );
+    """,
 )
 """Ordered steps from an empty file to the newest schema; the version is how many were taken."""

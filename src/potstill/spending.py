@@ -43,7 +43,8 @@ class Spending:
     A try is set aside at its most before it is sent, and settled when its answer says what it was.
     One whose answer never came may have been billed all the same, and stays at its most. Every
     entry is written to the journal before the try is sent: after kill -9 the tries that were in
-    flight count at their most.
+    flight count at their most. One with a label, such as a batch that runs on at the server, can
+    be taken up again by it and settled, in this command or a later one.
 
     Args:
         budget: The limit.
@@ -61,11 +62,13 @@ class Spending:
         self.budget = budget or BudgetSettings()
         self._lock = Lock()
         self._open: dict[int, Amount] = {}
+        self._labels: dict[int, str] = {}
         self._in_flight = Amount()
         self._last = 0
         self._journal = journal
         self._file: int | None = None
-        known = _replay(journal) if journal is not None else Amount()
+        self._held = b""
+        known, self._left = _replay(journal) if journal is not None else (Amount(), {})
         stored = before or Amount()
         self.spent = Amount(max(known.tokens, stored.tokens), max(known.usd, stored.usd))
         """Paid, and lost tries at their most."""
@@ -80,6 +83,7 @@ class Spending:
         """Close the journal; what is open stays counted at its most."""
         with self._lock:
             if self._file is not None:
+                self._flush()
                 os.close(self._file)
                 self._file = None
 
@@ -88,8 +92,18 @@ class Spending:
         """What the tries that are open come to at their most."""
         return self._in_flight
 
-    def begin(self, most: Amount) -> int | None:
+    @property
+    def left(self) -> tuple[str, ...]:
+        """The labels of the tries that were left open, each of which can be taken up again."""
+        with self._lock:
+            return tuple(self._left)
+
+    def begin(self, most: Amount, *, label: str = "") -> int | None:
         """Set aside what a try can cost at its most.
+
+        Args:
+            most: What it can cost.
+            label: By which :meth:`resume` finds it.
 
         Returns:
             Its number; None while what is in flight has to be settled first.
@@ -103,11 +117,28 @@ class Spending:
                 if self._open:
                     return None
                 raise BudgetError(self._refusal(most))
-            self._last += 1
-            self._open[self._last] = most
-            self._in_flight = self._in_flight.plus(most)
-            self._write({"begin": self._last, "tokens": most.tokens, "usd": most.usd})
-            return self._last
+            return self._set_aside("begin", most, label)
+
+    def resume(self, label: str) -> int | None:
+        """Take up a try that :meth:`leave` or the end of an earlier command left open.
+
+        Returns:
+            Its number, to be settled as any other; None where there is none of this label.
+        """
+        with self._lock:
+            if label not in self._left:
+                return None
+            self._start_journal()
+            most = self._left.pop(label)
+            self.spent = self.spent.minus(most)
+            return self._set_aside("resume", most, label)
+
+    def leave(self, number: int) -> None:
+        """Leave a try with a label open; it counts at its most until it is taken up again."""
+        with self._lock:
+            most = self._close(number)
+            self.spent = self.spent.plus(most)
+            self._left[self._labels.pop(number)] = most
 
     def end(self, number: int, paid: Amount | None) -> None:
         """Settle a try.
@@ -117,11 +148,30 @@ class Spending:
             paid: What the server says it was; None where it may have been anything up to its most.
         """
         with self._lock:
-            most = self._open.pop(number)
+            most = self._close(number)
+            label = self._labels.pop(number, None)
             paid = most if paid is None else paid
-            self._in_flight = self._in_flight.minus(most) if self._open else Amount()
             self.spent = self.spent.plus(paid)
-            self._write({"end": number, "tokens": paid.tokens, "usd": paid.usd})
+            # Written with the next begin: an end that is lost leaves its try at its most.
+            self._held += orjson.dumps({"end": number, **paid._asdict()}) + b"\n"
+            if label is not None:
+                self._flush()
+
+    def _set_aside(self, what: str, most: Amount, label: str) -> int:
+        self._start_journal()
+        self._last += 1
+        entry: dict[str, object] = {what: self._last, "tokens": most.tokens, "usd": most.usd}
+        if label:
+            self._labels[self._last] = entry["label"] = label
+        self._open[self._last] = most
+        self._in_flight = self._in_flight.plus(most)
+        self._write(entry)
+        return self._last
+
+    def _close(self, number: int) -> Amount:
+        most = self._open.pop(number)
+        self._in_flight = self._in_flight.minus(most) if self._open else Amount()
+        return most
 
     def _passes(self, amount: Amount) -> bool:
         tokens, usd = self.budget.tokens, self.budget.usd
@@ -139,35 +189,55 @@ class Spending:
             "command, or go on to the next stage with what there is."
         )
 
-    def _write(self, entry: dict[str, object]) -> None:
-        if self._journal is None:
+    def _start_journal(self) -> None:
+        """Begin the journal anew with the sums so far, before anything is added to them."""
+        if self._journal is None or self._file is not None:
             return
-        if self._file is None:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-            partial = self._journal.with_suffix(".partial")
-            self._file = os.open(partial, flags, 0o644)
-            line = {"spent": True, "tokens": self.spent.tokens, "usd": self.spent.usd}
-            os.write(self._file, orjson.dumps(line) + b"\n")
-            os.replace(partial, self._journal)
-        os.write(self._file, orjson.dumps(entry) + b"\n")
+        left = list(self._left.items())
+        spent = self.spent
+        for _, most in left:
+            spent = spent.minus(most)
+        lines: list[dict[str, object]] = [{"spent": True, **spent._asdict()}]
+        lines += [{"left": True, "label": label, **most._asdict()} for label, most in left]
+        partial = self._journal.with_suffix(".partial")
+        self._file = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+        os.write(self._file, b"".join(orjson.dumps(line) + b"\n" for line in lines))
+        os.replace(partial, self._journal)
+
+    def _write(self, entry: dict[str, object]) -> None:
+        self._held += orjson.dumps(entry) + b"\n"
+        self._flush()
+
+    def _flush(self) -> None:
+        held, self._held = self._held, b""
+        if self._file is not None:
+            os.write(self._file, held)
 
 
-def _replay(journal: Path) -> Amount:
-    """What the journal of an earlier command comes to; tries without an end count at their most."""
+def _replay(journal: Path) -> tuple[Amount, dict[str, Amount]]:
+    """What the journal of an earlier command comes to, and what in it was left open, by label.
+
+    Tries without an end count at their most.
+    """
     if not journal.exists():
-        return Amount()
-    spent, open_ = Amount(), dict[int, Amount]()
+        return Amount(), {}
+    spent = Amount()
+    open_ = dict[int | str, Amount]()  # by label where there is one: numbers change
+    labels = dict[int, str]()
     for line in journal.read_bytes().splitlines():
         try:
             entry = orjson.loads(line)
         except orjson.JSONDecodeError:
             continue  # cut off by the end of the process, before its try was sent
         amount = Amount(entry["tokens"], entry["usd"])
-        if "begin" in entry:
-            open_[entry["begin"]] = amount
-            continue
-        open_.pop(entry.get("end"), None)
-        spent = spent.plus(amount)
+        number = next((entry[what] for what in ("begin", "resume", "end") if what in entry), 0)
+        if "label" in entry:
+            labels[number] = entry["label"]
+        if "begin" in entry or "resume" in entry or "left" in entry:
+            open_[labels.get(number, number)] = amount
+        else:
+            open_.pop(labels.get(number, number), None)
+            spent = spent.plus(amount)
     for most in open_.values():
         spent = spent.plus(most)
-    return spent
+    return spent, {label: most for label, most in open_.items() if isinstance(label, str)}

@@ -1,8 +1,55 @@
-"""What the models of a run are doing: counts for the live view, and the run's structured log."""
+"""What the models of a run are doing: counts for the live view, and the run's structured log.
+
+The log, ``log.jsonl`` in the run's folder, has one JSON object a line: ``time`` in seconds since
+1970, ``event``, and the event's own fields. One line is written for each of:
+
+``started``
+    A command begins: ``command`` and the ``version`` of potstill.
+``stage_begins``, ``stage_ends``
+    A ``stage``; with the ``seconds`` it took.
+``progress``
+    Every ten seconds, and once at its end, of a piece of work with a ``label``: how many of
+    ``total`` are ``done``, how many of them are ``new`` since it began ``seconds`` ago, the new
+    ones' ``tokens`` and ``usd``, tries ``in_flight`` and the ``limit`` of them, and the command's
+    ``retries`` and ``given_up`` by kind.
+``retry``
+    A try failed with a fault of this ``kind`` and is repeated after ``wait`` seconds; the server's
+    ``message``.
+``failed``
+    A request was given up, with ``kind`` and ``message``.
+``concurrency``
+    The ``limit`` of tries in flight changed by a quarter or more.
+``samples_at_once``
+    The server gives no more than ``most`` samples in one answer.
+``batch``
+    What became of a batch ``id`` at a server: its ``status``, how many of its ``lines`` are
+    ``completed`` and ``failed``; the status ``left`` is a batch that runs on without us.
+``vllm``
+    A server of a ``model`` on this machine is ``starting`` (its ``output`` is in a file of its
+    own), ``ready`` after so many ``seconds``, or ``ended`` (``status``).
+``left_out``
+    A row of an imported ``file`` was left out: ``at`` which line or row it stands, and ``why``.
+``batch``
+    A batch of a provider's batch endpoint came to a ``status``; its ``id``, and how many requests.
+``vllm``
+    A server of vLLM came to a ``status``; its ``model``, where its ``output`` goes, and after how
+    many ``seconds`` it was ready.
+``left_out``
+    Something ``at`` a place of a ``file`` was not imported, and ``why``.
+``interrupted``
+    Ctrl-C or SIGTERM (``signal``) came while so many tries were ``in_flight``; whether a second one
+    ``dropped`` them.
+``ended``
+    The command ended after so many ``seconds``, with an ``error`` (its class) where it did not get
+    to its end; ``BudgetError`` is a budget that was spent.
+
+An answer has no line of its own. Prompts, answers and keys are never written.
+"""
 
 import os
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 
@@ -30,16 +77,29 @@ class Watch:
         self.given_up: Counter[str] = Counter()
         """Requests that failed for good, by kind of fault."""
 
+        self.notes: dict[str, str] = {}
+        """What is waited for, in a few words, by the model that waits."""
+
         self._log = log
         self._file: int | None = None
         self._lock = Lock()
 
+    @property
+    def logs(self) -> bool:
+        """Whether events are written."""
+        return self._log is not None
+
+    @property
+    def folder(self) -> Path | None:
+        """Where the log is, and other logs may be."""
+        return None if self._log is None else self._log.parent
+
     def event(self, name: str, **fields: object) -> None:
-        """Write one event to the log."""
+        """Write one event to the log. A full disk ends no work here; the store will say so."""
         if self._log is None:
             return
         line = orjson.dumps({"time": round(time.time(), 3), "event": name, **fields}) + b"\n"
-        with self._lock:
+        with self._lock, suppress(OSError):
             if self._file is None:
                 self._log.parent.mkdir(parents=True, exist_ok=True)
                 flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND

@@ -2,9 +2,12 @@
 
 import errno
 import shlex
+import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +17,7 @@ from potstill.errors import PotstillError
 
 if TYPE_CHECKING:
     from potstill.run import Run
+    from potstill.watching import Watch
 
 
 class _Shown(click.ClickException):
@@ -40,10 +44,10 @@ class _Group(click.Group):
                 f"the disk is full ({error.filename or 'while writing'}). What was stored before "
                 "is safe; free some space, then repeat the command."
             ) from error
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as stopped:
             again = shlex.join(["potstill", *sys.argv[1:]])
             click.echo(f"\nStopped. What has arrived is kept; go on with: {again}", err=True)
-            ctx.exit(130)
+            ctx.exit(128 + getattr(stopped, "signal", signal.SIGINT))
 
 
 @click.group(cls=_Group, context_settings={"max_content_width": 100})
@@ -85,5 +89,32 @@ def opened(recipe: Path, changes: tuple[str, ...], *, read_only: bool = False) -
     from potstill.recipe import load_recipe
     from potstill.run import Run
 
-    with Run(load_recipe(recipe, changes), Meter.on_stderr(), read_only=read_only) as run:
+    with (
+        Run(load_recipe(recipe, changes), Meter.on_stderr(), read_only=read_only) as run,
+        _logged(run.control.watch),
+    ):
         yield run
+
+
+def _version() -> str | None:
+    """The installed version; None where the package is run from its source folder."""
+    try:
+        return version("potstill")
+    except PackageNotFoundError:
+        return None
+
+
+@contextmanager
+def _logged(watch: "Watch") -> Iterator[None]:
+    """The command's beginning and end in the run's log."""
+    context = click.get_current_context()
+    begin = time.monotonic()
+    watch.event("started", command=context.info_name, version=_version())
+    error: dict[str, str] = {}
+    try:
+        yield
+    except BaseException as ending:
+        error = {"error": type(ending).__name__}
+        raise
+    finally:
+        watch.event("ended", seconds=round(time.monotonic() - begin, 3), **error)

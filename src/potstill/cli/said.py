@@ -8,6 +8,7 @@ import click
 
 if TYPE_CHECKING:
     from potstill.fuse.run import FusedRun
+    from potstill.generate import Drawn
     from potstill.run import Run
 
 
@@ -38,9 +39,18 @@ def say_generate(run: "Run") -> None:
         did = "left out" if run.recipe.overlap.drop else "kept; overlap.drop leaves them out"
         click.echo(f"overlap: of the training questions {overlap} ({did})")
     drawn = run.generate()
+    for name, each in drawn.items():
+        whose = f", {name}" if len(drawn) > 1 else ""
+        _say_drawn(run, each, f"generate{whose}")
+    for reason, count in run.store.failures().items():
+        click.echo(f"  {count:,} failed: {reason}", err=True)
+
+
+def _say_drawn(run: "Run", drawn: "Drawn", label: str) -> None:
+    """What came from one teacher."""
     counts, settings = drawn.counts, run.recipe.generate
     click.echo(
-        f"generate: {counts.stored:,} completions stored, {counts.there:,} already there"
+        f"{label}: {counts.stored:,} completions stored, {counts.there:,} already there"
         + (f", {counts.failed:,} failed" if counts.failed else "")
         + (f", {counts.absent:,} not to be had" if counts.absent else "")
     )
@@ -50,8 +60,6 @@ def say_generate(run: "Run") -> None:
             f"  {drawn.enough:,} of {questions:,} questions have {settings.enough_right} right "
             f"rationales; {counts.wanted:,} samples in place of {questions * settings.samples:,}"
         )
-    for reason, count in run.store.failures().items():
-        click.echo(f"  {count:,} failed: {reason}", err=True)
 
 
 def say_curate(run: "Run") -> None:
@@ -63,6 +71,12 @@ def say_curate(run: "Run") -> None:
     total = verdicts.total()
     kept = f"curate: {verdicts['kept']:,} of {total:,} rationales kept"
     click.echo(f"{kept}; dropped: {dropped}" if dropped else kept)
+    if run.recipe.teachers:
+        from rich.console import Console
+
+        from potstill.report import teachers_table
+
+        Console(highlight=False).print(teachers_table(run.store))
 
 
 def say_train(run: "Run") -> None:

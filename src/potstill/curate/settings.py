@@ -1,15 +1,20 @@
 """Settings of the curate stage."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from potstill.settings import Settings
 
 
 class CurateSettings(Settings):
-    """Which of the teacher's rationales are worth training on."""
+    """Which of the teachers' rationales are worth training on."""
 
     right_answer: bool = True
     """Keep only rationales that reach the gold answer."""
+
+    choose: Literal["all", "agreement", "likelihood"] = "all"
+    """Of several teachers, keep all, or for each question the one that this measure chooses."""
 
     min_words: int = Field(default=1, ge=0)
     """Shortest rationale kept, in words."""

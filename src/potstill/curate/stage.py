@@ -1,44 +1,72 @@
 """The curate stage: completions → rationales, each with a verdict."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
-from potstill.asking import Answer, Asking, answers
+from potstill.curate.choosing import (
+    Candidate,
+    Measure,
+    agreement,
+    best,
+    consensus,
+    mean_likelihood,
+)
+from potstill.curate.judging import KEPT, Judged, own_verdict, read
+from potstill.curate.scoring import JudgedRound, teacher_scores
 from potstill.curate.settings import CurateSettings
+from potstill.debating import AskedTeacher, Round, read_rounds
 from potstill.errors import DataError
 from potstill.keys import settings_hash
-from potstill.records import Grade, Question, Rationale, Task
+from potstill.records import Likelihood, Question, Task
 from potstill.store import Store
-from potstill.tasks.grading import GRADER_VERSION, grade, split_rationale
+from potstill.tasks.grading import GRADER_VERSION
+from potstill.tasks.votes import same_answers
 
-KEPT = "kept"
 VERDICTS = {
     KEPT: "kept for training",
     "unfinished": "cut off at max_tokens, or stopped by a content filter",
     "no_answer": "no final answer found",
     "wrong_answer": "the answer is not the gold answer",
+    "no_consensus": "no answer has most votes at the end of the debate",
+    "against_consensus": "the answer is not the one with most votes at the end of the debate",
     "too_short": "fewer than min_words words",
     "too_long": "more than max_words words",
+    "other_teacher": "another teacher was chosen for the question",
     "duplicate": "the same text as an earlier sample of the question",
     "over_cap": "the question has max_per_question rationales already",
 }
 """Every verdict, in the order in which the reasons are tried, and what it means."""
 
 
+class _Asked(NamedTuple):
+    """A question and what was answered to it."""
+
+    question: Question
+    rounds: list[JudgedRound]
+
+
 def curate(
-    task: Task, teacher_name: str, store: Store, asking: Asking, settings: CurateSettings
+    task: Task,
+    teachers: Sequence[AskedTeacher],
+    store: Store,
+    settings: CurateSettings,
+    *,
+    debate_rounds: int = 0,
+    measure: Measure | None = None,
 ) -> Counter[str]:
     """Give every stored rationale of the training questions a verdict.
 
     It costs no request, and replaces what an earlier curation decided. The same grader reads the
-    answers here and in the evaluate stage.
+    answers here and in the evaluate stage. Of a debate, the answers of the last round count.
 
     Args:
         task: The questions with their gold answers.
-        teacher_name: ``Model.name`` of the teacher that was asked.
-        store: Holds the completions, takes the rationales.
-        asking: How the teacher was asked.
+        teachers: Who was asked, and how, in the order of the recipe.
+        store: Holds the completions, takes the rationales and the teachers' scores.
         settings: What to keep.
+        debate_rounds: How often the teachers answered again.
+        measure: How likely the student finds rationales; ``choose: likelihood`` needs it.
 
     Returns:
         How many rationales got each verdict.
@@ -46,64 +74,124 @@ def curate(
     Raises:
         DataError: There is no completion to read.
     """
-    rationales = [
-        rationale
+    asked = [
+        _Asked(question, rounds)
         for question in task.splits["train"]
-        for rationale in _judged(
-            task, question, answers(teacher_name, store, question, asking), settings
-        )
+        if (rounds := _read(task, question, read_rounds(store, question, teachers, debate_rounds)))
     ]
-    if not rationales:
+    if not asked:
+        names = " and ".join(each.model for each in teachers)
         raise DataError(
-            f"{teacher_name} has answered no training question of {task.name} yet; "
-            "run potstill generate first."
+            f"{names} {'has' if len(teachers) == 1 else 'have'} answered no training question of "
+            f"{task.name} yet; run potstill generate first."
         )
-    made_by = settings_hash(settings.model_dump(), task.rule, GRADER_VERSION)
-    store.replace_rationales(rationales, grader=GRADER_VERSION, settings_hash=made_by)
+    judged = [_own_verdicts(each.rounds[-1], settings, debate_rounds) for each in asked]
+    likelihoods: Mapping[int, Likelihood] = {}
+    if settings.choose == "likelihood":
+        assert measure is not None, "who asks for likelihoods brings the student"
+        likelihoods = measure(_candidates(asked, judged))
+    order = [each.name for each in teachers]
+    rationales = [
+        sample.rationale(one.question)
+        for one, samples in zip(asked, judged, strict=True)
+        for sample in _settled(one, samples, settings, likelihoods, order)
+    ]
+    scores = teacher_scores(
+        [each.rounds for each in asked],
+        order,
+        rationales,
+        likelihoods,
+        seed=teachers[0].asking.sampling.seed,
+    )
+    made_by = settings_hash(settings.model_dump(), task.rule, GRADER_VERSION, order, debate_rounds)
+    store.replace_rationales(rationales, list(scores), grader=GRADER_VERSION, settings_hash=made_by)
     return Counter(rationale.verdict for rationale in rationales)
 
 
-def _judged(
-    task: Task, question: Question, samples: list[Answer], settings: CurateSettings
-) -> Iterator[Rationale]:
-    """The samples of one question as rationales, in sample order."""
+def _read(task: Task, question: Question, rounds: Sequence[Round]) -> list[JudgedRound]:
+    """All answers to a question graded, by sample; nothing where there is no last round."""
+    same, found = same_answers(task), list[JudgedRound]()
+    for round_ in rounds:
+        samples = [
+            read(task, question, teacher, answer)
+            for teacher, answers in round_.items()
+            for answer in answers
+        ]
+        samples.sort(key=lambda each: each.sample)
+        found.append(JudgedRound(samples, consensus(samples, same)))
+    return found if found[-1].samples else []
+
+
+def _own_verdicts(
+    round_: JudgedRound, settings: CurateSettings, debate_rounds: int
+) -> list[Judged]:
+    """The verdict on each sample for itself, and against what a debate came to."""
+    found = []
+    for each, held in zip(round_.samples, round_.consensus.held, strict=True):
+        verdict = own_verdict(each, settings)
+        finished = verdict not in ("unfinished", "no_answer", "wrong_answer")
+        if debate_rounds and finished and not held:
+            agreed = round_.consensus.answer is not None
+            verdict = "against_consensus" if agreed else "no_consensus"
+        found.append(each._replace(verdict=verdict))
+    return found
+
+
+def _candidates(asked: Sequence[_Asked], judged: Sequence[Sequence[Judged]]) -> list[Candidate]:
+    """The rationales that are kept so far."""
+    return [
+        Candidate(one.question, each.completion_id, each.text)
+        for one, samples in zip(asked, judged, strict=True)
+        for each in samples
+        if each.verdict == KEPT
+    ]
+
+
+def _settled(
+    asked: _Asked,
+    samples: Sequence[Judged],
+    settings: CurateSettings,
+    likelihoods: Mapping[int, Likelihood],
+    order: Sequence[str],
+) -> Iterator[Judged]:
+    """One question's samples with their verdicts beside each other.
+
+    Only teachers with a rationale that is kept so far can be chosen.
+    """
+    kept = [each for each in samples if each.verdict == KEPT]
+    there = [name for name in order if any(each.teacher == name for each in kept)]
+    if settings.choose == "agreement" and there:
+        last = asked.rounds[-1]
+        samples = _of(best(agreement(last.samples, last.consensus.held), there), samples)
+    elif settings.choose == "likelihood" and there:
+        samples = _of(best(mean_likelihood(kept, likelihoods), there), samples)
+    return _among_siblings(samples, settings)
+
+
+def _of(chosen: str, samples: Sequence[Judged]) -> list[Judged]:
+    """The samples, those of other teachers than the chosen one dropped."""
+    return [
+        each._replace(verdict="other_teacher")
+        if each.verdict == KEPT and each.teacher != chosen
+        else each
+        for each in samples
+    ]
+
+
+def _among_siblings(samples: Iterable[Judged], settings: CurateSettings) -> Iterator[Judged]:
+    """One question's samples, by sample, without repetitions and what is too many."""
     kept_texts: set[str] = set()
     kept = 0
     for sample in samples:
-        graded = grade(task, sample.text, question)
-        one_step = sample.text == sample.reasoning
-        text = split_rationale(sample.text, graded) if one_step else sample.reasoning.strip()
-        verdict = _own_verdict(sample, graded, text, settings)
-        if verdict == KEPT:
-            normalised = " ".join(text.casefold().split())
-            if normalised in kept_texts and not settings.duplicates:
-                verdict = "duplicate"
-            elif kept == settings.max_per_question:
-                verdict = "over_cap"
-            else:
-                kept_texts.add(normalised)
-                kept += 1
-        yield Rationale(
-            question_id=question.id,
-            completion_id=sample.completion_id,
-            sample=sample.sample,
-            text=text,
-            answer=graded.answer,
-            verdict=verdict,
-        )
-
-
-def _own_verdict(sample: Answer, graded: Grade, text: str, settings: CurateSettings) -> str:
-    """The verdict on one rationale, its siblings aside."""
-    words = len(text.split())
-    if sample.finish_reason != "stop":
-        return "unfinished"
-    if settings.right_answer and graded.answer is None:
-        return "no_answer"
-    if settings.right_answer and not graded.correct:
-        return "wrong_answer"
-    if words < settings.min_words:
-        return "too_short"
-    if settings.max_words is not None and words > settings.max_words:
-        return "too_long"
-    return KEPT
+        if sample.verdict != KEPT:
+            yield sample
+            continue
+        normalised = " ".join(sample.text.casefold().split())
+        if normalised in kept_texts and not settings.duplicates:
+            yield sample._replace(verdict="duplicate")
+        elif kept == settings.max_per_question:
+            yield sample._replace(verdict="over_cap")
+        else:
+            kept_texts.add(normalised)
+            kept += 1
+            yield sample

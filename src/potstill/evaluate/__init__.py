@@ -4,7 +4,12 @@ from potstill.evaluate.development import Development
 from potstill.evaluate.entries import Entry, TaskSets, entries, roles
 from potstill.evaluate.export import export_model
 from potstill.evaluate.measuring import Bench
-from potstill.evaluate.settings import EvaluateSettings, GenericSettings, VoteSettings
+from potstill.evaluate.settings import (
+    EvaluateSettings,
+    GenericSettings,
+    PairSettings,
+    VoteSettings,
+)
 from potstill.evaluate.stage import Evaluation, evaluate
 from potstill.evaluate.systems import Contenders, Start, baseline_systems, student_system
 
@@ -16,6 +21,7 @@ __all__ = [
     "EvaluateSettings",
     "Evaluation",
     "GenericSettings",
+    "PairSettings",
     "Start",
     "TaskSets",
     "VoteSettings",

@@ -36,27 +36,28 @@ class Development:
     ) -> None:
         self._entries = [entry for entry in entries if entry.followed]
         self._contenders, self._settings, self._bench = contenders, settings, bench
-        self._known: dict[tuple[str, str], Scores] = {}
+        self._known: dict[tuple[str, int | None], Scores] = {}
 
     def of(self, checkpoint: Checkpoint) -> Scores:
         """A checkpoint's scores."""
-        known = (checkpoint.student, checkpoint.folder)
+        return self.of_system(student_system(checkpoint, self._contenders, self._settings))
+
+    def of_system(self, system: System) -> Scores:
+        """The scores of a student, a pair or a start, on all that it can be asked."""
+        known = (system.name, system.step)
         if known not in self._known:
-            system = student_system(checkpoint, self._contenders, self._settings)
             self._known[known] = self._measured(system)
         return self._known[known]
 
     def of_start(self, name: str) -> Scores:
         """The scores of a start, asked by Zero-shot-CoT where nothing else is said."""
-        if ("", name) not in self._known:
-            start = next(each for each in self._contenders.starts if each.name == name)
-            self._known["", name] = self._measured(start_system(start, self._settings))
-        return self._known["", name]
+        start = next(each for each in self._contenders.starts if each.name == name)
+        return self.of_system(start_system(start, self._settings))
 
     def standing(self, scores: Scores) -> Standing:
         """What choices are made by; graders that stand beside the first are no part of it."""
         by_role: dict[str, list[Fraction]] = {}
-        for entry in self._entries:
+        for entry in (each for each in self._entries if each.name in scores):
             score = scores[entry.name]
             by_role.setdefault(entry.role, []).append(Fraction(score.correct, score.total))
         return Standing(
@@ -89,7 +90,7 @@ class Development:
 
     def _measured(self, system: System) -> Scores:
         model, scores = system.open(), dict[str, Score]()
-        for entry in self._entries:
+        for entry in filter(system.answers, self._entries):
             measured = self._bench.measure(system, model, entry, "dev")
             assert measured is not None, "a local model answers every question"
             scores[entry.name] = measured.score

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from potstill.asking import Answer, Asking, answers, ask_questions
 from potstill.evaluate.entries import Entry
-from potstill.evaluate.systems import System
+from potstill.evaluate.systems import Asked, System
 from potstill.evaluate.voting import vote, winner
 from potstill.models import Model
 from potstill.progress import Meter
@@ -29,7 +29,7 @@ class Bench(NamedTuple):
     store: Store
     meter: Meter
     left_out: list[str]
-    """Which systems could not be measured on what, and why."""
+    """Which systems could not be measured on what, and why; what else should be said of them."""
 
     def measure(self, system: System, model: Model, entry: Entry, split: Split) -> Measured | None:
         """Ask what is missing, grade all; None if the system has not got all answers.
@@ -41,7 +41,10 @@ class Bench(NamedTuple):
         questions = task.splits[split]
         at = "" if system.step is None or system.kind == "not_taken" else f" step {system.step}"
         label = f"{system.name}{at} on {task.name} {split}"
-        if asking.sampling.samples > 1:
+        if system.answering is not None:
+            asked_by_turns = Asked(questions, self.store, self.meter, label, self.left_out)
+            samples = system.answering(model, asked_by_turns)
+        elif asking.sampling.samples > 1:
             voters = (model, self.store, task, questions, asking, self.meter)
             samples = vote(*voters, label=label)
         else:

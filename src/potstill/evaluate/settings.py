@@ -1,12 +1,14 @@
 """Settings of the evaluate stage."""
 
-from typing import Annotated, Self
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from potstill.evaluate.selection import SelectionRule
+from potstill.prompts.decomposition import Role
 from potstill.prompts.exemplars import AnyFewShot
-from potstill.prompts.formats import format_named
+from potstill.prompts.formats import FORMAT_OF, format_named
 from potstill.prompts.styles import shows_exemplars, style_named
 from potstill.records import RuleName
 from potstill.settings import Settings
@@ -66,6 +68,38 @@ class GenericSettings(Settings):
         return self
 
 
+class PairSettings(Settings):
+    """Two students, or one with both roles, that answer by sub-questions in turn."""
+
+    questioner: str
+    """The student that asks the sub-questions."""
+
+    solver: str
+    """The student that answers them; the questioner itself, if it was trained on both roles."""
+
+    most_questions: int = Field(default=8, ge=1)
+    """Most sub-questions of a question."""
+
+    turn_tokens: int = Field(default=128, ge=1)
+    """Longest sub-question or solution, in the student's tokens; turns are greedy."""
+
+    count: Literal["own", "teacher"] | None = None
+    """Whose number of sub-questions the questioner is told; null: it ends when it finds it done."""
+
+    teacher_questions: bool = True
+    """Measure the solver also on the teacher's sub-questions, as ``NAME_teacher_questions``."""
+
+    @property
+    def roles(self) -> dict[str, set[Role]]:
+        """The roles that each of the two must have been trained on."""
+        asks: set[Role] = {"questioner"} if self.count is None else {"counted_questioner"}
+        if self.count == "own":
+            asks.add("counter")
+        found: dict[str, set[Role]] = {self.questioner: asks}
+        found.setdefault(self.solver, set()).add("solver")
+        return found
+
+
 class EvaluateSettings(Settings):
     """What the systems are measured on, how they are asked, and which checkpoint is taken."""
 
@@ -86,6 +120,9 @@ class EvaluateSettings(Settings):
 
     max_tokens: int = Field(default=512, ge=1)
     """Longest answer, in the answering model's tokens; answers are greedy."""
+
+    socratic: dict[str, PairSettings] = Field(default={})
+    """Pairs of students by name, which answer by sub-questions in turn (arXiv 2212.00193)."""
 
     vote: VoteSettings | None = None
     """Measure each trained student also by a vote over samples, as ``NAME_vote``; null: not."""
@@ -111,4 +148,45 @@ class EvaluateSettings(Settings):
             raise ValueError(
                 "select is pareto, which weighs generic ability. Give evaluate.generic its tasks"
             )
+        if self.select == "pareto" and self.socratic and self.generic and self.generic.asked:
+            raise ValueError(
+                "select is pareto, and evaluate.socratic names pairs, which cannot be asked in the "
+                "prompt styles of generic.asked. Leave asked out, or take another rule"
+            )
         return self
+
+
+def check_pairs(
+    pairs: Mapping[str, PairSettings],
+    roles: Mapping[str, frozenset[Role]],
+    *,
+    silent: Iterable[str],
+) -> None:
+    """See to it that pairs and students fit each other.
+
+    Args:
+        pairs: By name.
+        roles: What each student is trained for, by its name.
+        silent: The students that answer no question alone.
+
+    Raises:
+        ValueError: A pair has a student's name, a student of it is not trained for its role, or a
+            silent student is in no pair.
+    """
+    for name, pair in pairs.items():
+        if name in roles:
+            raise ValueError(f"evaluate.socratic.{name} has the name of a student; rename it")
+        for student, needed in pair.roles.items():
+            if missing := sorted(needed - roles.get(student, frozenset())):
+                raise ValueError(
+                    f"evaluate.socratic.{name} needs {student} as {missing[0]}, which is not "
+                    f"trained for it. Give train.students.{student} the data format "
+                    f"{FORMAT_OF[missing[0]]}"
+                )
+    paired = {student for pair in pairs.values() for student in pair.roles}
+    for student in silent:
+        if student not in paired:
+            raise ValueError(
+                f"the student {student} answers no question alone. Name it in a pair of "
+                "evaluate.socratic"
+            )

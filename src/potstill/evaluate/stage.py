@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import combinations, groupby
+from itertools import combinations
 from typing import NamedTuple
 
+from potstill.evaluate.candidates import Candidate, candidates
 from potstill.evaluate.development import Development
 from potstill.evaluate.entries import Entry
 from potstill.evaluate.measuring import Bench, Measured, compared
@@ -14,9 +15,7 @@ from potstill.evaluate.systems import (
     Contenders,
     System,
     baseline_systems,
-    further_ways,
     not_taken,
-    student_system,
 )
 from potstill.keys import settings_hash
 from potstill.progress import Meter
@@ -34,17 +33,18 @@ class Evaluation(NamedTuple):
     """The checkpoint that each selection rule chooses for each student."""
 
     chosen: Checkpoint | None
-    """Of the checkpoints taken, the one with the highest development accuracy of all students."""
+    """Of the checkpoints taken, the one with the highest development accuracy of all students that
+    answer alone; None where there is none."""
 
     left_out: list[str]
-    """Which systems could not be measured on what, and why."""
+    """Which systems could not be measured on what, and why; what else should be said of them."""
 
 
 class Chosen(NamedTuple):
-    """What development questions say about one student."""
+    """What development questions say about one student or pair."""
 
-    taken: Checkpoint
-    others: list[Checkpoint]
+    taken: Candidate
+    others: list[Candidate]
     """Those that only other rules would have taken."""
 
     choices: list[Choice]
@@ -65,8 +65,9 @@ def evaluate(
     """Measure teacher, starts and students on the same test questions.
 
     Each student is the checkpoint that the recipe's rule chooses by the accuracy of answers to
-    development questions. What the other rules would have taken is measured beside it, as
-    ``STUDENT@STEP``. Test questions choose nothing. A start's development scores have no step.
+    development questions, and a pair is the checkpoints of both that it chooses by those of the
+    pair. What the other rules would have taken is measured beside it, as ``STUDENT@STEP``. Test
+    questions choose nothing. A start's development scores have no step.
 
     Args:
         entries: What is measured on, the task that was trained for first; from
@@ -84,14 +85,10 @@ def evaluate(
         score for start in contenders.starts for score in development.of_start(start.name).values()
     ]
     found: list[Chosen] = []
-    for _, checkpoints in groupby(store.checkpoints(), key=lambda each: each.student):
-        student = _choose(development, list(checkpoints), entries[0].name, settings)
-        system = student_system(student.taken, contenders, settings)
-        systems += [
-            system,
-            *further_ways(system, student.taken, contenders, settings, seed=seed),
-            *(not_taken(student_system(each, contenders, settings)) for each in student.others),
-        ]
+    for offered in candidates(store.checkpoints(), contenders, settings, seed=seed):
+        student = _choose(development, offered, entries[0].name, settings)
+        systems += [student.taken.system, *student.taken.further]
+        systems += [not_taken(each.system) for each in student.others]
         dev_scores += student.scores
         found.append(student)
     measured = [result for system in systems for result in _on_tests(bench, system, entries)]
@@ -105,19 +102,20 @@ def evaluate(
         scores, predictions, comparisons, choices, grader=GRADER_VERSION, settings_hash=made_by
     )
     # Of equal students the one named last: by default the one that learned from rationales.
-    best = max(reversed(found), key=lambda student: student.correct, default=None)
-    return Evaluation(scores, comparisons, choices, best and best.taken, bench.left_out)
+    alone = [student for student in reversed(found) if student.taken.checkpoint is not None]
+    best = max(alone, key=lambda student: student.correct, default=None)
+    return Evaluation(scores, comparisons, choices, best and best.taken.checkpoint, bench.left_out)
 
 
 def _choose(
     development: Development,
-    checkpoints: Sequence[Checkpoint],
+    offered: Sequence[Candidate],
     target: str,
     settings: EvaluateSettings,
 ) -> Chosen:
-    """What every rule takes of a student's checkpoints, by their development scores alone."""
-    by_step = {each.step: each for each in checkpoints}
-    scored = {step: development.of(each) for step, each in by_step.items()}
+    """What every rule takes of what is offered, by its development scores alone."""
+    by_step = {each.step: each for each in offered}
+    scored = {step: development.of_system(each.system) for step, each in by_step.items()}
     standings = [development.standing(scores) for scores in scored.values()]
     steps = {rule: choose(rule, standings).step for rule in applicable(standings[0])}
     taken = steps[settings.select]
@@ -126,7 +124,7 @@ def _choose(
         others=[by_step[step] for step in sorted({*steps.values()} - {taken})],
         choices=[
             Choice(
-                student=checkpoints[0].student, rule=rule, step=step, used=rule == settings.select
+                student=offered[0].system.name, rule=rule, step=step, used=rule == settings.select
             )
             for rule, step in steps.items()
         ],
@@ -146,6 +144,7 @@ def _on_tests(bench: Bench, system: System, entries: Sequence[Entry]) -> Iterato
             measured = bench.measure(system, model, entry, "test")
             if measured is not None:
                 yield measured
+    bench.meter.control.rest()  # the next may need the same GPU
 
 
 def _comparisons(measured: Sequence[Measured], resamples: int, seed: int) -> Iterator[Comparison]:

@@ -1,19 +1,38 @@
 """Systems: the models that are measured, each in one way of asking."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Literal, NamedTuple
 
-from potstill.asking import Asking, Sampling
+from potstill.asking import Answer, Asking, Sampling
 from potstill.errors import ConfigError
 from potstill.evaluate.entries import Entry
 from potstill.evaluate.settings import EvaluateSettings, VoteSettings
 from potstill.models import Model
+from potstill.progress import Meter
 from potstill.prompts.exemplars import FewShot
 from potstill.prompts.formats import format_named
 from potstill.prompts.styles import Exemplar, shows_exemplars, style_named
-from potstill.records import Checkpoint
+from potstill.records import Checkpoint, Question
+from potstill.store import Store
+
+
+class Asked(NamedTuple):
+    """What a system is asked, and where its answers are kept."""
+
+    questions: Sequence[Question]
+    store: Store
+    meter: Meter
+    label: str
+    """What the meter calls it."""
+
+    notes: list[str]
+    """Takes what should be said of the answers."""
+
+
+Answering = Callable[[Model, Asked], dict[str, list[Answer]]]
+"""How a system comes to its answers, by question id, where it is not asked once."""
 
 
 class System(NamedTuple):
@@ -34,6 +53,9 @@ class System(NamedTuple):
     """The model's first system, one asked in a further way or in a further data format, or a
     checkpoint that only another selection rule would have taken."""
 
+    answering: Answering | None = None
+    """How it answers by turns; None: it is asked once, or a vote is held."""
+
     @property
     def is_student(self) -> bool:
         """Whether it is a student as the recipe's rule chose it, asked as it was trained."""
@@ -42,11 +64,11 @@ class System(NamedTuple):
     def answers(self, entry: Entry) -> bool:
         """Whether it is measured on an entry.
 
-        All systems of a model would answer the same where the entry says how it is asked; a data
-        format is for the task that was trained for and its family.
+        All systems of a model would answer the same where the entry says how it is asked, and a
+        pair cannot be asked so; a data format is for the task that was trained for and its family.
         """
         if self.kind in ("first", "not_taken"):
-            return True
+            return self.answering is None or entry.asking is None
         family = entry.role in ("target", "out_of_distribution")
         return entry.asking is None and (family or self.kind == "further")
 
@@ -82,7 +104,7 @@ class Contenders(NamedTuple):
 def baseline_systems(contenders: Contenders, settings: EvaluateSettings) -> list[System]:
     """The teacher, and each start asked without and with reasoning; all greedy."""
     greedy = Sampling(max_tokens=settings.max_tokens)
-    asking = replace(contenders.teacher_asking, sampling=greedy)
+    asking = greedy_teacher(contenders, settings)
     systems = [System("teacher", None, contenders.teacher, asking, "teacher")]
     for start in contenders.starts:
         name = start.name
@@ -98,6 +120,11 @@ def baseline_systems(contenders: Contenders, settings: EvaluateSettings) -> list
         formats = formatted(start, start_system(start, settings), contenders, settings)
         systems += formats
     return systems
+
+
+def greedy_teacher(contenders: Contenders, settings: EvaluateSettings) -> Asking:
+    """How the teacher is measured: asked as for rationales, but greedily."""
+    return replace(contenders.teacher_asking, sampling=Sampling(max_tokens=settings.max_tokens))
 
 
 def start_system(start: Start, settings: EvaluateSettings) -> System:

@@ -6,15 +6,14 @@ asking to the end give the same answer.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from operator import eq
 
 from potstill.asking import Answer, Asking, answers, ask_requests
 from potstill.models import Model
 from potstill.progress import Meter
 from potstill.records import Question, Task
 from potstill.store import Store
-from potstill.tasks.answers import READERS
 from potstill.tasks.grading import grade
+from potstill.tasks.votes import count_votes, same_answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +82,7 @@ def poll(answers: Sequence[str | None], same: Callable[[str, str], bool]) -> Pol
         answers: What each sample answered, in sample order; None: no answer, which is no vote.
         same: Whether two answers are one.
     """
-    votes: dict[str, int] = {}
-    for answer in answers:
-        if answer is None:
-            continue
-        known = answer if answer in votes else next((a for a in votes if same(a, answer)), answer)
-        votes[known] = votes.get(known, 0) + 1
-    return Poll(tuple(votes.items()), len(answers))
+    return Poll(tuple(count_votes(answers, same).items()), len(answers))
 
 
 def vote(
@@ -144,19 +137,11 @@ def winner(task: Task, answers: Sequence[str | None]) -> int:
         task: Says when two answers are one.
         answers: What each sample answered; where none gave an answer, the first sample speaks.
     """
-    elected = poll(answers, _same(task)).winner
+    elected = poll(answers, same_answers(task)).winner
     return 0 if elected is None else answers.index(elected)
 
 
 def _poll(task: Task, question: Question, samples: Sequence[Answer], drawn: int) -> Poll:
     """The vote so far; a sample that failed has no vote, but was drawn."""
     given = [grade(task, sample.text, question).answer for sample in samples]
-    return poll([*given, *[None] * (drawn - len(given))], _same(task))
-
-
-def _same(task: Task) -> Callable[[str, str], bool]:
-    """When two answers as read are one; the published rules compare what they read as it is."""
-    if task.rule != "potstill":
-        return eq
-    same = READERS[task.answer_type].same
-    return lambda one, other: same(one, other) is True  # None: no verdict in time
+    return poll([*given, *[None] * (drawn - len(given))], same_answers(task))

@@ -13,9 +13,6 @@ from potstill.records import Question, Task
 from potstill.store import Store
 from potstill.tasks.grading import grade
 
-LABEL = "rationales of the teacher"
-"""What the meter calls them."""
-
 
 class Drawn(NamedTuple):
     """What the generate stage drew."""
@@ -35,6 +32,7 @@ def draw_until_enough(
     meter: Meter,
     *,
     enough: int,
+    label: str,
 ) -> Drawn:
     """Ask round by round, each time only about the questions that lack right rationales.
 
@@ -53,6 +51,7 @@ def draw_until_enough(
         asking: How to ask; ``asking.sampling.samples`` is the most samples of a question.
         meter: Shown the progress of each round.
         enough: Right rationales wanted of each question.
+        label: What the meter calls them.
     """
     questions, limit = task.splits["train"], asking.sampling.samples
     asked, right = Counter[str](), Counter[str]()
@@ -66,9 +65,9 @@ def draw_until_enough(
             replace(asking.request(question), samples=tuple(samples))
             for question, samples in wanted.items()
         ]
-        label = f"{LABEL}, round {len(rounds)}"
+        round_ = f"{label}, round {len(rounds)}"
         counts = ask_requests(
-            teacher, store, requests, asking, meter, label=label, stage="generate"
+            teacher, store, requests, asking, meter, label=round_, stage="generate"
         )
         rounds.append(counts)
         for question, samples in wanted.items():

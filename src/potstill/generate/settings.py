@@ -6,11 +6,18 @@ from potstill.prompts.styles import STYLES
 from potstill.settings import Settings
 
 
+class DebateSettings(Settings):
+    """Several teachers see each other's answers, and answer again (after arXiv 2305.14325)."""
+
+    rounds: int = Field(default=1, ge=1)
+    """How often everybody answers again; each round costs as many samples as the first answers."""
+
+
 class GenerateSettings(Settings):
-    """How many rationales to draw from the teacher, and how."""
+    """How many rationales to draw from each teacher, and how."""
 
     samples: int = Field(default=4, ge=1)
-    """D: rationales drawn for each question; with ``enough_right`` the most that are drawn."""
+    """D: rationales drawn of each teacher for a question; the most, with ``enough_right``."""
 
     enough_right: int | None = Field(default=None, ge=1)
     """Draw for a question only until so many rationales are right; null always draws all."""
@@ -28,7 +35,10 @@ class GenerateSettings(Settings):
     """How many likeliest tokens to keep at each position; 0 keeps none."""
 
     prompt_style: str | None = None
-    """How the teacher is asked; by default instruct_cot for chat models, else zero_shot_cot."""
+    """How teachers are asked; by default instruct_cot for chat models, else zero_shot_cot."""
+
+    debate: DebateSettings | None = None
+    """Have the teachers debate; null takes their first answers."""
 
     @model_validator(mode="after")
     def _check(self) -> "GenerateSettings":
@@ -41,6 +51,11 @@ class GenerateSettings(Settings):
             raise ValueError(
                 f"enough_right is {self.enough_right}, and no question gets more than "
                 f"{self.samples} samples. Raise generate.samples, or lower enough_right"
+            )
+        if self.enough_right is not None and self.debate is not None:
+            raise ValueError(
+                "a debate needs every teacher's answer, right or wrong, and enough_right would "
+                "leave some out. Give debate or enough_right"
             )
         if self.prompt_style is not None and self.prompt_style not in STYLES:
             raise ValueError(

@@ -2,7 +2,7 @@
 
 from potstill.asking import Asking, Sampling, ask_questions
 from potstill.errors import ConfigError
-from potstill.generate.adaptive import LABEL, Drawn, draw_until_enough
+from potstill.generate.adaptive import Drawn, draw_until_enough
 from potstill.generate.settings import GenerateSettings
 from potstill.models.base import Model
 from potstill.progress import Meter
@@ -59,6 +59,7 @@ def generate(
     meter: Meter,
     *,
     enough_right: int | None = None,
+    name: str = "the teacher",
 ) -> Drawn:
     """Draw rationales for every training question that does not yet have enough of them.
 
@@ -73,10 +74,14 @@ def generate(
         meter: Shown the progress.
         enough_right: Draw for a question only until so many rationales are right; see
             :func:`potstill.generate.adaptive.draw_until_enough`.
+        name: What the meter calls the teacher.
     """
+    label = f"rationales of {name}"
     if enough_right is not None:
-        return draw_until_enough(task, teacher, store, asking, meter, enough=enough_right)
+        return draw_until_enough(
+            task, teacher, store, asking, meter, enough=enough_right, label=label
+        )
     questions = task.splits["train"]
     return Drawn(
-        ask_questions(teacher, store, questions, asking, meter, label=LABEL, stage="generate")
+        ask_questions(teacher, store, questions, asking, meter, label=label, stage="generate")
     )

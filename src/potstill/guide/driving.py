@@ -9,6 +9,7 @@ from potstill.guide.parts import Ask, Who
 from potstill.models.base import Model
 from potstill.progress import Meter
 from potstill.records import Completion, Request
+from potstill.rounds import in_rounds
 from potstill.store import Store
 
 STAGE = "guide"
@@ -52,16 +53,12 @@ class Rounds:
         Returns:
             What each came to, by the same keys.
         """
-        found: dict[K, T] = {}
-        waiting: dict[K, Ask] = {}
-        for key, answering in answerings.items():
-            _step(key, answering, None, waiting, found)
-        while waiting:
-            asked, waiting = waiting, {}
-            answers = self._answers(list(asked.values()), label)
-            for key, each in asked.items():
-                _step(key, answerings[key], answers[each[:2]], waiting, found)
-        return {key: found[key] for key in answerings}
+
+        def answered(asks: Sequence[Ask]) -> list[Sequence[Completion]]:
+            answers = self._answers(asks, label)
+            return [answers[each.who, each.request] for each in asks]
+
+        return in_rounds(answerings, answered)
 
     def _answers(
         self, asks: Sequence[Ask], label: str
@@ -132,17 +129,3 @@ def _bare(request: Request) -> Request:
 
 def _longest(request: Request) -> int:
     return request.max_tokens * len(request.samples)
-
-
-def _step(
-    key: K,
-    answering: Generator[Ask, Sequence[Completion], T],
-    answer: Sequence[Completion] | None,
-    waiting: dict[K, Ask],
-    found: dict[K, T],
-) -> None:
-    """Send a generator what came, and note what it asks for next or has come to."""
-    try:
-        waiting[key] = next(answering) if answer is None else answering.send(answer)
-    except StopIteration as end:
-        found[key] = end.value

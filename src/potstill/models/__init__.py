@@ -11,6 +11,7 @@ from potstill.models.settings import (
     ModelSettings,
     OpenAISettings,
     RecordedSettings,
+    VLLMSettings,
     model_settings,
 )
 
@@ -42,6 +43,10 @@ def open_model(settings: ModelSettings, control: Control | None = None) -> Model
         from potstill.models.openai.model import OpenAIModel
 
         return OpenAIModel(settings, control)
+    if isinstance(settings, VLLMSettings):
+        from potstill.models.vllm import VLLMModel
+
+        return VLLMModel(settings, control)
     if isinstance(settings, RecordedSettings):
         from potstill.models.recorded import RecordedModel
 

@@ -1,10 +1,14 @@
 """A blocking iterator's items in the groups in which they arrive."""
 
+import time
 from collections.abc import Generator, Iterator
 from threading import Condition, Thread
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+
+COMPANY_SECONDS = 0.01
+"""How long the first item of a group waits for others: a group costs one flush of the disk."""
 
 CLOSING_SECONDS = 2.0
 """How long closing waits for an iterator that is still working on its next item."""
@@ -63,6 +67,8 @@ class _Box(Generic[T]):
         """Everything that is there, at least one item; an empty list after the last."""
         with self._changed:
             self._changed.wait_for(lambda: self._items or self._ended)
+        time.sleep(COMPANY_SECONDS)
+        with self._changed:
             group, self._items = self._items, []
             self._changed.notify_all()
         return group
@@ -77,5 +83,6 @@ class _Box(Generic[T]):
         with self._changed:
             self._changed.wait_for(lambda: len(self._items) < self._buffer or self._closed)
             self._items.append(item)
-            self._changed.notify_all()
+            if len(self._items) == 1:
+                self._changed.notify_all()  # who waits for the first one waits for no other
             return not self._closed

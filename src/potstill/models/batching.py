@@ -1,12 +1,29 @@
 """Which prompts are computed together: by length, up to a number of tokens."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from potstill.models.prefixes import Prefix, Prefixes, Share
 from potstill.records import Completion, Request
 
 WINDOW = 4
 """Batches' worth of requests that are pulled and sorted at once."""
+
+PREFIXES = 4
+"""Prefixes take at most a quarter of a batch's tokens."""
+
+APART = 4
+"""A prefix stands apart if the rows that read it would fill a quarter of a batch."""
+
+REFUSALS = 64
+"""How many requests that cannot be asked are handed over before more are pulled."""
+
+PADDING = 128
+"""Tokens that are padded rather than run in a forward pass of their own."""
+
+COLUMNS = 8
+"""How often as many columns a part may have, those taken over included, as tokens are run."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,16 +46,40 @@ class Prompt:
     max_tokens: int
     """Longest completion that was asked for and that the model has positions for."""
 
+    share: Share | None = None
+    """What a decoder-only model's prompt takes over from others."""
+
+    @property
+    def rest(self) -> int:
+        """The tokens that are run for this prompt alone."""
+        return len(self.ids) - (self.share.tokens if self.share is not None else 0)
+
+    @property
+    def apart(self) -> Prefix | None:
+        """The prefix that its rows read beside their own columns."""
+        return self.share.prefix if self.share is not None and self.share.apart else None
+
     @property
     def width(self) -> int:
-        """The most tokens one of its rows comes to."""
-        return len(self.ids) + len(self.decoder_ids) + self.max_tokens
+        """The most columns one of its rows comes to."""
+        own = self.rest if self.apart is not None else len(self.ids)
+        return own + len(self.decoder_ids) + self.max_tokens
 
 
 class PromptQueue:
     """Requests, pulled some batches' worth at a time and given out longest first.
 
-    The longest first, because what joins a batch later then fits under what is there.
+    The longest first, because what joins a batch later then fits under what is there. A prefix
+    that many rows read stands once beside them, where the model can read it there; the rows of
+    such a batch all read the same one. Other rows hold their prompts whole. Prefixes in use are
+    part of a batch's tokens either way.
+
+    Args:
+        requests: What is asked.
+        prepare: Turns a request into tokens, or says why it cannot be asked.
+        batch_tokens: Most tokens of a batch.
+        reads_apart: Whether the model can read a prefix beside its rows; asked once there is one.
+            None if prompts share nothing.
     """
 
     def __init__(
@@ -46,10 +87,14 @@ class PromptQueue:
         requests: Iterable[Request],
         prepare: Callable[[Request], Prompt | Completion],
         batch_tokens: int,
+        *,
+        reads_apart: Callable[[], bool] | None,
     ) -> None:
         self._requests: Iterator[Request] = iter(requests)
         self._prepare = prepare
         self._batch_tokens = batch_tokens
+        self._reads_apart = reads_apart
+        self._prefixes = Prefixes(batch_tokens // PREFIXES)
         self._waiting: list[Prompt] = []
         self._refused: list[Completion] = []
 
@@ -58,48 +103,99 @@ class PromptQueue:
         refused, self._refused = self._refused, []
         return refused
 
-    def take(self, *, rows: int, width: int) -> list[Prompt]:
-        """The prompts that fit beside a batch of ``rows`` rows of at most ``width`` tokens."""
+    def take(self, *, rows: int, width: int, beside: Prompt | None) -> list[Prompt]:
+        """The prompts that fit beside a batch of ``rows`` rows of at most ``width`` columns.
+
+        Args:
+            rows: Of the batch.
+            width: Of its widest row.
+            beside: The prompt of one of them.
+        """
         if not self._waiting:
             self._pull()
         taken: list[Prompt] = []
-        while self._waiting and self._fits(self._waiting[-1], taken, rows, width):
+        while self._waiting and _alike(self._waiting[-1], taken[0] if taken else beside):
+            prompt = self._waiting[-1]
+            tokens = (rows + len(prompt.samples)) * max(width, prompt.width)
+            if rows and tokens > self._room:
+                break
             taken.append(self._waiting.pop())
-            rows, width = rows + len(taken[-1].samples), max(width, taken[-1].width)
+            rows, width = rows + len(prompt.samples), max(width, prompt.width)
         return taken
 
-    def _fits(self, prompt: Prompt, taken: list[Prompt], rows: int, width: int) -> bool:
-        if taken and len(taken[0].decoder_ids) != len(prompt.decoder_ids):
-            return False
-        tokens = (rows + len(prompt.samples)) * max(width, prompt.width)
-        return rows == 0 or tokens <= self._batch_tokens
+    @property
+    def _room(self) -> int:
+        """Tokens of a batch beside the prefixes."""
+        return self._batch_tokens - self._prefixes.tokens
 
     def _pull(self) -> None:
         tokens = 0
         for request in self._requests:
             prompt = self._prepare(request)
-            if isinstance(prompt, Completion):
+            if isinstance(prompt, Prompt):
+                self._waiting += self._split(prompt)
+                tokens += prompt.width * len(prompt.samples)
+            else:
                 self._refused += [replace(prompt, sample=index) for index in request.samples]
-                continue
-            at_once = max(1, self._batch_tokens // prompt.width)
-            for start in range(0, len(prompt.samples), at_once):
-                part = prompt.samples[start : start + at_once]
-                self._waiting.append(replace(prompt, samples=part))
-            tokens += prompt.width * len(prompt.samples)
-            if tokens >= WINDOW * self._batch_tokens:
+            if tokens >= WINDOW * self._batch_tokens or len(self._refused) >= REFUSALS:
                 break
-        self._waiting.sort(key=lambda prompt: (len(prompt.decoder_ids), len(prompt.ids)))
+        if self._reads_apart is not None:
+            self._share(self._reads_apart)
+        groups = {prompt.apart: number for number, prompt in enumerate(self._waiting)}
+        self._waiting.sort(
+            key=lambda prompt: (len(prompt.decoder_ids), groups[prompt.apart], len(prompt.ids))
+        )
+
+    def _share(self, reads_apart: Callable[[], bool]) -> None:
+        """Have prompts take over what others begin with, too."""
+        shares = self._prefixes.shares([prompt.ids for prompt in self._waiting])
+        readers = Counter[Prefix]()
+        for prompt, share in zip(self._waiting, shares, strict=True):
+            if share is not None:
+                readers[share.prefix] += prompt.width * len(prompt.samples)
+        many = {each for each in readers if readers[each] * APART >= self._batch_tokens}
+        apart = many if many and reads_apart() else set()
+        self._waiting = [
+            part
+            for prompt, share in zip(self._waiting, shares, strict=True)
+            for part in (
+                [prompt]
+                if share is None
+                else self._split(replace(prompt, share=share._replace(apart=share.prefix in apart)))
+            )
+        ]
+
+    def _split(self, prompt: Prompt) -> list[Prompt]:
+        """A prompt with as many samples at once as a batch has tokens for, and with the rest."""
+        at_once = max(1, self._room // prompt.width)
+        return [
+            replace(prompt, samples=prompt.samples[start : start + at_once])
+            for start in range(0, len(prompt.samples), at_once)
+        ]
+
+
+def _alike(prompt: Prompt, other: Prompt | None) -> bool:
+    """Whether the rows of two prompts can be in one batch."""
+    return other is None or (
+        len(prompt.decoder_ids) == len(other.decoder_ids) and prompt.apart is other.apart
+    )
 
 
 def in_parts(prompts: Sequence[Prompt], tokens: int) -> list[list[Prompt]]:
-    """Neighbours of at most ``tokens`` together, padding included; at least one prompt a part."""
+    """Prompts that are run together, those of which most is run first; one or more a part.
+
+    A part has at most ``tokens``, and a new one is begun where padding gets to be a large part of
+    it.
+    """
     parts: list[list[Prompt]] = []
-    widest = 0
-    for prompt in prompts:
-        widest = max(widest, len(prompt.ids))
-        if parts and widest * (len(parts[-1]) + 1) <= tokens:
+    rest = width = padding = 0
+    for prompt in sorted(prompts, key=lambda prompt: -prompt.rest):
+        width, padding = max(width, len(prompt.ids)), padding + rest - prompt.rest
+        rows = len(parts[-1]) + 1 if parts else 0
+        fits = rows * max(rest, width / COLUMNS) <= tokens
+        if rows and fits and padding <= max(PADDING, rows * rest / 4):
             parts[-1].append(prompt)
         else:
             parts.append([prompt])
-            widest = len(prompt.ids)
+            rest, width, padding = prompt.rest, len(prompt.ids), 0
     return parts

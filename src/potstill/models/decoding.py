@@ -6,8 +6,8 @@ prompt is run once however many samples are drawn from it.
 Shape suffixes: P prompts, R rows (samples), T tokens, V vocabulary.
 """
 
-import inspect
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -20,15 +20,13 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from potstill.models.base import sample_seed
 from potstill.models.batching import Prompt, in_parts
+from potstill.models.prefill import PROMPT_TOKENS, Prefill, padded
 from potstill.models.rowcache import Room, RowCache, layer_states
 from potstill.models.sampling import Draw, Top, choose, top_logprobs, uniforms
 
 TURNOVER = 8
 """Finished rows leave once they are an eighth of the batch: moving rows costs more than some idle
 ones."""
-
-PROMPT_TOKENS = 2048
-"""Tokens of prompts that are run at once: more take memory for activations, and gain no time."""
 
 
 @dataclass(slots=True, eq=False)
@@ -94,13 +92,14 @@ class Decoder:
         self._cache: RowCache | None = None
         self._source: Source | None = None
         self._lengths_R = self._tokens_R = torch.zeros(0, dtype=torch.long, device=model.device)
-        accepted = inspect.signature(model.forward).parameters
+        self._apart_R = self._lengths_R
+        """How many of a row's tokens stand in a prefix beside its own columns."""
+
         self._encoder_decoder = bool(model.config.is_encoder_decoder)
         # An encoder-decoder's batch has to be finished before the next.
         by_row = model.device.type in COST_BY_ROW
         self._refilled = not self._encoder_decoder and not by_row
-        self._positions = "position_ids" in accepted and not self._encoder_decoder
-        self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in accepted else {}
+        self._prefill = Prefill(model)
 
     @property
     def open(self) -> bool:
@@ -134,14 +133,15 @@ class Decoder:
             cache, logits_PV = self._run_encoder_prompts(prompts, sources)
             lengths = [len(prompt.decoder_ids) for prompt in prompts]
         else:
-            cache, logits_PV = self._run_prompts(prompts)
+            cache, logits_PV = self._prefill.run(prompts)
             lengths = [len(prompt.ids) for prompt in prompts]
         if self._cache is None:
             self._cache = RowCache(cache)
         self._cache.join(cache, sources, room)
         self.rows += rows
-        new_lengths = torch.tensor([lengths[source] for source in sources])
-        self._lengths_R = torch.cat([self._lengths_R, new_lengths.to(self._lengths_R)])
+        apart = [len(prompt.ids) - prompt.rest if prompt.apart else 0 for prompt in prompts]
+        self._lengths_R = _appended(self._lengths_R, [lengths[source] for source in sources])
+        self._apart_R = _appended(self._apart_R, [apart[source] for source in sources])
         chosen_R, finished = self._write(rows, logits_PV[sources])
         self._tokens_R = torch.cat([self._tokens_R, chosen_R])
         return finished
@@ -179,13 +179,16 @@ class Decoder:
             order[hole] = mover
         self._reorder(order)
         assert self._cache is not None
-        self._cache.leave(movers, holes, rows=stay, width=int(self._lengths_R.max()))
+        self._cache.leave(
+            movers, holes, rows=stay, width=int((self._lengths_R - self._apart_R).max())
+        )
         self._freed = gone
 
     def _reorder(self, order: list[int]) -> None:
         picked = torch.tensor(order, device=self._lengths_R.device)
         self.rows = [self.rows[place] for place in order]
         self._lengths_R, self._tokens_R = self._lengths_R[picked], self._tokens_R[picked]
+        self._apart_R = self._apart_R[picked]
         if self._encoder_decoder:
             assert self._source is not None
             self._source = self._source.picked(picked)
@@ -193,28 +196,13 @@ class Decoder:
     def _clear(self) -> None:
         """Start again without rows; the next batch gets buffers of its own size."""
         self.rows, self._freed, self._cache, self._source = [], 0, None, None
-        self._lengths_R, self._tokens_R = self._lengths_R[:0], self._tokens_R[:0]
-
-    def _run_prompts(self, prompts: Sequence[Prompt]) -> tuple[DynamicCache, Tensor]:
-        """The prompts' cache and the scores of their first new tokens."""
-        ids_PT, mask_PT = self._padded([prompt.ids for prompt in prompts], left=True)
-        cache = DynamicCache()
-        positions = {"position_ids": (mask_PT.cumsum(-1) - 1).clamp(min=0)}
-        output = self.model(
-            input_ids=ids_PT,
-            attention_mask=mask_PT,
-            past_key_values=cache,
-            use_cache=True,
-            **(positions if self._positions else {}),
-            **self._last_only,
-        )
-        return cache, output.logits[:, -1]
+        self._lengths_R = self._tokens_R = self._apart_R = self._lengths_R[:0]
 
     def _run_encoder_prompts(
         self, prompts: Sequence[Prompt], sources: Sequence[int]
     ) -> tuple[DynamicCache, Tensor]:
         """Encode each prompt once, run the decoder's first tokens, and lay out what rows share."""
-        ids_PT, mask_PT = self._padded([prompt.ids for prompt in prompts], left=False)
+        ids_PT, mask_PT = padded([prompt.ids for prompt in prompts], self.model.device, left=False)
         hidden = self.model.get_encoder()(input_ids=ids_PT, attention_mask=mask_PT)[0]
         caches = EncoderDecoderCache(DynamicCache(), DynamicCache())
         starts = torch.tensor([prompt.decoder_ids for prompt in prompts], device=ids_PT.device)
@@ -243,21 +231,31 @@ class Decoder:
                 use_cache=True,
             )
         else:
+            own_RC = self._mask(cache.span.width + 1)
             positions_R1 = self._lengths_R[:, None]
-            output = self.model(
-                input_ids=tokens_R1,
-                attention_mask=self._mask(cache.span.width + 1),
-                past_key_values=cache,
-                use_cache=True,
-                **({"position_ids": positions_R1} if self._positions else {}),
-            )
+            with self._beside(own_RC):
+                output = self.model(
+                    input_ids=tokens_R1,
+                    attention_mask=own_RC,
+                    past_key_values=cache,
+                    use_cache=True,
+                    **({"position_ids": positions_R1} if self._prefill.takes_positions else {}),
+                )
         logits_RTV: Tensor = output.logits
         return logits_RTV[:, -1]
 
+    def _beside(self, own_RC: Tensor) -> AbstractContextManager[None]:
+        """Read the rows' common prefix, if it stands apart, beside their own columns."""
+        prefix = self.rows[0].prompt.apart
+        if prefix is None:
+            return nullcontext()
+        tokens = [len(row.prompt.ids) - row.prompt.rest for row in self.rows]
+        return self._prefill.beside(prefix, tokens, own_RC[:, None])
+
     def _mask(self, width: int) -> Tensor:
-        """Which columns are a row's own: as many as its tokens, up to the right edge."""
+        """Which columns are a row's own: those of its tokens not apart, up to the right edge."""
         columns = torch.arange(width, device=self._lengths_R.device)
-        return columns >= (width - 1 - self._lengths_R)[:, None]
+        return columns >= (width - 1 - self._lengths_R + self._apart_R)[:, None]
 
     def _write(self, rows: Sequence[Row], logits_RV: Tensor) -> tuple[Tensor, list[Row]]:
         """Choose each row's next token, and see which rows that finishes."""
@@ -288,20 +286,13 @@ class Decoder:
             row.ended = row.stop_at is not None
         row.finished = row.ended or len(row.tokens) == prompt.max_tokens
 
-    def _padded(self, ids: Sequence[Sequence[int]], *, left: bool) -> tuple[Tensor, Tensor]:
-        """Token ids in a rectangle, and which of them are real; 0 stands for padding."""
-        width = max(len(row) for row in ids)
-        padded = np.zeros((len(ids), width), dtype=np.int64)
-        mask = np.zeros((len(ids), width), dtype=np.int64)
-        for place, row in enumerate(ids):
-            own = slice(width - len(row), width) if left else slice(0, len(row))
-            padded[place, own], mask[place, own] = row, 1
-        device = self.model.device
-        return torch.from_numpy(padded).to(device), torch.from_numpy(mask).to(device)
-
 
 IDLE = Draw(temperature=0.0, top_p=1.0, uniform=0.0)
 """For a finished row that has not left yet."""
+
+
+def _appended(numbers_R: Tensor, more: Sequence[int]) -> Tensor:
+    return torch.cat([numbers_R, torch.tensor(more).to(numbers_R)])
 
 
 def _row(prompt: Prompt, sample: int) -> Row:

@@ -1,7 +1,7 @@
 """``hf:`` and ``bundled:`` models: transformers on this machine, decoded by a loop of our own."""
 
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
+from functools import cache
 
 import numpy as np
 
@@ -18,10 +18,10 @@ with extra("local", needed_for="running a model on this machine"):
     from potstill.models.decoding import Decoder, Row
     from potstill.models.loading import (
         Loaded,
-        folder_digest,
-        is_folder,
         load_model_and_tokenizer,
+        model_name,
     )
+    from potstill.models.prefix_attention import reads_apart
     from potstill.models.wording import Wording
 
 __all__ = ["HFModel", "Loaded", "load_model_and_tokenizer"]
@@ -44,7 +44,7 @@ class HFModel(Model):
             trust_remote_code=settings.trust_remote_code,
         )
         _check_cache(loaded.model, source)
-        name = _name(loaded.model, settings, source)
+        name = model_name(settings, source, loaded.model.config)
         self._set_up(loaded, source, name=name, batch_tokens=settings.batch_tokens)
 
     def _set_up(self, loaded: Loaded, source: str, *, name: str, batch_tokens: int) -> None:
@@ -57,6 +57,7 @@ class HFModel(Model):
         self._end_ids = _end_ids(self.model, self.tokenizer)
         text_config = self.model.config.get_text_config(decoder=True)
         self._positions: int | None = getattr(text_config, "max_position_embeddings", None)
+        self._reads_apart = cache(lambda: reads_apart(self.model))
 
     def complete(self, requests: Iterable[Request]) -> Iterator[Completion]:
         """Answer requests; see :class:`potstill.models.base.Model`."""
@@ -66,15 +67,27 @@ class HFModel(Model):
         self, requests: Iterable[Request], wanted: Callable[[Request], bool]
     ) -> Iterator[Completion]:
         """Answer requests; see :class:`potstill.models.base.Interruptible`."""
-        queue = PromptQueue(requests, self._prepare, self._batch_tokens)
-        decoder = Decoder(self.model, end_ids=self._end_ids, find_stop=self._wording.find_stop)
+        queue = PromptQueue(
+            requests,
+            self._prepare,
+            self._batch_tokens,
+            reads_apart=None if self.encoder_decoder else self._reads_apart,
+        )
+        decoder = Decoder(
+            self.model, end_ids=self._end_ids, find_stop=self._wording.stop_strings.find
+        )
         while True:
             finished: list[Row] = []
             if decoder.open:
-                prompts = queue.take(rows=len(decoder.rows), width=decoder.width)
-                yield from queue.refused()
+                beside = decoder.rows[0].prompt if decoder.rows else None
+                rows = len(decoder.rows)
+                prompts = queue.take(rows=rows, width=decoder.width, beside=beside)
+                refused = queue.refused()
+                yield from refused
                 if not prompts and not decoder.rows:
-                    return
+                    if not refused:
+                        return
+                    continue
                 finished += decoder.join(prompts) if prompts else []
             else:
                 for row in decoder.rows:
@@ -152,14 +165,6 @@ def _end_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> froz
     named = generation.eos_token_id if generation is not None else None
     several = named if isinstance(named, list) else [named]
     return frozenset(token for token in [*several, tokenizer.eos_token_id] if token is not None)
-
-
-def _name(model: PreTrainedModel, settings: LocalSettings, source: str) -> str:
-    """What tells these weights from others; a folder may move and keeps its name."""
-    kind, _, where = settings.model.partition(":")
-    if is_folder(source):
-        return f"{kind}:{Path(where).name}@{folder_digest(Path(source))}"
-    return f"{settings.model}@{str(model.config._commit_hash)[:12]}"
 
 
 def _check_cache(model: PreTrainedModel, source: str) -> None:

@@ -14,6 +14,7 @@ from transformers import (
     AutoModelForCausalLM,
     AutoModelForSeq2SeqLM,
     AutoTokenizer,
+    PretrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -90,6 +91,15 @@ def is_encoder_decoder(settings: ModelSettings) -> bool:
     Raises:
         ModelError: As :func:`load_model_and_tokenizer`; the weights are not read.
     """
+    return bool(load_config(settings).is_encoder_decoder)
+
+
+def load_config(settings: ModelSettings) -> PretrainedConfig:
+    """The config of an ``hf:`` or ``bundled:`` model.
+
+    Raises:
+        ModelError: As :func:`load_model_and_tokenizer`; the weights are not read.
+    """
     source = local_source(settings)
     assert isinstance(settings, LocalSettings)
     if is_folder(source):
@@ -98,7 +108,8 @@ def is_encoder_decoder(settings: ModelSettings) -> bool:
         config = AutoConfig.from_pretrained(
             source, revision=settings.revision, trust_remote_code=settings.trust_remote_code
         )
-    return bool(config.is_encoder_decoder)
+    assert isinstance(config, PretrainedConfig)
+    return config
 
 
 def load_tokenizer(settings: ModelSettings) -> PreTrainedTokenizerBase:
@@ -137,6 +148,20 @@ def folder_digest(folder: Path) -> str:
             with path.open("rb") as file:
                 digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()[:12]
+
+
+def model_name(settings: LocalSettings, source: str, config: PretrainedConfig) -> str:
+    """What tells these weights from others; a folder may move and keeps its name.
+
+    Args:
+        settings: Of the model.
+        source: Where it is loaded from; the files of a folder are read for their digest.
+        config: Of the model, which knows the hub's commit.
+    """
+    kind, _, where = settings.model.partition(":")
+    if is_folder(source):
+        return f"{kind}:{Path(where).name}@{folder_digest(Path(source))}"
+    return f"{settings.model}@{str(config._commit_hash)[:12]}"
 
 
 def _check_folder(folder: Path) -> None:

@@ -172,6 +172,14 @@ def layer_states(layer: object) -> tuple[Tensor, Tensor]:
     return layer.keys, layer.values
 
 
+def filled_layer(keys: Tensor, values: Tensor) -> DynamicLayer:
+    """A layer that goes on from keys and values; they are not copied before it does."""
+    layer = DynamicLayer()
+    layer.lazy_initialization(keys, values)
+    layer.keys, layer.values = keys, values
+    return layer
+
+
 def _empty(like_RHTD: Tensor, rows: int, columns: int) -> Tensor:
     """A buffer of the same heads; what is not written yet is whatever the memory held."""
     _, heads, _, dimension = like_RHTD.shape

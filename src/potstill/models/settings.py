@@ -3,13 +3,16 @@
 from collections.abc import Mapping
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from potstill.errors import ConfigError
 from potstill.settings import Settings, build
 
 BUNDLED = ("teacher", "student", "guide")
 """The models in the package: the bundled pair, and the teacher trained on to look far back."""
+
+SERVED = {"api-key", "config", "headless", "host", "model", "port", "served-model-name", "uds"}
+"""Options of vLLM's server by which it would be reached otherwise than we do."""
 
 
 class ModelSettings(Settings):
@@ -83,7 +86,7 @@ class OpenAISettings(ModelSettings):
     deadline: float = Field(default=3600.0, gt=0)
     """Longest time for one request with all its tries and waits, in seconds."""
 
-    retries: int = Field(default=6, ge=0)
+    retries: int = Field(default=8, ge=0)
     """How often a request is repeated after a fault that may pass."""
 
     prompt_price: float | None = Field(default=None, ge=0)
@@ -97,6 +100,45 @@ class OpenAISettings(ModelSettings):
 
     body: dict[str, object] = Field(default_factory=dict)
     """Further fields for every request's body, merged last; null takes a field out."""
+
+
+class VLLMSettings(ModelSettings):
+    """``vllm:NAME`` (a hub name or a folder): served by vLLM on this machine, for the run alone."""
+
+    options: dict[str, object] = Field(default_factory=dict)
+    """Options of ``vllm serve`` without their dashes, e.g. ``{tensor-parallel-size: 2}``; null
+    leaves one out, and a mapping is given as JSON."""
+
+    chat: bool = True
+    """Use the chat route, for models with a chat template; false asks with plain text."""
+
+    startup_seconds: float = Field(default=1800.0, gt=0)
+    """Longest wait until the server is ready, its download of the model included, in seconds."""
+
+    concurrency: int = Field(default=256, ge=1)
+    """Most requests in flight at once; fewer while the server pushes back."""
+
+    timeout: float = Field(default=600.0, gt=0)
+    """Longest wait for one answer, in seconds."""
+
+    deadline: float = Field(default=3600.0, gt=0)
+    """Longest time for one request with all its tries and waits, in seconds."""
+
+    retries: int = Field(default=8, ge=0)
+    """How often a request is repeated after a fault that may pass."""
+
+    body: dict[str, object] = Field(default_factory=dict)
+    """Further fields for every request's body, merged last; null takes a field out."""
+
+    @field_validator("options")
+    @classmethod
+    def _options_are_free(cls, options: dict[str, object]) -> dict[str, object]:
+        options = {name.lstrip("-").replace("_", "-"): each for name, each in options.items()}
+        if taken := sorted(SERVED.intersection(options)):
+            raise ValueError(
+                f"{taken[0]} is not for you to set: the server is reached by this run alone"
+            )
+        return options
 
 
 class RecordedSettings(ModelSettings):
@@ -113,6 +155,7 @@ KINDS: dict[str, type[ModelSettings]] = {
     "bundled": LocalSettings,
     "hf": LocalSettings,
     "openai": OpenAISettings,
+    "vllm": VLLMSettings,
     "recorded": RecordedSettings,
 }
 

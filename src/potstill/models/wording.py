@@ -1,11 +1,11 @@
 """From requests to token ids, and from token ids back to text without losing a space."""
 
 from collections.abc import Sequence
-from functools import cache
 
 from transformers import PreTrainedTokenizerBase
 
 from potstill.errors import ModelError
+from potstill.models.stopping import StopStrings
 from potstill.records import Message, Request
 
 ANCHOR_TOKENS = 8
@@ -19,7 +19,7 @@ class Wording:
         self.tokenizer = tokenizer
         self.source = source
         self.special = frozenset(tokenizer.all_special_ids)
-        self.may_end = cache(self._may_end)
+        self.stop_strings = StopStrings(tokenizer, self.text)
 
     def prompt_ids(self, request: Request, *, then: str = "") -> list[int]:
         """A decoder-only model's prompt, with the answer prefix at its end.
@@ -71,35 +71,12 @@ class Wording:
         both = self._decode([*anchor, *tokens])
         return both[len(before) :] if both.startswith(before) else self._decode(tokens)
 
-    def find_stop(
-        self, tokens: Sequence[int], anchor: Sequence[int], stop: tuple[str, ...]
-    ) -> int | None:
-        """Where the first stop string begins in the text, if the last token has ended one.
-
-        Only tokens that can end a stop string are looked at, and then only as many tokens as the
-        longest one has bytes, before the whole text is decoded.
-        """
-        if not any(self.may_end(tokens[-1], string[-1]) for string in stop if string):
-            return None
-        span = max(len(string.encode()) for string in stop)
-        tail = self._decode([*anchor, *tokens][-span - ANCHOR_TOKENS :])
-        if not any(string in tail for string in stop if string):
-            return None
-        text = self.text(tokens, anchor)
-        found = [text.find(string) for string in stop if string and string in text]
-        return min(found, default=None)
-
     def count_to(self, length: int, tokens: Sequence[int], anchor: Sequence[int]) -> int:
         """How many of ``tokens`` it takes to say the first ``length`` characters."""
         count = len(tokens)
         while count and len(self.text(tokens[: count - 1], anchor)) >= length:
             count -= 1
         return count
-
-    def _may_end(self, token: int, last: str) -> bool:
-        """Whether a token can hold the last character of a stop string."""
-        text = self._decode([token])
-        return last.isspace() or last in text or "\N{REPLACEMENT CHARACTER}" in text
 
     def _decode(self, tokens: Sequence[int]) -> str:
         text = self.tokenizer.decode(

@@ -9,8 +9,8 @@ from typing import Literal
 from potstill.errors import ConfigError, DataError
 from potstill.steps import StepKind, split_steps, subquestion_of
 
-Asks = Literal["nothing", "first", "each"]
-"""Which of its questions a rationale asks."""
+Asks = Literal["nothing", "first", "each", "marked"]
+"""Which of its questions a rationale asks; ``marked``: each, a ``question ** step`` a line."""
 
 _LAYOUTS: tuple[StepKind, ...] = ("lines", "sentences")
 
@@ -21,7 +21,7 @@ def asking(rationale: str, questions: Sequence[str], asks: Asks, *, at: str) -> 
     Args:
         rationale: Reasoning without questions.
         questions: The one it begins with, then one for each further step.
-        asks: Whether the first of them is put in, or each before its step.
+        asks: Whether the first of them is put in, or each before its step; marked ones in lines.
         at: What the rationale belongs to, for messages.
 
     Raises:
@@ -40,6 +40,10 @@ def asking(rationale: str, questions: Sequence[str], asks: Asks, *, at: str) -> 
     if asks == "first":
         gap = "\n" if "\n" in rationale.strip() else " "
         return f"{questions[0].strip()}{gap}{rationale}"
+    if asks == "marked":
+        steps = _steps(rationale, len(questions), at)
+        pairs = zip(questions, steps, strict=True)
+        return "\n".join(f"{asked.strip()} ** {step}" for asked, step in pairs)
     parts, end = [], 0
     for question, step in zip(questions, _steps(rationale, len(questions), at), strict=True):
         start = rationale.index(step, end)

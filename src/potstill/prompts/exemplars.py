@@ -32,7 +32,7 @@ class ExemplarSettings(Settings):
     """Its answer."""
 
     questions: tuple[str, ...] = ()
-    """What it asks itself in quest_cot, the first, and subquestions: one for each step."""
+    """What it asks itself: in quest_cot the first, else one for each step."""
 
 
 class FewShotSettings(Settings):
@@ -75,7 +75,7 @@ class FewShot:
     def worded(self, name: str) -> Self:
         """The same worked questions, under the same heading, in another few-shot style.
 
-        ``quest_cot`` and ``subquestions`` word all but the questions that they add as here.
+        ``quest_cot``, ``subquestions`` and ``decomposition`` word all but the questions as here.
 
         Raises:
             ConfigError: There is no such style, or an exemplar lacks the questions that it shows.

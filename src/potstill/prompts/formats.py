@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from potstill.errors import ConfigError
+from potstill.prompts.decomposition import Role
 from potstill.prompts.styles import Exemplar, PromptStyle, filled, prompt_for
 from potstill.records import Message, Question
 
@@ -42,6 +43,9 @@ class DataFormat:
 
     chat: bool = False
     """Whether the prompt is the user's turn of a chat, by the tokenizer's own template."""
+
+    role: Role | None = None
+    """Whose turns in a decomposition its targets are; None: they are whole answers."""
 
     @property
     def needs_rationale(self) -> bool:
@@ -177,6 +181,44 @@ FORMATS: dict[str, DataFormat] = {
             reply="{rationale}",
             reading="the reasoning alone.",
         ),
+        # Socratic chains of thought (arXiv 2212.00193): turns, whose questions are worded in
+        # potstill.prompts.decomposition. The role stands last, so that turns share beginnings.
+        DataFormat(
+            name="socratic_questioner",
+            template="{question}\nQ:",
+            separator=" ",
+            reply="{rationale}",
+            stop=("\n",),
+            role="questioner",
+            reading="the next sub-question, or `Done.`",
+        ),
+        DataFormat(
+            name="socratic_counted_questioner",
+            template="{question}:",
+            separator=" ",
+            reply="{rationale}",
+            stop=("\n",),
+            role="counted_questioner",
+            reading="the next sub-question of as many as the prompt says.",
+        ),
+        DataFormat(
+            name="socratic_counter",
+            template="{question}\nNumber of questions:",
+            separator=" ",
+            reply="{rationale}",
+            stop=("\n",),
+            role="counter",
+            reading="how many sub-questions the question takes.",
+        ),
+        DataFormat(
+            name="socratic_solver",
+            template="{question}\nA:",
+            separator=" ",
+            reply="{rationale}",
+            stop=("\nQ:",),
+            role="solver",
+            reading="the solution of the sub-question; of the last one with `The answer is`.",
+        ),
     )
 }
 
@@ -193,8 +235,14 @@ MIXTURES: dict[str, dict[str, float]] = {
     "zero_shot": {"zero_shot_cot": 863, "zero_shot_answer": 12},
     # The published loss gives both tasks one half.
     "predict_explain": {"predict": 0.5, "explain": 0.5},
+    # Both roles in one student, and a questioner that plans: shares of our own.
+    "socratic": {"socratic_questioner": 0.5, "socratic_solver": 0.5},
+    "socratic_planner": {"socratic_counted_questioner": 0.75, "socratic_counter": 0.25},
 }
-"""Published mixtures as weights by format; their students are asked in the first one."""
+"""Known mixtures as weights by format; their students are asked in the first one."""
+
+FORMAT_OF: dict[Role, str] = {each.role: each.name for each in FORMATS.values() if each.role}
+"""The data format in which a student takes a role."""
 
 
 def format_named(name: str) -> DataFormat:

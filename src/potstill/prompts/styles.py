@@ -87,6 +87,16 @@ STYLES: dict[str, PromptStyle] = {
             "The answer is <answer>.",
             chat=True,
         ),
+        # Socratic chains of thought (arXiv 2212.00193), laid out as GSM8K's socratic solutions: the
+        # mark keeps apart what a solution of several sentences may blur. The paper gives no prompt.
+        PromptStyle(
+            name="instruct_decomposition",
+            template="{question}\n\nSplit this into sub-questions. On each line write one "
+            "sub-question, then ` ** `, then its solution. Each may use what was found before; the "
+            "last sub-question is the question itself. Then end with one line of the form:\n"
+            "The answer is <answer>.",
+            chat=True,
+        ),
         PromptStyle(
             name="zero_shot_quest_cot",
             template="Q: {question}\nA: Let's first ask where to begin.",
@@ -102,6 +112,7 @@ STYLES: dict[str, PromptStyle] = {
         PromptStyle(name="few_shot_cot", template=_FEW_SHOT, stop=("\nQ:",)),
         PromptStyle(name="quest_cot", template=_FEW_SHOT, stop=("\nQ:",), asks="first"),
         PromptStyle(name="subquestions", template=_FEW_SHOT, stop=("\nQ:",), asks="each"),
+        PromptStyle(name="decomposition", template=_FEW_SHOT, stop=("\nQ:",), asks="marked"),
         # As BIG-Bench Hard's answer-only prompts (arXiv 2210.09261): each question with its answer.
         PromptStyle(
             name="answer_only",
@@ -112,6 +123,15 @@ STYLES: dict[str, PromptStyle] = {
         ),
     )
 }
+
+DECOMPOSING = (
+    "instruct_decomposition",
+    "instruct_subquestions",
+    "zero_shot_subquestions",
+    "decomposition",
+    "subquestions",
+)
+"""Styles in whose answers each step follows the question that it answers."""
 
 
 def style_named(name: str) -> PromptStyle:

@@ -27,8 +27,10 @@ from potstill.records.results import (
 from potstill.records.training import (
     Checkpoint,
     Example,
+    Likelihood,
     Rationale,
     SoftTargets,
+    TeacherScore,
     TeacherSpan,
     TrainingStep,
 )
@@ -45,6 +47,7 @@ __all__ = [
     "GuidedKind",
     "GuidedPrediction",
     "GuidedScore",
+    "Likelihood",
     "Message",
     "Prediction",
     "Question",
@@ -57,6 +60,7 @@ __all__ = [
     "StageRecord",
     "Task",
     "Teacher",
+    "TeacherScore",
     "TeacherSpan",
     "TokenLogprobs",
     "TrainingStep",

@@ -29,6 +29,62 @@ class Rationale:
     verdict: str
     """``kept``, or the reason for being dropped."""
 
+    teacher: str = "teacher"
+    """Who wrote it, by the name in the recipe."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Likelihood:
+    """How likely a student finds a rationale before it has learned anything."""
+
+    completion_id: int
+    student: str
+    """The start checkpoint, by its model's name in the recipe."""
+
+    mean_logprob: float
+    """Natural-log probability of the target, mean over its tokens."""
+
+    tokens: int
+    """Tokens of the target, the end of the text included."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TeacherScore:
+    """What a teacher answered to the training questions, and what became of it."""
+
+    teacher: str
+    """Its name in the recipe; ``consensus`` is the answer most samples of all teachers give."""
+
+    round: int
+    """Of the debate; 0 are the first answers."""
+
+    accuracy: float
+    """Share of its samples that are right, mean over the questions."""
+
+    low: float
+    """Lower end of the 95% interval of the accuracy, between 0 and 1."""
+
+    high: float
+    total: int
+    """Questions that it answered."""
+
+    samples: int
+    kept: int
+    """Rationales that were kept; those of a debate are of its last round."""
+
+    chosen: int
+    """Questions with a kept rationale of this teacher."""
+
+    mean_logprob: float | None
+    """Mean of :attr:`Likelihood.mean_logprob` over its rationales, where it was measured."""
+
+    difference: float | None
+    """Accuracy less that of its first answers, on the same questions; None for these."""
+
+    difference_low: float | None
+    difference_high: float | None
+    """The 95% interval of the difference, by paired bootstrap."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class TeacherSpan:

@@ -2,5 +2,6 @@
 
 from potstill.report.stage import ReportFiles, write_report
 from potstill.report.summary import accuracy_table
+from potstill.report.teachers import teachers_table
 
-__all__ = ["ReportFiles", "accuracy_table", "write_report"]
+__all__ = ["ReportFiles", "accuracy_table", "teachers_table", "write_report"]

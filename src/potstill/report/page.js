@@ -77,7 +77,7 @@
       item.append(written(answer.right, answer.right ? "right" : "wrong", labels[answer.system] ?? answer.system, answer));
     }
     for (const rationale of row.rationales) {
-      item.append(written(rationale.verdict === "kept", spaced(rationale.verdict), "", rationale));
+      item.append(written(rationale.verdict === "kept", spaced(rationale.verdict), rationale.teacher, rationale));
     }
     if (row.more) item.append(make("p", "id", `and ${row.more} more in the run's store`));
     return item;

@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from potstill.records import Comparison
 from potstill.report import charts, guided_charts, guided_words, tradeoff, words
+from potstill.report import teachers as of_teachers
 from potstill.report.figures import (
     accuracy_chart,
     in_order,
@@ -43,6 +44,10 @@ FILTERS: dict[str, Callable[..., object]] = {
     "signal": guided_words.signal,
     "question_dollars": guided_words.dollars,
     "per_100_tokens": per_100_tokens,
+    "teacher_accuracy": of_teachers.accuracy,
+    "teacher_change": of_teachers.change_of,
+    "teacher_share": of_teachers.share,
+    "teacher_nats": of_teachers.nats,
 }
 """How the template writes numbers."""
 
@@ -72,6 +77,7 @@ def page(results: Results) -> str:
     shown = [each for found in comparisons.values() for each in found]
     students = in_order(results)
     candidates, guided = _candidates(results, students), guidance(results)
+    several = of_teachers.teachers(results)
     template = environment.get_template("page.html.jinja")
     return template.render(
         results=results,
@@ -103,6 +109,8 @@ def page(results: Results) -> str:
         guidance=[_guided(results, found) for found in guided],
         verdicts=Counter(rationale.verdict for rationale in results.rationales),
         kept_counts=_kept_counts(results),
+        teachers=several,
+        teachers_finding=of_teachers.finding(several) if several else "",
         questions=browser,
         embedded=_embedded(browser),
         interval_mark=charts.interval_mark,

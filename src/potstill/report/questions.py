@@ -72,6 +72,7 @@ class _Rows:
                 self._answers[prediction.task, prediction.question_id].append(prediction)
         for rationale in results.rationales:
             self._rationales[rationale.question_id].append(rationale)
+        self._several = len({rationale.teacher for rationale in results.rationales}) > 1
 
     def row(self, task: str, split: Split, question: Question) -> dict[str, object]:
         """One question; the names are short words because the page repeats them often."""
@@ -94,7 +95,12 @@ class _Rows:
                 for each in answers
             ],
             "rationales": [
-                {"verdict": each.verdict, "answer": each.answer, "text": clipped(each.text)}
+                {
+                    "verdict": each.verdict,
+                    "answer": each.answer,
+                    "text": clipped(each.text),
+                    "teacher": each.teacher if self._several else "",
+                }
                 for each in rationales[:MOST_RATIONALES]
             ],
             "verdicts": list(dict.fromkeys(each.verdict for each in rationales)),

@@ -17,6 +17,7 @@ from potstill.records import (
     Score,
     StageRecord,
     Task,
+    TeacherScore,
     TrainingStep,
 )
 from potstill.store import Store
@@ -66,6 +67,9 @@ class Results:
 
     guided_scores: Sequence[GuidedScore] = ()
     guided_predictions: Sequence[GuidedPrediction] = ()
+    teacher_scores: Sequence[TeacherScore] = ()
+    """How often each teacher is right on training questions, and what became of its rationales."""
+
     roles: Mapping[str, str] = field(default_factory=dict)
     """What each task is for, by name; empty where nobody said."""
 
@@ -238,6 +242,7 @@ def read_results(
         choices=store.choices(),
         guided_scores=store.guided_scores(),
         guided_predictions=store.guided_predictions(),
+        teacher_scores=store.teacher_scores(),
         roles=roles or {},
     )
 

@@ -36,6 +36,7 @@ def summary(results: Results) -> dict[str, object]:
         },
         "comparisons": [asdict(each) for each in results.comparisons],
         "guidance": {found.task: _guidance(results, found) for found in guidance(results)},
+        "teachers": [asdict(each) for each in results.teacher_scores],
         "overlap": [_counts(each) for each in results.overlaps],
         "notes": list(results.notes),
         "stages": {stage.name: _spent(stage) for stage in results.stages},

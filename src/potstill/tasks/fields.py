@@ -63,7 +63,7 @@ def items(path: Path, task: Task, fields: Fields) -> Iterator[Item]:
     for number, (at, row) in enumerate(rows(path), start=1):
         if number == 1:
             _check(row, fields, at=at)
-        held = _value(row, fields.text)
+        held = field_value(row, fields.text)
         many = isinstance(held, list)
         texts = tuple(
             _written(text, at=at) for text in (held if isinstance(held, list) else [held])
@@ -72,17 +72,18 @@ def items(path: Path, task: Task, fields: Fields) -> Iterator[Item]:
         yield Item(at, texts, many, _question(row, task, fields, at=at), verdicts)
 
 
-_MISSING = object()
+MISSING = object()
+"""Stands for the value of a field that a row has not got."""
 
 
-def _value(row: Row, name: str) -> object:
-    """The value of a field, if need be inside others; ``_MISSING`` where there is none."""
+def field_value(row: Row, name: str) -> object:
+    """The value of a field, if need be inside others as ``cot.answer``; ``MISSING`` for none."""
     if name in row:
         return row[name]
     place: object = row
     for part in name.split("."):
         if not isinstance(place, Mapping) or part not in place:
-            return _MISSING
+            return MISSING
         place = place[part]
     return place
 
@@ -95,9 +96,9 @@ def _check(row: Row, fields: Fields, *, at: str) -> None:
     """
     needed = {"text": fields.text, "gold": fields.gold, "verdict": fields.verdict}
     for kind, name in needed.items():
-        if name is None or _value(row, name) is not _MISSING:
+        if name is None or field_value(row, name) is not MISSING:
             continue
-        there = list(_names(row))
+        there = list(field_names(row))
         near = get_close_matches(name, there, n=1)
         hint = f" Did you mean --{kind}-field {near[0]}?" if near else ""
         raise DataError(
@@ -106,17 +107,17 @@ def _check(row: Row, fields: Fields, *, at: str) -> None:
         )
 
 
-def _names(row: Row, inside: str = "") -> Iterator[str]:
+def field_names(row: Row, inside: str = "") -> Iterator[str]:
     """The names by which a row's values can be asked for."""
     for name, value in row.items():
         yield f"{inside}{name}"
         if isinstance(value, Mapping):
-            yield from _names(value, f"{inside}{name}.")
+            yield from field_names(value, f"{inside}{name}.")
 
 
 def _written(text: object, *, at: str) -> str:
     """A completion as text; one that is missing says nothing."""
-    if text is None or text is _MISSING:
+    if text is None or text is MISSING:
         return ""
     if isinstance(text, Mapping | list):
         raise DataError(f"{at}: a completion must be text, and is {str(text)[:60]!r}.")
@@ -124,15 +125,15 @@ def _written(text: object, *, at: str) -> str:
 
 
 def _question(row: Row, task: Task, fields: Fields, *, at: str) -> Question:
-    gold, text = _value(row, fields.gold), _value(row, fields.question)
+    gold, text = field_value(row, fields.gold), field_value(row, fields.question)
     if isinstance(gold, list) and len(gold) == 1:
         gold = gold[0]
-    missing = gold is None or gold is _MISSING
+    missing = gold is None or gold is MISSING
     question = Question(
         id=at,
         text=text if isinstance(text, str) else "",
         answer="" if missing else str(gold).strip(),
-        choices=_options(_value(row, fields.choices), at=at),
+        choices=_options(field_value(row, fields.choices), at=at),
     )
     return _by_letter(question) if task.answer_type == "choice" else question
 
@@ -157,7 +158,7 @@ def _options(value: object, *, at: str) -> tuple[str, ...]:
             value = orjson.loads(value)
         except orjson.JSONDecodeError as error:
             raise DataError(f"{at}: the choices are not JSON ({error}).") from error
-    if value is _MISSING or value is None:
+    if value is MISSING or value is None:
         return ()
     if isinstance(value, Mapping) and {"label", "text"} <= set(value):
         value = dict(zip(value["label"], value["text"], strict=True))
@@ -184,13 +185,13 @@ def _unlettered(options: list[str]) -> list[str]:
 
 def _verdicts(row: Row, name: str | None, count: int, *, at: str) -> tuple[bool | None, ...]:
     """Somebody else's verdict on each of the completions; one may stand for all of a row."""
-    held = None if name is None else _value(row, name)
+    held = None if name is None else field_value(row, name)
     if not isinstance(held, list):
         held = [held] * count
     if len(held) != count:
         raise DataError(f"{at}: {name!r} holds {len(held)} verdicts on {count} completions.")
     return tuple(
-        None if each is None or each is _MISSING else _verdict(each, name or "", at=at)
+        None if each is None or each is MISSING else _verdict(each, name or "", at=at)
         for each in held
     )
 

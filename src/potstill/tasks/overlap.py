@@ -94,8 +94,9 @@ def overlaps(task: Task, further: Sequence[Task], settings: OverlapSettings) -> 
     sets: list[tuple[Task, Split]] = [(task, "dev"), (task, "test")]
     sets += [(other, "test") for other in further]
     indexes = [_indexed(of.splits[split], settings.ngram) for of, split in sets]
-    known = set[Words]().union(*(index.grams for index in indexes))
-    training = [_entry(question, known, settings.ngram) for question in task.splits["train"]]
+    texts, grams = (set[Words]().union(*known) for known in zip(*indexes, strict=True))
+    entries = (_entry(question, grams, settings.ngram) for question in task.splits["train"])
+    training = [entry for entry in entries if entry.grams or entry.spelt in texts]
     return [
         _overlap(task, training, of, split, index)
         for (of, split), index in zip(sets, indexes, strict=True)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from potstill.models.loading import Loaded
 from potstill.records import SoftTargets
 from potstill.train.encoding import Encoded
 from potstill.train.prefixes import forest
@@ -107,6 +108,21 @@ def encoder_decoder(pad: int, start: int, multiple: int = 1) -> Collate:
         }
 
     return collate
+
+
+def padded_collation(loaded: Loaded, multiple: int = 1) -> Collate:
+    """How a model's examples become rows that are filled up to one length.
+
+    Args:
+        loaded: The model.
+        multiple: Pad to a multiple of this many tokens.
+    """
+    start = getattr(loaded.model.config, "decoder_start_token_id", None)
+    pad = loaded.tokenizer.pad_token_id
+    known = pad if pad < loaded.model.get_input_embeddings().num_embeddings else 0
+    if loaded.encoder_decoder:
+        return encoder_decoder(known, pad if start is None else start, multiple)
+    return padded(known, multiple)
 
 
 def _padded(rows: Sequence[Sequence[int]], pad: int, multiple: int) -> tuple[Tensor, Tensor]:

@@ -6,6 +6,7 @@ from functools import cache
 from typing import NamedTuple
 
 from potstill.drawing import WorkedQuestion, draw_exemplars, worked_questions
+from potstill.prompts.decomposition import decomposed, turns
 from potstill.prompts.formats import DataFormat, format_named
 from potstill.prompts.styles import Exemplar
 from potstill.records import Example, Question, Rationale, Task, TeacherSpan, TokenLogprobs
@@ -28,7 +29,14 @@ class _Chosen(NamedTuple):
     """What one example is made from."""
 
     question: Question
+    """As it is put to the student: in a turn of a decomposition with what was said before."""
+
     rationale: Rationale | None
+    text: str = ""
+    """What is learned of the rationale."""
+
+    own: str = ""
+    """What of the text the teacher wrote."""
 
 
 def make_examples(
@@ -45,7 +53,9 @@ def make_examples(
     A format without rationales gives one example to each question, whether or not the teacher
     solved it: its student learns from the gold answers alone and owes the teacher nothing. The
     others give one to each chosen rationale, which is closed by the gold answer, not by the
-    teacher's wording of it (Fine-tune-CoT, arXiv 2212.10071, section 3.1).
+    teacher's wording of it (Fine-tune-CoT, arXiv 2212.10071, section 3.1). A format with a role
+    gives one to each turn of its decomposition (arXiv 2212.00193, section 3), and none to a
+    rationale that cannot be taken apart.
 
     Args:
         rationales: The curated ones, those of a question by sample.
@@ -69,14 +79,13 @@ def make_examples(
     matched = cache(texts) if texts is not None and student.matching.distribution > 0 else None
 
     def example(data_format: DataFormat, chosen: _Chosen) -> Example:
-        question, rationale = chosen
+        question, rationale = chosen.question, chosen.rationale
         exemplars = _exemplars(pool, chosen, student, seed) if data_format.needs_exemplars else ()
-        text = rationale.text if rationale else ""
-        target = data_format.target(text, question.answer, encoder_decoder=encoder_decoder)
+        target = data_format.target(chosen.text, question.answer, encoder_decoder=encoder_decoder)
         teacher: TeacherSpan | None = None
         if rationale is not None and matched is not None:
             at = len(data_format.lead(encoder_decoder=encoder_decoder))
-            teacher = teacher_span(target, at, text.strip(), matched(rationale.completion_id))
+            teacher = teacher_span(target, at, chosen.own, matched(rationale.completion_id))
         return Example(
             prompt=data_format.prompt(
                 question, encoder_decoder=encoder_decoder, exemplars=exemplars
@@ -111,6 +120,11 @@ def replayed(
     ]
 
 
+def undivided(rationales: Iterable[Rationale]) -> int:
+    """How many of the kept rationales have no decomposition that could be learned."""
+    return sum(each.verdict in KEPT and not decomposed(each.text) for each in rationales)
+
+
 def example_shares(student: StudentSettings) -> dict[str, float]:
     """The share of each ``Example.data_format`` in what a student learns; they sum to 1."""
     if student.replay is None:
@@ -125,17 +139,22 @@ def _choices(
 ) -> Iterator[_Chosen]:
     """What the examples of one format are made from."""
     for question in questions:
-        if data_format.needs_rationale:
-            yield from (_Chosen(question, rationale) for rationale in taken[question.id])
-        else:
+        if not data_format.needs_rationale:
             yield _Chosen(question, None)
+            continue
+        for rationale in taken[question.id]:
+            if data_format.role is None:
+                yield _Chosen(question, rationale, rationale.text, rationale.text.strip())
+            elif parts := decomposed(rationale.text):
+                for turn in turns(data_format.role, question, parts):
+                    yield _Chosen(turn.question, rationale, turn.target, turn.own)
 
 
 def _exemplars(
     pool: Sequence[WorkedQuestion], chosen: _Chosen, student: StudentSettings, seed: int
 ) -> tuple[Exemplar, ...]:
     """The worked questions before one example's own; those of a question share all formats."""
-    question, rationale = chosen
+    question, rationale = chosen.question, chosen.rationale
     key = question.id
     if student.exemplars_per == "example" and rationale is not None:
         key = f"{question.id} {rationale.sample}"

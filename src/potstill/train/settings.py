@@ -7,6 +7,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from potstill.errors import ConfigError
 from potstill.models.settings import LocalSettings, student_settings
+from potstill.prompts.decomposition import Role
 from potstill.prompts.formats import FORMATS, format_named, shares
 from potstill.settings import Settings
 from potstill.tasks import TaskSettings, task_settings
@@ -135,7 +136,7 @@ class StudentSettings(Settings):
     """Learn only so many training questions; fewer are always some of more. Null takes all."""
 
     samples: int | None = Field(default=None, ge=1)
-    """D of this student: learn only from the first so many samples of a question."""
+    """D of this student: learn only from the first so many samples of each teacher's."""
 
     max_rationales: int | None = Field(default=None, ge=1)
     """Most rationales of one question that are trained on; null takes all that were kept."""
@@ -158,7 +159,7 @@ class StudentSettings(Settings):
             asked_in = format_named(self.asked_in)
         except ConfigError as error:
             raise ValueError(str(error).removesuffix(".")) from error
-        if not asked_in.states_answer:
+        if not asked_in.states_answer and asked_in.role is None:
             raise ValueError(
                 f"a student is asked in its first data format, and {asked_in.name} gives no "
                 "answer. Put another one first, such as predict"
@@ -177,6 +178,16 @@ class StudentSettings(Settings):
     def asked_in(self) -> str:
         """The data format in which it is asked after training."""
         return next(iter(self.formats))
+
+    @property
+    def roles(self) -> frozenset[Role]:
+        """The roles that it learns in the decomposition of questions; mostly none."""
+        return frozenset(filter(None, (format_named(name).role for name in self.formats)))
+
+    @property
+    def answers_alone(self) -> bool:
+        """Whether it answers by itself; one that has a role alone needs another student."""
+        return format_named(self.asked_in).states_answer
 
 
 class StopSettings(Settings):
@@ -270,6 +281,12 @@ class TrainSettings(Settings):
         own = [name for name, student in self.students.items() if student.start is not None]
         if self.starts and own:
             raise ValueError(f"starts are given, and {own[0]} has a start of its own; give one")
+        silent = [name for name, student in self.students.items() if not student.answers_alone]
+        if self.stop is not None and silent:
+            raise ValueError(
+                f"stop looks at the accuracy of each student, and {silent[0]} answers no question "
+                "alone. Leave stop out"
+            )
         return self
 
     @property

@@ -1,8 +1,10 @@
 """The train stage: rationales → students' checkpoints."""
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from potstill.errors import ConfigError, DataError, extra
@@ -12,13 +14,15 @@ from potstill.progress import Advance, Meter
 from potstill.records import Checkpoint, Example, Rationale, Task, TrainingStep
 from potstill.store import Store
 from potstill.tasks import load_task
-from potstill.train.examples import make_examples, replayed
+from potstill.train.examples import make_examples, replayed, undivided
 from potstill.train.settings import StudentSettings, TrainSettings
 from potstill.train.teacher_texts import TeacherTexts
 
 if TYPE_CHECKING:
     from potstill.train.student import TrainedStudent
     from potstill.train.trainer import TrainProgress
+
+logger = logging.getLogger(__name__)
 
 EndsAt = Callable[[Sequence[Checkpoint]], bool]
 """Looks at a student's checkpoints so far, and says whether its training ends at the newest."""
@@ -45,6 +49,9 @@ class Models(NamedTuple):
 
     teacher: ModelSettings
     """Whose token probabilities the store may hold."""
+
+    further: Mapping[str, ModelSettings] = MappingProxyType({})
+    """Further teachers, by their names in the recipe."""
 
 
 def train(
@@ -79,8 +86,10 @@ def train(
         name: student.model_copy(update={"start": student.start or models.start})
         for name, student in settings.sweep().items()
     }
-    texts = TeacherTexts(bench.store, models.teacher)
     rationales = bench.store.rationales()
+    writers = {rationale.completion_id: rationale.teacher for rationale in rationales}
+    teachers = {"teacher": models.teacher, **models.further}
+    texts = TeacherTexts(bench.store, teachers, writers)
     # All of them before any training: one that has nothing to learn is told at once.
     examples_of = {
         name: _examples(name, student, task, rationales, texts, seed)
@@ -128,6 +137,7 @@ def _examples(
     examples = make_examples(
         rationales, questions, student, encoder_decoder=encoder_decoder, seed=seed, texts=texts
     )
+    _warn_of_undivided(name, student, rationales)
     worded = {example.data_format for example in examples}
     for data_format in student.formats:
         if data_format not in worded:
@@ -140,6 +150,31 @@ def _examples(
         tasks = [load_task(each) for each in student.replay.tasks]
         examples += replayed(tasks, student.replay, encoder_decoder=encoder_decoder)
     return examples
+
+
+def _warn_of_undivided(
+    name: str, student: StudentSettings, rationales: Sequence[Rationale]
+) -> None:
+    """Say how much a student of turns cannot learn from.
+
+    Raises:
+        DataError: It can learn from nothing of what was kept.
+    """
+    if not student.roles:
+        return
+    kept = sum(rationale.verdict == "kept" for rationale in rationales)
+    lost = undivided(rationales)
+    if lost and lost == kept:
+        raise DataError(
+            f"the student {name!r} learns sub-questions with their solutions, and none of {kept:,} "
+            "kept rationales can be taken apart into them. Set generate.prompt_style to one that "
+            "asks for them, such as instruct_decomposition."
+        )
+    if lost:
+        logger.warning(
+            "%s does not learn %d of %d kept rationales: they answer no sub-questions of their own",
+            *(name, lost, kept),
+        )
 
 
 def _trained(

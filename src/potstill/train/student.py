@@ -31,7 +31,7 @@ from potstill.records import Example
 from potstill.train import checkpoints
 from potstill.train.arguments import sharded, training_arguments
 from potstill.train.batches import Order, Steps, plan_steps
-from potstill.train.collating import Collate, Collator, encoder_decoder, flat, padded
+from potstill.train.collating import Collate, Collator, flat, padded_collation
 from potstill.train.encoding import Encoded, EncodedExamples, Encoder
 from potstill.train.examples import example_shares
 from potstill.train.head import Head
@@ -252,19 +252,15 @@ def _log(state: TrainerState) -> list[LogLine]:
 
 def _collation(loaded: Loaded, longest: int) -> tuple[Collate, bool]:
     """How examples become tensors, and whether padding makes like lengths worth looking for."""
-    config = loaded.model.config
-    start = getattr(config, "decoder_start_token_id", None)
-    pad = loaded.tokenizer.pad_token_id
-    known = pad if pad < loaded.model.get_input_embeddings().num_embeddings else 0
     multiple = 8 if loaded.model.device.type == "cuda" else 1
     if loaded.encoder_decoder:
-        return encoder_decoder(known, pad if start is None else start, multiple), True
+        return padded_collation(loaded, multiple), True
     reason = can_share(loaded.model, longest=longest)
     if reason is None:
         enable(loaded.model)
         return flat, False
     logger.info("examples are padded and share no work: %s", reason)
-    return padded(known, multiple), True
+    return padded_collation(loaded, multiple), True
 
 
 def _start(student: StudentSettings) -> LocalSettings:

@@ -1,6 +1,7 @@
 """What the teacher wrote, with its token probabilities, for distribution matching."""
 
-from functools import cached_property
+from collections.abc import Mapping
+from functools import cache
 from typing import TYPE_CHECKING
 
 from potstill.models.settings import LocalSettings, ModelSettings
@@ -16,12 +17,16 @@ class TeacherTexts:
 
     Args:
         store: Holds them.
-        teacher: Whose tokens they are; a local teacher's are stored by id, and its tokenizer is
-            read to name them by their bytes.
+        teachers: The teachers by their names in the recipe. A local one's tokens are stored by id,
+            and its tokenizer is read to name them by their bytes.
+        writers: By completion, the name of the teacher that wrote it.
     """
 
-    def __init__(self, store: Store, teacher: ModelSettings) -> None:
-        self._store, self._teacher = store, teacher
+    def __init__(
+        self, store: Store, teachers: Mapping[str, ModelSettings], writers: Mapping[int, str]
+    ) -> None:
+        self._store, self._teachers, self._writers = store, teachers, writers
+        self._vocabulary = cache(self._read_vocabulary)
 
     def __call__(self, completion_id: int) -> tuple[str, TokenLogprobs] | None:
         """The text that a completion's tokens spell, and their probabilities named by bytes.
@@ -35,7 +40,7 @@ class TeacherTexts:
         if tokens.ids is not None:
             from potstill.train.alignment import named_by_bytes
 
-            tokens = named_by_bytes(tokens, self._vocabulary)
+            tokens = named_by_bytes(tokens, self._vocabulary(self._writers[completion_id]))
         assert tokens.lengths is not None
         row_ends = tokens.lengths.sum(axis=1, dtype=int).cumsum()
         starts = row_ends - tokens.lengths.sum(axis=1, dtype=int)
@@ -48,10 +53,10 @@ class TeacherTexts:
         except UnicodeDecodeError:
             return None
 
-    @cached_property
-    def _vocabulary(self) -> "Vocabulary":
+    def _read_vocabulary(self, name: str) -> "Vocabulary":
         from potstill.models.loading import load_tokenizer
         from potstill.train.alignment import Vocabulary
 
-        assert isinstance(self._teacher, LocalSettings), "only local models name tokens by id"
-        return Vocabulary(load_tokenizer(self._teacher))
+        teacher = self._teachers[name]
+        assert isinstance(teacher, LocalSettings), "only local models name tokens by id"
+        return Vocabulary(load_tokenizer(teacher))

@@ -10,9 +10,11 @@ import orjson
 
 from potstill.errors import ModelError
 from potstill.guide.server.upstreams import Emit, UpstreamError
-from potstill.models.openai.client import LARGEST_ANSWER, Fault, read_content
+from potstill.models.openai.client import LARGEST_ANSWER, open_session, read_content
+from potstill.models.openai.faults import Fault
 from potstill.models.openai.model import server_key
-from potstill.models.openai.wire import THINKING, read_reply, request_body, runs
+from potstill.models.openai.replies import THINKING, read_reply
+from potstill.models.openai.wire import request_body, runs
 from potstill.models.settings import OpenAISettings
 from potstill.records import Completion, Request
 
@@ -58,15 +60,7 @@ class HttpUpstream:
 
     async def start(self) -> None:
         """Open the session."""
-        headers = {"Content-Type": "application/json"}
-        if self._key is not None:
-            headers["Authorization"] = f"Bearer {self._key}"
-        self._session = aiohttp.ClientSession(
-            headers=headers,
-            timeout=aiohttp.ClientTimeout(total=self._settings.timeout, sock_connect=30.0),
-            connector=aiohttp.TCPConnector(limit=0),
-            cookie_jar=aiohttp.DummyCookieJar(),
-        )
+        self._session = open_session(self._settings, self._key)
 
     async def close(self) -> None:
         """Close every connection."""

@@ -12,6 +12,7 @@ from potstill.models.settings import (
     ModelSettings,
     OpenAISettings,
     RecordedSettings,
+    VLLMSettings,
     model_settings,
 )
 from potstill.prompts.formats import format_named
@@ -19,7 +20,7 @@ from potstill.prompts.styles import shows_exemplars, style_named
 from potstill.settings import Settings
 from potstill.steps import StepKind
 
-AnyModel = LocalSettings | OpenAISettings | RecordedSettings
+AnyModel = LocalSettings | OpenAISettings | VLLMSettings | RecordedSettings
 
 Route = Literal["chat", "completions"]
 

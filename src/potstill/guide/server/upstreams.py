@@ -4,8 +4,9 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from potstill.models import open_model
-from potstill.models.settings import ModelSettings, OpenAISettings
+from potstill.models.settings import ModelSettings, OpenAISettings, VLLMSettings
 from potstill.records import Completion, Request
+from potstill.watching import Watch
 
 Emit = Callable[[int, str], Awaitable[None]]
 """Takes a piece of a sample's text as soon as it is written."""
@@ -59,11 +60,15 @@ class Upstream(Protocol):
 
 
 def open_upstream(settings: ModelSettings) -> Upstream:
-    """Whom these settings name; a model on this machine is loaded.
+    """Whom these settings name; a model on this machine is loaded, or its server started.
 
     Raises:
         PotstillError: It cannot be asked as the settings stand.
     """
+    if isinstance(settings, VLLMSettings):
+        from potstill.models.vllm_server import VLLMServer
+
+        settings = VLLMServer(settings, Watch()).start() or settings
     if isinstance(settings, OpenAISettings):
         from potstill.guide.server.http_upstream import HttpUpstream
 

@@ -1,28 +1,40 @@
-"""Posting to an OpenAI-compatible server: retries, a shared cooldown, and faults by class."""
+"""Posting to an OpenAI-compatible server: pace, account, retries and deadlines."""
 
 import asyncio
-import logging
+import math
 import random
-import time
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
+from contextlib import suppress
+from dataclasses import dataclass
+from html import escape
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
 import orjson
 
-from potstill.errors import AuthError, ServerError
+from potstill.control import Control
+from potstill.errors import AuthError, ModelError, ServerError
+from potstill.models.openai.faults import (
+    RETRIED,
+    Fault,
+    Halted,
+    code_of,
+    connection_faults,
+    message_of,
+    phrase,
+    retry_after,
+)
+from potstill.models.openai.pace import Pace
+from potstill.models.openai.sizes import Size
 from potstill.models.settings import OpenAISettings
-
-logger = logging.getLogger(__name__)
+from potstill.spending import Amount
 
 BACKOFF = 0.5
 """Seconds of the first wait at most; the limit doubles with every try."""
 
 LONGEST_BACKOFF = 60.0
-LONGEST_COOLDOWN = 600.0
-"""Seconds that a server's Retry-After is obeyed at most."""
 
 FIRST_RETRIES = 2
 """Retries while the server was never reached: its address is probably wrong."""
@@ -30,85 +42,185 @@ FIRST_RETRIES = 2
 FAILURES_IN_A_ROW = 32
 """Requests given up without a success in between, after which the server counts as failed."""
 
+SHORTEST_TRY = 0.001
+"""Seconds; aiohttp takes none or fewer for no limit."""
+
 LARGEST_ANSWER = 64 * 2**20
 """Bytes."""
 
-RETRIED = {408, 409, 429, 500, 502, 503, 504}
+READ_BYTES = 2**20
+"""Bytes of an answer that may wait to be read; most answers then come without a pause."""
 
 
-class Fault(Exception):
-    """What went wrong with one request, in a sentence."""
+@dataclass(slots=True)
+class _Tries:
+    """How far one request has come."""
 
-    def __init__(self, message: str, *, retry: bool, reached: bool = True, wait: float = 0.0):
-        super().__init__(message)
-        self.retry = retry
-        self.reached = reached
-        """Whether a server answered at all."""
+    count: int = 0
+    """Tries that failed."""
 
-        self.wait = wait
-        """Seconds the server wants to be left alone; 0 where it does not say."""
+    deadline: float = math.inf
+    """When the request is given up, by the loop's clock, which runs from its first try."""
+
+    successes: int = 0
+    """Answers that the server had given before the first try."""
+
+    fault: Fault | None = None
+    """Of the last try."""
 
 
 class Client:
     """One session with a server. Belongs to the event loop in which it is made."""
 
-    def __init__(self, settings: OpenAISettings, key: str | None) -> None:
+    def __init__(self, settings: OpenAISettings, key: str | None, control: Control) -> None:
         self._settings = settings
         self._base_url = settings.base_url.rstrip("/")
         self._url = self._base_url + ("/chat/completions" if settings.chat else "/completions")
         self._key = key
-        self._slots = asyncio.Semaphore(settings.concurrency)
-        self._cooldown_until = 0.0
+        self._spellings = {key, quote(key, safe=""), escape(key)} if key else set[str]()
+        """The key as it may stand in an address or a page."""
+
+        self._watch, self._spending = control.watch, control.spending
+        self._pace = Pace(settings, control.watch)
+        self._halt = asyncio.Event()
+        self._settled = asyncio.Event()
         self._reached = False
         self._successes = self._failures_in_a_row = 0
-        headers = {"Content-Type": "application/json"}
-        if key is not None:
-            headers["Authorization"] = f"Bearer {key}"
-        self._session = aiohttp.ClientSession(
-            headers=headers,
-            timeout=aiohttp.ClientTimeout(total=settings.timeout, sock_connect=30.0),
-            connector=aiohttp.TCPConnector(limit=0),
-            cookie_jar=aiohttp.DummyCookieJar(),
-        )
+        self._session = open_session(settings, key)
 
     async def close(self) -> None:
         """Close every connection."""
         await self._session.close()
 
-    async def post(self, body: Mapping[str, object]) -> dict[str, Any]:
+    def halt(self) -> None:
+        """Send nothing any more; what is in flight is waited for."""
+        self._halt.set()
+
+    async def post(self, body: Mapping[str, object], size: Size) -> dict[str, Any]:
         """The server's answer to one body, as JSON.
+
+        Args:
+            body: What is sent.
+            size: What it may come to, and what it probably will.
 
         Raises:
             Fault: This request is given up; others may go on.
+            Halted: It was not answered, because :meth:`halt` was called.
             ModelError: No request can succeed.
+            BudgetError: It could cost more than there is left.
         """
         data = orjson.dumps(body)
-        successes, tries = self._successes, 0
+        tries = _Tries()
         while True:
-            try:
-                reply = await self._try(data)
-            except Fault as fault:
-                tries += 1
-                retries = self._settings.retries
-                if not (self._reached or fault.reached):
-                    retries = min(retries, FIRST_RETRIES)
-                if fault.retry and tries <= retries:
-                    await self._back_off(fault, tries)
-                    continue
-                self._give_up(fault, died=self._successes == successes)
-                raise
-            self._successes += 1
-            self._failures_in_a_row = 0
-            return reply
+            async with self._pace.place():
+                await self._turn(size, tries)
+                try:
+                    left = max(tries.deadline - _now(), SHORTEST_TRY)
+                    reply = await self._paid_try(data, size, left)
+                except Fault as caught:
+                    tries.fault = fault = caught
+                else:
+                    self._successes += 1
+                    self._failures_in_a_row = 0
+                    return reply
+            tries.count += 1
+            pause = self._pause(fault, tries.count)
+            if self._last_try(fault, tries.count):
+                raise self._given_up(fault, tries)
+            if _now() + pause >= tries.deadline:
+                raise self._too_late(tries)
+            self._watch.retried(fault.kind, wait=pause, message=str(fault))
+            await self._sleep(pause)
 
-    async def _back_off(self, fault: Fault, tries: int) -> None:
+    async def _turn(self, size: Size, tries: "_Tries") -> None:
+        """Wait until this try may be sent.
+
+        Raises:
+            Fault: Its request would be too late then.
+            Halted: Nothing is sent any more.
+        """
+        while True:
+            wait = self._pace.wait(size.likely_tokens)
+            if _now() + wait >= tries.deadline:
+                raise self._too_late(tries)
+            await self._sleep(wait)
+            if not self._pace.paused:
+                break
+        if not tries.count:
+            tries.deadline = _now() + self._settings.deadline
+            tries.successes = self._successes
+
+    def _too_late(self, tries: "_Tries") -> Fault:
+        """The request's fault, once there is no time for another try."""
+        assert tries.fault is not None
+        last = self._given_up(tries.fault, tries)
+        message = f"given up after {self._settings.deadline:g} seconds, last: {last}"
+        return Fault(message, retry=last.retry, kind=last.kind)
+
+    def _given_up(self, fault: Fault, tries: "_Tries") -> Fault:
+        """The fault, noted.
+
+        Raises:
+            ServerError: The server as a whole has failed.
+        """
+        self._watch.failed(fault.kind, message=str(fault))
+        self._check_server(fault, died=self._successes == tries.successes)
+        return fault
+
+    def _last_try(self, fault: Fault, tries: int) -> bool:
+        retries = self._settings.retries
+        if not (self._reached or fault.reached):
+            retries = min(retries, FIRST_RETRIES)
+        return not fault.retry or tries > retries
+
+    def _pause(self, fault: Fault, tries: int) -> float:
         """Exponential backoff with full jitter, on top of what the server asks for."""
         limit = min(BACKOFF * 2 ** (tries - 1), LONGEST_BACKOFF)
-        pause = random.uniform(0, limit)
-        logger.debug("try %d failed: %s", tries, fault)
-        await asyncio.sleep(fault.wait + pause)
+        return fault.wait + random.uniform(0, limit)
 
-    def _give_up(self, fault: Fault, *, died: bool) -> None:
+    async def _sleep(self, seconds: float) -> None:
+        """Sleep, unless the asking is stopped meanwhile."""
+        if seconds > 0 and not self._halt.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._halt.wait(), seconds)
+        if self._halt.is_set():
+            raise Halted
+
+    async def _paid_try(self, data: bytes, size: Size, seconds: float) -> dict[str, Any]:
+        """One try, set aside before it is sent and settled by what came of it."""
+        number = await self._set_aside(size.most)
+        paid: Amount | None = None
+        self._watch.in_flight += 1
+        try:
+            reply = await self._try(data, min(seconds, self._settings.timeout))
+            paid = size.paid(reply)
+            if paid is not None:
+                self._pace.tokens.correct(paid.tokens - size.likely_tokens)
+        except Fault as fault:
+            paid = fault.paid
+            self._pace.concurrency.outcome(refused=fault.refused)
+            raise
+        except ModelError:
+            paid = Amount()
+            raise
+        finally:
+            self._watch.in_flight -= 1
+            self._spending.end(number, paid)
+            self._settled.set()
+        self._pace.concurrency.outcome(refused=False)
+        return reply
+
+    async def _set_aside(self, most: Amount) -> int:
+        """The try's number in the account, once what is in flight leaves room for it."""
+        while (number := self._spending.begin(most)) is None:
+            self._settled.clear()
+            with suppress(TimeoutError):  # another model of the run may settle instead
+                await asyncio.wait_for(self._settled.wait(), 0.5)
+            if self._halt.is_set():
+                raise Halted
+        return number
+
+    def _check_server(self, fault: Fault, *, died: bool) -> None:
         """Raise an error in place of the fault where the server as a whole has failed."""
         if not fault.retry:
             return
@@ -126,60 +238,54 @@ class Client:
                 f"with: {fault}. What was answered is kept; repeat the command later."
             ) from None
 
-    async def _try(self, data: bytes) -> dict[str, Any]:
-        async with self._slots:
-            while (wait := self._cooldown_until - time.monotonic()) > 0:
-                await asyncio.sleep(wait)
-            try:
-                async with self._session.post(
-                    self._url, data=data, allow_redirects=False
-                ) as response:
-                    self._reached = True
-                    content = await read_content(response)
-            except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-                raise Fault(self._clean(str(error)), retry=True, reached=False) from None
-            except TimeoutError:
-                message = f"no answer in {self._settings.timeout:g} seconds"
-                raise Fault(message, retry=True) from None
-            except (aiohttp.ClientError, OSError) as error:
-                message = self._clean(f"{type(error).__name__}: {error}")
-                raise Fault(f"connection lost ({message})", retry=True) from None
+    async def _try(self, data: bytes, seconds: float) -> dict[str, Any]:
+        timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=30.0)
+        with connection_faults(seconds, self._clean):
+            async with self._session.post(
+                self._url, data=data, allow_redirects=False, timeout=timeout
+            ) as response:
+                self._reached = True
+                content = await read_content(response)
         if response.status != HTTPStatus.OK:
             self._refuse(response.status, response.headers, content)
         try:
             reply = orjson.loads(content)
         except orjson.JSONDecodeError:
             raise Fault("the server's answer is not valid JSON", retry=True) from None
-        if not isinstance(reply, dict) or "choices" not in reply:
-            message = self._clean(_message(content)) or "the server's answer has no choices"
+        if not (isinstance(reply, dict) and isinstance(reply.get("choices"), list)):
+            message = self._clean(message_of(content)) or "the server's answer has no choices"
             raise Fault(message, retry=True)
+        if not any(isinstance(choice, dict) for choice in reply["choices"]):
+            raise Fault("the server's answer is empty", retry=True)
         return reply
 
     def _refuse(self, status: int, headers: Mapping[str, str], content: bytes) -> None:
         """Raise what an answer other than 200 means."""
-        told = f"HTTP {status}: {self._clean(_message(content)) or _phrase(status)}"
-        if status in (401, 403):
+        told = f"HTTP {status}: {self._clean(message_of(content)) or phrase(status)}"
+        answers = self._successes > 0
+        if status == 401 or (status == 403 and not answers):
             raise AuthError(self._refused_key(told))
-        if status == HTTPStatus.NOT_FOUND:
+        if status == HTTPStatus.PAYMENT_REQUIRED or code_of(content) == "insufficient_quota":
+            raise ServerError(f"{self._base_url} wants to be paid first ({told}).")
+        if status == HTTPStatus.NOT_FOUND and not answers:
             raise ServerError(
                 f"{self._url} does not know the model {self._settings.where!r}, or is not "
                 f"the right address ({told}); check the model's name and base_url."
             )
-        if status == HTTPStatus.PAYMENT_REQUIRED or b"insufficient_quota" in content:
-            raise ServerError(f"{self._base_url} wants to be paid first ({told}).")
-        if 300 <= status < 400:
+        if 300 <= status < 400 and not answers:
+            where = self._clean(headers.get("Location", "another address"))
             raise ServerError(
-                f"{self._url} redirects to {headers.get('Location', 'another address')!r}, which "
-                "is not followed; set base_url to the server itself."
+                f"{self._url} redirects to {where!r}, which is not followed; set base_url to the "
+                "server itself."
             )
         wait = retry_after(headers)
         if status == HTTPStatus.TOO_MANY_REQUESTS and wait:
-            until = time.monotonic() + wait
-            if until > self._cooldown_until:
-                logger.info("%s asks for a pause of %.1f seconds", self._base_url, wait)
-            self._cooldown_until = max(self._cooldown_until, until)
-            wait = 0.0  # the cooldown has it, for all requests
-        raise Fault(told, retry=status in RETRIED, wait=wait)
+            self._pace.pause(wait)
+            wait = 0.0  # the pause has it, for all requests
+        # One of several machines behind an address may be wrong where the others have answered.
+        astray = 300 <= status < 400 or status in (403, 404)
+        retry = status in RETRIED or astray
+        raise Fault(told, retry=retry, kind=str(status), wait=wait, status=status)
 
     def _refused_key(self, told: str) -> str:
         variable = self._settings.api_key_env
@@ -192,10 +298,28 @@ class Client:
 
     def _clean(self, text: str) -> str:
         """A server's words on one line, short, and without the key should it repeat it."""
-        text = " ".join(text.split())
-        if self._key:
-            text = text.replace(self._key, "***")
+        for key in self._spellings:
+            text = text.replace(key, "***")
+        text = " ".join("".join(each if each.isprintable() else " " for each in text).split())
         return text if len(text) <= 300 else text[:299] + "…"
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def open_session(settings: OpenAISettings, key: str | None) -> aiohttp.ClientSession:
+    """A session with a server: the key in its headers, no cookies, as many connections as asked."""
+    headers = {"Content-Type": "application/json"}
+    if key is not None:
+        headers["Authorization"] = f"Bearer {key}"
+    return aiohttp.ClientSession(
+        headers=headers,
+        timeout=aiohttp.ClientTimeout(total=settings.timeout, sock_connect=30.0),
+        connector=aiohttp.TCPConnector(limit=0),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        read_bufsize=READ_BYTES,
+    )
 
 
 async def read_content(response: aiohttp.ClientResponse) -> bytes:
@@ -204,44 +328,11 @@ async def read_content(response: aiohttp.ClientResponse) -> bytes:
     Raises:
         Fault: It is longer than :data:`LARGEST_ANSWER`.
     """
-    content = bytearray()
+    chunks: list[bytes] = []
+    length = 0
     async for chunk in response.content.iter_any():
-        content += chunk
-        if len(content) > LARGEST_ANSWER:
+        chunks.append(chunk)
+        length += len(chunk)
+        if length > LARGEST_ANSWER:
             raise Fault(f"the answer is longer than {LARGEST_ANSWER} bytes", retry=False)
-    return bytes(content)
-
-
-def _message(content: bytes) -> str:
-    """The message in an error's body: ``{"error": {"message": ...}}`` and its variants."""
-    try:
-        found = orjson.loads(content)
-    except orjson.JSONDecodeError:
-        return content[:2000].decode(errors="replace")
-    for name in ("error", "message", "detail"):
-        if isinstance(found, dict) and name in found:
-            found = found[name]
-    return found if isinstance(found, str) else orjson.dumps(found).decode()
-
-
-def _phrase(status: int) -> str:
-    try:
-        return HTTPStatus(status).phrase
-    except ValueError:
-        return "no reason given"
-
-
-def retry_after(headers: Mapping[str, str]) -> float:
-    """The seconds a server asks to be left alone for, by any of its headers; 0 if by none."""
-    seconds = 0.0
-    given = headers.get("Retry-After", "")
-    try:
-        if "retry-after-ms" in headers:
-            seconds = float(headers["retry-after-ms"]) / 1000
-        elif given.replace(".", "", 1).isdigit():
-            seconds = float(given)
-        elif given:
-            seconds = parsedate_to_datetime(given).timestamp() - time.time()
-    except ValueError:
-        logger.debug("cannot read the header Retry-After: %r", given)
-    return min(max(seconds, 0.0), LONGEST_COOLDOWN)
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)

@@ -1,9 +1,12 @@
 """``openai:`` models: any OpenAI-compatible server, by its chat or its completions route."""
 
 import asyncio
+import gc
 import os
-from collections.abc import Iterable, Iterator
-from queue import SimpleQueue
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from itertools import islice
+from queue import Empty, SimpleQueue
 from threading import Thread
 from urllib.parse import SplitResult, urlsplit
 
@@ -11,8 +14,9 @@ from potstill.control import Control
 from potstill.errors import AuthError, ConfigError
 from potstill.keys import settings_hash
 from potstill.models.base import Model
-from potstill.models.openai.client import Client, Fault
-from potstill.models.openai.wire import failure, read_reply, request_body, runs
+from potstill.models.openai.asker import Asker, Known
+from potstill.models.openai.batch import Batches
+from potstill.models.openai.faults import Halted
 from potstill.models.settings import OpenAISettings
 from potstill.records import Completion, Request
 
@@ -20,6 +24,12 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 AHEAD = 2
 """Requests taken ahead of their answers, as a multiple of the concurrency."""
+
+COLLECTED_AFTER = 50_000
+"""New objects between two runs of the garbage collector."""
+
+BRAKE_SECONDS = 0.1
+"""How often the run's brake is looked at."""
 
 
 class OpenAIModel(Model):
@@ -35,118 +45,170 @@ class OpenAIModel(Model):
     """
 
     def __init__(self, settings: OpenAISettings, control: Control | None = None) -> None:
-        url = _checked_url(settings)
         self._settings = settings
         self._control = control or Control()
+        self._known = Known()
         self._key = server_key(settings)
         self.chat = settings.chat
-        route = "" if settings.chat else "/completions"
-        self.name = f"openai:{settings.where}@{url.netloc}{url.path.rstrip('/')}{route}"
-        if settings.body:
-            self.name += f"#{settings_hash(settings.body)}"
+        self.name = server_name(settings)
+        batch = settings.mode == "batch"
+        self._batches = Batches(settings, self._key, self.name, self._control) if batch else None
 
     def complete(self, requests: Iterable[Request]) -> Iterator[Completion]:
         """Answer requests; see :class:`potstill.models.base.Model`.
 
         Requests are taken in the caller's thread, at most ``AHEAD`` times the concurrency before
-        their answers. Closing the iterator gives up what is in flight.
+        their answers. Once the run's control says stop, or no request can succeed any more, nothing
+        is sent, and what is in flight is still yielded. Closing the iterator gives it up.
         """
+        if self._batches is not None:
+            yield from self._batches.complete(requests)
+            return
         ahead = AHEAD * self._settings.concurrency
-        with _Session(self._settings, self._key) as session:
-            asked = 0
-            for request in requests:
-                session.submit(request)
-                asked += 1
-                while asked and (asked == ahead or session.ready()):
+        waiting = iter(requests)
+        with (
+            rare_collections(),
+            _Session(self._settings, self._key, self._control, self._known) as session,
+        ):
+            asked = session.submit(list(islice(waiting, ahead)))
+            while asked:
+                for completions in session.take():
                     asked -= 1
-                    yield from session.take()
-            for _ in range(asked):
-                yield from session.take()
+                    yield from completions
+                if not session.halted:
+                    asked += session.submit(list(islice(waiting, ahead - asked)))
+            session.check()
+
+
+@contextmanager
+def rare_collections() -> Iterator[None]:
+    """Let the garbage collector run seldom.
+
+    An answer with probabilities is thousands of small objects that live for a millisecond; at the
+    usual thresholds the collector walks all that is alive several times an answer, and takes half
+    of the processor's time.
+    """
+    before = gc.get_threshold()
+    gc.set_threshold(max(before[0], COLLECTED_AFTER), *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 class _Session:
     """An event loop in a thread of its own, to which requests go and from which answers come."""
 
-    def __init__(self, settings: OpenAISettings, key: str | None) -> None:
-        self._settings = settings
-        self._key = key
-        self._answers: SimpleQueue[list[Completion] | BaseException] = SimpleQueue()
-        self._started: SimpleQueue[asyncio.AbstractEventLoop] = SimpleQueue()
+    def __init__(
+        self, settings: OpenAISettings, key: str | None, control: Control, known: Known
+    ) -> None:
+        self._settings, self._key, self._control, self._known = settings, key, control, known
+        self._answers: SimpleQueue[list[Completion]] = SimpleQueue()
+        self._started: SimpleQueue[asyncio.AbstractEventLoop | BaseException] = SimpleQueue()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._error: BaseException | None = None
         self._thread = Thread(target=self._run, name="potstill-openai", daemon=True)
+        self.halted = False
+        """Nothing is sent any more."""
 
     def __enter__(self) -> "_Session":
         self._thread.start()
-        self._loop = self._started.get()
+        started = self._started.get()
+        if isinstance(started, BaseException):
+            raise started
+        self._loop = started
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._loop.call_soon_threadsafe(self._stop.set)
+        self._loop.call_soon_threadsafe(self._end.set)
         self._thread.join()
 
-    def submit(self, request: Request) -> None:
-        """Have a request asked."""
-        self._loop.call_soon_threadsafe(self._begin, request)
+    def submit(self, requests: Sequence[Request]) -> int:
+        """Have requests asked; how many they are."""
+        if requests:
+            self._loop.call_soon_threadsafe(self._begin, requests)
+        return len(requests)
 
-    def ready(self) -> bool:
-        """Whether an answer waits to be taken."""
-        return not self._answers.empty()
+    def take(self) -> list[list[Completion]]:
+        """The completions of each request that is done by now, of one at least.
 
-    def take(self) -> list[Completion]:
-        """The next request's completions.
+        There are none of a request that was not sent for good.
+        """
+        found = [self._answers.get()]
+        with suppress(Empty):
+            while True:
+                found.append(self._answers.get_nowait())
+        return found
+
+    def check(self) -> None:
+        """Raise what ended the asking.
 
         Raises:
             ModelError: No request can succeed.
+            BudgetError: The next could cost more than there is left.
         """
-        answer = self._answers.get()
-        if isinstance(answer, BaseException):
-            raise answer
-        return answer
+        if self._error is not None:
+            raise self._error
 
     def _run(self) -> None:
-        asyncio.run(self._serve())
+        try:
+            asyncio.run(self._serve())
+        except BaseException as error:  # noqa: BLE001 - it is raised in the caller's thread
+            self._started.put(error)
 
     async def _serve(self) -> None:
-        self._stop = asyncio.Event()
-        self._client = Client(self._settings, self._key)
+        self._end = asyncio.Event()
+        self._asker = Asker(self._settings, self._key, self._control, self._known)
         try:
             self._started.put(asyncio.get_running_loop())
-            await self._stop.wait()
+            await self._watch_the_brake()
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
         finally:
-            await self._client.close()
+            await self._asker.client.close()
 
-    def _begin(self, request: Request) -> None:
-        task = asyncio.get_running_loop().create_task(self._answer(request))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    async def _watch_the_brake(self) -> None:
+        """Wait for the end; on the way there, let nothing be sent once the run is to stop."""
+        while not self._end.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._end.wait(), BRAKE_SECONDS)
+            if self._control.stop.is_set() and not self.halted:
+                self._halt()
+
+    def _halt(self) -> None:
+        self.halted = True
+        self._asker.client.halt()
+
+    def _begin(self, requests: Sequence[Request]) -> None:
+        for request in requests:
+            task = asyncio.get_running_loop().create_task(self._answer(request))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
     async def _answer(self, request: Request) -> None:
+        found: list[Completion] = []
         try:
-            groups = await asyncio.gather(
-                *(self._ask(request, run) for run in runs(request.samples))
-            )
-            self._answers.put([completion for group in groups for completion in group])
+            await self._asker.answer(request, found)
+        except Halted:
+            pass
         except Exception as error:  # noqa: BLE001 - it is raised in the caller's thread
-            self._answers.put(error)
+            self._error = self._error or error
+            self._halt()
+        finally:
+            self._answers.put(found)
 
-    async def _ask(self, request: Request, samples: list[int]) -> list[Completion]:
-        """One run of samples; those that the server leaves out are asked for one by one."""
-        body = request_body(self._settings, request, samples)
-        try:
-            reply = await self._client.post(body)
-        except Fault as fault:
-            return [failure(request, sample, str(fault)) for sample in samples]
-        try:
-            found = read_reply(self._settings, request, samples, reply)
-        except (LookupError, TypeError, ValueError, AttributeError) as error:
-            message = f"the server's answer is not understood: {type(error).__name__}: {error}"
-            return [failure(request, sample, message) for sample in samples]
-        missing = samples[len(found) :]
-        rest = await asyncio.gather(*(self._ask(request, [sample]) for sample in missing))
-        return [*found, *(completion for group in rest for completion in group)]
+
+def server_name(settings: OpenAISettings) -> str:
+    """The name that a server's answers are stored under; it takes no key to tell.
+
+    Raises:
+        ConfigError: ``base_url`` cannot be used.
+    """
+    url = _checked_url(settings)
+    route = "" if settings.chat else "/completions"
+    name = f"openai:{settings.where}@{url.netloc}{url.path.rstrip('/')}{route}"
+    return f"{name}#{settings_hash(settings.body)}" if settings.body else name
 
 
 def _checked_url(settings: OpenAISettings) -> SplitResult:

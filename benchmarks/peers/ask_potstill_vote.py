@@ -1,0 +1,35 @@
+"""potstill's vote of the evaluate stage, put to a server: it ends where no sample can change it."""
+
+from collections.abc import Iterator
+
+from peers.ask_potstill import write_recipe
+from peers.job import Job, Kept, drive
+
+from potstill.asking import answers
+from potstill.evaluate.voting import vote, winner
+from potstill.progress import Meter
+from potstill.recipe import load_recipe
+from potstill.run import Run
+from potstill.tasks.grading import grade
+
+
+def ask(job: Job) -> None:
+    """Draw samples until every vote is settled."""
+    with Run(load_recipe(write_recipe(job)), Meter.on_stderr()) as run:
+        _ = run.asked_teacher
+        questions = run.task.splits["train"]
+        vote(run.teacher, run.store, run.task, questions, run.asking, run.meter, label="vote")
+
+
+def read(job: Job) -> Iterator[Kept]:
+    """The stored samples; every question's vote is counted on the way."""
+    with Run(load_recipe(write_recipe(job)), Meter(None), read_only=True) as run:
+        for question in run.task.splits["train"]:
+            found = answers(run.asked_teacher.name, run.store, question, run.asking)
+            given = [grade(run.task, each.text, question).answer for each in found]
+            assert found[winner(run.task, given)].text
+            yield from (Kept(question.text) for _ in found)
+
+
+if __name__ == "__main__":
+    drive(ask, read, files="run.sqlite*")

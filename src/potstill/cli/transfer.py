@@ -1,0 +1,189 @@
+"""Commands that take a run's data out and in: export, import, push."""
+
+import json
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from potstill.cli.app import changes_of, main, opened
+
+if TYPE_CHECKING:
+    from potstill.exchange import Imported, What
+    from potstill.run import Run
+
+KINDS: tuple["What", ...] = ("rationales", "completions", "chat", "prompt_completion")
+"""What can be exported and pushed."""
+
+_WORDED = "How chat and prompt_completion are worded: a data format. chat or fine_tune_cot."
+
+
+@contextmanager
+def _run_at(
+    place: Path, changes: tuple[str, ...] = (), *, read_only: bool = False
+) -> Iterator["Run"]:
+    """The run of a recipe, or that of a run's folder, wherever it was moved to."""
+    if place.is_dir():
+        changes = (*changes, f"run={json.dumps(str(place))}")
+        place = place / "recipe.yaml"
+    with opened(place, changes, read_only=read_only) as run:
+        yield run
+
+
+@main.command("export")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--what",
+    type=click.Choice(KINDS),
+    default="rationales",
+    show_default=True,
+    help="chat and prompt_completion hold the kept rationales as trainers read them.",
+)
+@click.option("--logprobs", is_flag=True, help="Add the completions' token probabilities.")
+@click.option(
+    "--stage",
+    "stages",
+    multiple=True,
+    metavar="STAGE",
+    help="Whose completions; may be repeated. generate and import by default.",
+)
+@click.option("--data-format", metavar="NAME", help=_WORDED)
+@click.option("--overwrite", is_flag=True, help="Replace FILE if it is there.")
+def export_command(run: Path, file: Path, what: "What", **options: Any) -> None:
+    """Write a run's rationales, completions or training rows to FILE.
+
+    RUN is its folder, or the recipe. FILE ends in .parquet, .jsonl or .jsonl.gz. The run may be at
+    work meanwhile.
+    """
+    from potstill.exchange import export_run
+
+    with _run_at(run, read_only=True) as opened_run:
+        written = export_run(opened_run, file, what, **options)
+    click.echo(f"export: {written.rows:,} {what} rows in {file}")
+    if written.without_question:
+        click.echo(
+            f"  {written.without_question:,} ask none of the task's questions; their question "
+            "columns are empty"
+        )
+
+
+@main.command("import")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--question-field", metavar="NAME", help="The question's text. question by default.")
+@click.option("--id-field", metavar="NAME", help="The question's id, in place of its text.")
+@click.option("--rationale-field", metavar="NAME", help="The rationale, or a list of them.")
+@click.option("--answer-field", metavar="NAME", help="The answer, if the rationale lacks it.")
+@click.option(
+    "--teacher",
+    default="teacher",
+    show_default=True,
+    help="Whose answers they are to be, by its name in the recipe.",
+)
+@changes_of("the recipe, e.g. task.train=100")
+def import_command(
+    run: Path, file: Path, teacher: str, changes: tuple[str, ...], **fields: str | None
+) -> None:
+    """Store completions or rationales from FILE, so that nobody is asked for them.
+
+    RUN is a run's folder, or a recipe. FILE is what potstill export wrote, or anybody's Parquet,
+    JSONL, JSON or CSV of questions and rationales. Importing it again changes nothing.
+    """
+    from potstill.exchange import RowFields, import_file
+
+    given = {name.removesuffix("_field"): value for name, value in fields.items() if value}
+    with _run_at(run, changes) as opened_run:
+        where = RowFields(**given) if given else None
+        done = import_file(opened_run, file, where, teacher=teacher)
+        _say_imported(done, opened_run)
+
+
+def _say_imported(done: "Imported", run: "Run") -> None:
+    """What was stored, and what was left out and why."""
+    left_out = f", {done.left_out:,} left out" if done.left_out else ""
+    click.echo(
+        f"import: {done.stored:,} {done.kind} stored, {done.there:,} already there{left_out}"
+    )
+    if done.kind == "completions":
+        for model, count in done.models.most_common():
+            click.echo(f"  {count:,} of {model}")
+    if done.beyond:
+        click.echo(
+            f"  {done.beyond:,} are more than generate.samples ({run.recipe.generate.samples}) of "
+            "their questions; raise it to use them"
+        )
+    for at, why in done.shown:
+        click.echo(f"  {at}: {why}", err=True)
+    if done.left_out > len(done.shown):
+        more = done.left_out - len(done.shown)
+        click.echo(f"  and {more:,} more; all are in {run.folder / 'log.jsonl'}", err=True)
+
+
+@main.command("push")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("name", metavar="OWNER/NAME")
+@click.option(
+    "--what", type=click.Choice([*KINDS, "model"]), default="rationales", show_default=True
+)
+@click.option("--private/--public", default=True, show_default=True, help="Who may see it.")
+@click.option(
+    "--to", type=click.Path(path_type=Path), help="Write the folder here, and push nothing."
+)
+@click.option("--licence", metavar="NAME", help="Of the questions, or of the model; e.g. mit.")
+@click.option("--language", metavar="CODE", help="Of the questions; e.g. en.")
+@click.option("--logprobs", is_flag=True, help="Add the completions' token probabilities.")
+@click.option("--data-format", metavar="NAME", help=_WORDED)
+def push_command(
+    run: Path,
+    name: str,
+    what: "What | Literal['model']",
+    private: bool,
+    to: Path | None,
+    **options: Any,
+) -> None:
+    """Push a run's data, or the chosen student, to the Hugging Face hub with a card.
+
+    RUN is its folder, or the recipe. The token is that of HF_TOKEN or of hf auth login.
+    """
+    from potstill.exchange import check_push, push_folder
+
+    if to is None:
+        check_push(name)
+    with _run_at(run, read_only=True) as opened_run, TemporaryDirectory() as temporary:
+        folder = to or Path(temporary) / "pushed"
+        _write_folder(opened_run, folder, name, what, linked=to is None, **options)
+        if to is not None:
+            click.echo(f"push: {folder} holds what would be pushed to {name}")
+            return
+        kind: Literal["model", "dataset"] = "model" if what == "model" else "dataset"
+        pushed = push_folder(folder, name, kind, private=private, message=f"{what}, by potstill")
+    click.echo(f"push: {pushed.url} ({'private' if pushed.private else 'public'})")
+
+
+def _write_folder(
+    run: "Run",
+    folder: Path,
+    name: str,
+    what: "What | Literal['model']",
+    *,
+    linked: bool,
+    licence: str | None,
+    language: str | None,
+    **options: Any,
+) -> None:
+    """Write what is pushed; a model takes no options of its own."""
+    from potstill.exchange import Described, dataset_folder, model_folder
+
+    if what == "model":
+        model_folder(run, folder, licence=licence, linked=linked)
+        return
+    words = ["potstill", "push", run.folder.name, name, "--what", what]
+    if options["data_format"]:
+        words += ["--data-format", options["data_format"]]
+    command = shlex.join(words)
+    dataset_folder(run, folder, what, Described(name, command, licence, language), **options)

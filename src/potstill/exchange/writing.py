@@ -1,0 +1,142 @@
+"""Files written row by row: Parquet or JSON lines, there whole or not at all."""
+
+import base64
+import gzip
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from io import BufferedIOBase
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO, TypeVar, cast
+
+import orjson
+
+from potstill.errors import ConfigError, extra
+from potstill.exchange.columns import Column, arrow_schema
+
+T = TypeVar("T")
+Row = Mapping[str, object]
+
+ENDINGS = (".parquet", ".jsonl", ".jsonl.gz")
+"""What a file's name may end in."""
+
+GROUP_ROWS = 1000
+"""Rows held at once, and in one row group of a Parquet file."""
+
+GROUP_ROWS_BY_TOKEN = 50
+"""Likewise where a row has values for every token, which weigh a thousand times as much."""
+
+
+def write_rows(
+    path: Path, columns: Sequence[Column], rows: Iterable[Row], *, overwrite: bool = False
+) -> int:
+    """Write rows to a file, in the format that its name ends in.
+
+    The file appears, or takes the place of the one that was there, once all of it is on the disk.
+
+    Args:
+        path: A name that ends in one of ``ENDINGS``; its folder is made where there is none.
+        columns: What each row has.
+        rows: Taken a group at a time; at most ``GROUP_ROWS`` are held.
+        overwrite: Whether a file may be there already.
+
+    Returns:
+        How many rows were written.
+
+    Raises:
+        ConfigError: The name ends otherwise, there is such a file already, or the folder cannot be
+            written to.
+        MissingExtraError: Parquet is to be written without the package for it.
+    """
+    check_target(path, overwrite=overwrite)
+    write = _write_parquet if path.suffix == ".parquet" else _write_lines
+    with whole_file(path) as file:
+        return write(path, file, columns, rows)
+
+
+def check_target(path: Path, *, overwrite: bool) -> None:
+    """Find what would stop :func:`write_rows`, before any work.
+
+    Raises:
+        PotstillError: As there.
+    """
+    if not path.name.endswith(ENDINGS):
+        raise ConfigError(f"{path}: give a file that ends in {', '.join(ENDINGS)}.")
+    if path.is_dir():
+        raise ConfigError(f"{path} is a folder; give the name of a file.")
+    if path.exists() and not overwrite:
+        raise ConfigError(f"{path} is there already; give --overwrite, or another name.")
+    if path.suffix == ".parquet":
+        with extra("parquet", needed_for=f"writing {path.name}"):
+            import pyarrow.parquet  # noqa: F401
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """A file to write to that gets its name when the block ends well, and else is removed."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        opened = partial.open("wb")
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written: {error.strerror}.") from error
+    try:
+        with opened as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def in_groups(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """The items in lists of this size, the last one shorter."""
+    left = iter(items)
+    while group := list(islice(left, size)):
+        yield group
+
+
+def _write_parquet(
+    path: Path, file: BinaryIO, columns: Sequence[Column], rows: Iterable[Row]
+) -> int:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    schema, count = arrow_schema(columns), 0
+    with parquet.ParquetWriter(file, schema, compression="zstd") as writer:
+        for group in in_groups(rows, _group_rows(columns)):
+            writer.write_batch(pa.RecordBatch.from_pylist(group, schema))
+            count += len(group)
+    return count
+
+
+def _group_rows(columns: Sequence[Column]) -> int:
+    by_token = any(column.kind.endswith("by token") for column in columns)
+    return GROUP_ROWS_BY_TOKEN if by_token else GROUP_ROWS
+
+
+def _write_lines(path: Path, file: BinaryIO, columns: Sequence[Column], rows: Iterable[Row]) -> int:
+    packed = path.suffix == ".gz"
+    # No time of writing inside, so that the same rows give the same file.
+    lines = gzip.GzipFile(path.stem, "wb", fileobj=file, mtime=0) if packed else file
+    count = 0
+    for row in rows:
+        values = {column.name: _plain(row[column.name], column) for column in columns}
+        lines.write(orjson.dumps(values, option=_JSON))
+        count += 1
+    if packed:
+        cast(BufferedIOBase, lines).close()
+    return count
+
+
+_JSON = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
+
+
+def _plain(value: object, column: Column) -> object:
+    """A value as JSON can hold it."""
+    if column.kind != "bytes by token" or value is None:
+        return value
+    tokens = cast(Sequence[Sequence[bytes]], value)
+    return [[base64.b64encode(name).decode() for name in names] for names in tokens]

@@ -1,0 +1,216 @@
+"""The routes of a server's batch endpoint: files, and batches made of them."""
+
+import asyncio
+import io
+import secrets
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from typing import IO, TypeVar
+
+import aiohttp
+import orjson
+
+from potstill.errors import ModelError, ServerError
+from potstill.models.openai.client import FIRST_RETRIES, Client, read_content
+from potstill.models.openai.faults import Fault, connection_faults
+from potstill.models.openai.wire import Json
+
+T = TypeVar("T")
+
+PAGE = 100
+"""Batches listed at once; the most that servers give."""
+
+SHORT_TIMEOUT = 60.0
+"""Longest wait in seconds for an answer that is no file's content."""
+
+CHUNK = 2**20
+"""Bytes of a file that are taken at once."""
+
+UNKNOWN_ROUTE = {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED}
+
+
+class _NotThere(Exception):
+    """The server has no such route, file or batch."""
+
+
+class Routes(Client):
+    """The calls of a batch endpoint. Belongs to the event loop in which it is made."""
+
+    def clean(self, text: str) -> str:
+        """A server's words on one line, short and without the key."""
+        return self._clean(text)
+
+    async def page(self, after: str | None) -> Json:
+        """Some of the batches."""
+        query = {"limit": str(PAGE)} | ({} if after is None else {"after": after})
+        page = await self.call("GET", "/batches", query=query)
+        if not isinstance(page.get("data"), list):
+            raise ServerError(f"{self._base_url}/batches lists no batches; set mode: live.")
+        return page
+
+    async def create(self, lines: bytes, route: str, metadata: dict[str, str]) -> Json:
+        """Upload lines and make a batch of them."""
+        # An upload that is repeated leaves a file that nobody uses, and costs nothing.
+        uploaded = await self.call("POST", "/files", lines=lines)
+        body = {
+            "input_file_id": uploaded["id"],
+            "endpoint": route,
+            "completion_window": "24h",
+            "metadata": metadata,
+        }
+
+        async def made() -> Json | None:
+            newest = (await self.page(None))["data"]
+            return next((each for each in newest if each.get("metadata") == metadata), None)
+
+        return await self.call("POST", "/batches", body=body, made=made)
+
+    async def download(self, file_id: str, file: IO[bytes]) -> bool:
+        """Write a file's content; False where it is not there."""
+
+        async def try_() -> bool:
+            file.seek(0)
+            file.truncate()
+            async with self._request("GET", f"/files/{file_id}/content") as response:
+                async for chunk in response.content.iter_chunked(CHUNK):
+                    _write(file, chunk)
+            return True
+
+        try:
+            return await self._persist(try_)
+        except _NotThere:
+            return False
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: dict[str, str] | None = None,
+        body: Json | None = None,
+        lines: bytes | None = None,
+        made: Callable[[], Awaitable[Json | None]] | None = None,
+    ) -> Json:
+        """One call whose answer is an object.
+
+        Args:
+            method: ``GET`` or ``POST``.
+            path: After the base URL.
+            query: Of the URL.
+            body: Sent as JSON.
+            lines: Sent as an input file.
+            made: Finds what a lost call made, so that it is not made twice.
+        """
+
+        async def try_() -> Json:
+            data = None if body is None else orjson.dumps(body)
+            async with self._request(method, path, query, data, lines) as response:
+                content = await read_content(response)
+            try:
+                reply = orjson.loads(content)
+            except orjson.JSONDecodeError:
+                raise Fault("the server's answer is not valid JSON", retry=True) from None
+            if not isinstance(reply, dict):
+                raise Fault("the server's answer is no object", retry=True)
+            return reply
+
+        try:
+            return await self._persist(try_, made)
+        except _NotThere as error:
+            raise ServerError(
+                f"{self._base_url}{path} is not there ({error}): the server may have no batch "
+                "endpoint. Set mode: live, or check base_url."
+            ) from None
+
+    async def _persist(
+        self,
+        try_: Callable[[], Awaitable[T]],
+        made: Callable[[], Awaitable[T | None]] | None = None,
+    ) -> T:
+        """Try until it succeeds, fails for good, or the deadline has passed."""
+        now = asyncio.get_running_loop().time
+        deadline = now() + self._settings.deadline
+        tries = 0
+        while True:
+            try:
+                found = await try_()
+            except Fault as caught:
+                fault = caught
+            else:
+                self._successes += 1
+                return found
+            tries += 1
+            pause = self._pause(fault, tries) + self._pace.paused
+            lost = not fault.reached and not self._reached and tries > FIRST_RETRIES
+            if lost or not fault.retry or now() + pause >= deadline:
+                self._watch.failed(fault.kind, message=str(fault))
+                hint = "check base_url" if lost else "batches run on; repeat the command later"
+                raise ServerError(f"{self._base_url} does not answer ({fault}); {hint}.")
+            self._watch.retried(fault.kind, wait=pause, message=str(fault))
+            await asyncio.sleep(pause)
+            if made is not None and (there := await made()) is not None:
+                return there
+
+    @asynccontextmanager
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        query: dict[str, str] | None = None,
+        body: bytes | None = None,
+        lines: bytes | None = None,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """One try, its answer's head read and found good; the caller reads the rest."""
+        is_file = lines is not None or path.endswith("/content")
+        seconds = self._settings.timeout if is_file else min(self._settings.timeout, SHORT_TIMEOUT)
+        timeout = aiohttp.ClientTimeout(
+            total=None if is_file else seconds, sock_connect=30.0, sock_read=seconds
+        )
+        headers, data = (None, body) if lines is None else _form(lines)
+        with connection_faults(seconds, self._clean):
+            async with self._session.request(
+                method,
+                self._base_url + path,
+                params=query,
+                data=data,
+                headers=headers,
+                timeout=timeout,
+                allow_redirects=False,
+            ) as response:
+                self._reached = True
+                if response.status >= 300:
+                    await self._not_ok(response)
+                yield response
+
+    async def _not_ok(self, response: aiohttp.ClientResponse) -> None:
+        """Raise what an answer other than 200 means."""
+        content = await read_content(response)
+        if response.status in UNKNOWN_ROUTE:
+            raise _NotThere(f"HTTP {response.status}")
+        self._refuse(response.status, response.headers, content)
+
+
+def _write(file: IO[bytes], chunk: bytes) -> None:
+    """Write to a temporary file; a full disk is no fault of the connection."""
+    try:
+        file.write(chunk)
+    except OSError as error:
+        folder = tempfile.gettempdir()
+        raise ModelError(
+            f"a batch's answers cannot be written to {folder}: {error.strerror}. Make room, or "
+            "set TMPDIR."
+        ) from error
+
+
+def _form(lines: bytes) -> tuple[dict[str, str], io.BytesIO]:
+    """An input file as a form's parts, with their header."""
+    mark = secrets.token_hex(16)
+    head = (
+        f'--{mark}\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nbatch\r\n'
+        f'--{mark}\r\nContent-Disposition: form-data; name="file"; filename="potstill.jsonl"\r\n'
+        "Content-Type: application/jsonl\r\n\r\n"
+    )
+    data = b"".join([head.encode(), lines, f"\r\n--{mark}--\r\n".encode()])
+    return {"Content-Type": f"multipart/form-data; boundary={mark}"}, io.BytesIO(data)

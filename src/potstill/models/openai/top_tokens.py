@@ -1,0 +1,127 @@
+"""The token probabilities in a server's answers, packed.
+
+Shape suffixes: T tokens of a completion, K alternatives kept at each token.
+"""
+
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from typing import Any
+
+import numpy as np
+
+from potstill.models.settings import OpenAISettings
+from potstill.records import TokenLogprobs
+
+Json = dict[str, Any]
+
+LOGPROB_FLOOR = -9999.0
+"""What servers send in place of minus infinity, which JSON cannot say."""
+
+ROUNDING = 0.01
+"""By which a log-probability may be above 0; beyond it, a server sends something else."""
+
+LONGEST_NAME = 1024
+"""Bytes of a token."""
+
+
+def no_probabilities(settings: OpenAISettings, told: str = "") -> str:
+    """What to say where probabilities are needed and the server has none."""
+    words = f" ({told})" if told else ""
+    return (
+        f"{settings.model}: the server at {settings.base_url} gives no token probabilities{words}; "
+        "set top_logprobs to 0, or ask a server that has them, such as vLLM."
+    )
+
+
+def positions(given: Json) -> list[Json]:
+    """The positions of a choice's ``logprobs``, as the chat route lists them.
+
+    Raises:
+        LookupError, TypeError, ValueError, AttributeError: They are not as documented.
+    """
+    return given.get("content") or _positions(given)
+
+
+def _positions(given: Json) -> list[Json]:
+    """The completions route's parallel lists, as the chat route's list of positions."""
+    tokens, logprobs = given.get("tokens") or [], given.get("token_logprobs") or []
+    tops = given.get("top_logprobs") or [None] * len(tokens)
+    return [
+        {"bytes": _legacy_bytes(token), "logprob": logprob, "top_logprobs": _legacy_top(top)}
+        for token, logprob, top in zip(tokens, logprobs, tops, strict=True)
+    ]
+
+
+def _legacy_top(top: Mapping[str, float | None] | None) -> list[Json]:
+    return [
+        {"bytes": _legacy_bytes(token), "logprob": logprob}
+        for token, logprob in (top or {}).items()
+    ]
+
+
+def _legacy_bytes(token: str) -> bytes:
+    r"""A token's bytes; one that is no text by itself is written ``bytes:\xe2\x80``."""
+    if token.startswith("bytes:\\x"):
+        return bytes.fromhex(token.removeprefix("bytes:").replace("\\x", ""))
+    return token.encode()
+
+
+_NO_ENTRY: Json = {"bytes": (), "logprob": None}
+
+
+def token_logprobs(positions: Sequence[Json], top: int) -> TokenLogprobs:
+    """Packed probabilities of a completion's positions, each a chat route's ``logprobs`` entry.
+
+    A token without ``bytes`` is named by its text in UTF-8. A logprob of null or at the servers'
+    floor is minus infinity.
+
+    Raises:
+        LookupError, TypeError, ValueError, AttributeError: They are no log-probabilities of tokens.
+    """
+    entries: list[Json] = []
+    for position in positions:
+        likeliest = position["top_logprobs"]
+        if len(likeliest) > top:
+            likeliest = sorted(likeliest, key=_logprob, reverse=True)[:top]
+        entries.append(position)
+        entries += likeliest
+        entries += [_NO_ENTRY] * (top - len(likeliest))
+    shape = len(positions), 1 + top
+    # float() of None is nan in numpy; `not (x > floor)` takes it for minus infinity as well.
+    told = np.array([entry["logprob"] for entry in entries], np.float64).reshape(shape)
+    told[~(told > LOGPROB_FLOOR)] = -np.inf
+    if (told > ROUNDING).any():
+        raise ValueError(f"a log-probability is {told.max():g}, and none is above 0")
+    values = told.astype(np.float32)
+    if (values[:, 1:-1] < values[:, 2:]).any():
+        order = np.argsort(-values[:, 1:], axis=1, kind="stable") + 1
+        order = np.concatenate([np.zeros((len(order), 1), order.dtype), order], axis=1)
+        values = np.take_along_axis(values, order, axis=1)
+        flat = (order + np.arange(len(order))[:, None] * shape[1]).ravel()
+        entries = [entries[place] for place in flat]
+    names = _names(entries)
+    if len(longest := max(names, key=len, default=())) > LONGEST_NAME:
+        raise ValueError(f"a token has {len(longest)} bytes, more than {LONGEST_NAME}")
+    lengths = np.fromiter(map(len, names), np.uint16, len(names)).reshape(shape)
+    return TokenLogprobs(
+        logprobs=values, token_bytes=bytes(chain.from_iterable(names)), lengths=lengths
+    )
+
+
+def _logprob(entry: Json) -> float:
+    value = entry["logprob"]
+    return -np.inf if value is None else value
+
+
+def _names(entries: Sequence[Json]) -> list[Sequence[int]]:
+    """The bytes of each entry's token, as lists where the server sent lists."""
+    try:
+        names = [entry["bytes"] for entry in entries]
+    except KeyError:
+        names = [entry.get("bytes") for entry in entries]
+    if None in names:
+        return [
+            entry["token"].encode() if name is None else name
+            for name, entry in zip(names, entries, strict=True)
+        ]
+    return names

@@ -1,0 +1,23 @@
+"""The store: everything a run has paid for or worked out, in one SQLite file; the only SQL.
+
+One process writes, any number read at the same time. A completion is committed, and flushed to the
+disk, before it counts, so kill -9, a power cut or a full disk loses nothing that was stored.
+"""
+
+from potstill.store.completions import StoredCompletion
+from potstill.store.curation import CurationTables
+from potstill.store.pool import PooledCompletion, PooledRationale, PoolTables
+from potstill.store.results import ResultTables
+
+__all__ = ["PooledCompletion", "PooledRationale", "Store", "StoredCompletion"]
+
+
+class Store(PoolTables, CurationTables, ResultTables):
+    """The store of one run.
+
+    Use as a context manager. A second writer on the same file is refused at once.
+
+    Raises:
+        StoreError: Another process writes this run, the file is of a newer version, or it is not
+            a store. Every method raises it when the disk is full or the file is damaged.
+    """

@@ -1,0 +1,147 @@
+"""What training, evaluation and guidance leave, and what each stage has taken."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+
+from potstill.database import explained
+from potstill.records import (
+    Checkpoint,
+    Choice,
+    Comparison,
+    GuidedPrediction,
+    GuidedScore,
+    Prediction,
+    Score,
+    StageRecord,
+    TrainingStep,
+)
+from potstill.store.rows import Rows, insert
+
+
+class ResultTables(Rows):
+    """Adds and reads results."""
+
+    def replace_training(
+        self,
+        steps: Sequence[TrainingStep],
+        checkpoints: Sequence[Checkpoint],
+        *,
+        settings_hash: str,
+    ) -> None:
+        """Put the students' logs and checkpoints in the place of all that were there."""
+        with self._transaction() as db:
+            db.execute("DELETE FROM training")
+            db.execute("DELETE FROM checkpoints")
+            insert(db, "training", steps, settings_hash=settings_hash)
+            insert(db, "checkpoints", checkpoints, settings_hash=settings_hash)
+
+    def training(self) -> list[TrainingStep]:
+        """The training logs of all students."""
+        return self._records(TrainingStep, "training")
+
+    def checkpoints(self) -> list[Checkpoint]:
+        """The checkpoints of all students, student by student in the order they were trained in."""
+        return self._records(Checkpoint, "checkpoints")
+
+    def replace_evaluation(
+        self,
+        scores: Sequence[Score],
+        predictions: Sequence[Prediction],
+        comparisons: Sequence[Comparison],
+        choices: Sequence[Choice] = (),
+        *,
+        grader: str,
+        settings_hash: str,
+    ) -> None:
+        """Put one evaluation in the place of the one that was there."""
+        with self._transaction() as db:
+            for table in ("scores", "predictions", "comparisons", "choices"):
+                db.execute(f"DELETE FROM {table}")
+            insert(db, "scores", scores, settings_hash=settings_hash)
+            insert(db, "predictions", predictions, grader=grader, settings_hash=settings_hash)
+            insert(db, "comparisons", comparisons, settings_hash=settings_hash)
+            insert(db, "choices", choices, settings_hash=settings_hash)
+
+    def scores(self) -> list[Score]:
+        """Every score of the last evaluation, in the order it was given."""
+        return self._records(Score, "scores")
+
+    def predictions(self) -> list[Prediction]:
+        """Every test prediction of the last evaluation."""
+        return self._records(Prediction, "predictions")
+
+    def comparisons(self) -> list[Comparison]:
+        """Every paired comparison of the last evaluation."""
+        return self._records(Comparison, "comparisons")
+
+    def choices(self) -> list[Choice]:
+        """Which checkpoint each selection rule chose, student by student."""
+        return self._records(Choice, "choices")
+
+    def replace_guidance(
+        self,
+        scores: Sequence[GuidedScore],
+        predictions: Sequence[GuidedPrediction],
+        *,
+        grader: str,
+        settings_hash: str,
+    ) -> None:
+        """Put one experiment with guidance in the place of the one that was there."""
+        with self._transaction() as db:
+            db.execute("DELETE FROM guided_scores")
+            db.execute("DELETE FROM guided_predictions")
+            insert(db, "guided_scores", scores, settings_hash=settings_hash)
+            insert(
+                db, "guided_predictions", predictions, grader=grader, settings_hash=settings_hash
+            )
+
+    def regrade_guidance(self, predictions: Iterable[GuidedPrediction], *, grader: str) -> None:
+        """Put these verdicts in the place of those of the same answers; all else stays as it is."""
+        with self._transaction() as db:
+            for each in predictions:
+                db.execute(
+                    "UPDATE guided_predictions SET answer = :answer, correct = :correct,"
+                    " grader = :grader WHERE policy = :policy AND task = :task AND"
+                    " split = :split AND question_id = :question_id",
+                    {**asdict(each), "grader": grader},
+                )
+
+    def guided_scores(self) -> list[GuidedScore]:
+        """Every score of the last experiment with guidance, in the order it was given."""
+        return self._records(GuidedScore, "guided_scores")
+
+    def guided_predictions(self) -> list[GuidedPrediction]:
+        """Every graded answer of the last experiment with guidance."""
+        return self._records(GuidedPrediction, "guided_predictions")
+
+    def add_stage_time(self, name: str, seconds: float) -> None:
+        """Add to the time that a stage has taken."""
+        with self._transaction() as db:
+            db.execute(
+                "INSERT INTO stages VALUES (?, ?) ON CONFLICT (name)"
+                " DO UPDATE SET seconds = seconds + excluded.seconds",
+                (name, seconds),
+            )
+
+    def stages(self) -> list[StageRecord]:
+        """What each stage has taken so far, in the order they first ran.
+
+        Tokens are those of the stored completions, and of the training logs, so a stage that was
+        killed and repeated shows all it was paid for. The time of a killed attempt is not known.
+        """
+        with explained(self.path):
+            asked = self._db.execute(
+                "SELECT stage, sum(completion_tokens), sum(cost) FROM completions GROUP BY stage"
+            )
+            paid = {stage: (tokens, cost) for stage, tokens, cost in asked}
+            (trained,) = self._db.execute(
+                "SELECT coalesce(sum(most), 0) FROM"
+                " (SELECT max(tokens) AS most FROM training GROUP BY student)"
+            ).fetchone()
+            paid["train"] = (trained, 0.0)
+            times = self._db.execute("SELECT name, seconds FROM stages ORDER BY rowid").fetchall()
+        return [
+            StageRecord(name=name, seconds=seconds, tokens=tokens, cost=cost)
+            for name, seconds in times
+            for tokens, cost in [paid.get(name, (0, 0.0))]
+        ]

@@ -1,0 +1,187 @@
+"""A budget is never exceeded, by the server's own bill, whatever goes wrong on the way."""
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from chaos import Chaos, chaos_process, read_events, sent_after_success
+from chaos_faults import ASTRAY, FAULTS
+from chaos_wire import Habits
+from click.testing import CliRunner
+from commands import Commands
+from test_kill import rows, write_questions, write_recipe
+
+from potstill.cli import main
+from potstill.control import Control
+from potstill.errors import BudgetError
+from potstill.models.openai import client
+from potstill.models.openai.model import OpenAIModel
+from potstill.models.settings import OpenAISettings
+from potstill.records import Completion, Request
+from potstill.spending import Amount, BudgetSettings, Spending
+
+STORED = "SELECT sample FROM completions WHERE finish_reason = 'stop'"
+ROUNDING = 1e-9
+"""US dollars by which two sums of the same prices in another order may differ."""
+
+SLOW = ("huge", "stall", "late")
+QUICK = {kind: weight for kind, weight in FAULTS.items() if kind not in (*SLOW, *ASTRAY)}
+HANGING = {**QUICK, "late": 3.0, "stall": 1.0}
+
+
+@pytest.fixture(autouse=True)
+def short_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "BACKOFF", 0.002)
+
+
+def drawn_requests(draws: random.Random) -> list[Request]:
+    """Forty prompts with how many samples they get, and how long."""
+    return [
+        Request(
+            prompt=f"Question {number}: " + "how many? é " * draws.randrange(20),
+            samples=tuple(range(draws.randrange(1, 4))),
+            temperature=draws.choice([0.0, 0.7]),
+            max_tokens=draws.randrange(1, 400),
+        )
+        for number in range(40)
+    ]
+
+
+def billed(server: Chaos) -> Amount:
+    """The sum of the server's bills."""
+    events = [event for event in server.events if event["what"] == "billed"]
+    return Amount(sum(each["tokens"] for each in events), sum(each["usd"] for each in events))
+
+
+def teacher_of(server: Chaos, spending: Spending, **settings: Any) -> OpenAIModel:
+    prompt, cached, completion = server.habits.prices
+    values = {
+        "model": "openai:chaos", "base_url": server.url, "api_key_env": None, "concurrency": 8,
+        "timeout": 5.0, "retries": 2, "prompt_price": prompt, "cached_price": cached,
+        "completion_price": completion, **settings,
+    }  # fmt: skip
+    return OpenAIModel(OpenAISettings.model_validate(values), Control(spending))
+
+
+def answers(teacher: OpenAIModel, requests: Sequence[Request]) -> tuple[list[Completion], bool]:
+    """What comes before the end, and whether the budget ended it."""
+    found: list[Completion] = []
+    try:
+        found.extend(teacher.complete(requests))
+    except BudgetError:
+        return found, True
+    return found, False
+
+
+def drawn_prices(draws: random.Random) -> tuple[float, float, float]:
+    prompt = draws.uniform(0.1, 20)
+    return prompt, prompt * draws.uniform(0.1, 1), draws.uniform(0.1, 80)
+
+
+@pytest.mark.parametrize(
+    "seeds", [range(12), pytest.param(range(12, 100), marks=pytest.mark.slow)], ids=str
+)
+def test_no_bill_passes_the_budget_in_a_hundred_runs(seeds: range, tmp_path: Path) -> None:
+    outcomes = [ended_by_budget(seed, tmp_path / f"{seed}.jsonl") for seed in seeds]
+    assert 0 < sum(outcomes) < len(outcomes)
+
+
+def ended_by_budget(seed: int, journal: Path) -> bool:
+    """One run with everything drawn from the seed; its account is held against the bill."""
+    draws = random.Random(seed)
+    hangs = seed % 10 == 0
+    habits = Habits(seed=seed, share=draws.uniform(0, 0.6), kinds=HANGING if hangs else QUICK,
+                    prices=drawn_prices(draws), latency=draws.choice([0, 0.002]))  # fmt: skip
+    usd, tokens = 10 ** draws.uniform(-3, 0.5), int(10 ** draws.uniform(2.5, 5))
+    budget = BudgetSettings(
+        usd=None if seed % 3 == 0 else usd, tokens=None if seed % 3 == 1 else tokens
+    )
+    with Chaos(habits) as server, Spending(budget, journal=journal) as spending:
+        teacher = teacher_of(server, spending, timeout=0.3 if hangs else 5.0,
+                             concurrency=draws.choice([1, 3, 16]))  # fmt: skip
+        _, ended = answers(teacher, drawn_requests(draws))
+        bill = billed(server)
+    assert budget.usd is None or bill.usd <= budget.usd + ROUNDING
+    assert budget.tokens is None or bill.tokens <= budget.tokens
+    assert spending.in_flight == Amount()
+    assert spending.spent.usd >= bill.usd - ROUNDING
+    assert spending.spent.tokens >= bill.tokens
+    kept = Spending(budget, journal=journal).spent
+    assert kept.tokens == spending.spent.tokens
+    assert kept.usd == pytest.approx(spending.spent.usd)
+    return ended
+
+
+def test_a_generous_budget_stops_nothing(tmp_path: Path) -> None:
+    requests = drawn_requests(random.Random(1))
+    budget = BudgetSettings(usd=10.0, tokens=1_000_000)
+    with (
+        Chaos(Habits(seed=1, kinds=QUICK, prices=(2.0, 1.0, 8.0))) as server,
+        Spending(budget, journal=tmp_path / "spending.jsonl") as spending,
+    ):
+        found, ended = answers(teacher_of(server, spending, retries=8), requests)
+        bill = billed(server)
+    assert not ended
+    assert len(found) == sum(len(request.samples) for request in requests)
+    assert sum(each.finish_reason == "error" for each in found) < 0.1 * len(found)
+    assert bill.usd <= spending.spent.usd < budget.usd  # type: ignore[operator]
+
+
+def test_without_faults_the_account_is_the_bill_to_the_cent(tmp_path: Path) -> None:
+    requests = drawn_requests(random.Random(2))
+    with (
+        Chaos(Habits(seed=2, share=0.0, prices=(2.0, 0.5, 8.0))) as server,
+        Spending(journal=tmp_path / "spending.jsonl") as spending,
+    ):
+        found, _ = answers(teacher_of(server, spending), requests)
+        bill = billed(server)
+    assert spending.spent.tokens == bill.tokens
+    assert spending.spent.usd == pytest.approx(bill.usd)
+    assert sum(completion.cost for completion in found) == pytest.approx(bill.usd)
+
+
+def log_bill(log: Path) -> int:
+    """Tokens that a server in a process of its own has billed so far."""
+    return sum(each["tokens"] for each in read_events(log) if each["what"] == "billed")
+
+
+def recipe_of(folder: Path, url: str, count: int) -> Path:
+    write_questions(folder / "questions.jsonl", count)
+    teacher = {"model": "openai:chaos", "base_url": url, "api_key_env": None, "concurrency": 16}
+    return write_recipe(folder, "run", questions=folder / "questions.jsonl", teacher=teacher)
+
+
+def test_a_command_stopped_by_its_budget_says_so_and_goes_on_where_it_was(tmp_path: Path) -> None:
+    said, bills = list[str](), list[int]()
+    with Chaos(Habits(seed=3, share=0.0, latency=0.002)) as server:
+        recipe = recipe_of(tmp_path, server.url, 100)
+        for tokens, code in ((500, 2), (6000, 2), (9000, 2), (1_000_000, 0), (500, 0)):
+            change = ("--set", f"budget.tokens={tokens}")
+            result = CliRunner().invoke(main, ["generate", str(recipe), *change])
+            assert result.exit_code == code
+            said.append(result.output)
+            bills.append(billed(server).tokens)
+    assert "the budget of 6,000 tokens is spent" in said[1]
+    assert bills[0] <= 500 and 5000 < bills[1] <= 6000 < bills[2] <= 9000
+    assert bills[3] == bills[4], "what is there was bought again"
+    assert not sent_after_success(server.events)
+    assert len(rows(tmp_path / "run", STORED)) == 4 * 60
+
+
+@pytest.mark.slow
+def test_kill_9_does_not_make_a_run_forget_what_it_has_spent(tmp_path: Path) -> None:
+    draws, tokens, codes = random.Random(4), 2000, []
+    with (
+        chaos_process(tmp_path, Habits(seed=4, kinds=QUICK, latency=0.01)) as (url, log),
+        Commands(tmp_path) as commands,
+    ):
+        recipe = recipe_of(tmp_path, url, 400)
+        for _ in range(25):
+            instant = draws.choice([None, draws.uniform(0.2, 0.8)])
+            change = f"budget.tokens={tokens}"
+            codes.append(commands.run("generate", str(recipe), "--set", change, kill_after=instant))
+            assert log_bill(log) <= tokens
+            tokens += draws.randrange(4000)
+    assert codes.count(-9) >= 5 and codes.count(2) >= 5

@@ -1,0 +1,151 @@
+"""A third of all answers goes wrong, in every way: nothing is lost, nothing is bought twice."""
+
+import random
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from chaos import Event, bought_again, chaos_process, read_events, sent_after_success
+from chaos_faults import ASTRAY, FAULTS
+from chaos_wire import Habits
+from commands import Commands
+from loopback import scripted
+from test_kill import rows, write_questions, write_recipe
+
+from potstill.asking import ask
+from potstill.control import Control
+from potstill.models.openai.model import OpenAIModel
+from potstill.models.openai.wire import request_body
+from potstill.models.settings import OpenAISettings
+from potstill.progress import Meter
+from potstill.records import Request
+from potstill.store import Store
+
+CAPACITY = 48
+KILLS = 50
+WINDOW = 16
+"""Requests in flight at most while the command is killed."""
+
+
+def settings(url: str, **fields: Any) -> OpenAISettings:
+    values = {"model": "openai:chaos", "base_url": url, "api_key_env": None, "timeout": 5.0}
+    return OpenAISettings.model_validate(values | fields)
+
+
+def questions(count: int, samples: int) -> list[Request]:
+    return [
+        Request(prompt=f"Question {number}: what is the sum?", samples=tuple(range(samples)),
+                temperature=0.7, max_tokens=64)
+        for number in range(count)
+    ]  # fmt: skip
+
+
+def right_text(request: Request, sample: int, url: str) -> str:
+    return scripted(request_body(settings(url), request, [sample]))[0]
+
+
+def check_chaos(folder: Path, count: int, samples: int) -> list[Event]:
+    """Ask all questions of a server of many faults, check what came of it, and return its log."""
+    habits = Habits(seed=1, latency=0.003, capacity=CAPACITY, refused=0.01, steady=300)
+    control, requests = Control(), questions(count, samples)
+    with chaos_process(folder, habits) as (url, log), Store(folder / "run.sqlite") as store:
+        teacher = OpenAIModel(settings(url), control)
+        counts = ask(teacher, store, requests, Meter(None), label="chaos", stage="generate")
+        events = read_events(log)
+        stored = {
+            (request.prompt, each.completion.sample): each.completion.text
+            for request in requests
+            for each in store.completions(teacher.name, request)
+        }
+        wrong = [
+            request.prompt
+            for request in requests
+            for sample in request.samples
+            if stored.get((request.prompt, sample)) not in (None, right_text(request, sample, url))
+        ]
+        reasons = store.failures()
+    assert not wrong
+    assert counts.absent == 0
+    assert len(stored) == counts.stored > 0.95 * count * samples
+    assert all(reasons) and sum(reasons.values()) == counts.failed
+    assert not sent_after_success(events)
+    assert control.watch.in_flight == 0
+    refused = {event["prompt"] for event in events if event.get("kind") == "refused"}
+    assert all((prompt, 0) not in stored for prompt in refused)
+    return events
+
+
+def test_five_hundred_questions_a_third_of_whose_answers_go_wrong(tmp_path: Path) -> None:
+    events = check_chaos(tmp_path, 500, 3)
+    wrong = [event for event in events if event.get("kind") not in (None, "over", "refused")]
+    asked = [event for event in events if event["what"] == "asked"]
+    assert len(wrong) > 0.25 * len(asked)
+
+
+@pytest.mark.slow
+def test_ten_thousand_questions_a_third_of_whose_answers_go_wrong(tmp_path: Path) -> None:
+    start = time.monotonic()
+    events = check_chaos(tmp_path, 10_000, 2)
+    assert time.monotonic() - start < 240  # 27 seconds on a core of its own
+    asked = [event for event in events if event["what"] == "asked"]
+    met = Counter(event["kind"] for event in asked)
+    assert met.keys() >= FAULTS.keys() | {"over", "refused"}
+    assert max(event["in_flight"] for event in asked) > CAPACITY
+    later = asked[len(asked) // 2 :]
+    assert sum(event["kind"] == "over" for event in later) < 0.02 * len(later)
+
+
+STORED = (
+    "SELECT hex(request_key), sample, text, finish_reason, error FROM completions ORDER BY 1, 2"
+)
+
+
+def generate_until_done(commands: Commands, recipe: Path) -> float:
+    """Run the command until only what is refused for good is missing; the first one's seconds."""
+    start = time.monotonic()
+    assert commands.run("generate", str(recipe)) == 0
+    took = time.monotonic() - start
+    run = recipe.with_suffix("")
+    passing = (
+        "SELECT 1 FROM completions WHERE finish_reason = 'error' AND error NOT LIKE 'HTTP 400%'"
+    )
+    while rows(run, passing):
+        assert commands.run("generate", str(recipe)) == 0
+    return took
+
+
+@pytest.mark.slow
+def test_a_run_of_faults_killed_fifty_times_equals_an_undisturbed_one(tmp_path: Path) -> None:
+    # Each command would take one that is led astray at its beginning for a wrong address.
+    kinds = {kind: weight for kind, weight in FAULTS.items() if kind not in ASTRAY}
+    habits = Habits(seed=2, kinds=kinds, latency=0.003, refused=0.01, calm_after=6)
+    write_questions(tmp_path / "questions.jsonl", 2000)
+    logs, port, met = dict[str, list[Event]](), 0, 0
+    instants, longest = random.Random(3), 0.0
+    with Commands(tmp_path) as commands:
+        for name in ("calm", "killed"):
+            with chaos_process(tmp_path, habits, name=name, port=port) as (url, log):
+                port = int(url.split(":")[2].removesuffix("/v1"))
+                recipe = write_recipe(
+                    tmp_path, name, questions=tmp_path / "questions.jsonl",
+                    teacher=settings(url, concurrency=WINDOW).model_dump(),
+                )  # fmt: skip
+                for _ in range(KILLS if name == "killed" else 0):
+                    instant = instants.uniform(0.0, longest)
+                    code = commands.run("generate", str(recipe), kill_after=instant)
+                    assert code in (0, -9)
+                    met += code == -9
+                took = generate_until_done(commands, recipe)
+                start = time.monotonic()
+                assert commands.run("generate", str(recipe)) == 0
+                longest = time.monotonic() - start + took / KILLS / 1.5
+                logs[name] = read_events(log)
+    assert met >= 0.7 * KILLS
+    stored = rows(tmp_path / "calm", STORED)
+    assert len(stored) == 4 * 1200 and {row[3] for row in stored} == {"stop", "error"}
+    assert rows(tmp_path / "killed", STORED) == stored
+    assert not sent_after_success(logs["calm"])
+    again = bought_again(logs["killed"])
+    assert 0 < again <= met * WINDOW, "more was bought twice than was in flight"

@@ -1,0 +1,179 @@
+"""A server's key is nowhere in what a run writes or says, though every error repeats it."""
+
+import base64
+import html
+import logging
+import os
+import subprocess
+import sys
+import traceback
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from chaos import Chaos, chaos_process
+from chaos_faults import FAULTS, REFUSALS, SPOILT
+from chaos_wire import Habits
+from commands import ROOT, Commands
+from test_kill import write_questions, write_recipe
+
+from potstill.errors import ModelError
+from potstill.models.openai import client
+from potstill.models.openai.model import OpenAIModel
+from potstill.models.settings import OpenAISettings
+from potstill.records import Request
+
+KEY = "sk-potstill/Qx7+marked-key-Zw93/Lk02+end="
+VARIABLE = "POTSTILL_TEST_KEY"
+TELLING = {
+    kind: 1.0 for kind in (*REFUSALS, *SPOILT, "null", "error_in_200")
+    if kind in FAULTS
+}  # fmt: skip
+"""Faults that the client says something about."""
+
+
+@pytest.fixture(autouse=True)
+def key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, KEY)
+
+
+def traces(content: bytes) -> list[str]:
+    """In what shapes the key is in there: as it is, encoded, or half of it."""
+    half = len(KEY) // 2
+    shapes = {
+        "whole": KEY, "first half": KEY[:half], "second half": KEY[half:],
+        "quoted": quote(KEY, safe=""), "first half, quoted": quote(KEY[:half], safe=""),
+        "second half, quoted": quote(KEY[half:], safe=""), "in HTML": html.escape(KEY),
+        "backwards": KEY[::-1],
+        **{f"base64 from byte {n}": base64.b64encode(KEY[n:].encode()).decode()[:24]
+           for n in range(3)},
+        "in hexadecimal digits": KEY.encode().hex(),
+    }  # fmt: skip
+    return [name for name, shape in shapes.items() if shape.encode() in content]
+
+
+def assert_no_trace(folder: Path) -> None:
+    """No file of a folder holds the key, the store's log of the last writes included."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    found = {path.name: shapes for path in files if (shapes := traces(path.read_bytes()))}
+    assert files and not found
+
+
+def teacher_settings(url: str) -> dict[str, object]:
+    return {"model": "openai:chaos", "base_url": url, "api_key_env": VARIABLE,
+            "concurrency": 16, "timeout": 5.0, "retries": 1}  # fmt: skip
+
+
+def test_the_shapes_of_a_key_are_found() -> None:
+    assert traces(f"Bearer {KEY}".encode())[:3] == ["whole", "first half", "second half"]
+    assert traces(base64.b64encode(b"Bearer: " + KEY.encode())) == ["base64 from byte 1"]
+    assert traces(b"sk-potstill") == []
+
+
+@pytest.mark.parametrize("kind", TELLING)
+def test_no_error_of_a_server_gives_its_key_away(
+    kind: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(client, "BACKOFF", 0.002)
+    caplog.set_level(logging.DEBUG)
+    with Chaos(Habits(share=1.0, kinds={kind: 1.0})) as server:
+        teacher = OpenAIModel(OpenAISettings.model_validate(
+            {**teacher_settings(server.url), "timeout": 0.2}
+        ))  # fmt: skip
+        try:
+            told = [f"{each!r}" for each in teacher.complete([Request(prompt="2 + 3?")])]
+            assert "finish_reason='error'" in told[0]
+        except ModelError as error:
+            told = [*traceback.format_exception(error), repr(error)]
+    told += [repr(vars(teacher)["_settings"]), repr(teacher), teacher.name, caplog.text]
+    assert traces("".join(told).encode()) == []
+    assert server.events
+
+
+@pytest.mark.parametrize("before", [0, 270, 285, 299, 1970, 1985, 2010])
+@pytest.mark.parametrize("filling", ["x", " ", "\0"])
+@pytest.mark.parametrize("kind", ["500", "html_502"])
+def test_a_message_that_is_cut_short_does_not_leave_half_a_key(
+    before: int, filling: str, kind: str
+) -> None:
+    habits = Habits(share=1.0, kinds={kind: 1.0}, words=before * filling + "{key}")
+    with Chaos(habits) as server:
+        settings = OpenAISettings.model_validate({**teacher_settings(server.url), "retries": 0})
+        [found] = OpenAIModel(settings).complete([Request(prompt="2 + 3?")])
+    assert found.error
+    assert traces(found.error.encode()) == []
+
+
+@pytest.mark.slow
+def test_what_commands_write_and_say_holds_no_key(tmp_path: Path) -> None:
+    write_questions(tmp_path / "questions.jsonl", 60)
+    folder = tmp_path / "all"
+    folder.mkdir()
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "PYTHONASYNCIODEBUG": "1"}
+    with chaos_process(tmp_path, Habits(seed=5, share=0.7, kinds=TELLING, steady=10)) as (url, _):
+        recipe = write_recipe(
+            folder, "run", questions=tmp_path / "questions.jsonl", teacher=teacher_settings(url)
+        )
+        for command in ("plan", "generate", "curate", "report"):
+            with (folder / f"{command}.txt").open("wb") as said:
+                subprocess.run(
+                    [sys.executable, "-X", "dev", "-m", "potstill", command, str(recipe)],
+                    stdout=said, stderr=said, env=environment, check=False,
+                )  # fmt: skip
+    names = {path.name for path in (folder / "run").iterdir()}
+    assert names >= {"run.sqlite", "recipe.yaml", "log.jsonl", "report.html"}
+    assert b"HTTP 5" in (folder / "run" / "run.sqlite").read_bytes()
+    assert_no_trace(folder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["401", "402", "404", "redirect"])
+def test_a_command_that_ends_in_an_error_holds_no_key(kind: str, tmp_path: Path) -> None:
+    write_questions(tmp_path / "questions.jsonl", 20)
+    folder = tmp_path / "all"
+    folder.mkdir()
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    with Chaos(Habits(share=1.0, kinds={kind: 1.0})) as server:
+        recipe = write_recipe(
+            folder, "run", questions=tmp_path / "questions.jsonl",
+            teacher=teacher_settings(server.url),
+        )  # fmt: skip
+        ended = subprocess.run(
+            [sys.executable, "-m", "potstill", "generate", str(recipe)],
+            capture_output=True, env=environment, check=False,
+        )  # fmt: skip
+    assert ended.returncode == 2
+    assert b"***" in ended.stderr
+    assert traces(ended.stdout + ended.stderr) == []
+    assert_no_trace(folder)
+
+
+@pytest.mark.slow
+def test_a_whole_run_killed_on_its_way_holds_no_key(tmp_path: Path) -> None:
+    write_questions(tmp_path / "questions.jsonl", 60)
+    folder = tmp_path / "all"
+    folder.mkdir()
+    with (
+        chaos_process(tmp_path, Habits(seed=6, kinds=TELLING, steady=10**9)) as (url, _),
+        Commands(folder) as commands,
+    ):
+        recipe = write_recipe(
+            folder, "run", questions=tmp_path / "questions.jsonl",
+            teacher=teacher_settings(url),
+            train={"steps": 4, "batch_size": 4, "checkpoints": 1, "precision": "float32"},
+            curate={"right_answer": False}, evaluate={"max_tokens": 8},
+        )  # fmt: skip
+        for instant in (0.4, 0.6, 0.9):
+            commands.run("generate", str(recipe), kill_after=instant)
+            assert_no_trace(folder)
+        assert commands.run("run", str(recipe)) == 0
+    names = {path.name for path in (folder / "run").iterdir()}
+    assert names >= {
+        "run.sqlite",
+        "recipe.yaml",
+        "log.jsonl",
+        "report.html",
+        "model",
+        "checkpoints",
+    }
+    assert_no_trace(folder)
