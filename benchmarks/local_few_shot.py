@@ -10,6 +10,7 @@ same.
 """
 
 import argparse
+import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,10 +23,8 @@ from local_generation import (
     USUAL,
     Calls,
     Case,
-    Ratio,
     Speed,
     Timing,
-    compare,
     median,
     ours,
     theirs,
@@ -45,20 +44,28 @@ ENDLESS = 10**9
 """More tokens than any prefix saves."""
 
 
+class Over(NamedTuple):
+    """Another system's speed, and ours over it in the median of the rounds, by each clock."""
+
+    speed: Speed
+    clock: float
+    processor: float
+
+
 class Result(NamedTuple):
     """One case: ours, and ours over each of the others."""
 
     case: str
     ours: Speed
-    over: dict[str, Ratio]
+    over: dict[str, Over]
     same_texts: dict[str, int] | None
     runs: dict[str, list[Speed]]
 
 
 def few_shot_prompts(count: int) -> list[str]:
-    """Worked questions, each with two wordings of its solution, and then a question."""
+    """Worked questions, and then a question."""
     worked = [
-        f"Q: {each.question.text}\nA: {each.rationales[0]} In other words, {each.rationales[-1]} "
+        f"Q: {each.question.text}\nA: {max(each.rationales, key=len)} "
         f"The answer is {each.question.answer}."
         for each in problems(FAMILY, "train", EXEMPLARS, seed=0)
     ]
@@ -115,11 +122,7 @@ def measure(model: HFModel, prompts: Sequence[str], case: Case, args: argparse.N
     return Result(
         case=case.name,
         ours=median(speeds["ours"]),
-        over={
-            name: compare(speeds["ours"], usual, other)
-            for name, other in speeds.items()
-            if name != "ours"
-        },
+        over={name: over(speeds["ours"], speeds[name]) for name in speeds if name != "ours"},
         same_texts=None
         if case.temperature
         else {
@@ -127,6 +130,16 @@ def measure(model: HFModel, prompts: Sequence[str], case: Case, args: argparse.N
             for name, timings in runs.items()
         },
         runs=speeds,
+    )
+
+
+def over(own: Sequence[Speed], other: Sequence[Speed]) -> Over:
+    """Ours over another, round by round."""
+    pairs = list(zip(own, other, strict=True))
+    return Over(
+        speed=median(other),
+        clock=round(statistics.median(a.clock / b.clock for a, b in pairs), 2),
+        processor=round(statistics.median(a.processor / b.processor for a, b in pairs), 2),
     )
 
 
@@ -139,18 +152,14 @@ def show(results: Sequence[Result], machine: object) -> None:
         print(f"| {result.case} | ours | {result.ours.clock} ({result.ours.processor}) | | |")
         for name, ratio in result.over.items():
             same = "" if result.same_texts is None else str(result.same_texts[name])
-            speed = f"{ratio.generate.clock} ({ratio.generate.processor})"
+            speed = f"{ratio.speed.clock} ({ratio.speed.processor})"
             print(f"| | {name} | {speed} | {ratio.clock} ({ratio.processor}) | {same} |")
     print(f"\n{machine}")
 
 
 def as_figures(result: Result) -> dict[str, object]:
     """One case as it is written to the file of results."""
-    over = {
-        name: {"speed": ratio.generate, "clock": ratio.clock, "processor": ratio.processor}
-        for name, ratio in result.over.items()
-    }
-    return result._asdict() | {"over": over}
+    return result._asdict() | {"over": {name: each._asdict() for name, each in result.over.items()}}
 
 
 def main() -> None:

@@ -1,11 +1,11 @@
 """A server that speaks the chat and completions routes at next to no cost, for measuring clients.
 
 Answers are made once and sent again as the bytes they are; what a prompt asks decides only which.
-A prompt names its question as ``[q17]``: the answers to one question go through the variants in
-turn, however many come with a request, and one question in ten (those that end in 7) is answered
-at twice the length, so that a small ``max_tokens`` cuts it off. Of the probabilities one position
-in twenty has two alternatives of the same text that differ in their bytes, as tokenizers with
-byte tokens give them.
+A prompt names its question as ``[q17]``: the answers to one question go through the texts in turn,
+however many come with a request, and one question in ten (those that end in 7) is answered at
+twice the length, so that a small ``max_tokens`` cuts it off. Of the probabilities one position in
+twenty has two alternatives of the same text that differ in their bytes, as tokenizers with byte
+tokens give them.
 
 As a script it serves until killed; ``GET /stats`` tells what it was asked for. :func:`serving`
 starts it in a process and on a core of its own.
@@ -22,127 +22,14 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
-from itertools import count
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import numpy as np
 import orjson
-
-VARIANTS = 16
-"""Different answers; also the samples after which a question's answers begin again."""
-
-RIGHT = 10
-"""Of the variants that many give the answer 42; each of the others gives one of its own."""
-
-COLLIDES = 20
-"""Every so manyth position has two alternatives of the same text."""
-
-PROMPT_TOKENS = 50
-
-WORDS = 20_000
-"""Made-up tokens that alternatives are drawn from, of five letters as real ones are on average."""
+from mock_answers import DRAWS, Wanted, answer, choice, http
 
 QUESTION = re.compile(rb"\[q(\d+)\]")
 LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
-
-Choice = dict[str, Any]
-
-
-class Wanted(NamedTuple):
-    """What decides an answer's bytes."""
-
-    chat: bool
-    n: int
-    top: int
-    first: int
-    """Variant of the first choice."""
-
-    tokens: int
-    cut: bool
-    """Whether ``max_tokens`` ended it."""
-
-
-def answer_text(variant: int, tokens: int) -> list[str]:
-    """The tokens of one answer."""
-    number = 42 if variant * 7 % VARIANTS < RIGHT else 43 + variant
-    closing = ["\n", "The", " answer", " is", f" {number}", "."]
-    words = [f" w{variant}{place % 10}" for place in range(max(tokens - len(closing), 0))]
-    return [*words, *closing][:tokens]
-
-
-def word(number: int) -> str:
-    """A token: a space and four letters that no other number has."""
-    letters = (chr(ord("a") + number // 26**place % 26) for place in range(4))
-    return " " + "".join(letters)
-
-
-def alternatives(token: str, place: int, top: int, rng: np.random.Generator) -> list[Choice]:
-    """The likeliest tokens of one position, the one written first, as the chat route lists them."""
-    logprobs = -np.sort(rng.gamma(2.0, 2.0, size=top)).round(6)
-    texts = [token, *(word(number) for number in rng.choice(WORDS, size=top - 1, replace=False))]
-    found = [
-        {"token": text, "logprob": float(logprob), "bytes": list(text.encode())}
-        for text, logprob in zip(texts, logprobs, strict=True)
-    ]
-    if place % COLLIDES == 0 and top > 2:
-        for entry, byte in zip(found[-2:], (0xE2, 0xF0), strict=True):
-            entry |= {"token": "\ufffd", "bytes": [byte]}
-    return found
-
-
-def chat_choice(tokens: list[str], top: int, seed: int) -> Choice:
-    """One choice of the chat route."""
-    rng = np.random.default_rng(seed)
-    listed = [
-        {**likeliest[0], "top_logprobs": likeliest}
-        for place, token in enumerate(tokens if top else [])
-        for likeliest in [alternatives(token, place, top, rng)]
-    ]
-    message = {"role": "assistant", "content": "".join(tokens)}
-    return {"message": message, "logprobs": {"content": listed} if top else None}
-
-
-def plain_choice(tokens: list[str], top: int, seed: int) -> Choice:
-    """One choice of the completions route, whose alternatives are keyed by their texts."""
-    listed = chat_choice(tokens, top, seed)["logprobs"]
-    logprobs = listed and {
-        "tokens": tokens,
-        "token_logprobs": [entry["logprob"] for entry in listed["content"]],
-        "top_logprobs": [
-            {each["token"]: each["logprob"] for each in entry["top_logprobs"]}
-            for entry in listed["content"]
-        ],
-    }
-    return {"text": "".join(tokens), "logprobs": logprobs}
-
-
-@cache
-def answer(wanted: Wanted) -> bytes:
-    """A whole HTTP answer."""
-    made = chat_choice if wanted.chat else plain_choice
-    choices = []
-    for index in range(wanted.n):
-        variant = (wanted.first + index) % VARIANTS
-        choice = made(answer_text(variant, wanted.tokens), wanted.top, variant + wanted.tokens)
-        reason = "length" if wanted.cut else "stop"
-        choices.append({"index": index, "finish_reason": reason, **choice})
-    written = wanted.n * wanted.tokens
-    usage = {
-        "prompt_tokens": PROMPT_TOKENS,
-        "completion_tokens": written,
-        "total_tokens": PROMPT_TOKENS + written,
-    }
-    kind = "chat.completion" if wanted.chat else "text_completion"
-    reply = {"id": "mock", "object": kind, "created": 0, "model": "mock"}
-    return http(orjson.dumps({**reply, "choices": choices, "usage": usage}))
-
-
-def http(body: bytes) -> bytes:
-    """Bytes with a head before them."""
-    head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
-    return head.encode() + b"\r\n\r\n" + body
 
 
 class Counts:
@@ -155,10 +42,13 @@ class Counts:
         self.turns: dict[bytes, int] = {}
         """Samples that were asked for, by question."""
 
+        self.ready = time.process_time()
+        """Processor time that was spent before the first request."""
+
     def told(self) -> bytes:
         """As JSON."""
-        kept = {name: value for name, value in vars(self).items() if name != "turns"}
-        return orjson.dumps({**kept, "questions": len(self.turns), "cpu": time.process_time()})
+        cpu = time.process_time() - self.ready
+        return orjson.dumps({**vars(self), "turns": len(self.turns), "cpu": cpu})
 
 
 class Connection(asyncio.Protocol):
@@ -168,7 +58,6 @@ class Connection(asyncio.Protocol):
         self._options, self._counts = options, counts
         self._loop = asyncio.get_running_loop()
         self._received = bytearray()
-        self._numbers = count()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep where to write."""
@@ -206,7 +95,7 @@ class Connection(asyncio.Protocol):
 
     def _wanted(self, head: bytes, body: bytes) -> Wanted:
         asked = orjson.loads(body)
-        number = (QUESTION.findall(body) or [b""])[-1]  # curator first asks something of its own
+        number = (QUESTION.findall(body) or [b"0"])[-1]  # curator first asks something of its own
         n = asked.get("n") or 1
         before = self._counts.turns.get(number, 0)
         self._counts.turns[number] = before + n
@@ -214,7 +103,8 @@ class Connection(asyncio.Protocol):
         top = asked.get("top_logprobs") if chat else asked.get("logprobs")
         tokens = self._options.tokens * (2 if number.endswith(b"7") else 1)
         most = asked.get("max_tokens") or asked.get("max_completion_tokens") or tokens
-        return Wanted(chat, n, top or 0, before % VARIANTS, min(tokens, most), most < tokens)
+        first = (17 * int(number) + before) % DRAWS
+        return Wanted(chat, n, top or 0, first, min(tokens, most), most < tokens)
 
     def _answer(self, wanted: Wanted) -> None:
         if self._transport.is_closing():
@@ -229,6 +119,9 @@ class Connection(asyncio.Protocol):
 
 async def serve(options: argparse.Namespace) -> None:
     """Serve until killed; the port goes to standard output."""
+    if options.top:
+        for draw in range(DRAWS):
+            choice(Wanted(True, 0, options.top, 0, options.tokens, False), draw)
     counts = Counts()
     loop = asyncio.get_running_loop()
     server = await loop.create_server(
@@ -258,15 +151,18 @@ def cores() -> tuple[int, int]:
 
 
 @contextmanager
-def serving(*, latency: float = 0.0, jitter: float = 0.0, tokens: int = 100) -> Iterator[Server]:
+def serving(
+    *, latency: float = 0.0, jitter: float = 0.0, tokens: int = 100, top: int = 0
+) -> Iterator[Server]:
     """Run the server on its own core.
 
     Args:
         latency: Seconds before every answer.
         jitter: Share of the latency by which single answers are earlier or later, at most.
         tokens: Length of nine answers in ten; the tenth is twice as long.
+        top: Probabilities that are going to be asked for, so that they are ready.
     """
-    options = {"--latency": latency, "--jitter": jitter, "--tokens": tokens}
+    options = {"--latency": latency, "--jitter": jitter, "--tokens": tokens, "--top": top}
     flags = [str(each) for pair in options.items() for each in pair]
     command = [sys.executable, str(Path(__file__).resolve()), *flags]
     process = subprocess.Popen(command, stdout=subprocess.PIPE)
@@ -286,6 +182,7 @@ def main() -> None:
     parser.add_argument("--latency", type=float, default=0.0, help="seconds before every answer")
     parser.add_argument("--jitter", type=float, default=0.0, help="share of the latency")
     parser.add_argument("--tokens", type=int, default=100, help="length of an answer")
+    parser.add_argument("--top", type=int, default=0, help="probabilities made beforehand")
     asyncio.run(serve(parser.parse_args()))
 
 

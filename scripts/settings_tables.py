@@ -1,10 +1,10 @@
-"""The tables in docs/guide.md that say what the code says: settings, styles, formats, verdicts.
+"""The tables in docs/ that say what the code says: settings, styles, formats, verdicts.
 
 Run: python scripts/settings_tables.py [--check]
 
-Each table stands between two marker lines, ``<!-- table: NAME -->`` and ``<!-- end -->``, where
-NAME is a key of ``TABLES``. With ``--check`` nothing is written, and the exit code is 1 where a
-table is out of date.
+Each table stands on one page between two marker lines, ``<!-- table: NAME -->`` and
+``<!-- end -->``, where NAME is a key of ``TABLES``. With ``--check`` nothing is written, and the
+exit code is 1 where a table is out of date.
 """
 
 import argparse
@@ -44,6 +44,7 @@ from potstill.prompts.formats import FORMATS, MIXTURES, shares
 from potstill.prompts.styles import STYLES
 from potstill.recipe import Recipe
 from potstill.settings import Settings
+from potstill.spending import BudgetSettings
 from potstill.tasks.overlap import OverlapSettings
 from potstill.tasks.settings import TaskSettings
 from potstill.train.settings import (
@@ -55,7 +56,7 @@ from potstill.train.settings import (
     TrainSettings,
 )
 
-GUIDE = Path(__file__).parents[1] / "docs" / "guide.md"
+DOCS = Path(__file__).parents[1] / "docs"
 
 SETTINGS: dict[str, type[Settings]] = {
     "recipe": Recipe,
@@ -64,6 +65,7 @@ SETTINGS: dict[str, type[Settings]] = {
     "openai": OpenAISettings,
     "vllm": VLLMSettings,
     "recorded": RecordedSettings,
+    "budget": BudgetSettings,
     "generate": GenerateSettings,
     "debate": DebateSettings,
     "exemplars": FewShotSettings,
@@ -87,7 +89,7 @@ SETTINGS: dict[str, type[Settings]] = {
     "teacher_limits": TeacherLimits,
     "fuse": FuseSettings,
 }
-"""The settings classes by the name of their table in the guide."""
+"""The settings classes by the name of their table."""
 
 KINDS: dict[object, str] = {
     bool: "true or false",
@@ -230,26 +232,27 @@ TABLES: dict[str, Callable[[], str]] = {
     "mixtures": mixtures_table,
     "verdicts": verdicts_table,
 }
-"""What makes each table of the guide."""
+"""What makes each table."""
 
 
 def updated(text: str) -> str:
-    """The guide's text with every table written anew."""
+    """A page's text with every table written anew."""
     return MARKED.sub(lambda found: f"{found[1]}{found[2]}\n{TABLES[found[1]]()}\n\n", text)
 
 
 def main() -> int:
-    """Write the guide's tables, or say whether they are current."""
+    """Write the tables of all pages, or say which pages are out of date."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if out of date")
     options = parser.parse_args()
-    text = GUIDE.read_text(encoding="utf-8")
-    if updated(text) == text:
-        return 0
-    if options.check:
-        sys.stderr.write(f"{GUIDE.name} is out of date; run: python scripts/settings_tables.py\n")
+    texts = {page: page.read_text(encoding="utf-8") for page in sorted(DOCS.glob("*.md"))}
+    stale = [page for page, text in texts.items() if updated(text) != text]
+    if options.check and stale:
+        names = ", ".join(page.name for page in stale)
+        sys.stderr.write(f"out of date: {names}; run: python scripts/settings_tables.py\n")
         return 1
-    GUIDE.write_text(updated(text), encoding="utf-8")
+    for page in stale:
+        page.write_text(updated(texts[page]), encoding="utf-8")
     return 0
 
 

@@ -5,12 +5,14 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 from batches import BatchServer, Trouble, requests
+from loopback import scripted
 
 from potstill.asking import AskCounts, ask
 from potstill.control import Control
@@ -261,6 +263,42 @@ def test_a_refused_line_is_a_failure_and_is_asked_again_next_time(server: BatchS
     again = list(model(server).complete(requests(3)))
     assert all(each.finish_reason == "stop" for each in again)
     once(server, 6)
+
+
+def test_an_answer_that_was_broken_off_is_asked_again_next_time(server: BatchServer) -> None:
+    broken = {"message": {"role": "assistant", "content": None}, "finish_reason": "abort"}
+    server.answerer = lambda body: [broken]
+    found = list(model(server).complete([Request(prompt="a")]))
+    assert [each.finish_reason for each in found] == ["error"]
+    server.answerer = scripted
+    again = list(model(server).complete([Request(prompt="a")]))
+    assert [each.finish_reason for each in again] == ["stop"]
+    assert len(server.made) == 2
+
+
+def test_what_two_batches_answered_is_taken_once(server: BatchServer) -> None:
+    """The newer batch has the first sample of each request alone."""
+    first = list(model(server).complete(requests(2)))
+    made = server.made["batch-0"]
+    output = server.files[made.shown["output_file_id"]].splitlines()
+    entries = [orjson.loads(line) for line in output]
+    for entry in entries:
+        del entry["response"]["body"]["choices"][1:]
+    server.files["short"] = b"\n".join(map(orjson.dumps, entries))
+    shown = {**made.shown, "id": "batch-1", "output_file_id": "short"}
+    server.made["batch-1"] = replace(made, shown=shown)
+    found = list(model(server).complete(requests(2)))
+    assert prompts_of(found) == prompts_of(first) == all_of(requests(2))
+
+
+def test_a_batch_that_cannot_be_made_costs_nothing(server: BatchServer) -> None:
+    server.troubles["create"] = [Trouble(status=400)]
+    control = Control()
+    with pytest.raises(ServerError, match="HTTP 400"):
+        list(model(server, control).complete(requests(2)))
+    assert control.spending.in_flight == Amount()
+    assert len(list(model(server, control).complete(requests(2)))) == 4
+    assert control.spending.spent.tokens == 2 * 17
 
 
 def test_a_fault_that_may_pass_gets_another_batch(server: BatchServer) -> None:

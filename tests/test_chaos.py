@@ -118,10 +118,11 @@ def generate_until_done(commands: Commands, recipe: Path) -> float:
 
 @pytest.mark.slow
 def test_a_run_of_faults_killed_fifty_times_equals_an_undisturbed_one(tmp_path: Path) -> None:
-    # Each command would take one that is led astray at its beginning for a wrong address.
-    kinds = {kind: weight for kind, weight in FAULTS.items() if kind not in ASTRAY}
+    # One that is led astray at a command's beginning would say that the address is wrong.
+    left_out = (*ASTRAY, "stall", "late")
+    kinds = {kind: weight for kind, weight in FAULTS.items() if kind not in left_out}
     habits = Habits(seed=2, kinds=kinds, latency=0.003, refused=0.01, calm_after=6)
-    write_questions(tmp_path / "questions.jsonl", 2000)
+    write_questions(tmp_path / "questions.jsonl", 1200)
     logs, port, met = dict[str, list[Event]](), 0, 0
     instants, longest = random.Random(3), 0.0
     with Commands(tmp_path) as commands:
@@ -144,7 +145,7 @@ def test_a_run_of_faults_killed_fifty_times_equals_an_undisturbed_one(tmp_path: 
                 logs[name] = read_events(log)
     assert met >= 0.7 * KILLS
     stored = rows(tmp_path / "calm", STORED)
-    assert len(stored) == 4 * 1200 and {row[3] for row in stored} == {"stop", "error"}
+    assert len(stored) == 4 * 720 and {row[3] for row in stored} == {"stop", "error"}
     assert rows(tmp_path / "killed", STORED) == stored
     assert not sent_after_success(logs["calm"])
     again = bought_again(logs["killed"])

@@ -26,6 +26,9 @@ FLAGS = {
     "curate": {"RECIPE", "--set"},
     "demo": {"--set"},
     "evaluate": {"RECIPE", "--set"},
+    "export": {
+        "RUN", "FILE", "--what", "--logprobs", "--stage", "--data-format", "--overwrite",
+    },
     "fuse": {"RUNS", "--out", "--method", "--set"},
     "generate": {"RECIPE", "--set"},
     "grade": {
@@ -33,6 +36,15 @@ FLAGS = {
         "--verdict-field", "--rule", "--out",
     },
     "guide": {"RECIPE", "--set"},
+    "import": {
+        "RUN", "FILE", "--question-field", "--id-field", "--rationale-field", "--answer-field",
+        "--teacher", "--set",
+    },
+    "plan": {"RECIPE", "--set", "--probe"},
+    "push": {
+        "RUN", "OWNER/NAME", "--what", "--private", "--to", "--licence", "--language", "--logprobs",
+        "--data-format",
+    },
     "regrade": {"RUN"},
     "report": {"RECIPE", "--set"},
     "run": {"RECIPE", "--set"},
@@ -182,7 +194,7 @@ def test_what_is_not_yaml_is_refused_with_its_line() -> None:
         ({"task": {"nmae": "gsm8k"}}, "Did you mean 'name'?"),
         ({"task": "gsm8"}, "there is no task 'gsm8'. Did you mean 'gsm8k'?"),
         ({"evaluate": {"tasks": ["coin_tos"]}}, "Did you mean 'coin_toss'?"),
-        ({"teacher": "hff:x"}, "the kind one of bundled, hf, openai, recorded."),
+        ({"teacher": "hff:x"}, "the kind one of bundled, hf, openai, vllm, recorded."),
         ({"teacher": {"model": "openai:x", "base_ulr": "y"}}, "Did you mean 'base_url'?"),
         ({"student": "openai:x"}, "student is 'openai:x': "),
         ({"student": "bundled:studnet"}, "bundled:studnet"),
@@ -470,7 +482,7 @@ def test_a_process_shows_one_line_for_a_mistake_and_a_traceback_for_a_defect() -
 
 def test_ctrl_c_says_how_to_go_on() -> None:
     with Loopback() as loopback:
-        loopback.delay = 60.0
+        loopback.delay = 1.0
         path = recipe(teacher=server(loopback.url))
         with subprocess.Popen(
             [sys.executable, "-m", "potstill", "generate", path],

@@ -1,7 +1,8 @@
 """What prompts begin with is computed once, and changes nothing that is written."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,10 +20,13 @@ from transformers import (
     PreTrainedModel,
 )
 
-from potstill.models import prefixes
+from potstill.models import batching, prefixes
+from potstill.models.ensemble import EnsembleModel
 from potstill.models.hf import HFModel
+from potstill.models.prefix_attention import reads_apart
+from potstill.models.rowcache import RowLayer
 from potstill.models.settings import LocalSettings
-from potstill.records import Completion, Request
+from potstill.records import Completion, Message, Request
 
 EXEMPLARS = [text.replace("3", str(place)) for place, text in enumerate(TEXTS[:2] * 3)]
 HEAD = "\n\n".join(EXEMPLARS)
@@ -36,14 +40,25 @@ PROMPTS = [
     "Q: short",
     TEXTS[4],
 ]
-SIZES = {"num_hidden_layers": 4, "num_attention_heads": 4, "num_key_value_heads": 2}
+SIZES = {
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+}
 Seen = list[tuple[int, int]]
 Make = Callable[[str], HFModel]
 
 
 def others(kind: str, vocab_size: int) -> PreTrainedModel:
     """Architectures that mask, count or weigh places in ways of their own."""
-    shape = {"vocab_size": vocab_size, "hidden_size": 32, "intermediate_size": 48, **SIZES}
+    shape: dict[str, Any] = {
+        "vocab_size": vocab_size,
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        **SIZES,
+    }
     if kind == "mistral":  # every layer reads the last 24 tokens only
         return MistralForCausalLM(MistralConfig(**shape, sliding_window=24))
     if kind == "gemma2":  # every second layer does, and scores are capped
@@ -113,33 +128,163 @@ def prompt_tokens(seen: Seen) -> int:
     return sum(rows * tokens for rows, tokens in seen if tokens > 1)
 
 
+REQUESTS = [
+    Request(
+        prompt=prompt,
+        samples=tuple(range(place % 3 + 1)),
+        temperature=float(place % 2),
+        top_logprobs=3,
+        max_tokens=4 + place,
+    )
+    for place, prompt in enumerate(PROMPTS)
+]
+
+
+def assert_same(
+    shared: dict[tuple[object, int], Completion], alone: dict[tuple[object, int], Completion]
+) -> None:
+    """Texts and tokens equal, probabilities within the noise of float32."""
+    assert shared.keys() == alone.keys()
+    for key, done in shared.items():
+        assert done.text == alone[key].text
+        own, expected = done.logprobs, alone[key].logprobs
+        assert own is not None
+        assert expected is not None
+        np.testing.assert_array_equal(own.ids, expected.ids)
+        np.testing.assert_allclose(np.exp(own.logprobs), np.exp(expected.logprobs), atol=1e-4)
+
+
 @pytest.mark.parametrize(
     "kind", ["llama", "gpt2", "qwen2", "qwen3", "mistral", "gemma2", "bloom", "opt"]
 )
 def test_sharing_changes_nothing_that_is_written(
     kind: str, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    requests = [
-        Request(
-            prompt=prompt,
-            samples=tuple(range(place % 3 + 1)),
-            temperature=float(place % 2),
-            top_logprobs=3,
-            max_tokens=4 + place,
-        )
-        for place, prompt in enumerate(PROMPTS)
-    ]
-    sharing, plain = make(kind), make(kind)
-    seen, seen_plain = seen_by(sharing), seen_by(plain)
-    shared = answers(sharing, requests)
+    copied, apart, plain = make(kind), make(kind), make(kind)
+    seen, seen_apart, seen_plain = seen_by(copied), seen_by(apart), seen_by(plain)
+    monkeypatch.setattr(batching, "APART", 0)
+    copies = answers(copied, REQUESTS)
+    monkeypatch.setattr(batching, "APART", 1000)
+    beside = answers(apart, REQUESTS)
     monkeypatch.setattr(prefixes, "LEAST_SAVED", 10**9)
-    alone = answers(plain, requests)
-    assert prompt_tokens(seen) < prompt_tokens(seen_plain) / 2
-    assert shared.keys() == alone.keys()
-    for key, done in shared.items():
-        assert done.text == alone[key].text
-        assert done.logprobs is not None
-        own, expected = done.logprobs, alone[key].logprobs
-        assert expected is not None
-        np.testing.assert_array_equal(own.ids, expected.ids)
-        np.testing.assert_allclose(np.exp(own.logprobs), np.exp(expected.logprobs), atol=1e-4)
+    alone = answers(plain, REQUESTS)
+    assert prompt_tokens(seen) < 0.6 * prompt_tokens(seen_plain)
+    assert prompt_tokens(seen_apart) < 0.6 * prompt_tokens(seen_plain)
+    assert_same(copies, alone)
+    assert_same(beside, alone)
+
+
+@pytest.mark.parametrize(
+    ("kind", "apart"),
+    [
+        *(("llama", True), ("gpt2", True), ("qwen3", True), ("opt", True)),
+        *(("mistral", False), ("gemma2", False), ("bloom", False)),
+    ],
+)
+def test_only_plain_attention_is_split(kind: str, apart: bool, make: Make) -> None:
+    """Windows, capped scores and biases by distance are left to the model's own attention."""
+    assert reads_apart(make(kind).model) is apart
+
+
+def test_rows_beside_a_prefix_hold_their_own_tokens_only(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    widths: list[int] = []
+    update = RowLayer.update
+
+    def noted(self: RowLayer, *args: Any, **kwargs: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        keys, values = update(self, *args, **kwargs)
+        widths.append(keys.shape[2])
+        return keys, values
+
+    monkeypatch.setattr(RowLayer, "update", noted)
+    model = make("llama")
+    shared = [Request(prompt=prompt, max_tokens=8) for prompt in PROMPTS[:7]]
+    monkeypatch.setattr(batching, "APART", 1000)
+    list(model.complete(shared))
+    apart = max(widths)
+    widths.clear()
+    monkeypatch.setattr(batching, "APART", 0)
+    list(model.complete(shared))
+    assert max(widths) > 100
+    assert apart < 30
+
+
+@pytest.mark.parametrize("refilled", [False, True])
+def test_small_batches_and_parts_change_nothing(
+    refilled: bool, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = answers(make("qwen3"), REQUESTS)
+    if refilled:
+        monkeypatch.setattr("potstill.models.decoding.COST_BY_ROW", frozenset())
+    monkeypatch.setattr("potstill.models.decoding.PROMPT_TOKENS", 60)
+    monkeypatch.setattr("potstill.models.prefill.PROMPT_TOKENS", 50)
+    model = make("qwen3")
+    model._batch_tokens = 900
+    seen = seen_by(model)
+    assert_same(answers(model, REQUESTS), expected)
+    assert (1, 50) in seen, "a long prefix is run in parts"
+
+
+def test_a_prefix_is_computed_once_for_all_lots_of_requests(make: Make) -> None:
+    model = make("gpt2")
+    model._batch_tokens = 1500
+    seen = seen_by(model)
+    requests = (
+        Request(prompt=f"{HEAD}\n\nQ: {number} + {number}?\nA:", max_tokens=2)
+        for number in range(120)
+    )
+    assert len(list(model.complete(requests))) == 120
+    long = [rows * tokens for rows, tokens in seen if tokens > 100]
+    assert len(long) == 1
+
+
+def test_samples_that_do_not_fit_together_share_their_prompt(make: Make) -> None:
+    model = make("llama")
+    model._batch_tokens = 800
+    seen = seen_by(model)
+    request = Request(prompt=PROMPTS[0], samples=tuple(range(40)), temperature=1.0, max_tokens=5)
+    assert len(list(model.complete([request]))) == 40
+    assert prompt_tokens(seen) < 2 * len(model.tokenizer(PROMPTS[0])["input_ids"])
+
+
+def test_chat_messages_share_the_head_of_their_template(tmp_path: Path) -> None:
+    folder = build_tiny_causal(tmp_path, "gpt2", chat=True)
+    model, system = opened_at(folder), Message(role="system", content=HEAD)
+    seen = seen_by(model)
+    chats = [(system, Message(role="user", content=question)) for question in QUESTIONS]
+    assert len(list(model.complete(Request(prompt=chat, max_tokens=3) for chat in chats))) == 7
+    assert prompt_tokens(seen) < 2 * len(model.tokenizer(HEAD)["input_ids"])
+
+
+def test_members_of_an_ensemble_share_too(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = opened_at(build_tiny_causal(tmp_path / "one", "gpt2"))
+    second = opened_at(build_tiny_causal(tmp_path / "two", "qwen2", seed=1))
+    (tmp_path / "one" / "tokenizer.json").replace(tmp_path / "two" / "tokenizer.json")
+    second = opened_at(tmp_path / "two")
+    second.tokenizer = first.tokenizer
+    ensemble = EnsembleModel([first, second])
+    seen = seen_by(ensemble)
+    shared = answers(ensemble, REQUESTS)
+    monkeypatch.setattr(prefixes, "LEAST_SAVED", 10**9)
+    ensemble = EnsembleModel([first, second])
+    assert_same(shared, answers(ensemble, REQUESTS))
+    assert any(rows == 1 and tokens > 100 for rows, tokens in seen)
+
+
+def test_refusals_are_handed_over_while_requests_still_come(make: Make) -> None:
+    pulled = 0
+
+    def requests() -> Iterator[Request]:
+        nonlocal pulled
+        for pulled in range(1, 1001):
+            yield Request(prompt="word " * 300 if pulled < 1000 else "Let's", max_tokens=2)
+
+    answered = make("gpt2").complete(requests())
+    assert next(answered).finish_reason == "error"
+    assert pulled <= 64
+    reasons = [done.finish_reason for done in answered]
+    assert reasons.count("error") == 998
+    assert len(reasons) == 999

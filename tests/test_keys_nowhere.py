@@ -11,12 +11,16 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from batches import BatchServer, Trouble
 from chaos import Chaos, chaos_process
 from chaos_faults import FAULTS, REFUSALS, SPOILT
 from chaos_wire import Habits
+from click.testing import CliRunner
 from commands import ROOT, Commands
-from test_kill import write_questions, write_recipe
+from loopback import Loopback
+from test_kill import rows, write_questions, write_recipe
 
+from potstill.cli import main
 from potstill.errors import ModelError
 from potstill.models.openai import client
 from potstill.models.openai.model import OpenAIModel
@@ -104,6 +108,29 @@ def test_a_message_that_is_cut_short_does_not_leave_half_a_key(
     assert traces(found.error.encode()) == []
 
 
+def test_a_batch_endpoint_s_errors_give_no_key_away(tmp_path: Path) -> None:
+    write_questions(tmp_path / "questions.jsonl", 20)
+    folder = tmp_path / "all"
+    folder.mkdir()
+    calls = ("list", "upload", "create", "poll", "content")
+    with BatchServer() as server:
+        server.troubles = {name: [Trouble(status=500)] for name in calls}
+        server.refuse = lambda body, tried: (
+            (400, f"no {KEY}") if "Ann has 12" in str(body) else None
+        )
+        teacher = teacher_settings(server.url) | {"mode": "batch", "poll_seconds": 0.01}
+        recipe = write_recipe(
+            folder, "run", questions=tmp_path / "questions.jsonl", teacher=teacher
+        )
+        result = CliRunner().invoke(main, ["generate", str(recipe)])
+    assert result.exit_code == 0
+    assert set(server.headers) == {f"Bearer {KEY}"}
+    assert b"sent Bearer ***" in (folder / "run" / "log.jsonl").read_bytes()
+    assert "no ***" in result.output
+    assert traces(result.output.encode()) == []
+    assert_no_trace(folder)
+
+
 @pytest.mark.slow
 def test_what_commands_write_and_say_holds_no_key(tmp_path: Path) -> None:
     write_questions(tmp_path / "questions.jsonl", 60)
@@ -177,3 +204,18 @@ def test_a_whole_run_killed_on_its_way_holds_no_key(tmp_path: Path) -> None:
         "checkpoints",
     }
     assert_no_trace(folder)
+
+
+def test_an_answer_that_repeats_the_key_is_stored_without_it(tmp_path: Path) -> None:
+    questions = tmp_path / "questions.jsonl"
+    write_questions(questions, 6)
+    with Loopback(lambda body: [f"Your key is {KEY}. The answer is 5."]) as server:
+        teacher = teacher_settings(server.url)
+        recipe = write_recipe(
+            tmp_path, "echo", questions=questions, teacher=teacher, generate={"samples": 1}
+        )
+        result = CliRunner().invoke(main, ["generate", str(recipe)])
+    assert result.exit_code == 0, result.output
+    texts = [str(text) for (text,) in rows(tmp_path / "echo", "SELECT text FROM completions")]
+    assert texts and all(text == "Your key is ***. The answer is 5." for text in texts)
+    assert_no_trace(tmp_path / "echo")

@@ -13,7 +13,7 @@ from loopback import Body, Loopback, prompt_of
 from rich.console import Console
 
 from potstill.cli import main
-from potstill.models import open_model
+from potstill.models import BUNDLED_FOLDER, open_model
 from potstill.models.settings import LocalSettings, OpenAISettings
 from potstill.plan import Plan, Probe, plan_page, plan_run
 from potstill.plan.counting import counter_for, prompt_bytes
@@ -175,6 +175,8 @@ def test_the_plan_is_what_is_then_asked(tmp_path: Path, server: Loopback) -> Non
     generate(path, "task.train=4")
     plan = by_what(planned(path))
     steps, finals = plan["rationales"], plan["rationales, final answers"]
+    # each request said 10 tokens: 5 for each of two rationales, all 10 for a final answer
+    assert steps.completion_tokens.expected == 4 * 5 and finals.completion_tokens.expected == 40
     assert steps.need.there == 8 and steps.samples.most == 4
     assert finals.need.there == 8 and (finals.need.sure, finals.samples.most) == ([], 4)
     asked = len(server.bodies)
@@ -458,3 +460,15 @@ def test_unknown_prices_are_not_taken_for_nothing(tmp_path: Path, server: Loopba
 def test_a_local_teacher_has_no_costs_on_its_page(tmp_path: Path, server: Loopback) -> None:
     text = shown(planned(recipe_file(tmp_path, server, teacher="bundled:teacher")))
     assert "$" not in text and "prompts counted by the model's own tokenizer" in text
+
+
+def test_a_teacher_behind_vllm_is_planned_without_starting_it(
+    tmp_path: Path, server: Loopback
+) -> None:
+    teacher = {"model": f"vllm:{BUNDLED_FOLDER / 'teacher'}", "chat": False}
+    path = recipe_file(tmp_path, server, teacher=teacher)
+    plan = planned(path)
+    text = " ".join(shown(plan).split())
+    assert "$" not in text and "prompts counted by the model's own tokenizer" in text
+    own = by_what(planned(path, "teacher=bundled:teacher"))["rationales"]
+    assert by_what(plan)["rationales"].prompt_tokens == own.prompt_tokens

@@ -402,8 +402,9 @@ def test_a_whole_run_with_pairs(build: Callable[[Path], Path], tmp_path: Path) -
     page = (tmp_path / "run" / "report.html").read_text()
     assert "pair_teacher_questions" in page or "pair teacher questions" in page
     assert (tmp_path / "run" / "model" / "config.json").is_file()
-    again = invoke(main, ["evaluate", str(file)])
-    assert again.exit_code == 0, again.output
+    for command in (["regrade", str(tmp_path / "run")], ["evaluate", str(file)]):
+        again = invoke(main, command)
+        assert again.exit_code == 0, again.output
     with Store(tmp_path / "run" / "run.sqlite", read_only=True) as store:
         assert store.predictions() == predictions
         assert {each.name: each.tokens for each in store.stages()} == stages

@@ -1,5 +1,6 @@
 """``vllm:`` models, with a stand-in for the command on the PATH: what is started is ended."""
 
+import asyncio
 import json
 import os
 import signal
@@ -18,12 +19,13 @@ from potstill.asking import AskCounts, ask
 from potstill.cli import main
 from potstill.control import Control
 from potstill.errors import ConfigError, MissingExtraError, ModelError
+from potstill.guide.server.upstreams import open_upstream
 from potstill.models import model_settings, open_model, vllm_server
 from potstill.models.settings import VLLMSettings
 from potstill.models.vllm import VLLMModel
 from potstill.models.vllm_server import arguments
 from potstill.progress import Meter
-from potstill.records import Request
+from potstill.records import Completion, Request
 from potstill.store import Store
 from potstill.watching import Watch
 
@@ -330,6 +332,23 @@ def test_the_name_tells_models_apart_and_nothing_else(tmp_path: Path) -> None:
     assert one.startswith("vllm:model@")
     (tmp_path / "two" / "model" / "config.json").write_text('{"a": 1}')
     assert name(model=f"vllm:{tmp_path / 'two' / 'model'}") != one
+
+
+def test_the_guided_server_starts_and_ends_its_own(behave: Behave, notes: Path) -> None:
+    settings = model_settings("vllm:some/model", at="teacher")
+    teacher = open_upstream(settings)
+
+    async def ask_once() -> list[Completion]:
+        await teacher.start()
+        assert await teacher.ready()
+        try:
+            return await teacher.answer(Request(prompt="2 + 3?", samples=(0, 1)))
+        finally:
+            await teacher.close()
+
+    assert [each.finish_reason for each in asyncio.run(ask_once())] == ["stop", "stop"]
+    assert len(starts(notes)) == 1
+    assert not alive(notes)
 
 
 @pytest.mark.slow

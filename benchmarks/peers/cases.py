@@ -107,7 +107,7 @@ def throughput(desk: Desk, latency: float, requests: int) -> Figures:
     left, ramp and tail included, start-up not; a sample asked for by itself is a quarter request.
     """
     count = desk.count(requests, heavy=True)
-    with serving(latency=latency, tokens=TOKENS) as server:
+    with serving(latency=latency, tokens=TOKENS, top=5) as server:
         settings: dict[str, Any] = {"samples": 4, "top_logprobs": 5, "max_tokens": TOKENS}
         job = desk.job(server, count, **settings)
         ran, stats = desk.ask(job), server.stats()
@@ -175,7 +175,7 @@ def top_up(desk: Desk) -> Figures:
 def probabilities(desk: Desk) -> Figures:
     """Alternatives that can still be told apart over those sent, and bytes a token on the disk."""
     top = 20
-    with serving(tokens=TOKENS) as server:
+    with serving(tokens=TOKENS, top=top) as server:
         settings: dict[str, Any] = {"samples": 8, "top_logprobs": top, "max_tokens": TOKENS}
         job = desk.job(server, desk.count(500, heavy=True), **settings)
         ran, stats = desk.ask(job), server.stats()

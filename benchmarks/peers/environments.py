@@ -47,10 +47,12 @@ PEERS = {
     "openai": Peer("ask_openai", AIOHTTP, heavy=0.25),
     "distilabel": Peer(
         "ask_distilabel",
-        ("distilabel[openai]==1.5.3", "requests", "beautifulsoup4", OPENAI),
+        ("distilabel[openai]==1.5.3", "requests==2.34.2", "beautifulsoup4==4.15.0", OPENAI),
         heavy=0.25,
     ),
-    "curator": Peer("ask_curator", ("bespokelabs-curator==0.1.31",), several=False),
+    "curator": Peer(
+        "ask_curator", ("bespokelabs-curator==0.1.31", "litellm==1.83.7"), several=False
+    ),
     "inspect": Peer("ask_inspect", ("inspect_ai==0.3.285", OPENAI), heavy=0.04),
     "lm-eval": Peer("ask_lm_eval", LM_EVAL, temperature=0.0, several=False),
     "lm-eval sampled": Peer("ask_lm_eval", LM_EVAL),

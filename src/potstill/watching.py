@@ -29,13 +29,6 @@ The log, ``log.jsonl`` in the run's folder, has one JSON object a line: ``time``
     own), ``ready`` after so many ``seconds``, or ``ended`` (``status``).
 ``left_out``
     A row of an imported ``file`` was left out: ``at`` which line or row it stands, and ``why``.
-``batch``
-    A batch of a provider's batch endpoint came to a ``status``; its ``id``, and how many requests.
-``vllm``
-    A server of vLLM came to a ``status``; its ``model``, where its ``output`` goes, and after how
-    many ``seconds`` it was ready.
-``left_out``
-    Something ``at`` a place of a ``file`` was not imported, and ``why``.
 ``interrupted``
     Ctrl-C or SIGTERM (``signal``) came while so many tries were ``in_flight``; whether a second one
     ``dropped`` them.

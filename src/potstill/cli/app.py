@@ -20,6 +20,15 @@ if TYPE_CHECKING:
     from potstill.watching import Watch
 
 
+ORDER = (
+    *("demo", "plan", "run"),
+    *("generate", "curate", "train", "evaluate", "guide", "report"),
+    *("export", "import", "push"),
+    *("serve", "fuse", "tasks", "grade", "regrade"),
+)
+"""The commands as help lists them: a run, its stages, its data, and what stands beside."""
+
+
 class _Shown(click.ClickException):
     """A user's mistake, shown as one line; the process exits with 2."""
 
@@ -30,7 +39,7 @@ class _Group(click.Group):
     """Shows our own errors as one line. Anything else is a bug and keeps its traceback."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.commands)  # in the order of a run
+        return sorted(self.commands, key=ORDER.index)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

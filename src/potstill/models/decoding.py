@@ -1,7 +1,7 @@
 """The decoding loop: one batch whose rows leave as they finish and are replaced by waiting prompts.
 
 Works with any causal or encoder-decoder model of transformers through its own ``forward``. A
-prompt is run once however many samples are drawn from it.
+prompt is run once however many samples are drawn from it (:mod:`potstill.models.prefill`).
 
 Shape suffixes: P prompts, R rows (samples), T tokens, V vocabulary.
 """
@@ -20,7 +20,7 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from potstill.models.base import sample_seed
 from potstill.models.batching import Prompt, in_parts
-from potstill.models.prefill import PROMPT_TOKENS, Prefill, padded
+from potstill.models.prefill import BESIDE_TOKENS, PROMPT_TOKENS, Prefill, padded
 from potstill.models.rowcache import Room, RowCache, layer_states
 from potstill.models.sampling import Draw, Top, choose, top_logprobs, uniforms
 
@@ -122,7 +122,8 @@ class Decoder:
             rows=len(self.rows) + sum(len(prompt.samples) for prompt in prompts),
             columns=max(self.width, *(prompt.width for prompt in prompts)),
         )
-        parts = [prompts] if self._encoder_decoder else in_parts(prompts, PROMPT_TOKENS)
+        tokens = PROMPT_TOKENS if prompts[0].apart is None else BESIDE_TOKENS
+        parts = [prompts] if self._encoder_decoder else in_parts(prompts, tokens)
         return [row for part in parts for row in self._join_part(part, room)]
 
     def _join_part(self, prompts: Sequence[Prompt], room: Room) -> list[Row]:
@@ -139,7 +140,7 @@ class Decoder:
             self._cache = RowCache(cache)
         self._cache.join(cache, sources, room)
         self.rows += rows
-        apart = [len(prompt.ids) - prompt.rest if prompt.apart else 0 for prompt in prompts]
+        apart = [prompt.taken if prompt.apart is not None else 0 for prompt in prompts]
         self._lengths_R = _appended(self._lengths_R, [lengths[source] for source in sources])
         self._apart_R = _appended(self._apart_R, [apart[source] for source in sources])
         chosen_R, finished = self._write(rows, logits_PV[sources])
@@ -249,8 +250,8 @@ class Decoder:
         prefix = self.rows[0].prompt.apart
         if prefix is None:
             return nullcontext()
-        tokens = [len(row.prompt.ids) - row.prompt.rest for row in self.rows]
-        return self._prefill.beside(prefix, tokens, own_RC[:, None])
+        taken = [row.prompt.taken for row in self.rows]
+        return self._prefill.beside(prefix, taken, own_RC[:, None])
 
     def _mask(self, width: int) -> Tensor:
         """Which columns are a row's own: those of its tokens not apart, up to the right edge."""

@@ -31,8 +31,9 @@ class HFModel(Model):
     """A causal or encoder-decoder model of transformers.
 
     Prompts are batched by length up to ``settings.batch_tokens``; samples of a request share its
-    prompt's computation; a finished sample leaves the batch at once and a waiting one takes its
-    place. A sample's draws depend on its request alone, not on what is computed beside it.
+    prompt's computation, and prompts that of what they begin with alike; a finished sample leaves
+    the batch at once and a waiting one takes its place. A sample's draws depend on its request
+    alone, not on what is computed beside it.
     """
 
     def __init__(self, settings: LocalSettings, *, source: str) -> None:
@@ -84,10 +85,8 @@ class HFModel(Model):
                 prompts = queue.take(rows=rows, width=decoder.width, beside=beside)
                 refused = queue.refused()
                 yield from refused
-                if not prompts and not decoder.rows:
-                    if not refused:
-                        return
-                    continue
+                if not prompts and not refused and not decoder.rows:
+                    return
                 finished += decoder.join(prompts) if prompts else []
             else:
                 for row in decoder.rows:

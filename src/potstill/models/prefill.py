@@ -25,6 +25,9 @@ States = tuple[Tensor, Tensor]
 PROMPT_TOKENS = 2048
 """Tokens of prompts that are run at once: more take memory for activations, and gain no time."""
 
+BESIDE_TOKENS = 512
+"""The same beside a prefix: all their scores with it are in memory at once."""
+
 
 class Prefill:
     """Runs prompts, each from where its share of a prefix ends.
@@ -39,13 +42,6 @@ class Prefill:
         self.takes_positions = "position_ids" in accepted
         self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in accepted else {}
         self._states: WeakKeyDictionary[Prefix, DynamicCache] = WeakKeyDictionary()
-
-    def states(self, prefix: Prefix) -> list[States]:
-        """The keys and values ``(H, T, D)`` of a prefix in each layer."""
-        return [
-            (keys_1HTD[0], values_1HTD[0])
-            for keys_1HTD, values_1HTD in map(layer_states, self._prefix(prefix).layers)
-        ]
 
     def run(self, prompts: Sequence[Prompt]) -> tuple[DynamicCache, Tensor]:
         """The prompts' cache, left-padded, and the scores ``(P, V)`` of their first new tokens.
@@ -64,11 +60,11 @@ class Prefill:
             return cache, self._forward(cache, ids[:, -rest:], mask)
         cache = DynamicCache()
         ids, mask = padded([prompt.ids[-prompt.rest :] for prompt in prompts], device, left=True)
-        before = [len(prompt.ids) - prompt.rest for prompt in prompts]
+        taken = [prompt.taken for prompt in prompts]
         causal = torch.ones(rest, rest, dtype=torch.bool, device=device).tril()
-        with self.beside(apart, before, causal & mask[:, None].bool()):
-            taken = torch.tensor(before, device=device)[:, None]
-            return cache, self._forward(cache, ids, mask, taken)
+        with self.beside(apart, taken, causal & mask[:, None].bool()):
+            before = torch.tensor(taken, device=device)[:, None]
+            return cache, self._forward(cache, ids, mask, before)
 
     def beside(
         self, prefix: Prefix, tokens: Sequence[int], own_RTC: Tensor

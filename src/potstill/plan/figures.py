@@ -32,6 +32,9 @@ class Known(NamedTuple):
     rationales: Lengths
     """Of its stored rationales; answers of which nothing else is known are expected as long."""
 
+    finals: Lengths
+    """Of its stored second steps; those of another stage are expected as long."""
+
 
 class _Part(NamedTuple):
     requests: Spread
@@ -46,7 +49,8 @@ def figures_of(need: Need, known: Known) -> Figures:
     A prompt is paid for once a request, however many samples are drawn with it. At most, a prompt
     whose tokens are estimated has one for each byte, and an answer is as long as its limit.
     """
-    lengths = need.measured if need.measured.count else known.rationales
+    alike = known.finals if need.second and known.finals.count else known.rationales
+    lengths = need.measured if need.measured.count else alike
     parts = [*_sure(need, known, lengths), *_later(need, known, lengths)]
     requests, samples, prompts, written = (
         total(getattr(part, name) for part in parts) for name in _Part._fields

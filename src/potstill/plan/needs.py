@@ -42,6 +42,9 @@ class Need:
     questions: int
     """That are asked about."""
 
+    second: bool = False
+    """Whether these are the second steps of a style that has them."""
+
     there: int = 0
     """Samples that are stored."""
 
@@ -109,6 +112,7 @@ class Ledger:
             what=f"{first.what}, final answers",
             teacher=first.teacher,
             questions=first.questions,
+            second=True,
         )
         asking = first.teacher.asking
         ended = stored = 0

@@ -40,10 +40,16 @@ def _table(plan: Plan) -> Table:
     for each in plan.figures:
         shown = each.need.stage if each.need.stage != stage else ""
         stage = each.need.stage
-        table.add_row(shown, Text(each.need.what), *_row([each], paid=paid))
+        table.add_row(shown, Text(_brief(each.need.what)), *_row([each], paid=paid))
     if len(plan.figures) > 1:
         table.add_row("in all", "", *_row(plan.figures, paid=paid), style="bold")
     return table
+
+
+def _brief(what: str) -> str:
+    """What is asked, as its row says it below its stage and the rows before."""
+    first, comma, rest = what.removeprefix("teacher on ").partition(", final ")
+    return f"  final {rest}" if comma else first
 
 
 def _row(figures: Sequence[Figures], *, paid: bool) -> Iterator[str]:

@@ -171,5 +171,9 @@ def _known(name: str, recipe: Recipe, needs: Sequence[Need]) -> Known:
     own = [need for need in needs if need.teacher.name == name]
     counter = counter_for(settings, [pair for need in own for pair in need.read])
     prices = prices_of(settings) if isinstance(settings, OpenAISettings) else FREE
-    drawn = [need.lengths for need in own if need.what.startswith("rationales")]
-    return Known(counter, prices, Lengths([group for lengths in drawn for group in lengths]))
+    drawn = [need for need in own if need.stage == "generate"]
+    rationales, finals = (
+        Lengths([group for need in drawn if need.second is second for group in need.lengths])
+        for second in (False, True)
+    )
+    return Known(counter, prices, rationales, finals)

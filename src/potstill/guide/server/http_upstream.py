@@ -107,11 +107,10 @@ class HttpUpstream:
             raise UpstreamError("it gives no token probabilities") from None
         except (ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as error:
             raise UpstreamError(f"its answer is not understood ({type(error).__name__})") from None
-        if not all(_believable(completion) for completion in found):
-            raise UpstreamError("it counts its tokens wrongly")
         if any(completion.finish_reason == "error" for completion in found):
             raise UpstreamError("it gave no text")
-        missing = samples[len(found) :]
+        there = {completion.sample for completion in found}
+        missing = [sample for sample in samples if sample not in there]
         rest = await asyncio.gather(*(self._run(request, [sample], emit) for sample in missing))
         return [*found, *(completion for group in rest for completion in group)]
 
@@ -139,12 +138,6 @@ class HttpUpstream:
             told = f"it answered with HTTP status {response.status}"
             raise UpstreamError(told, refused=response.status in REFUSALS)
         return response
-
-
-def _believable(completion: Completion) -> bool:
-    """Whether its tokens can be counted and billed; a negative number would be paid back."""
-    counts = (completion.prompt_tokens, completion.completion_tokens)
-    return all(0 <= count <= LARGEST_ANSWER for count in counts)
 
 
 class _Stream:

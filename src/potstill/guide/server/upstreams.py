@@ -6,7 +6,6 @@ from typing import Protocol
 from potstill.models import open_model
 from potstill.models.settings import ModelSettings, OpenAISettings, VLLMSettings
 from potstill.records import Completion, Request
-from potstill.watching import Watch
 
 Emit = Callable[[int, str], Awaitable[None]]
 """Takes a piece of a sample's text as soon as it is written."""
@@ -66,9 +65,9 @@ def open_upstream(settings: ModelSettings) -> Upstream:
         PotstillError: It cannot be asked as the settings stand.
     """
     if isinstance(settings, VLLMSettings):
-        from potstill.models.vllm_server import VLLMServer
+        from potstill.guide.server.served_upstream import ServedUpstream
 
-        settings = VLLMServer(settings, Watch()).start() or settings
+        return ServedUpstream(settings)
     if isinstance(settings, OpenAISettings):
         from potstill.guide.server.http_upstream import HttpUpstream
 

@@ -183,8 +183,8 @@ class _Asking:
 
     def _note(self, batch: Json) -> None:
         """Tell the watch how far a batch is."""
-        own, counts = self._open[batch["id"]], batch.get("request_counts") or {}
-        done, failed = (int(counts.get(name) or 0) for name in ("completed", "failed"))
+        own, counts = self._open[batch["id"]], batch["request_counts"]
+        done, failed = counts["completed"], counts["failed"]
         if own.seen == (batch["status"], done, failed):
             return
         before, own.seen = own.in_flight, (batch["status"], done, failed)
@@ -225,7 +225,7 @@ class _Asking:
         """
         lines = self._open[batch["id"]].lines
         self._close(batch["id"], Amount())
-        errors = (batch.get("errors") or {}).get("data") or []
+        errors = batch["errors"]
         told = "; ".join(str(each.get("message")) for each in errors[:3]) or "no reason given"
         too_many = any(each.get("code") == TOO_MANY_TOKENS for each in errors)
         if not too_many or (len(lines) == 1 and not self._open):

@@ -142,21 +142,25 @@ class Answers:
 
     def _refusal(self, entry: Json) -> _Refusal:
         """What an error file's line says."""
-        response = entry.get("response") or {}
+        response = _object(entry.get("response"))
         status = response.get("status_code")
-        error = entry.get("error") or (response.get("body") or {}).get("error") or {}
-        if not isinstance(error, dict):
-            error = {"message": error}
-        code, message = error.get("code"), error.get("message") or "no reason given"
+        error = entry.get("error") or _object(response.get("body")).get("error")
+        named = _object(error)
+        code, message = str(named.get("code")), named.get("message") or error or "no reason given"
         answered = isinstance(status, int) and status != 200
         told = f"HTTP {status}: {message}" if answered else f"{message} ({code})"
-        passing = status in RETRIED or code in PASSING_CODES
+        passing = (answered and status in RETRIED) or code in PASSING_CODES
         return _Refusal(self._client.clean(told), status if answered else None, passing)
 
     def _paid(self, reply: Json) -> Amount | None:
         read, written = tokens_of(reply)
         usd = prompt_cost(self._prices, reply) + written * self._prices.completion / 1e6
         return Amount(read + written, usd) if read or written else None
+
+
+def _object(value: object) -> Json:
+    """The value where it is a JSON object, else an empty one."""
+    return value if isinstance(value, dict) else {}
 
 
 def _reply(entry: Json) -> Json | None:

@@ -70,8 +70,7 @@ class Buyer:
 
     def is_mine(self, batch: Json) -> bool:
         """Whether a batch is one of the model's."""
-        metadata = batch.get("metadata")
-        return isinstance(metadata, dict) and metadata.get("potstill") == self._mark
+        return bool(batch["metadata"].get("potstill") == self._mark)
 
     def label(self, metadata: dict[str, str]) -> str:
         """By which the account knows a batch of the model."""

@@ -89,16 +89,19 @@ class BatchClient:
             AuthError: It refuses the key.
         """
         after: str | None = None
+        seen: set[str] = set()
         while True:
             page = self._run(self._routes.page(after))
-            yield from page["data"]
-            if not page.get("has_more") or not page["data"]:
+            fresh = {batch["id"]: batch for batch in page["data"] if batch["id"] not in seen}
+            yield from fresh.values()
+            if not page.get("has_more") or not fresh:
                 return
-            after = page.get("last_id") or page["data"][-1]["id"]
+            seen |= fresh.keys()
+            after = page["data"][-1]["id"]
 
     def batch(self, id_: str) -> Json:
         """A batch as it stands now."""
-        return self._run(self._routes.call("GET", f"/batches/{id_}"))
+        return self._run(self._routes.batch(id_))
 
     def create(self, lines: bytes, *, route: str, metadata: dict[str, str]) -> Json:
         """Upload lines and make a batch of them, once only.
@@ -125,7 +128,7 @@ class BatchClient:
             file.seek(0)
             for line in file:
                 try:
-                    entry = orjson.loads(line)
+                    entry = orjson.loads(self._routes.masked(line))
                 except orjson.JSONDecodeError:
                     continue  # its request counts as not answered
                 if isinstance(entry, dict):

@@ -48,12 +48,19 @@ class Routes(Client):
         page = await self.call("GET", "/batches", query=query)
         if not isinstance(page.get("data"), list):
             raise ServerError(f"{self._base_url}/batches lists no batches; set mode: live.")
+        page["data"] = [batch for each in page["data"] if (batch := batch_of(each)) is not None]
         return page
+
+    async def batch(self, id_: str) -> Json:
+        """A batch as it stands now."""
+        return self._known(await self.call("GET", f"/batches/{id_}"), id_)
 
     async def create(self, lines: bytes, route: str, metadata: dict[str, str]) -> Json:
         """Upload lines and make a batch of them."""
         # An upload that is repeated leaves a file that nobody uses, and costs nothing.
         uploaded = await self.call("POST", "/files", lines=lines)
+        if not isinstance(uploaded.get("id"), str):
+            raise ServerError(f"{self._base_url}/files names no file; set mode: live.")
         body = {
             "input_file_id": uploaded["id"],
             "endpoint": route,
@@ -63,9 +70,19 @@ class Routes(Client):
 
         async def made() -> Json | None:
             newest = (await self.page(None))["data"]
-            return next((each for each in newest if each.get("metadata") == metadata), None)
+            return next((each for each in newest if each["metadata"] == metadata), None)
 
-        return await self.call("POST", "/batches", body=body, made=made)
+        return self._known(await self.call("POST", "/batches", body=body, made=made))
+
+    def _known(self, reply: Json, id_: str | None = None) -> Json:
+        """The batch in an answer, which has the id that was asked for."""
+        batch = batch_of(reply)
+        if batch is None or id_ not in (None, batch["id"]):
+            raise ServerError(
+                f"{self._base_url}/batches answers with what is not the batch. What was answered "
+                "is kept; batches run on; repeat the command later."
+            )
+        return batch
 
     async def download(self, file_id: str, file: IO[bytes]) -> bool:
         """Write a file's content; False where it is not there."""
@@ -107,7 +124,7 @@ class Routes(Client):
         async def try_() -> Json:
             data = None if body is None else orjson.dumps(body)
             async with self._request(method, path, query, data, lines) as response:
-                content = await read_content(response)
+                content = self.masked(await read_content(response))
             try:
                 reply = orjson.loads(content)
             except orjson.JSONDecodeError:
@@ -190,6 +207,37 @@ class Routes(Client):
         if response.status in UNKNOWN_ROUTE:
             raise _NotThere(f"HTTP {response.status}")
         self._refuse(response.status, response.headers, content)
+
+
+def batch_of(shown: object) -> Json | None:
+    """A batch in a server's answer, whatever is not as documented left out; None where it is none.
+
+    Its id and its status are texts, its files' ids texts or None, its metadata and errors are
+    there, and its counts are numbers of lines.
+    """
+    if not isinstance(shown, dict):
+        return None
+    if not (isinstance(shown.get("id"), str) and isinstance(shown.get("status"), str)):
+        return None
+    metadata, counts, errors = (
+        value if isinstance(value := shown.get(name), dict) else {}
+        for name in ("metadata", "request_counts", "errors")
+    )
+    listed = errors.get("data")
+    files = ("input_file_id", "output_file_id", "error_file_id")
+    return {
+        "id": shown["id"],
+        "status": shown["status"],
+        "metadata": {name: value for name, value in metadata.items() if isinstance(value, str)},
+        "request_counts": {
+            name: value if type(value := counts.get(name)) is int and value >= 0 else 0
+            for name in ("completed", "failed")
+        },
+        "errors": [each for each in listed if isinstance(each, dict)]
+        if isinstance(listed, list)
+        else [],
+        **{name: id_ if isinstance(id_ := shown.get(name), str) else None for name in files},
+    }
 
 
 def _write(file: IO[bytes], chunk: bytes) -> None:

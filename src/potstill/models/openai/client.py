@@ -245,7 +245,7 @@ class Client:
                 self._url, data=data, allow_redirects=False, timeout=timeout
             ) as response:
                 self._reached = True
-                content = await read_content(response)
+                content = self.masked(await read_content(response))
         if response.status != HTTPStatus.OK:
             self._refuse(response.status, response.headers, content)
         try:
@@ -295,6 +295,10 @@ class Client:
                 "holds it with api_key_env" + (f", and set {variable}." if variable else ".")
             )
         return f"{self._base_url} refused the key in {variable} ({told})."
+
+    def masked(self, content: bytes) -> bytes:
+        """An answer without the key: a server that repeats it must not bring it into the store."""
+        return content.replace(self._key.encode(), b"***") if self._key else content
 
     def _clean(self, text: str) -> str:
         """A server's words on one line, short, and without the key should it repeat it."""

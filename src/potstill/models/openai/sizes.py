@@ -14,7 +14,7 @@ FRAME_TOKENS = 64
 TURN_TOKENS = 16
 """And around each turn of a chat."""
 
-LARGEST_COUNT = 2**53
+LARGEST_COUNT = 2**26
 """Tokens that an answer may be said to have; more is no count."""
 
 
