@@ -20,6 +20,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from potstill.control.spending import BudgetSettings
 from potstill.curate.settings import CurateSettings
 from potstill.curate.stage import VERDICTS
 from potstill.evaluate.settings import (
@@ -44,7 +45,6 @@ from potstill.prompts.formats import FORMATS, MIXTURES, shares
 from potstill.prompts.styles import STYLES
 from potstill.recipe import Recipe
 from potstill.settings import Settings
-from potstill.spending import BudgetSettings
 from potstill.tasks.overlap import OverlapSettings
 from potstill.tasks.settings import TaskSettings
 from potstill.train.settings import (

@@ -242,10 +242,10 @@ def main() -> None:
 
     from potstill.asking import ask
     from potstill.control import Control
+    from potstill.control.spending import Spending
     from potstill.models.openai.model import OpenAIModel
     from potstill.models.settings import OpenAISettings
     from potstill.progress import Meter
-    from potstill.spending import Spending
     from potstill.store import Store
 
     url, folder, count = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])

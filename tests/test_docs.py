@@ -14,8 +14,8 @@ import potstill
 from potstill.cli import main
 from potstill.guide.server.settings import ServeSettings
 from potstill.recipe import load_recipe
-from potstill.schema import MIGRATIONS
 from potstill.settings import Settings, build
+from potstill.store.schema import MIGRATIONS
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "potstill"

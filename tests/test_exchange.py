@@ -20,6 +20,7 @@ from pyarrow import parquet
 
 from potstill.cli import main
 from potstill.cli.transfer import KINDS
+from potstill.control.spending import Amount
 from potstill.debating import AskedTeacher, further_requests, read_rounds
 from potstill.drawing import EVALUATION, draw_exemplars, worked_questions
 from potstill.errors import ConfigError, DataError, MissingExtraError
@@ -39,7 +40,6 @@ from potstill.records import (
     TokenLogprobs,
 )
 from potstill.run import Run
-from potstill.spending import Amount
 
 COMPLETIONS = (
     "SELECT hex(request_key), body, sample, max_tokens, text, thinking, finish_reason, error,"

@@ -13,12 +13,12 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from potstill.control import Control
+from potstill.control.spending import Spending
 from potstill.errors import ModelError
 from potstill.models.openai import client
 from potstill.models.openai.model import OpenAIModel
 from potstill.models.settings import OpenAISettings
 from potstill.records import Completion, Request
-from potstill.spending import Spending
 from potstill.store import Store
 
 TOP = {"token": "5", "logprob": -0.5, "bytes": [53]}

@@ -18,8 +18,8 @@ from loopback import Loopback
 
 from potstill import interrupt
 from potstill.control import Control
-from potstill.interrupt import Terminated, stoppable
-from potstill.watching import Watch
+from potstill.control.interrupt import Terminated, stoppable
+from potstill.control.watching import Watch
 
 ROOT = Path(__file__).parents[1]
 FLYING = 8

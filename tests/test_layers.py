@@ -10,11 +10,8 @@ PACKAGE = Path(__file__).parents[1] / "src" / "potstill"
 LAYERS = [  # lowest first; names on one line never import each other
     {"errors", "rounds", "sentences", "statistics"},
     {"records", "settings", "steps"},
-    {"keys", "lock", "logprobs", "schema", "spending", "watching"},
-    {"control"},
-    {"interrupt", "progress"},
-    {"database"},
-    {"store"},
+    {"control", "keys", "logprobs"},
+    {"progress", "store"},
     {"tasks", "models", "prompts"},
     {"asking", "drawing"},
     {"debating"},
@@ -61,7 +58,9 @@ def test_files_and_functions_stay_small(path: Path) -> None:
 def test_only_the_store_speaks_sql() -> None:
     texts = {path.name: path.read_text(encoding="utf-8") for path in FILES}
     assert {name for name, text in texts.items() if "sqlite3" in text} == {"database.py"}
-    users = {path for path in FILES if "potstill.database" in path.read_text(encoding="utf-8")}
+    users = {
+        path for path in FILES if "potstill.store.database" in path.read_text(encoding="utf-8")
+    }
     assert {path.relative_to(PACKAGE).parts[0] for path in users} == {"store"}
 
 

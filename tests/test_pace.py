@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from potstill.control.watching import Watch
 from potstill.models.openai.pace import Concurrency, Pace, Rate
 from potstill.models.settings import OpenAISettings
-from potstill.watching import Watch
 
 
 class TurnedLoop(asyncio.SelectorEventLoop):

@@ -15,9 +15,9 @@ from rich.console import Console
 from potstill import progress
 from potstill.cli import main
 from potstill.control import Control
+from potstill.control.spending import Amount, BudgetSettings, Spending
+from potstill.control.watching import Watch
 from potstill.progress import Meter, Tally, clock, dollars
-from potstill.spending import Amount, BudgetSettings, Spending
-from potstill.watching import Watch
 
 
 @pytest.fixture

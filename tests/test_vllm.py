@@ -18,6 +18,7 @@ import pytest
 from potstill.asking import AskCounts, ask
 from potstill.cli import main
 from potstill.control import Control
+from potstill.control.watching import Watch
 from potstill.errors import ConfigError, MissingExtraError, ModelError
 from potstill.guide.server.upstreams import open_upstream
 from potstill.models import model_settings, open_model, vllm_server
@@ -27,7 +28,6 @@ from potstill.models.vllm_server import arguments
 from potstill.progress import Meter
 from potstill.records import Completion, Request
 from potstill.store import Store
-from potstill.watching import Watch
 
 FAKE = Path(__file__).parent / "fake_vllm.py"
 ASKED = [Request(prompt=f"What is {n} + 1?", samples=(0, 1), temperature=0.7) for n in range(3)]

@@ -7,8 +7,8 @@ from functools import cache
 from threading import Event
 from typing import NamedTuple, overload
 
+from potstill.control.interrupt import stoppable
 from potstill.errors import ConfigError
-from potstill.interrupt import stoppable
 from potstill.models.arrivals import arrivals
 from potstill.models.base import Model
 from potstill.progress import Meter

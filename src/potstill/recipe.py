@@ -8,6 +8,7 @@ from typing import Annotated
 import yaml
 from pydantic import BeforeValidator, Field, model_validator
 
+from potstill.control.spending import BudgetSettings
 from potstill.curate.settings import CurateSettings
 from potstill.errors import ConfigError
 from potstill.evaluate.settings import EvaluateSettings, check_pairs
@@ -27,7 +28,6 @@ from potstill.prompts.exemplars import AnyFewShot
 from potstill.prompts.formats import DataFormat, format_named
 from potstill.prompts.styles import DECOMPOSING, shows_exemplars, style_named
 from potstill.settings import Settings, build
-from potstill.spending import BudgetSettings
 from potstill.tasks import TaskSettings, task_settings
 from potstill.tasks.overlap import OverlapSettings
 from potstill.train.settings import TrainSettings

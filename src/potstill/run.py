@@ -11,6 +11,8 @@ from typing import NamedTuple, Self
 
 from potstill.asking import Asking, unheld
 from potstill.control import Control
+from potstill.control.spending import Spending
+from potstill.control.watching import Watch
 from potstill.drawing import EVALUATION, draw_exemplars, worked_questions
 from potstill.errors import ConfigError, DataError, extra
 from potstill.evaluate import (
@@ -39,14 +41,12 @@ from potstill.recipe import Recipe, load_recipe, write_resolved
 from potstill.records import Checkpoint, Split, Task, Teacher
 from potstill.regrade import Regraded, regrade
 from potstill.report import ReportFiles, write_report
-from potstill.spending import Spending
 from potstill.steps import step_kind
 from potstill.store import Store
 from potstill.tasks import load_task
 from potstill.tasks.overlap import Overlap, overlaps, without
 from potstill.teaching import Teaching
 from potstill.train import Models, StudentSettings, TrainBench, train
-from potstill.watching import Watch
 
 SPLIT_USES: dict[Split, str] = {
     "train": "the teacher explains its questions",

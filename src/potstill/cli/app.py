@@ -16,8 +16,8 @@ import click
 from potstill.errors import PotstillError
 
 if TYPE_CHECKING:
+    from potstill.control.watching import Watch
     from potstill.run import Run
-    from potstill.watching import Watch
 
 
 ORDER = (

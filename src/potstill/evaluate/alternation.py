@@ -38,7 +38,7 @@ class Given(NamedTuple):
     questions: tuple[str, ...] = ()
     """Sub-questions in the place of the questioner's; empty: it asks its own."""
 
-    count: int | None = None
+    number: int | None = None
     """How many the questioner is told there are; None: it is not told."""
 
 
@@ -90,7 +90,7 @@ def alternate(question: Question, manner: Manner, given: Given) -> Alternating:
         given: What another model says of it.
     """
     written = Written()
-    count = given.count
+    count = given.number
     if manner.counts and count is None and not given.questions:
         said = yield from _turn(written, Wanted("counter", told(question, ())))
         if said is None:

@@ -192,7 +192,7 @@ class _Answering:
             parts = decomposed(said[0].reasoning) if said else ()
             silent += not parts
             questions = tuple(part.question for part in parts) or (" ".join(each.text.split()),)
-            own = Given(count=len(questions))
+            own = Given(number=len(questions))
             found[each.id] = Given(questions=questions) if self.questioner is None else own
         if silent:
             asked.notes.append(

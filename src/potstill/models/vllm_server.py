@@ -18,9 +18,9 @@ from threading import Event, Lock
 
 import orjson
 
+from potstill.control.watching import Watch
 from potstill.errors import MissingExtraError, ModelError
 from potstill.models.settings import OpenAISettings, VLLMSettings
-from potstill.watching import Watch
 
 logger = logging.getLogger(__name__)
 

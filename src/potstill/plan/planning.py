@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
+from potstill.control.spending import Amount, BudgetSettings, Spending
 from potstill.debating import AskedTeacher
 from potstill.errors import MissingExtraError, ModelError, extra
 from potstill.generate import teacher_asking
@@ -30,7 +31,6 @@ from potstill.progress import Meter
 from potstill.recipe import Recipe
 from potstill.records import Teacher
 from potstill.run import Run
-from potstill.spending import Amount, BudgetSettings, Spending
 from potstill.store import Store
 
 FREE = Prices(0.0, 0.0, 0.0, known=True, listed=False)

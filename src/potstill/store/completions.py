@@ -5,11 +5,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from potstill.database import explained
+from potstill.control.spending import Amount
 from potstill.keys import request_body, request_key
 from potstill.logprobs import PackedLogprobs, pack, unpack
 from potstill.records import Completion, Request, TokenLogprobs
-from potstill.spending import Amount
+from potstill.store.database import explained
 from potstill.store.rows import Rows
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from potstill.database import explained
 from potstill.records import Likelihood, Rationale, Teacher, TeacherScore
+from potstill.store.database import explained
 from potstill.store.rows import Rows, insert
 
 

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from potstill.database import explained
 from potstill.keys import request_key, stored_request
 from potstill.records import Completion, FinishReason, Rationale, Request
 from potstill.store.completions import CompletionTables
+from potstill.store.database import explained
 
 
 class PooledCompletion(NamedTuple):

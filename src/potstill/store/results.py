@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 
-from potstill.database import explained
 from potstill.records import (
     Checkpoint,
     Choice,
@@ -15,6 +14,7 @@ from potstill.records import (
     StageRecord,
     TrainingStep,
 )
+from potstill.store.database import explained
 from potstill.store.rows import Rows, insert
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import TypeVar
 
-from potstill.database import Connection, Database, explained
+from potstill.store.database import Connection, Database, explained
 
 R = TypeVar("R")
 

@@ -2,10 +2,10 @@
 
 import asyncio
 
+from potstill.control.watching import Watch
 from potstill.guide.server.http_upstream import HttpUpstream
 from potstill.models.settings import VLLMSettings
 from potstill.models.vllm_server import VLLMServer
-from potstill.watching import Watch
 
 
 class ServedUpstream(HttpUpstream):

@@ -15,6 +15,7 @@ import aiohttp
 import orjson
 
 from potstill.control import Control
+from potstill.control.spending import Amount
 from potstill.errors import AuthError, ModelError, ServerError
 from potstill.models.openai.faults import (
     RETRIED,
@@ -29,7 +30,6 @@ from potstill.models.openai.faults import (
 from potstill.models.openai.pace import Pace
 from potstill.models.openai.sizes import Size
 from potstill.models.settings import OpenAISettings
-from potstill.spending import Amount
 
 BACKOFF = 0.5
 """Seconds of the first wait at most; the limit doubles with every try."""

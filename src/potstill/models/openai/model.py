@@ -15,7 +15,7 @@ from potstill.errors import AuthError, ConfigError
 from potstill.keys import settings_hash
 from potstill.models.base import Model
 from potstill.models.openai.asker import Asker, Known
-from potstill.models.openai.batch import Batches
+from potstill.models.openai.batch.batches import Batches
 from potstill.models.openai.faults import Halted
 from potstill.models.settings import OpenAISettings
 from potstill.records import Completion, Request

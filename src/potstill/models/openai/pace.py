@@ -5,8 +5,8 @@ import math
 from collections import deque
 from types import TracebackType
 
+from potstill.control.watching import Watch
 from potstill.models.settings import OpenAISettings
-from potstill.watching import Watch
 
 START = 64
 """Tries in flight at first; few servers refuse so many, and a fast one is filled in seconds."""

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from potstill.control.spending import Amount
 from potstill.models.prices import Prices
 from potstill.records import Request
-from potstill.spending import Amount
 
 FRAME_TOKENS = 64
 """Tokens that a server may put around a prompt: a chat template's marks, a date, its own words."""

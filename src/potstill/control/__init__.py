@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from threading import Event
 
-from potstill.spending import Spending
-from potstill.watching import Watch
+from potstill.control.spending import Spending
+from potstill.control.watching import Watch
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Self
 
 from potstill.errors import StoreError
-from potstill.lock import take_lock
-from potstill.schema import MIGRATIONS
+from potstill.store.lock import take_lock
+from potstill.store.schema import MIGRATIONS
 
 Connection = sqlite3.Connection
 

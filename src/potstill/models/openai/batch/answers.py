@@ -4,10 +4,12 @@ from collections import Counter
 from collections.abc import Generator, Iterable, Iterator
 from typing import NamedTuple
 
+from potstill.control.spending import Amount
+from potstill.control.watching import Watch
 from potstill.errors import ModelError
 from potstill.models.openai.asker import REFUSALS
-from potstill.models.openai.batch_client import BatchClient
-from potstill.models.openai.batch_lines import Line, Place, Wanted, line_of
+from potstill.models.openai.batch.client import BatchClient
+from potstill.models.openai.batch.lines import Line, Place, Wanted, line_of
 from potstill.models.openai.faults import RETRIED
 from potstill.models.openai.replies import read_reply
 from potstill.models.openai.sizes import prompt_cost, tokens_of
@@ -16,8 +18,6 @@ from potstill.models.openai.wire import Json, failure
 from potstill.models.prices import prices_of
 from potstill.models.settings import OpenAISettings
 from potstill.records import Completion
-from potstill.spending import Amount
-from potstill.watching import Watch
 
 PASSING_CODES = {"batch_expired", "server_error", "rate_limit_exceeded"}
 """Codes of faults after which a request is worth another batch."""

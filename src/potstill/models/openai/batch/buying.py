@@ -6,14 +6,14 @@ from typing import NamedTuple
 
 import orjson
 
+from potstill.control.spending import Amount, Spending
 from potstill.errors import BudgetError
-from potstill.models.openai.batch_client import BatchClient
-from potstill.models.openai.batch_lines import Line, Wanted
+from potstill.models.openai.batch.client import BatchClient
+from potstill.models.openai.batch.lines import Line, Wanted
 from potstill.models.openai.sizes import Sizes
 from potstill.models.openai.wire import Json, request_body
 from potstill.models.prices import prices_of
 from potstill.models.settings import OpenAISettings
-from potstill.spending import Amount, Spending
 
 logger = logging.getLogger(__name__)
 

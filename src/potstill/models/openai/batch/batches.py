@@ -12,17 +12,17 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from potstill.control import Control
+from potstill.control.spending import Amount
 from potstill.errors import ServerError
 from potstill.keys import settings_hash
-from potstill.models.openai.batch_answers import Answers
-from potstill.models.openai.batch_buying import Buyer
-from potstill.models.openai.batch_client import BatchClient
-from potstill.models.openai.batch_lines import Line, Place, Wanted, line_of
+from potstill.models.openai.batch.answers import Answers
+from potstill.models.openai.batch.buying import Buyer
+from potstill.models.openai.batch.client import BatchClient
+from potstill.models.openai.batch.lines import Line, Place, Wanted, line_of
 from potstill.models.openai.faults import Halted
 from potstill.models.openai.wire import Json
 from potstill.models.settings import OpenAISettings
 from potstill.records import Completion, Request
-from potstill.spending import Amount
 
 UNDER_WAY = {"validating", "in_progress", "finalizing", "cancelling"}
 ANSWERED = {"completed", "expired", "cancelled"}

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import orjson
 
 from potstill.control import Control
-from potstill.models.openai.batch_routes import Routes
+from potstill.models.openai.batch.routes import Routes
 from potstill.models.openai.faults import Halted
 from potstill.models.openai.wire import Json
 from potstill.models.settings import OpenAISettings
