@@ -20,7 +20,7 @@ from potstill.cli import main
 from potstill.control import Control
 from potstill.control.watching import Watch
 from potstill.errors import ConfigError, MissingExtraError, ModelError
-from potstill.guide.server.upstreams import open_upstream
+from potstill.guide.server.opening import open_upstream
 from potstill.models import model_settings, open_model, vllm_server
 from potstill.models.settings import VLLMSettings
 from potstill.models.vllm import VLLMModel

@@ -8,8 +8,8 @@ import time
 from types import FrameType
 
 from potstill.errors import AuthError, ConfigError, PotstillError, extra
+from potstill.guide.server.opening import open_upstream
 from potstill.guide.server.settings import ServeSettings
-from potstill.guide.server.upstreams import open_upstream
 
 with extra("serve", needed_for="potstill serve"):
     import uvicorn

@@ -3,8 +3,6 @@
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from potstill.models import open_model
-from potstill.models.settings import ModelSettings, OpenAISettings, VLLMSettings
 from potstill.records import Completion, Request
 
 Emit = Callable[[int, str], Awaitable[None]]
@@ -56,22 +54,3 @@ class Upstream(Protocol):
             UpstreamError: A sample has no answer.
         """
         ...
-
-
-def open_upstream(settings: ModelSettings) -> Upstream:
-    """Whom these settings name; a model on this machine is loaded, or its server started.
-
-    Raises:
-        PotstillError: It cannot be asked as the settings stand.
-    """
-    if isinstance(settings, VLLMSettings):
-        from potstill.guide.server.served_upstream import ServedUpstream
-
-        return ServedUpstream(settings)
-    if isinstance(settings, OpenAISettings):
-        from potstill.guide.server.http_upstream import HttpUpstream
-
-        return HttpUpstream(settings)
-    from potstill.guide.server.local_upstream import LocalUpstream
-
-    return LocalUpstream(open_model(settings))
