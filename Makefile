@@ -19,6 +19,7 @@ check: $(VENV)/dev ## lint, format, types
 
 bench: $(VENV)/bench ## the figures under benchmarks/results
 	$(BIN)/python benchmarks/store.py --json benchmarks/results/store.json
+	$(BIN)/python benchmarks/generation.py
 	$(BIN)/python benchmarks/local_generation.py
 	$(BIN)/python benchmarks/local_few_shot.py
 	$(BIN)/for case in zero_shot in_context single; do $(BIN)/python benchmarks/training.py --only $$case --json benchmarks/results/training-$$case.json || exit 1; done

@@ -19,7 +19,8 @@ from potstill.control import Control
 from potstill.control.spending import Amount, BudgetSettings, Spending
 from potstill.control.watching import Watch
 from potstill.errors import AuthError, BudgetError, ModelError, ServerError
-from potstill.models.openai.batch import buying, client
+from potstill.models.openai import client
+from potstill.models.openai.batch import buying
 from potstill.models.openai.batch.lines import Line, line_of
 from potstill.models.openai.model import OpenAIModel
 from potstill.models.settings import OpenAISettings
