@@ -39,6 +39,9 @@ class Counts:
         self.received = self.answered = self.samples = self.tokens = 0
         self.received_samples = 0
         self.first = self.last = 0.0
+        self.times: list[float] = []
+        """When each sample was sent."""
+
         self.turns: dict[bytes, int] = {}
         """Samples that were asked for, by question."""
 
@@ -48,7 +51,16 @@ class Counts:
     def told(self) -> bytes:
         """As JSON."""
         cpu = time.process_time() - self.ready
-        return orjson.dumps({**vars(self), "turns": len(self.turns), "cpu": cpu})
+        told = {"turns": len(self.turns), "cpu": cpu, "sustained": self.sustained, "times": None}
+        return orjson.dumps({**vars(self), **told})
+
+    @property
+    def sustained(self) -> float:
+        """Samples a second between the first and the last quarter of all: neither start nor end."""
+        quarter = len(self.times) // 4
+        if not quarter:
+            return 0.0
+        return 2 * quarter / (self.times[3 * quarter - 1] - self.times[quarter - 1])
 
 
 class Connection(asyncio.Protocol):
@@ -115,6 +127,7 @@ class Connection(asyncio.Protocol):
         counts.samples += wanted.n
         counts.tokens += wanted.n * wanted.tokens
         counts.last = time.time()
+        counts.times += [counts.last] * wanted.n
 
 
 async def serve(options: argparse.Namespace) -> None:

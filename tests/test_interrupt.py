@@ -16,8 +16,7 @@ import pytest
 import yaml
 from loopback import Loopback
 
-from potstill.control import interrupt
-from potstill.control import Control
+from potstill.control import Control, interrupt
 from potstill.control.interrupt import Terminated, stoppable
 from potstill.control.watching import Watch
 

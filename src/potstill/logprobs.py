@@ -6,6 +6,7 @@ Shape suffixes: T tokens of a completion, K alternatives kept at each token.
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from potstill.records import TokenLogprobs
 
@@ -73,14 +74,28 @@ def collisions(record: TokenLogprobs) -> int:
     """
     if record.lengths is None or record.lengths.shape[1] < 3 or not record.lengths.size:
         return 0
-    ends = np.cumsum(record.lengths, dtype=np.int64).reshape(record.lengths.shape)[:, 1:]
+    ends_TK = np.cumsum(record.lengths, dtype=np.int64).reshape(record.lengths.shape)[:, 1:]
     lengths_TK = record.lengths[:, 1:].astype(np.int64)
+    beginnings_TK = _letters(record, ends_TK, lengths_TK, 8).view(np.uint64)[..., 0]
+    # Names that begin with the same eight letters and are of one length may be the same.
+    keys_TK = np.sort(beginnings_TK ^ (lengths_TK.astype(np.uint64) << np.uint64(56)), axis=1)
+    if not (keys_TK[:, 1:] == keys_TK[:, :-1]).any():
+        return 0
     longest = max(int(lengths_TK.max()), 1)
-    offsets = np.arange(longest)
-    data = np.frombuffer(record.token_bytes + b"\0" * longest, np.uint8)
-    letters = data[(ends - lengths_TK)[..., None] + offsets]
     # A NUL inside a name would end numpy's string, so letters are counted from 1.
-    letters = np.where(offsets < lengths_TK[..., None], letters.astype(np.uint16) + 1, 0)
+    letters = _letters(record, ends_TK, lengths_TK, longest).astype(np.uint16) + 1
+    letters[np.arange(longest) >= lengths_TK[..., None]] = 0
     names_TK = np.sort(letters.view(f"V{2 * longest}")[..., 0], axis=1)
     same = (names_TK[:, 1:] == names_TK[:, :-1]) & (names_TK[:, 1:] != np.void(2 * longest))
     return int(same.sum())
+
+
+def _letters(
+    record: TokenLogprobs, ends_TK: NDArray[np.int64], lengths_TK: NDArray[np.int64], count: int
+) -> NDArray[np.uint8]:
+    """The first bytes of each alternative's name, ``(T, K, count)``; 0 where it is shorter."""
+    data = np.frombuffer(record.token_bytes + b"\0" * count, np.uint8)
+    offsets = np.arange(count)
+    letters: NDArray[np.uint8] = data[(ends_TK - lengths_TK)[..., None] + offsets]
+    letters[offsets >= lengths_TK[..., None]] = 0
+    return letters

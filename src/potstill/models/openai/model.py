@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import islice
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from threading import Thread
 from urllib.parse import SplitResult, urlsplit
 
@@ -24,6 +24,9 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 AHEAD = 2
 """Requests taken ahead of their answers, as a multiple of the concurrency."""
+
+HANDOVER_SECONDS = 0.005
+"""How long an answer waits for others that the caller's thread takes with it."""
 
 COLLECTED_AFTER = 50_000
 """New objects between two runs of the garbage collector."""
@@ -103,7 +106,8 @@ class _Session:
         self, settings: OpenAISettings, key: str | None, control: Control, known: Known
     ) -> None:
         self._settings, self._key, self._control, self._known = settings, key, control, known
-        self._answers: SimpleQueue[list[Completion]] = SimpleQueue()
+        self._answers: SimpleQueue[list[list[Completion]]] = SimpleQueue()
+        self._done: list[list[Completion]] = []
         self._started: SimpleQueue[asyncio.AbstractEventLoop | BaseException] = SimpleQueue()
         self._tasks: set[asyncio.Task[None]] = set()
         self._error: BaseException | None = None
@@ -134,11 +138,7 @@ class _Session:
 
         There are none of a request that was not sent for good.
         """
-        found = [self._answers.get()]
-        with suppress(Empty):
-            while True:
-                found.append(self._answers.get_nowait())
-        return found
+        return self._answers.get()
 
     def check(self) -> None:
         """Raise what ended the asking.
@@ -196,7 +196,20 @@ class _Session:
             self._error = self._error or error
             self._halt()
         finally:
-            self._answers.put(found)
+            self._hand_over(found)
+
+    def _hand_over(self, found: list[Completion]) -> None:
+        """Give the answer to the caller's thread, with those of the next moment.
+
+        Waking another thread takes longer than handing over what there is.
+        """
+        if not self._done:
+            self._loop.call_later(HANDOVER_SECONDS, self._put_done)
+        self._done.append(found)
+
+    def _put_done(self) -> None:
+        done, self._done = self._done, []
+        self._answers.put(done)
 
 
 def server_name(settings: OpenAISettings) -> str:

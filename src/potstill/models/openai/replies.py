@@ -7,7 +7,12 @@ from typing import Any
 
 from potstill.errors import ModelError
 from potstill.models.openai.sizes import prompt_cost, tokens_of
-from potstill.models.openai.top_tokens import no_probabilities, positions, token_logprobs
+from potstill.models.openai.top_tokens import (
+    no_probabilities,
+    positions,
+    token_logprobs,
+    token_logprobs_of_each,
+)
 from potstill.models.openai.wire import failure
 from potstill.models.prices import prices_of
 from potstill.models.settings import OpenAISettings
@@ -28,6 +33,9 @@ FINISH_REASONS: dict[str, FinishReason] = {
 FAILED_REASONS = {"abort", "error", "cancelled"}
 """What a server says of a text that it did not end itself."""
 
+ODD = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
+"""What reading an answer raises that is not as documented."""
+
 THINKING = re.compile(r"\s*<think>(.*?)(?:</think>\s*|\Z)", re.DOTALL)
 """A thinking block, where it begins the text; it is cut short when the tokens run out in it."""
 
@@ -44,10 +52,10 @@ def read_reply(
     Raises:
         ModelError: Probabilities were asked for and there are none.
     """
-    read = [
-        _read_choice(settings, request, sample, choice)
-        for sample, choice in _by_sample(reply["choices"], samples)
-    ]
+    of_sample = _by_sample(reply["choices"], samples)
+    read = [_read_choice(request, sample, choice) for sample, choice in of_sample]
+    if request.top_logprobs:
+        read = _with_logprobs(settings, read, [choice for _, choice in of_sample])
     prompt_tokens, written = tokens_of(reply)
     tokens = shares(
         written, [0 if one.logprobs is None else len(one.logprobs.logprobs) for one in read]
@@ -69,8 +77,7 @@ def _by_sample(choices: Sequence[object], samples: Sequence[int]) -> list[tuple[
     """
     distinct: list[Json] = []
     for choice in choices:
-        repeated = isinstance(choice, dict) and "index" in choice and choice in distinct
-        if isinstance(choice, dict) and not repeated:
+        if isinstance(choice, dict) and not _repeats(choice, distinct):
             distinct.append(choice)
     by_index = {
         index: choice
@@ -82,24 +89,60 @@ def _by_sample(choices: Sequence[object], samples: Sequence[int]) -> list[tuple[
     return list(zip(samples, distinct, strict=False))
 
 
-def _read_choice(
-    settings: OpenAISettings, request: Request, sample: int, choice: Json
-) -> Completion:
+def _repeats(choice: Json, others: Sequence[Json]) -> bool:
+    index = choice.get("index")
+    return index is not None and any(
+        other.get("index") == index and other == choice for other in others
+    )
+
+
+def _read_choice(request: Request, sample: int, choice: Json) -> Completion:
+    """A choice without its probabilities."""
     try:
         text, thinking, finish_reason, error = _text(choice)
-        logprobs = _logprobs(settings, request, choice) if error is None else None
-    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as caught:
-        message = f"the server's answer is not understood: {type(caught).__name__}: {caught}"
-        return failure(request, sample, message)
+    except ODD as caught:
+        return _odd(request, sample, caught)
     return Completion(
         request=request,
         sample=sample,
         text=text,
         finish_reason=finish_reason,
         thinking=thinking,
-        logprobs=logprobs,
         error=error,
     )
+
+
+def _with_logprobs(
+    settings: OpenAISettings, read: Sequence[Completion], choices: Sequence[Json]
+) -> list[Completion]:
+    """The completions with their probabilities, computed for all together where that works."""
+    found = [_listed(settings, one, choice) for one, choice in zip(read, choices, strict=True)]
+    listed = [one for one in found if not isinstance(one, Completion)]
+    packed: list[TokenLogprobs | None]
+    top = read[0].request.top_logprobs
+    try:
+        packed = list(token_logprobs_of_each(listed, top))
+    except ODD:
+        packed = [None] * len(listed)
+    left = iter(packed)
+    return [
+        each if isinstance(each, Completion) else _packed(one, each, next(left))
+        for one, each in zip(read, found, strict=True)
+    ]
+
+
+def _packed(one: Completion, listed: list[Json], packed: TokenLogprobs | None) -> Completion:
+    """A completion with its probabilities, computed alone where that failed with the others."""
+    try:
+        logprobs = packed or token_logprobs(listed, one.request.top_logprobs)
+    except ODD as caught:
+        return _odd(one.request, one.sample, caught)
+    return replace(one, logprobs=logprobs)
+
+
+def _odd(request: Request, sample: int, caught: Exception) -> Completion:
+    message = f"the server's answer is not understood: {type(caught).__name__}: {caught}"
+    return failure(request, sample, message)
 
 
 def shares(total: int, known: Sequence[int]) -> list[int]:
@@ -135,14 +178,17 @@ def _text(choice: Json) -> tuple[str, str | None, FinishReason, str | None]:
     return text or "", thinking, FINISH_REASONS.get(reason, "stop"), None
 
 
-def _logprobs(settings: OpenAISettings, request: Request, choice: Json) -> TokenLogprobs | None:
-    if not request.top_logprobs:
-        return None
-    listed = positions(choice.get("logprobs") or {})
-    text, _, finish_reason, _ = _text(choice)
-    if not listed and finish_reason == "content_filter":
-        return None  # a refusal has none, and takes no other answer with it
-    missing = not listed and text
-    if missing or (listed and not any(entry["top_logprobs"] for entry in listed)):
+def _listed(settings: OpenAISettings, one: Completion, choice: Json) -> list[Json] | Completion:
+    """The positions that a choice lists; the completion itself where it is to have none."""
+    if one.error is not None:
+        return one
+    try:
+        listed = positions(choice.get("logprobs") or {})
+        some = any(entry["top_logprobs"] for entry in listed)
+    except ODD as caught:
+        return _odd(one.request, one.sample, caught)
+    if not listed and one.finish_reason == "content_filter":
+        return one  # a refusal has none, and takes no other answer with it
+    if (not listed and one.text) or (listed and not some):
         raise ModelError(no_probabilities(settings))
-    return token_logprobs(listed, request.top_logprobs)
+    return listed

@@ -5,6 +5,7 @@ Shape suffixes: T tokens of a completion, K alternatives kept at each token.
 
 from collections.abc import Mapping, Sequence
 from itertools import chain
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -66,6 +67,7 @@ def _legacy_bytes(token: str) -> bytes:
     return token.encode()
 
 
+_logprob_of, _bytes_of = itemgetter("logprob"), itemgetter("bytes")
 _NO_ENTRY: Json = {"bytes": (), "logprob": None}
 
 
@@ -88,7 +90,7 @@ def token_logprobs(positions: Sequence[Json], top: int) -> TokenLogprobs:
         entries += [_NO_ENTRY] * (top - len(likeliest))
     shape = len(positions), 1 + top
     # float() of None is nan in numpy; `not (x > floor)` takes it for minus infinity as well.
-    told = np.array([entry["logprob"] for entry in entries], np.float64).reshape(shape)
+    told = np.array(list(map(_logprob_of, entries)), np.float64).reshape(shape)
     told[~(told > LOGPROB_FLOOR)] = -np.inf
     if (told > ROUNDING).any():
         raise ValueError(f"a log-probability is {told.max():g}, and none is above 0")
@@ -108,6 +110,31 @@ def token_logprobs(positions: Sequence[Json], top: int) -> TokenLogprobs:
     )
 
 
+def token_logprobs_of_each(choices: Sequence[Sequence[Json]], top: int) -> list[TokenLogprobs]:
+    """Packed probabilities of several completions, each as by :func:`token_logprobs`.
+
+    All are computed together: most of what one takes is the same for few tokens as for many.
+
+    Raises:
+        LookupError, TypeError, ValueError, AttributeError: Some are no log-probabilities of tokens.
+    """
+    whole = token_logprobs(list(chain.from_iterable(choices)), top)
+    assert whole.lengths is not None
+    bytes_to = [0, *np.cumsum(whole.lengths.sum(axis=1, dtype=np.int64)).tolist()]
+    found, begin = [], 0
+    for choice in choices:
+        end = begin + len(choice)
+        found.append(
+            TokenLogprobs(
+                logprobs=whole.logprobs[begin:end],
+                token_bytes=whole.token_bytes[bytes_to[begin] : bytes_to[end]],
+                lengths=whole.lengths[begin:end],
+            )
+        )
+        begin = end
+    return found
+
+
 def _logprob(entry: Json) -> float:
     value = entry["logprob"]
     return -np.inf if value is None else value
@@ -116,7 +143,7 @@ def _logprob(entry: Json) -> float:
 def _names(entries: Sequence[Json]) -> list[Sequence[int]]:
     """The bytes of each entry's token, as lists where the server sent lists."""
     try:
-        names = [entry["bytes"] for entry in entries]
+        names = list(map(_bytes_of, entries))
     except KeyError:
         names = [entry.get("bytes") for entry in entries]
     if None in names:
