@@ -128,10 +128,12 @@ class Tally:
             parts.append(f"{rate:,.1f}/s")
         if now.tokens > since.tokens:
             parts.append(f"{(now.tokens - since.tokens) / seconds:,.0f} tokens/s")
-        if self.done < self.total and rate:
+        if self.done >= self.total:
+            parts.append(f"in {clock(self.seconds)}")
+        elif rate:
             parts.append(f"{clock((self.total - self.done) / rate)} left")
         else:
-            parts.append(f"in {clock(self.seconds)}")
+            parts.append(f"{clock(self.seconds)} so far")
         return "  ".join(parts)
 
     def _earlier(self, now: "_Point") -> "_Point":
@@ -194,7 +196,7 @@ class _Traffic:
         if not self.control.stop.is_set():
             return ""
         flying = self.control.watch.in_flight
-        what = f"{flying:,} requests in flight are" if flying else "what has begun is"
+        what = f"{flying:,} requests in flight are" if flying > 1 else "what has begun is"
         return f"Stopping: {what} awaited and kept. Ctrl-C again drops them."
 
     def _spent(self, cost: float) -> str:

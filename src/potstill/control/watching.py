@@ -18,7 +18,7 @@ The log, ``log.jsonl`` in the run's folder, has one JSON object a line: ``time``
 ``failed``
     A request was given up, with ``kind`` and ``message``.
 ``concurrency``
-    The ``limit`` of tries in flight changed by a quarter or more.
+    The ``limit`` of tries in flight has doubled or halved since it was last told.
 ``samples_at_once``
     The server gives no more than ``most`` samples in one answer.
 ``batch``

@@ -2,15 +2,14 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
-from difflib import get_close_matches
 from hashlib import blake2b
 from typing import NamedTuple, Self
 
-from potstill.errors import ConfigError, DataError
+from potstill.errors import ConfigError
 from potstill.exchange.questions import Placed, TaskQuestions
 from potstill.records import Completion, FinishReason, Question
 from potstill.run import Run
-from potstill.tasks.fields import MISSING, field_names, field_value
+from potstill.tasks.fields import MISSING, check_fields, field_value
 
 Row = Mapping[str, object]
 
@@ -119,16 +118,7 @@ class ForeignRows:
         fields = self._fields
         needed = {"rationale": fields.rationale, "answer": fields.answer}
         needed |= {"id": fields.id} if fields.id else {"question": fields.question}
-        for kind, name in needed.items():
-            if name is None or field_value(row, name) is not MISSING:
-                continue
-            there = list(field_names(row))
-            near = get_close_matches(name, there, n=1)
-            hint = f"Did you mean --{kind}-field {near[0]}?" if near else ""
-            raise DataError(
-                f"{at}: there is no column {name!r}; there are {', '.join(map(repr, there))}. "
-                + (hint or f"Name the right one with --{kind}-field.")
-            )
+        check_fields(row, needed, at=at, noun="column")
 
     def read(self, row: Row) -> Iterator[tuple[str, Completion]]:
         """The completions that a row adds.

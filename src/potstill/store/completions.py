@@ -90,7 +90,7 @@ class CompletionTables(Rows):
         found = []
         for sample in request.samples:
             if sample in best:
-                id_, completion = _completion(request, best[sample])
+                id_, completion = stored_completion(request, best[sample])
                 if logprobs:
                     completion = replace(completion, logprobs=self.logprobs(id_))
                 found.append(StoredCompletion(id_, completion))
@@ -147,7 +147,13 @@ class CompletionTables(Rows):
         return Amount(tokens, usd)
 
 
-def _completion(request: Request, row: Sequence[Any]) -> StoredCompletion:
+def stored_completion(request: Request, row: Sequence[Any]) -> StoredCompletion:
+    """A row as a completion, without its probabilities.
+
+    Args:
+        request: What was asked.
+        row: ``id, sample, text, thinking, finish_reason, prompt_tokens, completion_tokens, cost``.
+    """
     id_, sample, text, thinking, finish_reason, prompt_tokens, completion_tokens, cost = row
     completion = Completion(
         request=request,

@@ -1,11 +1,12 @@
 """The stored pool read from end to end and added to, as files of completions need it."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from potstill.keys import request_key, stored_request
 from potstill.records import Completion, FinishReason, Rationale, Request
-from potstill.store.completions import CompletionTables
+from potstill.store.completions import CompletionTables, stored_completion
 from potstill.store.database import explained
 
 
@@ -52,28 +53,18 @@ class PoolTables(CompletionTables):
         with explained(self.path):
             rows = self._db.execute(
                 "SELECT completions.id, body, sample, max_tokens, completions.text, thinking,"
-                " finish_reason, error, prompt_tokens, completion_tokens, cost, stage,"
+                " finish_reason, prompt_tokens, completion_tokens, cost, error, stage,"
                 " question_id, verdict FROM completions JOIN requests ON request_key = key"
                 " LEFT JOIN (SELECT completion_id, min(question_id) AS question_id, verdict"
                 " FROM rationales GROUP BY completion_id) ON completion_id = completions.id"
                 f" WHERE stage IN ({marks}) ORDER BY completions.id",
                 stages,
             )
-            for id_, body, sample, max_tokens, *answer, stage, question_id, verdict in rows:
+            for id_, body, sample, max_tokens, *answer, error, stage, question_id, verdict in rows:
                 model, request = stored_request(body, max_tokens=max_tokens, samples=(sample,))
-                text, thinking, finish_reason, error, prompt_tokens, tokens, cost = answer
-                completion = Completion(
-                    request=request,
-                    sample=sample,
-                    text=text,
-                    thinking=thinking,
-                    finish_reason=finish_reason,
-                    error=error,
-                    prompt_tokens=prompt_tokens,
-                    completion_tokens=tokens,
-                    cost=cost,
-                    logprobs=self.logprobs(id_) if logprobs else None,
-                )
+                _, completion = stored_completion(request, (id_, sample, *answer))
+                probabilities = self.logprobs(id_) if logprobs else None
+                completion = replace(completion, error=error, logprobs=probabilities)
                 yield PooledCompletion(id_, model, completion, stage, question_id, verdict)
 
     def pool_size(self, stages: Sequence[str]) -> int:

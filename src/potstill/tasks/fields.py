@@ -62,7 +62,8 @@ def items(path: Path, task: Task, fields: Fields) -> Iterator[Item]:
     """
     for number, (at, row) in enumerate(rows(path), start=1):
         if number == 1:
-            _check(row, fields, at=at)
+            needed = {"text": fields.text, "gold": fields.gold, "verdict": fields.verdict}
+            check_fields(row, needed, at=at)
         held = field_value(row, fields.text)
         many = isinstance(held, list)
         texts = tuple(
@@ -88,13 +89,20 @@ def field_value(row: Row, name: str) -> object:
     return place
 
 
-def _check(row: Row, fields: Fields, *, at: str) -> None:
-    """Whether the first row has the fields that are needed.
+def check_fields(
+    row: Row, needed: Mapping[str, str | None], *, at: str, noun: str = "field"
+) -> None:
+    """Whether a row has the fields that are needed.
+
+    Args:
+        row: Mostly the first one.
+        needed: Fields by the option that names each, without ``-field``; None needs none.
+        at: Where the row stands.
+        noun: What a field is called.
 
     Raises:
         DataError: It lacks one; the message names those there are and the nearest.
     """
-    needed = {"text": fields.text, "gold": fields.gold, "verdict": fields.verdict}
     for kind, name in needed.items():
         if name is None or field_value(row, name) is not MISSING:
             continue
@@ -102,7 +110,7 @@ def _check(row: Row, fields: Fields, *, at: str) -> None:
         near = get_close_matches(name, there, n=1)
         hint = f" Did you mean --{kind}-field {near[0]}?" if near else ""
         raise DataError(
-            f"{at}: there is no field {name!r}; there are {', '.join(map(repr, there))}."
+            f"{at}: there is no {noun} {name!r}; there are {', '.join(map(repr, there))}."
             + (hint or f" Name the right one with --{kind}-field.")
         )
 

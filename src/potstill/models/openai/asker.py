@@ -83,7 +83,7 @@ class Asker:
             finally:
                 self._first.set_result(None)
             return
-        if self._first is not None:
+        if self._first is not None and not self._first.done():
             await asyncio.wait([self._first], timeout=FIRST_SECONDS)
         await self._ask_runs(request, groups, found)
 

@@ -112,7 +112,7 @@ class Client:
         data = orjson.dumps(body)
         tries = _Tries()
         while True:
-            async with self._pace.place():
+            async with self._pace.concurrency:
                 await self._turn(size, tries)
                 try:
                     left = max(tries.deadline - _now(), SHORTEST_TRY)

@@ -3,7 +3,6 @@
 import asyncio
 import math
 from collections import deque
-from types import TracebackType
 
 from potstill.control.watching import Watch
 from potstill.models.settings import OpenAISettings
@@ -25,6 +24,8 @@ LEAST_KEPT = 0.9
 class Concurrency:
     """How many tries may be in flight: grows until the server pushes back, then follows it.
 
+    Use as an asynchronous context manager around each try.
+
     At first every answer adds one, which doubles the limit in each round trip. A try that is
     refused tells how many the server takes: the others that are in flight. From then on the limit
     grows by one a round trip to feel for room, and faster again after some without a refusal.
@@ -40,6 +41,12 @@ class Concurrency:
 
         self._told = self.limit
         self._waiting: deque[asyncio.Future[None]] = deque()
+
+    async def __aenter__(self) -> None:
+        await self.enter()
+
+    async def __aexit__(self, *exception: object) -> None:
+        self.leave()
 
     async def enter(self) -> None:
         """Wait for a place."""
@@ -138,10 +145,6 @@ class Pace:
         now = asyncio.get_running_loop().time()
         self._pause_until = max(self._pause_until, now + seconds)
 
-    def place(self) -> "Place":
-        """A place in flight, as an asynchronous context manager."""
-        return Place(self.concurrency)
-
     def wait(self, tokens: float) -> float:
         """Seconds that a try of so many tokens has to wait for; the limits count it from now on.
 
@@ -156,21 +159,3 @@ class Pace:
     def paused(self) -> float:
         """Seconds that are left of a pause."""
         return max(self._pause_until - asyncio.get_running_loop().time(), 0.0)
-
-
-class Place:
-    """One try's place among those in flight."""
-
-    def __init__(self, concurrency: Concurrency) -> None:
-        self._concurrency = concurrency
-
-    async def __aenter__(self) -> None:
-        await self._concurrency.enter()
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._concurrency.leave()
