@@ -58,9 +58,8 @@ class Counts:
     def sustained(self) -> float:
         """Samples a second between the first and the last quarter of all: neither start nor end."""
         quarter = len(self.times) // 4
-        if not quarter:
-            return 0.0
-        return 2 * quarter / (self.times[3 * quarter - 1] - self.times[quarter - 1])
+        seconds = self.times[3 * quarter - 1] - self.times[quarter - 1] if quarter else 0.0
+        return 2 * quarter / seconds if seconds else 0.0
 
 
 class Connection(asyncio.Protocol):

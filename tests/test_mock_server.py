@@ -37,6 +37,7 @@ def test_samples_asked_for_together_and_one_by_one_are_the_same(
 ) -> None:
     with modules[0].serving() as server:
         together = asked(server.url, 2, n=4)["choices"]
+        assert server.stats()["sustained"] == 0  # of one moment there is no rate
         singly = [asked(server.url, 18)["choices"][0] for _ in range(4)]  # 16 on: the same texts
         stats = server.stats()
     texts = [[choice["message"]["content"] for choice in each] for each in (together, singly)]

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -49,6 +50,7 @@ def behave(tmp_path: Path, notes: Path, monkeypatch: pytest.MonkeyPatch) -> Beha
     script.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{FAKE}" "$@"\n')
     script.chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # of servers without a run's folder
 
     def say(**habits: object) -> None:
         monkeypatch.setenv("FAKE_VLLM", json.dumps({"notes": str(notes), **habits}))

@@ -13,7 +13,12 @@ def request_key(model: str, request: Request) -> bytes:
     ``max_tokens`` is left out so that a completion which ended by itself serves any longer limit;
     the seed is left out of greedy requests, which do not depend on it.
     """
-    return hashlib.sha256(request_body(model, request)).digest()[:16]
+    return body_key(request_body(model, request))
+
+
+def body_key(body: bytes) -> bytes:
+    """The hash of what :func:`request_body` gave."""
+    return hashlib.sha256(body).digest()[:16]
 
 
 def settings_hash(*parts: object) -> str:

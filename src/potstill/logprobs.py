@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 from potstill.records import TokenLogprobs
 
+WORD_MASKS = np.array([2 ** (8 * count) - 1 for count in range(9)], np.uint64)
+"""By which the first bytes of a little-endian word are taken."""
+
 
 class PackedLogprobs(NamedTuple):
     """Token probabilities as the store's columns; about 100 bytes a token at K = 5 by bytes."""
@@ -36,8 +39,8 @@ def pack(record: TokenLogprobs) -> PackedLogprobs:
     return PackedLogprobs(
         tokens=tokens,
         top=columns - 1,
-        logprobs=record.logprobs.astype("<f4").tobytes(),
-        ids=None if record.ids is None else record.ids.astype("<i4").tobytes(),
+        logprobs=record.logprobs.astype("<f4", copy=False).tobytes(),
+        ids=None if record.ids is None else record.ids.astype("<i4", copy=False).tobytes(),
         token_bytes=None if record.lengths is None else record.token_bytes,
         lengths=None if record.lengths is None else record.lengths.astype("<u2").tobytes(),
         collisions=collisions(record),
@@ -63,7 +66,7 @@ def missing_mass(record: TokenLogprobs) -> float:
     top_TK = record.logprobs[:, 1:]
     if top_TK.size == 0:
         return 0.0
-    return float(np.clip(1.0 - np.exp(top_TK, dtype=np.float64).sum(axis=1), 0.0, 1.0).mean())
+    return float(np.maximum(1.0 - np.exp(top_TK, dtype=np.float64).sum(axis=1), 0.0).mean())
 
 
 def collisions(record: TokenLogprobs) -> int:
@@ -76,9 +79,11 @@ def collisions(record: TokenLogprobs) -> int:
         return 0
     ends_TK = np.cumsum(record.lengths, dtype=np.int64).reshape(record.lengths.shape)[:, 1:]
     lengths_TK = record.lengths[:, 1:].astype(np.int64)
-    beginnings_TK = _letters(record, ends_TK, lengths_TK, 8).view(np.uint64)[..., 0]
     # Names that begin with the same eight letters and are of one length may be the same.
-    keys_TK = np.sort(beginnings_TK ^ (lengths_TK.astype(np.uint64) << np.uint64(56)), axis=1)
+    words = np.ndarray(len(record.token_bytes) + 1, "<u8", record.token_bytes + b"\0" * 8, 0, (1,))
+    keys_TK = words[ends_TK - lengths_TK] & WORD_MASKS[np.minimum(lengths_TK, 8)]
+    keys_TK ^= lengths_TK.astype(np.uint64) << np.uint64(56)
+    keys_TK.sort(axis=1)
     if not (keys_TK[:, 1:] == keys_TK[:, :-1]).any():
         return 0
     longest = max(int(lengths_TK.max()), 1)

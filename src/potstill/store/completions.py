@@ -3,13 +3,15 @@
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import groupby
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from potstill.control.spending import Amount
-from potstill.keys import request_body, request_key
+from potstill.keys import body_key, request_body, request_key
 from potstill.logprobs import PackedLogprobs, pack, unpack
 from potstill.records import Completion, Request, TokenLogprobs
-from potstill.store.database import explained
+from potstill.store.database import Connection, explained
 from potstill.store.rows import Rows
 
 
@@ -36,33 +38,40 @@ class CompletionTables(Rows):
         """
         now = time.time()
         with self._transaction() as db:
-            for completion in completions:
-                key = request_key(model, completion.request)
-                body = request_body(model, completion.request).decode()
-                db.execute("INSERT OR IGNORE INTO requests VALUES (?, ?, ?)", (key, model, body))
-                row = (
-                    key,
-                    completion.sample,
-                    completion.request.max_tokens,
-                    completion.text,
-                    completion.thinking,
-                    completion.finish_reason,
-                    completion.error,
-                    completion.prompt_tokens,
-                    completion.completion_tokens,
-                    completion.cost,
-                    now,
-                    stage,
-                )
-                cursor = db.execute(
-                    "INSERT OR REPLACE INTO completions VALUES (NULL,?,?,?,?,?,?,?,?,?,?,?,?)", row
-                )
-                if completion.logprobs is not None:
-                    packed = pack(completion.logprobs)
-                    db.execute(
-                        "INSERT INTO logprobs VALUES (?,?,?,?,?,?,?,?,?)",
-                        (cursor.lastrowid, *packed),
-                    )
+            for request, answers in groupby(completions, key=attrgetter("request")):
+                body = request_body(model, request)
+                key = body_key(body)
+                values = (key, model, body.decode())
+                db.execute("INSERT OR IGNORE INTO requests VALUES (?, ?, ?)", values)
+                for completion in answers:
+                    self._add_completion(db, key, completion, now, stage)
+
+    @staticmethod
+    def _add_completion(
+        db: Connection, key: bytes, completion: Completion, now: float, stage: str
+    ) -> None:
+        row = (
+            key,
+            completion.sample,
+            completion.request.max_tokens,
+            completion.text,
+            completion.thinking,
+            completion.finish_reason,
+            completion.error,
+            completion.prompt_tokens,
+            completion.completion_tokens,
+            completion.cost,
+            now,
+            stage,
+        )
+        cursor = db.execute(
+            "INSERT OR REPLACE INTO completions VALUES (NULL,?,?,?,?,?,?,?,?,?,?,?,?)", row
+        )
+        if completion.logprobs is not None:
+            packed = pack(completion.logprobs)
+            db.execute(
+                "INSERT INTO logprobs VALUES (?,?,?,?,?,?,?,?,?)", (cursor.lastrowid, *packed)
+            )
 
     def missing(self, model: str, requests: Iterable[Request]) -> Iterator[Request]:
         """The requests, narrowed to the samples that still have to be asked for.
