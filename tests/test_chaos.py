@@ -79,9 +79,9 @@ def check_chaos(folder: Path, count: int, samples: int) -> list[Event]:
 
 def test_five_hundred_questions_a_third_of_whose_answers_go_wrong(tmp_path: Path) -> None:
     events = check_chaos(tmp_path, 500, 3)
-    wrong = [event for event in events if event.get("kind") not in (None, "over", "refused")]
-    asked = [event for event in events if event["what"] == "asked"]
-    assert len(wrong) > 0.25 * len(asked)
+    kinds = [event["kind"] for event in events if event["what"] == "asked"]
+    taken = [kind for kind in kinds if kind != "over"]  # those it has room for
+    assert sum(kind not in (None, "refused") for kind in taken) > 0.25 * len(taken)
 
 
 @pytest.mark.slow

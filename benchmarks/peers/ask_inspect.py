@@ -43,10 +43,10 @@ def logs(job: Job) -> Path:
 
 
 def read(job: Job) -> Iterator[Kept]:
-    """What the log holds."""
+    """What the newest log holds; one that goes on from a killed one repeats its samples."""
     from inspect_ai.log import list_eval_logs, read_eval_log
 
-    for info in list_eval_logs(str(logs(job))):
+    for info in list_eval_logs(str(logs(job)), descending=True)[:1]:
         for sample in read_eval_log(info).samples or []:
             for choice in sample.output.choices:
                 positions = choice.logprobs.content if choice.logprobs else []

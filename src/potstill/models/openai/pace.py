@@ -7,8 +7,8 @@ from collections import deque
 from potstill.control.watching import Watch
 from potstill.models.settings import OpenAISettings
 
-START = 64
-"""Tries in flight at first; few servers refuse so many, and a fast one is filled in seconds."""
+START = 128
+"""Tries in flight at first; few servers refuse so many, and one that does says so at once."""
 
 CLEAN_ROUNDS = 4
 """Round trips without a refusal after which the limit grows by a share of itself again."""
