@@ -22,6 +22,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -156,8 +157,12 @@ class Server(NamedTuple):
         return told
 
 
+@cache
 def cores() -> tuple[int, int]:
-    """The client's core and the server's; the same where there is only one."""
+    """The client's core and the server's, of those that the first caller might use.
+
+    They are the same where there is only one.
+    """
     allowed = sorted(os.sched_getaffinity(0))
     return allowed[0], allowed[-1]
 
