@@ -182,10 +182,10 @@ def test_kill_9_does_not_make_a_run_forget_what_it_has_spent(tmp_path: Path) -> 
         begin = time.monotonic()
         codes.append(commands.run("generate", str(recipe), "--set", f"budget.tokens={tokens}"))
         took = time.monotonic() - begin
-        for _ in range(16):
+        for _ in range(25):
             instant = draws.choice([None, draws.uniform(0.0, took)])
             change = f"budget.tokens={tokens}"
             codes.append(commands.run("generate", str(recipe), "--set", change, kill_after=instant))
             assert log_bill(log) <= tokens
             tokens += draws.randrange(4000)
-    assert codes.count(-9) >= 4 and codes.count(2) >= 4
+    assert codes.count(-9) >= 5 and codes.count(2) >= 5

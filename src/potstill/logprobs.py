@@ -79,28 +79,26 @@ def collisions(record: TokenLogprobs) -> int:
         return 0
     ends_TK = np.cumsum(record.lengths, dtype=np.int64).reshape(record.lengths.shape)[:, 1:]
     lengths_TK = record.lengths[:, 1:].astype(np.int64)
-    # Names that begin with the same eight letters and are of one length may be the same.
+    starts_TK = ends_TK - lengths_TK
+    # Names that begin with the same eight letters and are of one length may be the same. A word
+    # begins at every byte.
     words = np.ndarray(len(record.token_bytes) + 1, "<u8", record.token_bytes + b"\0" * 8, 0, (1,))
-    keys_TK = words[ends_TK - lengths_TK] & WORD_MASKS[np.minimum(lengths_TK, 8)]
+    keys_TK = words[starts_TK] & WORD_MASKS[np.minimum(lengths_TK, 8)]
     keys_TK ^= lengths_TK.astype(np.uint64) << np.uint64(56)
     keys_TK.sort(axis=1)
     if not (keys_TK[:, 1:] == keys_TK[:, :-1]).any():
         return 0
     longest = max(int(lengths_TK.max()), 1)
     # A NUL inside a name would end numpy's string, so letters are counted from 1.
-    letters = _letters(record, ends_TK, lengths_TK, longest).astype(np.uint16) + 1
+    letters = _letters(record, starts_TK, longest).astype(np.uint16) + 1
     letters[np.arange(longest) >= lengths_TK[..., None]] = 0
     names_TK = np.sort(letters.view(f"V{2 * longest}")[..., 0], axis=1)
     same = (names_TK[:, 1:] == names_TK[:, :-1]) & (names_TK[:, 1:] != np.void(2 * longest))
     return int(same.sum())
 
 
-def _letters(
-    record: TokenLogprobs, ends_TK: NDArray[np.int64], lengths_TK: NDArray[np.int64], count: int
-) -> NDArray[np.uint8]:
-    """The first bytes of each alternative's name, ``(T, K, count)``; 0 where it is shorter."""
+def _letters(record: TokenLogprobs, starts_TK: NDArray[np.int64], count: int) -> NDArray[np.uint8]:
+    """So many bytes from the beginning of each alternative's name, ``(T, K, count)``."""
     data = np.frombuffer(record.token_bytes + b"\0" * count, np.uint8)
-    offsets = np.arange(count)
-    letters: NDArray[np.uint8] = data[(ends_TK - lengths_TK)[..., None] + offsets]
-    letters[offsets >= lengths_TK[..., None]] = 0
+    letters: NDArray[np.uint8] = data[starts_TK[..., None] + np.arange(count)]
     return letters

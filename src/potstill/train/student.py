@@ -159,15 +159,7 @@ def train_student(
     if finished is not None:
         return _trained(finished, folder)
     loaded = _load(_start(student))
-    encoder = Encoder(
-        loaded.tokenizer, encoder_decoder=loaded.encoder_decoder, matching=student.matching
-    )
-    kept = encoder.encode(examples, max_length=_longest(loaded, settings.max_length))
-    if not kept.examples:
-        raise DataError(
-            f"no example is left to train on: of {len(examples)}, {kept.too_long} have more than "
-            f"{settings.max_length} tokens. Raise train.max_length, or keep more rationales."
-        )
+    kept = _encoded(loaded, examples, student, settings)
     counts: dict[str, object] = {
         "examples": len(kept.examples),
         "too_long": kept.too_long,
@@ -189,6 +181,29 @@ def train_student(
         values = so_far(_run(trainer, reporter, folder))
     checkpoints.finish(folder, values)
     return _trained(values, folder)
+
+
+def _encoded(
+    loaded: Loaded,
+    examples: Sequence[Example],
+    student: StudentSettings,
+    settings: TrainSettings,
+) -> EncodedExamples:
+    """The examples in tokens, without those that are too long.
+
+    Raises:
+        DataError: None is left.
+    """
+    encoder = Encoder(
+        loaded.tokenizer, encoder_decoder=loaded.encoder_decoder, matching=student.matching
+    )
+    kept = encoder.encode(examples, max_length=_longest(loaded, settings.max_length))
+    if not kept.examples:
+        raise DataError(
+            f"no example is left to train on: of {len(examples)}, {kept.too_long} have more than "
+            f"{settings.max_length} tokens. Raise train.max_length, or keep more rationales."
+        )
+    return kept
 
 
 def _trainer(
