@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -48,14 +49,17 @@ class Commands:
         self._process.wait(30)
         self._process.stdout.close()
 
-    def run(self, *arguments: str, kill_after: float | None = None) -> int:
-        """Run one command to its end, or to its kill after so many seconds; its exit code."""
+    def run(self, *arguments: str, kill_after: float | Callable[[], object] | None = None) -> int:
+        """Run one command to its end or its kill; its exit code.
+
+        It is killed after so many seconds, or once ``kill_after``, a function, has returned.
+        """
         assert self._process.stdin
         self._process.stdin.write(json.dumps(arguments) + "\n")
         self._process.stdin.flush()
         process_id = self._read()
         if kill_after is not None:
-            time.sleep(kill_after)
+            kill_after() if callable(kill_after) else time.sleep(kill_after)
             with suppress(ProcessLookupError):  # it has ended before
                 os.kill(process_id, signal.SIGKILL)
         return self._read()

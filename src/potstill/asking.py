@@ -1,15 +1,16 @@
 """Putting questions to a model, in one step or two, and keeping every answer in the store."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import chain
 from threading import Event
 from typing import NamedTuple, overload
 
 from potstill.control.interrupt import stoppable
 from potstill.errors import ConfigError
-from potstill.models.arrivals import arrivals
+from potstill.models.arrivals import completions
 from potstill.models.base import Model
 from potstill.progress import Meter
 from potstill.prompts.exemplars import FewShot
@@ -177,8 +178,12 @@ def ask(
     there = wanted - sum(len(samples) for _, samples in missing)
     stored = failed = 0
     control = meter.control
-    with meter.stage(label, total=wanted, done=there) as advance, stoppable(control):
-        for group in _groups(model, _wanted(requests, missing, control.stop)) if missing else ():
+    with (
+        meter.stage(label, total=wanted, done=there) as advance,
+        stoppable(control),
+        closing(_arriving(model, _wanted(requests, missing, control.stop))) as groups,
+    ):
+        for group in groups:
             store.add_completions(model.name, group, stage=stage)
             failures = sum(completion.finish_reason == "error" for completion in group)
             tokens = sum(completion.completion_tokens for completion in group)
@@ -211,10 +216,12 @@ def _wanted(
         yield replace(requests[place], samples=samples)
 
 
-def _groups(model: Model, requests: Iterator[Request]) -> Iterator[list[Completion]]:
-    """Completions in the groups in which they arrive."""
-    with closing(arrivals(model.complete(requests))) as groups:
-        yield from groups
+def _arriving(model: Model, requests: Iterator[Request]) -> Generator[list[Completion]]:
+    """Completions in groups; a model of which nothing is wanted is not asked at all."""
+    first = next(requests, None)
+    if first is not None:
+        with closing(completions(model, chain([first], requests))) as groups:
+            yield from groups
 
 
 class Requests(Sequence[Request]):

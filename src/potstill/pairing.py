@@ -1,6 +1,6 @@
 """Whom the guide stage pairs: the chosen student and its teacher, with how each is asked."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import replace
 
 from potstill.asking import Asking, Sampling
@@ -8,6 +8,7 @@ from potstill.errors import ConfigError
 from potstill.evaluate import Contenders, EvaluateSettings, student_system
 from potstill.guide import GuideSettings, Parties
 from potstill.models import Model
+from potstill.models.arrivals import completions
 from potstill.prompts.exemplars import FewShot
 from potstill.prompts.formats import format_named
 from potstill.prompts.styles import shows_exemplars, style_named
@@ -25,6 +26,10 @@ class LaterModel(Model):
     def complete(self, requests: Iterable[Request]) -> Iterator[Completion]:
         """Answer requests; see :class:`potstill.models.base.Model`."""
         return self._open().complete(requests)
+
+    def complete_in_groups(self, requests: Iterable[Request]) -> Generator[list[Completion]]:
+        """Answer requests; see :class:`potstill.models.base.Grouping`."""
+        return completions(self._open(), requests)
 
 
 def guided_checkpoint(store: Store, task: str, student: str | None) -> Checkpoint:

@@ -1,9 +1,12 @@
-"""A blocking iterator's items in the groups in which they arrive."""
+"""What arrives from a model, or from any blocking iterator, in groups."""
 
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from threading import Condition, Thread
 from typing import Generic, TypeVar
+
+from potstill.models.base import Grouping, Model
+from potstill.records import Completion, Request
 
 T = TypeVar("T")
 
@@ -12,6 +15,18 @@ COMPANY_SECONDS = 0.01
 
 CLOSING_SECONDS = 2.0
 """How long closing waits for an iterator that is still working on its next item."""
+
+
+def completions(model: Model, requests: Iterable[Request]) -> Generator[list[Completion]]:
+    """A model's answers in the groups in which they arrive; the next asked for, the last is stored.
+
+    Args:
+        model: Whom to ask.
+        requests: What to ask.
+    """
+    if isinstance(model, Grouping):
+        return model.complete_in_groups(requests)
+    return arrivals(model.complete(requests))
 
 
 def arrivals(items: Iterator[T], *, buffer: int = 4096) -> Generator[list[T], None, None]:

@@ -1,7 +1,7 @@
 """The one interface behind which every model stands, teacher or student."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Protocol, runtime_checkable
 
 import orjson
@@ -43,6 +43,19 @@ class Interruptible(Protocol):
             requests: What is asked.
             wanted: Asked of every request at every token; one that is not wanted any more gets no
                 further completions.
+        """
+        ...
+
+
+@runtime_checkable
+class Grouping(Protocol):
+    """A model that gives what has arrived in groups, and is told by that what has been stored."""
+
+    def complete_in_groups(self, requests: Iterable[Request]) -> Generator[list[Completion]]:
+        """Answer requests as :meth:`Model.complete` does, in groups of what has arrived.
+
+        Asking for the next group says that the last one is stored. Answers that are not stored
+        count as in flight, so that a process that is killed loses no more than that.
         """
         ...
 

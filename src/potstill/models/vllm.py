@@ -1,7 +1,8 @@
 """``vllm:`` models: a server of vLLM that is started when it is first asked, and ended after."""
 
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 from potstill.control import Control
@@ -55,7 +56,13 @@ class VLLMModel(Model):
         weakref.finalize(self, self._server.stop)
 
     def complete(self, requests: Iterable[Request]) -> Iterator[Completion]:
-        """Answer requests; see :class:`potstill.models.base.Model`.
+        """Answer requests; see :meth:`complete_in_groups`."""
+        with closing(self.complete_in_groups(requests)) as groups:
+            for group in groups:
+                yield from group
+
+    def complete_in_groups(self, requests: Iterable[Request]) -> Generator[list[Completion]]:
+        """Answer requests; see :class:`potstill.models.base.Grouping`.
 
         Raises:
             MissingExtraError: vLLM is not installed.
@@ -64,7 +71,7 @@ class VLLMModel(Model):
         try:
             served = self._server.start(self._control.stop)
             if served is not None:
-                yield from OpenAIModel(served, self._control).complete(requests)
+                yield from OpenAIModel(served, self._control).complete_in_groups(requests)
         except GeneratorExit:
             raise
         except ServerError as error:

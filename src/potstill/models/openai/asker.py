@@ -1,7 +1,7 @@
 """From a request to its completions: how samples are put together, and what a refusal means."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -16,6 +16,9 @@ from potstill.models.openai.wire import failure, request_body, runs
 from potstill.models.prices import prices_of
 from potstill.models.settings import OpenAISettings
 from potstill.records import Completion, Request
+
+Keep = Callable[[list[Completion], int], None]
+"""Takes completions as they come, and how many of the server's answers they are from."""
 
 SHORT_ANSWERS = 3
 """Answers in a row with fewer choices than asked for, after which no more are asked for at once."""
@@ -60,7 +63,7 @@ class Asker:
         self._sizes = Sizes(prices_of(settings))
         self._first: asyncio.Future[None] | None = None
 
-    async def answer(self, request: Request, found: list[Completion]) -> None:
+    async def answer(self, request: Request, keep: Keep) -> None:
         """All samples of a request.
 
         Where it asks for what the server may not have, the first request goes alone: what is wrong
@@ -68,7 +71,7 @@ class Asker:
 
         Args:
             request: What is asked.
-            found: Takes the completions as they come, those too that come before an error.
+            keep: Takes the completions as they come, those too that come before an error.
 
         Raises:
             ModelError: No request can succeed.
@@ -79,41 +82,40 @@ class Asker:
         if self._first is None and not self._known.can(request):
             self._first = asyncio.get_running_loop().create_future()
             try:
-                await self._ask_runs(request, groups, found)
+                await self._ask_runs(request, groups, keep)
             finally:
                 self._first.set_result(None)
             return
         if self._first is not None and not self._first.done():
             await asyncio.wait([self._first], timeout=FIRST_SECONDS)
-        await self._ask_runs(request, groups, found)
+        await self._ask_runs(request, groups, keep)
 
     async def _ask_runs(
-        self, request: Request, groups: Sequence[Sequence[int]], found: list[Completion]
-    ) -> None:
-        """Every group, with ``found`` filled before the first error is raised."""
+        self, request: Request, groups: Sequence[Sequence[int]], keep: Keep
+    ) -> bool:
+        """Every group to its end before the first error is raised; whether any was answered."""
         if len(groups) == 1:
-            await self._ask(request, groups[0], found)
-            return
-        asked = (self._ask(request, group, found) for group in groups)
+            return await self._ask(request, groups[0], keep)
+        asked = (self._ask(request, group, keep) for group in groups)
         outcomes = await asyncio.gather(*asked, return_exceptions=True)
         for outcome in outcomes:
             if isinstance(outcome, BaseException):
                 raise outcome
+        return any(outcomes)
 
-    async def _ask(self, request: Request, samples: Sequence[int], found: list[Completion]) -> None:
-        """One run of samples; those that the server leaves out are asked for again."""
+    async def _ask(self, request: Request, samples: Sequence[int], keep: Keep) -> bool:
+        """One run of samples, those that the server leaves out again; whether it answered any."""
         most = self._known.largest_n
         if most is not None and len(samples) > most:
-            await self._ask_runs(request, _parts(samples, most), found)
-            return
+            return await self._ask_runs(request, _parts(samples, most), keep)
         body = request_body(self._settings, request, samples)
         try:
             reply = await self.client.post(body, self._sizes.size(request, body))
         except Fault as fault:
-            await self._refused(request, samples, fault, found)
-            return
+            await self._refused(request, samples, fault, keep)
+            return False
         answered = read_reply(self._settings, request, samples, reply)
-        found += answered
+        keep(answered, 1)
         self._known.probabilities |= any(each.logprobs is not None for each in answered)
         there = {completion.sample for completion in answered}
         missing = [sample for sample in samples if sample not in there]
@@ -121,26 +123,24 @@ class Asker:
             self._count_choices(len(answered), short=bool(missing))
         if missing:
             groups = [part for run in runs(missing) for part in _parts(run, len(answered))]
-            await self._ask_runs(request, groups, found)
+            await self._ask_runs(request, groups, keep)
+        return any(each.error is None for each in answered)
 
     async def _refused(
-        self, request: Request, samples: Sequence[int], fault: Fault, found: list[Completion]
+        self, request: Request, samples: Sequence[int], fault: Fault, keep: Keep
     ) -> None:
         """What a request that was given up means for its samples."""
         if fault.status in REFUSALS and request.top_logprobs and "logprob" in str(fault):
             raise ModelError(no_probabilities(self._settings, str(fault)))
         if fault.status not in REFUSALS or len(samples) == 1 or self._known.several:
-            found += [failure(request, sample, str(fault)) for sample in samples]
+            keep([failure(request, sample, str(fault)) for sample in samples], 0)
             return
         # It may be the number of samples that the server cannot do: the first one alone tells.
-        alone: list[Completion] = []
-        await self._ask(request, samples[:1], alone)
-        found += alone
-        if any(completion.finish_reason != "error" for completion in alone):
+        if await self._ask(request, samples[:1], keep):
             self._limit_n(1)
-            await self._ask(request, samples[1:], found)
+            await self._ask(request, samples[1:], keep)
         else:
-            found += [failure(request, sample, str(fault)) for sample in samples[1:]]
+            keep([failure(request, sample, str(fault)) for sample in samples[1:]], 0)
 
     def _count_choices(self, count: int, *, short: bool) -> None:
         """Learn from the answers how many samples the server gives at once."""

@@ -96,8 +96,17 @@ class Client:
         """Send nothing any more; what is in flight is waited for."""
         self._halt.set()
 
+    @property
+    def in_flight(self) -> int:
+        """Tries that are under way."""
+        return self._pace.concurrency.in_flight
+
+    def stored(self, count: int) -> None:
+        """So many answers are stored, and leave room for others."""
+        self._pace.concurrency.stored(count)
+
     async def post(self, body: Mapping[str, object], size: Size) -> dict[str, Any]:
-        """The server's answer to one body, as JSON.
+        """The server's answer to one body, as JSON; :meth:`stored` is to be told of it.
 
         Args:
             body: What is sent.
@@ -122,6 +131,7 @@ class Client:
                 else:
                     self._successes += 1
                     self._failures_in_a_row = 0
+                    self._pace.concurrency.unstored += 1
                     return reply
             tries.count += 1
             pause = self._pause(fault, tries.count)

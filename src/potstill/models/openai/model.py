@@ -3,16 +3,18 @@
 import asyncio
 import gc
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from itertools import islice
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from itertools import chain, islice
 from queue import SimpleQueue
 from threading import Thread
+from typing import NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
 from potstill.control import Control
 from potstill.errors import AuthError, ConfigError
 from potstill.keys import settings_hash
+from potstill.models.arrivals import arrivals
 from potstill.models.base import Model
 from potstill.models.openai.asker import Asker, Known
 from potstill.models.openai.batch.batches import Batches
@@ -25,8 +27,8 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 AHEAD = 2
 """Requests taken ahead of their answers, as a multiple of the concurrency."""
 
-HANDOVER_SECONDS = 0.005
-"""How long an answer waits for others that the caller's thread takes with it."""
+HANDOVER_SECONDS = 0.01
+"""How long an answer waits for others that are stored with it, by one flush of the disk."""
 
 COLLECTED_AFTER = 50_000
 """New objects between two runs of the garbage collector."""
@@ -58,14 +60,20 @@ class OpenAIModel(Model):
         self._batches = Batches(settings, self._key, self.name, self._control) if batch else None
 
     def complete(self, requests: Iterable[Request]) -> Iterator[Completion]:
-        """Answer requests; see :class:`potstill.models.base.Model`.
+        """Answer requests; see :meth:`complete_in_groups`."""
+        with closing(self.complete_in_groups(requests)) as groups:
+            for group in groups:
+                yield from group
+
+    def complete_in_groups(self, requests: Iterable[Request]) -> Generator[list[Completion]]:
+        """Answer requests; see :class:`potstill.models.base.Grouping`.
 
         Requests are taken in the caller's thread, at most ``AHEAD`` times the concurrency before
         their answers. Once the run's control says stop, or no request can succeed any more, nothing
         is sent, and what is in flight is still yielded. Closing the iterator gives it up.
         """
         if self._batches is not None:
-            yield from self._batches.complete(requests)
+            yield from arrivals(self._batches.complete(requests))
             return
         ahead = AHEAD * self._settings.concurrency
         waiting = iter(requests)
@@ -75,9 +83,11 @@ class OpenAIModel(Model):
         ):
             asked = session.submit(list(islice(waiting, ahead)))
             while asked:
-                for completions in session.take():
-                    asked -= 1
-                    yield from completions
+                arrived = session.take()
+                if arrived.completions:
+                    yield arrived.completions
+                session.stored(arrived.answers)
+                asked -= arrived.ended
                 if not session.halted:
                     asked += session.submit(list(islice(waiting, ahead - asked)))
             session.check()
@@ -99,6 +109,18 @@ def rare_collections() -> Iterator[None]:
         gc.set_threshold(*before)
 
 
+class _Arrived(NamedTuple):
+    """What the event loop's thread hands over to the caller's."""
+
+    completions: list[Completion]
+
+    answers: int
+    """Answers of the server that they are from."""
+
+    ended: int
+    """Requests of which nothing more comes."""
+
+
 class _Session:
     """An event loop in a thread of its own, to which requests go and from which answers come."""
 
@@ -106,8 +128,10 @@ class _Session:
         self, settings: OpenAISettings, key: str | None, control: Control, known: Known
     ) -> None:
         self._settings, self._key, self._control, self._known = settings, key, control, known
-        self._answers: SimpleQueue[list[list[Completion]]] = SimpleQueue()
-        self._done: list[list[Completion]] = []
+        self._arrived: SimpleQueue[_Arrived] = SimpleQueue()
+        self._awaited = False
+        self._completions: list[Completion] = []
+        self._answers = self._ended = 0
         self._started: SimpleQueue[asyncio.AbstractEventLoop | BaseException] = SimpleQueue()
         self._tasks: set[asyncio.Task[None]] = set()
         self._error: BaseException | None = None
@@ -133,12 +157,17 @@ class _Session:
             self._loop.call_soon_threadsafe(self._begin, requests)
         return len(requests)
 
-    def take(self) -> list[list[Completion]]:
-        """The completions of each request that is done by now, of one at least.
+    def take(self) -> _Arrived:
+        """What has arrived since it was last asked for, once there is something."""
+        found = [self._arrived.get()]
+        while not self._arrived.empty():
+            found.append(self._arrived.get())
+        completions, answers, ended = zip(*found, strict=True)
+        return _Arrived(list(chain.from_iterable(completions)), sum(answers), sum(ended))
 
-        There are none of a request that was not sent for good.
-        """
-        return self._answers.get()
+    def stored(self, answers: int) -> None:
+        """So many answers are stored."""
+        self._loop.call_soon_threadsafe(self._asker.client.stored, answers)
 
     def check(self) -> None:
         """Raise what ended the asking.
@@ -187,29 +216,33 @@ class _Session:
             task.add_done_callback(self._tasks.discard)
 
     async def _answer(self, request: Request) -> None:
-        found: list[Completion] = []
         try:
-            await self._asker.answer(request, found)
+            await self._asker.answer(request, self._keep)
         except Halted:
             pass
         except Exception as error:  # noqa: BLE001 - it is raised in the caller's thread
             self._error = self._error or error
             self._halt()
         finally:
-            self._hand_over(found)
+            self._ended += 1
+            self._hand_over()
 
-    def _hand_over(self, found: list[Completion]) -> None:
-        """Give the answer to the caller's thread, with those of the next moment.
+    def _keep(self, completions: list[Completion], answers: int) -> None:
+        self._completions += completions
+        self._answers += answers
+        self._hand_over()
 
-        Waking another thread takes longer than handing over what there is.
-        """
-        if not self._done:
-            self._loop.call_later(HANDOVER_SECONDS, self._put_done)
-        self._done.append(found)
+    def _hand_over(self) -> None:
+        """Have all that came handed over, with what comes in the next moment if something can."""
+        if not self._awaited:
+            self._awaited = True
+            soon = HANDOVER_SECONDS if self._asker.client.in_flight else 0.0
+            self._loop.call_later(soon, self._put)
 
-    def _put_done(self) -> None:
-        done, self._done = self._done, []
-        self._answers.put(done)
+    def _put(self) -> None:
+        self._arrived.put(_Arrived(self._completions, self._answers, self._ended))
+        self._completions, self._answers, self._ended = [], 0, 0
+        self._awaited = False
 
 
 def server_name(settings: OpenAISettings) -> str:

@@ -29,12 +29,22 @@ class Concurrency:
     At first every answer adds one, which doubles the limit in each round trip. A try that is
     refused tells how many the server takes: the others that are in flight. From then on the limit
     grows by one a round trip to feel for room, and faster again after some without a refusal.
+
+    An answer that is not stored yet leaves the server room for another request, but counts toward
+    the ceiling: that many answers at most are lost with the process.
+
+    Args:
+        ceiling: Most tries in flight and answers not stored, together.
+        watch: Shown the limit.
     """
 
     def __init__(self, ceiling: int, watch: Watch) -> None:
         self._ceiling, self._watch = ceiling, watch
         self.limit = float(min(START, ceiling))
         self.in_flight = 0
+        self.unstored = 0
+        """Answers that came and are not stored."""
+
         self._doubling = True
         self._answered = 0
         """Since the last refusal."""
@@ -50,7 +60,7 @@ class Concurrency:
 
     async def enter(self) -> None:
         """Wait for a place."""
-        if self.in_flight < int(self.limit) and not self._waiting:
+        if self._free and not self._waiting:
             self.in_flight += 1
             return
         place = asyncio.get_running_loop().create_future()
@@ -67,8 +77,18 @@ class Concurrency:
         self.in_flight -= 1
         self._admit()
 
+    def stored(self, count: int) -> None:
+        """So many answers are stored."""
+        self.unstored -= count
+        self._admit()
+
+    @property
+    def _free(self) -> bool:
+        room = self.in_flight + self.unstored < self._ceiling
+        return room and self.in_flight < int(self.limit)
+
     def _admit(self) -> None:
-        while self._waiting and self.in_flight < int(self.limit):
+        while self._waiting and self._free:
             place = self._waiting.popleft()
             if not place.done():
                 self.in_flight += 1

@@ -9,6 +9,7 @@ from operator import itemgetter
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from potstill.models.settings import OpenAISettings
 from potstill.records import TokenLogprobs
@@ -83,15 +84,11 @@ def token_logprobs(positions: Sequence[Json], top: int) -> TokenLogprobs:
     entries: list[Json] = []
     for position in positions:
         likeliest = position["top_logprobs"]
-        if len(likeliest) > top:
-            likeliest = sorted(likeliest, key=_logprob, reverse=True)[:top]
         entries.append(position)
-        entries += likeliest
-        entries += [_NO_ENTRY] * (top - len(likeliest))
+        entries += likeliest if len(likeliest) == top else _so_many(likeliest, top)
     shape = len(positions), 1 + top
-    # float() of None is nan in numpy; `not (x > floor)` takes it for minus infinity as well.
-    told = np.array(list(map(_logprob_of, entries)), np.float64).reshape(shape)
-    told[~(told > LOGPROB_FLOOR)] = -np.inf
+    told = _logprobs(entries).reshape(shape)
+    told[~(told > LOGPROB_FLOOR)] = -np.inf  # what is not a number as well
     if (told > ROUNDING).any():
         raise ValueError(f"a log-probability is {told.max():g}, and none is above 0")
     values = told.astype(np.float32)
@@ -101,8 +98,8 @@ def token_logprobs(positions: Sequence[Json], top: int) -> TokenLogprobs:
         values = np.take_along_axis(values, order, axis=1)
         flat = (order + np.arange(len(order))[:, None] * shape[1]).ravel()
         entries = [entries[place] for place in flat]
-    names = _names(entries)
-    lengths = np.fromiter(map(len, names), np.int64, len(names)).reshape(shape)
+    names, lengths = _names(entries)
+    lengths = lengths.reshape(shape)
     if (longest := lengths.max(initial=0)) > LONGEST_NAME:
         raise ValueError(f"a token has {longest} bytes, more than {LONGEST_NAME}")
     letters: list[int] = []  # bytes() takes twice as long over an iterator
@@ -143,15 +140,29 @@ def _logprob(entry: Json) -> float:
     return -np.inf if value is None else value
 
 
-def _names(entries: Sequence[Json]) -> list[Sequence[int]]:
-    """The bytes of each entry's token, as lists where the server sent lists."""
+def _so_many(likeliest: Sequence[Json], top: int) -> list[Json]:
+    """The likeliest ``top``, with empty ones for those that there are not."""
+    kept = sorted(likeliest, key=_logprob, reverse=True)[:top]
+    return kept + [_NO_ENTRY] * (top - len(kept))
+
+
+def _logprobs(entries: Sequence[Json]) -> NDArray[np.float64]:
+    """Each entry's log-probability; of null, nan."""
+    try:
+        return np.fromiter(map(_logprob_of, entries), np.float64, len(entries))
+    except TypeError:  # null is no number to it, and nan to the slower way
+        return np.array(list(map(_logprob_of, entries)), np.float64)
+
+
+def _names(entries: Sequence[Json]) -> tuple[list[Sequence[int]], NDArray[np.int64]]:
+    """The bytes of each entry's token, as lists where the server sent lists; their lengths."""
     try:
         names = list(map(_bytes_of, entries))
-    except KeyError:
-        names = [entry.get("bytes") for entry in entries]
-    if None in names:
-        return [
+        return names, np.fromiter(map(len, names), np.int64, len(names))
+    except (KeyError, TypeError):  # some have none, or null
+        told = [entry.get("bytes") for entry in entries]
+        names = [
             entry["token"].encode() if name is None else name
-            for name, entry in zip(names, entries, strict=True)
+            for name, entry in zip(told, entries, strict=True)
         ]
-    return names
+        return names, np.fromiter(map(len, names), np.int64, len(names))
