@@ -121,7 +121,9 @@ def running() -> Iterator[Running]:
     settings = {
         "student": _model(f"{upstream}/student"),
         "teacher": _model(f"{upstream}/teacher"),
-        "teacher_limits": {"seconds": TEACHER_SECONDS},
+        # Waits that end together can be enough failures in a row for a rest, by default of 10
+        # seconds: a short measurement would then be of the student alone.
+        "teacher_limits": {"seconds": TEACHER_SECONDS, "rest": 1.0},
         "port": 0,
     }
     command = [sys.executable, "-c", SERVE, json.dumps(settings)]

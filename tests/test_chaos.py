@@ -31,7 +31,7 @@ WINDOW = 16
 
 
 def settings(url: str, **fields: Any) -> OpenAISettings:
-    values = {"model": "openai:chaos", "base_url": url, "api_key_env": None, "timeout": 5.0}
+    values = {"model": "openai:chaos", "base_url": url, "api_key_env": None, "timeout": 2.0}
     return OpenAISettings.model_validate(values | fields)
 
 

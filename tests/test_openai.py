@@ -381,6 +381,25 @@ def test_no_more_than_the_concurrency_is_in_flight_and_requests_are_taken_lazily
     assert server.most_in_flight == 4
 
 
+def test_answers_that_are_not_stored_count_as_in_flight(server: Loopback) -> None:
+    requests = [Request(prompt=str(number)) for number in range(40)]
+    stored = 0
+    for group in model(server, concurrency=4).complete_in_groups(requests):
+        time.sleep(0.05)  # while it is being stored, the server answers all that it is sent
+        assert len(server.bodies) <= stored + 4
+        stored += len(group)
+    assert stored == 40
+
+
+def test_an_answer_does_not_wait_for_those_of_its_other_samples(server: Loopback) -> None:
+    server.largest_n = 1
+    server.faults = [Fault(), Fault(delay=30.0)]
+    request = Request(prompt="2 + 3?", samples=(0, 1), temperature=1.0)
+    groups = model(server).complete_in_groups([request])
+    assert [found.sample for found in next(groups)] == [0]
+    groups.close()
+
+
 def test_closing_gives_up_what_is_in_flight_and_ends_the_thread(server: Loopback) -> None:
     completions = model(server).complete([Request(prompt=str(n)) for n in range(5)])
     server.faults = [Fault(), *[Fault(delay=30.0)] * 4]

@@ -61,6 +61,9 @@ class OpenAIModel(Model):
 
     def complete(self, requests: Iterable[Request]) -> Iterator[Completion]:
         """Answer requests; see :meth:`complete_in_groups`."""
+        if self._batches is not None:
+            yield from self._batches.complete(requests)
+            return
         with closing(self.complete_in_groups(requests)) as groups:
             for group in groups:
                 yield from group
