@@ -50,7 +50,7 @@ CASES = {
     "overhead": Case(partial(cases.overhead, latency=0.0), ALL, 3),
     "overhead_50ms": Case(partial(cases.overhead, latency=0.05), ALL, 3),
     "throughput": Case(partial(cases.throughput, latency=0.0, requests=5_000), LISTED, 5),
-    "throughput_1s": Case(partial(cases.throughput, latency=1.0, requests=7_680), LISTED, 3),
+    "throughput_1s": Case(partial(cases.throughput, latency=1.0, requests=15_360), LISTED, 3),
     "resume": Case(cases.resume, KEEPING, 3),
     "top_up": Case(cases.top_up, TOPPED_UP, 3),
     "probabilities": Case(cases.probabilities, LISTED, 3),

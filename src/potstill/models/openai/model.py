@@ -1,14 +1,10 @@
 """``openai:`` models: any OpenAI-compatible server, by its chat or its completions route."""
 
-import asyncio
 import gc
 import os
-from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
-from itertools import chain, islice
-from queue import SimpleQueue
-from threading import Thread
-from typing import NamedTuple
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing, contextmanager
+from itertools import islice
 from urllib.parse import SplitResult, urlsplit
 
 from potstill.control import Control
@@ -16,9 +12,9 @@ from potstill.errors import AuthError, ConfigError
 from potstill.keys import settings_hash
 from potstill.models.arrivals import arrivals
 from potstill.models.base import Model
-from potstill.models.openai.asker import Asker, Known
+from potstill.models.openai.asker import Known
 from potstill.models.openai.batch.batches import Batches
-from potstill.models.openai.faults import Halted
+from potstill.models.openai.session import Session
 from potstill.models.settings import OpenAISettings
 from potstill.records import Completion, Request
 
@@ -27,14 +23,8 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 AHEAD = 2
 """Requests taken ahead of their answers, as a multiple of the concurrency."""
 
-HANDOVER_SECONDS = 0.01
-"""How long an answer waits for others that are stored with it, by one flush of the disk."""
-
 COLLECTED_AFTER = 50_000
 """New objects between two runs of the garbage collector."""
-
-BRAKE_SECONDS = 0.1
-"""How often the run's brake is looked at."""
 
 
 class OpenAIModel(Model):
@@ -82,7 +72,7 @@ class OpenAIModel(Model):
         waiting = iter(requests)
         with (
             rare_collections(),
-            _Session(self._settings, self._key, self._control, self._known) as session,
+            Session(self._settings, self._key, self._control, self._known) as session,
         ):
             asked = session.submit(list(islice(waiting, ahead)))
             while asked:
@@ -110,142 +100,6 @@ def rare_collections() -> Iterator[None]:
         yield
     finally:
         gc.set_threshold(*before)
-
-
-class _Arrived(NamedTuple):
-    """What the event loop's thread hands over to the caller's."""
-
-    completions: list[Completion]
-
-    answers: int
-    """Answers of the server that they are from."""
-
-    ended: int
-    """Requests of which nothing more comes."""
-
-
-class _Session:
-    """An event loop in a thread of its own, to which requests go and from which answers come."""
-
-    def __init__(
-        self, settings: OpenAISettings, key: str | None, control: Control, known: Known
-    ) -> None:
-        self._settings, self._key, self._control, self._known = settings, key, control, known
-        self._arrived: SimpleQueue[_Arrived] = SimpleQueue()
-        self._awaited = False
-        self._completions: list[Completion] = []
-        self._answers = self._ended = 0
-        self._started: SimpleQueue[asyncio.AbstractEventLoop | BaseException] = SimpleQueue()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._error: BaseException | None = None
-        self._thread = Thread(target=self._run, name="potstill-openai", daemon=True)
-        self.halted = False
-        """Nothing is sent any more."""
-
-    def __enter__(self) -> "_Session":
-        self._thread.start()
-        started = self._started.get()
-        if isinstance(started, BaseException):
-            raise started
-        self._loop = started
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._loop.call_soon_threadsafe(self._end.set)
-        self._thread.join()
-
-    def submit(self, requests: Sequence[Request]) -> int:
-        """Have requests asked; how many they are."""
-        if requests:
-            self._loop.call_soon_threadsafe(self._begin, requests)
-        return len(requests)
-
-    def take(self) -> _Arrived:
-        """What has arrived since it was last asked for, once there is something."""
-        found = [self._arrived.get()]
-        while not self._arrived.empty():
-            found.append(self._arrived.get())
-        completions, answers, ended = zip(*found, strict=True)
-        return _Arrived(list(chain.from_iterable(completions)), sum(answers), sum(ended))
-
-    def stored(self, answers: int) -> None:
-        """So many answers are stored."""
-        self._loop.call_soon_threadsafe(self._asker.client.stored, answers)
-
-    def check(self) -> None:
-        """Raise what ended the asking.
-
-        Raises:
-            ModelError: No request can succeed.
-            BudgetError: The next could cost more than there is left.
-        """
-        if self._error is not None:
-            raise self._error
-
-    def _run(self) -> None:
-        try:
-            asyncio.run(self._serve())
-        except BaseException as error:  # noqa: BLE001 - it is raised in the caller's thread
-            self._started.put(error)
-
-    async def _serve(self) -> None:
-        self._end = asyncio.Event()
-        self._asker = Asker(self._settings, self._key, self._control, self._known)
-        try:
-            self._started.put(asyncio.get_running_loop())
-            await self._watch_the_brake()
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
-        finally:
-            await self._asker.client.close()
-
-    async def _watch_the_brake(self) -> None:
-        """Wait for the end; on the way there, let nothing be sent once the run is to stop."""
-        while not self._end.is_set():
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._end.wait(), BRAKE_SECONDS)
-            if self._control.stop.is_set() and not self.halted:
-                self._halt()
-
-    def _halt(self) -> None:
-        self.halted = True
-        self._asker.client.halt()
-
-    def _begin(self, requests: Sequence[Request]) -> None:
-        for request in requests:
-            task = asyncio.get_running_loop().create_task(self._answer(request))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-
-    async def _answer(self, request: Request) -> None:
-        try:
-            await self._asker.answer(request, self._keep)
-        except Halted:
-            pass
-        except Exception as error:  # noqa: BLE001 - it is raised in the caller's thread
-            self._error = self._error or error
-            self._halt()
-        finally:
-            self._ended += 1
-            self._hand_over()
-
-    def _keep(self, completions: list[Completion], answers: int) -> None:
-        self._completions += completions
-        self._answers += answers
-        self._hand_over()
-
-    def _hand_over(self) -> None:
-        """Have all that came handed over, with what comes in the next moment if something can."""
-        if not self._awaited:
-            self._awaited = True
-            soon = HANDOVER_SECONDS if self._asker.client.in_flight else 0.0
-            self._loop.call_later(soon, self._put)
-
-    def _put(self) -> None:
-        self._arrived.put(_Arrived(self._completions, self._answers, self._ended))
-        self._completions, self._answers, self._ended = [], 0, 0
-        self._awaited = False
 
 
 def server_name(settings: OpenAISettings) -> str:
