@@ -72,7 +72,8 @@ class OpenAISettings(ModelSettings):
     """How often a batch is asked whether it is done, in seconds."""
 
     concurrency: int = Field(default=256, ge=1)
-    """Most requests in flight at once; fewer while the server pushes back."""
+    """Most requests in flight at once, answers that are not stored yet included; fewer while the
+    server pushes back."""
 
     requests_per_minute: float | None = Field(default=None, gt=0)
     """Most requests sent in a minute; null sets no limit."""
@@ -116,7 +117,8 @@ class VLLMSettings(ModelSettings):
     """Longest wait until the server is ready, its download of the model included, in seconds."""
 
     concurrency: int = Field(default=256, ge=1)
-    """Most requests in flight at once; fewer while the server pushes back."""
+    """Most requests in flight at once, answers that are not stored yet included; fewer while the
+    server pushes back."""
 
     timeout: float = Field(default=600.0, gt=0)
     """Longest wait for one answer, in seconds."""
