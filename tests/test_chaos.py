@@ -112,6 +112,7 @@ def generate_until_done(commands: Commands, recipe: Path) -> None:
     )
     while rows(run, passing):
         assert commands.run("generate", str(recipe)) == 0
+    assert commands.run("generate", str(recipe)) == 0
 
 
 def wait_until_grown(log: Path, growth: float, then: float) -> None:

@@ -18,7 +18,9 @@ CLOSING_SECONDS = 2.0
 
 
 def completions(model: Model, requests: Iterable[Request]) -> Generator[list[Completion]]:
-    """A model's answers in the groups in which they arrive; the next asked for, the last is stored.
+    """A model's answers in the groups in which they arrive.
+
+    Asking for the next group says that the last one is stored.
 
     Args:
         model: Whom to ask.
