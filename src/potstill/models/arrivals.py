@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing
 from threading import Condition, Thread
 from typing import Generic, TypeVar
 
@@ -29,6 +30,13 @@ def completions(model: Model, requests: Iterable[Request]) -> Generator[list[Com
     if isinstance(model, Grouping):
         return model.complete_in_groups(requests)
     return arrivals(model.complete(requests))
+
+
+def one_by_one(groups: Generator[list[T]]) -> Iterator[T]:
+    """The items of groups; closing it closes them."""
+    with closing(groups):
+        for group in groups:
+            yield from group
 
 
 def arrivals(items: Iterator[T], *, buffer: int = 4096) -> Generator[list[T], None, None]:

@@ -2,12 +2,12 @@
 
 import weakref
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import closing
 from pathlib import Path
 
 from potstill.control import Control
 from potstill.errors import ModelError, ServerError, extra
 from potstill.keys import settings_hash
+from potstill.models.arrivals import one_by_one
 from potstill.models.base import Model
 from potstill.models.openai.model import OpenAIModel
 from potstill.models.settings import VLLMSettings
@@ -57,9 +57,7 @@ class VLLMModel(Model):
 
     def complete(self, requests: Iterable[Request]) -> Iterator[Completion]:
         """Answer requests; see :meth:`complete_in_groups`."""
-        with closing(self.complete_in_groups(requests)) as groups:
-            for group in groups:
-                yield from group
+        return one_by_one(self.complete_in_groups(requests))
 
     def complete_in_groups(self, requests: Iterable[Request]) -> Generator[list[Completion]]:
         """Answer requests; see :class:`potstill.models.base.Grouping`.

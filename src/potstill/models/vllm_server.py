@@ -246,7 +246,10 @@ def _await_end(group: int) -> None:
 
 
 def _holds_something(group: int) -> bool:
-    """Whether a process of a group lives; one that nobody has waited for yet holds nothing."""
+    """Whether a process of a group lives, as Linux tells; nothing does on other systems.
+
+    One that has ended and that nobody has waited for yet holds nothing.
+    """
     for process in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):  # it has ended meanwhile
             state, _, its_group, *_ = process.read_text().rpartition(") ")[2].split()

@@ -1,11 +1,13 @@
 """Asking a few of the missing requests, to see how long answers are and how fast they come."""
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 
 from potstill.asking import ask_requests
 from potstill.keys import settings_hash
 from potstill.models import Model, open_model
+from potstill.models.arrivals import completions, one_by_one
 from potstill.models.settings import ModelSettings
 from potstill.plan.needs import Ledger
 from potstill.plan.pace import Probe
@@ -83,6 +85,10 @@ class _Timed(Model):
 
     def complete(self, requests: Iterable[Request]) -> Iterator[Completion]:
         """Answer requests; see :class:`potstill.models.base.Model`."""
+        return one_by_one(self.complete_in_groups(requests))
+
+    def complete_in_groups(self, requests: Iterable[Request]) -> Generator[list[Completion]]:
+        """Answer requests; see :class:`potstill.models.base.Grouping`."""
         sent: dict[Request, float] = {}
 
         def noted() -> Iterator[Request]:
@@ -90,8 +96,9 @@ class _Timed(Model):
                 sent[request] = time.monotonic()
                 yield request
 
-        for completion in self._model.complete(noted()):
-            begin = sent.pop(completion.request, None)
-            if begin is not None:
-                self._seconds.append(time.monotonic() - begin)
-            yield completion
+        with closing(completions(self._model, noted())) as groups:
+            for group in groups:
+                came = time.monotonic()
+                begun = (sent.pop(completion.request, None) for completion in group)
+                self._seconds += [came - begin for begin in begun if begin is not None]
+                yield group

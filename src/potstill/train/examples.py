@@ -39,6 +39,49 @@ class _Chosen(NamedTuple):
     """What of the text the teacher wrote."""
 
 
+class _Wording(NamedTuple):
+    """How a student's examples are worded."""
+
+    student: StudentSettings
+    encoder_decoder: bool
+
+    pool: Sequence[WorkedQuestion]
+    """What exemplars are drawn from."""
+
+    seed: int
+    """Of drawing them."""
+
+    texts: Texts | None
+    """What the teacher wrote, where its probabilities are learned."""
+
+    def example(self, data_format: DataFormat, chosen: _Chosen) -> Example:
+        """One example of a format."""
+        kind = self.encoder_decoder
+        exemplars = self._exemplars(chosen) if data_format.needs_exemplars else ()
+        target = data_format.target(chosen.text, chosen.question.answer, encoder_decoder=kind)
+        teacher: TeacherSpan | None = None
+        if chosen.rationale is not None and self.texts is not None:
+            at = len(data_format.lead(encoder_decoder=kind))
+            wrote = self.texts(chosen.rationale.completion_id)
+            teacher = teacher_span(target, at, chosen.own, wrote)
+        return Example(
+            prompt=data_format.prompt(chosen.question, encoder_decoder=kind, exemplars=exemplars),
+            target=target,
+            question_id=chosen.question.id,
+            data_format=data_format.name,
+            teacher=teacher,
+        )
+
+    def _exemplars(self, chosen: _Chosen) -> tuple[Exemplar, ...]:
+        """The worked questions before the example's own; those of a question share all formats."""
+        question, rationale = chosen.question, chosen.rationale
+        key = question.id
+        if self.student.exemplars_per == "example" and rationale is not None:
+            key = f"{question.id} {rationale.sample}"
+        count = self.student.exemplars
+        return draw_exemplars(self.pool, count, seed=self.seed, key=key, exclude=question)
+
+
 def make_examples(
     rationales: Iterable[Rationale],
     questions: tuple[Question, ...],
@@ -77,27 +120,9 @@ def make_examples(
     formats = [format_named(name) for name in student.formats]
     pool = worked_questions(questions, seen) if any(one.needs_exemplars for one in formats) else []
     matched = cache(texts) if texts is not None and student.matching.distribution > 0 else None
-
-    def example(data_format: DataFormat, chosen: _Chosen) -> Example:
-        question, rationale = chosen.question, chosen.rationale
-        exemplars = _exemplars(pool, chosen, student, seed) if data_format.needs_exemplars else ()
-        target = data_format.target(chosen.text, question.answer, encoder_decoder=encoder_decoder)
-        teacher: TeacherSpan | None = None
-        if rationale is not None and matched is not None:
-            at = len(data_format.lead(encoder_decoder=encoder_decoder))
-            teacher = teacher_span(target, at, chosen.own, matched(rationale.completion_id))
-        return Example(
-            prompt=data_format.prompt(
-                question, encoder_decoder=encoder_decoder, exemplars=exemplars
-            ),
-            target=target,
-            question_id=question.id,
-            data_format=data_format.name,
-            teacher=teacher,
-        )
-
+    wording = _Wording(student, encoder_decoder, pool, seed, matched)
     return [
-        example(data_format, chosen)
+        wording.example(data_format, chosen)
         for data_format in formats
         for chosen in _choices(data_format, questions, taken)
     ]
@@ -148,17 +173,6 @@ def _choices(
             elif parts := decomposed(rationale.text):
                 for turn in turns(data_format.role, question, parts):
                     yield _Chosen(turn.question, rationale, turn.target, turn.own)
-
-
-def _exemplars(
-    pool: Sequence[WorkedQuestion], chosen: _Chosen, student: StudentSettings, seed: int
-) -> tuple[Exemplar, ...]:
-    """The worked questions before one example's own; those of a question share all formats."""
-    question, rationale = chosen.question, chosen.rationale
-    key = question.id
-    if student.exemplars_per == "example" and rationale is not None:
-        key = f"{question.id} {rationale.sample}"
-    return draw_exemplars(pool, student.exemplars, seed=seed, key=key, exclude=question)
 
 
 def _candidates(

@@ -3,14 +3,14 @@
 import gc
 import os
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from itertools import islice
 from urllib.parse import SplitResult, urlsplit
 
 from potstill.control import Control
 from potstill.errors import AuthError, ConfigError
 from potstill.keys import settings_hash
-from potstill.models.arrivals import arrivals
+from potstill.models.arrivals import arrivals, one_by_one
 from potstill.models.base import Model
 from potstill.models.openai.asker import Known
 from potstill.models.openai.batch.batches import Batches
@@ -52,11 +52,8 @@ class OpenAIModel(Model):
     def complete(self, requests: Iterable[Request]) -> Iterator[Completion]:
         """Answer requests; see :meth:`complete_in_groups`."""
         if self._batches is not None:
-            yield from self._batches.complete(requests)
-            return
-        with closing(self.complete_in_groups(requests)) as groups:
-            for group in groups:
-                yield from group
+            return self._batches.complete(requests)
+        return one_by_one(self.complete_in_groups(requests))
 
     def complete_in_groups(self, requests: Iterable[Request]) -> Generator[list[Completion]]:
         """Answer requests; see :class:`potstill.models.base.Grouping`.

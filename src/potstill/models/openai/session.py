@@ -20,8 +20,8 @@ BRAKE_SECONDS = 0.1
 GROUP_SECONDS = 0.02
 """How long answers are gathered at most: what is handed over together is flushed to disk once."""
 
-COMPANY_SECONDS = 0.0001
-"""For each try in flight, how long they are gathered: of many in flight, more come soon."""
+GROUP_SECONDS_EACH = 0.0001
+"""For each try in flight, how long answers are gathered: of many in flight, more come soon."""
 
 PATIENCE_SECONDS = 0.01
 """How long nothing else is done, at most, while what was handed over is stored."""
@@ -61,6 +61,8 @@ class Session:
         self._handing: asyncio.TimerHandle | None = None
         self._some_stored = Event()
         self._stored = self._freed = 0
+        """Answers so far: the caller's thread counts the first, the loop's the second."""
+
         self._started: SimpleQueue[asyncio.AbstractEventLoop | BaseException] = SimpleQueue()
         self._tasks: set[asyncio.Task[None]] = set()
         self._error: BaseException | None = None
@@ -167,7 +169,7 @@ class Session:
         """Hand over what came in a moment; or now, where the loop has been busy for longer."""
         now = self._loop.time()
         if self._handing is None:
-            moment = min(COMPANY_SECONDS * self._asker.client.in_flight, GROUP_SECONDS)
+            moment = min(GROUP_SECONDS_EACH * self._asker.client.in_flight, GROUP_SECONDS)
             self._handing = self._loop.call_at(now + moment, self._hand_over)
         elif now >= self._handing.when():
             self._handing.cancel()
