@@ -44,7 +44,7 @@ from machine import facts, write_results
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from potstill.train.head import Head
+from potstill.train.chunked_loss import Head
 from potstill.train.losses import Targets, matching_loss
 from potstill.train.settings import MatchingSettings
 

@@ -23,9 +23,9 @@ from published import Published
 from teacher_outputs import FOLDERS, LEFT_OUT
 
 from potstill.errors import DataError
+from potstill.grading.grade import grade
 from potstill.records import Grade, Question
 from potstill.statistics import accuracy_interval
-from potstill.tasks.grading import grade
 
 RESULTS = Path(__file__).parent / "results"
 SAMPLE = 50

@@ -32,9 +32,9 @@ from local_generation import (
 from machine import facts, write_results
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from potstill.models import prefixes
-from potstill.models.hf import HFModel
-from potstill.models.loading import load_tokenizer, parameters_of
+from potstill.models.local import batching
+from potstill.models.local.loading import load_tokenizer, parameters_of
+from potstill.models.local.model import HFModel
 from potstill.models.settings import LocalSettings
 from potstill.tasks.procedural import problems, questions
 
@@ -101,7 +101,7 @@ def built(folder: str, args: argparse.Namespace) -> HFModel:
 
 def alone(model: HFModel, prompts: Sequence[str], case: Case, max_tokens: int) -> Timing:
     """Run our loop, each prompt computed whole."""
-    with patch.object(prefixes, "LEAST_SAVED", ENDLESS):
+    with patch.object(batching, "LEAST_SAVED", ENDLESS):
         return ours(model, prompts, case, max_tokens)
 
 

@@ -23,7 +23,7 @@ from machine import facts, write_results
 from transformers import GenerationConfig
 
 from potstill.models import local_source
-from potstill.models.hf import HFModel
+from potstill.models.local.model import HFModel
 from potstill.models.settings import LocalSettings
 from potstill.records import Request
 from potstill.tasks.procedural import questions

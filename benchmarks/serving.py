@@ -43,8 +43,8 @@ WARM_UP = 0.2
 
 SERVE = """
 import json, sys
-from potstill.guide.server.run import serve
-from potstill.guide.server.settings import ServeSettings
+from potstill.serve.server import serve
+from potstill.serve.settings import ServeSettings
 serve(ServeSettings.model_validate(json.loads(sys.argv[1])))
 """
 

@@ -48,14 +48,12 @@ from transformers.utils import logging as transformers_logging
 from trl import SFTConfig, SFTTrainer
 
 from potstill.records import Example
-from potstill.train.arguments import training_arguments
-from potstill.train.batches import Order, Steps, plan_steps
-from potstill.train.collating import Collator, flat
+from potstill.train.batches import Collator, Order, Steps, flat, plan_steps
+from potstill.train.chunked_loss import Head
 from potstill.train.encoding import Encoded, Encoder
-from potstill.train.head import Head
-from potstill.train.prefixes import can_share, enable
+from potstill.train.prefix_sharing import can_share, enable
 from potstill.train.settings import StudentSettings, TrainSettings
-from potstill.train.trainer import Objective, StudentTrainer
+from potstill.train.trainer import Objective, StudentTrainer, training_arguments
 
 DATA = Path(os.environ.get("POTSTILL_DATA", Path(__file__).parents[2] / "shared" / "data"))
 RECORDED = {

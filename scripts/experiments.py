@@ -29,7 +29,7 @@ from typing import NamedTuple
 from guided_results import GUIDED_HEADS, guided_figures, guided_results, guided_rows
 
 from potstill.errors import PotstillError
-from potstill.recipe import load_recipe
+from potstill.pipeline.recipe import load_recipe
 from potstill.statistics import PairedResult, accuracy_interval, paired_comparison
 from potstill.store import Store
 

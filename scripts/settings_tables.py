@@ -20,7 +20,6 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from potstill.control.spending import BudgetSettings
 from potstill.curate.settings import CurateSettings
 from potstill.curate.stage import VERDICTS
 from potstill.evaluate.settings import (
@@ -29,21 +28,22 @@ from potstill.evaluate.settings import (
     PairSettings,
     VoteSettings,
 )
-from potstill.fuse.settings import FuseSettings
 from potstill.generate.settings import DebateSettings, GenerateSettings
-from potstill.guide.policies import Policy
-from potstill.guide.server.settings import RequestLimits, ServeSettings, TeacherLimits
 from potstill.guide.settings import GuideSettings
+from potstill.guide.types import Policy
+from potstill.merge.settings import FuseSettings
 from potstill.models.settings import (
     LocalSettings,
     OpenAISettings,
     RecordedSettings,
     VLLMSettings,
 )
+from potstill.pipeline.recipe import Recipe
 from potstill.prompts.exemplars import ExemplarSettings, FewShotSettings
 from potstill.prompts.formats import FORMATS, MIXTURES, shares
 from potstill.prompts.styles import STYLES
-from potstill.recipe import Recipe
+from potstill.runtime.budget import BudgetSettings
+from potstill.serve.settings import RequestLimits, ServeSettings, TeacherLimits
 from potstill.settings import Settings
 from potstill.tasks.overlap import OverlapSettings
 from potstill.tasks.settings import TaskSettings

@@ -240,12 +240,12 @@ def main() -> None:
     """``python tests/batches.py BASE_URL STORE QUESTIONS``: ask and store, then say how many."""
     import sys
 
-    from potstill.asking import ask
-    from potstill.control import Control
-    from potstill.control.spending import Spending
     from potstill.models.openai.model import OpenAIModel
     from potstill.models.settings import OpenAISettings
-    from potstill.progress import Meter
+    from potstill.runtime import Control
+    from potstill.runtime.budget import Spending
+    from potstill.runtime.progress import Meter
+    from potstill.sampling.ask import ask
     from potstill.store import Store
 
     url, folder, count = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])

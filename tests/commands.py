@@ -89,9 +89,9 @@ def _child(arguments: list[str]) -> None:
 def _serve() -> None:
     import transformers.models.llama.modeling_llama  # noqa: F401
 
-    import potstill.models.hf
+    import potstill.models.local.model
     import potstill.models.openai
-    import potstill.run  # noqa: F401
+    import potstill.pipeline.run  # noqa: F401
 
     def say(number: int) -> None:
         sys.stdout.write(f"{number}\n")

@@ -8,10 +8,10 @@ import yaml
 
 from potstill.generate import teacher_asking
 from potstill.keys import settings_hash
-from potstill.progress import Meter
-from potstill.recipe import load_recipe
+from potstill.pipeline.recipe import load_recipe
+from potstill.pipeline.run import Run
 from potstill.records import Completion, Teacher
-from potstill.run import Run
+from potstill.runtime.progress import Meter
 
 TEACHER = Teacher(name="openai:big@secret.example:8000/v1", chat=True)
 SPLITS = ("train", "train", "train", "dev", "test")

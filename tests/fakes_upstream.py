@@ -18,10 +18,10 @@ from urllib.request import urlopen
 import openai
 from aiohttp import web
 
-from potstill.guide.judging import Judging
-from potstill.guide.learned import Classifier
-from potstill.guide.server.run import Server, make_server
-from potstill.guide.server.settings import ServeSettings
+from potstill.guide.thresholds import Judging
+from potstill.guide.uncertainty import Classifier
+from potstill.serve.server import Server, make_server
+from potstill.serve.settings import ServeSettings
 
 Body = dict[str, Any]
 Script = Callable[[Body], str]

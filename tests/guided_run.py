@@ -6,7 +6,7 @@ from typing import Any
 from report_run import task
 
 from potstill.records import GuidedPrediction, GuidedScore
-from potstill.report.results import Results
+from potstill.report.accuracy import Results
 
 TASK = task("sums", 4, 10)
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import yaml
 from fakes import Script, ScriptedModel
 
-from potstill.debating import AskedTeacher
 from potstill.generate import GenerateSettings, answer_again, generate, teacher_asking
-from potstill.progress import Meter
 from potstill.records import Request, Task
+from potstill.runtime.progress import Meter
+from potstill.sampling.debate import AskedTeacher
 from potstill.store import Store
 
 QUIET = Meter(None)

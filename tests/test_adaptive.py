@@ -10,14 +10,14 @@ from fakes import ScriptedModel, sums
 from hypothesis import given
 from hypothesis import strategies as st
 
-from potstill.asking import AskCounts
 from potstill.curate import CurateSettings, curate
-from potstill.debating import AskedTeacher
 from potstill.errors import ConfigError
 from potstill.generate import Drawn, GenerateSettings, generate, teacher_asking
-from potstill.generate.adaptive import further_samples
-from potstill.progress import Meter
+from potstill.generate.stage import further_samples
 from potstill.records import Completion, Request, Task
+from potstill.runtime.progress import Meter
+from potstill.sampling.ask import AskCounts
+from potstill.sampling.debate import AskedTeacher
 from potstill.settings import build
 from potstill.store import Store
 

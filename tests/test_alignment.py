@@ -19,7 +19,7 @@ from transformers import PreTrainedTokenizerBase
 
 from potstill.records import SoftTargets, TeacherSpan, TokenLogprobs
 from potstill.train.alignment import Vocabulary, align, named_by_bytes, soft_targets
-from potstill.train.alignment.reading import Reading, matched_ends
+from potstill.train.alignment.normalizer import Reading, matched_ends
 from potstill.train.alignment.time_warping import edit_distance, warp
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"

@@ -16,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from potstill.errors import DataError, MissingExtraError
-from potstill.tasks import math_pool
-from potstill.tasks.answers import latex
-from potstill.tasks.grading import grade
+from potstill.grading import math_pool
+from potstill.grading.answers import math
+from potstill.grading.grade import grade
 
 math_verify = pytest.importorskip("math_verify")
 TOWER = "9^{9^{9^9}}"
@@ -102,13 +102,13 @@ ALGEBRA = [
 
 @pytest.mark.parametrize(("gold", "answer", "correct"), QUICK)
 def test_most_answers_need_no_algebra(gold: str, answer: str, correct: bool) -> None:
-    assert latex.equal(latex.normal(gold), latex.normal(answer)) is correct
+    assert math.equal(math.normal(gold), math.normal(answer)) is correct
     assert grade("math", f"\\boxed{{{answer}}}", gold).correct is correct
 
 
 @pytest.mark.parametrize(("gold", "answer", "correct"), ALGEBRA)
 def test_the_rest_is_left_to_math_verify(gold: str, answer: str, correct: bool) -> None:
-    quick = latex.equal(latex.normal(gold), latex.normal(answer))
+    quick = math.equal(math.normal(gold), math.normal(answer))
     assert quick is None or quick is correct
     assert grade("math", f"The answer is ${answer}$.", gold).correct is correct
 
@@ -124,16 +124,14 @@ def test_the_gold_answer_may_be_a_whole_solution() -> None:
 def test_a_fraction_equals_itself_however_it_is_written(top: int, bottom: int) -> None:
     sign = "-" if top < 0 else ""
     fraction = f"{sign}\\frac{{{abs(top)}}}{{{bottom}}}"
-    assert latex.equal(fraction, f"{top}/{bottom}") is True
-    assert (
-        latex.equal(fraction, latex.normal(f"${sign}\\dfrac{{{abs(top)}}}{{{bottom}}}$.")) is True
-    )
-    assert latex.equal(fraction, f"{top + bottom}/{bottom}") is False
+    assert math.equal(fraction, f"{top}/{bottom}") is True
+    assert math.equal(fraction, math.normal(f"${sign}\\dfrac{{{abs(top)}}}{{{bottom}}}$.")) is True
+    assert math.equal(fraction, f"{top + bottom}/{bottom}") is False
 
 
 @given(st.text(max_size=200))
 def test_any_text_is_normalised_once_and_for_all(text: str) -> None:
-    assert latex.equal(latex.normal(text), latex.normal(text)) is True
+    assert math.equal(math.normal(text), math.normal(text)) is True
     grade("math", text, "1")
 
 
@@ -198,7 +196,7 @@ def test_a_long_answer_reaches_no_worker() -> None:
 
 def test_workers_end_with_their_program() -> None:
     program = (
-        "from potstill.tasks import math_pool; math_pool.same('2', '1+1'); "
+        "from potstill.grading import math_pool; math_pool.same('2', '1+1'); "
         "worker = math_pool._pool._idle.get(); math_pool._pool._idle.put(worker); "
         "print(worker._process.pid)"
     )

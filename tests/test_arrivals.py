@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from potstill.models.arrivals import arrivals
+from potstill.models.background import arrivals
 
 
 def test_what_came_while_the_caller_was_busy_comes_as_one_group() -> None:

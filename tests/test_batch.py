@@ -14,18 +14,18 @@ import pytest
 from batches import BatchServer, Trouble, requests
 from loopback import scripted
 
-from potstill.asking import AskCounts, ask
-from potstill.control import Control
-from potstill.control.spending import Amount, BudgetSettings, Spending
-from potstill.control.watching import Watch
 from potstill.errors import AuthError, BudgetError, ModelError, ServerError
 from potstill.models.openai import client
-from potstill.models.openai.batch import buying
+from potstill.models.openai.batch import submit
 from potstill.models.openai.batch.lines import Line, line_of
 from potstill.models.openai.model import OpenAIModel
 from potstill.models.settings import OpenAISettings
-from potstill.progress import Meter
 from potstill.records import Completion, Request
+from potstill.runtime import Control
+from potstill.runtime.budget import Amount, BudgetSettings, Spending
+from potstill.runtime.events import Watch
+from potstill.runtime.progress import Meter
+from potstill.sampling.ask import AskCounts, ask
 from potstill.store import Store
 
 SCRIPT = Path(__file__).parent / "batches.py"
@@ -449,12 +449,12 @@ def test_too_many_tokens_at_once_go_one_after_the_other(
 
 
 def test_large_batches_are_split(server: BatchServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(buying, "LARGEST_LINES", 4)
+    monkeypatch.setattr(submit, "LARGEST_LINES", 4)
     assert len(list(model(server).complete(requests(10)))) == 20
     assert [len(made.lines) for made in server.made.values()] == [4, 4, 2]
     one = len(server.files["file-0"]) // 4
-    monkeypatch.setattr(buying, "LARGEST_LINES", 100)
-    monkeypatch.setattr(buying, "LARGEST_BYTES", 2 * one + one // 2)
+    monkeypatch.setattr(submit, "LARGEST_LINES", 100)
+    monkeypatch.setattr(submit, "LARGEST_BYTES", 2 * one + one // 2)
     asked = [Request(prompt=f"What is {n} + 2?", samples=(0, 1), temperature=1) for n in range(5)]
     list(model(server).complete(asked))
     assert [len(made.lines) for made in server.made.values()][3:] == [2, 2, 1]

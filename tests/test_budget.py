@@ -15,13 +15,13 @@ from commands import Commands
 from test_kill import rows, write_questions, write_recipe
 
 from potstill.cli import main
-from potstill.control import Control
-from potstill.control.spending import Amount, BudgetSettings, Spending
 from potstill.errors import BudgetError
 from potstill.models.openai import client
 from potstill.models.openai.model import OpenAIModel
 from potstill.models.settings import OpenAISettings
 from potstill.records import Completion, Request
+from potstill.runtime import Control
+from potstill.runtime.budget import Amount, BudgetSettings, Spending
 
 STORED = "SELECT sample FROM completions WHERE finish_reason = 'stop'"
 ROUNDING = 1e-9

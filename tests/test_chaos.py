@@ -15,13 +15,13 @@ from commands import Commands
 from loopback import scripted
 from test_kill import rows, write_questions, write_recipe
 
-from potstill.asking import ask
-from potstill.control import Control
 from potstill.models.openai.model import OpenAIModel
-from potstill.models.openai.wire import request_body
+from potstill.models.openai.requests import request_body
 from potstill.models.settings import OpenAISettings
-from potstill.progress import Meter
 from potstill.records import Request
+from potstill.runtime import Control
+from potstill.runtime.progress import Meter
+from potstill.sampling.ask import ask
 from potstill.store import Store
 
 CAPACITY = 48

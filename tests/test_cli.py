@@ -14,7 +14,7 @@ import yaml
 from click.testing import CliRunner, Result
 from loopback import Loopback
 
-import potstill.run
+import potstill.pipeline.run
 from potstill.cli import main
 from potstill.store import Store
 
@@ -457,10 +457,10 @@ def test_the_stages_say_what_they_did_and_what_comes_next() -> None:
 
 
 def test_a_defect_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(run: potstill.run.Run) -> None:
+    def broken(run: potstill.pipeline.run.Run) -> None:
         raise LookupError("a defect of our own")
 
-    monkeypatch.setattr(potstill.run.Run, "generate", broken)
+    monkeypatch.setattr(potstill.pipeline.run.Run, "generate", broken)
     result = potstill_cli("generate", recipe())
     assert result.exit_code == 1
     assert isinstance(result.exception, LookupError)
@@ -471,7 +471,7 @@ def test_a_process_shows_one_line_for_a_mistake_and_a_traceback_for_a_defect() -
     assert mistake.returncode == 2
     assert mistake.stderr == "Error: cannot read none.yaml: No such file or directory.\n"
     code = (
-        "import potstill.recipe as r; r.load_recipe = lambda *_: 1 / 0\n"
+        "import potstill.pipeline.recipe as r; r.load_recipe = lambda *_: 1 / 0\n"
         "from potstill.cli import main; main(['run', 'x.yaml'])"
     )
     defect = python("-c", code)

@@ -10,12 +10,12 @@ from fakes import ScriptedModel, sums
 from several_teachers import QUIET, chats, draw, prompt_text, says, sums_to
 
 from potstill.curate import CurateSettings, curate
-from potstill.debating import AGAIN, OTHERS, OWN, further_requests, read_rounds
 from potstill.errors import ConfigError
 from potstill.generate import answer_again
+from potstill.pipeline.recipe import Recipe
 from potstill.prompts.styles import Exemplar, style_named
-from potstill.recipe import Recipe
 from potstill.records import Completion, Request
+from potstill.sampling.debate import AGAIN, OTHERS, OWN, further_requests, read_rounds
 from potstill.settings import build
 from potstill.store import Store
 

@@ -9,14 +9,14 @@ import torch
 from fakes import sums
 from tiny_models import build_tiny_causal, build_tiny_seq2seq
 
-from potstill.asking import Asking, Sampling
 from potstill.curate import CurateSettings, curate
-from potstill.debating import AskedTeacher
-from potstill.models.loading import load_model_and_tokenizer
+from potstill.models.local.loading import load_model_and_tokenizer
 from potstill.models.settings import LocalSettings, OpenAISettings
-from potstill.progress import Meter
 from potstill.prompts.styles import style_named
 from potstill.records import Checkpoint, Completion, Request, TokenLogprobs
+from potstill.runtime.progress import Meter
+from potstill.sampling.ask import Asking, Sampling
+from potstill.sampling.debate import AskedTeacher
 from potstill.store import Store
 from potstill.train import Models, TrainBench, TrainSettings, train
 

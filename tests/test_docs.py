@@ -12,8 +12,8 @@ import yaml
 
 import potstill
 from potstill.cli import main
-from potstill.guide.server.settings import ServeSettings
-from potstill.recipe import load_recipe
+from potstill.pipeline.recipe import load_recipe
+from potstill.serve.settings import ServeSettings
 from potstill.settings import Settings, build
 from potstill.store.schema import MIGRATIONS
 
@@ -200,7 +200,7 @@ def test_every_file_that_the_papers_page_names_is_there() -> None:
 
 
 def test_every_setting_that_the_papers_page_names_is_there() -> None:
-    from potstill.recipe import Recipe
+    from potstill.pipeline.recipe import Recipe
 
     page = (ROOT / "docs" / "papers.md").read_text(encoding="utf-8")
     named = re.findall(r"`(generate|curate|train|evaluate)\.(\w+)[`:]", page)

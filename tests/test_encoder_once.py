@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from tiny_models import build_tiny_seq2seq
 from torch import Tensor, nn
 
-from potstill.models.loading import load_model_and_tokenizer
-from potstill.train.collating import Batch, encoder_decoder
-from potstill.train.encoder_once import EncoderOnce
+from potstill.models.local.loading import load_model_and_tokenizer
+from potstill.train.batches import Batch, encoder_decoder
+from potstill.train.encoder_sharing import EncoderOnce
 from potstill.train.encoding import Encoded
 
 

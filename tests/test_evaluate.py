@@ -16,8 +16,8 @@ from potstill.evaluate import (
     export_model,
 )
 from potstill.generate import GenerateSettings, teacher_asking
-from potstill.progress import Meter
 from potstill.records import Checkpoint, Completion, Request
+from potstill.runtime.progress import Meter
 from potstill.store import Store
 
 QUIET = Meter(None)

@@ -16,12 +16,10 @@ from tiny_models import build_tiny_causal
 
 from potstill.curate import CurateSettings, curate
 from potstill.curate.stage import VERDICTS
-from potstill.debating import AskedTeacher
-from potstill.drawing import draw_exemplars, worked_questions
 from potstill.errors import ConfigError, DataError
 from potstill.generate import GenerateSettings, generate, teacher_asking
+from potstill.grading.grade import grade, split_rationale
 from potstill.models.settings import LocalSettings
-from potstill.progress import Meter
 from potstill.prompts.styles import Exemplar
 from potstill.records import (
     Checkpoint,
@@ -33,13 +31,22 @@ from potstill.records import (
     TeacherSpan,
     TokenLogprobs,
 )
+from potstill.runtime.progress import Meter
+from potstill.sampling.debate import AskedTeacher
+from potstill.sampling.exemplar_pool import draw_exemplars, worked_questions
 from potstill.store import Store
-from potstill.tasks.grading import grade, split_rationale
 from potstill.tasks.overlap import words
 from potstill.train import Models, TrainBench, train
-from potstill.train.examples import KEPT, REPLAY, WRONG, example_shares, make_examples, replayed
+from potstill.train.examples import (
+    KEPT,
+    REPLAY,
+    WRONG,
+    example_shares,
+    make_examples,
+    replayed,
+    teacher_span,
+)
 from potstill.train.settings import ReplaySettings, StudentSettings, TrainSettings
-from potstill.train.spans import teacher_span
 
 QUESTIONS = tuple(Question(id=name, text=f"{name}?", answer="7.0") for name in "abcdefgh")
 

@@ -20,17 +20,12 @@ from pyarrow import parquet
 
 from potstill.cli import main
 from potstill.cli.transfer import KINDS
-from potstill.control.spending import Amount
-from potstill.debating import AskedTeacher, further_requests, read_rounds
-from potstill.drawing import EVALUATION, draw_exemplars, worked_questions
 from potstill.errors import ConfigError, DataError, MissingExtraError
 from potstill.exchange import export_run, import_file
-from potstill.exchange.columns import CHAT, What
-from potstill.exchange.exporting import questions_of
-from potstill.exchange.rows import without_address
-from potstill.exchange.writing import write_rows
+from potstill.exchange.export import questions_of, write_rows
+from potstill.exchange.rows import CHAT, What, without_address
 from potstill.keys import request_body, stored_request
-from potstill.progress import Meter
+from potstill.pipeline.run import Run
 from potstill.records import (
     Completion,
     FinishReason,
@@ -39,7 +34,10 @@ from potstill.records import (
     Teacher,
     TokenLogprobs,
 )
-from potstill.run import Run
+from potstill.runtime.budget import Amount
+from potstill.runtime.progress import Meter
+from potstill.sampling.debate import AskedTeacher, further_requests, read_rounds
+from potstill.sampling.exemplar_pool import EVALUATION, draw_exemplars, worked_questions
 
 COMPLETIONS = (
     "SELECT hex(request_key), body, sample, max_tokens, text, thinking, finish_reason, error,"
@@ -237,9 +235,9 @@ def test_completions_name_the_question_they_answer(tmp_path: Path) -> None:
 
 
 def test_every_way_of_asking_is_known_by_its_question(tmp_path: Path) -> None:
-    from potstill.asking import Asking, Sampling
     from potstill.prompts.formats import FORMATS
     from potstill.prompts.styles import STYLES
+    from potstill.sampling.ask import Asking, Sampling
 
     with curated_run(write_recipe(tmp_path)) as run:
         questions, known = run.task.splits["train"], questions_of(run)
@@ -335,8 +333,8 @@ def test_memory_does_not_grow_with_the_rows(tmp_path: Path, ending: str) -> None
 KILLED = """
 import sys
 from pathlib import Path
-from potstill.exchange.columns import CHAT
-from potstill.exchange.writing import write_rows
+from potstill.exchange.rows import CHAT
+from potstill.exchange.export import write_rows
 
 def rows():
     for number in range(10**9):

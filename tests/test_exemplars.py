@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from fakes import ScriptedModel, sums
 
-from potstill.asking import stem, unheld
 from potstill.errors import ConfigError, DataError
 from potstill.evaluate import Contenders, EvaluateSettings, Start, baseline_systems
 from potstill.generate import GenerateSettings, teacher_asking
-from potstill.progress import Meter
+from potstill.pipeline.recipe import Recipe
+from potstill.pipeline.run import Run
 from potstill.prompts.exemplars import (
     FINE_TUNE_COT,
     Exemplar,
@@ -19,9 +19,9 @@ from potstill.prompts.exemplars import (
     read_few_shot,
 )
 from potstill.prompts.styles import prompt_for, style_named, worked
-from potstill.recipe import Recipe
 from potstill.records import Question
-from potstill.run import Run
+from potstill.runtime.progress import Meter
+from potstill.sampling.ask import stem, unheld
 from potstill.settings import build
 from potstill.tasks import load_task, task_settings
 from potstill.tasks.overlap import words

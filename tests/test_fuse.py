@@ -13,25 +13,32 @@ from click.testing import CliRunner, Result
 from tiny_models import Architecture, build_tiny_causal, build_tiny_seq2seq
 from tiny_runs import finished_run
 
-import potstill.fuse.run
+import potstill.merge.stage
 from potstill.cli import main
 from potstill.errors import ConfigError, DataError, ModelError
-from potstill.fuse import FuseSettings
-from potstill.progress import Meter
+from potstill.merge import FuseSettings
 from potstill.records import Completion, Request
+from potstill.runtime.progress import Meter
 from potstill.store import Store
 
 torch = pytest.importorskip("torch")
 
 from torch import Tensor  # noqa: E402
 
-from potstill.fuse.folders import fused_model  # noqa: E402
-from potstill.fuse.grams import TokenIds, gram_matrices, linear_layers  # noqa: E402
-from potstill.fuse.run import FusedRun, fuse_settings  # noqa: E402
-from potstill.fuse.weights import Fused, average, regmean, regression_mean  # noqa: E402
-from potstill.models.ensemble import EnsembleModel  # noqa: E402
-from potstill.models.hf import HFModel  # noqa: E402
-from potstill.models.loading import load_model_and_tokenizer  # noqa: E402
+from potstill.merge.members import fused_model  # noqa: E402
+from potstill.merge.stage import FusedRun, fuse_settings  # noqa: E402
+from potstill.merge.weights import (  # noqa: E402  # noqa: E402
+    Fused,
+    TokenIds,
+    average,
+    gram_matrices,
+    linear_layers,
+    regmean,
+    regression_mean,
+)
+from potstill.models.local.ensemble import EnsembleModel  # noqa: E402
+from potstill.models.local.loading import load_model_and_tokenizer  # noqa: E402
+from potstill.models.local.model import HFModel  # noqa: E402
 from potstill.models.settings import LocalSettings  # noqa: E402
 
 QUIET = Meter(None)
@@ -466,7 +473,7 @@ def test_alpha_is_chosen_by_development_questions(
         asked.append((name, split))
         return [SimpleNamespace(score=SimpleNamespace(correct=right[name], total=4))]
 
-    monkeypatch.setattr(potstill.fuse.run, "measure", measure)
+    monkeypatch.setattr(potstill.merge.stage, "measure", measure)
     settings = FuseSettings(methods=("regmean",), alpha=(0.9, 0.5, 0.1))
     with FusedRun([Path(run) for run in runs], Path("both"), settings, QUIET) as fused:
         fused.fuse()

@@ -4,13 +4,13 @@ from pathlib import Path
 import pytest
 from fakes import ScriptedModel, sums
 
-from potstill.asking import AskCounts, answers
 from potstill.curate import CurateSettings, curate
-from potstill.debating import AskedTeacher
 from potstill.errors import ConfigError
 from potstill.generate import GenerateSettings, generate, teacher_asking
-from potstill.progress import Meter
 from potstill.records import Request
+from potstill.runtime.progress import Meter
+from potstill.sampling.ask import AskCounts, answers
+from potstill.sampling.debate import AskedTeacher
 from potstill.settings import build
 from potstill.store import Store
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from potstill.errors import DataError
+from potstill.grading.grade import grade, split_rationale
 from potstill.records import AnswerType, Question
-from potstill.tasks.grading import grade, split_rationale
 
 OPTIONS = ("bank", "library", "department store", "mall", "new york")
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from potstill.grading.answers import READERS
+from potstill.grading.grade import grade, split_rationale
 from potstill.records import AnswerType, Question
-from potstill.tasks.answers import READERS
-from potstill.tasks.grading import grade, split_rationale
 
 MARKED = (
     "The answer is {}.",

@@ -14,16 +14,16 @@ from click.testing import CliRunner
 from fakes import sums
 from speakers import Speaker, number, student_is_sure, student_says, teacher_says
 
-from potstill.asking import Asking, Sampling
 from potstill.cli import main
 from potstill.errors import ConfigError
 from potstill.guide import Guidance, GuideBench, GuideSettings, Parties, guide, guided_table
 from potstill.guide.baselines import by_doubt, pass_at
-from potstill.guide.leaking import leaks
-from potstill.progress import Meter
+from potstill.guide.scoring import leaks
 from potstill.prompts.formats import format_named
 from potstill.prompts.styles import style_named
 from potstill.records import AnswerType, GuidedScore, Question, Task
+from potstill.runtime.progress import Meter
+from potstill.sampling.ask import Asking, Sampling
 from potstill.settings import build
 from potstill.store import Store
 

@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 
 from potstill.errors import ModelError
-from potstill.guide.decoding import guided_answer, own_signals
-from potstill.guide.parts import Ask, Guided, Manner, Side
-from potstill.guide.policies import Policy, policy_settings
-from potstill.guide.signals import Judge, Signals
+from potstill.guide.decoder import guided_answer, own_signals
+from potstill.guide.types import Ask, Guided, Manner, Policy, Side, policy_settings
+from potstill.guide.uncertainty import Judge, Signals
 from potstill.records import Completion, FinishReason, Request, TokenLogprobs
 
 STUDENT = Side(request=Request(prompt="S", max_tokens=100, stop=("\nQ:",)), lead=" ")

@@ -13,7 +13,7 @@ from tiny_models import TEXTS, build_tiny_causal, build_tiny_seq2seq
 from transformers import GenerationConfig
 
 from potstill.errors import ModelError
-from potstill.models.hf import HFModel, load_model_and_tokenizer
+from potstill.models.local.model import HFModel, load_model_and_tokenizer
 from potstill.models.settings import LocalSettings
 from potstill.records import Completion, Message, Request
 
@@ -124,7 +124,7 @@ def test_many_prompts_are_run_in_parts(
 ) -> None:
     requests = [replace(SAMPLED, prompt=prompt) for prompt in PROMPTS]
     at_once = texts(list(llama.complete(requests)))
-    monkeypatch.setattr("potstill.models.decoding.PROMPT_TOKENS", 100)
+    monkeypatch.setattr("potstill.models.local.decoding.PROMPT_TOKENS", 100)
     shapes: list[tuple[int, ...]] = []
     model = open_tiny(llama_folder)
     handle = watch(model, lambda ids: shapes.append(tuple(ids.shape)))
@@ -140,7 +140,7 @@ def test_many_prompts_are_run_in_parts(
 def test_finished_rows_leave_and_waiting_prompts_take_their_place(
     llama_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("potstill.models.decoding.COST_BY_ROW", frozenset())
+    monkeypatch.setattr("potstill.models.local.decoding.COST_BY_ROW", frozenset())
     model = open_tiny(llama_folder, batch_tokens=400)
     requests = [
         Request(prompt="Let's", max_tokens=limit, temperature=2.0, samples=(0, 1))
@@ -177,7 +177,7 @@ def test_refilling_a_batch_changes_no_text(
         for prompt, limit in zip(PROMPTS, cycle((30, 4, 9)), strict=False)
     ]
     finished_first = texts(list(open_tiny(llama_folder, batch_tokens=300).complete(requests)))
-    monkeypatch.setattr("potstill.models.decoding.COST_BY_ROW", frozenset())
+    monkeypatch.setattr("potstill.models.local.decoding.COST_BY_ROW", frozenset())
     refilled = texts(list(open_tiny(llama_folder, batch_tokens=300).complete(requests)))
     assert refilled == finished_first
 

@@ -6,9 +6,8 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from potstill.models import prefixes
-from potstill.models.batching import WINDOW, Prompt, PromptQueue, in_parts
-from potstill.models.prefixes import Prefixes
+from potstill.models.local import batching
+from potstill.models.local.batching import WINDOW, Prefixes, Prompt, PromptQueue, in_parts
 from potstill.records import Request
 
 
@@ -50,13 +49,13 @@ def test_a_prefix_is_kept_while_prompts_use_it() -> None:
 
 @given(st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=9), max_size=12))
 def test_prompts_begin_with_what_they_take_over(prompts: list[list[int]]) -> None:
-    least = prefixes.LEAST_SHARED, prefixes.LEAST_SAVED
-    prefixes.LEAST_SHARED, prefixes.LEAST_SAVED = 2, 2
+    least = batching.LEAST_SHARED, batching.LEAST_SAVED
+    batching.LEAST_SHARED, batching.LEAST_SAVED = 2, 2
     try:
         found = Prefixes(20)
         taken = found.shares(prompts)
     finally:
-        prefixes.LEAST_SHARED, prefixes.LEAST_SAVED = least
+        batching.LEAST_SHARED, batching.LEAST_SAVED = least
     assert found.tokens <= 20
     for prompt, share in zip(prompts, taken, strict=True):
         if share is not None:

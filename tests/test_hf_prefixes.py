@@ -20,11 +20,11 @@ from transformers import (
     PreTrainedModel,
 )
 
-from potstill.models import batching, prefixes
-from potstill.models.ensemble import EnsembleModel
-from potstill.models.hf import HFModel
-from potstill.models.prefix_attention import reads_apart
-from potstill.models.rowcache import RowLayer
+from potstill.models.local import batching
+from potstill.models.local.ensemble import EnsembleModel
+from potstill.models.local.kv_cache import RowLayer
+from potstill.models.local.model import HFModel
+from potstill.models.local.prefill import reads_apart
 from potstill.models.settings import LocalSettings
 from potstill.records import Completion, Message, Request
 
@@ -166,7 +166,7 @@ def test_sharing_changes_nothing_that_is_written(
     copies = answers(copied, REQUESTS)
     monkeypatch.setattr(batching, "APART", 1000)
     beside = answers(apart, REQUESTS)
-    monkeypatch.setattr(prefixes, "LEAST_SAVED", 10**9)
+    monkeypatch.setattr(batching, "LEAST_SAVED", 10**9)
     alone = answers(plain, REQUESTS)
     assert prompt_tokens(seen) < 0.6 * prompt_tokens(seen_plain)
     assert prompt_tokens(seen_apart) < 0.6 * prompt_tokens(seen_plain)
@@ -216,9 +216,9 @@ def test_small_batches_and_parts_change_nothing(
 ) -> None:
     expected = answers(make("qwen3"), REQUESTS)
     if refilled:
-        monkeypatch.setattr("potstill.models.decoding.COST_BY_ROW", frozenset())
-    monkeypatch.setattr("potstill.models.decoding.PROMPT_TOKENS", 60)
-    monkeypatch.setattr("potstill.models.prefill.PROMPT_TOKENS", 50)
+        monkeypatch.setattr("potstill.models.local.decoding.COST_BY_ROW", frozenset())
+    monkeypatch.setattr("potstill.models.local.decoding.PROMPT_TOKENS", 60)
+    monkeypatch.setattr("potstill.models.local.prefill.PROMPT_TOKENS", 50)
     model = make("qwen3")
     model._batch_tokens = 900
     seen = seen_by(model)
@@ -268,7 +268,7 @@ def test_members_of_an_ensemble_share_too(
     ensemble = EnsembleModel([first, second])
     seen = seen_by(ensemble)
     shared = answers(ensemble, REQUESTS)
-    monkeypatch.setattr(prefixes, "LEAST_SAVED", 10**9)
+    monkeypatch.setattr(batching, "LEAST_SAVED", 10**9)
     ensemble = EnsembleModel([first, second])
     assert_same(shared, answers(ensemble, REQUESTS))
     assert any(rows == 1 and tokens > 100 for rows, tokens in seen)

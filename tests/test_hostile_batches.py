@@ -11,11 +11,11 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from test_hostile_replies import JSON, changed, places
 
-from potstill.control import Control
 from potstill.errors import ModelError
 from potstill.models.openai.model import OpenAIModel
 from potstill.models.settings import OpenAISettings
 from potstill.records import Request
+from potstill.runtime import Control
 
 CALLS = ("list", "upload", "create", "poll", "content")
 

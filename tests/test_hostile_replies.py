@@ -12,13 +12,13 @@ from chaos import Chaos
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from potstill.control import Control
-from potstill.control.spending import Spending
 from potstill.errors import ModelError
 from potstill.models.openai import client
 from potstill.models.openai.model import OpenAIModel
 from potstill.models.settings import OpenAISettings
 from potstill.records import Completion, Request
+from potstill.runtime import Control
+from potstill.runtime.budget import Spending
 from potstill.store import Store
 
 TOP = {"token": "5", "logprob": -0.5, "bytes": [53]}

@@ -6,12 +6,12 @@ from click.testing import CliRunner, Result
 from exchange_runs import TEACHER, curated_run, fill, open_run, write_recipe
 from loopback import Loopback
 
-from potstill.asking import answers
 from potstill.cli import main
 from potstill.errors import ConfigError, DataError
 from potstill.exchange import RowFields, export_run, import_file
 from potstill.exchange.rows import STAGES
-from potstill.run import Run
+from potstill.pipeline.run import Run
+from potstill.sampling.ask import answers
 
 RIGHT = "Twice two.\nThe answer is 4."
 

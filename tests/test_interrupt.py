@@ -16,9 +16,9 @@ import pytest
 import yaml
 from loopback import Loopback
 
-from potstill.control import Control, interrupt
-from potstill.control.interrupt import Terminated, stoppable
-from potstill.control.watching import Watch
+from potstill.runtime import Control, signals
+from potstill.runtime.events import Watch
+from potstill.runtime.signals import Terminated, stoppable
 
 ROOT = Path(__file__).parents[1]
 FLYING = 8
@@ -162,7 +162,7 @@ def test_sigterm_is_as_the_first_ctrl_c(recipe: Path, server: Loopback) -> None:
 def test_what_sigterm_left_in_flight_is_dropped_when_the_grace_is_over(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(interrupt, "GRACE", 0.1)
+    monkeypatch.setattr(signals, "GRACE", 0.1)
     control = Control()
     with pytest.raises(Terminated), stoppable(control):
         signal.raise_signal(signal.SIGTERM)

@@ -12,10 +12,9 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 
 from potstill.errors import ConfigError
-from potstill.guide.judging import Judging, Tried, choose_threshold, read_judging
-from potstill.guide.learned import Classifier, fit, learn
-from potstill.guide.policies import Policy
-from potstill.guide.signals import Signals
+from potstill.guide.thresholds import Judging, Tried, choose_threshold, read_judging
+from potstill.guide.types import Policy
+from potstill.guide.uncertainty import Classifier, Signals, fit, learn
 
 DRAWN = np.random.default_rng(0)
 

@@ -10,10 +10,10 @@ from several_teachers import QUIET, chats, draw, says, sums_to
 from tiny_models import build_tiny_causal, build_tiny_seq2seq
 
 from potstill.curate import Candidate, CurateSettings, curate
-from potstill.likelihoods import Learned, Likelihoods
-from potstill.models import loading
-from potstill.models.loading import load_model_and_tokenizer
+from potstill.models.local import loading
+from potstill.models.local.loading import load_model_and_tokenizer
 from potstill.models.settings import LocalSettings
+from potstill.pipeline.student_likelihood import Learned, Likelihoods
 from potstill.prompts.formats import format_named
 from potstill.records import Likelihood, Question
 from potstill.store import Store

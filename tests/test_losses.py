@@ -23,9 +23,9 @@ from transformers import (
     GraniteForCausalLM,
 )
 
-from potstill.models.loading import load_model_and_tokenizer
+from potstill.models.local.loading import load_model_and_tokenizer
 from potstill.train import losses as losses_module
-from potstill.train.head import Head
+from potstill.train.chunked_loss import Head
 from potstill.train.losses import (
     TAIL_FLOOR,
     Targets,

@@ -14,10 +14,10 @@ import pytest
 from loopback import Body, Fault, Loopback, scripted
 
 from potstill.errors import AuthError, ConfigError, ModelError, ServerError
-from potstill.models.openai import client, faults
+from potstill.models.openai import client, http_errors
+from potstill.models.openai.logprobs import token_logprobs
 from potstill.models.openai.model import OpenAIModel
-from potstill.models.openai.replies import shares
-from potstill.models.openai.top_tokens import token_logprobs
+from potstill.models.openai.responses import shares
 from potstill.models.settings import OpenAISettings
 from potstill.records import Completion, Message, Request, TokenLogprobs
 
@@ -239,7 +239,7 @@ def test_shares_hold_to_the_total() -> None:
 
 @pytest.mark.parametrize(
     "fault",
-    [*(Fault(status=status) for status in sorted(faults.RETRIED)), Fault(reset=True),
+    [*(Fault(status=status) for status in sorted(http_errors.RETRIED)), Fault(reset=True),
      Fault(truncate=True), Fault(payload=b"[]"), Fault(payload=b'{"error": "busy"}')],
     ids=str,
 )  # fmt: skip
@@ -284,12 +284,12 @@ def test_retry_after_pauses_every_request(server: Loopback) -> None:
 
 
 def test_retry_after_is_read_in_all_its_forms() -> None:
-    assert faults.retry_after({"retry-after-ms": "250", "Retry-After": "9"}) == 0.25
-    assert faults.retry_after({"Retry-After": "3"}) == 3.0
+    assert http_errors.retry_after({"retry-after-ms": "250", "Retry-After": "9"}) == 0.25
+    assert http_errors.retry_after({"Retry-After": "3"}) == 3.0
     date = formatdate(time.time() + 30, usegmt=True)
-    assert 28 < faults.retry_after({"Retry-After": date}) <= 30
-    assert faults.retry_after({"Retry-After": "soon"}) == 0
-    assert faults.retry_after({"Retry-After": "99999"}) == faults.LONGEST_COOLDOWN
+    assert 28 < http_errors.retry_after({"Retry-After": date}) <= 30
+    assert http_errors.retry_after({"Retry-After": "soon"}) == 0
+    assert http_errors.retry_after({"Retry-After": "99999"}) == http_errors.LONGEST_COOLDOWN
 
 
 def test_a_refused_key_names_the_variable_and_never_the_key(

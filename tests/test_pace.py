@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from potstill.control.watching import Watch
-from potstill.models.openai.pace import START, Concurrency, Pace, Rate
+from potstill.models.openai.rate_limit import START, Concurrency, Pace, Rate
 from potstill.models.settings import OpenAISettings
+from potstill.runtime.events import Watch
 
 
 class TurnedLoop(asyncio.SelectorEventLoop):

@@ -10,12 +10,12 @@ from chaos import Chaos, Event
 from chaos_wire import Habits
 from loopback import Fault, Loopback, scripted
 
-from potstill.control import Control
 from potstill.errors import ModelError
 from potstill.models.openai.model import OpenAIModel
-from potstill.models.openai.wire import request_body
+from potstill.models.openai.requests import request_body
 from potstill.models.settings import OpenAISettings
 from potstill.records import Completion, Request
+from potstill.runtime import Control
 
 
 def settings_of(url: str, **fields: Any) -> OpenAISettings:

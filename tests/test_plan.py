@@ -15,17 +15,15 @@ from rich.console import Console
 from potstill.cli import main
 from potstill.models import BUNDLED_FOLDER, open_model
 from potstill.models.settings import LocalSettings, OpenAISettings
+from potstill.pipeline.recipe import load_recipe
+from potstill.pipeline.run import Run
 from potstill.plan import Plan, Probe, plan_page, plan_run
-from potstill.plan.counting import counter_for, prompt_bytes
-from potstill.plan.figures import Figures
-from potstill.plan.needs import Need, expected_draws
-from potstill.plan.pace import measured_rate, pace_of
-from potstill.plan.probing import spread
-from potstill.plan.spreads import Lengths, Spread, exactly, total
-from potstill.progress import Meter
-from potstill.recipe import load_recipe
+from potstill.plan.estimate import Lengths, Spread, counter_for, exactly, prompt_bytes, total
+from potstill.plan.needs import Figures, Need, expected_draws
+from potstill.plan.plan import spread
+from potstill.plan.throughput import measured_rate, pace_of
 from potstill.records import Message, Request
-from potstill.run import Run
+from potstill.runtime.progress import Meter
 
 TRAIN, DEV, TEST = 6, 2, 3
 

@@ -30,7 +30,7 @@ from transformers import (
 )
 
 from potstill.errors import ModelError
-from potstill.train.prefixes import attention, can_share, enable, forest, layout, use
+from potstill.train.prefix_sharing import attention, can_share, enable, forest, layout, use
 
 Rows = list[list[int]]
 Tiny = Callable[[Architecture], PreTrainedModel]

@@ -6,9 +6,9 @@ import pytest
 import yaml
 
 from potstill.errors import ConfigError
-from potstill.models.prices import TABLE, Prices, prices_of, taken
+from potstill.models.openai.cost import TABLE, Prices, prices_of, taken
 from potstill.models.settings import OpenAISettings
-from potstill.recipe import load_recipe
+from potstill.pipeline.recipe import load_recipe
 
 LOOPBACK = "http://127.0.0.1:8000/v1"
 

@@ -12,12 +12,11 @@ from click.testing import CliRunner
 from loopback import Fault, Loopback
 from rich.console import Console
 
-from potstill import progress
 from potstill.cli import main
-from potstill.control import Control
-from potstill.control.spending import Amount, BudgetSettings, Spending
-from potstill.control.watching import Watch
-from potstill.progress import Meter, Tally, clock, dollars
+from potstill.runtime import Control, progress
+from potstill.runtime.budget import Amount, BudgetSettings, Spending
+from potstill.runtime.events import Watch
+from potstill.runtime.progress import Meter, Tally, clock, dollars
 
 
 @pytest.fixture

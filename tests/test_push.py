@@ -14,8 +14,8 @@ from pyarrow import parquet
 
 from potstill.cli import main
 from potstill.exchange import folders
-from potstill.exchange.card import block, code, front_matter, hub_licence, size_category
 from potstill.exchange.folders import public_name
+from potstill.exchange.hub import block, code, front_matter, hub_licence, size_category
 
 
 @pytest.fixture

@@ -12,10 +12,10 @@ import pytest
 
 from potstill import grade
 from potstill.errors import ConfigError, DataError
+from potstill.grading.answers import READERS
 from potstill.prompts.styles import question_text
 from potstill.records import Question
 from potstill.tasks import _divided, load_task, task_settings
-from potstill.tasks.answers import READERS
 from potstill.tasks.datasets import DATASETS
 from potstill.tasks.datasets.pool import Pool, Row
 

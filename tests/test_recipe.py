@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from potstill.errors import ConfigError
-from potstill.recipe import load_recipe, write_resolved
+from potstill.pipeline.recipe import load_recipe, write_resolved
 
 SHORT = "task: two_step_arithmetic\nteacher: bundled:teacher\nstudent: bundled:student\n"
 

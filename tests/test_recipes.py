@@ -10,7 +10,7 @@ from types import ModuleType
 
 import pytest
 
-from potstill.recipe import Recipe, load_recipe
+from potstill.pipeline.recipe import Recipe, load_recipe
 
 ROOT = Path(__file__).parents[1]
 RECIPES = sorted(ROOT.glob("recipes/**/*.yaml"))

@@ -11,20 +11,20 @@ from click.testing import CliRunner
 from fakes import ScriptedModel
 from guided_run import predicted, scored
 
-from potstill import run, teaching
-from potstill.asking import ask_questions
 from potstill.cli import main
 from potstill.curate import CurateSettings, curate
-from potstill.debating import AskedTeacher
-from potstill.guide import baselines, controls, field, scoring
-from potstill.progress import Meter
-from potstill.recipe import load_recipe
+from potstill.grading.grade import GRADER_VERSION, grade
+from potstill.guide import baselines, experiment, scoring
+from potstill.pipeline import run, teachers
+from potstill.pipeline.recipe import load_recipe
+from potstill.pipeline.regrade import regrade
+from potstill.pipeline.run import Run
 from potstill.records import Grade, GuidedPrediction, Prediction, Question, Rationale, Task
-from potstill.regrade import regrade
-from potstill.run import Run
+from potstill.runtime.progress import Meter
+from potstill.sampling.ask import ask_questions
+from potstill.sampling.debate import AskedTeacher
 from potstill.store import Store
 from potstill.tasks import load_task
-from potstill.tasks.grading import GRADER_VERSION, grade
 
 SAYS = {0: "2 + 2 = 4. The answer is 4.", 1: "2 + 2 = 5. The answer is 5.", 2: "I do not know."}
 
@@ -47,7 +47,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Path("sums.yaml").write_text(yaml.safe_dump(recipe), encoding="utf-8")
     teacher = ScriptedModel(lambda request, sample: SAYS[sample], chat=True, name="gone")
     with monkeypatch.context() as opened:
-        opened.setattr(teaching, "open_model", lambda settings, control: teacher)
+        opened.setattr(teachers, "open_model", lambda settings, control: teacher)
         with Run(load_recipe(Path("sums.yaml")), Meter(None)) as made:
             made.generate()
             made.curate()
@@ -64,7 +64,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     def closed(settings: object) -> None:
         raise AssertionError("regrading opens no model")
 
-    for module in (run, teaching):
+    for module in (run, teachers):
         monkeypatch.setattr(module, "open_model", closed)
     return Path("runs/sums")
 
@@ -238,7 +238,7 @@ def test_guiding_again_under_another_grader_asks_for_nothing_that_is_stored(
         (tmp_path / name).mkdir()
     pair = guided_pair.parties()
     with monkeypatch.context() as older:
-        for module in (baselines, controls, field, scoring):
+        for module in (baselines, experiment, scoring):
             older.setattr(module, "grade", _older)
         found = guided_pair.run(tmp_path / "before", pair, settings)
     fresh = guided_pair.run(tmp_path / "fresh", guided_pair.parties(), settings)

@@ -15,7 +15,7 @@ from rich.console import Console
 from potstill.errors import StoreError
 from potstill.records import Completion, Request
 from potstill.report import accuracy_table, write_report
-from potstill.report.words import MINUS, TIMES
+from potstill.report.text import MINUS, TIMES
 from potstill.store import Store
 
 

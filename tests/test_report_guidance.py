@@ -11,14 +11,22 @@ from report_run import HOSTILE, Reader
 
 from potstill.records import GuidedScore
 from potstill.report import write_report
-from potstill.report.guidance import Guidance, along, guidance, kept, per_100_tokens
-from potstill.report.guided_examples import Piece, pieces, turned
-from potstill.report.guided_lengths import lengths
-from potstill.report.guided_words import control, dollars, findings, label
+from potstill.report.accuracy import Results
+from potstill.report.guidance import (
+    Guidance,
+    Piece,
+    along,
+    guidance,
+    kept,
+    lengths,
+    per_100_tokens,
+    pieces,
+    turned,
+)
+from potstill.report.guidance_text import control, dollars, findings, label
 from potstill.report.page import page
-from potstill.report.results import Results
-from potstill.report.summary import summary
-from potstill.report.words import MINUS
+from potstill.report.tables import summary
+from potstill.report.text import MINUS
 from potstill.store import Store
 
 

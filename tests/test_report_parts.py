@@ -5,7 +5,7 @@ from report_run import Reader
 
 from potstill.report.charts import Line, Point, line_chart, thinned, ticks
 from potstill.report.questions import MOST_QUESTIONS, fair_shares
-from potstill.report.words import (
+from potstill.report.text import (
     DASH,
     MINUS,
     NARROW,

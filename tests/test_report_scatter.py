@@ -5,8 +5,7 @@ from itertools import combinations
 import pytest
 from report_run import Reader
 
-from potstill.report.labels import Box, Label, placed
-from potstill.report.scatter import Dot, Route, round_axis, scatter
+from potstill.report.scatter import Box, Dot, Label, Route, placed, round_axis, scatter
 
 
 def test_labels_of_crowded_points_cover_nothing() -> None:

@@ -13,8 +13,8 @@ from several_teachers import chats, draw, sums_to
 from potstill.curate import CurateSettings, curate
 from potstill.records import TeacherScore
 from potstill.report import teachers_table, write_report
-from potstill.report.results import read_results
-from potstill.report.teachers import change_of, finding, nats, share, teachers
+from potstill.report.accuracy import read_results
+from potstill.report.teacher_tables import change_of, finding, nats, share, teachers
 from potstill.store import Store
 
 TASK = sums()

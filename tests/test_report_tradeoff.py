@@ -28,8 +28,9 @@ from rich.console import Console
 
 from potstill.records import Choice
 from potstill.report import accuracy_table, write_report
+from potstill.report.accuracy import Results, read_results
 from potstill.report.charts import Line, Point, line_chart, log_axis
-from potstill.report.results import Results, read_results
+from potstill.report.text import MINUS, bounds, label, listed, weights
 from potstill.report.tradeoff import (
     Estimate,
     along_training,
@@ -38,7 +39,6 @@ from potstill.report.tradeoff import (
     mean_of,
     sized,
 )
-from potstill.report.words import MINUS, bounds, label, listed, weights
 from potstill.store import Store
 
 SECTIONS = ("tradeoff", "choice", "scaling")

@@ -7,10 +7,9 @@ from fakes import ScriptedModel, sums
 from step_texts import rows
 
 from potstill.curate import CurateSettings, curate
-from potstill.debating import AskedTeacher
 from potstill.errors import ConfigError, DataError
 from potstill.generate import GenerateSettings, generate, teacher_asking
-from potstill.progress import Meter
+from potstill.grading.grade import grade, split_rationale
 from potstill.prompts.exemplars import (
     Exemplar,
     ExemplarSettings,
@@ -21,9 +20,10 @@ from potstill.prompts.exemplars import (
 )
 from potstill.prompts.formats import FORMATS
 from potstill.prompts.styles import STYLES, shows_exemplars, style_named, worked
-from potstill.steps import split_steps, subquestion_of
+from potstill.runtime.progress import Meter
+from potstill.sampling.debate import AskedTeacher
 from potstill.store import Store
-from potstill.tasks.grading import grade, split_rationale
+from potstill.text.steps import split_steps, subquestion_of
 
 JANET = Exemplar(
     question="Janet has 16 eggs, eats 3 and sells the rest at $2 each. How much does she make?",

@@ -29,8 +29,8 @@ from fakes_upstream import (
 )
 
 from potstill.errors import AuthError, ConfigError
-from potstill.guide.server.run import make_server, read_tokens
-from potstill.guide.server.settings import ServeSettings
+from potstill.serve.server import make_server, read_tokens
+from potstill.serve.settings import ServeSettings
 from potstill.settings import build
 
 TOKEN = "a-token-of-clients-0123456789"
@@ -257,7 +257,7 @@ def test_a_fault_of_ours_has_the_shape_of_an_error(
     def fail(*_: object) -> None:
         raise RuntimeError("a fault")
 
-    monkeypatch.setattr("potstill.guide.server.service.read_asked", fail)
+    monkeypatch.setattr("potstill.serve.service.read_asked", fail)
     with pytest.raises(openai.InternalServerError, match="the server failed") as caught:
         chat(server)
     assert (caught.value.status_code, caught.value.type) == (500, "server_error")

@@ -21,21 +21,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_models import build_tiny_causal
 
-from potstill.guide.server.driving import Cutter, Shown
-from potstill.guide.server.guard import Breaker, HourlyBudget
-from potstill.guide.server.local_upstream import LocalUpstream
-from potstill.guide.server.settings import ServeSettings
-from potstill.guide.server.upstreams import UpstreamError
-from potstill.models.hf import HFModel
+from potstill.models.local.model import HFModel
 from potstill.models.settings import LocalSettings
 from potstill.records import Completion, Request
+from potstill.serve.answering import Cutter, Shown
+from potstill.serve.settings import ServeSettings
+from potstill.serve.teacher_limits import Breaker, HourlyBudget
+from potstill.serve.upstreams import LocalUpstream, UpstreamError
 
 QUESTION: Any = [{"role": "user", "content": "What is 20 + 22?"}]
 
 SERVE = """
 import json, sys
-from potstill.guide.server.run import serve
-from potstill.guide.server.settings import ServeSettings
+from potstill.serve.server import serve
+from potstill.serve.settings import ServeSettings
 serve(ServeSettings.model_validate(json.loads(sys.argv[1])))
 """
 

@@ -25,12 +25,11 @@ from fakes_upstream import (
     settings_for,
 )
 
-from potstill.guide.server.guard import Guard
-from potstill.guide.server.http_upstream import HttpUpstream
-from potstill.guide.server.local_upstream import LocalUpstream
-from potstill.guide.server.settings import TeacherLimits
-from potstill.guide.server.upstreams import Emit, UpstreamError
 from potstill.records import Completion, Request
+from potstill.serve.http_upstream import HttpUpstream
+from potstill.serve.settings import TeacherLimits
+from potstill.serve.teacher_limits import Guard
+from potstill.serve.upstreams import Emit, LocalUpstream, UpstreamError
 
 
 def text_of(answer: Any, *, stream: bool) -> str:

@@ -16,13 +16,12 @@ from tiny_models import build_tiny_causal, build_tiny_seq2seq
 from potstill.cli import main
 from potstill.errors import ConfigError
 from potstill.evaluate import Contenders, Entry, EvaluateSettings, Start, evaluate
-from potstill.evaluate.alternation import Given, Manner, Written, alternate
-from potstill.evaluate.pairs import pair_checkpoints
+from potstill.evaluate.socratic import Given, Manner, Written, alternate, pair_checkpoints
 from potstill.generate import GenerateSettings, teacher_asking
-from potstill.progress import Meter
-from potstill.recipe import load_recipe
+from potstill.pipeline.recipe import load_recipe
 from potstill.records import Checkpoint, Completion, FinishReason, Question, Request
-from potstill.rounds import in_rounds
+from potstill.runtime.progress import Meter
+from potstill.sampling.rounds import in_rounds
 from potstill.store import Store, StoredCompletion
 
 JANET = Question(

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from step_texts import TEXTS
 
-from potstill.steps import (
+from potstill.text.steps import (
     StepKind,
     closed,
     hint_of,

@@ -8,7 +8,6 @@ import pytest
 
 from potstill.errors import StoreError
 from potstill.keys import request_key, settings_hash
-from potstill.logprobs import collisions, missing_mass
 from potstill.records import (
     Checkpoint,
     Completion,
@@ -20,6 +19,7 @@ from potstill.records import (
     TrainingStep,
 )
 from potstill.store import Store
+from potstill.store.packed_logprobs import collisions, missing_mass
 
 ASKED = Request(prompt="Q: 2 + 2?", samples=(0, 1, 2), temperature=0.7, max_tokens=100)
 

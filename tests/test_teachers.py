@@ -8,13 +8,13 @@ import pytest
 from fakes import ScriptedModel, sums
 from several_teachers import chats, draw, says, sums_to
 
-from potstill.asking import Answer
 from potstill.curate import CurateSettings, curate
-from potstill.curate.choosing import consensus
-from potstill.curate.judging import Judged, read
+from potstill.curate.teacher_selection import consensus
+from potstill.curate.verdicts import Judged, read
+from potstill.grading.votes import same_answers
 from potstill.records import FinishReason
+from potstill.sampling.ask import Answer
 from potstill.store import Store
-from potstill.tasks.votes import same_answers
 from potstill.train.examples import make_examples
 from potstill.train.settings import StudentSettings
 

@@ -19,10 +19,10 @@ from several_teachers import QUIET, write_recipe
 
 from potstill.cli import main
 from potstill.errors import ConfigError, ModelError
-from potstill.recipe import load_recipe
-from potstill.run import Run
-from potstill.tasks.grading import GRADER_VERSION
-from potstill.train.teacher_texts import TeacherTexts
+from potstill.grading.grade import GRADER_VERSION
+from potstill.pipeline.recipe import load_recipe
+from potstill.pipeline.run import Run
+from potstill.train.examples import TeacherTexts
 
 
 def adds(body: Body) -> list[str]:

@@ -23,15 +23,15 @@ from potstill.evaluate import (
     roles,
 )
 from potstill.generate import GenerateSettings, teacher_asking
-from potstill.progress import Meter
+from potstill.grading.grade import grade
+from potstill.pipeline.recipe import Recipe
+from potstill.pipeline.run import Run
 from potstill.prompts.styles import Exemplar
-from potstill.recipe import Recipe
 from potstill.records import Checkpoint, Question, Request, Split, Task
-from potstill.run import Run
+from potstill.runtime.progress import Meter
 from potstill.settings import build
 from potstill.store import Store
 from potstill.tasks import load_task
-from potstill.tasks.grading import grade
 
 QUIET = Meter(None)
 SUMS = sums(train=4, dev=4, test=6)  # dev asks for 5 to 8, test for 9 to 14

@@ -16,13 +16,12 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenize
 
 from potstill.errors import ConfigError, DataError
 from potstill.models import open_model
-from potstill.models.loading import load_model_and_tokenizer
+from potstill.models.local.loading import load_model_and_tokenizer
+from potstill.models.local.model import Wording
 from potstill.models.settings import LocalSettings
-from potstill.models.wording import Wording
 from potstill.records import Example, Message, Request
 from potstill.train import checkpoints
-from potstill.train.batches import Order, parts_of, plan_steps
-from potstill.train.collating import encoder_decoder, flat, padded
+from potstill.train.batches import Order, encoder_decoder, flat, padded, parts_of, plan_steps
 from potstill.train.encoding import Encoded, EncodedExamples, Encoder
 from potstill.train.settings import LoraSettings, StudentSettings, TrainSettings
 from potstill.train.student import TrainedStudent, train_student

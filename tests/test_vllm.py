@@ -16,18 +16,19 @@ from typing import Any
 import orjson
 import pytest
 
-from potstill.asking import AskCounts, ask
 from potstill.cli import main
-from potstill.control import Control
-from potstill.control.watching import Watch
 from potstill.errors import ConfigError, MissingExtraError, ModelError
-from potstill.guide.server.opening import open_upstream
-from potstill.models import model_settings, open_model, vllm_server
+from potstill.models import model_settings, open_model
 from potstill.models.settings import VLLMSettings
-from potstill.models.vllm import VLLMModel
-from potstill.models.vllm_server import arguments
-from potstill.progress import Meter
+from potstill.models.vllm import launcher
+from potstill.models.vllm.launcher import arguments
+from potstill.models.vllm.model import VLLMModel
 from potstill.records import Completion, Request
+from potstill.runtime import Control
+from potstill.runtime.events import Watch
+from potstill.runtime.progress import Meter
+from potstill.sampling.ask import AskCounts, ask
+from potstill.serve.http_upstream import open_upstream
 from potstill.store import Store
 
 FAKE = Path(__file__).parent / "fake_vllm.py"
@@ -147,7 +148,7 @@ def test_the_server_ends_when_asking_fails(behave: Behave, notes: Path) -> None:
 def test_a_server_that_does_not_listen_is_killed(
     behave: Behave, notes: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(vllm_server, "GRACE", 0.3)
+    monkeypatch.setattr(launcher, "GRACE", 0.3)
     behave(deaf=True)
     teacher = model()
     list(teacher.complete(ASKED))
@@ -158,7 +159,7 @@ def test_a_server_that_does_not_listen_is_killed(
 SCRIPT = """
 import os, signal, sys
 from potstill.models.settings import VLLMSettings
-from potstill.models.vllm import VLLMModel
+from potstill.models.vllm.model import VLLMModel
 from potstill.records import Request
 teacher = VLLMModel(VLLMSettings(model="vllm:some/model"))
 assert len(list(teacher.complete([Request(prompt="a")]))) == 1

@@ -8,11 +8,11 @@ from fakes import ScriptedModel, sums
 from hypothesis import given
 from hypothesis import strategies as st
 
-from potstill.asking import Asking, Sampling
-from potstill.evaluate.voting import poll, vote
-from potstill.progress import Meter
+from potstill.evaluate.measure import poll, vote
 from potstill.prompts.styles import style_named
 from potstill.records import Request
+from potstill.runtime.progress import Meter
+from potstill.sampling.ask import Asking, Sampling
 from potstill.store import Store
 
 ANSWERS = st.lists(st.sampled_from(["1", "2", "3", None]), max_size=12)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from potstill.recipe import load_recipe, write_resolved
+from potstill.pipeline.recipe import load_recipe, write_resolved
 from potstill.records import Checkpoint, Completion, Rationale, Request, Score, Task
 from potstill.store import Store
 from potstill.tasks import load_task

@@ -8,10 +8,10 @@ from pathlib import Path
 import yaml
 from peers.job import Job, Kept, drive
 
-from potstill.progress import Meter
-from potstill.recipe import load_recipe
+from potstill.pipeline.recipe import load_recipe
+from potstill.pipeline.run import Run
 from potstill.records import TokenLogprobs
-from potstill.run import Run
+from potstill.runtime.progress import Meter
 
 
 def ask(job: Job) -> None:

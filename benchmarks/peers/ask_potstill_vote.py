@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from peers.ask_potstill import write_recipe
 from peers.job import Job, Kept, drive
 
-from potstill.asking import answers
-from potstill.evaluate.voting import vote, winner
-from potstill.progress import Meter
-from potstill.recipe import load_recipe
-from potstill.run import Run
-from potstill.tasks.grading import grade
+from potstill.evaluate.measure import vote, winner
+from potstill.grading.grade import grade
+from potstill.pipeline.recipe import load_recipe
+from potstill.pipeline.run import Run
+from potstill.runtime.progress import Meter
+from potstill.sampling.ask import answers
 
 
 def ask(job: Job) -> None:

@@ -18,22 +18,22 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from potstill.errors import PotstillError as PotstillError
+    from potstill.grading.grade import grade as grade
     from potstill.models import Model as Model
     from potstill.models import model_settings as model_settings
     from potstill.models import open_model as open_model
-    from potstill.progress import Meter as Meter
-    from potstill.recipe import Recipe as Recipe
-    from potstill.recipe import load_recipe as load_recipe
+    from potstill.pipeline.recipe import Recipe as Recipe
+    from potstill.pipeline.recipe import load_recipe as load_recipe
+    from potstill.pipeline.run import Run as Run
     from potstill.records import Completion as Completion
     from potstill.records import Grade as Grade
     from potstill.records import Question as Question
     from potstill.records import Request as Request
     from potstill.records import Task as Task
-    from potstill.run import Run as Run
+    from potstill.runtime.progress import Meter as Meter
     from potstill.store import Store as Store
     from potstill.tasks import load_task as load_task
     from potstill.tasks import task_settings as task_settings
-    from potstill.tasks.grading import grade as grade
 
 _HOMES = {
     "Completion": "records",

@@ -3,7 +3,7 @@
 Nothing heavy is imported before a command needs it, so that ``potstill --help`` answers at once.
 """
 
-from potstill.cli import plan, stages, tools, transfer
+from potstill.cli import stages, tools, transfer
 from potstill.cli.app import main
 
 __all__ = ["main", "plan", "stages", "tools", "transfer"]

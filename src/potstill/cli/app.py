@@ -16,8 +16,8 @@ import click
 from potstill.errors import PotstillError
 
 if TYPE_CHECKING:
-    from potstill.control.watching import Watch
-    from potstill.run import Run
+    from potstill.pipeline.run import Run
+    from potstill.runtime.events import Watch
 
 
 ORDER = (
@@ -94,9 +94,9 @@ def recipe_command(name: str) -> Callable[[Callable[..., None]], click.Command]:
 @contextmanager
 def opened(recipe: Path, changes: tuple[str, ...], *, read_only: bool = False) -> Iterator["Run"]:
     """The run of a recipe."""
-    from potstill.progress import Meter
-    from potstill.recipe import load_recipe
-    from potstill.run import Run
+    from potstill.pipeline.recipe import load_recipe
+    from potstill.pipeline.run import Run
+    from potstill.runtime.progress import Meter
 
     with (
         Run(load_recipe(recipe, changes), Meter.on_stderr(), read_only=read_only) as run,

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from potstill.cli.app import changes_of, main
-from potstill.cli.said import say_fused
+from potstill.cli.stages import say_fused
 
 
 @main.command("serve")
@@ -14,13 +14,13 @@ from potstill.cli.said import say_fused
 def serve_command(config: Path, changes: tuple[str, ...]) -> None:
     """Answer as one model: a student, and a teacher that steps in. CONFIG is a YAML file."""
     from potstill.errors import extra
-    from potstill.guide.server.settings import ServeSettings
-    from potstill.recipe import read_yaml
+    from potstill.pipeline.recipe import read_yaml
+    from potstill.serve.settings import ServeSettings
     from potstill.settings import build
 
     settings = build(ServeSettings, read_yaml(config, changes), at=str(config))
     with extra("serve", needed_for="potstill serve"):
-        from potstill.guide.server.run import serve
+        from potstill.serve.server import serve
     serve(settings)
 
 
@@ -43,8 +43,8 @@ def fuse_command(
     The members, the fused students and the ensemble are measured on the test questions of all
     their tasks.
     """
-    from potstill.fuse.run import FusedRun, fuse_settings
-    from potstill.progress import Meter
+    from potstill.merge.stage import FusedRun, fuse_settings
+    from potstill.runtime.progress import Meter
 
     with FusedRun(runs, out, fuse_settings(methods, changes), Meter.on_stderr()) as fused:
         say_fused(fused)
@@ -89,8 +89,8 @@ def grade_command(file: Path, name: str, rule: str, out: Path | None, **fields: 
     A field is named as it stands in a row; cot.answer is the field answer inside cot. A row may
     hold a list of completions. The options and the question are used where a row has them.
     """
-    from potstill.graded_files import described, grade_file
-    from potstill.progress import Meter
+    from potstill.pipeline.grade_file import described, grade_file
+    from potstill.runtime.progress import Meter
     from potstill.tasks import task_named
     from potstill.tasks.fields import Fields
 
@@ -107,9 +107,9 @@ def grade_command(file: Path, name: str, rule: str, out: Path | None, **fields: 
 @click.argument("run", type=click.Path(path_type=Path))
 def regrade_command(run: Path) -> None:
     """Grade a run's stored answers again, by today's grader; RUN is its folder."""
-    from potstill.progress import Meter
-    from potstill.regrade import described
-    from potstill.run import stored_run
+    from potstill.pipeline.regrade import described
+    from potstill.pipeline.run import stored_run
+    from potstill.runtime.progress import Meter
 
     with stored_run(run, Meter.on_stderr()) as stored:
         for line in described(stored.regrade()):

@@ -14,7 +14,7 @@ from potstill.cli.app import changes_of, main, opened
 
 if TYPE_CHECKING:
     from potstill.exchange import Imported, What
-    from potstill.run import Run
+    from potstill.pipeline.run import Run
 
 KINDS: tuple["What", ...] = ("rationales", "completions", "chat", "prompt_completion")
 """What can be exported and pushed."""

@@ -1,8 +1,8 @@
 """curate: completions → rationales, each kept or dropped for a named reason."""
 
-from potstill.curate.choosing import Candidate, Measure
-from potstill.curate.judging import KEPT
 from potstill.curate.settings import CurateSettings
 from potstill.curate.stage import VERDICTS, curate
+from potstill.curate.teacher_selection import Candidate, Measure
+from potstill.curate.verdicts import KEPT
 
 __all__ = ["KEPT", "VERDICTS", "Candidate", "CurateSettings", "Measure", "curate"]

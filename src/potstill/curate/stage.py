@@ -4,7 +4,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from potstill.curate.choosing import (
+from potstill.curate.settings import CurateSettings
+from potstill.curate.teacher_scores import JudgedRound, teacher_scores
+from potstill.curate.teacher_selection import (
     Candidate,
     Measure,
     agreement,
@@ -12,16 +14,14 @@ from potstill.curate.choosing import (
     consensus,
     mean_likelihood,
 )
-from potstill.curate.judging import KEPT, Judged, own_verdict, read
-from potstill.curate.scoring import JudgedRound, teacher_scores
-from potstill.curate.settings import CurateSettings
-from potstill.debating import AskedTeacher, Round, read_rounds
+from potstill.curate.verdicts import KEPT, Judged, own_verdict, read
 from potstill.errors import DataError
+from potstill.grading.grade import GRADER_VERSION
+from potstill.grading.votes import same_answers
 from potstill.keys import settings_hash
 from potstill.records import Likelihood, Question, Task
+from potstill.sampling.debate import AskedTeacher, Round, read_rounds
 from potstill.store import Store
-from potstill.tasks.grading import GRADER_VERSION
-from potstill.tasks.votes import same_answers
 
 VERDICTS = {
     KEPT: "kept for training",

@@ -1,9 +1,8 @@
 """evaluate: checkpoints → predictions, scores, the choice of checkpoint."""
 
-from potstill.evaluate.development import Development
-from potstill.evaluate.entries import Entry, TaskSets, entries, roles
-from potstill.evaluate.export import export_model
-from potstill.evaluate.measuring import Bench
+from potstill.evaluate.candidates import Development
+from potstill.evaluate.measure import Bench
+from potstill.evaluate.model_export import export_model
 from potstill.evaluate.settings import (
     EvaluateSettings,
     GenericSettings,
@@ -11,7 +10,16 @@ from potstill.evaluate.settings import (
     VoteSettings,
 )
 from potstill.evaluate.stage import Evaluation, evaluate
-from potstill.evaluate.systems import Contenders, Start, baseline_systems, student_system
+from potstill.evaluate.systems import (
+    Contenders,
+    Entry,
+    Start,
+    TaskSets,
+    baseline_systems,
+    entries,
+    roles,
+    student_system,
+)
 
 __all__ = [
     "Bench",

@@ -1,14 +1,27 @@
-"""Candidates: what a student, or a pair of them, was at each checkpoint, to choose one from."""
+"""Candidates: what a student, or a pair of them, was at each checkpoint, to choose one from.
 
-from collections.abc import Iterator, Sequence
+Development scores of checkpoints and starts, the only ones that a choice is made by.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from fractions import Fraction
 from itertools import groupby
 from typing import NamedTuple
 
-from potstill.evaluate.pairs import pair_checkpoints, pair_system
+from potstill.evaluate.measure import Bench
+from potstill.evaluate.selection import Standing, should_stop
 from potstill.evaluate.settings import EvaluateSettings
-from potstill.evaluate.systems import Contenders, System, further_ways, student_system
+from potstill.evaluate.socratic import pair_checkpoints, pair_system
+from potstill.evaluate.systems import (
+    Contenders,
+    Entry,
+    System,
+    further_ways,
+    start_system,
+    student_system,
+)
 from potstill.prompts.formats import format_named
-from potstill.records import Checkpoint
+from potstill.records import Checkpoint, Score
 
 
 class Candidate(NamedTuple):
@@ -69,3 +82,90 @@ def _of_student(
     system = student_system(checkpoint, contenders, settings)
     further = tuple(further_ways(system, checkpoint, contenders, settings, seed=seed))
     return Candidate(system, checkpoint.step, checkpoint, further)
+
+
+Scores = Mapping[str, Score]
+"""By the name of what was measured."""
+
+
+class Development:
+    """Measures on development questions; what was measured before is remembered.
+
+    Answers go to the store, so that what was asked while training was under way is not asked for
+    again afterwards.
+
+    Args:
+        entries: What is measured on; the task trained for leads.
+        contenders: Opens the models.
+        settings: Of the evaluate stage.
+        bench: Where it is measured.
+    """
+
+    def __init__(
+        self,
+        entries: Sequence[Entry],
+        contenders: Contenders,
+        settings: EvaluateSettings,
+        bench: Bench,
+    ) -> None:
+        self._entries = [entry for entry in entries if entry.followed]
+        self._contenders, self._settings, self._bench = contenders, settings, bench
+        self._known: dict[tuple[str, int | None], Scores] = {}
+
+    def of(self, checkpoint: Checkpoint) -> Scores:
+        """A checkpoint's scores."""
+        return self.of_system(student_system(checkpoint, self._contenders, self._settings))
+
+    def of_system(self, system: System) -> Scores:
+        """The scores of a student, a pair or a start, on all that it can be asked."""
+        known = (system.name, system.step)
+        if known not in self._known:
+            self._known[known] = self._measured(system)
+        return self._known[known]
+
+    def of_start(self, name: str) -> Scores:
+        """The scores of a start, asked by Zero-shot-CoT where nothing else is said."""
+        start = next(each for each in self._contenders.starts if each.name == name)
+        return self.of_system(start_system(start, self._settings))
+
+    def standing(self, scores: Scores) -> Standing:
+        """What choices are made by; graders that stand beside the first are no part of it."""
+        by_role: dict[str, list[Fraction]] = {}
+        for entry in (each for each in self._entries if each.name in scores):
+            score = scores[entry.name]
+            by_role.setdefault(entry.role, []).append(Fraction(score.correct, score.total))
+        return Standing(
+            step=next(iter(scores.values())).step or 0,
+            in_distribution=by_role["target"][0],
+            out_of_distribution=tuple(by_role.get("out_of_distribution", ())),
+            generic=tuple(by_role.get("generic", ())),
+        )
+
+    def ends(
+        self,
+        checkpoints: Sequence[Checkpoint],
+        *,
+        start: str = "start",
+        patience: int | None = None,
+        generic_loss: float | None = None,
+    ) -> bool:
+        """Whether a student's training ends at its newest checkpoint; see :func:`should_stop`.
+
+        Args:
+            checkpoints: All of the student's checkpoints so far, oldest first; those of an
+                interrupted training included, so that it ends where an undisturbed one does.
+            start: The name of the start it was trained from.
+            patience: Checkpoints without a rise of the accuracy on the task trained for.
+            generic_loss: How far generic accuracy may fall below the start's; needs generic tasks.
+        """
+        begin = None if generic_loss is None else self.standing(self.of_start(start))
+        history = [self.standing(self.of(each)) for each in checkpoints]
+        return should_stop(history, begin, patience=patience, generic_loss=generic_loss)
+
+    def _measured(self, system: System) -> Scores:
+        model, scores = system.open(), dict[str, Score]()
+        for entry in filter(system.answers, self._entries):
+            measured = self._bench.measure(system, model, entry, "dev")
+            assert measured is not None, "a local model answers every question"
+            scores[entry.name] = measured.score
+        return scores

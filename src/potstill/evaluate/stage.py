@@ -5,23 +5,22 @@ from dataclasses import replace
 from itertools import combinations
 from typing import NamedTuple
 
-from potstill.evaluate.candidates import Candidate, candidates
-from potstill.evaluate.development import Development
-from potstill.evaluate.entries import Entry
-from potstill.evaluate.measuring import Bench, Measured, compared
+from potstill.evaluate.candidates import Candidate, Development, candidates
+from potstill.evaluate.measure import Bench, Measured, compared
 from potstill.evaluate.selection import applicable, choose
 from potstill.evaluate.settings import EvaluateSettings
 from potstill.evaluate.systems import (
     Contenders,
+    Entry,
     System,
     baseline_systems,
     not_taken,
 )
+from potstill.grading.grade import GRADER_VERSION
 from potstill.keys import settings_hash
-from potstill.progress import Meter
 from potstill.records import Checkpoint, Choice, Comparison, Score
+from potstill.runtime.progress import Meter
 from potstill.store import Store
-from potstill.tasks.grading import GRADER_VERSION
 
 
 class Evaluation(NamedTuple):
@@ -71,7 +70,7 @@ def evaluate(
 
     Args:
         entries: What is measured on, the task that was trained for first; from
-            :func:`potstill.evaluate.entries`.
+            :func:`potstill.evaluate.systems`.
         contenders: Who is measured beside the store's checkpoints, and how models are opened.
         store: Holds the checkpoints, takes answers and results.
         settings: Of this stage.

@@ -1,11 +1,11 @@
 """exchange: what a run has, out to files and to the hub, and files in."""
 
-from potstill.exchange.bought import RowFields
-from potstill.exchange.columns import What
-from potstill.exchange.exporting import Exported, export_run
+from potstill.exchange.export import Exported, export_run
 from potstill.exchange.folders import Described, dataset_folder, model_folder
+from potstill.exchange.foreign_rows import RowFields
 from potstill.exchange.hub import Pushed, check_push, push_folder
-from potstill.exchange.importing import Imported, import_file
+from potstill.exchange.import_ import Imported, import_file
+from potstill.exchange.rows import What
 
 __all__ = [
     "Described",

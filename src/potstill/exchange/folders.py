@@ -10,14 +10,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from potstill.errors import ConfigError, DataError
-from potstill.exchange.card import DatasetFacts, dataset_card, front_matter
-from potstill.exchange.columns import LOGPROBS, What
-from potstill.exchange.exporting import rows_of
-from potstill.exchange.rows import Table
-from potstill.exchange.writing import write_rows
-from potstill.progress import Advance
-from potstill.recipe import Recipe
-from potstill.run import Run
+from potstill.exchange.export import rows_of, write_rows
+from potstill.exchange.hub import DatasetFacts, dataset_card, front_matter
+from potstill.exchange.rows import LOGPROBS, Table, What
+from potstill.pipeline.recipe import Recipe
+from potstill.pipeline.run import Run
+from potstill.runtime.progress import Advance
 
 SHARD_ROWS = 50_000
 """Rows in one Parquet file of a pushed dataset."""
@@ -74,7 +72,7 @@ def dataset_folder(run: Run, folder: Path, what: What, described: Described, **o
         folder: New or empty.
         what: What it holds.
         described: What the card is to say.
-        options: As for :func:`potstill.exchange.exporting.rows_of`.
+        options: As for :func:`potstill.exchange.export.rows_of`.
 
     Returns:
         How many rows it has.

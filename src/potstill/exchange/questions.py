@@ -4,10 +4,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from potstill.debating import OTHERS
 from potstill.prompts.formats import FORMATS
 from potstill.prompts.styles import STYLES, PromptStyle, question_text, shows_exemplars
 from potstill.records import Question, Request, Split, Task
+from potstill.sampling.debate import OTHERS
 
 _KEY = 32
 """Characters by which questions are looked up before they are compared as a whole."""

@@ -9,7 +9,7 @@ from typing import BinaryIO, NamedTuple, cast
 import orjson
 
 from potstill.errors import DataError, extra
-from potstill.tasks.rows import rows as whole_rows
+from potstill.tasks.files import rows as whole_rows
 
 Row = Mapping[str, object]
 

@@ -1,9 +1,8 @@
 """generate: questions → completions of the teacher."""
 
-from potstill.generate.adaptive import Drawn
-from potstill.generate.debate import answer_again
 from potstill.generate.settings import DebateSettings, GenerateSettings
-from potstill.generate.stage import generate, teacher_asking
+from potstill.generate.stage import Drawn, generate, teacher_asking
+from potstill.sampling.debate import answer_again
 
 __all__ = [
     "DebateSettings",

@@ -1,13 +1,26 @@
-"""What guidance is held against: whole questions routed to the teacher, and several samples."""
+"""What guidance is held against: whole questions routed to the teacher, and several samples.
 
-from collections.abc import Mapping, Sequence
+Controls: something else in the place of the teacher's first step, to see what it is that helps.
+
+Each control gives a step for every question that it can; the student goes on from there.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from math import comb
+from random import Random
+from typing import NamedTuple
 
+from potstill.grading.grade import grade
+from potstill.guide.experiment import Field
 from potstill.guide.scoring import Expected, Graded
-from potstill.guide.signals import Signals
+from potstill.guide.settings import ControlName, GuideSettings
+from potstill.guide.types import Answering, Ask, Guided, Side, Spent
+from potstill.guide.uncertainty import Signals
 from potstill.records import Completion, Question, Task
-from potstill.tasks.grading import grade
+from potstill.sampling.ask import Answer, Sampling
+from potstill.text.steps import StepKind, joined, split_steps
 
 SHARES = (0.25, 0.5, 0.75)
 """Shares of the questions that are routed to the teacher."""
@@ -103,3 +116,141 @@ def sampled(
             cost=k * sum(each.cost for each in answers) / samples,
         )
     return found
+
+
+class Told(NamedTuple):
+    """A step to begin with, and what it took of the teacher."""
+
+    step: str
+    tokens: int = 0
+    cost: float = 0.0
+    own: bool = False
+    """Whether it is the student's own, and no guidance."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Known:
+    """What was measured on the same questions before."""
+
+    alone: Mapping[str, Guided]
+    """The student's own answers, by question."""
+
+    first: Mapping[str, Guided]
+    """Those whose first step the teacher wrote."""
+
+    chains: Mapping[str, list[Answer]]
+    """The teacher's own, greedy."""
+
+
+def controlled(
+    name: ControlName, field: Field, known: Known, settings: GuideSettings
+) -> dict[str, Guided]:
+    """Have questions answered under a control.
+
+    Args:
+        name: Which control.
+        field: The questions.
+        known: What was measured on them before.
+        settings: Of the stage.
+
+    Returns:
+        By question; those for which the control has no step are missing.
+    """
+    if name == "hint" or name == "question":
+        return field.of_kind(name)
+    told = _STEPS[name](field, known, settings)
+    layout = field.manner.steps
+    found = field.each(
+        lambda question: begun(field.student(question), told[question.id], layout), among=[*told]
+    )
+    if name == "own_first":  # an answer of one step has no place to cut it at
+        found |= {id_: each for id_, each in known.alone.items() if id_ not in told}
+    return {each.id: found[each.id] for each in field.questions if each.id in found}
+
+
+def begun(student: Side, told: Told, layout: StepKind) -> Answering:
+    """Have the student go on from a step that is given."""
+    prefix, spent = joined([told.step], layout), Spent()
+    endings = yield Ask("student", student.at(prefix), last=True)
+    spent.add(endings)
+    return Guided(
+        prefix=prefix,
+        endings=tuple(endings),
+        guidance=() if told.own else (told.step,),
+        silent=False,
+        signals=None,
+        student=spent,
+        teacher=Spent(completion_tokens=told.tokens, cost=told.cost),
+    )
+
+
+def _own_first(field: Field, known: Known, settings: GuideSettings) -> dict[str, Told]:
+    """The student's first step, cut off and put back."""
+    found = {}
+    for question in field.questions:
+        text = next(iter(known.alone[question.id].texts), "")
+        steps = split_steps(field.student(question).own(text), field.manner.steps)
+        if len(steps) > 1:
+            found[question.id] = Told(steps[0], own=True)
+    return found
+
+
+def _other_problem(field: Field, known: Known, settings: GuideSettings) -> dict[str, Told]:
+    """What the teacher wrote first for another question."""
+    found = {}
+    for id_, other in field.others().items():
+        guided = known.first[other.id]
+        if guided.guidance:
+            spent = guided.teacher
+            found[id_] = Told(guided.guidance[0], spent.completion_tokens, spent.cost)
+    return found
+
+
+def _random_step(field: Field, known: Known, settings: GuideSettings) -> dict[str, Told]:
+    """Any one of the steps of the teacher's own chain."""
+    found = {}
+    for question in field.questions:
+        for chain in known.chains[question.id]:
+            steps = field.steps(question, chain)
+            if steps:
+                step = Random(f"random step {field.seed} {question.id}").choice(steps)
+                found[question.id] = _part(chain, step)
+    return found
+
+
+def _wrong_chain(field: Field, known: Known, settings: GuideSettings) -> dict[str, Told]:
+    """The first step of a chain that reached a wrong answer."""
+    sampling = Sampling(
+        samples=settings.chains,
+        temperature=settings.temperature,
+        max_tokens=field.parties.teacher_asking.sampling.max_tokens,
+        seed=field.seed,
+    )
+    drawn, found = field.chains(sampling), {}
+    for question in field.questions:
+        for chain in drawn[question.id]:
+            steps = field.steps(question, chain)
+            if steps and _is_wrong(field, question, chain):
+                found[question.id] = _part(chain, steps[0])
+                break
+    return found
+
+
+def _is_wrong(field: Field, question: Question, chain: Answer) -> bool:
+    """Whether a chain has come to an answer, and to a wrong one."""
+    verdict = grade(field.task, chain.text, question)
+    return chain.finish_reason == "stop" and verdict.answer is not None and not verdict.correct
+
+
+def _part(chain: Answer, step: str) -> Told:
+    """A step of a chain, with its share of what the chain took."""
+    share = min(1.0, len(step) / max(1, len(chain.text)))
+    return Told(step, round(chain.completion_tokens * share), chain.cost * share)
+
+
+_STEPS: Mapping[ControlName, Callable[[Field, Known, GuideSettings], dict[str, Told]]] = {
+    "own_first": _own_first,
+    "wrong_chain": _wrong_chain,
+    "other_problem": _other_problem,
+    "random_step": _random_step,
+}

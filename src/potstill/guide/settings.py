@@ -4,11 +4,10 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from potstill.guide.parts import GuidanceKind, Manner
-from potstill.guide.policies import AnyPolicy, Policy
+from potstill.guide.types import AnyPolicy, GuidanceKind, Manner, Policy
 from potstill.prompts.styles import style_named
 from potstill.settings import Settings
-from potstill.steps import StepKind
+from potstill.text.steps import StepKind
 
 ControlName = Literal[
     "own_first", "wrong_chain", "other_problem", "random_step", "hint", "question"

@@ -5,24 +5,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from potstill.asking import Answer
 from potstill.errors import ConfigError
-from potstill.guide.baselines import SHARES, by_doubt, doubts, routed, sampled
-from potstill.guide.choosing import Chosen, choose
-from potstill.guide.controls import Known, controlled
-from potstill.guide.driving import Rounds
-from potstill.guide.field import Field, Parties
-from potstill.guide.parts import Guided
-from potstill.guide.policies import Policy
+from potstill.grading.grade import GRADER_VERSION
+from potstill.guide.baselines import SHARES, Known, by_doubt, controlled, doubts, routed, sampled
+from potstill.guide.experiment import Field, Parties, Rounds
 from potstill.guide.scoring import Graded, Grader, Scorer, Taken
 from potstill.guide.settings import GuideSettings
-from potstill.guide.signals import Signals
+from potstill.guide.thresholds import Chosen, choose
+from potstill.guide.types import Guided, Policy
+from potstill.guide.uncertainty import Signals
 from potstill.keys import settings_hash
-from potstill.progress import Meter
 from potstill.records import GuidedKind, GuidedPrediction, GuidedScore, Question, Task
-from potstill.steps import StepKind
+from potstill.runtime.progress import Meter
+from potstill.sampling.ask import Answer
 from potstill.store import Store
-from potstill.tasks.grading import GRADER_VERSION
+from potstill.text.steps import StepKind
 
 
 class Guidance(NamedTuple):

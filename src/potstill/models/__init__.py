@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from potstill.control import Control
 from potstill.errors import ConfigError
-from potstill.models.base import Model
+from potstill.models.interface import Model
 from potstill.models.settings import (
     BUNDLED,
     LocalSettings,
@@ -14,6 +13,7 @@ from potstill.models.settings import (
     VLLMSettings,
     model_settings,
 )
+from potstill.runtime import Control
 
 __all__ = [
     "BUNDLED_FOLDER",
@@ -44,7 +44,7 @@ def open_model(settings: ModelSettings, control: Control | None = None) -> Model
 
         return OpenAIModel(settings, control)
     if isinstance(settings, VLLMSettings):
-        from potstill.models.vllm import VLLMModel
+        from potstill.models.vllm.model import VLLMModel
 
         return VLLMModel(settings, control)
     if isinstance(settings, RecordedSettings):
@@ -52,7 +52,7 @@ def open_model(settings: ModelSettings, control: Control | None = None) -> Model
 
         return RecordedModel(settings)
     assert isinstance(settings, LocalSettings)
-    from potstill.models.hf import HFModel
+    from potstill.models.local.model import HFModel
 
     return HFModel(settings, source=local_source(settings))
 

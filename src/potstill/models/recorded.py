@@ -11,7 +11,7 @@ from pathlib import Path
 import orjson
 
 from potstill.errors import DataError, ModelError, extra
-from potstill.models.base import Model
+from potstill.models.interface import Model
 from potstill.models.settings import RecordedSettings
 from potstill.records import Completion, Request
 
@@ -41,7 +41,7 @@ class RecordedModel(Model):
         self._rationales = _rationales(_rows(data, path), *columns, path=path)
 
     def complete(self, requests: Iterable[Request]) -> Iterator[Completion]:
-        """Answer requests; see :class:`potstill.models.base.Model`."""
+        """Answer requests; see :class:`potstill.models.interface.Model`."""
         unknown = 0
         for request in requests:
             if request.top_logprobs:

@@ -13,8 +13,8 @@ from typing import Literal, NamedTuple
 
 from potstill.prompts.styles import question_text
 from potstill.records import Question
-from potstill.sentences import CLOSERS
-from potstill.steps import split_steps
+from potstill.text.sentences import CLOSERS
+from potstill.text.steps import split_steps
 
 Role = Literal["questioner", "counted_questioner", "counter", "solver"]
 """What a turn is: the next sub-question, without or with their number known; that number; a

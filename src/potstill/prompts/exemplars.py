@@ -14,7 +14,7 @@ from typing import Annotated, Self
 from pydantic import BeforeValidator, model_validator
 
 from potstill.errors import ConfigError, DataError
-from potstill.prompts.asked import socratic
+from potstill.prompts.self_questions import socratic
 from potstill.prompts.styles import Exemplar, PromptStyle, style_named, worked
 from potstill.settings import Settings
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from potstill.errors import ConfigError
-from potstill.prompts.asked import Asks, asking
+from potstill.prompts.self_questions import Asks, asking
 from potstill.records import Message, Question
 
 

@@ -14,7 +14,7 @@ from potstill.records.asking import (
     Teacher,
     TokenLogprobs,
 )
-from potstill.records.results import (
+from potstill.records.evaluation import (
     Choice,
     Comparison,
     GuidedKind,

@@ -1,7 +1,7 @@
 """report: the run as a page, a summary for programs and a table for the terminal."""
 
 from potstill.report.stage import ReportFiles, write_report
-from potstill.report.summary import accuracy_table
-from potstill.report.teachers import teachers_table
+from potstill.report.tables import accuracy_table
+from potstill.report.teacher_tables import teachers_table
 
 __all__ = ["ReportFiles", "accuracy_table", "teachers_table", "write_report"]

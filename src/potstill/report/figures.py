@@ -1,11 +1,19 @@
-"""The line charts of the page, from the results."""
+"""The line charts of the page, from the results.
 
-from collections.abc import Sequence
+The charts of guidance: accuracy against what the teacher costs, and by when it steps in.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
 
 from markupsafe import Markup
 
-from potstill.report import charts, words
-from potstill.report.results import SUBJECT, Results
+from potstill.records import GuidedScore
+from potstill.report import charts, guidance_text, text
+from potstill.report.accuracy import SUBJECT, Results
+from potstill.report.charts import Axis
+from potstill.report.guidance import Guidance, is_conditional
+from potstill.report.scatter import Dot, Route, Shape, round_axis, scatter
 from potstill.report.tradeoff import ROLES, Moment, along_training, estimate, followed, sized
 
 MOST_CHARTS = 6
@@ -64,7 +72,7 @@ def tradeoff_charts(results: Results) -> dict[str, Markup]:
     return {
         student: charts.line_chart(
             _abilities(along),
-            title=f"Development accuracy of {words.in_sentence(results, student)}",
+            title=f"Development accuracy of {text.in_sentence(results, student)}",
             x_label="training steps",
             show=_percent,
             reach=reach,
@@ -89,14 +97,14 @@ def scaling_chart(results: Results) -> Markup | None:
         title=f"Test accuracy on {results.leading.name}",
         x_label="weights",
         show=_percent,
-        show_x=words.weights,
+        show_x=text.weights,
         log_x=True,
     )
 
 
 def _short(results: Results, student: str) -> str:
     """A student's label, or its name where a chart would cut the label off."""
-    label = words.label(results, student)
+    label = text.label(results, student)
     return label if len(label) <= charts.LABEL_CHARACTERS else student
 
 
@@ -117,4 +125,127 @@ def _abilities(along: Sequence[Moment]) -> list[charts.Line]:
 
 
 def _percent(share: float) -> str:
-    return words.percent(share, 0)
+    return text.percent(share, 0)
+
+
+FIXED, CONDITIONAL, ROUTED, GROWING, ALONE = 1, 2, 3, 4, 6
+"""The colours of policies, routing and the two alone."""
+
+SHAPES: Mapping[int, Shape] = {ALONE: "square", CONDITIONAL: "diamond"}
+"""What sets these apart where colours do not; all others are circles."""
+
+APART = 0.06
+"""How far two intervals at one step are drawn from each other, in steps."""
+
+
+def curve_charts(found: Guidance) -> dict[str, Markup]:
+    """Accuracy against teacher tokens and, where there are prices, against dollars; by title."""
+    if not (found.ends or found.policies):
+        return {}
+    charts = {
+        "By teacher tokens": _curve(
+            found, lambda s: s.teacher_tokens, "{:,.10g}".format, "teacher tokens a question"
+        )
+    }
+    if found.priced:
+        charts["By cost"] = _curve(
+            found, lambda s: s.cost, guidance_text.dollars, "US dollars a question"
+        )
+    return charts
+
+
+def timing_chart(found: Guidance) -> Markup | None:
+    """Accuracy where the teacher writes step j alone, and where it writes the first steps.
+
+    Returns:
+        None where the teacher steps in at one place only.
+    """
+    alone_at = _by_number(found, "at")
+    growing = _by_number(found, "first_n")
+    if max(len(alone_at), len(growing)) < 2:
+        return None
+    steps = max([*alone_at, *growing])
+    lines = [
+        Route("only this step", [(n - APART, s.accuracy) for n, s in alone_at.items()], FIXED),
+        Route("all up to it", [(n + APART, s.accuracy) for n, s in growing.items()], GROWING),
+    ]
+    routes = [line for line in lines if len(line.points) > 1]
+    drawn = [(line.series, line is lines[1]) for line in routes]
+    dots = [
+        _dot(score, number + (APART if last else -APART), "", series)
+        for series, last in drawn
+        for number, score in (growing if last else alone_at).items()
+    ]
+    if found.alone:
+        level = found.alone.accuracy
+        routes.append(Route("student alone", [(0.5, level), (steps + 0.5, level)], ALONE))
+    ticks = [float(step) for step in range(1, steps + 1)]
+    return scatter(
+        dots,
+        routes,
+        across=Axis(0.5, steps + 0.5, ticks, "{:.0f}".format, "step"),
+        up=round_axis(*_reach(dots, found.ends[:1]), _percent),
+        title="Test accuracy by the step that the teacher writes",
+    )
+
+
+def _curve(
+    found: Guidance,
+    price: Callable[[GuidedScore], float],
+    show: Callable[[float], str],
+    label: str,
+) -> Markup:
+    def point(score: GuidedScore) -> tuple[float, float]:
+        return price(score), score.accuracy
+
+    dots = [_dot(s, price(s), guidance_text.short(s.policy), ALONE) for s in found.ends]
+    dots += [
+        _dot(
+            s, price(s), guidance_text.short(s.policy), CONDITIONAL if is_conditional(s) else FIXED
+        )
+        for s in found.policies
+    ]
+    routes = []
+    if len(found.ends) == 2:
+        routes.append(Route("routing at random", [point(each) for each in found.ends], ALONE))
+    if found.hardest:
+        between = [*found.ends, *found.curves[found.hardest]]
+        points = sorted(point(each) for each in between)
+        routes.append(Route("routing by doubt", points, ROUTED))
+    furthest = max([dot.x for dot in dots] + [x for route in routes for x, _ in route.points])
+    return scatter(
+        dots,
+        routes,
+        across=round_axis(0.0, furthest or 1.0, show, label),
+        up=round_axis(*_reach(dots, found.routing), _percent),
+        title="Test accuracy",
+    )
+
+
+def _dot(score: GuidedScore, x: float, label: str, series: int) -> Dot:
+    return Dot(
+        label=label,
+        x=x,
+        y=score.accuracy,
+        low=score.low,
+        high=score.high,
+        shape=SHAPES.get(series, "circle"),
+        series=series,
+    )
+
+
+def _by_number(found: Guidance, kind: str) -> dict[int, GuidedScore]:
+    """The policies of a kind by their number; the first step is both kinds' first."""
+    numbered = {
+        int(matched[1]): each
+        for each in found.policies
+        if (matched := re.fullmatch(rf"{kind}_(\d+)", each.policy))
+    }
+    first = {1: found.always} if found.always else {}
+    return dict(sorted((first | numbered).items()))
+
+
+def _reach(dots: Sequence[Dot], others: Sequence[GuidedScore]) -> tuple[float, float]:
+    lows = [dot.low for dot in dots] + [each.accuracy for each in others]
+    highs = [dot.high for dot in dots] + [each.accuracy for each in others]
+    return min(lows), max(highs)

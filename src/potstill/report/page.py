@@ -13,36 +13,36 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from potstill.records import Comparison
-from potstill.report import charts, guided_charts, guided_words, tradeoff, words
-from potstill.report import teachers as of_teachers
+from potstill.report import charts, guidance_text, text, tradeoff
+from potstill.report import teacher_tables as of_teachers
+from potstill.report.accuracy import OTHER_RULE, Results
 from potstill.report.figures import (
     accuracy_chart,
+    curve_charts,
     in_order,
     loss_chart,
     scaling_chart,
+    timing_chart,
     tradeoff_charts,
 )
-from potstill.report.guidance import Guidance, gains, guidance, per_100_tokens
-from potstill.report.guided_examples import turned
-from potstill.report.guided_lengths import lengths
+from potstill.report.guidance import Guidance, gains, guidance, lengths, per_100_tokens, turned
 from potstill.report.questions import browser_data
-from potstill.report.results import OTHER_RULE, Results
 
 FILTERS: dict[str, Callable[..., object]] = {
-    "percent": words.percent,
-    "points": words.points,
-    "interval": words.interval,
-    "bounds": words.bounds,
-    "p_value": words.p_value,
-    "duration": words.duration,
-    "dollars": words.dollars,
-    "weights": words.weights,
-    "rule_name": words.rule_name,
-    "listed": words.listed,
-    "policy": guided_words.label,
-    "routed": guided_words.routed,
-    "signal": guided_words.signal,
-    "question_dollars": guided_words.dollars,
+    "percent": text.percent,
+    "points": text.points,
+    "interval": text.interval,
+    "bounds": text.bounds,
+    "p_value": text.p_value,
+    "duration": text.duration,
+    "dollars": text.dollars,
+    "weights": text.weights,
+    "rule_name": text.rule_name,
+    "listed": text.listed,
+    "policy": guidance_text.label,
+    "routed": guidance_text.routed,
+    "signal": guidance_text.signal,
+    "question_dollars": guidance_text.dollars,
     "per_100_tokens": per_100_tokens,
     "teacher_accuracy": of_teachers.accuracy,
     "teacher_change": of_teachers.change_of,
@@ -71,8 +71,8 @@ def page(results: Results) -> str:
     )
     environment.filters |= FILTERS
     environment.tests["gaining"] = lambda score: gains(score) and score.teacher_tokens > 0
-    environment.filters["label"] = partial(words.label, results)
-    environment.filters["in_sentence"] = partial(words.in_sentence, results)
+    environment.filters["label"] = partial(text.label, results)
+    environment.filters["in_sentence"] = partial(text.in_sentence, results)
     browser, comparisons = browser_data(results), _by_task(results)
     shown = [each for found in comparisons.values() for each in found]
     students = in_order(results)
@@ -81,29 +81,29 @@ def page(results: Results) -> str:
     template = environment.get_template("page.html.jinja")
     return template.render(
         results=results,
-        headline=words.headline(results),
-        findings=[*words.further_findings(results), *guided_words.foremost(results, guided)],
+        headline=text.headline(results),
+        findings=[*text.further_findings(results), *guidance_text.foremost(results, guided)],
         comparisons=comparisons,
         widest=max((max(abs(c.low), abs(c.high)) for c in shown), default=1.0) or 1.0,
         accuracy_chart=accuracy_chart(results),
         loss_chart=loss_chart(results),
         rules=_rules(results) or ["in_distribution"],
-        rule_means=words.RULES,
+        rule_means=text.RULES,
         soft_findings=[
-            (words.soft_finding(results, last), bool(last.soft_share))
+            (text.soft_finding(results, last), bool(last.soft_share))
             for last in results.last_checkpoints
             if last.soft_share is not None
         ],
         roles=tradeoff.ROLES,
         followed=[role for role in tradeoff.ROLES if results.with_role(role)],
-        column_roles=words.COLUMN_ROLES,
+        column_roles=text.COLUMN_ROLES,
         other_rule=OTHER_RULE,
         moments={student: tradeoff.along_training(results, student) for student in students}
         if tradeoff.followed(results)
         else {},
         tradeoff_charts=tradeoff_charts(results),
         candidates=candidates,
-        choice_finding=words.choice_finding(results, candidates),
+        choice_finding=text.choice_finding(results, candidates),
         sized=tradeoff.sized(results),
         scaling_chart=scaling_chart(results),
         guidance=[_guided(results, found) for found in guided],
@@ -147,9 +147,9 @@ def _guided(results: Results, found: Guidance) -> dict[str, object]:
     ends = [abs(end or 0.0) for s in shown for end in (s.difference_low, s.difference_high)]
     return {
         "found": found,
-        "findings": guided_words.findings(found),
-        "charts": guided_charts.curve_charts(found),
-        "timing": guided_charts.timing_chart(found),
+        "findings": guidance_text.findings(found),
+        "charts": curve_charts(found),
+        "timing": timing_chart(found),
         "lengths": lengths(results, found),
         "groups": {"Alone": found.ends, "With the teacher's steps": found.policies},
         "routing": {"Whole questions sent to the teacher": found.routing},
@@ -158,7 +158,7 @@ def _guided(results: Results, found: Guidance) -> dict[str, object]:
             "right": turned(results, found, right=True),
             "wrong": turned(results, found, right=False),
         },
-        "control": guided_words.control,
+        "control": guidance_text.control,
     }
 
 
@@ -184,7 +184,7 @@ def _kept_counts(results: Results) -> Mapping[str, int]:
     wide = max(1, -(-(most + 1) // 12))
     spans = [(low, low + wide - 1) for low in range(0, most + 1, wide)]
     return {
-        f"{low}" if low == high else f"{low}{words.DASH}{high}": sum(
+        f"{low}" if low == high else f"{low}{text.DASH}{high}": sum(
             low <= n <= high for n in per_question
         )
         for low, high in spans

@@ -4,8 +4,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from potstill.records import Prediction, Question, Rationale, Split
-from potstill.report.results import Results
-from potstill.report.words import label
+from potstill.report.accuracy import Results
+from potstill.report.text import label
 
 MOST_QUESTIONS = 2_000
 """Questions put into the page, so that it opens at once."""

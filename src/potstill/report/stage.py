@@ -9,9 +9,9 @@ import orjson
 
 from potstill.errors import StoreError
 from potstill.records import Task
+from potstill.report.accuracy import read_results
 from potstill.report.page import page
-from potstill.report.results import read_results
-from potstill.report.summary import summary
+from potstill.report.tables import summary
 from potstill.store import Store
 from potstill.tasks.overlap import Overlap
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from potstill.records import Score, Split
-from potstill.report.results import Results
+from potstill.report.accuracy import Results
 
 ROLES = {"target": "Target", "out_of_distribution": "Out of distribution", "generic": "Generic"}
 """The purposes that abilities are measured for, and what readers call them."""

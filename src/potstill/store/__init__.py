@@ -4,10 +4,13 @@ One process writes, any number read at the same time. A completion is committed,
 disk, before it counts, so kill -9, a power cut or a full disk loses nothing that was stored.
 """
 
-from potstill.store.completions import StoredCompletion
-from potstill.store.curation import CurationTables
-from potstill.store.pool import PooledCompletion, PooledRationale, PoolTables
-from potstill.store.results import ResultTables
+from potstill.store.completions import (
+    PooledCompletion,
+    PooledRationale,
+    PoolTables,
+    StoredCompletion,
+)
+from potstill.store.results import CurationTables, ResultTables
 
 __all__ = ["PooledCompletion", "PooledRationale", "Store", "StoredCompletion"]
 

@@ -1,14 +1,20 @@
-"""The file under the store: SQLite opened for one writer or for reading, transactions, errors."""
+"""The file under the store: SQLite opened for one writer or for reading, transactions, errors.
 
+Rows that are records: columns named like a record's fields.
+
+The lock that keeps a run to one writer.
+"""
+
+import fcntl
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 from potstill.errors import StoreError
-from potstill.store.lock import take_lock
 from potstill.store.schema import MIGRATIONS
 
 Connection = sqlite3.Connection
@@ -106,3 +112,58 @@ def explained(path: Path) -> Iterator[None]:
         if isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError):
             raise
         raise StoreError(f"{path} is damaged or is not a potstill store: {error}.") from error
+
+
+R = TypeVar("R")
+
+
+class Rows(Database):
+    """A database whose tables hold records."""
+
+    def _records(self, cls: type[R], table: str) -> list[R]:
+        """All rows of a table whose columns are named like the record's fields."""
+        kinds = {field.name: field.type for field in fields(cls)}  # type: ignore[arg-type]
+        with explained(self.path):
+            rows = self._db.execute(f"SELECT {', '.join(kinds)} FROM {table} ORDER BY rowid")
+            return [
+                cls(
+                    **{
+                        n: bool(v) if kinds[n] is bool else v
+                        for n, v in zip(kinds, row, strict=True)
+                    }
+                )
+                for row in rows
+            ]
+
+
+def insert(db: Connection, table: str, records: Sequence[object], **columns: str) -> None:
+    """Insert records into the columns named like their fields, and one value into others."""
+    for record in records:
+        names = [field.name for field in fields(record)]  # type: ignore[arg-type]
+        values = [getattr(record, name) for name in names]
+        marks = ", ".join("?" * (len(names) + len(columns)))
+        db.execute(
+            f"INSERT INTO {table} ({', '.join([*names, *columns])}) VALUES ({marks})",
+            (*values, *columns.values()),
+        )
+
+
+def take_lock(path: Path) -> int:
+    """Hold the run's lock until the process ends, however it ends.
+
+    Raises:
+        StoreError: Another process holds it.
+    """
+    lock = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        holder = os.read(lock, 100).decode(errors="replace").strip() or "another process"
+        os.close(lock)
+        raise StoreError(
+            f"{path.parent} is being written by {holder}. Wait for it, or stop it; "
+            "reading commands such as potstill report work meanwhile."
+        ) from error
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, f"process {os.getpid()}\n".encode(), 0)
+    return lock

@@ -1,14 +1,14 @@
 """What is to be learned: questions with splits, answer extraction, grading."""
 
 from potstill.errors import ConfigError
+from potstill.grading.grade import GRADER_VERSION, grade, split_rationale
+from potstill.grading.published_rules import measured_as
 from potstill.records import Question, Split, Task
 from potstill.tasks import splits
 from potstill.tasks.datasets import DATASETS
 from potstill.tasks.datasets.pool import Dataset, Pool
 from potstill.tasks.files import answer_type_of, read_file
-from potstill.tasks.grading import GRADER_VERSION, grade, split_rationale
 from potstill.tasks.procedural import FAMILIES, FAMILY_COUNTS, questions
-from potstill.tasks.rules import measured_as
 from potstill.tasks.settings import TaskSettings, task_named, task_names, task_settings
 
 __all__ = [

@@ -11,7 +11,7 @@ import orjson
 from potstill.errors import DataError
 from potstill.records import Question, Task
 from potstill.tasks.datasets.pool import Row
-from potstill.tasks.rows import rows
+from potstill.tasks.files import rows
 
 _VERDICTS = {
     "true": True, "1": True, "1.0": True, "yes": True, "correct": True, "right": True,

@@ -8,11 +8,11 @@ from rich.table import Table
 from rich.text import Text
 
 from potstill.errors import ConfigError
+from potstill.grading.grade import grade
 from potstill.records import Grade, Question
 from potstill.tasks.datasets import DATASETS
 from potstill.tasks.datasets.bbh import BBH
 from potstill.tasks.datasets.pool import Dataset
-from potstill.tasks.grading import grade
 from potstill.tasks.procedural import FAMILIES, FAMILY_COUNTS
 from potstill.tasks.settings import spelt, task_named, unknown
 

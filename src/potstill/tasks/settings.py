@@ -10,9 +10,9 @@ from typing import Literal, Self, cast, get_args
 from pydantic import Field, field_validator, model_validator
 
 from potstill.errors import ConfigError
+from potstill.grading.answers import READERS
 from potstill.records import AnswerType, RuleName, Task
 from potstill.settings import Settings, build
-from potstill.tasks.answers import READERS
 from potstill.tasks.datasets import DATASETS
 from potstill.tasks.procedural import FAMILIES
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from potstill.models.wording import Wording
+from potstill.models.local.model import Wording
 from potstill.records import Example, Request, SoftTargets
 from potstill.train.alignment import Vocabulary, soft_targets
 from potstill.train.settings import MatchingSettings

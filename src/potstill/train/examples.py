@@ -1,18 +1,26 @@
-"""Rationales and questions → training examples."""
+"""Rationales and questions → training examples.
+
+Where a target repeats the teacher's own text.
+
+What the teacher wrote, with its token probabilities, for distribution matching.
+"""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from potstill.drawing import WorkedQuestion, draw_exemplars, worked_questions
+import numpy as np
+
+from potstill.models.settings import LocalSettings, ModelSettings
 from potstill.prompts.decomposition import decomposed, turns
 from potstill.prompts.formats import DataFormat, format_named
 from potstill.prompts.styles import Exemplar
 from potstill.records import Example, Question, Rationale, Task, TeacherSpan, TokenLogprobs
+from potstill.sampling.exemplar_pool import WorkedQuestion, draw_exemplars, worked_questions
+from potstill.store import Store
 from potstill.tasks.splits import first_placed
 from potstill.train.settings import ReplaySettings, StudentSettings
-from potstill.train.spans import teacher_span
 
 KEPT = frozenset({"kept"})
 WRONG = frozenset({"wrong_answer", "no_answer"})
@@ -193,3 +201,104 @@ def _taken(rationales: list[Rationale], student: StudentSettings) -> list[Ration
         sign = 1 if student.take == "shortest" else -1
         rationales = sorted(rationales, key=lambda each: sign * len(each.text.split()))
     return rationales[: student.max_rationales]
+
+
+def teacher_span(
+    target: str, at: int, rationale: str, written: tuple[str, TokenLogprobs] | None
+) -> TeacherSpan | None:
+    """The stretch of a target that the teacher wrote, around its rationale.
+
+    It reaches beyond the rationale as far as the teacher's text goes on like the target, which is
+    often up to the answer, but takes no part of a teacher's token there: a teacher that wrote 180
+    says nothing of 18.
+
+    Args:
+        target: What the student learns to write.
+        at: Where the rationale begins in it, in characters.
+        rationale: The rationale, as it stands in the target.
+        written: The completion's text and token probabilities.
+
+    Returns:
+        None where the completion is unknown or does not hold the rationale.
+    """
+    if written is None or not rationale:
+        return None
+    text, tokens = written
+    found = text.find(rationale)
+    if found < 0 or tokens.lengths is None:
+        return None
+    whole, full = target.encode(), text.encode()
+    start, begin = len(target[:at].encode()), len(text[:found].encode())
+    size = len(rationale.encode())
+    shift = begin - start
+    after = size + _common(whole[start + size :], full[begin + size :])
+    before = _common(whole[:start][::-1], full[:begin][::-1])
+    edges = np.append(0, tokens.lengths[:, 0].cumsum(dtype=np.int64))
+    first = edges[np.searchsorted(edges, begin - before)]
+    last = edges[np.searchsorted(edges, begin + after, side="right") - 1]
+    return TeacherSpan(
+        tokens=tokens,
+        start=min(int(first), begin) - shift,
+        end=max(int(last), begin + size) - shift,
+        shift=shift,
+    )
+
+
+def _common(one: bytes, two: bytes) -> int:
+    """How many bytes two texts begin with alike."""
+    pairs = zip(one, two, strict=False)
+    return next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(one), len(two)))
+
+
+if TYPE_CHECKING:
+    from potstill.train.alignment import Vocabulary
+
+
+class TeacherTexts:
+    """Looks up completions by their row in the store.
+
+    Args:
+        store: Holds them.
+        teachers: The teachers by their names in the recipe. A local one's tokens are stored by id,
+            and its tokenizer is read to name them by their bytes.
+        writers: By completion, the name of the teacher that wrote it.
+    """
+
+    def __init__(
+        self, store: Store, teachers: Mapping[str, ModelSettings], writers: Mapping[int, str]
+    ) -> None:
+        self._store, self._teachers, self._writers = store, teachers, writers
+        self._vocabulary = cache(self._read_vocabulary)
+
+    def __call__(self, completion_id: int) -> tuple[str, TokenLogprobs] | None:
+        """The text that a completion's tokens spell, and their probabilities named by bytes.
+
+        None where the teacher gave no probabilities, or where its tokens spell no text: a server
+        may cut a character in two.
+        """
+        tokens = self._store.logprobs(completion_id)
+        if tokens is None or tokens.logprobs.shape[1] < 2:
+            return None
+        if tokens.ids is not None:
+            from potstill.train.alignment import named_by_bytes
+
+            tokens = named_by_bytes(tokens, self._vocabulary(self._writers[completion_id]))
+        assert tokens.lengths is not None
+        row_ends = tokens.lengths.sum(axis=1, dtype=int).cumsum()
+        starts = row_ends - tokens.lengths.sum(axis=1, dtype=int)
+        written = b"".join(
+            tokens.token_bytes[start : start + length]
+            for start, length in zip(starts, tokens.lengths[:, 0].astype(int), strict=True)
+        )
+        try:
+            return written.decode(), tokens
+        except UnicodeDecodeError:
+            return None
+
+    def _read_vocabulary(self, name: str) -> "Vocabulary":
+        from potstill.models.local.loading import load_tokenizer
+        from potstill.train.alignment import Vocabulary
+
+        teacher = self._teachers[name]
+        assert isinstance(teacher, LocalSettings), "only local models name tokens by id"
+        return Vocabulary(load_tokenizer(teacher))

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from potstill.errors import ConfigError, DataError, extra
 from potstill.keys import settings_hash
 from potstill.models.settings import ModelSettings
-from potstill.progress import Advance, Meter
 from potstill.records import Checkpoint, Example, Rationale, Task, TrainingStep
+from potstill.runtime.progress import Advance, Meter
 from potstill.store import Store
 from potstill.tasks import load_task
-from potstill.train.examples import make_examples, replayed, undivided
+from potstill.train.examples import TeacherTexts, make_examples, replayed, undivided
 from potstill.train.settings import StudentSettings, TrainSettings
-from potstill.train.teacher_texts import TeacherTexts
 
 if TYPE_CHECKING:
     from potstill.train.student import TrainedStudent
@@ -119,7 +118,7 @@ def _examples(
 ) -> list[Example]:
     """What one student learns."""
     with extra("local", needed_for="potstill train"):
-        from potstill.models.loading import is_encoder_decoder
+        from potstill.models.local.loading import is_encoder_decoder
     questions = task.splits["train"]
     ids = {question.id for question in questions}
     if any(rationale.question_id not in ids for rationale in rationales):

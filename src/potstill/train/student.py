@@ -16,9 +16,8 @@ from transformers import PreTrainedModel, TrainerState
 
 from potstill.errors import ConfigError, DataError, extra
 from potstill.keys import settings_hash
-from potstill.logprobs import pack
 from potstill.models import local_source
-from potstill.models.loading import (
+from potstill.models.local.loading import (
     Loaded,
     folder_digest,
     is_folder,
@@ -28,16 +27,30 @@ from potstill.models.loading import (
 )
 from potstill.models.settings import LocalSettings
 from potstill.records import Example
+from potstill.store.packed_logprobs import pack
 from potstill.train import checkpoints
-from potstill.train.arguments import sharded, training_arguments
-from potstill.train.batches import Order, Steps, plan_steps
-from potstill.train.collating import Collate, Collator, flat, padded_collation
+from potstill.train.batches import (
+    Collate,
+    Collator,
+    Order,
+    Steps,
+    flat,
+    padded_collation,
+    plan_steps,
+)
+from potstill.train.chunked_loss import Head
 from potstill.train.encoding import Encoded, EncodedExamples, Encoder
 from potstill.train.examples import example_shares
-from potstill.train.head import Head
-from potstill.train.prefixes import can_share, enable
+from potstill.train.prefix_sharing import can_share, enable
 from potstill.train.settings import LoraSettings, StudentSettings, TrainSettings
-from potstill.train.trainer import Objective, OnStep, Reporter, StudentTrainer
+from potstill.train.trainer import (
+    Objective,
+    OnStep,
+    Reporter,
+    StudentTrainer,
+    sharded,
+    training_arguments,
+)
 
 logger = logging.getLogger(__name__)
 

@@ -1,10 +1,14 @@
-"""``transformers.Trainer`` with our order of the data, our loss and our checkpoints."""
+"""``transformers.Trainer`` with our order of the data, our loss and our checkpoints.
+
+Our settings in the words of ``transformers.TrainingArguments``.
+"""
 
 import copy
 import itertools
+import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,14 +26,14 @@ from transformers import (
 )
 from transformers.trainer_callback import PrinterCallback
 
+from potstill.errors import ConfigError
 from potstill.train import checkpoints
-from potstill.train.batches import Steps
-from potstill.train.collating import Batch, Collator
-from potstill.train.encoder_once import EncoderOnce
-from potstill.train.head import Head
+from potstill.train.batches import Batch, Collator, Steps
+from potstill.train.chunked_loss import Head
+from potstill.train.encoder_sharing import EncoderOnce
 from potstill.train.losses import Targets, matching_loss
-from potstill.train.prefixes import layout, use
-from potstill.train.settings import MatchingSettings
+from potstill.train.prefix_sharing import layout, use
+from potstill.train.settings import MatchingSettings, TrainSettings
 
 LOG_STEPS = 10
 """The loss is read from the device, and reported, every so many steps and at each checkpoint."""
@@ -81,7 +85,7 @@ class StudentTrainer(Trainer):
 
     Args:
         model: The student, wrapped by peft where low-rank additions are trained.
-        args: Made by :func:`potstill.train.arguments.training_arguments`.
+        args: Made by :func:`potstill.train.trainer.training_arguments`.
         objective: What is minimised.
         steps: All steps of the training, in order.
         collator: Makes tensors of them.
@@ -307,3 +311,60 @@ class Reporter(TrainerCallback):
     ) -> None:
         """End the training where whoever looks at the checkpoint says so."""
         control.should_training_stop |= self.ends_at(state)
+
+
+RECOMPUTE = next(  # its name in transformers from 5.23 on, and before
+    name
+    for name in ("activation_checkpointing", "gradient_checkpointing")
+    if name in {field.name for field in fields(TrainingArguments)}
+)
+
+
+def training_arguments(
+    settings: TrainSettings, folder: Path, *, steps: int, seed: int, use_cpu: bool
+) -> TrainingArguments:
+    """Our settings as the base class's; what it would say or save by itself is turned off."""
+    schedules = {"constant": "constant_with_warmup"}
+    options: dict[str, Any] = {
+        "output_dir": str(folder),
+        "max_steps": steps,
+        "per_device_train_batch_size": 1,  # one step, of as many parts as it takes
+        "learning_rate": settings.learning_rate,
+        "lr_scheduler_type": schedules.get(settings.schedule, settings.schedule),
+        "warmup_steps": math.ceil(settings.warmup * steps),
+        "weight_decay": settings.weight_decay,
+        "max_grad_norm": 1.0,
+        "optim": "adamw_torch_fused",
+        "bf16": _bfloat16(settings, use_cpu),
+        RECOMPUTE: settings.gradient_checkpointing,
+        "seed": seed,
+        "ddp_find_unused_parameters": False,
+        "report_to": list(settings.report_to) or "none",
+        "use_cpu": use_cpu,
+        "disable_tqdm": True,
+        "logging_strategy": "no",
+        "logging_nan_inf_filter": False,
+        "save_strategy": "no",
+        "dataloader_pin_memory": not use_cpu,
+        "remove_unused_columns": False,
+        "log_level": "error",
+    }
+    arguments = TrainingArguments(**options)
+    arguments._n_gpu = min(arguments.n_gpu, 1)  # several devices: one process each
+    if settings.batch_size < arguments.world_size:
+        raise ConfigError(
+            f"train.batch_size is {settings.batch_size}, less than the {arguments.world_size} "
+            "processes."
+        )
+    return arguments
+
+
+def sharded(arguments: TrainingArguments) -> bool:
+    """Whether a layer's weights are only there while the model runs."""
+    return bool(arguments.fsdp or arguments.deepspeed) or arguments.parallel_mode.value == "tpu"
+
+
+def _bfloat16(settings: TrainSettings, use_cpu: bool) -> bool:
+    if settings.precision == "auto":
+        return not use_cpu and torch.cuda.is_bf16_supported()
+    return settings.precision == "bfloat16"

@@ -14,10 +14,9 @@ from urllib.parse import quote
 import aiohttp
 import orjson
 
-from potstill.control import Control
-from potstill.control.spending import Amount
 from potstill.errors import AuthError, ModelError, ServerError
-from potstill.models.openai.faults import (
+from potstill.models.openai.cost import Size
+from potstill.models.openai.http_errors import (
     RETRIED,
     Fault,
     Halted,
@@ -27,9 +26,10 @@ from potstill.models.openai.faults import (
     phrase,
     retry_after,
 )
-from potstill.models.openai.pace import Pace
-from potstill.models.openai.sizes import Size
+from potstill.models.openai.rate_limit import Pace
 from potstill.models.settings import OpenAISettings
+from potstill.runtime import Control
+from potstill.runtime.budget import Amount
 
 BACKOFF = 0.5
 """Seconds of the first wait at most; the limit doubles with every try."""

@@ -7,16 +7,15 @@ from contextlib import contextmanager
 from itertools import islice
 from urllib.parse import SplitResult, urlsplit
 
-from potstill.control import Control
 from potstill.errors import AuthError, ConfigError
 from potstill.keys import settings_hash
-from potstill.models.arrivals import arrivals, one_by_one
-from potstill.models.base import Model
-from potstill.models.openai.asker import Known
-from potstill.models.openai.batch.batches import Batches
-from potstill.models.openai.session import Session
+from potstill.models.background import arrivals, one_by_one
+from potstill.models.interface import Model
+from potstill.models.openai.batch.model import Batches
+from potstill.models.openai.session import Known, Session
 from potstill.models.settings import OpenAISettings
 from potstill.records import Completion, Request
+from potstill.runtime import Control
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
@@ -56,7 +55,7 @@ class OpenAIModel(Model):
         return one_by_one(self.complete_in_groups(requests))
 
     def complete_in_groups(self, requests: Iterable[Request]) -> Generator[list[Completion]]:
-        """Answer requests; see :class:`potstill.models.base.Grouping`.
+        """Answer requests; see :class:`potstill.models.interface.Grouping`.
 
         Requests are taken in the caller's thread, at most ``AHEAD`` times the concurrency before
         their answers. Once the run's control says stop, or no request can succeed any more, nothing

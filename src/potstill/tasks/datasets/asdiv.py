@@ -4,8 +4,8 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from potstill.errors import DataError
+from potstill.grading.answers import number_spans
 from potstill.records import Question
-from potstill.tasks.answers import numbers
 from potstill.tasks.datasets.pool import Dataset, Pool, Row, field, hub_rows, named_file, read_text
 
 
@@ -65,10 +65,10 @@ def _columns(row: Row, number: int) -> tuple[str, str, str]:
 def _question(parts: tuple[str, str, str]) -> Question | None:
     """One problem; None where no single number answers it."""
     name, text, answer = parts
-    gold = numbers.parse(answer.partition("(")[0])
+    gold = number_spans.parse(answer.partition("(")[0])
     if gold is None:
         return None
-    return Question(id=f"asdiv/{name}", text=text, answer=numbers.written(gold))
+    return Question(id=f"asdiv/{name}", text=text, answer=number_spans.written(gold))
 
 
 ASDIV = Dataset(

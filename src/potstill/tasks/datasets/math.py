@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 
 from potstill.errors import DataError
+from potstill.grading.answers.math import boxes
 from potstill.records import Question
-from potstill.tasks.answers.latex import boxes
 from potstill.tasks.datasets.pool import Dataset, Pool, Row, field, hub_rows, read_json
 
 SUBJECTS = (

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from potstill.train.alignment.positions import Positions
+    from potstill.train.alignment.teacher_tokens import Positions
     from potstill.train.alignment.vocabulary import Vocabulary
 
 TOP = 5

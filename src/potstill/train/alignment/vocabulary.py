@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
 from potstill.records import TokenLogprobs
-from potstill.train.alignment.reading import Reading, matched_ends
+from potstill.train.alignment.normalizer import Reading, matched_ends
 
 ANCHORS = ("", "\n", ".", ",", "a", "0")
 """Texts before which a text is put to see how it is written in the middle of another."""

@@ -1,12 +1,27 @@
-"""What a batch is made of: lines, each a run of one request's samples, and which are missing."""
+"""What a batch is made of: lines, each a run of one request's samples, and which are missing.
+
+Reading what a batch answered: completions, refusals, and what is to be asked again.
+"""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
+from potstill.errors import ModelError
 from potstill.keys import request_key
-from potstill.models.openai.wire import runs
+from potstill.models.openai.batch.batch_client import BatchClient
+from potstill.models.openai.cost import prices_of, prompt_cost, tokens_of
+from potstill.models.openai.http_errors import RETRIED
+from potstill.models.openai.logprobs import no_probabilities
+from potstill.models.openai.requests import Json, failure, runs
+from potstill.models.openai.responses import read_reply
+from potstill.models.openai.session import REFUSALS
+from potstill.models.settings import OpenAISettings
 from potstill.records import Completion, Request
+from potstill.runtime.budget import Amount
+from potstill.runtime.events import Watch
 
 CUSTOM_ID = re.compile(r"([0-9a-f]{32})-(\d{1,9})-(\d{1,9})-(\d{1,9})")
 
@@ -134,3 +149,163 @@ class Wanted:
             for request in asked.requests:
                 if completion.sample in request.samples:
                     yield replace(completion, request=request)
+
+
+PASSING_CODES = {"batch_expired", "server_error", "rate_limit_exceeded"}
+"""Codes of faults after which a request is worth another batch."""
+
+
+class Read(NamedTuple):
+    """What was in a batch's files."""
+
+    paid: Amount | None
+    """What its answers cost; None where one does not say."""
+
+    places: frozenset[Place]
+    """The requests that it has answers to."""
+
+
+class _Refusal(NamedTuple):
+    """Why a line has no answer."""
+
+    told: str
+    status: int | None = None
+    passing: bool = True
+    """Whether asking again may help."""
+
+    @property
+    def kind(self) -> str:
+        """In a word, as the watch counts it."""
+        return "batch" if self.status is None else str(self.status)
+
+
+class Answers:
+    """Reads the files of batches.
+
+    Args:
+        settings: Of the model.
+        client: Fetches the files.
+        wanted: What is missing; loses what is found.
+        watch: Told of what failed.
+    """
+
+    def __init__(
+        self, settings: OpenAISettings, client: BatchClient, wanted: Wanted, watch: Watch
+    ) -> None:
+        self._settings, self._client = settings, client
+        self._wanted, self._watch = wanted, watch
+        self._prices = prices_of(settings)
+        self._tries: Counter[Line] = Counter()
+        self._several = False
+        """Whether the server has given several samples in one line."""
+
+    def read(self, batch: Json, lines: Iterable[Line]) -> Generator[Completion, None, Read]:
+        """The completions of a batch that has ended.
+
+        Args:
+            batch: As the server shows it.
+            lines: What was awaited from it. A line that failed is asked again where that may help,
+                as often as ``settings.retries`` says, and else answered by its failure. What was
+                not awaited answers nothing by failing.
+
+        Raises:
+            ModelError: Probabilities were asked for and there are none.
+        """
+        awaited = set(lines)
+        paid: Amount | None = Amount()
+        places = set()
+        # Answers are read first, since they say how failures are to be taken.
+        for name in ("output_file_id", "error_file_id"):
+            for entry in self._client.lines(batch.get(name)):
+                line = line_of(entry.get("custom_id"))
+                if line is None:
+                    continue
+                fresh = line in awaited
+                awaited.discard(line)
+                reply = _reply(entry)
+                if reply is not None:
+                    paid = _sum(paid, self._paid(reply))
+                    places.add(line.place)
+                if not self._wanted.wants(line):
+                    continue
+                if reply is not None:
+                    yield from self._answered(line, reply, fresh=fresh)
+                elif fresh:
+                    yield from self._refused(line, self._refusal(entry))
+        status = batch["status"]
+        told = f"the batch ended ({status}) without an answer"
+        for line in awaited:
+            if self._wanted.wants(line):
+                yield from self._refused(line, _Refusal(told, passing=status != "cancelled"))
+        return Read(paid, frozenset(places))
+
+    def fail(self, line: Line, told: str, kind: str = "batch") -> Iterator[Completion]:
+        """Answer what is missing of a line by its failure."""
+        self._watch.failed(kind, message=told)
+        request = self._wanted.request(line)
+        failures = [failure(request, sample, told) for sample in line.samples]
+        yield from self._wanted.take(line, failures)
+
+    def _answered(self, line: Line, reply: Json, *, fresh: bool) -> Iterator[Completion]:
+        request = self._wanted.request(line)
+        found = read_reply(self._settings, request, line.samples, reply)
+        self._several = self._several or len(found) > 1
+        if len(found) < line.count:
+            self._wanted.limit(len(found))
+        if not fresh:
+            found = [each for each in found if each.finish_reason != "error"]
+        yield from self._wanted.take(line, found)
+
+    def _refused(self, line: Line, refusal: _Refusal) -> Iterator[Completion]:
+        """Failures, unless the line is to be asked again."""
+        self._tries[line] += 1
+        if refusal.passing and self._tries[line] <= self._settings.retries:
+            self._watch.retried(refusal.kind, wait=0.0, message=refusal.told)
+            return
+        if refusal.status in REFUSALS:
+            request = self._wanted.request(line)
+            if request.top_logprobs and "logprob" in refusal.told:
+                raise ModelError(no_probabilities(self._settings, refusal.told))
+            if line.count > 1 and not self._several:
+                # It may be the number of samples that the server cannot do.
+                self._wanted.limit(1)
+                return
+        yield from self.fail(line, refusal.told, refusal.kind)
+
+    def _refusal(self, entry: Json) -> _Refusal:
+        """What an error file's line says."""
+        response = _object(entry.get("response"))
+        status = response.get("status_code")
+        error = entry.get("error") or _object(response.get("body")).get("error")
+        named = _object(error)
+        code, message = str(named.get("code")), named.get("message") or error or "no reason given"
+        answered = isinstance(status, int) and status != 200
+        told = f"HTTP {status}: {message}" if answered else f"{message} ({code})"
+        passing = (answered and status in RETRIED) or code in PASSING_CODES
+        return _Refusal(self._client.clean(told), status if answered else None, passing)
+
+    def _paid(self, reply: Json) -> Amount | None:
+        read, written = tokens_of(reply)
+        usd = prompt_cost(self._prices, reply) + written * self._prices.completion / 1e6
+        return Amount(read + written, usd) if read or written else None
+
+
+def _object(value: object) -> Json:
+    """The value where it is a JSON object, else an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def _reply(entry: Json) -> Json | None:
+    """The answer in a line, where it has one."""
+    response = entry.get("response")
+    if not isinstance(response, dict) or response.get("status_code") != 200:
+        return None
+    body = response.get("body")
+    choices = body.get("choices") if isinstance(body, dict) else None
+    if not (isinstance(choices, list) and any(isinstance(choice, dict) for choice in choices)):
+        return None
+    return body
+
+
+def _sum(paid: Amount | None, more: Amount | None) -> Amount | None:
+    return None if paid is None or more is None else paid.plus(more)

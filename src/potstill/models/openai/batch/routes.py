@@ -14,8 +14,8 @@ import orjson
 
 from potstill.errors import ModelError, ServerError
 from potstill.models.openai.client import FIRST_RETRIES, Client, read_content
-from potstill.models.openai.faults import Fault, connection_faults
-from potstill.models.openai.wire import Json
+from potstill.models.openai.http_errors import Fault, connection_faults
+from potstill.models.openai.requests import Json
 
 T = TypeVar("T")
 

@@ -1,0 +1,122 @@
+"""What teachers answered to the training questions, in figures."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from statistics import fmean
+from typing import NamedTuple
+
+from potstill.curate.teacher_selection import Consensus
+from potstill.curate.verdicts import KEPT, Judged
+from potstill.records import Likelihood, Rationale, TeacherScore
+from potstill.statistics import Interval, accuracy_interval, mean_interval
+
+CONSENSUS = "consensus"
+"""Under this name stands the answer that most samples of all teachers give."""
+
+RESAMPLES = 10_000
+"""Bootstrap resamples of each interval."""
+
+
+class JudgedRound(NamedTuple):
+    """One round's samples of a question, of all teachers."""
+
+    samples: Sequence[Judged]
+    consensus: Consensus
+
+    def right(self, who: str) -> float | None:
+        """Share of a teacher's samples that are right; None where there are none."""
+        if who == CONSENSUS:
+            held = zip(self.samples, self.consensus.held, strict=True)
+            first = next((each for each, holds in held if holds), None)
+            return float(first is not None and first.right) if self.samples else None
+        own = [each.right for each in self.samples if each.teacher == who]
+        return fmean(own) if own else None
+
+
+def teacher_scores(
+    questions: Sequence[Sequence[JudgedRound]],
+    teachers: Sequence[str],
+    rationales: Sequence[Rationale],
+    likelihoods: Mapping[int, Likelihood],
+    *,
+    seed: int,
+) -> Iterator[TeacherScore]:
+    """The scores of every teacher in every round, and of the consensus where there are several.
+
+    Args:
+        questions: The rounds of each question that has an answer; all have as many.
+        teachers: Their names, in the order of the recipe.
+        rationales: What became of the last round's samples.
+        likelihoods: What was measured, by completion.
+        seed: Of the bootstrap.
+    """
+    last = len(questions[0]) - 1
+    for who in [*teachers, *([CONSENSUS] if len(teachers) > 1 else [])]:
+        own = [each for each in rationales if who in (CONSENSUS, each.teacher)]
+        for number in range(last + 1):
+            right = [[each.right(who) for each in rounds] for rounds in questions]
+            if not any(rounds[number] is not None for rounds in right):
+                continue
+            yield _score(
+                who,
+                number,
+                right,
+                samples=sum(_samples(rounds[number], who) for rounds in questions),
+                kept=[each for each in own if each.verdict == KEPT and number == last],
+                likelihoods=_measured(own, likelihoods) if number == last else [],
+                seed=seed,
+            )
+
+
+def _score(
+    who: str,
+    number: int,
+    right: Sequence[Sequence[float | None]],
+    *,
+    samples: int,
+    kept: Sequence[Rationale],
+    likelihoods: Sequence[float],
+    seed: int,
+) -> TeacherScore:
+    """One score; ``right`` holds each question's shares, round by round."""
+    shares = [now for rounds in right if (now := rounds[number]) is not None]
+    pairs = [
+        now - first
+        for rounds in right
+        if (now := rounds[number]) is not None and (first := rounds[0]) is not None
+    ]
+    again = bool(number and pairs)
+    interval = _interval(shares, seed)
+    ends = mean_interval(pairs, resamples=RESAMPLES, seed=seed) if again else None
+    return TeacherScore(
+        teacher=who,
+        round=number,
+        accuracy=fmean(shares),
+        low=interval.low,
+        high=interval.high,
+        total=len(shares),
+        samples=samples,
+        kept=len(kept),
+        chosen=len({each.question_id for each in kept}),
+        mean_logprob=fmean(likelihoods) if likelihoods else None,
+        difference=fmean(pairs) if again else None,
+        difference_low=ends.low if ends else None,
+        difference_high=ends.high if ends else None,
+    )
+
+
+def _interval(shares: Sequence[float], seed: int) -> Interval:
+    """Wilson's where each question is right or wrong; of shares the bootstrap's."""
+    if all(share in (0.0, 1.0) for share in shares):
+        return accuracy_interval(round(sum(shares)), len(shares))
+    return mean_interval(shares, resamples=RESAMPLES, seed=seed)
+
+
+def _samples(found: JudgedRound, who: str) -> int:
+    return sum(who in (CONSENSUS, each.teacher) for each in found.samples)
+
+
+def _measured(
+    rationales: Iterable[Rationale], likelihoods: Mapping[int, Likelihood]
+) -> list[float]:
+    found = (likelihoods.get(each.completion_id) for each in rationales)
+    return [each.mean_logprob for each in found if each is not None]

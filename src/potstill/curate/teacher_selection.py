@@ -1,0 +1,87 @@
+"""Of several teachers' answers to a question: what most agree on, and which teacher to learn from.
+
+A stronger teacher is not always the better one for a student, even on average (Yuan et al., arXiv
+2012.06048), so teachers are chosen question by question: by how far their samples agree with
+everybody's, or by how likely the student finds their words. Both measures are ours.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from fractions import Fraction
+from statistics import fmean
+from typing import NamedTuple
+
+from potstill.curate.verdicts import Judged
+from potstill.grading.votes import Same, ballot
+from potstill.records import Likelihood, Question
+
+
+class Candidate(NamedTuple):
+    """A rationale whose likelihood is wanted."""
+
+    question: Question
+    completion_id: int
+    text: str
+
+
+Measure = Callable[[Sequence[Candidate]], Mapping[int, Likelihood]]
+"""From rationales to their likelihoods, by completion; without those too long to be learned."""
+
+
+class Consensus(NamedTuple):
+    """The answer that more samples of a question give than any other answer."""
+
+    answer: str | None
+    """None where nobody gives an answer, or where the most votes are a tie."""
+
+    held: tuple[bool, ...]
+    """Whether each sample gives it."""
+
+
+def consensus(samples: Sequence[Judged], same: Same) -> Consensus:
+    """Count the votes of a question; the gold answer plays no part.
+
+    Args:
+        samples: All teachers' samples of the question; one that was cut off has no vote.
+        same: Whether two answers are one.
+    """
+    votes = ballot((each.vote for each in samples), same)
+    counts = Counter(vote for vote in votes if vote is not None)
+    most = max(counts.values(), default=0)
+    elected = [answer for answer, count in counts.items() if count == most]
+    answer = elected[0] if len(elected) == 1 else None
+    return Consensus(answer, tuple(vote is not None and vote == answer for vote in votes))
+
+
+def agreement(samples: Sequence[Judged], held: Sequence[bool]) -> dict[str, Fraction]:
+    """The share of each teacher's samples that give the consensus answer.
+
+    Args:
+        samples: All teachers' samples of a question.
+        held: :attr:`Consensus.held` of these.
+    """
+    of_teacher: dict[str, list[bool]] = {}
+    for each, holds in zip(samples, held, strict=True):
+        of_teacher.setdefault(each.teacher, []).append(holds)
+    return {name: Fraction(sum(agrees), len(agrees)) for name, agrees in of_teacher.items()}
+
+
+def mean_likelihood(samples: Sequence[Judged], found: Mapping[int, Likelihood]) -> dict[str, float]:
+    """Of each teacher with a measured rationale, the mean over its rationales, in nats a token."""
+    of_teacher: dict[str, list[float]] = {}
+    for each in samples:
+        likelihood = found.get(each.completion_id)
+        if likelihood is not None:
+            of_teacher.setdefault(each.teacher, []).append(likelihood.mean_logprob)
+    return {name: fmean(values) for name, values in of_teacher.items()}
+
+
+def best(worth: Mapping[str, Fraction] | Mapping[str, float], among: Sequence[str]) -> str:
+    """The teacher worth most; of equals, and where nothing is known of any, the first.
+
+    Args:
+        worth: What is known of teachers.
+        among: Whom to choose from, in the order of the recipe; one or more.
+    """
+    known = [name for name in among if name in worth]
+    return max(known, key=lambda name: worth[name]) if known else among[0]

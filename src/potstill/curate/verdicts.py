@@ -1,0 +1,71 @@
+"""Completions read as rationales, and the verdict that each gets for itself."""
+
+from typing import NamedTuple
+
+from potstill.curate.settings import CurateSettings
+from potstill.grading.grade import grade, split_rationale
+from potstill.records import Grade, Question, Rationale, Task
+from potstill.sampling.ask import Answer
+
+KEPT = "kept"
+
+
+class Judged(NamedTuple):
+    """One sample of one teacher, graded."""
+
+    teacher: str
+    completion_id: int
+    sample: int
+    finished: bool
+    grade: Grade
+    text: str
+    """The reasoning, without the closing answer statement."""
+
+    verdict: str = KEPT
+
+    @property
+    def vote(self) -> str | None:
+        """The answer as read; that of a sample which was cut off does not count."""
+        return self.grade.answer if self.finished else None
+
+    @property
+    def right(self) -> bool:
+        """Whether it was finished and is right."""
+        return self.finished and self.grade.correct
+
+    def rationale(self, question: Question) -> Rationale:
+        """What is stored of it."""
+        return Rationale(
+            question_id=question.id,
+            completion_id=self.completion_id,
+            sample=self.sample,
+            text=self.text,
+            answer=self.grade.answer,
+            verdict=self.verdict,
+            teacher=self.teacher,
+        )
+
+
+def read(task: Task, question: Question, teacher: str, answer: Answer) -> Judged:
+    """Grade one sample."""
+    graded = grade(task, answer.text, question)
+    one_step = answer.text == answer.reasoning
+    text = split_rationale(answer.text, graded) if one_step else answer.reasoning.strip()
+    finished = answer.finish_reason == "stop"
+    return Judged(teacher, answer.completion_id, answer.sample, finished, graded, text)
+
+
+def own_verdict(sample: Judged, settings: CurateSettings) -> str:
+    """The verdict on one rationale, its siblings aside."""
+    words = len(sample.text.split())
+    if not sample.finished:
+        return "unfinished"
+    if settings.right_answer and sample.grade.answer is None:
+        return "no_answer"
+    if settings.right_answer and not sample.grade.correct:
+        return "wrong_answer"
+    if words < settings.min_words:
+        return "too_short"
+    if settings.max_words is not None and words > settings.max_words:
+        return "too_long"
+    return KEPT

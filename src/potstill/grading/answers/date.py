@@ -1,0 +1,102 @@
+"""Calendar dates as answers.
+
+Own patterns, no general parser: such a parser fills what is missing from today's date and reads
+"5" or "may" as a date, so that a text without a date would get an answer by accident.
+"""
+
+import re
+from collections.abc import Iterator
+from datetime import date
+
+from potstill.errors import DataError
+from potstill.grading.answers.base import NONE_GIVEN, Candidate, last, refuses
+from potstill.records import Question
+
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_MONTH = (
+    r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?"
+    r"|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)"
+)
+_DATE = re.compile(
+    rf"""
+    (?<![\d./-]) (?P<iso_year>\d{{4}}) (?P<iso>[-/.]) (?P<iso_month>\d{{1,2}}) (?P=iso)
+      (?P<iso_day>\d{{1,2}}) (?!\d)
+  | (?<![\d./-]) (?P<first>\d{{1,2}}) (?P<sign>[-/.]) (?P<second>\d{{1,2}}) (?P=sign)
+      (?P<year>\d{{4}}|\d\d) (?![\d/-]|\.\d)
+  | \b (?P<month>{_MONTH}) \.? [ -]{{1,2}} (?P<day>\d{{1,2}}) (?:st|nd|rd|th)?
+      (?:,?\ {{0,2}}(?:of\ )?|-) (?P<month_year>\d{{4}}) (?!\d)
+  | (?<!\d) (?P<on>\d{{1,2}}) (?:st|nd|rd|th)? (?:\ of|\ day\ of)? [ -]{{1,2}}
+      (?P<of>{_MONTH}) \.? (?:,?\ {{1,2}}(?:of\ )?|,|-) (?P<of_year>\d{{4}}) (?!\d)
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+_IS = re.compile(r"[=:]|\b(?:is|was|be|falls on)\b", re.IGNORECASE)
+_SENTENCE_END = re.compile(r"[.!?](?=\s+[A-Z])|\n")
+
+
+class DateReader:
+    """Dates with day, month and year, equal when they are the same day.
+
+    Read: 05/01/2021, 2021-05-01, 1.5.2021, May 1, 2021, 1 May 2021, the 1st of May, 2021, with or
+    without a weekday in front. 05/01/2021 is the first of May: with ``/`` or ``-`` the month comes
+    first, unless only the day can; with full stops the day does. Years of two digits are 1969 to
+    2068. A date that no calendar has is none.
+    """
+
+    concludes = False
+
+    def marked(self, text: str, start: int, end: int, question: Question) -> Candidate | None:
+        """The first date; in "a week after 05/01/2021 is 05/08/2021" the one behind "is"."""
+        found = next(_dates(text, start, end), None)
+        if found is None:
+            return NONE_GIVEN if refuses(text, start, end) else None
+        stop = _SENTENCE_END.search(text, found.end, end)
+        for verb in _IS.finditer(text, found.end, stop.start() if stop else end):
+            found = next(_dates(text, verb.end(), stop.start() if stop else end), found)
+        return found
+
+    def last(self, text: str, end: int, question: Question) -> Candidate | None:
+        """The last date of the text."""
+        return last(_dates(text, 0, end))
+
+    def gold(self, question: Question) -> str:
+        """The gold date as ``2021-05-01``."""
+        found = list(_dates(question.answer, 0, len(question.answer)))
+        if len(found) != 1:
+            raise DataError(f"question {question.id}: the answer {question.answer!r} is no date.")
+        return found[0].answer
+
+    def same(self, answer: str, gold: str) -> bool:
+        """Whether both are the same day."""
+        return answer == gold
+
+
+def _dates(text: str, start: int, end: int) -> Iterator[Candidate]:
+    """Every date between two places of a text, in order."""
+    for match in _DATE.finditer(text, start, end):
+        if day := _day(match):
+            yield Candidate(day.isoformat(), *match.span())
+
+
+def _day(match: re.Match[str]) -> date | None:
+    """The day that was written; None where no calendar has it."""
+    if match["iso"]:
+        return _calendar(match["iso_year"], match["iso_month"], match["iso_day"])
+    if name := match["month"] or match["of"]:
+        month = str(_MONTHS.index(name[:3].casefold()) + 1)
+        return _calendar(
+            match["month_year"] or match["of_year"], month, match["day"] or match["on"]
+        )
+    first, second, year = match["first"], match["second"], match["year"]
+    if len(year) == 2:
+        year = ("20" if int(year) < 69 else "19") + year
+    if match["sign"] == ".":
+        first, second = second, first
+    return _calendar(year, first, second) or _calendar(year, second, first)
+
+
+def _calendar(year: str, month: str, day: str) -> date | None:
+    try:
+        return date(int(year), int(month), int(day))
+    except ValueError:
+        return None

@@ -1,0 +1,199 @@
+r"""The grader that curation and evaluation share: reads a final answer, compares it to the gold.
+
+One rule decides which candidate is the answer:
+
+1. A text that has answered and runs on into a next question ends before it.
+2. Of the statements that mark a final answer ("The answer is 18", "**Answer:** 18", "#### 18",
+   "--> 18", "\boxed{18}", '{"answer": 18}', "18 is the answer" and their kin, in any case and in
+   many languages, see ``markers``), the last one that holds a fitting candidate counts.
+3. Without one, the last fitting candidate of the text counts, unless the text ends in a loop.
+4. A statement that refuses ("cannot be determined") or names several options ends the search.
+5. Where there is none, the answer is None and not correct.
+
+What fits, and which candidate of a statement is meant where it holds several, is for the answer
+type to say (``answers``): mostly the first. Nothing but the text, the form of the gold answer and
+the question is looked at; no rule belongs to one model or one data set.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+from potstill.errors import DataError
+from potstill.grading.answers import READERS, Candidate, Reader
+from potstill.grading.answers.base import NONE_GIVEN
+from potstill.grading.markers import statements, text_end
+from potstill.grading.published_rules import grade_by_rule
+from potstill.records import Grade, Question, Task
+from potstill.tasks.settings import task_named
+
+GRADER_VERSION = "2"
+"""Stored with every verdict; it changes whenever some text may be graded differently."""
+
+_LEAD = re.compile(
+    r"(?:\b(?:so|thus|therefore|hence|and|then|finally),? )?(?:among A through [A-Z], )?"
+    r"(?:\b(?:the|my|our|la|le|die|der|a|o|il|de|het) )?"
+    r"(?:\bfinal )?(?:\b(?:correct|right|best) )?\Z",
+    re.IGNORECASE,
+)
+_DECORATION = re.compile(
+    r"(?:^|(?<=\s))(?:```\w{0,9}\s{0,9})?[*#_>$<{\"(-]{1,9}\s{0,9}[\"_]{0,2}\Z"
+)
+_CONCLUDES = re.compile(r"[\s*_]{0,9}(?:Therefore|Thus|Hence|So),? ")
+_WORD = re.compile(r"\w")
+_LOOP_TAIL, _LOOP_PROBE, _SHORTEST_LOOP = 600, 12, 60
+_SENTENCE_FOLLOWS = re.compile(r"[.!?][^\w\n]{1,9}\w|\n\s{0,99}[^\w\n]{0,9}\w")
+_REPLY = re.compile(r"a(?:ns|nswer)?[\s*_]{0,3}:", re.IGNORECASE)
+_SUBQUESTION = re.compile(
+    r"[^\w\n]{0,9}(?:(?:sub[- ]?)?question|q)(?P<number>\s?\d[\d.]{0,5})?[\s*_]{0,3}[:.)]",
+    re.IGNORECASE,
+)
+
+
+def grade(
+    task: Task | str, text: str, gold: Question | str, *, choices: Sequence[str] = ()
+) -> Grade:
+    """Read the final answer of a text and compare it to the gold answer.
+
+    Args:
+        task: The task, which says what counts as an answer and by which rule it is read; or the
+            name of one that potstill knows, or an answer type such as ``number``.
+        text: What a model wrote, as it wrote it.
+        gold: The gold answer; or the question, which holds it and the options of a choice.
+        choices: The texts of options A, B, C ..., where ``gold`` is the answer alone.
+
+    Returns:
+        The answer as read, with the rule ``marker``, ``last`` or ``no_answer``; ``timeout`` where
+        mathematics could not be compared in time; the name of the published rule that read it.
+
+    Raises:
+        ConfigError: There is no such task.
+        DataError: The gold answer does not fit the answer type.
+    """
+    task = task_named(task) if isinstance(task, str) else task
+    if isinstance(gold, str):
+        question = Question(id=task.name, text="", answer=gold, choices=tuple(choices))
+    else:
+        question = gold
+    return _grade(task, text, question)
+
+
+def _grade(task: Task, text: str, question: Question) -> Grade:
+    if task.rule != "potstill":
+        return grade_by_rule(task, text, question)
+    reader = READERS[task.answer_type]
+    question, gold = plain_gold(reader, question)
+    found, rule = _find(text, reader, question)
+    if found is None or found is NONE_GIVEN:
+        return Grade(answer=None, correct=False, rule="no_answer")
+    correct = reader.same(found.answer, gold)
+    if correct is None:
+        correct, rule = False, "timeout"
+    return Grade(answer=found.answer, correct=correct, rule=rule, span=(found.start, found.end))
+
+
+def plain_gold(reader: Reader, question: Question) -> tuple[Question, str]:
+    """The question with its gold answer alone, and that answer in the form to compare in.
+
+    A gold answer may be given as a worked solution ("... #### 18"); then what its final-answer
+    marker marks is the answer.
+
+    Raises:
+        DataError: The gold answer does not fit the type, and marks none that does.
+    """
+    try:
+        return question, reader.gold(question)
+    except DataError:
+        solution = question.answer
+        for statement in statements(solution, len(solution)):
+            found = reader.marked(solution, statement.start, statement.end, question)
+            if found and found is not NONE_GIVEN:
+                question = replace(question, answer=found.answer)
+                return question, reader.gold(question)
+        raise
+
+
+def split_rationale(text: str, grade: Grade) -> str:
+    """The reasoning of a graded text, without the statement of the answer that closes it.
+
+    Args:
+        text: What a model wrote.
+        grade: What :func:`grade` read in it.
+
+    Returns:
+        The text up to its final-answer marker where nothing but the answer follows, else all of it.
+        A boxed number stays: it is part of the reasoning's last sentence. So does what
+        answers a labelled sub-question ("Question 2: How much? Answer: 13 * 2 = 26"): it is a step.
+    """
+    if grade.rule != "marker" or grade.span is None:
+        return text.strip()
+    text = text[: text_end(text)]
+    closing = next(statements(text, len(text)), None)
+    if closing is None or not closing.start <= grade.span[0] < closing.end:
+        return text.strip()
+    for _ in range(3):  # "So the answer is 18.\n#### 18" closes twice
+        if closing is None or closing.boxed or _goes_on(text, closing.start):
+            break
+        if _answers_subquestion(text, closing.begin):
+            break
+        text = _DECORATION.sub("", text[: _lead_start(text, closing.begin)]).rstrip(" \n,;")
+        closing = next(statements(text, len(text)), None)
+    return text.strip()
+
+
+def _lead_start(text: str, begin: int) -> int:
+    """Where the words begin that lead up to a marker, such as "So the final"."""
+    before = text[max(0, begin - 80) : begin]
+    lead = _LEAD.search(before)
+    return begin - len(lead[0]) if lead else begin
+
+
+def _answers_subquestion(text: str, begin: int) -> bool:
+    """Whether a statement answers a question labelled on its line or the one before.
+
+    Without a number, a label that opens the text may as well stand before the task's question.
+    """
+    if _REPLY.match(text, begin) is None:
+        return False
+    asked = text[:begin].rstrip(" \t*_#>-")
+    if not asked.endswith(("?", "\n")):
+        return False
+    asked = asked.rstrip()
+    line = asked.rfind("\n") + 1
+    label = _SUBQUESTION.match(asked, line)
+    return label is not None and (line > 0 or label["number"] is not None)
+
+
+def _find(text: str, reader: Reader, question: Question) -> tuple[Candidate | None, str]:
+    """The final answer and the rule that found it."""
+    end = text_end(text)
+    for statement in statements(text, end):
+        if found := reader.marked(text, statement.start, statement.end, question):
+            concluded = reader.concludes and found is not NONE_GIVEN
+            closing = _conclusion(text, statement.end, end) if concluded else None
+            later = reader.marked(text, *closing, question) if closing else None
+            return later if later and later is not NONE_GIVEN else found, "marker"
+    return None if _loops(text, end) else reader.last(text, end, question), "last"
+
+
+def _loops(text: str, end: int) -> bool:
+    """Whether a text ends in a loop, as small models do until they are cut off."""
+    tail = text[max(0, end - _LOOP_TAIL) : end]
+    before = tail.rfind(tail[-_LOOP_PROBE:], 0, -1)
+    period = len(tail) - _LOOP_PROBE - before
+    looped = max(4 * period, _SHORTEST_LOOP)
+    return before >= 0 and looped <= len(tail) and tail[-looped:-period] == tail[period - looped :]
+
+
+def _conclusion(text: str, start: int, end: int) -> tuple[int, int] | None:
+    """The last line behind a statement, where it draws a conclusion from it ("Therefore, ...")."""
+    end = start + len(text[start:end].rstrip())
+    line = max(start, text.rfind("\n", start, end) + 1)
+    found = _CONCLUDES.match(text, line, end)
+    return (found.end(), end) if found else None
+
+
+def _goes_on(text: str, start: int) -> bool:
+    """Whether another sentence or line follows the one at ``start``."""
+    word = _WORD.search(text, start)
+    return word is not None and _SENTENCE_FOLLOWS.search(text, word.start()) is not None

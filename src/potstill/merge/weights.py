@@ -1,0 +1,183 @@
+"""Fusing the weights of models that grew from one checkpoint.
+
+Shape suffixes: I inputs and O outputs of a linear layer.
+
+Gram matrices of linear layers' inputs: all that RegMean takes of a member's training data.
+
+Shape suffixes: T tokens, I inputs of a layer.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
+
+Weights = Mapping[str, Tensor]
+"""Tensors by name, as of a model's ``state_dict``."""
+
+RIDGE = 1e-6
+"""What is added to a singular Gram's diagonal, as a share of the diagonal's mean."""
+
+SINGULAR = 1e-12
+"""Smallest squared ratio of a Cholesky factor's diagonal entries that still can be solved with."""
+
+
+class Fused(NamedTuple):
+    """Fused weights."""
+
+    weights: dict[str, Tensor]
+    ridged: tuple[str, ...]
+    """The linear layers whose Grams were singular and got a ridge."""
+
+
+def average(members: Sequence[Weights]) -> dict[str, Tensor]:
+    """The mean of each tensor, summed in float32; whole numbers are the first member's."""
+    return {name: _mean([member[name] for member in members]) for name in members[0]}
+
+
+def regmean(
+    members: Sequence[Weights],
+    grams: Sequence[Weights],
+    layers: Mapping[str, bool],
+    *,
+    alpha: float,
+) -> Fused:
+    """The weights with the least squared differences from the members' outputs (RegMean).
+
+    Of each linear layer it is W = (sum G_i)^-1 (sum G_i W_i) with the Grams G_i of the members'
+    own inputs (arXiv 2212.09849, equation 2). Everything else is averaged.
+
+    Args:
+        members: Of equal names and shapes.
+        grams: Of each member, by layer; a layer that one of them lacks is averaged.
+        layers: The linear layers, and whether a layer's weight is (inputs, outputs).
+        alpha: Factor of the Grams' off-diagonals.
+    """
+    weights, ridged = average(members), []
+    for layer, inputs_first in layers.items():
+        if not all(layer in own for own in grams):
+            continue
+        name = f"{layer}.weight"
+        given = [member[name] if inputs_first else member[name].T for member in members]
+        weight_IO, singular = regression_mean(given, [own[layer] for own in grams], alpha=alpha)
+        kept = weight_IO if inputs_first else weight_IO.T
+        weights[name] = kept.to(weights[name].dtype).contiguous()
+        if singular:
+            ridged.append(layer)
+    return Fused(weights, tuple(ridged))
+
+
+def regression_mean(
+    weights_IO: Sequence[Tensor], grams_II: Sequence[Tensor], *, alpha: float
+) -> tuple[Tensor, bool]:
+    """One layer's W = (sum G_i)^-1 (sum G_i W_i) in float64, and whether it took a ridge.
+
+    The ridge goes to every member's Gram alike: what no input tells apart becomes the average.
+    """
+    grams = [_shrunk(gram, alpha) for gram in grams_II]
+    factor = _cholesky(sum(grams, torch.zeros_like(grams[0])))
+    singular = factor is None
+    if factor is None:
+        mean = torch.stack([gram.diagonal().mean() for gram in grams]).mean()
+        ridge = torch.eye(len(grams[0]), dtype=torch.float64) * (RIDGE * mean or 1.0)
+        grams = [gram + ridge for gram in grams]
+        factor = torch.linalg.cholesky(sum(grams, torch.zeros_like(grams[0])))
+    pairs = zip(grams, weights_IO, strict=True)
+    total_IO = sum((gram @ weight.double() for gram, weight in pairs), torch.zeros(()))
+    assert isinstance(total_IO, Tensor)
+    return torch.cholesky_solve(total_IO, factor), singular
+
+
+def _shrunk(gram_II: Tensor, alpha: float) -> Tensor:
+    """The Gram with its off-diagonals multiplied by alpha."""
+    gram_II = gram_II.double()
+    return alpha * gram_II + (1 - alpha) * gram_II.diagonal().diag()
+
+
+def _cholesky(gram_II: Tensor) -> Tensor | None:
+    """The Cholesky factor; None of a matrix that is singular up to rounding."""
+    factor: Tensor
+    factor, info = torch.linalg.cholesky_ex(gram_II)
+    diagonal = factor.diagonal()
+    if int(info) or bool((diagonal.min() / diagonal.max()) ** 2 < SINGULAR):
+        return None
+    return factor
+
+
+def _mean(tensors: Sequence[Tensor]) -> Tensor:
+    first = tensors[0]
+    if not first.is_floating_point():
+        return first
+    total = first.float().clone()
+    for other in tensors[1:]:
+        total += other.float()
+    return (total / len(tensors)).to(first.dtype)
+
+
+class TokenIds(NamedTuple):
+    """One training example in the student's tokens."""
+
+    prompt: Sequence[int]
+    target: Sequence[int]
+
+
+def linear_layers(model: PreTrainedModel) -> dict[str, bool]:
+    """The linear layers by name, and whether a layer's weight is (inputs, outputs) as in GPT-2.
+
+    A head whose weight is the embeddings' is none: it stays tied to what is averaged.
+    """
+    embeddings = model.get_input_embeddings().weight
+    return {
+        name: isinstance(layer, Conv1D)
+        for name, layer in model.named_modules()
+        if isinstance(layer, nn.Linear | Conv1D) and layer.weight is not embeddings
+    }
+
+
+@torch.inference_mode()
+def gram_matrices(model: PreTrainedModel, examples: Iterable[TokenIds]) -> dict[str, Tensor]:
+    """The mean over tokens of x x^T, x being a linear layer's input, for each layer that is run.
+
+    A mean and not a sum, so that a member with longer examples does not count for more. Examples
+    are run one by one: there is no padding that could count.
+
+    Args:
+        model: In evaluation mode.
+        examples: What it was trained on.
+    """
+    sums: dict[str, Tensor] = {}
+    tokens: Counter[str] = Counter()
+
+    def add(name: str, _: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        x_TI = inputs[0].flatten(end_dim=-2).float()
+        gram_II = x_TI.T @ x_TI
+        sums[name] = sums[name].add_(gram_II) if name in sums else gram_II
+        tokens[name] += len(x_TI)
+
+    layers = {name: model.get_submodule(name) for name in linear_layers(model)}
+    hooks = [layer.register_forward_pre_hook(partial(add, name)) for name, layer in layers.items()]
+    try:
+        for example in examples:
+            model(**_inputs(model, example), use_cache=False)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return {name: (total / tokens[name]).cpu() for name, total in sums.items()}
+
+
+def _inputs(model: PreTrainedModel, example: TokenIds) -> dict[str, Any]:
+    """What the student reads while it is trained on an example."""
+
+    def row(ids: Sequence[int]) -> Tensor:
+        return torch.tensor([ids], device=model.device)
+
+    prompt, read = list(example.prompt), list(example.target[:-1])
+    if model.config.is_encoder_decoder:
+        start = model.config.decoder_start_token_id
+        return {"input_ids": row(prompt), "decoder_input_ids": row([start, *read])}
+    return {"input_ids": row([*prompt, *read])}

@@ -1,0 +1,302 @@
+"""The decoding loop: one batch whose rows leave as they finish and are replaced by waiting prompts.
+
+Works with any causal or encoder-decoder model of transformers through its own ``forward``. A
+prompt is run once however many samples are drawn from it (:mod:`potstill.models.local.prefill`).
+
+Shape suffixes: P prompts, R rows (samples), T tokens, V vocabulary.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from transformers import DynamicCache, EncoderDecoderCache, PreTrainedModel
+from transformers.modeling_outputs import BaseModelOutput
+
+from potstill.models.interface import sample_seed
+from potstill.models.local.batching import Prompt, in_parts
+from potstill.models.local.kv_cache import Room, RowCache, layer_states
+from potstill.models.local.prefill import BESIDE_TOKENS, PROMPT_TOKENS, Prefill, padded
+from potstill.models.local.sampling import Draw, Top, choose, top_logprobs, uniforms
+
+TURNOVER = 8
+"""Finished rows leave once they are an eighth of the batch: moving rows costs more than some idle
+ones."""
+
+
+@dataclass(slots=True, eq=False)
+class Row:
+    """One sample while it is being written."""
+
+    prompt: Prompt
+    sample: int
+    uniforms: NDArray[np.float64]
+    tokens: list[int] = field(default_factory=list)
+    """Without the token that ends a text."""
+
+    top: list[Top] = field(default_factory=list)
+    finished: bool = False
+    ended: bool = False
+    """Finished by itself: by an end token or a stop string, not by its length."""
+
+    stop_at: int | None = None
+    """Where in the text a stop string begins."""
+
+    def draw(self) -> Draw:
+        """How the next token is drawn."""
+        request, step = self.prompt.request, len(self.tokens)
+        uniform = float(self.uniforms[step]) if request.temperature else 0.0
+        return Draw(request.temperature, request.top_p, uniform)
+
+
+class Source(NamedTuple):
+    """What an encoder has read, for each row of its decoder."""
+
+    hidden_RTD: Tensor
+    mask_RT: Tensor
+    cross: DynamicCache
+
+    def picked(self, rows: Tensor) -> "Source":
+        """These rows only, in this order; the cache is changed in place."""
+        for layer in self.cross.layers:
+            keys, values = layer_states(layer)
+            layer.keys, layer.values = keys[rows], values[rows]  # type: ignore[union-attr]
+        return Source(self.hidden_RTD[rows], self.mask_RT[rows], self.cross)
+
+
+COST_BY_ROW = frozenset({"cpu"})
+"""Devices on which a step costs what its rows cost.
+
+There a batch is finished before the next: a row that joins others lies beside longer ones, and
+attention goes through their columns too. On all others a step costs much the same for few rows as
+for many, so batches are kept full.
+"""
+
+FindStop = Callable[[Sequence[int], Sequence[int], tuple[str, ...]], int | None]
+
+
+class Decoder:
+    """The rows of one batch, and the model that writes them."""
+
+    def __init__(self, model: PreTrainedModel, *, end_ids: frozenset[int], find_stop: FindStop):
+        self.model = model
+        self.end_ids = end_ids
+        self.find_stop = find_stop
+        self.rows: list[Row] = []
+        self._freed = 0
+        self._cache: RowCache | None = None
+        self._source: Source | None = None
+        self._lengths_R = self._tokens_R = torch.zeros(0, dtype=torch.long, device=model.device)
+        self._apart_R = self._lengths_R
+        """How many of a row's tokens stand in a prefix beside its own columns."""
+
+        self._encoder_decoder = bool(model.config.is_encoder_decoder)
+        # An encoder-decoder's batch has to be finished before the next.
+        by_row = model.device.type in COST_BY_ROW
+        self._refilled = not self._encoder_decoder and not by_row
+        self._prefill = Prefill(model)
+
+    @property
+    def open(self) -> bool:
+        """Whether prompts may join now."""
+        return not self.rows or (self._refilled and self._freed > 0)
+
+    @property
+    def width(self) -> int:
+        """The most tokens any row comes to."""
+        return max((row.prompt.width for row in self.rows), default=0)
+
+    @torch.inference_mode()
+    def join(self, prompts: Sequence[Prompt]) -> list[Row]:
+        """Run new prompts, let their rows join, and write each row's first token.
+
+        Returns:
+            The rows that are finished already.
+        """
+        room = Room(
+            rows=len(self.rows) + sum(len(prompt.samples) for prompt in prompts),
+            columns=max(self.width, *(prompt.width for prompt in prompts)),
+        )
+        tokens = PROMPT_TOKENS if prompts[0].apart is None else BESIDE_TOKENS
+        parts = [prompts] if self._encoder_decoder else in_parts(prompts, tokens)
+        return [row for part in parts for row in self._join_part(part, room)]
+
+    def _join_part(self, prompts: Sequence[Prompt], room: Room) -> list[Row]:
+        """Run these prompts together; ``room`` is for them and for what joins after them."""
+        sources = [index for index, prompt in enumerate(prompts) for _ in prompt.samples]
+        rows = [_row(prompt, sample) for prompt in prompts for sample in prompt.samples]
+        if self._encoder_decoder:
+            cache, logits_PV = self._run_encoder_prompts(prompts, sources)
+            lengths = [len(prompt.decoder_ids) for prompt in prompts]
+        else:
+            cache, logits_PV = self._prefill.run(prompts)
+            lengths = [len(prompt.ids) for prompt in prompts]
+        if self._cache is None:
+            self._cache = RowCache(cache)
+        self._cache.join(cache, sources, room)
+        self.rows += rows
+        apart = [prompt.taken if prompt.apart is not None else 0 for prompt in prompts]
+        self._lengths_R = _appended(self._lengths_R, [lengths[source] for source in sources])
+        self._apart_R = _appended(self._apart_R, [apart[source] for source in sources])
+        chosen_R, finished = self._write(rows, logits_PV[sources])
+        self._tokens_R = torch.cat([self._tokens_R, chosen_R])
+        return finished
+
+    @torch.inference_mode()
+    def step(self) -> list[Row]:
+        """Write one more token of every row.
+
+        Returns:
+            The rows that this finished.
+        """
+        assert self._cache is not None
+        self._cache.open_column()
+        logits_RV = self._forward(self._cache)
+        self._cache.advance()
+        self._lengths_R += 1
+        self._tokens_R, finished = self._write(self.rows, logits_RV)
+        return finished
+
+    @torch.inference_mode()
+    def drop_finished(self) -> None:
+        """Let finished rows leave, once they are enough to be worth the move."""
+        gone = sum(row.finished for row in self.rows)
+        self._freed = 0
+        if gone == 0 or gone * TURNOVER < len(self.rows):
+            return
+        stay = len(self.rows) - gone
+        if stay == 0:
+            self._clear()
+            return
+        holes = [place for place in range(stay) if self.rows[place].finished]
+        movers = [place for place in range(stay, len(self.rows)) if not self.rows[place].finished]
+        order = list(range(stay))
+        for hole, mover in zip(holes, movers, strict=True):
+            order[hole] = mover
+        self._reorder(order)
+        assert self._cache is not None
+        self._cache.leave(
+            movers, holes, rows=stay, width=int((self._lengths_R - self._apart_R).max())
+        )
+        self._freed = gone
+
+    def _reorder(self, order: list[int]) -> None:
+        picked = torch.tensor(order, device=self._lengths_R.device)
+        self.rows = [self.rows[place] for place in order]
+        self._lengths_R, self._tokens_R = self._lengths_R[picked], self._tokens_R[picked]
+        self._apart_R = self._apart_R[picked]
+        if self._encoder_decoder:
+            assert self._source is not None
+            self._source = self._source.picked(picked)
+
+    def _clear(self) -> None:
+        """Start again without rows; the next batch gets buffers of its own size."""
+        self.rows, self._freed, self._cache, self._source = [], 0, None, None
+        self._lengths_R = self._tokens_R = self._apart_R = self._lengths_R[:0]
+
+    def _run_encoder_prompts(
+        self, prompts: Sequence[Prompt], sources: Sequence[int]
+    ) -> tuple[DynamicCache, Tensor]:
+        """Encode each prompt once, run the decoder's first tokens, and lay out what rows share."""
+        ids_PT, mask_PT = padded([prompt.ids for prompt in prompts], self.model.device, left=False)
+        hidden = self.model.get_encoder()(input_ids=ids_PT, attention_mask=mask_PT)[0]
+        caches = EncoderDecoderCache(DynamicCache(), DynamicCache())
+        starts = torch.tensor([prompt.decoder_ids for prompt in prompts], device=ids_PT.device)
+        output = self.model(
+            encoder_outputs=BaseModelOutput(last_hidden_state=hidden),
+            attention_mask=mask_PT,
+            decoder_input_ids=starts,
+            past_key_values=caches,
+            use_cache=True,
+        )
+        picked = torch.tensor(sources, device=ids_PT.device)
+        assert isinstance(caches.cross_attention_cache, DynamicCache)
+        assert isinstance(caches.self_attention_cache, DynamicCache)
+        self._source = Source(hidden, mask_PT, caches.cross_attention_cache).picked(picked)
+        return caches.self_attention_cache, output.logits[:, -1]
+
+    def _forward(self, cache: RowCache) -> Tensor:
+        """Scores of each row's next token, given its last one."""
+        tokens_R1 = self._tokens_R[:, None]
+        if self._source is not None:
+            output = self.model(
+                encoder_outputs=BaseModelOutput(last_hidden_state=self._source.hidden_RTD),
+                attention_mask=self._source.mask_RT,
+                decoder_input_ids=tokens_R1,
+                past_key_values=EncoderDecoderCache(cache, self._source.cross),
+                use_cache=True,
+            )
+        else:
+            own_RC = self._mask(cache.span.width + 1)
+            positions_R1 = self._lengths_R[:, None]
+            with self._beside(own_RC):
+                output = self.model(
+                    input_ids=tokens_R1,
+                    attention_mask=own_RC,
+                    past_key_values=cache,
+                    use_cache=True,
+                    **({"position_ids": positions_R1} if self._prefill.takes_positions else {}),
+                )
+        logits_RTV: Tensor = output.logits
+        return logits_RTV[:, -1]
+
+    def _beside(self, own_RC: Tensor) -> AbstractContextManager[None]:
+        """Read the rows' common prefix, if it stands apart, beside their own columns."""
+        prefix = self.rows[0].prompt.apart
+        if prefix is None:
+            return nullcontext()
+        taken = [row.prompt.taken for row in self.rows]
+        return self._prefill.beside(prefix, taken, own_RC[:, None])
+
+    def _mask(self, width: int) -> Tensor:
+        """Which columns are a row's own: those of its tokens not apart, up to the right edge."""
+        columns = torch.arange(width, device=self._lengths_R.device)
+        return columns >= (width - 1 - self._lengths_R + self._apart_R)[:, None]
+
+    def _write(self, rows: Sequence[Row], logits_RV: Tensor) -> tuple[Tensor, list[Row]]:
+        """Choose each row's next token, and see which rows that finishes."""
+        chosen_R = choose(logits_RV, [row.draw() if not row.finished else IDLE for row in rows])
+        k = max(0 if row.finished else row.prompt.request.top_logprobs for row in rows)
+        top = top_logprobs(logits_RV, chosen_R, k) if k else None
+        finished: list[Row] = []
+        for place, (row, token) in enumerate(zip(rows, chosen_R.tolist(), strict=True)):
+            if row.finished:
+                continue
+            self._append(row, token)
+            wanted = row.prompt.request.top_logprobs
+            if top is not None and wanted and len(row.top) < len(row.tokens):
+                own = slice(0, 1 + wanted)
+                row.top.append(Top(top.logprobs[place, own], top.ids[place, own]))
+            if row.finished:
+                finished.append(row)
+        return chosen_R, finished
+
+    def _append(self, row: Row, token: int) -> None:
+        if token in self.end_ids:
+            row.finished = row.ended = True
+            return
+        row.tokens.append(token)
+        prompt = row.prompt
+        if prompt.request.stop:
+            row.stop_at = self.find_stop(row.tokens, prompt.anchor, prompt.request.stop)
+            row.ended = row.stop_at is not None
+        row.finished = row.ended or len(row.tokens) == prompt.max_tokens
+
+
+IDLE = Draw(temperature=0.0, top_p=1.0, uniform=0.0)
+"""For a finished row that has not left yet."""
+
+
+def _appended(numbers_R: Tensor, more: Sequence[int]) -> Tensor:
+    return torch.cat([numbers_R, torch.tensor(more).to(numbers_R)])
+
+
+def _row(prompt: Prompt, sample: int) -> Row:
+    request = prompt.request
+    seed = sample_seed(request, sample)
+    return Row(prompt, sample, uniforms(request, seed, prompt.max_tokens))

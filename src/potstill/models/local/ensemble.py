@@ -1,0 +1,170 @@
+"""Several models that write one text: at each token their probabilities are averaged.
+
+Shape suffixes: P prompts, T tokens, D hidden dimensions of all encoders together.
+"""
+
+import inspect
+import math
+from collections.abc import Callable, Sequence
+from itertools import accumulate
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from transformers import Cache, DynamicCache, EncoderDecoderCache, PreTrainedModel
+from transformers.modeling_outputs import BaseModelOutput, CausalLMOutput
+
+from potstill.errors import ModelError
+from potstill.models.local.loading import Loaded
+from potstill.models.local.model import HFModel
+
+
+class EnsembleModel(HFModel):
+    """Models of one tokenizer, asked as one.
+
+    Members may differ in size and architecture. Their order changes nothing.
+
+    Args:
+        members: Two or more, all causal or all encoder-decoders, on one device.
+
+    Raises:
+        ModelError: They cannot write one text together.
+    """
+
+    def __init__(self, members: Sequence[HFModel]) -> None:
+        members = sorted(members, key=lambda member: member.name)
+        _check_alike(members)
+        name = f"ensemble:{'+'.join(member.name for member in members)}"
+        first = members[0]
+        averaged = cast(PreTrainedModel, Averaged([member.model for member in members]))
+        loaded = Loaded(averaged, first.tokenizer, first.encoder_decoder)
+        # Every row has a cache in each of the members.
+        batch_tokens = max(1, first._batch_tokens // len(members))
+        self._set_up(loaded, name, name=name, batch_tokens=batch_tokens)
+        positions = [member._positions for member in members if member._positions is not None]
+        self._positions = min(positions, default=None)
+        self._end_ids = frozenset[int]().union(*(member._end_ids for member in members))
+
+
+class Averaged(nn.Module):
+    """What the decoding loop asks of a model, answered by all members together.
+
+    One cache holds the layers of all members, one member's after another's, and one tensor the
+    hidden states of all encoders, so that rows come and go in all members at once.
+    """
+
+    def __init__(self, members: Sequence[PreTrainedModel]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+        self.config, self.generation_config = members[0].config, members[0].generation_config
+        self.device = members[0].device
+        self._accepted = [inspect.signature(member.forward).parameters for member in members]
+        self._layers: list[int] = []
+        """How many layers of the cache each member has filled."""
+
+        self._widths: list[int] = []
+        """How many hidden dimensions each encoder has."""
+
+    def get_encoder(self) -> Callable[..., tuple[Tensor]]:
+        """All members' encoders as one."""
+        return self._encode
+
+    def _encode(self, **inputs: Tensor) -> tuple[Tensor]:
+        members = cast(Sequence[PreTrainedModel], self.members)
+        hidden = [member.get_encoder()(**inputs)[0] for member in members]
+        self._widths = [each.shape[-1] for each in hidden]
+        return (torch.cat(hidden, dim=-1),)
+
+    def forward(
+        self,
+        *,
+        past_key_values: Cache,
+        encoder_outputs: BaseModelOutput | None = None,
+        position_ids: Tensor | None = None,
+        logits_to_keep: int = 1,
+        **inputs: Any,
+    ) -> CausalLMOutput:
+        """The logarithm of the members' mean probabilities of each row's next token.
+
+        Args:
+            past_key_values: Of all members; empty at first.
+            encoder_outputs: As :meth:`get_encoder` gave them.
+            position_ids: For the members that take them.
+            logits_to_keep: Scores are those of the last place in any case.
+            **inputs: The same for every member.
+        """
+        caches = self._caches(past_key_values)
+        further = {"position_ids": position_ids, "logits_to_keep": logits_to_keep}
+        own: list[dict[str, Any]] = [
+            {name: value for name, value in further.items() if name in accepted}
+            for accepted in self._accepted
+        ]
+        if encoder_outputs is not None:
+            hidden_PTD = encoder_outputs.last_hidden_state
+            assert hidden_PTD is not None
+            for given, part in zip(own, hidden_PTD.split(self._widths, dim=-1), strict=True):
+                given["encoder_outputs"] = BaseModelOutput(last_hidden_state=part)
+        scores = [
+            member(past_key_values=cache, **given, **inputs).logits[:, -1:]
+            for member, cache, given in zip(self.members, caches, own, strict=True)
+        ]
+        self._keep(past_key_values, caches)
+        return CausalLMOutput(logits=cast(torch.FloatTensor, log_mean(scores)))
+
+    def _caches(self, whole: Cache) -> list[Cache]:
+        """Each member's part of the cache; before the prompts an empty one for each."""
+        parts = _parts(whole)
+        if not parts[0].layers:
+            return [_joined([DynamicCache() for _ in parts]) for _ in self.members]
+        ends = list(accumulate(self._layers))
+        return [
+            _joined([Cache(layers=part.layers[end - count : end]) for part in parts])
+            for end, count in zip(ends, self._layers, strict=True)
+        ]
+
+    def _keep(self, whole: Cache, caches: Sequence[Cache]) -> None:
+        """Lay what the members filled into a cache that was empty."""
+        if _parts(whole)[0].layers:
+            return
+        self._layers = [len(_parts(cache)[0].layers) for cache in caches]
+        for cache in caches:
+            for kept, filled in zip(_parts(whole), _parts(cache), strict=True):
+                kept.layers.extend(filled.layers)
+
+
+def _parts(cache: Cache) -> list[Cache]:
+    """The cache itself; an encoder-decoder's has one of its own text and one of its source."""
+    if isinstance(cache, EncoderDecoderCache):
+        return [cache.self_attention_cache, cache.cross_attention_cache]
+    return [cache]
+
+
+def _joined(parts: Sequence[Cache]) -> Cache:
+    return parts[0] if len(parts) == 1 else EncoderDecoderCache(*parts)
+
+
+def log_mean(scores: Sequence[Tensor]) -> Tensor:
+    """The logarithm of the mean of softmaxes, each given by its scores.
+
+    Heads are padded to different widths; tokens that not all of them have are left out.
+    """
+    width = min(each.shape[-1] for each in scores)
+    logs = [torch.log_softmax(each[..., :width].float(), dim=-1) for each in scores]
+    return torch.logsumexp(torch.stack(logs), dim=0) - math.log(len(scores))
+
+
+def _check_alike(members: Sequence[HFModel]) -> None:
+    first = members[0]
+    for other in members[1:]:
+        if other.tokenizer.get_vocab() != first.tokenizer.get_vocab():
+            fault = "have different tokenizers, so their probabilities are not of the same tokens"
+        elif other.encoder_decoder != first.encoder_decoder:
+            fault = "are a decoder-only model and an encoder-decoder"
+        elif other.model.device != first.model.device:
+            fault = f"are on {first.model.device} and {other.model.device}"
+        else:
+            continue
+        raise ModelError(
+            f"{first.name} and {other.name} {fault}; an ensemble needs models that are alike in "
+            "this."
+        )

@@ -1,0 +1,282 @@
+"""``hf:`` and ``bundled:`` models: transformers on this machine, decoded by a loop of our own.
+
+From requests to token ids, and from token ids back to text without losing a space.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
+
+import numpy as np
+from transformers import PreTrainedTokenizerBase
+
+from potstill.errors import ModelError, extra
+from potstill.models.interface import Model
+from potstill.models.local.batching import Prompt, PromptQueue
+from potstill.models.local.stop_strings import StopStrings
+from potstill.models.settings import LocalSettings
+from potstill.records import Completion, Message, Request, TokenLogprobs
+
+with extra("local", needed_for="running a model on this machine"):
+    from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
+    from transformers.cache_utils import DynamicLayer
+
+    from potstill.models.local.decoding import Decoder, Row
+    from potstill.models.local.loading import (
+        Loaded,
+        load_model_and_tokenizer,
+        model_name,
+    )
+    from potstill.models.local.prefill import reads_apart
+
+__all__ = ["HFModel", "Loaded", "load_model_and_tokenizer"]
+
+
+class HFModel(Model):
+    """A causal or encoder-decoder model of transformers.
+
+    Prompts are batched by length up to ``settings.batch_tokens``; samples of a request share its
+    prompt's computation, and prompts that of what they begin with alike; a finished sample leaves
+    the batch at once and a waiting one takes its place. A sample's draws depend on its request
+    alone, not on what is computed beside it.
+    """
+
+    def __init__(self, settings: LocalSettings, *, source: str) -> None:
+        loaded = load_model_and_tokenizer(
+            source,
+            dtype=settings.dtype,
+            device=settings.device,
+            revision=settings.revision,
+            trust_remote_code=settings.trust_remote_code,
+        )
+        _check_cache(loaded.model, source)
+        name = model_name(settings, source, loaded.model.config)
+        self._set_up(loaded, source, name=name, batch_tokens=settings.batch_tokens)
+
+    def _set_up(self, loaded: Loaded, source: str, *, name: str, batch_tokens: int) -> None:
+        """Get ready to be asked."""
+        self.model, self.tokenizer, self.encoder_decoder = loaded
+        self.name = name
+        self.chat = self.tokenizer.chat_template is not None
+        self._batch_tokens = batch_tokens
+        self._wording = Wording(self.tokenizer, source)
+        self._end_ids = _end_ids(self.model, self.tokenizer)
+        text_config = self.model.config.get_text_config(decoder=True)
+        self._positions: int | None = getattr(text_config, "max_position_embeddings", None)
+        self._reads_apart = cache(lambda: reads_apart(self.model))
+
+    def complete(self, requests: Iterable[Request]) -> Iterator[Completion]:
+        """Answer requests; see :class:`potstill.models.interface.Model`."""
+        return self.complete_wanted(requests, lambda _: True)
+
+    def complete_wanted(
+        self, requests: Iterable[Request], wanted: Callable[[Request], bool]
+    ) -> Iterator[Completion]:
+        """Answer requests; see :class:`potstill.models.interface.Interruptible`."""
+        queue = PromptQueue(
+            requests,
+            self._prepare,
+            self._batch_tokens,
+            reads_apart=None if self.encoder_decoder else self._reads_apart,
+        )
+        decoder = Decoder(
+            self.model, end_ids=self._end_ids, find_stop=self._wording.stop_strings.find
+        )
+        while True:
+            finished: list[Row] = []
+            if decoder.open:
+                beside = decoder.rows[0].prompt if decoder.rows else None
+                rows = len(decoder.rows)
+                prompts = queue.take(rows=rows, width=decoder.width, beside=beside)
+                refused = queue.refused()
+                yield from refused
+                if not prompts and not refused and not decoder.rows:
+                    return
+                finished += decoder.join(prompts) if prompts else []
+            else:
+                for row in decoder.rows:
+                    row.finished = row.finished or not wanted(row.prompt.request)
+                finished += decoder.step()
+            decoder.drop_finished()
+            for row in finished:
+                yield self._completion(row)
+
+    def _prepare(self, request: Request) -> Prompt | Completion:
+        """The request in tokens, or why it cannot be asked."""
+        decoder_ids: list[int] = []
+        if self.encoder_decoder:
+            ids = self._wording.encoder_ids(request)
+            start = self.model.config.decoder_start_token_id
+            decoder_ids = [start, *self._wording.prefix_ids(request)]
+        else:
+            ids = self._wording.prompt_ids(request)
+        written = decoder_ids if self.encoder_decoder else ids
+        room = request.max_tokens
+        if self._positions is not None:
+            room = min(room, self._positions - len(written))
+        if not ids:
+            return _refusal(request, "the prompt has no tokens")
+        if room < 1 or len(ids) > (self._positions or len(ids)):
+            longest = max(len(ids), len(written))
+            fault = f"the prompt has {longest} tokens; the model has {self._positions} positions"
+            return _refusal(request, fault)
+        return Prompt(
+            request=request,
+            samples=request.samples,
+            ids=tuple(ids),
+            decoder_ids=tuple(decoder_ids),
+            anchor=tuple(self._wording.anchor(written)),
+            max_tokens=room,
+        )
+
+    def _completion(self, row: Row) -> Completion:
+        prompt = row.prompt
+        text = self._wording.text(row.tokens, prompt.anchor)[: row.stop_at]
+        if row.stop_at is not None and row.top:
+            del row.top[self._wording.count_to(len(text), row.tokens, prompt.anchor) :]
+        return Completion(
+            request=prompt.request,
+            sample=row.sample,
+            text=text,
+            finish_reason="stop" if row.ended else "length",
+            prompt_tokens=len(prompt.ids),
+            completion_tokens=len(row.tokens),
+            logprobs=_token_logprobs(row),
+        )
+
+
+def _token_logprobs(row: Row) -> TokenLogprobs | None:
+    k = row.prompt.request.top_logprobs
+    if not k:
+        return None
+    logprobs = np.full((len(row.top), 1 + k), -np.inf, dtype=np.float32)
+    ids = np.full((len(row.top), 1 + k), -1, dtype=np.int32)
+    for place, top in enumerate(row.top):
+        logprobs[place, : len(top.logprobs)] = top.logprobs
+        ids[place, : len(top.ids)] = top.ids
+    return TokenLogprobs(logprobs=logprobs, ids=ids)
+
+
+def _refusal(request: Request, fault: str) -> Completion:
+    return Completion(
+        request=request, sample=request.samples[0], text="", finish_reason="error", error=fault
+    )
+
+
+def _end_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    """The tokens that end a text; a chat model may have several."""
+    generation = model.generation_config
+    named = generation.eos_token_id if generation is not None else None
+    several = named if isinstance(named, list) else [named]
+    return frozenset(token for token in [*several, tokenizer.eos_token_id] if token is not None)
+
+
+def _check_cache(model: PreTrainedModel, source: str) -> None:
+    """Models that keep other than keys and values (Mamba, linear attention) are not for our loop.
+
+    Sliding windows are: the model masks what lies outside them.
+    """
+    layers = DynamicCache(config=model.config).layers
+    if not all(isinstance(layer, DynamicLayer) for layer in layers):
+        raise ModelError(
+            f"{source}: {model.config.model_type} models keep a recurrent state, which hf: cannot "
+            "batch; serve it and give openai:NAME with base_url."
+        )
+
+
+ANCHOR_TOKENS = 8
+"""Tokens before a completion that are decoded with it; a character has at most 4 byte tokens."""
+
+
+class Wording:
+    """A tokenizer, with what it takes to ask and to read a model."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, source: str) -> None:
+        self.tokenizer = tokenizer
+        self.source = source
+        self.special = frozenset(tokenizer.all_special_ids)
+        self.stop_strings = StopStrings(tokenizer, self.text)
+
+    def prompt_ids(self, request: Request, *, then: str = "") -> list[int]:
+        """A decoder-only model's prompt, with the answer prefix at its end.
+
+        Args:
+            request: What is asked.
+            then: Further text, as a model would have written it after the prompt.
+        """
+        text = self.prompt_text(request) + then
+        if not isinstance(request.prompt, str):
+            return self._ids(text, special=False)
+        ids = self._ids(text, special=True)
+        while ids and ids[-1] == self.tokenizer.eos_token_id:
+            ids.pop()  # some tokenizers close every text; the prompt has to stay open
+        return ids
+
+    def prompt_text(self, request: Request) -> str:
+        """The text that a decoder-only model continues; chats are worded by the chat template."""
+        if isinstance(request.prompt, str):
+            return request.prompt + request.answer_prefix
+        return self._render(request.prompt, request.answer_prefix)
+
+    def encoder_ids(self, request: Request) -> list[int]:
+        """An encoder's input; the answer prefix goes to the decoder."""
+        if isinstance(request.prompt, str):
+            return self._ids(request.prompt, special=True)
+        return self._ids(self._render(request.prompt, ""), special=False)
+
+    def prefix_ids(self, request: Request) -> list[int]:
+        """The answer prefix as a decoder's own tokens."""
+        return self._ids(request.answer_prefix, special=False) if request.answer_prefix else []
+
+    def anchor(self, ids: Sequence[int]) -> list[int]:
+        """The last tokens of a prompt, back to the last special one.
+
+        A completion is decoded after them, because tokenizers drop the space before the first
+        word of a text.
+        """
+        tail: list[int] = []
+        for token in reversed(ids[-ANCHOR_TOKENS:]):
+            if token in self.special:
+                break
+            tail.append(token)
+        return tail[::-1]
+
+    def text(self, tokens: Sequence[int], anchor: Sequence[int]) -> str:
+        """What ``tokens`` say after ``anchor``."""
+        before = self._decode(anchor) if anchor else ""
+        both = self._decode([*anchor, *tokens])
+        return both[len(before) :] if both.startswith(before) else self._decode(tokens)
+
+    def count_to(self, length: int, tokens: Sequence[int], anchor: Sequence[int]) -> int:
+        """How many of ``tokens`` it takes to say the first ``length`` characters."""
+        count = len(tokens)
+        while count and len(self.text(tokens[: count - 1], anchor)) >= length:
+            count -= 1
+        return count
+
+    def _decode(self, tokens: Sequence[int]) -> str:
+        text = self.tokenizer.decode(
+            list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
+        assert isinstance(text, str)
+        return text
+
+    def _ids(self, text: str, *, special: bool) -> list[int]:
+        return list(self.tokenizer(text, add_special_tokens=special, verbose=False)["input_ids"])
+
+    def _render(self, messages: tuple[Message, ...], prefix: str) -> str:
+        if self.tokenizer.chat_template is None:
+            raise ModelError(
+                f"{self.source}: its tokenizer has no chat template, so it cannot be asked in "
+                "chat messages; use a prompt style of plain text, such as zero_shot_cot."
+            )
+        turns = [{"role": turn.role, "content": turn.content} for turn in messages]
+        if prefix:
+            turns.append({"role": "assistant", "content": prefix})
+        text = self.tokenizer.apply_chat_template(
+            turns,
+            tokenize=False,
+            add_generation_prompt=not prefix,
+            continue_final_message=bool(prefix),
+        )
+        assert isinstance(text, str)
+        return text

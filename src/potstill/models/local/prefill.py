@@ -1,0 +1,334 @@
+"""The forward passes over a decoder-only model's prompts, and over what they share.
+
+Shape suffixes: P prompts, R rows, H key-value heads, T tokens that are run or stand in a prefix, C
+columns taken over or a row's own, L tokens of a prefix, D head dimension, V vocabulary.
+
+Attention of rows that all read one prefix, which stands once beside their own columns.
+
+The prefix's keys are multiplied with all rows' queries at once, in place of a copy of them in each
+row; both parts are put together by the sums of their exponentials (Hydragen, arXiv 2402.05099,
+section 3). It is registered among transformers' implementations, so that a model's own code
+computes everything else.
+
+Shape suffixes: R rows, H query heads, K key-value heads, G query heads a key-value head, T tokens
+of a row that are run, N queries of a row for one key-value head (G times T), L tokens of the
+prefix, C columns of the rows' own, D head dimension.
+"""
+
+import inspect
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from transformers import AttentionInterface, DynamicCache, PreTrainedModel
+from transformers.cache_utils import DynamicLayer
+
+from potstill.models.local.batching import Prefix, Prompt, common
+from potstill.models.local.kv_cache import filled_layer, layer_states
+
+States = tuple[Tensor, Tensor]
+"""Keys and values of one layer."""
+
+PROMPT_TOKENS = 2048
+"""Tokens of prompts that are run at once: more take memory for activations, and gain no time."""
+
+BESIDE_TOKENS = 512
+"""The same beside a prefix: all their scores with it are in memory at once."""
+
+
+class Prefill:
+    """Runs prompts, each from where its share of a prefix ends.
+
+    Args:
+        model: Decoder-only.
+    """
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        self._model = model
+        accepted = inspect.signature(model.forward).parameters
+        self.takes_positions = "position_ids" in accepted
+        self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in accepted else {}
+        self._states: WeakKeyDictionary[Prefix, DynamicCache] = WeakKeyDictionary()
+
+    def run(self, prompts: Sequence[Prompt]) -> tuple[DynamicCache, Tensor]:
+        """The prompts' cache, left-padded, and the scores ``(P, V)`` of their first new tokens.
+
+        Where the prompts' prefix stands apart, the cache has the columns after it. Where not, as
+        many tokens of each are run as of the one that takes over least, so that those that are
+        run need no padding among them: each row has its columns side by side, as models expect
+        that measure distances by columns (windows, biases).
+        """
+        device = self._model.device
+        rest = max(prompt.rest for prompt in prompts)
+        apart = prompts[0].apart
+        if apart is None:
+            ids, mask = padded([prompt.ids for prompt in prompts], device, left=True)
+            cache = self._taken_over(prompts, rest)
+            return cache, self._forward(cache, ids[:, -rest:], mask)
+        cache = DynamicCache()
+        ids, mask = padded([prompt.ids[-prompt.rest :] for prompt in prompts], device, left=True)
+        taken = [prompt.taken for prompt in prompts]
+        causal = torch.ones(rest, rest, dtype=torch.bool, device=device).tril()
+        with self.beside(apart, taken, causal & mask[:, None].bool()):
+            before = torch.tensor(taken, device=device)[:, None]
+            return cache, self._forward(cache, ids, mask, before)
+
+    def beside(
+        self, prefix: Prefix, tokens: Sequence[int], own_RTC: Tensor
+    ) -> AbstractContextManager[None]:
+        """Have rows read a prefix beside their own columns.
+
+        Args:
+            prefix: Of all rows.
+            tokens: How many of the prefix's tokens each row reads.
+            own_RTC: Which of its own columns each of a row's tokens reads.
+        """
+        layers = [
+            (keys_1HTD[0], values_1HTD[0])
+            for keys_1HTD, values_1HTD in map(layer_states, self._prefix(prefix).layers)
+        ]
+        length, prefix_RL = len(prefix.ids), None
+        if min(tokens) < length:
+            counts = torch.tensor(tokens, device=own_RTC.device)
+            prefix_RL = torch.arange(length, device=own_RTC.device) < counts[:, None]
+        return reading(self._model, Reading(layers, prefix_RL, own_RTC))
+
+    def _taken_over(self, prompts: Sequence[Prompt], rest: int) -> DynamicCache:
+        """All columns of the prompts but the last ``rest``."""
+        cache = DynamicCache()
+        counts = [max(0, len(prompt.ids) - rest) for prompt in prompts]
+        prefixes = {
+            prompt.share.prefix: self._prefix(prompt.share.prefix)
+            for prompt, count in zip(prompts, counts, strict=True)
+            if count and prompt.share is not None
+        }
+        for layers in zip(*(each.layers for each in prefixes.values()), strict=True):
+            states = dict(zip(prefixes, map(layer_states, layers), strict=True))
+            taken = [
+                (states[prompt.share.prefix] if count and prompt.share is not None else None, count)
+                for prompt, count in zip(prompts, counts, strict=True)
+            ]
+            cache.layers.append(filled_layer(*(_laid(taken, which) for which in (0, 1))))
+        return cache
+
+    def _prefix(self, prefix: Prefix) -> DynamicCache:
+        """What the model computes of a prefix; run from where another one parts from it."""
+        if prefix not in self._states:
+            cache, known = self._nearest(prefix)
+            ids_1T = torch.from_numpy(prefix.ids.astype(np.int64))[None].to(self._model.device)
+            for start in range(known, len(prefix.ids), PROMPT_TOKENS):
+                end = min(start + PROMPT_TOKENS, len(prefix.ids))
+                self._forward(cache, ids_1T[:, start:end], torch.ones_like(ids_1T[:, :end]))
+            self._states[prefix] = cache
+        return self._states[prefix]
+
+    def _nearest(self, prefix: Prefix) -> tuple[DynamicCache, int]:
+        """A cache with as much of a prefix as is known, and how many tokens that is."""
+        cache = DynamicCache()
+        shared = {other: common(prefix.ids, other.ids) for other in self._states}
+        nearest = max(shared, key=lambda other: shared[other], default=None)
+        if nearest is None or shared[nearest] == 0:
+            return cache, 0
+        for layer in self._states[nearest].layers:
+            keys, values = (states[:, :, : shared[nearest]] for states in layer_states(layer))
+            cache.layers.append(filled_layer(keys, values))
+        return cache, shared[nearest]
+
+    def _forward(
+        self, cache: DynamicCache, ids: Tensor, mask: Tensor, before: Tensor | int = 0
+    ) -> Tensor:
+        """The scores after the last token.
+
+        Args:
+            cache: Of the tokens before ``ids``.
+            ids: What the cache does not have yet.
+            mask: Which columns, of the cache and of ``ids``, are tokens.
+            before: How many tokens of each row stand apart.
+        """
+        positions = (mask.cumsum(-1) - 1).clamp(min=0)[:, -ids.shape[1] :] + before
+        output = self._model(
+            input_ids=ids,
+            attention_mask=mask,
+            past_key_values=cache,
+            use_cache=True,
+            **({"position_ids": positions} if self.takes_positions else {}),
+            **self._last_only,
+        )
+        logits: Tensor = output.logits
+        return logits[:, -1]
+
+
+def _laid(taken: Sequence[tuple[States | None, int]], which: int) -> Tensor:
+    """Rows of the first columns of a prefix each, ending side by side; not copied if all alike."""
+    first = next(states for states, _ in taken if states is not None)[which]
+    counts = [count for _, count in taken]
+    if min(counts) == max(counts) and all(states is taken[0][0] for states, _ in taken):
+        return first[:, :, : counts[0]].expand(len(taken), -1, -1, -1)
+    _, heads, _, dimension = first.shape
+    laid_PHCD = first.new_zeros(len(taken), heads, max(counts), dimension)
+    for row_HCD, (states, count) in zip(laid_PHCD, taken, strict=True):
+        if states is not None:
+            row_HCD[:, -count:] = states[which][0, :, :count]
+    return laid_PHCD
+
+
+def padded(
+    ids: Sequence[Sequence[int]], device: torch.device, *, left: bool
+) -> tuple[Tensor, Tensor]:
+    """Token ids in a rectangle, and which of them are real; 0 stands for padding."""
+    width = max(len(row) for row in ids)
+    padded = np.zeros((len(ids), width), dtype=np.int64)
+    mask = np.zeros((len(ids), width), dtype=np.int64)
+    for place, row in enumerate(ids):
+        own = slice(width - len(row), width) if left else slice(0, len(row))
+        padded[place, own], mask[place, own] = row, 1
+    return torch.from_numpy(padded).to(device), torch.from_numpy(mask).to(device)
+
+
+NAME = "potstill_prefix"
+"""Of this attention among transformers' implementations."""
+
+UNKNOWN = ("softcap", "s_aux", "position_bias", "sliding_window")
+"""What some models ask of their attention and this one does not do."""
+
+FAULTS = (RuntimeError, ValueError, TypeError, AttributeError, LookupError)
+"""What a model may raise whose parts are others than those assumed here."""
+
+PROBE, PROBE_PREFIX = 12, 6
+"""Tokens that are computed both ways, and how many of them stand apart."""
+
+
+class Reading(NamedTuple):
+    """What the rows of a batch read at one step."""
+
+    layers: Sequence[tuple[Tensor, Tensor]]
+    """The prefix's keys and values ``(K, L, D)`` in each layer."""
+
+    prefix_RL: Tensor | None
+    """Which of its tokens a row reads; None where all rows read all."""
+
+    own_RTC: Tensor
+    """Which of its own columns each of a row's tokens reads."""
+
+
+_now: ContextVar[Reading] = ContextVar("reading")
+
+
+@contextmanager
+def reading(model: PreTrainedModel, what: Reading) -> Iterator[None]:
+    """Have a model's forward pass read a prefix, too."""
+    former = model.config._attn_implementation
+    token = _now.set(what)
+    model.config._attn_implementation = NAME
+    try:
+        yield
+    finally:
+        model.config._attn_implementation = former
+        _now.reset(token)
+
+
+def prefix_attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    **options: Any,
+) -> tuple[Tensor, None]:
+    """Attention as transformers calls it, over the prefix and the rows' own columns.
+
+    Args:
+        module: The attention layer.
+        query: ``(R, H, T, D)``.
+        key: ``(R, K, C, D)``.
+        value: ``(R, K, C, D)``.
+        attention_mask: None; :class:`Reading` says what is read.
+        dropout: 0, as always while text is written.
+        scaling: Of the scores; the inverse root of D by default.
+        options: What else a model asks of its attention.
+
+    Returns:
+        ``(R, T, H, D)``, and no weights.
+
+    Raises:
+        NotImplementedError: The model asks for what is not done here.
+    """
+    asked = [name for name in UNKNOWN if options.get(name) is not None]
+    if asked or attention_mask is not None or dropout:
+        raise NotImplementedError(f"attention apart from a prefix has no {asked or 'such mask'}")
+    now = _now.get()
+    R, H, T, D = query.shape
+    K, G = key.shape[1], H // key.shape[1]
+    keys_KLD, values_KLD = now.layers[int(module.layer_idx)]  # type: ignore[arg-type]
+    scaled_RKND = (query * (D**-0.5 if scaling is None else scaling)).reshape(R, K, G * T, D)
+    prefix_KND = scaled_RKND.transpose(0, 1).reshape(K, -1, D)
+    prefix_KRNL = (prefix_KND @ keys_KLD.mT).view(K, R, G * T, -1).float()
+    if now.prefix_RL is not None:
+        prefix_KRNL.masked_fill_(~now.prefix_RL[None, :, None], -torch.inf)
+    own_RKNC = (scaled_RKND @ key.mT).float()
+    own_RKNC.view(R, K, G, T, -1).masked_fill_(~now.own_RTC[:, None, None], -torch.inf)
+    own_top, prefix_top = own_RKNC.amax(-1, keepdim=True), prefix_KRNL.amax(-1, keepdim=True)
+    top_RKN1 = torch.maximum(own_top, prefix_top.transpose(0, 1))
+    own_RKNC.sub_(top_RKN1).exp_()
+    prefix_KRNL.sub_(top_RKN1.transpose(0, 1)).exp_()
+    total_RKN1 = own_RKNC.sum(-1, keepdim=True)
+    total_RKN1 += prefix_KRNL.sum(-1, keepdim=True).transpose(0, 1)
+    out_RKND = (own_RKNC.to(value.dtype) @ value).float()
+    read_KND = prefix_KRNL.to(value.dtype).flatten(1, 2) @ values_KLD
+    out_RKND += read_KND.view(K, R, G * T, -1).transpose(0, 1)
+    out_RHTD = (out_RKND / total_RKN1).to(value.dtype).view(R, H, T, -1)
+    return out_RHTD.transpose(1, 2), None
+
+
+AttentionInterface.register(NAME, prefix_attention)  # without a mask function: no mask is made
+
+
+@torch.inference_mode()
+def reads_apart(model: nn.Module) -> bool:
+    """Whether a model computes with a prefix apart what it computes over the whole.
+
+    A few tokens are computed both ways, so that a model whose tokens hear of one another by
+    another way than plain attention is found out.
+    """
+    if not isinstance(model, PreTrainedModel) or not model._can_set_attn_implementation():
+        return False
+    plain_layers = all(
+        type(layer) is DynamicLayer for layer in DynamicCache(config=model.config).layers
+    )
+    if not plain_layers or "position_ids" not in inspect.signature(model.forward).parameters:
+        return False
+    try:
+        whole, apart = _probe(model)
+    except FAULTS:
+        return False
+    tolerance = 1e-3 if whole.dtype == torch.float32 else 5e-2
+    return bool((whole - apart).abs().max() <= tolerance * whole.abs().max())
+
+
+def _probe(model: PreTrainedModel) -> tuple[Tensor, Tensor]:
+    """The scores after a few tokens, computed in one pass and with a prefix apart."""
+    vocabulary = int(model.config.get_text_config(decoder=True).vocab_size)
+    ids_1T = torch.tensor([[(17 * n + 5) % vocabulary for n in range(PROBE)]], device=model.device)
+    positions = torch.arange(PROBE, device=model.device)[None]
+    whole = model(input_ids=ids_1T, position_ids=positions, use_cache=False).logits[0, -1]
+    cache = DynamicCache()
+    head_1T, tail_1T = ids_1T[:, :PROBE_PREFIX], ids_1T[:, PROBE_PREFIX:]
+    model(input_ids=head_1T, past_key_values=cache, use_cache=True)
+    states = [layer_states(layer) for layer in cache.layers]
+    read_TT = torch.ones(tail_1T.shape[1], tail_1T.shape[1], dtype=torch.bool).tril()
+    layers = [(keys[0], values[0]) for keys, values in states]
+    with reading(model, Reading(layers, None, read_TT[None].to(model.device))):
+        apart = model(
+            input_ids=tail_1T,
+            position_ids=positions[:, PROBE_PREFIX:],
+            past_key_values=DynamicCache(),
+            use_cache=True,
+        )
+    return whole, apart.logits[0, -1]

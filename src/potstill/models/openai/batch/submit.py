@@ -1,0 +1,155 @@
+"""Making batches of what is missing, each as large as the server and the budget allow."""
+
+import logging
+import secrets
+from typing import NamedTuple
+
+import orjson
+
+from potstill.errors import BudgetError
+from potstill.models.openai.batch.batch_client import BatchClient
+from potstill.models.openai.batch.lines import Line, Wanted
+from potstill.models.openai.cost import Sizes, prices_of
+from potstill.models.openai.requests import Json, request_body
+from potstill.models.settings import OpenAISettings
+from potstill.runtime.budget import Amount, Spending
+
+logger = logging.getLogger(__name__)
+
+LARGEST_LINES = 50_000
+LARGEST_BYTES = 100 * 10**6
+"""Of one batch's input. OpenAI takes 200 MB by now, others 100 MB."""
+
+
+class Bought(NamedTuple):
+    """A batch that was made."""
+
+    batch: Json
+    """As the server shows it."""
+
+    lines: list[Line]
+    number: int
+    """Of its cost in the account."""
+
+
+class _Piece(NamedTuple):
+    """One line to be sent."""
+
+    line: Line
+    data: bytes
+    most: Amount
+
+
+class Buyer:
+    """Makes a model's batches.
+
+    Args:
+        settings: Of the model.
+        client: Where they are made.
+        wanted: What is missing.
+        spending: The run's account.
+        mark: By which the model's batches are known.
+    """
+
+    def __init__(
+        self,
+        settings: OpenAISettings,
+        client: BatchClient,
+        wanted: Wanted,
+        spending: Spending,
+        mark: str,
+    ) -> None:
+        self._settings, self._client, self._wanted = settings, client, wanted
+        self._spending, self._mark = spending, mark
+        self._sizes = Sizes(prices_of(settings))
+        self._route = "/v1/chat/completions" if settings.chat else "/v1/completions"
+        self._warned = False
+        self.most_lines = LARGEST_LINES
+        """Of one batch."""
+
+    def is_mine(self, batch: Json) -> bool:
+        """Whether a batch is one of the model's."""
+        return bool(batch["metadata"].get("potstill") == self._mark)
+
+    def label(self, metadata: dict[str, str]) -> str:
+        """By which the account knows a batch of the model."""
+        return f"batch {self._mark} {metadata.get('potstill_batch')}"
+
+    def forgive(self, there: set[str]) -> None:
+        """Settle what was set aside for batches that were never made.
+
+        Args:
+            there: The labels of those that were.
+        """
+        for label in self._spending.left:
+            if label.startswith(f"batch {self._mark} ") and label not in there:
+                number = self._spending.resume(label)
+                if number is not None:
+                    self._spending.end(number, Amount())
+
+    def buy(self, *, waiting: bool) -> Bought | None:
+        """Make one batch of what is missing and not under way.
+
+        Args:
+            waiting: Whether other batches are waited for, whose end may leave more of the budget.
+
+        Returns:
+            None where nothing is missing, or something has to be settled first.
+
+        Raises:
+            BudgetError: Nothing is waited for, and not even one line fits.
+            ModelError: The server does not take it.
+        """
+        pieces = self._pieces()
+        metadata = {"potstill": self._mark, "potstill_batch": secrets.token_hex(16)}
+        number = self._set_aside(pieces, self.label(metadata), waiting=waiting)
+        if number is None:
+            return None
+        data = b"".join(piece.data for piece in pieces)
+        try:
+            batch = self._client.create(data, route=self._route, metadata=metadata)
+        except BaseException:
+            # It may have been made all the same; whoever asks next finds out.
+            self._spending.leave(number)
+            raise
+        if not self.is_mine(batch) and not self._warned:
+            logger.warning(
+                "%s keeps no metadata with batches: should this command be stopped, the next one "
+                "will not find what it has bought",
+                self._settings.base_url,
+            )
+            self._warned = True
+        return Bought(batch, [piece.line for piece in pieces], number)
+
+    def _pieces(self) -> list[_Piece]:
+        pieces: list[_Piece] = []
+        size = 0
+        for line in self._wanted.lines():
+            request = self._wanted.request(line)
+            body = request_body(self._settings, request, line.samples)
+            entry = {"custom_id": line.custom_id, "method": "POST", "url": self._route}
+            data = orjson.dumps({**entry, "body": body}) + b"\n"
+            size += len(data)
+            if pieces and size > LARGEST_BYTES:
+                break
+            pieces.append(_Piece(line, data, self._sizes.size(request, body).most))
+            if len(pieces) == self.most_lines:
+                break
+        return pieces
+
+    def _set_aside(self, pieces: list[_Piece], label: str, *, waiting: bool) -> int | None:
+        """A batch's number in the account; pieces that the budget has no room for are taken off."""
+        while pieces:
+            most = Amount()
+            for piece in pieces:
+                most = most.plus(piece.most)
+            try:
+                return self._spending.begin(most, label=label)
+            except BudgetError:
+                if len(pieces) > 1:
+                    del pieces[(len(pieces) + 1) // 2 :]
+                elif waiting:
+                    return None
+                else:
+                    raise
+        return None

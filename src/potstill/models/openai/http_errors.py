@@ -1,0 +1,135 @@
+"""What goes wrong with requests, by class, and what a server's refusals say."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+
+import aiohttp
+import orjson
+
+from potstill.runtime.budget import Amount
+
+LONGEST_COOLDOWN = 600.0
+"""Seconds that a server's Retry-After is obeyed at most."""
+
+LONGEST_MESSAGE = 2**16
+"""Bytes of an error's body that are looked at."""
+
+RETRIED = {408, 409, 429, 500, 502, 503, 504, 529}
+
+UNSURE = {408, 502, 504}
+"""Statuses behind which an answer may have been written, and billed."""
+
+PUSHBACK = {"429", "503", "529", "timeout"}
+"""Kinds of faults by which a server says that it has too much to do."""
+
+
+class Fault(Exception):
+    """What went wrong with one request, in a sentence."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry: bool,
+        kind: str = "answer",
+        wait: float = 0.0,
+        status: int | None = None,
+    ):
+        super().__init__(message)
+        self.retry = retry
+        self.kind = kind
+        """In a word: the status of the answer, ``timeout``, ``connection`` (never reached),
+        ``reset`` (lost on the way), ``answer`` (not to be understood)."""
+
+        self.wait = wait
+        """Seconds the server wants to be left alone; 0 where it does not say."""
+
+        self.status = status
+        """Of the answer, where it was another than 200."""
+
+    @property
+    def reached(self) -> bool:
+        """Whether a server answered at all."""
+        return self.kind != "connection"
+
+    @property
+    def refused(self) -> bool:
+        """Whether the server had too much to do."""
+        return self.kind in PUSHBACK
+
+    @property
+    def paid(self) -> Amount | None:
+        """Nothing where the server surely did not write; None where it may have."""
+        sure = self.status not in UNSURE if self.status is not None else not self.reached
+        return Amount() if sure else None
+
+
+class Halted(Exception):
+    """The request was not sent, or not sent again: the asking was stopped."""
+
+
+@contextmanager
+def connection_faults(seconds: float, clean: Callable[[str], str]) -> Iterator[None]:
+    """Say what goes wrong with a connection in the block as a :class:`Fault`.
+
+    Args:
+        seconds: The longest wait.
+        clean: Makes what is told fit to be shown.
+    """
+    try:
+        yield
+    except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+        raise Fault(clean(str(error)), retry=True, kind="connection") from None
+    except TimeoutError:
+        raise Fault(f"no answer in {seconds:.3g} seconds", retry=True, kind="timeout") from None
+    except (aiohttp.ClientError, OSError) as error:
+        message = clean(f"{type(error).__name__}: {error}")
+        raise Fault(f"connection lost ({message})", retry=True, kind="reset") from None
+
+
+def message_of(content: bytes) -> str:
+    """The message in an error's body: ``{"error": {"message": ...}}`` and its variants."""
+    try:
+        found = orjson.loads(content)
+    except orjson.JSONDecodeError:
+        return content[:LONGEST_MESSAGE].decode(errors="replace")
+    for name in ("error", "message", "detail"):
+        if isinstance(found, dict) and name in found:
+            found = found[name]
+    return found if isinstance(found, str) else orjson.dumps(found).decode()
+
+
+def code_of(content: bytes) -> object:
+    """The code or type in an error's body."""
+    try:
+        error = orjson.loads(content)["error"]
+        return error.get("code") or error.get("type")
+    except (orjson.JSONDecodeError, LookupError, TypeError, AttributeError):
+        return None
+
+
+def phrase(status: int) -> str:
+    """What a status is called."""
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "no reason given"
+
+
+def retry_after(headers: Mapping[str, str]) -> float:
+    """The seconds a server asks to be left alone for, by any of its headers; 0 if by none."""
+    seconds = 0.0
+    given = headers.get("Retry-After", "")
+    try:
+        if "retry-after-ms" in headers:
+            seconds = float(headers["retry-after-ms"]) / 1000
+        elif given.replace(".", "", 1).isdigit():
+            seconds = float(given)
+        elif given:
+            seconds = parsedate_to_datetime(given).timestamp() - time.time()
+    except (ValueError, OverflowError):
+        return 0.0
+    return min(seconds, LONGEST_COOLDOWN) if seconds > 0 else 0.0

@@ -1,0 +1,181 @@
+"""How fast a server is asked: adaptive concurrency, limits a minute, and pauses it asks for."""
+
+import asyncio
+import math
+from collections import deque
+
+from potstill.models.settings import OpenAISettings
+from potstill.runtime.events import Watch
+
+START = 128
+"""Tries in flight at first; few servers refuse so many, and one that does says so at once."""
+
+CLEAN_ROUNDS = 4
+"""Round trips without a refusal after which the limit grows by a share of itself again."""
+
+SHARE = 0.25
+"""By which it then grows in a round trip."""
+
+
+LEAST_KEPT = 0.9
+"""Share of the limit that one refusal leaves at least."""
+
+
+class Concurrency:
+    """How many tries may be in flight: grows until the server pushes back, then follows it.
+
+    Use as an asynchronous context manager around each try.
+
+    At first every answer adds one, which doubles the limit in each round trip. A try that is
+    refused tells how many the server takes: the others that are in flight. From then on the limit
+    grows by one a round trip to feel for room, and faster again after some without a refusal.
+
+    An answer that is not stored yet leaves the server room for another request, but counts toward
+    the ceiling: that many answers at most are lost with the process.
+
+    Args:
+        ceiling: Most tries in flight and answers not stored, together.
+        watch: Shown the limit.
+    """
+
+    def __init__(self, ceiling: int, watch: Watch) -> None:
+        self._ceiling, self._watch = ceiling, watch
+        self.limit = float(min(START, ceiling))
+        self.in_flight = 0
+        self.unstored = 0
+        """Answers that came and are not stored."""
+
+        self._doubling = True
+        self._answered = 0
+        """Since the last refusal."""
+
+        self._told = self.limit
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    async def __aenter__(self) -> None:
+        await self.enter()
+
+    async def __aexit__(self, *exception: object) -> None:
+        self.leave()
+
+    async def enter(self) -> None:
+        """Wait for a place."""
+        if self._free and not self._waiting:
+            self.in_flight += 1
+            return
+        place = asyncio.get_running_loop().create_future()
+        self._waiting.append(place)
+        try:
+            await place  # whoever leaves hands the place over
+        except asyncio.CancelledError:
+            if place.done() and not place.cancelled():
+                self.leave()
+            raise
+
+    def leave(self) -> None:
+        """Give the place back."""
+        self.in_flight -= 1
+        self._admit()
+
+    def stored(self, count: int) -> None:
+        """So many answers are stored."""
+        self.unstored -= count
+        self._admit()
+
+    @property
+    def _free(self) -> bool:
+        room = self.in_flight + self.unstored < self._ceiling
+        return room and self.in_flight < int(self.limit)
+
+    def _admit(self) -> None:
+        while self._waiting and self._free:
+            place = self._waiting.popleft()
+            if not place.done():
+                self.in_flight += 1
+                place.set_result(None)
+
+    def outcome(self, *, refused: bool) -> None:
+        """Count what became of a try, before it leaves.
+
+        Args:
+            refused: The server had too much to do: 429, 503, or no answer in time.
+        """
+        if refused:
+            self._doubling, self._answered = False, 0
+            # Few in flight, as at the end of a run, do not say that the server takes no more.
+            self._set(min(self.limit, max(self.in_flight - 1.0, LEAST_KEPT * self.limit)))
+            return
+        self._answered += 1
+        clean = self._answered > CLEAN_ROUNDS * self.limit
+        more = 1 / self.limit if not clean else max(1 / self.limit, SHARE)
+        self._set(self.limit + (1.0 if self._doubling else more))
+
+    def _set(self, limit: float) -> None:
+        self.limit = min(max(limit, 1.0), float(self._ceiling))
+        self._watch.limit = int(self.limit)
+        if not self._told / 2 < self.limit < self._told * 2:
+            self._told = self.limit
+            self._watch.event("concurrency", limit=int(self.limit))
+        self._admit()
+
+
+class Rate:
+    """At most so much in any minute, evenly spread.
+
+    Args:
+        per_minute: How much; None sets no limit.
+    """
+
+    def __init__(self, per_minute: float | None) -> None:
+        self._seconds_each = 60.0 / per_minute if per_minute else 0.0
+        self._free_at = -math.inf
+
+    def take(self, amount: float, *, at: float) -> float:
+        """Take a share of the minute.
+
+        Args:
+            amount: How much.
+            at: When it could be used at the earliest, by the loop's clock.
+
+        Returns:
+            When it may be used.
+        """
+        if not self._seconds_each:
+            return at
+        start = max(at, self._free_at)
+        self._free_at = start + amount * self._seconds_each
+        return start
+
+    def correct(self, amount: float) -> None:
+        """Take so much more, or give it back where it is negative: more was known afterwards."""
+        self._free_at += amount * self._seconds_each
+
+
+class Pace:
+    """The three together, with the pauses that a server asks of everybody."""
+
+    def __init__(self, settings: OpenAISettings, watch: Watch) -> None:
+        self.concurrency = Concurrency(settings.concurrency, watch)
+        self.tokens = Rate(settings.tokens_per_minute)
+        self._requests = Rate(settings.requests_per_minute)
+        self._pause_until = -math.inf
+
+    def pause(self, seconds: float) -> None:
+        """Let nothing start for so long."""
+        now = asyncio.get_running_loop().time()
+        self._pause_until = max(self._pause_until, now + seconds)
+
+    def wait(self, tokens: float) -> float:
+        """Seconds that a try of so many tokens has to wait for; the limits count it from now on.
+
+        A pause that begins meanwhile makes the wait void: what was taken of the limits is not made
+        up for at its end, and the try has to ask again.
+        """
+        now = asyncio.get_running_loop().time()
+        at = max(now, self._pause_until)
+        return max(self._requests.take(1, at=at), self.tokens.take(tokens, at=at)) - now
+
+    @property
+    def paused(self) -> float:
+        """Seconds that are left of a pause."""
+        return max(self._pause_until - asyncio.get_running_loop().time(), 0.0)

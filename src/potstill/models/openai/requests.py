@@ -1,0 +1,80 @@
+"""What is sent to an OpenAI-compatible server."""
+
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from potstill.errors import ConfigError
+from potstill.models.interface import sample_seed
+from potstill.models.settings import OpenAISettings
+from potstill.records import Completion, Request
+
+Json = dict[str, Any]
+
+
+def failure(request: Request, sample: int, error: str) -> Completion:
+    """A sample that has no answer."""
+    return Completion(request=request, sample=sample, text="", finish_reason="error", error=error)
+
+
+def runs(samples: Sequence[int]) -> list[list[int]]:
+    """Samples in runs without a gap, each of which is asked for at once.
+
+    A server that draws choice i by ``seed + i`` (vLLM does) then gives a sample the same draw
+    whichever of its siblings it is asked with.
+    """
+    found: list[list[int]] = []
+    for sample in samples:
+        if found and found[-1][-1] + 1 == sample:
+            found[-1].append(sample)
+        else:
+            found.append([sample])
+    return found
+
+
+def request_body(settings: OpenAISettings, request: Request, samples: Sequence[int]) -> Json:
+    """The body that asks for one run of samples.
+
+    ``settings.body`` comes last and wins; a field that it sets to null is left out. One seed covers
+    the run: 30 bits of the request's own plus the first sample's index, so below 2**31, which every
+    server takes. Greedy requests have none.
+    """
+    body: Json = {"model": settings.where, "temperature": request.temperature}
+    body |= _prompt(settings, request)
+    own_server = urlsplit(settings.base_url).hostname == "api.openai.com"
+    limit = "max_completion_tokens" if own_server and settings.chat else "max_tokens"
+    body[limit] = request.max_tokens
+    if request.top_p != 1:
+        body["top_p"] = request.top_p
+    if len(samples) > 1:
+        body["n"] = len(samples)
+    if request.stop:
+        body["stop"] = list(request.stop)
+    if request.temperature > 0:
+        body["seed"] = (sample_seed(request, 0) & 0x3FFF_FFFF) + samples[0]
+    if request.top_logprobs and settings.chat:
+        body |= {"logprobs": True, "top_logprobs": request.top_logprobs}
+    elif request.top_logprobs:
+        body["logprobs"] = request.top_logprobs
+    body |= settings.body
+    return {name: value for name, value in body.items() if value is not None}
+
+
+def _prompt(settings: OpenAISettings, request: Request) -> Json:
+    prompt, prefix = request.prompt, request.answer_prefix
+    if not settings.chat:
+        if isinstance(prompt, str):
+            return {"prompt": prompt + prefix}
+        raise ConfigError(
+            f"{settings.model}: chat messages cannot be sent to the completions route; "
+            "set chat: true, or use a prompt style of plain text, such as zero_shot_cot."
+        )
+    if isinstance(prompt, str):
+        messages = [{"role": "user", "content": prompt}]
+    else:
+        messages = [{"role": turn.role, "content": turn.content} for turn in prompt]
+    if not prefix:
+        return {"messages": messages}
+    messages.append({"role": "assistant", "content": prefix})
+    flags = {"continue_final_message": True, "add_generation_prompt": False}
+    return {"messages": messages, **flags}

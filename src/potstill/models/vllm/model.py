@@ -1,0 +1,102 @@
+"""``vllm:`` models: a server of vLLM that is started when it is first asked, and ended after."""
+
+import weakref
+from collections.abc import Generator, Iterable, Iterator
+from pathlib import Path
+
+from potstill.errors import ModelError, ServerError, extra
+from potstill.keys import settings_hash
+from potstill.models.background import one_by_one
+from potstill.models.interface import Model
+from potstill.models.openai.model import OpenAIModel
+from potstill.models.settings import VLLMSettings
+from potstill.models.vllm.launcher import VLLMServer
+from potstill.records import Completion, Request
+from potstill.runtime import Control
+
+MACHINE = {
+    "api-server-count",
+    "cpu-offload-gb",
+    "data-parallel-size",
+    "disable-log-stats",
+    "disable-uvicorn-access-log",
+    "download-dir",
+    "enable-log-requests",
+    "enable-prefix-caching",
+    "enforce-eager",
+    "gpu-memory-utilization",
+    "max-num-batched-tokens",
+    "max-num-seqs",
+    "max-parallel-loading-workers",
+    "pipeline-parallel-size",
+    "swap-space",
+    "tensor-parallel-size",
+    "uvicorn-log-level",
+}
+"""Options that say how a model is run, and not which model it is."""
+
+
+class VLLMModel(Model):
+    """A model served by vLLM on this machine, for this process alone.
+
+    The server is started by the first request, and ends when the model is closed or let go, when
+    the run's control has it rest, when asking fails, and when this process ends, be it by kill -9.
+    Asked again later, it is started again.
+
+    The name holds no port. It holds a digest of a folder's content, and one of the options and of
+    the body wherever they may change what is answered.
+    """
+
+    def __init__(self, settings: VLLMSettings, control: Control | None = None) -> None:
+        self._control = control or Control()
+        self.chat = settings.chat
+        self.name = _name(settings)
+        self._server = VLLMServer(settings, self._control.watch)
+        self._control.resting.append(self._server.stop)
+        weakref.finalize(self, self._server.stop)
+
+    def complete(self, requests: Iterable[Request]) -> Iterator[Completion]:
+        """Answer requests; see :meth:`complete_in_groups`."""
+        return one_by_one(self.complete_in_groups(requests))
+
+    def complete_in_groups(self, requests: Iterable[Request]) -> Generator[list[Completion]]:
+        """Answer requests; see :class:`potstill.models.interface.Grouping`.
+
+        Raises:
+            MissingExtraError: vLLM is not installed.
+            ModelError: The server does not start, or has ended; the message has its last words.
+        """
+        try:
+            served = self._server.start(self._control.stop)
+            if served is not None:
+                yield from OpenAIModel(served, self._control).complete_in_groups(requests)
+        except GeneratorExit:
+            raise
+        except ServerError as error:
+            fault = self._server.fault()
+            self._server.stop()
+            if fault is None:
+                raise
+            raise ModelError(f"{fault}\n({error})") from error
+        except BaseException:
+            self._server.stop()
+            raise
+
+    def close(self) -> None:
+        """End the server."""
+        self._server.stop()
+
+
+def _name(settings: VLLMSettings) -> str:
+    """What answers are stored under."""
+    name, folder = settings.model, Path(settings.where)
+    if folder.is_dir():
+        with extra("local", needed_for="telling a folder's model from others"):
+            from potstill.models.local.loading import folder_digest
+        name = f"vllm:{folder.name}@{folder_digest(folder)}"
+    if not settings.chat:
+        name += "/completions"
+    telling = {name: each for name, each in settings.options.items() if name not in MACHINE}
+    if telling or settings.body:
+        name += f"#{settings_hash(telling, settings.body)}"
+    return name

@@ -1,0 +1,393 @@
+"""A run: opens what the recipe names and calls the stages, each on the run's one store."""
+
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property, partial
+from pathlib import Path
+from typing import NamedTuple, Self
+
+from potstill.errors import ConfigError, DataError, extra
+from potstill.evaluate import (
+    Bench,
+    Contenders,
+    Development,
+    Entry,
+    Evaluation,
+    Start,
+    TaskSets,
+    entries,
+    evaluate,
+    export_model,
+    roles,
+)
+from potstill.generate import Drawn
+from potstill.guide import Guidance, GuideBench, GuideSettings, guide
+from potstill.models import Model, open_model
+from potstill.models.settings import LocalSettings, RecordedSettings
+from potstill.pipeline.guide_setup import LaterModel, guided_checkpoint, guided_pair
+from potstill.pipeline.recipe import Recipe, load_recipe, write_resolved
+from potstill.pipeline.regrade import Regraded, regrade
+from potstill.pipeline.teachers import Teaching
+from potstill.prompts.exemplars import FewShot, read_few_shot
+from potstill.prompts.formats import format_named, shares
+from potstill.prompts.styles import Exemplar
+from potstill.records import Checkpoint, Split, Task, Teacher
+from potstill.report import ReportFiles, write_report
+from potstill.runtime import Control
+from potstill.runtime.budget import Spending
+from potstill.runtime.events import Watch
+from potstill.runtime.progress import Meter
+from potstill.sampling.ask import Asking, unheld
+from potstill.sampling.exemplar_pool import EVALUATION, draw_exemplars, worked_questions
+from potstill.store import Store
+from potstill.tasks import load_task
+from potstill.tasks.overlap import Overlap, overlaps, without
+from potstill.text.steps import step_kind
+from potstill.train import Models, StudentSettings, TrainBench, train
+
+SPLIT_USES: dict[Split, str] = {
+    "train": "the teacher explains its questions",
+    "dev": "the checkpoint is chosen on it",
+    "test": "the systems are measured on it",
+}
+
+
+class NamedStart(NamedTuple):
+    """A model that students start from, by the name it is measured under."""
+
+    name: str
+    """``start`` for the recipe's student; others have names that begin with ``start_``."""
+
+    settings: LocalSettings
+
+
+class Run:
+    """One recipe at work. Use as a context manager; every method can be stopped and repeated.
+
+    Args:
+        recipe: What to do.
+        meter: Shown the progress.
+        read_only: Open the store beside a writer, for the report alone. Of the processes of
+            ``accelerate launch`` only the first writes.
+    """
+
+    def __init__(self, recipe: Recipe, meter: Meter, *, read_only: bool = False) -> None:
+        self.recipe, self.folder = recipe, recipe.folder
+        read_only = read_only or os.environ.get("RANK", "0") != "0"
+        self.store = Store(self.folder / "run.sqlite", read_only=read_only)
+        self.control = Control() if read_only else run_control(recipe, self.store)
+        self.meter = meter.of(self.control)
+        if not read_only:
+            write_resolved(recipe)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.control.close()
+        self.store.close()
+
+    @cached_property
+    def task(self) -> Task:
+        """The task that is trained for.
+
+        Raises:
+            ConfigError: One of its splits is empty, be it that all its questions overlap.
+        """
+        task = self._loaded
+        if self.recipe.overlap.drop:
+            task = without(task, self.overlaps)
+        for split, use in SPLIT_USES.items():
+            if not task.splits[split]:
+                raise ConfigError(
+                    f"the {split} split of {task.name} is empty, and {use}. Set task.{split}."
+                )
+        return task
+
+    @cached_property
+    def _loaded(self) -> Task:
+        """The task before overlapping questions are dropped."""
+        return load_task(self.recipe.task)
+
+    @cached_property
+    def overlaps(self) -> list[Overlap]:
+        """What the training questions share with each evaluation set, before any are dropped."""
+        return overlaps(self._loaded, self.further_tasks, self.recipe.overlap)
+
+    @cached_property
+    def few_shot(self) -> FewShot | None:
+        """The recipe's exemplars that are no test questions.
+
+        Raises:
+            PotstillError: They cannot be read, or one of the recipe's own is a test question.
+        """
+        if self.recipe.exemplars is None:
+            return None
+        given = read_few_shot(self.recipe.exemplars, self._loaded.name)
+        return unheld(given, [self._loaded, *self.further_tasks])
+
+    @cached_property
+    def further_tasks(self) -> list[Task]:
+        """The tasks beside the one trained for that systems are measured on, each once."""
+        return self._task_sets.others
+
+    @cached_property
+    def _task_sets(self) -> TaskSets:
+        """All tasks by what they are for, before overlapping questions are dropped."""
+        settings = self.recipe.evaluate
+        generic = settings.generic.tasks if settings.generic else ()
+        others = (settings.out_of_distribution, generic, settings.tasks)
+        return TaskSets(self._loaded, *(tuple(map(load_task, listed)) for listed in others))
+
+    @cached_property
+    def entries(self) -> list[Entry]:
+        """What systems are measured on: the tasks, in each way they are asked and graded.
+
+        Raises:
+            PotstillError: A task lacks questions, or exemplars cannot be read or shown.
+        """
+        return entries(self._task_sets._replace(target=self.task), self.recipe.evaluate)
+
+    @property
+    def measured_tasks(self) -> list[Task]:
+        """The tasks under the names they have in tables, the one trained for first."""
+        return [entry.task for entry in self.entries]
+
+    @cached_property
+    def starts(self) -> dict[str, "NamedStart"]:
+        """What each student starts from, by student."""
+        recipe, found = self.recipe, dict[str, NamedStart]()
+        for student, settings in recipe.train.sweep().items():
+            start = settings.start or recipe.student
+            listed = (name for name, each in recipe.train.starts.items() if each == start)
+            name = "start" if start == recipe.student else f"start_{next(listed, student)}"
+            found[student] = NamedStart(name, start)
+        return found
+
+    @cached_property
+    def teaching(self) -> Teaching:
+        """The teachers, of which the first is measured and guides."""
+        return Teaching(self.recipe, self.store, self.meter, lambda: self.few_shot)
+
+    @property
+    def teacher(self) -> Model:
+        """The first teacher, opened when first asked for."""
+        return self.teaching.first
+
+    @property
+    def asked_teacher(self) -> Teacher:
+        """What the store knows of it; where it knows nothing the teacher is opened."""
+        return self.teaching.known()
+
+    @property
+    def asking(self) -> Asking:
+        """How it is asked for rationales."""
+        return self.teaching.asking()
+
+    def check(self) -> None:
+        """Find what would stop a later stage now, before the teacher is paid.
+
+        Raises:
+            PotstillError: A task cannot be read, or the student cannot be loaded.
+        """
+        _ = self.task, self.entries, self.few_shot
+        with extra("local", needed_for="training a student"):
+            from potstill.models.local.loading import is_encoder_decoder
+        is_encoder_decoder(self.recipe.student)
+
+    @contextmanager
+    def _timed(self, stage: str) -> Iterator[None]:
+        start, watch = time.monotonic(), self.control.watch
+        watch.event("stage_begins", stage=stage)
+        try:
+            yield
+        finally:
+            seconds = time.monotonic() - start
+            watch.event("stage_ends", stage=stage, seconds=round(seconds, 3))
+            self.control.rest()
+            if not self.store.read_only:
+                self.store.add_stage_time(stage, seconds)
+
+    def generate(self) -> dict[str, Drawn]:
+        """Draw rationales from every teacher; what was drawn, by teacher."""
+        with self._timed("generate"):
+            return self.teaching.generate(self.task)
+
+    def curate(self) -> Counter[str]:
+        """Give every rationale a verdict."""
+        with self._timed("curate"):
+            return self.teaching.curate(self.task)
+
+    def regrade(self) -> Regraded:
+        """Grade what is stored again, by today's grader; no model is asked.
+
+        Raises:
+            DataError: There is nothing to grade, or the store does not know a teacher.
+        """
+        if self.teaching.unknown:
+            raise DataError(
+                f"{self.folder} does not say who its {' and '.join(self.teaching.unknown)} was: an "
+                "older potstill made it, or the recipe's teacher was changed. Run potstill curate "
+                "on it once."
+            )
+        return regrade(self.measured_tasks, self.store, lambda: self.teaching.curate(self.task))
+
+    def train(self) -> list[Checkpoint]:
+        """Train every student of the recipe."""
+        with self._timed("train"):
+            recipe = self.recipe
+            return train(
+                self.task,
+                Models(recipe.student, recipe.teacher, recipe.teachers),
+                recipe.train,
+                TrainBench(self.store, self.folder, self.meter),
+                seed=recipe.seed,
+                ends_at=self._ends_at if recipe.train.stop else None,
+            )
+
+    def evaluate(self) -> Evaluation:
+        """Measure teacher, start checkpoint and students, and write the chosen one to model/."""
+        recipe, settings = self.recipe, self.recipe.evaluate
+        with self._timed("evaluate"):
+            evaluation = evaluate(
+                self.entries,
+                self._contenders,
+                self.store,
+                settings,
+                self.meter,
+                seed=recipe.seed,
+            )
+        chosen = evaluation.chosen
+        if chosen is not None:
+            start = self.starts.get(chosen.student, NamedStart("start", recipe.student))
+            export_model(
+                chosen,
+                evaluation.scores,
+                self.folder,
+                task=self.task.name,
+                teacher=recipe.teacher.model,
+                start=start.settings.model,
+            )
+        return evaluation
+
+    @cached_property
+    def _contenders(self) -> Contenders:
+        """Whom the evaluate stage measures."""
+        with extra("local", needed_for="measuring a student"):
+            from potstill.models.local.loading import is_encoder_decoder
+        starts = {start.name: start.settings for start in self.starts.values()}
+        return Contenders(
+            teacher=lambda: self.teacher,
+            teacher_asking=self.asking,
+            starts=tuple(
+                Start(name, partial(open_model, settings), is_encoder_decoder(settings))
+                for name, settings in starts.items()
+            ),
+            open_student=self._open_student,
+            few_shot=self.few_shot,
+            exemplars=self._exemplars(),
+        )
+
+    def _exemplars(self) -> tuple[Exemplar, ...]:
+        """Worked training questions for in-context formats, the same for all that is asked."""
+        students = self.recipe.train.students.values()
+        formats = {*self.recipe.evaluate.asked_in, *(student.asked_in for student in students)}
+        if not any(format_named(name).needs_exemplars for name in formats):
+            return ()
+        # As many as students learn with; where none does, as many as one would.
+        learn = [each for each in students if _shows_exemplars(each)] or students
+        return draw_exemplars(
+            worked_questions(self.task.splits["train"], self.store.rationales()),
+            max(student.exemplars for student in learn),
+            seed=self.recipe.seed,
+            key=EVALUATION,
+        )
+
+    @cached_property
+    def _development(self) -> Development:
+        """Scores checkpoints on development questions while training is under way."""
+        bench = Bench(self.store, self.meter, left_out=[])
+        return Development(self.entries, self._contenders, self.recipe.evaluate, bench)
+
+    def _ends_at(self, checkpoints: Sequence[Checkpoint]) -> bool:
+        """Whether a student's training ends at its newest checkpoint, as train.stop says."""
+        stop = self.recipe.train.stop
+        assert stop is not None
+        return self._development.ends(
+            checkpoints,
+            start=self.starts[checkpoints[-1].student].name,
+            patience=stop.patience,
+            generic_loss=stop.generic_loss,
+        )
+
+    def _open_student(self, folder: str) -> Model:
+        """A checkpoint of this run, on the device that the recipe names for the student."""
+        place = {"model": f"hf:{self.folder / folder}", "revision": None}
+        return open_model(self.recipe.student.model_copy(update=place))
+
+    def guide(self) -> Guidance:
+        """Measure what the teacher's steps bring to the chosen student.
+
+        Raises:
+            PotstillError: There is no student yet, or a policy does not fit it or its teacher.
+        """
+        recipe, settings = self.recipe, self.recipe.guide or GuideSettings()
+        with self._timed("guide"):
+            checkpoint = guided_checkpoint(self.store, self.task.name, settings.student)
+            start = self.starts.get(checkpoint.student, NamedStart("start", recipe.student))
+            parties = guided_pair(
+                checkpoint,
+                self._contenders,
+                recipe.evaluate,
+                settings,
+                teacher=LaterModel(self.asked_teacher, lambda: self.teacher),
+                continues=not isinstance(recipe.teacher, RecordedSettings),
+                start=start.name,
+            )
+            kept = [each.text for each in self.store.rationales() if each.verdict == "kept"]
+            bench = GuideBench(self.store, self.folder, self.meter)
+            return guide(
+                self.task, parties, settings, bench, layout=step_kind(kept), seed=recipe.seed
+            )
+
+    def report(self) -> ReportFiles:
+        """Write report.html and summary.json from what there is so far."""
+        return write_report(
+            self.store,
+            self.measured_tasks,
+            self.folder,
+            overlaps=self.overlaps,
+            notes=self.few_shot.notes if self.few_shot else (),
+            roles=roles(self.entries),
+        )
+
+
+def run_control(recipe: Recipe, store: Store) -> Control:
+    """The account of a run, which goes on from command to command, and its log."""
+    folder = recipe.folder
+    journal = folder / "spending.jsonl"
+    spending = Spending(recipe.budget, journal=journal, before=store.spent())
+    return Control(spending=spending, watch=Watch(folder / "log.jsonl"))
+
+
+def _shows_exemplars(student: StudentSettings) -> bool:
+    return any(format_named(name).needs_exemplars for name in shares(student.data_format))
+
+
+def stored_run(folder: Path, meter: Meter) -> Run:
+    """A run that is there already, wherever it was moved to.
+
+    Args:
+        folder: The run's folder. Relative paths in its recipe count from the working folder.
+        meter: Shown the progress.
+
+    Raises:
+        ConfigError: The folder holds no run.
+    """
+    if not (folder / "run.sqlite").is_file():
+        raise ConfigError(f"{folder} is no run: it holds no run.sqlite. Give a run's folder.")
+    recipe = load_recipe(folder / "recipe.yaml")
+    return Run(recipe.model_copy(update={"run": str(folder)}), meter)

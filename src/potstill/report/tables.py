@@ -1,0 +1,205 @@
+"""The run's results for programs (summary.json) and for the terminal.
+
+The console's table of guided scores.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from potstill.records import GuidedScore, Score, StageRecord, Task
+from potstill.report.accuracy import Results, read_results
+from potstill.report.guidance import Guidance, guidance, kept, lengths, per_100_tokens, turned
+from potstill.report.guidance_text import findings
+from potstill.report.text import DASH, interval, percent
+from potstill.store import Store
+from potstill.tasks.overlap import Overlap
+
+TASKS_ABREAST = 2
+"""How many tasks fit beside each other in a terminal of 100 columns."""
+
+
+def summary(results: Results) -> dict[str, object]:
+    """The results as plain values: accuracies are of test questions, shares between 0 and 1."""
+    leading = results.leading.name
+    return {
+        "tasks": {task: _accuracies(results, task) for task in results.task_names},
+        "leading_task": leading,
+        "roles": dict(results.roles),
+        "choices": [asdict(each) for each in results.choices],
+        "paired": {
+            f"{each.first} vs {each.second}": each.p_value
+            for each in results.comparisons
+            if each.task == leading
+        },
+        "comparisons": [asdict(each) for each in results.comparisons],
+        "guidance": {found.task: _guidance(results, found) for found in guidance(results)},
+        "teachers": [asdict(each) for each in results.teacher_scores],
+        "overlap": [_counts(each) for each in results.overlaps],
+        "notes": list(results.notes),
+        "stages": {stage.name: _spent(stage) for stage in results.stages},
+    }
+
+
+def _accuracies(results: Results, task: str) -> dict[str, dict[str, float]]:
+    measured = (*results.systems, *results.not_taken)
+    scores = {system: results.test_score(system, task) for system in measured}
+    return {
+        system: {
+            "correct": score.correct,
+            "total": score.total,
+            "low": score.low,
+            "high": score.high,
+        }
+        for system, score in scores.items()
+        if score is not None
+    }
+
+
+def _guidance(results: Results, found: Guidance) -> dict[str, object]:
+    """A task's guided scores, on development questions too, and what they come to."""
+    best = found.best
+    by_length = lengths(results, found)
+    kept_of = {each.policy: kept(found, each) for each in found.conditional}
+    return {
+        "scores": [asdict(each) for each in results.guided_scores if each.task == found.task],
+        "findings": findings(found),
+        "best": best.policy if best else None,
+        "points_per_100_teacher_tokens": per_100_tokens(best) if best else None,
+        "routed_for_the_same_tokens": found.routed(best.teacher_tokens) if best else {},
+        "kept_of_the_first_step": {
+            policy: {"gain": shares[0], "teacher_tokens": shares[1]}
+            for policy, shares in kept_of.items()
+            if shares is not None
+        },
+        "right_by_steps": {
+            policy: dict(zip(by_length.steps, map(list, cells), strict=True))
+            for policy, cells in by_length.rows.items()
+        }
+        if by_length
+        else None,
+        "turned": {
+            name: change.answers
+            for name, right in (("right", True), ("wrong", False))
+            if (change := turned(results, found, right=right)) is not None
+        },
+    }
+
+
+def _counts(overlap: Overlap) -> dict[str, object]:
+    """An overlap without the questions themselves, which summary.json has nowhere else."""
+    left_out = ("examples", "ids")
+    return {name: value for name, value in asdict(overlap).items() if name not in left_out}
+
+
+def _spent(stage: StageRecord) -> dict[str, float]:
+    spent = {"seconds": stage.seconds, "tokens": stage.tokens}
+    return spent | ({"cost": stage.cost} if stage.cost else {})
+
+
+def accuracy_table(store: Store, tasks: Sequence[Task]) -> Table:
+    """The test accuracies for a terminal of 100 columns.
+
+    Args:
+        store: The run's store.
+        tasks: The leading task, then further ones.
+
+    Returns:
+        A row a system and a column a task, or a row each of both where the tasks are many.
+    """
+    results = read_results(store, tasks)
+    if not results.systems:
+        table = Table(box=None, show_header=False)
+        table.add_row("No test question has been answered yet.")
+        return table
+    if len(results.task_names) <= TASKS_ABREAST:
+        return _abreast(results)
+    return _one_below_another(results)
+
+
+def _table() -> Table:
+    return Table(
+        title="accuracy on test questions, with 95% intervals",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+    )
+
+
+def _abreast(results: Results) -> Table:
+    table = _table()
+    table.add_column("system", no_wrap=True)
+    for task in results.task_names:
+        table.add_column(Text(task), no_wrap=True)
+    for system in results.systems:
+        scores = [results.test_score(system, task) for task in results.task_names]
+        table.add_row(Text(system), *(_cell(score) for score in scores))
+    return table
+
+
+def _one_below_another(results: Results) -> Table:
+    table = _table()
+    table.add_column("task", overflow="fold")
+    table.add_column("system", overflow="fold")
+    table.add_column("accuracy, interval, right", no_wrap=True)
+    for task in results.task_names:
+        named = task
+        for system in results.systems:
+            score = results.test_score(system, task)
+            if score is not None:
+                table.add_row(Text(named), Text(system), _cell(score))
+                named = ""
+        table.add_section()
+    return table
+
+
+def _cell(score: Score | None) -> Text:
+    """``62.0% [56.4, 67.3] 186/300``, in columns of one width."""
+    if score is None:
+        return Text(DASH)
+    share, within = percent(score.correct / score.total), f"[{interval(score)}]"
+    return Text(f"{share:>6} {within:<13} {score.correct}/{score.total}")
+
+
+def guided_table(scores: Sequence[GuidedScore]) -> Table:
+    """The scores on test questions: accuracy, difference from the student alone, price, leaks.
+
+    Tokens are the teacher's, a question. Routing by signals, many rows, is left to the report.
+
+    Args:
+        scores: Of one task, in the order of the rows; others than test scores are left out.
+    """
+    tested = [score for score in scores if score.split == "test"]
+    questions = max((score.total for score in tested), default=0)
+    table = Table(
+        title=f"Guidance on {questions:,} test questions, with 95% intervals",
+        box=box.SIMPLE_HEAD,
+        padding=0,
+        show_edge=False,
+    )
+    table.add_column("policy", no_wrap=True)
+    for heading in ("accuracy", "difference", "guided", "tokens", "leaked"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for score in tested:
+        if score.kind == "routing" and not score.policy.startswith("routing_random_"):
+            continue
+        table.add_row(
+            score.policy,
+            f"{100 * score.accuracy:.1f} [{100 * score.low:.0f}, {100 * score.high:.0f}]",
+            _difference(score),
+            f"{score.guided / score.total:.0%}",
+            f"{score.teacher_tokens:,.1f}",
+            f"{score.leaked:,}",
+        )
+    return table
+
+
+def _difference(score: GuidedScore) -> str:
+    if score.difference is None or score.difference_low is None or score.difference_high is None:
+        return ""
+    low, high = (
+        f"{round(100 * end) + 0:+d}" for end in (score.difference_low, score.difference_high)
+    )
+    return f"{round(100 * score.difference, 1) + 0.0:+.1f} [{low}, {high}]"

@@ -1,0 +1,299 @@
+"""Results in words and figures: labels, numbers and the headline."""
+
+from collections.abc import Mapping, Sequence
+
+from potstill.records import Checkpoint, Comparison, Score
+from potstill.report.accuracy import OTHER_RULE, Results
+from potstill.report.tradeoff import Abilities, Candidate, Estimate
+
+LABELS = {
+    "teacher": "Teacher",
+    "start_zero_shot": "Start, asked for the answer",
+    "start": "Start, asked to reason",
+    "start_few_shot": "Start, shown examples",
+    "answers_only": "Answer-only tuning",
+    "rationales": "Rationale tuning",
+}
+"""What a reader who has not seen the recipe calls the systems of a normal run."""
+
+IN_SENTENCE = {
+    "teacher": "the teacher",
+    "start_zero_shot": "the start checkpoint asked for the answer alone",
+    "start": "the start checkpoint",
+    "start_few_shot": "the start checkpoint shown worked examples",
+    "answers_only": "answer-only tuning",
+    "rationales": "rationale tuning",
+}
+
+RULES = {
+    "in_distribution": "the highest accuracy on the task trained for",
+    "out_of_distribution": "the highest mean accuracy out of distribution",
+    "worst_case": "the smallest worst shortfall from the best checkpoint, over the target and each "
+    "task out of distribution",
+    "pareto": "the least distance from the best target and the best generic ability together",
+}
+"""What the checkpoint that a selection rule chooses has, on development questions."""
+
+WHERE = {
+    "target": "on the target",
+    "out_of_distribution": "out of distribution",
+    "generic": "on generic tasks",
+}
+"""Where a difference was found, by role, inside a sentence."""
+
+COLUMN_ROLES = {
+    "target": "target",
+    "out_of_distribution": "out of distribution",
+    "generic": "generic",
+    OTHER_RULE: "other grader",
+}
+"""What a column of the accuracy table says that its task is for."""
+
+MINUS, TIMES, DASH = "\N{MINUS SIGN}", "\N{MULTIPLICATION SIGN}", "\N{EN DASH}"
+SPACE, NARROW = "\N{NO-BREAK SPACE}", "\N{NARROW NO-BREAK SPACE}"
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+SHOWN = 0.05
+"""The p-value below which the headline speaks of a difference."""
+
+
+def label(results: Results, system: str) -> str:
+    """A system's name for readers; a student named by the user keeps its name."""
+    return _named(results, system, LABELS, ", ", "Start")
+
+
+def in_sentence(results: Results, system: str) -> str:
+    """A system's name inside a sentence."""
+    return _named(results, system, IN_SENTENCE, " ", "the start checkpoint")
+
+
+def _named(
+    results: Results, system: str, names: Mapping[str, str], joint: str, a_start: str
+) -> str:
+    """The model's name, then what sets the system apart from the model as it is usually asked."""
+    if system in names or system in results.students:
+        return _model(results, system, names, a_start)
+    if system.endswith("_vote"):
+        return f"{_model(results, system.removesuffix('_vote'), names, a_start)}{joint}by vote"
+    for name in results.asked_in:
+        if system.endswith(f"_{name}"):
+            model = _model(results, system.removesuffix(f"_{name}"), names, a_start)
+            # The start would be asked twice otherwise.
+            return f"{model.removesuffix(', asked to reason')}{joint}asked in {name}"
+    return _model(results, system, names, a_start)
+
+
+def _model(results: Results, system: str, names: Mapping[str, str], a_start: str) -> str:
+    """A student's name with its start's where there are several, a start's with its own."""
+    if system in names:
+        return names[system]
+    student, start = results.family(system)
+    if start is not None:
+        return f"{names.get(student, student)} from {start}"
+    for which in (*results.start_names, *results.students):
+        for way in ("", "_zero_shot", "_few_shot"):
+            if system == f"start_{which}{way}":
+                return names[f"start{way}"].replace(a_start, f"{a_start} {which}", 1)
+    return system
+
+
+def percent(share: float, digits: int = 1) -> str:
+    """0.62 as ``62.0%``."""
+    return f"{share:.{digits}%}"
+
+
+def points(difference: float, digits: int = 1) -> str:
+    """A difference of two shares in percentage points, with its sign: ``+41.3``."""
+    text = f"{difference * 100:+.{digits}f}"
+    return text[1:] if float(text) == 0 else text.replace("-", MINUS)
+
+
+def interval(score: Score) -> str:
+    """The 95% interval of a score in percent: ``56.4, 67.3``."""
+    return f"{score.low * 100:.1f}, {score.high * 100:.1f}"
+
+
+def bounds(share: Estimate) -> str:
+    """The same of an estimated share; what rounding left below 0 is shown as 0."""
+    low, high = (round(end * 100, 1) + 0.0 for end in (share.low, share.high))
+    return f"{low:.1f}, {high:.1f}"
+
+
+def p_value(p: float) -> str:
+    """Three decimals, or a mantissa and a power of ten."""
+    if p >= 0.001:
+        return f"{p:.3f}"
+    if p < 1e-300:
+        return f"<{SPACE}10⁻³⁰⁰"
+    mantissa, exponent = f"{p:.1e}".split("e")
+    return f"{mantissa}{NARROW}{TIMES}{NARROW}10{str(int(exponent)).translate(SUPERSCRIPTS)}"
+
+
+def p_phrase(p: float) -> str:
+    """``p = 0.041``, with spaces at which no line breaks."""
+    value = p_value(p)
+    return f"p{SPACE}{value}" if value.startswith("<") else f"p{SPACE}={SPACE}{value}"
+
+
+def duration(seconds: float) -> str:
+    """``48 s``, ``3 min 20 s`` or ``2 h 05 min``."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, rest_minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {rest_minutes:02} min"
+    return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
+
+
+def weights(count: float) -> str:
+    """How many weights a model has, to two or three digits: ``456k``, ``1.2M``, ``7.1B``."""
+    for unit, name in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if count >= unit * 0.9995:
+            digits = 1 if count < 99.95 * unit else 0
+            return f"{count / unit:,.{digits}f}".removesuffix(".0") + name
+    return f"{count:,.0f}"
+
+
+def between(found: Estimate) -> str:
+    """The 95% interval of a difference in points, as a reader says it: ``+3 to +8``."""
+    return f"{points(found.low, 0)} to {points(found.high, 0)}"
+
+
+def rule_name(rule: str) -> str:
+    """A selection rule inside a sentence."""
+    return {"pareto": "Pareto"}.get(rule, rule.replace("_", " "))
+
+
+def listed(names: Sequence[str]) -> str:
+    """``a``, ``a and b`` or ``a, b and c``."""
+    return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
+
+
+def dollars(cost: float) -> str:
+    """Cents where they tell something; a dash where no price was given."""
+    if cost == 0:
+        return DASH
+    return f"${cost:,.2f}" if cost >= 0.01 else f"${cost:.4f}"
+
+
+def headline(results: Results) -> str:
+    """What the run found, in one sentence, no stronger than its numbers."""
+    comparison = results.main_comparison
+    if comparison is not None:
+        return _compared(results, comparison)
+    measured = [results.test_score(name, results.leading.name) for name in results.systems]
+    best = max((s for s in measured if s), key=lambda score: score.correct, default=None)
+    if best is not None:
+        alone = "; no student is measured yet"
+        if results.subject:
+            alone = "; nothing was measured beside it"
+        elif results.comparisons:  # fused students, none of which was trained here
+            alone = ""
+        within = interval(best).replace(", ", " to ")
+        return (
+            f"{label(results, best.system)} reaches {_reached(results, best.system)} on "
+            f"{best.task} (95% interval {within}, {best.total:,} questions){alone}."
+        )
+    if results.training:
+        return "The students are trained; no test question has been answered yet."
+    if results.rationales:
+        kept = sum(rationale.verdict == "kept" for rationale in results.rationales)
+        return (
+            f"{kept:,} of {len(results.rationales):,} rationales are kept; no student learns yet."
+        )
+    return "This run has no results yet."
+
+
+def _compared(results: Results, comparison: Comparison) -> str:
+    first, second = _reached(results, comparison.first), _reached(results, comparison.second)
+    subject, other = (in_sentence(results, name) for name in (comparison.first, comparison.second))
+    evidence = f"{p_phrase(comparison.p_value)}, {comparison.total:,} questions"
+    if comparison.p_value >= SHOWN:
+        low, high = points(comparison.low, 0), points(comparison.high, 0)
+        return (
+            f"No difference is shown between {subject} ({first}) and {other} ({second}) on "
+            f"{comparison.task}: {points(comparison.difference)} points, "
+            f"95% interval {low} to {high}, {evidence}."
+        )
+    side, sign = ("above", 1) if comparison.difference > 0 else ("below", -1)
+    ends = sorted((sign * comparison.low, sign * comparison.high))
+    low, high = (points(end, 0).removeprefix("+") for end in ends)
+    return (
+        f"{label(results, comparison.first)} reaches {first} on {comparison.task}, "
+        f"{abs(comparison.difference) * 100:.1f} points {side} {other} "
+        f"(95% interval {low} to {high}, {evidence})."
+    )
+
+
+def _reached(results: Results, system: str) -> str:
+    score = results.test_score(system, results.leading.name)
+    return percent(score.correct / score.total) if score else "an unknown accuracy"
+
+
+def further_findings(results: Results) -> list[str]:
+    """The teacher and the start on the same questions, and the price paid on other tasks."""
+    findings = []
+    task = results.leading.name
+    start = results.start_of(results.subject) if results.subject else "start"
+    reached = [
+        f"{in_sentence(results, name)} {percent(score.correct / score.total)}"
+        for name in ("teacher", start)
+        if (score := results.test_score(name, task)) is not None
+    ]
+    if reached and results.subject:
+        findings.append(f"On the same questions: {', '.join(reached)}.")
+    elsewhere = [
+        f"{name} {points(found.difference)} points ({p_phrase(found.p_value)})"
+        for name in results.task_names
+        if name != task and results.subject and results.roles.get(name) != OTHER_RULE
+        if (found := results.comparison(results.subject, start, name)) is not None
+    ]
+    if elsewhere and results.subject:
+        findings.append(
+            f"On other tasks, {in_sentence(results, results.subject)} against "
+            f"{in_sentence(results, start)}: "
+            f"{'; '.join(elsewhere)}."
+        )
+    return findings
+
+
+def choice_finding(results: Results, found: Mapping[str, Sequence[Candidate]]) -> str:
+    """What the rules disagree about for the first student, and what each costs on test."""
+    if not found:
+        return ""
+    student, (used, *others) = next(iter(found.items()))
+    name = label(results, student)
+    if not others:
+        return f"{name}: all rules take step {used.step:,}."
+    parts = [f"{name}: {_rules(used)} step {used.step:,}, which is used"]
+    for each in others:
+        parts.append(f"{_rules(each)} step {each.step:,}{_at_a_price(each.gained)}")
+    return "; ".join(parts) + "."
+
+
+def _rules(candidate: Candidate) -> str:
+    rules = [rule_name(rule) for rule in candidate.rules]
+    return f"{listed(rules)} {'takes' if len(rules) == 1 else 'take'}"
+
+
+def _at_a_price(gained: Abilities) -> str:
+    changes = [
+        f"{points(found.value)} points {WHERE[role]} ({between(found)})"
+        for role, found in gained.items()
+    ]
+    return f": on test {listed(changes)}" if changes else ""
+
+
+def soft_finding(results: Results, last: Checkpoint) -> str:
+    """How far the teacher's probabilities reached, for a student that was to match them."""
+    name = label(results, last.student)
+    if not last.soft_share:
+        return (
+            f"{name}: the teacher's probabilities reached none of the trained tokens, so it was "
+            "trained on the text alone, as if by sample matching. Set generate.top_logprobs, with "
+            "a teacher that gives probabilities."
+        )
+    return (
+        f"{name}: the teacher's probabilities reached {percent(last.soft_share)} of the trained "
+        "tokens; the others were learned from the text."
+    )

@@ -1,0 +1,39 @@
+"""What all models of a run share while they are asked."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from threading import Event
+
+from potstill.runtime.budget import Spending
+from potstill.runtime.events import Watch
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """The account, the watch and the brake of a run."""
+
+    spending: Spending = field(default_factory=Spending)
+    """Every try of a server is set aside and settled here."""
+
+    watch: Watch = field(default_factory=Watch)
+    """Told what happens."""
+
+    stop: Event = field(default_factory=Event)
+    """Once set, nothing new is sent; what is in flight is finished and handed over."""
+
+    resting: list[Callable[[], None]] = field(default_factory=list)
+    """What :meth:`rest` calls."""
+
+    def rest(self) -> None:
+        """End what models have started, such as servers of their own, to free its memory.
+
+        Asked again, they start it again.
+        """
+        for end in self.resting:
+            end()
+
+    def close(self) -> None:
+        """End what models have started; close the account's journal and the log."""
+        self.rest()
+        self.spending.close()
+        self.watch.close()

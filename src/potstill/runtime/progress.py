@@ -1,0 +1,318 @@
+"""Progress of long work: how far, how fast, at what cost, with which faults, how long still."""
+
+import sys
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from threading import Event, Thread
+from typing import NamedTuple
+
+from rich.console import Console, Group
+from rich.constrain import Constrain
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from potstill.runtime import Control
+
+LINE_SECONDS = 10.0
+"""How often a line is written where there is no terminal, and to the log."""
+
+TICK_SECONDS = 0.25
+"""How often the view is brought up to date."""
+
+RATE_SECONDS = 60.0
+"""How far back the rate looks; a server is asked faster and slower as it allows."""
+
+WIDEST = 120
+"""Columns that the view fills at most."""
+
+ECHO = "^C "
+"""What a terminal may write behind the view; on a line of its own it would shift it."""
+
+Advance = Callable[[int, int, float], None]
+"""Called with how many more are done, their tokens, and their cost in US dollars."""
+
+
+class Meter:
+    """Shows how far long work has come.
+
+    On a terminal each stage has a live view; elsewhere a line every ten seconds, and one at its
+    end. The run's log gets the same counts.
+
+    Args:
+        console: Where to show it; None shows nothing.
+        control: Of the run, whose watch, account and brake are shown beside the progress.
+    """
+
+    def __init__(self, console: Console | None, control: Control | None = None) -> None:
+        self._console = console
+        self.control = control or Control()
+
+    def of(self, control: Control) -> "Meter":
+        """The same meter for a run with its own control."""
+        return Meter(self._console, control)
+
+    @classmethod
+    def on_stderr(cls) -> "Meter":
+        """A meter on standard error."""
+        return cls(Console(file=sys.stderr))
+
+    @contextmanager
+    def stage(self, label: str, *, total: int, done: int = 0, unit: str = "") -> Iterator[Advance]:
+        """Show one stage of work while the block runs.
+
+        Args:
+            label: What is being done.
+            total: How many there are.
+            done: How many were there before.
+            unit: What is counted, e.g. ``steps``.
+        """
+        tally, console = Tally(label, total, done, unit), self._console
+        if done >= total:
+            yield tally.add
+            return
+        traffic = _Traffic(self.control)
+        with ExitStack() as views:
+            if console is not None and console.is_terminal:
+                views.enter_context(_live(tally, traffic, console))
+                console = None
+            if console is not None or self.control.watch.logs:
+                views.enter_context(_Ticker(tally, traffic, console))
+            yield tally.add
+
+
+class Tally:
+    """Counts of one stage, and their description.
+
+    Args:
+        label: What is being done.
+        total: How many there are.
+        done: How many were there before; they do not count for the rate.
+        unit: What is counted.
+    """
+
+    def __init__(self, label: str, total: int, done: int, unit: str) -> None:
+        self.label, self.total, self.done, self.unit = label, total, done, unit
+        self.tokens, self.cost = 0, 0.0
+        self._start = _Point(time.monotonic(), done, 0)
+        self._points = deque([self._start])
+
+    @property
+    def new(self) -> int:
+        """How many were done since it began."""
+        return self.done - self._start.done
+
+    @property
+    def seconds(self) -> float:
+        """Since it began."""
+        return time.monotonic() - self._start.time
+
+    def add(self, count: int, tokens: int, cost: float) -> None:
+        """Count more."""
+        self.done += count
+        self.tokens += tokens
+        self.cost += cost
+
+    def describe(self) -> str:
+        """How far, how fast and how long still; at the end how long it took."""
+        unit = f" {self.unit}" if self.unit else ""
+        parts = [f"{self.done:,}/{self.total:,}{unit}"]
+        now = _Point(time.monotonic(), self.done, self.tokens)
+        since = self._start if self.done >= self.total else self._earlier(now)
+        seconds = max(now.time - since.time, 1e-6)
+        rate = (now.done - since.done) / seconds
+        if rate:
+            parts.append(f"{rate:,.1f}/s")
+        if now.tokens > since.tokens:
+            parts.append(f"{(now.tokens - since.tokens) / seconds:,.0f} tokens/s")
+        if self.done >= self.total:
+            parts.append(f"in {clock(self.seconds)}")
+        elif rate:
+            parts.append(f"{clock((self.total - self.done) / rate)} left")
+        else:
+            parts.append(f"{clock(self.seconds)} so far")
+        return "  ".join(parts)
+
+    def _earlier(self, now: "_Point") -> "_Point":
+        """Where the work was a while ago; remembers where it is now."""
+        if now.time - self._points[-1].time >= 1:
+            self._points.append(now)
+        while now.time - self._points[0].time > RATE_SECONDS and len(self._points) > 2:
+            self._points.popleft()
+        return self._points[0]
+
+
+class _Point(NamedTuple):
+    time: float
+    done: int
+    tokens: int
+
+
+class _Traffic:
+    """What servers are doing during one stage, in words.
+
+    Args:
+        control: Of the run.
+    """
+
+    def __init__(self, control: Control) -> None:
+        self.control = control
+        self._retries = control.watch.retries.copy()
+        self._given_up = control.watch.given_up.copy()
+
+    def describe(self, cost: float) -> str:
+        """Spending and tries in flight; nothing where no server is asked.
+
+        Args:
+            cost: US dollars of the stage's answers, which an account without prices misses.
+        """
+        watch = self.control.watch
+        parts = [spent] if (spent := self._spent(cost)) else []
+        if watch.limit:
+            parts.append(f"{watch.in_flight:,} of {watch.limit:,} in flight")
+        return "  ".join(parts)
+
+    @property
+    def faults(self) -> str:
+        """What was repeated and what was given up in this stage, by kind."""
+        watch = self.control.watch
+        # Copies: a model's thread may count another kind meanwhile.
+        found = {
+            "retried": watch.retries.copy() - self._retries,
+            "failed": watch.given_up.copy() - self._given_up,
+        }
+        return "  ".join(
+            f"{what} {counts.total():,} ({_by_kind(counts)})"
+            for what, counts in found.items()
+            if counts
+        )
+
+    @property
+    def stopping(self) -> str:
+        """What is said once the run is to stop; nothing before."""
+        if not self.control.stop.is_set():
+            return ""
+        flying = self.control.watch.in_flight
+        what = f"{flying:,} requests in flight are" if flying > 1 else "what has begun is"
+        return f"Stopping: {what} awaited and kept. Ctrl-C again drops them."
+
+    def _spent(self, cost: float) -> str:
+        spending = self.control.spending
+        budget, usd = spending.budget, max(spending.spent.usd, cost)
+        parts = []
+        if budget.usd is not None:
+            parts.append(f"{dollars(usd)} of {dollars(budget.usd)}")
+        elif usd:
+            parts.append(dollars(usd))
+        if budget.tokens is not None:
+            parts.append(f"{spending.spent.tokens:,} of {budget.tokens:,} tokens")
+        return ", ".join(parts)
+
+
+KINDS = {
+    "answer": "unreadable answer",
+    "connection": "no connection",
+    "reset": "connection lost",
+}
+"""Kinds of faults in words; statuses and the others stand for themselves."""
+
+
+def _by_kind(counts: Counter[str]) -> str:
+    named = {kind: f"HTTP {kind}" if kind.isdecimal() else KINDS.get(kind, kind) for kind in counts}
+    return ", ".join(f"{named[kind]} ×{count:,}" for kind, count in counts.most_common())  # noqa: RUF001
+
+
+def _live(tally: Tally, traffic: _Traffic, console: Console) -> AbstractContextManager[object]:
+    """The view on a terminal, brought up to date by a thread of its own."""
+
+    def view() -> Constrain:
+        table = Table.grid(expand=True, padding=(0, 1))
+        table.add_column(no_wrap=True, max_width=40)
+        table.add_column(ratio=1, min_width=10)
+        table.add_column(no_wrap=True)
+        bar = ProgressBar(total=tally.total, completed=tally.done)
+        table.add_row(Text(tally.label), bar, Text(tally.describe()))
+        further = (traffic.describe(tally.cost), traffic.faults, traffic.stopping)
+        lines = Group(table, *(Text(line) for line in further if line))
+        return Constrain(lines, min(console.width, WIDEST) - len(ECHO))
+
+    return Live(get_renderable=view, console=console, refresh_per_second=1 / TICK_SECONDS)
+
+
+class _Ticker:
+    """Writes a line every ten seconds: to the console where it is no terminal, and to the log."""
+
+    def __init__(self, tally: Tally, traffic: _Traffic, console: Console | None) -> None:
+        self._tally, self._traffic, self._console = tally, traffic, console
+        self._ended = Event()
+        self._thread = Thread(target=self._tick, name="potstill-progress", daemon=True)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+        self._log()
+        if kind is None:
+            self._print()
+
+    def _tick(self) -> None:
+        last, told = time.monotonic(), False
+        while not self._ended.wait(TICK_SECONDS):
+            if (stopping := self._traffic.stopping) and not told:
+                told = True
+                self._say(stopping)
+            if time.monotonic() - last >= LINE_SECONDS:
+                last = time.monotonic()
+                self._log()
+                self._print()
+
+    def _print(self) -> None:
+        tally, traffic = self._tally, self._traffic
+        parts = tally.describe(), traffic.describe(tally.cost), traffic.faults
+        self._say(f"{tally.label}: {'  '.join(part for part in parts if part)}")
+
+    def _say(self, line: str) -> None:
+        if self._console is not None:
+            self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    def _log(self) -> None:
+        tally, watch = self._tally, self._traffic.control.watch
+        watch.event(
+            "progress",
+            label=tally.label,
+            done=tally.done,
+            total=tally.total,
+            new=tally.new,
+            seconds=round(tally.seconds, 3),
+            tokens=tally.tokens,
+            usd=tally.cost,
+            in_flight=watch.in_flight,
+            limit=watch.limit,
+            retries=dict(watch.retries),
+            given_up=dict(watch.given_up),
+        )
+
+
+def dollars(amount: float) -> str:
+    """US dollars, small amounts with four decimals."""
+    return f"${amount:,.2f}" if amount >= 0.1 or not amount else f"${amount:.4f}"
+
+
+def clock(seconds: float) -> str:
+    """A duration as minutes and seconds, with hours where there are any."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def printable(text: str) -> str:
+    """The text of a model on one line, without characters that would steer a terminal."""
+    return "".join(
+        each if each.isprintable() else " " if each.isspace() else f"\\x{ord(each):02x}"
+        for each in text
+    )

@@ -1,0 +1,249 @@
+"""What every request passes first: its id, its bearer token, the gate, its line in the log.
+
+Reading a request's body up to a limit, and noticing that the client has left.
+"""
+
+import asyncio
+import hmac
+import secrets
+import time
+from collections.abc import Coroutine, Iterator, Sequence
+from contextlib import contextmanager
+from http import HTTPStatus
+from typing import Any
+
+from potstill.errors import extra
+from potstill.serve.metrics import Account, Metrics
+from potstill.serve.response import ApiError, Gone
+from potstill.serve.settings import is_loopback
+
+with extra("serve", needed_for="potstill serve"):
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+ACCOUNT = "potstill.account"
+"""Where a request's account stands in its scope."""
+
+ROUTES = {
+    "/v1/chat/completions": "chat",
+    "/v1/completions": "completions",
+    "/v1/models": "models",
+    "/healthz": "healthz",
+    "/readyz": "readyz",
+    "/metrics": "metrics",
+}
+"""Paths by their label; any other is ``other``."""
+
+OPEN = ("healthz", "readyz")
+"""Routes that ask for no token: an orchestrator has none."""
+
+ANSWERED = ("chat", "completions")
+"""Routes that are refused while the server stops."""
+
+
+class Gate:
+    """Counts requests in and out.
+
+    Args:
+        in_flight: Most requests that are answered at once.
+        queue: Most requests that wait beside those.
+    """
+
+    def __init__(self, *, in_flight: int, queue: int) -> None:
+        self.slots = asyncio.Semaphore(in_flight)
+        """Held while a request is answered."""
+
+        self.inside = 0
+        """Requests that are answered or waiting."""
+
+        self.closing = False
+        """Whether new ones are refused, because the server stops."""
+
+        self._most = in_flight + queue
+
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """Be inside.
+
+        Raises:
+            ApiError: There is no room, or the server stops.
+        """
+        self.check_open()
+        if self.inside >= self._most:
+            raise ApiError(
+                HTTPStatus.TOO_MANY_REQUESTS,
+                f"{self._most} requests are being answered; ask again in a moment.",
+                code="rate_limit_exceeded",
+            )
+        self.inside += 1
+        try:
+            yield
+        finally:
+            self.inside -= 1
+
+    def check_open(self) -> None:
+        """See that the server is not stopping.
+
+        Raises:
+            ApiError: It is.
+        """
+        if self.closing:
+            message = "the server is stopping; ask again in a moment."
+            raise ApiError(
+                HTTPStatus.SERVICE_UNAVAILABLE, message, code="server_stopping", close=True
+            )
+
+
+class Access:
+    """A layer around the application.
+
+    Args:
+        app: What it is around.
+        gate: Whether requests are let in.
+        metrics: Where they are counted.
+        tokens: Bearer tokens that are let in; none: everybody on this machine is.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, gate: Gate, metrics: Metrics, tokens: Sequence[str]
+    ) -> None:
+        self._app, self._gate, self._metrics = app, gate, metrics
+        self._tokens = [token.encode() for token in tokens]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        id_ = f"req_{secrets.token_hex(12)}"
+        account = Account(id_, ROUTES.get(scope["path"], "other"))
+        scope[ACCOUNT] = account
+
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                account.status = message["status"]
+                message["headers"] = [*message["headers"], (b"x-request-id", id_.encode())]
+            await send(message)
+
+        begun = time.perf_counter()
+        try:
+            self._check(scope, account.route)
+        except ApiError as error:
+            await send_error(sending, error)
+        else:
+            await self._app(scope, receive, sending)
+        finally:
+            self._metrics.note(account, time.perf_counter() - begun)
+
+    def _check(self, scope: Scope, route: str) -> None:
+        """See that a request may come in.
+
+        Raises:
+            ApiError: It may not.
+        """
+        headers = dict[bytes, bytes](scope["headers"])
+        if b"transfer-encoding" in headers and b"content-length" in headers:
+            # A proxy before us may go by the other one, and take its end for another request.
+            told = "give Content-Length or Transfer-Encoding, not both."
+            raise ApiError(HTTPStatus.BAD_REQUEST, told, close=True)
+        if not self._tokens and not is_loopback(_host(headers.get(b"host", b""))):
+            # A page that points a name of its own at this machine has a browser ask for it here.
+            told = "without a token this server answers to its own address alone."
+            raise ApiError(HTTPStatus.FORBIDDEN, told, code="host_not_allowed")
+        if self._tokens and route not in OPEN and not self._knows(scope):
+            told = "the bearer token is missing or wrong."
+            raise ApiError(HTTPStatus.UNAUTHORIZED, told, code="invalid_api_key")
+        if route in ANSWERED:
+            self._gate.check_open()
+
+    def _knows(self, scope: Scope) -> bool:
+        """Whether the token is one of ours, found out in the same time for any wrong one."""
+        given = [value for name, value in scope["headers"] if name == b"authorization"]
+        scheme, _, token = b",".join(given).partition(b" ")  # of two, none counts
+        same = [hmac.compare_digest(token.strip(), known) for known in self._tokens]
+        return scheme.lower() == b"bearer" and any(same)
+
+
+def _host(header: bytes) -> str:
+    """The host of a Host header, its port left out."""
+    text = header.decode("latin-1")
+    return text.partition("]")[0] if text.startswith("[") else text.partition(":")[0]
+
+
+async def send_error(send: Send, error: ApiError) -> None:
+    """Send an error as the whole answer."""
+    message: dict[str, Any] = {"type": "http.response.start", "status": int(error.status)}
+    await send({**message, "headers": error.headers})
+    await send({"type": "http.response.body", "body": error.body})
+
+
+with extra("serve", needed_for="potstill serve"):
+    from starlette.types import Receive, Scope
+
+DRAINED = 8
+"""How many times the limit is read and thrown away of a body that is too large: a client that is
+still sending would otherwise see a broken connection and not our answer."""
+
+
+async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
+    """A JSON request's body, whether or not its length is told beforehand.
+
+    Raises:
+        ApiError: It is too large, or is not said to be JSON.
+        Gone: The client left before its end.
+    """
+    headers = dict[bytes, bytes](scope["headers"])
+    length = headers.get(b"content-length", b"")
+    if length.isdigit() and int(length) > DRAINED * limit:
+        raise _too_large(limit)
+    kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+    if kind != b"application/json":  # what a page may send elsewhere without asking first is not
+        told = "send JSON, with the header Content-Type: application/json."
+        raise ApiError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, told, close=True)
+    body = bytearray()
+    size, more = 0, True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Gone
+        chunk, more = message.get("body", b""), message.get("more_body", False)
+        size += len(chunk)
+        if size > DRAINED * limit:
+            raise _too_large(limit)
+        if size <= limit:
+            body += chunk
+    if size > limit:
+        raise _too_large(limit)
+    return bytes(body)
+
+
+def _too_large(limit: int) -> ApiError:
+    message = f"the body is larger than {limit} bytes."
+    return ApiError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message, close=True)
+
+
+async def attended(work: Coroutine[None, None, None], receive: Receive) -> None:
+    """Do work for as long as the client is there.
+
+    Args:
+        work: Cancelled when the client leaves, or when this is cancelled.
+        receive: Of a request whose body was read.
+
+    Raises:
+        Gone: The client has left.
+    """
+    working = asyncio.create_task(work)
+    watching = asyncio.create_task(_left(receive))
+    try:
+        await asyncio.wait((working, watching), return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise Gone
+        working.result()
+    finally:
+        working.cancel()
+        watching.cancel()
+        await asyncio.gather(working, watching, return_exceptions=True)
+
+
+async def _left(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

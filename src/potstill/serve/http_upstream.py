@@ -1,0 +1,280 @@
+"""An OpenAI-compatible server as the student or the teacher.
+
+From a model's settings to somebody whom the server can ask.
+
+A server of vLLM that the guided server starts for itself, as the student or the teacher.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from http import HTTPStatus
+from typing import Any
+
+import aiohttp
+import orjson
+
+from potstill.errors import ModelError
+from potstill.models import open_model
+from potstill.models.openai.client import LARGEST_ANSWER, open_session, read_content
+from potstill.models.openai.http_errors import Fault
+from potstill.models.openai.model import server_key
+from potstill.models.openai.requests import request_body, runs
+from potstill.models.openai.responses import THINKING, read_reply
+from potstill.models.settings import ModelSettings, OpenAISettings, VLLMSettings
+from potstill.models.vllm.launcher import VLLMServer
+from potstill.records import Completion, Request
+from potstill.runtime.events import Watch
+from potstill.serve.upstreams import Emit, LocalUpstream, Upstream, UpstreamError
+
+REFUSALS = {400, 413, 422}
+"""Statuses that say that the request itself cannot be answered."""
+
+UNKNOWN_ROUTE = {404, 405, 501}
+"""Statuses of a server that is there and does not list its models."""
+
+THINK, THOUGHT = "<think>", "</think>"
+
+PROBE_SECONDS = 2.0
+PROBE_KEPT = 5.0
+"""Seconds for which the outcome of a probe stands."""
+
+Json = dict[str, Any]
+
+
+class HttpUpstream:
+    """A server that speaks ``/chat/completions`` or ``/completions``.
+
+    Nothing is tried twice, except what a connection lost that was kept open from before: the server
+    had closed it, and has not seen the request.
+
+    Args:
+        settings: Where it is; ``retries`` and ``concurrency`` do not count here.
+
+    Raises:
+        ConfigError: ``base_url`` cannot be used.
+        AuthError: The key is missing.
+    """
+
+    encoder_decoder = False
+
+    def __init__(self, settings: OpenAISettings) -> None:
+        self._settings = settings
+        self._key = server_key(settings)
+        self.chat = settings.chat
+        self._base_url = settings.base_url.rstrip("/")
+        self._url = self._base_url + ("/chat/completions" if settings.chat else "/completions")
+        self._probe = (-PROBE_KEPT, False)
+        self._probing = asyncio.Lock()
+
+    async def start(self) -> None:
+        """Open the session."""
+        self._session = open_session(self._settings, self._key)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._session.close()
+
+    async def ready(self) -> bool:
+        """Whether the server answers and takes the key; asked at most every few seconds."""
+        async with self._probing:  # who comes meanwhile waits for the same probe
+            now = asyncio.get_running_loop().time()
+            if now - self._probe[0] >= PROBE_KEPT:
+                self._probe = (now, await self._reached())
+            return self._probe[1]
+
+    async def _reached(self) -> bool:
+        timeout = aiohttp.ClientTimeout(total=PROBE_SECONDS)
+        try:
+            async with self._session.get(
+                f"{self._base_url}/models", timeout=timeout, allow_redirects=False
+            ) as response:
+                return response.status == HTTPStatus.OK or response.status in UNKNOWN_ROUTE
+        except (aiohttp.ClientError, OSError):
+            return False
+
+    async def answer(self, request: Request, emit: Emit | None = None) -> list[Completion]:
+        """All samples; see :class:`potstill.serve.upstreams.Upstream`."""
+        groups = await asyncio.gather(
+            *(self._run(request, samples, emit) for samples in runs(request.samples))
+        )
+        return [completion for group in groups for completion in group]
+
+    async def _run(
+        self, request: Request, samples: Sequence[int], emit: Emit | None
+    ) -> list[Completion]:
+        """A run of samples; those that the server leaves out are asked for one by one."""
+        body = request_body(self._settings, request, samples)
+        if emit is not None:
+            body |= {"stream": True, "stream_options": {"include_usage": True}}
+        try:
+            reply = await self._reply(body, samples, emit)
+            found = read_reply(self._settings, request, samples, reply)
+        except (aiohttp.ClientError, OSError, Fault) as error:
+            raise UpstreamError(f"the connection failed ({type(error).__name__})") from None
+        except ModelError:
+            raise UpstreamError("it gives no token probabilities") from None
+        except (ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as error:
+            raise UpstreamError(f"its answer is not understood ({type(error).__name__})") from None
+        if any(completion.finish_reason == "error" for completion in found):
+            raise UpstreamError("it gave no text")
+        there = {completion.sample for completion in found}
+        missing = [sample for sample in samples if sample not in there]
+        rest = await asyncio.gather(*(self._run(request, [sample], emit) for sample in missing))
+        return [*found, *(completion for group in rest for completion in group)]
+
+    async def _reply(self, body: Json, samples: Sequence[int], emit: Emit | None) -> Json:
+        """The server's answer to one body, passed on while it comes where it streams."""
+        async with await self._open(orjson.dumps(body)) as response:
+            if emit is not None and response.content_type == "text/event-stream":
+                return await _Stream(samples, emit).read(response)
+            reply: Json = orjson.loads(await read_content(response))
+        if emit is not None:
+            for sample, choice in zip(samples, reply["choices"], strict=False):
+                spoken = _Spoken()
+                text = spoken.feed(_text(choice.get("message") or choice))
+                await emit(sample, text + spoken.rest())
+        return reply
+
+    async def _open(self, data: bytes) -> aiohttp.ClientResponse:
+        """Send a body; the answer is a good one, and its content still to be read."""
+        try:
+            response = await self._session.post(self._url, data=data, allow_redirects=False)
+        except (aiohttp.ServerDisconnectedError, ConnectionResetError):
+            response = await self._session.post(self._url, data=data, allow_redirects=False)
+        if response.status != HTTPStatus.OK:
+            response.close()
+            told = f"it answered with HTTP status {response.status}"
+            raise UpstreamError(told, refused=response.status in REFUSALS)
+        return response
+
+
+class _Stream:
+    """The answer to a streamed request, put together as one that was not streamed."""
+
+    def __init__(self, samples: Sequence[int], emit: Emit) -> None:
+        self._samples, self._emit = samples, emit
+        self._parts: list[list[str]] = [[] for _ in samples]
+        self._spoken = [_Spoken() for _ in samples]
+        self._reasons: list[str | None] = [None for _ in samples]
+        self._usage: Json | None = None
+        self._pieces = 0
+
+    async def read(self, response: aiohttp.ClientResponse) -> Json:
+        """Pass every piece on, and return the whole."""
+        async for event in _events(response):
+            if "error" in event:
+                raise UpstreamError("it broke off its answer")
+            self._usage = event.get("usage") or self._usage
+            for choice in event.get("choices") or ():
+                await self._take(choice)
+        for sample, spoken in zip(self._samples, self._spoken, strict=True):
+            if rest := spoken.rest():
+                await self._emit(sample, rest)
+        choices = [
+            {"text": "".join(parts), "finish_reason": reason}
+            for parts, reason in zip(self._parts, self._reasons, strict=True)
+            if parts or reason
+        ]
+        if not all(choice["finish_reason"] for choice in choices):
+            raise UpstreamError("its answer has no end")
+        # A server that sends no usage sends about a token in each piece.
+        return {"choices": choices, "usage": self._usage or {"completion_tokens": self._pieces}}
+
+    async def _take(self, choice: Json) -> None:
+        place = choice.get("index") or 0
+        if place >= len(self._samples):
+            return
+        self._reasons[place] = choice.get("finish_reason") or self._reasons[place]
+        text = _text(choice.get("delta") or choice)
+        if text:
+            self._pieces += 1
+            self._parts[place].append(text)
+            if spoken := self._spoken[place].feed(text):
+                await self._emit(self._samples[place], spoken)
+
+
+class _Spoken:
+    """A text without the thinking block that it may begin with, as it comes piece by piece."""
+
+    def __init__(self) -> None:
+        self._held = ""
+        self._begun = False
+
+    def feed(self, piece: str) -> str:
+        """What is certain not to be thought."""
+        if self._begun:
+            return piece
+        self._held += piece
+        begin = self._held.lstrip()
+        if not begin.startswith(THINK[: len(begin)]):
+            return self._begin(self._held)
+        if THOUGHT not in begin:
+            return ""
+        block = THINKING.match(self._held)
+        return self._begin(self._held[block.end() :]) if block else ""
+
+    def rest(self) -> str:
+        """What was held back for nothing, at the end of the text."""
+        return "" if self._begun or THINKING.match(self._held) else self._begin(self._held)
+
+    def _begin(self, text: str) -> str:
+        self._begun = bool(text)
+        return text
+
+
+def _text(message: Json) -> str:
+    """The text of a chat's message or delta, or of a plain choice."""
+    text = message.get("content") or message.get("text") or ""
+    if not isinstance(text, str):
+        raise TypeError("the content is not text")
+    return text
+
+
+async def _events(response: aiohttp.ClientResponse) -> AsyncIterator[Json]:
+    """The events of a stream, up to its end."""
+    size = 0
+    async for line in response.content:
+        size += len(line)
+        if size > LARGEST_ANSWER:
+            raise UpstreamError("its answer is too long")
+        if not line.startswith(b"data:"):
+            continue
+        data = line[5:].strip()
+        if data == b"[DONE]":
+            return
+        event = orjson.loads(data)
+        if isinstance(event, dict):
+            yield event
+
+
+def open_upstream(settings: ModelSettings) -> Upstream:
+    """Whom these settings name; a model on this machine is loaded, or its server started.
+
+    Raises:
+        PotstillError: It cannot be asked as the settings stand.
+    """
+    if isinstance(settings, VLLMSettings):
+        return ServedUpstream(settings)
+    if isinstance(settings, OpenAISettings):
+        return HttpUpstream(settings)
+    return LocalUpstream(open_model(settings))
+
+
+class ServedUpstream(HttpUpstream):
+    """A model served by vLLM on this machine, from now until it is closed.
+
+    Raises:
+        MissingExtraError: vLLM is not installed.
+        ModelError: Its server does not start.
+    """
+
+    def __init__(self, settings: VLLMSettings) -> None:
+        self._server = VLLMServer(settings, Watch())
+        served = self._server.start()
+        assert served is not None, "nobody stops it while it starts"
+        super().__init__(served)
+
+    async def close(self) -> None:
+        """Close every connection, and end the server."""
+        await super().close()
+        await asyncio.to_thread(self._server.stop)

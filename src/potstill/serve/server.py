@@ -1,0 +1,206 @@
+"""``potstill serve``: from settings to a server that runs until it is stopped.
+
+A client's connection, which is not kept for one that keeps us waiting.
+"""
+
+import asyncio
+import logging
+import os
+import socket
+import time
+from types import FrameType
+
+from potstill.errors import AuthError, ConfigError, PotstillError, extra
+from potstill.serve.http_upstream import open_upstream
+from potstill.serve.settings import ServeSettings
+
+with extra("serve", needed_for="potstill serve"):
+    import uvicorn
+
+    from potstill.serve.access import Gate
+    from potstill.serve.metrics import logger
+    from potstill.serve.service import Service, make_app
+
+BACKLOG = 2048
+"""Connections that wait to be accepted."""
+
+SHORTEST_TOKEN = 16
+"""Characters; a shorter token can be guessed."""
+
+
+class Server(uvicorn.Server):
+    """A server that, told to stop, refuses what is new and finishes what it has begun.
+
+    Args:
+        config: Of uvicorn.
+        gate: Through which requests go in and out.
+        grace: Seconds to finish in.
+    """
+
+    def __init__(self, config: uvicorn.Config, gate: Gate, grace: float) -> None:
+        super().__init__(config)
+        self._gate, self._grace = gate, grace
+        self._stop_at = 0.0
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to stop; told again, stop at once."""
+        if self._gate.closing:
+            self.should_exit = True
+            return
+        self._stop_at = time.monotonic() + self._grace
+        self._gate.closing = True
+
+    async def on_tick(self, counter: int) -> bool:
+        """Several times a second: whether to stop now."""
+        if self._gate.closing and (not self._gate.inside or time.monotonic() >= self._stop_at):
+            self.should_exit = True
+        return await super().on_tick(counter)
+
+
+def make_server(settings: ServeSettings) -> tuple[Server, socket.socket]:
+    """A server that is ready to run, and the socket on which it will listen.
+
+    Raises:
+        ConfigError: A setting cannot be used, or the port is taken.
+        AuthError: A token or a key is missing from the environment.
+        ModelError: A model cannot be loaded.
+    """
+    tokens = read_tokens(settings)
+    listening = _listen(settings.host, settings.port)  # before a model is loaded for nothing
+    try:
+        student = open_upstream(settings.student)
+        teacher = open_upstream(settings.teacher) if settings.teacher else None
+        service = Service(settings, student, teacher)
+    except PotstillError:
+        listening.close()
+        raise
+    config = uvicorn.Config(
+        make_app(service, tokens),
+        http=Connection,
+        proxy_headers=False,
+        log_config=None,
+        access_log=False,
+        ws="none",
+        server_header=False,
+        timeout_graceful_shutdown=1,
+    )
+    return Server(config, service.gate, settings.limits.grace), listening
+
+
+def serve(settings: ServeSettings) -> None:
+    """Serve until SIGINT or SIGTERM; a line a request goes to standard error.
+
+    Args:
+        settings: Of the server.
+
+    Raises:
+        PotstillError: As :func:`make_server`.
+    """
+    server, listening = make_server(settings)
+    if not logger.hasHandlers():
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    host, port = listening.getsockname()[:2]
+    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    logger.info("%s is served at http://%s/v1", settings.served_name, address)
+    with listening:
+        asyncio.run(server.serve([listening]))
+
+
+def read_tokens(settings: ServeSettings) -> list[str]:
+    """The clients' bearer tokens, from the environment.
+
+    Raises:
+        AuthError: None is there, or one that is too short to be safe.
+    """
+    variable = settings.token_env
+    if variable is None:
+        return []
+    tokens = os.environ.get(variable, "").split()
+    if not tokens:
+        raise AuthError(
+            f"token_env names {variable}, which is not set. Set it to the token that clients "
+            "send, e.g. to what `openssl rand -hex 32` prints."
+        )
+    if any(len(token) < SHORTEST_TOKEN or not token.isascii() for token in tokens):
+        raise AuthError(
+            f"{variable} holds a token that is shorter than {SHORTEST_TOKEN} characters or not "
+            "ASCII. Set a longer one, e.g. what `openssl rand -hex 32` prints."
+        )
+    return tokens
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A socket that is said to be TCP, so that asyncio sends its answers without delay.
+
+    ``socket.create_server`` leaves the protocol open, and every answer then waits 40 ms.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+        listening.listen(BACKLOG)
+    except OSError as error:
+        listening.close()
+        raise ConfigError(
+            f"cannot listen on {host}, port {port}: {error.strerror}. Set host and port."
+        ) from error
+    return listening
+
+
+with extra("serve", needed_for="potstill serve"):
+    from uvicorn.protocols.http.h11_impl import H11Protocol
+
+HEAD_SECONDS = 10.0
+"""Longest wait for the whole head of the next request, however slowly it comes."""
+
+STALLED_SECONDS = 30.0
+"""Longest wait for a client that takes none of what was sent to it."""
+
+
+class Connection(H11Protocol):
+    """uvicorn's, which waits for ever for a head, and for what nobody reads."""
+
+    _timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to wait for a request."""
+        super().connection_made(transport)
+        self._wait(HEAD_SECONDS)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait for nothing more."""
+        self._wait(None)
+        super().connection_lost(exc)
+
+    def handle_events(self) -> None:
+        """Stop waiting once a request is there."""
+        before = self.cycle
+        super().handle_events()
+        if self.cycle is not before and not self.flow.write_paused:
+            self._wait(None)
+
+    def on_response_complete(self) -> None:
+        """Wait for the next request, or for the client to take the end of the answer."""
+        self._wait(STALLED_SECONDS if self.flow.write_paused else HEAD_SECONDS)
+        super().on_response_complete()
+
+    def pause_writing(self) -> None:
+        """Wait for the client to read."""
+        super().pause_writing()
+        self._wait(STALLED_SECONDS)
+
+    def resume_writing(self) -> None:
+        """Go on."""
+        super().resume_writing()
+        answering = self.cycle is not None and not self.cycle.response_complete
+        self._wait(None if answering else HEAD_SECONDS)
+
+    def _wait(self, seconds: float | None) -> None:
+        """Break off after so long; None: stay."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self.loop.call_later(seconds, self.transport.abort) if seconds else None

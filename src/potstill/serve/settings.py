@@ -1,0 +1,207 @@
+"""Settings of the guided server."""
+
+import ipaddress
+from typing import Annotated, Literal, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from potstill.guide.types import GuidanceKind, Manner, Policy, policy_settings
+from potstill.models.settings import (
+    LocalSettings,
+    ModelSettings,
+    OpenAISettings,
+    RecordedSettings,
+    VLLMSettings,
+    model_settings,
+)
+from potstill.prompts.formats import format_named
+from potstill.prompts.styles import shows_exemplars, style_named
+from potstill.settings import Settings
+from potstill.text.steps import StepKind
+
+AnyModel = LocalSettings | OpenAISettings | VLLMSettings | RecordedSettings
+
+Route = Literal["chat", "completions"]
+
+
+def _student(raw: object) -> ModelSettings:
+    return model_settings(raw, at="student")
+
+
+def _teacher(raw: object) -> ModelSettings | None:
+    return None if raw is None else model_settings(raw, at="teacher")
+
+
+class RequestLimits(Settings):
+    """What one client, or all of them together, may ask for."""
+
+    body_bytes: int = Field(default=2**20, ge=1)
+    """Largest request."""
+
+    prompt_characters: int = Field(default=100_000, ge=1)
+    """Longest prompt, or all turns of a chat together."""
+
+    samples: int = Field(default=8, ge=1)
+    """Largest ``n``."""
+
+    max_tokens: int = Field(default=4096, ge=1)
+    """Longest answer, in the student's tokens."""
+
+    steps: int = Field(default=8, ge=1)
+    """Most steps that a request may have the teacher write by a policy of its own."""
+
+    in_flight: int = Field(default=256, ge=1)
+    """Most requests that are answered at once."""
+
+    queue: int = Field(default=256, ge=0)
+    """Requests that wait beside those; more are refused with 429."""
+
+    seconds: float = Field(default=60.0, gt=0)
+    """Longest time from a request to the end of its answer."""
+
+    grace: float = Field(default=30.0, ge=0)
+    """Seconds that a stopped server takes to finish what it has begun."""
+
+
+class TeacherLimits(Settings):
+    """What the teacher may take; past any of these the student answers alone."""
+
+    seconds: float = Field(default=5.0, gt=0)
+    """Longest wait for one step, and never more than half of the time that is left."""
+
+    tokens_per_hour: int | None = Field(default=None, ge=0)
+    """Prompt and completion tokens of any 60 minutes, from which on the teacher is not asked. What
+    is on its way, or was given up, counts as guessed from its length. null: no limit."""
+
+    failures: int = Field(default=8, ge=1)
+    """Failures in a row after which the teacher is left alone for a while."""
+
+    rest: float = Field(default=10.0, gt=0)
+    """How long it is left alone, in seconds; then one request tries it again."""
+
+
+class ServeSettings(Settings):
+    """Everything ``potstill serve`` needs."""
+
+    student: Annotated[AnyModel, BeforeValidator(_student)]
+    """Who answers, as kind:where."""
+
+    teacher: Annotated[AnyModel | None, BeforeValidator(_teacher)] = None
+    """Who steps in; null: nobody."""
+
+    name: str = ""
+    """The model's name for clients; by default the student's kind:where."""
+
+    guidance: Annotated[Policy | None, BeforeValidator(policy_settings)] = None
+    """When the teacher steps in; null: at the first step, where there is a teacher."""
+
+    overrides: bool = True
+    """Whether a request may name a policy of its own, as ``guidance`` in its body."""
+
+    judge: str | None = None
+    """``guide.json`` of a run: the thresholds it chose, and what the policy ``learned`` learned."""
+
+    steps: StepKind = "sentences"
+    """How the student lays out its reasoning."""
+
+    kind: GuidanceKind = "step"
+    """What the teacher writes: its step, a question, or the quantities of its step."""
+
+    step_tokens: int = Field(default=64, ge=1)
+    """Longest step, in the tokens of the model that writes it."""
+
+    budget: int | None = Field(default=None, ge=0)
+    """Most teacher tokens in one answer; null: as many as its steps take."""
+
+    draws: int = Field(default=0, ge=0)
+    """Samples of the student's first step, for the signal ``disagreement``."""
+
+    student_format: str | None = None
+    """The data format that the student was trained on: the last user message of a chat is worded by
+    it. null: chats are passed on as they are."""
+
+    teacher_style: str | None = None
+    """The prompt style in which the teacher is asked the last user message. null: it is asked what
+    the student is asked."""
+
+    temperature: float = Field(default=1.0, ge=0, le=2)
+    """Softmax temperature where a request gives none."""
+
+    max_tokens: int = Field(default=512, ge=1)
+    """Longest answer where a request gives no limit, in the student's tokens."""
+
+    host: str = "127.0.0.1"
+    """The address to listen on; other than this machine's own only with ``token_env``."""
+
+    port: int = Field(default=8321, ge=0, le=65535)
+    """0 takes any free one."""
+
+    token_env: str | None = None
+    """The environment variable that holds the clients' bearer tokens, with white space between."""
+
+    limits: RequestLimits = RequestLimits()
+    teacher_limits: TeacherLimits = TeacherLimits()
+
+    @model_validator(mode="after")
+    def _policy_can_be_followed(self) -> Self:
+        if self.teacher is None and self.policy.when != "never":
+            raise ValueError(
+                f"guidance is {self.policy.name}, and there is no teacher. Give teacher, or "
+                "guidance: never"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _prompts_can_be_worded(self) -> Self:
+        if self.student_format and format_named(self.student_format).needs_exemplars:
+            raise ValueError(
+                f"student_format is {self.student_format}, which shows worked questions, and the "
+                "server has none; let clients word the prompt by /v1/completions"
+            )
+        style = style_named(self.teacher_style) if self.teacher_style else None
+        if style and shows_exemplars(style):
+            raise ValueError(
+                f"teacher_style is {style.name}, which shows worked questions, and the server has "
+                "none; give one without, such as instruct_cot or zero_shot_cot"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _strangers_need_a_token(self) -> Self:
+        if self.token_env is None and not is_loopback(self.host):
+            raise ValueError(
+                f"host is {self.host}, which other machines reach, and no token is asked for. Name "
+                "the environment variable that holds one with token_env, or listen on 127.0.0.1"
+            )
+        return self
+
+    @property
+    def policy(self) -> Policy:
+        """When the teacher steps in where a request does not say."""
+        if self.guidance is not None:
+            return self.guidance
+        return Policy(when="first" if self.teacher else "never")
+
+    @property
+    def manner(self) -> Manner:
+        """How answers are guided."""
+        return Manner(
+            steps=self.steps,
+            kind=self.kind,
+            step_tokens=self.step_tokens,
+            budget=self.budget,
+            draws=self.draws,
+        )
+
+    @property
+    def served_name(self) -> str:
+        """What clients call the model."""
+        return self.name or self.student.model
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine as it calls itself."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"

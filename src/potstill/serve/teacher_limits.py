@@ -1,0 +1,165 @@
+"""The teacher as the server asks it: for so long, so much, and not while it is down."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Literal
+
+from potstill.records import Completion, Request
+from potstill.serve.settings import TeacherLimits
+from potstill.serve.upstreams import Upstream, UpstreamError
+
+SHARE = 0.5
+"""Of the time that is left: what the teacher may take of it, so that the student has the rest."""
+
+MINUTES = 60
+
+CHARACTERS = 4
+"""Of a token, on average."""
+
+Absence = Literal["failed", "timeout", "resting", "budget"]
+"""Why there is no step of the teacher."""
+
+Clock = Callable[[], float]
+"""Seconds that only grow."""
+
+
+class Breaker:
+    """Leaves alone for a while what has failed several times in a row."""
+
+    def __init__(self, failures: int, rest: float, clock: Clock = time.monotonic) -> None:
+        self._limit, self._rest, self._clock = failures, rest, clock
+        self._failures = 0
+        self._until = 0.0
+
+    @property
+    def resting(self) -> bool:
+        """Whether it is left alone now."""
+        return self._failures >= self._limit and self._clock() < self._until
+
+    def allows(self) -> bool:
+        """Whether it may be asked; after a rest one asker may, and the others wait for another."""
+        if self._failures < self._limit:
+            return True
+        if self.resting:
+            return False
+        self._until = self._clock() + self._rest
+        return True
+
+    def succeeded(self) -> None:
+        """It has answered."""
+        self._failures = 0
+
+    def failed(self) -> None:
+        """It has not answered."""
+        self._failures += 1
+        if self._failures >= self._limit:
+            self._until = self._clock() + self._rest
+
+
+class HourlyBudget:
+    """Tokens of the last 60 minutes, counted by the minute."""
+
+    def __init__(self, limit: int | None, clock: Clock = time.monotonic) -> None:
+        self._limit, self._clock = limit, clock
+        self.under_way = 0
+        """Tokens, as guessed, of what was asked and is not answered."""
+
+        self._tokens = [0] * MINUTES
+        self._minutes = [-MINUTES] * MINUTES
+        """Which minute each place of ``_tokens`` counts."""
+
+    @property
+    def spent(self) -> int:
+        """Tokens of the last hour."""
+        first = self._minute() - MINUTES + 1
+        counted = zip(self._minutes, self._tokens, strict=True)
+        return sum(tokens for minute, tokens in counted if minute >= first)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is left, if what is under way takes what is guessed."""
+        return self._limit is not None and self.spent + self.under_way >= self._limit
+
+    def spend(self, tokens: int) -> None:
+        """Count tokens."""
+        minute = self._minute()
+        place = minute % MINUTES
+        if self._minutes[place] != minute:
+            self._minutes[place], self._tokens[place] = minute, 0
+        self._tokens[place] += tokens
+
+    def _minute(self) -> int:
+        return int(self._clock() // 60)
+
+
+class Guard:
+    """Asks the teacher within its limits.
+
+    Args:
+        upstream: The teacher.
+        limits: What it may take.
+        absent: Told why, whenever there is no answer.
+    """
+
+    def __init__(
+        self, upstream: Upstream, limits: TeacherLimits, absent: Callable[[Absence], None]
+    ) -> None:
+        self.upstream = upstream
+        self._seconds = limits.seconds
+        self._breaker = Breaker(limits.failures, limits.rest)
+        self._budget = HourlyBudget(limits.tokens_per_hour)
+        self._absent = absent
+
+    async def ask(self, request: Request, until: float) -> list[Completion]:
+        """The teacher's completions; none where it is not to be had.
+
+        Args:
+            request: What it is asked.
+            until: When the whole answer is due, by the event loop's clock.
+        """
+        if self._budget.is_over:
+            self._absent("budget")
+            return []
+        if not self._breaker.allows():
+            self._absent("resting")
+            return []
+        left = until - asyncio.get_running_loop().time()
+        guess = took = _guess(request)
+        self._budget.under_way += guess
+        try:
+            async with asyncio.timeout(min(self._seconds, SHARE * left)):
+                completions = await self.upstream.answer(request)
+            self._breaker.succeeded()
+            took = max(each.prompt_tokens for each in completions)
+            took += sum(each.completion_tokens for each in completions)
+        except UpstreamError as error:
+            took = 0
+            if not error.refused:  # else one client could have it rest for all
+                self._breaker.failed()
+            self._absent("failed")
+            return []
+        except TimeoutError:
+            self._breaker.failed()
+            self._absent("timeout")
+            return []
+        finally:  # what is given up half-way is paid for
+            self._budget.under_way -= guess
+            self._budget.spend(took)
+        return completions
+
+    async def state(self) -> str:
+        """``ready``, or why it is not asked: ``over budget``, ``resting`` or ``unreachable``."""
+        if self._budget.is_over:
+            return "over budget"
+        if self._breaker.resting:
+            return "resting"
+        return "ready" if await self.upstream.ready() else "unreachable"
+
+
+def _guess(request: Request) -> int:
+    """About how many tokens a request takes at most, before they are counted."""
+    prompt = request.prompt
+    texts = [prompt] if isinstance(prompt, str) else [turn.content for turn in prompt]
+    characters = sum(map(len, texts)) + len(request.answer_prefix)
+    return characters // CHARACTERS + request.max_tokens

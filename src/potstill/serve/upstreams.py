@@ -1,0 +1,222 @@
+"""What the server asks: one interface for servers and for models on this machine.
+
+A model on this machine as the student or the teacher: one thread that batches who is waiting.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import Protocol
+
+from potstill.models.interface import Interruptible, Model
+from potstill.records import Completion, Request
+
+Emit = Callable[[int, str], Awaitable[None]]
+"""Takes a piece of a sample's text as soon as it is written."""
+
+
+class UpstreamError(Exception):
+    """There is no answer. The message is our own, without a word of the upstream's.
+
+    Args:
+        message: What happened.
+        refused: Whether the request is at fault and would fail again.
+    """
+
+    def __init__(self, message: str, *, refused: bool = False) -> None:
+        super().__init__(message)
+        self.refused = refused
+
+
+class Upstream(Protocol):
+    """Somebody who can be asked. Cancelling a call gives up what it asked."""
+
+    chat: bool
+    """Whether prompts may be chat messages."""
+
+    encoder_decoder: bool
+
+    async def start(self) -> None:
+        """Get ready, in the event loop that will ask."""
+        ...
+
+    async def close(self) -> None:
+        """Give back what was taken."""
+        ...
+
+    async def ready(self) -> bool:
+        """Whether it would answer now."""
+        ...
+
+    async def answer(self, request: Request, emit: Emit | None = None) -> list[Completion]:
+        """The completions of all samples, in their order.
+
+        Args:
+            request: What is asked.
+            emit: Given the texts piece by piece while they are written, where that is possible,
+                and otherwise whole.
+
+        Raises:
+            UpstreamError: A sample has no answer.
+        """
+        ...
+
+
+logger = logging.getLogger(__name__)
+
+CLOSING = 5.0
+"""Longest wait for the batch that runs when the server stops, in seconds."""
+
+
+FAILED = "the model failed"
+
+
+@dataclass(slots=True, eq=False)
+class _Job:
+    """A request that somebody waits for."""
+
+    request: Request
+    loop: asyncio.AbstractEventLoop
+    future: "asyncio.Future[list[Completion]]"
+    found: list[Completion] = field(default_factory=list)
+
+    def finish(self, error: UpstreamError | None = None) -> None:
+        """Hand over what was found, or say why there is nothing; from any thread."""
+        self.loop.call_soon_threadsafe(self._finish, error)
+
+    def _finish(self, error: UpstreamError | None) -> None:
+        if self.future.done():  # the asker has left
+            return
+        if error is not None:
+            self.future.set_exception(error)
+        else:
+            self.future.set_result(sorted(self.found, key=lambda each: each.sample))
+
+
+class _Feed(Iterator[Request]):
+    """The requests that wait, whenever the model asks for more.
+
+    It ends where nothing waits and goes on when it is asked again, so that what has come meanwhile
+    joins the running batch as soon as the model has room.
+    """
+
+    def __init__(self, first: _Job, waiting: "SimpleQueue[_Job | None]") -> None:
+        self._first: _Job | None = first
+        self._waiting = waiting
+        self.closed = False
+        self.given: dict[int, _Job] = {}
+        """What the model has been given and not answered, by the identity of its request."""
+
+    def __next__(self) -> Request:
+        while not self.closed and (job := self._next()) is not None:
+            if not job.future.cancelled():
+                self.given[id(job.request)] = job
+                return job.request
+        raise StopIteration
+
+    def _next(self) -> _Job | None:
+        job, self._first = self._first, None
+        if job is None:
+            try:
+                job = self._waiting.get_nowait()
+            except Empty:
+                return None
+            self.closed = job is None
+        return job
+
+    def wanted(self, request: Request) -> bool:
+        """Whether somebody waits for a request that the model was given."""
+        job = self.given.get(id(request))
+        if job is not None and job.future.cancelled():
+            del self.given[id(request)]
+            return False
+        return job is not None
+
+    def take(self, completion: Completion) -> None:
+        """Hand a completion to who waits for it, once it is the last of its request."""
+        job = self.given.get(id(completion.request))
+        if job is None:  # it left while the model wrote this
+            return
+        job.found.append(completion)
+        if len(job.found) < len(job.request.samples):
+            return
+        del self.given[id(completion.request)]
+        errors = [each.error for each in job.found if each.finish_reason == "error"]
+        job.finish(UpstreamError(str(errors[0]), refused=True) if errors else None)
+
+
+class LocalUpstream:
+    """A model that a thread of its own asks.
+
+    A text comes whole, not while it is written. On a CPU a batch is finished before the next
+    begins; elsewhere requests join as others leave.
+    """
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self.chat = model.chat
+        self.encoder_decoder = bool(getattr(model, "encoder_decoder", False))
+        self._waiting: SimpleQueue[_Job | None] = SimpleQueue()
+        self._thread = Thread(target=self._work, name="potstill-model", daemon=True)
+
+    async def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    async def close(self) -> None:
+        """Stop the thread after the batch it works on."""
+        self._waiting.put(None)
+        await asyncio.to_thread(self._thread.join, CLOSING)
+
+    async def ready(self) -> bool:
+        """Whether the thread is there; the model was loaded before."""
+        return self._thread.is_alive()
+
+    async def answer(self, request: Request, emit: Emit | None = None) -> list[Completion]:
+        """All samples; see :class:`potstill.serve.upstreams.Upstream`."""
+        loop = asyncio.get_running_loop()
+        job = _Job(request, loop, loop.create_future())
+        self._waiting.put(job)
+        completions = await job.future
+        if emit is not None:
+            for completion in completions:
+                await emit(completion.sample, completion.text)
+        return completions
+
+    def _work(self) -> None:
+        closed = False
+        while not closed and (job := self._waiting.get()) is not None:
+            feed = _Feed(job, self._waiting)
+            error = self._run(feed)
+            closed, left = feed.closed, list(feed.given.values())
+            if error == FAILED and len(left) > 1:
+                # One of them may be at fault: a chat template refuses some orders of turns.
+                left = [each for job in left for each in self._again(job)]
+            for each in left:
+                each.finish(UpstreamError(error))
+
+    def _run(self, feed: _Feed) -> str:
+        """Have the model answer a feed, and say what became of what is left of it."""
+        try:
+            for completion in self._completions(feed):
+                feed.take(completion)
+        except Exception as failure:  # noqa: BLE001 - the askers are told; the thread goes on
+            logger.error("the model failed with %s", type(failure).__name__)
+            return FAILED
+        return "it gave no answer"
+
+    def _again(self, job: _Job) -> list[_Job]:
+        """A job alone, after others failed with it; itself where it fails again."""
+        job.found.clear()
+        feed = _Feed(job, SimpleQueue())
+        self._run(feed)
+        return list(feed.given.values())
+
+    def _completions(self, feed: _Feed) -> Iterator[Completion]:
+        """What the model writes; what nobody waits for is left off where it can be."""
+        if isinstance(self._model, Interruptible):
+            return self._model.complete_wanted(feed, feed.wanted)
+        return self._model.complete(feed)

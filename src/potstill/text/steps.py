@@ -1,0 +1,171 @@
+"""Steps: where one thought of a rationale ends and the next begins.
+
+A text is first cut into pieces, at line breaks or also at the ends of sentences, never inside a
+formula or a calculator mark. Then pieces that are no thought of their own join a neighbour: a
+heading or what ends in a colon belongs to what it announces, a rule or a lone bracket to what
+stands before it.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+from potstill.text.sentences import CLOSERS, protected, sentence_ends
+
+StepKind = Literal["lines", "sentences"]
+
+STOPS: dict[StepKind, tuple[str, ...]] = {
+    "lines": ("\n",),
+    "sentences": (". ", "? ", "! ", "\n"),
+}
+"""Strings at which a model that is asked for one step stops."""
+
+_HEADING = re.compile(r"\#{1,6}\s[^\n]*|[-\#>\s\d.)]{0,20}\*\*[^*\n]+\*\*")
+_UNSPACED = ("。", "？", "！", "｡")  # noqa: RUF001
+_ENDED = (".", "?", "!", "…", ":", "：", "$$", "\\]", *_UNSPACED)  # noqa: RUF001
+_LABEL = re.compile(r"\A[-*#>•(\s]{0,20}(?:step\s+\d+|\d{1,3})[.:)]\s", re.IGNORECASE)
+_NUMBER = re.compile(
+    r"(?<![\w.,])[$€£]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?%?(?:/\d+(?![\d.,]*\d))?"
+    r"(?!\d|(?:st|nd|rd|th)\b)"
+)
+_RESULT = re.compile(
+    r"\b(?:is|are|was|were|equals?|makes?|gives?|leaves?|gets?|has|have|totals?)\b"
+)
+
+
+def step_kind(texts: Sequence[str]) -> StepKind:
+    """How rationales are laid out: lines where most of them have several, else sentences.
+
+    Paragraphs of several sentences, or a single one with the answer on a line below, are laid out
+    in sentences.
+    """
+    several = sum(_in_lines(text) for text in texts)
+    return "lines" if 2 * several > len(texts) else "sentences"
+
+
+def split_steps(text: str, kind: StepKind) -> list[str]:
+    """The steps of a text, in order, as they stand there, without the white space around them."""
+    steps: list[tuple[int, int]] = []
+    announced = False
+    for start, end in _pieces(text, kind):
+        piece = text[start:end]
+        said = any(map(str.isalnum, piece))
+        if steps and (announced or not said):
+            steps[-1] = (steps[-1][0], end)
+        else:
+            steps.append((start, end))
+            announced = True
+        if said:
+            announced = _announces(piece)
+    return [text[start:end] for start, end in steps]
+
+
+def is_whole(step: str, kind: StepKind) -> bool:
+    """Whether a step is over, so that what a model writes after it is another one.
+
+    It is not after "1." or "Mr.", where a stop string may have cut it off, nor after a heading.
+    """
+    after = "\nNext, that." if kind == "lines" else " Next, that."
+    return len(split_steps(step + after, kind)) > len(split_steps(step, kind))
+
+
+def closed(step: str, kind: StepKind, end: str = ".") -> str:
+    """A step as it stood before a model stopped at its end; a sentence gets its mark back."""
+    step = step.strip()
+    if kind == "lines" or not step or step.rstrip(CLOSERS).endswith(_ENDED):
+        return step
+    return step if step.endswith(_ENDED) else step + end
+
+
+def joined(steps: Sequence[str], kind: StepKind) -> str:
+    """Steps as the beginning of an answer that a model goes on from.
+
+    A line is ended, so that what follows is a step of its own; after a sentence the model writes
+    the space itself, as its tokens have it. A sentence without an end keeps a line to itself.
+    """
+    if kind == "lines":
+        return "".join(f"{step}\n" for step in steps)
+    gaps = [_gap(step) for step in steps[:-1]]
+    text = "".join(step + gap for step, gap in zip(steps, [*gaps, ""], strict=False))
+    return text if split_steps(text, kind) == list(steps) else "\n".join(steps)
+
+
+def subquestion_of(step: str) -> tuple[str, str] | None:
+    """The question that a step asks itself, and its answer; None where it asks none.
+
+    Read are GSM8K's socratic layout, ``question ** answer``, and ``question? answer.``
+    """
+    question, mark, answer = step.partition(" ** ")
+    if not mark:
+        first = split_steps(step, "sentences")[:1]
+        question = first[0] if first else ""
+        answer = step.strip()[len(question) :]
+        if not question.rstrip(CLOSERS).endswith(("?", "？")):  # noqa: RUF001
+            return None
+    question, answer = question.strip(), answer.strip()
+    return (question, answer) if question and answer else None
+
+
+def hint_of(step: str) -> str:
+    """The quantities that a step uses, and no more of it; empty where it names none.
+
+    What stands behind ``=``, or behind a verb such as "is" once two quantities were named, may be
+    the step's result and is left out. Quantities in words are not looked for.
+    """
+    numbers = dict.fromkeys(_quantities(_without_result(_LABEL.sub("", step, count=1))))
+    return f"Use {' and '.join(numbers)}." if numbers else ""
+
+
+def _gap(step: str) -> str:
+    if step.rstrip(CLOSERS).endswith(_UNSPACED):
+        return ""
+    return " " if is_whole(step, "sentences") else "\n"
+
+
+def _in_lines(text: str) -> bool:
+    lines = len(split_steps(text, "lines"))
+    return lines > 1 and len(split_steps(text, "sentences")) <= 2 * lines
+
+
+def _pieces(text: str, kind: StepKind) -> Iterator[tuple[int, int]]:
+    """Where the pieces of a text begin and end, the white space around them left out."""
+    spans = protected(text)
+    ends = sentence_ends(text, spans, sentences=kind == "sentences")
+    start = 0
+    for end in (*ends, len(text)):
+        piece = text[start:end]
+        if piece.strip():
+            yield start + len(piece) - len(piece.lstrip()), start + len(piece.rstrip())
+        start = end
+
+
+def _announces(piece: str) -> bool:
+    """Whether a piece only introduces what follows."""
+    plain = piece.rstrip(CLOSERS)
+    if plain.endswith((":", "：")):  # noqa: RUF001
+        return True
+    return not plain.endswith(_ENDED) and _HEADING.fullmatch(piece) is not None
+
+
+def _without_result(step: str) -> str:
+    left, equals, right = step.partition("=")
+    if not equals:
+        verbs = [verb.start() for verb in _RESULT.finditer(step)]
+        places = [number.start() for number in _NUMBER.finditer(step)]
+        known = places[1] if len(places) > 1 else len(step)
+        return step[: verbs[-1]] if verbs and verbs[-1] > known else step
+    if _NUMBER.search(left):
+        return left
+    middle, again, _ = right.partition("=")
+    operands = len(_NUMBER.findall(middle)) > 1
+    return middle if again or operands else ""
+
+
+def _quantities(text: str) -> Iterator[str]:
+    """The numbers of a text; a quotient above 1 is a division, and gives two."""
+    for found in _NUMBER.findall(text):
+        above, bar, below = found.partition("/")
+        if bar and above.isdecimal() and int(above) < int(below):
+            yield found
+        else:
+            yield from (part for part in (above, below) if part)

@@ -1,0 +1,316 @@
+"""Attention over a forest of tokens, in which each token reads itself and those before it.
+
+It is registered among transformers' implementations, so that a model's own code computes
+everything else; :func:`use` says which forest the next forward pass is over.
+
+Shape suffixes: N tokens of the forest, H heads of the queries, K of the keys, G query heads a key
+head, D a head's size.
+
+Whether a model computes over a forest what it computes over its sequences.
+"""
+
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AttentionInterface, PreTrainedModel
+
+from potstill.errors import ModelError
+from potstill.train.prefix_sharing.tree import Forest, Node, forest
+
+NAME = "potstill_tree"
+"""Of this attention among transformers' implementations."""
+
+_flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu.default
+_flash_backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward.default
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """Who reads whom in a forest."""
+
+    nodes: list[Node]
+
+    longest: int
+    """Tokens of the longest sequence."""
+
+    readers_N: Tensor
+    """Tokens from a token itself up to this one, exclusive, read it."""
+
+    @cached_property
+    def block_mask(self) -> Any:
+        """Which blocks of tokens FlexAttention computes, made once for all layers."""
+        from torch.nn.attention.flex_attention import create_block_mask
+
+        tokens, device = len(self.readers_N), self.readers_N.device.type
+        return create_block_mask(reads(self.readers_N), None, None, tokens, tokens, device=device)
+
+
+def reads(readers_N: Tensor) -> Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]:
+    """Whether the token at one place reads that at another, in the form of FlexAttention."""
+
+    def mask(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
+        return (key <= query) & (query < readers_N[key])
+
+    return mask
+
+
+def layout(forest: Forest, device: torch.device | str = "cpu") -> Layout:
+    """What attention needs to know of a forest that is not empty."""
+    readers = [node.subtree_end for node in forest.nodes for _ in range(node.start, node.end)]
+    return Layout(
+        nodes=forest.nodes,
+        longest=max(forest.positions) + 1,
+        readers_N=torch.tensor(readers, device=device),
+    )
+
+
+_current: Layout | None = None
+
+
+def use(layout: Layout) -> None:
+    """Compute over this forest from now on.
+
+    It holds until the next call, since gradient checkpointing computes attention again during the
+    backward pass, which on a GPU runs in a thread of its own.
+    """
+    global _current
+    _current = layout
+
+
+def tree_attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    **options: Any,
+) -> tuple[Tensor, None]:
+    """Attention over the forest in use, as transformers calls it.
+
+    Args:
+        module: The attention layer.
+        query: ``(1, H, N, D)``.
+        key: ``(1, K, N, D)``.
+        value: ``(1, K, N, D)``.
+        attention_mask: None, since nothing is padded.
+        dropout: 0; one random choice a block would not be the one that a plain batch makes.
+        scaling: Of the scores; the inverse root of D by default.
+        options: What else a model asks of its attention.
+
+    Returns:
+        ``(1, N, H, D)``, and no weights.
+    """
+    if _current is None or query.shape[2] != len(_current.readers_N):
+        raise RuntimeError("attention over a forest is on, but another forest is in use, or none")
+    _refuse(query, value, attention_mask, dropout, options, longest=_current.longest)
+    query, key = query.to(value.dtype), key.to(value.dtype)  # as autocast does
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    if query.device.type == "cpu":
+        return _on_cpu(query, key, value, _current.nodes, scale), None
+    from transformers.integrations.flex_attention import flex_attention_forward
+
+    out, _ = flex_attention_forward(module, query, key, value, _current.block_mask, scaling=scale)
+    return out, None
+
+
+AttentionInterface.register(NAME, tree_attention)  # without a mask function: no mask is made
+
+
+def _refuse(
+    query: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    dropout: float,
+    options: dict[str, Any],
+    *,
+    longest: int,
+) -> None:
+    window = options.get("sliding_window")
+    reasons = {
+        "has a batch of several rows, or a mask": len(query) != 1 or attention_mask is not None,
+        "drops attention weights at random": dropout > 0,
+        f"reads a window of {window} tokens only": window is not None and window < longest,
+        "has heads whose keys and values differ in size": query.shape[-1] != value.shape[-1],
+    }
+    reasons |= {
+        f"has {name!r}": options.get(name) is not None
+        for name in ("softcap", "s_aux", "position_bias")
+    }
+    for reason, holds in reasons.items():
+        if holds:
+            raise ModelError(f"the model's attention {reason}, which sharing prefixes cannot do")
+
+
+def _on_cpu(query: Tensor, key: Tensor, value: Tensor, nodes: list[Node], scale: float) -> Tensor:
+    _, H, N, D = query.shape
+    K = key.shape[1]
+    heads = (K, H // K, N, D)  # one key head, not copied, for G query heads
+    keys, values = (states.view(K, 1, N, D).expand(heads) for states in (key, value))
+    out: Tensor = _TreeAttention.apply(  # type: ignore[no-untyped-call]
+        query.view(heads), keys, values, nodes, scale
+    )
+    return out.permute(2, 0, 1, 3).reshape(1, N, H, D)
+
+
+class _TreeAttention(torch.autograd.Function):
+    """Attention in blocks that need no mask: each node in itself, and all below it to the node.
+
+    A block is the softmax over a part of the keys. Parts are put together by the logarithms of
+    their sums of exponentials; given the whole's output and logarithm, a block's gradient is its
+    part of the whole gradient.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, query: Tensor, key: Tensor, value: Tensor, nodes: list[Node], scale: float
+    ) -> Tensor:
+        """All of shape ``(K, G, N, D)``."""
+        out = _like(query)
+        logs = query.new_empty(query.shape[:-1], dtype=_wide(query.dtype))
+        for causal, queries, keys in _blocks(nodes):
+            part, log = _flash(
+                query[:, :, queries], key[:, :, keys], value[:, :, keys], 0.0, causal, scale=scale
+            )
+            if causal:
+                out[:, :, queries], logs[:, :, queries] = part, log
+                continue
+            before = logs[:, :, queries]
+            share = torch.sigmoid(log - before)[..., None].to(part.dtype)
+            out[:, :, queries].lerp_(part, share)
+            torch.logaddexp(before, log, out=before)
+        ctx.save_for_backward(query, key, value, out, logs)
+        ctx.nodes, ctx.scale = nodes, scale
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        """Gradients of query, key and value."""
+        query, key, value, out, logs = ctx.saved_tensors
+        (grad,) = grads
+        grad = grad if grad.stride(-1) == 1 else grad.contiguous()
+        wholes = [_like(query) for _ in range(3)]
+        for causal, queries, keys in _blocks(ctx.nodes):
+            parts = _flash_backward(
+                grad[:, :, queries],
+                query[:, :, queries],
+                key[:, :, keys],
+                value[:, :, keys],
+                out[:, :, queries],
+                logs[:, :, queries],
+                0.0,
+                causal,
+                scale=ctx.scale,
+            )
+            for whole, part, places in zip(wholes, parts, (queries, keys, keys), strict=True):
+                if causal:
+                    whole[:, :, places] = part
+                else:
+                    whole[:, :, places] += part
+        return *wholes, None, None
+
+
+def _blocks(nodes: list[Node]) -> Iterator[tuple[bool, slice, slice]]:
+    """Whether causal, and places of queries and keys: first those that every token is in once."""
+    for node in nodes:
+        own = slice(node.start, node.end)
+        yield True, own, own
+    for node in nodes:
+        if node.end < node.subtree_end:
+            yield False, slice(node.end, node.subtree_end), slice(node.start, node.end)
+
+
+def _like(states: Tensor) -> Tensor:
+    """An empty tensor of this shape, laid out ``(N, K, G, D)`` as the model's linear layers are."""
+    K, G, N, D = states.shape
+    return states.new_empty(N, K, G, D).permute(1, 2, 0, 3)
+
+
+def _wide(dtype: torch.dtype) -> torch.dtype:
+    return torch.promote_types(dtype, torch.float32)
+
+
+_PROBE = [[0, 1, 2, 3, 4, 5], [0, 1, 2, 3, 6, 7], [0, 1, 2, 8, 9], [10, 11, 12]]
+"""Three levels and two trees."""
+
+_TOLERANCE = 1e-4
+"""Of the largest logit."""
+
+_DROPOUTS = ("attention_dropout", "attn_pdrop", "attention_probs_dropout_prob", "attn_dropout")
+
+
+def enable(model: PreTrainedModel) -> None:
+    """Have a model attend over the forest in use; one that :func:`can_share` has no word against.
+
+    From then on it takes a forest's ``ids`` and ``positions`` as a batch of one row, without mask
+    and without cache.
+    """
+    model.set_attn_implementation(NAME)
+
+
+def can_share(model: PreTrainedModel, *, longest: int) -> str | None:
+    """Why a model cannot be trained on shared prefixes, in a sentence; None if it can.
+
+    A few tokens are computed both ways, so a model whose tokens hear of one another by another way
+    than attention (states, convolutions, biases by distance) is found out.
+
+    Args:
+        model: Not wrapped; its attention is the former one afterwards.
+        longest: Tokens of the longest sequence to come.
+    """
+    config = model.config
+    if config.is_encoder_decoder:
+        return "it is an encoder-decoder model."
+    if model.device.type not in ("cpu", "cuda"):
+        return f"attention over forests is not made for {model.device.type!r} devices."
+    if "position_ids" not in inspect.signature(model.forward).parameters:
+        return "it takes no positions of tokens."
+    if not model._can_set_attn_implementation():
+        return "its attention cannot be exchanged."
+    for name in _DROPOUTS:
+        if getattr(config, name, None):
+            return f"it drops attention weights at random ({name} = {getattr(config, name)})."
+    return _difference(model, longest)
+
+
+@torch.no_grad()
+def _difference(model: PreTrainedModel, longest: int) -> str | None:
+    vocabulary = int(model.config.vocab_size)
+    sequences = [[(17 * token + 5) % vocabulary for token in row] for row in _PROBE]
+    probe = forest(sequences)
+    training, former = model.training, model.config._attn_implementation
+    model.eval()
+    try:
+        plain = [_logits(model, row, range(len(row))) for row in sequences]
+        enable(model)
+        use(replace(layout(probe, model.device), longest=longest))
+        shared = _logits(model, probe.ids, probe.positions)
+    except ModelError as error:
+        return f"{error}."
+    except RuntimeError as error:  # such as no kernel for heads of this size
+        return f"attention over a few tokens fails: {str(error).splitlines()[0]}."
+    finally:
+        model.set_attn_implementation(former)
+        model.train(training)
+    largest = max(float(row.abs().max()) for row in plain)
+    off = max(
+        float((shared[places] - row).abs().max())
+        for row, places in zip(plain, probe.places, strict=True)
+    )
+    if off <= _TOLERANCE * largest:
+        return None
+    return (
+        f"its logits would be off by {off / largest:.1%}: its tokens do not read by attention only."
+    )
+
+
+def _logits(model: PreTrainedModel, ids: list[int], positions: Sequence[int]) -> Tensor:
+    row = torch.tensor([ids, list(positions)], device=model.device)
+    logits: Tensor = model(input_ids=row[:1], position_ids=row[1:], use_cache=False).logits
+    return logits[0].float()
