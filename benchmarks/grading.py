@@ -23,9 +23,9 @@ from published import Published
 from teacher_outputs import FOLDERS, LEFT_OUT
 
 from potstill.errors import DataError
-from potstill.grading.grade import grade
 from potstill.records import Grade, Question
 from potstill.statistics import accuracy_interval
+from potstill.tasks import grade
 
 RESULTS = Path(__file__).parent / "results"
 SAMPLE = 50
@@ -180,7 +180,7 @@ def table(all_rows: Mapping[str, Mapping[str, Row]]) -> str:
     return "\n".join(lines)
 
 
-class Judged(NamedTuple):
+class GradedSample(NamedTuple):
     """How many of the differences that were read went which way."""
 
     differing: int
@@ -202,11 +202,11 @@ class Judged(NamedTuple):
         return f"{share:.2%}" if exact else f"{share:.2%} ({low:.2%} to {high:.2%})"
 
 
-def judged(names: Iterable[str], read: Readings) -> Judged:
+def judged(names: Iterable[str], read: Readings) -> GradedSample:
     """The reading of the sample: the first of those differences that there still are."""
     ids = sorted(names, key=rank)
     verdicts = Counter(read[name]["right"] for name in ids[:SAMPLE] if name in read)
-    return Judged(len(ids), verdicts.total(), verdicts["ours"], verdicts["theirs"])
+    return GradedSample(len(ids), verdicts.total(), verdicts["ours"], verdicts["theirs"])
 
 
 def compared_table(all_rows: Mapping[str, Mapping[str, Row]], read: Readings) -> str:

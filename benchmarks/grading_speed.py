@@ -31,8 +31,8 @@ from published import Published, boxed
 from teacher_outputs import FOLDERS
 
 from potstill.grading import math_pool
-from potstill.grading.grade import grade
 from potstill.records import AnswerType
+from potstill.tasks import grade
 
 ROUNDS, COMPLETIONS, FOR_MATH_VERIFY = 5, 5_000, 300
 ANSWERS, PLAIN, LATEX, TOWERS = 50_000, 0.80, 0.15, 6

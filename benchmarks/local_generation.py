@@ -91,7 +91,7 @@ class Result(NamedTuple):
     """Every run of ours, and of each way of calling ``generate``."""
 
 
-class Watch:
+class EventLog:
     """Both clocks, from now."""
 
     def __init__(self) -> None:
@@ -119,7 +119,7 @@ def ours(model: HFModel, prompts: Sequence[str], case: Case, max_tokens: int) ->
         )
         for prompt in prompts
     ]
-    watch = Watch()
+    watch = EventLog()
     done = {(item.request.prompt, item.sample): item for item in model.complete(requests)}
     speed = watch.speed(sum(item.completion_tokens for item in done.values()))
     return Timing(speed, tuple(done[prompt, 0].text for prompt in prompts))
@@ -139,7 +139,7 @@ def theirs(
         pad_token_id=model.tokenizer.pad_token_id,
     )
     generator: Any = model.model
-    watch = Watch()
+    watch = EventLog()
     ordered = list(prompts)
     if calls.by_length:
         ordered.sort(key=lambda prompt: len(model.tokenizer(prompt)["input_ids"]))

@@ -6,7 +6,7 @@ import torch
 from pair_texts import style_prompt
 from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
-from potstill.grading.grade import grade
+from potstill.tasks import grade
 from potstill.tasks.procedural import FAMILIES, questions
 
 BATCH = 200

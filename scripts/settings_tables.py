@@ -31,7 +31,7 @@ from potstill.evaluate.settings import (
 from potstill.generate.settings import DebateSettings, GenerateSettings
 from potstill.guide.settings import GuideSettings
 from potstill.guide.types import Policy
-from potstill.merge.settings import FuseSettings
+from potstill.merge.settings import MergeSettings
 from potstill.models.settings import (
     LocalSettings,
     OpenAISettings,
@@ -87,7 +87,7 @@ SETTINGS: dict[str, type[Settings]] = {
     "serve": ServeSettings,
     "limits": RequestLimits,
     "teacher_limits": TeacherLimits,
-    "fuse": FuseSettings,
+    "fuse": MergeSettings,
 }
 """The settings classes by the name of their table."""
 

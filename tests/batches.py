@@ -242,8 +242,8 @@ def main() -> None:
 
     from potstill.models.openai.model import OpenAIModel
     from potstill.models.settings import OpenAISettings
-    from potstill.runtime import Control
-    from potstill.runtime.budget import Spending
+    from potstill.runtime import Runtime
+    from potstill.runtime.budget import Budget
     from potstill.runtime.progress import Meter
     from potstill.sampling.ask import ask
     from potstill.store import Store
@@ -252,7 +252,7 @@ def main() -> None:
     settings = OpenAISettings(
         model="openai:tiny", base_url=url, mode="batch", poll_seconds=0.02, api_key_env=None
     )
-    control = Control(spending=Spending(journal=folder / "spending.jsonl"))
+    control = Runtime(spending=Budget(journal=folder / "spending.jsonl"))
     with Store(folder / "run.sqlite") as store:
         model = OpenAIModel(settings, control)
         counts = ask(model, store, requests(count), Meter(None), label="asking", stage="generate")

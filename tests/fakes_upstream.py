@@ -18,7 +18,7 @@ from urllib.request import urlopen
 import openai
 from aiohttp import web
 
-from potstill.guide.thresholds import Judging
+from potstill.guide.thresholds import FittedGates
 from potstill.guide.uncertainty import Classifier
 from potstill.serve.server import Server, make_server
 from potstill.serve.settings import ServeSettings
@@ -211,7 +211,7 @@ class Served:
         self.thread = Thread(target=lambda: asyncio.run(server.serve([listening])), daemon=True)
 
 
-def even_at(surprise: float) -> Judging:
+def even_at(surprise: float) -> FittedGates:
     """A judge that looks at the least likely token, and is undecided where its surprise is this."""
     classifier = Classifier(
         mean=(0.0,) * 5,
@@ -221,7 +221,7 @@ def even_at(surprise: float) -> Judging:
         slope=10.0,
         offset=0.0,
     )
-    return Judging(thresholds={"learned": 0.4}, classifier=classifier)
+    return FittedGates(thresholds={"learned": 0.4}, classifier=classifier)
 
 
 @contextmanager

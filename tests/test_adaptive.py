@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from potstill.curate import CurateSettings, curate
 from potstill.errors import ConfigError
-from potstill.generate import Drawn, GenerateSettings, generate, teacher_asking
+from potstill.generate import GenerateResult, GenerateSettings, generate, teacher_asking
 from potstill.generate.stage import further_samples
 from potstill.records import Completion, Request, Task
 from potstill.runtime.progress import Meter
-from potstill.sampling.ask import AskCounts
+from potstill.sampling.ask import SampleCounts
 from potstill.sampling.debate import AskedTeacher
 from potstill.settings import build
 from potstill.store import Store
@@ -37,7 +37,9 @@ def teacher() -> ScriptedModel:
     return ScriptedModel(script, chat=True)
 
 
-def draw(model: ScriptedModel, store: Store, samples: int, enough: int | None, task: Task) -> Drawn:
+def draw(
+    model: ScriptedModel, store: Store, samples: int, enough: int | None, task: Task
+) -> GenerateResult:
     asking = teacher_asking(model, GenerateSettings(samples=samples), seed=0)
     return generate(task, model, store, asking, QUIET, enough_right=enough)
 
@@ -101,7 +103,7 @@ def test_samples_go_to_the_questions_that_need_them(store: Store) -> None:
         "What is 5 + 5?": 8,
     }
     assert all(samples == list(range(len(samples))) for samples in asked.values())
-    assert drawn == (AskCounts(wanted=29, there=0, stored=29, failed=0), 4)
+    assert drawn == (SampleCounts(wanted=29, there=0, stored=29, failed=0), 4)
 
 
 def test_a_question_that_has_enough_is_not_asked_further(store: Store) -> None:
@@ -121,7 +123,7 @@ def test_repeating_asks_for_nothing_and_counts_the_same(store: Store) -> None:
     again = teacher()
     repeated = draw(again, store, samples=8, enough=2, task=task)
     assert again.asked == []
-    assert repeated.counts == AskCounts(first.counts.wanted, first.counts.wanted, 0, 0)
+    assert repeated.counts == SampleCounts(first.counts.wanted, first.counts.wanted, 0, 0)
     assert repeated.enough == first.enough
 
 
@@ -194,7 +196,7 @@ def test_a_cut_off_sample_and_a_failed_one_are_not_right(store: Store) -> None:
     asking = teacher_asking(model, settings, seed=0)
     drawn = generate(task, model, store, asking, QUIET, enough_right=2)
     assert asked_of(model) == {"What is 1 + 1?": [0, 1, 2, 3]}
-    assert drawn == (AskCounts(wanted=4, there=0, stored=3, failed=1), 1)
+    assert drawn == (SampleCounts(wanted=4, there=0, stored=3, failed=1), 1)
 
 
 def test_the_two_steps_of_zero_shot_cot_are_graded_together(store: Store) -> None:
@@ -207,7 +209,7 @@ def test_the_two_steps_of_zero_shot_cot_are_graded_together(store: Store) -> Non
     drawn = draw(model, store, samples=8, enough=1, task=task)
     first = [r for r in model.asked if "Therefore" not in str(r.prompt)]
     assert [request.samples for request in first] == [(0,), (1,), (2, 3)]
-    assert drawn == (AskCounts(wanted=4, there=0, stored=4, failed=0), 1)
+    assert drawn == (SampleCounts(wanted=4, there=0, stored=4, failed=0), 1)
 
 
 def test_more_right_rationales_than_samples_are_refused() -> None:

@@ -19,7 +19,7 @@ from transformers import PreTrainedTokenizerBase
 
 from potstill.records import SoftTargets, TeacherSpan, TokenLogprobs
 from potstill.train.alignment import Vocabulary, align, named_by_bytes, soft_targets
-from potstill.train.alignment.normalizer import Reading, matched_ends
+from potstill.train.alignment.normalizer import NormalizerMap, matched_ends
 from potstill.train.alignment.time_warping import edit_distance, warp
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
@@ -147,7 +147,7 @@ def test_unknown_tokens_hold_the_unknown_characters(
     text: str, pieces: list[bytes | None], expected: list[int]
 ) -> None:
     known = {b" ", b"a", b"b", b"i", b"s", b"t", b"I", b"A", b"1"}
-    assert matched_ends(text, pieces, Reading(None), known).tolist() == expected
+    assert matched_ends(text, pieces, NormalizerMap(None), known).tolist() == expected
 
 
 def spans_of(vocabulary: Vocabulary, text: str, ids: list[int]) -> np.ndarray:

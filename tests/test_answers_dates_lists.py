@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from potstill.errors import DataError
-from potstill.grading.grade import grade
+from potstill.tasks import grade
 
 BRACKETS = "] ) }"
 

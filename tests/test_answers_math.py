@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from potstill.errors import DataError, MissingExtraError
 from potstill.grading import math_pool
 from potstill.grading.answers import math
-from potstill.grading.grade import grade
+from potstill.tasks import grade
 
 math_verify = pytest.importorskip("math_verify")
 TOWER = "9^{9^{9^9}}"

@@ -17,15 +17,15 @@ from loopback import scripted
 from potstill.errors import AuthError, BudgetError, ModelError, ServerError
 from potstill.models.openai import client
 from potstill.models.openai.batch import submit
-from potstill.models.openai.batch.lines import Line, line_of
+from potstill.models.openai.batch.lines import BatchLine, line_of
 from potstill.models.openai.model import OpenAIModel
 from potstill.models.settings import OpenAISettings
-from potstill.records import Completion, Request
-from potstill.runtime import Control
-from potstill.runtime.budget import Amount, BudgetSettings, Spending
-from potstill.runtime.events import Watch
+from potstill.records import Amount, Completion, Request
+from potstill.runtime import Runtime
+from potstill.runtime.budget import Budget, BudgetSettings
+from potstill.runtime.events import EventLog
 from potstill.runtime.progress import Meter
-from potstill.sampling.ask import AskCounts, ask
+from potstill.sampling.ask import SampleCounts, ask
 from potstill.store import Store
 
 SCRIPT = Path(__file__).parent / "batches.py"
@@ -42,7 +42,7 @@ def server() -> Iterator[BatchServer]:
         yield running
 
 
-def model(server: BatchServer, control: Control | None = None, **settings: Any) -> OpenAIModel:
+def model(server: BatchServer, control: Runtime | None = None, **settings: Any) -> OpenAIModel:
     values = {
         "model": "openai:tiny",
         "base_url": server.url,
@@ -61,7 +61,7 @@ def all_of(asked: list[Request]) -> list[tuple[str, int]]:
     return sorted((str(each.prompt), sample) for each in asked for sample in each.samples)
 
 
-def store_all(teacher: OpenAIModel, path: Path, asked: list[Request]) -> AskCounts:
+def store_all(teacher: OpenAIModel, path: Path, asked: list[Request]) -> SampleCounts:
     with Store(path) as store:
         return ask(teacher, store, asked, Meter(None), label="asking", stage="generate")
 
@@ -92,7 +92,7 @@ def test_what_is_stored_is_what_asking_live_stores(server: BatchServer, tmp_path
     assert not server.calls
     live_bodies = sorted(server.bodies, key=str)
     counts = store_all(batch, tmp_path / "batch.sqlite", asked)
-    assert counts == AskCounts(wanted=14, there=0, stored=14, failed=0)
+    assert counts == SampleCounts(wanted=14, there=0, stored=14, failed=0)
     found = stored(tmp_path / "batch.sqlite", batch.name, asked)
     assert found == stored(tmp_path / "live.sqlite", live.name, asked)
     lines = [line["body"] for made in server.made.values() for line in made.lines]
@@ -172,15 +172,15 @@ def test_kill_9_at_any_instant_buys_nothing_twice(
     assert done.stdout.split() == ["0", "10", "0"]
     once(server, 10)
     # Five answers of 17 tokens: what was set aside for the killed process is settled as well.
-    account = Spending(journal=tmp_path / "spending.jsonl")
+    account = Budget(journal=tmp_path / "spending.jsonl")
     assert (account.spent.tokens, account.left) == (5 * 17, ())
 
 
 def test_stopping_leaves_the_batch_to_the_next_command(server: BatchServer, tmp_path: Path) -> None:
     server.polls = 1000
     asked = requests(4)
-    control = Control(
-        spending=Spending(journal=tmp_path / "spending.jsonl"), watch=Watch(tmp_path / "log.jsonl")
+    control = Runtime(
+        spending=Budget(journal=tmp_path / "spending.jsonl"), watch=EventLog(tmp_path / "log.jsonl")
     )
     seen = []
 
@@ -202,21 +202,21 @@ def test_stopping_leaves_the_batch_to_the_next_command(server: BatchServer, tmp_
         ("batch", "left", 4),
     ]
     server.polls = 1
-    again = Control(spending=Spending(journal=tmp_path / "spending.jsonl"))
+    again = Runtime(spending=Budget(journal=tmp_path / "spending.jsonl"))
     assert prompts_of(list(model(server, again).complete(asked))) == all_of(asked)
     assert (again.spending.spent.tokens, again.spending.left) == (4 * 17, ())
     once(server, 8)
 
 
 def test_nothing_is_sent_once_the_run_is_to_stop(server: BatchServer) -> None:
-    control = Control()
+    control = Runtime()
     control.stop.set()
     assert list(model(server, control).complete(requests(2))) == []
     assert not server.calls
 
 
 def test_closing_the_iterator_leaves_the_rest_to_the_next_call(server: BatchServer) -> None:
-    control = Control()
+    control = Runtime()
     answers = iter(model(server, control).complete(requests(3)))
     first = next(answers)
     answers.close()  # type: ignore[attr-defined]
@@ -239,7 +239,7 @@ def test_the_part_of_a_batch_that_expired_is_asked_again(server: BatchServer) ->
 
 def test_what_an_old_batch_answered_before_it_expired_counts(server: BatchServer) -> None:
     server.expires_after = [3, 0]
-    control = Control()
+    control = Runtime()
     teacher = model(server, control, retries=0)
     found = list(teacher.complete(requests(5)))
     assert sorted(each.finish_reason for each in found) == ["error"] * 4 + ["stop"] * 6
@@ -255,7 +255,7 @@ def test_a_refused_line_is_a_failure_and_is_asked_again_next_time(server: BatchS
     server.refuse = lambda body, tried: (
         (400, "the prompt\nis too long") if body["messages"][0]["content"] == refused else None
     )
-    control = Control()
+    control = Runtime()
     found = list(model(server, control).complete(requests(3)))
     errors = {each.request.prompt: each.error for each in found if each.finish_reason == "error"}
     assert errors == {refused: "HTTP 400: the prompt is too long"}
@@ -294,7 +294,7 @@ def test_what_two_batches_answered_is_taken_once(server: BatchServer) -> None:
 
 def test_a_batch_that_cannot_be_made_costs_nothing(server: BatchServer) -> None:
     server.troubles["create"] = [Trouble(status=400)]
-    control = Control()
+    control = Runtime()
     with pytest.raises(ServerError, match="HTTP 400"):
         list(model(server, control).complete(requests(2)))
     assert control.spending.in_flight == Amount()
@@ -304,7 +304,7 @@ def test_a_batch_that_cannot_be_made_costs_nothing(server: BatchServer) -> None:
 
 def test_a_fault_that_may_pass_gets_another_batch(server: BatchServer) -> None:
     server.refuse = lambda body, tried: (500, "overloaded") if tried < 2 else None
-    control = Control()
+    control = Runtime()
     found = list(model(server, control).complete(requests(2)))
     assert all(each.finish_reason == "stop" for each in found)
     assert control.watch.retries == {"500": 4}
@@ -387,7 +387,7 @@ def test_troubles_that_pass_are_waited_out(
     server: BatchServer, call: str, trouble: Trouble
 ) -> None:
     server.troubles[call] = [trouble] * 3
-    control = Control()
+    control = Runtime()
     found = list(model(server, control).complete(requests(3)))
     assert prompts_of(found) == all_of(requests(3))
     assert len(server.made) == 1
@@ -398,7 +398,7 @@ def test_troubles_that_pass_are_waited_out(
 
 def test_waiting_has_an_end(server: BatchServer) -> None:
     server.troubles["poll"] = [Trouble(status=503)] * 10_000
-    control = Control()
+    control = Runtime()
     with pytest.raises(ServerError, match=r"does not answer \(HTTP 503.*batches run on"):
         list(model(server, control, deadline=0.2).complete(requests(2)))
     assert len(control.spending.left) == 1
@@ -429,7 +429,7 @@ def test_an_address_that_nobody_answers_is_told_soon() -> None:
 
 def test_a_batch_that_the_server_does_not_take_ends_the_asking(server: BatchServer) -> None:
     server.token_limit = 0
-    control = Control()
+    control = Runtime()
     with pytest.raises(ServerError, match=r"Enqueued token limit.*other batches of the account"):
         list(model(server, control).complete([Request(prompt="a")]))
     assert control.spending.spent == Amount()
@@ -462,7 +462,7 @@ def test_large_batches_are_split(server: BatchServer, monkeypatch: pytest.Monkey
 
 
 def test_the_account_has_what_the_answers_say(server: BatchServer) -> None:
-    control = Control()
+    control = Runtime()
     prices = {"prompt_price": 100.0, "completion_price": 1000.0}
     found = list(model(server, control, **prices).complete(requests(3)))
     # Each of three answers: 7 tokens of its prompt, 10 written.
@@ -474,14 +474,14 @@ def test_the_account_has_what_the_answers_say(server: BatchServer) -> None:
 
 def test_an_answer_without_usage_counts_at_its_most(server: BatchServer) -> None:
     server.usage = None
-    control = Control()
+    control = Runtime()
     list(model(server, control).complete(requests(1)))
     assert control.spending.spent.tokens > 2 * 64
 
 
 def test_batches_are_as_large_as_the_budget_allows(server: BatchServer) -> None:
     # A line may take 2 * 64 tokens and its prompt with its frame, about 100; it takes 17.
-    control = Control(spending=Spending(BudgetSettings(tokens=1200)))
+    control = Runtime(spending=Budget(BudgetSettings(tokens=1200)))
     found = list(model(server, control).complete(requests(16)))
     assert prompts_of(found) == all_of(requests(16))
     sizes = [len(made.lines) for made in server.made.values()]
@@ -492,7 +492,7 @@ def test_batches_are_as_large_as_the_budget_allows(server: BatchServer) -> None:
 
 
 def test_the_budget_is_never_passed(server: BatchServer) -> None:
-    control = Control(spending=Spending(BudgetSettings(tokens=600)))
+    control = Runtime(spending=Budget(BudgetSettings(tokens=600)))
     found = []
     with pytest.raises(BudgetError, match="is spent"):
         for each in model(server, control).complete(requests(40)):
@@ -504,7 +504,7 @@ def test_the_budget_is_never_passed(server: BatchServer) -> None:
 
 def test_old_batches_of_other_runs_cost_this_run_nothing(server: BatchServer) -> None:
     list(model(server).complete(requests(2)))
-    control = Control(spending=Spending(BudgetSettings(tokens=1)))
+    control = Runtime(spending=Budget(BudgetSettings(tokens=1)))
     assert len(list(model(server, control).complete(requests(2)))) == 4
     assert control.spending.spent == Amount()
 
@@ -522,8 +522,8 @@ def test_the_key_goes_to_the_server_and_nowhere_else(
 ) -> None:
     monkeypatch.setenv("POTSTILL_TEST_KEY", "sk-very-secret")
     server.refuse = lambda body, tried: (400, "sk-very-secret is bad") if tried == 0 else None
-    control = Control(
-        spending=Spending(journal=tmp_path / "spending.jsonl"), watch=Watch(tmp_path / "log.jsonl")
+    control = Runtime(
+        spending=Budget(journal=tmp_path / "spending.jsonl"), watch=EventLog(tmp_path / "log.jsonl")
     )
     server.troubles["poll"] = [Trouble(status=500)]
     teacher = model(server, control, api_key_env="POTSTILL_TEST_KEY")
@@ -544,12 +544,12 @@ def test_the_key_goes_to_the_server_and_nowhere_else(
 
 def test_what_was_left_open_is_settled_by_its_label(tmp_path: Path) -> None:
     journal = tmp_path / "spending.jsonl"
-    first = Spending(BudgetSettings(tokens=1000), journal=journal)
+    first = Budget(BudgetSettings(tokens=1000), journal=journal)
     for label, tokens in (("a", 100), ("b", 200), ("", 400)):
         assert first.begin(Amount(tokens, 0.0), label=label) is not None
     with journal.open("a") as file:
         file.write('{"begin": 4, "tok')  # the process ends here
-    second = Spending(journal=journal)
+    second = Budget(journal=journal)
     assert (second.spent.tokens, set(second.left)) == (700, {"a", "b"})
     assert second.resume("c") is None
     number = second.resume("a")
@@ -562,19 +562,19 @@ def test_what_was_left_open_is_settled_by_its_label(tmp_path: Path) -> None:
     assert number is not None
     second.end(number, Amount(7, 0.0))
     assert (second.spent.tokens, second.left) == (607, ("b",))
-    third = Spending(journal=journal)
+    third = Budget(journal=journal)
     assert (third.spent.tokens, third.left) == (607, ("b",))
     number = third.resume("b")
     assert number is not None
     third.end(number, None)
     assert third.spent.tokens == 607
-    assert Spending(journal=journal).spent.tokens == 607
+    assert Budget(journal=journal).spent.tokens == 607
     for account in (first, second, third):
         account.close()
 
 
 def test_custom_ids_are_read_as_they_are_written() -> None:
-    line = Line("0123456789abcdef" * 2, 512, 3, 4)
+    line = BatchLine("0123456789abcdef" * 2, 512, 3, 4)
     assert len(line.custom_id) <= 64
     assert line_of(line.custom_id) == line
     for strange in (None, 7, "", "task-1", line.custom_id + "-5", line.custom_id[1:],

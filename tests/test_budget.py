@@ -19,9 +19,9 @@ from potstill.errors import BudgetError
 from potstill.models.openai import client
 from potstill.models.openai.model import OpenAIModel
 from potstill.models.settings import OpenAISettings
-from potstill.records import Completion, Request
-from potstill.runtime import Control
-from potstill.runtime.budget import Amount, BudgetSettings, Spending
+from potstill.records import Amount, Completion, Request
+from potstill.runtime import Runtime
+from potstill.runtime.budget import Budget, BudgetSettings
 
 STORED = "SELECT sample FROM completions WHERE finish_reason = 'stop'"
 ROUNDING = 1e-9
@@ -56,14 +56,14 @@ def billed(server: Chaos) -> Amount:
     return Amount(sum(each["tokens"] for each in events), sum(each["usd"] for each in events))
 
 
-def teacher_of(server: Chaos, spending: Spending, **settings: Any) -> OpenAIModel:
+def teacher_of(server: Chaos, spending: Budget, **settings: Any) -> OpenAIModel:
     prompt, cached, completion = server.habits.prices
     values = {
         "model": "openai:chaos", "base_url": server.url, "api_key_env": None, "concurrency": 8,
         "timeout": 5.0, "retries": 2, "prompt_price": prompt, "cached_price": cached,
         "completion_price": completion, **settings,
     }  # fmt: skip
-    return OpenAIModel(OpenAISettings.model_validate(values), Control(spending))
+    return OpenAIModel(OpenAISettings.model_validate(values), Runtime(spending))
 
 
 def answers(teacher: OpenAIModel, requests: Sequence[Request]) -> tuple[list[Completion], bool]:
@@ -99,7 +99,7 @@ def ended_by_budget(seed: int, journal: Path) -> bool:
     budget = BudgetSettings(
         usd=None if seed % 3 == 0 else usd, tokens=None if seed % 3 == 1 else tokens
     )
-    with Chaos(habits) as server, Spending(budget, journal=journal) as spending:
+    with Chaos(habits) as server, Budget(budget, journal=journal) as spending:
         teacher = teacher_of(server, spending, timeout=0.3 if hangs else 5.0,
                              concurrency=draws.choice([1, 3, 16]))  # fmt: skip
         _, ended = answers(teacher, drawn_requests(draws))
@@ -109,7 +109,7 @@ def ended_by_budget(seed: int, journal: Path) -> bool:
     assert spending.in_flight == Amount()
     assert spending.spent.usd >= bill.usd - ROUNDING
     assert spending.spent.tokens >= bill.tokens
-    kept = Spending(budget, journal=journal).spent
+    kept = Budget(budget, journal=journal).spent
     assert kept.tokens == spending.spent.tokens
     assert kept.usd == pytest.approx(spending.spent.usd)
     return ended
@@ -120,7 +120,7 @@ def test_a_generous_budget_stops_nothing(tmp_path: Path) -> None:
     budget = BudgetSettings(usd=10.0, tokens=1_000_000)
     with (
         Chaos(Habits(seed=1, kinds=QUICK, prices=(2.0, 1.0, 8.0))) as server,
-        Spending(budget, journal=tmp_path / "spending.jsonl") as spending,
+        Budget(budget, journal=tmp_path / "spending.jsonl") as spending,
     ):
         found, ended = answers(teacher_of(server, spending, retries=8), requests)
         bill = billed(server)
@@ -134,7 +134,7 @@ def test_without_faults_the_account_is_the_bill_to_the_cent(tmp_path: Path) -> N
     requests = drawn_requests(random.Random(2))
     with (
         Chaos(Habits(seed=2, share=0.0, prices=(2.0, 0.5, 8.0))) as server,
-        Spending(journal=tmp_path / "spending.jsonl") as spending,
+        Budget(journal=tmp_path / "spending.jsonl") as spending,
     ):
         found, _ = answers(teacher_of(server, spending), requests)
         bill = billed(server)

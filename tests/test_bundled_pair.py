@@ -10,11 +10,11 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from potstill.grading.grade import grade
 from potstill.models.settings import BUNDLED as NAMES
 from potstill.prompts.formats import FORMATS
 from potstill.prompts.styles import STYLES, prompt_for
 from potstill.records import Question
+from potstill.tasks import grade
 from potstill.tasks.procedural import FAMILIES, problems, questions
 
 BUNDLED = Path(__file__).parents[1] / "src" / "potstill" / "models" / "bundled"

@@ -19,7 +19,7 @@ from potstill.models.openai.model import OpenAIModel
 from potstill.models.openai.requests import request_body
 from potstill.models.settings import OpenAISettings
 from potstill.records import Request
-from potstill.runtime import Control
+from potstill.runtime import Runtime
 from potstill.runtime.progress import Meter
 from potstill.sampling.ask import ask
 from potstill.store import Store
@@ -50,7 +50,7 @@ def right_text(request: Request, sample: int, url: str) -> str:
 def check_chaos(folder: Path, count: int, samples: int) -> list[Event]:
     """Ask all questions of a server of many faults, check what came of it, and return its log."""
     habits = Habits(seed=1, latency=0.003, capacity=CAPACITY, refused=0.01, steady=300)
-    control, requests = Control(), questions(count, samples)
+    control, requests = Runtime(), questions(count, samples)
     with chaos_process(folder, habits) as (url, log), Store(folder / "run.sqlite") as store:
         teacher = OpenAIModel(settings(url), control)
         counts = ask(teacher, store, requests, Meter(None), label="chaos", stage="generate")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from test_examples import rationale, spelt
 from tiny_models import build_tiny_causal
 
-from potstill.grading.grade import grade, split_rationale
+from potstill.grading.grade import split_rationale
 from potstill.prompts.decomposition import (
     END,
     Part,
@@ -26,6 +26,7 @@ from potstill.prompts.exemplars import Exemplar
 from potstill.prompts.formats import FORMAT_OF, format_named
 from potstill.prompts.styles import DECOMPOSING, STYLES, style_named, worked
 from potstill.records import Question, Task
+from potstill.tasks import grade
 from potstill.train.encoding import Encoder
 from potstill.train.examples import make_examples, undivided
 from potstill.train.prefix_sharing import forest

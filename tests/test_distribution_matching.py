@@ -15,13 +15,13 @@ from potstill.models.settings import LocalSettings, OpenAISettings
 from potstill.prompts.styles import style_named
 from potstill.records import Checkpoint, Completion, Request, TokenLogprobs
 from potstill.runtime.progress import Meter
-from potstill.sampling.ask import Asking, Sampling
+from potstill.sampling.ask import PromptConfig, SamplingParams
 from potstill.sampling.debate import AskedTeacher
 from potstill.store import Store
-from potstill.train import Models, TrainBench, TrainSettings, train
+from potstill.train import Models, TrainContext, TrainSettings, train
 
 TASK = sums(train=6)
-ASKING = Asking(style=style_named("instruct_cot"), sampling=Sampling(top_logprobs=2))
+ASKING = PromptConfig(style=style_named("instruct_cot"), sampling=SamplingParams(top_logprobs=2))
 SURE, TORN = (0.98, 0.01), (0.5, 0.48)
 
 
@@ -78,7 +78,7 @@ def trained(
     folder.mkdir(parents=True, exist_ok=True)
     with Store(folder / "run.sqlite") as store:
         answered(store, shares)
-        bench = TrainBench(store, folder, Meter(None))
+        bench = TrainContext(store, folder, Meter(None))
         return train(TASK, models, settings, bench, seed=0)[-1]
 
 

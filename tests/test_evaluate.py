@@ -6,8 +6,8 @@ import pytest
 from fakes import ScriptedModel, sums
 
 from potstill.evaluate import (
-    Contenders,
-    Entry,
+    EvalModels,
+    EvalTask,
     EvaluateSettings,
     Evaluation,
     Start,
@@ -51,7 +51,7 @@ def store(tmp_path: Path) -> Store:
 
 # sums(): dev questions are 5..8, test questions 9..14
 TASK = sums(train=4, dev=4, test=6)
-ENTRIES = [Entry(TASK, "target")]
+ENTRIES = [EvalTask(TASK, "target")]
 ABILITY = {
     "checkpoints/answers_only/10": 6,  # 2 of 4 on dev, none on test
     "checkpoints/answers_only/20": 5,
@@ -88,10 +88,10 @@ def against(
     teacher: ScriptedModel,
     start: ScriptedModel,
     opener: Callable[[str], ScriptedModel] = open_student,
-) -> Contenders:
+) -> EvalModels:
     asking = teacher_asking(teacher, GenerateSettings(), seed=0)
     starts = (Start("start", lambda: start, encoder_decoder=False),)
-    return Contenders(lambda: teacher, asking, starts, opener)
+    return EvalModels(lambda: teacher, asking, starts, opener)
 
 
 def test_checkpoints_are_chosen_on_development_questions_alone(store: Store) -> None:

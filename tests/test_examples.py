@@ -18,7 +18,7 @@ from potstill.curate import CurateSettings, curate
 from potstill.curate.stage import VERDICTS
 from potstill.errors import ConfigError, DataError
 from potstill.generate import GenerateSettings, generate, teacher_asking
-from potstill.grading.grade import grade, split_rationale
+from potstill.grading.grade import split_rationale
 from potstill.models.settings import LocalSettings
 from potstill.prompts.styles import Exemplar
 from potstill.records import (
@@ -35,8 +35,9 @@ from potstill.runtime.progress import Meter
 from potstill.sampling.debate import AskedTeacher
 from potstill.sampling.exemplar_pool import draw_exemplars, worked_questions
 from potstill.store import Store
+from potstill.tasks import grade
 from potstill.tasks.overlap import words
-from potstill.train import Models, TrainBench, train
+from potstill.train import Models, TrainContext, train
 from potstill.train.examples import (
     KEPT,
     REPLAY,
@@ -442,7 +443,7 @@ def trained(folder: Path, start: LocalSettings, **students: object) -> dict[str,
     with Store(folder / "run.sqlite") as store:
         generate(task, teacher, store, asking, Meter(None))
         curate(task, [AskedTeacher("teacher", teacher.name, asking)], store, CurateSettings())
-        bench = TrainBench(store, folder, Meter(None))
+        bench = TrainContext(store, folder, Meter(None))
         found = train(task, Models(start=start, teacher=start), settings, bench, seed=0)
     return {checkpoint.student: checkpoint for checkpoint in found}
 

@@ -27,6 +27,7 @@ from potstill.exchange.rows import CHAT, What, without_address
 from potstill.keys import request_body, stored_request
 from potstill.pipeline.run import Run
 from potstill.records import (
+    Amount,
     Completion,
     FinishReason,
     Message,
@@ -34,7 +35,6 @@ from potstill.records import (
     Teacher,
     TokenLogprobs,
 )
-from potstill.runtime.budget import Amount
 from potstill.runtime.progress import Meter
 from potstill.sampling.debate import AskedTeacher, further_requests, read_rounds
 from potstill.sampling.exemplar_pool import EVALUATION, draw_exemplars, worked_questions
@@ -237,7 +237,7 @@ def test_completions_name_the_question_they_answer(tmp_path: Path) -> None:
 def test_every_way_of_asking_is_known_by_its_question(tmp_path: Path) -> None:
     from potstill.prompts.formats import FORMATS
     from potstill.prompts.styles import STYLES
-    from potstill.sampling.ask import Asking, Sampling
+    from potstill.sampling.ask import PromptConfig, SamplingParams
 
     with curated_run(write_recipe(tmp_path)) as run:
         questions, known = run.task.splits["train"], questions_of(run)
@@ -246,7 +246,7 @@ def test_every_way_of_asking_is_known_by_its_question(tmp_path: Path) -> None:
         plain = [style for style in STYLES.values() if style.asks == "nothing"]
         formats = [each.style(encoder_decoder=False) for each in FORMATS.values()]
         for style in [*plain, *formats]:
-            asking = Asking(style=style, sampling=Sampling(), exemplars=shown)
+            asking = PromptConfig(style=style, sampling=SamplingParams(), exemplars=shown)
             for question in questions:
                 request = asking.request(question)
                 found = known.asked_by(request)

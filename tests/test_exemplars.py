@@ -6,7 +6,7 @@ import pytest
 from fakes import ScriptedModel, sums
 
 from potstill.errors import ConfigError, DataError
-from potstill.evaluate import Contenders, EvaluateSettings, Start, baseline_systems
+from potstill.evaluate import EvalModels, EvaluateSettings, Start, baseline_systems
 from potstill.generate import GenerateSettings, teacher_asking
 from potstill.pipeline.recipe import Recipe
 from potstill.pipeline.run import Run
@@ -141,7 +141,7 @@ def test_the_start_is_measured_with_exemplars_where_there_are_some() -> None:
 
     def systems(few_shot: FewShot | None) -> dict[str, str]:
         start = Start("start", lambda: teacher, encoder_decoder=False)
-        contenders = Contenders(lambda: teacher, asking, (start,), lambda _: teacher, few_shot)
+        contenders = EvalModels(lambda: teacher, asking, (start,), lambda _: teacher, few_shot)
         made = baseline_systems(contenders, EvaluateSettings())
         question = sums().splits["test"][0]
         return {each.name: str(each.asking.request(question).prompt) for each in made}

@@ -10,11 +10,12 @@ from transformers import GPT2Tokenizer, Qwen2Tokenizer
 
 from potstill.errors import ConfigError
 from potstill.evaluate.model_export import model_card
-from potstill.grading.grade import grade, split_rationale
+from potstill.grading.grade import split_rationale
 from potstill.prompts.exemplars import Exemplar
 from potstill.prompts.formats import FORMATS, MIXTURES, format_named, shares
 from potstill.prompts.styles import prompt_for, shows_exemplars
 from potstill.records import Checkpoint, Message, Question, Task
+from potstill.tasks import grade
 from potstill.train.settings import ReplaySettings, StudentSettings
 
 QUESTION = Question(id="q", text=" What is 2 + 3? ", answer="5")

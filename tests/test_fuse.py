@@ -16,7 +16,7 @@ from tiny_runs import finished_run
 import potstill.merge.stage
 from potstill.cli import main
 from potstill.errors import ConfigError, DataError, ModelError
-from potstill.merge import FuseSettings
+from potstill.merge import MergeSettings
 from potstill.records import Completion, Request
 from potstill.runtime.progress import Meter
 from potstill.store import Store
@@ -26,9 +26,9 @@ torch = pytest.importorskip("torch")
 from torch import Tensor  # noqa: E402
 
 from potstill.merge.members import fused_model  # noqa: E402
-from potstill.merge.stage import FusedRun, fuse_settings  # noqa: E402
+from potstill.merge.stage import MergeRun, fuse_settings  # noqa: E402
 from potstill.merge.weights import (  # noqa: E402  # noqa: E402
-    Fused,
+    MergedWeights,
     TokenIds,
     average,
     gram_matrices,
@@ -239,7 +239,9 @@ def test_fused_models_write_as_their_weights_say(pair: list[Path], tmp_path: Pat
 def test_a_tied_head_stays_tied(tmp_path: Path) -> None:
     built = (BUILDS["gpt2"](tmp_path / str(seed), seed=seed) for seed in (1, 2))
     pair = of_one_tokenizer(built)
-    model: Any = fused_model(pair, lambda members, _: Fused(average(members), ())).loaded.model
+    model: Any = fused_model(
+        pair, lambda members, _: MergedWeights(average(members), ())
+    ).loaded.model
     assert model.lm_head.weight is model.transformer.wte.weight
     first, second = (loaded(folder) for folder in pair)
     mean = (first.transformer.wte.weight + second.transformer.wte.weight) / 2
@@ -263,7 +265,7 @@ def test_models_of_other_shapes_are_refused(tmp_path: Path) -> None:
 
     def refusal(*folders: Path) -> str:
         with pytest.raises(ConfigError) as told:
-            fused_model(folders, lambda members, _: Fused(average(members), ()))
+            fused_model(folders, lambda members, _: MergedWeights(average(members), ()))
         return str(told.value)
 
     assert "one is a llama model, the other a qwen2 model" in refusal(llama, qwen2)
@@ -474,8 +476,8 @@ def test_alpha_is_chosen_by_development_questions(
         return [SimpleNamespace(score=SimpleNamespace(correct=right[name], total=4))]
 
     monkeypatch.setattr(potstill.merge.stage, "measure", measure)
-    settings = FuseSettings(methods=("regmean",), alpha=(0.9, 0.5, 0.1))
-    with FusedRun([Path(run) for run in runs], Path("both"), settings, QUIET) as fused:
+    settings = MergeSettings(methods=("regmean",), alpha=(0.9, 0.5, 0.1))
+    with MergeRun([Path(run) for run in runs], Path("both"), settings, QUIET) as fused:
         fused.fuse()
         assert fused.alpha == 0.5  # the first of equals
         assert asked == [(name, "dev") for name in right]
@@ -525,7 +527,7 @@ def test_a_model_that_is_none_of_its_run_s_checkpoints_is_refused(runs: list[str
     config.write_text(json.dumps({**json.loads(config.read_text()), "foreign": 1}))
     settings = fuse_settings(["average"])
     with pytest.raises(DataError, match="is none of the checkpoints"):
-        FusedRun([Path(run) for run in runs], Path("both"), settings, QUIET)
+        MergeRun([Path(run) for run in runs], Path("both"), settings, QUIET)
 
 
 def test_one_value_may_be_given_for_a_list() -> None:

@@ -9,7 +9,7 @@ from potstill.errors import ConfigError
 from potstill.generate import GenerateSettings, generate, teacher_asking
 from potstill.records import Request
 from potstill.runtime.progress import Meter
-from potstill.sampling.ask import AskCounts, answers
+from potstill.sampling.ask import SampleCounts, answers
 from potstill.sampling.debate import AskedTeacher
 from potstill.settings import build
 from potstill.store import Store
@@ -54,7 +54,7 @@ def test_rationale_and_answer_are_asked_for_in_two_steps(store: Store) -> None:
 def test_repeating_asks_for_nothing_and_more_samples_for_the_new_ones_only(store: Store) -> None:
     task, teacher = sums(), ScriptedModel(teacher_of_sums)
 
-    def once_more(samples: int) -> AskCounts:
+    def once_more(samples: int) -> SampleCounts:
         teacher.asked.clear()
         asking = teacher_asking(teacher, GenerateSettings(samples=samples), seed=0)
         return generate(task, teacher, store, asking, QUIET).counts

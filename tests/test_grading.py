@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from potstill.errors import DataError
-from potstill.grading.grade import grade, split_rationale
+from potstill.grading.grade import split_rationale
 from potstill.records import AnswerType, Question
+from potstill.tasks import grade
 
 OPTIONS = ("bank", "library", "department store", "mall", "new york")
 

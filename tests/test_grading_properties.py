@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from potstill.grading.answers import READERS
-from potstill.grading.grade import grade, split_rationale
+from potstill.grading.grade import split_rationale
 from potstill.records import AnswerType, Question
+from potstill.tasks import grade
 
 MARKED = (
     "The answer is {}.",

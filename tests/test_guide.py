@@ -16,14 +16,21 @@ from speakers import Speaker, number, student_is_sure, student_says, teacher_say
 
 from potstill.cli import main
 from potstill.errors import ConfigError
-from potstill.guide import Guidance, GuideBench, GuideSettings, Parties, guide, guided_table
+from potstill.guide import (
+    GuidanceResult,
+    GuideContext,
+    GuideModels,
+    GuideSettings,
+    guide,
+)
 from potstill.guide.baselines import by_doubt, pass_at
 from potstill.guide.scoring import leaks
 from potstill.prompts.formats import format_named
 from potstill.prompts.styles import style_named
 from potstill.records import AnswerType, GuidedScore, Question, Task
+from potstill.report.tables import guided_table
 from potstill.runtime.progress import Meter
-from potstill.sampling.ask import Asking, Sampling
+from potstill.sampling.ask import PromptConfig, SamplingParams
 from potstill.settings import build
 from potstill.store import Store
 
@@ -37,10 +44,12 @@ EVERYTHING = {
 }
 
 
-def parties(**changes: Any) -> Parties:
+def parties(**changes: Any) -> GuideModels:
     style = format_named("fine_tune_cot").style(encoder_decoder=False)
-    teacher_asking = Asking(style=style_named("zero_shot"), sampling=Sampling(max_tokens=50))
-    asking = Asking(style=style, sampling=Sampling(max_tokens=50))
+    teacher_asking = PromptConfig(
+        style=style_named("zero_shot"), sampling=SamplingParams(max_tokens=50)
+    )
+    asking = PromptConfig(style=style, sampling=SamplingParams(max_tokens=50))
     values: dict[str, Any] = {
         "student": Speaker(student_says, name="student", sure=student_is_sure),
         "student_asking": asking,
@@ -51,26 +60,30 @@ def parties(**changes: Any) -> Parties:
         "continues": True,
         "start": lambda: Speaker(lambda request, _: f" {2 * number(request)}", name="start"),
     }
-    return Parties(**{**values, **changes})
+    return GuideModels(**{**values, **changes})
 
 
-def run(folder: Path, pair: Parties, settings: Mapping[str, object], task: Task = TASK) -> Guidance:
+def run(
+    folder: Path, pair: GuideModels, settings: Mapping[str, object], task: Task = TASK
+) -> GuidanceResult:
     made = build(GuideSettings, settings, at="guide")
     names = made.self_guidance
-    styles = {name: Asking(style=style_named(name), sampling=Sampling()) for name in names}
+    styles = {
+        name: PromptConfig(style=style_named(name), sampling=SamplingParams()) for name in names
+    }
     with Store(folder / "run.sqlite") as store:
-        bench = GuideBench(store, folder, Meter(None))
+        bench = GuideContext(store, folder, Meter(None))
         paired = replace(pair, self_asking=styles)
         return guide(task, paired, made, bench, layout="sentences", seed=0)
 
 
 @pytest.fixture(scope="module")
-def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Guidance]:
+def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, GuidanceResult]:
     folder = tmp_path_factory.mktemp("run")
     return folder, run(folder, parties(), EVERYTHING)
 
 
-def score(found: Guidance, policy: str, split: str = "test") -> GuidedScore:
+def score(found: GuidanceResult, policy: str, split: str = "test") -> GuidedScore:
     (one,) = (s for s in found.scores if (s.policy, s.split) == (policy, split))
     return one
 
@@ -102,13 +115,15 @@ def right(folder: Path, policy: str) -> list[int]:
         ("zero_shot", [9, 10, 11, 12]),
     ],
 )
-def test_who_answers_what(measured: tuple[Path, Guidance], policy: str, numbers: list[int]) -> None:
+def test_who_answers_what(
+    measured: tuple[Path, GuidanceResult], policy: str, numbers: list[int]
+) -> None:
     folder, found = measured
     assert right(folder, policy) == numbers
     assert score(found, policy).accuracy == len(numbers) / score(found, policy).total
 
 
-def test_the_first_steps_score_by_hand(measured: tuple[Path, Guidance]) -> None:
+def test_the_first_steps_score_by_hand(measured: tuple[Path, GuidanceResult]) -> None:
     first, never = score(measured[1], "first"), score(measured[1], "never")
     assert (first.kind, never.kind) == ("policy", "alone")
     assert (first.guided, first.leaked, first.total) == (4, 0, 4)
@@ -121,14 +136,16 @@ def test_the_first_steps_score_by_hand(measured: tuple[Path, Guidance]) -> None:
     assert (teacher.kind, teacher.accuracy, teacher.teacher_tokens) == ("alone", 1.0, 10)
 
 
-def test_a_conditional_policy_pays_for_what_it_asks(measured: tuple[Path, Guidance]) -> None:
+def test_a_conditional_policy_pays_for_what_it_asks(measured: tuple[Path, GuidanceResult]) -> None:
     unsure = score(measured[1], "when_unsure_min_logprob")
     assert (unsure.guided, unsure.teacher_tokens) == (2, 1.5)
     # the draft of 2 and four draws of 1 each, then 4 alone or 2 guided
     assert unsure.student_tokens == 2 + 4 + 3
 
 
-def test_thresholds_are_chosen_on_development_questions(measured: tuple[Path, Guidance]) -> None:
+def test_thresholds_are_chosen_on_development_questions(
+    measured: tuple[Path, GuidanceResult],
+) -> None:
     folder, found = measured
     kept = json.loads((folder / "guide.json").read_text())
     doubt = -math.log(0.2)
@@ -138,7 +155,7 @@ def test_thresholds_are_chosen_on_development_questions(measured: tuple[Path, Gu
     assert any("fewest teacher tokens" in note for note in found.notes)
 
 
-def test_leaks_are_left_out_of_the_second_accuracy(measured: tuple[Path, Guidance]) -> None:
+def test_leaks_are_left_out_of_the_second_accuracy(measured: tuple[Path, GuidanceResult]) -> None:
     second = score(measured[1], "first_n_2")
     assert (second.leaked, second.unleaked_accuracy) == (4, None)  # "It is 18."
     with Store(measured[0] / "run.sqlite", read_only=True) as store:
@@ -148,14 +165,16 @@ def test_leaks_are_left_out_of_the_second_accuracy(measured: tuple[Path, Guidanc
     assert [each.steps for each in predictions] == [2, 2, 2, 2]
 
 
-def test_questions_without_a_wrong_chain_are_left_out(measured: tuple[Path, Guidance]) -> None:
+def test_questions_without_a_wrong_chain_are_left_out(
+    measured: tuple[Path, GuidanceResult],
+) -> None:
     wrong = score(measured[1], "control_wrong_chain")
     assert (wrong.total, wrong.difference) == (3, -2 / 3)  # 12 has none; 9 and 11 are lost
     assert any("control_wrong_chain has nothing to begin 1 of 4" in n for n in measured[1].notes)
 
 
 def test_a_random_step_costs_what_its_part_of_the_chain_does(
-    measured: tuple[Path, Guidance],
+    measured: tuple[Path, GuidanceResult],
 ) -> None:
     with Store(measured[0] / "run.sqlite", read_only=True) as store:
         found = [e for e in store.guided_predictions() if e.policy == "control_random_step"]
@@ -166,7 +185,7 @@ def test_a_random_step_costs_what_its_part_of_the_chain_does(
         assert each.teacher_tokens == round(10 * len(each.guidance) / len(chain))
 
 
-def test_other_problems_are_never_the_same_question(measured: tuple[Path, Guidance]) -> None:
+def test_other_problems_are_never_the_same_question(measured: tuple[Path, GuidanceResult]) -> None:
     with Store(measured[0] / "run.sqlite", read_only=True) as store:
         found = [e for e in store.guided_predictions() if e.policy == "control_other_problem"]
     told = {each.question_id.removeprefix("test/"): each.guidance.split()[1] for each in found}
@@ -175,7 +194,7 @@ def test_other_problems_are_never_the_same_question(measured: tuple[Path, Guidan
 
 
 def test_routing_lies_between_the_two_and_doubt_finds_the_errors(
-    measured: tuple[Path, Guidance],
+    measured: tuple[Path, GuidanceResult],
 ) -> None:
     half = score(measured[1], "routing_random_0.5")
     assert (half.kind, half.accuracy, half.guided) == ("routing", 0.75, 2)
@@ -187,14 +206,14 @@ def test_routing_lies_between_the_two_and_doubt_finds_the_errors(
     assert score(measured[1], "routing_entropy_0.75").accuracy == 1.0
 
 
-def test_pass_at_k_of_the_student(measured: tuple[Path, Guidance]) -> None:
+def test_pass_at_k_of_the_student(measured: tuple[Path, GuidanceResult]) -> None:
     # one of four samples is right
     accuracies = [score(measured[1], f"pass_at_{k}").accuracy for k in (1, 2, 4)]
     assert accuracies == pytest.approx([0.25, 0.5, 1.0])
 
 
 def test_the_table_shows_test_scores_but_not_the_curves_of_routing(
-    measured: tuple[Path, Guidance],
+    measured: tuple[Path, GuidanceResult],
 ) -> None:
     tested = [each.policy for each in measured[1].scores if each.split == "test"]
     curves = {each for each in tested if each.startswith(("routing_m", "routing_e", "routing_d"))}
@@ -252,13 +271,13 @@ def test_leakage(answer_type: AnswerType, gold: str, guidance: str, leaked: bool
     assert leaks(task, question, guidance) is leaked
 
 
-def asked(pair: Parties) -> tuple[int, int]:
+def asked(pair: GuideModels) -> tuple[int, int]:
     assert isinstance(pair.student, Speaker)
     assert isinstance(pair.teacher, Speaker)
     return len(pair.student.asked), len(pair.teacher.asked)
 
 
-def test_a_second_run_asks_nothing(measured: tuple[Path, Guidance]) -> None:
+def test_a_second_run_asks_nothing(measured: tuple[Path, GuidanceResult]) -> None:
     folder, found = measured
     again = parties()
     assert run(folder, again, EVERYTHING) == found
@@ -267,7 +286,7 @@ def test_a_second_run_asks_nothing(measured: tuple[Path, Guidance]) -> None:
 
 @pytest.mark.parametrize("last", [(3, None), (None, 2), (40, None), (None, 20)])
 def test_a_run_that_broke_down_goes_on_where_it_was(
-    tmp_path: Path, measured: tuple[Path, Guidance], last: tuple[int | None, int | None]
+    tmp_path: Path, measured: tuple[Path, GuidanceResult], last: tuple[int | None, int | None]
 ) -> None:
     broken = parties(
         student=Speaker(student_says, name="student", sure=student_is_sure, last=last[0]),
@@ -400,7 +419,7 @@ def test_a_whole_run_with_guidance(tmp_path: Path) -> None:
     file = recipe(tmp_path)
     done = invoke(main, ["run", str(file)])
     assert done.exit_code == 0, done.output
-    assert "Guidance on 6 test questions" in done.output
+    assert "GuidanceResult on 6 test questions" in done.output
     with Store(tmp_path / "run" / "run.sqlite", read_only=True) as store:
         scores, stages = store.guided_scores(), {each.name: each for each in store.stages()}
         alone = [e for e in store.guided_predictions() if (e.policy, e.split) == ("never", "test")]

@@ -9,12 +9,19 @@ import pytest
 
 from potstill.errors import ModelError
 from potstill.guide.decoder import guided_answer, own_signals
-from potstill.guide.types import Ask, Guided, Manner, Policy, Side, policy_settings
-from potstill.guide.uncertainty import Judge, Signals
+from potstill.guide.types import (
+    GuidanceConfig,
+    GuidedAnswer,
+    ModelCall,
+    Participant,
+    Policy,
+    policy_settings,
+)
+from potstill.guide.uncertainty import Gate, Signals
 from potstill.records import Completion, FinishReason, Request, TokenLogprobs
 
-STUDENT = Side(request=Request(prompt="S", max_tokens=100, stop=("\nQ:",)), lead=" ")
-TEACHER = Side(request=Request(prompt="T", max_tokens=100), lead=" ")
+STUDENT = Participant(request=Request(prompt="S", max_tokens=100, stop=("\nQ:",)), lead=" ")
+TEACHER = Participant(request=Request(prompt="T", max_tokens=100), lead=" ")
 SENTENCES = (". ", "? ", "! ", "\n")
 Reply = str | tuple[str, FinishReason] | None
 
@@ -44,8 +51,8 @@ def reply(request: Request, told: Reply) -> list[Completion]:
 
 
 def drive(
-    answering: Generator[Ask, Sequence[Completion], Any], replies: Sequence[Reply]
-) -> tuple[list[Ask], Any]:
+    answering: Generator[ModelCall, Sequence[Completion], Any], replies: Sequence[Reply]
+) -> tuple[list[ModelCall], Any]:
     """Send replies in order; every one must be asked for."""
     asked, left = [next(answering)], list(replies)
     while True:
@@ -57,12 +64,12 @@ def drive(
 
 
 def guided(
-    policy: Policy, replies: Sequence[Reply], judge: Judge | None = None, **manner: Any
-) -> tuple[list[Ask], Guided]:
-    return drive(guided_answer(STUDENT, TEACHER, policy, Manner(**manner), judge), replies)
+    policy: Policy, replies: Sequence[Reply], judge: Gate | None = None, **manner: Any
+) -> tuple[list[ModelCall], GuidedAnswer]:
+    return drive(guided_answer(STUDENT, TEACHER, policy, GuidanceConfig(**manner), judge), replies)
 
 
-def asked_for(asks: Sequence[Ask]) -> list[tuple[str, str]]:
+def asked_for(asks: Sequence[ModelCall]) -> list[tuple[str, str]]:
     return [(each.who, each.request.answer_prefix) for each in asks]
 
 
@@ -71,7 +78,7 @@ NEVER, FIRST = Policy(when="never"), Policy(when="first")
 
 def test_never_asks_the_student_for_a_whole_answer() -> None:
     asks, found = guided(NEVER, [" One. Two. --> 2"])
-    assert asks == [Ask("student", STUDENT.request, last=True)]
+    assert asks == [ModelCall("student", STUDENT.request, last=True)]
     assert (found.texts, found.guidance) == ([" One. Two. --> 2"], ())
     assert (found.student.completion_tokens, found.teacher.completion_tokens) == (4, 0)
 
@@ -82,7 +89,7 @@ def test_first_has_the_teacher_begin_and_the_student_go_on() -> None:
     assert (asks[0].who, step.prompt, step.answer_prefix) == ("teacher", "T", "")
     assert (step.stop, step.max_tokens, step.temperature) == (SENTENCES, 64, 0.0)
     last = replace(STUDENT.request, answer_prefix=" Ann has 3.")
-    assert asks[1] == Ask("student", last, True, "Ann has 3.")
+    assert asks[1] == ModelCall("student", last, True, "Ann has 3.")
     assert found.texts == ["Ann has 3. Two. --> 2"]
     assert found.guidance == ("Ann has 3.",)
     assert (found.teacher.completion_tokens, found.teacher.prompt_tokens) == (3, 10)
@@ -228,15 +235,15 @@ def test_a_student_that_fails_on_its_draft_is_guided() -> None:
 
 
 def test_a_student_without_probabilities_cannot_be_judged() -> None:
-    answering = own_signals(STUDENT, Manner())
+    answering = own_signals(STUDENT, GuidanceConfig())
     ask = next(answering)
     with pytest.raises(ModelError, match="no token probabilities"):
         answering.send(reply(replace(ask.request, top_logprobs=0), " One"))
 
 
 def test_disagreement_is_the_share_of_other_first_steps() -> None:
-    def answers() -> Generator[Ask, Sequence[Completion], Signals | None]:
-        return own_signals(STUDENT, Manner(draws=4))
+    def answers() -> Generator[ModelCall, Sequence[Completion], Signals | None]:
+        return own_signals(STUDENT, GuidanceConfig(draws=4))
 
     answering = answers()
     answering.send(None)  # type: ignore[arg-type]
@@ -259,7 +266,7 @@ def test_a_lead_that_would_end_a_step_is_given(lead: str, prefix: str) -> None:
 
 def test_a_students_lead_is_not_taken_for_a_step() -> None:
     student = replace(STUDENT, lead="<think>\n")
-    policy, manner = Policy(when="at", steps=2), Manner(steps="lines")
+    policy, manner = Policy(when="at", steps=2), GuidanceConfig(steps="lines")
     asks, found = drive(
         guided_answer(student, TEACHER, policy, manner),
         ["<think>\nOne\nTwo\n</think>", "Told", "Done"],
@@ -270,7 +277,7 @@ def test_a_students_lead_is_not_taken_for_a_step() -> None:
 
 def test_each_sample_ends_the_answer_in_its_own_way() -> None:
     several = replace(STUDENT, request=replace(STUDENT.request, samples=(0, 1)))
-    _, found = drive(guided_answer(several, TEACHER, FIRST, Manner()), ["One", " Two."])
+    _, found = drive(guided_answer(several, TEACHER, FIRST, GuidanceConfig()), ["One", " Two."])
     assert found.texts == ["One. Two."] * 2
     assert (found.student.completion_tokens, found.student.prompt_tokens) == (2, 10)
 

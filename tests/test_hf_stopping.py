@@ -15,7 +15,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
-from potstill.models.local.model import Wording
+from potstill.models.local.model import PromptEncoder
 from potstill.models.local.stop_strings import StopStrings
 
 PUBLISHED = ("gpt2", "t5-small", "llama2", "llama3", "qwen2", "mistral", "sentencepiece_small")
@@ -73,12 +73,12 @@ MADE = {
 
 
 @cache
-def made(name: str) -> Wording:
-    return Wording(MADE[name](), name)
+def made(name: str) -> PromptEncoder:
+    return PromptEncoder(MADE[name](), name)
 
 
 def searched(
-    wording: Wording, tokens: Sequence[int], anchor: Sequence[int], stop: tuple[str, ...]
+    wording: PromptEncoder, tokens: Sequence[int], anchor: Sequence[int], stop: tuple[str, ...]
 ) -> list[int | None]:
     """After each token, where the first stop string begins in the whole text, if one does."""
     places: list[int | None] = []
@@ -88,7 +88,9 @@ def searched(
     return places
 
 
-def check(wording: Wording, tokens: list[int], anchor: list[int], stop: tuple[str, ...]) -> bool:
+def check(
+    wording: PromptEncoder, tokens: list[int], anchor: list[int], stop: tuple[str, ...]
+) -> bool:
     """Whether a stop string was there to be found; it has to be found at the same token."""
     for count, expected in enumerate(searched(wording, tokens, anchor, stop), start=1):
         assert wording.stop_strings.find(tokens[:count], anchor, stop) == expected
@@ -102,7 +104,7 @@ def cut_from(random: Random, text: str) -> str:
     return text[start : start + random.randint(1, 6)]
 
 
-def check_many(wording: Wording, random: Random, rounds: int) -> int:
+def check_many(wording: PromptEncoder, random: Random, rounds: int) -> int:
     """Random tokens and texts, with pieces of what they say, or of other texts, as stop strings."""
     vocabulary = len(wording.tokenizer)
     found = 0
@@ -133,7 +135,7 @@ def test_it_is_with_published_tokenizers(
     if name not in ("gpt2", "t5-small", "qwen2") and not tokenizer_files.READERS_INSTALLED:
         pytest.skip("sentencepiece, tiktoken and protobuf are not installed")
     tokenizer = tokenizer_files.READERS[name](shared_data / "tokenizers" / name)
-    wording = Wording(tokenizer, name)
+    wording = PromptEncoder(tokenizer, name)
     assert wording.stop_strings._bytes is not None
     assert check_many(wording, Random(1), 40) > 20
 

@@ -15,7 +15,7 @@ from potstill.errors import ModelError
 from potstill.models.openai.model import OpenAIModel
 from potstill.models.settings import OpenAISettings
 from potstill.records import Request
-from potstill.runtime import Control
+from potstill.runtime import Runtime
 
 CALLS = ("list", "upload", "create", "poll", "content")
 
@@ -51,7 +51,7 @@ class Odd(BatchServer):
 @example(call="list", place=2, value=True)
 def test_a_batch_endpoint_with_one_thing_wrong(call: str, place: int, value: object) -> None:
     requests = [Request(prompt=str(n), samples=(0, 1), temperature=1.0) for n in range(2)]
-    control = Control()
+    control = Runtime()
     brake = Timer(2.0, control.stop.set)  # a batch that never ends is waited for
     brake.start()
     with Odd(call, place, value) as server:

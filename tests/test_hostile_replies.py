@@ -17,8 +17,8 @@ from potstill.models.openai import client
 from potstill.models.openai.model import OpenAIModel
 from potstill.models.settings import OpenAISettings
 from potstill.records import Completion, Request
-from potstill.runtime import Control
-from potstill.runtime.budget import Spending
+from potstill.runtime import Runtime
+from potstill.runtime.budget import Budget
 from potstill.store import Store
 
 TOP = {"token": "5", "logprob": -0.5, "bytes": [53]}
@@ -118,7 +118,7 @@ def check(server: Scripted, store: Store, *, chat: bool = True, top: int = 0) ->
     values = {"model": "openai:m", "base_url": server.url, "api_key_env": None, "chat": chat,
               "retries": 1, "deadline": 0.1, "timeout": 5.0, "prompt_price": 1.0}  # fmt: skip
     request = Request(prompt="2 + 3?", samples=(0, 1), temperature=1.0, top_logprobs=top)
-    control = Control(Spending(journal=journal))
+    control = Runtime(Budget(journal=journal))
     teacher = OpenAIModel(OpenAISettings.model_validate(values), control)
     found: list[Completion] = []
     try:
@@ -129,7 +129,7 @@ def check(server: Scripted, store: Store, *, chat: bool = True, top: int = 0) ->
         assert sorted(each.sample for each in found) == [0, 1]
     assert control.spending.in_flight.tokens == 0
     assert control.spending.spent.tokens >= 0 and control.spending.spent.usd >= 0
-    Spending(journal=journal)
+    Budget(journal=journal)
     control.close()
     journal.unlink(missing_ok=True)
     store.add_completions("m", found, stage="generate")

@@ -16,8 +16,8 @@ import pytest
 import yaml
 from loopback import Loopback
 
-from potstill.runtime import Control, signals
-from potstill.runtime.events import Watch
+from potstill.runtime import Runtime, signals
+from potstill.runtime.events import EventLog
 from potstill.runtime.signals import Terminated, stoppable
 
 ROOT = Path(__file__).parents[1]
@@ -163,7 +163,7 @@ def test_what_sigterm_left_in_flight_is_dropped_when_the_grace_is_over(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(signals, "GRACE", 0.1)
-    control = Control()
+    control = Runtime()
     with pytest.raises(Terminated), stoppable(control):
         signal.raise_signal(signal.SIGTERM)
         assert control.stop.wait(1)
@@ -172,7 +172,7 @@ def test_what_sigterm_left_in_flight_is_dropped_when_the_grace_is_over(
 
 def test_the_handlers_are_put_back_and_the_run_can_be_asked_again(tmp_path: Path) -> None:
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
-    control = Control(watch=Watch(tmp_path / "log.jsonl"))
+    control = Runtime(watch=EventLog(tmp_path / "log.jsonl"))
     with pytest.raises(KeyboardInterrupt), stoppable(control):
         signal.raise_signal(signal.SIGINT)
         assert control.stop.is_set()
@@ -184,14 +184,14 @@ def test_the_handlers_are_put_back_and_the_run_can_be_asked_again(tmp_path: Path
 
 
 def test_a_brake_set_by_other_code_ends_the_block_as_well() -> None:
-    control = Control()
+    control = Runtime()
     with pytest.raises(KeyboardInterrupt), stoppable(control):
         control.stop.set()
     assert control.stop.is_set(), "whoever set it clears it"
 
 
 def test_an_error_of_the_block_is_not_hidden() -> None:
-    control = Control()
+    control = Runtime()
     with pytest.raises(ValueError, match="mine"), stoppable(control):
         signal.raise_signal(signal.SIGINT)
         raise ValueError("mine")
@@ -202,10 +202,10 @@ def test_handlers_of_the_application_stay() -> None:
     caught: list[int] = []
     own = signal.signal(signal.SIGINT, lambda number, _: caught.append(number))
     try:
-        with stoppable(Control()):
+        with stoppable(Runtime()):
             signal.raise_signal(signal.SIGINT)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        with stoppable(Control()):
+        with stoppable(Runtime()):
             signal.raise_signal(signal.SIGINT)
     finally:
         signal.signal(signal.SIGINT, own)
@@ -213,7 +213,7 @@ def test_handlers_of_the_application_stay() -> None:
 
 
 def test_blocks_inside_each_other_and_in_other_threads_share_the_outer_handlers() -> None:
-    control, ended = Control(), list[str]()
+    control, ended = Runtime(), list[str]()
 
     def inner() -> None:
         try:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 
 from potstill.errors import ConfigError
-from potstill.guide.thresholds import Judging, Tried, choose_threshold, read_judging
+from potstill.guide.thresholds import FittedGates, Tried, choose_threshold, read_judging
 from potstill.guide.types import Policy
 from potstill.guide.uncertainty import Classifier, Signals, fit, learn
 
@@ -141,7 +141,7 @@ def test_probability_by_hand() -> None:
 
 def test_what_was_written_judges_as_what_was_learned(tmp_path: Path) -> None:
     thresholds = {"learned": 0.25, "when_unsure_entropy": 1.5, "when_unsure_disagreement": math.inf}
-    judging = Judging(thresholds=thresholds, classifier=CLASSIFIER)
+    judging = FittedGates(thresholds=thresholds, classifier=CLASSIFIER)
     file = judging.write(tmp_path)
     assert file.name == "guide.json"
     assert json.loads(file.read_text())["thresholds"]["when_unsure_disagreement"] is None
@@ -161,12 +161,12 @@ def test_what_was_written_judges_as_what_was_learned(tmp_path: Path) -> None:
 
 
 def test_a_policys_own_threshold_goes_first() -> None:
-    judge = Judging(thresholds={}).judge(
+    judge = FittedGates(thresholds={}).judge(
         Policy(when="when_unsure", signal="entropy", threshold=0.5)
     )
     assert judge is not None
     assert [judge(Signals(0, 0, entropy, 0, 60)) for entropy in (0.49, 0.5)] == [False, True]
-    assert Judging(thresholds={}).judge(Policy(when="first")) is None
+    assert FittedGates(thresholds={}).judge(Policy(when="first")) is None
 
 
 @pytest.mark.parametrize(
@@ -198,4 +198,4 @@ def test_a_missing_file_says_what_makes_it(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="Run potstill guide"):
         read_judging(tmp_path / "guide.json")
     with pytest.raises(ConfigError, match="there is none"):
-        Judging(thresholds={}).judge(Policy(when="learned", threshold=0.5))
+        FittedGates(thresholds={}).judge(Policy(when="learned", threshold=0.5))

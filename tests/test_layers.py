@@ -8,18 +8,17 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "src" / "potstill"
 LAYERS = [  # lowest first; names on one line never import each other
-    {"errors", "rounds", "sentences", "statistics"},
-    {"records", "settings", "steps"},
-    {"control", "keys", "logprobs"},
-    {"progress", "store"},
-    {"tasks", "models", "prompts"},
-    {"asking", "drawing"},
-    {"debating"},
+    {"errors", "statistics"},
+    {"records", "settings", "text"},
+    {"keys"},
+    {"store"},
+    {"runtime"},
+    {"grading", "models", "prompts"},
+    {"tasks"},
+    {"sampling"},
     {"generate", "curate", "train", "evaluate", "guide", "report"},
-    {"recipe", "regrade", "graded_files", "likelihoods"},
-    {"pairing", "teaching"},
-    {"run"},
-    {"exchange", "fuse", "plan"},
+    {"pipeline", "serve"},
+    {"exchange", "merge", "plan"},
     {"cli"},
     {"__main__", "__init__"},
 ]

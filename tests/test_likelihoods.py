@@ -9,11 +9,11 @@ from fakes import sums
 from several_teachers import QUIET, chats, draw, says, sums_to
 from tiny_models import build_tiny_causal, build_tiny_seq2seq
 
-from potstill.curate import Candidate, CurateSettings, curate
+from potstill.curate import CurateSettings, TeacherCandidate, curate
 from potstill.models.local import loading
 from potstill.models.local.loading import load_model_and_tokenizer
 from potstill.models.settings import LocalSettings
-from potstill.pipeline.student_likelihood import Learned, Likelihoods
+from potstill.pipeline.student_likelihood import LikelihoodScorer, LikelihoodSpec
 from potstill.prompts.formats import format_named
 from potstill.records import Likelihood, Question
 from potstill.store import Store
@@ -37,18 +37,23 @@ TEXTS = (
 
 def measure(
     store: Store, folder: Path, *, data_format: str = "fine_tune_cot", **changes: object
-) -> Likelihoods:
+) -> LikelihoodScorer:
     settings = {"model": f"hf:{folder}", "device": "cpu", **changes}
     max_length = int(str(settings.pop("max_length", 200)))
     start = LocalSettings.model_validate(settings)
-    return Likelihoods(Learned(start, format_named(data_format), max_length), store, QUIET)
+    return LikelihoodScorer(
+        LikelihoodSpec(start, format_named(data_format), max_length), store, QUIET
+    )
 
 
-def candidates(store: Store, texts: Sequence[str]) -> list[Candidate]:
+def candidates(store: Store, texts: Sequence[str]) -> list[TeacherCandidate]:
     """Texts as completions of the store."""
     models = chats(teacher=says(*(f"{text} The answer is 2." for text in texts)))
     draw(store, ONE, models, samples=len(texts))
-    return [Candidate(ONE.splits["train"][0], id_, text) for id_, text in enumerate(texts, start=1)]
+    return [
+        TeacherCandidate(ONE.splits["train"][0], id_, text)
+        for id_, text in enumerate(texts, start=1)
+    ]
 
 
 def directly(folder: Path, question: Question, text: str) -> float:
@@ -110,7 +115,9 @@ def test_what_is_too_long_to_be_learned_is_not_measured(tmp_path: Path, store: S
     assert set(measure(store, folder, max_length=10_000)(wanted)) == {1}
 
 
-def table(means: Mapping[int, float]) -> Callable[[Sequence[Candidate]], dict[int, Likelihood]]:
+def table(
+    means: Mapping[int, float],
+) -> Callable[[Sequence[TeacherCandidate]], dict[int, Likelihood]]:
     """A measure that knows the likelihoods of some completions."""
     return lambda wanted: {
         each.completion_id: Likelihood(
@@ -149,7 +156,7 @@ def test_only_what_is_kept_so_far_is_measured(store: Store) -> None:
     asked = draw(store, ONE, chats(a=sums_to(9, 2), b=sums_to(9, 9)), samples=2)
     seen: list[int] = []
 
-    def noting(wanted: Sequence[Candidate]) -> dict[int, Likelihood]:
+    def noting(wanted: Sequence[TeacherCandidate]) -> dict[int, Likelihood]:
         seen.extend(each.completion_id for each in wanted)
         return {}
 

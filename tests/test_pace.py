@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from potstill.models.openai.rate_limit import START, Concurrency, Pace, Rate
+from potstill.models.openai.rate_limit import START, Concurrency, Rate, RateLimiter
 from potstill.models.settings import OpenAISettings
-from potstill.runtime.events import Watch
+from potstill.runtime.events import EventLog
 
 
 class TurnedLoop(asyncio.SelectorEventLoop):
@@ -68,7 +68,7 @@ async def ask_all(server: Server, concurrency: Concurrency, requests: int) -> fl
 
 
 def test_the_limit_doubles_each_round_trip_until_the_ceiling() -> None:
-    concurrency = Concurrency(400, Watch())
+    concurrency = Concurrency(400, EventLog())
     server = Server(10_000)
     # 128 in the first second, 256 in the next, and from then on 400 a second.
     assert run(ask_all(server, concurrency, 128 + 256 + 400 + 400)) == pytest.approx(4.0)
@@ -77,7 +77,7 @@ def test_the_limit_doubles_each_round_trip_until_the_ceiling() -> None:
 
 @pytest.mark.parametrize("capacity", [3, 20, 150])
 def test_a_server_that_takes_so_many_is_kept_full_and_seldom_refuses(capacity: int) -> None:
-    concurrency, server = Concurrency(1000, Watch()), Server(capacity)
+    concurrency, server = Concurrency(1000, EventLog()), Server(capacity)
     requests = capacity * 60
     seconds = run(ask_all(server, concurrency, requests))
     assert seconds < 60 * 1.25, "it takes 60 seconds at best"
@@ -87,7 +87,7 @@ def test_a_server_that_takes_so_many_is_kept_full_and_seldom_refuses(capacity: i
 
 
 def test_refusals_that_have_nothing_to_do_with_load_leave_some_concurrency() -> None:
-    concurrency = Concurrency(256, Watch())
+    concurrency = Concurrency(256, EventLog())
 
     async def ask_on(draws: random.Random) -> None:
         while True:
@@ -113,7 +113,7 @@ def test_refusals_that_have_nothing_to_do_with_load_leave_some_concurrency() -> 
 
 def test_a_server_that_was_down_is_filled_again() -> None:
     async def down_then_up() -> float:
-        concurrency = Concurrency(256, Watch())
+        concurrency = Concurrency(256, EventLog())
         while concurrency.limit > 1:
             concurrency.outcome(refused=True)
         return float(await ask_all(Server(10_000), concurrency, 2000))
@@ -123,7 +123,7 @@ def test_a_server_that_was_down_is_filled_again() -> None:
 
 def test_the_limit_never_falls_below_one() -> None:
     async def refused_always() -> float:
-        concurrency = Concurrency(8, Watch())
+        concurrency = Concurrency(8, EventLog())
         for _ in range(1000):
             concurrency.outcome(refused=True)
         return concurrency.limit
@@ -133,7 +133,7 @@ def test_the_limit_never_falls_below_one() -> None:
 
 def test_a_place_that_is_given_up_while_waiting_is_not_lost() -> None:
     async def cancelled() -> int:
-        concurrency = Concurrency(1, Watch())
+        concurrency = Concurrency(1, EventLog())
         await concurrency.enter()
         waiting = [asyncio.create_task(concurrency.enter()) for _ in range(3)]
         await asyncio.sleep(0)
@@ -168,7 +168,7 @@ def test_no_limit_never_waits() -> None:
 def test_the_longest_of_pause_and_limits_counts() -> None:
     async def waits() -> list[float]:
         settings = OpenAISettings(model="openai:m", requests_per_minute=60, tokens_per_minute=6000)
-        pace = Pace(settings, Watch())
+        pace = RateLimiter(settings, EventLog())
         first = pace.wait(500)  # a request a second, a hundred tokens a second
         second = pace.wait(10)
         pace.pause(30)

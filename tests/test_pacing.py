@@ -15,7 +15,7 @@ from potstill.models.openai.model import OpenAIModel
 from potstill.models.openai.requests import request_body
 from potstill.models.settings import OpenAISettings
 from potstill.records import Completion, Request
-from potstill.runtime import Control
+from potstill.runtime import Runtime
 
 
 def settings_of(url: str, **fields: Any) -> OpenAISettings:
@@ -116,7 +116,7 @@ def test_concurrency_grows_where_the_server_never_pushes_back() -> None:
 
 def test_concurrency_settles_near_what_the_server_takes() -> None:
     capacity = 20
-    control = Control()
+    control = Runtime()
     with Chaos(Habits(share=0.0, latency=0.05, capacity=capacity)) as server:
         teacher = OpenAIModel(settings_of(server.url, concurrency=256), control)
         found = list(teacher.complete(questions(1500)))
@@ -174,7 +174,7 @@ def test_a_server_without_probabilities_is_refused_after_one_answer() -> None:
 
 
 def test_once_stopped_nothing_is_sent_and_what_is_in_flight_is_handed_over() -> None:
-    control = Control()
+    control = Runtime()
     with Chaos(Habits(share=0.0, latency=0.1)) as server:
         teacher = OpenAIModel(settings_of(server.url, concurrency=8), control)
         completions: Iterator[Completion] = teacher.complete(questions(500))

@@ -18,7 +18,7 @@ from potstill.models.settings import LocalSettings, OpenAISettings
 from potstill.pipeline.recipe import load_recipe
 from potstill.pipeline.run import Run
 from potstill.plan import Plan, Probe, plan_page, plan_run
-from potstill.plan.estimate import Lengths, Spread, counter_for, exactly, prompt_bytes, total
+from potstill.plan.estimate import LengthSample, Spread, counter_for, exactly, prompt_bytes, total
 from potstill.plan.needs import Figures, Need, expected_draws
 from potstill.plan.plan import spread
 from potstill.plan.throughput import measured_rate, pace_of
@@ -351,13 +351,13 @@ def some_figures(*, samples: int, requests: int) -> Figures:
 
 def test_the_interval_of_a_mean_length_worked_by_hand() -> None:
     # residuals -10, 0, 10; error 10 / sqrt(3); Student's t of 2 degrees is 4.302653 at 97.5%
-    one = Lengths([[10], [20], [30]]).one(most=100)
+    one = LengthSample([[10], [20], [30]]).one(most=100)
     assert one == pytest.approx((20, 0, 20 + 4.302653 * 10 / 3**0.5, 100))
-    assert Lengths([[10], [20], [30]]).one(most=25) == (20, 0, 25, 25)
+    assert LengthSample([[10], [20], [30]]).one(most=25) == (20, 0, 25, 25)
 
 
 def test_answers_to_one_request_do_not_count_as_independent() -> None:
-    once, twice = Lengths([[18], [20], [22]]), Lengths([[18, 18], [20, 20], [22, 22]])
+    once, twice = LengthSample([[18], [20], [22]]), LengthSample([[18, 18], [20, 20], [22, 22]])
     assert once.one(99) == pytest.approx(twice.one(99))
 
 
@@ -368,14 +368,14 @@ def test_the_interval_has_the_mean_of_further_answers_nineteen_times_in_twenty()
     for _ in range(400):
         centres = numbers.normal(200, 40, size=25)
         groups = [[int(each + numbers.normal(0, 20)) for _ in range(4)] for each in centres]
-        low, high = Lengths(groups).one(10_000)[1:3]
+        low, high = LengthSample(groups).one(10_000)[1:3]
         hits += low < 200 < high
     assert 0.92 < hits / 400 < 0.98
 
 
 def test_one_answer_has_no_interval_and_none_has_no_expectation() -> None:
-    assert Lengths([[10]]).one(64) == (10, 0, 64, 64)
-    assert Lengths([[]]).one(64) == (None, 0, 64, 64)
+    assert LengthSample([[10]]).one(64) == (10, 0, 64, 64)
+    assert LengthSample([[]]).one(64) == (None, 0, 64, 64)
 
 
 def test_sums_are_not_expected_where_a_part_is_not() -> None:

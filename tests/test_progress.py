@@ -13,9 +13,10 @@ from loopback import Fault, Loopback
 from rich.console import Console
 
 from potstill.cli import main
-from potstill.runtime import Control, progress
-from potstill.runtime.budget import Amount, BudgetSettings, Spending
-from potstill.runtime.events import Watch
+from potstill.records import Amount
+from potstill.runtime import Runtime, progress
+from potstill.runtime.budget import Budget, BudgetSettings
+from potstill.runtime.events import EventLog
 from potstill.runtime.progress import Meter, Tally, clock, dollars
 
 
@@ -39,9 +40,9 @@ def until(condition: object, seconds: float = 10.0) -> None:
         time.sleep(0.01)
 
 
-def busy() -> Control:
+def busy() -> Runtime:
     """A run with ten tries in flight, some that failed, and a little money spent."""
-    control = Control(spending=Spending(BudgetSettings(usd=5, tokens=90_000)))
+    control = Runtime(spending=Budget(BudgetSettings(usd=5, tokens=90_000)))
     number = control.spending.begin(Amount(1000, 0.5))
     assert number is not None
     control.spending.end(number, Amount(800, 0.42))
@@ -148,7 +149,7 @@ def test_an_error_in_the_block_passes_through() -> None:
 
 @pytest.mark.usefixtures("at_once")
 def test_the_log_gets_the_counts_with_or_without_a_console(tmp_path: Path) -> None:
-    control = Control(watch=Watch(tmp_path / "run" / "log.jsonl"))
+    control = Runtime(watch=EventLog(tmp_path / "run" / "log.jsonl"))
     with Meter(None, control).stage("rationales", total=5, done=1) as advance:
         control.watch.retried("429", wait=0.51, message="slow down")
         advance(4, 80, 0.25)
@@ -167,14 +168,14 @@ def test_the_log_gets_the_counts_with_or_without_a_console(tmp_path: Path) -> No
 
 
 def test_a_log_that_cannot_be_written_ends_nothing() -> None:
-    full = Watch(Path("/dev/full"))
+    full = EventLog(Path("/dev/full"))
     full.failed("400", message="no such model")
     assert full.given_up == {"400": 1}
     full.close()
 
 
 def test_ten_thousand_answers_cost_no_time_worth_speaking_of(tmp_path: Path) -> None:
-    control = Control(watch=Watch(tmp_path / "log.jsonl"))
+    control = Runtime(watch=EventLog(tmp_path / "log.jsonl"))
     console = Console(file=io.StringIO(), force_terminal=True, width=100)
     with Meter(console, control).stage("rationales", total=10_000) as advance:
         begin = time.process_time()

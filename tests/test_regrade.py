@@ -13,7 +13,7 @@ from guided_run import predicted, scored
 
 from potstill.cli import main
 from potstill.curate import CurateSettings, curate
-from potstill.grading.grade import GRADER_VERSION, grade
+from potstill.grading.grade import GRADER_VERSION
 from potstill.guide import baselines, experiment, scoring
 from potstill.pipeline import run, teachers
 from potstill.pipeline.recipe import load_recipe
@@ -21,10 +21,10 @@ from potstill.pipeline.regrade import regrade
 from potstill.pipeline.run import Run
 from potstill.records import Grade, GuidedPrediction, Prediction, Question, Rationale, Task
 from potstill.runtime.progress import Meter
-from potstill.sampling.ask import ask_questions
+from potstill.sampling.ask import sample_questions
 from potstill.sampling.debate import AskedTeacher
 from potstill.store import Store
-from potstill.tasks import load_task
+from potstill.tasks import grade, load_task
 
 SAYS = {0: "2 + 2 = 4. The answer is 4.", 1: "2 + 2 = 5. The answer is 5.", 2: "I do not know."}
 
@@ -247,7 +247,9 @@ def test_guiding_again_under_another_grader_asks_for_nothing_that_is_stored(
     task, asking = guided_pair.TASK, pair.teacher_asking
     with Store(tmp_path / "before" / "run.sqlite") as store:
         train = task.splits["train"]
-        ask_questions(pair.teacher, store, train, asking, Meter(None), label="", stage="generate")
+        sample_questions(
+            pair.teacher, store, train, asking, Meter(None), label="", stage="generate"
+        )
         regraded = regrade(
             [task],
             store,

@@ -13,7 +13,7 @@ from potstill.records import GuidedScore
 from potstill.report import write_report
 from potstill.report.accuracy import Results
 from potstill.report.guidance import (
-    Guidance,
+    GuidanceSection,
     Piece,
     along,
     guidance,
@@ -30,7 +30,7 @@ from potstill.report.text import MINUS
 from potstill.store import Store
 
 
-def found_in(*scores: GuidedScore) -> Guidance:
+def found_in(*scores: GuidedScore) -> GuidanceSection:
     (found,) = guidance(results_of(scores or SCORES))
     return found
 
@@ -149,7 +149,7 @@ def test_page_shows_the_numbers_of_every_score() -> None:
         "The student's own first step control_own_step 40.0%",
         "Cut off and put back. Nothing should change;",
         "Brand new control_brand_new 30.0%",
-        "Guidance of another kind at the same place",
+        "GuidanceSection of another kind at the same place",
         "Asks itself how to begin quest_cot 45.0%",
         "Right in at least one of 5 samples pass@5 77.7%",
         "chosen on 37 development questions alone",

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from potstill.errors import ConfigError, DataError
-from potstill.grading.grade import grade
 from potstill.records import AnswerType, Grade, RuleName, Task
+from potstill.tasks import grade
 
 LETTERS = ("a", "b", "c", "d", "e")
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from potstill.evaluate.selection import (
     RULES,
+    CheckpointScores,
     SelectionRule,
-    Standing,
     applicable,
     choose,
     should_stop,
@@ -19,13 +19,13 @@ from potstill.evaluate.selection import (
 )
 
 
-def standing(step: int, target: int, others: str = "", generic: str = "") -> Standing:
+def standing(step: int, target: int, others: str = "", generic: str = "") -> CheckpointScores:
     """A checkpoint with accuracies in percent."""
 
     def shares(percents: str) -> tuple[Fraction, ...]:
         return tuple(Fraction(int(each), 100) for each in percents.split())
 
-    return Standing(step, Fraction(target, 100), shares(others), shares(generic))
+    return CheckpointScores(step, Fraction(target, 100), shares(others), shares(generic))
 
 
 # The target rises along training, generic ability falls, out of distribution it peaks early.
@@ -85,15 +85,15 @@ percents = st.integers(0, 10).map(lambda tenths: Fraction(tenths, 10))
 
 
 @st.composite
-def trainings(draw: st.DrawFn) -> list[Standing]:
+def trainings(draw: st.DrawFn) -> list[CheckpointScores]:
     """Checkpoints of one training, on a grid so coarse that ties are frequent."""
     tasks = st.tuples(percents, percents)
     scores = draw(st.lists(st.tuples(percents, tasks, tasks), min_size=1, max_size=8))
-    return [Standing(10 * number, *each) for number, each in enumerate(scores, start=1)]
+    return [CheckpointScores(10 * number, *each) for number, each in enumerate(scores, start=1)]
 
 
 @given(trainings())
-def test_pareto_takes_no_checkpoint_that_another_beats(training: list[Standing]) -> None:
+def test_pareto_takes_no_checkpoint_that_another_beats(training: list[CheckpointScores]) -> None:
     taken = choose("pareto", training).trade
     for other in training:
         assert other.trade == taken or not all(
@@ -103,20 +103,20 @@ def test_pareto_takes_no_checkpoint_that_another_beats(training: list[Standing])
 
 @given(trainings(), percents, percents)
 def test_a_beaten_checkpoint_changes_nothing(
-    training: list[Standing], target: Fraction, generic: Fraction
+    training: list[CheckpointScores], target: Fraction, generic: Fraction
 ) -> None:
-    beaten = Standing(5, target, (target, target), (generic, generic))
+    beaten = CheckpointScores(5, target, (target, target), (generic, generic))
     if beaten not in undominated([*training, beaten]):
         assert choose("pareto", [*training, beaten]) == choose("pareto", training)
 
 
 @given(trainings(), st.sampled_from(list(RULES)))
 def test_every_rule_is_best_by_its_own_measure(
-    training: list[Standing], rule: SelectionRule
+    training: list[CheckpointScores], rule: SelectionRule
 ) -> None:
     taken = choose(rule, training)
     best = [max(column) for column in zip(*(each.family for each in training), strict=True)]
-    measures: dict[SelectionRule, Callable[[Standing], Fraction | bool]] = {
+    measures: dict[SelectionRule, Callable[[CheckpointScores], Fraction | bool]] = {
         "in_distribution": lambda each: each.in_distribution,
         "out_of_distribution": lambda each: sum(each.out_of_distribution, Fraction(0)),
         "worst_case": lambda each: -max(a - b for a, b in zip(best, each.family, strict=True)),
@@ -131,7 +131,7 @@ def test_every_rule_is_best_by_its_own_measure(
 
 @given(trainings(), st.sampled_from(list(RULES)), st.randoms())
 def test_the_order_of_checkpoints_does_not_matter(
-    training: list[Standing], rule: SelectionRule, random: Random
+    training: list[CheckpointScores], rule: SelectionRule, random: Random
 ) -> None:
     shuffled = list(training)
     random.shuffle(shuffled)
@@ -140,7 +140,7 @@ def test_the_order_of_checkpoints_does_not_matter(
 
 @given(trainings(), st.sampled_from(list(RULES)))
 def test_one_checkpoint_is_taken_by_every_rule(
-    training: list[Standing], rule: SelectionRule
+    training: list[CheckpointScores], rule: SelectionRule
 ) -> None:
     assert choose(rule, training[:1]) == training[0]
 

@@ -9,7 +9,7 @@ from step_texts import rows
 from potstill.curate import CurateSettings, curate
 from potstill.errors import ConfigError, DataError
 from potstill.generate import GenerateSettings, generate, teacher_asking
-from potstill.grading.grade import grade, split_rationale
+from potstill.grading.grade import split_rationale
 from potstill.prompts.exemplars import (
     Exemplar,
     ExemplarSettings,
@@ -23,6 +23,7 @@ from potstill.prompts.styles import STYLES, shows_exemplars, style_named, worked
 from potstill.runtime.progress import Meter
 from potstill.sampling.debate import AskedTeacher
 from potstill.store import Store
+from potstill.tasks import grade
 from potstill.text.steps import split_steps, subquestion_of
 
 JANET = Exemplar(

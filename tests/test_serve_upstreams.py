@@ -28,7 +28,7 @@ from fakes_upstream import (
 from potstill.records import Completion, Request
 from potstill.serve.http_upstream import HttpUpstream
 from potstill.serve.settings import TeacherLimits
-from potstill.serve.teacher_limits import Guard
+from potstill.serve.teacher_limits import TeacherGuard
 from potstill.serve.upstreams import Emit, LocalUpstream, UpstreamError
 
 
@@ -278,7 +278,7 @@ def test_what_is_under_way_counts_against_the_hourly_limit() -> None:
 
     async def scenario() -> None:
         upstream, absences = Held(), list[str]()
-        guard = Guard(upstream, TeacherLimits(tokens_per_hour=100), absences.append)
+        guard = TeacherGuard(upstream, TeacherLimits(tokens_per_hour=100), absences.append)
         until = asyncio.get_running_loop().time() + 60
         asking = [asyncio.create_task(guard.ask(request, until)) for _ in range(50)]
         await asyncio.sleep(0.01)
@@ -300,7 +300,7 @@ def test_what_is_under_way_counts_against_the_hourly_limit() -> None:
 def test_after_a_rest_one_of_many_tries_the_teacher() -> None:
     async def scenario() -> None:
         upstream, absences = Held(), list[str]()
-        guard = Guard(upstream, TeacherLimits(failures=1, rest=0.05), absences.append)
+        guard = TeacherGuard(upstream, TeacherLimits(failures=1, rest=0.05), absences.append)
         until = asyncio.get_running_loop().time() + 60
         upstream.error = UpstreamError("down")
         upstream.let_go.set()

@@ -15,13 +15,13 @@ from tiny_models import build_tiny_causal, build_tiny_seq2seq
 
 from potstill.cli import main
 from potstill.errors import ConfigError
-from potstill.evaluate import Contenders, Entry, EvaluateSettings, Start, evaluate
-from potstill.evaluate.socratic import Given, Manner, Written, alternate, pair_checkpoints
+from potstill.evaluate import EvalModels, EvalTask, EvaluateSettings, Start, evaluate
+from potstill.evaluate.socratic import Given, SocraticConfig, Written, alternate, pair_checkpoints
 from potstill.generate import GenerateSettings, teacher_asking
 from potstill.pipeline.recipe import load_recipe
 from potstill.records import Checkpoint, Completion, FinishReason, Question, Request
 from potstill.runtime.progress import Meter
-from potstill.sampling.rounds import in_rounds
+from potstill.sampling.rounds import drive_in_batches
 from potstill.store import Store, StoredCompletion
 
 JANET = Question(
@@ -42,7 +42,7 @@ def said(text: str, reason: FinishReason = "stop") -> StoredCompletion:
 
 def written(
     answers: list[str | StoredCompletion | None],
-    manner: Manner = Manner(),  # noqa: B008
+    manner: SocraticConfig = SocraticConfig(),  # noqa: B008
     given: Given = Given(),  # noqa: B008
 ) -> tuple[list[str], Written]:
     """Who was asked for what, and what was written from these answers; all of them are used."""
@@ -54,7 +54,7 @@ def written(
         asked.append(f"{turn.role}|{turn.question.text.removeprefix(JANET.text)}")
         return [left.pop(0)]
 
-    found = in_rounds({"janet": alternate(JANET, manner, given)}, answered)["janet"]
+    found = drive_in_batches({"janet": alternate(JANET, manner, given)}, answered)["janet"]
     assert not left
     return asked, found
 
@@ -92,25 +92,31 @@ def test_the_two_alternate_until_the_questioner_is_done() -> None:
 def test_how_an_alternation_ends(
     answers: list[str | StoredCompletion | None], reason: str, text: str
 ) -> None:
-    _, found = written(answers, Manner(most=3))
+    _, found = written(answers, SocraticConfig(most=3))
     assert (found.finish_reason, found.text) == (reason, text)
 
 
 @pytest.mark.parametrize(
     ("manner", "given", "answers", "roles", "reason"),
     [
-        (Manner(counts=True), Given(), ["2", "a?", "1.", "b?", "2."], "NCSCS", "stop"),
-        (Manner(counts=True), Given(), ["many", "a?", "1."], "NCS", "stop"),
-        (Manner(counts=True, most=2), Given(), ["9", "a?", "1.", "b?", "2."], "NCSCS", "stop"),
-        (Manner(counts=True), Given(), ["3", "a?", "1.", "Done."], "NCSC", "stop"),
-        (Manner(), Given(number=1), ["a?", "1."], "CS", "stop"),
-        (Manner(most=1), Given(number=2), ["a?", "1."], "CS", "length"),
-        (Manner(), Given(questions=("a?", "b?")), ["1.", "2."], "SS", "stop"),
-        (Manner(most=1), Given(questions=("a?", "b?")), ["1."], "S", "length"),
+        (SocraticConfig(counts=True), Given(), ["2", "a?", "1.", "b?", "2."], "NCSCS", "stop"),
+        (SocraticConfig(counts=True), Given(), ["many", "a?", "1."], "NCS", "stop"),
+        (
+            SocraticConfig(counts=True, most=2),
+            Given(),
+            ["9", "a?", "1.", "b?", "2."],
+            "NCSCS",
+            "stop",
+        ),
+        (SocraticConfig(counts=True), Given(), ["3", "a?", "1.", "Done."], "NCSC", "stop"),
+        (SocraticConfig(), Given(number=1), ["a?", "1."], "CS", "stop"),
+        (SocraticConfig(most=1), Given(number=2), ["a?", "1."], "CS", "length"),
+        (SocraticConfig(), Given(questions=("a?", "b?")), ["1.", "2."], "SS", "stop"),
+        (SocraticConfig(most=1), Given(questions=("a?", "b?")), ["1."], "S", "length"),
     ],
 )
 def test_counts_and_questions_that_are_given(
-    manner: Manner, given: Given, answers: list[Any], roles: str, reason: str
+    manner: SocraticConfig, given: Given, answers: list[Any], roles: str, reason: str
 ) -> None:
     letters = {"counter": "N", "counted_questioner": "C", "questioner": "Q", "solver": "S"}
     asked, found = written(answers, manner, given)
@@ -131,7 +137,7 @@ def test_exchanges_of_any_length_are_driven_in_rounds() -> None:
         rounds.append(list(asked))
         return [10 * each for each in asked]
 
-    found = in_rounds({n: counting(n) for n in (2, 0, 1)}, answered)
+    found = drive_in_batches({n: counting(n) for n in (2, 0, 1)}, answered)
     assert found == {2: 40, 0: 0, 1: 10} and list(found) == [2, 0, 1]
     assert rounds == [[2, 1], [2]]
 
@@ -195,12 +201,12 @@ class Models:
         }
 
     @property
-    def contenders(self) -> Contenders:
+    def contenders(self) -> EvalModels:
         asking = teacher_asking(
             self.teacher, GenerateSettings(prompt_style="zero_shot_subquestions"), seed=0
         )
         start = Start("start", lambda: self.start, encoder_decoder=False)
-        return Contenders(lambda: self.teacher, asking, (start,), self.students.__getitem__)
+        return EvalModels(lambda: self.teacher, asking, (start,), self.students.__getitem__)
 
     @property
     def asked(self) -> list[tuple[str, Request]]:
@@ -212,7 +218,7 @@ def measured(store: Store, models: Models, **pair: object) -> Any:
         {"bootstrap": 100, "socratic": {"pair": {**PAIR, **pair}}}
     )
     store.replace_training([], CHECKPOINTS, settings_hash="h")
-    entries = [Entry(TASK, "target")]
+    entries = [EvalTask(TASK, "target")]
     return evaluate(entries, models.contenders, store, ways, Meter(None), seed=0)
 
 
@@ -285,7 +291,7 @@ def test_one_student_takes_both_roles(tmp_path: Path) -> None:
     )
     with Store(tmp_path / "run.sqlite") as store:
         store.replace_training([], [checkpoint("both", 4, "socratic_questioner")], settings_hash="")
-        entries = [Entry(TASK, "target")]
+        entries = [EvalTask(TASK, "target")]
         evaluation = evaluate(entries, models.contenders, store, ways, Meter(None), seed=0)
         right = {s.system: (s.step, s.correct) for s in store.scores() if s.split == "test"}
     assert right["one"] == (4, 3), "but for 7, of which it asks the wrong question"

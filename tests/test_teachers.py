@@ -10,7 +10,7 @@ from several_teachers import chats, draw, says, sums_to
 
 from potstill.curate import CurateSettings, curate
 from potstill.curate.teacher_selection import consensus
-from potstill.curate.verdicts import Judged, read
+from potstill.curate.verdicts import GradedSample, read
 from potstill.grading.votes import same_answers
 from potstill.records import FinishReason
 from potstill.sampling.ask import Answer
@@ -32,7 +32,7 @@ def verdicts(store: Store) -> list[tuple[str, int, str]]:
     return [(each.teacher, each.sample, each.verdict) for each in store.rationales()]
 
 
-def judged(*votes: str, finish_reason: FinishReason = "stop") -> list[Judged]:
+def judged(*votes: str, finish_reason: FinishReason = "stop") -> list[GradedSample]:
     question = ONE.splits["train"][0]
     return [
         read(ONE, question, "teacher", Answer(n, n, text, text, finish_reason, 1))
@@ -40,7 +40,7 @@ def judged(*votes: str, finish_reason: FinishReason = "stop") -> list[Judged]:
     ]
 
 
-def agreed(samples: Sequence[Judged]) -> tuple[str | None, tuple[bool, ...]]:
+def agreed(samples: Sequence[GradedSample]) -> tuple[str | None, tuple[bool, ...]]:
     return consensus(samples, same_answers(ONE))
 
 

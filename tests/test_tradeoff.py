@@ -10,10 +10,10 @@ from fakes import ScriptedModel, sums
 
 from potstill.errors import ConfigError
 from potstill.evaluate import (
-    Bench,
-    Contenders,
-    Development,
-    Entry,
+    DevScorer,
+    EvalContext,
+    EvalModels,
+    EvalTask,
     EvaluateSettings,
     Evaluation,
     Start,
@@ -23,7 +23,6 @@ from potstill.evaluate import (
     roles,
 )
 from potstill.generate import GenerateSettings, teacher_asking
-from potstill.grading.grade import grade
 from potstill.pipeline.recipe import Recipe
 from potstill.pipeline.run import Run
 from potstill.prompts.styles import Exemplar
@@ -31,7 +30,7 @@ from potstill.records import Checkpoint, Question, Request, Split, Task
 from potstill.runtime.progress import Meter
 from potstill.settings import build
 from potstill.store import Store
-from potstill.tasks import load_task
+from potstill.tasks import grade, load_task
 
 QUIET = Meter(None)
 SUMS = sums(train=4, dev=4, test=6)  # dev asks for 5 to 8, test for 9 to 14
@@ -87,11 +86,11 @@ def checkpoint(step: int, data_format: str = "fine_tune_cot") -> Checkpoint:
     )
 
 
-def contenders(models: Mapping[str, ScriptedModel]) -> Contenders:
+def contenders(models: Mapping[str, ScriptedModel]) -> EvalModels:
     asking = teacher_asking(models["teacher"], GenerateSettings(), seed=0)
     start = Start("start", lambda: models["start"], encoder_decoder=False)
     teacher = models["teacher"]
-    return Contenders(
+    return EvalModels(
         lambda: teacher, asking, (start,), lambda folder: models[folder], None, EXEMPLARS
     )
 
@@ -187,14 +186,14 @@ class DevelopmentOnly(dict[Split, tuple[Question, ...]]):
         return super().__getitem__(split)
 
 
-def following(store: Store, chosen_by: EvaluateSettings) -> Development:
+def following(store: Store, chosen_by: EvaluateSettings) -> DevScorer:
     """With tasks that let nobody look at any but their development questions."""
     only = [
         entry._replace(task=replace(entry.task, splits=DevelopmentOnly(entry.task.splits)))
         for entry in entries(SETS, chosen_by)
     ]
-    bench = Bench(store, QUIET, left_out=[])
-    return Development(only, contenders(MODELS), chosen_by, bench)
+    bench = EvalContext(store, QUIET, left_out=[])
+    return DevScorer(only, contenders(MODELS), chosen_by, bench)
 
 
 def test_training_can_end_on_the_trade_off(store: Store) -> None:
@@ -299,11 +298,11 @@ def test_the_published_parser_knows_how_was_asked(way: str, text: str, right: bo
 
 
 def test_other_graders_stand_beside_and_choose_nothing(store: Store) -> None:
-    development = Development(
+    development = DevScorer(
         entries(TaskSets(SUMS, generic=(DOUBLED,)), settings(generic=WAYS)),
         contenders(MODELS),
         settings(generic=WAYS),
-        Bench(store, QUIET, left_out=[]),
+        EvalContext(store, QUIET, left_out=[]),
     )
     scores = development.of(checkpoint(20))
     assert len(scores) == 7
@@ -338,7 +337,7 @@ def test_formats_that_show_exemplars_need_some(store: Store) -> None:
     store.replace_training([], [checkpoint(10, "in_context_cot")], settings_hash="h")
     none = contenders(MODELS)._replace(exemplars=())
     with pytest.raises(ConfigError, match="in_context_cot shows worked questions"):
-        evaluate([Entry(SUMS, "target")], none, store, settings(), QUIET, seed=0)
+        evaluate([EvalTask(SUMS, "target")], none, store, settings(), QUIET, seed=0)
 
 
 @pytest.mark.parametrize(

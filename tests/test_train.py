@@ -17,7 +17,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenize
 from potstill.errors import ConfigError, DataError
 from potstill.models import open_model
 from potstill.models.local.loading import load_model_and_tokenizer
-from potstill.models.local.model import Wording
+from potstill.models.local.model import PromptEncoder
 from potstill.models.settings import LocalSettings
 from potstill.records import Example, Message, Request
 from potstill.train import checkpoints
@@ -107,7 +107,7 @@ def test_targets_read_as_they_were_written(
     tokenizer = AutoTokenizer.from_pretrained(build_tiny_causal(tmp_path, architecture))
     example = Example(prompt="Anna has 3 apples.", target=target)
     encoded = encode([example], tokenizer)
-    wording = Wording(tokenizer, "test")
+    wording = PromptEncoder(tokenizer, "test")
     (one,) = encoded.examples
     assert one.prompt == wording.prompt_ids(Request(prompt=example.prompt))
     assert one.target[-1] == tokenizer.eos_token_id

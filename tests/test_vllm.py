@@ -24,10 +24,10 @@ from potstill.models.vllm import launcher
 from potstill.models.vllm.launcher import arguments
 from potstill.models.vllm.model import VLLMModel
 from potstill.records import Completion, Request
-from potstill.runtime import Control
-from potstill.runtime.events import Watch
+from potstill.runtime import Runtime
+from potstill.runtime.events import EventLog
 from potstill.runtime.progress import Meter
-from potstill.sampling.ask import AskCounts, ask
+from potstill.sampling.ask import SampleCounts, ask
 from potstill.serve.http_upstream import open_upstream
 from potstill.store import Store
 
@@ -60,7 +60,7 @@ def behave(tmp_path: Path, notes: Path, monkeypatch: pytest.MonkeyPatch) -> Beha
     return say
 
 
-def model(control: Control | None = None, **settings: Any) -> VLLMModel:
+def model(control: Runtime | None = None, **settings: Any) -> VLLMModel:
     values = {"model": "vllm:some/model"} | settings
     return VLLMModel(VLLMSettings.model_validate(values), control)
 
@@ -97,12 +97,12 @@ def test_answers_are_stored_and_the_server_ends(
     behave: Behave, notes: Path, tmp_path: Path
 ) -> None:
     behave(delay=0.5)
-    teacher = open_model(model_settings("vllm:some/model", at="teacher"), Control())
+    teacher = open_model(model_settings("vllm:some/model", at="teacher"), Runtime())
     assert isinstance(teacher, VLLMModel)
     assert not notes.exists()  # nothing is started before it is asked
     with Store(tmp_path / "run.sqlite") as store:
         counts = ask(teacher, store, ASKED, Meter(None), label="asking", stage="generate")
-        assert counts == AskCounts(wanted=6, there=0, stored=6, failed=0)
+        assert counts == SampleCounts(wanted=6, there=0, stored=6, failed=0)
         found = [each.completion for one in ASKED for each in store.completions(teacher.name, one)]
     assert len(found) == 6
     assert {each.cost for each in found} == {0.0}
@@ -112,7 +112,7 @@ def test_answers_are_stored_and_the_server_ends(
 
 
 def test_one_server_serves_until_the_run_has_it_rest(behave: Behave, notes: Path) -> None:
-    control = Control()
+    control = Runtime()
     teacher = model(control)
     first = list(teacher.complete(ASKED[:1]))
     list(teacher.complete(ASKED[1:]))
@@ -217,7 +217,7 @@ def test_the_workers_of_a_server_that_was_killed_end_too(behave: Behave, notes: 
 
 def test_a_server_that_cannot_start_says_why(behave: Behave, notes: Path, tmp_path: Path) -> None:
     behave(dies="ValueError: no such model\x1b[31m")
-    control = Control(watch=Watch(tmp_path / "run" / "log.jsonl"))
+    control = Runtime(watch=EventLog(tmp_path / "run" / "log.jsonl"))
     with pytest.raises(ModelError) as raised:
         list(model(control).complete(ASKED))
     message = str(raised.value)
@@ -241,7 +241,7 @@ def test_the_wait_for_a_server_has_an_end(behave: Behave, notes: Path) -> None:
 
 def test_the_wait_for_a_server_is_shown_and_can_be_stopped(behave: Behave, notes: Path) -> None:
     behave(delay=3600)
-    control = Control()
+    control = Runtime()
     seen = []
 
     def stop() -> None:

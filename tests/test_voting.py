@@ -12,7 +12,7 @@ from potstill.evaluate.measure import poll, vote
 from potstill.prompts.styles import style_named
 from potstill.records import Request
 from potstill.runtime.progress import Meter
-from potstill.sampling.ask import Asking, Sampling
+from potstill.sampling.ask import PromptConfig, SamplingParams
 from potstill.store import Store
 
 ANSWERS = st.lists(st.sampled_from(["1", "2", "3", None]), max_size=12)
@@ -100,7 +100,9 @@ def test_a_vote_asks_each_question_until_it_is_settled_and_never_twice(tmp_path:
 
     model = ScriptedModel(script)
     store = Store(tmp_path / "run.sqlite")
-    asking = Asking(style=style_named("zero_shot"), sampling=Sampling(samples=8, temperature=0.7))
+    asking = PromptConfig(
+        style=style_named("zero_shot"), sampling=SamplingParams(samples=8, temperature=0.7)
+    )
     asked = (model, store, task, task.splits["test"], asking, Meter(None))
     drawn = vote(*asked, label="votes")
     # 2-5 votes against 1-3 with nothing left; four equal votes of eight win as the first answer.

@@ -6,11 +6,11 @@ from peers.ask_potstill import write_recipe
 from peers.job import Job, Kept, drive
 
 from potstill.evaluate.measure import vote, winner
-from potstill.grading.grade import grade
 from potstill.pipeline.recipe import load_recipe
 from potstill.pipeline.run import Run
 from potstill.runtime.progress import Meter
 from potstill.sampling.ask import answers
+from potstill.tasks import grade
 
 
 def ask(job: Job) -> None:

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from potstill.errors import PotstillError as PotstillError
-    from potstill.grading.grade import grade as grade
     from potstill.models import Model as Model
     from potstill.models import model_settings as model_settings
     from potstill.models import open_model as open_model
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from potstill.records import Task as Task
     from potstill.runtime.progress import Meter as Meter
     from potstill.store import Store as Store
+    from potstill.tasks import grade as grade
     from potstill.tasks import load_task as load_task
     from potstill.tasks import task_settings as task_settings
 
@@ -47,7 +47,7 @@ _HOMES = {
     "Run": "run",
     "Store": "store",
     "Task": "records",
-    "grade": "tasks.grading",
+    "grade": "tasks",
     "load_recipe": "recipe",
     "load_task": "tasks",
     "model_settings": "models",

@@ -17,7 +17,7 @@ from potstill.errors import PotstillError
 
 if TYPE_CHECKING:
     from potstill.pipeline.run import Run
-    from potstill.runtime.events import Watch
+    from potstill.runtime.events import EventLog
 
 
 ORDER = (
@@ -114,7 +114,7 @@ def _version() -> str | None:
 
 
 @contextmanager
-def _logged(watch: "Watch") -> Iterator[None]:
+def _logged(watch: "EventLog") -> Iterator[None]:
     """The command's beginning and end in the run's log."""
     context = click.get_current_context()
     begin = time.monotonic()

@@ -77,12 +77,12 @@ def report_command(recipe: Path, changes: tuple[str, ...]) -> None:
 
 
 if TYPE_CHECKING:
-    from potstill.generate import Drawn
-    from potstill.merge.stage import FusedRun
+    from potstill.generate import GenerateResult
+    from potstill.merge.stage import MergeRun
     from potstill.pipeline.run import Run
 
 
-def say_fused(fused: "FusedRun") -> None:
+def say_fused(fused: "MergeRun") -> None:
     """Fuse the members, measure what came of it, and say so."""
     from rich.console import Console
 
@@ -116,7 +116,7 @@ def say_generate(run: "Run") -> None:
         click.echo(f"  {count:,} failed: {reason}", err=True)
 
 
-def _say_drawn(run: "Run", drawn: "Drawn", label: str) -> None:
+def _say_drawn(run: "Run", drawn: "GenerateResult", label: str) -> None:
     """What came from one teacher."""
     counts, settings = drawn.counts, run.recipe.generate
     click.echo(
@@ -175,7 +175,7 @@ def say_guide(run: "Run") -> None:
     """Guide the student, and show what it brought."""
     from rich.console import Console
 
-    from potstill.guide import guided_table
+    from potstill.report.tables import guided_table
 
     found = run.guide()
     Console(highlight=False).print(guided_table(found.scores))

@@ -43,10 +43,10 @@ def fuse_command(
     The members, the fused students and the ensemble are measured on the test questions of all
     their tasks.
     """
-    from potstill.merge.stage import FusedRun, fuse_settings
+    from potstill.merge.stage import MergeRun, fuse_settings
     from potstill.runtime.progress import Meter
 
-    with FusedRun(runs, out, fuse_settings(methods, changes), Meter.on_stderr()) as fused:
+    with MergeRun(runs, out, fuse_settings(methods, changes), Meter.on_stderr()) as fused:
         say_fused(fused)
 
 

@@ -2,7 +2,7 @@
 
 from potstill.curate.settings import CurateSettings
 from potstill.curate.stage import VERDICTS, curate
-from potstill.curate.teacher_selection import Candidate, Measure
+from potstill.curate.teacher_selection import Measure, TeacherCandidate
 from potstill.curate.verdicts import KEPT
 
-__all__ = ["KEPT", "VERDICTS", "Candidate", "CurateSettings", "Measure", "curate"]
+__all__ = ["KEPT", "VERDICTS", "CurateSettings", "Measure", "TeacherCandidate", "curate"]

@@ -7,14 +7,14 @@ from typing import NamedTuple
 from potstill.curate.settings import CurateSettings
 from potstill.curate.teacher_scores import JudgedRound, teacher_scores
 from potstill.curate.teacher_selection import (
-    Candidate,
     Measure,
+    TeacherCandidate,
     agreement,
     best,
     consensus,
     mean_likelihood,
 )
-from potstill.curate.verdicts import KEPT, Judged, own_verdict, read
+from potstill.curate.verdicts import KEPT, GradedSample, own_verdict, read
 from potstill.errors import DataError
 from potstill.grading.grade import GRADER_VERSION
 from potstill.grading.votes import same_answers
@@ -39,7 +39,7 @@ VERDICTS = {
 """Every verdict, in the order in which the reasons are tried, and what it means."""
 
 
-class _Asked(NamedTuple):
+class _AnsweredQuestion(NamedTuple):
     """A question and what was answered to it."""
 
     question: Question
@@ -75,7 +75,7 @@ def curate(
         DataError: There is no completion to read.
     """
     asked = [
-        _Asked(question, rounds)
+        _AnsweredQuestion(question, rounds)
         for question in task.splits["train"]
         if (rounds := _read(task, question, read_rounds(store, question, teachers, debate_rounds)))
     ]
@@ -124,7 +124,7 @@ def _read(task: Task, question: Question, rounds: Sequence[Round]) -> list[Judge
 
 def _own_verdicts(
     round_: JudgedRound, settings: CurateSettings, debate_rounds: int
-) -> list[Judged]:
+) -> list[GradedSample]:
     """The verdict on each sample for itself, and against what a debate came to."""
     found = []
     for each, held in zip(round_.samples, round_.consensus.held, strict=True):
@@ -137,10 +137,12 @@ def _own_verdicts(
     return found
 
 
-def _candidates(asked: Sequence[_Asked], judged: Sequence[Sequence[Judged]]) -> list[Candidate]:
+def _candidates(
+    asked: Sequence[_AnsweredQuestion], judged: Sequence[Sequence[GradedSample]]
+) -> list[TeacherCandidate]:
     """The rationales that are kept so far."""
     return [
-        Candidate(one.question, each.completion_id, each.text)
+        TeacherCandidate(one.question, each.completion_id, each.text)
         for one, samples in zip(asked, judged, strict=True)
         for each in samples
         if each.verdict == KEPT
@@ -148,12 +150,12 @@ def _candidates(asked: Sequence[_Asked], judged: Sequence[Sequence[Judged]]) -> 
 
 
 def _settled(
-    asked: _Asked,
-    samples: Sequence[Judged],
+    asked: _AnsweredQuestion,
+    samples: Sequence[GradedSample],
     settings: CurateSettings,
     likelihoods: Mapping[int, Likelihood],
     order: Sequence[str],
-) -> Iterator[Judged]:
+) -> Iterator[GradedSample]:
     """One question's samples with their verdicts beside each other.
 
     Only teachers with a rationale that is kept so far can be chosen.
@@ -168,7 +170,7 @@ def _settled(
     return _among_siblings(samples, settings)
 
 
-def _of(chosen: str, samples: Sequence[Judged]) -> list[Judged]:
+def _of(chosen: str, samples: Sequence[GradedSample]) -> list[GradedSample]:
     """The samples, those of other teachers than the chosen one dropped."""
     return [
         each._replace(verdict="other_teacher")
@@ -178,7 +180,9 @@ def _of(chosen: str, samples: Sequence[Judged]) -> list[Judged]:
     ]
 
 
-def _among_siblings(samples: Iterable[Judged], settings: CurateSettings) -> Iterator[Judged]:
+def _among_siblings(
+    samples: Iterable[GradedSample], settings: CurateSettings
+) -> Iterator[GradedSample]:
     """One question's samples, by sample, without repetitions and what is too many."""
     kept_texts: set[str] = set()
     kept = 0

@@ -5,7 +5,7 @@ from statistics import fmean
 from typing import NamedTuple
 
 from potstill.curate.teacher_selection import Consensus
-from potstill.curate.verdicts import KEPT, Judged
+from potstill.curate.verdicts import KEPT, GradedSample
 from potstill.records import Likelihood, Rationale, TeacherScore
 from potstill.statistics import Interval, accuracy_interval, mean_interval
 
@@ -19,7 +19,7 @@ RESAMPLES = 10_000
 class JudgedRound(NamedTuple):
     """One round's samples of a question, of all teachers."""
 
-    samples: Sequence[Judged]
+    samples: Sequence[GradedSample]
     consensus: Consensus
 
     def right(self, who: str) -> float | None:

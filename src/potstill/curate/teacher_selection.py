@@ -11,12 +11,12 @@ from fractions import Fraction
 from statistics import fmean
 from typing import NamedTuple
 
-from potstill.curate.verdicts import Judged
+from potstill.curate.verdicts import GradedSample
 from potstill.grading.votes import Same, ballot
 from potstill.records import Likelihood, Question
 
 
-class Candidate(NamedTuple):
+class TeacherCandidate(NamedTuple):
     """A rationale whose likelihood is wanted."""
 
     question: Question
@@ -24,7 +24,7 @@ class Candidate(NamedTuple):
     text: str
 
 
-Measure = Callable[[Sequence[Candidate]], Mapping[int, Likelihood]]
+Measure = Callable[[Sequence[TeacherCandidate]], Mapping[int, Likelihood]]
 """From rationales to their likelihoods, by completion; without those too long to be learned."""
 
 
@@ -38,7 +38,7 @@ class Consensus(NamedTuple):
     """Whether each sample gives it."""
 
 
-def consensus(samples: Sequence[Judged], same: Same) -> Consensus:
+def consensus(samples: Sequence[GradedSample], same: Same) -> Consensus:
     """Count the votes of a question; the gold answer plays no part.
 
     Args:
@@ -53,7 +53,7 @@ def consensus(samples: Sequence[Judged], same: Same) -> Consensus:
     return Consensus(answer, tuple(vote is not None and vote == answer for vote in votes))
 
 
-def agreement(samples: Sequence[Judged], held: Sequence[bool]) -> dict[str, Fraction]:
+def agreement(samples: Sequence[GradedSample], held: Sequence[bool]) -> dict[str, Fraction]:
     """The share of each teacher's samples that give the consensus answer.
 
     Args:
@@ -66,7 +66,9 @@ def agreement(samples: Sequence[Judged], held: Sequence[bool]) -> dict[str, Frac
     return {name: Fraction(sum(agrees), len(agrees)) for name, agrees in of_teacher.items()}
 
 
-def mean_likelihood(samples: Sequence[Judged], found: Mapping[int, Likelihood]) -> dict[str, float]:
+def mean_likelihood(
+    samples: Sequence[GradedSample], found: Mapping[int, Likelihood]
+) -> dict[str, float]:
     """Of each teacher with a measured rationale, the mean over its rationales, in nats a token."""
     of_teacher: dict[str, list[float]] = {}
     for each in samples:

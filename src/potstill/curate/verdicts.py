@@ -10,7 +10,7 @@ from potstill.sampling.ask import Answer
 KEPT = "kept"
 
 
-class Judged(NamedTuple):
+class GradedSample(NamedTuple):
     """One sample of one teacher, graded."""
 
     teacher: str
@@ -46,16 +46,16 @@ class Judged(NamedTuple):
         )
 
 
-def read(task: Task, question: Question, teacher: str, answer: Answer) -> Judged:
+def read(task: Task, question: Question, teacher: str, answer: Answer) -> GradedSample:
     """Grade one sample."""
     graded = grade(task, answer.text, question)
     one_step = answer.text == answer.reasoning
     text = split_rationale(answer.text, graded) if one_step else answer.reasoning.strip()
     finished = answer.finish_reason == "stop"
-    return Judged(teacher, answer.completion_id, answer.sample, finished, graded, text)
+    return GradedSample(teacher, answer.completion_id, answer.sample, finished, graded, text)
 
 
-def own_verdict(sample: Judged, settings: CurateSettings) -> str:
+def own_verdict(sample: GradedSample, settings: CurateSettings) -> str:
     """The verdict on one rationale, its siblings aside."""
     words = len(sample.text.split())
     if not sample.finished:

@@ -1,7 +1,7 @@
 """evaluate: checkpoints → predictions, scores, the choice of checkpoint."""
 
-from potstill.evaluate.candidates import Development
-from potstill.evaluate.measure import Bench
+from potstill.evaluate.candidates import DevScorer
+from potstill.evaluate.measure import EvalContext
 from potstill.evaluate.model_export import export_model
 from potstill.evaluate.settings import (
     EvaluateSettings,
@@ -11,8 +11,8 @@ from potstill.evaluate.settings import (
 )
 from potstill.evaluate.stage import Evaluation, evaluate
 from potstill.evaluate.systems import (
-    Contenders,
-    Entry,
+    EvalModels,
+    EvalTask,
     Start,
     TaskSets,
     baseline_systems,
@@ -22,10 +22,10 @@ from potstill.evaluate.systems import (
 )
 
 __all__ = [
-    "Bench",
-    "Contenders",
-    "Development",
-    "Entry",
+    "DevScorer",
+    "EvalContext",
+    "EvalModels",
+    "EvalTask",
     "EvaluateSettings",
     "Evaluation",
     "GenericSettings",

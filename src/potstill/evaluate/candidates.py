@@ -8,13 +8,13 @@ from fractions import Fraction
 from itertools import groupby
 from typing import NamedTuple
 
-from potstill.evaluate.measure import Bench
-from potstill.evaluate.selection import Standing, should_stop
+from potstill.evaluate.measure import EvalContext
+from potstill.evaluate.selection import CheckpointScores, should_stop
 from potstill.evaluate.settings import EvaluateSettings
 from potstill.evaluate.socratic import pair_checkpoints, pair_system
 from potstill.evaluate.systems import (
-    Contenders,
-    Entry,
+    EvalModels,
+    EvalTask,
     System,
     further_ways,
     start_system,
@@ -24,7 +24,7 @@ from potstill.prompts.formats import format_named
 from potstill.records import Checkpoint, Score
 
 
-class Candidate(NamedTuple):
+class CheckpointCandidate(NamedTuple):
     """A student or a pair at one moment of its training."""
 
     system: System
@@ -42,11 +42,11 @@ class Candidate(NamedTuple):
 
 def candidates(
     checkpoints: Sequence[Checkpoint],
-    contenders: Contenders,
+    contenders: EvalModels,
     settings: EvaluateSettings,
     *,
     seed: int,
-) -> Iterator[list[Candidate]]:
+) -> Iterator[list[CheckpointCandidate]]:
     """What there is to choose from: of each student that answers alone, then of each pair.
 
     Args:
@@ -72,23 +72,23 @@ def candidates(
             system = pair_system(name, pair, contenders, settings)
             given = pair_system(name, pair, contenders, settings, given=True)
             further = (given,) if of_pair.teacher_questions else ()
-            found.append(Candidate(system, pair.step, None, further))
+            found.append(CheckpointCandidate(system, pair.step, None, further))
         yield found
 
 
 def _of_student(
-    checkpoint: Checkpoint, contenders: Contenders, settings: EvaluateSettings, seed: int
-) -> Candidate:
+    checkpoint: Checkpoint, contenders: EvalModels, settings: EvaluateSettings, seed: int
+) -> CheckpointCandidate:
     system = student_system(checkpoint, contenders, settings)
     further = tuple(further_ways(system, checkpoint, contenders, settings, seed=seed))
-    return Candidate(system, checkpoint.step, checkpoint, further)
+    return CheckpointCandidate(system, checkpoint.step, checkpoint, further)
 
 
 Scores = Mapping[str, Score]
 """By the name of what was measured."""
 
 
-class Development:
+class DevScorer:
     """Measures on development questions; what was measured before is remembered.
 
     Answers go to the store, so that what was asked while training was under way is not asked for
@@ -103,10 +103,10 @@ class Development:
 
     def __init__(
         self,
-        entries: Sequence[Entry],
-        contenders: Contenders,
+        entries: Sequence[EvalTask],
+        contenders: EvalModels,
         settings: EvaluateSettings,
-        bench: Bench,
+        bench: EvalContext,
     ) -> None:
         self._entries = [entry for entry in entries if entry.followed]
         self._contenders, self._settings, self._bench = contenders, settings, bench
@@ -128,13 +128,13 @@ class Development:
         start = next(each for each in self._contenders.starts if each.name == name)
         return self.of_system(start_system(start, self._settings))
 
-    def standing(self, scores: Scores) -> Standing:
+    def standing(self, scores: Scores) -> CheckpointScores:
         """What choices are made by; graders that stand beside the first are no part of it."""
         by_role: dict[str, list[Fraction]] = {}
         for entry in (each for each in self._entries if each.name in scores):
             score = scores[entry.name]
             by_role.setdefault(entry.role, []).append(Fraction(score.correct, score.total))
-        return Standing(
+        return CheckpointScores(
             step=next(iter(scores.values())).step or 0,
             in_distribution=by_role["target"][0],
             out_of_distribution=tuple(by_role.get("out_of_distribution", ())),

@@ -10,13 +10,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from potstill.evaluate.systems import Asked, Entry, System
+from potstill.evaluate.systems import AnswerJob, EvalTask, System
 from potstill.grading.grade import grade
 from potstill.grading.votes import count_votes, same_answers
 from potstill.models import Model
 from potstill.records import Comparison, Prediction, Question, Score, Split, Task
 from potstill.runtime.progress import Meter
-from potstill.sampling.ask import Answer, Asking, answers, ask_questions, ask_requests
+from potstill.sampling.ask import Answer, PromptConfig, answers, sample_questions, sample_requests
 from potstill.statistics import accuracy_interval, paired_comparison
 from potstill.store import Store
 
@@ -29,7 +29,7 @@ class Measured(NamedTuple):
     predictions: list[Prediction]
 
 
-class Bench(NamedTuple):
+class EvalContext(NamedTuple):
     """Where systems are measured."""
 
     store: Store
@@ -37,7 +37,9 @@ class Bench(NamedTuple):
     left_out: list[str]
     """Which systems could not be measured on what, and why; what else should be said of them."""
 
-    def measure(self, system: System, model: Model, entry: Entry, split: Split) -> Measured | None:
+    def measure(
+        self, system: System, model: Model, entry: EvalTask, split: Split
+    ) -> Measured | None:
         """Ask what is missing, grade all; None if the system has not got all answers.
 
         A question that a system failed on counts as wrong. A file of recorded answers that lacks
@@ -48,14 +50,14 @@ class Bench(NamedTuple):
         at = "" if system.step is None or system.kind == "not_taken" else f" step {system.step}"
         label = f"{system.name}{at} on {task.name} {split}"
         if system.answering is not None:
-            asked_by_turns = Asked(questions, self.store, self.meter, label, self.left_out)
+            asked_by_turns = AnswerJob(questions, self.store, self.meter, label, self.left_out)
             samples = system.answering(model, asked_by_turns)
         elif asking.sampling.samples > 1:
             voters = (model, self.store, task, questions, asking, self.meter)
             samples = vote(*voters, label=label)
         else:
             asked = (model, self.store, questions, asking, self.meter)
-            counts = ask_questions(*asked, label=label, stage="evaluate")
+            counts = sample_questions(*asked, label=label, stage="evaluate")
             if counts.absent:
                 self.left_out.append(
                     f"{system.name} is left out on {task.name}: it has no answer to "
@@ -67,7 +69,7 @@ class Bench(NamedTuple):
         return Measured(system, _score(system, task, split, predictions), predictions)
 
     def _stored(
-        self, model: Model, questions: Sequence[Question], asking: Asking
+        self, model: Model, questions: Sequence[Question], asking: PromptConfig
     ) -> dict[str, list[Answer]]:
         return {each.id: answers(model.name, self.store, each, asking) for each in questions}
 
@@ -207,7 +209,7 @@ def vote(
     store: Store,
     task: Task,
     questions: Sequence[Question],
-    asking: Asking,
+    asking: PromptConfig,
     meter: Meter,
     *,
     label: str,
@@ -238,7 +240,7 @@ def vote(
             replace(asking.request(question), samples=tuple(further))
             for question, further in wanted.items()
         ]
-        ask_requests(model, store, requests, asking, meter, label=label, stage="evaluate")
+        sample_requests(model, store, requests, asking, meter, label=label, stage="evaluate")
         for question, further in wanted.items():
             drawn[question.id] = further.stop
             found = answers(model.name, store, question, asking)

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 SelectionRule = Literal["in_distribution", "out_of_distribution", "worst_case", "pareto"]
 
 
-class Standing(NamedTuple):
+class CheckpointScores(NamedTuple):
     """How a checkpoint does on development questions."""
 
     step: int
@@ -39,7 +39,7 @@ def macro_mean(accuracies: Sequence[Fraction]) -> Fraction:
     return sum(accuracies, Fraction(0)) / len(accuracies)
 
 
-def choose(rule: SelectionRule, standings: Sequence[Standing]) -> Standing:
+def choose(rule: SelectionRule, standings: Sequence[CheckpointScores]) -> CheckpointScores:
     """The checkpoint that a rule chooses, the earliest of equals.
 
     ======================= =====================================================================
@@ -60,7 +60,7 @@ def choose(rule: SelectionRule, standings: Sequence[Standing]) -> Standing:
     return RULES[rule](in_order)
 
 
-def applicable(standing: Standing) -> list[SelectionRule]:
+def applicable(standing: CheckpointScores) -> list[SelectionRule]:
     """The rules that have what they need: tasks out of distribution, or generic ones."""
     rules: list[SelectionRule] = ["in_distribution"]
     if standing.out_of_distribution:
@@ -70,29 +70,29 @@ def applicable(standing: Standing) -> list[SelectionRule]:
     return rules
 
 
-def _in_distribution(standings: Sequence[Standing]) -> Standing:
+def _in_distribution(standings: Sequence[CheckpointScores]) -> CheckpointScores:
     return max(standings, key=lambda each: each.in_distribution)
 
 
-def _out_of_distribution(standings: Sequence[Standing]) -> Standing:
+def _out_of_distribution(standings: Sequence[CheckpointScores]) -> CheckpointScores:
     return max(standings, key=lambda each: macro_mean(each.out_of_distribution))
 
 
-def _worst_case(standings: Sequence[Standing]) -> Standing:
+def _worst_case(standings: Sequence[CheckpointScores]) -> CheckpointScores:
     best = [max(column) for column in zip(*(each.family for each in standings), strict=True)]
 
-    def worst_regret(each: Standing) -> Fraction:
+    def worst_regret(each: CheckpointScores) -> Fraction:
         regrets: list[Fraction] = [top - own for top, own in zip(best, each.family, strict=True)]
         return max(regrets)
 
     return min(standings, key=worst_regret)
 
 
-def _pareto(standings: Sequence[Standing]) -> Standing:
+def _pareto(standings: Sequence[CheckpointScores]) -> CheckpointScores:
     front = undominated(standings)
     axes = list(zip(*(each.trade for each in front), strict=True))
 
-    def squared_distance(each: Standing) -> Fraction:
+    def squared_distance(each: CheckpointScores) -> Fraction:
         shortfalls = (
             _share(max(axis) - own, max(axis) - min(axis))
             for axis, own in zip(axes, each.trade, strict=True)
@@ -102,13 +102,13 @@ def _pareto(standings: Sequence[Standing]) -> Standing:
     return min(front, key=squared_distance)
 
 
-def undominated(standings: Iterable[Standing]) -> list[Standing]:
+def undominated(standings: Iterable[CheckpointScores]) -> list[CheckpointScores]:
     """Those that no other beats in one of target and generic ability and equals in the other."""
     listed = list(standings)
     return [each for each in listed if not any(_dominates(other, each) for other in listed)]
 
 
-def _dominates(one: Standing, two: Standing) -> bool:
+def _dominates(one: CheckpointScores, two: CheckpointScores) -> bool:
     better_or_equal = all(a >= b for a, b in zip(one.trade, two.trade, strict=True))
     return better_or_equal and one.trade != two.trade
 
@@ -117,7 +117,7 @@ def _share(part: Fraction, whole: Fraction) -> Fraction:
     return part / whole if whole else Fraction(0)
 
 
-RULES: Mapping[SelectionRule, Callable[[Sequence[Standing]], Standing]] = {
+RULES: Mapping[SelectionRule, Callable[[Sequence[CheckpointScores]], CheckpointScores]] = {
     "in_distribution": _in_distribution,
     "out_of_distribution": _out_of_distribution,
     "worst_case": _worst_case,
@@ -126,8 +126,8 @@ RULES: Mapping[SelectionRule, Callable[[Sequence[Standing]], Standing]] = {
 
 
 def should_stop(
-    history: Sequence[Standing],
-    start: Standing | None = None,
+    history: Sequence[CheckpointScores],
+    start: CheckpointScores | None = None,
     *,
     patience: int | None = None,
     generic_loss: float | None = None,

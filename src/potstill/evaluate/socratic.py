@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from potstill.errors import ConfigError
 from potstill.evaluate.settings import EvaluateSettings, PairSettings
-from potstill.evaluate.systems import Asked, Contenders, System, greedy_teacher
+from potstill.evaluate.systems import AnswerJob, EvalModels, System, greedy_teacher
 from potstill.models import Model
 from potstill.prompts.decomposition import (
     Part,
@@ -30,8 +30,15 @@ from potstill.prompts.decomposition import (
 from potstill.prompts.formats import FORMAT_OF, format_named
 from potstill.records import Checkpoint, FinishReason, Question, Request
 from potstill.runtime.progress import Meter
-from potstill.sampling.ask import Answer, Asking, Sampling, answers, ask, ask_questions
-from potstill.sampling.rounds import in_rounds
+from potstill.sampling.ask import (
+    Answer,
+    PromptConfig,
+    SamplingParams,
+    answers,
+    ask,
+    sample_questions,
+)
+from potstill.sampling.rounds import drive_in_batches
 from potstill.store import StoredCompletion
 
 STAGE = "evaluate"
@@ -84,7 +91,7 @@ def pair_checkpoints(
 def pair_system(
     name: str,
     pair: PairCheckpoint,
-    contenders: Contenders,
+    contenders: EvalModels,
     settings: EvaluateSettings,
     *,
     given: bool = False,
@@ -123,10 +130,10 @@ def pair_system(
     )
 
 
-def _asking(role: Role, student: Checkpoint, settings: PairSettings) -> Asking:
+def _asking(role: Role, student: Checkpoint, settings: PairSettings) -> PromptConfig:
     """How a student is asked for one turn; greedily."""
     style = format_named(FORMAT_OF[role]).style(encoder_decoder=student.encoder_decoder)
-    return Asking(style=style, sampling=Sampling(max_tokens=settings.turn_tokens))
+    return PromptConfig(style=style, sampling=SamplingParams(max_tokens=settings.turn_tokens))
 
 
 class Given(NamedTuple):
@@ -139,7 +146,7 @@ class Given(NamedTuple):
     """How many the questioner is told there are; None: it is not told."""
 
 
-class Wanted(NamedTuple):
+class NextTurn(NamedTuple):
     """A turn that is wanted next."""
 
     role: Role
@@ -159,23 +166,23 @@ class _Answering:
     """Whether the solver is the questioner too."""
 
     teacher: Callable[[], Model]
-    teacher_asking: Asking
-    asking: Mapping[Role, Asking]
+    teacher_asking: PromptConfig
+    asking: Mapping[Role, PromptConfig]
 
-    def answers(self, solver: Model, asked: Asked) -> dict[str, list[Answer]]:
+    def answers(self, solver: Model, asked: AnswerJob) -> dict[str, list[Answer]]:
         """The pair's answers, by question id; none to a question of which a turn failed.
 
         Every turn is kept in the store: what was interrupted goes on at the turn where it was.
         """
         settings = self.settings
         given = self._given(asked)
-        manner = Manner(most=settings.most_questions, counts=settings.count == "own")
+        manner = SocraticConfig(most=settings.most_questions, counts=settings.count == "own")
         models = self._models(solver)
         exchanges = {each.id: alternate(each, manner, given[each.id]) for each in asked.questions}
         with asked.meter.stage(asked.label, total=len(exchanges), unit="questions") as advance:
             left = len(exchanges)
 
-            def answered(turns: Sequence[Wanted]) -> list[StoredCompletion | None]:
+            def answered(turns: Sequence[NextTurn]) -> list[StoredCompletion | None]:
                 nonlocal left
                 found = self._answered(turns, models, asked)
                 said = [each.completion for each in found if each is not None]
@@ -184,7 +191,7 @@ class _Answering:
                 left = len(turns)
                 return found
 
-            written = in_rounds(exchanges, answered)
+            written = drive_in_batches(exchanges, answered)
             advance(left, 0, 0.0)
         return {id_: _as_answer(each) for id_, each in written.items()}
 
@@ -194,7 +201,7 @@ class _Answering:
         return {role: solver if role == "solver" else asks for role in FORMAT_OF}
 
     def _answered(
-        self, turns: Sequence[Wanted], models: Mapping[Role, Model], asked: Asked
+        self, turns: Sequence[NextTurn], models: Mapping[Role, Model], asked: AnswerJob
     ) -> list[StoredCompletion | None]:
         """What was said in each of the turns, from the store; None where it failed."""
         requests = [self.asking[each.role].request(each.question) for each in turns]
@@ -211,14 +218,14 @@ class _Answering:
         ]
         return [next(iter(each), None) for each in found]
 
-    def _given(self, asked: Asked) -> dict[str, Given]:
+    def _given(self, asked: AnswerJob) -> dict[str, Given]:
         """What the teacher says of each question, where anything of it is wanted."""
         if self.questioner is not None and self.settings.count != "teacher":
             return {each.id: Given() for each in asked.questions}
         teacher, silent = self.teacher(), 0
         put = (asked.questions, self.teacher_asking, asked.meter)
         label = f"{asked.label}, teacher"
-        ask_questions(teacher, asked.store, *put, label=label, stage=STAGE)
+        sample_questions(teacher, asked.store, *put, label=label, stage=STAGE)
         found = {}
         for each in asked.questions:
             said = answers(teacher.name, asked.store, each, self.teacher_asking)
@@ -276,7 +283,7 @@ def _as_answer(written: Written) -> list[Answer]:
     ]
 
 
-class Manner(NamedTuple):
+class SocraticConfig(NamedTuple):
     """How an answer is written by turns."""
 
     most: int = 8
@@ -286,11 +293,11 @@ class Manner(NamedTuple):
     """Whether the questioner first says how many sub-questions there will be."""
 
 
-Alternating = Generator[Wanted, StoredCompletion | None, Written]
+Alternating = Generator[NextTurn, StoredCompletion | None, Written]
 """Yields turns and is sent what was said; None where the turn failed."""
 
 
-def alternate(question: Question, manner: Manner, given: Given) -> Alternating:
+def alternate(question: Question, manner: SocraticConfig, given: Given) -> Alternating:
     """Write the answer to one question by turns.
 
     It ends when the questioner writes its end mark or nothing, when the sub-questions that are
@@ -304,7 +311,7 @@ def alternate(question: Question, manner: Manner, given: Given) -> Alternating:
     written = Written()
     count = given.number
     if manner.counts and count is None and not given.questions:
-        said = yield from _turn(written, Wanted("counter", told(question, ())))
+        said = yield from _turn(written, NextTurn("counter", told(question, ())))
         if said is None:
             return written
         count = counted(said, most=manner.most)
@@ -313,7 +320,9 @@ def alternate(question: Question, manner: Manner, given: Given) -> Alternating:
         asked = yield from _next_question(question, written, given.questions, count)
         if asked is None:
             return written
-        said = yield from _turn(written, Wanted("solver", to_solve(question, written.parts, asked)))
+        said = yield from _turn(
+            written, NextTurn("solver", to_solve(question, written.parts, asked))
+        )
         if said is not None:
             written.parts.append(Part(asked, said.strip()))
         if written.finish_reason != "stop":
@@ -325,18 +334,18 @@ def alternate(question: Question, manner: Manner, given: Given) -> Alternating:
 
 def _next_question(
     question: Question, written: Written, known: Sequence[str], count: int | None
-) -> Generator[Wanted, StoredCompletion | None, str | None]:
+) -> Generator[NextTurn, StoredCompletion | None, str | None]:
     """The next sub-question; None where there is none."""
     if known:
         return known[len(written.parts)]
     role: Role = "questioner" if count is None else "counted_questioner"
-    said = yield from _turn(written, Wanted(role, told(question, written.parts, count=count)))
+    said = yield from _turn(written, NextTurn(role, told(question, written.parts, count=count)))
     return asked_next(said) if said is not None and written.finish_reason == "stop" else None
 
 
 def _turn(
-    written: Written, wanted: Wanted
-) -> Generator[Wanted, StoredCompletion | None, str | None]:
+    written: Written, wanted: NextTurn
+) -> Generator[NextTurn, StoredCompletion | None, str | None]:
     """Have a turn taken, and count what it took; None where it failed."""
     stored = yield wanted
     if stored is None:

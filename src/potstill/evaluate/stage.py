@@ -5,13 +5,13 @@ from dataclasses import replace
 from itertools import combinations
 from typing import NamedTuple
 
-from potstill.evaluate.candidates import Candidate, Development, candidates
-from potstill.evaluate.measure import Bench, Measured, compared
+from potstill.evaluate.candidates import CheckpointCandidate, DevScorer, candidates
+from potstill.evaluate.measure import EvalContext, Measured, compared
 from potstill.evaluate.selection import applicable, choose
 from potstill.evaluate.settings import EvaluateSettings
 from potstill.evaluate.systems import (
-    Contenders,
-    Entry,
+    EvalModels,
+    EvalTask,
     System,
     baseline_systems,
     not_taken,
@@ -39,11 +39,11 @@ class Evaluation(NamedTuple):
     """Which systems could not be measured on what, and why; what else should be said of them."""
 
 
-class Chosen(NamedTuple):
+class Selection(NamedTuple):
     """What development questions say about one student or pair."""
 
-    taken: Candidate
-    others: list[Candidate]
+    taken: CheckpointCandidate
+    others: list[CheckpointCandidate]
     """Those that only other rules would have taken."""
 
     choices: list[Choice]
@@ -53,8 +53,8 @@ class Chosen(NamedTuple):
 
 
 def evaluate(
-    entries: Sequence[Entry],
-    contenders: Contenders,
+    entries: Sequence[EvalTask],
+    contenders: EvalModels,
     store: Store,
     settings: EvaluateSettings,
     meter: Meter,
@@ -77,13 +77,13 @@ def evaluate(
         meter: Shown the progress.
         seed: Of the bootstrap and of the samples that students vote over.
     """
-    bench = Bench(store, meter, left_out=[])
-    development = Development(entries, contenders, settings, bench)
+    bench = EvalContext(store, meter, left_out=[])
+    development = DevScorer(entries, contenders, settings, bench)
     systems = baseline_systems(contenders, settings)
     dev_scores = [
         score for start in contenders.starts for score in development.of_start(start.name).values()
     ]
-    found: list[Chosen] = []
+    found: list[Selection] = []
     for offered in candidates(store.checkpoints(), contenders, settings, seed=seed):
         student = _choose(development, offered, entries[0].name, settings)
         systems += [student.taken.system, *student.taken.further]
@@ -107,18 +107,18 @@ def evaluate(
 
 
 def _choose(
-    development: Development,
-    offered: Sequence[Candidate],
+    development: DevScorer,
+    offered: Sequence[CheckpointCandidate],
     target: str,
     settings: EvaluateSettings,
-) -> Chosen:
+) -> Selection:
     """What every rule takes of what is offered, by its development scores alone."""
     by_step = {each.step: each for each in offered}
     scored = {step: development.of_system(each.system) for step, each in by_step.items()}
     standings = [development.standing(scores) for scores in scored.values()]
     steps = {rule: choose(rule, standings).step for rule in applicable(standings[0])}
     taken = steps[settings.select]
-    return Chosen(
+    return Selection(
         taken=by_step[taken],
         others=[by_step[step] for step in sorted({*steps.values()} - {taken})],
         choices=[
@@ -136,7 +136,9 @@ def _choose(
     )
 
 
-def _on_tests(bench: Bench, system: System, entries: Sequence[Entry]) -> Iterator[Measured]:
+def _on_tests(
+    bench: EvalContext, system: System, entries: Sequence[EvalTask]
+) -> Iterator[Measured]:
     model = system.open()
     for entry in entries:
         if system.answers(entry):

@@ -16,12 +16,12 @@ from potstill.prompts.formats import format_named
 from potstill.prompts.styles import Exemplar, shows_exemplars, style_named
 from potstill.records import Checkpoint, Question, Task
 from potstill.runtime.progress import Meter
-from potstill.sampling.ask import Answer, Asking, Sampling, unheld
+from potstill.sampling.ask import Answer, PromptConfig, SamplingParams, unheld
 from potstill.store import Store
 from potstill.tasks import measured_as
 
 
-class Asked(NamedTuple):
+class AnswerJob(NamedTuple):
     """What a system is asked, and where its answers are kept."""
 
     questions: Sequence[Question]
@@ -34,7 +34,7 @@ class Asked(NamedTuple):
     """Takes what should be said of the answers."""
 
 
-Answering = Callable[[Model, Asked], dict[str, list[Answer]]]
+AnswerProcedure = Callable[[Model, AnswerJob], dict[str, list[Answer]]]
 """How a system comes to its answers, by question id, where it is not asked once."""
 
 
@@ -42,14 +42,14 @@ Role = Literal["target", "out_of_distribution", "generic", "generic_other_rule",
 """``generic_other_rule``: a generic task under a rule that no choice counts by, for comparison."""
 
 
-class Entry(NamedTuple):
+class EvalTask(NamedTuple):
     """One line of a table of results: a task, the way it is asked, the rule it is graded by."""
 
     task: Task
     """Named as the table names it."""
 
     role: Role
-    asking: Asking | None = None
+    asking: PromptConfig | None = None
     """How every system is asked; None: each in its own way."""
 
     @property
@@ -71,7 +71,7 @@ class System(NamedTuple):
     open: Callable[[], Model]
     """Loads the model; called only when the system is measured."""
 
-    asking: Asking
+    asking: PromptConfig
     """How it is asked; with more than one sample, its answer is the one most samples reach."""
 
     model: str
@@ -81,7 +81,7 @@ class System(NamedTuple):
     """The model's first system, one asked in a further way or in a further data format, or a
     checkpoint that only another selection rule would have taken."""
 
-    answering: Answering | None = None
+    answering: AnswerProcedure | None = None
     """How it answers by turns; None: it is asked once, or a vote is held."""
 
     @property
@@ -89,7 +89,7 @@ class System(NamedTuple):
         """Whether it is a student as the recipe's rule chose it, asked as it was trained."""
         return self.step is not None and self.kind == "first"
 
-    def answers(self, entry: Entry) -> bool:
+    def answers(self, entry: EvalTask) -> bool:
         """Whether it is measured on an entry.
 
         All systems of a model would answer the same where the entry says how it is asked, and a
@@ -111,11 +111,11 @@ class Start(NamedTuple):
     encoder_decoder: bool
 
 
-class Contenders(NamedTuple):
+class EvalModels(NamedTuple):
     """Who is measured, and how models are opened."""
 
     teacher: Callable[[], Model]
-    teacher_asking: Asking
+    teacher_asking: PromptConfig
     """How the teacher was asked for rationales."""
 
     starts: tuple[Start, ...]
@@ -129,41 +129,45 @@ class Contenders(NamedTuple):
     """Worked training questions for data formats that show some, the same in the whole run."""
 
 
-def baseline_systems(contenders: Contenders, settings: EvaluateSettings) -> list[System]:
+def baseline_systems(contenders: EvalModels, settings: EvaluateSettings) -> list[System]:
     """The teacher, and each start asked without and with reasoning; all greedy."""
-    greedy = Sampling(max_tokens=settings.max_tokens)
+    greedy = SamplingParams(max_tokens=settings.max_tokens)
     asking = greedy_teacher(contenders, settings)
     systems = [System("teacher", None, contenders.teacher, asking, "teacher")]
     for start in contenders.starts:
         name = start.name
-        plain = Asking(style=style_named("zero_shot"), sampling=greedy)
+        plain = PromptConfig(style=style_named("zero_shot"), sampling=greedy)
         systems += [
             System(f"{name}_zero_shot", None, start.open, plain, name, "further"),
             start_system(start, settings),
         ]
         few_shot = contenders.few_shot
         if few_shot is not None and few_shot.exemplars:
-            shown = Asking(style=few_shot.style, sampling=greedy, exemplars=few_shot.exemplars)
+            shown = PromptConfig(
+                style=few_shot.style, sampling=greedy, exemplars=few_shot.exemplars
+            )
             systems.append(System(f"{name}_few_shot", None, start.open, shown, name, "further"))
         formats = formatted(start, start_system(start, settings), contenders, settings)
         systems += formats
     return systems
 
 
-def greedy_teacher(contenders: Contenders, settings: EvaluateSettings) -> Asking:
+def greedy_teacher(contenders: EvalModels, settings: EvaluateSettings) -> PromptConfig:
     """How the teacher is measured: asked as for rationales, but greedily."""
-    return replace(contenders.teacher_asking, sampling=Sampling(max_tokens=settings.max_tokens))
+    return replace(
+        contenders.teacher_asking, sampling=SamplingParams(max_tokens=settings.max_tokens)
+    )
 
 
 def start_system(start: Start, settings: EvaluateSettings) -> System:
     """A start asked by Zero-shot-CoT, as it stands at the beginning of a training."""
-    sampling = Sampling(max_tokens=settings.max_tokens)
-    asking = Asking(style=style_named("zero_shot_cot"), sampling=sampling)
+    sampling = SamplingParams(max_tokens=settings.max_tokens)
+    asking = PromptConfig(style=style_named("zero_shot_cot"), sampling=sampling)
     return System(start.name, None, start.open, asking, start.name)
 
 
 def student_system(
-    checkpoint: Checkpoint, contenders: Contenders, settings: EvaluateSettings
+    checkpoint: Checkpoint, contenders: EvalModels, settings: EvaluateSettings
 ) -> System:
     """A checkpoint, asked in the format it was trained on."""
     asking = _format_asking(
@@ -176,7 +180,7 @@ def student_system(
 def further_ways(
     student: System,
     checkpoint: Checkpoint,
-    contenders: Contenders,
+    contenders: EvalModels,
     settings: EvaluateSettings,
     *,
     seed: int,
@@ -193,7 +197,7 @@ def not_taken(system: System) -> System:
 
 
 def formatted(
-    model: Checkpoint | Start, system: System, contenders: Contenders, settings: EvaluateSettings
+    model: Checkpoint | Start, system: System, contenders: EvalModels, settings: EvaluateSettings
 ) -> Iterator[System]:
     """A system asked in each further data format."""
     for name in settings.asked_in:
@@ -203,8 +207,8 @@ def formatted(
 
 
 def _format_asking(
-    name: str, contenders: Contenders, settings: EvaluateSettings, *, encoder_decoder: bool
-) -> Asking:
+    name: str, contenders: EvalModels, settings: EvaluateSettings, *, encoder_decoder: bool
+) -> PromptConfig:
     """How a model is asked in a data format.
 
     Raises:
@@ -216,9 +220,9 @@ def _format_asking(
             f"the data format {name} shows worked questions, and there are none: no rationale of "
             "a training question was kept. Run potstill curate first."
         )
-    return Asking(
+    return PromptConfig(
         style=style,
-        sampling=Sampling(max_tokens=settings.max_tokens),
+        sampling=SamplingParams(max_tokens=settings.max_tokens),
         exemplars=contenders.exemplars if shows_exemplars(style) else (),
     )
 
@@ -256,7 +260,7 @@ class TaskSets(NamedTuple):
         return [task for place, task in enumerate(listed) if task not in listed[:place]]
 
 
-def entries(tasks: TaskSets, settings: EvaluateSettings) -> list[Entry]:
+def entries(tasks: TaskSets, settings: EvaluateSettings) -> list[EvalTask]:
     """Everything that systems are measured on; the task trained for leads.
 
     Raises:
@@ -264,7 +268,7 @@ def entries(tasks: TaskSets, settings: EvaluateSettings) -> list[Entry]:
             or an exemplar of the recipe's own is a test question.
         DataError: The exemplars cannot be read.
     """
-    found: dict[str, Entry] = {}
+    found: dict[str, EvalTask] = {}
     for entry in _listed(tasks, settings):
         if found.setdefault(entry.name, entry).task != entry.task:
             raise ConfigError(
@@ -280,41 +284,41 @@ def entries(tasks: TaskSets, settings: EvaluateSettings) -> list[Entry]:
     return list(found.values())
 
 
-def roles(listed: Sequence[Entry]) -> dict[str, str]:
+def roles(listed: Sequence[EvalTask]) -> dict[str, str]:
     """What each entry is for, by its name."""
     return {entry.name: entry.role for entry in listed}
 
 
-def _listed(tasks: TaskSets, settings: EvaluateSettings) -> Iterator[Entry]:
-    yield Entry(tasks.target, "target")
+def _listed(tasks: TaskSets, settings: EvaluateSettings) -> Iterator[EvalTask]:
+    yield EvalTask(tasks.target, "target")
     for task in tasks.out_of_distribution:
-        yield Entry(task, "out_of_distribution")
+        yield EvalTask(task, "out_of_distribution")
     if settings.generic is not None:
         held = [tasks.target, *tasks.others]
         for task in tasks.generic:
             yield from _generic(task, settings.generic, held, settings.max_tokens)
     for task in tasks.further:
-        yield Entry(task, "further")
+        yield EvalTask(task, "further")
 
 
 def _generic(
     task: Task, settings: GenericSettings, held: Sequence[Task], max_tokens: int
-) -> Iterator[Entry]:
+) -> Iterator[EvalTask]:
     """A generic task in every style and under every rule."""
     for style in settings.asked or (None,):
         asking, notes = None, task.notes
         if style is not None:
             shown = _shown(style, task, settings, held)
-            asking = Asking(
+            asking = PromptConfig(
                 style=shown.style,
-                sampling=Sampling(max_tokens=max_tokens),
+                sampling=SamplingParams(max_tokens=max_tokens),
                 exemplars=shown.exemplars,
             )
             notes += shown.notes
         for rule in settings.rules or (task.rule,):
             named = measured_as(replace(task, rule=rule, notes=notes), style=style or "")
             first = rule == (settings.rules or (task.rule,))[0]
-            yield Entry(named, "generic" if first else "generic_other_rule", asking)
+            yield EvalTask(named, "generic" if first else "generic_other_rule", asking)
 
 
 def _shown(name: str, task: Task, settings: GenericSettings, held: Sequence[Task]) -> FewShot:

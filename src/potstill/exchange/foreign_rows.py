@@ -66,7 +66,7 @@ class _Samples:
         return wanted
 
 
-class _Written(NamedTuple):
+class _RowNotes(NamedTuple):
     """What a row says of its rationales."""
 
     answer: str
@@ -151,7 +151,7 @@ class ForeignRows:
             placed = self._questions.with_text(str(value))
         return _only(placed, by="id" if fields.id else "text")
 
-    def _written(self, row: Row) -> _Written:
+    def _written(self, row: Row) -> _RowNotes:
         """What stands beside the rationale.
 
         Raises:
@@ -168,10 +168,10 @@ class ForeignRows:
         if reason not in ("stop", "length", "content_filter"):
             raise ValueError(f"{self._fields.finish_reason}: give stop, length or content_filter")
         answer = given["answer"]
-        return _Written("" if answer is None else str(answer).strip(), sample, reason)
+        return _RowNotes("" if answer is None else str(answer).strip(), sample, reason)
 
     def _completions(
-        self, question: Question, text: str, written: _Written
+        self, question: Question, text: str, written: _RowNotes
     ) -> Iterator[tuple[str, Completion]]:
         """A rationale as the teacher would give it: in one step, or with the answer in a second."""
         asking, reason = self._asking, written.finish_reason

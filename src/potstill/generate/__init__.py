@@ -1,12 +1,12 @@
 """generate: questions → completions of the teacher."""
 
 from potstill.generate.settings import DebateSettings, GenerateSettings
-from potstill.generate.stage import Drawn, generate, teacher_asking
+from potstill.generate.stage import GenerateResult, generate, teacher_asking
 from potstill.sampling.debate import answer_again
 
 __all__ = [
     "DebateSettings",
-    "Drawn",
+    "GenerateResult",
     "GenerateSettings",
     "answer_again",
     "generate",

@@ -17,7 +17,14 @@ from potstill.prompts.exemplars import FewShot
 from potstill.prompts.styles import shows_exemplars, style_named
 from potstill.records import Question, Task, Teacher
 from potstill.runtime.progress import Meter
-from potstill.sampling.ask import AskCounts, Asking, Sampling, answers, ask_questions, ask_requests
+from potstill.sampling.ask import (
+    PromptConfig,
+    SampleCounts,
+    SamplingParams,
+    answers,
+    sample_questions,
+    sample_requests,
+)
 from potstill.store import Store
 
 
@@ -27,7 +34,7 @@ def teacher_asking(
     *,
     seed: int,
     few_shot: FewShot | None = None,
-) -> Asking:
+) -> PromptConfig:
     """How the teacher is asked for rationales.
 
     Args:
@@ -46,9 +53,9 @@ def teacher_asking(
         if few_shot is None or not few_shot.exemplars:
             raise ConfigError(f"prompt_style is {style.name}, and there are no exemplars to show.")
         style = few_shot.worded(style.name).style
-    return Asking(
+    return PromptConfig(
         style=style,
-        sampling=Sampling(
+        sampling=SamplingParams(
             samples=settings.samples,
             temperature=settings.temperature,
             top_p=settings.top_p,
@@ -60,10 +67,10 @@ def teacher_asking(
     )
 
 
-class Drawn(NamedTuple):
+class GenerateResult(NamedTuple):
     """What the generate stage drew."""
 
-    counts: AskCounts
+    counts: SampleCounts
     """Of the rationales, second steps aside."""
 
     enough: int | None = None
@@ -74,12 +81,12 @@ def generate(
     task: Task,
     teacher: Model,
     store: Store,
-    asking: Asking,
+    asking: PromptConfig,
     meter: Meter,
     *,
     enough_right: int | None = None,
     name: str = "the teacher",
-) -> Drawn:
+) -> GenerateResult:
     """Draw rationales for every training question that does not yet have enough of them.
 
     Diverse reasoning of Fine-tune-CoT (arXiv 2212.10071, section 3); in two steps, rationale and
@@ -101,8 +108,8 @@ def generate(
             task, teacher, store, asking, meter, enough=enough_right, label=label
         )
     questions = task.splits["train"]
-    return Drawn(
-        ask_questions(teacher, store, questions, asking, meter, label=label, stage="generate")
+    return GenerateResult(
+        sample_questions(teacher, store, questions, asking, meter, label=label, stage="generate")
     )
 
 
@@ -110,12 +117,12 @@ def draw_until_enough(
     task: Task,
     teacher: Model,
     store: Store,
-    asking: Asking,
+    asking: PromptConfig,
     meter: Meter,
     *,
     enough: int,
     label: str,
-) -> Drawn:
+) -> GenerateResult:
     """Ask round by round, each time only about the questions that lack right rationales.
 
     The budget goes where rationales are hard to come by: a question that the teacher solves every
@@ -137,7 +144,7 @@ def draw_until_enough(
     """
     questions, limit = task.splits["train"], asking.sampling.samples
     asked, right = Counter[str](), Counter[str]()
-    rounds = [AskCounts(0, 0, 0, 0)]
+    rounds = [SampleCounts(0, 0, 0, 0)]
     while wanted := {
         question: range(asked[question.id], asked[question.id] + more)
         for question in questions
@@ -148,15 +155,15 @@ def draw_until_enough(
             for question, samples in wanted.items()
         ]
         round_ = f"{label}, round {len(rounds)}"
-        counts = ask_requests(
+        counts = sample_requests(
             teacher, store, requests, asking, meter, label=round_, stage="generate"
         )
         rounds.append(counts)
         for question, samples in wanted.items():
             asked[question.id] = samples.stop
             right[question.id] += _right(task, teacher.name, store, question, asking, samples)
-    in_all = AskCounts(*(sum(column) for column in zip(*rounds, strict=True)))
-    return Drawn(in_all, sum(right[question.id] >= enough for question in questions))
+    in_all = SampleCounts(*(sum(column) for column in zip(*rounds, strict=True)))
+    return GenerateResult(in_all, sum(right[question.id] >= enough for question in questions))
 
 
 def further_samples(asked: int, right: int, enough: int, limit: int) -> int:
@@ -177,7 +184,7 @@ def _right(
     teacher_name: str,
     store: Store,
     question: Question,
-    asking: Asking,
+    asking: PromptConfig,
     samples: Container[int],
 ) -> int:
     """How many of these samples are right; one that was cut off is not, whatever it says."""

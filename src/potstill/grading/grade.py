@@ -16,16 +16,14 @@ the question is looked at; no rule belongs to one model or one data set.
 """
 
 import re
-from collections.abc import Sequence
 from dataclasses import replace
 
 from potstill.errors import DataError
-from potstill.grading.answers import READERS, Candidate, Reader
+from potstill.grading.answers import READERS, AnswerCandidate, Reader
 from potstill.grading.answers.base import NONE_GIVEN
 from potstill.grading.markers import statements, text_end
 from potstill.grading.published_rules import grade_by_rule
 from potstill.records import Grade, Question, Task
-from potstill.tasks.settings import task_named
 
 GRADER_VERSION = "2"
 """Stored with every verdict; it changes whenever some text may be graded differently."""
@@ -50,35 +48,21 @@ _SUBQUESTION = re.compile(
 )
 
 
-def grade(
-    task: Task | str, text: str, gold: Question | str, *, choices: Sequence[str] = ()
-) -> Grade:
+def grade(task: Task, text: str, question: Question) -> Grade:
     """Read the final answer of a text and compare it to the gold answer.
 
     Args:
-        task: The task, which says what counts as an answer and by which rule it is read; or the
-            name of one that potstill knows, or an answer type such as ``number``.
+        task: Says what counts as an answer and by which rule it is read.
         text: What a model wrote, as it wrote it.
-        gold: The gold answer; or the question, which holds it and the options of a choice.
-        choices: The texts of options A, B, C ..., where ``gold`` is the answer alone.
+        question: Holds the gold answer, and the options of a choice.
 
     Returns:
         The answer as read, with the rule ``marker``, ``last`` or ``no_answer``; ``timeout`` where
         mathematics could not be compared in time; the name of the published rule that read it.
 
     Raises:
-        ConfigError: There is no such task.
         DataError: The gold answer does not fit the answer type.
     """
-    task = task_named(task) if isinstance(task, str) else task
-    if isinstance(gold, str):
-        question = Question(id=task.name, text="", answer=gold, choices=tuple(choices))
-    else:
-        question = gold
-    return _grade(task, text, question)
-
-
-def _grade(task: Task, text: str, question: Question) -> Grade:
     if task.rule != "potstill":
         return grade_by_rule(task, text, question)
     reader = READERS[task.answer_type]
@@ -164,7 +148,7 @@ def _answers_subquestion(text: str, begin: int) -> bool:
     return label is not None and (line > 0 or label["number"] is not None)
 
 
-def _find(text: str, reader: Reader, question: Question) -> tuple[Candidate | None, str]:
+def _find(text: str, reader: Reader, question: Question) -> tuple[AnswerCandidate | None, str]:
     """The final answer and the rule that found it."""
     end = text_end(text)
     for statement in statements(text, end):

@@ -27,7 +27,7 @@ class Statement(NamedTuple):
     boxed: bool
 
 
-class _Wording(NamedTuple):
+class _AnswerPhrase(NamedTuple):
     """A word that may mark: what must follow it, and which words must stand before, if any."""
 
     word: str
@@ -35,9 +35,9 @@ class _Wording(NamedTuple):
     before: tuple[str, ...] = ()
 
 
-def _latin(word: str, copulas: str) -> _Wording:
+def _latin(word: str, copulas: str) -> _AnswerPhrase:
     """A marker such as "die richtige Antwort lautet" or "Antwort:"."""
-    return _Wording(
+    return _AnswerPhrase(
         word,
         re.compile(
             rf"(?<![^\W_]){word}\w{{0,3}}(?:[^\n.:=?!0-9\uff1a]{{0,40}}?"
@@ -46,9 +46,9 @@ def _latin(word: str, copulas: str) -> _Wording:
     )
 
 
-def _other(word: str, copulas: str) -> _Wording:
+def _other(word: str, copulas: str) -> _AnswerPhrase:
     """A marker in a script without spaces, or with endings for copulas."""
-    return _Wording(
+    return _AnswerPhrase(
         word, re.compile(rf"{word}[^\n.:=?!0-9\u3002\uff1a]{{0,15}}?(?:{copulas}|[:=\uff1a])")
     )
 
@@ -84,24 +84,24 @@ _IS_RIGHT = (
 )
 _IN_JSON = re.compile(r'"\w{1,12}"\s{0,9}:')
 
-_ASCII: tuple[_Wording, ...] = (
-    _Wording("ans", _ANSWER),
-    _Wording("####", re.compile(r"(?<!\#)####(?!\#)")),
-    _Wording("-->", re.compile("-->")),
-    _Wording("boxed", re.compile(r"(?<=\\)boxed\s{0,2}\{")),
-    _Wording("fbox", re.compile(r"(?<=\\)fbox\s{0,2}\{")),
-    _Wording("option", re.compile("option" + _CHOICE, re.VERBOSE), _GOOD),
-    _Wording("option", re.compile("option" + _IS_RIGHT, re.VERBOSE)),
-    _Wording("choice", re.compile("choice" + _IS_RIGHT, re.VERBOSE)),
-    _Wording("choice", re.compile("choice" + _CHOICE, re.VERBOSE), (*_GOOD, "final ")),
-    _Wording(
+_ASCII: tuple[_AnswerPhrase, ...] = (
+    _AnswerPhrase("ans", _ANSWER),
+    _AnswerPhrase("####", re.compile(r"(?<!\#)####(?!\#)")),
+    _AnswerPhrase("-->", re.compile("-->")),
+    _AnswerPhrase("boxed", re.compile(r"(?<=\\)boxed\s{0,2}\{")),
+    _AnswerPhrase("fbox", re.compile(r"(?<=\\)fbox\s{0,2}\{")),
+    _AnswerPhrase("option", re.compile("option" + _CHOICE, re.VERBOSE), _GOOD),
+    _AnswerPhrase("option", re.compile("option" + _IS_RIGHT, re.VERBOSE)),
+    _AnswerPhrase("choice", re.compile("choice" + _IS_RIGHT, re.VERBOSE)),
+    _AnswerPhrase("choice", re.compile("choice" + _CHOICE, re.VERBOSE), (*_GOOD, "final ")),
+    _AnswerPhrase(
         "final ",
         re.compile(
             r"(?<!\w)final\s(?:result|value|solution|number|amount|total|count|decision|verdict)"
             r"\s{0,2}(?:\*\*)?(?:is\b\s?:?|[:=\uff1a])"
         ),
     ),
-    _Wording("a:", re.compile(r"a:(?=[^\n]{1,60}(?:\n|$))"), ("\n",)),
+    _AnswerPhrase("a:", re.compile(r"a:(?=[^\n]{1,60}(?:\n|$))"), ("\n",)),
     _latin("respuesta", "es|son|ser\u00eda|ser\u00e1"),
     _latin("antwort", "ist|lautet|w\u00e4re"),
     _latin("resposta", "\u00e9|e|ser\u00e1|seria"),
@@ -113,10 +113,10 @@ _ASCII: tuple[_Wording, ...] = (
     _latin("reponse", "est|serait"),
 )
 _JSON = tuple(
-    _Wording(f'"{key}"', _IN_JSON)
+    _AnswerPhrase(f'"{key}"', _IN_JSON)
     for key in ("result", "solution", "output", "choice", "label", "prediction", "value")
 )
-_NOT_ASCII: tuple[_Wording, ...] = (
+_NOT_ASCII: tuple[_AnswerPhrase, ...] = (
     _latin("r\u00e9ponse", "est|serait"),
     _latin("odpowied\u017a", "to|brzmi"),
     _latin("odpov\u011b\u010f", "je|zn\u00ed"),
@@ -132,7 +132,7 @@ _NOT_ASCII: tuple[_Wording, ...] = (
     _other("\u05ea\u05e9\u05d5\u05d1\u05d4", "\u05d4\u05d9\u05d0"),
     _other("\u0909\u0924\u094d\u0924\u0930", "\u0939\u0948|\\s"),
 )
-WORDINGS: tuple[_Wording, ...] = (*_ASCII, *_JSON, *_NOT_ASCII)
+WORDINGS: tuple[_AnswerPhrase, ...] = (*_ASCII, *_JSON, *_NOT_ASCII)
 """Every wording that marks a final answer."""
 
 _NEXT_QUESTION = re.compile(
@@ -179,7 +179,7 @@ def statements(text: str, end: int) -> Iterator[Statement]:
             del places[nearest]
 
 
-def _wordings(low: str) -> list[_Wording]:
+def _wordings(low: str) -> list[_AnswerPhrase]:
     """The wordings whose word stands in the text at all."""
     found = [wording for wording in _ASCII if wording.word in low]
     if "}" in low[-9:]:
@@ -189,7 +189,7 @@ def _wordings(low: str) -> list[_Wording]:
     return found
 
 
-def _first(low: str, wording: _Wording) -> int:
+def _first(low: str, wording: _AnswerPhrase) -> int:
     """Where the first statement of a wording begins; -1 where there is none."""
     at = -1
     for _ in range(_MOST_TRIED):
@@ -202,7 +202,7 @@ def _first(low: str, wording: _Wording) -> int:
     return -1
 
 
-def _statement(low: str, at: int, wording: _Wording, limit: int) -> Statement | None:
+def _statement(low: str, at: int, wording: _AnswerPhrase, limit: int) -> Statement | None:
     """The statement whose marker's word stands at a place, if it is one."""
     marker = wording.after.match(low, at, limit)
     if marker is None or not _introduced(low, at, wording.before):

@@ -1,16 +1,14 @@
 """guide: teacher steps inside the student's answer → guided predictions and scores."""
 
-from potstill.guide.experiment import Parties
+from potstill.guide.experiment import GuideModels
 from potstill.guide.settings import GuideSettings
-from potstill.guide.stage import Bench as GuideBench
-from potstill.guide.stage import Guidance, guide
-from potstill.report.tables import guided_table
+from potstill.guide.stage import GuidanceResult, guide
+from potstill.guide.stage import GuideContext as GuideContext
 
 __all__ = [
-    "Guidance",
-    "GuideBench",
+    "GuidanceResult",
+    "GuideContext",
+    "GuideModels",
     "GuideSettings",
-    "Parties",
     "guide",
-    "guided_table",
 ]

@@ -13,13 +13,13 @@ from random import Random
 from typing import NamedTuple
 
 from potstill.grading.grade import grade
-from potstill.guide.experiment import Field
+from potstill.guide.experiment import SplitExperiment
 from potstill.guide.scoring import Expected, Graded
 from potstill.guide.settings import ControlName, GuideSettings
-from potstill.guide.types import Answering, Ask, Guided, Side, Spent
+from potstill.guide.types import GuidedAnswer, GuidedDecoder, ModelCall, Participant, Usage
 from potstill.guide.uncertainty import Signals
 from potstill.records import Completion, Question, Task
-from potstill.sampling.ask import Answer, Sampling
+from potstill.sampling.ask import Answer, SamplingParams
 from potstill.text.steps import StepKind, joined, split_steps
 
 SHARES = (0.25, 0.5, 0.75)
@@ -129,13 +129,13 @@ class Told(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Known:
+class EarlierAnswers:
     """What was measured on the same questions before."""
 
-    alone: Mapping[str, Guided]
+    alone: Mapping[str, GuidedAnswer]
     """The student's own answers, by question."""
 
-    first: Mapping[str, Guided]
+    first: Mapping[str, GuidedAnswer]
     """Those whose first step the teacher wrote."""
 
     chains: Mapping[str, list[Answer]]
@@ -143,8 +143,8 @@ class Known:
 
 
 def controlled(
-    name: ControlName, field: Field, known: Known, settings: GuideSettings
-) -> dict[str, Guided]:
+    name: ControlName, field: SplitExperiment, known: EarlierAnswers, settings: GuideSettings
+) -> dict[str, GuidedAnswer]:
     """Have questions answered under a control.
 
     Args:
@@ -168,23 +168,25 @@ def controlled(
     return {each.id: found[each.id] for each in field.questions if each.id in found}
 
 
-def begun(student: Side, told: Told, layout: StepKind) -> Answering:
+def begun(student: Participant, told: Told, layout: StepKind) -> GuidedDecoder:
     """Have the student go on from a step that is given."""
-    prefix, spent = joined([told.step], layout), Spent()
-    endings = yield Ask("student", student.at(prefix), last=True)
+    prefix, spent = joined([told.step], layout), Usage()
+    endings = yield ModelCall("student", student.at(prefix), last=True)
     spent.add(endings)
-    return Guided(
+    return GuidedAnswer(
         prefix=prefix,
         endings=tuple(endings),
         guidance=() if told.own else (told.step,),
         silent=False,
         signals=None,
         student=spent,
-        teacher=Spent(completion_tokens=told.tokens, cost=told.cost),
+        teacher=Usage(completion_tokens=told.tokens, cost=told.cost),
     )
 
 
-def _own_first(field: Field, known: Known, settings: GuideSettings) -> dict[str, Told]:
+def _own_first(
+    field: SplitExperiment, known: EarlierAnswers, settings: GuideSettings
+) -> dict[str, Told]:
     """The student's first step, cut off and put back."""
     found = {}
     for question in field.questions:
@@ -195,7 +197,9 @@ def _own_first(field: Field, known: Known, settings: GuideSettings) -> dict[str,
     return found
 
 
-def _other_problem(field: Field, known: Known, settings: GuideSettings) -> dict[str, Told]:
+def _other_problem(
+    field: SplitExperiment, known: EarlierAnswers, settings: GuideSettings
+) -> dict[str, Told]:
     """What the teacher wrote first for another question."""
     found = {}
     for id_, other in field.others().items():
@@ -206,7 +210,9 @@ def _other_problem(field: Field, known: Known, settings: GuideSettings) -> dict[
     return found
 
 
-def _random_step(field: Field, known: Known, settings: GuideSettings) -> dict[str, Told]:
+def _random_step(
+    field: SplitExperiment, known: EarlierAnswers, settings: GuideSettings
+) -> dict[str, Told]:
     """Any one of the steps of the teacher's own chain."""
     found = {}
     for question in field.questions:
@@ -218,9 +224,11 @@ def _random_step(field: Field, known: Known, settings: GuideSettings) -> dict[st
     return found
 
 
-def _wrong_chain(field: Field, known: Known, settings: GuideSettings) -> dict[str, Told]:
+def _wrong_chain(
+    field: SplitExperiment, known: EarlierAnswers, settings: GuideSettings
+) -> dict[str, Told]:
     """The first step of a chain that reached a wrong answer."""
-    sampling = Sampling(
+    sampling = SamplingParams(
         samples=settings.chains,
         temperature=settings.temperature,
         max_tokens=field.parties.teacher_asking.sampling.max_tokens,
@@ -236,7 +244,7 @@ def _wrong_chain(field: Field, known: Known, settings: GuideSettings) -> dict[st
     return found
 
 
-def _is_wrong(field: Field, question: Question, chain: Answer) -> bool:
+def _is_wrong(field: SplitExperiment, question: Question, chain: Answer) -> bool:
     """Whether a chain has come to an answer, and to a wrong one."""
     verdict = grade(field.task, chain.text, question)
     return chain.finish_reason == "stop" and verdict.answer is not None and not verdict.correct
@@ -248,7 +256,9 @@ def _part(chain: Answer, step: str) -> Told:
     return Told(step, round(chain.completion_tokens * share), chain.cost * share)
 
 
-_STEPS: Mapping[ControlName, Callable[[Field, Known, GuideSettings], dict[str, Told]]] = {
+_STEPS: Mapping[
+    ControlName, Callable[[SplitExperiment, EarlierAnswers, GuideSettings], dict[str, Told]]
+] = {
     "own_first": _own_first,
     "wrong_chain": _wrong_chain,
     "other_problem": _other_problem,

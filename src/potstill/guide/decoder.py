@@ -13,16 +13,16 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from potstill.guide.types import (
-    Answering,
-    Ask,
-    Guided,
-    Manner,
+    GuidanceConfig,
+    GuidedAnswer,
+    GuidedDecoder,
+    ModelCall,
+    Participant,
     Policy,
-    Side,
-    Spent,
+    Usage,
     Who,
 )
-from potstill.guide.uncertainty import Judge, Signals, signals_of
+from potstill.guide.uncertainty import Gate, Signals, signals_of
 from potstill.records import Completion, Request
 from potstill.text.steps import STOPS, StepKind, closed, hint_of, is_whole, joined, split_steps
 
@@ -31,8 +31,12 @@ TOP = 5
 
 
 def guided_answer(
-    student: Side, teacher: Side, policy: Policy, manner: Manner, judge: Judge | None = None
-) -> Answering:
+    student: Participant,
+    teacher: Participant,
+    policy: Policy,
+    manner: GuidanceConfig,
+    judge: Gate | None = None,
+) -> GuidedDecoder:
     """Write one answer under a policy.
 
     Args:
@@ -49,9 +53,9 @@ def guided_answer(
 class _Writing:
     """An answer being written."""
 
-    student: Side
-    teacher: Side
-    manner: Manner
+    student: Participant
+    teacher: Participant
+    manner: GuidanceConfig
     steps: list[str] = field(default_factory=list)
     cut: str = ""
     """A step that its limit cut off, after the whole ones."""
@@ -59,8 +63,8 @@ class _Writing:
     guidance: list[str] = field(default_factory=list)
     silent: bool = False
     signals: Signals | None = None
-    spent: dict[Who, Spent] = field(
-        default_factory=lambda: {"student": Spent(), "teacher": Spent()}
+    spent: dict[Who, Usage] = field(
+        default_factory=lambda: {"student": Usage(), "teacher": Usage()}
     )
 
     @property
@@ -70,7 +74,7 @@ class _Writing:
         gap = " " if whole and self.cut and self.manner.steps == "sentences" else ""
         return whole + gap + self.cut
 
-    def under(self, policy: Policy, judge: Judge | None) -> Answering:
+    def under(self, policy: Policy, judge: Gate | None) -> GuidedDecoder:
         """The whole answer."""
         places = policy.places
         if policy.conditional:
@@ -93,7 +97,7 @@ class _Writing:
             return []
         return split_steps(self.student.own(whole[0].text), self.manner.steps)
 
-    def _wanted(self, judge: Judge) -> Generator[Ask, Sequence[Completion], bool]:
+    def _wanted(self, judge: Gate) -> Generator[ModelCall, Sequence[Completion], bool]:
         """Whether the student's own first step calls for the teacher.
 
         The step is then dropped: without the teacher the student answers as it does alone.
@@ -104,7 +108,7 @@ class _Writing:
         self.signals = signals
         return signals is None or judge(signals)
 
-    def _guide(self) -> Generator[Ask, Sequence[Completion], bool]:
+    def _guide(self) -> Generator[ModelCall, Sequence[Completion], bool]:
         """Have the teacher write the next step; False where it has none or is not to be had."""
         manner, text = self.manner, ""
         state: State = "more"
@@ -153,15 +157,15 @@ class _Writing:
 
     def _ask(
         self, who: Who, request: Request, last: bool = False
-    ) -> Generator[Ask, Sequence[Completion], Sequence[Completion]]:
+    ) -> Generator[ModelCall, Sequence[Completion], Sequence[Completion]]:
         """Ask, and count what it took."""
-        completions = yield Ask(who, request, last, self.prefix)
+        completions = yield ModelCall(who, request, last, self.prefix)
         self.spent[who].add(completions)
         return completions
 
-    def _done(self, endings: Sequence[Completion]) -> Guided:
+    def _done(self, endings: Sequence[Completion]) -> GuidedAnswer:
         """The answer as it stands, with the student's last words."""
-        return Guided(
+        return GuidedAnswer(
             prefix=self.prefix,
             endings=tuple(endings),
             guidance=tuple(self.guidance),
@@ -173,13 +177,13 @@ class _Writing:
 
 
 Doubts = Generator[
-    Ask, Sequence[Completion], tuple[Signals | None, tuple[Sequence[Completion], ...]]
+    ModelCall, Sequence[Completion], tuple[Signals | None, tuple[Sequence[Completion], ...]]
 ]
 
 
 def own_signals(
-    student: Side, manner: Manner
-) -> Generator[Ask, Sequence[Completion], Signals | None]:
+    student: Participant, manner: GuidanceConfig
+) -> Generator[ModelCall, Sequence[Completion], Signals | None]:
     """Have a student write its own first step, and read how sure it is.
 
     Args:
@@ -193,17 +197,17 @@ def own_signals(
     return signals
 
 
-def _doubts(student: Side, manner: Manner) -> Doubts:
+def _doubts(student: Participant, manner: GuidanceConfig) -> Doubts:
     """A student's signals, and all that was written for them."""
     one = student.step("", STOPS[manner.steps], manner.step_tokens)
-    written = yield Ask("student", replace(one, top_logprobs=TOP))
+    written = yield ModelCall("student", replace(one, top_logprobs=TOP))
     if not _answered(written):
         return None, (written,)
     drawn: Sequence[Completion] = ()
     if manner.draws:
         samples = tuple(range(manner.draws))
         draws = replace(one, samples=samples, temperature=manner.temperature)
-        drawn = yield Ask("student", draws)
+        drawn = yield ModelCall("student", draws)
     return signals_of(written[0], [each.text for each in drawn]), (written, drawn)
 
 

@@ -11,38 +11,45 @@ from typing import TypeVar
 from potstill.grading.grade import grade, split_rationale
 from potstill.guide.decoder import guided_answer, own_signals
 from potstill.guide.types import (
-    Answering,
-    Ask,
+    GuidanceConfig,
     GuidanceKind,
-    Guided,
-    Manner,
+    GuidedAnswer,
+    GuidedDecoder,
+    ModelCall,
+    Participant,
     Policy,
-    Side,
     Who,
     lead_after,
 )
-from potstill.guide.uncertainty import Judge, Signals
+from potstill.guide.uncertainty import Gate, Signals
 from potstill.models.interface import Model
 from potstill.records import Completion, Question, Request, Split, Task
 from potstill.runtime.progress import Meter
-from potstill.sampling.ask import Answer, Asking, Sampling, answers, ask, ask_questions
-from potstill.sampling.rounds import in_rounds
+from potstill.sampling.ask import (
+    Answer,
+    PromptConfig,
+    SamplingParams,
+    answers,
+    ask,
+    sample_questions,
+)
+from potstill.sampling.rounds import drive_in_batches
 from potstill.store import Store
 from potstill.text.steps import split_steps
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Parties:
+class GuideModels:
     """Who takes part, and how each is asked for a whole answer."""
 
     student: Model
-    student_asking: Asking
+    student_asking: PromptConfig
     lead: str
     """What the student writes between prompt and first step."""
 
     teacher: Model
-    teacher_asking: Asking
-    question_asking: Asking
+    teacher_asking: PromptConfig
+    question_asking: PromptConfig
     """How the teacher is asked for the question to begin with."""
 
     continues: bool
@@ -51,7 +58,7 @@ class Parties:
     start: Callable[[], Model]
     """Opens what the student was trained from."""
 
-    self_asking: Mapping[str, Asking] = field(default_factory=dict)
+    self_asking: Mapping[str, PromptConfig] = field(default_factory=dict)
     """How it is asked to guide itself, by prompt style."""
 
 
@@ -83,7 +90,7 @@ class Rounds:
     _paid: set[tuple[Request, int]] = field(default_factory=set)
 
     def drive(
-        self, answerings: Mapping[K, Generator[Ask, Sequence[Completion], T]], *, label: str
+        self, answerings: Mapping[K, Generator[ModelCall, Sequence[Completion], T]], *, label: str
     ) -> dict[K, T]:
         """Drive generators to their ends.
 
@@ -95,14 +102,14 @@ class Rounds:
             What each came to, by the same keys.
         """
 
-        def answered(asks: Sequence[Ask]) -> list[Sequence[Completion]]:
+        def answered(asks: Sequence[ModelCall]) -> list[Sequence[Completion]]:
             answers = self._answers(asks, label)
             return [answers[each.who, each.request] for each in asks]
 
-        return in_rounds(answerings, answered)
+        return drive_in_batches(answerings, answered)
 
     def _answers(
-        self, asks: Sequence[Ask], label: str
+        self, asks: Sequence[ModelCall], label: str
     ) -> dict[tuple[Who, Request], list[Completion]]:
         found: dict[tuple[Who, Request], list[Completion]] = {}
         for who in self.models:
@@ -164,13 +171,13 @@ class Rounds:
 
 
 @dataclass(kw_only=True, slots=True)
-class Field:
+class SplitExperiment:
     """The questions of one split and who answers them."""
 
     task: Task
     split: Split
-    parties: Parties
-    manner: Manner
+    parties: GuideModels
+    manner: GuidanceConfig
     rounds: Rounds
     seed: int
 
@@ -179,41 +186,41 @@ class Field:
         """What is asked."""
         return self.task.splits[self.split]
 
-    def student(self, question: Question) -> Side:
+    def student(self, question: Question) -> Participant:
         """How the student is asked one question."""
         parties = self.parties
-        return Side(request=parties.student_asking.request(question), lead=parties.lead)
+        return Participant(request=parties.student_asking.request(question), lead=parties.lead)
 
-    def teacher(self, question: Question, kind: GuidanceKind) -> Side:
+    def teacher(self, question: Question, kind: GuidanceKind) -> Participant:
         """How the teacher is asked one question; its stop strings are those of its own way."""
         parties = self.parties
         asking = parties.question_asking if kind == "question" else parties.teacher_asking
         request = asking.request(question)
-        return Side(request=request, lead=lead_after(request.prompt))
+        return Participant(request=request, lead=lead_after(request.prompt))
 
     def followed(
-        self, policies: Sequence[tuple[Policy, Judge | None]]
-    ) -> dict[str, dict[str, Guided]]:
+        self, policies: Sequence[tuple[Policy, Gate | None]]
+    ) -> dict[str, dict[str, GuidedAnswer]]:
         """Have every question answered under every policy; by policy and question."""
         answerings = {
             (policy.name, question.id): self._answering(question, policy, self.manner, judge)
             for policy, judge in policies
             for question in self.questions
         }
-        found: dict[str, dict[str, Guided]] = {policy.name: {} for policy, _ in policies}
+        found: dict[str, dict[str, GuidedAnswer]] = {policy.name: {} for policy, _ in policies}
         for (name, id_), guided in self.rounds.drive(answerings, label=self.label).items():
             found[name][id_] = guided
         return found
 
-    def of_kind(self, kind: GuidanceKind) -> dict[str, Guided]:
+    def of_kind(self, kind: GuidanceKind) -> dict[str, GuidedAnswer]:
         """Have the first step guided in another way than the experiment's."""
         manner = replace(self.manner, kind=kind)
         policy = Policy(when="first")
         return self.each(lambda question: self._answering(question, policy, manner, None))
 
     def each(
-        self, answering: Callable[[Question], Answering], among: Sequence[str] | None = None
-    ) -> dict[str, Guided]:
+        self, answering: Callable[[Question], GuidedDecoder], among: Sequence[str] | None = None
+    ) -> dict[str, GuidedAnswer]:
         """Drive one generator a question.
 
         Args:
@@ -244,18 +251,18 @@ class Field:
             label=f"{self.label}, samples",
         )
 
-    def chains(self, sampling: Sampling | None = None) -> dict[str, list[Answer]]:
+    def chains(self, sampling: SamplingParams | None = None) -> dict[str, list[Answer]]:
         """The teacher's whole answers, greedy where no sampling is given."""
         asking, teacher = self.parties.teacher_asking, self.parties.teacher
         if sampling is not None:
             asking = replace(asking, sampling=sampling)
         return self.answered(teacher, asking, "teacher alone" if sampling is None else "chains")
 
-    def answered(self, model: Model, asking: Asking, told: str) -> dict[str, list[Answer]]:
+    def answered(self, model: Model, asking: PromptConfig, told: str) -> dict[str, list[Answer]]:
         """Whole answers of a model, asked in one way."""
         store, label = self.rounds.store, f"{self.label}, {told}"
         asked = (model, store, self.questions, asking, self.rounds.meter)
-        ask_questions(*asked, label=label, stage=STAGE)
+        sample_questions(*asked, label=label, stage=STAGE)
         return {each.id: answers(model.name, store, each, asking) for each in self.questions}
 
     def steps(self, question: Question, chain: Answer) -> list[str]:
@@ -281,21 +288,21 @@ class Field:
         return f"guide on {self.task.name} {self.split}"
 
     def _answering(
-        self, question: Question, policy: Policy, manner: Manner, judge: Judge | None
-    ) -> Answering:
+        self, question: Question, policy: Policy, manner: GuidanceConfig, judge: Gate | None
+    ) -> GuidedDecoder:
         teacher = self.teacher(question, manner.kind)
         return guided_answer(self.student(question), teacher, policy, manner, judge)
 
     def _drawn(
         self, question: Question, count: int, temperature: float
-    ) -> Generator[Ask, Sequence[Completion], Sequence[Completion]]:
+    ) -> Generator[ModelCall, Sequence[Completion], Sequence[Completion]]:
         request = replace(
             self.student(question).request,
             samples=tuple(range(count)),
             temperature=temperature,
             seed=self.seed,
         )
-        return (yield Ask("student", request))
+        return (yield ModelCall("student", request))
 
 
 STAGE = "guide"

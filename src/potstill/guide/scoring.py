@@ -12,7 +12,7 @@ from typing import NamedTuple
 from potstill.errors import DataError
 from potstill.grading.answers import READERS
 from potstill.grading.grade import grade, plain_gold
-from potstill.guide.types import Guided
+from potstill.guide.types import GuidedAnswer
 from potstill.records import GuidedKind, GuidedPrediction, GuidedScore, Question, Split, Task
 from potstill.statistics import Interval, accuracy_interval, mean_interval, paired_comparison
 
@@ -52,7 +52,7 @@ class Grader:
     steps: Mapping[str, int] = field(default_factory=dict)
     """Steps of the teacher's own chains, by question, where they are known."""
 
-    def guided(self, policy: str, question: Question, guided: Guided) -> GuidedPrediction:
+    def guided(self, policy: str, question: Question, guided: GuidedAnswer) -> GuidedPrediction:
         """Grade an answer written under a policy; one that the student failed on is wrong."""
         return self.told(
             policy,

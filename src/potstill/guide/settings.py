@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from potstill.guide.types import AnyPolicy, GuidanceKind, Manner, Policy
+from potstill.guide.types import AnyPolicy, GuidanceConfig, GuidanceKind, Policy
 from potstill.prompts.styles import style_named
 from potstill.settings import Settings
 from potstill.text.steps import StepKind
@@ -110,13 +110,13 @@ class GuideSettings(Settings):
         always = [Policy(when="never"), Policy(when="first")]
         return (*(each for each in always if each.name not in names), *self.policies)
 
-    def manner(self, steps: StepKind) -> Manner:
+    def manner(self, steps: StepKind) -> GuidanceConfig:
         """How answers are guided.
 
         Args:
             steps: How the student's kept rationales are laid out.
         """
-        return Manner(
+        return GuidanceConfig(
             steps=self.steps or steps,
             kind=self.kind,
             step_tokens=self.step_tokens,

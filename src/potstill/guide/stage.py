@@ -7,12 +7,20 @@ from typing import NamedTuple
 
 from potstill.errors import ConfigError
 from potstill.grading.grade import GRADER_VERSION
-from potstill.guide.baselines import SHARES, Known, by_doubt, controlled, doubts, routed, sampled
-from potstill.guide.experiment import Field, Parties, Rounds
+from potstill.guide.baselines import (
+    SHARES,
+    EarlierAnswers,
+    by_doubt,
+    controlled,
+    doubts,
+    routed,
+    sampled,
+)
+from potstill.guide.experiment import GuideModels, Rounds, SplitExperiment
 from potstill.guide.scoring import Graded, Grader, Scorer, Taken
 from potstill.guide.settings import GuideSettings
-from potstill.guide.thresholds import Chosen, choose
-from potstill.guide.types import Guided, Policy
+from potstill.guide.thresholds import GateSelection, choose
+from potstill.guide.types import GuidedAnswer, Policy
 from potstill.guide.uncertainty import Signals
 from potstill.keys import settings_hash
 from potstill.records import GuidedKind, GuidedPrediction, GuidedScore, Question, Task
@@ -22,7 +30,7 @@ from potstill.store import Store
 from potstill.text.steps import StepKind
 
 
-class Guidance(NamedTuple):
+class GuidanceResult(NamedTuple):
     """What the stage found."""
 
     scores: list[GuidedScore]
@@ -30,7 +38,7 @@ class Guidance(NamedTuple):
     """What else a reader should know, one sentence each."""
 
 
-class Bench(NamedTuple):
+class GuideContext(NamedTuple):
     """Where guidance is measured."""
 
     store: Store
@@ -42,13 +50,13 @@ class Bench(NamedTuple):
 
 def guide(
     task: Task,
-    parties: Parties,
+    parties: GuideModels,
     settings: GuideSettings,
-    bench: Bench,
+    bench: GuideContext,
     *,
     layout: StepKind,
     seed: int,
-) -> Guidance:
+) -> GuidanceResult:
     """Measure every policy, control and baseline on the same test questions.
 
     Thresholds of conditional policies are chosen on development questions. Every answer of either
@@ -73,7 +81,7 @@ def guide(
         budget=settings.overall_budget,
     )
     fields = [
-        Field(
+        SplitExperiment(
             task=task,
             split=split,
             parties=parties,
@@ -96,7 +104,7 @@ def guide(
         grader=GRADER_VERSION,
         settings_hash=made_by,
     )
-    return Guidance(scores, [*chosen.notes, *measured.notes, *_used_up(rounds)])
+    return GuidanceResult(scores, [*chosen.notes, *measured.notes, *_used_up(rounds)])
 
 
 def _used_up(rounds: Rounds) -> list[str]:
@@ -109,7 +117,7 @@ def _used_up(rounds: Rounds) -> list[str]:
     ]
 
 
-def _check(settings: GuideSettings, parties: Parties) -> None:
+def _check(settings: GuideSettings, parties: GuideModels) -> None:
     for policy in settings.followed:
         if not parties.continues and policy.places.stop > 1:
             raise ConfigError(
@@ -134,7 +142,9 @@ class _Test:
         chosen: The judges of conditional policies.
     """
 
-    def __init__(self, field: Field, settings: GuideSettings, chosen: Chosen) -> None:
+    def __init__(
+        self, field: SplitExperiment, settings: GuideSettings, chosen: GateSelection
+    ) -> None:
         self.notes: list[str] = []
         self.predictions: list[GuidedPrediction] = []
         self._field, self._settings, self._chosen = field, settings, chosen
@@ -167,7 +177,9 @@ class _Test:
             if policy.when != "never":
                 yield self._score(policy.name, "policy", graded[policy.name])
                 self._note_silence(policy, answered[policy.name])
-        known = Known(alone=answered["never"], first=answered["first"], chains=self._chains)
+        known = EarlierAnswers(
+            alone=answered["never"], first=answered["first"], chains=self._chains
+        )
         yield from self._controls(known)
         if self._settings.routing and teacher:
             yield from self._routing(graded["never"], teacher)
@@ -179,7 +191,9 @@ class _Test:
         self.predictions += answers.values()
         return self._scorer.of(name, kind, answers)
 
-    def _graded(self, name: str, answers: Mapping[str, Guided]) -> dict[str, GuidedPrediction]:
+    def _graded(
+        self, name: str, answers: Mapping[str, GuidedAnswer]
+    ) -> dict[str, GuidedPrediction]:
         return {
             each.id: self._grader.guided(name, each, answers[each.id])
             for each in self._field.questions
@@ -209,7 +223,7 @@ class _Test:
         text = answer.text if answer else None
         return self._grader.told(name, question, text, guidance="", taken=taken)
 
-    def _controls(self, known: Known) -> Iterator[GuidedScore]:
+    def _controls(self, known: EarlierAnswers) -> Iterator[GuidedScore]:
         total = len(self._field.questions)
         for name in self._settings.controls:
             answers = self._graded(
@@ -262,7 +276,7 @@ class _Test:
             }
             yield self._score(name, "self", answers)
 
-    def _note_silence(self, policy: Policy, answers: Mapping[str, Guided]) -> None:
+    def _note_silence(self, policy: Policy, answers: Mapping[str, GuidedAnswer]) -> None:
         silent = sum(each.silent for each in answers.values())
         if silent:
             self.notes.append(

@@ -12,14 +12,14 @@ from typing import Any, NamedTuple
 import orjson
 
 from potstill.errors import ConfigError
-from potstill.guide.experiment import Field
+from potstill.guide.experiment import SplitExperiment
 from potstill.guide.scoring import Graded, Grader, Scorer
 from potstill.guide.settings import GuideSettings
 from potstill.guide.types import Policy
-from potstill.guide.uncertainty import Classifier, Judge, Learned, Signals, learn
+from potstill.guide.uncertainty import Classifier, Gate, LearnedClassifier, Signals, learn
 from potstill.records import GuidedPrediction, GuidedScore
 
-JUDGE_FILE = "guide.json"
+GATES_FILE = "guide.json"
 """The file's name in a run's folder."""
 
 VERSION = 1
@@ -29,7 +29,7 @@ HelpScore = Callable[[Signals], float]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Judging:
+class FittedGates:
     """What a run knows of when the teacher is worth asking."""
 
     thresholds: Mapping[str, float]
@@ -49,11 +49,11 @@ class Judging:
         if self.classifier is None:
             raise ConfigError(
                 "the policy learned needs the classifier that potstill guide writes to "
-                f"{JUDGE_FILE} where it is among guide.policies; there is none."
+                f"{GATES_FILE} where it is among guide.policies; there is none."
             )
         return self.classifier.probability
 
-    def judge(self, policy: Policy) -> Judge | None:
+    def judge(self, policy: Policy) -> Gate | None:
         """The judge of a policy, whose own threshold goes first; None for one that needs none.
 
         Raises:
@@ -82,14 +82,14 @@ class Judging:
             },
             "classifier": asdict(self.classifier) if self.classifier else None,
         }
-        path = folder / JUDGE_FILE
+        path = folder / GATES_FILE
         draft = path.with_name(f".{path.name}")
         draft.write_bytes(orjson.dumps(values, option=orjson.OPT_INDENT_2))
         draft.replace(path)
         return path
 
 
-def read_judging(file: Path) -> Judging:
+def read_judging(file: Path) -> FittedGates:
     """Read ``guide.json`` of a run.
 
     Raises:
@@ -108,7 +108,7 @@ def read_judging(file: Path) -> Judging:
             str(name): math.inf if value is None else float(value)
             for name, value in values["thresholds"].items()
         }
-        return Judging(thresholds=thresholds, classifier=_classifier(values["classifier"]))
+        return FittedGates(thresholds=thresholds, classifier=_classifier(values["classifier"]))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ConfigError(f"{file} is damaged ({error}); run potstill guide anew.") from error
 
@@ -163,17 +163,17 @@ def choose_threshold(tried: Sequence[Tried], keep: float) -> float:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Chosen:
+class GateSelection:
     """What development questions have settled."""
 
-    judging: Judging
+    judging: FittedGates
     scores: list[GuidedScore] = field(default_factory=list)
     """On development questions."""
 
     predictions: list[GuidedPrediction] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
-    def judge(self, policy: Policy) -> Judge | None:
+    def judge(self, policy: Policy) -> Gate | None:
         """The judge of a policy; None for one that needs none."""
         return self.judging.judge(policy)
 
@@ -186,7 +186,7 @@ class _Measured(NamedTuple):
     signals: Mapping[str, Signals | None]
 
 
-def choose(dev: Field, settings: GuideSettings) -> Chosen:
+def choose(dev: SplitExperiment, settings: GuideSettings) -> GateSelection:
     """Learn when the teacher is worth asking, and choose the thresholds that are not given.
 
     Where the teacher is asked, a conditional policy's answer is that of ``first``, elsewhere that
@@ -202,7 +202,7 @@ def choose(dev: Field, settings: GuideSettings) -> Chosen:
         if each.conditional and (each.threshold is None or each.when == "learned")
     ]
     if not open_:
-        return Chosen(judging=Judging(thresholds={}))
+        return GateSelection(judging=FittedGates(thresholds={}))
     measured = _measure(dev)
     scorer = Scorer(
         task=dev.task.name,
@@ -214,7 +214,7 @@ def choose(dev: Field, settings: GuideSettings) -> Chosen:
     learned = None
     if any(each.when == "learned" for each in open_):
         learned = _learned(measured, dev.seed)
-    judging = Judging(thresholds={}, classifier=learned and learned.classifier)
+    judging = FittedGates(thresholds={}, classifier=learned and learned.classifier)
     thresholds, notes = dict[str, float](), list[str]()
     scores = [
         scorer.of("never", "alone", measured.alone),
@@ -231,7 +231,7 @@ def choose(dev: Field, settings: GuideSettings) -> Chosen:
         answers = _followed(policy.name, measured, doubt, threshold)
         scores.append(scorer.of(policy.name, "policy", answers))
         predictions += answers.values()
-    return Chosen(
+    return GateSelection(
         judging=replace(judging, thresholds=thresholds),
         scores=scores,
         predictions=predictions,
@@ -239,7 +239,7 @@ def choose(dev: Field, settings: GuideSettings) -> Chosen:
     )
 
 
-def _measure(dev: Field) -> _Measured:
+def _measure(dev: SplitExperiment) -> _Measured:
     policies = [Policy(when="never"), Policy(when="first")]
     answered = dev.followed([(each, None) for each in policies])
     grader = Grader(task=dev.task, split="dev")
@@ -250,7 +250,7 @@ def _measure(dev: Field) -> _Measured:
     return _Measured(graded["never"], graded["first"], dev.signals())
 
 
-def _learned(measured: _Measured, seed: int) -> Learned:
+def _learned(measured: _Measured, seed: int) -> LearnedClassifier:
     """A classifier of the questions that the teacher's first step turns right."""
     known = {id_: each for id_, each in measured.signals.items() if each is not None}
     turned = [measured.first[id_].correct and not measured.alone[id_].correct for id_ in known]
@@ -258,7 +258,7 @@ def _learned(measured: _Measured, seed: int) -> Learned:
 
 
 def _doubt(
-    policy: Policy, measured: _Measured, judging: Judging, learned: Learned | None
+    policy: Policy, measured: _Measured, judging: FittedGates, learned: LearnedClassifier | None
 ) -> dict[str, float]:
     """What a policy compares with its threshold; a student that is silent is always guided.
 

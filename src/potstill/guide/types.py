@@ -24,7 +24,7 @@ def lead_after(prompt: str | tuple[Message, ...]) -> str:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Side:
+class Participant:
     """How the student or the teacher is asked for a whole answer."""
 
     request: Request
@@ -63,7 +63,7 @@ class Side:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Manner:
+class GuidanceConfig:
     """How answers are guided, whatever the policy."""
 
     steps: StepKind = "sentences"
@@ -81,7 +81,7 @@ class Manner:
     """Softmax temperature of those samples."""
 
 
-class Ask(NamedTuple):
+class ModelCall(NamedTuple):
     """A request to one of the two; all of its samples are wanted."""
 
     who: Who
@@ -94,7 +94,7 @@ class Ask(NamedTuple):
 
 
 @dataclass(kw_only=True, slots=True)
-class Spent:
+class Usage:
     """What one of the two has taken for an answer."""
 
     prompt_tokens: int = 0
@@ -111,7 +111,7 @@ class Spent:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Guided:
+class GuidedAnswer:
     """An answer written under a policy."""
 
     prefix: str
@@ -129,10 +129,10 @@ class Guided:
     signals: Signals | None
     """How sure the student was, where the policy looks."""
 
-    student: Spent
+    student: Usage
     """Drafts that were dropped included."""
 
-    teacher: Spent
+    teacher: Usage
 
     @property
     def texts(self) -> list[str]:
@@ -140,7 +140,7 @@ class Guided:
         return [self.prefix + ending.text for ending in self.endings]
 
 
-Answering = Generator[Ask, Sequence[Completion], Guided]
+GuidedDecoder = Generator[ModelCall, Sequence[Completion], GuidedAnswer]
 """Yields what is to be asked and is sent the completions; none where nobody is there to ask."""
 
 

@@ -41,7 +41,7 @@ class Signals(NamedTuple):
     """Length of the prompt, in the student's tokens."""
 
 
-Judge = Callable[[Signals], bool]
+Gate = Callable[[Signals], bool]
 """Whether signals call for the teacher."""
 
 
@@ -126,7 +126,7 @@ class Classifier:
         return float(_logistic(np.float64(self.slope * score + self.offset)))
 
 
-class Learned(NamedTuple):
+class LearnedClassifier(NamedTuple):
     """A classifier, and what it can be judged by."""
 
     classifier: Classifier
@@ -137,7 +137,7 @@ class Learned(NamedTuple):
     """The L2 strength that cross-validation chose; 0 where there was nothing to learn from."""
 
 
-def learn(signals: Sequence[Signals], turned: Sequence[bool], *, seed: int) -> Learned:
+def learn(signals: Sequence[Signals], turned: Sequence[bool], *, seed: int) -> LearnedClassifier:
     """Fit a classifier to development questions.
 
     The L2 strength is the one with the least log loss in cross-validation, and the scores that
@@ -169,7 +169,7 @@ def learn(signals: Sequence[Signals], turned: Sequence[bool], *, seed: int) -> L
         offset=offset,
     )
     held_out = _logistic(slope * scores[strength] + offset)
-    return Learned(classifier, tuple(held_out.tolist()), strength)
+    return LearnedClassifier(classifier, tuple(held_out.tolist()), strength)
 
 
 def fit(x_NS: Floats, y_N: Floats, strength: float) -> tuple[Floats, float]:
@@ -200,7 +200,7 @@ def _standard(x_NS: Floats) -> tuple[Floats, Floats]:
     return x_NS.mean(axis=0), np.where(scale_S > 0, scale_S, 1.0)
 
 
-def _constant(mean_S: Floats, scale_S: Floats, y_N: Floats) -> Learned:
+def _constant(mean_S: Floats, scale_S: Floats, y_N: Floats) -> LearnedClassifier:
     """The share of those turned, by Laplace's rule, for every question."""
     share = float((y_N.sum() + 1) / (len(y_N) + 2))
     nothing = tuple(0.0 for _ in mean_S)
@@ -213,7 +213,7 @@ def _constant(mean_S: Floats, scale_S: Floats, y_N: Floats) -> Learned:
         slope=1.0,
         offset=offset,
     )
-    return Learned(classifier, tuple(share for _ in y_N), 0.0)
+    return LearnedClassifier(classifier, tuple(share for _ in y_N), 0.0)
 
 
 def _folds(y_N: Floats, folds: int, seed: int) -> NDArray[np.int64]:

@@ -1,5 +1,5 @@
 """fuse: specialised students of finished runs → one student, measured on all their tasks."""
 
-from potstill.merge.settings import FuseSettings
+from potstill.merge.settings import MergeSettings
 
-__all__ = ["FuseSettings"]
+__all__ = ["MergeSettings"]

@@ -8,13 +8,13 @@ from fractions import Fraction
 from itertools import combinations
 from typing import NamedTuple
 
-from potstill.evaluate.measure import Bench, Measured, compared
-from potstill.evaluate.systems import Entry, System
+from potstill.evaluate.measure import EvalContext, Measured, compared
+from potstill.evaluate.systems import EvalTask, System
 from potstill.grading.grade import GRADER_VERSION
 from potstill.keys import settings_hash
 from potstill.models import Model
 from potstill.records import Score, Split, Task
-from potstill.sampling.ask import Asking
+from potstill.sampling.ask import PromptConfig
 
 
 class Contestant(NamedTuple):
@@ -24,19 +24,19 @@ class Contestant(NamedTuple):
     open: Callable[[], Model]
     """Loads the model; called only when it is measured."""
 
-    asking: Callable[[Task], Asking]
+    asking: Callable[[Task], PromptConfig]
     """How it is asked on a task."""
 
 
 def measure(
-    contestant: Contestant, tasks: Sequence[Task], bench: Bench, split: Split
+    contestant: Contestant, tasks: Sequence[Task], bench: EvalContext, split: Split
 ) -> list[Measured]:
     """A contestant's results on one split of each task."""
     model, name = contestant.open(), contestant.name
     found = []
     for task in tasks:
         system = System(name, None, contestant.open, contestant.asking(task), name)
-        measured = bench.measure(system, model, Entry(task, "target"), split)
+        measured = bench.measure(system, model, EvalTask(task, "target"), split)
         assert measured is not None, "a local model answers every question"
         found.append(measured)
     return found
@@ -52,7 +52,7 @@ def evaluate_fused(
     members: Sequence[Contestant],
     fused: Sequence[Contestant],
     tasks: Sequence[Task],
-    bench: Bench,
+    bench: EvalContext,
     *,
     bootstrap: int,
     seed: int,

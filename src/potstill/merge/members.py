@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from potstill.errors import ConfigError, DataError
-from potstill.merge.weights import Fused, Weights, linear_layers
+from potstill.merge.weights import MergedWeights, Weights, linear_layers
 from potstill.models.local.loading import Loaded, load_model_and_tokenizer, quietly
 from potstill.models.settings import LocalSettings
 from potstill.pipeline.recipe import Recipe, load_recipe
@@ -18,7 +18,7 @@ from potstill.pipeline.run import Run
 from potstill.prompts.formats import format_named
 from potstill.records import Checkpoint, Example, Rationale, Task
 from potstill.runtime.progress import Meter
-from potstill.sampling.ask import Asking, Sampling
+from potstill.sampling.ask import PromptConfig, SamplingParams
 from potstill.sampling.exemplar_pool import EVALUATION, draw_exemplars, worked_questions
 from potstill.store import Store
 from potstill.train.examples import make_examples
@@ -42,7 +42,7 @@ class Member(NamedTuple):
     """What it was trained for."""
 
     checkpoint: Checkpoint
-    asking: Asking
+    asking: PromptConfig
     """How it was trained to be asked."""
 
     digest: str
@@ -160,12 +160,12 @@ def _chosen(store: Store, folder: Path, digest: str) -> Checkpoint:
     )
 
 
-def _asking(checkpoint: Checkpoint, recipe: Recipe) -> Asking:
+def _asking(checkpoint: Checkpoint, recipe: Recipe) -> PromptConfig:
     style = format_named(checkpoint.data_format).style(encoder_decoder=checkpoint.encoder_decoder)
-    return Asking(style=style, sampling=Sampling(max_tokens=recipe.evaluate.max_tokens))
+    return PromptConfig(style=style, sampling=SamplingParams(max_tokens=recipe.evaluate.max_tokens))
 
 
-def _exemplars(member: Member, rationales: Sequence[Rationale]) -> Asking:
+def _exemplars(member: Member, rationales: Sequence[Rationale]) -> PromptConfig:
     """The member's way of being asked, with worked training questions where it shows some."""
     if not format_named(member.checkpoint.data_format).needs_exemplars:
         return member.asking
@@ -174,11 +174,11 @@ def _exemplars(member: Member, rationales: Sequence[Rationale]) -> Asking:
     return replace(member.asking, exemplars=shown)
 
 
-Combine = Callable[[Sequence[Weights], dict[str, bool]], Fused]
+Combine = Callable[[Sequence[Weights], dict[str, bool]], MergedWeights]
 """The members' weights, and the linear layers of their model → the fused weights."""
 
 
-class FusedModel(NamedTuple):
+class MergedModel(NamedTuple):
     """A model of fused weights."""
 
     loaded: Loaded
@@ -186,7 +186,7 @@ class FusedModel(NamedTuple):
     """The linear layers whose Grams were singular."""
 
 
-def fused_model(folders: Sequence[Path], combine: Combine) -> FusedModel:
+def fused_model(folders: Sequence[Path], combine: Combine) -> MergedModel:
     """A model with the combined weights of all.
 
     Args:
@@ -208,7 +208,7 @@ def fused_model(folders: Sequence[Path], combine: Combine) -> FusedModel:
     members = [each.model.state_dict() for each in loaded]
     fused = combine(members, linear_layers(first.model))
     first.model.load_state_dict(fused.weights)
-    return FusedModel(first, fused.ridged)
+    return MergedModel(first, fused.ridged)
 
 
 def save(fused: Loaded, folder: Path) -> None:

@@ -6,19 +6,19 @@ from typing import TYPE_CHECKING
 
 from potstill.keys import settings_hash
 from potstill.merge.members import Member, training_examples
-from potstill.merge.settings import FuseSettings
+from potstill.merge.settings import MergeSettings
 from potstill.runtime.progress import Meter
 from potstill.train.checkpoints import read_json, whole_folder, write_json
 
 if TYPE_CHECKING:
     from potstill.merge.members import Combine
-    from potstill.merge.weights import Fused, Weights
+    from potstill.merge.weights import MergedWeights, Weights
 
 MADE = "fused.json"
 """In a fused model's folder: what it was made from."""
 
 
-class FusedModels:
+class MergedModels:
     """Makes what is not there yet.
 
     Args:
@@ -29,22 +29,22 @@ class FusedModels:
     """
 
     def __init__(
-        self, members: Sequence[Member], folder: Path, settings: FuseSettings, meter: Meter
+        self, members: Sequence[Member], folder: Path, settings: MergeSettings, meter: Meter
     ) -> None:
         self._members = sorted(members, key=lambda member: member.digest)
         self._folder, self._settings, self._meter = folder, settings, meter
 
     def average(self, name: str) -> Path:
         """The folder of the members' average."""
-        from potstill.merge.weights import Fused, average
+        from potstill.merge.weights import MergedWeights, average
 
-        return self._made(name, (), lambda members, _: Fused(average(members), ()))
+        return self._made(name, (), lambda members, _: MergedWeights(average(members), ()))
 
     def regmean(self, name: str, alpha: float) -> Path:
         """The folder of the members fused by RegMean."""
         from potstill.merge.weights import regmean
 
-        def combine(members: Sequence["Weights"], layers: dict[str, bool]) -> "Fused":
+        def combine(members: Sequence["Weights"], layers: dict[str, bool]) -> "MergedWeights":
             grams = [self._grams(member) for member in self._members]
             return regmean(members, grams, layers, alpha=alpha)
 

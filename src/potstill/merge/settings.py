@@ -17,7 +17,7 @@ def _listed(raw: object) -> object:
 Alpha = Annotated[float, Field(ge=0, le=1)]
 
 
-class FuseSettings(Settings):
+class MergeSettings(Settings):
     """How students are fused, and how the members and what comes of them are measured."""
 
     methods: Annotated[tuple[Method, ...], BeforeValidator(_listed)] = (

@@ -22,23 +22,23 @@ from typing import Self
 import yaml
 
 from potstill.errors import ConfigError, extra
-from potstill.evaluate.measure import Bench
+from potstill.evaluate.measure import EvalContext
 from potstill.merge.evaluate import Contestant, evaluate_fused, mean_accuracy, measure, model_card
 from potstill.merge.members import Member, read_members
-from potstill.merge.merge import FusedModels
-from potstill.merge.settings import FuseSettings
+from potstill.merge.merge import MergedModels
+from potstill.merge.settings import MergeSettings
 from potstill.models import Model, open_model
 from potstill.pipeline.recipe import change_setting
 from potstill.records import Score, Task
 from potstill.report import ReportFiles, write_report
 from potstill.runtime.progress import Meter
-from potstill.sampling.ask import Asking
+from potstill.sampling.ask import PromptConfig
 from potstill.settings import build
 from potstill.store import Store
 from potstill.tasks.overlap import overlaps
 
 
-class FusedRun:
+class MergeRun:
     """Finished runs at work on one another. Use as a context manager; may be stopped and repeated.
 
     Args:
@@ -52,7 +52,7 @@ class FusedRun:
     """
 
     def __init__(
-        self, runs: Sequence[Path], folder: Path, settings: FuseSettings, meter: Meter
+        self, runs: Sequence[Path], folder: Path, settings: MergeSettings, meter: Meter
     ) -> None:
         with extra("local", needed_for="potstill fuse"):
             import torch  # noqa: F401
@@ -63,7 +63,7 @@ class FusedRun:
             _check_starts(self.members)
         _check_folder(folder)
         _ = self.tasks
-        self._models = FusedModels(self.members, folder, settings, meter)
+        self._models = MergedModels(self.members, folder, settings, meter)
         self.store = Store(folder / "run.sqlite")
         self._write_recipe()
 
@@ -125,7 +125,7 @@ class FusedRun:
         """
         if len(self.settings.alpha) == 1:
             return {self.settings.alpha[0]: Fraction(0)}
-        bench = Bench(self.store, self.meter, left_out=[])
+        bench = EvalContext(self.store, self.meter, left_out=[])
         found = {}
         for alpha in self.settings.alpha:
             name = f"regmean-{alpha:g}"
@@ -138,7 +138,7 @@ class FusedRun:
         """Measure the members, the fused models and the ensemble on all test questions."""
         made = self.fuse()
         with self._timed("evaluate"):
-            bench = Bench(self.store, self.meter, left_out=[])
+            bench = EvalContext(self.store, self.meter, left_out=[])
             members = [
                 Contestant(member.name, partial(self._open, member.model), self._own_asking(member))
                 for member in self.members
@@ -186,15 +186,15 @@ class FusedRun:
         opened = [self._open(member.model) for member in self.members]
         return EnsembleModel([model for model in opened if isinstance(model, HFModel)])
 
-    def _asking(self, task: Task) -> Asking:
+    def _asking(self, task: Task) -> PromptConfig:
         """How a fused model is asked: as the member that was trained for the task."""
         return self._up_to_length(self._owners[task.name].asking)
 
-    def _own_asking(self, member: Member) -> Callable[[Task], Asking]:
+    def _own_asking(self, member: Member) -> Callable[[Task], PromptConfig]:
         """How a member is asked, whatever the task: as it was trained."""
         return lambda _: self._up_to_length(member.asking)
 
-    def _up_to_length(self, asking: Asking) -> Asking:
+    def _up_to_length(self, asking: PromptConfig) -> PromptConfig:
         """The longest answer is the same for all systems."""
         longest = max(member.asking.sampling.max_tokens for member in self.members)
         length = self.settings.max_tokens or longest
@@ -259,7 +259,7 @@ class FusedRun:
             self.store.add_stage_time(stage, time.monotonic() - start)
 
 
-def fuse_settings(methods: Sequence[str] = (), changes: Sequence[str] = ()) -> FuseSettings:
+def fuse_settings(methods: Sequence[str] = (), changes: Sequence[str] = ()) -> MergeSettings:
     """The settings of fusing.
 
     Args:
@@ -272,7 +272,7 @@ def fuse_settings(methods: Sequence[str] = (), changes: Sequence[str] = ()) -> F
     raw: dict[str, object] = {"methods": list(methods)} if methods else {}
     for change in changes:
         change_setting(raw, change)
-    return build(FuseSettings, raw, at="fuse")
+    return build(MergeSettings, raw, at="fuse")
 
 
 def _check_names(members: Sequence[Member]) -> None:

@@ -27,7 +27,7 @@ SINGULAR = 1e-12
 """Smallest squared ratio of a Cholesky factor's diagonal entries that still can be solved with."""
 
 
-class Fused(NamedTuple):
+class MergedWeights(NamedTuple):
     """Fused weights."""
 
     weights: dict[str, Tensor]
@@ -46,7 +46,7 @@ def regmean(
     layers: Mapping[str, bool],
     *,
     alpha: float,
-) -> Fused:
+) -> MergedWeights:
     """The weights with the least squared differences from the members' outputs (RegMean).
 
     Of each linear layer it is W = (sum G_i)^-1 (sum G_i W_i) with the Grams G_i of the members'
@@ -69,7 +69,7 @@ def regmean(
         weights[name] = kept.to(weights[name].dtype).contiguous()
         if singular:
             ridged.append(layer)
-    return Fused(weights, tuple(ridged))
+    return MergedWeights(weights, tuple(ridged))
 
 
 def regression_mean(

@@ -13,7 +13,7 @@ from potstill.models.settings import (
     VLLMSettings,
     model_settings,
 )
-from potstill.runtime import Control
+from potstill.runtime import Runtime
 
 __all__ = [
     "BUNDLED_FOLDER",
@@ -28,7 +28,7 @@ BUNDLED_FOLDER = Path(__file__).parent / "bundled"
 """A folder for each bundled model."""
 
 
-def open_model(settings: ModelSettings, control: Control | None = None) -> Model:
+def open_model(settings: ModelSettings, control: Runtime | None = None) -> Model:
     """The model behind these settings, ready to be asked.
 
     Args:

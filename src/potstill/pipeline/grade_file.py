@@ -10,10 +10,11 @@ from typing import BinaryIO, NamedTuple
 import orjson
 
 from potstill.errors import ConfigError, DataError
-from potstill.grading.grade import GRADER_VERSION, grade
+from potstill.grading.grade import GRADER_VERSION
 from potstill.records import Grade, Task
 from potstill.runtime.progress import Meter, printable
 from potstill.statistics import Interval, accuracy_interval
+from potstill.tasks import grade
 from potstill.tasks.fields import Fields, Item, items
 
 BAD_GOLD = "bad_gold"

@@ -4,15 +4,15 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import replace
 
 from potstill.errors import ConfigError
-from potstill.evaluate import Contenders, EvaluateSettings, student_system
-from potstill.guide import GuideSettings, Parties
+from potstill.evaluate import EvalModels, EvaluateSettings, student_system
+from potstill.guide import GuideModels, GuideSettings
 from potstill.models import Model
 from potstill.models.background import completions
 from potstill.prompts.exemplars import FewShot
 from potstill.prompts.formats import format_named
 from potstill.prompts.styles import shows_exemplars, style_named
 from potstill.records import Checkpoint, Completion, Request, Teacher
-from potstill.sampling.ask import Asking, Sampling
+from potstill.sampling.ask import PromptConfig, SamplingParams
 from potstill.store import Store
 
 
@@ -74,14 +74,14 @@ def guided_checkpoint(store: Store, task: str, student: str | None) -> Checkpoin
 
 def guided_pair(
     checkpoint: Checkpoint,
-    contenders: Contenders,
+    contenders: EvalModels,
     evaluate: EvaluateSettings,
     guide: GuideSettings,
     *,
     teacher: Model,
     continues: bool,
     start: str,
-) -> Parties:
+) -> GuideModels:
     """A checkpoint and its teacher, each asked as evaluation asks it.
 
     Args:
@@ -103,11 +103,11 @@ def guided_pair(
             f"the student {checkpoint.student} is asked in two steps ({asking.style.name}); only "
             "answers that are written in one can be guided."
         )
-    greedy = Sampling(max_tokens=evaluate.max_tokens)
+    greedy = SamplingParams(max_tokens=evaluate.max_tokens)
     teacher_asking = replace(contenders.teacher_asking, sampling=greedy)
     asks = guide.kind == "question" or "question" in guide.controls
     data_format = format_named(checkpoint.data_format)
-    return Parties(
+    return GuideModels(
         student=system.open(),
         student_asking=asking,
         lead=data_format.lead(encoder_decoder=checkpoint.encoder_decoder),
@@ -123,13 +123,13 @@ def guided_pair(
     )
 
 
-def _limited(asking: Asking, max_tokens: int | None) -> Asking:
+def _limited(asking: PromptConfig, max_tokens: int | None) -> PromptConfig:
     if max_tokens is None:
         return asking
     return replace(asking, sampling=replace(asking.sampling, max_tokens=max_tokens))
 
 
-def _question_asking(asking: Asking, contenders: Contenders) -> Asking:
+def _question_asking(asking: PromptConfig, contenders: EvalModels) -> PromptConfig:
     """How a teacher is asked for the question to begin with: as for an answer, in quest_cot."""
     few_shot = contenders.few_shot
     if shows_exemplars(asking.style) and few_shot is not None:
@@ -138,15 +138,15 @@ def _question_asking(asking: Asking, contenders: Contenders) -> Asking:
     return replace(asking, style=style_named(name))
 
 
-def _self_asking(name: str, few_shot: FewShot | None, sampling: Sampling) -> Asking:
+def _self_asking(name: str, few_shot: FewShot | None, sampling: SamplingParams) -> PromptConfig:
     style = style_named(name)
     if not shows_exemplars(style):
-        return Asking(style=style, sampling=sampling)
+        return PromptConfig(style=style, sampling=sampling)
     if few_shot is None or not few_shot.exemplars:
         raise ConfigError(
             f"guide.self_guidance names {name}, which shows worked questions, and there are none. "
             "Give exemplars, or take its zero-shot style."
         )
-    return Asking(
+    return PromptConfig(
         style=few_shot.worded(name).style, sampling=sampling, exemplars=few_shot.exemplars
     )

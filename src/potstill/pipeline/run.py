@@ -11,10 +11,10 @@ from typing import NamedTuple, Self
 
 from potstill.errors import ConfigError, DataError, extra
 from potstill.evaluate import (
-    Bench,
-    Contenders,
-    Development,
-    Entry,
+    DevScorer,
+    EvalContext,
+    EvalModels,
+    EvalTask,
     Evaluation,
     Start,
     TaskSets,
@@ -23,30 +23,30 @@ from potstill.evaluate import (
     export_model,
     roles,
 )
-from potstill.generate import Drawn
-from potstill.guide import Guidance, GuideBench, GuideSettings, guide
+from potstill.generate import GenerateResult
+from potstill.guide import GuidanceResult, GuideContext, GuideSettings, guide
 from potstill.models import Model, open_model
 from potstill.models.settings import LocalSettings, RecordedSettings
 from potstill.pipeline.guide_setup import LaterModel, guided_checkpoint, guided_pair
 from potstill.pipeline.recipe import Recipe, load_recipe, write_resolved
 from potstill.pipeline.regrade import Regraded, regrade
-from potstill.pipeline.teachers import Teaching
+from potstill.pipeline.teachers import TeacherPool
 from potstill.prompts.exemplars import FewShot, read_few_shot
 from potstill.prompts.formats import format_named, shares
 from potstill.prompts.styles import Exemplar
 from potstill.records import Checkpoint, Split, Task, Teacher
 from potstill.report import ReportFiles, write_report
-from potstill.runtime import Control
-from potstill.runtime.budget import Spending
-from potstill.runtime.events import Watch
+from potstill.runtime import Runtime
+from potstill.runtime.budget import Budget
+from potstill.runtime.events import EventLog
 from potstill.runtime.progress import Meter
-from potstill.sampling.ask import Asking, unheld
+from potstill.sampling.ask import PromptConfig, unheld
 from potstill.sampling.exemplar_pool import EVALUATION, draw_exemplars, worked_questions
 from potstill.store import Store
 from potstill.tasks import load_task
 from potstill.tasks.overlap import Overlap, overlaps, without
 from potstill.text.steps import step_kind
-from potstill.train import Models, StudentSettings, TrainBench, train
+from potstill.train import Models, StudentSettings, TrainContext, train
 
 SPLIT_USES: dict[Split, str] = {
     "train": "the teacher explains its questions",
@@ -78,7 +78,7 @@ class Run:
         self.recipe, self.folder = recipe, recipe.folder
         read_only = read_only or os.environ.get("RANK", "0") != "0"
         self.store = Store(self.folder / "run.sqlite", read_only=read_only)
-        self.control = Control() if read_only else run_control(recipe, self.store)
+        self.control = Runtime() if read_only else run_control(recipe, self.store)
         self.meter = meter.of(self.control)
         if not read_only:
             write_resolved(recipe)
@@ -143,7 +143,7 @@ class Run:
         return TaskSets(self._loaded, *(tuple(map(load_task, listed)) for listed in others))
 
     @cached_property
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[EvalTask]:
         """What systems are measured on: the tasks, in each way they are asked and graded.
 
         Raises:
@@ -168,9 +168,9 @@ class Run:
         return found
 
     @cached_property
-    def teaching(self) -> Teaching:
+    def teaching(self) -> TeacherPool:
         """The teachers, of which the first is measured and guides."""
-        return Teaching(self.recipe, self.store, self.meter, lambda: self.few_shot)
+        return TeacherPool(self.recipe, self.store, self.meter, lambda: self.few_shot)
 
     @property
     def teacher(self) -> Model:
@@ -183,7 +183,7 @@ class Run:
         return self.teaching.known()
 
     @property
-    def asking(self) -> Asking:
+    def asking(self) -> PromptConfig:
         """How it is asked for rationales."""
         return self.teaching.asking()
 
@@ -211,7 +211,7 @@ class Run:
             if not self.store.read_only:
                 self.store.add_stage_time(stage, seconds)
 
-    def generate(self) -> dict[str, Drawn]:
+    def generate(self) -> dict[str, GenerateResult]:
         """Draw rationales from every teacher; what was drawn, by teacher."""
         with self._timed("generate"):
             return self.teaching.generate(self.task)
@@ -243,7 +243,7 @@ class Run:
                 self.task,
                 Models(recipe.student, recipe.teacher, recipe.teachers),
                 recipe.train,
-                TrainBench(self.store, self.folder, self.meter),
+                TrainContext(self.store, self.folder, self.meter),
                 seed=recipe.seed,
                 ends_at=self._ends_at if recipe.train.stop else None,
             )
@@ -274,12 +274,12 @@ class Run:
         return evaluation
 
     @cached_property
-    def _contenders(self) -> Contenders:
+    def _contenders(self) -> EvalModels:
         """Whom the evaluate stage measures."""
         with extra("local", needed_for="measuring a student"):
             from potstill.models.local.loading import is_encoder_decoder
         starts = {start.name: start.settings for start in self.starts.values()}
-        return Contenders(
+        return EvalModels(
             teacher=lambda: self.teacher,
             teacher_asking=self.asking,
             starts=tuple(
@@ -307,10 +307,10 @@ class Run:
         )
 
     @cached_property
-    def _development(self) -> Development:
+    def _development(self) -> DevScorer:
         """Scores checkpoints on development questions while training is under way."""
-        bench = Bench(self.store, self.meter, left_out=[])
-        return Development(self.entries, self._contenders, self.recipe.evaluate, bench)
+        bench = EvalContext(self.store, self.meter, left_out=[])
+        return DevScorer(self.entries, self._contenders, self.recipe.evaluate, bench)
 
     def _ends_at(self, checkpoints: Sequence[Checkpoint]) -> bool:
         """Whether a student's training ends at its newest checkpoint, as train.stop says."""
@@ -328,7 +328,7 @@ class Run:
         place = {"model": f"hf:{self.folder / folder}", "revision": None}
         return open_model(self.recipe.student.model_copy(update=place))
 
-    def guide(self) -> Guidance:
+    def guide(self) -> GuidanceResult:
         """Measure what the teacher's steps bring to the chosen student.
 
         Raises:
@@ -348,7 +348,7 @@ class Run:
                 start=start.name,
             )
             kept = [each.text for each in self.store.rationales() if each.verdict == "kept"]
-            bench = GuideBench(self.store, self.folder, self.meter)
+            bench = GuideContext(self.store, self.folder, self.meter)
             return guide(
                 self.task, parties, settings, bench, layout=step_kind(kept), seed=recipe.seed
             )
@@ -365,12 +365,12 @@ class Run:
         )
 
 
-def run_control(recipe: Recipe, store: Store) -> Control:
+def run_control(recipe: Recipe, store: Store) -> Runtime:
     """The account of a run, which goes on from command to command, and its log."""
     folder = recipe.folder
     journal = folder / "spending.jsonl"
-    spending = Spending(recipe.budget, journal=journal, before=store.spent())
-    return Control(spending=spending, watch=Watch(folder / "log.jsonl"))
+    spending = Budget(recipe.budget, journal=journal, before=store.spent())
+    return Runtime(spending=spending, watch=EventLog(folder / "log.jsonl"))
 
 
 def _shows_exemplars(student: StudentSettings) -> bool:

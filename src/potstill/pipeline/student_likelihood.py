@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from potstill.curate import Candidate
+from potstill.curate import TeacherCandidate
 from potstill.errors import extra
 from potstill.keys import settings_hash
 from potstill.models import local_source
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from potstill.train.encoding import Encoded
 
 
-class Learned(NamedTuple):
+class LikelihoodSpec(NamedTuple):
     """What the student is going to learn, as far as its likelihoods depend on it."""
 
     start: LocalSettings
@@ -57,7 +57,7 @@ class _Missing(NamedTuple):
     completions: list[int]
 
 
-class Likelihoods:
+class LikelihoodScorer:
     """Measures rationales under the checkpoint that the student starts from.
 
     Each is worded as the student would learn it, and measured as its training loss before the first
@@ -71,10 +71,10 @@ class Likelihoods:
         meter: Shown the progress.
     """
 
-    def __init__(self, learned: Learned, store: Store, meter: Meter) -> None:
+    def __init__(self, learned: LikelihoodSpec, store: Store, meter: Meter) -> None:
         self._learned, self._store, self._meter = learned, store, meter
 
-    def __call__(self, candidates: Sequence[Candidate]) -> Mapping[int, Likelihood]:
+    def __call__(self, candidates: Sequence[TeacherCandidate]) -> Mapping[int, Likelihood]:
         """The likelihoods by completion, without those of rationales too long to be learned.
 
         Raises:
@@ -114,7 +114,7 @@ class Likelihoods:
         weights = folder_digest(Path(source)) if is_folder(source) else [source, start.revision]
         return [weights, start.dtype]
 
-    def _example(self, candidate: Candidate, *, encoder_decoder: bool) -> Example:
+    def _example(self, candidate: TeacherCandidate, *, encoder_decoder: bool) -> Example:
         """The rationale as the student would learn it."""
         data_format, question = self._learned.data_format, candidate.question
         return Example(

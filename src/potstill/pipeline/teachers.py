@@ -8,16 +8,16 @@ from itertools import takewhile
 
 from potstill.curate import Measure, curate
 from potstill.errors import ConfigError, MissingExtraError, ModelError, PotstillError
-from potstill.generate import Drawn, answer_again, generate, teacher_asking
+from potstill.generate import GenerateResult, answer_again, generate, teacher_asking
 from potstill.keys import settings_hash
 from potstill.models import Model, open_model
 from potstill.pipeline.recipe import Recipe
-from potstill.pipeline.student_likelihood import Learned, Likelihoods
+from potstill.pipeline.student_likelihood import LikelihoodScorer, LikelihoodSpec
 from potstill.prompts.exemplars import FewShot
 from potstill.records import Task, Teacher
-from potstill.runtime import Control
+from potstill.runtime import Runtime
 from potstill.runtime.progress import Meter
-from potstill.sampling.ask import AskCounts, Asking
+from potstill.sampling.ask import PromptConfig, SampleCounts
 from potstill.sampling.debate import AskedTeacher
 from potstill.store import Store
 
@@ -25,7 +25,7 @@ FIRST = "teacher"
 """The name of the teacher that is also measured beside the student, and guides it."""
 
 
-class Teaching:
+class TeacherPool:
     """Asks the recipe's teachers, one after the other, and curates what they wrote.
 
     Args:
@@ -58,7 +58,7 @@ class Teaching:
         with self._opened(name) as model:
             return self._remembered(name, model)
 
-    def asking(self, name: str = FIRST) -> Asking:
+    def asking(self, name: str = FIRST) -> PromptConfig:
         """How a teacher is asked for rationales."""
         recipe = self._recipe
         return teacher_asking(
@@ -85,7 +85,7 @@ class Teaching:
             self._told_apart(name, self.known(name).name)
         return [AskedTeacher(name, self.known(name).name, self.asking(name)) for name in names]
 
-    def generate(self, task: Task) -> dict[str, Drawn]:
+    def generate(self, task: Task) -> dict[str, GenerateResult]:
         """Draw every teacher's rationales, and have them debate if the recipe says so.
 
         A teacher that cannot be asked does not keep the others from it; its fault is raised at the
@@ -104,7 +104,7 @@ class Teaching:
             again = self._each(partial(self._further_answers, task, self.asked, number))
             for name, more in again.items():
                 columns = zip(drawn[name].counts, more.counts, strict=True)
-                drawn[name] = drawn[name]._replace(counts=AskCounts(*map(sum, columns)))
+                drawn[name] = drawn[name]._replace(counts=SampleCounts(*map(sum, columns)))
         return drawn
 
     def curate(self, task: Task) -> Counter[str]:
@@ -128,14 +128,14 @@ class Teaching:
         data_format = self._recipe.likelihood_format
         if self._recipe.curate.choose != "likelihood" or data_format is None:
             return None
-        learned = Learned(self._recipe.student, data_format, self._recipe.train.max_length)
-        return Likelihoods(learned, self._store, self._meter)
+        learned = LikelihoodSpec(self._recipe.student, data_format, self._recipe.train.max_length)
+        return LikelihoodScorer(learned, self._store, self._meter)
 
     @property
-    def _control(self) -> Control:
+    def _control(self) -> Runtime:
         return self._meter.control
 
-    def _first_answers(self, task: Task, name: str, model: Model) -> Drawn:
+    def _first_answers(self, task: Task, name: str, model: Model) -> GenerateResult:
         self._remembered(name, model)
         self._told_apart(name, model.name)
         asked = (task, model, self._store, self.asking(name), self._meter)
@@ -144,14 +144,14 @@ class Teaching:
 
     def _further_answers(
         self, task: Task, asked: Sequence[AskedTeacher], number: int, name: str, model: Model
-    ) -> Drawn:
+    ) -> GenerateResult:
         who = next(each for each in asked if each.name == name)
         at = (self._store, self._meter)
-        return Drawn(answer_again(task, model, asked, *at, who=who, round_=number))
+        return GenerateResult(answer_again(task, model, asked, *at, who=who, round_=number))
 
-    def _each(self, ask: Callable[[str, Model], Drawn]) -> dict[str, Drawn]:
+    def _each(self, ask: Callable[[str, Model], GenerateResult]) -> dict[str, GenerateResult]:
         """Ask every teacher; a fault of one is told when all had their turn."""
-        drawn, faults = dict[str, Drawn](), dict[str, PotstillError]()
+        drawn, faults = dict[str, GenerateResult](), dict[str, PotstillError]()
         for name in self._recipe.named_teachers:
             if self._control.stop.is_set():
                 break

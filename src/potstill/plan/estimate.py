@@ -80,8 +80,8 @@ def turns(request: Request) -> list[str]:
 def _own_tokenizer(settings: LocalSettings) -> TokenCounter:
     with extra("local", needed_for="counting with the teacher's tokenizer"):
         from potstill.models.local.loading import load_tokenizer
-        from potstill.models.local.model import Wording
-    wording = Wording(load_tokenizer(settings), settings.where)
+        from potstill.models.local.model import PromptEncoder
+    wording = PromptEncoder(load_tokenizer(settings), settings.where)
     return TokenCounter(
         lambda request: len(wording.prompt_ids(request)), "by the model's own tokenizer", True
     )
@@ -173,7 +173,7 @@ def total(spreads: Iterable[Spread]) -> Spread:
     return found
 
 
-class Lengths:
+class LengthSample:
     """How long stored answers are, in tokens; those to one request resemble each other.
 
     Args:

@@ -13,7 +13,7 @@ from potstill.grading.grade import grade
 from potstill.keys import request_key
 from potstill.models.openai.cost import FRAME_TOKENS, Prices
 from potstill.plan.estimate import (
-    Lengths,
+    LengthSample,
     Spread,
     TokenCounter,
     exactly,
@@ -22,7 +22,7 @@ from potstill.plan.estimate import (
     turns,
 )
 from potstill.records import Question, Request, Task
-from potstill.sampling.ask import ANSWER_TOKENS, Asking, answers
+from potstill.sampling.ask import ANSWER_TOKENS, PromptConfig, answers
 from potstill.sampling.debate import AskedTeacher
 from potstill.store import Store
 
@@ -77,9 +77,9 @@ class Need:
         return sure + sum(each.samples for each in self.later)
 
     @property
-    def measured(self) -> Lengths:
+    def measured(self) -> LengthSample:
         """The lengths of the stored answers."""
-        return Lengths(self.lengths)
+        return LengthSample(self.lengths)
 
 
 class Ledger:
@@ -148,7 +148,7 @@ def plain(
     ledger: Ledger,
     teacher: AskedTeacher,
     questions: Sequence[Question],
-    asking: Asking,
+    asking: PromptConfig,
     *,
     stage: str,
     what: str,
@@ -233,15 +233,15 @@ class Figures(NamedTuple):
     """Without a bound where the prices are not known."""
 
 
-class Known(NamedTuple):
+class TeacherFacts(NamedTuple):
     """What is known of one teacher."""
 
     counter: TokenCounter
     prices: Prices
-    rationales: Lengths
+    rationales: LengthSample
     """Of its stored rationales; answers of which nothing else is known are expected as long."""
 
-    finals: Lengths
+    finals: LengthSample
     """Of its stored second steps; those of another stage are expected as long."""
 
 
@@ -252,7 +252,7 @@ class _Part(NamedTuple):
     completion_tokens: Spread
 
 
-def figures_of(need: Need, known: Known) -> Figures:
+def figures_of(need: Need, known: TeacherFacts) -> Figures:
     """Add up one need.
 
     A prompt is paid for once a request, however many samples are drawn with it. At most, a prompt
@@ -271,14 +271,14 @@ def figures_of(need: Need, known: Known) -> Figures:
     return Figures(need, requests, samples, prompts, written, usd)
 
 
-def _sure(need: Need, known: Known, lengths: Lengths) -> Iterator[_Part]:
+def _sure(need: Need, known: TeacherFacts, lengths: LengthSample) -> Iterator[_Part]:
     for request in need.sure:
         count = len(request.samples)
         written = lengths.one(request.max_tokens).times(count)
         yield _Part(exactly(1), exactly(count), _prompt(request, known.counter), written)
 
 
-def _later(need: Need, known: Known, lengths: Lengths) -> Iterator[_Part]:
+def _later(need: Need, known: TeacherFacts, lengths: LengthSample) -> Iterator[_Part]:
     for each in need.later:
         before = known.rationales.one(each.like.max_tokens).times(each.after)
         prompt = _prompt(each.like, known.counter).plus(before)

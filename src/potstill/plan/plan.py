@@ -27,14 +27,14 @@ from potstill.models.settings import (
 from potstill.pipeline.recipe import Recipe
 from potstill.pipeline.run import Run
 from potstill.pipeline.teachers import FIRST
-from potstill.plan.estimate import Lengths, Spread, counter_for, total
-from potstill.plan.needs import Figures, Known, Ledger, Need, figures_of
+from potstill.plan.estimate import LengthSample, Spread, counter_for, total
+from potstill.plan.needs import Figures, Ledger, Need, TeacherFacts, figures_of
 from potstill.plan.stage_needs import needs_of, rationales
-from potstill.plan.throughput import Pace, Probe, measured_rate, pace_of
-from potstill.records import Completion, Request, Teacher
-from potstill.runtime.budget import Amount, BudgetSettings, Spending
+from potstill.plan.throughput import Probe, Throughput, measured_rate, pace_of
+from potstill.records import Amount, Completion, Request, Teacher
+from potstill.runtime.budget import Budget, BudgetSettings
 from potstill.runtime.progress import Meter
-from potstill.sampling.ask import ask_requests
+from potstill.sampling.ask import sample_requests
 from potstill.sampling.debate import AskedTeacher
 from potstill.store import Store
 
@@ -49,8 +49,8 @@ class PlannedTeacher(NamedTuple):
     """In the recipe."""
 
     settings: ModelSettings
-    known: Known
-    pace: Pace
+    known: TeacherFacts
+    pace: Throughput
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,7 +100,7 @@ def plan_run(recipe: Recipe, probes: Mapping[str, Probe] | None = None) -> Plan:
         known = {each.name: _known(each.name, recipe, needs) for each in asked}
         figures = [figures_of(need, known[need.teacher.name]) for need in needs]
         journal = recipe.folder / "spending.jsonl"
-        spending = Spending(recipe.budget, journal=journal, before=run.store.spent())
+        spending = Budget(recipe.budget, journal=journal, before=run.store.spent())
         teachers = []
         for name, settings in recipe.named_teachers.items():
             own = [each for each in figures if each.need.teacher.name == name]
@@ -170,7 +170,7 @@ def identified(settings: ModelSettings, store: Store) -> Teacher:
     return Teacher(name=name, chat=chat)
 
 
-def _known(name: str, recipe: Recipe, needs: Sequence[Need]) -> Known:
+def _known(name: str, recipe: Recipe, needs: Sequence[Need]) -> TeacherFacts:
     """What is known of a teacher, by its stored answers as well."""
     settings = recipe.named_teachers[name]
     own = [need for need in needs if need.teacher.name == name]
@@ -178,10 +178,10 @@ def _known(name: str, recipe: Recipe, needs: Sequence[Need]) -> Known:
     prices = prices_of(settings) if isinstance(settings, OpenAISettings) else FREE
     drawn = [need for need in own if need.stage == "generate"]
     rationales, finals = (
-        Lengths([group for need in drawn if need.second is second for group in need.lengths])
+        LengthSample([group for need in drawn if need.second is second for group in need.lengths])
         for second in (False, True)
     )
-    return Known(counter, prices, rationales, finals)
+    return TeacherFacts(counter, prices, rationales, finals)
 
 
 def probe_run(run: Run, count: int) -> dict[str, Probe]:
@@ -216,7 +216,7 @@ def _probe(run: Run, name: str, settings: ModelSettings, count: int) -> Probe:
     chosen = spread(need.sure, count)
     label = "probe" if name == FIRST else f"probe of {name}"
     begin = time.monotonic()
-    counts = ask_requests(
+    counts = sample_requests(
         model, run.store, chosen, asked.asking, run.meter, label=label, stage="generate"
     )
     seconds = time.monotonic() - begin

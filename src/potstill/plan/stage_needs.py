@@ -9,7 +9,7 @@ from potstill.models.settings import RecordedSettings
 from potstill.pipeline.run import Run
 from potstill.plan.needs import Later, Ledger, Need, adaptive, plain
 from potstill.records import Question, Task
-from potstill.sampling.ask import Sampling
+from potstill.sampling.ask import SamplingParams
 from potstill.sampling.debate import AskedTeacher, further_requests, read_rounds
 
 
@@ -83,7 +83,7 @@ def _add_later(
 def _measured(run: Run, ledger: Ledger, teacher: AskedTeacher) -> Iterator[Need]:
     """The first teacher's own answers, greedy, to all that systems are measured on."""
     settings = run.recipe.evaluate
-    greedy = replace(teacher.asking, sampling=Sampling(max_tokens=settings.max_tokens))
+    greedy = replace(teacher.asking, sampling=SamplingParams(max_tokens=settings.max_tokens))
     told = any(pair.count == "teacher" for pair in settings.socratic.values())
     for entry in run.entries:
         asking = entry.asking or greedy
@@ -98,11 +98,11 @@ def _guidance(
 ) -> Iterator[Need]:
     """The teacher's own answers, chains for controls, and steps inside the student's answers."""
     task, limit = run.task, run.recipe.evaluate.max_tokens
-    greedy = replace(teacher.asking, sampling=Sampling(max_tokens=limit))
+    greedy = replace(teacher.asking, sampling=SamplingParams(max_tokens=limit))
     test = task.splits["test"]
     yield from plain(ledger, teacher, test, greedy, stage="guide", what=f"teacher on {task.name}")
     if "wrong_chain" in settings.controls:
-        chains = Sampling(
+        chains = SamplingParams(
             samples=settings.chains,
             temperature=settings.temperature,
             max_tokens=limit,

@@ -26,7 +26,7 @@ class Probe(NamedTuple):
     """Seconds from a request to its answer, on average."""
 
 
-class Pace(NamedTuple):
+class Throughput(NamedTuple):
     """How long it takes to ask one teacher for all that is missing."""
 
     seconds: float | None
@@ -69,7 +69,7 @@ def _last_of_each(log: Path, label: str) -> list[dict[str, float]]:
 
 def pace_of(
     settings: ModelSettings, figures: Sequence[Figures], rate: float | None, probe: Probe | None
-) -> Pace:
+) -> Throughput:
     """How long one teacher takes.
 
     Args:
@@ -80,15 +80,15 @@ def pace_of(
     """
     samples = total(each.samples for each in figures).likely
     if not samples:
-        return Pace(0.0, "nothing is missing")
+        return Throughput(0.0, "nothing is missing")
     if isinstance(settings, OpenAISettings) and settings.mode == "batch":
-        return Pace(None, "batches are done within a day each")
+        return Throughput(None, "batches are done within a day each")
     seconds, how = _asking(settings, figures, rate, probe)
     if isinstance(settings, OpenAISettings):
         limited = _limits(settings, figures)
         if limited > (seconds or 0.0):
-            return Pace(limited, "by the limits a minute")
-    return Pace(seconds, how)
+            return Throughput(limited, "by the limits a minute")
+    return Throughput(seconds, how)
 
 
 def _asking(

@@ -1,16 +1,11 @@
 """The records that flow through a run: frozen, with no work in them."""
 
-from potstill.records.asking import (
-    AnswerType,
+from potstill.records.completion import (
+    Amount,
     Completion,
     FinishReason,
-    Grade,
     Message,
-    Question,
     Request,
-    RuleName,
-    Split,
-    Task,
     Teacher,
     TokenLogprobs,
 )
@@ -24,6 +19,7 @@ from potstill.records.evaluation import (
     Score,
     StageRecord,
 )
+from potstill.records.task import AnswerType, Grade, Question, RuleName, Split, Task
 from potstill.records.training import (
     Checkpoint,
     Example,
@@ -36,6 +32,7 @@ from potstill.records.training import (
 )
 
 __all__ = [
+    "Amount",
     "AnswerType",
     "Checkpoint",
     "Choice",

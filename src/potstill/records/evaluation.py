@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from potstill.records.asking import FinishReason, Split
+from potstill.records.completion import FinishReason
+from potstill.records.task import Split
 
 GuidedKind = Literal["policy", "control", "routing", "alone", "self", "sampled"]
 """``routing``: whole questions go to the teacher; ``self``: the student questions itself;

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from potstill.records.asking import Message, TokenLogprobs
+from potstill.records.completion import Message, TokenLogprobs
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -59,7 +59,7 @@ class Axis(NamedTuple):
         return (value - self.low) / (self.high - self.low)
 
 
-class Frame(NamedTuple):
+class ChartFrame(NamedTuple):
     """The drawing's two scales."""
 
     across: Axis
@@ -104,7 +104,7 @@ def line_chart(
         if log_x
         else _axis_from_0(max([reach[0], *xs]), show_x, x_label)
     )
-    frame = Frame(across, Axis(0.0, y_ticks[-1], y_ticks, show))
+    frame = ChartFrame(across, Axis(0.0, y_ticks[-1], y_ticks, show))
     spoken = f"{title} against {x_label}. " + " ".join(_spoken(line, frame) for line in lines)
     body = [_axes(frame)]
     # Bands first, so that no line lies under a neighbour's band.
@@ -220,7 +220,7 @@ def column_chart(counts: Mapping[str, int], *, title: str) -> Markup:
     ).format(max(len(counts), 1) * width, height, spoken, Markup("").join(columns))
 
 
-def _spoken(line: Line, frame: Frame) -> str:
+def _spoken(line: Line, frame: ChartFrame) -> str:
     first, last = line.points[0], line.points[-1]
     show_x, show = frame.across.show, frame.up.show
     marked = "" if line.marked is None else f"; chosen at {show_x(line.marked)}"
@@ -228,7 +228,7 @@ def _spoken(line: Line, frame: Frame) -> str:
     return f"{line.label}: {begins}{show(last.y)} at {show_x(last.x)} {frame.across.label}{marked}."
 
 
-def _axes(frame: Frame) -> Markup:
+def _axes(frame: ChartFrame) -> Markup:
     right, floor = WIDTH - RIGHT, HEIGHT - BOTTOM
     parts = [
         Markup(
@@ -249,7 +249,7 @@ def _axes(frame: Frame) -> Markup:
     return Markup("").join([*parts, label])
 
 
-def _band(frame: Frame, line: Line, number: int) -> Markup:
+def _band(frame: ChartFrame, line: Line, number: int) -> Markup:
     banded = [(p.x, p.low, p.high) for p in line.points if p.low is not None and p.high is not None]
     if not banded:
         return Markup("")
@@ -265,7 +265,7 @@ def _band(frame: Frame, line: Line, number: int) -> Markup:
     )
 
 
-def _line(frame: Frame, line: Line, number: int) -> Markup:
+def _line(frame: ChartFrame, line: Line, number: int) -> Markup:
     path = " ".join(f"{frame.x(point.x)},{frame.y(point.y)}" for point in line.points)
     dots = line.points if len(line.points) <= 40 and line.points[0].low is not None else ()
     rings = [point for point in line.points if point.x == line.marked]
@@ -277,7 +277,7 @@ def _line(frame: Frame, line: Line, number: int) -> Markup:
     )
 
 
-def _labels(frame: Frame, lines: Sequence[Line]) -> Markup:
+def _labels(frame: ChartFrame, lines: Sequence[Line]) -> Markup:
     """Each line's label at its end, moved down where it would touch the one above."""
     ends = sorted((frame.y(line.points[-1].y), number) for number, line in enumerate(lines))
     parts, last = [], -math.inf

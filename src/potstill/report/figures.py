@@ -12,7 +12,7 @@ from potstill.records import GuidedScore
 from potstill.report import charts, guidance_text, text
 from potstill.report.accuracy import SUBJECT, Results
 from potstill.report.charts import Axis
-from potstill.report.guidance import Guidance, is_conditional
+from potstill.report.guidance import GuidanceSection, is_conditional
 from potstill.report.scatter import Dot, Route, Shape, round_axis, scatter
 from potstill.report.tradeoff import ROLES, Moment, along_training, estimate, followed, sized
 
@@ -37,7 +37,7 @@ def accuracy_chart(results: Results) -> Markup | None:
     if not any(line.points for line in lines):
         return None
     return charts.line_chart(
-        lines, title="Development accuracy", x_label="training steps", show=_percent
+        lines, title="DevScorer accuracy", x_label="training steps", show=_percent
     )
 
 
@@ -138,7 +138,7 @@ APART = 0.06
 """How far two intervals at one step are drawn from each other, in steps."""
 
 
-def curve_charts(found: Guidance) -> dict[str, Markup]:
+def curve_charts(found: GuidanceSection) -> dict[str, Markup]:
     """Accuracy against teacher tokens and, where there are prices, against dollars; by title."""
     if not (found.ends or found.policies):
         return {}
@@ -154,7 +154,7 @@ def curve_charts(found: Guidance) -> dict[str, Markup]:
     return charts
 
 
-def timing_chart(found: Guidance) -> Markup | None:
+def timing_chart(found: GuidanceSection) -> Markup | None:
     """Accuracy where the teacher writes step j alone, and where it writes the first steps.
 
     Returns:
@@ -190,7 +190,7 @@ def timing_chart(found: Guidance) -> Markup | None:
 
 
 def _curve(
-    found: Guidance,
+    found: GuidanceSection,
     price: Callable[[GuidedScore], float],
     show: Callable[[float], str],
     label: str,
@@ -234,7 +234,7 @@ def _dot(score: GuidedScore, x: float, label: str, series: int) -> Dot:
     )
 
 
-def _by_number(found: Guidance, kind: str) -> dict[int, GuidedScore]:
+def _by_number(found: GuidanceSection, kind: str) -> dict[int, GuidedScore]:
     """The policies of a kind by their number; the first step is both kinds' first."""
     numbered = {
         int(matched[1]): each

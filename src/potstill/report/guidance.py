@@ -24,7 +24,7 @@ Curve = Sequence[tuple[float, float]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Guidance:
+class GuidanceSection:
     """The guided scores of one task's test questions, in the order they were stored in."""
 
     task: str
@@ -107,7 +107,7 @@ class Guidance:
         return {signal: value for signal, value in found.items() if value is not None}
 
 
-def guidance(results: Results) -> list[Guidance]:
+def guidance(results: Results) -> list[GuidanceSection]:
     """The guided scores of every task that has any on test questions, the leading task first."""
     tested = dict.fromkeys(each.task for each in results.guided_scores if each.split == "test")
     tasks = sorted(tested, key=lambda task: task != results.leading.name)
@@ -150,7 +150,7 @@ def per_100_tokens(score: GuidedScore) -> float | None:
     return score.difference * 100 / score.teacher_tokens * 100
 
 
-def kept(found: Guidance, score: GuidedScore) -> tuple[float, float] | None:
+def kept(found: GuidanceSection, score: GuidedScore) -> tuple[float, float] | None:
     """What a policy keeps of always guiding the first step.
 
     Returns:
@@ -169,12 +169,12 @@ def _curve(scores: Iterable[GuidedScore]) -> Curve:
     return sorted((each.teacher_tokens, each.accuracy) for each in scores)
 
 
-def _guidance(results: Results, task: str) -> Guidance:
+def _guidance(results: Results, task: str) -> GuidanceSection:
     scores = [each for each in results.guided_scores if each.task == task]
     tested = [each for each in scores if each.split == "test"]
     ends = [each for each in tested if each.kind == "alone"]
     alone = named(tested, "never", *(s.policy for s in ends if not s.teacher_tokens))
-    return Guidance(
+    return GuidanceSection(
         task=task,
         alone=alone,
         teacher=next((each for each in ends if each is not alone), None),
@@ -197,7 +197,7 @@ class Cell(NamedTuple):
     total: int
 
 
-class Lengths(NamedTuple):
+class LengthTable(NamedTuple):
     """Right answers by the number of steps of the teacher's own chain."""
 
     steps: list[str]
@@ -207,7 +207,7 @@ class Lengths(NamedTuple):
     """By policy, a cell for each column; the student alone first."""
 
 
-def lengths(results: Results, found: Guidance) -> Lengths | None:
+def lengths(results: Results, found: GuidanceSection) -> LengthTable | None:
     """Accuracy by length; None where lengths are unknown or all the same."""
     policies = [score.policy for score in (*found.ends[:1], *found.policies)]
     counted: dict[str, dict[int, list[bool]]] = defaultdict(lambda: defaultdict(list))
@@ -224,7 +224,7 @@ def lengths(results: Results, found: Guidance) -> Lengths | None:
         if name in counted
     }
     heads = [f"{steps} or more" if steps == LONGEST else str(steps) for steps in columns]
-    return Lengths(heads, rows)
+    return LengthTable(heads, rows)
 
 
 def _cell(answers: Sequence[bool]) -> Cell:
@@ -245,7 +245,7 @@ class Piece(NamedTuple):
     guided: bool
 
 
-class Example(NamedTuple):
+class GuidedExample(NamedTuple):
     """A question whose answer guidance has turned."""
 
     id: str
@@ -270,10 +270,10 @@ class Turned(NamedTuple):
     total: int
     """Questions answered both under the policy and alone."""
 
-    examples: Sequence[Example]
+    examples: Sequence[GuidedExample]
 
 
-def turned(results: Results, found: Guidance, *, right: bool) -> Turned | None:
+def turned(results: Results, found: GuidanceSection, *, right: bool) -> Turned | None:
     """The answers that the best policy turned right, or wrong.
 
     Examples without the gold answer in the guidance go first.
@@ -294,7 +294,7 @@ def turned(results: Results, found: Guidance, *, right: bool) -> Turned | None:
         parts = pieces(clipped(guided.text, MOST_CHARACTERS), guided.guidance)
         marked = any(part.guided for part in parts)
         examples.append(
-            Example(
+            GuidedExample(
                 guided.question_id,
                 asked[guided.question_id].text,
                 asked[guided.question_id].answer,
@@ -323,7 +323,9 @@ def pieces(text: str, told: str) -> list[Piece]:
     return [part for part in parts if part.text]
 
 
-def _both(results: Results, found: Guidance) -> list[tuple[GuidedPrediction, GuidedPrediction]]:
+def _both(
+    results: Results, found: GuidanceSection
+) -> list[tuple[GuidedPrediction, GuidedPrediction]]:
     """The answers of the student alone and of the best policy to the same questions."""
     if found.best is None or found.alone is None:
         return []

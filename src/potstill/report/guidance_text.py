@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from potstill.records import GuidedScore
 from potstill.report.accuracy import Results
-from potstill.report.guidance import RANDOM, Guidance, gains, kept, per_100_tokens, signal_of
+from potstill.report.guidance import RANDOM, GuidanceSection, gains, kept, per_100_tokens, signal_of
 from potstill.report.text import listed, p_phrase, percent, points
 
 SIGNALS = {
@@ -66,7 +66,7 @@ CONTROLS = {
 }
 """By a word in a control's name: its label, and what it controls for."""
 
-UNKNOWN = "Guidance of another kind at the same place, for comparison."
+UNKNOWN = "GuidanceSection of another kind at the same place, for comparison."
 
 
 def label(policy: str) -> str:
@@ -107,7 +107,7 @@ def dollars(cost: float) -> str:
     return f"${cost:,.{digits}f}"
 
 
-def findings(found: Guidance) -> list[str]:
+def findings(found: GuidanceSection) -> list[str]:
     """What the best policy bought, what routing would have, and what the conditional ones keep."""
     best, alone = found.best, found.alone
     if best is None or alone is None or best.difference is None:
@@ -116,13 +116,13 @@ def findings(found: Guidance) -> list[str]:
     return [each for each in (_bought(found, best, alone), instead, *_kept(found)) if each]
 
 
-def foremost(results: Results, measured: Sequence[Guidance]) -> list[str]:
+def foremost(results: Results, measured: Sequence[GuidanceSection]) -> list[str]:
     """What the best policy bought on the leading task, for the head of the page."""
     said = [findings(found)[:1] for found in measured if found.task == results.leading.name]
     return [f"Guidance by the teacher. {finding}" for each in said for finding in each]
 
 
-def _bought(found: Guidance, best: GuidedScore, alone: GuidedScore) -> str:
+def _bought(found: GuidanceSection, best: GuidedScore, alone: GuidedScore) -> str:
     reached = f"{percent(best.accuracy)} against {percent(alone.accuracy)} of the student alone"
     evidence = f"{_between(best)}, {best.total:,} questions"
     if best.p_value is not None:
@@ -150,7 +150,7 @@ def _bought(found: Guidance, best: GuidedScore, alone: GuidedScore) -> str:
     return f"{said}."
 
 
-def _instead(found: Guidance, best: GuidedScore) -> str:
+def _instead(found: GuidanceSection, best: GuidedScore) -> str:
     ways = [
         f"{percent(reached)} at random"
         if name == RANDOM
@@ -165,7 +165,7 @@ def _instead(found: Guidance, best: GuidedScore) -> str:
     )
 
 
-def _kept(found: Guidance) -> list[str]:
+def _kept(found: GuidanceSection) -> list[str]:
     """A sentence for every conditional policy, or one where there is no gain to be kept."""
     always = found.always
     if always is None or not found.conditional:
@@ -179,7 +179,7 @@ def _kept(found: Guidance) -> list[str]:
     return [_share(found, each, always) for each in found.conditional]
 
 
-def _share(found: Guidance, score: GuidedScore, always: GuidedScore) -> str:
+def _share(found: GuidanceSection, score: GuidedScore, always: GuidedScore) -> str:
     shares = kept(found, score)
     if shares is None:
         return ""

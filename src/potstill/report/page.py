@@ -25,7 +25,14 @@ from potstill.report.figures import (
     timing_chart,
     tradeoff_charts,
 )
-from potstill.report.guidance import Guidance, gains, guidance, lengths, per_100_tokens, turned
+from potstill.report.guidance import (
+    GuidanceSection,
+    gains,
+    guidance,
+    lengths,
+    per_100_tokens,
+    turned,
+)
 from potstill.report.questions import browser_data
 
 FILTERS: dict[str, Callable[..., object]] = {
@@ -141,7 +148,7 @@ def _by_task(results: Results) -> dict[str, list[Comparison]]:
     }
 
 
-def _guided(results: Results, found: Guidance) -> dict[str, object]:
+def _guided(results: Results, found: GuidanceSection) -> dict[str, object]:
     """What the section on guidance shows of one task."""
     shown = (*found.policies, *found.controls, *found.unaided)
     ends = [abs(end or 0.0) for s in shown for end in (s.difference_low, s.difference_high)]
@@ -168,7 +175,7 @@ def _rules(results: Results) -> list[str]:
     return list(dict.fromkeys(choice.rule for choice in in_order))
 
 
-def _candidates(results: Results, students: Sequence[str]) -> dict[str, list[tradeoff.Candidate]]:
+def _candidates(results: Results, students: Sequence[str]) -> dict[str, list[tradeoff.ChosenCheckpoint]]:
     """What the rules choose for each student; nothing where there is one rule only."""
     if len(_rules(results)) < 2:
         return {}

@@ -70,7 +70,7 @@ class Route(NamedTuple):
     """Its colour and dash, from 1 to 6."""
 
 
-class Frame(NamedTuple):
+class ScatterFrame(NamedTuple):
     """The drawing's two scales."""
 
     across: Axis
@@ -96,7 +96,7 @@ def scatter(
         up: The vertical scale.
         title: What is drawn, for readers who hear the page.
     """
-    frame = Frame(across, up)
+    frame = ScatterFrame(across, up)
     spoken = f"{title} against {across.label}. " + " ".join(_spoken(frame, dots, routes))
     paths = [[frame.at(*point) for point in route.points] for route in routes]
     body = [_axes(frame)]
@@ -122,7 +122,7 @@ def round_axis(
     return Axis(ticks[0], ticks[-1], ticks, show, label)
 
 
-def _spoken(frame: Frame, dots: Sequence[Dot], routes: Sequence[Route]) -> Iterator[str]:
+def _spoken(frame: ScatterFrame, dots: Sequence[Dot], routes: Sequence[Route]) -> Iterator[str]:
     show, show_x = frame.up.show, frame.across.show
     for dot in dots:
         if dot.label:
@@ -133,7 +133,7 @@ def _spoken(frame: Frame, dots: Sequence[Dot], routes: Sequence[Route]) -> Itera
         yield f"{route.label}: {told}."
 
 
-def _axes(frame: Frame) -> Markup:
+def _axes(frame: ScatterFrame) -> Markup:
     right, floor = WIDTH - RIGHT, HEIGHT - BOTTOM
     parts = []
     for tick in frame.up.ticks:
@@ -162,7 +162,7 @@ def _route(route: Route, path: Sequence[tuple[float, float]]) -> Markup:
     return Markup('<g class="line s{}"><polyline points="{}"/></g>').format(route.series, points)
 
 
-def _whisker(frame: Frame, dot: Dot) -> Markup:
+def _whisker(frame: ScatterFrame, dot: Dot) -> Markup:
     x, bottom = frame.at(dot.x, dot.low)
     _, top = frame.at(dot.x, dot.high)
     return Markup('<line class="error s{0}" x1="{1}" x2="{1}" y1="{2}" y2="{3}"/>').format(
@@ -170,7 +170,7 @@ def _whisker(frame: Frame, dot: Dot) -> Markup:
     )
 
 
-def _mark(frame: Frame, dot: Dot) -> Markup:
+def _mark(frame: ScatterFrame, dot: Dot) -> Markup:
     x, y = frame.at(dot.x, dot.y)
     if dot.shape == "circle":
         return Markup('<circle class="mark s{}" cx="{}" cy="{}" r="{}"/>').format(
@@ -184,7 +184,7 @@ def _mark(frame: Frame, dot: Dot) -> Markup:
 
 
 def _labels(
-    frame: Frame,
+    frame: ScatterFrame,
     dots: Sequence[Dot],
     routes: Sequence[Route],
     paths: Sequence[Sequence[tuple[float, float]]],

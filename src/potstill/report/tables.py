@@ -12,7 +12,14 @@ from rich.text import Text
 
 from potstill.records import GuidedScore, Score, StageRecord, Task
 from potstill.report.accuracy import Results, read_results
-from potstill.report.guidance import Guidance, guidance, kept, lengths, per_100_tokens, turned
+from potstill.report.guidance import (
+    GuidanceSection,
+    guidance,
+    kept,
+    lengths,
+    per_100_tokens,
+    turned,
+)
 from potstill.report.guidance_text import findings
 from potstill.report.text import DASH, interval, percent
 from potstill.store import Store
@@ -59,7 +66,7 @@ def _accuracies(results: Results, task: str) -> dict[str, dict[str, float]]:
     }
 
 
-def _guidance(results: Results, found: Guidance) -> dict[str, object]:
+def _guidance(results: Results, found: GuidanceSection) -> dict[str, object]:
     """A task's guided scores, on development questions too, and what they come to."""
     best = found.best
     by_length = lengths(results, found)

@@ -16,7 +16,7 @@ CONSENSUS = "consensus"
 """The name under which the answer stands that most samples of all teachers give."""
 
 
-class Side(NamedTuple):
+class TeacherRow(NamedTuple):
     """One teacher, or the consensus."""
 
     first: TeacherScore
@@ -37,7 +37,7 @@ class Side(NamedTuple):
 class Teachers(NamedTuple):
     """What a report says of several teachers."""
 
-    sides: list[Side]
+    sides: list[TeacherRow]
     """The teachers in the order of the recipe, then the consensus."""
 
     kept: int
@@ -73,7 +73,7 @@ def _teachers(scores: Sequence[TeacherScore], settings: Mapping[str, object]) ->
         "teacher": settings.get("teacher"),
         **(named if isinstance(named, Mapping) else {}),
     }
-    sides = [Side(own[0], own[-1], _model(models.get(name))) for name, own in rounds.items()]
+    sides = [TeacherRow(own[0], own[-1], _model(models.get(name))) for name, own in rounds.items()]
     everybody = rounds[CONSENSUS][-1]
     return Teachers(sides, everybody.kept, everybody.chosen)
 
@@ -97,7 +97,7 @@ def finding(found: Teachers) -> str:
     )
 
 
-def change_of(side: Side, digits: int = 1) -> str:
+def change_of(side: TeacherRow, digits: int = 1) -> str:
     """What the debate changed in a teacher's accuracy: ``+3.0 [+1.2, +4.9]``; empty without one.
 
     Args:

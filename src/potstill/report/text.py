@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from potstill.records import Checkpoint, Comparison, Score
 from potstill.report.accuracy import OTHER_RULE, Results
-from potstill.report.tradeoff import Abilities, Candidate, Estimate
+from potstill.report.tradeoff import Abilities, ChosenCheckpoint, Estimate
 
 LABELS = {
     "teacher": "Teacher",
@@ -257,7 +257,7 @@ def further_findings(results: Results) -> list[str]:
     return findings
 
 
-def choice_finding(results: Results, found: Mapping[str, Sequence[Candidate]]) -> str:
+def choice_finding(results: Results, found: Mapping[str, Sequence[ChosenCheckpoint]]) -> str:
     """What the rules disagree about for the first student, and what each costs on test."""
     if not found:
         return ""
@@ -271,7 +271,7 @@ def choice_finding(results: Results, found: Mapping[str, Sequence[Candidate]]) -
     return "; ".join(parts) + "."
 
 
-def _rules(candidate: Candidate) -> str:
+def _rules(candidate: ChosenCheckpoint) -> str:
     rules = [rule_name(rule) for rule in candidate.rules]
     return f"{listed(rules)} {'takes' if len(rules) == 1 else 'take'}"
 

@@ -33,7 +33,7 @@ class Moment(NamedTuple):
     """On development questions."""
 
 
-class Candidate(NamedTuple):
+class ChosenCheckpoint(NamedTuple):
     """A checkpoint that at least one selection rule chooses."""
 
     step: int
@@ -104,7 +104,7 @@ def along_training(results: Results, student: str) -> list[Moment]:
     ]
 
 
-def candidates(results: Results, student: str) -> list[Candidate]:
+def candidates(results: Results, student: str) -> list[ChosenCheckpoint]:
     """What the selection rules choose for a student, each checkpoint once, the used one first."""
     rules: dict[int, list[str]] = defaultdict(list)
     for choice in results.choices:
@@ -146,7 +146,7 @@ def estimate(score: Score) -> Estimate:
 
 def _candidate(
     results: Results, student: str, moment: Moment | None, step: int, rules: Sequence[str]
-) -> Candidate:
+) -> ChosenCheckpoint:
     system = results.checkpoint_system(student, step)
     tested = [score for score in results.scores if (score.system, score.split) == (system, "test")]
     against = {
@@ -154,7 +154,7 @@ def _candidate(
         for task in results.tasks
         if (found := results.comparison(system, student, task.name)) is not None
     }
-    return Candidate(
+    return ChosenCheckpoint(
         step=step,
         rules=rules,
         used=system == student,

@@ -4,18 +4,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from threading import Event
 
-from potstill.runtime.budget import Spending
-from potstill.runtime.events import Watch
+from potstill.runtime.budget import Budget
+from potstill.runtime.events import EventLog
 
 
 @dataclass(frozen=True, slots=True)
-class Control:
+class Runtime:
     """The account, the watch and the brake of a run."""
 
-    spending: Spending = field(default_factory=Spending)
+    spending: Budget = field(default_factory=Budget)
     """Every try of a server is set aside and settled here."""
 
-    watch: Watch = field(default_factory=Watch)
+    watch: EventLog = field(default_factory=EventLog)
     """Told what happens."""
 
     stop: Event = field(default_factory=Event)

@@ -3,12 +3,13 @@
 import os
 from pathlib import Path
 from threading import Lock
-from typing import NamedTuple, Self
+from typing import Self
 
 import orjson
 from pydantic import Field
 
 from potstill.errors import BudgetError
+from potstill.records import Amount
 from potstill.settings import Settings
 
 
@@ -22,22 +23,7 @@ class BudgetSettings(Settings):
     """Tokens, those of prompts included; null sets no limit."""
 
 
-class Amount(NamedTuple):
-    """Tokens, those of prompts included, and US dollars."""
-
-    tokens: int = 0
-    usd: float = 0.0
-
-    def plus(self, other: "Amount") -> "Amount":
-        """The sum."""
-        return Amount(self.tokens + other.tokens, self.usd + other.usd)
-
-    def minus(self, other: "Amount") -> "Amount":
-        """The difference."""
-        return Amount(self.tokens - other.tokens, self.usd - other.usd)
-
-
-class Spending:
+class Budget:
     """The account of a run. Thread-safe.
 
     A try is set aside at its most before it is sent, and settled when its answer says what it was.

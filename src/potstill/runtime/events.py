@@ -49,7 +49,7 @@ from threading import Lock
 import orjson
 
 
-class Watch:
+class EventLog:
     """Counts what happens while models are asked. Thread-safe.
 
     Args:

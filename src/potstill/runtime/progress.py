@@ -15,7 +15,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from potstill.runtime import Control
+from potstill.runtime import Runtime
 
 LINE_SECONDS = 10.0
 """How often a line is written where there is no terminal, and to the log."""
@@ -47,11 +47,11 @@ class Meter:
         control: Of the run, whose watch, account and brake are shown beside the progress.
     """
 
-    def __init__(self, console: Console | None, control: Control | None = None) -> None:
+    def __init__(self, console: Console | None, control: Runtime | None = None) -> None:
         self._console = console
-        self.control = control or Control()
+        self.control = control or Runtime()
 
-    def of(self, control: Control) -> "Meter":
+    def of(self, control: Runtime) -> "Meter":
         """The same meter for a run with its own control."""
         return Meter(self._console, control)
 
@@ -158,7 +158,7 @@ class _Traffic:
         control: Of the run.
     """
 
-    def __init__(self, control: Control) -> None:
+    def __init__(self, control: Runtime) -> None:
         self.control = control
         self._retries = control.watch.retries.copy()
         self._given_up = control.watch.given_up.copy()

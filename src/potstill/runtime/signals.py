@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from threading import Timer, current_thread, main_thread
 from types import FrameType
 
-from potstill.runtime import Control
+from potstill.runtime import Runtime
 
 GRACE = 20.0
 """Seconds after SIGTERM in which answers are waited for; schedulers mostly kill after 30."""
@@ -24,7 +24,7 @@ ENDINGS = {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: Terminated}
 
 
 @contextmanager
-def stoppable(control: Control) -> Iterator[None]:
+def stoppable(control: Runtime) -> Iterator[None]:
     """Let the first Ctrl-C or SIGTERM in the block set ``control.stop``, and the second end it.
 
     The block is to send nothing more once ``control.stop`` is set, and to end when what was in
@@ -52,7 +52,7 @@ def stoppable(control: Control) -> Iterator[None]:
 class _Signals:
     """The handlers of one block, and what they caught."""
 
-    def __init__(self, control: Control) -> None:
+    def __init__(self, control: Runtime) -> None:
         self._control = control
         self._before: dict[signal.Signals, signal.Handlers | object] = {}
         self._caught: list[signal.Signals] = []

@@ -24,7 +24,7 @@ ANSWER_TOKENS = 64
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Sampling:
+class SamplingParams:
     """How answers are drawn; see :class:`potstill.records.Request` for the fields."""
 
     samples: int = 1
@@ -36,11 +36,11 @@ class Sampling:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Asking:
+class PromptConfig:
     """How questions are put: the style, the draws and the worked examples shown."""
 
     style: PromptStyle
-    sampling: Sampling
+    sampling: SamplingParams
     exemplars: tuple[Exemplar, ...] = ()
 
     def request(self, question: Question) -> Request:
@@ -134,7 +134,7 @@ class Answer(NamedTuple):
     """US dollars, of both steps."""
 
 
-class AskCounts(NamedTuple):
+class SampleCounts(NamedTuple):
     """What one asking did."""
 
     wanted: int
@@ -157,7 +157,7 @@ class AskCounts(NamedTuple):
 
 def ask(
     model: Model, store: Store, requests: Sequence[Request], meter: Meter, *, label: str, stage: str
-) -> AskCounts:
+) -> SampleCounts:
     """Ask for every sample that the store lacks, and store each as it arrives.
 
     Args:
@@ -190,7 +190,7 @@ def ask(
             advance(len(group), tokens, sum(completion.cost for completion in group))
             stored += len(group) - failures
             failed += failures
-    return AskCounts(wanted, there, stored, failed)
+    return SampleCounts(wanted, there, stored, failed)
 
 
 def _missing(
@@ -224,7 +224,7 @@ def _arriving(model: Model, requests: Iterator[Request]) -> Generator[list[Compl
             yield from groups
 
 
-class Requests(Sequence[Request]):
+class LazyRequests(Sequence[Request]):
     """What questions are asked, each request made when it is looked at.
 
     Args:
@@ -232,7 +232,7 @@ class Requests(Sequence[Request]):
         asking: How to ask.
     """
 
-    def __init__(self, questions: Sequence[Question], asking: Asking) -> None:
+    def __init__(self, questions: Sequence[Question], asking: PromptConfig) -> None:
         self._questions, self._asking = questions, asking
 
     def __len__(self) -> int:
@@ -242,24 +242,24 @@ class Requests(Sequence[Request]):
     def __getitem__(self, place: int) -> Request: ...
 
     @overload
-    def __getitem__(self, place: slice) -> "Requests": ...
+    def __getitem__(self, place: slice) -> "LazyRequests": ...
 
-    def __getitem__(self, place: int | slice) -> "Request | Requests":
+    def __getitem__(self, place: int | slice) -> "Request | LazyRequests":
         if isinstance(place, slice):
-            return Requests(self._questions[place], self._asking)
+            return LazyRequests(self._questions[place], self._asking)
         return self._asking.request(self._questions[place])
 
 
-def ask_questions(
+def sample_questions(
     model: Model,
     store: Store,
     questions: Iterable[Question],
-    asking: Asking,
+    asking: PromptConfig,
     meter: Meter,
     *,
     label: str,
     stage: str,
-) -> AskCounts:
+) -> SampleCounts:
     """Put questions to a model, with the second step where the style has one.
 
     Args:
@@ -274,21 +274,21 @@ def ask_questions(
     Returns:
         Counts of the first step.
     """
-    requests = Requests(tuple(questions), asking)
-    return ask_requests(model, store, requests, asking, meter, label=label, stage=stage)
+    requests = LazyRequests(tuple(questions), asking)
+    return sample_requests(model, store, requests, asking, meter, label=label, stage=stage)
 
 
-def ask_requests(
+def sample_requests(
     model: Model,
     store: Store,
     requests: Sequence[Request],
-    asking: Asking,
+    asking: PromptConfig,
     meter: Meter,
     *,
     label: str,
     stage: str,
-) -> AskCounts:
-    """Send requests of one :class:`Asking`; otherwise as :func:`ask_questions`."""
+) -> SampleCounts:
+    """Send requests of one :class:`PromptConfig`; otherwise as :func:`sample_questions`."""
     counts = ask(model, store, requests, meter, label=label, stage=stage)
     if not asking.style.answer_cue:
         return counts
@@ -304,13 +304,17 @@ def ask_requests(
     return counts
 
 
-def answers(model_name: str, store: Store, question: Question, asking: Asking) -> list[Answer]:
+def answers(
+    model_name: str, store: Store, question: Question, asking: PromptConfig
+) -> list[Answer]:
     """The stored answers to one question, by sample; samples that are not there are left out."""
     return answers_to(model_name, store, asking.request(question), asking)
 
 
-def answers_to(model_name: str, store: Store, request: Request, asking: Asking) -> list[Answer]:
-    """The stored answers to one request of an :class:`Asking`; otherwise as :func:`answers`."""
+def answers_to(
+    model_name: str, store: Store, request: Request, asking: PromptConfig
+) -> list[Answer]:
+    """The stored answers to one request of a :class:`PromptConfig`; else as :func:`answers`."""
     found = []
     for id_, completion in store.completions(model_name, request):
         text, tokens, cost = completion.text, completion.completion_tokens, completion.cost

@@ -14,7 +14,15 @@ from potstill.models.interface import Model
 from potstill.prompts.styles import question_text
 from potstill.records import Question, Request, Task
 from potstill.runtime.progress import Meter
-from potstill.sampling.ask import Answer, AskCounts, Asking, answers, answers_to, ask_requests, stem
+from potstill.sampling.ask import (
+    Answer,
+    PromptConfig,
+    SampleCounts,
+    answers,
+    answers_to,
+    sample_requests,
+    stem,
+)
 from potstill.store import Store
 from potstill.tasks.overlap import words
 
@@ -32,7 +40,7 @@ class AskedTeacher(NamedTuple):
     model: str
     """``Model.name``: its completions are stored by it."""
 
-    asking: Asking
+    asking: PromptConfig
     """How it is asked for rationales."""
 
 
@@ -137,7 +145,7 @@ def answer_again(
     *,
     who: AskedTeacher,
     round_: int,
-) -> AskCounts:
+) -> SampleCounts:
     """Ask one teacher for its answers of one further round of a debate.
 
     They are requests like any other: what is in the store is not asked for again. Everybody's
@@ -163,4 +171,6 @@ def answer_again(
         )
     ]
     label = f"rationales of {who.name}, debate round {round_}"
-    return ask_requests(teacher, store, requests, who.asking, meter, label=label, stage="generate")
+    return sample_requests(
+        teacher, store, requests, who.asking, meter, label=label, stage="generate"
+    )

@@ -9,7 +9,7 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 
-def in_rounds(
+def drive_in_batches(
     exchanges: Mapping[K, Generator[A, R, T]], answered: Callable[[Sequence[A]], Sequence[R]]
 ) -> dict[K, T]:
     """Drive generators, each of which yields what it asks and is sent the answer, to their ends.

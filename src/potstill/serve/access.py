@@ -40,7 +40,7 @@ ANSWERED = ("chat", "completions")
 """Routes that are refused while the server stops."""
 
 
-class Gate:
+class AdmissionLimit:
     """Counts requests in and out.
 
     Args:
@@ -104,7 +104,7 @@ class Access:
     """
 
     def __init__(
-        self, app: ASGIApp, *, gate: Gate, metrics: Metrics, tokens: Sequence[str]
+        self, app: ASGIApp, *, gate: AdmissionLimit, metrics: Metrics, tokens: Sequence[str]
     ) -> None:
         self._app, self._gate, self._metrics = app, gate, metrics
         self._tokens = [token.encode() for token in tokens]

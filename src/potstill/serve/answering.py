@@ -4,26 +4,26 @@ import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
-from potstill.guide.types import Answering, Ask, Guided, Spent
+from potstill.guide.types import GuidedAnswer, GuidedDecoder, ModelCall, Usage
 from potstill.records import Completion, FinishReason, Request
-from potstill.serve.teacher_limits import Guard
+from potstill.serve.teacher_limits import TeacherGuard
 from potstill.serve.upstreams import Emit, Upstream
 
 
 @dataclass(kw_only=True, slots=True)
-class Drive:
+class GuidedSession:
     """Asks for one answer what its policy wants asked."""
 
     student: Upstream
-    teacher: Guard | None
+    teacher: TeacherGuard | None
     until: float
     """When the answer is due, by the event loop's clock."""
 
-    student_spent: Spent
-    teacher_spent: Spent
+    student_spent: Usage
+    teacher_spent: Usage
     """Filled while the answer is written, so that they hold even where it fails."""
 
-    fixed: Callable[[Ask], Awaitable[bool]]
+    fixed: Callable[[ModelCall], Awaitable[bool]]
     """Told what is asked once the steps before it stand; False where they end the answer, because
     they hold a stop string."""
 
@@ -39,7 +39,7 @@ class Drive:
     _characters: int = 0
     """Their length."""
 
-    async def write(self, answering: Answering) -> Guided:
+    async def write(self, answering: GuidedDecoder) -> GuidedAnswer:
         """Drive a generator to its end.
 
         Raises:
@@ -50,10 +50,10 @@ class Drive:
             while True:
                 ask = answering.send(await self._answer(ask))
         except StopIteration as end:
-            guided: Guided = end.value
+            guided: GuidedAnswer = end.value
             return guided
 
-    async def _answer(self, ask: Ask) -> list[Completion]:
+    async def _answer(self, ask: ModelCall) -> list[Completion]:
         if ask.last:
             return await self._last(ask)
         if ask.who == "student":
@@ -70,7 +70,7 @@ class Drive:
             self._characters += len(completion.text)
         return completions
 
-    async def _last(self, ask: Ask) -> list[Completion]:
+    async def _last(self, ask: ModelCall) -> list[Completion]:
         """The student's last words, unless the answer is at its end already."""
         self.ended, request = True, ask.request
         if not await self.fixed(ask):
@@ -158,7 +158,7 @@ class Shown:
         self._told = 0
         """Characters of the steps that were shown."""
 
-    async def fixed(self, ask: Ask) -> bool:
+    async def fixed(self, ask: ModelCall) -> bool:
         """Show the steps that stand before what is asked; False where they end the answer."""
         new = ask.said[self._told :]
         if new and not self._told:
@@ -177,7 +177,7 @@ class Shown:
         if certain:
             await self._out(place, certain)
 
-    async def end(self, guided: Guided, *, written: bool) -> list[FinishReason]:
+    async def end(self, guided: GuidedAnswer, *, written: bool) -> list[FinishReason]:
         """Show what is left, and say why each text ends.
 
         Args:

@@ -23,7 +23,7 @@ from potstill.models.openai.responses import THINKING, read_reply
 from potstill.models.settings import ModelSettings, OpenAISettings, VLLMSettings
 from potstill.models.vllm.launcher import VLLMServer
 from potstill.records import Completion, Request
-from potstill.runtime.events import Watch
+from potstill.runtime.events import EventLog
 from potstill.serve.upstreams import Emit, LocalUpstream, Upstream, UpstreamError
 
 REFUSALS = {400, 413, 422}
@@ -269,7 +269,7 @@ class ServedUpstream(HttpUpstream):
     """
 
     def __init__(self, settings: VLLMSettings) -> None:
-        self._server = VLLMServer(settings, Watch())
+        self._server = VLLMServer(settings, EventLog())
         served = self._server.start()
         assert served is not None, "nobody stops it while it starts"
         super().__init__(served)

@@ -12,7 +12,7 @@ from typing import Literal
 import orjson
 
 from potstill.errors import extra
-from potstill.guide.types import Guided, Spent
+from potstill.guide.types import GuidedAnswer, Usage
 
 with extra("serve", needed_for="potstill serve"):
     from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -39,10 +39,10 @@ class Account:
     status: int = HTTPStatus.INTERNAL_SERVER_ERROR
     policy: str | None = None
     outcome: Outcome | None = None
-    student: Spent = field(default_factory=Spent)
-    teacher: Spent = field(default_factory=Spent)
+    student: Usage = field(default_factory=Usage)
+    teacher: Usage = field(default_factory=Usage)
 
-    def settle(self, guided: Guided) -> None:
+    def settle(self, guided: GuidedAnswer) -> None:
         """Note what came of it."""
         if guided.silent:
             self.outcome = "silent"
@@ -56,7 +56,7 @@ class Metrics:
     def __init__(self, in_flight: Callable[[], int]) -> None:
         registry = self._registry = CollectorRegistry()
         self._requests = Counter(
-            "potstill_requests", "Requests.", ("route", "status"), registry=registry
+            "potstill_requests", "LazyRequests.", ("route", "status"), registry=registry
         )
         self._seconds = Histogram(
             "potstill_request_seconds",
@@ -81,7 +81,9 @@ class Metrics:
             ("reason",),
             registry=registry,
         )
-        gauge = Gauge("potstill_in_flight", "Requests inside, waiting included.", registry=registry)
+        gauge = Gauge(
+            "potstill_in_flight", "LazyRequests inside, waiting included.", registry=registry
+        )
         gauge.set_function(in_flight)
 
     def absent(self, reason: str) -> None:

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import orjson
 
 from potstill.errors import ConfigError
-from potstill.guide.types import Policy, Side, lead_after, policy_settings
+from potstill.guide.types import Participant, Policy, lead_after, policy_settings
 from potstill.prompts.formats import format_named
 from potstill.prompts.styles import prompt_for, style_named
 from potstill.records import Message, Question, Request
@@ -59,7 +59,7 @@ what a policy is made of."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Asked:
+class ChatRequest:
     """A request that can be answered."""
 
     prompt: str | tuple[Message, ...]
@@ -78,7 +78,7 @@ class Asked:
     policy: Policy
 
 
-def read_asked(route: Route, content: bytes, settings: ServeSettings) -> Asked:
+def read_asked(route: Route, content: bytes, settings: ServeSettings) -> ChatRequest:
     """Read a body.
 
     Raises:
@@ -93,7 +93,7 @@ def read_asked(route: Route, content: bytes, settings: ServeSettings) -> Asked:
     options = body.get("stream_options")
     if options is not None and not isinstance(options, dict):
         raise invalid("stream_options has to be an object.", "stream_options")
-    return Asked(
+    return ChatRequest(
         prompt=_prompt(route, body, limits.prompt_characters),
         samples=_integer(body, "n", 1, low=1, high=limits.samples),
         temperature=_number(body, "temperature", settings.temperature, low=0, high=2),
@@ -276,7 +276,7 @@ class Sides:
     student: Upstream
     teacher: Upstream | None
 
-    def of_student(self, asked: Asked) -> Side:
+    def of_student(self, asked: ChatRequest) -> Participant:
         """How the student is asked for its answer."""
         prompt, stop = asked.prompt, asked.stop
         lead = lead_after(prompt)
@@ -295,9 +295,9 @@ class Sides:
             stop=stop,
             seed=asked.seed,
         )
-        return Side(request=request, lead=lead)
+        return Participant(request=request, lead=lead)
 
-    def of_teacher(self, asked: Asked) -> Side:
+    def of_teacher(self, asked: ChatRequest) -> Participant:
         """How the teacher is asked for a step; what it may stop at is its step's end alone."""
         prompt = asked.prompt
         if self.settings.teacher_style:
@@ -305,7 +305,7 @@ class Sides:
         if self.teacher is not None:
             prompt = _for(self.teacher, prompt)
         request = Request(prompt=prompt, max_tokens=asked.max_tokens, seed=asked.seed)
-        return Side(request=request, lead=lead_after(prompt))
+        return Participant(request=request, lead=lead_after(prompt))
 
 
 def _question(prompt: str | tuple[Message, ...]) -> Question:

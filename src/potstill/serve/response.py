@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from potstill.guide.types import Guided, Spent
+from potstill.guide.types import GuidedAnswer, Usage
 from potstill.records import FinishReason
 from potstill.serve.settings import Route
 
@@ -31,7 +31,7 @@ def event(content: Json) -> bytes:
     return b"data: " + orjson.dumps(content) + b"\n\n"
 
 
-def usage(student: Spent, teacher: Spent) -> Json:
+def usage(student: Usage, teacher: Usage) -> Json:
     """What was read and written for an answer, by both, drafts that were dropped included."""
     prompt = student.prompt_tokens + teacher.prompt_tokens
     written = student.completion_tokens + teacher.completion_tokens
@@ -42,7 +42,7 @@ def usage(student: Spent, teacher: Spent) -> Json:
     }
 
 
-def extension(student: Spent, teacher: Spent, guided: Guided, policy: str) -> Json:
+def extension(student: Usage, teacher: Usage, guided: GuidedAnswer, policy: str) -> Json:
     """Who took what, and where the teacher stepped in."""
     return {
         "student_tokens": _tokens(student),
@@ -57,11 +57,11 @@ def extension(student: Spent, teacher: Spent, guided: Guided, policy: str) -> Js
     }
 
 
-def _tokens(spent: Spent) -> Json:
+def _tokens(spent: Usage) -> Json:
     return {"prompt": spent.prompt_tokens, "completion": spent.completion_tokens}
 
 
-class Wording:
+class ResponseWriter:
     """One answer in the words of its route.
 
     Args:

@@ -17,7 +17,7 @@ from potstill.serve.settings import ServeSettings
 with extra("serve", needed_for="potstill serve"):
     import uvicorn
 
-    from potstill.serve.access import Gate
+    from potstill.serve.access import AdmissionLimit
     from potstill.serve.metrics import logger
     from potstill.serve.service import Service, make_app
 
@@ -37,7 +37,7 @@ class Server(uvicorn.Server):
         grace: Seconds to finish in.
     """
 
-    def __init__(self, config: uvicorn.Config, gate: Gate, grace: float) -> None:
+    def __init__(self, config: uvicorn.Config, gate: AdmissionLimit, grace: float) -> None:
         super().__init__(config)
         self._gate, self._grace = gate, grace
         self._stop_at = 0.0

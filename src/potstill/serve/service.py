@@ -13,19 +13,19 @@ from typing import Any, NamedTuple
 
 from potstill.errors import ConfigError, ModelError, extra
 from potstill.guide.decoder import guided_answer
-from potstill.guide.thresholds import Judging, read_judging
-from potstill.guide.types import Answering, Guided, Policy
-from potstill.serve.access import ACCOUNT, Access, Gate, attended, read_body, send_error
-from potstill.serve.answering import Drive, Shown
+from potstill.guide.thresholds import FittedGates, read_judging
+from potstill.guide.types import GuidedAnswer, GuidedDecoder, Policy
+from potstill.serve.access import ACCOUNT, Access, AdmissionLimit, attended, read_body, send_error
+from potstill.serve.answering import GuidedSession, Shown
 from potstill.serve.metrics import CLIENT_LEFT, Account, Metrics
-from potstill.serve.request import Asked, Sides, read_asked
+from potstill.serve.request import ChatRequest, Sides, read_asked
 from potstill.serve.response import (
     DONE,
     EXTENSION,
     ApiError,
     Gone,
     Json,
-    Wording,
+    ResponseWriter,
     event,
     extension,
     invalid,
@@ -33,7 +33,7 @@ from potstill.serve.response import (
     usage,
 )
 from potstill.serve.settings import Route, ServeSettings
-from potstill.serve.teacher_limits import Guard
+from potstill.serve.teacher_limits import TeacherGuard
 from potstill.serve.upstreams import Emit, Upstream, UpstreamError
 
 with extra("serve", needed_for="potstill serve"):
@@ -63,14 +63,14 @@ class Service:
     ) -> None:
         self.settings = settings
         self.student = student
-        self.gate = Gate(in_flight=settings.limits.in_flight, queue=settings.limits.queue)
+        self.gate = AdmissionLimit(in_flight=settings.limits.in_flight, queue=settings.limits.queue)
         self.metrics = Metrics(lambda: self.gate.inside)
-        self.teacher: Guard | None = None
+        self.teacher: TeacherGuard | None = None
         if teacher is not None:
-            self.teacher = Guard(teacher, settings.teacher_limits, self.metrics.absent)
+            self.teacher = TeacherGuard(teacher, settings.teacher_limits, self.metrics.absent)
         self.sides = Sides(settings, student, teacher)
         file = settings.judge
-        self.judging = read_judging(Path(file)) if file else Judging(thresholds={})
+        self.judging = read_judging(Path(file)) if file else FittedGates(thresholds={})
         self.judging.judge(settings.policy)
 
     async def start(self) -> None:
@@ -103,7 +103,7 @@ class Service:
         except Gone:
             reply.account.status = CLIENT_LEFT
 
-    def plan(self, asked: Asked) -> "Plan":
+    def plan(self, asked: ChatRequest) -> "AnswerPlan":
         """How a request is answered.
 
         Raises:
@@ -115,13 +115,13 @@ class Service:
             raise invalid(str(error), "guidance", "invalid_guidance") from None
         student, teacher = self.sides.of_student(asked), self.sides.of_teacher(asked)
         answering = guided_answer(student, teacher, asked.policy, self.settings.manner, judge)
-        return Plan(answering, student.lead)
+        return AnswerPlan(answering, student.lead)
 
 
-class Plan(NamedTuple):
+class AnswerPlan(NamedTuple):
     """How a request is answered."""
 
-    answering: Answering
+    answering: GuidedDecoder
     lead: str
     """What the student is given between prompt and first step."""
 
@@ -134,7 +134,7 @@ class _Reply:
         self.account = account
         self._started = False
 
-    async def write(self, asked: Asked, until: float) -> None:
+    async def write(self, asked: ChatRequest, until: float) -> None:
         """Have the answer written, and send it.
 
         Raises:
@@ -152,7 +152,7 @@ class _Reply:
                 told = f"the student gives no token probabilities, which {asked.policy.name} needs."
                 raise ApiError(HTTPStatus.BAD_GATEWAY, told, code="no_logprobs") from None
 
-    async def _whole(self, asked: Asked, plan: Plan, until: float) -> None:
+    async def _whole(self, asked: ChatRequest, plan: AnswerPlan, until: float) -> None:
         texts = [""] * asked.samples
 
         async def keep(place: int, text: str) -> None:
@@ -162,16 +162,16 @@ class _Reply:
         guided = await self._drive(shown, until).write(plan.answering)
         self.account.settle(guided)
         reasons = await shown.end(guided, written=False)
-        wording = Wording(self._route, self._service.settings.served_name)
+        wording = ResponseWriter(self._route, self._service.settings.served_name)
         further = {**self._usage(), **self._own(guided, asked.policy)}
         thinking = [ending.thinking for ending in guided.endings]
         content = wording.whole(texts, reasons, thinking, further)
         await self._begin((b"content-type", b"application/json"), _length(content))
         await self._body(content, more=False)
 
-    async def _stream(self, asked: Asked, plan: Plan, until: float) -> None:
+    async def _stream(self, asked: ChatRequest, plan: AnswerPlan, until: float) -> None:
         name = self._service.settings.served_name
-        wording = Wording(self._route, name, usage_field=asked.include_usage)
+        wording = ResponseWriter(self._route, name, usage_field=asked.include_usage)
 
         async def tell(place: int, text: str) -> None:
             await self._begin_stream(wording, asked.samples)
@@ -203,7 +203,7 @@ class _Reply:
                 self.account.status = error.status
                 await self._body(event(error.content), more=False)
 
-    def _shown(self, asked: Asked, plan: Plan, out: Emit) -> Shown:
+    def _shown(self, asked: ChatRequest, plan: AnswerPlan, out: Emit) -> Shown:
         """What the client is shown; only an answer with steps before it can hold a stop string."""
         lead: str | None = plan.lead
         if self._route == "chat":
@@ -211,8 +211,8 @@ class _Reply:
         stops = () if asked.policy.when == "never" else asked.stop
         return Shown(lead, stops, asked.samples, out)
 
-    def _drive(self, shown: Shown, until: float) -> Drive:
-        return Drive(
+    def _drive(self, shown: Shown, until: float) -> GuidedSession:
+        return GuidedSession(
             student=self._service.student,
             teacher=self._service.teacher,
             until=until,
@@ -224,7 +224,7 @@ class _Reply:
     def _usage(self) -> Json:
         return {"usage": usage(self.account.student, self.account.teacher)}
 
-    def _own(self, guided: Guided, policy: Policy) -> Json:
+    def _own(self, guided: GuidedAnswer, policy: Policy) -> Json:
         account = self.account
         return {EXTENSION: extension(account.student, account.teacher, guided, policy.name)}
 
@@ -233,7 +233,7 @@ class _Reply:
         all_headers = [*headers, (b"cache-control", b"no-store")]
         await self._send({"type": "http.response.start", "status": 200, "headers": all_headers})
 
-    async def _begin_stream(self, wording: Wording, samples: int) -> None:
+    async def _begin_stream(self, wording: ResponseWriter, samples: int) -> None:
         """Send what a stream begins with, once its first words are there."""
         if self._started:
             return

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from potstill.guide.types import GuidanceKind, Manner, Policy, policy_settings
+from potstill.guide.types import GuidanceConfig, GuidanceKind, Policy, policy_settings
 from potstill.models.settings import (
     LocalSettings,
     ModelSettings,
@@ -183,9 +183,9 @@ class ServeSettings(Settings):
         return Policy(when="first" if self.teacher else "never")
 
     @property
-    def manner(self) -> Manner:
+    def manner(self) -> GuidanceConfig:
         """How answers are guided."""
-        return Manner(
+        return GuidanceConfig(
             steps=self.steps,
             kind=self.kind,
             step_tokens=self.step_tokens,

@@ -93,7 +93,7 @@ class HourlyBudget:
         return int(self._clock() // 60)
 
 
-class Guard:
+class TeacherGuard:
     """Asks the teacher within its limits.
 
     Args:

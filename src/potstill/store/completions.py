@@ -11,8 +11,7 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 from potstill.keys import body_key, request_body, request_key, stored_request
-from potstill.records import Completion, FinishReason, Rationale, Request, TokenLogprobs
-from potstill.runtime.budget import Amount
+from potstill.records import Amount, Completion, FinishReason, Rationale, Request, TokenLogprobs
 from potstill.store.database import Connection, Rows, explained
 from potstill.store.packed_logprobs import PackedLogprobs, pack, unpack
 

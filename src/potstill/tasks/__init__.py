@@ -1,9 +1,12 @@
 """What is to be learned: questions with splits, answer extraction, grading."""
 
+from collections.abc import Sequence
+
 from potstill.errors import ConfigError
-from potstill.grading.grade import GRADER_VERSION, grade, split_rationale
+from potstill.grading import grade as grading
+from potstill.grading.grade import GRADER_VERSION, split_rationale
 from potstill.grading.published_rules import measured_as
-from potstill.records import Question, Split, Task
+from potstill.records import Grade, Question, Split, Task
 from potstill.tasks import splits
 from potstill.tasks.datasets import DATASETS
 from potstill.tasks.datasets.pool import Dataset, Pool
@@ -22,6 +25,31 @@ __all__ = [
     "task_names",
     "task_settings",
 ]
+
+
+def grade(
+    task: Task | str, text: str, gold: Question | str, *, choices: Sequence[str] = ()
+) -> Grade:
+    """Read the final answer of a text and compare it to the gold answer.
+
+    Args:
+        task: The task, which says what counts as an answer and by which rule it is read; or the
+            name of one that potstill knows, or an answer type such as ``number``.
+        text: What a model wrote, as it wrote it.
+        gold: The gold answer; or the question, which holds it and the options of a choice.
+        choices: The texts of options A, B, C ..., where ``gold`` is the answer alone.
+
+    Returns:
+        The same as :func:`potstill.grading.grade.grade`, which every stage calls.
+
+    Raises:
+        ConfigError: There is no such task.
+        DataError: The gold answer does not fit the answer type.
+    """
+    task = task_named(task) if isinstance(task, str) else task
+    if isinstance(gold, str):
+        gold = Question(id=task.name, text="", answer=gold, choices=tuple(choices))
+    return grading.grade(task, text, gold)
 
 
 def load_task(settings: TaskSettings) -> Task:

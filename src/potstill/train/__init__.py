@@ -8,7 +8,7 @@ from potstill.train.settings import (
     StudentSettings,
     TrainSettings,
 )
-from potstill.train.stage import Models, TrainBench, train
+from potstill.train.stage import Models, TrainContext, train
 
 __all__ = [
     "LoraSettings",
@@ -17,7 +17,7 @@ __all__ = [
     "ReplaySettings",
     "StopSettings",
     "StudentSettings",
-    "TrainBench",
+    "TrainContext",
     "TrainSettings",
     "train",
 ]

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from potstill.models.local.model import Wording
+from potstill.models.local.model import PromptEncoder
 from potstill.records import Example, Request, SoftTargets
 from potstill.train.alignment import Vocabulary, soft_targets
 from potstill.train.settings import MatchingSettings
@@ -66,7 +66,7 @@ class Encoder:
         encoder_decoder: bool,
         matching: MatchingSettings | None = None,
     ) -> None:
-        self._wording = Wording(tokenizer, "the student")
+        self._wording = PromptEncoder(tokenizer, "the student")
         self._encoder_decoder = encoder_decoder
         self._end = tokenizer.eos_token_id
         self._matching = matching if matching and matching.distribution else None

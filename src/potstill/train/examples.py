@@ -47,7 +47,7 @@ class _Chosen(NamedTuple):
     """What of the text the teacher wrote."""
 
 
-class _Wording(NamedTuple):
+class _ExampleBuilder(NamedTuple):
     """How a student's examples are worded."""
 
     student: StudentSettings
@@ -128,7 +128,7 @@ def make_examples(
     formats = [format_named(name) for name in student.formats]
     pool = worked_questions(questions, seen) if any(one.needs_exemplars for one in formats) else []
     matched = cache(texts) if texts is not None and student.matching.distribution > 0 else None
-    wording = _Wording(student, encoder_decoder, pool, seed, matched)
+    wording = _ExampleBuilder(student, encoder_decoder, pool, seed, matched)
     return [
         wording.example(data_format, chosen)
         for data_format in formats

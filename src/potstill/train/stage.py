@@ -27,7 +27,7 @@ EndsAt = Callable[[Sequence[Checkpoint]], bool]
 """Looks at a student's checkpoints so far, and says whether its training ends at the newest."""
 
 
-class TrainBench(NamedTuple):
+class TrainContext(NamedTuple):
     """Where students are trained."""
 
     store: Store
@@ -57,7 +57,7 @@ def train(
     task: Task,
     models: Models,
     settings: TrainSettings,
-    bench: TrainBench,
+    bench: TrainContext,
     *,
     seed: int,
     ends_at: EndsAt | None = None,
@@ -181,7 +181,7 @@ def _trained(
     student: StudentSettings,
     examples: Sequence[Example],
     settings: TrainSettings,
-    bench: TrainBench,
+    bench: TrainContext,
     seed: int,
     ends_at: EndsAt | None,
 ) -> "TrainedStudent":

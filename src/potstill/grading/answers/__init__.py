@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from potstill.grading.answers.base import Candidate, Reader, TextReader
+from potstill.grading.answers.base import AnswerCandidate, Reader, TextReader
 from potstill.grading.answers.choice import ChoiceReader
 from potstill.grading.answers.date import DateReader
 from potstill.grading.answers.list import ListReader
@@ -11,7 +11,7 @@ from potstill.grading.answers.number import NumberReader
 from potstill.grading.answers.yes_no import YesNoReader
 from potstill.records import AnswerType
 
-__all__ = ["READERS", "Candidate", "Reader"]
+__all__ = ["READERS", "AnswerCandidate", "Reader"]
 
 READERS: Mapping[AnswerType, Reader] = {
     "number": NumberReader(),

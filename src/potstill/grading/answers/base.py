@@ -20,7 +20,7 @@ JOINED = "A-Za-z0-9_\u00c0-\u052f"
 """Characters that join into words, for patterns. Chinese and its like need no space between."""
 
 
-class Candidate(NamedTuple):
+class AnswerCandidate(NamedTuple):
     """Something in a text that fits the answer type, normalised, and where it stands."""
 
     answer: str
@@ -28,7 +28,7 @@ class Candidate(NamedTuple):
     end: int
 
 
-NONE_GIVEN = Candidate("", -1, -1)
+NONE_GIVEN = AnswerCandidate("", -1, -1)
 """Read where a text says that it gives no answer, or gives several: the search is over."""
 
 _REFUSES = re.compile(
@@ -65,10 +65,10 @@ class Reader(Protocol):
     concludes: bool
     """Whether a last line such as "Therefore, ..." counts before the statement it stands behind."""
 
-    def marked(self, text: str, start: int, end: int, question: Question) -> Candidate | None:
+    def marked(self, text: str, start: int, end: int, question: Question) -> AnswerCandidate | None:
         """The answer in the statement after a final-answer marker; ``NONE_GIVEN`` ends it all."""
 
-    def last(self, text: str, end: int, question: Question) -> Candidate | None:
+    def last(self, text: str, end: int, question: Question) -> AnswerCandidate | None:
         """The answer in a text without a marker; ``NONE_GIVEN`` is as good as None."""
 
     def gold(self, question: Question) -> str:
@@ -117,11 +117,11 @@ class TextReader:
 
     concludes = False
 
-    def marked(self, text: str, start: int, end: int, question: Question) -> Candidate | None:
+    def marked(self, text: str, start: int, end: int, question: Question) -> AnswerCandidate | None:
         """The statement up to the end of its first sentence or line."""
         return self._stripped(text, start, end)
 
-    def last(self, text: str, end: int, question: Question) -> Candidate | None:
+    def last(self, text: str, end: int, question: Question) -> AnswerCandidate | None:
         """The last line that is not empty, where it is short enough to be an answer."""
         stripped_end = len(text[:end].rstrip())
         start = text.rfind("\n", 0, stripped_end) + 1
@@ -141,7 +141,7 @@ class TextReader:
         before = answer[: -len(gold)]
         return _SAYS.search(before[-9:]) is not None and _NOT.search(before) is None
 
-    def _stripped(self, text: str, start: int, end: int) -> Candidate | None:
+    def _stripped(self, text: str, start: int, end: int) -> AnswerCandidate | None:
         """The range without the spaces, quotes and stops at its ends."""
         sentence = _TEXT_END.search(text, start, end)
         end = sentence.start() if sentence else end
@@ -151,9 +151,9 @@ class TextReader:
         first = start + len(part) - len(part.lstrip(AROUND))
         stop = end - len(part) + len(part.rstrip(AROUND))
         if first < stop:
-            return Candidate(normalised(text[first:stop]), first, stop)
+            return AnswerCandidate(normalised(text[first:stop]), first, stop)
         brackets = _BRACKETS.search(part)
         if brackets is None:
             return None
         span = start + brackets.start(), start + brackets.end()
-        return Candidate(" ".join(brackets[0].split()), *span)
+        return AnswerCandidate(" ".join(brackets[0].split()), *span)

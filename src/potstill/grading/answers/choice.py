@@ -8,7 +8,14 @@ from typing import TypeVar
 
 from potstill.errors import DataError
 from potstill.grading.answers import number_spans
-from potstill.grading.answers.base import JOINED, NONE_GIVEN, Candidate, last, lowered, refuses
+from potstill.grading.answers.base import (
+    JOINED,
+    NONE_GIVEN,
+    AnswerCandidate,
+    last,
+    lowered,
+    refuses,
+)
 from potstill.records import Question
 
 K = TypeVar("K", bound=Hashable)
@@ -75,7 +82,7 @@ class ChoiceReader:
 
     concludes = False
 
-    def marked(self, text: str, start: int, end: int, question: Question) -> Candidate | None:
+    def marked(self, text: str, start: int, end: int, question: Question) -> AnswerCandidate | None:
         """The first option named, by a letter that stands alone or by its text.
 
         Several joined by commas, "or" or "and" are no answer, and neither is a letter outside the
@@ -93,7 +100,7 @@ class ChoiceReader:
                 return self._first(text, closest.end(), end, question, options)
             whole = self._option_text(text, start, end, options)
             refusing = _refusing(options)
-            return whole or (Candidate(refusing, start, end) if refusing else NONE_GIVEN)
+            return whole or (AnswerCandidate(refusing, start, end) if refusing else NONE_GIVEN)
         if found is None or found is NONE_GIVEN:
             return found
         joined = _joined(text, found, end, _count(question, options), options)
@@ -104,24 +111,24 @@ class ChoiceReader:
 
     def _first(
         self, text: str, start: int, end: int, question: Question, options: Options
-    ) -> Candidate | None:
+    ) -> AnswerCandidate | None:
         """The first option that a statement names; ``NONE_GIVEN`` where its letter is no option."""
         head = _HEAD.match(text, start, end)
         if head:
             letter = text[head.end() - 1]
             if _index(letter.upper()) < _count(question, options):
-                return Candidate(letter.upper(), head.end() - 1, head.end())
+                return AnswerCandidate(letter.upper(), head.end() - 1, head.end())
         glued = _GLUED.match(text, start, end)
         if glued and _index(glued[1]) < len(options):
             own = lowered(options[_index(glued[1])].strip())
             if own and lowered(text[glued.end() : glued.end() + len(own)]) == own:
-                return Candidate(glued[1], *glued.span(1))
+                return AnswerCandidate(glued[1], *glued.span(1))
         letters = self._letters(text, start, end, question, options)
         found = [next(letters, None), self._option_text(text, start, end, options)]
         first = min((one for one in found if one), key=lambda one: one.start, default=None)
         return NONE_GIVEN if first is None and head and head["upper"] else first
 
-    def last(self, text: str, end: int, question: Question) -> Candidate | None:
+    def last(self, text: str, end: int, question: Question) -> AnswerCandidate | None:
         """The last line's last letter in brackets, named "option B" or alone.
 
         Else a letter that opens a short text or ends the text behind "is", or the one option
@@ -134,31 +141,31 @@ class ChoiceReader:
         if text[end - 1 : end].isalnum():  # a text that is cut off states nothing before its end
             cut = last(_BREAK.finditer(text, start, end))
             start = cut.end() if cut else start
-        found: Candidate | None = None
+        found: AnswerCandidate | None = None
         for match in _SURE.finditer(text, start, end):
             group = match.lastgroup or ""
             if _index(match[group]) >= count or _closes_bracket(text, match):
                 continue
             if _DENIED.search(text, max(0, match.start() - 12), match.start()):
                 continue
-            named = Candidate(match[group], *match.span(group))
+            named = AnswerCandidate(match[group], *match.span(group))
             several = found and found.answer and _joined(text, found, end, count, options)
             found = NONE_GIVEN if several and several.start == named.start else named
         return found or self._named_at_the_end(text, end, question, options)
 
     def _named_at_the_end(
         self, text: str, end: int, question: Question, options: Options
-    ) -> Candidate | None:
+    ) -> AnswerCandidate | None:
         """The option that a text without a sure letter ends up with, see :meth:`last`."""
         head = _HEAD.match(text, 0, end) if end < _LONGEST_BARE else None
         after = text[head.end() : end].strip() if head else ""
         if head and (not after or after[0] in ".:)]"):
             letter = text[head.end() - 1].upper()
             if _index(letter) < _count(question, options):
-                return Candidate(letter, head.end() - 1, head.end())
+                return AnswerCandidate(letter, head.end() - 1, head.end())
         closing = _LAST_LETTER.search(text, max(0, end - 20), end)
         if closing and _index(closing[1]) < _count(question, options):
-            return Candidate(closing[1], *closing.span(1))
+            return AnswerCandidate(closing[1], *closing.span(1))
         stop = end
         breaks = last(_BREAK.finditer(text, max(0, stop - _LONGEST_BARE), max(0, stop - 1)))
         start = breaks.end() if breaks else 0 if stop < _LONGEST_BARE else stop
@@ -168,7 +175,7 @@ class ChoiceReader:
         if not longest or any(option not in longest for option in named) or _NOT.search(low):
             return None
         at = start + _whole(low, longest)
-        return Candidate(_lettered(options)[longest], at, at + len(longest))
+        return AnswerCandidate(_lettered(options)[longest], at, at + len(longest))
 
     def gold(self, question: Question) -> str:
         """The letter of the right option, which may also be given by its text."""
@@ -191,7 +198,7 @@ class ChoiceReader:
 
     def _letters(
         self, text: str, start: int, end: int, question: Question, options: Options
-    ) -> Iterator[Candidate]:
+    ) -> Iterator[AnswerCandidate]:
         """The letters that stand alone and name an option."""
         count = _count(question, options)
         for match in _LETTER.finditer(text, start, end):
@@ -202,9 +209,11 @@ class ChoiceReader:
                 own = options[_index(letter)] if options else ""
                 if not own or text[after + 1 : after + 1 + len(own)].casefold() != own.casefold():
                     continue
-            yield Candidate(letter, match.start(), after)
+            yield AnswerCandidate(letter, match.start(), after)
 
-    def _option_text(self, text: str, start: int, end: int, options: Options) -> Candidate | None:
+    def _option_text(
+        self, text: str, start: int, end: int, options: Options
+    ) -> AnswerCandidate | None:
         """The first option whose text stands in the range; the longest, where two begin there.
 
         Else the option that is the same as the range but for punctuation, or in value.
@@ -212,28 +221,30 @@ class ChoiceReader:
         if not _lettered(options):
             return None
         low = lowered(text[start:end])
-        found: Candidate | None = None
+        found: AnswerCandidate | None = None
         for option, letter in _lettered(options).items():
             at = _whole(low, option)
             size = found.end - found.start if found else 0
             if at >= 0 and (found is None or (start + at, -len(option)) < (found.start, -size)):
-                found = Candidate(letter, start + at, start + at + len(option))
+                found = AnswerCandidate(letter, start + at, start + at + len(option))
         return found or self._equal_option(text, start, min(end, start + 300), options)
 
-    def _equal_option(self, text: str, start: int, end: int, options: Options) -> Candidate | None:
+    def _equal_option(
+        self, text: str, start: int, end: int, options: Options
+    ) -> AnswerCandidate | None:
         """The option that says the same as a short range."""
         squeezed, values = _forms(options)
         if letter := squeezed.get(_squeezed(text[start:end])):
-            return Candidate(letter, start, end)
+            return AnswerCandidate(letter, start, end)
         for number in number_spans.numbers(text, start, end) if values else ():
             if letter := values.get(number.value):
-                return Candidate(letter, number.start, number.end)
+                return AnswerCandidate(letter, number.start, number.end)
         return None
 
 
 def _joined(
-    text: str, found: Candidate, end: int, count: int, options: Options
-) -> Candidate | None:
+    text: str, found: AnswerCandidate, end: int, count: int, options: Options
+) -> AnswerCandidate | None:
     """A different option that the text joins to the one found: "(A) or (B)", "C, D and E"."""
     if not text[found.end : end].strip(_CLOSING_SIGNS):
         return None
@@ -247,17 +258,17 @@ def _joined(
         either = (joiner["word"] or "").startswith("or")
         article = not joiner["bracket"] and _AFTER_ARTICLE.match(text, at + 1, end)
         if (either or not _CLAUSE.match(text, at + 1, end)) and not article:
-            return Candidate(letter[0], at, at + 1)
+            return AnswerCandidate(letter[0], at, at + 1)
     if lettered and not joiner["word"]:
         return None
     for option, other in _lettered(options).items():
         same = other == found.answer or not (joiner["sign"] or joiner["word"])
         if not same and low.startswith(option) and _bounded(low, 0, len(option)):
-            return Candidate(other, at, at + len(option))
+            return AnswerCandidate(other, at, at + len(option))
     return None
 
 
-def _restated(text: str, found: Candidate, end: int, options: Options, lettered: bool) -> int:
+def _restated(text: str, found: AnswerCandidate, end: int, options: Options, lettered: bool) -> int:
     """Where closing signs end, and the option's text or letter said once more."""
     own = lowered(options[_index(found.answer)].strip()) if lettered and options else ""
     at = found.end

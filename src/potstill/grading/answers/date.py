@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from datetime import date
 
 from potstill.errors import DataError
-from potstill.grading.answers.base import NONE_GIVEN, Candidate, last, refuses
+from potstill.grading.answers.base import NONE_GIVEN, AnswerCandidate, last, refuses
 from potstill.records import Question
 
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
@@ -45,7 +45,7 @@ class DateReader:
 
     concludes = False
 
-    def marked(self, text: str, start: int, end: int, question: Question) -> Candidate | None:
+    def marked(self, text: str, start: int, end: int, question: Question) -> AnswerCandidate | None:
         """The first date; in "a week after 05/01/2021 is 05/08/2021" the one behind "is"."""
         found = next(_dates(text, start, end), None)
         if found is None:
@@ -55,7 +55,7 @@ class DateReader:
             found = next(_dates(text, verb.end(), stop.start() if stop else end), found)
         return found
 
-    def last(self, text: str, end: int, question: Question) -> Candidate | None:
+    def last(self, text: str, end: int, question: Question) -> AnswerCandidate | None:
         """The last date of the text."""
         return last(_dates(text, 0, end))
 
@@ -71,11 +71,11 @@ class DateReader:
         return answer == gold
 
 
-def _dates(text: str, start: int, end: int) -> Iterator[Candidate]:
+def _dates(text: str, start: int, end: int) -> Iterator[AnswerCandidate]:
     """Every date between two places of a text, in order."""
     for match in _DATE.finditer(text, start, end):
         if day := _day(match):
-            yield Candidate(day.isoformat(), *match.span())
+            yield AnswerCandidate(day.isoformat(), *match.span())
 
 
 def _day(match: re.Match[str]) -> date | None:

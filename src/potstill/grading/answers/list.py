@@ -5,7 +5,7 @@ import re
 
 from potstill.errors import DataError
 from potstill.grading.answers import number_spans
-from potstill.grading.answers.base import Candidate, last, normalised
+from potstill.grading.answers.base import AnswerCandidate, last, normalised
 from potstill.records import Question
 
 _BRACKETS = re.compile(r"[\[\](){}<>\s]+")
@@ -30,7 +30,7 @@ class ListReader:
 
     concludes = False
 
-    def marked(self, text: str, start: int, end: int, question: Question) -> Candidate | None:
+    def marked(self, text: str, start: int, end: int, question: Question) -> AnswerCandidate | None:
         """The statement's brackets or array, the lines of a list, or its first sentence."""
         if _of_brackets(question):
             return _brackets(_BRACKET_RUN.search(text, start, end))
@@ -45,7 +45,7 @@ class ListReader:
         heading = text.rfind(": ", start, end)
         return _listed(text, heading + 2 if heading >= 0 else start, end, question)
 
-    def last(self, text: str, end: int, question: Question) -> Candidate | None:
+    def last(self, text: str, end: int, question: Question) -> AnswerCandidate | None:
         """The list that ends the text: an array, lines of items, or a line that is no sentence."""
         stripped_end = len(text[:end].rstrip())
         start = text.rfind("\n", 0, stripped_end) + 1
@@ -84,10 +84,10 @@ def _of_brackets(question: Question) -> bool:
     return _BRACKETS.fullmatch(question.answer) is not None and not question.answer.isspace()
 
 
-def _brackets(run: re.Match[str] | None) -> Candidate | None:
+def _brackets(run: re.Match[str] | None) -> AnswerCandidate | None:
     if run is None:
         return None
-    return Candidate(" ".join(sign for sign in run[0] if sign in "[](){}<>"), *run.span())
+    return AnswerCandidate(" ".join(sign for sign in run[0] if sign in "[](){}<>"), *run.span())
 
 
 def _lines(text: str, start: int, end: int) -> tuple[int, int] | None:
@@ -101,9 +101,9 @@ def _lines(text: str, start: int, end: int) -> tuple[int, int] | None:
     return first.start(), end
 
 
-def _listed(text: str, start: int, end: int, question: Question) -> Candidate | None:
+def _listed(text: str, start: int, end: int, question: Question) -> AnswerCandidate | None:
     items = _items(text[start:end], question) if end - start <= _LONGEST else []
-    return Candidate(json.dumps(items, ensure_ascii=False), start, end) if items else None
+    return AnswerCandidate(json.dumps(items, ensure_ascii=False), start, end) if items else None
 
 
 def _items(text: str, question: Question) -> list[str]:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from potstill.errors import DataError
 from potstill.grading import math_pool
-from potstill.grading.answers.base import Candidate, last
+from potstill.grading.answers.base import AnswerCandidate, last
 from potstill.grading.answers.number import NumberReader
 from potstill.records import Question
 
@@ -45,7 +45,7 @@ class MathReader:
 
     concludes = False
 
-    def marked(self, text: str, start: int, end: int, question: Question) -> Candidate | None:
+    def marked(self, text: str, start: int, end: int, question: Question) -> AnswerCandidate | None:
         """The last box up to here, or the statement's formula, or its few words."""
         if boxed := next((span for span in reversed(_boxes(text)) if span[1] <= end), None):
             return _candidate(text, *boxed)
@@ -57,7 +57,7 @@ class MathReader:
             break
         return self._plain(text, start, end, question)
 
-    def last(self, text: str, end: int, question: Question) -> Candidate | None:
+    def last(self, text: str, end: int, question: Question) -> AnswerCandidate | None:
         """The last box, the last formula or number, or a text that is nothing but a formula."""
         if boxed := next((span for span in reversed(_boxes(text)) if span[1] <= end), None):
             return _candidate(text, *boxed)
@@ -91,7 +91,7 @@ class MathReader:
         quick = equal(gold, answer)
         return math_pool.same(gold, answer) if quick is None else quick
 
-    def _plain(self, text: str, start: int, end: int, question: Question) -> Candidate | None:
+    def _plain(self, text: str, start: int, end: int, question: Question) -> AnswerCandidate | None:
         """The statement up to the end of its sentence, or the number in it where it is prose."""
         for limit in (_SENTENCE_END, _REASON):
             start += len(text[start:end]) - len(text[start:end].lstrip(" \n*:"))
@@ -108,7 +108,7 @@ def _boxes(text: str) -> list[tuple[int, int]]:
     return boxes(text)
 
 
-def _formulas(text: str, start: int, end: int) -> Iterator[Candidate]:
+def _formulas(text: str, start: int, end: int) -> Iterator[AnswerCandidate]:
     """The formulas between ``$`` or brackets; "$2$ and $3$" are one."""
     found: list[re.Match[str]] = []
     for match in _FORMULA.finditer(text, start, end):
@@ -119,15 +119,15 @@ def _formulas(text: str, start: int, end: int) -> Iterator[Candidate]:
     yield from _joined(text, found)
 
 
-def _joined(text: str, formulas: list[re.Match[str]]) -> Iterator[Candidate]:
+def _joined(text: str, formulas: list[re.Match[str]]) -> Iterator[AnswerCandidate]:
     answer = ",".join(normal(match[match.lastgroup or 0]) for match in formulas)
     if answer:
-        yield Candidate(answer, formulas[0].start(), formulas[-1].end())
+        yield AnswerCandidate(answer, formulas[0].start(), formulas[-1].end())
 
 
-def _candidate(text: str, start: int, end: int) -> Candidate | None:
+def _candidate(text: str, start: int, end: int) -> AnswerCandidate | None:
     answer = normal(text[start:end])
-    return Candidate(answer, start, end) if answer else None
+    return AnswerCandidate(answer, start, end) if answer else None
 
 
 def _is_formula(line: str) -> bool:
@@ -137,7 +137,7 @@ def _is_formula(line: str) -> bool:
     return whole and _SIGN.search(line) is not None and _PROSE.search(line) is None
 
 
-def _end(candidate: Candidate) -> int:
+def _end(candidate: AnswerCandidate) -> int:
     return candidate.end
 
 

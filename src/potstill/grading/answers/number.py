@@ -6,7 +6,7 @@ from functools import lru_cache
 
 from potstill.errors import DataError
 from potstill.grading.answers import number_spans
-from potstill.grading.answers.base import NONE_GIVEN, Candidate, last, refuses
+from potstill.grading.answers.base import NONE_GIVEN, AnswerCandidate, last, refuses
 from potstill.grading.answers.number_spans import PHRASE, Number, word_number
 from potstill.records import Question
 
@@ -49,7 +49,7 @@ class NumberReader:
 
     concludes = True
 
-    def marked(self, text: str, start: int, end: int, question: Question) -> Candidate | None:
+    def marked(self, text: str, start: int, end: int, question: Question) -> AnswerCandidate | None:
         """The first number; in a calculation ("3 + 4 = 7") the one behind the last "=".
 
         Where words precede the number, the statement is read as prose: its last sentence with a
@@ -115,7 +115,7 @@ class NumberReader:
         said = number_spans.numbers(text, start, end) if given else ()
         return next((number for number in said if number.value not in given), found)
 
-    def last(self, text: str, end: int, question: Question) -> Candidate | None:
+    def last(self, text: str, end: int, question: Question) -> AnswerCandidate | None:
         """The last number of the last 100,000 characters; without digits the last written out."""
         concluded = self._concluded(text, end, question)
         if concluded:
@@ -180,7 +180,7 @@ def _scale(unit: re.Match[str]) -> int:
     return _SCALES[unit["scale"].casefold()] if unit["scale"] else 1000
 
 
-def _candidate(text: str, found: Number, question: Question) -> Candidate:
+def _candidate(text: str, found: Number, question: Question) -> AnswerCandidate:
     """A number as an answer, in the unit of the gold answer."""
     value, end = found.value, found.end
     after = text[end : end + 1]
@@ -194,4 +194,4 @@ def _candidate(text: str, found: Number, question: Question) -> Candidate:
             value = value / 100 if in_parts else value
         elif abs(gold) >= _scale(unit):
             value, end = value * _scale(unit), unit.end()
-    return Candidate(number_spans.written(value), found.start, end)
+    return AnswerCandidate(number_spans.written(value), found.start, end)

@@ -5,7 +5,14 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from potstill.errors import DataError
-from potstill.grading.answers.base import JOINED, NONE_GIVEN, Candidate, last, lowered, refuses
+from potstill.grading.answers.base import (
+    JOINED,
+    NONE_GIVEN,
+    AnswerCandidate,
+    last,
+    lowered,
+    refuses,
+)
 from potstill.records import Question
 
 _YES_NO = re.compile(
@@ -42,14 +49,14 @@ class YesNoReader:
 
     concludes = False
 
-    def marked(self, text: str, start: int, end: int, question: Question) -> Candidate | None:
+    def marked(self, text: str, start: int, end: int, question: Question) -> AnswerCandidate | None:
         """The first word that says yes or no."""
         end = min(end, start + _LONGEST)
         found = next(self._words(text, start, end), None)
         found = found or next(self._states(text, start, end, question), None)
         return found or (NONE_GIVEN if refuses(text, start, end) else None)
 
-    def last(self, text: str, end: int, question: Question) -> Candidate | None:
+    def last(self, text: str, end: int, question: Question) -> AnswerCandidate | None:
         """The last word that says yes or no, in the last 100,000 characters."""
         begin = max(0, end - _LONGEST)
         start = text.find(" ", max(begin, end - _WINDOW), end)
@@ -71,7 +78,7 @@ class YesNoReader:
         """Whether both say the same."""
         return answer == gold
 
-    def _words(self, text: str, start: int, end: int) -> Iterator[Candidate]:
+    def _words(self, text: str, start: int, end: int) -> Iterator[AnswerCandidate]:
         """Words that say yes or no; the determiner in "no coins" does not."""
         opening = _FILLER.match(text, start, end)
         first = opening.end() if opening else start
@@ -86,9 +93,11 @@ class YesNoReader:
             ):
                 continue
             yes = (word in ("yes", "true")) != bool(match["negated"])
-            yield Candidate("yes" if yes else "no", *match.span())
+            yield AnswerCandidate("yes" if yes else "no", *match.span())
 
-    def _states(self, text: str, start: int, end: int, question: Question) -> Iterator[Candidate]:
+    def _states(
+        self, text: str, start: int, end: int, question: Question
+    ) -> Iterator[AnswerCandidate]:
         """Where the state that the question asks for, or its opposite, is named."""
         asked = _state_asked(question.text)
         if asked is None:
@@ -98,7 +107,7 @@ class YesNoReader:
             if _repeats(text, match, question.text):
                 continue
             yes = (match["state"].casefold() == state) != bool(match["negated"])
-            yield Candidate("yes" if yes else "no", *match.span())
+            yield AnswerCandidate("yes" if yes else "no", *match.span())
 
 
 def _repeats(text: str, match: re.Match[str], question: str) -> bool:
@@ -111,7 +120,7 @@ def _repeats(text: str, match: re.Match[str], question: str) -> bool:
     return len(sentence.split()) > 2 and sentence in question
 
 
-def _begin(candidate: Candidate) -> int:
+def _begin(candidate: AnswerCandidate) -> int:
     return candidate.start
 
 

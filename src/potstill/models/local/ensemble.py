@@ -36,7 +36,7 @@ class EnsembleModel(HFModel):
         _check_alike(members)
         name = f"ensemble:{'+'.join(member.name for member in members)}"
         first = members[0]
-        averaged = cast(PreTrainedModel, Averaged([member.model for member in members]))
+        averaged = cast(PreTrainedModel, AveragedModel([member.model for member in members]))
         loaded = Loaded(averaged, first.tokenizer, first.encoder_decoder)
         # Every row has a cache in each of the members.
         batch_tokens = max(1, first._batch_tokens // len(members))
@@ -46,7 +46,7 @@ class EnsembleModel(HFModel):
         self._end_ids = frozenset[int]().union(*(member._end_ids for member in members))
 
 
-class Averaged(nn.Module):
+class AveragedModel(nn.Module):
     """What the decoding loop asks of a model, answered by all members together.
 
     One cache holds the layers of all members, one member's after another's, and one tensor the

@@ -58,7 +58,7 @@ class HFModel(Model):
         self.name = name
         self.chat = self.tokenizer.chat_template is not None
         self._batch_tokens = batch_tokens
-        self._wording = Wording(self.tokenizer, source)
+        self._wording = PromptEncoder(self.tokenizer, source)
         self._end_ids = _end_ids(self.model, self.tokenizer)
         text_config = self.model.config.get_text_config(decoder=True)
         self._positions: int | None = getattr(text_config, "max_position_embeddings", None)
@@ -187,7 +187,7 @@ ANCHOR_TOKENS = 8
 """Tokens before a completion that are decoded with it; a character has at most 4 byte tokens."""
 
 
-class Wording:
+class PromptEncoder:
     """A tokenizer, with what it takes to ask and to read a model."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, source: str) -> None:

@@ -96,7 +96,7 @@ class Prefill:
         if min(tokens) < length:
             counts = torch.tensor(tokens, device=own_RTC.device)
             prefix_RL = torch.arange(length, device=own_RTC.device) < counts[:, None]
-        return reading(self._model, Reading(layers, prefix_RL, own_RTC))
+        return reading(self._model, SharedPrefixes(layers, prefix_RL, own_RTC))
 
     def _taken_over(self, prompts: Sequence[Prompt], rest: int) -> DynamicCache:
         """All columns of the prompts but the last ``rest``."""
@@ -203,7 +203,7 @@ PROBE, PROBE_PREFIX = 12, 6
 """Tokens that are computed both ways, and how many of them stand apart."""
 
 
-class Reading(NamedTuple):
+class SharedPrefixes(NamedTuple):
     """What the rows of a batch read at one step."""
 
     layers: Sequence[tuple[Tensor, Tensor]]
@@ -216,11 +216,11 @@ class Reading(NamedTuple):
     """Which of its own columns each of a row's tokens reads."""
 
 
-_now: ContextVar[Reading] = ContextVar("reading")
+_now: ContextVar[SharedPrefixes] = ContextVar("reading")
 
 
 @contextmanager
-def reading(model: PreTrainedModel, what: Reading) -> Iterator[None]:
+def reading(model: PreTrainedModel, what: SharedPrefixes) -> Iterator[None]:
     """Have a model's forward pass read a prefix, too."""
     former = model.config._attn_implementation
     token = _now.set(what)
@@ -249,7 +249,7 @@ def prefix_attention(
         query: ``(R, H, T, D)``.
         key: ``(R, K, C, D)``.
         value: ``(R, K, C, D)``.
-        attention_mask: None; :class:`Reading` says what is read.
+        attention_mask: None; :class:`SharedPrefixes` says what is read.
         dropout: 0, as always while text is written.
         scaling: Of the scores; the inverse root of D by default.
         options: What else a model asks of its attention.
@@ -324,7 +324,7 @@ def _probe(model: PreTrainedModel) -> tuple[Tensor, Tensor]:
     states = [layer_states(layer) for layer in cache.layers]
     read_TT = torch.ones(tail_1T.shape[1], tail_1T.shape[1], dtype=torch.bool).tril()
     layers = [(keys[0], values[0]) for keys, values in states]
-    with reading(model, Reading(layers, None, read_TT[None].to(model.device))):
+    with reading(model, SharedPrefixes(layers, None, read_TT[None].to(model.device))):
         apart = model(
             input_ids=tail_1T,
             position_ids=positions[:, PROBE_PREFIX:],

@@ -26,10 +26,10 @@ from potstill.models.openai.http_errors import (
     phrase,
     retry_after,
 )
-from potstill.models.openai.rate_limit import Pace
+from potstill.models.openai.rate_limit import RateLimiter
 from potstill.models.settings import OpenAISettings
-from potstill.runtime import Control
-from potstill.runtime.budget import Amount
+from potstill.records import Amount
+from potstill.runtime import Runtime
 
 BACKOFF = 0.5
 """Seconds of the first wait at most; the limit doubles with every try."""
@@ -72,7 +72,7 @@ class _Tries:
 class Client:
     """One session with a server. Belongs to the event loop in which it is made."""
 
-    def __init__(self, settings: OpenAISettings, key: str | None, control: Control) -> None:
+    def __init__(self, settings: OpenAISettings, key: str | None, control: Runtime) -> None:
         self._settings = settings
         self._base_url = settings.base_url.rstrip("/")
         self._url = self._base_url + ("/chat/completions" if settings.chat else "/completions")
@@ -81,7 +81,7 @@ class Client:
         """The key as it may stand in an address or a page."""
 
         self._watch, self._spending = control.watch, control.spending
-        self._pace = Pace(settings, control.watch)
+        self._pace = RateLimiter(settings, control.watch)
         self._halt = asyncio.Event()
         self._settled = asyncio.Event()
         self._reached = False

@@ -15,8 +15,7 @@ from urllib.parse import urlsplit
 import yaml
 
 from potstill.models.settings import OpenAISettings
-from potstill.records import Request
-from potstill.runtime.budget import Amount
+from potstill.records import Amount, Request
 
 TABLE = Path(__file__).parent / "prices.yaml"
 """Prices by the provider's host and the model's name, with the day they were taken on."""

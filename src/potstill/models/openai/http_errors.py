@@ -9,7 +9,7 @@ from http import HTTPStatus
 import aiohttp
 import orjson
 
-from potstill.runtime.budget import Amount
+from potstill.records import Amount
 
 LONGEST_COOLDOWN = 600.0
 """Seconds that a server's Retry-After is obeyed at most."""

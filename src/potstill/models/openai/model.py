@@ -12,10 +12,10 @@ from potstill.keys import settings_hash
 from potstill.models.background import arrivals, one_by_one
 from potstill.models.interface import Model
 from potstill.models.openai.batch.model import Batches
-from potstill.models.openai.session import Known, Session
+from potstill.models.openai.session import ServerFacts, Session
 from potstill.models.settings import OpenAISettings
 from potstill.records import Completion, Request
-from potstill.runtime import Control
+from potstill.runtime import Runtime
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
@@ -38,10 +38,10 @@ class OpenAIModel(Model):
     what is answered; it never holds a key.
     """
 
-    def __init__(self, settings: OpenAISettings, control: Control | None = None) -> None:
+    def __init__(self, settings: OpenAISettings, control: Runtime | None = None) -> None:
         self._settings = settings
-        self._control = control or Control()
-        self._known = Known()
+        self._control = control or Runtime()
+        self._known = ServerFacts()
         self._key = server_key(settings)
         self.chat = settings.chat
         self.name = server_name(settings)

@@ -5,7 +5,7 @@ import math
 from collections import deque
 
 from potstill.models.settings import OpenAISettings
-from potstill.runtime.events import Watch
+from potstill.runtime.events import EventLog
 
 START = 128
 """Tries in flight at first; few servers refuse so many, and one that does says so at once."""
@@ -38,7 +38,7 @@ class Concurrency:
         watch: Shown the limit.
     """
 
-    def __init__(self, ceiling: int, watch: Watch) -> None:
+    def __init__(self, ceiling: int, watch: EventLog) -> None:
         self._ceiling, self._watch = ceiling, watch
         self.limit = float(min(START, ceiling))
         self.in_flight = 0
@@ -151,10 +151,10 @@ class Rate:
         self._free_at += amount * self._seconds_each
 
 
-class Pace:
+class RateLimiter:
     """The three together, with the pauses that a server asks of everybody."""
 
-    def __init__(self, settings: OpenAISettings, watch: Watch) -> None:
+    def __init__(self, settings: OpenAISettings, watch: EventLog) -> None:
         self.concurrency = Concurrency(settings.concurrency, watch)
         self.tokens = Rate(settings.tokens_per_minute)
         self._requests = Rate(settings.requests_per_minute)

@@ -22,7 +22,7 @@ from potstill.models.openai.requests import failure, request_body, runs
 from potstill.models.openai.responses import read_reply
 from potstill.models.settings import OpenAISettings
 from potstill.records import Completion, Request
-from potstill.runtime import Control
+from potstill.runtime import Runtime
 
 BRAKE_SECONDS = 0.1
 """How often the run's brake is looked at."""
@@ -53,7 +53,7 @@ class Arrived(NamedTuple):
 
 
 @dataclass(slots=True)
-class Known:
+class ServerFacts:
     """What a server has shown that it can do; kept from one asking to the next."""
 
     several: bool = False
@@ -85,7 +85,7 @@ class Session:
     """
 
     def __init__(
-        self, settings: OpenAISettings, key: str | None, control: Control, known: Known
+        self, settings: OpenAISettings, key: str | None, control: Runtime, known: ServerFacts
     ) -> None:
         self._settings, self._key, self._control, self._known = settings, key, control, known
         self._completions: list[Completion] = []
@@ -249,7 +249,7 @@ class Asker:
     """Asks one server. Belongs to the event loop in which it is made."""
 
     def __init__(
-        self, settings: OpenAISettings, key: str | None, control: Control, known: "Known"
+        self, settings: OpenAISettings, key: str | None, control: Runtime, known: "ServerFacts"
     ) -> None:
         self.client = Client(settings, key, control)
         self._settings, self._control, self._known = settings, control, known

@@ -20,7 +20,7 @@ import orjson
 
 from potstill.errors import MissingExtraError, ModelError
 from potstill.models.settings import OpenAISettings, VLLMSettings
-from potstill.runtime.events import Watch
+from potstill.runtime.events import EventLog
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ class VLLMServer:
         watch: Told of its start and end. Its output goes to ``vllm.log`` beside the watch's log.
     """
 
-    def __init__(self, settings: VLLMSettings, watch: Watch) -> None:
+    def __init__(self, settings: VLLMSettings, watch: EventLog) -> None:
         self._settings, self._watch = settings, watch
         self._starting, self._lock = Lock(), Lock()
         self._process: subprocess.Popen[bytes] | None = None

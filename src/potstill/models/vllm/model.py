@@ -12,7 +12,7 @@ from potstill.models.openai.model import OpenAIModel
 from potstill.models.settings import VLLMSettings
 from potstill.models.vllm.launcher import VLLMServer
 from potstill.records import Completion, Request
-from potstill.runtime import Control
+from potstill.runtime import Runtime
 
 MACHINE = {
     "api-server-count",
@@ -47,8 +47,8 @@ class VLLMModel(Model):
     the body wherever they may change what is answered.
     """
 
-    def __init__(self, settings: VLLMSettings, control: Control | None = None) -> None:
-        self._control = control or Control()
+    def __init__(self, settings: VLLMSettings, control: Runtime | None = None) -> None:
+        self._control = control or Runtime()
         self.chat = settings.chat
         self.name = _name(settings)
         self._server = VLLMServer(settings, self._control.watch)

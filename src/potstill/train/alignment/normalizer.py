@@ -14,7 +14,7 @@ CLUSTER = re.compile(rf"[\x00-\x7f]+(?=[\x00-\x7f]|\Z)|.[{MARKS}]*", re.DOTALL)
 """Plain ASCII, or a character with what is put on it: normalisers look at no more at a time."""
 
 
-class Reading:
+class NormalizerMap:
     """A tokenizer's normaliser, cluster by cluster, so that places can be followed.
 
     Args:
@@ -67,7 +67,7 @@ class Reading:
 
 
 def matched_ends(
-    text: str, pieces: Sequence[bytes | None], reading: Reading, known: Container[bytes]
+    text: str, pieces: Sequence[bytes | None], reading: NormalizerMap, known: Container[bytes]
 ) -> NDArray[np.int64]:
     """Where each token ends in a text that its tokenizer has not kept as it was.
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
 from potstill.records import TokenLogprobs
-from potstill.train.alignment.normalizer import Reading, matched_ends
+from potstill.train.alignment.normalizer import NormalizerMap, matched_ends
 
 ANCHORS = ("", "\n", ".", ",", "a", "0")
 """Texts before which a text is put to see how it is written in the middle of another."""
@@ -41,8 +41,8 @@ class Vocabulary:
             if text and not (token in spelled and text in self._tokens):
                 self._tokens[text] = token
         self._spaced = np.array([(piece or b"")[:1] == b" " for piece in [*self._bytes, b""]])
-        self._reading = Reading(self._backend)
-        self._written = _Written(self._write)
+        self._reading = NormalizerMap(self._backend)
+        self._written = _SegmentationCache(self._write)
         self._first = _First(self._written)
         self._anchors = [(anchor, self._encode(anchor)) for anchor in ANCHORS]
 
@@ -147,7 +147,7 @@ def named_by_bytes(tokens: TokenLogprobs, vocabulary: Vocabulary) -> TokenLogpro
     return replace(tokens, ids=None, token_bytes=text, lengths=lengths)
 
 
-class _Written(dict[bytes, tuple[int, ...]]):
+class _SegmentationCache(dict[bytes, tuple[int, ...]]):
     """How texts are written, each worked out once; emptied when it has grown too large."""
 
     def __init__(self, write: Callable[[bytes], tuple[int, ...]]) -> None:
@@ -163,7 +163,7 @@ class _Written(dict[bytes, tuple[int, ...]]):
 class _First(dict[bytes, int]):
     """With which token, or -1, texts begin to be written."""
 
-    def __init__(self, written: _Written) -> None:
+    def __init__(self, written: _SegmentationCache) -> None:
         self._written = written
 
     def __missing__(self, text: bytes) -> int:

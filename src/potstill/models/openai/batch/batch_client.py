@@ -14,7 +14,7 @@ from potstill.models.openai.batch.routes import Routes
 from potstill.models.openai.http_errors import Halted
 from potstill.models.openai.requests import Json
 from potstill.models.settings import OpenAISettings
-from potstill.runtime import Control
+from potstill.runtime import Runtime
 
 T = TypeVar("T")
 
@@ -34,7 +34,7 @@ class BatchClient:
         control: Once it says stop, whatever is being waited for raises :class:`Halted`.
     """
 
-    def __init__(self, settings: OpenAISettings, key: str | None, control: Control) -> None:
+    def __init__(self, settings: OpenAISettings, key: str | None, control: Runtime) -> None:
         self._settings, self._key, self._control = settings, key, control
         self._loop = asyncio.new_event_loop()
         # A loop in a thread of its own, since the caller's may run one, as notebooks do.

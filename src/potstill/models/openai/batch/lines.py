@@ -19,9 +19,8 @@ from potstill.models.openai.requests import Json, failure, runs
 from potstill.models.openai.responses import read_reply
 from potstill.models.openai.session import REFUSALS
 from potstill.models.settings import OpenAISettings
-from potstill.records import Completion, Request
-from potstill.runtime.budget import Amount
-from potstill.runtime.events import Watch
+from potstill.records import Amount, Completion, Request
+from potstill.runtime.events import EventLog
 
 CUSTOM_ID = re.compile(r"([0-9a-f]{32})-(\d{1,9})-(\d{1,9})-(\d{1,9})")
 
@@ -34,7 +33,7 @@ Place = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class BatchLine:
     """One line. Its ``custom_id`` says all of it, so that any process knows what it answers."""
 
     key: str
@@ -63,17 +62,17 @@ class Line:
         return self.key, self.max_tokens
 
 
-def line_of(custom_id: object) -> Line | None:
+def line_of(custom_id: object) -> BatchLine | None:
     """A line by its ``custom_id``; None where it is not one of ours."""
     match = CUSTOM_ID.fullmatch(custom_id) if isinstance(custom_id, str) else None
     if match is None:
         return None
-    line = Line(match[1], int(match[2]), int(match[3]), int(match[4]))
+    line = BatchLine(match[1], int(match[2]), int(match[3]), int(match[4]))
     return line if 1 <= line.count <= LARGEST_COUNT else None
 
 
 @dataclass(slots=True)
-class _Asked:
+class _BatchRequest:
     """A request, and which of its samples are missing."""
 
     requests: list[Request] = field(default_factory=list)
@@ -84,7 +83,7 @@ class _Asked:
     """Missing, and asked for in a batch that is not done."""
 
 
-class Wanted:
+class PendingSamples:
     """The samples that are not answered yet.
 
     Args:
@@ -93,34 +92,34 @@ class Wanted:
     """
 
     def __init__(self, name: str, requests: Iterable[Request]) -> None:
-        self._asked: dict[Place, _Asked] = {}
+        self._asked: dict[Place, _BatchRequest] = {}
         self._most: int | None = None
         for request in requests:
             place = request_key(name, request).hex(), request.max_tokens
-            asked = self._asked.setdefault(place, _Asked())
+            asked = self._asked.setdefault(place, _BatchRequest())
             asked.requests.append(request)
             asked.missing.update(request.samples)
 
     def __bool__(self) -> bool:
         return any(asked.missing for asked in self._asked.values())
 
-    def lines(self) -> Iterator[Line]:
+    def lines(self) -> Iterator[BatchLine]:
         """Lines for all that is missing and not covered."""
         for (key, max_tokens), asked in self._asked.items():
             for run in runs(sorted(asked.missing - asked.covered)):
                 most = self._most or len(run)
                 for start in range(0, len(run), most):
-                    yield Line(key, max_tokens, run[start], len(run[start : start + most]))
+                    yield BatchLine(key, max_tokens, run[start], len(run[start : start + most]))
 
     def limit(self, most: int) -> None:
         """Ask for no more samples in one line than this."""
         self._most = min(self._most or most, most)
 
-    def request(self, line: Line) -> Request:
+    def request(self, line: BatchLine) -> Request:
         """The request of a line that is wanted."""
         return self._asked[line.place].requests[0]
 
-    def wants(self, line: Line) -> bool:
+    def wants(self, line: BatchLine) -> bool:
         """Whether any of a line's samples is missing."""
         asked = self._asked.get(line.place)
         return asked is not None and not asked.missing.isdisjoint(line.samples)
@@ -129,17 +128,17 @@ class Wanted:
         """Whether any sample of these is missing."""
         return any(place in self._asked and self._asked[place].missing for place in places)
 
-    def cover(self, line: Line) -> None:
+    def cover(self, line: BatchLine) -> None:
         """Count a line's samples as asked for."""
         if line.place in self._asked:
             self._asked[line.place].covered.update(line.samples)
 
-    def uncover(self, line: Line) -> None:
+    def uncover(self, line: BatchLine) -> None:
         """Count a line's samples as not asked for, so far as they are missing."""
         if line.place in self._asked:
             self._asked[line.place].covered.difference_update(line.samples)
 
-    def take(self, line: Line, completions: Sequence[Completion]) -> Iterator[Completion]:
+    def take(self, line: BatchLine, completions: Sequence[Completion]) -> Iterator[Completion]:
         """Those completions of a line that were missing, once for every request that wants them."""
         asked = self._asked[line.place]
         for completion in completions:
@@ -190,16 +189,16 @@ class Answers:
     """
 
     def __init__(
-        self, settings: OpenAISettings, client: BatchClient, wanted: Wanted, watch: Watch
+        self, settings: OpenAISettings, client: BatchClient, wanted: PendingSamples, watch: EventLog
     ) -> None:
         self._settings, self._client = settings, client
         self._wanted, self._watch = wanted, watch
         self._prices = prices_of(settings)
-        self._tries: Counter[Line] = Counter()
+        self._tries: Counter[BatchLine] = Counter()
         self._several = False
         """Whether the server has given several samples in one line."""
 
-    def read(self, batch: Json, lines: Iterable[Line]) -> Generator[Completion, None, Read]:
+    def read(self, batch: Json, lines: Iterable[BatchLine]) -> Generator[Completion, None, Read]:
         """The completions of a batch that has ended.
 
         Args:
@@ -239,14 +238,14 @@ class Answers:
                 yield from self._refused(line, _Refusal(told, passing=status != "cancelled"))
         return Read(paid, frozenset(places))
 
-    def fail(self, line: Line, told: str, kind: str = "batch") -> Iterator[Completion]:
+    def fail(self, line: BatchLine, told: str, kind: str = "batch") -> Iterator[Completion]:
         """Answer what is missing of a line by its failure."""
         self._watch.failed(kind, message=told)
         request = self._wanted.request(line)
         failures = [failure(request, sample, told) for sample in line.samples]
         yield from self._wanted.take(line, failures)
 
-    def _answered(self, line: Line, reply: Json, *, fresh: bool) -> Iterator[Completion]:
+    def _answered(self, line: BatchLine, reply: Json, *, fresh: bool) -> Iterator[Completion]:
         request = self._wanted.request(line)
         found = read_reply(self._settings, request, line.samples, reply)
         self._several = self._several or len(found) > 1
@@ -256,7 +255,7 @@ class Answers:
             found = [each for each in found if each.finish_reason != "error"]
         yield from self._wanted.take(line, found)
 
-    def _refused(self, line: Line, refusal: _Refusal) -> Iterator[Completion]:
+    def _refused(self, line: BatchLine, refusal: _Refusal) -> Iterator[Completion]:
         """Failures, unless the line is to be asked again."""
         self._tries[line] += 1
         if refusal.passing and self._tries[line] <= self._settings.retries:

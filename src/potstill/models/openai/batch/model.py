@@ -14,14 +14,13 @@ from dataclasses import dataclass
 from potstill.errors import ServerError
 from potstill.keys import settings_hash
 from potstill.models.openai.batch.batch_client import BatchClient
-from potstill.models.openai.batch.lines import Answers, Line, Place, Wanted, line_of
-from potstill.models.openai.batch.submit import Buyer
+from potstill.models.openai.batch.lines import Answers, BatchLine, PendingSamples, Place, line_of
+from potstill.models.openai.batch.submit import BatchSubmitter
 from potstill.models.openai.http_errors import Halted
 from potstill.models.openai.requests import Json
 from potstill.models.settings import OpenAISettings
-from potstill.records import Completion, Request
-from potstill.runtime import Control
-from potstill.runtime.budget import Amount
+from potstill.records import Amount, Completion, Request
+from potstill.runtime import Runtime
 
 UNDER_WAY = {"validating", "in_progress", "finalizing", "cancelling"}
 ANSWERED = {"completed", "expired", "cancelled"}
@@ -46,7 +45,7 @@ class Batches:
     """
 
     def __init__(
-        self, settings: OpenAISettings, key: str | None, name: str, control: Control
+        self, settings: OpenAISettings, key: str | None, name: str, control: Runtime
     ) -> None:
         self.settings, self.name, self.control = settings, name, control
         self.places: dict[str, frozenset[Place]] = {}
@@ -66,7 +65,7 @@ class Batches:
             AuthError: It refuses the key.
             BudgetError: The next request could cost more than there is left.
         """
-        wanted = Wanted(self.name, requests)
+        wanted = PendingSamples(self.name, requests)
         if not wanted:
             return
         try:
@@ -84,7 +83,7 @@ class Batches:
 class _Batch:
     """A batch that is waited for or read."""
 
-    lines: list[Line]
+    lines: list[BatchLine]
     number: int | None
     """Of its cost in the account; None where that was settled before, or another run pays."""
 
@@ -100,12 +99,12 @@ class _Batch:
 class _Asking:
     """One call of :meth:`Batches.complete`."""
 
-    def __init__(self, batches: Batches, client: BatchClient, wanted: Wanted) -> None:
+    def __init__(self, batches: Batches, client: BatchClient, wanted: PendingSamples) -> None:
         self._settings, self._client, self._wanted = batches.settings, client, wanted
         self._watch, self._spending = batches.control.watch, batches.control.spending
         self._answers = Answers(batches.settings, client, wanted, self._watch)
         mark = settings_hash(batches.name)
-        self._buyer = Buyer(batches.settings, client, wanted, self._spending, mark)
+        self._buyer = BatchSubmitter(batches.settings, client, wanted, self._spending, mark)
         self._name, self._places = batches.name, batches.places
         self._open: dict[str, _Batch] = {}
         self._held = False

@@ -8,11 +8,12 @@ import orjson
 
 from potstill.errors import BudgetError
 from potstill.models.openai.batch.batch_client import BatchClient
-from potstill.models.openai.batch.lines import Line, Wanted
+from potstill.models.openai.batch.lines import BatchLine, PendingSamples
 from potstill.models.openai.cost import Sizes, prices_of
 from potstill.models.openai.requests import Json, request_body
 from potstill.models.settings import OpenAISettings
-from potstill.runtime.budget import Amount, Spending
+from potstill.records import Amount
+from potstill.runtime.budget import Budget
 
 logger = logging.getLogger(__name__)
 
@@ -21,13 +22,13 @@ LARGEST_BYTES = 100 * 10**6
 """Of one batch's input. OpenAI takes 200 MB by now, others 100 MB."""
 
 
-class Bought(NamedTuple):
+class SubmittedBatch(NamedTuple):
     """A batch that was made."""
 
     batch: Json
     """As the server shows it."""
 
-    lines: list[Line]
+    lines: list[BatchLine]
     number: int
     """Of its cost in the account."""
 
@@ -35,12 +36,12 @@ class Bought(NamedTuple):
 class _Piece(NamedTuple):
     """One line to be sent."""
 
-    line: Line
+    line: BatchLine
     data: bytes
     most: Amount
 
 
-class Buyer:
+class BatchSubmitter:
     """Makes a model's batches.
 
     Args:
@@ -55,8 +56,8 @@ class Buyer:
         self,
         settings: OpenAISettings,
         client: BatchClient,
-        wanted: Wanted,
-        spending: Spending,
+        wanted: PendingSamples,
+        spending: Budget,
         mark: str,
     ) -> None:
         self._settings, self._client, self._wanted = settings, client, wanted
@@ -87,7 +88,7 @@ class Buyer:
                 if number is not None:
                     self._spending.end(number, Amount())
 
-    def buy(self, *, waiting: bool) -> Bought | None:
+    def buy(self, *, waiting: bool) -> SubmittedBatch | None:
         """Make one batch of what is missing and not under way.
 
         Args:
@@ -119,7 +120,7 @@ class Buyer:
                 self._settings.base_url,
             )
             self._warned = True
-        return Bought(batch, [piece.line for piece in pieces], number)
+        return SubmittedBatch(batch, [piece.line for piece in pieces], number)
 
     def _pieces(self) -> list[_Piece]:
         pieces: list[_Piece] = []

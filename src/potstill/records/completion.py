@@ -1,39 +1,15 @@
-"""What is asked and what comes back: questions, requests, completions.
+"""What a model is asked and what it wrote: messages, requests, completions, token probabilities.
 
 Shape suffixes: T tokens of a completion, K alternatives kept at each token.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 FinishReason = Literal["stop", "length", "content_filter", "error"]
-AnswerType = Literal["number", "choice", "yes_no", "text", "date", "list", "math"]
-RuleName = Literal["potstill", "fine_tune_cot", "flan_t5_cot", "zero_shot_cot", "bbh"]
-Split = Literal["train", "dev", "test"]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Question:
-    """One problem of a task."""
-
-    id: str
-    """Unique within its task, and the same in every run."""
-
-    text: str
-    """The problem as a person would read it; options are left out, unless its source lists them."""
-
-    answer: str
-    """The gold answer; for a choice task the letter of the right option."""
-
-    choices: tuple[str, ...] = ()
-    """The texts of options A, B, C ... of a choice task."""
-
-    template_id: str | None = None
-    """Questions that differ only in names and numbers share one, where it is known."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -148,36 +124,16 @@ class Teacher:
     """Whether it is asked in chat messages, which settles its prompt style."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Grade:
-    """What a grader read in a text, and whether it is right."""
+class Amount(NamedTuple):
+    """Tokens, those of prompts included, and US dollars."""
 
-    answer: str | None
-    """The answer as read, normalised; None where the text gives none."""
+    tokens: int = 0
+    usd: float = 0.0
 
-    correct: bool
-    rule: str
-    """Which rule found the answer, e.g. ``marker`` or ``last``."""
+    def plus(self, other: "Amount") -> "Amount":
+        """The sum."""
+        return Amount(self.tokens + other.tokens, self.usd + other.usd)
 
-    span: tuple[int, int] | None = None
-    """Where in the text the answer stands, as a half-open range of characters."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Task:
-    """A set of questions with splits, an answer type and a grader named by it."""
-
-    name: str
-    answer_type: AnswerType
-    splits: Mapping[Split, tuple[Question, ...]]
-    rule: RuleName = "potstill"
-    """How answers are read and compared."""
-
-    source: str = ""
-    """Where the questions come from."""
-
-    licence: str = ""
-    """The licence of the questions, or ``none`` where their source states none."""
-
-    notes: tuple[str, ...] = ()
-    """What was left out of the splits and why, one sentence each, for the report."""
+    def minus(self, other: "Amount") -> "Amount":
+        """The difference."""
+        return Amount(self.tokens - other.tokens, self.usd - other.usd)

@@ -1,0 +1,64 @@
+"""What is to be answered: questions, the task they belong to, and the verdict on an answer."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+AnswerType = Literal["number", "choice", "yes_no", "text", "date", "list", "math"]
+RuleName = Literal["potstill", "fine_tune_cot", "flan_t5_cot", "zero_shot_cot", "bbh"]
+Split = Literal["train", "dev", "test"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Question:
+    """One problem of a task."""
+
+    id: str
+    """Unique within its task, and the same in every run."""
+
+    text: str
+    """The problem as a person would read it; options are left out, unless its source lists them."""
+
+    answer: str
+    """The gold answer; for a choice task the letter of the right option."""
+
+    choices: tuple[str, ...] = ()
+    """The texts of options A, B, C ... of a choice task."""
+
+    template_id: str | None = None
+    """Questions that differ only in names and numbers share one, where it is known."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Task:
+    """A set of questions with splits, an answer type and a grader named by it."""
+
+    name: str
+    answer_type: AnswerType
+    splits: Mapping[Split, tuple[Question, ...]]
+    rule: RuleName = "potstill"
+    """How answers are read and compared."""
+
+    source: str = ""
+    """Where the questions come from."""
+
+    licence: str = ""
+    """The licence of the questions, or ``none`` where their source states none."""
+
+    notes: tuple[str, ...] = ()
+    """What was left out of the splits and why, one sentence each, for the report."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Grade:
+    """What a grader read in a text, and whether it is right."""
+
+    answer: str | None
+    """The answer as read, normalised; None where the text gives none."""
+
+    correct: bool
+    rule: str
+    """Which rule found the answer, e.g. ``marker`` or ``last``."""
+
+    span: tuple[int, int] | None = None
+    """Where in the text the answer stands, as a half-open range of characters."""
