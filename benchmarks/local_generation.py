@@ -119,9 +119,9 @@ def ours(model: HFModel, prompts: Sequence[str], case: Case, max_tokens: int) ->
         )
         for prompt in prompts
     ]
-    watch = EventLog()
+    events = EventLog()
     done = {(item.request.prompt, item.sample): item for item in model.complete(requests)}
-    speed = watch.speed(sum(item.completion_tokens for item in done.values()))
+    speed = events.speed(sum(item.completion_tokens for item in done.values()))
     return Timing(speed, tuple(done[prompt, 0].text for prompt in prompts))
 
 
@@ -139,7 +139,7 @@ def theirs(
         pad_token_id=model.tokenizer.pad_token_id,
     )
     generator: Any = model.model
-    watch = EventLog()
+    events = EventLog()
     ordered = list(prompts)
     if calls.by_length:
         ordered.sort(key=lambda prompt: len(model.tokenizer(prompt)["input_ids"]))
@@ -163,7 +163,7 @@ def theirs(
             new, skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
         texts |= dict(zip(part, decoded[:: case.samples], strict=True))
-    return Timing(watch.speed(tokens), tuple(texts[prompt] for prompt in prompts))
+    return Timing(events.speed(tokens), tuple(texts[prompt] for prompt in prompts))
 
 
 def measure(model: HFModel, prompts: Sequence[str], case: Case, args: argparse.Namespace) -> Result:

@@ -174,7 +174,7 @@ class Load:
     async def run(self) -> dict[str, Any]:
         """Ask, and sum up."""
         async with session() as asking:
-            watching = asyncio.create_task(self._watch())
+            watching = asyncio.create_task(self._events())
             until = time.monotonic() + self._seconds
             workers = [self._client(asking, until) for _ in range(self._clients)]
             await asyncio.gather(*workers)
@@ -193,7 +193,7 @@ class Load:
             self.seconds_each.append(time.perf_counter() - begun)
             self.outcomes[outcome] += 1
 
-    async def _watch(self) -> None:
+    async def _events(self) -> None:
         while True:
             self.memory.append(resident(self._place.pid))
             await asyncio.sleep(self._seconds / 60)

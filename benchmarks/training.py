@@ -198,20 +198,20 @@ def ours(given: Material, folder: Path, *, siblings: int) -> float:
     assert can_share(model, longest=4096) is None
     enable(model)
     plan = plan_steps(kept, Order(BATCH_SIZE, siblings), given.steps)
-    watch = Stopwatch()
+    events = Stopwatch()
     trainer = StudentTrainer(
         model,
         training_arguments(settings, folder, steps=given.steps, seed=0, use_cpu=True),
         objective=Objective(head, StudentSettings().matching),
         steps=Steps(kept, plan, batch_tokens=settings.batch_tokens),
-        collator=watch.counted(  # type: ignore[arg-type]  # a function does as well
+        collator=events.counted(  # type: ignore[arg-type]  # a function does as well
             Collator(flat),
             lambda rows, _: sum(one.length - 1 for part in rows[0] for one in part),
         ),
         tokenizer=given.tokenizer,
         save_steps=(),
     )
-    return timed(trainer, watch)
+    return timed(trainer, events)
 
 
 def theirs(given: Material, folder: Path, **options: Any) -> float:
@@ -243,20 +243,20 @@ def theirs(given: Material, folder: Path, **options: Any) -> float:
     trainer = SFTTrainer(
         model, args=config, train_dataset=Dataset.from_list(texts), processing_class=given.tokenizer
     )
-    watch = Stopwatch()
+    events = Stopwatch()
     pad = given.tokenizer.pad_token_id
-    trainer.data_collator = watch.counted(
+    trainer.data_collator = events.counted(
         trainer.data_collator, lambda _, batch: int((batch["input_ids"] != pad).sum())
     )
-    return timed(trainer, watch)
+    return timed(trainer, events)
 
 
-def timed(trainer: Any, watch: Stopwatch) -> float:
+def timed(trainer: Any, events: Stopwatch) -> float:
     """Train, and tell tokens a second."""
     trainer.remove_callback(PrinterCallback)
-    trainer.add_callback(watch)
+    trainer.add_callback(events)
     trainer.train()
-    return watch.rate
+    return events.rate
 
 
 def plain_loop(given: Material, _: Path) -> float:

@@ -252,7 +252,7 @@ def main() -> None:
     settings = OpenAISettings(
         model="openai:tiny", base_url=url, mode="batch", poll_seconds=0.02, api_key_env=None
     )
-    control = Runtime(spending=Budget(journal=folder / "spending.jsonl"))
+    control = Runtime(budget=Budget(journal=folder / "spending.jsonl"))
     with Store(folder / "run.sqlite") as store:
         model = OpenAIModel(settings, control)
         counts = ask(model, store, requests(count), Meter(None), label="asking", stage="generate")

@@ -180,21 +180,21 @@ def test_stopping_leaves_the_batch_to_the_next_command(server: BatchServer, tmp_
     server.polls = 1000
     asked = requests(4)
     control = Runtime(
-        spending=Budget(journal=tmp_path / "spending.jsonl"), watch=EventLog(tmp_path / "log.jsonl")
+        budget=Budget(journal=tmp_path / "spending.jsonl"), events=EventLog(tmp_path / "log.jsonl")
     )
     seen = []
 
     def stop() -> None:
-        while not control.watch.notes:
+        while not control.events.notes:
             time.sleep(0.01)
-        seen.append((control.watch.in_flight, *control.watch.notes.values()))
+        seen.append((control.events.in_flight, *control.events.notes.values()))
         control.stop.set()
 
     threading.Thread(target=stop).start()
     assert list(model(server, control, poll_seconds=3600.0).complete(asked)) == []
     assert seen == [(4, "0 of 4 lines done in a batch")]
-    assert (control.watch.in_flight, control.watch.notes) == (0, {})
-    assert control.spending.spent.tokens > 4 * 17
+    assert (control.events.in_flight, control.events.notes) == (0, {})
+    assert control.budget.spent.tokens > 4 * 17
     control.close()
     events = [orjson.loads(line) for line in (tmp_path / "log.jsonl").read_bytes().splitlines()]
     assert [(each["event"], each["status"], each["lines"]) for each in events] == [
@@ -202,9 +202,9 @@ def test_stopping_leaves_the_batch_to_the_next_command(server: BatchServer, tmp_
         ("batch", "left", 4),
     ]
     server.polls = 1
-    again = Runtime(spending=Budget(journal=tmp_path / "spending.jsonl"))
+    again = Runtime(budget=Budget(journal=tmp_path / "spending.jsonl"))
     assert prompts_of(list(model(server, again).complete(asked))) == all_of(asked)
-    assert (again.spending.spent.tokens, again.spending.left) == (4 * 17, ())
+    assert (again.budget.spent.tokens, again.budget.left) == (4 * 17, ())
     once(server, 8)
 
 
@@ -220,12 +220,12 @@ def test_closing_the_iterator_leaves_the_rest_to_the_next_call(server: BatchServ
     answers = iter(model(server, control).complete(requests(3)))
     first = next(answers)
     answers.close()  # type: ignore[attr-defined]
-    assert control.watch.in_flight == 0
-    assert len(control.spending.left) == 1
+    assert control.events.in_flight == 0
+    assert len(control.budget.left) == 1
     rest = list(model(server, control).complete(requests(3)))
     assert first in rest
-    assert not control.spending.left
-    assert control.spending.spent.tokens == 3 * 17
+    assert not control.budget.left
+    assert control.budget.spent.tokens == 3 * 17
     once(server, 6)
 
 
@@ -259,7 +259,7 @@ def test_a_refused_line_is_a_failure_and_is_asked_again_next_time(server: BatchS
     found = list(model(server, control).complete(requests(3)))
     errors = {each.request.prompt: each.error for each in found if each.finish_reason == "error"}
     assert errors == {refused: "HTTP 400: the prompt is too long"}
-    assert control.watch.given_up == {"400": 1}
+    assert control.events.given_up == {"400": 1}
     server.refuse = lambda body, tried: None
     again = list(model(server).complete(requests(3)))
     assert all(each.finish_reason == "stop" for each in again)
@@ -297,9 +297,9 @@ def test_a_batch_that_cannot_be_made_costs_nothing(server: BatchServer) -> None:
     control = Runtime()
     with pytest.raises(ServerError, match="HTTP 400"):
         list(model(server, control).complete(requests(2)))
-    assert control.spending.in_flight == Amount()
+    assert control.budget.in_flight == Amount()
     assert len(list(model(server, control).complete(requests(2)))) == 4
-    assert control.spending.spent.tokens == 2 * 17
+    assert control.budget.spent.tokens == 2 * 17
 
 
 def test_a_fault_that_may_pass_gets_another_batch(server: BatchServer) -> None:
@@ -307,7 +307,7 @@ def test_a_fault_that_may_pass_gets_another_batch(server: BatchServer) -> None:
     control = Runtime()
     found = list(model(server, control).complete(requests(2)))
     assert all(each.finish_reason == "stop" for each in found)
-    assert control.watch.retries == {"500": 4}
+    assert control.events.retries == {"500": 4}
     server.refuse = lambda body, tried: (500, "overloaded")
     found = list(model(server, retries=1).complete([Request(prompt="other")]))
     assert [each.error for each in found] == ["HTTP 500: overloaded"]
@@ -392,7 +392,7 @@ def test_troubles_that_pass_are_waited_out(
     assert prompts_of(found) == all_of(requests(3))
     assert len(server.made) == 1
     # A GET whose connection breaks may be sent again below us, and a lost batch is found.
-    assert control.watch.retries.total() in ({1, 3} if trouble.lost else {3})
+    assert control.events.retries.total() in ({1, 3} if trouble.lost else {3})
     once(server, 6)
 
 
@@ -401,7 +401,7 @@ def test_waiting_has_an_end(server: BatchServer) -> None:
     control = Runtime()
     with pytest.raises(ServerError, match=r"does not answer \(HTTP 503.*batches run on"):
         list(model(server, control, deadline=0.2).complete(requests(2)))
-    assert len(control.spending.left) == 1
+    assert len(control.budget.left) == 1
     server.troubles.clear()
     assert len(list(model(server, control).complete(requests(2)))) == 4
     once(server, 4)
@@ -432,8 +432,8 @@ def test_a_batch_that_the_server_does_not_take_ends_the_asking(server: BatchServ
     control = Runtime()
     with pytest.raises(ServerError, match=r"Enqueued token limit.*other batches of the account"):
         list(model(server, control).complete([Request(prompt="a")]))
-    assert control.spending.spent == Amount()
-    assert control.spending.in_flight == Amount()
+    assert control.budget.spent == Amount()
+    assert control.budget.in_flight == Amount()
 
 
 def test_too_many_tokens_at_once_go_one_after_the_other(
@@ -466,47 +466,47 @@ def test_the_account_has_what_the_answers_say(server: BatchServer) -> None:
     prices = {"prompt_price": 100.0, "completion_price": 1000.0}
     found = list(model(server, control, **prices).complete(requests(3)))
     # Each of three answers: 7 tokens of its prompt, 10 written.
-    assert control.spending.spent.tokens == 3 * 17
-    assert control.spending.spent.usd == pytest.approx(3 * (7 * 100 + 10 * 1000) / 1e6)
-    assert sum(each.cost for each in found) == pytest.approx(control.spending.spent.usd)
-    assert control.spending.in_flight == Amount()
+    assert control.budget.spent.tokens == 3 * 17
+    assert control.budget.spent.usd == pytest.approx(3 * (7 * 100 + 10 * 1000) / 1e6)
+    assert sum(each.cost for each in found) == pytest.approx(control.budget.spent.usd)
+    assert control.budget.in_flight == Amount()
 
 
 def test_an_answer_without_usage_counts_at_its_most(server: BatchServer) -> None:
     server.usage = None
     control = Runtime()
     list(model(server, control).complete(requests(1)))
-    assert control.spending.spent.tokens > 2 * 64
+    assert control.budget.spent.tokens > 2 * 64
 
 
 def test_batches_are_as_large_as_the_budget_allows(server: BatchServer) -> None:
     # A line may take 2 * 64 tokens and its prompt with its frame, about 100; it takes 17.
-    control = Runtime(spending=Budget(BudgetSettings(tokens=1200)))
+    control = Runtime(budget=Budget(BudgetSettings(tokens=1200)))
     found = list(model(server, control).complete(requests(16)))
     assert prompts_of(found) == all_of(requests(16))
     sizes = [len(made.lines) for made in server.made.values()]
     assert sizes[0] == 4
     assert sum(sizes) == 16
-    assert control.spending.spent.tokens == 16 * 17
+    assert control.budget.spent.tokens == 16 * 17
     once(server, 32)
 
 
 def test_the_budget_is_never_passed(server: BatchServer) -> None:
-    control = Runtime(spending=Budget(BudgetSettings(tokens=600)))
+    control = Runtime(budget=Budget(BudgetSettings(tokens=600)))
     found = []
     with pytest.raises(BudgetError, match="is spent"):
         for each in model(server, control).complete(requests(40)):
             found.append(each)
     assert 0 < len(found) < 80
-    assert control.spending.spent.tokens == len(found) // 2 * 17 <= 600
+    assert control.budget.spent.tokens == len(found) // 2 * 17 <= 600
     once(server, len(found))
 
 
 def test_old_batches_of_other_runs_cost_this_run_nothing(server: BatchServer) -> None:
     list(model(server).complete(requests(2)))
-    control = Runtime(spending=Budget(BudgetSettings(tokens=1)))
+    control = Runtime(budget=Budget(BudgetSettings(tokens=1)))
     assert len(list(model(server, control).complete(requests(2)))) == 4
-    assert control.spending.spent == Amount()
+    assert control.budget.spent == Amount()
 
 
 def test_a_server_that_drops_metadata_is_warned_of(
@@ -523,7 +523,7 @@ def test_the_key_goes_to_the_server_and_nowhere_else(
     monkeypatch.setenv("POTSTILL_TEST_KEY", "sk-very-secret")
     server.refuse = lambda body, tried: (400, "sk-very-secret is bad") if tried == 0 else None
     control = Runtime(
-        spending=Budget(journal=tmp_path / "spending.jsonl"), watch=EventLog(tmp_path / "log.jsonl")
+        budget=Budget(journal=tmp_path / "spending.jsonl"), events=EventLog(tmp_path / "log.jsonl")
     )
     server.troubles["poll"] = [Trouble(status=500)]
     teacher = model(server, control, api_key_env="POTSTILL_TEST_KEY")

@@ -56,14 +56,14 @@ def billed(server: Chaos) -> Amount:
     return Amount(sum(each["tokens"] for each in events), sum(each["usd"] for each in events))
 
 
-def teacher_of(server: Chaos, spending: Budget, **settings: Any) -> OpenAIModel:
+def teacher_of(server: Chaos, budget: Budget, **settings: Any) -> OpenAIModel:
     prompt, cached, completion = server.habits.prices
     values = {
         "model": "openai:chaos", "base_url": server.url, "api_key_env": None, "concurrency": 8,
         "timeout": 5.0, "retries": 2, "prompt_price": prompt, "cached_price": cached,
         "completion_price": completion, **settings,
     }  # fmt: skip
-    return OpenAIModel(OpenAISettings.model_validate(values), Runtime(spending))
+    return OpenAIModel(OpenAISettings.model_validate(values), Runtime(budget))
 
 
 def answers(teacher: OpenAIModel, requests: Sequence[Request]) -> tuple[list[Completion], bool]:
@@ -96,50 +96,50 @@ def ended_by_budget(seed: int, journal: Path) -> bool:
     habits = Habits(seed=seed, share=draws.uniform(0, 0.6), kinds=HANGING if hangs else QUICK,
                     prices=drawn_prices(draws), latency=draws.choice([0, 0.002]))  # fmt: skip
     usd, tokens = 10 ** draws.uniform(-3, 0.5), int(10 ** draws.uniform(2.5, 5))
-    budget = BudgetSettings(
+    limit = BudgetSettings(
         usd=None if seed % 3 == 0 else usd, tokens=None if seed % 3 == 1 else tokens
     )
-    with Chaos(habits) as server, Budget(budget, journal=journal) as spending:
-        teacher = teacher_of(server, spending, timeout=0.3 if hangs else 5.0,
+    with Chaos(habits) as server, Budget(limit, journal=journal) as budget:
+        teacher = teacher_of(server, budget, timeout=0.3 if hangs else 5.0,
                              concurrency=draws.choice([1, 3, 16]))  # fmt: skip
         _, ended = answers(teacher, drawn_requests(draws))
         bill = billed(server)
-    assert budget.usd is None or bill.usd <= budget.usd + ROUNDING
-    assert budget.tokens is None or bill.tokens <= budget.tokens
-    assert spending.in_flight == Amount()
-    assert spending.spent.usd >= bill.usd - ROUNDING
-    assert spending.spent.tokens >= bill.tokens
-    kept = Budget(budget, journal=journal).spent
-    assert kept.tokens == spending.spent.tokens
-    assert kept.usd == pytest.approx(spending.spent.usd)
+    assert limit.usd is None or bill.usd <= limit.usd + ROUNDING
+    assert limit.tokens is None or bill.tokens <= limit.tokens
+    assert budget.in_flight == Amount()
+    assert budget.spent.usd >= bill.usd - ROUNDING
+    assert budget.spent.tokens >= bill.tokens
+    kept = Budget(limit, journal=journal).spent
+    assert kept.tokens == budget.spent.tokens
+    assert kept.usd == pytest.approx(budget.spent.usd)
     return ended
 
 
 def test_a_generous_budget_stops_nothing(tmp_path: Path) -> None:
     requests = drawn_requests(random.Random(1))
-    budget = BudgetSettings(usd=10.0, tokens=1_000_000)
+    limit = BudgetSettings(usd=10.0, tokens=1_000_000)
     with (
         Chaos(Habits(seed=1, kinds=QUICK, prices=(2.0, 1.0, 8.0))) as server,
-        Budget(budget, journal=tmp_path / "spending.jsonl") as spending,
+        Budget(limit, journal=tmp_path / "spending.jsonl") as budget,
     ):
-        found, ended = answers(teacher_of(server, spending, retries=8), requests)
+        found, ended = answers(teacher_of(server, budget, retries=8), requests)
         bill = billed(server)
     assert not ended
     assert len(found) == sum(len(request.samples) for request in requests)
     assert sum(each.finish_reason == "error" for each in found) < 0.1 * len(found)
-    assert bill.usd <= spending.spent.usd < budget.usd  # type: ignore[operator]
+    assert bill.usd <= budget.spent.usd < limit.usd  # type: ignore[operator]
 
 
 def test_without_faults_the_account_is_the_bill_to_the_cent(tmp_path: Path) -> None:
     requests = drawn_requests(random.Random(2))
     with (
         Chaos(Habits(seed=2, share=0.0, prices=(2.0, 0.5, 8.0))) as server,
-        Budget(journal=tmp_path / "spending.jsonl") as spending,
+        Budget(journal=tmp_path / "spending.jsonl") as budget,
     ):
-        found, _ = answers(teacher_of(server, spending), requests)
+        found, _ = answers(teacher_of(server, budget), requests)
         bill = billed(server)
-    assert spending.spent.tokens == bill.tokens
-    assert spending.spent.usd == pytest.approx(bill.usd)
+    assert budget.spent.tokens == bill.tokens
+    assert budget.spent.usd == pytest.approx(bill.usd)
     assert sum(completion.cost for completion in found) == pytest.approx(bill.usd)
 
 

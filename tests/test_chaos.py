@@ -72,7 +72,7 @@ def check_chaos(folder: Path, count: int, samples: int) -> list[Event]:
     assert len(stored) == counts.stored > 0.95 * count * samples
     assert all(reasons) and sum(reasons.values()) == counts.failed
     assert not sent_after_success(events)
-    assert control.watch.in_flight == 0
+    assert control.events.in_flight == 0
     refused = {event["prompt"] for event in events if event.get("kind") == "refused"}
     assert all((prompt, 0) not in stored for prompt in refused)
     return events

@@ -56,7 +56,7 @@ def settings_classes(cls: type[Settings] = Settings) -> list[type[Settings]]:
 
 
 def load_every_module() -> None:
-    for module in ("recipe", "tasks.settings", "models.settings", "train.settings"):
+    for module in ("pipeline.recipe", "tasks.settings", "models.settings", "train.settings"):
         __import__(f"potstill.{module}")
 
 

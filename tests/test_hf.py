@@ -52,7 +52,7 @@ def one(model: HFModel, request: Request) -> Completion:
     return done
 
 
-def watch(
+def events(
     model: HFModel, note: Callable[[torch.Tensor], None]
 ) -> torch.utils.hooks.RemovableHandle:
     """Show each forward's token ids to ``note``."""
@@ -110,7 +110,7 @@ def test_seeds_are_deterministic_and_differ(llama: HFModel) -> None:
 
 def test_samples_share_their_prompts_computation(llama: HFModel) -> None:
     shapes: list[tuple[int, ...]] = []
-    handle = watch(llama, lambda ids: shapes.append(tuple(ids.shape)))
+    handle = events(llama, lambda ids: shapes.append(tuple(ids.shape)))
     list(llama.complete([replace(SAMPLED, samples=tuple(range(8)))]))
     handle.remove()
     assert shapes[0][0] == 1
@@ -127,7 +127,7 @@ def test_many_prompts_are_run_in_parts(
     monkeypatch.setattr("potstill.models.local.decoding.PROMPT_TOKENS", 100)
     shapes: list[tuple[int, ...]] = []
     model = open_tiny(llama_folder)
-    handle = watch(model, lambda ids: shapes.append(tuple(ids.shape)))
+    handle = events(model, lambda ids: shapes.append(tuple(ids.shape)))
     in_parts = texts(list(model.complete(requests)))
     handle.remove()
     runs = [rows for rows, tokens in shapes if tokens > 1]
@@ -147,7 +147,7 @@ def test_finished_rows_leave_and_waiting_prompts_take_their_place(
         for limit in (60, 5, 5, 5, 5)
     ]
     rows: list[int] = []
-    handle = watch(model, lambda ids: rows.append(len(ids) if ids.shape[1] == 1 else -len(ids)))
+    handle = events(model, lambda ids: rows.append(len(ids) if ids.shape[1] == 1 else -len(ids)))
     done = list(model.complete(requests))
     handle.remove()
     assert len(done) == 10
@@ -158,7 +158,7 @@ def test_finished_rows_leave_and_waiting_prompts_take_their_place(
 def test_on_a_cpu_a_batch_is_finished_before_the_next(llama_folder: Path) -> None:
     model = open_tiny(llama_folder, batch_tokens=100)
     rows: list[int] = []
-    handle = watch(model, lambda ids: rows.append(len(ids) if ids.shape[1] == 1 else -len(ids)))
+    handle = events(model, lambda ids: rows.append(len(ids) if ids.shape[1] == 1 else -len(ids)))
     done = list(model.complete(Request(prompt="Let's", max_tokens=n) for n in (30, 5, 5, 5, 5, 5)))
     handle.remove()
     assert len(done) == 6
@@ -184,7 +184,7 @@ def test_refilling_a_batch_changes_no_text(
 
 def test_a_completion_comes_before_longer_ones_are_finished(llama: HFModel) -> None:
     steps: list[int] = []
-    handle = watch(llama, lambda ids: steps.append(1))
+    handle = events(llama, lambda ids: steps.append(1))
     requests = [replace(SAMPLED, max_tokens=100), replace(SAMPLED, max_tokens=1)]
     first = next(llama.complete(requests))
     handle.remove()

@@ -127,8 +127,8 @@ def check(server: Scripted, store: Store, *, chat: bool = True, top: int = 0) ->
         assert str(error).isprintable()  # an error that says no request can succeed
     else:
         assert sorted(each.sample for each in found) == [0, 1]
-    assert control.spending.in_flight.tokens == 0
-    assert control.spending.spent.tokens >= 0 and control.spending.spent.usd >= 0
+    assert control.budget.in_flight.tokens == 0
+    assert control.budget.spent.tokens >= 0 and control.budget.spent.usd >= 0
     Budget(journal=journal)
     control.close()
     journal.unlink(missing_ok=True)

@@ -172,7 +172,7 @@ def test_what_sigterm_left_in_flight_is_dropped_when_the_grace_is_over(
 
 def test_the_handlers_are_put_back_and_the_run_can_be_asked_again(tmp_path: Path) -> None:
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
-    control = Runtime(watch=EventLog(tmp_path / "log.jsonl"))
+    control = Runtime(events=EventLog(tmp_path / "log.jsonl"))
     with pytest.raises(KeyboardInterrupt), stoppable(control):
         signal.raise_signal(signal.SIGINT)
         assert control.stop.is_set()

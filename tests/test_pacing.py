@@ -125,7 +125,7 @@ def test_concurrency_settles_near_what_the_server_takes() -> None:
     later = asked[len(asked) // 2 : -100]  # at the end there is nothing left to fill it with
     assert sum(event["kind"] == "over" for event in later) < 0.1 * len(later)
     assert sum(in_flight(later)) / len(later) > 0.5 * capacity
-    assert 0 < control.watch.limit <= 2 * capacity
+    assert 0 < control.events.limit <= 2 * capacity
 
 
 @pytest.mark.parametrize(
@@ -183,4 +183,4 @@ def test_once_stopped_nothing_is_sent_and_what_is_in_flight_is_handed_over() -> 
         found += completions
     assert 10 <= len(found) < 60
     assert len(found) == len(of_kind(server, "delivered")) == len(of_kind(server, "asked"))
-    assert control.spending.in_flight.tokens == 0
+    assert control.budget.in_flight.tokens == 0

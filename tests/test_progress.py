@@ -42,11 +42,11 @@ def until(condition: object, seconds: float = 10.0) -> None:
 
 def busy() -> Runtime:
     """A run with ten tries in flight, some that failed, and a little money spent."""
-    control = Runtime(spending=Budget(BudgetSettings(usd=5, tokens=90_000)))
-    number = control.spending.begin(Amount(1000, 0.5))
+    control = Runtime(budget=Budget(BudgetSettings(usd=5, tokens=90_000)))
+    number = control.budget.begin(Amount(1000, 0.5))
     assert number is not None
-    control.spending.end(number, Amount(800, 0.42))
-    control.watch.in_flight, control.watch.limit = 10, 64
+    control.budget.end(number, Amount(800, 0.42))
+    control.events.in_flight, control.events.limit = 10, 64
     return control
 
 
@@ -86,11 +86,11 @@ def test_lines_are_written_where_there_is_no_terminal() -> None:
 @pytest.mark.usefixtures("at_once")
 def test_a_line_has_spending_tries_in_flight_and_the_faults_of_this_stage() -> None:
     out, control = io.StringIO(), busy()
-    control.watch.retries["429"] = 7  # of an earlier stage
+    control.events.retries["429"] = 7  # of an earlier stage
     with Meter(Console(file=out), control).stage("rationales", total=9) as advance:
         advance(1, 10, 0.1)
-        control.watch.retries += Counter({"429": 2, "timeout": 1})
-        control.watch.given_up["400"] += 1
+        control.events.retries += Counter({"429": 2, "timeout": 1})
+        control.events.given_up["400"] += 1
     last = out.getvalue().splitlines()[-1]
     assert last.startswith("rationales: 1/9")
     assert last.endswith(
@@ -106,7 +106,7 @@ def test_a_live_view_is_shown_on_a_terminal_and_fits_it() -> None:
     label = "rationales of the teacher, round 2"
     with Meter(console, control).stage(label, total=12_345) as advance:
         advance(2_000, 700_000, 1.5)
-        control.watch.retries += Counter({"429": 1234, "timeout": 123, "503": 12, "reset": 1})
+        control.events.retries += Counter({"429": 1234, "timeout": 123, "503": 12, "reset": 1})
         control.stop.set()
         until(lambda: "Stopping" in out.getvalue())
     shown = re.sub(r"\x1b\[[\d?;]*[a-zA-Z]", "", out.getvalue())
@@ -149,9 +149,9 @@ def test_an_error_in_the_block_passes_through() -> None:
 
 @pytest.mark.usefixtures("at_once")
 def test_the_log_gets_the_counts_with_or_without_a_console(tmp_path: Path) -> None:
-    control = Runtime(watch=EventLog(tmp_path / "run" / "log.jsonl"))
+    control = Runtime(events=EventLog(tmp_path / "run" / "log.jsonl"))
     with Meter(None, control).stage("rationales", total=5, done=1) as advance:
-        control.watch.retried("429", wait=0.51, message="slow down")
+        control.events.retried("429", wait=0.51, message="slow down")
         advance(4, 80, 0.25)
     control.close()
     written = (tmp_path / "run" / "log.jsonl").read_text()
@@ -175,7 +175,7 @@ def test_a_log_that_cannot_be_written_ends_nothing() -> None:
 
 
 def test_ten_thousand_answers_cost_no_time_worth_speaking_of(tmp_path: Path) -> None:
-    control = Runtime(watch=EventLog(tmp_path / "log.jsonl"))
+    control = Runtime(events=EventLog(tmp_path / "log.jsonl"))
     console = Console(file=io.StringIO(), force_terminal=True, width=100)
     with Meter(console, control).stage("rationales", total=10_000) as advance:
         begin = time.process_time()

@@ -265,9 +265,9 @@ def test_after_failures_in_a_row_one_request_tries_again() -> None:
     breaker.failed()
     breaker.succeeded()
     breaker.failed()
-    assert breaker.allows() and not breaker.resting
+    assert breaker.allows() and not breaker.releasing
     breaker.failed()
-    assert breaker.resting and not breaker.allows()
+    assert breaker.releasing and not breaker.allows()
     clock.now += 10
     assert breaker.allows()
     assert not breaker.allows()  # the others wait for what comes of it
@@ -315,7 +315,7 @@ def test_a_text_ends_at_the_same_place_however_it_is_cut(
         shown += cutter.feed(piece)
         sofar = "".join(pieces[:end])
         assert first_of(sofar, stops).startswith(shown)
-    shown += cutter.rest()
+    shown += cutter.release()
     assert shown == first_of(text, stops)
     assert cutter.stopped == any(stop in text for stop in stops)
 

@@ -117,7 +117,7 @@ def test_one_server_serves_until_the_run_has_it_rest(behave: Behave, notes: Path
     first = list(teacher.complete(ASKED[:1]))
     list(teacher.complete(ASKED[1:]))
     assert len(starts(notes)) == 1
-    control.rest()
+    control.release()
     assert not alive(notes)
     again = list(teacher.complete(ASKED[:1]))
     one, two = starts(notes)
@@ -217,7 +217,7 @@ def test_the_workers_of_a_server_that_was_killed_end_too(behave: Behave, notes: 
 
 def test_a_server_that_cannot_start_says_why(behave: Behave, notes: Path, tmp_path: Path) -> None:
     behave(dies="ValueError: no such model\x1b[31m")
-    control = Runtime(watch=EventLog(tmp_path / "run" / "log.jsonl"))
+    control = Runtime(events=EventLog(tmp_path / "run" / "log.jsonl"))
     with pytest.raises(ModelError) as raised:
         list(model(control).complete(ASKED))
     message = str(raised.value)
@@ -245,9 +245,9 @@ def test_the_wait_for_a_server_is_shown_and_can_be_stopped(behave: Behave, notes
     seen = []
 
     def stop() -> None:
-        while not control.watch.notes:
+        while not control.events.notes:
             time.sleep(0.01)
-        seen.append(dict(control.watch.notes))
+        seen.append(dict(control.events.notes))
         control.stop.set()
 
     thread = threading.Thread(target=stop)
@@ -255,7 +255,7 @@ def test_the_wait_for_a_server_is_shown_and_can_be_stopped(behave: Behave, notes
     assert list(model(control).complete(ASKED)) == []
     thread.join()
     assert next(iter(seen[0].values())).startswith("vLLM starts some/model")
-    assert not control.watch.notes
+    assert not control.events.notes
     assert not alive(notes)
 
 

@@ -100,7 +100,7 @@ def opened(recipe: Path, changes: tuple[str, ...], *, read_only: bool = False) -
 
     with (
         Run(load_recipe(recipe, changes), Meter.on_stderr(), read_only=read_only) as run,
-        _logged(run.control.watch),
+        _logged(run.control.events),
     ):
         yield run
 
@@ -114,11 +114,11 @@ def _version() -> str | None:
 
 
 @contextmanager
-def _logged(watch: "EventLog") -> Iterator[None]:
+def _logged(events: "EventLog") -> Iterator[None]:
     """The command's beginning and end in the run's log."""
     context = click.get_current_context()
     begin = time.monotonic()
-    watch.event("started", command=context.info_name, version=_version())
+    events.record("started", command=context.info_name, version=_version())
     error: dict[str, str] = {}
     try:
         yield
@@ -126,4 +126,4 @@ def _logged(watch: "EventLog") -> Iterator[None]:
         error = {"error": type(ending).__name__}
         raise
     finally:
-        watch.event("ended", seconds=round(time.monotonic() - begin, 3), **error)
+        events.record("ended", seconds=round(time.monotonic() - begin, 3), **error)

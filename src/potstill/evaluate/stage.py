@@ -145,7 +145,7 @@ def _on_tests(
             measured = bench.measure(system, model, entry, "test")
             if measured is not None:
                 yield measured
-    bench.meter.control.rest()  # the next may need the same GPU
+    bench.meter.control.release()  # the next may need the same GPU
 
 
 def _comparisons(measured: Sequence[Measured], resamples: int, seed: int) -> Iterator[Comparison]:

@@ -139,7 +139,7 @@ def _readable(
             if isinstance(error, DataError):
                 raise
             why = str(error)
-            run.control.watch.event("left_out", file=path.name, at=at, why=why)
+            run.control.events.record("left_out", file=path.name, at=at, why=why)
             done.left_out += 1
             done.reasons[why] += 1
             if len(done.shown) < SHOWN:

@@ -200,14 +200,14 @@ class Run:
 
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:
-        start, watch = time.monotonic(), self.control.watch
-        watch.event("stage_begins", stage=stage)
+        start, events = time.monotonic(), self.control.events
+        events.record("stage_begins", stage=stage)
         try:
             yield
         finally:
             seconds = time.monotonic() - start
-            watch.event("stage_ends", stage=stage, seconds=round(seconds, 3))
-            self.control.rest()
+            events.record("stage_ends", stage=stage, seconds=round(seconds, 3))
+            self.control.release()
             if not self.store.read_only:
                 self.store.add_stage_time(stage, seconds)
 
@@ -369,8 +369,8 @@ def run_control(recipe: Recipe, store: Store) -> Runtime:
     """The account of a run, which goes on from command to command, and its log."""
     folder = recipe.folder
     journal = folder / "spending.jsonl"
-    spending = Budget(recipe.budget, journal=journal, before=store.spent())
-    return Runtime(spending=spending, watch=EventLog(folder / "log.jsonl"))
+    budget = Budget(recipe.budget, journal=journal, before=store.spent())
+    return Runtime(budget=budget, events=EventLog(folder / "log.jsonl"))
 
 
 def _shows_exemplars(student: StudentSettings) -> bool:

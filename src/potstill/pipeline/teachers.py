@@ -180,7 +180,7 @@ class TeacherPool:
             else:
                 yield open_model(self._recipe.teachers[name], self._control)
         finally:
-            self._control.rest()  # the next may need the same GPU
+            self._control.release()  # the next may need the same GPU
 
     def _remembered(self, name: str, model: Model) -> Teacher:
         """What is known of a teacher from the model itself, kept in the store."""

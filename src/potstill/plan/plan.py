@@ -100,7 +100,7 @@ def plan_run(recipe: Recipe, probes: Mapping[str, Probe] | None = None) -> Plan:
         known = {each.name: _known(each.name, recipe, needs) for each in asked}
         figures = [figures_of(need, known[need.teacher.name]) for need in needs]
         journal = recipe.folder / "spending.jsonl"
-        spending = Budget(recipe.budget, journal=journal, before=run.store.spent())
+        budget = Budget(recipe.budget, journal=journal, before=run.store.spent())
         teachers = []
         for name, settings in recipe.named_teachers.items():
             own = [each for each in figures if each.need.teacher.name == name]
@@ -115,8 +115,8 @@ def plan_run(recipe: Recipe, probes: Mapping[str, Probe] | None = None) -> Plan:
             questions=len(run.task.splits["train"]),
             teachers=teachers,
             figures=figures,
-            budget=spending.budget,
-            spent=spending.spent,
+            budget=budget.limit,
+            spent=budget.spent,
         )
 
 
@@ -220,7 +220,7 @@ def _probe(run: Run, name: str, settings: ModelSettings, count: int) -> Probe:
         model, run.store, chosen, asked.asking, run.meter, label=label, stage="generate"
     )
     seconds = time.monotonic() - begin
-    run.control.rest()  # the next may need the same memory
+    run.control.release()  # the next may need the same memory
     return Probe(
         requests=len(chosen),
         samples=counts.stored,

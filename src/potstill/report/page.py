@@ -175,7 +175,9 @@ def _rules(results: Results) -> list[str]:
     return list(dict.fromkeys(choice.rule for choice in in_order))
 
 
-def _candidates(results: Results, students: Sequence[str]) -> dict[str, list[tradeoff.ChosenCheckpoint]]:
+def _candidates(
+    results: Results, students: Sequence[str]
+) -> dict[str, list[tradeoff.ChosenCheckpoint]]:
     """What the rules choose for each student; nothing where there is one rule only."""
     if len(_rules(results)) < 2:
         return {}

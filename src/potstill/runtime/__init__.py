@@ -12,28 +12,28 @@ from potstill.runtime.events import EventLog
 class Runtime:
     """The account, the watch and the brake of a run."""
 
-    spending: Budget = field(default_factory=Budget)
+    budget: Budget = field(default_factory=Budget)
     """Every try of a server is set aside and settled here."""
 
-    watch: EventLog = field(default_factory=EventLog)
+    events: EventLog = field(default_factory=EventLog)
     """Told what happens."""
 
     stop: Event = field(default_factory=Event)
     """Once set, nothing new is sent; what is in flight is finished and handed over."""
 
-    resting: list[Callable[[], None]] = field(default_factory=list)
-    """What :meth:`rest` calls."""
+    releasing: list[Callable[[], None]] = field(default_factory=list)
+    """What :meth:`release` calls."""
 
-    def rest(self) -> None:
+    def release(self) -> None:
         """End what models have started, such as servers of their own, to free its memory.
 
         Asked again, they start it again.
         """
-        for end in self.resting:
+        for end in self.releasing:
             end()
 
     def close(self) -> None:
         """End what models have started; close the account's journal and the log."""
-        self.rest()
-        self.spending.close()
-        self.watch.close()
+        self.release()
+        self.budget.close()
+        self.events.close()

@@ -33,19 +33,19 @@ class Budget:
     be taken up again by it and settled, in this command or a later one.
 
     Args:
-        budget: The limit.
+        limit: The most that may be spent.
         journal: The file that keeps the account from one command to the next; None keeps none.
         before: What the store says was paid, should the journal know of less.
     """
 
     def __init__(
         self,
-        budget: BudgetSettings | None = None,
+        limit: BudgetSettings | None = None,
         *,
         journal: Path | None = None,
         before: Amount | None = None,
     ) -> None:
-        self.budget = budget or BudgetSettings()
+        self.limit = limit or BudgetSettings()
         self._lock = Lock()
         self._open: dict[int, Amount] = {}
         self._labels: dict[int, str] = {}
@@ -160,14 +160,14 @@ class Budget:
         return most
 
     def _passes(self, amount: Amount) -> bool:
-        tokens, usd = self.budget.tokens, self.budget.usd
+        tokens, usd = self.limit.tokens, self.limit.usd
         return (tokens is not None and amount.tokens > tokens) or (
             usd is not None and amount.usd > usd
         )
 
     def _refusal(self, most: Amount) -> str:
-        limits = [f"{self.budget.tokens:,} tokens"] if self.budget.tokens is not None else []
-        limits += [f"${self.budget.usd:,.2f}"] if self.budget.usd is not None else []
+        limits = [f"{self.limit.tokens:,} tokens"] if self.limit.tokens is not None else []
+        limits += [f"${self.limit.usd:,.2f}"] if self.limit.usd is not None else []
         return (
             f"the budget of {' and '.join(limits)} is spent: {self.spent.tokens:,} tokens and "
             f"${self.spent.usd:,.4f} so far, and the next request may take {most.tokens:,} tokens "

@@ -87,7 +87,7 @@ class EventLog:
         """Where the log is, and other logs may be."""
         return None if self._log is None else self._log.parent
 
-    def event(self, name: str, **fields: object) -> None:
+    def record(self, name: str, **fields: object) -> None:
         """Write one event to the log. A full disk ends no work here; the store will say so."""
         if self._log is None:
             return
@@ -102,12 +102,12 @@ class EventLog:
     def retried(self, kind: str, *, wait: float, message: str) -> None:
         """A try failed and will be repeated after so many seconds."""
         self.retries[kind] += 1
-        self.event("retry", kind=kind, wait=round(wait, 3), message=message)
+        self.record("retry", kind=kind, wait=round(wait, 3), message=message)
 
     def failed(self, kind: str, *, message: str) -> None:
         """A request failed for good."""
         self.given_up[kind] += 1
-        self.event("failed", kind=kind, message=message)
+        self.record("failed", kind=kind, message=message)
 
     def close(self) -> None:
         """Close the log."""

@@ -79,7 +79,7 @@ class Meter:
             if console is not None and console.is_terminal:
                 views.enter_context(_live(tally, traffic, console))
                 console = None
-            if console is not None or self.control.watch.logs:
+            if console is not None or self.control.events.logs:
                 views.enter_context(_Ticker(tally, traffic, console))
             yield tally.add
 
@@ -160,8 +160,8 @@ class _Traffic:
 
     def __init__(self, control: Runtime) -> None:
         self.control = control
-        self._retries = control.watch.retries.copy()
-        self._given_up = control.watch.given_up.copy()
+        self._retries = control.events.retries.copy()
+        self._given_up = control.events.given_up.copy()
 
     def describe(self, cost: float) -> str:
         """Spending and tries in flight; nothing where no server is asked.
@@ -169,20 +169,20 @@ class _Traffic:
         Args:
             cost: US dollars of the stage's answers, which an account without prices misses.
         """
-        watch = self.control.watch
+        events = self.control.events
         parts = [spent] if (spent := self._spent(cost)) else []
-        if watch.limit:
-            parts.append(f"{watch.in_flight:,} of {watch.limit:,} in flight")
+        if events.limit:
+            parts.append(f"{events.in_flight:,} of {events.limit:,} in flight")
         return "  ".join(parts)
 
     @property
     def faults(self) -> str:
         """What was repeated and what was given up in this stage, by kind."""
-        watch = self.control.watch
+        events = self.control.events
         # Copies: a model's thread may count another kind meanwhile.
         found = {
-            "retried": watch.retries.copy() - self._retries,
-            "failed": watch.given_up.copy() - self._given_up,
+            "retried": events.retries.copy() - self._retries,
+            "failed": events.given_up.copy() - self._given_up,
         }
         return "  ".join(
             f"{what} {counts.total():,} ({_by_kind(counts)})"
@@ -195,20 +195,20 @@ class _Traffic:
         """What is said once the run is to stop; nothing before."""
         if not self.control.stop.is_set():
             return ""
-        flying = self.control.watch.in_flight
+        flying = self.control.events.in_flight
         what = f"{flying:,} requests in flight are" if flying > 1 else "what has begun is"
         return f"Stopping: {what} awaited and kept. Ctrl-C again drops them."
 
     def _spent(self, cost: float) -> str:
-        spending = self.control.spending
-        budget, usd = spending.budget, max(spending.spent.usd, cost)
+        budget = self.control.budget
+        limit, usd = budget.limit, max(budget.spent.usd, cost)
         parts = []
-        if budget.usd is not None:
-            parts.append(f"{dollars(usd)} of {dollars(budget.usd)}")
+        if limit.usd is not None:
+            parts.append(f"{dollars(usd)} of {dollars(limit.usd)}")
         elif usd:
             parts.append(dollars(usd))
-        if budget.tokens is not None:
-            parts.append(f"{spending.spent.tokens:,} of {budget.tokens:,} tokens")
+        if limit.tokens is not None:
+            parts.append(f"{budget.spent.tokens:,} of {limit.tokens:,} tokens")
         return ", ".join(parts)
 
 
@@ -281,8 +281,8 @@ class _Ticker:
             self._console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     def _log(self) -> None:
-        tally, watch = self._tally, self._traffic.control.watch
-        watch.event(
+        tally, events = self._tally, self._traffic.control.events
+        events.record(
             "progress",
             label=tally.label,
             done=tally.done,
@@ -291,10 +291,10 @@ class _Ticker:
             seconds=round(tally.seconds, 3),
             tokens=tally.tokens,
             usd=tally.cost,
-            in_flight=watch.in_flight,
-            limit=watch.limit,
-            retries=dict(watch.retries),
-            given_up=dict(watch.given_up),
+            in_flight=events.in_flight,
+            limit=events.limit,
+            retries=dict(events.retries),
+            given_up=dict(events.given_up),
         )
 
 

@@ -83,7 +83,7 @@ class _Signals:
         if self._caught:
             dropped = len(self._caught) > 1
             name, in_flight = self._caught[0].name, self._in_flight
-            self._control.watch.event(
+            self._control.events.record(
                 "interrupted", signal=name, in_flight=in_flight, dropped=dropped
             )
             self._control.stop.clear()
@@ -93,7 +93,7 @@ class _Signals:
         self._caught.append(signal.Signals(number))
         if len(self._caught) > 1:
             raise ENDINGS[self._caught[-1]]
-        self._in_flight = self._control.watch.in_flight
+        self._in_flight = self._control.events.in_flight
         self._control.stop.set()
         if number == signal.SIGTERM:
             self._timer = Timer(GRACE, os.kill, (os.getpid(), number))

@@ -128,7 +128,7 @@ class Cutter:
         self._held = text[len(text) - keep :]
         return text[: len(text) - keep]
 
-    def rest(self) -> str:
+    def release(self) -> str:
         """What was held back, at the end of the text."""
         held, self._held = self._held, ""
         return held
@@ -188,7 +188,7 @@ class Shown:
         for place, ending in enumerate(guided.endings):
             if not written:
                 await self.piece(place, ending.text)
-            if rest := self._cutters[place].rest():
+            if rest := self._cutters[place].release():
                 await self._out(place, rest)
             reasons.append("stop" if self._cutters[place].stopped else ending.finish_reason)
         return reasons

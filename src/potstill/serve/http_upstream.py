@@ -132,7 +132,7 @@ class HttpUpstream:
             for sample, choice in zip(samples, reply["choices"], strict=False):
                 spoken = _Spoken()
                 text = spoken.feed(_text(choice.get("message") or choice))
-                await emit(sample, text + spoken.rest())
+                await emit(sample, text + spoken.release())
         return reply
 
     async def _open(self, data: bytes) -> aiohttp.ClientResponse:
@@ -168,7 +168,7 @@ class _Stream:
             for choice in event.get("choices") or ():
                 await self._take(choice)
         for sample, spoken in zip(self._samples, self._spoken, strict=True):
-            if rest := spoken.rest():
+            if rest := spoken.release():
                 await self._emit(sample, rest)
         choices = [
             {"text": "".join(parts), "finish_reason": reason}
@@ -213,7 +213,7 @@ class _Spoken:
         block = THINKING.match(self._held)
         return self._begin(self._held[block.end() :]) if block else ""
 
-    def rest(self) -> str:
+    def release(self) -> str:
         """What was held back for nothing, at the end of the text."""
         return "" if self._begun or THINKING.match(self._held) else self._begin(self._held)
 

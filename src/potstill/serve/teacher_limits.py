@@ -33,7 +33,7 @@ class Breaker:
         self._until = 0.0
 
     @property
-    def resting(self) -> bool:
+    def releasing(self) -> bool:
         """Whether it is left alone now."""
         return self._failures >= self._limit and self._clock() < self._until
 
@@ -41,7 +41,7 @@ class Breaker:
         """Whether it may be asked; after a rest one asker may, and the others wait for another."""
         if self._failures < self._limit:
             return True
-        if self.resting:
+        if self.releasing:
             return False
         self._until = self._clock() + self._rest
         return True
@@ -149,10 +149,10 @@ class TeacherGuard:
         return completions
 
     async def state(self) -> str:
-        """``ready``, or why it is not asked: ``over budget``, ``resting`` or ``unreachable``."""
+        """``ready``, or why it is not asked: ``over budget``, ``releasing`` or ``unreachable``."""
         if self._budget.is_over:
             return "over budget"
-        if self._breaker.resting:
+        if self._breaker.releasing:
             return "resting"
         return "ready" if await self.upstream.ready() else "unreachable"
 

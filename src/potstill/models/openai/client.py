@@ -80,8 +80,8 @@ class Client:
         self._spellings = {key, quote(key, safe=""), escape(key)} if key else set[str]()
         """The key as it may stand in an address or a page."""
 
-        self._watch, self._spending = control.watch, control.spending
-        self._pace = RateLimiter(settings, control.watch)
+        self._events, self._budget = control.events, control.budget
+        self._pace = RateLimiter(settings, control.events)
         self._halt = asyncio.Event()
         self._settled = asyncio.Event()
         self._reached = False
@@ -139,7 +139,7 @@ class Client:
                 raise self._given_up(fault, tries)
             if _now() + pause >= tries.deadline:
                 raise self._too_late(tries)
-            self._watch.retried(fault.kind, wait=pause, message=str(fault))
+            self._events.retried(fault.kind, wait=pause, message=str(fault))
             await self._sleep(pause)
 
     async def _turn(self, size: Size, tries: "_Tries") -> None:
@@ -173,7 +173,7 @@ class Client:
         Raises:
             ServerError: The server as a whole has failed.
         """
-        self._watch.failed(fault.kind, message=str(fault))
+        self._events.failed(fault.kind, message=str(fault))
         self._check_server(fault, died=self._successes == tries.successes)
         return fault
 
@@ -200,7 +200,7 @@ class Client:
         """One try, set aside before it is sent and settled by what came of it."""
         number = await self._set_aside(size.most)
         paid: Amount | None = None
-        self._watch.in_flight += 1
+        self._events.in_flight += 1
         try:
             reply = await self._try(data, min(seconds, self._settings.timeout))
             paid = size.paid(reply)
@@ -214,15 +214,15 @@ class Client:
             paid = Amount()
             raise
         finally:
-            self._watch.in_flight -= 1
-            self._spending.end(number, paid)
+            self._events.in_flight -= 1
+            self._budget.end(number, paid)
             self._settled.set()
         self._pace.concurrency.outcome(refused=False)
         return reply
 
     async def _set_aside(self, most: Amount) -> int:
         """The try's number in the account, once what is in flight leaves room for it."""
-        while (number := self._spending.begin(most)) is None:
+        while (number := self._budget.begin(most)) is None:
             self._settled.clear()
             with suppress(TimeoutError):  # another model of the run may settle instead
                 await asyncio.wait_for(self._settled.wait(), 0.5)

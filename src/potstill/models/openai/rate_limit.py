@@ -35,11 +35,11 @@ class Concurrency:
 
     Args:
         ceiling: Most tries in flight and answers not stored, together.
-        watch: Shown the limit.
+        events: Shown the limit.
     """
 
-    def __init__(self, ceiling: int, watch: EventLog) -> None:
-        self._ceiling, self._watch = ceiling, watch
+    def __init__(self, ceiling: int, events: EventLog) -> None:
+        self._ceiling, self._events = ceiling, events
         self.limit = float(min(START, ceiling))
         self.in_flight = 0
         self.unstored = 0
@@ -112,10 +112,10 @@ class Concurrency:
 
     def _set(self, limit: float) -> None:
         self.limit = min(max(limit, 1.0), float(self._ceiling))
-        self._watch.limit = int(self.limit)
+        self._events.limit = int(self.limit)
         if not self._told / 2 < self.limit < self._told * 2:
             self._told = self.limit
-            self._watch.event("concurrency", limit=int(self.limit))
+            self._events.record("concurrency", limit=int(self.limit))
         self._admit()
 
 
@@ -154,8 +154,8 @@ class Rate:
 class RateLimiter:
     """The three together, with the pauses that a server asks of everybody."""
 
-    def __init__(self, settings: OpenAISettings, watch: EventLog) -> None:
-        self.concurrency = Concurrency(settings.concurrency, watch)
+    def __init__(self, settings: OpenAISettings, events: EventLog) -> None:
+        self.concurrency = Concurrency(settings.concurrency, events)
         self.tokens = Rate(settings.tokens_per_minute)
         self._requests = Rate(settings.requests_per_minute)
         self._pause_until = -math.inf

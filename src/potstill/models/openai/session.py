@@ -349,7 +349,7 @@ class Asker:
         known = self._known
         if known.largest_n is None or count < known.largest_n:
             known.largest_n = count
-            self._control.watch.event("samples_at_once", most=count)
+            self._control.events.record("samples_at_once", most=count)
 
 
 def _parts(samples: Sequence[int], size: int) -> list[Sequence[int]]:

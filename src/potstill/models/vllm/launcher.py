@@ -47,11 +47,11 @@ class VLLMServer:
 
     Args:
         settings: Of the model.
-        watch: Told of its start and end. Its output goes to ``vllm.log`` beside the watch's log.
+        events: Told of its start and end. Its output goes to ``vllm.log`` beside the watch's log.
     """
 
-    def __init__(self, settings: VLLMSettings, watch: EventLog) -> None:
-        self._settings, self._watch = settings, watch
+    def __init__(self, settings: VLLMSettings, events: EventLog) -> None:
+        self._settings, self._events = settings, events
         self._starting, self._lock = Lock(), Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._served: OpenAISettings | None = None
@@ -103,7 +103,7 @@ class VLLMServer:
             process.wait()
         _await_end(process.pid)
         atexit.unregister(self.stop)
-        self._watch.event("vllm", status="ended", model=self._settings.where)
+        self._events.record("vllm", status="ended", model=self._settings.where)
 
     def fault(self) -> str | None:
         """What to say where the server has ended by itself; None where it runs or was stopped.
@@ -144,11 +144,11 @@ class VLLMServer:
         self._process = process
         atexit.register(self.stop)
         logger.info("starting vLLM for %s; its output goes to %s", where, self._log)
-        self._watch.event("vllm", status="starting", model=where, output=str(self._log))
+        self._events.record("vllm", status="starting", model=where, output=str(self._log))
         return process
 
     def _log_file(self) -> Path:
-        folder = self._watch.folder
+        folder = self._events.folder
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
             return folder / "vllm.log"
@@ -158,7 +158,7 @@ class VLLMServer:
 
     def _wait(self, process: "subprocess.Popen[bytes]", port: int, stop: Event) -> bool:
         """Whether the server is ready; False where it was stopped before."""
-        began, where, notes = time.monotonic(), self._settings.where, self._watch.notes
+        began, where, notes = time.monotonic(), self._settings.where, self._events.notes
         longest = self._settings.startup_seconds
         try:
             while not stop.wait(LOOK_SECONDS) and self._process is process:
@@ -168,7 +168,7 @@ class VLLMServer:
                     raise ModelError(f"vLLM could not serve {where}. {self._last_words()}")
                 if _is_healthy(port):
                     ready = round(seconds, 1)
-                    self._watch.event("vllm", status="ready", model=where, seconds=ready)
+                    self._events.record("vllm", status="ready", model=where, seconds=ready)
                     return True
                 if seconds > longest:
                     raise ModelError(

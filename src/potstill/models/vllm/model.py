@@ -51,8 +51,8 @@ class VLLMModel(Model):
         self._control = control or Runtime()
         self.chat = settings.chat
         self.name = _name(settings)
-        self._server = VLLMServer(settings, self._control.watch)
-        self._control.resting.append(self._server.stop)
+        self._server = VLLMServer(settings, self._control.events)
+        self._control.releasing.append(self._server.stop)
         weakref.finalize(self, self._server.stop)
 
     def complete(self, requests: Iterable[Request]) -> Iterator[Completion]:

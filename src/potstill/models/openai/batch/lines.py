@@ -185,14 +185,18 @@ class Answers:
         settings: Of the model.
         client: Fetches the files.
         wanted: What is missing; loses what is found.
-        watch: Told of what failed.
+        events: Told of what failed.
     """
 
     def __init__(
-        self, settings: OpenAISettings, client: BatchClient, wanted: PendingSamples, watch: EventLog
+        self,
+        settings: OpenAISettings,
+        client: BatchClient,
+        wanted: PendingSamples,
+        events: EventLog,
     ) -> None:
         self._settings, self._client = settings, client
-        self._wanted, self._watch = wanted, watch
+        self._wanted, self._events = wanted, events
         self._prices = prices_of(settings)
         self._tries: Counter[BatchLine] = Counter()
         self._several = False
@@ -240,7 +244,7 @@ class Answers:
 
     def fail(self, line: BatchLine, told: str, kind: str = "batch") -> Iterator[Completion]:
         """Answer what is missing of a line by its failure."""
-        self._watch.failed(kind, message=told)
+        self._events.failed(kind, message=told)
         request = self._wanted.request(line)
         failures = [failure(request, sample, told) for sample in line.samples]
         yield from self._wanted.take(line, failures)
@@ -259,7 +263,7 @@ class Answers:
         """Failures, unless the line is to be asked again."""
         self._tries[line] += 1
         if refusal.passing and self._tries[line] <= self._settings.retries:
-            self._watch.retried(refusal.kind, wait=0.0, message=refusal.told)
+            self._events.retried(refusal.kind, wait=0.0, message=refusal.told)
             return
         if refusal.status in REFUSALS:
             request = self._wanted.request(line)

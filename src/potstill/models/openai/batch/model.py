@@ -101,10 +101,10 @@ class _Asking:
 
     def __init__(self, batches: Batches, client: BatchClient, wanted: PendingSamples) -> None:
         self._settings, self._client, self._wanted = batches.settings, client, wanted
-        self._watch, self._spending = batches.control.watch, batches.control.spending
-        self._answers = Answers(batches.settings, client, wanted, self._watch)
+        self._events, self._budget = batches.control.events, batches.control.budget
+        self._answers = Answers(batches.settings, client, wanted, self._events)
         mark = settings_hash(batches.name)
-        self._buyer = BatchSubmitter(batches.settings, client, wanted, self._spending, mark)
+        self._buyer = BatchSubmitter(batches.settings, client, wanted, self._budget, mark)
         self._name, self._places = batches.name, batches.places
         self._open: dict[str, _Batch] = {}
         self._held = False
@@ -129,10 +129,10 @@ class _Asking:
     def leave(self) -> None:
         """Wait no more; what is under way runs on."""
         for id_, batch in self._open.items():
-            self._watch.in_flight -= batch.in_flight
-            self._watch.event("batch", id=id_, status="left", lines=len(batch.lines))
+            self._events.in_flight -= batch.in_flight
+            self._events.record("batch", id=id_, status="left", lines=len(batch.lines))
             if batch.number is not None:
-                self._spending.leave(batch.number)
+                self._budget.leave(batch.number)
         self._open.clear()
         self._show()
 
@@ -140,7 +140,7 @@ class _Asking:
         """The answers of a batch of an earlier call, where it has any that are wanted."""
         places = self._places.get(batch["id"])
         wanted = self._wanted if places is None else self._wanted.wants_any(places)
-        number = self._spending.resume(self._buyer.label(batch["metadata"]))
+        number = self._budget.resume(self._buyer.label(batch["metadata"]))
         if wanted or number is not None:
             self._open[batch["id"]] = _Batch([], number)
             yield from self._read(batch)
@@ -155,9 +155,9 @@ class _Asking:
     def _close(self, id_: str, paid: Amount | None) -> None:
         """Settle a batch, and count what it did not answer as not asked for."""
         own = self._open.pop(id_)
-        self._watch.in_flight -= own.in_flight
+        self._events.in_flight -= own.in_flight
         if own.number is not None:
-            self._spending.end(own.number, paid)
+            self._budget.end(own.number, paid)
         for line in own.lines:
             self._wanted.uncover(line)
         self._show()
@@ -169,12 +169,12 @@ class _Asking:
         entries = self._client.lines(batch["input_file_id"])
         lines = [line for each in entries if (line := line_of(each.get("custom_id")))]
         if any(map(self._wanted.wants, lines)):
-            number = self._spending.resume(self._buyer.label(batch["metadata"]))
+            number = self._budget.resume(self._buyer.label(batch["metadata"]))
             self._wait_for(batch, _Batch(lines, number))
 
     def _wait_for(self, batch: Json, own: _Batch) -> None:
         self._open[batch["id"]] = own
-        self._watch.in_flight += own.in_flight
+        self._events.in_flight += own.in_flight
         for line in own.lines:
             self._wanted.cover(line)
         self._note(batch)
@@ -186,9 +186,9 @@ class _Asking:
         if own.seen == (batch["status"], done, failed):
             return
         before, own.seen = own.in_flight, (batch["status"], done, failed)
-        self._watch.in_flight += own.in_flight - before
+        self._events.in_flight += own.in_flight - before
         self._show()
-        self._watch.event(
+        self._events.record(
             "batch",
             id=batch["id"],
             status=batch["status"],
@@ -201,11 +201,11 @@ class _Asking:
         """Let the watch say how far all that is waited for is."""
         lines = sum(len(each.lines) for each in self._open.values())
         if not lines:
-            self._watch.notes.pop(self._name, None)
+            self._events.notes.pop(self._name, None)
             return
         done = lines - sum(each.in_flight for each in self._open.values())
         count = f"{len(self._open)} batches" if len(self._open) > 1 else "a batch"
-        self._watch.notes[self._name] = f"{done:,} of {lines:,} lines done in {count}"
+        self._events.notes[self._name] = f"{done:,} of {lines:,} lines done in {count}"
 
     def _look(self, batch: Json) -> Iterator[Completion]:
         """What a batch has come to since."""
@@ -236,7 +236,7 @@ class _Asking:
                 f"{self._settings.base_url} does not take the batch {batch['id']} "
                 f"({self._client.clean(told)}). What was answered is kept; {hint}."
             )
-        self._watch.retried(TOO_MANY_TOKENS, wait=self._settings.poll_seconds, message=told)
+        self._events.retried(TOO_MANY_TOKENS, wait=self._settings.poll_seconds, message=told)
         if self._open:
             self._held = True
         else:

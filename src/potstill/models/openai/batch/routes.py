@@ -162,10 +162,10 @@ class Routes(Client):
             pause = self._pause(fault, tries) + self._pace.paused
             lost = not fault.reached and not self._reached and tries > FIRST_RETRIES
             if lost or not fault.retry or now() + pause >= deadline:
-                self._watch.failed(fault.kind, message=str(fault))
+                self._events.failed(fault.kind, message=str(fault))
                 hint = "check base_url" if lost else "batches run on; repeat the command later"
                 raise ServerError(f"{self._base_url} does not answer ({fault}); {hint}.")
-            self._watch.retried(fault.kind, wait=pause, message=str(fault))
+            self._events.retried(fault.kind, wait=pause, message=str(fault))
             await asyncio.sleep(pause)
             if made is not None and (there := await made()) is not None:
                 return there

@@ -48,7 +48,7 @@ class BatchSubmitter:
         settings: Of the model.
         client: Where they are made.
         wanted: What is missing.
-        spending: The run's account.
+        budget: The run's account.
         mark: By which the model's batches are known.
     """
 
@@ -57,11 +57,11 @@ class BatchSubmitter:
         settings: OpenAISettings,
         client: BatchClient,
         wanted: PendingSamples,
-        spending: Budget,
+        budget: Budget,
         mark: str,
     ) -> None:
         self._settings, self._client, self._wanted = settings, client, wanted
-        self._spending, self._mark = spending, mark
+        self._budget, self._mark = budget, mark
         self._sizes = Sizes(prices_of(settings))
         self._route = "/v1/chat/completions" if settings.chat else "/v1/completions"
         self._warned = False
@@ -82,11 +82,11 @@ class BatchSubmitter:
         Args:
             there: The labels of those that were.
         """
-        for label in self._spending.left:
+        for label in self._budget.left:
             if label.startswith(f"batch {self._mark} ") and label not in there:
-                number = self._spending.resume(label)
+                number = self._budget.resume(label)
                 if number is not None:
-                    self._spending.end(number, Amount())
+                    self._budget.end(number, Amount())
 
     def buy(self, *, waiting: bool) -> SubmittedBatch | None:
         """Make one batch of what is missing and not under way.
@@ -111,7 +111,7 @@ class BatchSubmitter:
             batch = self._client.create(data, route=self._route, metadata=metadata)
         except BaseException:
             # It may have been made all the same; whoever asks next finds out.
-            self._spending.leave(number)
+            self._budget.leave(number)
             raise
         if not self.is_mine(batch) and not self._warned:
             logger.warning(
@@ -145,7 +145,7 @@ class BatchSubmitter:
             for piece in pieces:
                 most = most.plus(piece.most)
             try:
-                return self._spending.begin(most, label=label)
+                return self._budget.begin(most, label=label)
             except BudgetError:
                 if len(pieces) > 1:
                     del pieces[(len(pieces) + 1) // 2 :]

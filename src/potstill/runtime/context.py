@@ -1,0 +1,29 @@
+"""What a stage works with: the run's store and folder, its progress, its budget and its log."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from potstill.runtime.budget import Budget
+from potstill.runtime.events import EventLog
+from potstill.runtime.progress import Meter
+from potstill.store import Store
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunContext:
+    """One run as its stages see it; every stage takes it in the same place."""
+
+    store: Store
+    """Everything asked, written and measured so far."""
+
+    folder: Path
+    """The run's folder: checkpoints, the chosen model and the report go there."""
+
+    progress: Meter
+    """Shows how far the work is."""
+
+    budget: Budget
+    """What servers were paid, held against the recipe's limit."""
+
+    events: EventLog
+    """The run's log, ``log.jsonl``."""
