@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PYTEST_WORKERS ?= 2
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .PHONY: demo test check bench clean
@@ -9,8 +10,8 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 demo: $(VENV)/local ## distil the bundled teacher into the bundled student
 	$(BIN)/potstill demo
 
-test: $(VENV)/dev ## every test, the slow ones too
-	$(BIN)/python -m pytest
+test: $(VENV)/dev ## every test, the slow ones too, by PYTEST_WORKERS processes (0: by one)
+	$(BIN)/python -m pytest --numprocesses $(PYTEST_WORKERS) --dist worksteal
 
 check: $(VENV)/dev ## lint, format, types
 	$(BIN)/ruff check .

@@ -85,13 +85,13 @@ def material(vocabulary: int, tokens: int) -> Given:
     return Given(layer, hidden, Targets(ids[:, 0], ids, mass, tail, soft))
 
 
-def dense(given: Given, name: str, dtype: torch.dtype) -> Tensor:
+def dense(inputs: Given, name: str, dtype: torch.dtype) -> Tensor:
     """The vector that a system matches, over the whole vocabulary."""
-    labels, ids, mass, tail, _ = given.targets
+    labels, ids, mass, tail, _ = inputs.targets
     assert ids is not None
     assert mass is not None
     assert tail is not None
-    shape = len(labels), given.layer.out_features
+    shape = len(labels), inputs.layer.out_features
     if name in ("sample", "cross-entropy"):
         return torch.zeros(shape, dtype=dtype).scatter_(1, labels[:, None], 1.0)
     if name in ("renormalise", "axolotl"):
@@ -101,34 +101,34 @@ def dense(given: Given, name: str, dtype: torch.dtype) -> Tensor:
     return other[:, None].repeat(1, shape[1]).scatter_(1, ids, mass.to(dtype))
 
 
-def ours(given: Given, matching: MatchingSettings) -> Loss:
+def ours(inputs: Given, matching: MatchingSettings) -> Loss:
     """The head's loss in place of the layer's logits."""
-    head, (count, *_) = Head(given.layer, lambda logits: logits), given.targets.labels_N.shape
+    head, (count, *_) = Head(inputs.layer, lambda logits: logits), inputs.targets.labels_N.shape
     positions, weights = torch.arange(count), torch.ones(count)
 
     def nats(logits: Tensor, rows: slice) -> Tensor:
-        return matching_loss(logits, given.targets.at(rows), matching)
+        return matching_loss(logits, inputs.targets.at(rows), matching)
 
     def loss() -> Tensor:
-        with head.losses(positions, weights, nats) as found:
-            found.finish(given.layer(given.hidden))
-        return found.total / count
+        with head.losses(positions, weights, nats) as losses:
+            losses.finish(inputs.layer(inputs.hidden))
+        return losses.total / count
 
     return loss
 
 
-def dense_kl(given: Given) -> Loss:
+def dense_kl(inputs: Given) -> Loss:
     """As torchtune's ForwardKLLoss, whose target comes as logits of the whole vocabulary."""
 
     def loss() -> Tensor:
-        target_NV = dense(given, "dense KL", torch.float32)
-        logits_NV: Tensor = given.layer(given.hidden)[0]
+        target_NV = dense(inputs, "dense KL", torch.float32)
+        logits_NV: Tensor = inputs.layer(inputs.hidden)[0]
         return -(target_NV * logits_NV.log_softmax(1)).sum(1).mean()
 
     return loss
 
 
-def axolotl(given: Given, folder: Path) -> Loss:
+def axolotl(inputs: Given, folder: Path) -> Loss:
     """The wheel's own file, which needs nothing else of it."""
     path = folder / "integrations" / "kd" / "topk_logprob" / "forward_kl.py"
     spec = importlib.util.spec_from_file_location("forward_kl", path)
@@ -137,30 +137,30 @@ def axolotl(given: Given, folder: Path) -> Loss:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     chunked = module.ChunkedTopKKDLoss(num_output_chunks=8)
-    labels, ids, mass, *_ = given.targets
+    labels, ids, mass, *_ = inputs.targets
     assert ids is not None
     assert mass is not None
     logprobs = (mass / mass.sum(1, keepdim=True)).log()[None]
     mask = torch.ones_like(ids, dtype=torch.bool)[None]
 
     def loss() -> Tensor:
-        logits = given.layer(given.hidden)
+        logits = inputs.layer(inputs.hidden)
         total: Tensor = chunked(logits, ids[None], logprobs, mask, num_items_in_batch=len(labels))
         return total
 
     return loss
 
 
-def system(name: str, given: Given, folder: Path | None) -> Loss:
+def system(name: str, inputs: Given, folder: Path | None) -> Loss:
     """One system by name."""
     if name in OURS:
-        return ours(given, OURS[name])
+        return ours(inputs, OURS[name])
     if name == "cross-entropy":
-        return lambda: F.cross_entropy(given.layer(given.hidden)[0], given.targets.labels_N)
+        return lambda: F.cross_entropy(inputs.layer(inputs.hidden)[0], inputs.targets.labels_N)
     if name == "dense KL":
-        return dense_kl(given)
+        return dense_kl(inputs)
     assert folder is not None
-    return axolotl(given, folder)
+    return axolotl(inputs, folder)
 
 
 def resident(field: str) -> int:
@@ -170,11 +170,11 @@ def resident(field: str) -> int:
     return int(line.split()[1]) * 1024
 
 
-def measured(name: str, given: Given, loss: Loss, steps: int) -> dict[str, Any]:
+def measured(name: str, inputs: Given, loss: Loss, steps: int) -> dict[str, Any]:
     """Seconds and memory of one system, then its errors where there was a step to warm up."""
     before, seconds, value = resident("VmRSS"), [], torch.zeros(())
     for _ in range(steps):
-        given.layer.weight.grad = given.hidden.grad = None
+        inputs.layer.weight.grad = inputs.hidden.grad = None
         start = time.process_time()
         value = loss()
         value.backward()
@@ -183,14 +183,14 @@ def measured(name: str, given: Given, loss: Loss, steps: int) -> dict[str, Any]:
         "seconds": statistics.median(seconds[1:] or seconds),
         "peak_bytes": resident("VmHWM") - before,
     }
-    return row | (errors(name, given, value) if steps > 1 else {})
+    return row | (errors(name, inputs, value) if steps > 1 else {})
 
 
-def errors(name: str, given: Given, value: Tensor) -> dict[str, float]:
+def errors(name: str, inputs: Given, value: Tensor) -> dict[str, float]:
     """Of the last step, against the dense float64 computation."""
-    hidden = given.hidden.detach()[0].double().requires_grad_()
-    weight = given.layer.weight.detach().double().requires_grad_()
-    p = dense(given, name, torch.float64)
+    hidden = inputs.hidden.detach()[0].double().requires_grad_()
+    weight = inputs.layer.weight.detach().double().requires_grad_()
+    p = dense(inputs, name, torch.float64)
     logq = F.linear(hidden, weight).log_softmax(1)
     if name == "jsd":
         m = ((p + logq.exp()) / 2).log()
@@ -201,16 +201,16 @@ def errors(name: str, given: Given, value: Tensor) -> dict[str, float]:
     truth.backward()
     assert hidden.grad is not None
     assert weight.grad is not None
-    assert given.hidden.grad is not None
-    assert given.layer.weight.grad is not None
+    assert inputs.hidden.grad is not None
+    assert inputs.layer.weight.grad is not None
 
-    def relative(found: Tensor, true: Tensor) -> float:
-        return float((found.detach() - true.detach()).norm() / true.detach().norm())
+    def relative(computed: Tensor, true: Tensor) -> float:
+        return float((computed.detach() - true.detach()).norm() / true.detach().norm())
 
     return {
         "loss_error": relative(value, truth),
-        "hidden_error": relative(given.hidden.grad[0], hidden.grad),
-        "weight_error": relative(given.layer.weight.grad, weight.grad),
+        "hidden_error": relative(inputs.hidden.grad[0], hidden.grad),
+        "weight_error": relative(inputs.layer.weight.grad, weight.grad),
     }
 
 
@@ -224,11 +224,11 @@ def in_a_process(name: str, size: tuple[int, int], steps: int, folder: Path | No
         text=True,
     )
     row = {"vocabulary": size[0], "tokens": size[1], "system": name, **json.loads(done.stdout)}
-    found = [f"{row[key]:.0e}" for key in ("loss_error", "hidden_error", "weight_error")
+    errors_of_row = [f"{row[key]:.0e}" for key in ("loss_error", "hidden_error", "weight_error")
              if key in row] or ["", "", ""]  # fmt: skip
     print(
         f"| {size[0]:,} | {size[1]:,} | {name} | {row['seconds']:.2f}"
-        f" | {row['peak_bytes'] / 2**20:,.0f} | {' | '.join(found)} |",
+        f" | {row['peak_bytes'] / 2**20:,.0f} | {' | '.join(errors_of_row)} |",
         flush=True,
     )
     return row
@@ -246,8 +246,8 @@ def main() -> None:
     if arguments.one:
         name, *numbers = arguments.one
         vocabulary, tokens, steps = map(int, numbers)
-        given = material(vocabulary, tokens)
-        print(json.dumps(measured(name, given, system(name, given, arguments.axolotl), steps)))
+        inputs = material(vocabulary, tokens)
+        print(json.dumps(measured(name, inputs, system(name, inputs, arguments.axolotl), steps)))
         return
     print("| vocabulary | tokens | system | seconds | peak, MiB | loss | hidden | weight |")
     print("|---|---|---|---|---|---|---|---|")

@@ -104,10 +104,12 @@ def span_of(text: str, ids: list[int], logits: Tensor, vocabulary: Vocabulary) -
     """What a store or a server holds of the teacher's text."""
     logprobs = logits[:-1].log_softmax(1)
     top = logprobs.topk(CANDIDATES, 1)
-    said = torch.tensor(ids)[:, None]
-    token_bytes, lengths = vocabulary.names(torch.cat([said, top.indices], 1).numpy().astype("i4"))
+    written = torch.tensor(ids)[:, None]
+    token_bytes, lengths = vocabulary.names(
+        torch.cat([written, top.indices], 1).numpy().astype("i4")
+    )
     tokens = TokenLogprobs(
-        logprobs=torch.cat([logprobs.gather(1, said), top.values], 1).numpy(),
+        logprobs=torch.cat([logprobs.gather(1, written), top.values], 1).numpy(),
         token_bytes=token_bytes,
         lengths=lengths,
     )
@@ -132,7 +134,7 @@ def our_rows(pair: Pair) -> list[dict[str, Any]]:
         span_of(text, ids, logits, names)
         for text, ids, logits in zip(pair.texts, pair.teacher.ids, pair.teacher_logits, strict=True)
     ]
-    logits_NV = torch.cat([each[:-1] for each in pair.student_logits]).requires_grad_()
+    logits_NV = torch.cat([logits[:-1] for logits in pair.student_logits]).requires_grad_()
     labels_N = torch.tensor([token for ids in pair.student.ids for token in ids])
 
     def aligned() -> Targets:
@@ -156,9 +158,9 @@ def our_rows(pair: Pair) -> list[dict[str, Any]]:
     assert targets.soft_N is not None
     assert targets.tail_N is not None
 
-    def loss(given: Targets) -> None:
+    def loss(targets: Targets) -> None:
         logits_NV.grad = None
-        matching_loss(logits_NV, given, MatchingSettings()).mean().backward()
+        matching_loss(logits_NV, targets, MatchingSettings()).mean().backward()
 
     mass = float(((1 - targets.tail_N) * targets.soft_N).mean())
     return [
@@ -173,11 +175,11 @@ def our_rows(pair: Pair) -> list[dict[str, Any]]:
 
 def _rows(columns: list[Tensor], *, fill: int) -> Tensor:
     """``(K, T)`` of each text, as ``(N, K)`` of all."""
-    width = max(len(each) for each in columns)
+    width = max(len(column) for column in columns)
     return torch.cat(
         [
-            torch.nn.functional.pad(each, (0, 0, 0, width - len(each)), value=fill).T
-            for each in columns
+            torch.nn.functional.pad(column, (0, 0, 0, width - len(column)), value=fill).T
+            for column in columns
         ]
     )
 
@@ -188,12 +190,12 @@ def gold_rows(pair: Pair) -> list[dict[str, Any]]:
     from trl.experimental.gold.gold_trainer import ULDLoss
     from trl.experimental.utils import encode_with_byte_offsets
 
-    def side(given: Side, logits: list[Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def side(texts: Side, logits: list[Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Logits, labels, ids and offsets, a token before each text and one after it."""
-        backend = given.tokenizer.backend_tokenizer
+        backend = texts.tokenizer.backend_tokenizer
         offsets = [spans for _, spans in encode_with_byte_offsets(backend, pair.texts)]
-        ids = pad_sequence([torch.tensor([0, *one, 0]) for one in given.ids], batch_first=True)
-        labels = [torch.tensor([-100, *one, 0]) for one in given.ids]
+        ids = pad_sequence([torch.tensor([0, *one, 0]) for one in texts.ids], batch_first=True)
+        labels = [torch.tensor([-100, *one, 0]) for one in texts.ids]
         ends = [torch.tensor([(0, 0), *one, one[-1][1:] * 2]) for one in offsets]
         return (
             pad_sequence([torch.cat([one, one[:1]]) for one in logits], batch_first=True),
@@ -221,7 +223,7 @@ def gold_rows(pair: Pair) -> list[dict[str, Any]]:
         def step(loss: Any = loss, logits: Tensor = logits) -> None:
             logits.grad = None
             sides = zip((logits, *student[1:]), teacher, strict=True)
-            loss(*(each for both in sides for each in both)).backward()
+            loss(*(tensor for both in sides for tensor in both)).backward()
 
         rows.append(
             {
@@ -254,7 +256,7 @@ def beside_gold(data: Path) -> dict[str, Any]:
         print(f"two tokenizers: left out, there is no {data}")
         return {"left_out": "the texts are not there"}
     pair = material(data)
-    probabilities = torch.cat([each[:-1] for each in pair.teacher_logits]).softmax(1)
+    probabilities = torch.cat([logits[:-1] for logits in pair.teacher_logits]).softmax(1)
     top = float(probabilities.topk(CANDIDATES, 1).values.sum(1).mean())
     print(f"\nthe teacher's {CANDIDATES} likeliest tokens hold {top:.3f} of its mass\n")
     rows = our_rows(pair)

@@ -156,8 +156,8 @@ def measure(
             notes["unread"].append(note(one, ours))
         elif one.theirs is None and not ours.correct:
             notes["unmatched"].append(note(one, ours))
-    for each in notes.values():
-        each.sort(key=lambda kept: rank(kept["id"]))
+    for group in notes.values():
+        group.sort(key=lambda kept: rank(kept["id"]))
     return rows, notes
 
 
@@ -180,7 +180,7 @@ def table(all_rows: Mapping[str, Mapping[str, Row]]) -> str:
     return "\n".join(lines)
 
 
-class GradedSample(NamedTuple):
+class ReadSample(NamedTuple):
     """How many of the differences that were read went which way."""
 
     differing: int
@@ -202,11 +202,11 @@ class GradedSample(NamedTuple):
         return f"{share:.2%}" if exact else f"{share:.2%} ({low:.2%} to {high:.2%})"
 
 
-def judged(names: Iterable[str], read: Readings) -> GradedSample:
+def judged(names: Iterable[str], read: Readings) -> ReadSample:
     """The reading of the sample: the first of those differences that there still are."""
     ids = sorted(names, key=rank)
     verdicts = Counter(read[name]["right"] for name in ids[:SAMPLE] if name in read)
-    return GradedSample(len(ids), verdicts.total(), verdicts["ours"], verdicts["theirs"])
+    return ReadSample(len(ids), verdicts.total(), verdicts["ours"], verdicts["theirs"])
 
 
 def compared_table(all_rows: Mapping[str, Mapping[str, Row]], read: Readings) -> str:
@@ -222,15 +222,15 @@ def compared_table(all_rows: Mapping[str, Mapping[str, Row]], read: Readings) ->
         agreed = sum(row.agreed for row in rows.values())
         if not compared:
             continue
-        found = judged((name for row in rows.values() for name in row.differing), read)
+        sample = judged((name for row in rows.values() for name in row.differing), read)
         everywhere += compared
-        right["ours"] += agreed + found.differing * found.ours / max(found.read, 1)
-        right["theirs"] += agreed + found.differing * found.theirs / max(found.read, 1)
+        right["ours"] += agreed + sample.differing * sample.ours / max(sample.read, 1)
+        right["theirs"] += agreed + sample.differing * sample.theirs / max(sample.read, 1)
         lines.append(
-            f"| {folder} | {compared:,} | {agreed / compared:.2%} | {found.differing:,}"
-            f" | {found.read} | {found.ours} | {found.theirs}"
-            f" | {found.right(agreed, compared, found.ours)}"
-            f" | {found.right(agreed, compared, found.theirs)} |"
+            f"| {folder} | {compared:,} | {agreed / compared:.2%} | {sample.differing:,}"
+            f" | {sample.read} | {sample.ours} | {sample.theirs}"
+            f" | {sample.right(agreed, compared, sample.ours)}"
+            f" | {sample.right(agreed, compared, sample.theirs)} |"
         )
     shares = " | ".join(f"{count / max(everywhere, 1):.2%}" for count in right.values())
     return "\n".join([*lines, f"| all | {everywhere:,} | | | | | | {shares} |"])
@@ -238,18 +238,20 @@ def compared_table(all_rows: Mapping[str, Mapping[str, Row]], read: Readings) ->
 
 def below(all_rows: Mapping[str, Mapping[str, Row]], read: Readings) -> str:
     """The folders in which fewer of our verdicts are right than of theirs, and why."""
-    told = []
+    lines = []
     for folder, rows in all_rows.items():
         names = [name for row in rows.values() for name in row.differing]
-        found = judged(names, read)
-        if found.theirs > found.ours:
+        sample = judged(names, read)
+        if sample.theirs > sample.ours:
             lost = [read[name] for name in sorted(names, key=rank)[:SAMPLE] if name in read]
-            kinds = Counter(each["reason"] for each in lost if each["right"] == "theirs")
+            kinds = Counter(reading["reason"] for reading in lost if reading["right"] == "theirs")
             why = "; ".join(f"{reason} ({count})" for reason, count in kinds.most_common())
-            told.append(f"- {folder}: {found.theirs} to {found.ours} of {found.read} read. {why}.")
-    if not told:
+            lines.append(
+                f"- {folder}: {sample.theirs} to {sample.ours} of {sample.read} read. {why}."
+            )
+    if not lines:
         return "In no folder are fewer of our verdicts right than of theirs."
-    return "Fewer of our verdicts than of theirs are right in:\n\n" + "\n".join(told)
+    return "Fewer of our verdicts than of theirs are right in:\n\n" + "\n".join(lines)
 
 
 def failed_table(all_rows: Mapping[str, Mapping[str, Row]], read: Readings) -> str:
@@ -260,24 +262,24 @@ def failed_table(all_rows: Mapping[str, Mapping[str, Row]], read: Readings) -> s
     ]
     for folder, rows in all_rows.items():
         count = sum(row.count - row.compared for row in rows.values())
-        found = judged((name for row in rows.values() for name in row.failed), read)
-        if found.differing:
+        sample = judged((name for row in rows.values() for name in row.failed), read)
+        if sample.differing:
             lines.append(
-                f"| {folder} | {count:,} | {found.differing:,} | {found.read} | {found.ours} |"
+                f"| {folder} | {count:,} | {sample.differing:,} | {sample.read} | {sample.ours} |"
             )
     return "\n".join(lines)
 
 
 def reasons(all_rows: Mapping[str, Mapping[str, Row]], read: Readings) -> str:
     """The reasons by folder, with how often each was met."""
-    told = []
+    paragraphs = []
     for folder, rows in all_rows.items():
         ids = [name for row in rows.values() for name in (*row.differing, *row.failed)]
         kinds = Counter((read[name]["right"], read[name]["reason"]) for name in ids if name in read)
         lines = [f"- {right}, {count}: {why}" for (right, why), count in kinds.most_common()]
         if lines:
-            told.append(f"**{folder}**\n\n" + "\n".join(lines))
-    return "\n\n".join(told)
+            paragraphs.append(f"**{folder}**\n\n" + "\n".join(lines))
+    return "\n\n".join(paragraphs)
 
 
 def page(all_rows: Mapping[str, Mapping[str, Row]], read: Readings) -> str:
@@ -307,13 +309,13 @@ def main() -> None:
         print(table({folder: rows}).partition("---|\n")[2], flush=True)
         if arguments.disagreements:
             arguments.disagreements.mkdir(parents=True, exist_ok=True)
-            for kind, each in notes.items():
+            for kind, group in notes.items():
                 path = arguments.disagreements / f"{folder}.{kind}.jsonl"
-                lines = [json.dumps(kept, ensure_ascii=False) + "\n" for kept in each]
+                lines = [json.dumps(kept, ensure_ascii=False) + "\n" for kept in group]
                 path.write_text("".join(lines), encoding="utf-8")
     if arguments.write:
-        told = (RESULTS / "grading_read.jsonl").read_text(encoding="utf-8").splitlines()
-        read = {each["id"]: each for each in map(json.loads, told)}
+        lines = (RESULTS / "grading_read.jsonl").read_text(encoding="utf-8").splitlines()
+        read = {reading["id"]: reading for reading in map(json.loads, lines)}
         (RESULTS / "grading.md").write_text(page(all_rows, read), encoding="utf-8")
 
 

@@ -62,7 +62,7 @@ def lm_eval_filters(kind: AnswerType) -> dict[str, System]:
         from lm_eval.filters.extraction import MultiChoiceRegexFilter, RegexFilter
     except ImportError:
         return {}
-    said = r"((?<=The answer is )(.*)(?=.)|(?<=the answer is )(.*)(?=.)|(?<=The answer: )(.*)(?=.)"
+    cue = r"((?<=The answer is )(.*)(?=.)|(?<=the answer is )(.*)(?=.)|(?<=The answer: )(.*)(?=.)"
     filters = {
         "number": {
             "gsm8k strict-match": RegexFilter(r"#### (\-?[0-9\.\,]+)"),
@@ -72,11 +72,11 @@ def lm_eval_filters(kind: AnswerType) -> dict[str, System]:
             "bbh flexible-extract": MultiChoiceRegexFilter(
                 r"(\([A-Z]\))", -1, ignore_case=True, ignore_punctuation=True
             ),
-            "bbh strict-match": RegexFilter(said + r"|(?<=The final answer: )(.*)(?=.))"),
+            "bbh strict-match": RegexFilter(cue + r"|(?<=The final answer: )(.*)(?=.))"),
         },
         "yes_no": {
             "bbh flexible-extract": RegexFilter(r"\b(Yes|No|yes|no)\b", -1),
-            "bbh strict-match": RegexFilter(said + r"|(?<=The final answer: )(.*)(?=.))"),
+            "bbh strict-match": RegexFilter(cue + r"|(?<=The final answer: )(.*)(?=.))"),
         },
     }
 
@@ -130,7 +130,7 @@ class Pair(NamedTuple):
     """A gold answer and what a model gave."""
 
     gold: str
-    given: str
+    answer: str
 
 
 def pairs(data: Path) -> dict[str, list[Pair]]:
@@ -142,11 +142,11 @@ def pairs(data: Path) -> dict[str, list[Pair]]:
         if "\\boxed{" not in one.text:
             continue
         try:
-            given = boxed(one.text)
+            answer = boxed(one.text)
         except ValueError:
             continue
-        (plain if one.gold.isdecimal() and given.isdecimal() else latex).append(
-            Pair(one.gold, given)
+        (plain if one.gold.isdecimal() and answer.isdecimal() else latex).append(
+            Pair(one.gold, answer)
         )
     towers = [Pair("18", f"9^{{9^{{9^{number}}}}}") for number in range(9, 9 + TOWERS)]
     return {
@@ -158,12 +158,12 @@ def pairs(data: Path) -> dict[str, list[Pair]]:
 
 def direct(pair: Pair) -> bool:
     """math-verify as it is called in one process, with its own time limits."""
-    return bool(verify(parse(f"${pair.gold}$"), parse(f"\\boxed{{{pair.given}}}")))
+    return bool(verify(parse(f"${pair.gold}$"), parse(f"\\boxed{{{pair.answer}}}")))
 
 
 def ours(pair: Pair) -> bool | None:
     """Our grader; None where it gave the comparison up."""
-    graded = grade("math", f"\\boxed{{{pair.given}}}", pair.gold)
+    graded = grade("math", f"\\boxed{{{pair.answer}}}", pair.gold)
     return None if graded.rule == "timeout" else graded.correct
 
 

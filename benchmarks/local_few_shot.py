@@ -65,9 +65,9 @@ class Result(NamedTuple):
 def few_shot_prompts(count: int) -> list[str]:
     """Worked questions, and then a question."""
     worked = [
-        f"Q: {each.question.text}\nA: {max(each.rationales, key=len)} "
-        f"The answer is {each.question.answer}."
-        for each in problems(FAMILY, "train", EXEMPLARS, seed=0)
+        f"Q: {problem.question.text}\nA: {max(problem.rationales, key=len)} "
+        f"The answer is {problem.question.answer}."
+        for problem in problems(FAMILY, "train", EXEMPLARS, seed=0)
     ]
     asked = questions(FAMILY, "test", count, seed=0)
     return ["\n\n".join([*worked, f"Q: {question.text}\nA:"]) for question in asked]
@@ -159,7 +159,9 @@ def show(results: Sequence[Result], machine: object) -> None:
 
 def as_figures(result: Result) -> dict[str, object]:
     """One case as it is written to the file of results."""
-    return result._asdict() | {"over": {name: each._asdict() for name, each in result.over.items()}}
+    return result._asdict() | {
+        "over": {name: speed._asdict() for name, speed in result.over.items()}
+    }
 
 
 def main() -> None:

@@ -22,7 +22,6 @@ import torch
 from machine import facts, write_results
 from transformers import GenerationConfig
 
-from potstill.models import local_source
 from potstill.models.local.model import HFModel
 from potstill.models.settings import LocalSettings
 from potstill.records import Request
@@ -254,7 +253,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     settings = LocalSettings(model=args.model, device="cpu")
-    model = HFModel(settings, source=local_source(settings))
+    model = HFModel(settings, source=settings.source)
     drawn = questions("two_step_arithmetic", "test", args.questions, seed=0)
     prompts = [PROMPT.format(question.text) for question in drawn]
     ours(model, prompts[:8], CASES[0], 8)  # the first forward is slower

@@ -59,14 +59,14 @@ def alternatives(token: str, place: int, top: int, rng: np.random.Generator) -> 
     """The likeliest tokens of one position, the one written first, as the chat route lists them."""
     logprobs = np.log(np.sort(rng.dirichlet(np.ones(top + 1)))[:0:-1]).round(6)
     texts = [token, *(word(number) for number in rng.choice(WORDS, size=top - 1, replace=False))]
-    found = [
+    entries = [
         {"token": text, "logprob": float(logprob), "bytes": list(text.encode())}
         for text, logprob in zip(texts, logprobs, strict=True)
     ]
     if place % COLLIDES == 0 and top > 2:
-        for entry, byte in zip(found[-2:], (0xE2, 0xF0), strict=True):
+        for entry, byte in zip(entries[-2:], (0xE2, 0xF0), strict=True):
             entry |= {"token": "\ufffd", "bytes": [byte]}
-    return found
+    return entries
 
 
 def chat_choice(tokens: list[str], top: int, seed: int) -> Choice:
@@ -88,7 +88,7 @@ def plain_choice(tokens: list[str], top: int, seed: int) -> Choice:
         "tokens": tokens,
         "token_logprobs": [entry["logprob"] for entry in listed["content"]],
         "top_logprobs": [
-            {each["token"]: each["logprob"] for each in entry["top_logprobs"]}
+            {top["token"]: top["logprob"] for top in entry["top_logprobs"]}
             for entry in listed["content"]
         ],
     }
@@ -99,8 +99,8 @@ def plain_choice(tokens: list[str], top: int, seed: int) -> Choice:
 def choice(wanted: Wanted, draw: int) -> bytes:
     """One choice in JSON, without the brace and the index that it begins with."""
     made = chat_choice if wanted.chat else plain_choice
-    found = made(answer_text(draw, wanted.tokens), wanted.top, draw)
-    return orjson.dumps({"finish_reason": "length" if wanted.cut else "stop", **found})[1:]
+    content = made(answer_text(draw, wanted.tokens), wanted.top, draw)
+    return orjson.dumps({"finish_reason": "length" if wanted.cut else "stop", **content})[1:]
 
 
 def answer(wanted: Wanted) -> bytes:

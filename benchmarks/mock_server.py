@@ -49,11 +49,11 @@ class Counts:
         self.ready = time.process_time()
         """Processor time that was spent before the first request."""
 
-    def told(self) -> bytes:
+    def as_json(self) -> bytes:
         """As JSON."""
         cpu = time.process_time() - self.ready
-        told = {"turns": len(self.turns), "cpu": cpu, "sustained": self.sustained, "times": None}
-        return orjson.dumps({**vars(self), **told})
+        counts = {"turns": len(self.turns), "cpu": cpu, "sustained": self.sustained, "times": None}
+        return orjson.dumps({**vars(self), **counts})
 
     @property
     def sustained(self) -> float:
@@ -91,7 +91,7 @@ class Connection(asyncio.Protocol):
 
     def _take(self, head: bytes, body: bytes) -> None:
         if head.startswith(b"GET"):
-            self._transport.write(http(self._counts.told()))
+            self._transport.write(http(self._counts.as_json()))
             return
         wanted, counts = self._wanted(head, body), self._counts
         counts.received += 1
@@ -153,8 +153,8 @@ class Server(NamedTuple):
     def stats(self) -> dict[str, float]:
         """What it was asked for and served so far."""
         with urllib.request.urlopen(self.url.replace("/v1", "/stats"), timeout=30) as reply:
-            told: dict[str, float] = json.load(reply)
-        return told
+            counts: dict[str, float] = json.load(reply)
+        return counts
 
 
 @cache
@@ -180,7 +180,7 @@ def serving(
         top: Probabilities that are going to be asked for, so that they are ready.
     """
     options = {"--latency": latency, "--jitter": jitter, "--tokens": tokens, "--top": top}
-    flags = [str(each) for pair in options.items() for each in pair]
+    flags = [str(word) for pair in options.items() for word in pair]
     command = [sys.executable, str(Path(__file__).resolve()), *flags]
     process = subprocess.Popen(command, stdout=subprocess.PIPE)
     assert process.stdout is not None

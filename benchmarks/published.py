@@ -49,8 +49,8 @@ def files(folder: Path, pattern: str = "*") -> Iterator[tuple[str, Any]]:
 
 def number(text: object) -> float | None:
     """The last number, as the authors' predictions are written: "$7,000", "30 - 20 = 10"."""
-    found = re.findall(r"-?\$?(?:\d[\d,]*(?:\.\d*)?|\.\d+)(?:/\d+)?", str(text))
-    over, _, under = re.sub(r"[$,]", "", found[-1] if found else "").partition("/")
+    numbers = re.findall(r"-?\$?(?:\d[\d,]*(?:\.\d*)?|\.\d+)(?:/\d+)?", str(text))
+    over, _, under = re.sub(r"[$,]", "", numbers[-1] if numbers else "").partition("/")
     return float(over) / float(under or 1) if over else None
 
 
@@ -75,8 +75,8 @@ def options(text: str) -> tuple[str, ...]:
     rest = text.rpartition("hoices:")[2]
     pattern = r"\(%s\)" if rest.strip().startswith("(A)") else r"\b%s:"
     signs = [re.search(pattern % letter, rest) for letter in "ABCDE"]
-    starts = [each.end() for each in signs if each]
-    ends = [each.start() for each in signs[1:] if each] + [len(rest)]
+    starts = [sign.end() for sign in signs if sign]
+    ends = [sign.start() for sign in signs[1:] if sign] + [len(rest)]
     return tuple(rest[start:end].strip(" ,\n") for start, end in zip(starts, ends, strict=True))
 
 

@@ -157,9 +157,9 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
 def resident(pid: int) -> float:
     """Resident memory of a process, in MiB."""
     status = Path(f"/proc/{pid}/status").read_text()
-    found = re.search(r"VmRSS:\s+(\d+) kB", status)
-    assert found is not None
-    return int(found[1]) / 1024
+    memory = re.search(r"VmRSS:\s+(\d+) kB", status)
+    assert memory is not None
+    return int(memory[1]) / 1024
 
 
 class Load:
@@ -222,11 +222,11 @@ def _outcome(status: int, content: bytes) -> str:
     if status != 200:
         return f"lost: status {status}"
     answer = orjson.loads(content)
-    told = answer["potstill"]["guidance"]
+    guidance = answer["potstill"]["guidance"]
     text = answer["choices"][0]["message"]["content"]
-    if told["guided"] and not told["silent"] and text == STEP + REST:
+    if guidance["guided"] and not guidance["silent"] and text == STEP + REST:
         return "guided"
-    return "silent" if told["silent"] and text == ALONE else "lost: wrong text"
+    return "silent" if guidance["silent"] and text == ALONE else "lost: wrong text"
 
 
 async def _whole(asking: aiohttp.ClientSession, url: str, body: dict[str, Any]) -> float:

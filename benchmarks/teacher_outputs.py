@@ -95,18 +95,18 @@ def cot_granularity(folder: Path) -> Iterator[Published]:
             else "number"
         )
         for place, row in enumerate(rows):
-            found = CLOSING[kind].findall(re.split("(?i)answer is", row["output"])[-1])
-            if not found:
+            closing = CLOSING[kind].findall(re.split("(?i)answer is", row["output"])[-1])
+            if not closing:
                 continue
             yield Published(
                 id=f"{name}#{place}",
                 answer_type=kind,
                 question=row["instruction"],
                 text=row["output"],
-                gold=found[-1],
+                gold=closing[-1],
                 choices=options(row["instruction"]) if kind == "choice" else (),
                 theirs=True,
-                predicted=found[-1],
+                predicted=closing[-1],
             )
 
 
@@ -124,14 +124,14 @@ def distilling_step_by_step(folder: Path) -> Iterator[Published]:
             for place, text in enumerate(texts):
                 row = svamp[start + place]
                 yield _valued(f"{name}#{place}", row["input"], text, row["label"], "math")
-        for row, (place, told) in zip(
+        for row, (place, answer) in zip(
             svamp, enumerate(load(folder / "svamp" / f"svamp_{split}_llama3.json")), strict=True
         ):
             name = f"{folder.name}/svamp/svamp_{split}_llama3#{place}"
-            yield _valued(name, row["input"], told["gen_label"], row["label"], "number")
+            yield _valued(name, row["input"], answer["gen_label"], row["label"], "number")
     test = load(folder / "cqa" / "cqa_test.json")
-    told = load(folder / "cqa" / "cqa_test_llama3.json")
-    for place, (row, answer) in enumerate(zip(test, told, strict=True)):
+    answers = load(folder / "cqa" / "cqa_test_llama3.json")
+    for place, (row, answer) in enumerate(zip(test, answers, strict=True)):
         name = f"{folder.name}/cqa/cqa_test_llama3#{place}"
         yield _chosen(name, row["question"], answer["gen_label"], row)
 
@@ -206,7 +206,7 @@ def faithful_cot(folder: Path) -> Iterator[Published]:
                         question=question["question"],
                         text=text,
                         gold=gold,
-                        choices=relations or tuple(each[2:] for each in listed),
+                        choices=relations or tuple(option[2:] for option in listed),
                         theirs=theirs if single else None,
                         predicted=str(row["answer"]),
                     )
@@ -303,7 +303,7 @@ def re2(folder: Path) -> Iterator[Published]:
     for name, rows in files(folder):
         for row in rows:
             asked = row.get("question", {})
-            listed = tuple(each["text"] for each in asked.get("choices", ()))
+            listed = tuple(option["text"] for option in asked.get("choices", ()))
             for style in ("vanilla", "cot"):
                 for sample, text in enumerate((row[style] or {}).get("generation") or ()):
                     yield Published(

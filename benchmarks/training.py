@@ -51,6 +51,7 @@ from potstill.records import Example
 from potstill.train.batches import Collator, Order, Steps, flat, plan_steps
 from potstill.train.chunked_loss import Head
 from potstill.train.encoding import Encoded, Encoder
+from potstill.train.losses import loss_of
 from potstill.train.prefix_sharing import can_share, enable
 from potstill.train.settings import StudentSettings, TrainSettings
 from potstill.train.trainer import Objective, StudentTrainer, training_arguments
@@ -120,7 +121,7 @@ def recorded() -> dict[str, list[str]]:
     They are GSM8K test questions, the only ones with so many recorded rationales; what is trained
     here is thrown away.
     """
-    found: dict[str, list[str]] = defaultdict(list)
+    rationales: dict[str, list[str]] = defaultdict(list)
     for folder, wanted in RECORDED.items():
         for one in FOLDERS[folder](DATA / "teacher_outputs" / folder):
             if (
@@ -129,8 +130,8 @@ def recorded() -> dict[str, list[str]]:
                 and one.answer_type == "number"
                 and one.text.strip()
             ):
-                found[" ".join(one.question.split())].append(one.text.strip())
-    return {question: texts for question, texts in found.items() if len(texts) == SIBLINGS}
+                rationales[" ".join(one.question.split())].append(one.text.strip())
+    return {question: texts for question, texts in rationales.items() if len(texts) == SIBLINGS}
 
 
 def made_tokenizer(texts: list[str]) -> PreTrainedTokenizerBase:
@@ -184,47 +185,47 @@ def model_of(tokenizer: PreTrainedTokenizerBase) -> LlamaForCausalLM:
     )
 
 
-def encoded(given: Material) -> list[Encoded]:
+def encoded(data: Material) -> list[Encoded]:
     """The examples as ids."""
-    encoder = Encoder(given.tokenizer, encoder_decoder=False)
-    return encoder.encode(given.examples, max_length=4096).examples
+    encoder = Encoder(data.tokenizer, encoder_decoder=False)
+    return encoder.encode(data.examples, max_length=4096).examples
 
 
-def ours(given: Material, folder: Path, *, siblings: int) -> float:
+def ours(data: Material, folder: Path, *, siblings: int) -> float:
     """Tokens a second of our trainer."""
-    model, kept = model_of(given.tokenizer), encoded(given)
-    settings = TrainSettings(steps=given.steps, batch_size=BATCH_SIZE, precision="float32")
+    model, kept = model_of(data.tokenizer), encoded(data)
+    settings = TrainSettings(steps=data.steps, batch_size=BATCH_SIZE, precision="float32")
     head = Head.of(model)
     assert can_share(model, longest=4096) is None
     enable(model)
-    plan = plan_steps(kept, Order(BATCH_SIZE, siblings), given.steps)
+    plan = plan_steps(kept, Order(BATCH_SIZE, siblings), data.steps)
     events = Stopwatch()
     trainer = StudentTrainer(
         model,
-        training_arguments(settings, folder, steps=given.steps, seed=0, use_cpu=True),
-        objective=Objective(head, StudentSettings().matching),
+        training_arguments(settings, folder, steps=data.steps, seed=0, use_cpu=True),
+        objective=Objective(head, loss_of(StudentSettings())),
         steps=Steps(kept, plan, batch_tokens=settings.batch_tokens),
         collator=events.counted(  # type: ignore[arg-type]  # a function does as well
             Collator(flat),
             lambda rows, _: sum(one.length - 1 for part in rows[0] for one in part),
         ),
-        tokenizer=given.tokenizer,
+        tokenizer=data.tokenizer,
         save_steps=(),
     )
     return timed(trainer, events)
 
 
-def theirs(given: Material, folder: Path, **options: Any) -> float:
+def theirs(data: Material, folder: Path, **options: Any) -> float:
     """Tokens a second of SFTTrainer; a packed row holds several examples, so fewer make a step."""
-    model = model_of(given.tokenizer)
-    texts = [{"prompt": one.prompt, "completion": one.target} for one in given.examples]
-    longest = max(one.length for one in encoded(given))
-    mean = statistics.mean(one.length for one in encoded(given))
+    model = model_of(data.tokenizer)
+    texts = [{"prompt": one.prompt, "completion": one.target} for one in data.examples]
+    longest = max(one.length for one in encoded(data))
+    mean = statistics.mean(one.length for one in encoded(data))
     packed = bool(options.get("packing"))
     rows = max(round(BATCH_SIZE * mean / longest), 1) if packed else BATCH_SIZE
     config = SFTConfig(
         output_dir=str(folder),
-        max_steps=given.steps,
+        max_steps=data.steps,
         per_device_train_batch_size=rows,
         learning_rate=3e-4,
         max_length=None if options.get("padding_free") else longest,
@@ -241,10 +242,10 @@ def theirs(given: Material, folder: Path, **options: Any) -> float:
         **options,
     )
     trainer = SFTTrainer(
-        model, args=config, train_dataset=Dataset.from_list(texts), processing_class=given.tokenizer
+        model, args=config, train_dataset=Dataset.from_list(texts), processing_class=data.tokenizer
     )
     events = Stopwatch()
-    pad = given.tokenizer.pad_token_id
+    pad = data.tokenizer.pad_token_id
     trainer.data_collator = events.counted(
         trainer.data_collator, lambda _, batch: int((batch["input_ids"] != pad).sum())
     )
@@ -259,17 +260,17 @@ def timed(trainer: Any, events: Stopwatch) -> float:
     return events.rate
 
 
-def plain_loop(given: Material, _: Path) -> float:
+def plain_loop(data: Material, _: Path) -> float:
     """Tokens a second of a loop as anyone would write it."""
-    model, kept = model_of(given.tokenizer), encoded(given)
+    model, kept = model_of(data.tokenizer), encoded(data)
     model.train()
     optimiser = torch.optim.AdamW(model.parameters(), lr=3e-4, fused=True)
     start, tokens = 0.0, 0
-    for number, batch in enumerate(shuffled(kept, given.steps)):
+    for number, batch in enumerate(shuffled(kept, data.steps)):
         if number == WARM_STEPS:
             start, tokens = time.perf_counter(), 0
         width = max(one.length for one in batch)
-        ids = torch.full((len(batch), width), given.tokenizer.pad_token_id)
+        ids = torch.full((len(batch), width), data.tokenizer.pad_token_id)
         labels = torch.full((len(batch), width), -100)
         for row, one in enumerate(batch):
             ids[row, : one.length] = torch.tensor([*one.prompt, *one.target])
@@ -289,24 +290,24 @@ def shuffled(examples: list[Encoded], steps: int) -> Iterator[list[Encoded]]:
     return (order[first : first + BATCH_SIZE] for first in range(0, len(order), BATCH_SIZE))
 
 
-def systems_of(given: Material) -> dict[str, Callable[[Path], float]]:
+def systems_of(data: Material) -> dict[str, Callable[[Path], float]]:
     """Everything that is measured."""
     return {
-        "potstill": partial(ours, given, siblings=SIBLINGS),
-        "potstill, random order": partial(ours, given, siblings=1),
-        "SFTTrainer": partial(theirs, given),
+        "potstill": partial(ours, data, siblings=SIBLINGS),
+        "potstill, random order": partial(ours, data, siblings=1),
+        "SFTTrainer": partial(theirs, data),
         "SFTTrainer, grouped by length": partial(
-            theirs, given, train_sampling_strategy="group_by_length"
+            theirs, data, train_sampling_strategy="group_by_length"
         ),
-        "SFTTrainer, padding-free": partial(theirs, given, padding_free=True),
-        "SFTTrainer, packed": partial(theirs, given, packing=True),
-        "plain padded loop": partial(plain_loop, given),
+        "SFTTrainer, padding-free": partial(theirs, data, padding_free=True),
+        "SFTTrainer, packed": partial(theirs, data, packing=True),
+        "plain padded loop": partial(plain_loop, data),
     }
 
 
-def shared_ratio(given: Material) -> float:
+def shared_ratio(data: Material) -> float:
     """Tokens of all examples over distinct tokens in context, prompts of a question shared."""
-    kept = encoded(given)
+    kept = encoded(data)
     prompts = {one.question_id: len(one.prompt) for one in kept}
     distinct = sum(prompts.values()) + sum(len(one.target) - 1 for one in kept)
     return sum(one.length - 1 for one in kept) / distinct
@@ -326,15 +327,15 @@ def main() -> None:
     print("| case | system | tokens/s, median | lowest to highest | ours / theirs |")
     print("|---|---|---|---|---|")
     for case in arguments.only:
-        given = material(case)
-        wanted = ["potstill", *(arguments.systems or systems_of(given))]
-        systems = {name: run for name, run in systems_of(given).items() if name in wanted}
+        data = material(case)
+        wanted = ["potstill", *(arguments.systems or systems_of(data))]
+        systems = {name: run for name, run in systems_of(data).items() if name in wanted}
         rates: dict[str, list[float]] = {name: [] for name in systems}
         for _ in range(arguments.repeats):
             for name, run in systems.items():
                 with tempfile.TemporaryDirectory() as folder:
                     rates[name].append(run(Path(folder)))
-        ideal = shared_ratio(given)
+        ideal = shared_ratio(data)
         for name, seen in rates.items():
             ratios = [mine / other for mine, other in zip(rates["potstill"], seen, strict=True)]
             ratio = statistics.median(ratios)

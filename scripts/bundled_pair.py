@@ -131,7 +131,7 @@ def make(name: str, plan: Plan, folder: Path, *, again: bool) -> None:
     """Train one of the models and write it.
 
     Args:
-        name: Of its recipe.
+        name: The name of its recipe.
         plan: How long and how fast.
         folder: Where it goes.
         again: Go on from what is in the folder; its card then tells of both trainings.
@@ -165,7 +165,7 @@ def make(name: str, plan: Plan, folder: Path, *, again: bool) -> None:
 
 
 def _both(before: dict[str, Any], facts: dict[str, Any], plan: Plan) -> dict[str, Any]:
-    """What two trainings, one after the other, have taken."""
+    """The time and tokens of two trainings, one after the other."""
     counted = ("steps", "tokens", "trained_tokens", "seconds")
     timed = plan.minutes < float("inf")
     length = f"--minutes {plan.minutes:g}" if timed else f"--steps {plan.steps}"

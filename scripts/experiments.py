@@ -22,7 +22,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,14 +30,16 @@ from guided_results import GUIDED_HEADS, guided_figures, guided_results, guided_
 
 from potstill.errors import PotstillError
 from potstill.pipeline.recipe import load_recipe
+from potstill.records import System
 from potstill.statistics import PairedResult, accuracy_interval, paired_comparison
 from potstill.store import Store
+from potstill.whole_files import write_whole
 
 RESAMPLES = 10_000
-"""Behind the intervals of differences."""
+"""Bootstrap resamples behind the intervals of differences."""
 
 Answers = Mapping[str, bool]
-"""Whether a system was right, by the question's id."""
+"""Whether a system's answer is right, by the question's id."""
 
 
 class Job(NamedTuple):
@@ -70,7 +72,7 @@ class Pooled:
         return sum(len(answers) for answers in self.by_seed.values())
 
     def accuracies(self) -> list[float]:
-        """Of each seed."""
+        """The accuracy of each seed."""
         return [sum(each.values()) / len(each) for each in self.by_seed.values()]
 
     def against(self, other: "Pooled") -> PairedResult | None:
@@ -125,20 +127,20 @@ def run(job: Job, threads: int | None) -> str | None:
 
 
 def seconds_of(job: Job) -> float:
-    """What the stages of a run have taken in all."""
+    """The seconds that the stages of a run took in all."""
     with Store(job.folder / "run.sqlite", read_only=True) as store:
         return sum(stage.seconds for stage in store.stages())
 
 
 def pooled(jobs: Sequence[Job]) -> dict[str, list[Pooled]]:
-    """What the systems of some runs answered, by task."""
+    """The test answers of the systems of some runs, by task."""
     found: dict[str, dict[str, dict[int, dict[str, bool]]]] = {}
     for job in jobs:
         with Store(job.folder / "run.sqlite", read_only=True) as store:
             for each in store.predictions():
-                if each.system.rpartition("@")[2].isdigit():  # a checkpoint; see by_rule
+                if not each.system.taken:  # see by_rule
                     continue
-                name = f"{job.variant}/{each.system}" if job.variant else each.system
+                name = "/".join(filter(None, (job.variant, each.system.label)))
                 by_seed = found.setdefault(each.task, {}).setdefault(name, defaultdict(dict))
                 by_seed[job.seed][each.question_id] = each.correct
     return {
@@ -148,25 +150,23 @@ def pooled(jobs: Sequence[Job]) -> dict[str, list[Pooled]]:
 
 
 def by_rule(jobs: Sequence[Job]) -> dict[str, list[Pooled]]:
-    """What the checkpoints that each rule of selection would have chosen answered, by task.
+    """The test answers of the checkpoints that each rule of selection chooses, by task.
 
     The step that a rule chooses differs from seed to seed, so these are systems of their own.
     """
     found: dict[str, dict[str, dict[int, dict[str, bool]]]] = {}
     for job in jobs:
         with Store(job.folder / "run.sqlite", read_only=True) as store:
-            answers: dict[tuple[str, str], dict[str, bool]] = defaultdict(dict)
+            answers: dict[tuple[System, str], dict[str, bool]] = defaultdict(dict)
             for each in store.predictions():
                 answers[each.system, each.task][each.question_id] = each.correct
-            taken = {(each.student, each.step) for each in store.choices() if each.used}
             for choice in store.choices():
-                other = (choice.student, choice.step) not in taken
-                system = f"{choice.student}@{choice.step}" if other else choice.student
-                name = "/".join(filter(None, (job.variant, choice.student, choice.rule)))
-                for (measured, task), given in answers.items():
-                    if measured == system:
+                system = replace(choice.system, step=choice.step)
+                name = "/".join(filter(None, (job.variant, choice.system.label, choice.rule)))
+                for (measured, task), verdicts in answers.items():
+                    if replace(measured, taken=True) == system:
                         by_seed = found.setdefault(task, {}).setdefault(name, {})
-                        by_seed[job.seed] = given
+                        by_seed[job.seed] = verdicts
     return {
         task: [Pooled(system=name, by_seed=by_seed) for name, by_seed in systems.items()]
         for task, systems in found.items()
@@ -180,7 +180,7 @@ def curves(jobs: Sequence[Job]) -> dict[str, dict[str, dict[int, tuple[int, int]
         with Store(job.folder / "run.sqlite", read_only=True) as store:
             for score in store.scores():
                 if score.split == "dev":
-                    name = f"{job.variant}/{score.system}" if job.variant else score.system
+                    name = "/".join(filter(None, (job.variant, score.system.bare.label)))
                     steps = found.setdefault(score.task, {}).setdefault(name, {})
                     right, total = steps.get(score.step or 0, (0, 0))
                     steps[score.step or 0] = (right + score.correct, total + score.total)
@@ -205,7 +205,7 @@ def curve_table(systems: Mapping[str, Mapping[int, tuple[int, int]]]) -> str:
 
 
 def note_on_sharing(systems: Sequence[Pooled]) -> str:
-    """What to know where a question was asked under more than one seed; else an empty text."""
+    """A note where a question was asked under more than one seed; else an empty text."""
     seeds_of: dict[str, set[int]] = defaultdict(set)
     for system in systems:
         for seed, answers in system.by_seed.items():
@@ -381,9 +381,8 @@ def main(words: Sequence[str] | None = None) -> int:
             recipe.stem: figures(its_jobs, arguments.against)
             for recipe, its_jobs in of_recipe.items()
         }
-        arguments.out.parent.mkdir(parents=True, exist_ok=True)
         text = json.dumps({"command": command, "cores": os.cpu_count(), **results}, indent=2)
-        arguments.out.write_text(text + "\n", encoding="utf-8")
+        write_whole(arguments.out, text + "\n")
     return 0
 
 

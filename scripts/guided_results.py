@@ -1,4 +1,4 @@
-"""What guidance brought in several runs of one recipe, their questions taken together."""
+"""The results of guidance in several runs of one recipe, their questions taken together."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -7,23 +7,23 @@ from typing import NamedTuple
 
 import numpy as np
 
-from potstill.records import GuidedPrediction, GuidedScore
+from potstill.records import GuidedPrediction, GuidedScore, Policy
+from potstill.records.policy import ALONE
 from potstill.statistics import Interval, PairedResult, accuracy_interval, paired_comparison
 from potstill.store import Store
 
 RESAMPLES = 10_000
-"""Behind the intervals of differences and of kept shares."""
+"""Bootstrap resamples behind the intervals of differences and of kept shares."""
 
-ALONE, ALWAYS = "never", "first"
-CONDITIONAL = ("when_unsure", "learned")
-"""How the names of policies begin that leave some questions to the student."""
+ALWAYS = Policy(kind="policy", name="first")
+"""Guiding the first step of every answer."""
 
 Question = tuple[int, str]
 """The seed of a run, and the question's id."""
 
 
 class Kept(NamedTuple):
-    """What a conditional policy keeps of always guiding the first step."""
+    """The shares of always guiding the first step that a conditional policy keeps."""
 
     gain: float
     """Share of the gain in right answers."""
@@ -35,7 +35,7 @@ class Kept(NamedTuple):
     """Share of the teacher's tokens."""
 
 
-class Policy(NamedTuple):
+class PooledPolicy(NamedTuple):
     """One policy over all runs."""
 
     name: str
@@ -62,17 +62,17 @@ class Expected(NamedTuple):
     teacher_tokens: float
 
 
-def guided_results(folders: Mapping[int, Path]) -> tuple[list[Policy], list[Expected]]:
+def guided_results(folders: Mapping[int, Path]) -> tuple[list[PooledPolicy], list[Expected]]:
     """Read the guided answers of some runs.
 
     Args:
-        folders: Each run's, by its seed.
+        folders: The folder of each run, by its seed.
 
     Returns:
         Nothing where no run has any.
     """
-    answers: dict[str, dict[Question, GuidedPrediction]] = defaultdict(dict)
-    scores: dict[str, list[GuidedScore]] = defaultdict(list)
+    answers: dict[Policy, dict[Question, GuidedPrediction]] = defaultdict(dict)
+    scores: dict[Policy, list[GuidedScore]] = defaultdict(list)
     for seed, folder in folders.items():
         with Store(folder / "run.sqlite", read_only=True) as store:
             for each in store.guided_predictions():
@@ -81,31 +81,33 @@ def guided_results(folders: Mapping[int, Path]) -> tuple[list[Policy], list[Expe
             for score in store.guided_scores():
                 if score.split == "test":
                     scores[score.policy].append(score)
-    policies = [_policy(name, given, answers) for name, given in answers.items()]
-    expected = [_expected(name, given) for name, given in scores.items() if name not in answers]
+    policies = [_pool(policy, given, answers) for policy, given in answers.items()]
+    expected = [
+        _expected(policy.label, given) for policy, given in scores.items() if policy not in answers
+    ]
     return policies, expected
 
 
-def _policy(
-    name: str,
+def _pool(
+    policy: Policy,
     given: Mapping[Question, GuidedPrediction],
-    answers: Mapping[str, Mapping[Question, GuidedPrediction]],
-) -> Policy:
+    answers: Mapping[Policy, Mapping[Question, GuidedPrediction]],
+) -> PooledPolicy:
     alone = answers[ALONE]
     pairs = [(each.correct, alone[at].correct) for at, each in given.items() if at in alone]
     against = None
-    if name != ALONE and pairs:
+    if policy != ALONE and pairs:
         ours, theirs = zip(*pairs, strict=True)
         against = paired_comparison(ours, theirs, resamples=RESAMPLES, seed=0)
     unleaked = [each.correct for each in given.values() if not each.leaked]
-    return Policy(
-        name=name,
+    return PooledPolicy(
+        name=policy.label,
         right=sum(each.correct for each in given.values()),
         total=len(given),
         teacher_tokens=sum(each.teacher_tokens for each in given.values()) / len(given),
         unleaked=(sum(unleaked), len(unleaked)),
         against=against,
-        kept=_kept(given, answers[ALWAYS], alone) if name.startswith(CONDITIONAL) else None,
+        kept=_kept(given, answers[ALWAYS], alone) if policy.is_conditional else None,
     )
 
 
@@ -138,7 +140,7 @@ def _expected(name: str, scores: Sequence[GuidedScore]) -> Expected:
     return Expected(name, accuracy, sum(s.teacher_tokens * s.total for s in scores) / total)
 
 
-def guided_rows(policies: Sequence[Policy], expected: Sequence[Expected]) -> list[list[str]]:
+def guided_rows(policies: Sequence[PooledPolicy], expected: Sequence[Expected]) -> list[list[str]]:
     """The lines of a table; its heads are ``GUIDED_HEADS``."""
     rows = []
     for each in policies:
@@ -177,7 +179,9 @@ GUIDED_HEADS = (
 )
 
 
-def guided_figures(policies: Sequence[Policy], expected: Sequence[Expected]) -> dict[str, object]:
+def guided_figures(
+    policies: Sequence[PooledPolicy], expected: Sequence[Expected]
+) -> dict[str, object]:
     """The same as plain values."""
     return {
         "policies": {

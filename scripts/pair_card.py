@@ -90,7 +90,7 @@ def write_card(
     Args:
         folder: Holds the model and its ``training.json``.
         name: ``teacher``, ``student`` or ``guide``.
-        mixture: What the model was trained on.
+        mixture: The documents that the model was trained on.
         plan: How it was trained.
         correct: Right answers by family: CoT greedy, CoT sampled, answers alone.
         count: Questions asked for each number.

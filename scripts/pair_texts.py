@@ -1,4 +1,4 @@
-"""What the bundled pair learns from: training documents, and the two tokenizers."""
+"""The material that the bundled pair learns from: training documents, and two tokenizers."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -39,7 +39,7 @@ class Document:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Mixture:
-    """What share of the documents comes from where."""
+    """The share of the documents that comes from each source."""
 
     families: Mapping[str, float]
     """Share by family name, ``drill`` and ``echo`` included; the shares sum to 1."""

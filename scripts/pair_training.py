@@ -77,7 +77,7 @@ class Plan:
 
 @dataclass(kw_only=True, slots=True)
 class Result:
-    """What a training has taken so far."""
+    """The time and tokens of a training so far."""
 
     steps: int = 0
     tokens: int = 0

@@ -244,8 +244,9 @@ def main() -> None:
     from potstill.models.settings import OpenAISettings
     from potstill.runtime import Runtime
     from potstill.runtime.budget import Budget
+    from potstill.runtime.context import RunContext
     from potstill.runtime.progress import Meter
-    from potstill.sampling.ask import ask
+    from potstill.sampling.ask import complete_missing
     from potstill.store import Store
 
     url, folder, count = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
@@ -255,7 +256,8 @@ def main() -> None:
     control = Runtime(budget=Budget(journal=folder / "spending.jsonl"))
     with Store(folder / "run.sqlite") as store:
         model = OpenAIModel(settings, control)
-        counts = ask(model, store, requests(count), Meter(None), label="asking", stage="generate")
+        context = RunContext(store=store, folder=folder, progress=Meter(None))
+        counts = complete_missing(model, requests(count), context, label="asking", stage="generate")
     sys.stdout.write(f"{counts.there} {counts.stored} {counts.failed}")
 
 

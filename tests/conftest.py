@@ -1,6 +1,7 @@
 """Fixtures that several test modules use."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,11 +9,43 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from commands import Commands, CommandServer
     from fakes_upstream import FakeUpstream, Served
 
 # Before any test imports torch: its models here are tiny, and threads that wait for one another in
 # a busy loop make them many times slower wherever something else runs beside the tests.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(autouse=True)
+def interruptible() -> Iterator[None]:
+    """Ctrl-C reaches what a test starts, even where the tests themselves ignore it.
+
+    A shell ignores it for what it starts in the background, and children inherit that.
+    """
+    ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    if ignored:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    if ignored:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+@pytest.fixture(scope="session")
+def command_server() -> Iterator["CommandServer"]:
+    """A process that has imported everything, once for all tests that start commands."""
+    from commands import CommandServer
+
+    with CommandServer() as server:
+        yield server
+
+
+@pytest.fixture
+def commands(command_server: "CommandServer", tmp_path: Path) -> "Commands":
+    """Commands that can be killed; they work in the test's folder."""
+    from commands import Commands
+
+    return Commands(command_server, tmp_path)
 
 
 @pytest.fixture

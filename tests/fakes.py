@@ -2,12 +2,16 @@
 
 from collections.abc import Callable, Iterable, Iterator
 
+from potstill.models.interface import Model
 from potstill.records import Completion, FinishReason, Question, Request, Split, Task
+from potstill.runtime.context import RunContext
+from potstill.runtime.progress import Meter
+from potstill.store import Store
 
 Script = Callable[[Request, int], str]
 
 
-class ScriptedModel:
+class ScriptedModel(Model):
     """Answers by a function of request and sample, and remembers what it was asked."""
 
     def __init__(self, script: Script, *, chat: bool = False, name: str = "scripted") -> None:
@@ -50,3 +54,8 @@ def sums(train: int = 4, dev: int = 2, test: int = 3) -> Task:
             "test": questions("test", test),
         },
     )
+
+
+def context_of(store: Store) -> RunContext:
+    """A run whose folder holds the store, and whose progress nobody sees."""
+    return RunContext(store=store, folder=store.path.parent, progress=Meter(None))

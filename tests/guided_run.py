@@ -5,18 +5,33 @@ from typing import Any
 
 from report_run import task
 
-from potstill.records import GuidedPrediction, GuidedScore
+from potstill.records import GuidedPrediction, GuidedScore, Policy
 from potstill.report.accuracy import Results
 
 TASK = task("sums", 4, 10)
+POLICIES = {
+    policy.label: policy
+    for policy in (
+        Policy(kind="alone", name="never"),
+        Policy(kind="alone", name="teacher"),
+        Policy(kind="policy", name="first"),
+        Policy(kind="policy", name="learned"),
+        Policy(kind="policy", name="at", number=2),
+        Policy(kind="policy", name="first_n", number=2),
+        Policy(kind="policy", name="when_unsure", signal="entropy"),
+        Policy(kind="routing", name="routing", signal="random", number=0.5),
+    )
+}
 
 
-def scored(policy: str, accuracy: float, teacher_tokens: float = 0.0, **more: Any) -> GuidedScore:
+def scored(
+    policy: str | Policy, accuracy: float, teacher_tokens: float = 0.0, **more: Any
+) -> GuidedScore:
     """A score of ten questions against a student that reaches 0.4 alone, +-0.1 around."""
-    alone = policy == "never"
+    named = POLICIES[policy] if isinstance(policy, str) else policy
+    alone = named.name == "never"
     values: dict[str, Any] = {
-        "policy": policy,
-        "kind": "alone" if policy in ("never", "teacher") else "policy",
+        "policy": named,
         "task": "sums",
         "split": "test",
         "accuracy": accuracy,
@@ -38,8 +53,8 @@ def scored(policy: str, accuracy: float, teacher_tokens: float = 0.0, **more: An
 
 
 def routed(signal: str, share: float, accuracy: float) -> GuidedScore:
-    name = f"routing_{signal}_{share}"
-    return scored(name, accuracy, 100 * share, kind="routing", p_value=None)
+    policy = Policy(kind="routing", name="routing", signal=signal, number=share)
+    return scored(policy, accuracy, 100 * share, p_value=None)
 
 
 SCORES = (
@@ -52,17 +67,17 @@ SCORES = (
     scored("when_unsure_entropy", 0.5, 8.0, guided=4, split="dev", total=37),
     routed("entropy", 0.5, 0.74),
     routed("random", 0.5, 0.65),
-    scored("control_own_step", 0.4, kind="control"),
-    scored("control_brand_new", 0.3, kind="control"),
-    scored("quest_cot", 0.45, kind="self"),
-    scored("pass@5", 0.777, kind="sampled", p_value=None),
+    scored(Policy(kind="control", name="own_first"), 0.4),
+    scored(Policy(kind="control", name="brand_new"), 0.3),
+    scored(Policy(kind="self", name="quest_cot"), 0.45),
+    scored(Policy(kind="sampled", name="pass_at", number=5), 0.777, p_value=None),
 )
 
 
 def predicted(policy: str, number: int, correct: bool, **more: Any) -> GuidedPrediction:
     told = "" if policy == "never" else "There are 6 apples."
     values: dict[str, Any] = {
-        "policy": policy,
+        "policy": POLICIES[policy],
         "task": "sums",
         "split": "test",
         "question_id": f"test-{number}",

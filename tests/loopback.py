@@ -101,6 +101,7 @@ class Loopback:
         self.paths: list[str] = []
         self.times: list[float] = []
         self.in_flight = self.most_in_flight = self.cancelled = 0
+        self._held = False
         self._ports: SimpleQueue[int] = SimpleQueue()
 
     def __enter__(self) -> Self:
@@ -112,6 +113,13 @@ class Loopback:
     def __exit__(self, *_: object) -> None:
         self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join()
+
+    def hold(self) -> None:
+        """Answer nothing that comes until :meth:`release`."""
+        self._held = True
+
+    def release(self) -> None:
+        self._held = False
 
     @property
     def url(self) -> str:
@@ -156,6 +164,8 @@ class Loopback:
             return web.json_response({"error": {"message": told}}, status=401)
         fault = self.faults.pop(0) if self.faults else Fault()
         await asyncio.sleep(self.delay + fault.delay)
+        while self._held:
+            await asyncio.sleep(0.005)
         if fault.reset:
             assert request.transport is not None
             request.transport.abort()

@@ -18,6 +18,7 @@ from potstill.records import (
     Request,
     Score,
     Split,
+    System,
     Task,
     TrainingStep,
 )
@@ -33,12 +34,14 @@ student: {model: 'bundled:student', device: null}
 seed: 7
 train: {steps: 400}
 """
+TEACHER, START = System("teacher"), System("start")
+ANSWERS_ONLY, RATIONALES = System("answers_only", step=350), System("rationales", step=350)
 ACCURACIES = {
-    "teacher": (0.95, 0.83, 0.98),
-    "start_zero_shot": (0.013, 0.02, 0.49),
-    "start": (0.05, 0.03, 0.51),
-    "answers_only": (0.307, 0.08, 0.5),
-    "rationales": (0.72, 0.213, 0.47),
+    TEACHER: (0.95, 0.83, 0.98),
+    System("start", variant="zero_shot"): (0.013, 0.02, 0.49),
+    START: (0.05, 0.03, 0.51),
+    ANSWERS_ONLY: (0.307, 0.08, 0.5),
+    RATIONALES: (0.72, 0.213, 0.47),
 }
 
 
@@ -117,7 +120,7 @@ class FilledRun(NamedTuple):
                         student=student, step=step, loss=loss, tokens=step * 900, seconds=1
                     )
                 )
-            checkpoints += [checkpoint(student, step) for step in STEPS]
+            checkpoints += [checkpoint(System(student), step) for step in STEPS]
         self.store.replace_training(steps, checkpoints, settings_hash="b")
         self.store.add_stage_time("train", 4205.0)
 
@@ -136,14 +139,14 @@ class FilledRun(NamedTuple):
         for student, top in (("answers_only", 33), ("rationales", 74)):
             for step in STEPS:
                 correct = min(top, round(top * (1 - 0.99**step)) + step % 3)
-                yield score(student, step, self.tasks[0].name, correct, 100, step == 350, "dev")
+                system = System(student, step=step, taken=step == 350)
+                yield score(system, self.tasks[0].name, correct, 100, "dev")
 
     def _test_scores(self) -> Iterator[Score]:
         for system, shares in ACCURACIES.items():
             for each, share in zip(self.tasks, shares, strict=False):
                 total = len(each.splits["test"])
-                step = 350 if system in ("answers_only", "rationales") else None
-                yield score(system, step, each.name, round(share * total), total, step is not None)
+                yield score(system, each.name, round(share * total), total)
 
     def _predictions(self) -> Iterator[Prediction]:
         for system, shares in ACCURACIES.items():
@@ -162,14 +165,14 @@ class FilledRun(NamedTuple):
                     )
 
     def _comparisons(self, p: float, difference: float) -> list[Comparison]:
-        pairs = [("rationales", "teacher"), ("rationales", "start"), ("answers_only", "start")]
+        pairs = [(RATIONALES, TEACHER), (RATIONALES, START), (ANSWERS_ONLY, START)]
         return [
             comparison
             for number, each in enumerate(self.tasks)
             for comparison in (
                 *(compared(each, *pair, difference_of(*pair, number)) for pair in pairs),
                 # Named the other way round, as when the students are trained in another order.
-                compared(each, "answers_only", "rationales", -difference / (1 + number), p),
+                compared(each, ANSWERS_ONLY, RATIONALES, -difference / (1 + number), p),
             )
         ]
 
@@ -221,30 +224,36 @@ class SweptRun(NamedTuple):
         used = next(iter(rules.values()))
         others = sorted(set(rules.values()) - {used})
         checkpoints, scores, comparisons, choices = [], [], [], []
-        for start in ("start", "start_large"):
-            scores += [*self._scored(start, None, "dev"), *self._scored(start, None, "test")]
+        for start in (START, System("start", "large")):
+            scores += [*self._scored(start, "dev"), *self._scored(start, "test")]
         for student, size in self.students.items():
-            soft = {"rationales_small": 0.8712, "rationales_large": 0.0}.get(student)
+            soft = {"rationales_small": 0.8712, "rationales_large": 0.0}.get(student.label)
+            taken = replace(student, step=used)
             for step in STEPS:
                 made = checkpoint(student, step, parameters=size, soft_share=soft)
                 checkpoints.append(made)
-                dev = self._scored(student, step, "dev")
-                scores += [replace(each, chosen=step == used) for each in dev]
-            scores += self._scored(student, used, "test")
-            start = "start_large" if student.endswith("large") else "start"
-            comparisons += [compared(on, student, start, 0.2) for on in self.tasks]
+                scores += self._scored(replace(taken, step=step, taken=step == used), "dev")
+            scores += self._scored(taken, "test")
+            start = System("start", "large") if student.start == "large" else START
+            comparisons += [compared(on, taken, start, 0.2) for on in self.tasks]
             for step in others:
-                other = f"{student}@{step}"
-                tested = [*self._scored(student, step, "test")]
-                scores += [replace(each, system=other) for each in tested]
+                other = replace(student, step=step, taken=False)
+                tested = [*self._scored(other, "test")]
+                scores += tested
                 comparisons += [
-                    compared(on, student, other, (taken.correct - each.correct) / each.total)
-                    for on, taken, each in zip(
-                        self.tasks, self._scored(student, used, "test"), tested, strict=True
+                    compared(on, taken, other, (best.correct - each.correct) / each.total)
+                    for on, best, each in zip(
+                        self.tasks, self._scored(taken, "test"), tested, strict=True
                     )
                 ]
             choices += [
-                Choice(student=student, rule=rule, step=step, used=step == used)
+                Choice(
+                    student=student.model,
+                    start=student.start,
+                    rule=rule,
+                    step=step,
+                    used=step == used,
+                )
                 for rule, step in rules.items()
             ]
         self.store.replace_training([], checkpoints, settings_hash="b")
@@ -253,25 +262,26 @@ class SweptRun(NamedTuple):
         )
 
     @property
-    def students(self) -> dict[str, int]:
+    def students(self) -> dict[System, int]:
         """The students with their sizes."""
         return {
-            f"{family}_{start}": size
+            System(family, start): size
             for family in ("answers_only", "rationales")
             for start, size in SIZES.items()
         }
 
-    def _scored(self, system: str, step: int | None, split: Split) -> Iterator[Score]:
+    def _scored(self, system: System, split: Split) -> Iterator[Score]:
         for on in self.tasks:
             total = len(on.splits[split])
-            correct = round(ability(system, step or 0, ROLES[on.name]) * total)
-            yield score(system, step, on.name, correct, total, False, split)
+            correct = round(ability(system, ROLES[on.name]) * total)
+            yield score(system, on.name, correct, total, split)
 
 
-def ability(system: str, step: int, role: str) -> float:
+def ability(system: System, role: str) -> float:
     """A made-up accuracy: the target rises along training, and generic ability falls."""
-    large, learned = system.endswith("large"), 1 - 0.99**step
-    top = (0.7 if system.startswith("rationales") else 0.3) + 0.12 * large
+    step = system.step or 0
+    large, learned = system.start == "large", 1 - 0.99**step
+    top = (0.7 if system.model == "rationales" else 0.3) + 0.12 * large
     if role == "target":
         return 0.05 + top * learned
     if role == "out_of_distribution":
@@ -279,11 +289,12 @@ def ability(system: str, step: int, role: str) -> float:
     return 0.42 + 0.1 * large - (0.07 if role == "generic_other_rule" else 0) - 0.0006 * step
 
 
-def checkpoint(student: str, step: int, **more: Any) -> Checkpoint:
+def checkpoint(student: System, step: int, **more: Any) -> Checkpoint:
     return Checkpoint(
-        student=student,
+        student=student.model,
+        start=student.start,
         step=step,
-        folder=f"checkpoints/{student}-{step}",
+        folder=f"checkpoints/{student.label}-{step}",
         data_format="fine_tune_cot",
         encoder_decoder=False,
         examples=1_200,
@@ -292,12 +303,12 @@ def checkpoint(student: str, step: int, **more: Any) -> Checkpoint:
     )
 
 
-def difference_of(first: str, second: str, task_number: int) -> float:
+def difference_of(first: System, second: System, task_number: int) -> float:
     return ACCURACIES[first][task_number] - ACCURACIES[second][task_number]
 
 
 def compared(
-    on: Task, first: str, second: str, difference: float, p: float | None = None
+    on: Task, first: System, second: System, difference: float, p: float | None = None
 ) -> Comparison:
     total = len(on.splits["test"])
     return Comparison(
@@ -314,19 +325,10 @@ def compared(
     )
 
 
-def score(
-    system: str,
-    step: int | None,
-    task: str,
-    correct: int,
-    total: int,
-    chosen: bool,
-    split: str = "test",
-) -> Score:
+def score(system: System, task: str, correct: int, total: int, split: str = "test") -> Score:
     share = correct / total
     return Score(
         system=system,
-        step=step,
         task=task,
         split=split,  # type: ignore[arg-type]
         correct=correct,
@@ -334,8 +336,7 @@ def score(
         low=max(0.0, share - 0.055),
         high=min(1.0, share + 0.055),
         no_answer=total // 60,
-        truncated=3 if system == "start" else 0,
-        chosen=chosen,
+        truncated=3 if system == START else 0,
     )
 
 

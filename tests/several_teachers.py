@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import yaml
-from fakes import Script, ScriptedModel
+from fakes import Script, ScriptedModel, context_of
 
-from potstill.generate import GenerateSettings, answer_again, generate, teacher_asking
+from potstill.generate import GenerateSettings, generate, teacher_asking
 from potstill.records import Request, Task
 from potstill.runtime.progress import Meter
-from potstill.sampling.debate import AskedTeacher
+from potstill.sampling.debate import AskedTeacher, answer_again
 from potstill.store import Store
 
 QUIET = Meter(None)
@@ -47,10 +47,10 @@ def draw(
         for name, model in models.items()
     ]
     for each in asked:
-        generate(task, models[each.name], store, each.asking, QUIET)
+        generate(task, models[each.name], each.asking, context_of(store))
     for number in range(1, rounds + 1):
         for each in asked:
-            answer_again(task, models[each.name], asked, store, QUIET, who=each, round_=number)
+            answer_again(task, models[each.name], asked, context_of(store), who=each, round_=number)
     return asked
 
 

@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
+from potstill.models.interface import Model
 from potstill.records import Completion, FinishReason, Request, TokenLogprobs
 
 Said = Callable[[Request, int], str]
 
 
-class Speaker:
+class Speaker(Model):
     """Writes what a function says, up to stop strings and ``max_tokens`` words.
 
     Args:

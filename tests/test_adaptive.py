@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from fakes import ScriptedModel, sums
+from fakes import ScriptedModel, context_of, sums
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,13 +15,10 @@ from potstill.errors import ConfigError
 from potstill.generate import GenerateResult, GenerateSettings, generate, teacher_asking
 from potstill.generate.stage import further_samples
 from potstill.records import Completion, Request, Task
-from potstill.runtime.progress import Meter
 from potstill.sampling.ask import SampleCounts
 from potstill.sampling.debate import AskedTeacher
 from potstill.settings import build
 from potstill.store import Store
-
-QUIET = Meter(None)
 
 
 def teacher() -> ScriptedModel:
@@ -41,7 +38,7 @@ def draw(
     model: ScriptedModel, store: Store, samples: int, enough: int | None, task: Task
 ) -> GenerateResult:
     asking = teacher_asking(model, GenerateSettings(samples=samples), seed=0)
-    return generate(task, model, store, asking, QUIET, enough_right=enough)
+    return generate(task, model, asking, context_of(store), enough_right=enough)
 
 
 def asked_of(model: ScriptedModel) -> dict[str, list[int]]:
@@ -171,7 +168,9 @@ def test_curation_reads_what_was_drawn(store: Store) -> None:
     model, task = teacher(), sums(train=5)
     draw(model, store, samples=8, enough=2, task=task)
     asking = teacher_asking(model, GenerateSettings(samples=8), seed=0)
-    verdicts = curate(task, [AskedTeacher("teacher", model.name, asking)], store, CurateSettings())
+    verdicts = curate(
+        task, [AskedTeacher("teacher", model.name, asking)], context_of(store), CurateSettings()
+    )
     assert verdicts == {"kept": 2 + 2 + 2 + 2 + 1, "wrong_answer": 29 - 9}
 
 
@@ -194,7 +193,7 @@ def test_a_cut_off_sample_and_a_failed_one_are_not_right(store: Store) -> None:
     model = Failing(script, chat=True)
     settings = GenerateSettings(samples=9, max_tokens=20)
     asking = teacher_asking(model, settings, seed=0)
-    drawn = generate(task, model, store, asking, QUIET, enough_right=2)
+    drawn = generate(task, model, asking, context_of(store), enough_right=2)
     assert asked_of(model) == {"What is 1 + 1?": [0, 1, 2, 3]}
     assert drawn == (SampleCounts(wanted=4, there=0, stored=3, failed=1), 1)
 

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from tiny_models import byte_level_tokenizer, metaspace_tokenizer
 from transformers import PreTrainedTokenizerBase
 
+from potstill.papers.time_warping import edit_distance, warp, warped_targets
 from potstill.records import SoftTargets, TeacherSpan, TokenLogprobs
 from potstill.train.alignment import Vocabulary, align, named_by_bytes, soft_targets
 from potstill.train.alignment.normalizer import NormalizerMap, matched_ends
-from potstill.train.alignment.time_warping import edit_distance, warp
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 NAMES = ("gpt2", "t5-small", "llama2", "cl100k", "qwen2", "mistral", "sentencepiece_small")
@@ -382,8 +382,8 @@ def test_published_distributions_come_back(shared_data: Path) -> None:
         [(data[start:end], row[0][1]), *[(one.replace("▁", " ").encode(), p) for one, p in row[1:]]]
         for (start, end), row in zip(vocabulary.spans(text, ids).tolist(), rows, strict=True)
     ]
-    for warped in (False, True):
-        targets = soft_targets(text, ids, span(text, steps), vocabulary, time_warping=warped)
+    for warped in (None, warped_targets):
+        targets = soft_targets(text, ids, span(text, steps), vocabulary, aligned_by=warped)
         check_conserved(targets, ids)
         for at, row in enumerate(rows):
             theirs = {named[one]: p for one, p in row if p}
@@ -462,7 +462,7 @@ def test_time_warping_is_soft_only_on_equal_texts(shared_data: Path) -> None:
     tokenizer, vocabulary = loaded(shared_data, "t5-small")
     text, steps = codex(shared_data)[0]
     ids = ids_of(tokenizer, text)
-    published = soft_targets(text, ids, span(text, steps), vocabulary, time_warping=True)
+    published = soft_targets(text, ids, span(text, steps), vocabulary, aligned_by=warped_targets)
     ours = soft_targets(text, ids, span(text, steps), vocabulary)
     check_conserved(published, ids)
     assert published.ids.shape[1] <= 6

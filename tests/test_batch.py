@@ -1,7 +1,5 @@
 """Asking through a batch endpoint, against a real server: what is bought is bought once."""
 
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -12,6 +10,8 @@ from typing import Any
 import orjson
 import pytest
 from batches import BatchServer, Trouble, requests
+from commands import Commands
+from fakes import context_of
 from loopback import scripted
 
 from potstill.errors import AuthError, BudgetError, ModelError, ServerError
@@ -24,16 +24,15 @@ from potstill.records import Amount, Completion, Request
 from potstill.runtime import Runtime
 from potstill.runtime.budget import Budget, BudgetSettings
 from potstill.runtime.events import EventLog
-from potstill.runtime.progress import Meter
-from potstill.sampling.ask import SampleCounts, ask
+from potstill.sampling.ask import SampleCounts, complete_missing
 from potstill.store import Store
 
-SCRIPT = Path(__file__).parent / "batches.py"
+ASK_IN_BATCHES = "from batches import main; main()"
 
 
 @pytest.fixture(autouse=True)
 def short_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "BACKOFF", 0.002)
+    monkeypatch.setattr(client, "FIRST_BACKOFF", 0.002)
 
 
 @pytest.fixture
@@ -63,7 +62,7 @@ def all_of(asked: list[Request]) -> list[tuple[str, int]]:
 
 def store_all(teacher: OpenAIModel, path: Path, asked: list[Request]) -> SampleCounts:
     with Store(path) as store:
-        return ask(teacher, store, asked, Meter(None), label="asking", stage="generate")
+        return complete_missing(teacher, asked, context_of(store), label="asking", stage="generate")
 
 
 def stored(path: Path, name: str, asked: list[Request]) -> list[tuple[object, ...]]:
@@ -157,19 +156,24 @@ def test_a_model_reads_no_file_in_vain_twice(server: BatchServer) -> None:
     ],
 )
 def test_kill_9_at_any_instant_buys_nothing_twice(
-    server: BatchServer, tmp_path: Path, call: str, trouble: Trouble, ended: bool
+    commands: Commands,
+    server: BatchServer,
+    tmp_path: Path,
+    call: str,
+    trouble: Trouble,
+    ended: bool,
 ) -> None:
     """``ended``: whether the batch is done by the time somebody asks again."""
     server.troubles[call] = [trouble]
-    command = [sys.executable, str(SCRIPT), server.url, str(tmp_path), "5"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert server.hanging.wait(60)
-    process.kill()
-    process.communicate()
+    arguments = (server.url, str(tmp_path), "5")
+    with commands.start(*arguments, code=ASK_IN_BATCHES):
+        assert server.hanging.wait(60)
     if ended:
         server.finish_all()
-    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
-    assert done.stdout.split() == ["0", "10", "0"]
+    commands.log.unlink()
+    with commands.start(*arguments, code=ASK_IN_BATCHES) as command:
+        assert command.wait(60) == 0
+    assert commands.log.read_text().split() == ["0", "10", "0"]
     once(server, 10)
     # Five answers of 17 tokens: what was set aside for the killed process is settled as well.
     account = Budget(journal=tmp_path / "spending.jsonl")

@@ -11,7 +11,8 @@ import pytest
 from chaos import Event, bought_again, chaos_process, read_events, sent_after_success
 from chaos_faults import ASTRAY, FAULTS
 from chaos_wire import Habits
-from commands import Commands
+from commands import Commands, until
+from fakes import context_of
 from loopback import scripted
 from test_kill import rows, write_questions, write_recipe
 
@@ -20,8 +21,7 @@ from potstill.models.openai.requests import request_body
 from potstill.models.settings import OpenAISettings
 from potstill.records import Request
 from potstill.runtime import Runtime
-from potstill.runtime.progress import Meter
-from potstill.sampling.ask import ask
+from potstill.sampling.ask import complete_missing
 from potstill.store import Store
 
 CAPACITY = 48
@@ -53,7 +53,9 @@ def check_chaos(folder: Path, count: int, samples: int) -> list[Event]:
     control, requests = Runtime(), questions(count, samples)
     with chaos_process(folder, habits) as (url, log), Store(folder / "run.sqlite") as store:
         teacher = OpenAIModel(settings(url), control)
-        counts = ask(teacher, store, requests, Meter(None), label="chaos", stage="generate")
+        counts = complete_missing(
+            teacher, requests, context_of(store), label="chaos", stage="generate"
+        )
         events = read_events(log)
         stored = {
             (request.prompt, each.completion.sample): each.completion.text
@@ -87,9 +89,9 @@ def test_five_hundred_questions_a_third_of_whose_answers_go_wrong(tmp_path: Path
 
 @pytest.mark.slow
 def test_ten_thousand_questions_a_third_of_whose_answers_go_wrong(tmp_path: Path) -> None:
-    start = time.monotonic()
+    start = time.process_time()
     events = check_chaos(tmp_path, 10_000, 2)
-    assert time.monotonic() - start < 240  # 27 seconds on a core of its own
+    assert time.process_time() - start < 60  # of the client, which takes 14 on a core of its own
     asked = [event for event in events if event["what"] == "asked"]
     met = Counter(event["kind"] for event in asked)
     assert met.keys() >= FAULTS.keys() | {"over", "refused"}
@@ -117,41 +119,40 @@ def generate_until_done(commands: Commands, recipe: Path) -> None:
 
 def wait_until_grown(log: Path, growth: float, then: float) -> None:
     """Wait until the server's log has grown by so many bytes, and so many seconds more."""
-    goal, deadline = log.stat().st_size + growth, time.monotonic() + 60
-    while log.stat().st_size < goal:
-        assert time.monotonic() < deadline, "the command asked nothing more"
-        time.sleep(0.0005)
+    goal = log.stat().st_size + growth
+    until(lambda: log.stat().st_size >= goal)
     time.sleep(then)
 
 
 @pytest.mark.slow
-def test_a_run_of_faults_killed_fifty_times_equals_an_undisturbed_one(tmp_path: Path) -> None:
+def test_a_run_of_faults_killed_fifty_times_equals_an_undisturbed_one(
+    commands: Commands, tmp_path: Path
+) -> None:
     # One that is led astray at a command's beginning would say that the address is wrong.
     left_out = (*ASTRAY, "stall", "late")
     kinds = {kind: weight for kind, weight in FAULTS.items() if kind not in left_out}
     habits = Habits(seed=2, kinds=kinds, latency=0.003, refused=0.01, calm_after=6)
-    write_questions(tmp_path / "questions.jsonl", 1200)
+    write_questions(tmp_path / "questions.jsonl", 600)
     logs, port, instants = dict[str, list[Event]](), 0, random.Random(3)
     whole = 0
-    with Commands(tmp_path) as commands:
-        for name in ("calm", "killed"):
-            with chaos_process(tmp_path, habits, name=name, port=port) as (url, log):
-                port = int(url.split(":")[2].removesuffix("/v1"))
-                recipe = write_recipe(
-                    tmp_path, name, questions=tmp_path / "questions.jsonl",
-                    teacher=settings(url, concurrency=WINDOW).model_dump(),
-                )  # fmt: skip
-                for _ in range(KILLS if name == "killed" else 0):
-                    # Told by what the server was asked, not by the clock: on a machine of any
-                    # speed each kill meets a run that goes on, and half of the work is left.
-                    growth = max(0.0, instants.uniform(-0.2, 1.0)) * whole / KILLS
-                    wait = partial(wait_until_grown, log, growth, instants.uniform(0.0, 0.02))
-                    assert commands.run("generate", str(recipe), kill_after=wait) == -9
-                generate_until_done(commands, recipe)
-                whole = log.stat().st_size
-                logs[name] = read_events(log)
+    for name in ("calm", "killed"):
+        with chaos_process(tmp_path, habits, name=name, port=port) as (url, log):
+            port = int(url.split(":")[2].removesuffix("/v1"))
+            recipe = write_recipe(
+                tmp_path, name, questions=tmp_path / "questions.jsonl",
+                teacher=settings(url, concurrency=WINDOW).model_dump(),
+            )  # fmt: skip
+            for _ in range(KILLS if name == "killed" else 0):
+                # Told by what the server was asked, not by the clock: on a machine of any
+                # speed each kill meets a run that goes on, and half of the work is left.
+                growth = max(0.0, instants.uniform(-0.2, 1.0)) * whole / KILLS
+                wait = partial(wait_until_grown, log, growth, instants.uniform(0.0, 0.02))
+                assert commands.run("generate", str(recipe), kill_after=wait) == -9
+            generate_until_done(commands, recipe)
+            whole = log.stat().st_size
+            logs[name] = read_events(log)
     stored = rows(tmp_path / "calm", STORED)
-    assert len(stored) == 4 * 720 and {row[3] for row in stored} == {"stop", "error"}
+    assert len(stored) == 4 * 360 and {row[3] for row in stored} == {"stop", "error"}
     assert rows(tmp_path / "killed", STORED) == stored
     assert not sent_after_success(logs["calm"])
     again = bought_again(logs["killed"])

@@ -6,16 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes import ScriptedModel, sums
-from several_teachers import QUIET, chats, draw, prompt_text, says, sums_to
+from fakes import ScriptedModel, context_of, sums
+from several_teachers import chats, draw, prompt_text, says, sums_to
 
 from potstill.curate import CurateSettings, curate
 from potstill.errors import ConfigError
-from potstill.generate import answer_again
 from potstill.pipeline.recipe import Recipe
 from potstill.prompts.styles import Exemplar, style_named
 from potstill.records import Completion, Request
-from potstill.sampling.debate import AGAIN, OTHERS, OWN, further_requests, read_rounds
+from potstill.sampling.debate import AGAIN, OTHERS, OWN, answer_again, further_requests, read_rounds
 from potstill.settings import build
 from potstill.store import Store
 
@@ -97,7 +96,7 @@ def test_who_has_nobody_to_look_at_keeps_the_own_answer_and_asks_nothing(store: 
     assert shown(models["a"]) == []
     assert last["a"] == first["a"]
     assert len(shown(models["b"])) == 1, "b sees the same in both rounds"
-    counts = curate(ONE, asked, store, ANY, debate_rounds=2)
+    counts = curate(ONE, asked, context_of(store), ANY, debate_rounds=2)
     assert counts == {"kept": 1, "unfinished": 1}
 
 
@@ -107,7 +106,7 @@ def test_nothing_is_bought_twice(store: Store) -> None:
     counts = [len(each.asked) for each in models.values()]
     asked = draw(store, ONE, models, rounds=2)
     assert [len(each.asked) for each in models.values()] == counts == [3, 3]
-    again = answer_again(ONE, models["a"], asked, store, QUIET, who=asked[0], round_=2)
+    again = answer_again(ONE, models["a"], asked, context_of(store), who=asked[0], round_=2)
     assert (again.wanted, again.there, again.stored) == (1, 1, 0)
 
 
@@ -151,19 +150,19 @@ def test_the_last_round_counts_and_its_consensus_is_kept(store: Store) -> None:
                    b=changing("First 9.", "Other way.\nThe answer is 3."),
                    c=changing("First 9.", "My way.\nThe answer is 2."))  # fmt: skip
     asked = draw(store, ONE, models, rounds=1)
-    curate(ONE, asked, store, ANY, debate_rounds=1)
+    curate(ONE, asked, context_of(store), ANY, debate_rounds=1)
     assert verdicts(store) == ["kept", "kept", "against_consensus"]
     assert [each.text for each in store.rationales()] == ["Last way.", "Other way.", "My way."]
-    curate(ONE, asked, store, CurateSettings(), debate_rounds=1)  # 1 + 1 = 2
+    curate(ONE, asked, context_of(store), CurateSettings(), debate_rounds=1)  # 1 + 1 = 2
     assert verdicts(store) == ["wrong_answer", "wrong_answer", "against_consensus"]
-    curate(ONE, asked, store, ANY)  # without the debate: everybody says 9
+    curate(ONE, asked, context_of(store), ANY)  # without the debate: everybody says 9
     assert verdicts(store) == ["kept", "duplicate", "duplicate"]
 
 
 def test_a_tie_is_no_consensus(store: Store) -> None:
     models = chats(a=changing("First 9.", "Say 3."), b=changing("First 9.", "Say 2."))
     asked = draw(store, ONE, models, rounds=1)
-    curate(ONE, asked, store, ANY, debate_rounds=1)
+    curate(ONE, asked, context_of(store), ANY, debate_rounds=1)
     assert verdicts(store) == ["no_consensus", "no_consensus"]
 
 
@@ -175,7 +174,7 @@ def test_the_debate_is_scored_before_and_after(store: Store) -> None:
         return f"So.\nThe answer is {2 if right else 77}."
 
     asked = draw(store, task, chats(a=moved, b=sums_to(2)), rounds=1)
-    curate(task, asked, store, ANY, debate_rounds=1)
+    curate(task, asked, context_of(store), ANY, debate_rounds=1)
     scores = {(each.teacher, each.round): each for each in store.teacher_scores()}
     assert [scores["a", n].accuracy for n in (0, 1)] == [0.0, 0.5]
     assert scores["a", 0].difference is None
@@ -194,7 +193,7 @@ def test_a_failed_answer_of_a_round_is_asked_again(store: Store) -> None:
     (request,) = (each for each in models["a"].asked if is_debate(each))
     failed = Completion(request=request, sample=0, text="", finish_reason="error", error="503")
     store.add_completions("a", [failed], stage="generate")
-    counts = answer_again(ONE, models["a"], asked, store, QUIET, who=asked[0], round_=1)
+    counts = answer_again(ONE, models["a"], asked, context_of(store), who=asked[0], round_=1)
     assert (counts.there, counts.stored) == (0, 1)
 
 

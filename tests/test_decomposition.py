@@ -24,7 +24,7 @@ from potstill.prompts.decomposition import (
 )
 from potstill.prompts.exemplars import Exemplar
 from potstill.prompts.formats import FORMAT_OF, format_named
-from potstill.prompts.styles import DECOMPOSING, STYLES, style_named, worked
+from potstill.prompts.styles import STYLES, style_named, worked
 from potstill.records import Question, Task
 from potstill.tasks import grade
 from potstill.train.encoding import Encoder
@@ -309,7 +309,10 @@ def test_an_instructed_decomposition_is_graded_and_read() -> None:
     style = STYLES["instruct_decomposition"]
     assert style.chat and "` ** `" in style.template
     assert style.template.endswith("Then end with one line of the form:\nThe answer is <answer>.")
-    assert set(DECOMPOSING) <= set(STYLES)
+    assert {name for name, known in STYLES.items() if known.asks_subquestions} == {
+        "instruct_decomposition", "instruct_subquestions", "zero_shot_subquestions",
+        "decomposition", "subquestions",
+    }  # fmt: skip
     answer = f"{EGGS.question} ** {EGGS.solution}\n{MONEY.question} ** {MONEY.solution}\n"
     task = Task(name="eggs", answer_type="number", splits={})
     for closed in (answer + "The answer is 26.", answer):

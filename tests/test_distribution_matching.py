@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from fakes import sums
+from fakes import context_of, sums
 from tiny_models import build_tiny_causal, build_tiny_seq2seq
 
 from potstill.curate import CurateSettings, curate
@@ -14,11 +14,12 @@ from potstill.models.local.loading import load_model_and_tokenizer
 from potstill.models.settings import LocalSettings, OpenAISettings
 from potstill.prompts.styles import style_named
 from potstill.records import Checkpoint, Completion, Request, TokenLogprobs
+from potstill.runtime.context import RunContext
 from potstill.runtime.progress import Meter
 from potstill.sampling.ask import PromptConfig, SamplingParams
 from potstill.sampling.debate import AskedTeacher
 from potstill.store import Store
-from potstill.train import Models, TrainContext, TrainSettings, train
+from potstill.train import Models, TrainSettings, train
 
 TASK = sums(train=6)
 ASKING = PromptConfig(style=style_named("instruct_cot"), sampling=SamplingParams(top_logprobs=2))
@@ -56,7 +57,7 @@ def answered(store: Store, shares: tuple[float, float] | None) -> None:
             logprobs=None if shares is None else logprobs_of(text, shares),
         )
         store.add_completions("served", [completion], stage="generate")
-    curate(TASK, [AskedTeacher("teacher", "served", ASKING)], store, CurateSettings())
+    curate(TASK, [AskedTeacher("teacher", "served", ASKING)], context_of(store), CurateSettings())
 
 
 def trained(
@@ -78,8 +79,8 @@ def trained(
     folder.mkdir(parents=True, exist_ok=True)
     with Store(folder / "run.sqlite") as store:
         answered(store, shares)
-        bench = TrainContext(store, folder, Meter(None))
-        return train(TASK, models, settings, bench, seed=0)[-1]
+        context = RunContext(store=store, folder=folder, progress=Meter(None))
+        return train(TASK, models, settings, context, seed=0)[-1]
 
 
 def sureness(checkpoint: Checkpoint, folder: Path) -> float:

@@ -3,7 +3,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
-from fakes import ScriptedModel, sums
+from fakes import ScriptedModel, context_of, sums
 
 from potstill.evaluate import (
     EvalModels,
@@ -16,11 +16,8 @@ from potstill.evaluate import (
     export_model,
 )
 from potstill.generate import GenerateSettings, teacher_asking
-from potstill.records import Checkpoint, Completion, Request
-from potstill.runtime.progress import Meter
+from potstill.records import Checkpoint, Completion, Request, System
 from potstill.store import Store
-
-QUIET = Meter(None)
 
 
 def checkpoint(student: str, step: int, data_format: str = "fine_tune_cot") -> Checkpoint:
@@ -81,7 +78,7 @@ def run(store: Store) -> tuple[ScriptedModel, Evaluation]:
     start = ScriptedModel(lambda r, s: right_up_to(9, r), name="start")
     settings = EvaluateSettings(bootstrap=500)
     contenders = against(teacher, start)
-    return teacher, evaluate(ENTRIES, contenders, store, settings, QUIET, seed=0)
+    return teacher, evaluate(ENTRIES, contenders, settings, context_of(store), seed=0)
 
 
 def against(
@@ -90,13 +87,13 @@ def against(
     opener: Callable[[str], ScriptedModel] = open_student,
 ) -> EvalModels:
     asking = teacher_asking(teacher, GenerateSettings(), seed=0)
-    starts = (Start("start", lambda: start, encoder_decoder=False),)
+    starts = (Start(System("start"), lambda: start, encoder_decoder=False),)
     return EvalModels(lambda: teacher, asking, starts, opener)
 
 
 def test_checkpoints_are_chosen_on_development_questions_alone(store: Store) -> None:
     _, evaluation = run(store)
-    scores = {(s.system, s.step, s.split): s for s in store.scores()}
+    scores = {(s.system.model, s.step, s.split): s for s in store.scores() if not s.system.variant}
     assert [s.step for s in store.scores() if s.split == "dev" and s.chosen] == [10, 20]
     assert scores["start", None, "dev"].correct == 4
     assert scores["rationales", 20, "dev"].correct == 4
@@ -109,11 +106,11 @@ def test_checkpoints_are_chosen_on_development_questions_alone(store: Store) -> 
 def test_every_system_answers_the_same_test_questions(store: Store) -> None:
     run(store)
     asked = {
-        system: [p.question_id for p in store.predictions() if p.system == system]
+        system: [p.question_id for p in store.predictions() if p.system.label == system]
         for system in ("teacher", "start_zero_shot", "start", "answers_only", "rationales")
     }
     assert set(map(tuple, asked.values())) == {tuple(q.id for q in TASK.splits["test"])}
-    right = {s.system: s.correct for s in store.scores() if s.split == "test"}
+    right = {s.system.label: s.correct for s in store.scores() if s.split == "test"}
     assert right == {
         "teacher": 6, "start_zero_shot": 1, "start": 1, "answers_only": 0, "rationales": 4
     }  # fmt: skip
@@ -129,20 +126,20 @@ def test_students_vote_where_the_recipe_says_so(store: Store) -> None:
     model = ScriptedModel(script, name="student")
     settings = EvaluateSettings(bootstrap=100, vote=VoteSettings(samples=3))
     contenders = against(model, model, lambda folder: model)
-    evaluation = evaluate(ENTRIES, contenders, store, settings, QUIET, seed=0)
-    test = {s.system: s for s in evaluation.scores if s.split == "test"}
+    evaluation = evaluate(ENTRIES, contenders, settings, context_of(store), seed=0)
+    test = {s.system.label: s for s in evaluation.scores if s.split == "test"}
     assert (test["rationales"].correct, test["rationales_vote"].correct) == (0, 6)
     assert evaluation.chosen is not None and evaluation.chosen.student == "rationales"
-    comparison = next(c for c in evaluation.comparisons if c.second == "rationales_vote")
-    assert comparison.first == "rationales"
+    comparison = next(c for c in evaluation.comparisons if c.second.label == "rationales_vote")
+    assert comparison.first.label == "rationales"
     assert (comparison.only_first, comparison.only_second) == (0, 6)
-    tokens = {p.system: p.completion_tokens for p in store.predictions()}
+    tokens = {p.system.label: p.completion_tokens for p in store.predictions()}
     assert tokens["rationales_vote"] == 3 * tokens["rationales"]
 
 
 def test_students_are_compared_with_every_other_system(store: Store) -> None:
     run(store)
-    found = {(c.first, c.second): c for c in store.comparisons()}
+    found = {(c.first.label, c.second.label): c for c in store.comparisons()}
     assert ("rationales", "answers_only") in found and ("answers_only", "teacher") in found
     assert ("start", "teacher") not in found
     comparison = found["rationales", "teacher"]
@@ -163,9 +160,9 @@ def test_a_file_that_lacks_answers_is_left_out(store: Store) -> None:
     teacher = Silent(lambda r, s: "The answer is 1.", chat=True, name="recorded")
     start = ScriptedModel(lambda r, s: right_up_to(9, r), name="start")
     settings = EvaluateSettings(bootstrap=100)
-    found = evaluate(ENTRIES, against(teacher, start), store, settings, QUIET, seed=0)
+    found = evaluate(ENTRIES, against(teacher, start), settings, context_of(store), seed=0)
     assert found.left_out == ["teacher is left out on sums: it has no answer to 1 of 6 questions"]
-    assert {score.system for score in store.scores()} == {"start_zero_shot", "start"}
+    assert {score.system.label for score in store.scores()} == {"start_zero_shot", "start"}
 
 
 def test_the_chosen_student_is_exported_with_its_card(store: Store, tmp_path: Path) -> None:

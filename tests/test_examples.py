@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fakes import ScriptedModel, sums
+from fakes import ScriptedModel, context_of, sums
 from hypothesis import given
 from hypothesis import strategies as st
 from tiny_models import build_tiny_causal
@@ -31,13 +31,14 @@ from potstill.records import (
     TeacherSpan,
     TokenLogprobs,
 )
+from potstill.runtime.context import RunContext
 from potstill.runtime.progress import Meter
 from potstill.sampling.debate import AskedTeacher
 from potstill.sampling.exemplar_pool import draw_exemplars, worked_questions
 from potstill.store import Store
 from potstill.tasks import grade
 from potstill.tasks.overlap import words
-from potstill.train import Models, TrainContext, train
+from potstill.train import Models, train
 from potstill.train.examples import (
     KEPT,
     REPLAY,
@@ -441,10 +442,15 @@ def trained(folder: Path, start: LocalSettings, **students: object) -> dict[str,
     teacher = ScriptedModel(explained, chat=True)
     asking = teacher_asking(teacher, GenerateSettings(samples=3), seed=0)
     with Store(folder / "run.sqlite") as store:
-        generate(task, teacher, store, asking, Meter(None))
-        curate(task, [AskedTeacher("teacher", teacher.name, asking)], store, CurateSettings())
-        bench = TrainContext(store, folder, Meter(None))
-        found = train(task, Models(start=start, teacher=start), settings, bench, seed=0)
+        generate(task, teacher, asking, context_of(store))
+        curate(
+            task,
+            [AskedTeacher("teacher", teacher.name, asking)],
+            context_of(store),
+            CurateSettings(),
+        )
+        context = RunContext(store=store, folder=folder, progress=Meter(None))
+        found = train(task, Models(start=start, teacher=start), settings, context, seed=0)
     return {checkpoint.student: checkpoint for checkpoint in found}
 
 

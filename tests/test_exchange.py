@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tracemalloc
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -22,8 +23,9 @@ from potstill.cli import main
 from potstill.cli.transfer import KINDS
 from potstill.errors import ConfigError, DataError, MissingExtraError
 from potstill.exchange import export_run, import_file
-from potstill.exchange.export import questions_of, write_rows
-from potstill.exchange.rows import CHAT, What, without_address
+from potstill.exchange.columns import CHAT
+from potstill.exchange.export import write_rows
+from potstill.exchange.rows import ExportKind, without_address
 from potstill.keys import request_body, stored_request
 from potstill.pipeline.run import Run
 from potstill.records import (
@@ -36,8 +38,6 @@ from potstill.records import (
     TokenLogprobs,
 )
 from potstill.runtime.progress import Meter
-from potstill.sampling.debate import AskedTeacher, further_requests, read_rounds
-from potstill.sampling.exemplar_pool import EVALUATION, draw_exemplars, worked_questions
 
 COMPLETIONS = (
     "SELECT hex(request_key), body, sample, max_tokens, text, thinking, finish_reason, error,"
@@ -234,32 +234,36 @@ def test_completions_name_the_question_they_answer(tmp_path: Path) -> None:
     assert turn["role"] == "user" and turn["content"].startswith("What is 2 + 2?\n\nThink")
 
 
-def test_every_way_of_asking_is_known_by_its_question(tmp_path: Path) -> None:
-    from potstill.prompts.formats import FORMATS
-    from potstill.prompts.styles import STYLES
-    from potstill.sampling.ask import PromptConfig, SamplingParams
+def test_second_steps_name_the_question_too_and_other_tasks_do_not(tmp_path: Path) -> None:
+    server = {"model": "openai:t", "base_url": "http://localhost:1/v1", "api_key_env": None}
+    recipe = write_recipe(tmp_path, teacher={**server, "chat": False})
+    in_steps = Teacher(name="openai:t@localhost:1/v1", chat=False)
+    with open_run(recipe) as run:
+        fill(run, ["We double it."], teacher=in_steps)
+        asking, question = run.asking, run.task.splits["train"][0]
+        request = asking.request(question, task=run.task.name)
+        first = Completion(request=request, sample=0, text="So.", finish_reason="stop")
+        second = asking.answer_request(first)
+        assert second is not None
+        others = asking.request(question, task="another task")
+        stored = [
+            Completion(request=replace(asked, seed=7), sample=0, text=" 4.", finish_reason="stop")
+            for asked in (second, replace(others, prompt="Q: What is 9 + 9?"))
+        ]
+        run.store.add_completions(in_steps.name, stored, stage="import")
+        assert export_run(run, tmp_path / "pool.jsonl", "completions") == (5, 1)
+    named = [row["question_id"] for row in lines(tmp_path / "pool.jsonl")]
+    assert named == ["q2", "q3", "q4", "q2", None]
 
+
+def test_a_file_brings_the_question_of_each_completion_along(tmp_path: Path) -> None:
+    file, again = tmp_path / "pool.jsonl", tmp_path / "again.jsonl"
     with curated_run(write_recipe(tmp_path)) as run:
-        questions, known = run.task.splits["train"], questions_of(run)
-        worked = worked_questions(questions, run.store.rationales())
-        shown = draw_exemplars(worked, 2, seed=0, key=EVALUATION)
-        plain = [style for style in STYLES.values() if style.asks == "nothing"]
-        formats = [each.style(encoder_decoder=False) for each in FORMATS.values()]
-        for style in [*plain, *formats]:
-            asking = PromptConfig(style=style, sampling=SamplingParams(), exemplars=shown)
-            for question in questions:
-                request = asking.request(question)
-                found = known.asked_by(request)
-                assert found is not None and found.question == question, style.name
-                said = Completion(request=request, sample=0, text=" 2.", finish_reason="stop")
-                second = asking.answer_request(said)
-                assert second is None or known.asked_by(second) == found
-        others = [AskedTeacher(name, TEACHER.name, run.asking) for name in ("one", "two")]
-        before = read_rounds(run.store, questions[0], others, 0)[0]
-        (again, *_) = further_requests(questions[0], others[0], before)
-        debated = known.asked_by(again)
-        assert debated is not None and debated.question == questions[0]
-        assert known.asked_by(Request(prompt="Q: What is 2 + 2? Really?\n\nA:")) is None
+        export_run(run, file, "completions")
+    with open_run(write_recipe(tmp_path, "other")) as run:
+        import_file(run, file)
+        assert export_run(run, again, "completions") == (6, 0)
+    assert [row["question"] for row in lines(again)] == [row["question"] for row in lines(file)]
 
 
 def test_trainers_get_the_kept_rationales_closed_by_the_gold_answer(tmp_path: Path) -> None:
@@ -333,7 +337,7 @@ def test_memory_does_not_grow_with_the_rows(tmp_path: Path, ending: str) -> None
 KILLED = """
 import sys
 from pathlib import Path
-from potstill.exchange.rows import CHAT
+from potstill.exchange.columns import CHAT
 from potstill.exchange.export import write_rows
 
 def rows():
@@ -426,7 +430,7 @@ def test_names_for_others_hold_no_servers_address() -> None:
 
 
 def test_the_command_line_offers_every_kind() -> None:
-    assert set(KINDS) == set(get_args(What))
+    assert set(KINDS) == set(get_args(ExportKind))
 
 
 @pytest.mark.parametrize("ending", ENDINGS)

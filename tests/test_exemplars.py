@@ -8,10 +8,10 @@ from fakes import ScriptedModel, sums
 from potstill.errors import ConfigError, DataError
 from potstill.evaluate import EvalModels, EvaluateSettings, Start, baseline_systems
 from potstill.generate import GenerateSettings, teacher_asking
+from potstill.papers.fine_tune_cot import EXEMPLARS as FINE_TUNE_COT
 from potstill.pipeline.recipe import Recipe
 from potstill.pipeline.run import Run
 from potstill.prompts.exemplars import (
-    FINE_TUNE_COT,
     Exemplar,
     ExemplarSettings,
     FewShot,
@@ -19,7 +19,7 @@ from potstill.prompts.exemplars import (
     read_few_shot,
 )
 from potstill.prompts.styles import prompt_for, style_named, worked
-from potstill.records import Question
+from potstill.records import Question, System
 from potstill.runtime.progress import Meter
 from potstill.sampling.ask import stem, unheld
 from potstill.settings import build
@@ -140,11 +140,11 @@ def test_the_start_is_measured_with_exemplars_where_there_are_some() -> None:
     assert asking.exemplars == ()
 
     def systems(few_shot: FewShot | None) -> dict[str, str]:
-        start = Start("start", lambda: teacher, encoder_decoder=False)
+        start = Start(System("start"), lambda: teacher, encoder_decoder=False)
         contenders = EvalModels(lambda: teacher, asking, (start,), lambda _: teacher, few_shot)
         made = baseline_systems(contenders, EvaluateSettings())
         question = sums().splits["test"][0]
-        return {each.name: str(each.asking.request(question).prompt) for each in made}
+        return {each.system.label: str(each.asking.request(question).prompt) for each in made}
 
     assert list(systems(None)) == ["teacher", "start_zero_shot", "start"]
     prompts = systems(own("What is 1 + 1?"))

@@ -7,7 +7,7 @@ from types import ModuleType
 import pytest
 from test_recipes import experiments
 
-from potstill.records import Choice, Prediction, Score
+from potstill.records import Choice, Prediction, Score, System
 from potstill.store import Store
 
 SHORT = "task: two_step_arithmetic\nteacher: bundled:teacher\nstudent: bundled:student\n"
@@ -25,11 +25,18 @@ def recipe(tmp_path: Path) -> Path:
     return path
 
 
+SYSTEMS = {
+    "ours": System("ours", step=10),
+    "ours@20": System("ours", step=20, taken=False),
+    "base": System("base", step=10),
+}
+
+
 def answered(folder: Path, **systems: dict[str, bool]) -> None:
     """A run in which systems were right or wrong on questions."""
     predictions = [
         Prediction(
-            system=system,
+            system=SYSTEMS[system],
             task="sums",
             question_id=question,
             text="",
@@ -178,7 +185,6 @@ def test_development_questions_are_pooled_by_step(script: ModuleType, recipe: Pa
         scores = [
             Score(
                 system=system,
-                step=step,
                 task="sums",
                 split="dev",
                 correct=right,
@@ -187,9 +193,8 @@ def test_development_questions_are_pooled_by_step(script: ModuleType, recipe: Pa
                 high=1.0,
                 no_answer=0,
                 truncated=0,
-                chosen=False,
             )
-            for system, step in (("start", None), ("ours", 40))
+            for system in (System("start"), System("ours", step=40, taken=False))
         ]
         with Store(job.folder / "run.sqlite") as store:
             store.replace_evaluation(scores, [], [], grader="2", settings_hash="")

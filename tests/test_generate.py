@@ -1,20 +1,19 @@
 import re
+import sqlite3
 from pathlib import Path
 
 import pytest
-from fakes import ScriptedModel, sums
+from fakes import ScriptedModel, context_of, sums
 
 from potstill.curate import CurateSettings, curate
 from potstill.errors import ConfigError
 from potstill.generate import GenerateSettings, generate, teacher_asking
+from potstill.prompts.exemplars import ExemplarSettings, FewShotSettings, read_few_shot
 from potstill.records import Request
-from potstill.runtime.progress import Meter
 from potstill.sampling.ask import SampleCounts, answers
 from potstill.sampling.debate import AskedTeacher
 from potstill.settings import build
 from potstill.store import Store
-
-QUIET = Meter(None)
 
 
 @pytest.fixture
@@ -40,7 +39,7 @@ def teacher_of_sums(request: Request, sample: int) -> str:
 def test_rationale_and_answer_are_asked_for_in_two_steps(store: Store) -> None:
     task, teacher = sums(), ScriptedModel(teacher_of_sums)
     asking = teacher_asking(teacher, GenerateSettings(samples=2), seed=0)
-    counts = generate(task, teacher, store, asking, QUIET).counts
+    counts = generate(task, teacher, asking, context_of(store)).counts
     assert counts == (8, 0, 8, 0)
     first, second = teacher.asked[0], teacher.asked[-1]
     assert first.prompt == "Q: What is 1 + 1?\nA: Let's think step by step."
@@ -57,7 +56,7 @@ def test_repeating_asks_for_nothing_and_more_samples_for_the_new_ones_only(store
     def once_more(samples: int) -> SampleCounts:
         teacher.asked.clear()
         asking = teacher_asking(teacher, GenerateSettings(samples=samples), seed=0)
-        return generate(task, teacher, store, asking, QUIET).counts
+        return generate(task, teacher, asking, context_of(store)).counts
 
     assert once_more(samples=2) == (8, 0, 8, 0)
     assert once_more(samples=2) == (8, 8, 0, 0)
@@ -67,10 +66,44 @@ def test_repeating_asks_for_nothing_and_more_samples_for_the_new_ones_only(store
     assert {request.samples for request in new} == {(2, 3)}
 
 
+def test_answers_stay_named_after_the_exemplars_have_changed(store: Store) -> None:
+    task, teacher = sums(), ScriptedModel(lambda request, sample: "It is 2. The answer is 2.")
+    settings = GenerateSettings(samples=1, prompt_style="few_shot_cot")
+    for worked in ("What is 7 + 8?", "What is 8 + 9?"):
+        shown = FewShotSettings(
+            worked=(ExemplarSettings(question=worked, rationale="We count.", answer="1"),)
+        )
+        asking = teacher_asking(teacher, settings, seed=0, few_shot=read_few_shot(shown, "sums"))
+        generate(task, teacher, asking, context_of(store))
+    pool = list(store.pool(["generate"]))
+    ids = [question.id for question in task.splits["train"]]
+    assert [(stored.task, stored.question_id) for stored in pool] == [
+        ("sums", id_) for id_ in ids * 2
+    ]
+    assert len({str(stored.completion.request.prompt) for stored in pool}) == 8
+
+
+def test_a_run_of_before_gets_the_names_of_its_questions_when_it_goes_on(store: Store) -> None:
+    task, teacher = sums(), ScriptedModel(teacher_of_sums)
+    asking = teacher_asking(teacher, GenerateSettings(samples=2), seed=0)
+    generate(task, teacher, asking, context_of(store))
+    unnamed = sqlite3.connect(store.path)
+    unnamed.execute("UPDATE requests SET question_id = NULL, task = NULL")
+    unnamed.commit()
+    unnamed.close()
+    assert {stored.question_id for stored in store.pool(["generate"])} == {None}
+    store.close()
+    with Store(store.path) as again:
+        asked = len(teacher.asked)
+        generate(task, teacher, asking, context_of(again))
+        assert len(teacher.asked) == asked
+        assert {stored.task for stored in again.pool(["generate"])} == {"sums"}
+
+
 def test_a_chat_teacher_is_asked_by_instruction(store: Store) -> None:
     teacher = ScriptedModel(lambda request, sample: "2 + 2 is 4.\nThe answer is 4.", chat=True)
     asking = teacher_asking(teacher, GenerateSettings(samples=1), seed=0)
-    generate(sums(), teacher, store, asking, QUIET)
+    generate(sums(), teacher, asking, context_of(store))
     prompt = teacher.asked[0].prompt
     assert not isinstance(prompt, str)
     (message,) = prompt
@@ -91,8 +124,10 @@ def curated(
     teacher = ScriptedModel(lambda request, sample: texts[sample], chat=True)
     generated = GenerateSettings(samples=len(texts), max_tokens=max_tokens)
     asking = teacher_asking(teacher, generated, seed=0)
-    generate(task, teacher, store, asking, QUIET)
-    verdicts = curate(task, [AskedTeacher("teacher", teacher.name, asking)], store, settings)
+    generate(task, teacher, asking, context_of(store))
+    verdicts = curate(
+        task, [AskedTeacher("teacher", teacher.name, asking)], context_of(store), settings
+    )
     assert verdicts.total() == len(texts)
     return [(rationale.text, rationale.verdict) for rationale in store.rationales()]
 
@@ -125,6 +160,6 @@ def test_curation_can_keep_wrong_answers_and_duplicates(store: Store) -> None:
     task, teacher = sums(train=1), "scripted"
     asking = teacher_asking(ScriptedModel(lambda r, s: "", chat=True), GenerateSettings(
         samples=2, max_tokens=50), seed=0)  # fmt: skip
-    assert curate(task, [AskedTeacher("teacher", teacher, asking)], store, CurateSettings()) == {
-        "wrong_answer": 2
-    }
+    assert curate(
+        task, [AskedTeacher("teacher", teacher, asking)], context_of(store), CurateSettings()
+    ) == {"wrong_answer": 2}

@@ -59,9 +59,9 @@ def test_agreement_differences_and_readings_are_counted(grading: ModuleType) -> 
 
 
 def test_the_share_right_is_carried_over_to_what_was_not_read(grading: ModuleType) -> None:
-    judged = grading.GradedSample(differing=100, read=50, ours=40, theirs=10)
+    judged = grading.ReadSample(differing=100, read=50, ours=40, theirs=10)
     assert judged.right(900, 1000, judged.ours).startswith("98.00% (96.70% to 98.88")
-    assert grading.GradedSample(3, 0, 0, 0).right(997, 1000, 0) == "not read"
+    assert grading.ReadSample(3, 0, 0, 0).right(997, 1000, 0) == "not read"
 
 
 def test_every_folder_is_read_and_every_id_is_its_own(

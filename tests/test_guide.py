@@ -16,19 +16,14 @@ from speakers import Speaker, number, student_is_sure, student_says, teacher_say
 
 from potstill.cli import main
 from potstill.errors import ConfigError
-from potstill.guide import (
-    GuidanceResult,
-    GuideContext,
-    GuideModels,
-    GuideSettings,
-    guide,
-)
-from potstill.guide.baselines import by_doubt, pass_at
+from potstill.guide import GuidanceResult, GuideModels, GuideSettings, guide
+from potstill.guide.baselines import pass_at, route_by_doubt
 from potstill.guide.scoring import leaks
 from potstill.prompts.formats import format_named
 from potstill.prompts.styles import style_named
 from potstill.records import AnswerType, GuidedScore, Question, Task
 from potstill.report.tables import guided_table
+from potstill.runtime.context import RunContext
 from potstill.runtime.progress import Meter
 from potstill.sampling.ask import PromptConfig, SamplingParams
 from potstill.settings import build
@@ -67,14 +62,12 @@ def run(
     folder: Path, pair: GuideModels, settings: Mapping[str, object], task: Task = TASK
 ) -> GuidanceResult:
     made = build(GuideSettings, settings, at="guide")
-    names = made.self_guidance
-    styles = {
-        name: PromptConfig(style=style_named(name), sampling=SamplingParams()) for name in names
-    }
+    asked = [style_named(name) for name in made.self_guidance]
+    styles = {style.name: PromptConfig(style=style, sampling=SamplingParams()) for style in asked}
     with Store(folder / "run.sqlite") as store:
-        bench = GuideContext(store, folder, Meter(None))
+        context = RunContext(store=store, folder=folder, progress=Meter(None))
         paired = replace(pair, self_asking=styles)
-        return guide(task, paired, made, bench, layout="sentences", seed=0)
+        return guide(task, paired, made, context, layout="sentences", seed=0)
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +77,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, GuidanceRe
 
 
 def score(found: GuidanceResult, policy: str, split: str = "test") -> GuidedScore:
-    (one,) = (s for s in found.scores if (s.policy, s.split) == (policy, split))
+    (one,) = (s for s in found.scores if (s.policy.label, s.split) == (policy, split))
     return one
 
 
@@ -95,7 +88,7 @@ def right(folder: Path, policy: str) -> list[int]:
     return [
         int(each.question_id.removeprefix("test/"))
         for each in predictions
-        if (each.policy, each.split) == (policy, "test") and each.correct
+        if (each.policy.label, each.split) == (policy, "test") and each.correct
     ]
 
 
@@ -125,7 +118,7 @@ def test_who_answers_what(
 
 def test_the_first_steps_score_by_hand(measured: tuple[Path, GuidanceResult]) -> None:
     first, never = score(measured[1], "first"), score(measured[1], "never")
-    assert (first.kind, never.kind) == ("policy", "alone")
+    assert (first.policy.kind, never.policy.kind) == ("policy", "alone")
     assert (first.guided, first.leaked, first.total) == (4, 0, 4)
     assert (first.teacher_tokens, first.student_tokens) == (3, 2)  # "Take 9 twice", "--> 18"
     assert first.cost == 1.0
@@ -133,7 +126,7 @@ def test_the_first_steps_score_by_hand(measured: tuple[Path, GuidanceResult]) ->
     assert first.unleaked_accuracy == 0.75
     assert (never.difference, never.p_value, never.teacher_tokens) == (None, None, 0)
     teacher = score(measured[1], "teacher")
-    assert (teacher.kind, teacher.accuracy, teacher.teacher_tokens) == ("alone", 1.0, 10)
+    assert (teacher.policy.kind, teacher.accuracy, teacher.teacher_tokens) == ("alone", 1.0, 10)
 
 
 def test_a_conditional_policy_pays_for_what_it_asks(measured: tuple[Path, GuidanceResult]) -> None:
@@ -159,7 +152,9 @@ def test_leaks_are_left_out_of_the_second_accuracy(measured: tuple[Path, Guidanc
     second = score(measured[1], "first_n_2")
     assert (second.leaked, second.unleaked_accuracy) == (4, None)  # "It is 18."
     with Store(measured[0] / "run.sqlite", read_only=True) as store:
-        predictions = [each for each in store.guided_predictions() if each.policy == "first_n_2"]
+        predictions = [
+            each for each in store.guided_predictions() if each.policy.label == "first_n_2"
+        ]
         assert store.guided_scores() == measured[1].scores
     assert predictions[0].guidance == "Take 9 twice.\nIt is 18."
     assert [each.steps for each in predictions] == [2, 2, 2, 2]
@@ -177,7 +172,7 @@ def test_a_random_step_costs_what_its_part_of_the_chain_does(
     measured: tuple[Path, GuidanceResult],
 ) -> None:
     with Store(measured[0] / "run.sqlite", read_only=True) as store:
-        found = [e for e in store.guided_predictions() if e.policy == "control_random_step"]
+        found = [e for e in store.guided_predictions() if e.policy.label == "control_random_step"]
     for each, n in zip(found, (9, 10, 11, 12), strict=True):
         assert each.guidance in (f"Take {n} twice.", f"It is {2 * n}.")
         assert each.text == f"{each.guidance} --> {2 * n if each.correct else 1}"
@@ -187,7 +182,7 @@ def test_a_random_step_costs_what_its_part_of_the_chain_does(
 
 def test_other_problems_are_never_the_same_question(measured: tuple[Path, GuidanceResult]) -> None:
     with Store(measured[0] / "run.sqlite", read_only=True) as store:
-        found = [e for e in store.guided_predictions() if e.policy == "control_other_problem"]
+        found = [e for e in store.guided_predictions() if e.policy.label == "control_other_problem"]
     told = {each.question_id.removeprefix("test/"): each.guidance.split()[1] for each in found}
     assert sorted(told) == sorted(told.values())
     assert all(own != other for own, other in told.items())
@@ -197,7 +192,7 @@ def test_routing_lies_between_the_two_and_doubt_finds_the_errors(
     measured: tuple[Path, GuidanceResult],
 ) -> None:
     half = score(measured[1], "routing_random_0.5")
-    assert (half.kind, half.accuracy, half.guided) == ("routing", 0.75, 2)
+    assert (half.policy.kind, half.accuracy, half.guided) == ("routing", 0.75, 2)
     assert (half.teacher_tokens, half.student_tokens) == (5, 2)
     assert half.p_value is None
     doubtful = score(measured[1], "routing_entropy_0.5")
@@ -215,7 +210,7 @@ def test_pass_at_k_of_the_student(measured: tuple[Path, GuidanceResult]) -> None
 def test_the_table_shows_test_scores_but_not_the_curves_of_routing(
     measured: tuple[Path, GuidanceResult],
 ) -> None:
-    tested = [each.policy for each in measured[1].scores if each.split == "test"]
+    tested = [each.policy.label for each in measured[1].scores if each.split == "test"]
     curves = {each for each in tested if each.startswith(("routing_m", "routing_e", "routing_d"))}
     shown = list(guided_table(measured[1].scores).columns[0].cells)
     assert curves and "routing_random_0.5" in shown
@@ -234,11 +229,11 @@ def test_pass_at_k_is_the_share_of_all_draws_of_k(size: int) -> None:
 
 def test_equal_doubts_share_what_is_left() -> None:
     doubts = {"a": 1.0, "b": 3.0, "c": 1.0, "d": math.inf, "e": 1.0}
-    assert by_doubt(doubts, 0.5) == pytest.approx(
+    assert route_by_doubt(doubts, 0.5) == pytest.approx(
         {"d": 1, "b": 1, "a": 1 / 6, "c": 1 / 6, "e": 1 / 6}
     )
-    assert by_doubt(doubts, 0.0) == dict.fromkeys(doubts, 0.0)
-    assert by_doubt(doubts, 1.0) == dict.fromkeys(doubts, 1.0)
+    assert route_by_doubt(doubts, 0.0) == dict.fromkeys(doubts, 0.0)
+    assert route_by_doubt(doubts, 1.0) == dict.fromkeys(doubts, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -419,13 +414,19 @@ def test_a_whole_run_with_guidance(tmp_path: Path) -> None:
     file = recipe(tmp_path)
     done = invoke(main, ["run", str(file)])
     assert done.exit_code == 0, done.output
-    assert "GuidanceResult on 6 test questions" in done.output
+    assert "Guidance on 6 test questions" in done.output
     with Store(tmp_path / "run" / "run.sqlite", read_only=True) as store:
         scores, stages = store.guided_scores(), {each.name: each for each in store.stages()}
-        alone = [e for e in store.guided_predictions() if (e.policy, e.split) == ("never", "test")]
-        own = [e for e in store.guided_predictions() if e.policy == "control_own_first"]
-        evaluated = {e.question_id: e for e in store.predictions() if e.system == "rationales"}
-    assert {"never", "teacher", "first", "at_2", "learned"} <= {each.policy for each in scores}
+        alone = [
+            e for e in store.guided_predictions() if (e.policy.label, e.split) == ("never", "test")
+        ]
+        own = [e for e in store.guided_predictions() if e.policy.label == "control_own_first"]
+        evaluated = {
+            e.question_id: e for e in store.predictions() if e.system.label == "rationales"
+        }
+    assert {"never", "teacher", "first", "at_2", "learned"} <= {
+        each.policy.label for each in scores
+    }
     assert stages["guide"].tokens > 0
     assert stages["guide"].seconds > 0
     for each in alone:  # the student alone is the student as it was evaluated

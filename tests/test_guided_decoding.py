@@ -14,8 +14,8 @@ from potstill.guide.types import (
     GuidedAnswer,
     ModelCall,
     Participant,
-    Policy,
-    policy_settings,
+    PolicySettings,
+    expand_policy,
 )
 from potstill.guide.uncertainty import Gate, Signals
 from potstill.records import Completion, FinishReason, Request, TokenLogprobs
@@ -64,7 +64,7 @@ def drive(
 
 
 def guided(
-    policy: Policy, replies: Sequence[Reply], judge: Gate | None = None, **manner: Any
+    policy: PolicySettings, replies: Sequence[Reply], judge: Gate | None = None, **manner: Any
 ) -> tuple[list[ModelCall], GuidedAnswer]:
     return drive(guided_answer(STUDENT, TEACHER, policy, GuidanceConfig(**manner), judge), replies)
 
@@ -73,7 +73,7 @@ def asked_for(asks: Sequence[ModelCall]) -> list[tuple[str, str]]:
     return [(each.who, each.request.answer_prefix) for each in asks]
 
 
-NEVER, FIRST = Policy(when="never"), Policy(when="first")
+NEVER, FIRST = PolicySettings(when="never"), PolicySettings(when="first")
 
 
 def test_never_asks_the_student_for_a_whole_answer() -> None:
@@ -97,7 +97,9 @@ def test_first_has_the_teacher_begin_and_the_student_go_on() -> None:
 
 
 def test_at_two_keeps_the_students_first_step() -> None:
-    asks, found = guided(Policy(when="at", steps=2), [" One. Two. --> 2", " Teacher two", " --> 5"])
+    asks, found = guided(
+        PolicySettings(when="at", steps=2), [" One. Two. --> 2", " Teacher two", " --> 5"]
+    )
     assert asked_for(asks) == [
         ("student", ""),
         ("teacher", " One."),
@@ -111,19 +113,21 @@ def test_at_two_keeps_the_students_first_step() -> None:
 
 @pytest.mark.parametrize("own", [" Only one --> 5", " One. Two --> 5"])
 def test_an_answer_that_ends_before_the_teachers_turn_stands(own: str) -> None:
-    asks, found = guided(Policy(when="at", steps=3), [own])
+    asks, found = guided(PolicySettings(when="at", steps=3), [own])
     assert len(asks) == 1
     assert (found.texts, found.guidance, found.silent) == ([own], (), False)
 
 
 def test_first_n_goes_on_after_the_teachers_own_steps() -> None:
-    asks, found = guided(Policy(when="first_n", steps=2), [" One", " Two", " --> 5"])
+    asks, found = guided(PolicySettings(when="first_n", steps=2), [" One", " Two", " --> 5"])
     assert asked_for(asks) == [("teacher", ""), ("teacher", " One."), ("student", " One. Two.")]
     assert found.guidance == ("One.", "Two.")
 
 
 def test_steps_in_lines_are_ended_by_a_line_break() -> None:
-    asks, found = guided(Policy(when="first_n", steps=2), ["a = 1", "b = 2", "c"], steps="lines")
+    asks, found = guided(
+        PolicySettings(when="first_n", steps=2), ["a = 1", "b = 2", "c"], steps="lines"
+    )
     assert asks[0].request.stop == ("\n",)
     assert asked_for(asks)[1:] == [("teacher", " a = 1\n"), ("student", " a = 1\nb = 2\n")]
     assert found.texts == ["a = 1\nb = 2\nc"]
@@ -165,13 +169,13 @@ def test_a_teacher_with_nothing_to_say_leaves_the_student_alone() -> None:
 
 @pytest.mark.parametrize("silence", [None, ("", "error")])
 def test_a_silent_teacher_leaves_the_student_alone(silence: Reply) -> None:
-    asks, found = guided(Policy(when="first_n", steps=3), [silence, " Own."])
+    asks, found = guided(PolicySettings(when="first_n", steps=3), [silence, " Own."])
     assert len(asks) == 2
     assert (found.texts, found.guidance, found.silent) == ([" Own."], (), True)
 
 
 def test_a_step_cut_by_its_limit_is_gone_on_from() -> None:
-    asks, found = guided(Policy(when="first_n", steps=3), [("Ann has", "length"), " 3."])
+    asks, found = guided(PolicySettings(when="first_n", steps=3), [("Ann has", "length"), " 3."])
     assert asked_for(asks) == [("teacher", ""), ("student", " Ann has")]
     assert found.texts == ["Ann has 3."]
     assert found.guidance == ("Ann has",)
@@ -179,7 +183,7 @@ def test_a_step_cut_by_its_limit_is_gone_on_from() -> None:
 
 def test_the_budget_of_an_answer_shortens_and_ends_guidance() -> None:
     asks, found = guided(
-        Policy(when="first_n", steps=3),
+        PolicySettings(when="first_n", steps=3),
         [" one two", " three four five", " own"],
         budget=5,
         step_tokens=4,
@@ -212,7 +216,7 @@ def test_a_sure_student_answers_as_it_does_alone() -> None:
         return False
 
     asks, found = guided(
-        Policy(when="when_unsure"), [" One", " one", " One. --> 1"], judge, draws=2
+        PolicySettings(when="when_unsure"), [" One", " one", " One. --> 1"], judge, draws=2
     )
     draft, draws, whole = (each.request for each in asks)
     assert (draft.top_logprobs, draft.stop) == (5, ("\nQ:", *SENTENCES))
@@ -224,13 +228,13 @@ def test_a_sure_student_answers_as_it_does_alone() -> None:
 
 
 def test_an_unsure_student_is_guided_from_the_beginning() -> None:
-    asks, found = guided(Policy(when="learned"), [" Own", " Told", " --> 1"], UNSURE)
+    asks, found = guided(PolicySettings(when="learned"), [" Own", " Told", " --> 1"], UNSURE)
     assert asked_for(asks) == [("student", ""), ("teacher", ""), ("student", " Told.")]
     assert found.texts == ["Told. --> 1"]
 
 
 def test_a_student_that_fails_on_its_draft_is_guided() -> None:
-    _, found = guided(Policy(when="learned"), [None, " Told", " --> 1"], SURE)
+    _, found = guided(PolicySettings(when="learned"), [None, " Told", " --> 1"], SURE)
     assert (found.guidance, found.signals) == (("Told.",), None)
 
 
@@ -259,14 +263,14 @@ def test_disagreement_is_the_share_of_other_first_steps() -> None:
 )
 def test_a_lead_that_would_end_a_step_is_given(lead: str, prefix: str) -> None:
     side = replace(STUDENT, lead=lead)
-    assert side.step("", ("\n",), 9).answer_prefix == prefix
-    assert side.step("One.", ("\n",), 9).answer_prefix == f"{lead}One."
-    assert side.at("").answer_prefix == ""
+    assert side.next_step("", ("\n",), 9).answer_prefix == prefix
+    assert side.next_step("One.", ("\n",), 9).answer_prefix == f"{lead}One."
+    assert side.continue_from("").answer_prefix == ""
 
 
 def test_a_students_lead_is_not_taken_for_a_step() -> None:
     student = replace(STUDENT, lead="<think>\n")
-    policy, manner = Policy(when="at", steps=2), GuidanceConfig(steps="lines")
+    policy, manner = PolicySettings(when="at", steps=2), GuidanceConfig(steps="lines")
     asks, found = drive(
         guided_answer(student, TEACHER, policy, manner),
         ["<think>\nOne\nTwo\n</think>", "Told", "Done"],
@@ -287,5 +291,5 @@ def test_each_sample_ends_the_answer_in_its_own_way() -> None:
     [("never", "never"), ({"at": 2}, "at_2"), ({"first_n": 3}, "first_n_3")],
 )
 def test_policies_in_short(raw: Any, name: str) -> None:
-    make: Callable[..., Policy] = Policy
-    assert make(**policy_settings(raw)).name == name  # type: ignore[arg-type]
+    make: Callable[..., PolicySettings] = PolicySettings
+    assert make(**expand_policy(raw)).label == name  # type: ignore[arg-type]

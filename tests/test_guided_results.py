@@ -2,8 +2,10 @@
 
 import json
 import math
+import sqlite3
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from itertools import product
 from pathlib import Path
 from types import ModuleType
@@ -12,8 +14,9 @@ import pytest
 from guided_run import predicted, scored
 from test_recipes import experiments
 
-from potstill.records import GuidedPrediction, GuidedScore
+from potstill.records import GuidedPrediction, GuidedScore, Policy
 from potstill.store import Store
+from potstill.store.schema import MIGRATIONS
 
 
 @pytest.fixture(scope="module")
@@ -228,3 +231,55 @@ def test_guidance_has_its_part_of_the_page(runs: Mapping[int, Path], tmp_path: P
     assert "### guidance\n" in plain and "| first | 3/4 |" in plain
     assert "| first | 3/4 |" in other and "| teacher |  | 100.0 |" in other
     assert list(script.figures(jobs, [])["guidance"]) == ["", "other"]
+
+
+OLD_SCORES = {
+    "never": ("alone", Policy(kind="alone", name="never")),
+    "teacher": ("alone", Policy(kind="alone", name="teacher")),
+    "first": ("policy", Policy(kind="policy", name="first")),
+    "at_2": ("policy", Policy(kind="policy", name="at", number=2)),
+    "first_n_12": ("policy", Policy(kind="policy", name="first_n", number=12)),
+    "when_unsure_min_logprob": (
+        "policy",
+        Policy(kind="policy", name="when_unsure", signal="min_logprob"),
+    ),
+    "control_own_first": ("control", Policy(kind="control", name="own_first")),
+    "routing_random_0.5": (
+        "routing",
+        Policy(kind="routing", name="routing", signal="random", number=0.5),
+    ),
+    "routing_prompt_tokens_0.25": (
+        "routing",
+        Policy(kind="routing", name="routing", signal="prompt_tokens", number=0.25),
+    ),
+    "pass_at_20": ("sampled", Policy(kind="sampled", name="pass_at", number=20)),
+    "zero_shot_cot": ("self", Policy(kind="self", name="zero_shot_cot")),
+}
+
+
+def test_names_of_policies_in_older_runs_become_columns(tmp_path: Path) -> None:
+    """Runs were written whose policies were names such as first_n_2, to be read back."""
+    with closing(sqlite3.connect(tmp_path / "run.sqlite")) as db:
+        for step in MIGRATIONS[:5]:
+            assert isinstance(step, str)
+            db.executescript(step)
+        for name, (kind, _) in OLD_SCORES.items():
+            db.execute(
+                "INSERT INTO guided_scores VALUES"
+                " (?, ?, 't', 'test', 0.5, 0, 1, 2, 0, 0, 0, 0, 0, 0.5, 0, 0, 0, 1, '')",
+                (name, kind),
+            )
+            if kind not in ("routing", "sampled"):  # they have scores alone
+                db.execute(
+                    "INSERT INTO guided_predictions VALUES"
+                    " (?, 't', 'test', 'q', '', '', NULL, 0, 0, 0, 0, 0, NULL, '1', '')",
+                    (name,),
+                )
+        db.execute("PRAGMA user_version = 5")
+        db.commit()
+    with Store(tmp_path / "run.sqlite") as store:
+        scores = [score.policy for score in store.guided_scores()]
+        predictions = [prediction.policy for prediction in store.guided_predictions()]
+    assert scores == [policy for _, policy in OLD_SCORES.values()]
+    assert [policy.label for policy in scores] == [*OLD_SCORES]
+    assert predictions == [policy for policy in scores if policy.kind not in ("routing", "sampled")]

@@ -224,8 +224,8 @@ def test_probabilities_end_with_the_text_at_a_stop_string(llama: HFModel) -> Non
     done = one(llama, replace(request, stop=(whole[8:14],)))
     assert done.logprobs is not None
     assert done.logprobs.ids is not None
-    anchor = llama._wording.anchor(llama.tokenizer(PROMPTS[0])["input_ids"])
-    said = llama._wording.text(done.logprobs.ids[:, 0].tolist(), anchor)
+    anchor = llama._prompts.anchor(llama.tokenizer(PROMPTS[0])["input_ids"])
+    said = llama._prompts.text(done.logprobs.ids[:, 0].tolist(), anchor)
     assert said.startswith(done.text)
     assert len(said) < len(done.text) + 6
 
@@ -258,7 +258,7 @@ def test_an_encoder_decoder_goes_on_from_a_prefix(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["llama", "gpt2"])
 def test_spaces_at_the_seam_are_kept(kind: str, tmp_path: Path) -> None:
-    wording = open_tiny(build(tmp_path, kind))._wording
+    wording = open_tiny(build(tmp_path, kind))._prompts
     prompt, answer = "A: Let's think.", "  She  buys\n\n 14 é .\n"
     before = wording.prompt_ids(Request(prompt=prompt))
     both = wording.prompt_ids(Request(prompt=prompt + answer))

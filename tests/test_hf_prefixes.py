@@ -162,9 +162,9 @@ def test_sharing_changes_nothing_that_is_written(
 ) -> None:
     copied, apart, plain = make(kind), make(kind), make(kind)
     seen, seen_apart, seen_plain = seen_by(copied), seen_by(apart), seen_by(plain)
-    monkeypatch.setattr(batching, "APART", 0)
+    monkeypatch.setattr(batching, "APART_SHARE", 0)
     copies = answers(copied, REQUESTS)
-    monkeypatch.setattr(batching, "APART", 1000)
+    monkeypatch.setattr(batching, "APART_SHARE", 1000)
     beside = answers(apart, REQUESTS)
     monkeypatch.setattr(batching, "LEAST_SAVED", 10**9)
     alone = answers(plain, REQUESTS)
@@ -200,11 +200,11 @@ def test_rows_beside_a_prefix_hold_their_own_tokens_only(
     monkeypatch.setattr(RowLayer, "update", noted)
     model = make("llama")
     shared = [Request(prompt=prompt, max_tokens=8) for prompt in PROMPTS[:7]]
-    monkeypatch.setattr(batching, "APART", 1000)
+    monkeypatch.setattr(batching, "APART_SHARE", 1000)
     list(model.complete(shared))
     apart = max(widths)
     widths.clear()
-    monkeypatch.setattr(batching, "APART", 0)
+    monkeypatch.setattr(batching, "APART_SHARE", 0)
     list(model.complete(shared))
     assert max(widths) > 100
     assert apart < 30

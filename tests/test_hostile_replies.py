@@ -82,7 +82,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 @pytest.fixture(scope="module", autouse=True)
 def short_backoff() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(client, "BACKOFF", 0.002)
+        patch.setattr(client, "FIRST_BACKOFF", 0.002)
         yield
 
 

@@ -9,7 +9,7 @@ from loopback import Loopback
 from potstill.cli import main
 from potstill.errors import ConfigError, DataError
 from potstill.exchange import RowFields, export_run, import_file
-from potstill.exchange.rows import STAGES
+from potstill.exchange.rows import EXPORTED_STAGES
 from potstill.pipeline.run import Run
 from potstill.sampling.ask import answers
 
@@ -59,7 +59,7 @@ def test_bought_rationales_become_the_teachers_answers(run: Run, tmp_path: Path)
     assert (again.stored, again.there) == (0, 3)
     assert texts(run) == [[RIGHT], ["One.\nThe answer is 6.", "Two.\nThe answer is 7."], []]
     assert run.curate() == {"kept": 2, "wrong_answer": 1}
-    assert {each.stage for each in run.store.pool(STAGES)} == {"import"}
+    assert {each.stage for each in run.store.pool(EXPORTED_STAGES)} == {"import"}
 
 
 def test_what_the_run_has_stays_and_new_texts_take_free_samples(run: Run, tmp_path: Path) -> None:

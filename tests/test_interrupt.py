@@ -1,26 +1,23 @@
 """Ctrl-C and SIGTERM: what is in flight is kept, nothing new is asked, and the command goes on."""
 
 import json
-import os
 import signal
 import sqlite3
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
+from commands import Commands, until
 from loopback import Loopback
 
 from potstill.runtime import Runtime, signals
 from potstill.runtime.events import EventLog
 from potstill.runtime.signals import Terminated, stoppable
 
-ROOT = Path(__file__).parents[1]
 FLYING = 8
 QUESTIONS = 40
 
@@ -53,44 +50,6 @@ def recipe(tmp_path: Path, server: Loopback) -> Path:
     return path
 
 
-class Command:
-    """``potstill generate`` in a process of its own."""
-
-    def __init__(self, recipe: Path) -> None:
-        self.errors = recipe.with_suffix(f".{time.monotonic_ns()}.stderr")
-        with self.errors.open("wb") as errors:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "potstill", "generate", str(recipe)],
-                stdout=subprocess.DEVNULL,
-                stderr=errors,
-                env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
-            )
-
-    def __enter__(self) -> "Command":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._process.kill()
-        self._process.wait()
-
-    def send(self, number: signal.Signals) -> None:
-        self._process.send_signal(number)
-
-    def wait(self, seconds: float) -> int:
-        return self._process.wait(seconds)
-
-    @property
-    def said(self) -> str:
-        return self.errors.read_text()
-
-
-def until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
-
-
 def stored(recipe: Path) -> int:
     with sqlite3.connect(recipe.parent / "run" / "run.sqlite") as db:
         (count,) = db.execute("SELECT count(*) FROM completions").fetchone()
@@ -105,15 +64,17 @@ def events(recipe: Path) -> list[dict[str, object]]:
 
 @pytest.mark.slow
 def test_the_first_ctrl_c_keeps_what_is_in_flight_and_sends_nothing_new(
-    recipe: Path, server: Loopback
+    commands: Commands, recipe: Path, server: Loopback
 ) -> None:
-    server.delay = 2.0
-    with Command(recipe) as command:
+    server.hold()
+    with commands.start("generate", str(recipe)) as command:
         until(lambda: server.in_flight == FLYING)
         command.send(signal.SIGINT)
-        assert command.wait(20) == 130
-        assert f"Stopping: {FLYING} requests in flight are awaited and kept" in command.said
-        assert f"go on with: potstill generate {recipe}" in command.said
+        stopping = f"Stopping: {FLYING} requests in flight are awaited and kept"
+        until(lambda: stopping in commands.log.read_text())
+        server.release()
+        assert command.wait(60) == 130
+    assert f"go on with: potstill generate {recipe}" in commands.log.read_text()
     assert len(server.bodies) == FLYING and server.cancelled == 0
     assert stored(recipe) == FLYING
     written = events(recipe)
@@ -122,25 +83,23 @@ def test_the_first_ctrl_c_keeps_what_is_in_flight_and_sends_nothing_new(
     assert stopped["dropped"] is False
     assert written[-1]["error"] == "KeyboardInterrupt"
 
-    server.delay = 0.0
-    with Command(recipe) as command:
-        assert command.wait(30) == 0
+    assert commands.run("generate", str(recipe)) == 0
     assert stored(recipe) == QUESTIONS
     asked = Counter(json.dumps(body, sort_keys=True) for body in server.bodies)
     assert len(asked) == QUESTIONS and set(asked.values()) == {1}
 
 
 @pytest.mark.slow
-def test_the_second_ctrl_c_drops_it_at_once(recipe: Path, server: Loopback) -> None:
-    server.delay = 60.0
-    with Command(recipe) as command:
+def test_the_second_ctrl_c_drops_it_at_once(
+    commands: Commands, recipe: Path, server: Loopback
+) -> None:
+    server.hold()  # the answers never come: were they awaited, the command would not end
+    with commands.start("generate", str(recipe)) as command:
         until(lambda: server.in_flight == FLYING)
         command.send(signal.SIGINT)
-        until(lambda: "Ctrl-C again drops them" in command.said)
-        begin = time.monotonic()
+        until(lambda: "Ctrl-C again drops them" in commands.log.read_text())
         command.send(signal.SIGINT)
-        assert command.wait(20) == 130
-        assert time.monotonic() - begin < 10
+        assert command.wait(60) == 130
     until(lambda: server.cancelled == FLYING)
     assert stored(recipe) == 0 and len(server.bodies) == FLYING
     assert [event["dropped"] for event in events(recipe) if event["event"] == "interrupted"] == [
@@ -149,13 +108,15 @@ def test_the_second_ctrl_c_drops_it_at_once(recipe: Path, server: Loopback) -> N
 
 
 @pytest.mark.slow
-def test_sigterm_is_as_the_first_ctrl_c(recipe: Path, server: Loopback) -> None:
-    server.delay = 1.0
-    with Command(recipe) as command:
+def test_sigterm_is_as_the_first_ctrl_c(commands: Commands, recipe: Path, server: Loopback) -> None:
+    server.hold()
+    with commands.start("generate", str(recipe)) as command:
         until(lambda: server.in_flight == FLYING)
         command.send(signal.SIGTERM)
-        assert command.wait(20) == 128 + signal.SIGTERM
-        assert "go on with: potstill generate" in command.said
+        until(lambda: "Stopping" in commands.log.read_text())
+        server.release()
+        assert command.wait(60) == 128 + signal.SIGTERM
+    assert "go on with: potstill generate" in commands.log.read_text()
     assert stored(recipe) == len(server.bodies) == FLYING
 
 

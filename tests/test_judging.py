@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 
 from potstill.errors import ConfigError
-from potstill.guide.thresholds import FittedGates, Tried, choose_threshold, read_judging
-from potstill.guide.types import Policy
+from potstill.guide.thresholds import DevOutcome, FittedGates, choose_threshold, read_gates
+from potstill.guide.types import PolicySettings
 from potstill.guide.uncertainty import Classifier, Signals, fit, learn
 
 DRAWN = np.random.default_rng(0)
@@ -81,11 +81,11 @@ def test_too_few_of_a_kind_give_laplaces_share(turned: int, share: float) -> Non
 
 
 TRIED = [
-    Tried(4.0, 1, 30),  # guided from 4 on: gain 1 for 30 tokens
-    Tried(3.0, 0, 20),  # from 3: 1 for 50
-    Tried(2.0, 1, 20),  # from 2: 2 for 70
-    Tried(1.0, -1, 20),  # from 1: 1 for 90
-    Tried(0.5, 1, 10),  # all: 2 for 100
+    DevOutcome(4.0, 1, 30),  # guided from 4 on: gain 1 for 30 tokens
+    DevOutcome(3.0, 0, 20),  # from 3: 1 for 50
+    DevOutcome(2.0, 1, 20),  # from 2: 2 for 70
+    DevOutcome(1.0, -1, 20),  # from 1: 1 for 90
+    DevOutcome(0.5, 1, 10),  # all: 2 for 100
 ]
 
 
@@ -96,22 +96,27 @@ def test_the_cheapest_threshold_that_keeps_the_gain(keep: float, threshold: floa
 
 @pytest.mark.parametrize("gain", [0, -1])
 def test_no_gain_on_development_questions_means_never(gain: int) -> None:
-    assert choose_threshold([Tried(1.0, gain, 5)], 0.9) == math.inf
+    assert choose_threshold([DevOutcome(1.0, gain, 5)], 0.9) == math.inf
 
 
 def test_equal_signals_stand_or_fall_together() -> None:
-    assert choose_threshold([Tried(1.0, 1, 5), Tried(1.0, -1, 5), Tried(0.0, 1, 5)], 0.9) == 0.0
+    assert (
+        choose_threshold(
+            [DevOutcome(1.0, 1, 5), DevOutcome(1.0, -1, 5), DevOutcome(0.0, 1, 5)], 0.9
+        )
+        == 0.0
+    )
 
 
 @given(
     st.lists(
-        st.builds(Tried, st.integers(0, 5), st.sampled_from([-1, 0, 1]), st.integers(1, 9)),
+        st.builds(DevOutcome, st.integers(0, 5), st.sampled_from([-1, 0, 1]), st.integers(1, 9)),
         min_size=1,
         max_size=12,
     ),
     st.sampled_from([0.25, 0.5, 0.9, 1.0]),
 )
-def test_thresholds_are_the_best_of_all_by_trying(tried: list[Tried], keep: float) -> None:
+def test_thresholds_are_the_best_of_all_by_trying(tried: list[DevOutcome], keep: float) -> None:
     wanted = keep * sum(each.gain for each in tried)
     found = choose_threshold(tried, keep)
     if wanted <= 0:
@@ -145,57 +150,57 @@ def test_what_was_written_judges_as_what_was_learned(tmp_path: Path) -> None:
     file = judging.write(tmp_path)
     assert file.name == "guide.json"
     assert json.loads(file.read_text())["thresholds"]["when_unsure_disagreement"] is None
-    assert read_judging(file) == judging
-    scorer = read_judging(file).scorer(Policy(when="learned"))
+    assert read_gates(file) == judging
+    scorer = read_gates(file).help_score(PolicySettings(when="learned"))
     for values in product([0.0, 1.0, 2.0], repeat=5):
         signals = Signals(*values)
         assert scorer(signals) == CLASSIFIER.probability(signals)
-        judge = read_judging(file).judge(Policy(when="learned"))
+        judge = read_gates(file).gate(PolicySettings(when="learned"))
         assert judge is not None
         assert judge(signals) is (CLASSIFIER.probability(signals) >= 0.25)
-        unsure = read_judging(file).judge(Policy(when="when_unsure", signal="entropy"))
-        never = read_judging(file).judge(Policy(when="when_unsure", signal="disagreement"))
+        unsure = read_gates(file).gate(PolicySettings(when="when_unsure", signal="entropy"))
+        never = read_gates(file).gate(PolicySettings(when="when_unsure", signal="disagreement"))
         assert unsure is not None and never is not None
         assert unsure(signals) is (signals.entropy >= 1.5)
         assert never(signals) is False
 
 
 def test_a_policys_own_threshold_goes_first() -> None:
-    judge = FittedGates(thresholds={}).judge(
-        Policy(when="when_unsure", signal="entropy", threshold=0.5)
+    judge = FittedGates(thresholds={}).gate(
+        PolicySettings(when="when_unsure", signal="entropy", threshold=0.5)
     )
     assert judge is not None
     assert [judge(Signals(0, 0, entropy, 0, 60)) for entropy in (0.49, 0.5)] == [False, True]
-    assert FittedGates(thresholds={}).judge(Policy(when="first")) is None
+    assert FittedGates(thresholds={}).gate(PolicySettings(when="first")) is None
 
 
 @pytest.mark.parametrize(
     ("policy", "content", "message"),
     [
-        (Policy(when="when_unsure"), '{"version": 1, "thresholds": {}, "classifier": null}',
+        (PolicySettings(when="when_unsure"), '{"version": 1, "thresholds": {}, "classifier": null}',
          "when_unsure_min_logprob has no threshold"),
-        (Policy(when="learned", threshold=0.5),
+        (PolicySettings(when="learned", threshold=0.5),
          '{"version": 1, "thresholds": {}, "classifier": null}', "there is none"),
-        (Policy(when="learned"), "{", "is not JSON"),
-        (Policy(when="learned"), "[]", "no judge of version 1"),
-        (Policy(when="learned"), '{"version": 2}', "no judge of version 1"),
-        (Policy(when="learned"), '{"version": 1}', "is damaged"),
-        (Policy(when="learned"),
+        (PolicySettings(when="learned"), "{", "is not JSON"),
+        (PolicySettings(when="learned"), "[]", "no judge of version 1"),
+        (PolicySettings(when="learned"), '{"version": 2}', "no judge of version 1"),
+        (PolicySettings(when="learned"), '{"version": 1}', "is damaged"),
+        (PolicySettings(when="learned"),
          '{"version": 1, "thresholds": {"learned": 1}, "classifier": {"mean": [1], "scale": [1],'
          ' "weights": [1], "bias": 0, "slope": 1, "offset": 0}}', "it has not 5 signals"),
     ],
 )  # fmt: skip
 def test_files_that_cannot_judge_are_refused(
-    tmp_path: Path, policy: Policy, content: str, message: str
+    tmp_path: Path, policy: PolicySettings, content: str, message: str
 ) -> None:
     file = tmp_path / "guide.json"
     file.write_text(content)
     with pytest.raises(ConfigError, match=message):
-        read_judging(file).judge(policy)
+        read_gates(file).gate(policy)
 
 
 def test_a_missing_file_says_what_makes_it(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="Run potstill guide"):
-        read_judging(tmp_path / "guide.json")
+        read_gates(tmp_path / "guide.json")
     with pytest.raises(ConfigError, match="there is none"):
-        FittedGates(thresholds={}).judge(Policy(when="learned", threshold=0.5))
+        FittedGates(thresholds={}).gate(PolicySettings(when="learned", threshold=0.5))

@@ -4,6 +4,7 @@ import base64
 import html
 import logging
 import os
+import signal
 import subprocess
 import sys
 import traceback
@@ -16,7 +17,7 @@ from chaos import Chaos, chaos_process
 from chaos_faults import FAULTS, REFUSALS, SPOILT
 from chaos_wire import Habits
 from click.testing import CliRunner
-from commands import ROOT, Commands
+from commands import ROOT, Commands, until
 from loopback import Loopback
 from test_kill import rows, write_questions, write_recipe
 
@@ -78,7 +79,7 @@ def test_the_shapes_of_a_key_are_found() -> None:
 def test_no_error_of_a_server_gives_its_key_away(
     kind: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(client, "BACKOFF", 0.002)
+    monkeypatch.setattr(client, "FIRST_BACKOFF", 0.002)
     caplog.set_level(logging.DEBUG)
     with Chaos(Habits(share=1.0, kinds={kind: 1.0})) as server:
         teacher = OpenAIModel(OpenAISettings.model_validate(
@@ -131,22 +132,35 @@ def test_a_batch_endpoint_s_errors_give_no_key_away(tmp_path: Path) -> None:
     assert_no_trace(folder)
 
 
+ALL_COMMANDS = """
+import sys
+from potstill.cli import main
+for command in sys.argv[2:]:
+    try:
+        main([command, sys.argv[1]])
+    except SystemExit as end:
+        print(command, "ended with", end.code, flush=True)
+"""
+
+
 @pytest.mark.slow
 def test_what_commands_write_and_say_holds_no_key(tmp_path: Path) -> None:
     write_questions(tmp_path / "questions.jsonl", 60)
     folder = tmp_path / "all"
     folder.mkdir()
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "PYTHONASYNCIODEBUG": "1"}
+    names_of_commands = ("plan", "generate", "curate", "report")
     with chaos_process(tmp_path, Habits(seed=5, share=0.7, kinds=TELLING, steady=10)) as (url, _):
         recipe = write_recipe(
             folder, "run", questions=tmp_path / "questions.jsonl", teacher=teacher_settings(url)
         )
-        for command in ("plan", "generate", "curate", "report"):
-            with (folder / f"{command}.txt").open("wb") as said:
-                subprocess.run(
-                    [sys.executable, "-X", "dev", "-m", "potstill", command, str(recipe)],
-                    stdout=said, stderr=said, env=environment, check=False,
-                )  # fmt: skip
+        with (folder / "output.txt").open("wb") as output:
+            subprocess.run(
+                [sys.executable, "-X", "dev", "-c", ALL_COMMANDS, str(recipe), *names_of_commands],
+                stdout=output, stderr=output, env=environment, check=False,
+            )  # fmt: skip
+    output_text = (folder / "output.txt").read_text()
+    assert [f"{command} ended with 0" in output_text for command in names_of_commands] == [True] * 4
     names = {path.name for path in (folder / "run").iterdir()}
     assert names >= {"run.sqlite", "recipe.yaml", "log.jsonl", "report.html"}
     assert b"HTTP 5" in (folder / "run" / "run.sqlite").read_bytes()
@@ -155,43 +169,42 @@ def test_what_commands_write_and_say_holds_no_key(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["401", "402", "404", "redirect"])
-def test_a_command_that_ends_in_an_error_holds_no_key(kind: str, tmp_path: Path) -> None:
+def test_a_command_that_ends_in_an_error_holds_no_key(
+    kind: str, commands: Commands, tmp_path: Path
+) -> None:
     write_questions(tmp_path / "questions.jsonl", 20)
     folder = tmp_path / "all"
     folder.mkdir()
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     with Chaos(Habits(share=1.0, kinds={kind: 1.0})) as server:
         recipe = write_recipe(
             folder, "run", questions=tmp_path / "questions.jsonl",
             teacher=teacher_settings(server.url),
         )  # fmt: skip
-        ended = subprocess.run(
-            [sys.executable, "-m", "potstill", "generate", str(recipe)],
-            capture_output=True, env=environment, check=False,
-        )  # fmt: skip
-    assert ended.returncode == 2
-    assert b"***" in ended.stderr
-    assert traces(ended.stdout + ended.stderr) == []
+        assert commands.run("generate", str(recipe)) == 2
+    assert b"***" in commands.log.read_bytes()
+    assert traces(commands.log.read_bytes()) == []
     assert_no_trace(folder)
 
 
 @pytest.mark.slow
-def test_a_whole_run_killed_on_its_way_holds_no_key(tmp_path: Path) -> None:
+def test_a_whole_run_killed_on_its_way_holds_no_key(commands: Commands, tmp_path: Path) -> None:
     write_questions(tmp_path / "questions.jsonl", 60)
     folder = tmp_path / "all"
     folder.mkdir()
-    with (
-        chaos_process(tmp_path, Habits(seed=6, kinds=TELLING, steady=10**9)) as (url, _),
-        Commands(folder) as commands,
-    ):
+    habits = Habits(seed=6, kinds=TELLING, steady=10**9)
+    with chaos_process(tmp_path, habits) as (url, log):
         recipe = write_recipe(
             folder, "run", questions=tmp_path / "questions.jsonl",
             teacher=teacher_settings(url),
             train={"steps": 4, "batch_size": 4, "checkpoints": 1, "precision": "float32"},
             curate={"right_answer": False}, evaluate={"max_tokens": 8},
         )  # fmt: skip
-        for instant in (0.4, 0.6, 0.9):
-            commands.run("generate", str(recipe), kill_after=instant)
+        for _ in range(3):
+            with commands.start("generate", str(recipe)) as command:
+                goal = log.stat().st_size + 2000  # a few requests
+                until(lambda: log.stat().st_size >= goal)  # noqa: B023
+                command.kill()
+                assert command.wait() == -signal.SIGKILL
             assert_no_trace(folder)
         assert commands.run("run", str(recipe)) == 0
     names = {path.name for path in (folder / "run").iterdir()}
@@ -203,6 +216,7 @@ def test_a_whole_run_killed_on_its_way_holds_no_key(tmp_path: Path) -> None:
         "model",
         "checkpoints",
     }
+    assert traces(commands.log.read_bytes()) == []
     assert_no_trace(folder)
 
 

@@ -1,9 +1,9 @@
-"""kill -9 at random instants, then the same command again: nothing is lost, nothing paid twice."""
+"""Killed at random instants, then the same command again: nothing is lost, nothing paid twice."""
 
 import json
 import random
+import signal
 import sqlite3
-import time
 from pathlib import Path
 
 import pytest
@@ -53,46 +53,44 @@ LOSSES = "SELECT student, step, loss, tokens FROM training ORDER BY 1, 2"
 
 
 def killed_until_done(commands: Commands, seed: int, longest: float, *arguments: str) -> int:
-    """Kill the command at random instants, then let it end; how often it had not ended before."""
+    """Kill the command at random instants, then let it end; how often it had not ended before.
+
+    ``longest`` is in seconds of a processor.
+    """
     instants = random.Random(seed)
     met = 0
     for _ in range(KILLS):
         code = commands.run(*arguments, kill_after=instants.uniform(0.0, longest))
-        assert code in (0, -9)
-        met += code == -9
+        assert code in (0, -signal.SIGPROF)
+        met += code != 0
     assert commands.run(*arguments) == 0
     return met
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_train_and_evaluate_killed_twenty_times_equal_an_undisturbed_run(tmp_path: Path) -> None:
+def test_train_and_evaluate_killed_twenty_times_equal_an_undisturbed_run(
+    commands: Commands, tmp_path: Path
+) -> None:
     small = {
-        "train": {"steps": 60, "batch_size": 8, "checkpoints": 3, "precision": "float32"},
-        "evaluate": {"max_tokens": 48},
+        "train": {"steps": 24, "batch_size": 4, "checkpoints": 3, "precision": "float32"},
+        "evaluate": {"max_tokens": 24},
         "generate": {"samples": 1, "max_tokens": 64},
         "curate": {"right_answer": False},
     }
     questions = tmp_path / "questions.jsonl"
-    write_questions(questions, 150)
-    with Commands(tmp_path) as commands:
-        calm, killed = (
-            write_recipe(tmp_path, name, questions=questions, **small)
-            for name in ("calm", "killed")
-        )
-        for recipe in (calm, killed):
-            assert commands.run("generate", str(recipe)) == 0
-            assert commands.run("curate", str(recipe)) == 0
-        start = time.monotonic()
-        assert commands.run("train", str(calm)) == 0
-        training_took = time.monotonic() - start
-        met_training = killed_until_done(commands, 2, training_took / 3, "train", str(killed))
-        start = time.monotonic()
-        assert commands.run("evaluate", str(calm)) == 0
-        evaluating_took = time.monotonic() - start
-        met_evaluating = killed_until_done(
-            commands, 3, evaluating_took / 3, "evaluate", str(killed)
-        )
+    write_questions(questions, 60)
+    calm, killed = (
+        write_recipe(tmp_path, name, questions=questions, **small) for name in ("calm", "killed")
+    )
+    for recipe in (calm, killed):
+        assert commands.run("generate", str(recipe)) == 0
+        assert commands.run("curate", str(recipe)) == 0
+    assert commands.run("train", str(calm)) == 0
+    longest = commands.processor_seconds / 3
+    met_training = killed_until_done(commands, 2, longest, "train", str(killed))
+    assert commands.run("evaluate", str(calm)) == 0
+    longest = commands.processor_seconds / 3
+    met_evaluating = killed_until_done(commands, 3, longest, "evaluate", str(killed))
     assert met_training >= 3 and met_evaluating >= 3
     assert rows(tmp_path / "killed", LOSSES) == rows(tmp_path / "calm", LOSSES)
     for weights in sorted((tmp_path / "calm" / "checkpoints").rglob("model.safetensors")):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from fakes import sums
+from fakes import context_of, sums
 from several_teachers import QUIET, chats, draw, says, sums_to
 from tiny_models import build_tiny_causal, build_tiny_seq2seq
 
@@ -148,7 +148,7 @@ def test_the_teacher_whose_words_are_likeliest_is_chosen(
     store: Store, means: dict[int, float], chosen: str
 ) -> None:
     asked = draw(store, ONE, chats(a=sums_to(2, 2), b=sums_to(2, 2)), samples=2)
-    curate(ONE, asked, store, LIKELY, measure=table(means))
+    curate(ONE, asked, context_of(store), LIKELY, measure=table(means))
     assert {each.teacher for each in store.rationales() if each.verdict == "kept"} == {chosen}
 
 
@@ -160,7 +160,7 @@ def test_only_what_is_kept_so_far_is_measured(store: Store) -> None:
         seen.extend(each.completion_id for each in wanted)
         return {}
 
-    curate(ONE, asked, store, CurateSettings(choose="likelihood"), measure=noting)
+    curate(ONE, asked, context_of(store), CurateSettings(choose="likelihood"), measure=noting)
     assert len(seen) == 1
     assert [each.verdict for each in store.rationales()] == [
         "wrong_answer", "wrong_answer", "kept", "wrong_answer",

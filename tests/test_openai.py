@@ -24,7 +24,7 @@ from potstill.records import Completion, Message, Request, TokenLogprobs
 
 @pytest.fixture(autouse=True)
 def short_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "BACKOFF", 0.002)
+    monkeypatch.setattr(client, "FIRST_BACKOFF", 0.002)
 
 
 @pytest.fixture

@@ -20,8 +20,8 @@ from potstill.pipeline.run import Run
 from potstill.plan import Plan, Probe, plan_page, plan_run
 from potstill.plan.estimate import LengthSample, Spread, counter_for, exactly, prompt_bytes, total
 from potstill.plan.needs import Figures, Need, expected_draws
-from potstill.plan.plan import spread
-from potstill.plan.throughput import measured_rate, pace_of
+from potstill.plan.plan import evenly_spaced
+from potstill.plan.throughput import estimate_throughput, measured_rate
 from potstill.records import Message, Request
 from potstill.runtime.progress import Meter
 
@@ -270,8 +270,8 @@ def test_a_probe_is_kept_and_not_asked_again(tmp_path: Path, server: Loopback) -
 
 def test_a_probe_is_spread_over_the_questions() -> None:
     requests = [Request(prompt=str(n)) for n in range(10)]
-    assert [each.prompt for each in spread(requests, 4)] == ["0", "2", "5", "7"]
-    assert spread(requests[:2], 4) == requests[:2] and spread([], 4) == []
+    assert [each.prompt for each in evenly_spaced(requests, 4)] == ["0", "2", "5", "7"]
+    assert evenly_spaced(requests[:2], 4) == requests[:2] and evenly_spaced([], 4) == []
 
 
 def test_a_probe_keeps_to_the_budget(tmp_path: Path, server: Loopback) -> None:
@@ -328,16 +328,18 @@ def test_time_is_by_what_was_measured_and_by_the_limits(tmp_path: Path) -> None:
 
     figures = [some_figures(samples=400, requests=100)]
     server = OpenAISettings(model="openai:x", concurrency=10)
-    assert pace_of(server, figures, 16.0, None).seconds == 25
-    assert pace_of(server, figures, None, None).seconds is None
+    assert estimate_throughput(server, figures, 16.0, None).seconds == 25
+    assert estimate_throughput(server, figures, None, None).seconds is None
     seen = Probe(requests=5, samples=20, failed=0, seconds=4.0, latency=3.0)
-    assert pace_of(server, figures, 16.0, seen).seconds == 30  # 100 requests of 3 s, 10 at once
+    assert (
+        estimate_throughput(server, figures, 16.0, seen).seconds == 30
+    )  # 100 requests of 3 s, 10 at once
     here = LocalSettings(model="bundled:teacher")
-    assert pace_of(here, figures, None, seen).seconds == 80  # 20 samples took 4 s
+    assert estimate_throughput(here, figures, None, seen).seconds == 80  # 20 samples took 4 s
     slow = server.model_copy(update={"requests_per_minute": 60.0})
-    assert pace_of(slow, figures, 16.0, None) == (100, "by the limits a minute")
+    assert estimate_throughput(slow, figures, 16.0, None) == (100, "by the limits a minute")
     few = server.model_copy(update={"tokens_per_minute": 1000.0})
-    assert pace_of(few, figures, 16.0, None).seconds == 60 * (100 * 7 + 400 * 5) / 1000
+    assert estimate_throughput(few, figures, 16.0, None).seconds == 60 * (100 * 7 + 400 * 5) / 1000
 
 
 def some_figures(*, samples: int, requests: int) -> Figures:

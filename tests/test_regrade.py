@@ -8,7 +8,7 @@ import pytest
 import test_guide as guided_pair
 import yaml
 from click.testing import CliRunner
-from fakes import ScriptedModel
+from fakes import ScriptedModel, context_of
 from guided_run import predicted, scored
 
 from potstill.cli import main
@@ -19,9 +19,9 @@ from potstill.pipeline import run, teachers
 from potstill.pipeline.recipe import load_recipe
 from potstill.pipeline.regrade import regrade
 from potstill.pipeline.run import Run
-from potstill.records import Grade, GuidedPrediction, Prediction, Question, Rationale, Task
+from potstill.records import Grade, GuidedPrediction, Prediction, Question, Rationale, System, Task
 from potstill.runtime.progress import Meter
-from potstill.sampling.ask import sample_questions
+from potstill.sampling.ask import sample_requests
 from potstill.sampling.debate import AskedTeacher
 from potstill.store import Store
 from potstill.tasks import grade, load_task
@@ -83,7 +83,7 @@ def _kept(rationale: Rationale) -> Rationale:
 def _prediction(made: Run) -> Prediction:
     """A test answer that an older grader did not find."""
     return Prediction(
-        system="rationales",
+        system=System("rationales"),
         task=made.task.name,
         question_id=made.task.splits["test"][0].id,
         text="So it is. The answer is four.",
@@ -247,14 +247,16 @@ def test_guiding_again_under_another_grader_asks_for_nothing_that_is_stored(
     task, asking = guided_pair.TASK, pair.teacher_asking
     with Store(tmp_path / "before" / "run.sqlite") as store:
         train = task.splits["train"]
-        sample_questions(
-            pair.teacher, store, train, asking, Meter(None), label="", stage="generate"
-        )
+        context, requests = context_of(store), asking.requests(train)
+        sample_requests(pair.teacher, requests, asking, context, label="", stage="generate")
         regraded = regrade(
             [task],
             store,
             lambda: curate(
-                task, [AskedTeacher("teacher", pair.teacher.name, asking)], store, CurateSettings()
+                task,
+                [AskedTeacher("teacher", pair.teacher.name, asking)],
+                context,
+                CurateSettings(),
             ),
         )
         now = _verdicts(store)
@@ -275,7 +277,7 @@ def _verdicts(store: Store) -> list[tuple[str | bool | None, ...]]:
     """Those of the answers whose guidance hangs on no verdict."""
     sure = ("never", "first", "at_2", "first_n_2", "zero_shot")
     return [
-        (each.policy, each.question_id, each.text, each.answer, each.correct)
+        (each.policy.label, each.question_id, each.text, each.answer, each.correct)
         for each in store.guided_predictions()
-        if each.policy in sure and each.split == "test"
+        if each.policy.label in sure and each.split == "test"
     ]

@@ -12,8 +12,8 @@ import pytest
 from report_run import HOSTILE, RECIPE, FilledRun, Reader, score, task
 from rich.console import Console
 
-from potstill.errors import StoreError
-from potstill.records import Completion, Request
+from potstill.errors import ConfigError
+from potstill.records import Completion, Request, System
 from potstill.report import accuracy_table, write_report
 from potstill.report.text import MINUS, TIMES
 from potstill.store import Store
@@ -119,7 +119,7 @@ def test_headline_claims_nothing_that_is_not_shown(run: FilledRun) -> None:
 
 
 def test_headline_of_baselines_alone_says_that_no_student_is_measured(run: FilledRun) -> None:
-    teacher = score("teacher", None, run.tasks[0].name, 285, 300, False)
+    teacher = score(System("teacher"), run.tasks[0].name, 285, 300)
     run.store.replace_evaluation([teacher], [], [], grader="2", settings_hash="c")
     words = report_of(run).words
     assert "Teacher reaches 95.0% on two_step_arithmetic (95% interval 89.5 to 100.0" in words
@@ -233,7 +233,7 @@ def test_report_that_cannot_be_written_keeps_the_earlier_one(whole_run: FilledRu
     earlier = (folder / "report.html").read_bytes()
     (folder / "summary.json").unlink()
     (folder / "summary.json").mkdir()
-    with pytest.raises(StoreError, match=r"cannot write .*summary\.json"):
+    with pytest.raises(ConfigError, match=r"cannot write .*summary\.json"):
         write_report(whole_run.store, whole_run.tasks, folder)
     assert (folder / "report.html").read_bytes() == earlier
     assert not list(folder.glob(".*"))

@@ -9,7 +9,7 @@ import pytest
 from guided_run import SCORES, TASK, predicted, results_of, routed, scored
 from report_run import HOSTILE, Reader
 
-from potstill.records import GuidedScore
+from potstill.records import GuidedScore, Policy
 from potstill.report import write_report
 from potstill.report.accuracy import Results
 from potstill.report.guidance import (
@@ -23,7 +23,7 @@ from potstill.report.guidance import (
     pieces,
     turned,
 )
-from potstill.report.guidance_text import control, dollars, findings, label
+from potstill.report.guidance_text import control, dollars, findings, label, short
 from potstill.report.page import page
 from potstill.report.tables import summary
 from potstill.report.text import MINUS
@@ -45,27 +45,25 @@ def section(results: Results) -> Reader:
 
 def test_scores_are_told_apart_by_what_they_are_for() -> None:
     found = found_in()
-    assert [score.policy for score in found.ends] == ["never", "teacher"]
+    assert [score.policy.label for score in found.ends] == ["never", "teacher"]
     names = ["first", "at_2", "first_n_2", "when_unsure_entropy"]
-    assert [score.policy for score in found.policies] == names
+    assert [score.policy.label for score in found.policies] == names
     assert (found.best, found.always) == (SCORES[4], SCORES[2])
-    assert [score.policy for score in found.conditional] == ["when_unsure_entropy"]
+    assert [score.policy.label for score in found.conditional] == ["when_unsure_entropy"]
     assert found.development == 37
     assert not found.priced
 
 
-def test_student_alone_may_be_among_the_policies() -> None:
-    never = replace(SCORES[0], kind="policy")
-    found = found_in(never, *SCORES[1:])
-    assert found.alone == never
-    assert never not in found.policies
-    assert found.teacher == SCORES[1]
+def test_the_two_alone_are_not_among_the_policies() -> None:
+    found = found_in()
+    assert (found.alone, found.teacher) == (SCORES[0], SCORES[1])
+    assert not {SCORES[0].policy, SCORES[1].policy} & {each.policy for each in found.policies}
 
 
 def test_of_equal_policies_the_cheaper_is_best() -> None:
     best = found_in(SCORES[0], scored("first_n_2", 0.6, 40.0), scored("first", 0.6, 20.0)).best
     assert best is not None
-    assert best.policy == "first"
+    assert best.policy.label == "first"
 
 
 def test_points_for_100_tokens_and_shares_kept_by_hand() -> None:
@@ -146,12 +144,12 @@ def test_page_shows_the_numbers_of_every_score() -> None:
         "40.0% 4 of 10 8.0 +187.5 per 100 50.0 0",
         "By entropy routing_entropy_0.5 74.0% [64.0, 84.0] 10 questions",
         "At random routing_random_0.5 65.0%",
-        "The student's own first step control_own_step 40.0%",
+        "The student's own first step control_own_first 40.0%",
         "Cut off and put back. Nothing should change;",
         "Brand new control_brand_new 30.0%",
-        "GuidanceSection of another kind at the same place",
+        "Guidance of another kind at the same place",
         "Asks itself how to begin quest_cot 45.0%",
-        "Right in at least one of 5 samples pass@5 77.7%",
+        "Right in at least one of 5 samples pass_at_5 77.7%",
         "chosen on 37 development questions alone",
     ):
         assert row in words
@@ -250,8 +248,8 @@ def test_guidance_that_does_not_stand_in_the_answer_is_shown_beside_it() -> None
 def test_text_of_models_and_names_stay_text() -> None:
     told = f"<script>alert(3)</script>{HOSTILE}"
     hostile = [
-        scored(f"at_9{HOSTILE}", 0.2, 5.0),
-        scored(f"control_{HOSTILE}", 0.2, 5.0, kind="control"),
+        scored(Policy(kind="policy", name=f"at_9{HOSTILE}"), 0.2, 5.0),
+        scored(Policy(kind="control", name=HOSTILE), 0.2, 5.0),
     ]
     predictions = [
         predicted("never", 0, False, text=HOSTILE),
@@ -278,7 +276,8 @@ def test_accuracy_by_length_takes_long_chains_together() -> None:
     found = lengths(results, guidance(results)[0])
     assert found is not None
     assert found.steps == ["2", "3", "6 or more"]
-    assert found.rows == {"never": [(1, 2), (0, 1), (0, 2)], "first": [(2, 2), (0, 1), (1, 2)]}
+    rows = {policy.label: cells for policy, cells in found.rows.items()}
+    assert rows == {"never": [(1, 2), (0, 1), (0, 2)], "first": [(2, 2), (0, 1), (1, 2)]}
     assert "By length" in section(results).words
     told = json.loads(json.dumps(summary(results)["guidance"]))["sums"]["right_by_steps"]
     assert told["first"] == {"2": [2, 2], "3": [0, 1], "6 or more": [1, 2]}
@@ -299,7 +298,7 @@ def test_summary_holds_the_scores_and_what_they_come_to() -> None:
     predictions = [predicted("never", 0, False), predicted("first_n_2", 0, True)]
     text = json.dumps(summary(results_of(predictions=predictions))["guidance"])
     values = json.loads(text)["sums"]
-    assert [each["policy"] for each in values["scores"]] == [each.policy for each in SCORES]
+    assert [each["policy"] for each in values["scores"]] == [each.policy.label for each in SCORES]
     assert values["best"] == "first_n_2"
     assert values["points_per_100_teacher_tokens"] == pytest.approx(75.0)
     assert values["routed_for_the_same_tokens"] == pytest.approx({"random": 0.6, "entropy": 0.672})
@@ -320,10 +319,25 @@ def test_report_of_a_store_shows_what_was_put_there(tmp_path: Path) -> None:
     assert "“First 2 steps” turned 1 of 1 answers from wrong to right" in words
 
 
-def test_names_for_readers() -> None:
-    assert label("first_n_3") == "First 3 steps"
-    assert label("pass@1") == "Right in one sample"
-    assert label("at_2") == "Step 2 alone"
-    assert label("something_else") == "something_else"
-    assert control("control_wrong_answer")[0] == "First step of a wrong answer"
-    assert control("control_other_question")[0] == "First step for another question"
+@pytest.mark.parametrize(
+    ("policy", "names"),
+    [
+        (Policy(kind="policy", name="first_n", number=3), ("First 3 steps", "steps 1 to 3")),
+        (Policy(kind="policy", name="first_n", number=1), ("First step", "step 1")),
+        (Policy(kind="sampled", name="pass_at", number=1), ("Right in one sample", "pass@1")),
+        (Policy(kind="policy", name="at", number=2), ("Step 2 alone", "step 2")),
+        (
+            Policy(kind="policy", name="when_unsure", signal="min_logprob"),
+            ("When unsure, by least likely token", "unsure: min logprob"),
+        ),
+        (Policy(kind="policy", name="mine:long"), ("mine:long", "mine:long")),
+    ],
+)
+def test_names_for_readers(policy: Policy, names: tuple[str, str]) -> None:
+    assert (label(policy), short(policy)) == names
+
+
+def test_names_of_controls_for_readers() -> None:
+    wrong, other = (Policy(kind="control", name=name) for name in ("wrong_chain", "other_problem"))
+    assert control(wrong)[0] == "First step of a wrong answer"
+    assert control(other)[0] == "First step for another question"

@@ -5,7 +5,7 @@ from itertools import combinations
 import pytest
 from report_run import Reader
 
-from potstill.report.scatter import Box, Dot, Label, Route, placed, round_axis, scatter
+from potstill.report.scatter import Box, Dot, Label, Route, place_labels, round_axis, scatter
 
 
 def test_labels_of_crowded_points_cover_nothing() -> None:
@@ -13,7 +13,7 @@ def test_labels_of_crowded_points_cover_nothing() -> None:
     marks = [Box(x - 5, y - 5, x + 5, y + 5) for x, y in points]
     area = Box(0, 0, 400, 300)
     labels = [Label(f"policy {number}", [point]) for number, point in enumerate(points)]
-    boxes = [place.box for place in placed(labels, area=area, marks=marks, crossed=[])]
+    boxes = [place.box for place in place_labels(labels, area=area, marks=marks, crossed=[])]
     assert not any(one.meets(two) for one, two in combinations(boxes, 2))
     assert not any(box.meets(mark) for box in boxes for mark in marks)
     for box in boxes:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes import sums
+from fakes import context_of, sums
 from rich.console import Console
 from several_teachers import chats, draw, sums_to
 
@@ -94,19 +94,19 @@ def test_the_page_names_models_as_text(store: Store, tmp_path: Path) -> None:
     keep(store, DEBATED)
     found = teachers(read_results(store, [TASK], tmp_path))
     assert found is not None and (found.kept, found.asked, found.debated) == (120, 80, 1)
-    assert [side.model for side in found.sides] == ["bundled:teacher", HOSTILE, ""]
+    assert [side.model for side in found.rows] == ["bundled:teacher", HOSTILE, ""]
     assert finding(found) == (
         "After one round of debate the answer that most samples give is right for 75.0% of 100 "
         "training questions, 70.0% before: +5.0 [\N{MINUS SIGN}1.0, +11.0] points."
     )
-    assert change_of(found.sides[0]) == ""
+    assert change_of(found.rows[0]) == ""
 
 
 def test_the_page_shows_the_section_and_who_wrote_each_rationale(
     store: Store, tmp_path: Path
 ) -> None:
     asked = draw(store, TASK, chats(teacher=sums_to(2), other=sums_to(3)))
-    curate(TASK, asked, store, CurateSettings(right_answer=False))
+    curate(TASK, asked, context_of(store), CurateSettings(right_answer=False))
     page = write_report(store, [TASK], tmp_path).html.read_text(encoding="utf-8")
     assert "The teachers wrote 8 rationales" in page and "Right at first" in page
     assert "openai:&lt;script&gt;alert(1)" in page and "<script>alert(1)" not in page

@@ -26,7 +26,7 @@ from report_run import (
 )
 from rich.console import Console
 
-from potstill.records import Choice
+from potstill.records import Choice, System
 from potstill.report import accuracy_table, write_report
 from potstill.report.accuracy import Results, read_results
 from potstill.report.charts import Line, Point, line_chart, log_axis
@@ -41,6 +41,8 @@ from potstill.report.tradeoff import (
 )
 from potstill.store import Store
 
+RATIONALES_SMALL, RATIONALES_LARGE = System("rationales", "small"), System("rationales", "large")
+NOT_TAKEN = System("rationales", "small", step=100, taken=False)
 SECTIONS = ("tradeoff", "choice", "scaling")
 
 
@@ -90,11 +92,11 @@ def test_mean_of_estimates_stays_a_share_and_is_never_certain() -> None:
 def test_abilities_along_training_begin_at_the_students_own_start(run: SweptRun) -> None:
     run.fill()
     results = results_of(run)
-    moments = along_training(results, "rationales_large")
+    moments = along_training(results, RATIONALES_LARGE)
     assert [moment.step for moment in moments] == [0, *STEPS]
     assert [moment.step for moment in moments if moment.chosen] == [350]
     generic = [name for name, role in ROLES.items() if role == "generic"]
-    for moment, system in ((moments[0], "start_large"), (moments[-1], "rationales_large")):
+    for moment, system in ((moments[0], System("start", "large")), (moments[-1], RATIONALES_LARGE)):
         scores = [results.dev_scores(system, name)[-1] for name in generic]
         mean = sum(each.correct / each.total for each in scores) / len(generic)
         assert moment.abilities["generic"].value == pytest.approx(mean)
@@ -108,7 +110,7 @@ def test_mean_is_absent_where_one_of_its_tasks_was_not_measured(run: SweptRun) -
     run.fill()
     results = results_of(run)
     scores = [each for each in results.scores if each.task != "boolean, answer_only"]
-    moment = along_training(replace(results, scores=scores), "rationales_small")[3]
+    moment = along_training(replace(results, scores=scores), RATIONALES_SMALL)[3]
     assert set(moment.abilities) == {"target", "out_of_distribution"}
 
 
@@ -117,13 +119,13 @@ def test_candidates_hold_the_test_results_of_the_checkpoint_that_a_rule_takes(
 ) -> None:
     run.fill()
     results = results_of(run)
-    used, pareto, worst = candidates(results, "rationales_small")
+    used, pareto, worst = candidates(results, RATIONALES_SMALL)
     assert (used.step, used.rules, used.used, used.gained) == (350, ["in_distribution"], True, {})
     assert worst.rules == ["out_of_distribution", "worst_case"]
-    tested = results.test_score("rationales_small@100", run.tasks[0].name)
+    tested = results.test_score(NOT_TAKEN, run.tasks[0].name)
     assert tested is not None
     assert pareto.test["target"].value == pytest.approx(tested.correct / tested.total)
-    found = results.comparison("rationales_small@100", "rationales_small", run.tasks[0].name)
+    found = results.comparison(NOT_TAKEN, RATIONALES_SMALL, run.tasks[0].name)
     assert found is not None
     assert found.difference < 0
     assert pareto.gained["target"] == pytest.approx((found.difference, found.low, found.high))
@@ -183,7 +185,7 @@ def test_checkpoints_not_taken_are_in_no_table_but_that_of_the_choice(run: Swept
     page = files.html.read_text()
     for name in ("accuracy", "comparisons", "training"):
         assert "@" not in section(page, name).shown
-    assert not any("@" in system for system in results_of(run).systems)
+    assert all(system.taken for system in results_of(run).systems)
     console = Console(width=100, file=StringIO())
     with console.capture() as shown:
         console.print(accuracy_table(run.store, run.tasks))
@@ -192,7 +194,7 @@ def test_checkpoints_not_taken_are_in_no_table_but_that_of_the_choice(run: Swept
     # Programs find them, under the names they were measured by.
     accuracies = json.loads(files.summary.read_text())["tasks"]["two_step_arithmetic"]
     assert {name for name in accuracies if "@" in name} == {
-        f"{student}@{step}" for student in run.students for step in (100, 200)
+        f"{student.label}@{step}" for student in run.students for step in (100, 200)
     }
 
 
@@ -209,10 +211,13 @@ def test_sizes_are_in_families_with_their_starts(run: SweptRun) -> None:
     run.fill()
     results = results_of(run)
     assert [(each.family, each.system, each.parameters) for each in sized(results)] == [
-        (family, f"{family}_{name}", size)
+        (family, System(family, name), size)
         for family in ("rationales", "answers_only")
         for name, size in SIZES.items()
-    ] + [("start", "start", SIZES["small"]), ("start", "start_large", SIZES["large"])]
+    ] + [
+        ("start", System("start"), SIZES["small"]),
+        ("start", System("start", "large"), SIZES["large"]),
+    ]
     words = section(report_of(run), "scaling").words
     assert "Rationale tuning from large 1.9M 84.7% [79.2, 90.2]" in words
 
@@ -258,35 +263,39 @@ def test_training_names_the_rule_that_chose(run: SweptRun) -> None:
 @pytest.mark.parametrize(
     ("system", "expected"),
     [
-        ("rationales_large", "Rationale tuning from large"),
-        ("rationales_large_vote", "Rationale tuning from large, by vote"),
-        ("rationales_in_context_cot", "Rationale tuning, asked in in_context_cot"),
-        ("start_in_context_cot", "Start, asked in in_context_cot"),
-        ("start_large_in_context_cot", "Start large, asked in in_context_cot"),
-        ("start_large_zero_shot", "Start large, asked for the answer"),
-        ("start_zero_shot", "Start, asked for the answer"),
-        ("my_zero_shot_cot", "my_zero_shot_cot"),
+        (RATIONALES_LARGE, "Rationale tuning from large"),
+        (System("rationales", "large", "vote"), "Rationale tuning from large, by vote"),
+        (
+            System("rationales", variant="in_context_cot"),
+            "Rationale tuning, asked in in_context_cot",
+        ),
+        (System("start", variant="in_context_cot"), "Start, asked in in_context_cot"),
+        (System("start", "large", "in_context_cot"), "Start large, asked in in_context_cot"),
+        (System("start", "large", "zero_shot"), "Start large, asked for the answer"),
+        (System("start", variant="zero_shot"), "Start, asked for the answer"),
+        (System("my_zero_shot_cot"), "my_zero_shot_cot"),
+        (NOT_TAKEN, "rationales_small@100"),
+        (System("pair", variant="teacher_questions"), "pair_teacher_questions"),
     ],
 )
-def test_labels_name_the_model_and_the_way_it_is_asked(
-    run: SweptRun, system: str, expected: str
-) -> None:
-    assert label(results_of(run), system) == expected
+def test_labels_name_the_model_and_the_way_it_is_asked(system: System, expected: str) -> None:
+    assert label(system) == expected
 
 
 def test_names_are_escaped_in_the_new_sections(tmp_path: Path) -> None:
     tasks = [replace(each, name=f"{each.name}{HOSTILE}") for each in swept_tasks()[:2]]
     roles = {tasks[0].name: "target", tasks[1].name: "out_of_distribution"}
     student = f"s{HOSTILE}"
+    taken, other = System(student, step=50), System(student, step=100, taken=False)
     scores = [
-        score(name, step, on.name, 40, 60, False, split)
+        score(system, on.name, 40, 60, split)
         for on in tasks
-        for name, step, split in [
-            ("start", None, "dev"),
-            (student, 50, "dev"),
-            (student, 100, "dev"),
-            (student, 50, "test"),
-            (f"{student}@100", 100, "test"),
+        for system, split in [
+            (System("start"), "dev"),
+            (taken, "dev"),
+            (other, "dev"),
+            (taken, "test"),
+            (other, "test"),
         ]
     ]
     (tmp_path / "recipe.yaml").write_text(json.dumps({"train": {"starts": {HOSTILE: {}}}}))
@@ -298,7 +307,7 @@ def test_names_are_escaped_in_the_new_sections(tmp_path: Path) -> None:
         store.replace_evaluation(
             scores,
             [],
-            [compared(on, student, f"{student}@100", 0.1) for on in tasks],
+            [compared(on, taken, other, 0.1) for on in tasks],
             choices,
             grader="2",
             settings_hash="c",

@@ -3,24 +3,23 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fakes import ScriptedModel, sums
+from fakes import ScriptedModel, context_of, sums
 from step_texts import rows
 
 from potstill.curate import CurateSettings, curate
 from potstill.errors import ConfigError, DataError
 from potstill.generate import GenerateSettings, generate, teacher_asking
 from potstill.grading.grade import split_rationale
+from potstill.papers.socratic_cot import socratic_exemplar
 from potstill.prompts.exemplars import (
     Exemplar,
     ExemplarSettings,
     FewShot,
     FewShotSettings,
     read_few_shot,
-    socratic_exemplar,
 )
 from potstill.prompts.formats import FORMATS
 from potstill.prompts.styles import STYLES, shows_exemplars, style_named, worked
-from potstill.runtime.progress import Meter
 from potstill.sampling.debate import AskedTeacher
 from potstill.store import Store
 from potstill.tasks import grade
@@ -130,10 +129,12 @@ def test_exemplars_without_their_questions_are_refused(
 
 @pytest.mark.parametrize("name", ["quest_cot", "subquestions"])
 def test_zero_shot_and_chat_styles_differ_from_their_neighbours_in_wording_only(name: str) -> None:
-    plain, asked = STYLES["zero_shot_cot"], STYLES[f"zero_shot_{name}"]
-    assert replace(asked, name=plain.name, template=plain.template) == plain
-    plain, asked = STYLES["instruct_cot"], STYLES[f"instruct_{name}"]
-    assert replace(asked, name=plain.name, template=plain.template) == plain
+    for way in ("zero_shot", "instruct"):
+        plain, asked = STYLES[f"{way}_cot"], STYLES[f"{way}_{name}"]
+        assert asked.asks_subquestions == (name == "subquestions")
+        bare = replace(asked, asks_subquestions=False)
+        assert replace(bare, name=plain.name, template=plain.template) == plain
+    asked = STYLES[f"instruct_{name}"]
     assert asked.template.endswith("Then end with one line of the form:\nThe answer is <answer>.")
     assert not shows_exemplars(asked)
 
@@ -179,9 +180,12 @@ def test_a_student_is_trained_to_ask_its_own_first_question(
     settings = GenerateSettings(prompt_style=style, samples=1)
     asking = teacher_asking(teacher, settings, seed=0, few_shot=own(JANET))
     with Store(tmp_path / "run.sqlite") as store:
-        generate(task, teacher, store, asking, Meter(None))
+        generate(task, teacher, asking, context_of(store))
         counts = curate(
-            task, [AskedTeacher("teacher", teacher.name, asking)], store, CurateSettings()
+            task,
+            [AskedTeacher("teacher", teacher.name, asking)],
+            context_of(store),
+            CurateSettings(),
         )
         rationales = list(store.rationales())
     assert counts == {"kept": len(task.splits["train"])}

@@ -12,6 +12,9 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
+from click.testing import CliRunner, Result
+
+from potstill.cli import main as main_command
 
 SERVED = """
 student: {model: "openai:tiny", base_url: "http://127.0.0.1:9/v1", api_key_env: null}
@@ -33,10 +36,8 @@ main()
 """
 
 
-def run(*arguments: str, code: str | None = None) -> subprocess.CompletedProcess[str]:
-    begin = ["-c", code] if code else ["-m", "potstill"]
-    command = [sys.executable, *begin, "serve", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(main_command, ["serve", *arguments])
 
 
 @pytest.fixture
@@ -103,7 +104,7 @@ def test_what_is_wrong_is_told_in_one_line(config: Path, tmp_path: Path) -> None
         }
         for arguments, told in wrong.items():
             found = run(*arguments)
-            assert (found.returncode, found.stdout) == (2, "")
+            assert (found.exit_code, found.stdout) == (2, "")
             assert found.stderr.startswith("Error: ") and found.stderr.count("\n") == 1
             assert told in found.stderr
 
@@ -113,12 +114,15 @@ def test_what_is_no_yaml_or_holds_no_settings_is_told(tmp_path: Path) -> None:
     for content, told in (("student: [x", "is not YAML"), ("- x", "no settings"), ("", "no sett")):
         file.write_text(content, encoding="utf-8")
         found = run(str(file))
-        assert found.returncode == 2
+        assert found.exit_code == 2
         assert told in found.stderr and found.stderr.count("\n") == 1
 
 
 def test_without_the_extra_the_command_that_installs_it_is_told(config: Path) -> None:
-    found = run(str(config), code=WITHOUT)
+    found = subprocess.run(
+        [sys.executable, "-c", WITHOUT, "serve", str(config)],
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
     assert found.returncode == 2
     assert "Install it with: pip install 'potstill[serve]'" in found.stderr
     assert found.stderr.count("\n") == 1

@@ -2,6 +2,7 @@
 
 import json
 import socket
+import sys
 import time
 
 import pytest
@@ -36,7 +37,7 @@ def test_a_client_that_leaves_its_stream_leaves_nothing_behind(
     stream = chat(server, stream=True)
     next(iter(stream))
     stream.close()
-    wait_for(lambda: student.cancelled == 1 and server.server._gate.inside == 0)
+    wait_for(lambda: student.cancelled == 1 and server.server._admission.inside == 0)
 
 
 @pytest.mark.parametrize(
@@ -49,16 +50,19 @@ def test_a_client_that_leaves_its_stream_leaves_nothing_behind(
         ({"x" * 500: 1}, "is no policy"),
         ({"at": 10**400}, None),
         ({"when": "first", "thresold": 1}, "threshold"),
+        ("antigravity:fly_test", "is for this server's own settings"),
+        ({"when": "antigravity:fly_test"}, "is for this server's own settings"),
     ],
 )
 def test_a_policy_that_is_none_is_not_repeated_at_length(
-    server: Served, guidance: Body, told: str | None
+    server: Served, guidance: Body | str, told: str | None
 ) -> None:
     content = json.dumps({"messages": QUESTION, "guidance": guidance}).encode()
     answer = post(server, content)
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert len(answer) < 1000
     assert told is None or told.encode() in answer
+    assert "antigravity" not in sys.modules  # what a client names is never imported
 
 
 def test_json_that_is_meant_to_hurt_is_a_bad_request(server: Served) -> None:
@@ -143,7 +147,7 @@ def test_a_body_that_drips_is_over_at_the_deadline(student: FakeUpstream) -> Non
         answer = raw(running, post_head(JSON, "Content-Length: 100") + b"{")
         assert answer.startswith(b"HTTP/1.1 504 ")
         assert time.monotonic() - before < 3
-        assert running.server._gate.inside == 0
+        assert running.server._admission.inside == 0
 
 
 def test_a_client_that_reads_nothing_is_let_go(

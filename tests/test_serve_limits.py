@@ -123,7 +123,7 @@ def test_beyond_the_queue_clients_are_told_to_come_again(student: FakeUpstream) 
         threads = [threading.Thread(target=lambda: found.append(chat(running))) for _ in range(2)]
         for thread in threads:
             thread.start()
-        wait_for(lambda: len(student.bodies) == 1 and running.server._gate.inside == 2)
+        wait_for(lambda: len(student.bodies) == 1 and running.server._admission.inside == 2)
         with pytest.raises(openai.RateLimitError) as caught:
             chat(running)
         assert caught.value.response.headers["retry-after"] == "1"
@@ -257,11 +257,11 @@ def test_a_fault_of_ours_has_the_shape_of_an_error(
     def fail(*_: object) -> None:
         raise RuntimeError("a fault")
 
-    monkeypatch.setattr("potstill.serve.service.read_asked", fail)
+    monkeypatch.setattr("potstill.serve.service.read_request", fail)
     with pytest.raises(openai.InternalServerError, match="the server failed") as caught:
         chat(server)
     assert (caught.value.status_code, caught.value.type) == (500, "server_error")
-    assert server.server._gate.inside == 0
+    assert server.server._admission.inside == 0
 
 
 def test_a_student_that_is_down_is_not_ready(student: FakeUpstream) -> None:
@@ -309,7 +309,7 @@ def test_a_client_that_leaves_takes_its_work_along(
         wait_for(lambda: student.cancelled == 1)
         wait_for(lambda: lines(caplog))
         assert lines(caplog)[-1]["status"] == 499
-        assert running.server._gate.inside == 0
+        assert running.server._admission.inside == 0
 
 
 def test_counters_tell_what_was_served(server: Served, teacher: FakeUpstream) -> None:

@@ -265,9 +265,9 @@ def test_after_failures_in_a_row_one_request_tries_again() -> None:
     breaker.failed()
     breaker.succeeded()
     breaker.failed()
-    assert breaker.allows() and not breaker.releasing
+    assert breaker.allows() and not breaker.resting
     breaker.failed()
-    assert breaker.releasing and not breaker.allows()
+    assert breaker.resting and not breaker.allows()
     clock.now += 10
     assert breaker.allows()
     assert not breaker.allows()  # the others wait for what comes of it
@@ -351,7 +351,7 @@ def test_settings_can_be_read_from_a_file_of_settings(tmp_path: Path) -> None:
     settings = ServeSettings.model_validate(
         {"student": "hf:tiny", "teacher": "openai:big", "guidance": {"first_n": 2}}
     )
-    assert (settings.policy.name, settings.served_name) == ("first_n_2", "hf:tiny")
+    assert (settings.policy.label, settings.served_name) == ("first_n_2", "hf:tiny")
     with pytest.raises(ValueError, match="worked questions"):
         ServeSettings.model_validate({"student": "hf:x", "student_format": "in_context_cot"})
     with pytest.raises(ValueError, match="shows worked questions"):

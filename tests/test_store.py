@@ -48,6 +48,23 @@ def test_only_what_is_missing_is_asked_for(store: Store) -> None:
     assert list(store.missing("other model", [ASKED])) == [ASKED]
 
 
+def test_a_request_keeps_the_first_name_of_its_question(store: Store) -> None:
+    named = replace(ASKED, question_id="q1", task="sums")
+    other = replace(ASKED, question_id="q2", task="others")
+    for sample, request in enumerate([ASKED, named, other]):
+        store.add_completions("m", [answer(request, sample)], stage="generate")
+    assert {(each.question_id, each.task) for each in store.pool(["generate"])} == {("q1", "sums")}
+    assert request_key("m", named) == request_key("m", ASKED)
+    assert list(store.missing("m", [named])) == []
+
+
+def test_stored_requests_are_named_when_they_are_met_again(store: Store) -> None:
+    store.add_completions("m", [answer(ASKED, 0)], stage="generate")
+    named = replace(ASKED, question_id="q1", task="sums")
+    store.name_questions("m", [ASKED, replace(named, prompt="never asked"), named])
+    assert [(each.question_id, each.task) for each in store.pool(["generate"])] == [("q1", "sums")]
+
+
 def test_more_samples_buy_only_the_new_ones(store: Store) -> None:
     store.add_completions("m", [answer(ASKED, n) for n in range(3)], stage="generate")
     (missing,) = store.missing("m", [replace(ASKED, samples=tuple(range(5)))])

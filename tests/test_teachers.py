@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from fakes import ScriptedModel, sums
+from fakes import ScriptedModel, context_of, sums
 from several_teachers import chats, draw, says, sums_to
 
 from potstill.curate import CurateSettings, curate
 from potstill.curate.teacher_selection import consensus
-from potstill.curate.verdicts import GradedSample, read
+from potstill.curate.verdicts import GradedSample, grade_sample
 from potstill.grading.votes import same_answers
 from potstill.records import FinishReason
 from potstill.sampling.ask import Answer
@@ -35,7 +35,7 @@ def verdicts(store: Store) -> list[tuple[str, int, str]]:
 def judged(*votes: str, finish_reason: FinishReason = "stop") -> list[GradedSample]:
     question = ONE.splits["train"][0]
     return [
-        read(ONE, question, "teacher", Answer(n, n, text, text, finish_reason, 1))
+        grade_sample(ONE, question, "teacher", Answer(n, n, text, text, finish_reason, 1))
         for n, text in enumerate(votes)
     ]
 
@@ -57,7 +57,7 @@ def test_the_teacher_that_agrees_most_is_chosen(store: Store) -> None:
     models = chats(a=sums_to(4, 4, 5), b=sums_to(4, 4, 4), c=sums_to(5, 5, 4))
     asked = draw(store, ONE, models, samples=3)
     settings = CurateSettings(right_answer=False, choose="agreement", duplicates=True)
-    counts = curate(ONE, asked, store, settings)
+    counts = curate(ONE, asked, context_of(store), settings)
     assert counts == {"other_teacher": 6, "kept": 3}
     assert [each[:2] for each in verdicts(store) if each[2] == "kept"] == [
         ("b", 0), ("b", 1), ("b", 2),
@@ -66,7 +66,7 @@ def test_the_teacher_that_agrees_most_is_chosen(store: Store) -> None:
 
 def test_of_teachers_that_agree_alike_the_first_of_the_recipe_is_chosen(store: Store) -> None:
     asked = draw(store, ONE, chats(z=sums_to(7), a=sums_to(8), b=sums_to(7)), samples=1)
-    curate(ONE, asked, store, CurateSettings(right_answer=False, choose="agreement"))
+    curate(ONE, asked, context_of(store), CurateSettings(right_answer=False, choose="agreement"))
     assert verdicts(store) == [
         ("z", 0, "kept"), ("a", 0, "other_teacher"), ("b", 0, "other_teacher"),
     ]  # fmt: skip
@@ -74,19 +74,19 @@ def test_of_teachers_that_agree_alike_the_first_of_the_recipe_is_chosen(store: S
 
 def test_without_a_consensus_the_first_teacher_is_chosen(store: Store) -> None:
     asked = draw(store, ONE, chats(z=sums_to(7), a=sums_to(8)))
-    curate(ONE, asked, store, CurateSettings(right_answer=False, choose="agreement"))
+    curate(ONE, asked, context_of(store), CurateSettings(right_answer=False, choose="agreement"))
     assert verdicts(store) == [("z", 0, "kept"), ("a", 0, "other_teacher")]
 
 
 def test_agreement_asks_nothing_of_the_gold_answer_and_the_filter_does(store: Store) -> None:
     # most agree on 3, which is wrong; 1 + 1 = 2
     asked = draw(store, ONE, chats(a=sums_to(2, 9), b=sums_to(3, 3)), samples=2)
-    curate(ONE, asked, store, CurateSettings(right_answer=False, choose="agreement"))
+    curate(ONE, asked, context_of(store), CurateSettings(right_answer=False, choose="agreement"))
     assert verdicts(store) == [
         ("a", 0, "other_teacher"), ("b", 0, "kept"), ("a", 1, "other_teacher"),
         ("b", 1, "duplicate"),
     ]  # fmt: skip
-    curate(ONE, asked, store, CurateSettings(choose="agreement"))
+    curate(ONE, asked, context_of(store), CurateSettings(choose="agreement"))
     assert verdicts(store) == [
         ("a", 0, "kept"), ("b", 0, "wrong_answer"), ("a", 1, "wrong_answer"),
         ("b", 1, "wrong_answer"),
@@ -100,7 +100,7 @@ def test_teachers_take_turns_under_a_cap_and_repeat_each_other_in_vain(store: St
         for name, texts in words.items()
     })  # fmt: skip
     asked = draw(store, ONE, models, samples=2)
-    curate(ONE, asked, store, CurateSettings(max_per_question=3))
+    curate(ONE, asked, context_of(store), CurateSettings(max_per_question=3))
     assert verdicts(store) == [
         ("a", 0, "kept"), ("b", 0, "duplicate"), ("c", 0, "kept"),
         ("a", 1, "kept"), ("b", 1, "over_cap"), ("c", 1, "over_cap"),
@@ -110,7 +110,7 @@ def test_teachers_take_turns_under_a_cap_and_repeat_each_other_in_vain(store: St
 def test_words_are_counted_before_a_teacher_is_chosen(store: Store) -> None:
     models = chats(a=says("Short. The answer is 2."), b=says("So much longer. The answer is 2."))
     asked = draw(store, ONE, models)
-    curate(ONE, asked, store, CurateSettings(min_words=2, choose="agreement"))
+    curate(ONE, asked, context_of(store), CurateSettings(min_words=2, choose="agreement"))
     assert verdicts(store) == [("a", 0, "too_short"), ("b", 0, "kept")]
 
 
@@ -120,13 +120,13 @@ def test_every_teacher_is_asked_in_its_own_style(store: Store) -> None:
     asked = draw(store, ONE, models)
     assert [each.asking.style.name for each in asked] == ["instruct_cot", "zero_shot_cot"]
     assert [len(each.asked) for each in models.values()] == [1, 2]  # rationale, then answer
-    assert curate(ONE, asked, store, ANY) == {"kept": 2}
+    assert curate(ONE, asked, context_of(store), ANY) == {"kept": 2}
 
 
 def test_a_student_with_fewer_samples_learns_the_first_of_every_teacher(store: Store) -> None:
     models = chats(a=says("A one. Answer: 2", "A two. Answer: 2"),
                    b=says("B one. Answer: 2", "B two. Answer: 2"))  # fmt: skip
-    curate(ONE, draw(store, ONE, models, samples=2), store, ANY)
+    curate(ONE, draw(store, ONE, models, samples=2), context_of(store), ANY)
     examples = make_examples(
         store.rationales(), ONE.splits["train"], StudentSettings(samples=1),
         encoder_decoder=False, seed=0,
@@ -148,7 +148,7 @@ def test_the_scores_of_teachers_by_hand(store: Store) -> None:
     # a: questions 1 and 2 whole, half of 4; b: question 2 alone
     models = chats(a=right_for(1, 2, 4.5), b=right_for(2))  # type: ignore[arg-type]
     asked = draw(store, task, models, samples=2)
-    curate(task, asked, store, CurateSettings(duplicates=True))
+    curate(task, asked, context_of(store), CurateSettings(duplicates=True))
     a, b, both = store.teacher_scores()
     assert (a.teacher, a.accuracy, a.total, a.samples) == ("a", 2.5 / 4, 4, 8)
     assert (a.kept, a.chosen, a.mean_logprob, a.difference) == (5, 3, None, None)
@@ -164,7 +164,7 @@ def test_the_scores_of_teachers_by_hand(store: Store) -> None:
 
 
 def test_one_teacher_has_no_consensus(store: Store) -> None:
-    curate(ONE, draw(store, ONE, chats(teacher=sums_to(2))), store, ANY)
+    curate(ONE, draw(store, ONE, chats(teacher=sums_to(2))), context_of(store), ANY)
     assert [each.teacher for each in store.teacher_scores()] == ["teacher"]
 
 
@@ -172,5 +172,5 @@ def test_a_teacher_without_answers_has_no_score(store: Store) -> None:
     models = chats(a=sums_to(2), b=sums_to(2))
     asked = draw(store, ONE, models)
     silent = asked[1]._replace(model="silent")
-    curate(ONE, [asked[0], silent], store, ANY)
+    curate(ONE, [asked[0], silent], context_of(store), ANY)
     assert [each.teacher for each in store.teacher_scores()] == ["a", "consensus"]

@@ -1,12 +1,8 @@
 """Runs with several teachers, over real HTTP and with the bundled models."""
 
 import json
-import os
 import signal
 import sqlite3
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -14,6 +10,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from commands import Commands, until
 from loopback import Body, Fault, Loopback, prompt_of
 from several_teachers import QUIET, write_recipe
 
@@ -154,7 +151,7 @@ def test_each_local_teacher_is_read_by_its_own_tokenizer(tmp_path: Path) -> None
         rationales = made.store.rationales()
         writers = {each.completion_id: each.teacher for each in rationales}
         texts = TeacherTexts(made.store, made.recipe.named_teachers, writers)
-        for asked in made.teaching.asked:
+        for asked in made.teachers.asked:
             for question in made.task.splits["train"]:
                 request = asked.asking.request(question)
                 for id_, completion in made.store.completions(asked.model, request):
@@ -176,23 +173,19 @@ def rows(folder: Path, query: str) -> list[tuple[Any, ...]]:
     return found
 
 
-def killed_after(path: Path, measured: int) -> None:
+def killed_after(commands: Commands, path: Path, measured: int) -> None:
     """Curate in a process of its own, and kill it once so many likelihoods are stored."""
-    source = Path(__file__).parents[1] / "src"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "potstill", "curate", str(path)],
-        env={**os.environ, "PYTHONPATH": str(source)},
-    )
-    while len(rows(path.with_suffix(""), KEPT)) < measured:
-        assert process.poll() is None, "it ended before it could be killed"
-        time.sleep(0.002)
-    process.kill()
-    assert process.wait() == -signal.SIGKILL
+    with commands.start("curate", str(path)) as process:
+        until(lambda: process.ended or len(rows(path.with_suffix(""), KEPT)) >= measured)
+        process.kill()
+        assert process.wait() == -signal.SIGKILL, "it ended before it could be killed"
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_likelihoods_killed_twice_equal_an_undisturbed_run(tmp_path: Path) -> None:
+def test_likelihoods_killed_twice_equal_an_undisturbed_run(
+    commands: Commands, tmp_path: Path
+) -> None:
     teachers = [{"model": "bundled:teacher", "device": "cpu"},
                 {"model": "bundled:guide", "device": "cpu"}]  # fmt: skip
     calm, killed = (
@@ -210,7 +203,7 @@ def test_likelihoods_killed_twice_equal_an_undisturbed_run(tmp_path: Path) -> No
     with run(calm) as made:
         made.curate()
     for measured in (10, 40):
-        killed_after(killed, measured)
+        killed_after(commands, killed, measured)
     before = rows(tmp_path / "killed", KEPT)
     with run(killed) as made:
         made.curate()

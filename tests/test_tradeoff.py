@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fakes import ScriptedModel, sums
+from fakes import ScriptedModel, context_of, sums
 
 from potstill.errors import ConfigError
 from potstill.evaluate import (
@@ -26,13 +26,14 @@ from potstill.generate import GenerateSettings, teacher_asking
 from potstill.pipeline.recipe import Recipe
 from potstill.pipeline.run import Run
 from potstill.prompts.styles import Exemplar
-from potstill.records import Checkpoint, Question, Request, Split, Task
+from potstill.records import Checkpoint, Question, Request, Split, System, Task
 from potstill.runtime.progress import Meter
 from potstill.settings import build
 from potstill.store import Store
 from potstill.tasks import grade, load_task
 
 QUIET = Meter(None)
+START = System("start")
 SUMS = sums(train=4, dev=4, test=6)  # dev asks for 5 to 8, test for 9 to 14
 EXEMPLARS = (Exemplar(question="What is 1 + 1?", rationale="1 and 1 make 2.", answer="2"),)
 
@@ -88,7 +89,7 @@ def checkpoint(step: int, data_format: str = "fine_tune_cot") -> Checkpoint:
 
 def contenders(models: Mapping[str, ScriptedModel]) -> EvalModels:
     asking = teacher_asking(models["teacher"], GenerateSettings(), seed=0)
-    start = Start("start", lambda: models["start"], encoder_decoder=False)
+    start = Start(System("start"), lambda: models["start"], encoder_decoder=False)
     teacher = models["teacher"]
     return EvalModels(
         lambda: teacher, asking, (start,), lambda folder: models[folder], None, EXEMPLARS
@@ -119,7 +120,7 @@ def run(
     checkpoints = [checkpoint(step, data_format) for step in (10, 20, 30)]
     store.replace_training([], checkpoints, settings_hash="h")
     measured_on = entries(sets, chosen_by)
-    return evaluate(measured_on, contenders(models), store, chosen_by, QUIET, seed=0)
+    return evaluate(measured_on, contenders(models), chosen_by, context_of(store), seed=0)
 
 
 CHOICES = {"in_distribution": 30, "out_of_distribution": 10, "worst_case": 20, "pareto": 10}
@@ -132,18 +133,18 @@ def test_the_recipes_rule_chooses_and_the_others_are_shown(store: Store, rule: s
     assert [each.rule for each in store.choices() if each.used] == [rule]
     taken = CHOICES[rule]
     assert found.chosen is not None and found.chosen.step == taken
-    tests = {each.system: each for each in found.scores if each.split == "test"}
+    tests = {each.system.label: each for each in found.scores if each.split == "test"}
     assert tests["rationales"].step == taken and tests["rationales"].chosen
     others = {f"rationales@{step}" for step in CHOICES.values()} - {f"rationales@{taken}"}
     assert {name for name in tests if "@" in name} == others
     assert not any(tests[name].chosen for name in others)
-    pairs = {(each.first, each.second) for each in found.comparisons}
+    pairs = {(each.first.label, each.second.label) for each in found.comparisons}
     assert {pair for pair in pairs if "@" in str(pair)} == {("rationales", each) for each in others}
 
 
 def test_every_checkpoint_and_the_start_are_followed(store: Store) -> None:
     dev = [each for each in run(store, settings(**FAMILY)).scores if each.split == "dev"]
-    right = {(each.system, each.step, each.task): each.correct for each in dev}
+    right = {(each.system.model, each.step, each.task): each.correct for each in dev}
     assert right == {
         ("start", None, "sums"): 0, ("start", None, "added"): 2, ("start", None, "doubled"): 4,
         ("rationales", 10, "sums"): 2, ("rationales", 10, "added"): 4,
@@ -192,7 +193,7 @@ def following(store: Store, chosen_by: EvaluateSettings) -> DevScorer:
         entry._replace(task=replace(entry.task, splits=DevelopmentOnly(entry.task.splits)))
         for entry in entries(SETS, chosen_by)
     ]
-    bench = EvalContext(store, QUIET, left_out=[])
+    bench = EvalContext(context_of(store), left_out=[])
     return DevScorer(only, contenders(MODELS), chosen_by, bench)
 
 
@@ -205,11 +206,11 @@ def test_training_can_end_on_the_trade_off(store: Store) -> None:
         ended = [
             each.step
             for number, each in enumerate(checkpoints, start=1)
-            if development.ends(checkpoints[:number], generic_loss=allowed)
+            if development.ends(checkpoints[:number], start=START, generic_loss=allowed)
         ]
         assert next(iter(ended), None) == ends_at
-    assert not development.ends(checkpoints, patience=1)
-    assert development.ends([checkpoints[2], checkpoints[1]], patience=1)
+    assert not development.ends(checkpoints, start=START, patience=1)
+    assert development.ends([checkpoints[2], checkpoints[1]], start=START, patience=1)
 
 
 def test_what_was_asked_while_training_is_not_asked_again(store: Store) -> None:
@@ -275,7 +276,8 @@ def test_a_generic_task_is_asked_in_several_ways_and_graded_by_several_rules(sto
     for model in models.values():  # asked once, graded twice; the start is not asked in three ways
         keys = [(request.prompt, request.samples) for request in model.asked]
         assert len(keys) == len(set(keys))
-    generic = {each.system for each in found.scores if each.task.startswith("doubled")}
+    tested = [each for each in found.scores if each.split == "test"]
+    generic = {each.system.label for each in tested if each.task.startswith("doubled")}
     assert generic == {"teacher", "start", "rationales", "rationales@20"}
 
 
@@ -302,9 +304,9 @@ def test_other_graders_stand_beside_and_choose_nothing(store: Store) -> None:
         entries(TaskSets(SUMS, generic=(DOUBLED,)), settings(generic=WAYS)),
         contenders(MODELS),
         settings(generic=WAYS),
-        EvalContext(store, QUIET, left_out=[]),
+        EvalContext(context_of(store), left_out=[]),
     )
-    scores = development.of(checkpoint(20))
+    scores = development.score_checkpoint(checkpoint(20))
     assert len(scores) == 7
     assert len(development.standing(scores).generic) == 3
 
@@ -314,7 +316,7 @@ def test_students_and_start_are_asked_in_further_formats(store: Store) -> None:
     formats = ["in_context_cot", "zero_shot_cot"]
     chosen_by = settings(asked_in=formats, **FAMILY)
     found = run(store, chosen_by, models, data_format="zero_shot_cot")
-    measured = {(each.system, each.task) for each in found.scores if each.split == "test"}
+    measured = {(each.system.label, each.task) for each in found.scores if each.split == "test"}
     in_context = {pair for pair in measured if pair[0].endswith("_in_context_cot")}
     assert in_context == {
         (f"{name}_in_context_cot", task)
@@ -327,7 +329,7 @@ def test_students_and_start_are_asked_in_further_formats(store: Store) -> None:
         str(request.prompt).startswith("Q: What is 1 + 1?\nLet's think step by step\n1 and 1")
         for request in models["rationales/30"].asked
     )
-    pairs = {(each.first, each.second) for each in found.comparisons}
+    pairs = {(each.first.label, each.second.label) for each in found.comparisons}
     assert ("rationales_in_context_cot", "start_in_context_cot") in pairs
     assert ("rationales", "rationales_in_context_cot") in pairs
     assert ("rationales", "start_in_context_cot") not in pairs
@@ -337,7 +339,7 @@ def test_formats_that_show_exemplars_need_some(store: Store) -> None:
     store.replace_training([], [checkpoint(10, "in_context_cot")], settings_hash="h")
     none = contenders(MODELS)._replace(exemplars=())
     with pytest.raises(ConfigError, match="in_context_cot shows worked questions"):
-        evaluate([EvalTask(SUMS, "target")], none, store, settings(), QUIET, seed=0)
+        evaluate([EvalTask(SUMS, "target")], none, settings(), context_of(store), seed=0)
 
 
 @pytest.mark.parametrize(
@@ -397,7 +399,7 @@ def test_ending_on_generic_loss_needs_generic_tasks(tmp_path: Path) -> None:
 def test_each_start_has_its_name(tmp_path: Path) -> None:
     def names(**train: object) -> dict[str, str]:
         with Run(recipe_of(tmp_path, **train), QUIET) as opened:
-            return {student: start.name for student, start in opened.starts.items()}
+            return {student.label: start.system.label for student, start in opened.starts.items()}
 
     assert names() == {"answers_only": "start", "rationales": "start"}
     own = {"a": {}, "b": {"start": "hf:other"}}

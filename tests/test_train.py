@@ -1,16 +1,13 @@
 """What a student is trained on, and that training it can be stopped at any instant."""
 
-import os
 import random
-import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
 import torch
+from commands import Commands, until
 from tiny_models import Architecture, build_tiny_causal, build_tiny_seq2seq
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 
@@ -90,10 +87,10 @@ def test_steps_and_epochs_together_are_refused() -> None:
 def test_a_student_can_have_a_length_of_training_of_its_own() -> None:
     by_steps, by_epochs = TrainSettings(steps=7), TrainSettings(epochs=3)
     longer, passes = StudentSettings(steps=9), StudentSettings(epochs=2)
-    assert by_steps.of(StudentSettings()) == by_steps
-    assert (by_epochs.of(longer).steps, by_epochs.of(longer).epochs) == (9, None)
-    assert (by_steps.of(passes).steps, by_steps.of(passes).epochs) == (None, 2)
-    assert by_steps.of(passes) == by_steps.model_copy(update={"steps": None, "epochs": 2})
+    assert by_steps.for_student(StudentSettings()) == by_steps
+    assert (by_epochs.for_student(longer).steps, by_epochs.for_student(longer).epochs) == (9, None)
+    assert (by_steps.for_student(passes).steps, by_steps.for_student(passes).epochs) == (None, 2)
+    assert by_steps.for_student(passes) == by_steps.model_copy(update={"steps": None, "epochs": 2})
 
 
 # Tokens
@@ -413,7 +410,6 @@ def test_a_training_killed_before_its_last_mark_is_not_repeated(
 
 KILLED = """
 import sys
-sys.path[:0] = sys.argv[3:]
 from pathlib import Path
 from test_train import learner, settings, sums
 from potstill.train.student import train_student
@@ -423,20 +419,18 @@ train_student(learner(Path(sys.argv[1])), sums(), wanted, Path(sys.argv[2]))
 
 
 @pytest.mark.slow
-def test_killed_at_any_instant_it_resumes_to_the_same_weights(start: Path, tmp_path: Path) -> None:
+def test_killed_at_any_instant_it_resumes_to_the_same_weights(
+    commands: Commands, start: Path, tmp_path: Path
+) -> None:
     wanted = settings(steps=30, checkpoints=30)  # most of the time goes into writing checkpoints
     whole = train_student(learner(start), sums(), wanted, tmp_path / "whole")
     cut = tmp_path / "cut"
     draw = random.Random(0)
     for _ in range(3):
-        command = [sys.executable, "-c", KILLED, str(start), str(cut), str(Path(__file__).parent)]
-        process = subprocess.Popen(command, env=dict(os.environ))
         before = checkpoints.newest_resumable(cut)
-        while process.poll() is None and checkpoints.newest_resumable(cut) == before:
-            time.sleep(0.01)
-        time.sleep(draw.uniform(0, 0.3))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        with commands.start(str(start), str(cut), code=KILLED) as command:
+            until(lambda: command.ended or checkpoints.newest_resumable(cut) != before)  # noqa: B023
+            time.sleep(draw.uniform(0, 0.3))
     again = train_student(learner(start), sums(), wanted, cut)
     assert losses(again) == pytest.approx(losses(whole), rel=1e-4)
     for name, weight in weights(again).items():

@@ -15,6 +15,7 @@ from typing import Any
 
 import orjson
 import pytest
+from fakes import context_of
 
 from potstill.cli import main
 from potstill.errors import ConfigError, MissingExtraError, ModelError
@@ -26,8 +27,7 @@ from potstill.models.vllm.model import VLLMModel
 from potstill.records import Completion, Request
 from potstill.runtime import Runtime
 from potstill.runtime.events import EventLog
-from potstill.runtime.progress import Meter
-from potstill.sampling.ask import SampleCounts, ask
+from potstill.sampling.ask import SampleCounts, complete_missing
 from potstill.serve.http_upstream import open_upstream
 from potstill.store import Store
 
@@ -101,7 +101,9 @@ def test_answers_are_stored_and_the_server_ends(
     assert isinstance(teacher, VLLMModel)
     assert not notes.exists()  # nothing is started before it is asked
     with Store(tmp_path / "run.sqlite") as store:
-        counts = ask(teacher, store, ASKED, Meter(None), label="asking", stage="generate")
+        counts = complete_missing(
+            teacher, ASKED, context_of(store), label="asking", stage="generate"
+        )
         assert counts == SampleCounts(wanted=6, there=0, stored=6, failed=0)
         found = [each.completion for one in ASKED for each in store.completions(teacher.name, one)]
     assert len(found) == 6

@@ -4,14 +4,13 @@ from operator import eq
 from pathlib import Path
 
 import pytest
-from fakes import ScriptedModel, sums
+from fakes import ScriptedModel, context_of, sums
 from hypothesis import given
 from hypothesis import strategies as st
 
 from potstill.evaluate.measure import poll, vote
 from potstill.prompts.styles import style_named
 from potstill.records import Request
-from potstill.runtime.progress import Meter
 from potstill.sampling.ask import PromptConfig, SamplingParams
 from potstill.store import Store
 
@@ -103,8 +102,8 @@ def test_a_vote_asks_each_question_until_it_is_settled_and_never_twice(tmp_path:
     asking = PromptConfig(
         style=style_named("zero_shot"), sampling=SamplingParams(samples=8, temperature=0.7)
     )
-    asked = (model, store, task, task.splits["test"], asking, Meter(None))
-    drawn = vote(*asked, label="votes")
+    questions, context = task.splits["test"], context_of(store)
+    drawn = vote(model, task, questions, asking, context, label="votes")
     # 2-5 votes against 1-3 with nothing left; four equal votes of eight win as the first answer.
     assert {id_: len(samples) for id_, samples in drawn.items()} == {
         easy.id: 4,
@@ -112,7 +111,7 @@ def test_a_vote_asks_each_question_until_it_is_settled_and_never_twice(tmp_path:
         silent.id: 8,
     }
     assert sum(len(request.samples) for request in model.asked) == 20
-    again = vote(*asked, label="votes")
+    again = vote(model, task, questions, asking, context, label="votes")
     assert again == drawn
     assert sum(len(request.samples) for request in model.asked) == 20
     store.close()

@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 
 from potstill.pipeline.recipe import load_recipe, write_resolved
-from potstill.records import Checkpoint, Completion, Rationale, Request, Score, Task
+from potstill.records import Checkpoint, Completion, Rationale, Request, Score, System, Task
 from potstill.store import Store
 from potstill.tasks import load_task
 
@@ -74,7 +74,7 @@ def _fill(store: Store, task: Task) -> None:
     )  # fmt: skip
     store.replace_training([], [checkpoint], settings_hash="x")
     score = Score(
-        system="rationales", step=2, task=task.name, split="test", correct=0, total=2, low=0,
-        high=1, no_answer=0, truncated=0, chosen=True,
+        system=System("rationales", step=2), task=task.name, split="test", correct=0, total=2,
+        low=0, high=1, no_answer=0, truncated=0,
     )  # fmt: skip
     store.replace_evaluation([score], [], [], grader="1", settings_hash="x")

@@ -49,7 +49,7 @@ def read(job: Job) -> Iterator[Kept]:
         question, _, answer = line.partition(b"\t")
         for choice in orjson.loads(answer)["choices"]:
             listed = (choice["logprobs"] or {}).get("content", [])
-            names = ((bytes(each["bytes"]) for each in at["top_logprobs"]) for at in listed)
+            names = ((bytes(top["bytes"]) for top in at["top_logprobs"]) for at in listed)
             yield Kept(question.decode(), distinct(names))
 
 

@@ -49,7 +49,7 @@ def read(job: Job) -> Iterator[Kept]:
         if row["generation"] is None:
             continue
         logprobs = row.get("llm_text_generation_0_logprobs") or []
-        names = ((each["token"] for each in position) for position in logprobs)
+        names = ((top["token"] for top in position) for position in logprobs)
         yield Kept(row["instruction"], distinct(names))
 
 

@@ -50,7 +50,7 @@ def read(job: Job) -> Iterator[Kept]:
         for sample in read_eval_log(info).samples or []:
             for choice in sample.output.choices:
                 positions = choice.logprobs.content if choice.logprobs else []
-                names = ((bytes(each.bytes) for each in at.top_logprobs) for at in positions)
+                names = ((bytes(top.bytes) for top in at.top_logprobs) for at in positions)
                 yield Kept(str(sample.id), distinct(names))
 
 

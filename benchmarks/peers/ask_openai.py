@@ -44,7 +44,7 @@ def read(job: Job) -> Iterator[Kept]:
         question, _, answer = line.partition("\t")
         for choice in json.loads(answer)["choices"]:
             listed = (choice.get("logprobs") or {}).get("content", [])
-            names = ((bytes(each["bytes"]) for each in at["top_logprobs"]) for at in listed)
+            names = ((bytes(top["bytes"]) for top in at["top_logprobs"]) for at in listed)
             yield Kept(question, distinct(names))
 
 

@@ -54,10 +54,10 @@ def read(job: Job) -> Iterator[Kept]:
         asking = run.asking
         for question in run.task.splits["train"]:
             request = asking.request(question)
-            for _, found in run.store.completions(
+            for _, completion in run.store.completions(
                 run.asked_teacher.name, request, logprobs=job.top_logprobs > 0
             ):
-                yield Kept(question.text, _named(found.logprobs))
+                yield Kept(question.text, _named(completion.logprobs))
 
 
 def _named(logprobs: TokenLogprobs | None) -> int:

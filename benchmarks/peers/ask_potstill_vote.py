@@ -18,17 +18,17 @@ def ask(job: Job) -> None:
     with Run(load_recipe(write_recipe(job)), Meter.on_stderr()) as run:
         _ = run.asked_teacher
         questions = run.task.splits["train"]
-        vote(run.teacher, run.store, run.task, questions, run.asking, run.meter, label="vote")
+        vote(run.teacher, run.task, questions, run.asking, run.context, label="vote")
 
 
 def read(job: Job) -> Iterator[Kept]:
     """The stored samples; every question's vote is counted on the way."""
     with Run(load_recipe(write_recipe(job)), Meter(None), read_only=True) as run:
         for question in run.task.splits["train"]:
-            found = answers(run.asked_teacher.name, run.store, question, run.asking)
-            given = [grade(run.task, each.text, question).answer for each in found]
-            assert found[winner(run.task, given)].text
-            yield from (Kept(question.text) for _ in found)
+            stored = answers(run.asked_teacher.name, run.store, question, run.asking)
+            votes = [grade(run.task, sample.text, question).answer for sample in stored]
+            assert stored[winner(run.task, votes)].text
+            yield from (Kept(question.text) for _ in stored)
 
 
 if __name__ == "__main__":

@@ -77,7 +77,7 @@ def overhead(desk: Desk, latency: float) -> Figures:
     """Processor time and time of a completion beyond start-up: a long run less a short one."""
     few, many = desk.count(100), desk.count(10_000)
     _, short, _ = _asked(desk, few, latency)
-    found, long, busy = _asked(desk, many, latency)
+    kept, long, busy = _asked(desk, many, latency)
     return {
         "requests": many,
         "cpu_ms": 1000 * (long.cpu - short.cpu) / (many - few),
@@ -86,8 +86,8 @@ def overhead(desk: Desk, latency: float) -> Figures:
         "start_seconds": short.seconds,
         "peak_mib": long.peak_mib,
         "server_busy": busy,
-        "missing": found["missing"],
-        "duplicates": found["duplicates"],
+        "missing": kept["missing"],
+        "duplicates": kept["duplicates"],
     }
 
 
@@ -111,7 +111,7 @@ def throughput(desk: Desk, latency: float, requests: int) -> Figures:
         settings: dict[str, Any] = {"samples": 4, "top_logprobs": 5, "max_tokens": TOKENS}
         job = desk.job(server, count, **settings)
         ran, stats = desk.ask(job), server.stats()
-    found = desk.kept(job)
+    kept = desk.kept(job)
     return {
         "requests": count,
         "per_second": stats["samples"] / 4 / (stats["last"] - stats["first"]),
@@ -120,8 +120,8 @@ def throughput(desk: Desk, latency: float, requests: int) -> Figures:
         "cpu_ms": 1000 * ran.cpu / count,
         "peak_mib": ran.peak_mib,
         "server_busy": stats["cpu"] / ran.seconds,
-        "missing": found["missing"],
-        "duplicates": found["duplicates"],
+        "missing": kept["missing"],
+        "duplicates": kept["duplicates"],
     }
 
 
@@ -135,14 +135,14 @@ def resume(desk: Desk) -> Figures:
         at_kill = server.stats()
         desk.ask(job, timeout=RESUMING)
         stats = server.stats()
-    found = desk.kept(job)
+    kept = desk.kept(job)
     return {
         "requests": needed,
         "at_kill": at_kill["samples"],
         "served": stats["samples"] / needed,
         "received": stats["received_samples"] / needed,
-        "missing": found["missing"],
-        "duplicates": found["duplicates"],
+        "missing": kept["missing"],
+        "duplicates": kept["duplicates"],
     }
 
 
@@ -169,8 +169,8 @@ def top_up(desk: Desk) -> Figures:
                 needed = sum(number % 10 == 7 for number in range(count + 1)) * job.samples
             desk.ask(job)
             figures[name] = (server.stats()["received_samples"] - before) / needed
-    found = desk.kept(job)
-    return figures | {"missing": found["missing"], "duplicates": found["duplicates"]}
+    kept = desk.kept(job)
+    return figures | {"missing": kept["missing"], "duplicates": kept["duplicates"]}
 
 
 def probabilities(desk: Desk) -> Figures:
@@ -180,15 +180,15 @@ def probabilities(desk: Desk) -> Figures:
         settings: dict[str, Any] = {"samples": 8, "top_logprobs": top, "max_tokens": TOKENS}
         job = desk.job(server, desk.count(500, heavy=True), **settings)
         ran, stats = desk.ask(job), server.stats()
-    found = desk.kept(job)
+    kept = desk.kept(job)
     return {
         "requests": len(job.rows()),
-        "kept": found["named"] / (stats["tokens"] * top),
-        "bytes_per_token": found["bytes"] / stats["tokens"],
+        "kept": kept["named"] / (stats["tokens"] * top),
+        "bytes_per_token": kept["bytes"] / stats["tokens"],
         "cpu_ms": 1000 * ran.cpu / len(job.rows()),
         "peak_mib": ran.peak_mib,
-        "seconds_to_open": found["seconds_to_open"],
-        "missing": found["missing"],
+        "seconds_to_open": kept["seconds_to_open"],
+        "missing": kept["missing"],
     }
 
 
@@ -202,16 +202,16 @@ def voting(desk: Desk) -> Figures:
         first = desk.ask(job, kill_when=lambda: server.stats()["samples"] >= needed / 4)
         time.sleep(1.0)
         second, stats = desk.ask(job), server.stats()
-    found = desk.kept(job)
+    kept = desk.kept(job)
     return {
         "samples": needed,
         "served": stats["samples"] / needed,
         "received": stats["received_samples"] / needed,
         "requests": stats["answered"],
         "cpu_ms": 1000 * (first.cpu + second.cpu) / needed,
-        "seconds_to_open": found["seconds_to_open"],
-        "missing": None if desk.peer.stops_early else found["missing"],
-        "duplicates": found["duplicates"],
+        "seconds_to_open": kept["seconds_to_open"],
+        "missing": None if desk.peer.stops_early else kept["missing"],
+        "duplicates": kept["duplicates"],
     }
 
 
@@ -219,10 +219,10 @@ def memory(desk: Desk) -> Figures:
     """Peak memory of a hundred times as many requests, less that of the few."""
     few, many = desk.count(1_000), desk.count(100_000)
     _, short, _ = _asked(desk, few)
-    found, long, _ = _asked(desk, many)
+    kept, long, _ = _asked(desk, many)
     return {
         "requests": many,
         "peak_mib": long.peak_mib,
         "more_mib": long.peak_mib - short.peak_mib,
-        "missing": found["missing"],
+        "missing": kept["missing"],
     }

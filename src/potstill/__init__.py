@@ -4,7 +4,7 @@ The public names are loaded when first used, so that importing the package is qu
 
     import potstill
 
-    recipe = potstill.load_recipe(Path("recipe.yaml"))
+    recipe = potstill.load_recipe("recipe.yaml")
     with potstill.Run(recipe, potstill.Meter(None)) as run:
         run.generate()
         run.curate()
@@ -17,6 +17,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    __version__: str
     from potstill.errors import PotstillError as PotstillError
     from potstill.models import Model as Model
     from potstill.models import model_settings as model_settings
@@ -80,4 +81,19 @@ __all__ = [
 def __getattr__(name: str) -> object:
     if name in _HOMES:
         return getattr(import_module(f"potstill.{_HOMES[name]}"), name)
+    if name == "__version__":
+        return _installed_version()
     raise AttributeError(f"module 'potstill' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]
+
+
+def _installed_version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("potstill")
+    except PackageNotFoundError:  # run from its source folder
+        return "0+unknown"

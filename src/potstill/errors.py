@@ -62,7 +62,7 @@ def extra(name: str, *, needed_for: str) -> Iterator[None]:
 
     Args:
         name: The extra in pyproject.toml that brings the package.
-        needed_for: What the user was doing.
+        needed_for: The command or setting that needs it, to begin the message with.
 
     Raises:
         MissingExtraError: An import in the block failed for want of a package not our own.

@@ -1,4 +1,10 @@
-"""What every settings class shares: frozen, typed, a misspelt name met with the right one."""
+"""The base of all settings: frozen, typed, and a misspelt name is answered with the right one.
+
+Every section of a recipe is a class of its own beside its stage::
+
+    build(TrainSettings, {"step": 20}, at="recipe.yaml")
+    ConfigError: recipe.yaml: unknown setting 'step'. Did you mean 'steps'?
+"""
 
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -28,7 +34,7 @@ def build(cls: type[S], raw: Mapping[str, object], *, at: str) -> S:
 
     Raises:
         ConfigError: A name is unknown, or a value has the wrong type or is out of bounds. All
-            of a mapping's faults are told at once, one a line.
+            of a mapping's faults are named at once, one a line.
     """
     try:
         return cls.model_validate(raw)
@@ -72,5 +78,5 @@ def _settings_class(annotation: Any) -> type[Settings] | None:
     """The settings class inside an annotation such as ``dict[str, StudentSettings] | None``."""
     if isinstance(annotation, type) and issubclass(annotation, Settings):
         return annotation
-    found = [_settings_class(inner) for inner in getattr(annotation, "__args__", ())]
-    return next((cls for cls in found if cls is not None), None)
+    inner_classes = map(_settings_class, getattr(annotation, "__args__", ()))
+    return next((cls for cls in inner_classes if cls is not None), None)

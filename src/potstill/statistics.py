@@ -1,4 +1,9 @@
-"""Intervals and paired tests for counts of right answers."""
+"""Intervals and paired tests for counts of right answers.
+
+Every accuracy comes with its count and a 95% interval (Wilson), every comparison of two systems is
+question by question (McNemar's exact test, paired bootstrap): two systems on the same questions
+differ far less by chance than on two sets of them.
+"""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -14,18 +19,27 @@ class Interval(NamedTuple):
 
 
 class PairedResult(NamedTuple):
-    """Two systems on the same questions."""
+    """The comparison of two systems on the same questions."""
 
     only_first: int
+    """Questions that only the first system answered rightly."""
+
     only_second: int
+    """Questions that only the second system answered rightly."""
+
     total: int
     difference: float
+    """The first system's accuracy less the second's."""
+
     interval: Interval
+    """The 95% interval of the difference."""
+
     p_value: float
+    """The chance of so unequal counts, or more unequal ones, if both were equally good."""
 
 
 def accuracy_interval(correct: int, total: int) -> Interval:
-    """The 95% Wilson score interval of correct / total (Wilson 1927; as scipy computes it).
+    """Returns the 95% Wilson score interval of correct / total (Wilson 1927, by scipy).
 
     Raises:
         ValueError: ``total`` is 0: an accuracy of nothing is no number.
@@ -51,7 +65,7 @@ def paired_comparison(
         first: Whether the first system was right, question by question.
         second: The same for the second system, in the same order.
         resamples: Bootstrap resamples.
-        seed: Of the bootstrap.
+        seed: Fixes the bootstrap's resamples.
 
     Raises:
         ValueError: The lengths differ, or are 0.
@@ -76,12 +90,13 @@ def paired_comparison(
 
 
 def mean_interval(values: Sequence[float], *, resamples: int, seed: int) -> Interval:
-    """The 95% interval of a mean, by the bootstrap's percentiles.
+    """Returns the 95% interval of a mean, by the bootstrap's percentiles.
 
     Args:
-        values: One a question, such as its chance of a right answer or a difference of two.
+        values: One number for each question, such as its chance of a right answer, or the
+            difference of two chances.
         resamples: Bootstrap resamples.
-        seed: Of the bootstrap.
+        seed: Fixes the bootstrap's resamples.
 
     Raises:
         ValueError: There are no values.

@@ -1,9 +1,11 @@
-"""The command line: one command a stage, and run, demo and tools beside them; no logic.
+"""The command line: one command a stage, and run, plan, demo and tools beside them; no logic.
 
-Nothing heavy is imported before a command needs it, so that ``potstill --help`` answers at once.
+A command opens the run of its recipe, calls ``run_STAGE``, which does the work, and ``print_STAGE``
+shows the result. Nothing heavy is imported before a command needs it, so that ``potstill --help``
+answers at once.
 """
 
 from potstill.cli import stages, tools, transfer
 from potstill.cli.app import main
 
-__all__ = ["main", "plan", "stages", "tools", "transfer"]
+__all__ = ["main", "stages", "tools", "transfer"]

@@ -1,4 +1,4 @@
-"""The command itself: how errors are shown, and what its commands share."""
+"""The ``potstill`` command itself: how errors are shown, and the options that commands share."""
 
 import errno
 import shlex
@@ -7,12 +7,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+import potstill
 from potstill.errors import PotstillError
 
 if TYPE_CHECKING:
@@ -24,18 +24,18 @@ ORDER = (
     *("demo", "plan", "run"),
     *("generate", "curate", "train", "evaluate", "guide", "report"),
     *("export", "import", "push"),
-    *("serve", "fuse", "tasks", "grade", "regrade"),
+    *("serve", "merge", "fuse", "tasks", "grade", "regrade", "schema"),
 )
-"""The commands as help lists them: a run, its stages, its data, and what stands beside."""
+"""The commands as help lists them: a run, its stages, its data, and the tools beside them."""
 
 
-class _Shown(click.ClickException):
+class _UserError(click.ClickException):
     """A user's mistake, shown as one line; the process exits with 2."""
 
     exit_code = 2
 
 
-class _Group(click.Group):
+class _CommandGroup(click.Group):
     """Shows our own errors as one line. Anything else is a bug and keeps its traceback."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -45,11 +45,11 @@ class _Group(click.Group):
         try:
             return super().invoke(ctx)
         except PotstillError as error:
-            raise _Shown(str(error)) from error
+            raise _UserError(str(error)) from error
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
-            raise _Shown(
+            raise _UserError(
                 f"the disk is full ({error.filename or 'while writing'}). What was stored before "
                 "is safe; free some space, then repeat the command."
             ) from error
@@ -59,7 +59,10 @@ class _Group(click.Group):
             ctx.exit(128 + getattr(stopped, "signal", signal.SIGINT))
 
 
-@click.group(cls=_Group, context_settings={"max_content_width": 100})
+@click.group(
+    cls=_CommandGroup,
+    context_settings={"max_content_width": 100, "help_option_names": ["-h", "--help"]},
+)
 @click.version_option(package_name="potstill")
 def main() -> None:
     """Distil multi-step reasoning from a large teacher model into a small student.
@@ -69,14 +72,14 @@ def main() -> None:
     """
 
 
-def changes_of(what: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """The option that changes settings; ``what`` is whose, with an example."""
+def set_option(example: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """The option ``--set``; ``example`` names the settings it changes, with one of them."""
     return click.option(
         "--set",
         "changes",
         multiple=True,
         metavar="NAME=VALUE",
-        help=f"Change a setting of {what}. May be repeated.",
+        help=f"Change a setting of {example}. May be repeated.",
     )
 
 
@@ -84,7 +87,7 @@ def recipe_command(name: str) -> Callable[[Callable[..., None]], click.Command]:
     """A command that works on a recipe."""
 
     def decorate(function: Callable[..., None]) -> click.Command:
-        function = changes_of("the recipe, e.g. train.steps=200")(function)
+        function = set_option("the recipe, e.g. train.steps=200")(function)
         function = click.argument("recipe", type=click.Path(path_type=Path))(function)
         return main.command(name)(function)
 
@@ -92,38 +95,30 @@ def recipe_command(name: str) -> Callable[[Callable[..., None]], click.Command]:
 
 
 @contextmanager
-def opened(recipe: Path, changes: tuple[str, ...], *, read_only: bool = False) -> Iterator["Run"]:
-    """The run of a recipe."""
+def open_run(recipe: Path, changes: tuple[str, ...], *, read_only: bool = False) -> Iterator["Run"]:
+    """The run of a recipe, with its progress on the terminal and the command in its log."""
     from potstill.pipeline.recipe import load_recipe
     from potstill.pipeline.run import Run
     from potstill.runtime.progress import Meter
 
     with (
         Run(load_recipe(recipe, changes), Meter.on_stderr(), read_only=read_only) as run,
-        _logged(run.control.events),
+        _logged(run.context.events),
     ):
         yield run
 
 
-def _version() -> str | None:
-    """The installed version; None where the package is run from its source folder."""
-    try:
-        return version("potstill")
-    except PackageNotFoundError:
-        return None
-
-
 @contextmanager
 def _logged(events: "EventLog") -> Iterator[None]:
-    """The command's beginning and end in the run's log."""
+    """Write the command's beginning and end to the run's log."""
     context = click.get_current_context()
     begin = time.monotonic()
-    events.record("started", command=context.info_name, version=_version())
-    error: dict[str, str] = {}
+    events.record("started", command=context.info_name, version=potstill.__version__)
+    failure: dict[str, str] = {}
     try:
         yield
-    except BaseException as ending:
-        error = {"error": type(ending).__name__}
+    except BaseException as error:
+        failure = {"error": type(error).__name__}
         raise
     finally:
-        events.record("ended", seconds=round(time.monotonic() - begin, 3), **error)
+        events.record("ended", seconds=round(time.monotonic() - begin, 3), **failure)

@@ -1,16 +1,20 @@
-"""Commands beside the stages: serve, fuse, tasks, grade, regrade."""
+"""Commands beside the stages: serve, merge, tasks, grade, regrade, schema."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from potstill.cli.app import changes_of, main
-from potstill.cli.stages import say_fused
+from potstill.cli.app import main, set_option
+from potstill.cli.stages import print_table
+
+if TYPE_CHECKING:
+    from potstill.merge.stage import MergeRun
 
 
 @main.command("serve")
 @click.argument("config", type=click.Path(path_type=Path))
-@changes_of("the server, e.g. port=8000")
+@set_option("the server, e.g. port=8000")
 def serve_command(config: Path, changes: tuple[str, ...]) -> None:
     """Answer as one model: a student, and a teacher that steps in. CONFIG is a YAML file."""
     from potstill.errors import extra
@@ -24,9 +28,9 @@ def serve_command(config: Path, changes: tuple[str, ...]) -> None:
     serve(settings)
 
 
-@main.command("fuse")
+@main.command("merge")
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Takes what is made.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Takes the results.")
 @click.option(
     "--method",
     "methods",
@@ -34,31 +38,55 @@ def serve_command(config: Path, changes: tuple[str, ...]) -> None:
     metavar="METHOD",
     help="average, regmean or ensemble; may be repeated. All three by default.",
 )
-@changes_of("fusing, e.g. alpha=[0.1,0.9]")
-def fuse_command(
+@set_option("merging, e.g. alpha=[0.1,0.9]")
+def merge_command(
     runs: tuple[Path, ...], out: Path, methods: tuple[str, ...], changes: tuple[str, ...]
 ) -> None:
-    """Fuse the students of finished runs; RUNS are their folders.
+    """Merge the students of finished runs into one; RUNS are their folders.
 
-    The members, the fused students and the ensemble are measured on the test questions of all
+    The members, the merged students and the ensemble are measured on the test questions of all
     their tasks.
     """
-    from potstill.merge.stage import MergeRun, fuse_settings
+    from potstill.errors import extra
     from potstill.runtime.progress import Meter
 
-    with MergeRun(runs, out, fuse_settings(methods, changes), Meter.on_stderr()) as fused:
-        say_fused(fused)
+    with extra("local", needed_for="potstill merge"):
+        from potstill.merge.stage import MergeRun, merge_settings
+    with MergeRun(runs, out, merge_settings(methods, changes), Meter.on_stderr()) as run:
+        run_merge(run)
+
+
+# The command's former name, for scripts that were written with it.
+main.add_command(
+    click.Command(
+        "fuse",
+        params=merge_command.params,
+        callback=merge_command.callback,
+        help=merge_command.help,
+        hidden=True,
+    )
+)
+
+
+def run_merge(run: "MergeRun") -> None:
+    """Merge the members, then measure them beside what came of it."""
+    from potstill.report import accuracy_table
+
+    for method, folder in run.merge().items():
+        click.echo(f"merge: {method} of {len(run.members)} students in {folder}")
+    run.evaluate()
+    files = run.report()
+    print_table(accuracy_table(run.store, run.tasks))
+    click.echo(f"report: {files.html}")
 
 
 @main.command("tasks")
 @click.argument("name", required=False)
 def tasks_command(name: str | None) -> None:
     """List the tasks that potstill knows; with NAME, show one and three graded samples."""
-    from rich.console import Console
-
     from potstill.tasks.listing import task_page, tasks_table
 
-    Console(highlight=False).print(tasks_table() if name is None else task_page(name))
+    print_table(tasks_table() if name is None else task_page(name))
 
 
 @main.command("grade")
@@ -89,15 +117,15 @@ def grade_command(file: Path, name: str, rule: str, out: Path | None, **fields: 
     A field is named as it stands in a row; cot.answer is the field answer inside cot. A row may
     hold a list of completions. The options and the question are used where a row has them.
     """
-    from potstill.pipeline.grade_file import described, grade_file
+    from potstill.pipeline.grade_file import describe_graded, grade_file
     from potstill.runtime.progress import Meter
     from potstill.tasks import task_named
     from potstill.tasks.fields import Fields
 
-    given = {key.removesuffix("_field"): value for key, value in fields.items() if value}
+    names = {option.removesuffix("_field"): field for option, field in fields.items() if field}
     task, meter = task_named(name, rule=rule), Meter.on_stderr()
-    graded = grade_file(file, task, Fields(**given), meter, out=out)
-    for line in described(graded):
+    graded = grade_file(file, task, Fields(**names), meter, out=out)
+    for line in describe_graded(graded):
         click.echo(line)
     if out is not None:
         click.echo(f"written: {out}")
@@ -107,10 +135,20 @@ def grade_command(file: Path, name: str, rule: str, out: Path | None, **fields: 
 @click.argument("run", type=click.Path(path_type=Path))
 def regrade_command(run: Path) -> None:
     """Grade a run's stored answers again, by today's grader; RUN is its folder."""
-    from potstill.pipeline.regrade import described
+    from potstill.pipeline.regrade import describe_regraded
     from potstill.pipeline.run import stored_run
     from potstill.runtime.progress import Meter
 
     with stored_run(run, Meter.on_stderr()) as stored:
-        for line in described(stored.regrade()):
+        for line in describe_regraded(stored.regrade()):
             click.echo(line)
+
+
+@main.command("schema")
+def schema_command() -> None:
+    """Print the JSON schema of recipes, by which an editor completes and checks them."""
+    import json
+
+    from potstill.pipeline.recipe_schema import recipe_schema
+
+    click.echo(json.dumps(recipe_schema(), indent=2))

@@ -1,4 +1,4 @@
-"""Commands that take a run's data out and in: export, import, push."""
+"""Commands that take a run's data out and bring data in: export, import, push."""
 
 import json
 import shlex
@@ -10,27 +10,27 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from potstill.cli.app import changes_of, main, opened
+from potstill.cli.app import main, open_run, set_option
 
 if TYPE_CHECKING:
-    from potstill.exchange import Imported, What
+    from potstill.exchange import ExportKind, ImportResult
     from potstill.pipeline.run import Run
 
-KINDS: tuple["What", ...] = ("rationales", "completions", "chat", "prompt_completion")
-"""What can be exported and pushed."""
+KINDS: tuple["ExportKind", ...] = ("rationales", "completions", "chat", "prompt_completion")
+"""The kinds of rows that can be exported and pushed."""
 
-_WORDED = "How chat and prompt_completion are worded: a data format. chat or fine_tune_cot."
+_FORMAT_HELP = "How chat and prompt_completion are worded: a data format. chat or fine_tune_cot."
 
 
 @contextmanager
 def _run_at(
     place: Path, changes: tuple[str, ...] = (), *, read_only: bool = False
 ) -> Iterator["Run"]:
-    """The run of a recipe, or that of a run's folder, wherever it was moved to."""
+    """The run of a recipe, or the run in a folder, wherever it was moved to."""
     if place.is_dir():
         changes = (*changes, f"run={json.dumps(str(place))}")
         place = place / "recipe.yaml"
-    with opened(place, changes, read_only=read_only) as run:
+    with open_run(place, changes, read_only=read_only) as run:
         yield run
 
 
@@ -52,9 +52,9 @@ def _run_at(
     metavar="STAGE",
     help="Whose completions; may be repeated. generate and import by default.",
 )
-@click.option("--data-format", metavar="NAME", help=_WORDED)
+@click.option("--data-format", metavar="NAME", help=_FORMAT_HELP)
 @click.option("--overwrite", is_flag=True, help="Replace FILE if it is there.")
-def export_command(run: Path, file: Path, what: "What", **options: Any) -> None:
+def export_command(run: Path, file: Path, what: "ExportKind", **options: Any) -> None:
     """Write a run's rationales, completions or training rows to FILE.
 
     RUN is its folder, or the recipe. FILE ends in .parquet, .jsonl or .jsonl.gz. The run may be at
@@ -63,12 +63,13 @@ def export_command(run: Path, file: Path, what: "What", **options: Any) -> None:
     from potstill.exchange import export_run
 
     with _run_at(run, read_only=True) as opened_run:
-        written = export_run(opened_run, file, what, **options)
-    click.echo(f"export: {written.rows:,} {what} rows in {file}")
-    if written.without_question:
+        exported = export_run(opened_run, file, what, **options)
+    click.echo(f"export: {exported.rows:,} {what} rows in {file}")
+    if exported.without_question:
         click.echo(
-            f"  {written.without_question:,} ask none of the task's questions; their question "
-            "columns are empty"
+            f"  {exported.without_question:,} ask none of the task's questions; their question "
+            "columns are empty. In a run of an older potstill, repeat the stages that asked to "
+            "fill them"
         )
 
 
@@ -85,7 +86,7 @@ def export_command(run: Path, file: Path, what: "What", **options: Any) -> None:
     show_default=True,
     help="Whose answers they are to be, by its name in the recipe.",
 )
-@changes_of("the recipe, e.g. task.train=100")
+@set_option("the recipe, e.g. task.train=100")
 def import_command(
     run: Path, file: Path, teacher: str, changes: tuple[str, ...], **fields: str | None
 ) -> None:
@@ -96,31 +97,32 @@ def import_command(
     """
     from potstill.exchange import RowFields, import_file
 
-    given = {name.removesuffix("_field"): value for name, value in fields.items() if value}
+    names = {option.removesuffix("_field"): field for option, field in fields.items() if field}
     with _run_at(run, changes) as opened_run:
-        where = RowFields(**given) if given else None
-        done = import_file(opened_run, file, where, teacher=teacher)
-        _say_imported(done, opened_run)
+        row_fields = RowFields(**names) if names else None
+        result = import_file(opened_run, file, row_fields, teacher=teacher)
+        print_imported(opened_run, result)
 
 
-def _say_imported(done: "Imported", run: "Run") -> None:
-    """What was stored, and what was left out and why."""
-    left_out = f", {done.left_out:,} left out" if done.left_out else ""
+def print_imported(run: "Run", result: "ImportResult") -> None:
+    """Show how much was stored, and which rows were left out and why."""
+    left_out = f", {result.left_out:,} left out" if result.left_out else ""
     click.echo(
-        f"import: {done.stored:,} {done.kind} stored, {done.there:,} already there{left_out}"
+        f"import: {result.stored:,} {result.kind} stored, {result.there:,} already there{left_out}"
     )
-    if done.kind == "completions":
-        for model, count in done.models.most_common():
+    if result.kind == "completions":
+        for model, count in result.models.most_common():
             click.echo(f"  {count:,} of {model}")
-    if done.beyond:
+    if result.beyond:
+        samples = run.recipe.generate.samples
         click.echo(
-            f"  {done.beyond:,} are more than generate.samples ({run.recipe.generate.samples}) of "
-            "their questions; raise it to use them"
+            f"  {result.beyond:,} are more than generate.samples ({samples}) of their questions; "
+            "raise it to use them"
         )
-    for at, why in done.shown:
+    for at, why in result.shown:
         click.echo(f"  {at}: {why}", err=True)
-    if done.left_out > len(done.shown):
-        more = done.left_out - len(done.shown)
+    if result.left_out > len(result.shown):
+        more = result.left_out - len(result.shown)
         click.echo(f"  and {more:,} more; all are in {run.folder / 'log.jsonl'}", err=True)
 
 
@@ -137,11 +139,11 @@ def _say_imported(done: "Imported", run: "Run") -> None:
 @click.option("--licence", metavar="NAME", help="Of the questions, or of the model; e.g. mit.")
 @click.option("--language", metavar="CODE", help="Of the questions; e.g. en.")
 @click.option("--logprobs", is_flag=True, help="Add the completions' token probabilities.")
-@click.option("--data-format", metavar="NAME", help=_WORDED)
+@click.option("--data-format", metavar="NAME", help=_FORMAT_HELP)
 def push_command(
     run: Path,
     name: str,
-    what: "What | Literal['model']",
+    what: "ExportKind | Literal['model']",
     private: bool,
     to: Path | None,
     **options: Any,
@@ -169,15 +171,15 @@ def _write_folder(
     run: "Run",
     folder: Path,
     name: str,
-    what: "What | Literal['model']",
+    what: "ExportKind | Literal['model']",
     *,
     linked: bool,
     licence: str | None,
     language: str | None,
     **options: Any,
 ) -> None:
-    """Write what is pushed; a model takes no options of its own."""
-    from potstill.exchange import Described, dataset_folder, model_folder
+    """Write the folder to be pushed; a model takes no options of its own."""
+    from potstill.exchange import DatasetDescription, dataset_folder, model_folder
 
     if what == "model":
         model_folder(run, folder, licence=licence, linked=linked)
@@ -185,5 +187,5 @@ def _write_folder(
     words = ["potstill", "push", run.folder.name, name, "--what", what]
     if options["data_format"]:
         words += ["--data-format", options["data_format"]]
-    command = shlex.join(words)
-    dataset_folder(run, folder, what, Described(name, command, licence, language), **options)
+    description = DatasetDescription(name, shlex.join(words), licence, language)
+    dataset_folder(run, folder, what, description, **options)

@@ -14,14 +14,14 @@ from potstill.curate.teacher_selection import (
     consensus,
     mean_likelihood,
 )
-from potstill.curate.verdicts import KEPT, GradedSample, own_verdict, read
+from potstill.curate.verdicts import KEPT, GradedSample, grade_sample, own_verdict
 from potstill.errors import DataError
 from potstill.grading.grade import GRADER_VERSION
 from potstill.grading.votes import same_answers
 from potstill.keys import settings_hash
 from potstill.records import Likelihood, Question, Task
+from potstill.runtime.context import RunContext
 from potstill.sampling.debate import AskedTeacher, Round, read_rounds
-from potstill.store import Store
 
 VERDICTS = {
     KEPT: "kept for training",
@@ -49,7 +49,7 @@ class _AnsweredQuestion(NamedTuple):
 def curate(
     task: Task,
     teachers: Sequence[AskedTeacher],
-    store: Store,
+    context: RunContext,
     settings: CurateSettings,
     *,
     debate_rounds: int = 0,
@@ -62,11 +62,11 @@ def curate(
 
     Args:
         task: The questions with their gold answers.
-        teachers: Who was asked, and how, in the order of the recipe.
-        store: Holds the completions, takes the rationales and the teachers' scores.
-        settings: What to keep.
+        teachers: The teachers and how they were asked, in the order of the recipe.
+        context: The run; its store holds the completions, and takes the rationales and scores.
+        settings: Which rationales are kept.
         debate_rounds: How often the teachers answered again.
-        measure: How likely the student finds rationales; ``choose: likelihood`` needs it.
+        measure: Tells how likely the student finds rationales; ``choose: likelihood`` needs it.
 
     Returns:
         How many rationales got each verdict.
@@ -74,9 +74,13 @@ def curate(
     Raises:
         DataError: There is no completion to read.
     """
+    store, questions = context.store, task.splits["train"]
+    for teacher in teachers:
+        requests = teacher.asking.requests(questions, task=task.name)
+        store.name_questions(teacher.model, requests)
     asked = [
         _AnsweredQuestion(question, rounds)
-        for question in task.splits["train"]
+        for question in questions
         if (rounds := _read(task, question, read_rounds(store, question, teachers, debate_rounds)))
     ]
     if not asked:
@@ -113,7 +117,7 @@ def _read(task: Task, question: Question, rounds: Sequence[Round]) -> list[Judge
     same, found = same_answers(task), list[JudgedRound]()
     for round_ in rounds:
         samples = [
-            read(task, question, teacher, answer)
+            grade_sample(task, question, teacher, answer)
             for teacher, answers in round_.items()
             for answer in answers
         ]

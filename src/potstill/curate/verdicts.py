@@ -46,13 +46,12 @@ class GradedSample(NamedTuple):
         )
 
 
-def read(task: Task, question: Question, teacher: str, answer: Answer) -> GradedSample:
-    """Grade one sample."""
+def grade_sample(task: Task, question: Question, teacher: str, answer: Answer) -> GradedSample:
+    """Grades one sample, and takes the closing answer statement off its reasoning."""
     graded = grade(task, answer.text, question)
     one_step = answer.text == answer.reasoning
     text = split_rationale(answer.text, graded) if one_step else answer.reasoning.strip()
-    finished = answer.finish_reason == "stop"
-    return GradedSample(teacher, answer.completion_id, answer.sample, finished, graded, text)
+    return GradedSample(teacher, answer.completion_id, answer.sample, answer.finished, graded, text)
 
 
 def own_verdict(sample: GradedSample, settings: CurateSettings) -> str:

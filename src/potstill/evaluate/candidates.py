@@ -1,6 +1,7 @@
-"""Candidates: what a student, or a pair of them, was at each checkpoint, to choose one from.
+"""Candidates: each student and each pair at every checkpoint, with its development scores.
 
-Development scores of checkpoints and starts, the only ones that a choice is made by.
+A checkpoint is chosen by development scores alone; :class:`DevScorer` measures them, after a
+training or, where training may end early, while it is under way.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,20 +16,20 @@ from potstill.evaluate.socratic import pair_checkpoints, pair_system
 from potstill.evaluate.systems import (
     EvalModels,
     EvalTask,
-    System,
+    MeasuredSystem,
     further_ways,
     start_system,
     student_system,
 )
 from potstill.prompts.formats import format_named
-from potstill.records import Checkpoint, Score
+from potstill.records import Checkpoint, Score, System
 
 
 class CheckpointCandidate(NamedTuple):
     """A student or a pair at one moment of its training."""
 
-    system: System
-    """How it answers."""
+    system: MeasuredSystem
+    """The student or pair in its own way of answering."""
 
     step: int
     """Optimiser steps behind it; the later of two candidates has more."""
@@ -36,56 +37,56 @@ class CheckpointCandidate(NamedTuple):
     checkpoint: Checkpoint | None
     """The student's; None for a pair."""
 
-    further: tuple[System, ...] = ()
+    further: tuple[MeasuredSystem, ...] = ()
     """The further ways in which it is measured, should it be taken."""
 
 
 def candidates(
     checkpoints: Sequence[Checkpoint],
-    contenders: EvalModels,
+    models: EvalModels,
     settings: EvaluateSettings,
     *,
     seed: int,
 ) -> Iterator[list[CheckpointCandidate]]:
-    """What there is to choose from: of each student that answers alone, then of each pair.
+    """Yields what there is to choose from: each student that answers alone, then each pair.
 
     Args:
-        checkpoints: Of all students, student by student, oldest first.
-        contenders: How models are opened, and how the teacher is asked.
-        settings: Of the evaluate stage.
-        seed: Of the samples that students vote over.
+        checkpoints: The checkpoints of all students, student by student, oldest first.
+        models: Opens the models, and says how the teacher is asked.
+        settings: How systems are measured, and which pairs there are.
+        seed: Seeds the samples that students vote over.
 
     Raises:
         ConfigError: A pair's student has no checkpoint.
     """
-    for _, of_student in groupby(checkpoints, key=lambda each: each.student):
+    for _, trained in groupby(checkpoints, key=lambda checkpoint: checkpoint.system):
         alone = [
-            _of_student(each, contenders, settings, seed)
-            for each in of_student
-            if format_named(each.data_format).states_answer
+            _student_candidate(checkpoint, models, settings, seed)
+            for checkpoint in trained
+            if format_named(checkpoint.data_format).states_answer
         ]
         if alone:
             yield alone
-    for name, of_pair in settings.socratic.items():
-        found = []
-        for pair in pair_checkpoints(name, of_pair, checkpoints):
-            system = pair_system(name, pair, contenders, settings)
-            given = pair_system(name, pair, contenders, settings, given=True)
-            further = (given,) if of_pair.teacher_questions else ()
-            found.append(CheckpointCandidate(system, pair.step, None, further))
-        yield found
+    for name, pair_settings in settings.socratic.items():
+        offered = []
+        for pair in pair_checkpoints(name, pair_settings, checkpoints):
+            system = pair_system(name, pair, models, settings)
+            taught = pair_system(name, pair, models, settings, teacher_asks=True)
+            further = (taught,) if pair_settings.teacher_questions else ()
+            offered.append(CheckpointCandidate(system, pair.step, None, further))
+        yield offered
 
 
-def _of_student(
-    checkpoint: Checkpoint, contenders: EvalModels, settings: EvaluateSettings, seed: int
+def _student_candidate(
+    checkpoint: Checkpoint, models: EvalModels, settings: EvaluateSettings, seed: int
 ) -> CheckpointCandidate:
-    system = student_system(checkpoint, contenders, settings)
-    further = tuple(further_ways(system, checkpoint, contenders, settings, seed=seed))
+    system = student_system(checkpoint, models, settings)
+    further = tuple(further_ways(system, checkpoint, models, settings, seed=seed))
     return CheckpointCandidate(system, checkpoint.step, checkpoint, further)
 
 
-Scores = Mapping[str, Score]
-"""By the name of what was measured."""
+TaskScores = Mapping[str, Score]
+"""A system's development scores, by the name of the task."""
 
 
 class DevScorer:
@@ -95,45 +96,45 @@ class DevScorer:
     again afterwards.
 
     Args:
-        entries: What is measured on; the task trained for leads.
-        contenders: Opens the models.
-        settings: Of the evaluate stage.
-        bench: Where it is measured.
+        entries: The tasks; the one trained for leads, and those that are not followed are left out.
+        models: Opens the models.
+        settings: How systems are asked.
+        context: The run that they are measured in.
     """
 
     def __init__(
         self,
         entries: Sequence[EvalTask],
-        contenders: EvalModels,
+        models: EvalModels,
         settings: EvaluateSettings,
-        bench: EvalContext,
+        context: EvalContext,
     ) -> None:
         self._entries = [entry for entry in entries if entry.followed]
-        self._contenders, self._settings, self._bench = contenders, settings, bench
-        self._known: dict[tuple[str, int | None], Scores] = {}
+        self._models, self._settings, self._context = models, settings, context
+        self._known: dict[System, TaskScores] = {}
 
-    def of(self, checkpoint: Checkpoint) -> Scores:
-        """A checkpoint's scores."""
-        return self.of_system(student_system(checkpoint, self._contenders, self._settings))
+    def score_checkpoint(self, checkpoint: Checkpoint) -> TaskScores:
+        """Returns a checkpoint's scores."""
+        return self.score_system(student_system(checkpoint, self._models, self._settings))
 
-    def of_system(self, system: System) -> Scores:
-        """The scores of a student, a pair or a start, on all that it can be asked."""
-        known = (system.name, system.step)
-        if known not in self._known:
-            self._known[known] = self._measured(system)
-        return self._known[known]
+    def score_system(self, system: MeasuredSystem) -> TaskScores:
+        """Returns the scores of a student, a pair or a start, on all that it can be asked."""
+        if system.system not in self._known:
+            self._known[system.system] = self._measure(system)
+        return self._known[system.system]
 
-    def of_start(self, name: str) -> Scores:
-        """The scores of a start, asked by Zero-shot-CoT where nothing else is said."""
-        start = next(each for each in self._contenders.starts if each.name == name)
-        return self.of_system(start_system(start, self._settings))
+    def score_start(self, system: System) -> TaskScores:
+        """Returns the scores of a start, asked by Zero-shot-CoT where nothing else is said."""
+        start = next(start for start in self._models.starts if start.system == system)
+        return self.score_system(start_system(start, self._settings))
 
-    def standing(self, scores: Scores) -> CheckpointScores:
-        """What choices are made by; graders that stand beside the first are no part of it."""
+    def standing(self, scores: TaskScores) -> CheckpointScores:
+        """Returns what choices are made by; graders beside the first are no part of it."""
         by_role: dict[str, list[Fraction]] = {}
-        for entry in (each for each in self._entries if each.name in scores):
-            score = scores[entry.name]
-            by_role.setdefault(entry.role, []).append(Fraction(score.correct, score.total))
+        for entry in self._entries:
+            if entry.name in scores:
+                score = scores[entry.name]
+                by_role.setdefault(entry.role, []).append(Fraction(score.correct, score.total))
         return CheckpointScores(
             step=next(iter(scores.values())).step or 0,
             in_distribution=by_role["target"][0],
@@ -145,27 +146,29 @@ class DevScorer:
         self,
         checkpoints: Sequence[Checkpoint],
         *,
-        start: str = "start",
+        start: System,
         patience: int | None = None,
         generic_loss: float | None = None,
     ) -> bool:
-        """Whether a student's training ends at its newest checkpoint; see :func:`should_stop`.
+        """Returns whether a student's training ends at its newest checkpoint.
+
+        See :func:`potstill.evaluate.selection.should_stop`.
 
         Args:
             checkpoints: All of the student's checkpoints so far, oldest first; those of an
                 interrupted training included, so that it ends where an undisturbed one does.
-            start: The name of the start it was trained from.
+            start: The start that it was trained from.
             patience: Checkpoints without a rise of the accuracy on the task trained for.
             generic_loss: How far generic accuracy may fall below the start's; needs generic tasks.
         """
-        begin = None if generic_loss is None else self.standing(self.of_start(start))
-        history = [self.standing(self.of(each)) for each in checkpoints]
+        begin = None if generic_loss is None else self.standing(self.score_start(start))
+        history = [self.standing(self.score_checkpoint(taken)) for taken in checkpoints]
         return should_stop(history, begin, patience=patience, generic_loss=generic_loss)
 
-    def _measured(self, system: System) -> Scores:
+    def _measure(self, system: MeasuredSystem) -> TaskScores:
         model, scores = system.open(), dict[str, Score]()
         for entry in filter(system.answers, self._entries):
-            measured = self._bench.measure(system, model, entry, "dev")
+            measured = self._context.measure(system, model, entry, "dev")
             assert measured is not None, "a local model answers every question"
             scores[entry.name] = measured.score
         return scores

@@ -1,90 +1,91 @@
 """Measuring one system on one split of one task: ask what is missing, grade all, count.
 
-Self-consistency: a model's answer is the one that most of its samples reach (arXiv 2203.11171).
+A system with more than one sample answers by self-consistency (arXiv 2203.11171): its answer is the
+one that most of its samples reach. A vote stops early where further samples could not change its
+outcome, so that stopping early and asking to the end give the same answer. With at most 8 samples::
 
-A vote stops early where further samples could not change its outcome, so that stopping early and
-asking to the end give the same answer.
+    7, 7, 7, 9        4 are left, with which 9 could still win: all agreeing, it had 5 of 8
+    7, 7, 7, 9, 7     3 are left, and 7 leads by 3 and came first: settled
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from potstill.evaluate.systems import AnswerJob, EvalTask, System
+from potstill.evaluate.systems import AnswerJob, EvalTask, MeasuredSystem
 from potstill.grading.grade import grade
 from potstill.grading.votes import count_votes, same_answers
 from potstill.models import Model
-from potstill.records import Comparison, Prediction, Question, Score, Split, Task
-from potstill.runtime.progress import Meter
-from potstill.sampling.ask import Answer, PromptConfig, answers, sample_questions, sample_requests
+from potstill.records import Comparison, Prediction, Question, Score, Split, System, Task
+from potstill.runtime.context import RunContext
+from potstill.sampling.ask import Answer, PromptConfig, answers, sample_requests
 from potstill.statistics import accuracy_interval, paired_comparison
-from potstill.store import Store
 
 
 class Measured(NamedTuple):
     """A system's result on one split of one task."""
 
-    system: System
+    system: MeasuredSystem
     score: Score
     predictions: list[Prediction]
 
 
 class EvalContext(NamedTuple):
-    """Where systems are measured."""
+    """The run that systems are measured in, and what is noted of the measuring."""
 
-    store: Store
-    meter: Meter
+    run: RunContext
     left_out: list[str]
     """Which systems could not be measured on what, and why; what else should be said of them."""
 
     def measure(
-        self, system: System, model: Model, entry: EvalTask, split: Split
+        self, measured: MeasuredSystem, model: Model, entry: EvalTask, split: Split
     ) -> Measured | None:
         """Ask what is missing, grade all; None if the system has not got all answers.
 
         A question that a system failed on counts as wrong. A file of recorded answers that lacks
         some is another matter: its accuracy on the others would be of other questions.
         """
-        task, asking = entry.task, entry.asking or system.asking
+        task, system, asking = entry.task, measured.system, entry.asking or measured.asking
         questions = task.splits[split]
-        at = "" if system.step is None or system.kind == "not_taken" else f" step {system.step}"
-        label = f"{system.name}{at} on {task.name} {split}"
-        if system.answering is not None:
-            asked_by_turns = AnswerJob(questions, self.store, self.meter, label, self.left_out)
-            samples = system.answering(model, asked_by_turns)
+        at_step = "" if system.step is None or not system.taken else f" step {system.step}"
+        label = f"{system.label}{at_step} on {task.name} {split}"
+        if measured.answering is not None:
+            job = AnswerJob(task.name, questions, self.run, label, self.left_out)
+            samples = measured.answering(model, job)
         elif asking.sampling.samples > 1:
-            voters = (model, self.store, task, questions, asking, self.meter)
-            samples = vote(*voters, label=label)
+            samples = vote(model, task, questions, asking, self.run, label=label)
         else:
-            asked = (model, self.store, questions, asking, self.meter)
-            counts = sample_questions(*asked, label=label, stage="evaluate")
+            requests = asking.requests(questions, task=task.name)
+            counts = sample_requests(
+                model, requests, asking, self.run, label=label, stage="evaluate"
+            )
             if counts.absent:
                 self.left_out.append(
-                    f"{system.name} is left out on {task.name}: it has no answer to "
+                    f"{system.label} is left out on {task.name}: it has no answer to "
                     f"{counts.absent:,} of {counts.wanted:,} questions"
                 )
                 return None
-            samples = self._stored(model, questions, asking)
-        predictions = [_predict(system, task, each, samples[each.id]) for each in questions]
-        return Measured(system, _score(system, task, split, predictions), predictions)
-
-    def _stored(
-        self, model: Model, questions: Sequence[Question], asking: PromptConfig
-    ) -> dict[str, list[Answer]]:
-        return {each.id: answers(model.name, self.store, each, asking) for each in questions}
+            store = self.run.store
+            samples = {
+                question.id: answers(model.name, store, question, asking) for question in questions
+            }
+        predictions = [
+            _predict(system, task, question, samples[question.id]) for question in questions
+        ]
+        return Measured(measured, _score(system, task, split, predictions), predictions)
 
 
 def _predict(
     system: System, task: Task, question: Question, samples: Sequence[Answer]
 ) -> Prediction:
-    """The system's answer: its only sample's, or the one that most of its samples reach.
+    """Returns the system's answer: its only sample's, or the one most of its samples reach.
 
     A question that the system failed on counts as wrong, not as if it had not been asked.
     """
     graded = [grade(task, sample.text, question) for sample in samples]
-    elected = winner(task, [each.answer for each in graded])
+    elected = winner(task, [verdict.answer for verdict in graded])
     return Prediction(
-        system=system.name,
+        system=system,
         task=task.name,
         question_id=question.id,
         text=samples[elected].text if samples else "",
@@ -99,8 +100,7 @@ def _score(system: System, task: Task, split: Split, predictions: Sequence[Predi
     correct = sum(prediction.correct for prediction in predictions)
     interval = accuracy_interval(correct, len(predictions))
     return Score(
-        system=system.name,
-        step=system.step,
+        system=system,
         task=task.name,
         split=split,
         correct=correct,
@@ -109,12 +109,11 @@ def _score(system: System, task: Task, split: Split, predictions: Sequence[Predi
         high=interval.high,
         no_answer=sum(prediction.answer is None for prediction in predictions),
         truncated=sum(prediction.finish_reason == "length" for prediction in predictions),
-        chosen=split == "test" and system.step is not None and system.kind != "not_taken",
     )
 
 
-def compared(first: Measured, second: Measured, *, resamples: int, seed: int) -> Comparison:
-    """Two systems on the same questions of one task, by a paired test."""
+def compare_systems(first: Measured, second: Measured, *, resamples: int, seed: int) -> Comparison:
+    """Compare two systems on the same questions of one task, by a paired test."""
     result = paired_comparison(
         [prediction.correct for prediction in first.predictions],
         [prediction.correct for prediction in second.predictions],
@@ -151,7 +150,7 @@ class Poll:
         return max(self.votes, key=lambda vote: vote[1], default=(None, 0))[0]
 
     def settled(self, most: int) -> bool:
-        """Whether no outcome of the samples that are left can change the winner.
+        """Returns whether no outcome of the samples that are left can change the winner.
 
         Args:
             most: Samples to be drawn at most.
@@ -172,7 +171,7 @@ class Poll:
         )
 
     def needed(self, most: int) -> int:
-        """How many more samples it takes at least until the vote can be settled.
+        """Returns how many more samples it takes at least until the vote can be settled.
 
         Asking for so many and no more wastes none: had fewer been asked for, the rest would have
         had to be asked for all the same.
@@ -186,7 +185,7 @@ class Poll:
         return most - self.asked
 
     def _plus(self, more: int) -> "Poll":
-        """The poll if the next samples all agreed with the winner: the quickest to be settled."""
+        """Returns the poll if the next samples all agreed with the winner: the quickest way."""
         votes = dict(self.votes)
         if more:
             leader = self.winner or ""
@@ -198,7 +197,7 @@ def poll(answers: Sequence[str | None], same: Callable[[str, str], bool]) -> Pol
     """Count votes.
 
     Args:
-        answers: What each sample answered, in sample order; None: no answer, which is no vote.
+        answers: The answer of each sample, in sample order; None: no answer, which is no vote.
         same: Whether two answers are one.
     """
     return Poll(tuple(count_votes(answers, same).items()), len(answers))
@@ -206,61 +205,59 @@ def poll(answers: Sequence[str | None], same: Callable[[str, str], bool]) -> Pol
 
 def vote(
     model: Model,
-    store: Store,
     task: Task,
     questions: Sequence[Question],
     asking: PromptConfig,
-    meter: Meter,
+    context: RunContext,
     *,
     label: str,
 ) -> dict[str, list[Answer]]:
     """Draw samples, in rounds, until every question's vote is settled.
 
     Args:
-        model: Whom to ask.
-        store: Where samples go; what is there is not asked for again.
-        task: Of the questions; says how answers are read.
-        questions: What to ask.
+        model: The model that is asked.
+        task: The questions' task; says how answers are read.
+        questions: The questions to be answered.
         asking: How to ask; its number of samples is the most that is drawn of a question.
-        meter: Shown the progress.
-        label: What the meter calls it.
+        context: The run, whose store keeps the samples; what is there is not asked for again.
+        label: How the work is called in the progress display.
 
     Returns:
         The samples that were needed, by question id, in sample order.
     """
-    most, open_ = asking.sampling.samples, list(questions)
+    most, undecided = asking.sampling.samples, list(questions)
     drawn = dict.fromkeys((question.id for question in questions), 0)
     samples: dict[str, list[Answer]] = {question.id: [] for question in questions}
     while wanted := {
         question: range(drawn[question.id], drawn[question.id] + more)
-        for question in open_
+        for question in undecided
         if (more := _poll(task, question, samples[question.id], drawn[question.id]).needed(most))
     }:
         requests = [
-            replace(asking.request(question), samples=tuple(further))
+            replace(asking.request(question, task=task.name), samples=tuple(further))
             for question, further in wanted.items()
         ]
-        sample_requests(model, store, requests, asking, meter, label=label, stage="evaluate")
+        sample_requests(model, requests, asking, context, label=label, stage="evaluate")
         for question, further in wanted.items():
             drawn[question.id] = further.stop
-            found = answers(model.name, store, question, asking)
-            samples[question.id] = [answer for answer in found if answer.sample < further.stop]
-        open_ = list(wanted)
+            stored = answers(model.name, context.store, question, asking)
+            samples[question.id] = [answer for answer in stored if answer.sample < further.stop]
+        undecided = list(wanted)
     return samples
 
 
 def winner(task: Task, answers: Sequence[str | None]) -> int:
-    """Which sample speaks for all: the first that gives the answer most of them give.
+    """Returns which sample speaks for all: the first with the answer that most of them give.
 
     Args:
         task: Says when two answers are one.
-        answers: What each sample answered; where none gave an answer, the first sample speaks.
+        answers: The answer of each sample; where none gave one, the first sample speaks.
     """
     elected = poll(answers, same_answers(task)).winner
     return 0 if elected is None else answers.index(elected)
 
 
 def _poll(task: Task, question: Question, samples: Sequence[Answer], drawn: int) -> Poll:
-    """The vote so far; a sample that failed has no vote, but was drawn."""
-    given = [grade(task, sample.text, question).answer for sample in samples]
-    return poll([*given, *[None] * (drawn - len(given))], same_answers(task))
+    """Returns the vote so far; a sample that failed has no vote, but was drawn."""
+    votes = [grade(task, sample.text, question).answer for sample in samples]
+    return poll([*votes, *[None] * (drawn - len(votes))], same_answers(task))

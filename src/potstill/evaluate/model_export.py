@@ -49,8 +49,8 @@ def export_model(
     An older ``model/`` is replaced only once the new one is whole.
 
     Args:
-        chosen: The checkpoint.
-        scores: Of the evaluation that chose it.
+        chosen: The checkpoint to copy.
+        scores: The scores of the evaluation that chose it.
         folder: The run's folder.
         task: The name of the task it was trained for.
         teacher: The teacher, as the recipe names it.
@@ -81,7 +81,7 @@ def model_card(
     """The model card's text; arguments as for :func:`export_model`."""
     data_format = format_named(chosen.data_format)
     rows = [
-        f"| {score.system} | {score.task} | {score.correct}/{score.total} "
+        f"| {score.system.label} | {score.task} | {score.correct}/{score.total} "
         f"| {score.correct / score.total:.1%} | {score.low:.1%} to {score.high:.1%} |"
         for score in scores
         if score.split == "test"
@@ -91,7 +91,7 @@ def model_card(
         task=task,
         teacher=teacher,
         step=chosen.step,
-        student=chosen.student,
+        student=chosen.system.label,
         prompt=_prompt(data_format.style(encoder_decoder=chosen.encoder_decoder)),
         data_format=chosen.data_format,
         reading=data_format.reading,
@@ -100,15 +100,15 @@ def model_card(
 
 
 def _prompt(style: PromptStyle) -> str:
-    """How to ask in this style, in words."""
+    """Returns how to ask in this style, in words."""
     kind = "The user's turn of a chat" if style.chat else "Prompt"
-    told = f"{kind}, with the question in the place of `{{question}}`:\n\n{_block(style.template)}"
+    words = f"{kind}, with the question in the place of `{{question}}`:\n\n{_block(style.template)}"
     if shows_exemplars(style):
-        told += (
+        words += (
             "\n\nIn the place of `{exemplars}` stand worked questions with a blank line between "
             f"them, each worded so:\n\n{_block(style.exemplar)}"
         )
-    return told
+    return words
 
 
 def _block(text: str) -> str:

@@ -11,7 +11,7 @@ SelectionRule = Literal["in_distribution", "out_of_distribution", "worst_case", 
 
 
 class CheckpointScores(NamedTuple):
-    """How a checkpoint does on development questions."""
+    """A checkpoint's accuracies on development questions."""
 
     step: int
     in_distribution: Fraction
@@ -35,12 +35,12 @@ class CheckpointScores(NamedTuple):
 
 
 def macro_mean(accuracies: Sequence[Fraction]) -> Fraction:
-    """The mean in which every task weighs alike, however many questions it has."""
+    """Returns the mean in which every task weighs alike, however many questions it has."""
     return sum(accuracies, Fraction(0)) / len(accuracies)
 
 
 def choose(rule: SelectionRule, standings: Sequence[CheckpointScores]) -> CheckpointScores:
-    """The checkpoint that a rule chooses, the earliest of equals.
+    """Returns the checkpoint that a rule chooses, the earliest of equals.
 
     ======================= =====================================================================
     ``in_distribution``     highest accuracy on the task that was trained for
@@ -61,7 +61,7 @@ def choose(rule: SelectionRule, standings: Sequence[CheckpointScores]) -> Checkp
 
 
 def applicable(standing: CheckpointScores) -> list[SelectionRule]:
-    """The rules that have what they need: tasks out of distribution, or generic ones."""
+    """Returns the rules that have the tasks they need: out of distribution, or generic ones."""
     rules: list[SelectionRule] = ["in_distribution"]
     if standing.out_of_distribution:
         rules += ["out_of_distribution", "worst_case"]
@@ -71,18 +71,21 @@ def applicable(standing: CheckpointScores) -> list[SelectionRule]:
 
 
 def _in_distribution(standings: Sequence[CheckpointScores]) -> CheckpointScores:
-    return max(standings, key=lambda each: each.in_distribution)
+    return max(standings, key=lambda standing: standing.in_distribution)
 
 
 def _out_of_distribution(standings: Sequence[CheckpointScores]) -> CheckpointScores:
-    return max(standings, key=lambda each: macro_mean(each.out_of_distribution))
+    return max(standings, key=lambda standing: macro_mean(standing.out_of_distribution))
 
 
 def _worst_case(standings: Sequence[CheckpointScores]) -> CheckpointScores:
-    best = [max(column) for column in zip(*(each.family for each in standings), strict=True)]
+    best = [
+        max(column) for column in zip(*(standing.family for standing in standings), strict=True)
+    ]
 
-    def worst_regret(each: CheckpointScores) -> Fraction:
-        regrets: list[Fraction] = [top - own for top, own in zip(best, each.family, strict=True)]
+    def worst_regret(standing: CheckpointScores) -> Fraction:
+        accuracies = zip(best, standing.family, strict=True)
+        regrets: list[Fraction] = [top - own for top, own in accuracies]
         return max(regrets)
 
     return min(standings, key=worst_regret)
@@ -90,12 +93,12 @@ def _worst_case(standings: Sequence[CheckpointScores]) -> CheckpointScores:
 
 def _pareto(standings: Sequence[CheckpointScores]) -> CheckpointScores:
     front = undominated(standings)
-    axes = list(zip(*(each.trade for each in front), strict=True))
+    axes = list(zip(*(standing.trade for standing in front), strict=True))
 
-    def squared_distance(each: CheckpointScores) -> Fraction:
+    def squared_distance(standing: CheckpointScores) -> Fraction:
         shortfalls = (
             _share(max(axis) - own, max(axis) - min(axis))
-            for axis, own in zip(axes, each.trade, strict=True)
+            for axis, own in zip(axes, standing.trade, strict=True)
         )
         return sum((share * share for share in shortfalls), Fraction(0))
 
@@ -103,9 +106,9 @@ def _pareto(standings: Sequence[CheckpointScores]) -> CheckpointScores:
 
 
 def undominated(standings: Iterable[CheckpointScores]) -> list[CheckpointScores]:
-    """Those that no other beats in one of target and generic ability and equals in the other."""
+    """Returns those that no other beats in target or generic ability and equals in the other."""
     listed = list(standings)
-    return [each for each in listed if not any(_dominates(other, each) for other in listed)]
+    return [one for one in listed if not any(_dominates(other, one) for other in listed)]
 
 
 def _dominates(one: CheckpointScores, two: CheckpointScores) -> bool:
@@ -132,7 +135,7 @@ def should_stop(
     patience: int | None = None,
     generic_loss: float | None = None,
 ) -> bool:
-    """Whether a training ends at its newest checkpoint.
+    """Returns whether a training ends at its newest checkpoint.
 
     Args:
         history: The checkpoints so far, oldest first.
@@ -142,7 +145,7 @@ def should_stop(
         generic_loss: End when the mean generic accuracy is more than this below the start's.
     """
     if patience is not None and len(history) > patience:
-        accuracies = [each.in_distribution for each in history]
+        accuracies = [standing.in_distribution for standing in history]
         if max(accuracies[-patience:]) <= max(accuracies[:-patience]):
             return True
     if generic_loss is None or not history:

@@ -6,11 +6,11 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from potstill.evaluate.selection import SelectionRule
+from potstill.grading.rules import AnyRule
 from potstill.prompts.decomposition import Role
 from potstill.prompts.exemplars import AnyFewShot
-from potstill.prompts.formats import FORMAT_OF, format_named
-from potstill.prompts.styles import shows_exemplars, style_named
-from potstill.records import RuleName
+from potstill.prompts.formats import FORMAT_OF, AnyFormat, format_named
+from potstill.prompts.styles import AnyStyle, shows_exemplars, style_named
 from potstill.settings import Settings
 from potstill.tasks import TaskSettings, task_settings
 
@@ -41,23 +41,26 @@ class GenericSettings(Settings):
     tasks: tuple[AnyTask, ...] = Field(min_length=1)
     """Scored on ``dev`` at every checkpoint and on ``test`` at the end; divide BBH by ``hash``."""
 
-    asked: tuple[str, ...] = ()
+    asked: tuple[AnyStyle, ...] = ()
     """Prompt styles in which every system is asked; empty: each in its own way."""
 
     exemplars: AnyFewShot | None = None
     """Worked questions for few_shot_cot and answer_only, e.g. BBH's cot-prompts folder."""
 
-    rules: tuple[RuleName, ...] = ()
+    rules: tuple[AnyRule, ...] = ()
     """Graders side by side, the first of which choices count by; empty: each task's own rule."""
 
     @field_validator("asked")
     @classmethod
-    def _known_styles(cls, asked: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(style_named(name).name for name in asked)
+    def _known_styles(cls, asked: tuple[AnyStyle, ...]) -> tuple[AnyStyle, ...]:
+        for name in asked:
+            style_named(name)
+        return asked
 
     @model_validator(mode="after")
     def _exemplars_are_given(self) -> Self:
-        few_shot = [name for name in self.asked if shows_exemplars(style_named(name))]
+        styles = [style_named(name) for name in self.asked]
+        few_shot = [style.name for style in styles if shows_exemplars(style)]
         if few_shot and self.exemplars is None:
             raise ValueError(
                 f"asked names {few_shot[0]}, and no exemplars are given. Set generic.exemplars"
@@ -95,13 +98,13 @@ class PairSettings(Settings):
         asks: set[Role] = {"questioner"} if self.count is None else {"counted_questioner"}
         if self.count == "own":
             asks.add("counter")
-        found: dict[str, set[Role]] = {self.questioner: asks}
-        found.setdefault(self.solver, set()).add("solver")
-        return found
+        roles: dict[str, set[Role]] = {self.questioner: asks}
+        roles.setdefault(self.solver, set()).add("solver")
+        return roles
 
 
 class EvaluateSettings(Settings):
-    """What the systems are measured on, how they are asked, and which checkpoint is taken."""
+    """The tasks that systems are measured on, how they are asked, the rule of choice."""
 
     tasks: tuple[AnyTask, ...] = ()
     """Tasks beside the recipe's own, whose test splits show transfer and forgetting."""
@@ -115,7 +118,7 @@ class EvaluateSettings(Settings):
     select: SelectionRule = "in_distribution"
     """By which development accuracy a student's checkpoint is chosen; all rules are reported."""
 
-    asked_in: tuple[str, ...] = ()
+    asked_in: tuple[AnyFormat, ...] = ()
     """Further data formats to ask start and students in, on test, as ``NAME_FORMAT``."""
 
     max_tokens: int = Field(default=512, ge=1)
@@ -132,8 +135,9 @@ class EvaluateSettings(Settings):
 
     @field_validator("asked_in")
     @classmethod
-    def _known_formats(cls, asked_in: tuple[str, ...]) -> tuple[str, ...]:
-        if silent := [name for name in asked_in if not format_named(name).states_answer]:
+    def _known_formats(cls, asked_in: tuple[AnyFormat, ...]) -> tuple[AnyFormat, ...]:
+        formats = [format_named(name) for name in asked_in]
+        if silent := [known.name for known in formats if not known.states_answer]:
             raise ValueError(f"a student asked in {silent[0]} gives no answer")
         return tuple(dict.fromkeys(asked_in))
 
@@ -162,20 +166,18 @@ def check_pairs(
     *,
     silent: Iterable[str],
 ) -> None:
-    """See to it that pairs and students fit each other.
+    """Refuse pairs and students that do not fit each other.
 
     Args:
-        pairs: By name.
-        roles: What each student is trained for, by its name.
-        silent: The students that answer no question alone.
+        pairs: The pairs by name.
+        roles: The roles that each student is trained for, by the student's label.
+        silent: The labels of the students that answer no question alone.
 
     Raises:
-        ValueError: A pair has a student's name, a student of it is not trained for its role, or a
-            silent student is in no pair.
+        ValueError: A student of a pair is not trained for its role, or a silent student is in no
+            pair.
     """
     for name, pair in pairs.items():
-        if name in roles:
-            raise ValueError(f"evaluate.socratic.{name} has the name of a student; rename it")
         for student, needed in pair.roles.items():
             if missing := sorted(needed - roles.get(student, frozenset())):
                 raise ValueError(

@@ -1,21 +1,27 @@
 """Pairs of students that answer by sub-questions in turn, as systems beside all others.
 
-The alternation: a questioner asks the next sub-question, a solver answers it, until it is done.
+Socratic chains of thought at inference (arXiv 2212.00193, section 3): a questioner asks the next
+sub-question and a solver answers it, until the questioner finds it done. No teacher is asked::
 
-Socratic chains of thought at inference (arXiv 2212.00193, section 3): no teacher is asked. An
-answer is written by a generator that yields whose turn it is and is sent what came. Nothing here
-opens a model.
+    questioner  How many apples are there?
+    solver      There are 3 + 4 = 7 apples.
+    questioner  How many are left?
+    solver      7 - 2 = 5 are left. The answer is 5.
+
+:func:`alternate` writes an answer as a generator that yields the next turn and is sent what came;
+it opens no model. :func:`pair_system` makes a pair a system, which takes the turns of all questions
+together, round by round.
 """
 
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import zip_longest
 from typing import NamedTuple
 
 from potstill.errors import ConfigError
 from potstill.evaluate.settings import EvaluateSettings, PairSettings
-from potstill.evaluate.systems import AnswerJob, EvalModels, System, greedy_teacher
+from potstill.evaluate.systems import AnswerJob, EvalModels, MeasuredSystem, greedy_teacher
 from potstill.models import Model
 from potstill.prompts.decomposition import (
     Part,
@@ -28,15 +34,15 @@ from potstill.prompts.decomposition import (
     transcript,
 )
 from potstill.prompts.formats import FORMAT_OF, format_named
-from potstill.records import Checkpoint, FinishReason, Question, Request
+from potstill.records import Checkpoint, FinishReason, Question, Request, System
 from potstill.runtime.progress import Meter
 from potstill.sampling.ask import (
     Answer,
     PromptConfig,
     SamplingParams,
     answers,
-    ask,
-    sample_questions,
+    complete_missing,
+    sample_requests,
 )
 from potstill.sampling.rounds import drive_in_batches
 from potstill.store import StoredCompletion
@@ -54,34 +60,35 @@ class PairCheckpoint(NamedTuple):
     @property
     def step(self) -> int:
         """Optimiser steps behind the pair; those of a student with both roles count once."""
-        apart = self.questioner.student != self.solver.student
+        apart = self.questioner.system != self.solver.system
         return self.solver.step + (self.questioner.step if apart else 0)
 
 
 def pair_checkpoints(
     name: str, settings: PairSettings, checkpoints: Sequence[Checkpoint]
 ) -> list[PairCheckpoint]:
-    """A pair's moments: its students' first checkpoints, their second ones, and so on.
+    """Returns a pair's students at their first checkpoints, then at their second ones, and so on.
 
     Where one student has fewer, its last one stands in.
 
     Args:
-        name: The pair's.
-        settings: Who the two are.
-        checkpoints: Of all students, oldest first.
+        name: The pair's name in the recipe.
+        settings: The pair's settings, which name its two students.
+        checkpoints: The checkpoints of all students, oldest first.
 
     Raises:
         ConfigError: One of the two has no checkpoint.
     """
-    trained = {each.student for each in checkpoints}
+    trained: dict[str, list[Checkpoint]] = {}
+    for checkpoint in checkpoints:
+        trained.setdefault(checkpoint.system.label, []).append(checkpoint)
     for student in (settings.questioner, settings.solver):
         if student not in trained:
             raise ConfigError(
                 f"evaluate.socratic.{name} names {student}, which has no checkpoint; there are: "
                 f"{', '.join(sorted(trained)) or 'none'}. Run potstill train."
             )
-    questioners = [each for each in checkpoints if each.student == settings.questioner]
-    solvers = [each for each in checkpoints if each.student == settings.solver]
+    questioners, solvers = trained[settings.questioner], trained[settings.solver]
     return [
         PairCheckpoint(asks or questioners[-1], solves or solvers[-1])
         for asks, solves in zip_longest(questioners, solvers)
@@ -91,53 +98,52 @@ def pair_checkpoints(
 def pair_system(
     name: str,
     pair: PairCheckpoint,
-    contenders: EvalModels,
+    models: EvalModels,
     settings: EvaluateSettings,
     *,
-    given: bool = False,
-) -> System:
-    """A pair at one moment, answering by turns.
+    teacher_asks: bool = False,
+) -> MeasuredSystem:
+    """Returns a pair at one moment of its trainings, answering by turns.
 
     Args:
-        name: The pair's, as the settings name it.
+        name: The pair's name in the recipe.
         pair: The two students' checkpoints.
-        contenders: Opens the models, and says how the teacher is asked.
-        settings: Of the evaluate stage.
-        given: Have the teacher ask in the place of the questioner, as a system of its own. It is a
-            bound, not a way to answer: who asks the right sub-questions has solved most of it.
+        models: Opens the models, and says how the teacher is asked.
+        settings: How systems are measured; holds the pair's own settings.
+        teacher_asks: Put the teacher's sub-questions in the place of the questioner's, as a system
+            of its own. It is a bound, not a way to answer: who asks the right sub-questions has
+            solved most of it.
     """
-    of_pair = settings.socratic[name]
+    pair_settings = settings.socratic[name]
     asking = {
-        role: _asking(role, pair.solver if role == "solver" else pair.questioner, of_pair)
+        role: _asking(role, pair.solver if role == "solver" else pair.questioner, pair_settings)
         for role in FORMAT_OF
     }
-    answering = _Answering(
-        settings=of_pair,
-        questioner=None if given else partial(contenders.open_student, pair.questioner.folder),
-        together=pair.questioner.folder == pair.solver.folder,
-        teacher=contenders.teacher,
-        teacher_asking=greedy_teacher(contenders, settings),
+    open_questioner = partial(models.open_student, pair.questioner.folder)
+    turns = _TurnTaking(
+        settings=pair_settings,
+        open_questioner=None if teacher_asks else open_questioner,
+        same_model=pair.questioner.folder == pair.solver.folder,
+        open_teacher=models.teacher,
+        teacher_asking=greedy_teacher(models, settings),
         asking=asking,
     )
-    return System(
-        name=f"{name}_teacher_questions" if given else name,
-        step=pair.step,
-        open=partial(contenders.open_student, pair.solver.folder),
+    return MeasuredSystem(
+        system=System(name, variant="teacher_questions" if teacher_asks else "", step=pair.step),
+        open=partial(models.open_student, pair.solver.folder),
         asking=asking["solver"],
-        model=name,
-        kind="further" if given else "first",
-        answering=answering.answers,
+        answering=turns.answer_all,
     )
 
 
 def _asking(role: Role, student: Checkpoint, settings: PairSettings) -> PromptConfig:
-    """How a student is asked for one turn; greedily."""
+    """Returns how a student is asked for one turn; greedily."""
     style = format_named(FORMAT_OF[role]).style(encoder_decoder=student.encoder_decoder)
     return PromptConfig(style=style, sampling=SamplingParams(max_tokens=settings.turn_tokens))
 
 
-class Given(NamedTuple):
-    """What another model's decomposition says of a question."""
+class SubquestionPlan(NamedTuple):
+    """The part of a question's decomposition that the questioner does not write itself."""
 
     questions: tuple[str, ...] = ()
     """Sub-questions in the place of the questioner's; empty: it asks its own."""
@@ -155,91 +161,103 @@ class NextTurn(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Answering:
+class _TurnTaking:
     """How a pair comes to its answers: in rounds, each student asked for all its turns at once."""
 
     settings: PairSettings
-    questioner: Callable[[], Model] | None
-    """Opens it; None: the teacher's sub-questions stand in the place of its own."""
+    open_questioner: Callable[[], Model] | None
+    """None: the teacher's sub-questions stand in the place of its own."""
 
-    together: bool
+    same_model: bool
     """Whether the solver is the questioner too."""
 
-    teacher: Callable[[], Model]
+    open_teacher: Callable[[], Model]
     teacher_asking: PromptConfig
     asking: Mapping[Role, PromptConfig]
 
-    def answers(self, solver: Model, asked: AnswerJob) -> dict[str, list[Answer]]:
-        """The pair's answers, by question id; none to a question of which a turn failed.
+    def answer_all(self, solver: Model, job: AnswerJob) -> dict[str, list[Answer]]:
+        """Returns the pair's answers, by question id; none to a question of which a turn failed.
 
         Every turn is kept in the store: what was interrupted goes on at the turn where it was.
         """
-        settings = self.settings
-        given = self._given(asked)
-        manner = SocraticConfig(most=settings.most_questions, counts=settings.count == "own")
+        plans = self._plans(job)
+        config = SocraticConfig(
+            most=self.settings.most_questions, counts=self.settings.count == "own"
+        )
         models = self._models(solver)
-        exchanges = {each.id: alternate(each, manner, given[each.id]) for each in asked.questions}
-        with asked.meter.stage(asked.label, total=len(exchanges), unit="questions") as advance:
+        exchanges = {
+            question.id: alternate(question, config, plans[question.id])
+            for question in job.questions
+        }
+        progress = job.context.progress
+        with progress.stage(job.label, total=len(exchanges), unit="questions") as advance:
             left = len(exchanges)
 
-            def answered(turns: Sequence[NextTurn]) -> list[StoredCompletion | None]:
+            def take_turns(turns: Sequence[NextTurn]) -> list[StoredCompletion | None]:
                 nonlocal left
-                found = self._answered(turns, models, asked)
-                said = [each.completion for each in found if each is not None]
-                tokens = sum(each.completion_tokens for each in said)
-                advance(left - len(turns), tokens, sum(each.cost for each in said))
+                stored = self._take_turns(turns, models, job)
+                completions = [turn.completion for turn in stored if turn is not None]
+                tokens = sum(completion.completion_tokens for completion in completions)
+                cost = sum(completion.cost for completion in completions)
+                advance(left - len(turns), tokens, cost)
                 left = len(turns)
-                return found
+                return stored
 
-            written = drive_in_batches(exchanges, answered)
+            written = drive_in_batches(exchanges, take_turns)
             advance(left, 0, 0.0)
-        return {id_: _as_answer(each) for id_, each in written.items()}
+        return {question_id: _as_answer(answer) for question_id, answer in written.items()}
 
     def _models(self, solver: Model) -> dict[Role, Model]:
-        """Who takes which turn."""
-        asks = solver if self.together or self.questioner is None else self.questioner()
-        return {role: solver if role == "solver" else asks for role in FORMAT_OF}
+        """Returns the model that takes each role's turns."""
+        shared = self.same_model or self.open_questioner is None
+        questioner = solver if shared or not self.open_questioner else self.open_questioner()
+        return {role: solver if role == "solver" else questioner for role in FORMAT_OF}
 
-    def _answered(
-        self, turns: Sequence[NextTurn], models: Mapping[Role, Model], asked: AnswerJob
+    def _take_turns(
+        self, turns: Sequence[NextTurn], models: Mapping[Role, Model], job: AnswerJob
     ) -> list[StoredCompletion | None]:
-        """What was said in each of the turns, from the store; None where it failed."""
-        requests = [self.asking[each.role].request(each.question) for each in turns]
+        """Returns the completion of each turn, from the store; None where it failed."""
+        requests = [self.asking[turn.role].request(turn.question, task=job.task) for turn in turns]
         by_role: dict[Role, dict[Request, None]] = {}
         for turn, request in zip(turns, requests, strict=True):
             by_role.setdefault(turn.role, {})[request] = None
-        unseen = Meter(None, asked.meter.control)  # one view of the questions is enough
+        # The questions have a view of their own; the turns of a round get none beside it.
+        unseen = replace(job.context, progress=Meter(None, job.context.runtime))
         for role, distinct in by_role.items():
-            label = f"{asked.label}, {role}"
-            ask(models[role], asked.store, list(distinct), unseen, label=label, stage=STAGE)
-        found = [
-            asked.store.completions(models[turn.role].name, request)
+            label = f"{job.label}, {role}"
+            complete_missing(models[role], list(distinct), unseen, label=label, stage=STAGE)
+        stored = [
+            job.context.store.completions(models[turn.role].name, request)
             for turn, request in zip(turns, requests, strict=True)
         ]
-        return [next(iter(each), None) for each in found]
+        return [next(iter(completions), None) for completions in stored]
 
-    def _given(self, asked: AnswerJob) -> dict[str, Given]:
-        """What the teacher says of each question, where anything of it is wanted."""
-        if self.questioner is not None and self.settings.count != "teacher":
-            return {each.id: Given() for each in asked.questions}
-        teacher, silent = self.teacher(), 0
-        put = (asked.questions, self.teacher_asking, asked.meter)
-        label = f"{asked.label}, teacher"
-        sample_questions(teacher, asked.store, *put, label=label, stage=STAGE)
-        found = {}
-        for each in asked.questions:
-            said = answers(teacher.name, asked.store, each, self.teacher_asking)
-            parts = decomposed(said[0].reasoning) if said else ()
+    def _plans(self, job: AnswerJob) -> dict[str, SubquestionPlan]:
+        """Returns what the teacher gives of each question's decomposition, where it gives any."""
+        if self.open_questioner is not None and self.settings.count != "teacher":
+            return {question.id: SubquestionPlan() for question in job.questions}
+        teacher, asking, store = self.open_teacher(), self.teacher_asking, job.context.store
+        requests = asking.requests(job.questions, task=job.task)
+        label = f"{job.label}, teacher"
+        sample_requests(teacher, requests, asking, job.context, label=label, stage=STAGE)
+        plans, silent = {}, 0
+        for question in job.questions:
+            rationales = answers(teacher.name, store, question, asking)
+            parts = decomposed(rationales[0].reasoning) if rationales else ()
             silent += not parts
-            questions = tuple(part.question for part in parts) or (" ".join(each.text.split()),)
-            own = Given(number=len(questions))
-            found[each.id] = Given(questions=questions) if self.questioner is None else own
-        if silent:
-            asked.notes.append(
-                f"{asked.label}: the teacher gave no sub-questions for {silent:,} of "
-                f"{len(asked.questions):,} questions; each is put to the students whole"
+            whole = " ".join(question.text.split())
+            subquestions = tuple(part.question for part in parts) or (whole,)
+            plans[question.id] = (
+                SubquestionPlan(questions=subquestions)
+                if self.open_questioner is None
+                else SubquestionPlan(number=len(subquestions))
             )
-        return found
+        if silent:
+            job.notes.append(
+                f"{job.label}: the teacher gave no sub-questions for {silent:,} of "
+                f"{len(job.questions):,} questions; each is put to the students whole"
+            )
+        return plans
 
 
 @dataclass(kw_only=True, slots=True)
@@ -252,7 +270,7 @@ class Written:
     failed."""
 
     completion_tokens: int = 0
-    """Of all turns."""
+    """Tokens of all turns."""
 
     cost: float = 0.0
     """US dollars, of all turns."""
@@ -267,7 +285,7 @@ class Written:
 
 
 def _as_answer(written: Written) -> list[Answer]:
-    """An answer as of one sample; none where a turn failed."""
+    """Returns an answer as the only sample's; none where a turn failed."""
     if written.finish_reason == "error":
         return []
     return [
@@ -297,56 +315,56 @@ Alternating = Generator[NextTurn, StoredCompletion | None, Written]
 """Yields turns and is sent what was said; None where the turn failed."""
 
 
-def alternate(question: Question, manner: SocraticConfig, given: Given) -> Alternating:
+def alternate(question: Question, config: SocraticConfig, plan: SubquestionPlan) -> Alternating:
     """Write the answer to one question by turns.
 
     It ends when the questioner writes its end mark or nothing, when the sub-questions that are
-    given or counted have been solved, when ``manner.most`` have been, or when a turn is cut off.
+    planned or counted have been solved, when ``config.most`` have been, or when a turn is cut off.
 
     Args:
         question: The problem.
-        manner: How it is answered.
-        given: What another model says of it.
+        config: How many sub-questions there may be, and whether they are counted first.
+        plan: The sub-questions, or their number, that another model gives.
     """
     written = Written()
-    count = given.number
-    if manner.counts and count is None and not given.questions:
-        said = yield from _turn(written, NextTurn("counter", told(question, ())))
-        if said is None:
+    count = plan.number
+    if config.counts and count is None and not plan.questions:
+        number = yield from _turn(written, NextTurn("counter", told(question, ())))
+        if number is None:
             return written
-        count = counted(said, most=manner.most)
-    ends = len(given.questions) or count
-    while len(written.parts) < min(manner.most, ends or manner.most):
-        asked = yield from _next_question(question, written, given.questions, count)
-        if asked is None:
+        count = counted(number, most=config.most)
+    ends = len(plan.questions) or count
+    while len(written.parts) < min(config.most, ends or config.most):
+        subquestion = yield from _next_question(question, written, plan.questions, count)
+        if subquestion is None:
             return written
-        said = yield from _turn(
-            written, NextTurn("solver", to_solve(question, written.parts, asked))
+        solution = yield from _turn(
+            written, NextTurn("solver", to_solve(question, written.parts, subquestion))
         )
-        if said is not None:
-            written.parts.append(Part(asked, said.strip()))
+        if solution is not None:
+            written.parts.append(Part(subquestion, solution.strip()))
         if written.finish_reason != "stop":
             return written
-    if ends is None or ends > manner.most:
+    if ends is None or ends > config.most:
         written.finish_reason = "length"
     return written
 
 
 def _next_question(
-    question: Question, written: Written, known: Sequence[str], count: int | None
+    question: Question, written: Written, planned: Sequence[str], count: int | None
 ) -> Generator[NextTurn, StoredCompletion | None, str | None]:
-    """The next sub-question; None where there is none."""
-    if known:
-        return known[len(written.parts)]
+    """Returns the next sub-question; None where there is none."""
+    if planned:
+        return planned[len(written.parts)]
     role: Role = "questioner" if count is None else "counted_questioner"
-    said = yield from _turn(written, NextTurn(role, told(question, written.parts, count=count)))
-    return asked_next(said) if said is not None and written.finish_reason == "stop" else None
+    text = yield from _turn(written, NextTurn(role, told(question, written.parts, count=count)))
+    return asked_next(text) if text is not None and written.finish_reason == "stop" else None
 
 
 def _turn(
     written: Written, wanted: NextTurn
 ) -> Generator[NextTurn, StoredCompletion | None, str | None]:
-    """Have a turn taken, and count what it took; None where it failed."""
+    """Have a turn taken, and count what it took; returns its text, None where it failed."""
     stored = yield wanted
     if stored is None:
         written.finish_reason = "error"

@@ -1,6 +1,12 @@
-"""Systems: the models that are measured, each in one way of asking.
+"""The systems that are measured, each one model asked in one way, and the tasks they answer.
 
-What systems are measured on: tasks, each as often as it is asked or graded in another way.
+A recipe's teacher, starts and students become :class:`MeasuredSystem`, each of which holds its
+identity, a :class:`potstill.records.System`, beside the means to ask it. The tasks become
+:class:`EvalTask`, each as often as it is asked or graded in another way::
+
+    baseline_systems(models, settings)           teacher, start_zero_shot, start, start_few_shot
+    student_system(checkpoint, models, settings) rationales
+    further_ways(student, checkpoint, ...)       rationales_vote, rationales_zero_shot_cot
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -12,33 +18,34 @@ from potstill.errors import ConfigError
 from potstill.evaluate.settings import EvaluateSettings, GenericSettings, VoteSettings
 from potstill.models import Model
 from potstill.prompts.exemplars import FewShot, read_few_shot
-from potstill.prompts.formats import format_named
+from potstill.prompts.formats import DataFormat, format_named
 from potstill.prompts.styles import Exemplar, shows_exemplars, style_named
-from potstill.records import Checkpoint, Question, Task
-from potstill.runtime.progress import Meter
+from potstill.records import Checkpoint, Question, System, Task
+from potstill.runtime.context import RunContext
 from potstill.sampling.ask import Answer, PromptConfig, SamplingParams, unheld
-from potstill.store import Store
 from potstill.tasks import measured_as
 
 
 class AnswerJob(NamedTuple):
-    """What a system is asked, and where its answers are kept."""
+    """The questions that a system answers, and the run that keeps its answers."""
+
+    task: str
+    """The name of the questions' task."""
 
     questions: Sequence[Question]
-    store: Store
-    meter: Meter
+    context: RunContext
     label: str
-    """What the meter calls it."""
+    """How the work is called in the progress display."""
 
     notes: list[str]
-    """Takes what should be said of the answers."""
+    """Takes what should be said of the answers, a sentence each."""
 
 
 AnswerProcedure = Callable[[Model, AnswerJob], dict[str, list[Answer]]]
-"""How a system comes to its answers, by question id, where it is not asked once."""
+"""Comes to a system's answers, by question id, where it is not asked once."""
 
 
-Role = Literal["target", "out_of_distribution", "generic", "generic_other_rule", "further"]
+TaskRole = Literal["target", "out_of_distribution", "generic", "generic_other_rule", "further"]
 """``generic_other_rule``: a generic task under a rule that no choice counts by, for comparison."""
 
 
@@ -48,7 +55,7 @@ class EvalTask(NamedTuple):
     task: Task
     """Named as the table names it."""
 
-    role: Role
+    role: TaskRole
     asking: PromptConfig | None = None
     """How every system is asked; None: each in its own way."""
 
@@ -63,23 +70,20 @@ class EvalTask(NamedTuple):
         return self.role != "further"
 
 
-class System(NamedTuple):
-    """One model and one way of asking it."""
+class MeasuredSystem(NamedTuple):
+    """One model and one way of asking it, with the means to ask."""
 
-    name: str
-    step: int | None
+    system: System
+    """Its identity, under which scores, predictions and comparisons are stored."""
+
     open: Callable[[], Model]
     """Loads the model; called only when the system is measured."""
 
     asking: PromptConfig
     """How it is asked; with more than one sample, its answer is the one most samples reach."""
 
-    model: str
-    """What all systems of one model share: ``teacher``, ``start``, a student's name."""
-
-    kind: Literal["first", "further", "data_format", "not_taken"] = "first"
-    """The model's first system, one asked in a further way or in a further data format, or a
-    checkpoint that only another selection rule would have taken."""
+    in_data_format: bool = False
+    """Whether it is asked in a data format that is not its own."""
 
     answering: AnswerProcedure | None = None
     """How it answers by turns; None: it is asked once, or a vote is held."""
@@ -87,24 +91,24 @@ class System(NamedTuple):
     @property
     def is_student(self) -> bool:
         """Whether it is a student as the recipe's rule chose it, asked as it was trained."""
-        return self.step is not None and self.kind == "first"
+        return self.system.step is not None and self.system.taken and not self.system.variant
 
     def answers(self, entry: EvalTask) -> bool:
-        """Whether it is measured on an entry.
+        """Returns whether it is measured on an entry.
 
         All systems of a model would answer the same where the entry says how it is asked, and a
         pair cannot be asked so; a data format is for the task that was trained for and its family.
         """
-        if self.kind in ("first", "not_taken"):
+        if not self.system.variant:
             return self.answering is None or entry.asking is None
         family = entry.role in ("target", "out_of_distribution")
-        return entry.asking is None and (family or self.kind == "further")
+        return entry.asking is None and (family or not self.in_data_format)
 
 
 class Start(NamedTuple):
     """A model that students start from."""
 
-    name: str
+    system: System
     """``start``, or ``start_NAME`` where a recipe has several."""
 
     open: Callable[[], Model]
@@ -112,7 +116,7 @@ class Start(NamedTuple):
 
 
 class EvalModels(NamedTuple):
-    """Who is measured, and how models are opened."""
+    """The models that are measured, and how each is opened."""
 
     teacher: Callable[[], Model]
     teacher_asking: PromptConfig
@@ -129,118 +133,122 @@ class EvalModels(NamedTuple):
     """Worked training questions for data formats that show some, the same in the whole run."""
 
 
-def baseline_systems(contenders: EvalModels, settings: EvaluateSettings) -> list[System]:
-    """The teacher, and each start asked without and with reasoning; all greedy."""
+def baseline_systems(models: EvalModels, settings: EvaluateSettings) -> list[MeasuredSystem]:
+    """Returns the teacher, and each start asked without and with reasoning; all greedy."""
     greedy = SamplingParams(max_tokens=settings.max_tokens)
-    asking = greedy_teacher(contenders, settings)
-    systems = [System("teacher", None, contenders.teacher, asking, "teacher")]
-    for start in contenders.starts:
-        name = start.name
+    systems = [MeasuredSystem(System("teacher"), models.teacher, greedy_teacher(models, settings))]
+    for start in models.starts:
+        own_way = start_system(start, settings)
         plain = PromptConfig(style=style_named("zero_shot"), sampling=greedy)
-        systems += [
-            System(f"{name}_zero_shot", None, start.open, plain, name, "further"),
-            start_system(start, settings),
-        ]
-        few_shot = contenders.few_shot
+        systems += [_variant(own_way, "zero_shot", plain), own_way]
+        few_shot = models.few_shot
         if few_shot is not None and few_shot.exemplars:
             shown = PromptConfig(
                 style=few_shot.style, sampling=greedy, exemplars=few_shot.exemplars
             )
-            systems.append(System(f"{name}_few_shot", None, start.open, shown, name, "further"))
-        formats = formatted(start, start_system(start, settings), contenders, settings)
-        systems += formats
+            systems.append(_variant(own_way, "few_shot", shown))
+        systems += formatted(start, own_way, models, settings)
     return systems
 
 
-def greedy_teacher(contenders: EvalModels, settings: EvaluateSettings) -> PromptConfig:
-    """How the teacher is measured: asked as for rationales, but greedily."""
-    return replace(
-        contenders.teacher_asking, sampling=SamplingParams(max_tokens=settings.max_tokens)
-    )
+def greedy_teacher(models: EvalModels, settings: EvaluateSettings) -> PromptConfig:
+    """Returns how the teacher is measured: asked as for rationales, but greedily."""
+    return replace(models.teacher_asking, sampling=SamplingParams(max_tokens=settings.max_tokens))
 
 
-def start_system(start: Start, settings: EvaluateSettings) -> System:
-    """A start asked by Zero-shot-CoT, as it stands at the beginning of a training."""
+def start_system(start: Start, settings: EvaluateSettings) -> MeasuredSystem:
+    """Returns a start asked by Zero-shot-CoT, as it stands at the beginning of a training."""
     sampling = SamplingParams(max_tokens=settings.max_tokens)
     asking = PromptConfig(style=style_named("zero_shot_cot"), sampling=sampling)
-    return System(start.name, None, start.open, asking, start.name)
+    return MeasuredSystem(start.system, start.open, asking)
 
 
 def student_system(
-    checkpoint: Checkpoint, contenders: EvalModels, settings: EvaluateSettings
-) -> System:
-    """A checkpoint, asked in the format it was trained on."""
+    checkpoint: Checkpoint, models: EvalModels, settings: EvaluateSettings
+) -> MeasuredSystem:
+    """Returns a checkpoint, asked in the format it was trained on."""
+    data_format = format_named(checkpoint.data_format)
     asking = _format_asking(
-        checkpoint.data_format, contenders, settings, encoder_decoder=checkpoint.encoder_decoder
+        data_format, models, settings, encoder_decoder=checkpoint.encoder_decoder
     )
-    student, opened = checkpoint.student, partial(contenders.open_student, checkpoint.folder)
-    return System(student, checkpoint.step, opened, asking, student)
+    system = replace(checkpoint.system, step=checkpoint.step)
+    return MeasuredSystem(system, partial(models.open_student, checkpoint.folder), asking)
 
 
 def further_ways(
-    student: System,
+    student: MeasuredSystem,
     checkpoint: Checkpoint,
-    contenders: EvalModels,
+    models: EvalModels,
     settings: EvaluateSettings,
     *,
     seed: int,
-) -> Iterator[System]:
-    """The same student by a vote, and asked in further data formats, as the settings say."""
+) -> Iterator[MeasuredSystem]:
+    """Yields the same student by a vote, and in further data formats, as the settings say."""
     if settings.vote is not None:
-        yield _voting(student, settings.vote, seed)
-    yield from formatted(checkpoint, student, contenders, settings)
+        yield _variant(student, "vote", _voting(student.asking, settings.vote, seed))
+    yield from formatted(checkpoint, student, models, settings)
 
 
-def not_taken(system: System) -> System:
-    """A checkpoint that only other selection rules would have taken."""
-    return system._replace(name=f"{system.name}@{system.step}", kind="not_taken")
+def not_taken(student: MeasuredSystem) -> MeasuredSystem:
+    """Returns the system of a checkpoint that only other selection rules would have taken."""
+    return student._replace(system=replace(student.system, taken=False))
 
 
 def formatted(
-    model: Checkpoint | Start, system: System, contenders: EvalModels, settings: EvaluateSettings
-) -> Iterator[System]:
-    """A system asked in each further data format."""
-    for name in settings.asked_in:
-        asking = _format_asking(name, contenders, settings, encoder_decoder=model.encoder_decoder)
-        if system.asking != asking:  # a student's own format is no further one
-            yield system._replace(name=f"{system.name}_{name}", asking=asking, kind="data_format")
+    model: Checkpoint | Start,
+    own_way: MeasuredSystem,
+    models: EvalModels,
+    settings: EvaluateSettings,
+) -> Iterator[MeasuredSystem]:
+    """Yields a system asked in each further data format."""
+    for data_format in map(format_named, settings.asked_in):
+        asking = _format_asking(
+            data_format, models, settings, encoder_decoder=model.encoder_decoder
+        )
+        if own_way.asking != asking:  # a student's own format is no further one
+            yield _variant(own_way, data_format.name, asking)._replace(in_data_format=True)
+
+
+def _variant(own_way: MeasuredSystem, variant: str, asking: PromptConfig) -> MeasuredSystem:
+    """Returns the same model asked in another way."""
+    return own_way._replace(system=replace(own_way.system, variant=variant), asking=asking)
 
 
 def _format_asking(
-    name: str, contenders: EvalModels, settings: EvaluateSettings, *, encoder_decoder: bool
+    data_format: DataFormat,
+    models: EvalModels,
+    settings: EvaluateSettings,
+    *,
+    encoder_decoder: bool,
 ) -> PromptConfig:
-    """How a model is asked in a data format.
+    """Returns how a model is asked in a data format.
 
     Raises:
         ConfigError: The format shows worked questions, and there are none.
     """
-    style = format_named(name).style(encoder_decoder=encoder_decoder)
-    if shows_exemplars(style) and not contenders.exemplars:
+    style = data_format.style(encoder_decoder=encoder_decoder)
+    if shows_exemplars(style) and not models.exemplars:
         raise ConfigError(
-            f"the data format {name} shows worked questions, and there are none: no rationale of "
-            "a training question was kept. Run potstill curate first."
+            f"the data format {data_format.name} shows worked questions, and there are none: no "
+            "rationale of a training question was kept. Run potstill curate first."
         )
     return PromptConfig(
         style=style,
         sampling=SamplingParams(max_tokens=settings.max_tokens),
-        exemplars=contenders.exemplars if shows_exemplars(style) else (),
+        exemplars=models.exemplars if shows_exemplars(style) else (),
     )
 
 
-def _voting(student: System, settings: VoteSettings, seed: int) -> System:
-    """The same student, answering by a vote over samples."""
+def _voting(asking: PromptConfig, settings: VoteSettings, seed: int) -> PromptConfig:
+    """Returns the same way of asking with samples that a vote is held over."""
     sampling = replace(
-        student.asking.sampling,
+        asking.sampling,
         samples=settings.samples,
         temperature=settings.temperature,
         top_p=settings.top_p,
         seed=seed,
     )
-    return student._replace(
-        name=f"{student.name}_vote",
-        asking=replace(student.asking, sampling=sampling),
-        kind="further",
-    )
+    return replace(asking, sampling=sampling)
 
 
 class TaskSets(NamedTuple):
@@ -261,16 +269,16 @@ class TaskSets(NamedTuple):
 
 
 def entries(tasks: TaskSets, settings: EvaluateSettings) -> list[EvalTask]:
-    """Everything that systems are measured on; the task trained for leads.
+    """Returns everything that systems are measured on; the task trained for leads.
 
     Raises:
         ConfigError: A task lacks the questions it is needed for, two different sets have one name,
             or an exemplar of the recipe's own is a test question.
         DataError: The exemplars cannot be read.
     """
-    found: dict[str, EvalTask] = {}
+    by_name: dict[str, EvalTask] = {}
     for entry in _listed(tasks, settings):
-        if found.setdefault(entry.name, entry).task != entry.task:
+        if by_name.setdefault(entry.name, entry).task != entry.task:
             raise ConfigError(
                 f"evaluate: {entry.name} is listed twice with different questions or rules. Give "
                 "both the same settings, or list it once."
@@ -281,11 +289,11 @@ def entries(tasks: TaskSets, settings: EvaluateSettings) -> list[EvalTask]:
                     f"evaluate: {entry.name} has no {split} questions. Set its {split} count; a "
                     "set that is published for testing only has them with split: hash."
                 )
-    return list(found.values())
+    return list(by_name.values())
 
 
 def roles(listed: Sequence[EvalTask]) -> dict[str, str]:
-    """What each entry is for, by its name."""
+    """Returns the role of each entry by its name."""
     return {entry.name: entry.role for entry in listed}
 
 
@@ -304,8 +312,8 @@ def _listed(tasks: TaskSets, settings: EvaluateSettings) -> Iterator[EvalTask]:
 def _generic(
     task: Task, settings: GenericSettings, held: Sequence[Task], max_tokens: int
 ) -> Iterator[EvalTask]:
-    """A generic task in every style and under every rule."""
-    for style in settings.asked or (None,):
+    """Yields a generic task in every style and under every rule."""
+    for style in [style_named(asked).name for asked in settings.asked] or (None,):
         asking, notes = None, task.notes
         if style is not None:
             shown = _shown(style, task, settings, held)
@@ -322,7 +330,7 @@ def _generic(
 
 
 def _shown(name: str, task: Task, settings: GenericSettings, held: Sequence[Task]) -> FewShot:
-    """A prompt style with its worked questions, where it shows any."""
+    """Returns a prompt style with its worked questions, where it shows any."""
     style = style_named(name)
     if not shows_exemplars(style):
         return FewShot(style=style, exemplars=())

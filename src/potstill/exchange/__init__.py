@@ -1,19 +1,19 @@
-"""exchange: what a run has, out to files and to the hub, and files in."""
+"""exchange: a run's data out to files and to the hub, and other files' data in."""
 
-from potstill.exchange.export import Exported, export_run
-from potstill.exchange.folders import Described, dataset_folder, model_folder
+from potstill.exchange.export import ExportResult, export_run
+from potstill.exchange.folders import DatasetDescription, dataset_folder, model_folder
 from potstill.exchange.foreign_rows import RowFields
-from potstill.exchange.hub import Pushed, check_push, push_folder
-from potstill.exchange.import_ import Imported, import_file
-from potstill.exchange.rows import What
+from potstill.exchange.hub import PushResult, check_push, push_folder
+from potstill.exchange.import_ import ImportResult, import_file
+from potstill.exchange.rows import ExportKind
 
 __all__ = [
-    "Described",
-    "Exported",
-    "Imported",
-    "Pushed",
+    "DatasetDescription",
+    "ExportKind",
+    "ExportResult",
+    "ImportResult",
+    "PushResult",
     "RowFields",
-    "What",
     "check_push",
     "dataset_folder",
     "export_run",

@@ -1,13 +1,13 @@
-"""Exporting: what a run has, as one file that other tools read.
+"""``potstill export``: what a run has, as one file that other tools read.
 
-Files written row by row: Parquet or JSON lines, there whole or not at all.
+:func:`export_run` takes the rows from a run's store; :func:`write_rows` writes them row by row to
+Parquet or JSON lines, as ``datasets.load_dataset`` and pandas read them. The file is there whole or
+not at all.
 """
 
 import base64
 import gzip
-import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
 from io import BufferedIOBase
 from itertools import islice
 from pathlib import Path
@@ -16,39 +16,41 @@ from typing import BinaryIO, NamedTuple, TypeVar, cast
 import orjson
 
 from potstill.errors import ConfigError, extra
-from potstill.exchange.questions import TaskQuestions
+from potstill.exchange.columns import Column, arrow_schema
 from potstill.exchange.rows import (
-    STAGES,
-    Column,
-    Table,
-    What,
-    arrow_schema,
+    EXPORTED_STAGES,
+    ExportKind,
+    ExportTable,
+    Row,
+    TaskQuestions,
     completion_rows,
     rationale_rows,
-    trained_rows,
+    training_rows,
 )
 from potstill.pipeline.run import Run
-from potstill.runtime.progress import Advance
+from potstill.whole_files import whole_file
+
+T = TypeVar("T")
 
 
-class Exported(NamedTuple):
-    """What an export wrote."""
+class ExportResult(NamedTuple):
+    """The number of rows that an export wrote."""
 
     rows: int
     without_question: int
-    """Completions that ask no question of the task; their question columns are empty."""
+    """Completions that answer no question of the task; their question columns are empty."""
 
 
 def export_run(
     run: Run,
     path: Path,
-    what: What,
+    kind: ExportKind,
     *,
     stages: Sequence[str] = (),
     logprobs: bool = False,
     data_format: str | None = None,
     overwrite: bool = False,
-) -> Exported:
+) -> ExportResult:
     """Write completions, rationales or training rows of a run to a file.
 
     A run that is being written to can be exported at the same time: the file has what was stored
@@ -57,9 +59,10 @@ def export_run(
     Args:
         run: Opened read-only, or not.
         path: Ends in ``.parquet``, ``.jsonl`` or ``.jsonl.gz``.
-        what: What to write.
-        stages: Whose completions; by default those that training learns from.
-        logprobs: Whether the completions' token probabilities come along.
+        kind: The kind of rows.
+        stages: The stages whose completions are written; by default those that training learns
+            from.
+        logprobs: Whether to add the completions' token probabilities.
         data_format: How ``chat`` and ``prompt_completion`` are worded.
         overwrite: Whether a file may be there already.
 
@@ -68,71 +71,57 @@ def export_run(
             not fit what is exported.
     """
     check_target(path, overwrite=overwrite)
-    found = rows_of(run, what, stages=stages, logprobs=logprobs, data_format=data_format)
-    seen = _Seen()
-    with run.meter.stage(f"exporting {what}", total=found.total) as advance:
-        rows = seen.counted(found.rows, advance)
-        written = write_rows(path, found.columns, rows, overwrite=overwrite)
-    return Exported(written, seen.without_question)
+    table = export_table(run, kind, stages=stages, logprobs=logprobs, data_format=data_format)
+    without_question = 0
+
+    def counted_rows() -> Iterator[Row]:
+        nonlocal without_question
+        for row in table.rows:
+            without_question += row.get("question_id", "") is None
+            yield row
+            advance(1, 0, 0.0)
+
+    with run.meter.stage(f"exporting {kind}", total=table.total) as advance:
+        rows = write_rows(path, table.columns, counted_rows(), overwrite=overwrite)
+    return ExportResult(rows, without_question)
 
 
-def rows_of(
+def export_table(
     run: Run,
-    what: What,
+    kind: ExportKind,
     *,
     stages: Sequence[str] = (),
     logprobs: bool = False,
     data_format: str | None = None,
-) -> Table:
+) -> ExportTable:
     """The rows that :func:`export_run` writes; arguments as there.
 
     Raises:
-        PotstillError: As there.
+        PotstillError: There is nothing to export, or a setting does not fit what is exported.
     """
-    if what != "completions" and (logprobs or stages):
-        raise ConfigError(f"stages and token probabilities are of completions, not of {what}.")
-    if what in ("completions", "rationales") and data_format is not None:
-        raise ConfigError(f"a data format words chat and prompt_completion, not {what}.")
-    questions = questions_of(run)
-    if what == "completions":
-        chosen = tuple(stages) or STAGES
-        return completion_rows(run.store, questions, stages=chosen, logprobs=logprobs)
-    if what == "rationales":
+    if kind != "completions" and (logprobs or stages):
+        raise ConfigError(f"stages and token probabilities are of completions, not of {kind}.")
+    if kind in ("completions", "rationales") and data_format is not None:
+        raise ConfigError(f"a data format words chat and prompt_completion, not {kind}.")
+    questions = TaskQuestions(run.task)
+    if kind == "completions":
+        named_stages = tuple(stages) or EXPORTED_STAGES
+        return completion_rows(run.store, questions, stages=named_stages, logprobs=logprobs)
+    if kind == "rationales":
         return rationale_rows(run.store, questions)
-    return trained_rows(run.store, questions, what, data_format)
+    return training_rows(run.store, questions, kind, data_format)
 
 
-def questions_of(run: Run) -> TaskQuestions:
-    """The questions of a run's task, and how its teachers are asked them."""
-    return TaskQuestions(run.task, [run.few_shot.style] if run.few_shot else [])
-
-
-class _Seen:
-    """Counts rows as they pass."""
-
-    def __init__(self) -> None:
-        self.without_question = 0
-
-    def counted(
-        self, rows: Iterable[Mapping[str, object]], advance: Advance
-    ) -> Iterator[Mapping[str, object]]:
-        for row in rows:
-            self.without_question += row.get("question_id", "") is None
-            yield row
-            advance(1, 0, 0.0)
-
-
-T = TypeVar("T")
-Row = Mapping[str, object]
+# files -------------------------------------------------------------------------------------------
 
 ENDINGS = (".parquet", ".jsonl", ".jsonl.gz")
-"""What a file's name may end in."""
+"""The endings that a file's name may have."""
 
 GROUP_ROWS = 1000
 """Rows held at once, and in one row group of a Parquet file."""
 
 GROUP_ROWS_BY_TOKEN = 50
-"""Likewise where a row has values for every token, which weigh a thousand times as much."""
+"""The same where a row has values for every token, which weigh a thousand times as much."""
 
 
 def write_rows(
@@ -144,12 +133,12 @@ def write_rows(
 
     Args:
         path: A name that ends in one of ``ENDINGS``; its folder is made where there is none.
-        columns: What each row has.
+        columns: The columns that each row has.
         rows: Taken a group at a time; at most ``GROUP_ROWS`` are held.
         overwrite: Whether a file may be there already.
 
     Returns:
-        How many rows were written.
+        The number of rows written.
 
     Raises:
         ConfigError: The name ends otherwise, there is such a file already, or the folder cannot be
@@ -166,7 +155,7 @@ def check_target(path: Path, *, overwrite: bool) -> None:
     """Find what would stop :func:`write_rows`, before any work.
 
     Raises:
-        PotstillError: As there.
+        PotstillError: The file could not be written.
     """
     if not path.name.endswith(ENDINGS):
         raise ConfigError(f"{path}: give a file that ends in {', '.join(ENDINGS)}.")
@@ -177,25 +166,6 @@ def check_target(path: Path, *, overwrite: bool) -> None:
     if path.suffix == ".parquet":
         with extra("parquet", needed_for=f"writing {path.name}"):
             import pyarrow.parquet  # noqa: F401
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """A file to write to that gets its name when the block ends well, and else is removed."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        opened = partial.open("wb")
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be written: {error.strerror}.") from error
-    try:
-        with opened as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def in_groups(items: Iterable[T], size: int) -> Iterator[list[T]]:
@@ -220,29 +190,29 @@ def _write_parquet(
 
 
 def _group_rows(columns: Sequence[Column]) -> int:
+    """The number of rows to hold at once."""
     by_token = any(column.kind.endswith("by token") for column in columns)
     return GROUP_ROWS_BY_TOKEN if by_token else GROUP_ROWS
 
 
 def _write_lines(path: Path, file: BinaryIO, columns: Sequence[Column], rows: Iterable[Row]) -> int:
-    packed = path.suffix == ".gz"
+    is_packed = path.suffix == ".gz"
     # No time of writing inside, so that the same rows give the same file.
-    lines = gzip.GzipFile(path.stem, "wb", fileobj=file, mtime=0) if packed else file
+    lines = gzip.GzipFile(path.stem, "wb", fileobj=file, mtime=0) if is_packed else file
     count = 0
     for row in rows:
-        values = {column.name: _plain(row[column.name], column) for column in columns}
-        lines.write(orjson.dumps(values, option=_JSON))
+        values = {column.name: _json_value(row[column.name], column) for column in columns}
+        lines.write(
+            orjson.dumps(values, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE)
+        )
         count += 1
-    if packed:
+    if is_packed:
         cast(BufferedIOBase, lines).close()
     return count
 
 
-_JSON = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
-
-
-def _plain(value: object, column: Column) -> object:
-    """A value as JSON can hold it."""
+def _json_value(value: object, column: Column) -> object:
+    """A value as JSON can hold it: bytes in Base64."""
     if column.kind != "bytes by token" or value is None:
         return value
     tokens = cast(Sequence[Sequence[bytes]], value)

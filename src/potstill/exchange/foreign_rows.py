@@ -1,4 +1,12 @@
-"""Rationales that were bought or published elsewhere, as the teacher's answers to a task."""
+"""Rationales that were bought or published elsewhere, as the teacher's answers to a task.
+
+A row names a question of the task, by its text or its id, and holds one rationale or a list::
+
+    {"question": "What is 2 + 2?", "rationale": "Twice two.", "answer": "4"}
+
+Each rationale becomes the question's next free sample, worded as this teacher would have answered:
+closed by ``The answer is 4.``, or with the answer in a second step where its prompt style has one.
+"""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -6,17 +14,15 @@ from hashlib import blake2b
 from typing import NamedTuple, Self
 
 from potstill.errors import ConfigError
-from potstill.exchange.questions import Placed, TaskQuestions
+from potstill.exchange.rows import PlacedQuestion, Row, TaskQuestions
 from potstill.pipeline.run import Run
 from potstill.records import Completion, FinishReason, Question
 from potstill.tasks.fields import MISSING, check_fields, field_value
 
-Row = Mapping[str, object]
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RowFields:
-    """Which fields of a row hold what; a name such as ``cot.text`` looks inside ``cot``."""
+    """The names of a row's fields; a name such as ``cot.text`` looks inside ``cot``."""
 
     question: str = "question"
     """The question's text."""
@@ -31,10 +37,10 @@ class RowFields:
     """The final answer, where the rationale does not state it."""
 
     sample: str | None = None
-    """Which of the question's samples it is; where rows do not say, the next free one."""
+    """The number of the question's sample; where rows do not say, the next free one."""
 
     finish_reason: str | None = None
-    """How the completion ended; where rows do not say, by itself."""
+    """The reason for which the completion ended; where rows do not say, ``stop``."""
 
     @classmethod
     def of(cls, row: Row) -> Self:
@@ -46,28 +52,28 @@ class RowFields:
         return cls()
 
 
-class _Samples:
-    """The samples of one question that are taken, and what they say."""
+class _SampleNumbers:
+    """The numbers of one question's samples that are taken, and the texts that they hold."""
 
     def __init__(self, stored: Mapping[int, str]) -> None:
-        self._said = {sample: _digest(text) for sample, text in stored.items()}
+        self._digests = {sample: _digest(text) for sample, text in stored.items()}
         self._next = 0
 
-    def place(self, text: str, wanted: int | None) -> int | None:
-        """The sample that a text becomes: the wanted or the first free one; None if it is there."""
+    def take(self, text: str, wanted: int | None) -> int | None:
+        """The number that a text gets: the wanted or the first free one; None if it has one."""
         digest = _digest(text)
-        if wanted is None or wanted in self._said:
-            if digest in self._said.values():
+        if wanted is None or wanted in self._digests:
+            if digest in self._digests.values():
                 return None
-            while self._next in self._said:
+            while self._next in self._digests:
                 self._next += 1
             wanted = self._next
-        self._said[wanted] = digest
+        self._digests[wanted] = digest
         return wanted
 
 
 class _RowNotes(NamedTuple):
-    """What a row says of its rationales."""
+    """The values that stand beside a row's rationales."""
 
     answer: str
     """The final answer; empty where it is not given."""
@@ -77,16 +83,16 @@ class _RowNotes(NamedTuple):
 
 
 class ForeignRows:
-    """Reads rows as the teacher's answers, each the question's next free sample.
+    """Reads rows as the teacher's answers to the task's training questions.
 
     A text that the question has already is not stored again, so the same file can be read twice,
     and a longer one adds what is new.
 
     Args:
-        run: Says who the teacher is and how it is asked.
-        questions: Of the run's task.
-        fields: Where things stand in a row.
-        teacher: Whose answers they are to be, by its name in the recipe.
+        run: The run whose teacher the rationales are to be of.
+        questions: The questions of its task.
+        fields: The names of a row's fields.
+        teacher: The teacher's name in the recipe.
 
     Raises:
         ConfigError: The recipe has no such teacher.
@@ -97,9 +103,9 @@ class ForeignRows:
         if teacher not in names:
             raise ConfigError(f"the recipe has no teacher {teacher!r}; it has {', '.join(names)}.")
         self._store, self._questions, self._fields = run.store, questions, fields
-        self._model = run.teaching.known(teacher).name
-        self._asking = run.teaching.asking(teacher)
-        self._samples: dict[str, _Samples] = {}
+        self._model = run.teachers.known(teacher).name
+        self._asking = run.teachers.asking(teacher)
+        self._samples: dict[str, _SampleNumbers] = {}
         self.stored = 0
         """Rationales that were new."""
 
@@ -107,10 +113,10 @@ class ForeignRows:
         """Rationales that the store had already."""
 
         self.beyond = 0
-        """New ones that are more than the recipe draws of their question."""
+        """New rationales beyond the samples that the recipe draws for their question."""
 
     def check(self, row: Row, *, at: str) -> None:
-        """Whether a row has the fields that are needed.
+        """Check that a row has the fields that are needed.
 
         Raises:
             DataError: It lacks one; the message names those there are and the nearest.
@@ -121,18 +127,18 @@ class ForeignRows:
         check_fields(row, needed, at=at, noun="column")
 
     def read(self, row: Row) -> Iterator[tuple[str, Completion]]:
-        """The completions that a row adds.
+        """The completions that a row adds, each with the name of its model.
 
         Raises:
-            ValueError: It is of no use, or one of its texts is not; the others come before.
+            ValueError: The row is of no use, or one of its texts is not; the others come before.
         """
         question = self._question(row)
-        held = field_value(row, self._fields.rationale)
-        listed = held if isinstance(held, list) else [held]
+        rationale = field_value(row, self._fields.rationale)
+        listed = rationale if isinstance(rationale, list) else [rationale]
         texts = [text for text in listed if isinstance(text, str) and text.strip()]
-        written = self._written(row)
+        notes = self._notes(row)
         for text in texts:
-            yield from self._completions(question, text, written)
+            yield from self._completions(question, text, notes)
         if not texts:
             raise ValueError(f"{self._fields.rationale}: there is none")
         if len(texts) < len(listed):
@@ -145,43 +151,42 @@ class ForeignRows:
         if value is MISSING or value is None:
             raise ValueError(f"{name}: there is none")
         if fields.id:
-            found = self._questions.by_id.get(str(value))
-            placed = [found] if found else []
+            with_id = self._questions.by_id.get(str(value))
+            candidates = [with_id] if with_id else []
         else:
-            placed = self._questions.with_text(str(value))
-        return _only(placed, by="id" if fields.id else "text")
+            candidates = self._questions.with_text(str(value))
+        return _only_training_question(candidates, by="id" if fields.id else "text")
 
-    def _written(self, row: Row) -> _RowNotes:
-        """What stands beside the rationale.
+    def _notes(self, row: Row) -> _RowNotes:
+        """The values that stand beside the rationale.
 
         Raises:
-            ValueError: It is not what it must be.
+            ValueError: One of them cannot be used.
         """
-        values = {
-            name: None if field is None else field_value(row, field)
-            for name, field in asdict(self._fields).items()
-        }
-        given = {name: None if each is MISSING else each for name, each in values.items()}
-        sample, reason = given["sample"], given["finish_reason"] or "stop"
+        values: dict[str, object] = {}
+        for name, field in asdict(self._fields).items():
+            value = MISSING if field is None else field_value(row, field)
+            values[name] = None if value is MISSING else value
+        sample, reason = values["sample"], values["finish_reason"] or "stop"
         if sample is not None and (not isinstance(sample, int) or sample < 0):
             raise ValueError(f"{self._fields.sample}: a whole number from 0 on is needed")
         if reason not in ("stop", "length", "content_filter"):
             raise ValueError(f"{self._fields.finish_reason}: give stop, length or content_filter")
-        answer = given["answer"]
+        answer = values["answer"]
         return _RowNotes("" if answer is None else str(answer).strip(), sample, reason)
 
     def _completions(
-        self, question: Question, text: str, written: _RowNotes
+        self, question: Question, text: str, notes: _RowNotes
     ) -> Iterator[tuple[str, Completion]]:
         """A rationale as the teacher would give it: in one step, or with the answer in a second."""
-        asking, reason = self._asking, written.finish_reason
-        request = asking.request(question)
-        states = written.answer if reason == "stop" else ""
-        if states and not asking.style.answer_cue:
-            text = f"{text.rstrip()}\nThe answer is {states}."
+        asking, reason = self._asking, notes.finish_reason
+        request = asking.request(question, task=self._questions.task.name)
+        answer = notes.answer if reason == "stop" else ""
+        if answer and not asking.style.answer_cue:
+            text = f"{text.rstrip()}\nThe answer is {answer}."
         if question.id not in self._samples:
-            self._samples[question.id] = _Samples(self._store.samples(self._model, request))
-        sample = self._samples[question.id].place(text, written.sample)
+            self._samples[question.id] = _SampleNumbers(self._store.samples(self._model, request))
+        sample = self._samples[question.id].take(text, notes.sample)
         if sample is None:
             self.there += 1
             return
@@ -195,19 +200,25 @@ class ForeignRows:
         )
         yield self._model, first
         second = asking.answer_request(first)
-        if states and second is not None:
-            said = Completion(request=second, sample=0, text=f" {states}.", finish_reason="stop")
-            yield self._model, said
+        if answer and second is not None:
+            yield (
+                self._model,
+                Completion(request=second, sample=0, text=f" {answer}.", finish_reason="stop"),
+            )
 
 
-def _only(placed: list[Placed], *, by: str) -> Question:
-    """The one training question that a row can be about."""
-    if not placed:
+def _only_training_question(candidates: list[PlacedQuestion], *, by: str) -> Question:
+    """The one training question that a row can be about.
+
+    Raises:
+        ValueError: There is none, or several.
+    """
+    if not candidates:
         raise ValueError(f"no question of the task has this {by}")
-    training = [each.question for each in placed if each.split == "train"]
+    training = [question for question, split in candidates if split == "train"]
     if not training:
         raise ValueError(
-            f"its question is of the {placed[0].split} split; training must not see it"
+            f"its question is of the {candidates[0].split} split; training must not see it"
         )
     if len(training) > 1:
         raise ValueError(f"several questions have this {by}; name their ids with --id-field")

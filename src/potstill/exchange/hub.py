@@ -1,6 +1,9 @@
-"""Pushing a folder to the Hugging Face hub, by the token of the environment or of its login.
+"""The Hugging Face hub: pushing a folder to it, and the card that presents a dataset there.
 
-The card of a dataset: what is in it, where it comes from, what to beware of.
+A push takes the token of ``HF_TOKEN`` or of ``hf auth login``. A dataset's card is its README.md:
+YAML between two lines ``---`` that the hub reads (licence, language, size), then what people read:
+the columns, how the data was made, what to beware of. Texts of users and models are shown as code,
+so that nothing in them can end a table or a block.
 """
 
 import os
@@ -15,18 +18,19 @@ import orjson
 import yaml
 
 from potstill.errors import AuthError, ConfigError, ServerError, extra
-from potstill.exchange.rows import Column, What
+from potstill.exchange.columns import Column
+from potstill.exchange.rows import ExportKind
 from potstill.runtime.progress import printable
 
-STALE: dict[str, list[str]] = {
+REPLACED: dict[str, list[str]] = {
     "dataset": ["data/*"],
     "model": ["*.safetensors", "*.safetensors.index.json"],
 }
-"""What an earlier push may have left beside what is pushed now; it is removed."""
+"""The files of an earlier push, which are removed where the new push lacks them."""
 
 
-class Pushed(NamedTuple):
-    """Where something was pushed to."""
+class PushResult(NamedTuple):
+    """The repository that something was pushed to."""
 
     url: str
     private: bool
@@ -53,21 +57,21 @@ def check_push(name: str) -> None:
 
 def push_folder(
     folder: Path, name: str, kind: Literal["dataset", "model"], *, private: bool, message: str
-) -> Pushed:
+) -> PushResult:
     """Put a folder's files in a repository of the hub, which is made where there is none.
 
     Args:
         folder: Made by :mod:`potstill.exchange.folders`.
         name: The repository, as ``OWNER/NAME``.
-        kind: What it is.
+        kind: The kind of repository.
         private: Whether only its owner may see it.
-        message: Of the commit.
+        message: The commit's message.
 
     Raises:
         ConfigError: It is to be private, and there is a public one of this name.
         AuthError: The hub refused the token.
         ServerError: The hub was not reached, or failed.
-        PotstillError: As :func:`check_push`.
+        PotstillError: As for :func:`check_push`.
     """
     check_push(name)
     from huggingface_hub import HfApi
@@ -86,9 +90,9 @@ def push_folder(
             folder_path=folder,
             repo_type=kind,
             commit_message=message,
-            delete_patterns=STALE[kind],
+            delete_patterns=REPLACED[kind],
         )
-    return Pushed(str(url), is_private)
+    return PushResult(str(url), is_private)
 
 
 @contextmanager
@@ -101,33 +105,35 @@ def _explained(name: str, endpoint: str) -> Iterator[None]:
     try:
         yield
     except HFValidationError as error:
-        raise ConfigError(f"{name!r} is no name for the hub: {_said(error)}") from error
+        raise ConfigError(f"{name!r} is no name for the hub: {_one_line(error)}") from error
     except HfHubHTTPError as error:
         status = error.response.status_code
-        told = f"{name}: {endpoint} answered {status}"
+        answer = f"{name}: {endpoint} answered {status}"
         if status in (401, 403):
             raise AuthError(
-                f"{told}: the token was refused, or may not write there. Set another as HF_TOKEN, "
-                "or log in with: hf auth login"
+                f"{answer}: the token was refused, or may not write there. Set another as "
+                "HF_TOKEN, or log in with: hf auth login"
             ) from error
-        raise ServerError(f"{told}: {_said(error)}") from error
+        raise ServerError(f"{answer}: {_one_line(error)}") from error
     except (not_reached, ConnectionError, RuntimeError, PermissionError) as error:
-        raise ServerError(f"{name}: pushing to {endpoint} failed: {_said(error)}") from error
+        raise ServerError(f"{name}: pushing to {endpoint} failed: {_one_line(error)}") from error
 
 
-def _said(error: BaseException) -> str:
+def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
+# the card of a dataset ---------------------------------------------------------------------------
+
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
-"""The hub's size categories, by the number of rows that is too many for each."""
+"""The hub's size categories, each after the number of rows that is too many for it."""
 
-LARGEST = "1M<n<10M"
+LARGEST_SIZE = "1M<n<10M"
 
-SHOWN = 300
+EXAMPLE_CHARACTERS = 300
 """Characters shown of each text of the example."""
 
-TITLES: dict[What, str] = {
+TITLES: dict[ExportKind, str] = {
     "rationales": "rationales with verdicts",
     "completions": "completions",
     "chat": "rationales as chats",
@@ -137,12 +143,12 @@ TITLES: dict[What, str] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DatasetFacts:
-    """What a card tells; any of the texts may come from a user or a model."""
+    """The facts on a card; any of the texts may come from a user or a model."""
 
     name: str
     """On the hub, as ``OWNER/NAME``."""
 
-    what: What
+    kind: ExportKind
     rows: int
     columns: Sequence[Column]
     example: Mapping[str, object]
@@ -150,16 +156,16 @@ class DatasetFacts:
 
     task: str
     source: str
-    """Where the questions come from; empty where it is a file of the user's."""
+    """The questions' origin; empty where it is a file of the user's."""
 
     licence: str
-    """Of the questions; empty where it is not known, ``none`` where none is stated."""
+    """The questions' licence; empty where it is not known, ``none`` where none is stated."""
 
     language: str
-    """Of the questions, as an ISO 639 code; empty where it is not known."""
+    """The questions' language, an ISO 639 code; empty where it is not known."""
 
-    made: Sequence[tuple[str, str]]
-    """How it was made: what, and its value."""
+    origin: Sequence[tuple[str, str]]
+    """The settings by which the data was made, each a name and a value."""
 
     verdicts: Mapping[str, int]
     """Rationales by verdict."""
@@ -169,9 +175,9 @@ class DatasetFacts:
 
 
 def front_matter(values: Mapping[str, object]) -> str:
-    """YAML between its marks, safe with any text: what is empty is left out."""
-    kept = {name: value for name, value in values.items() if value}
-    text = yaml.safe_dump(kept, sort_keys=False, allow_unicode=False, width=2**20)
+    """YAML between its marks, safe with any text; empty values are left out."""
+    filled = {name: value for name, value in values.items() if value}
+    text = yaml.safe_dump(filled, sort_keys=False, allow_unicode=False, width=2**20)
     return f"---\n{text}---\n"
 
 
@@ -179,7 +185,7 @@ def dataset_card(facts: DatasetFacts) -> str:
     """The card's text, as README.md."""
     matter = front_matter(
         {
-            "pretty_name": one_line(f"{facts.task}: {TITLES[facts.what]}"),
+            "pretty_name": one_line(f"{facts.task}: {TITLES[facts.kind]}"),
             "license": hub_licence(facts.licence),
             "language": [facts.language] if facts.language else [],
             "size_categories": [size_category(facts.rows)],
@@ -193,13 +199,13 @@ def dataset_card(facts: DatasetFacts) -> str:
             ],
         }
     )
-    parts = (_opening(facts), _columns(facts), _made(facts), _beware(facts))
-    return matter + "\n".join(parts)
+    sections = (_opening(facts), _columns(facts), _origin_section(facts), _beware(facts))
+    return matter + "\n".join(sections)
 
 
 def size_category(rows: int) -> str:
-    """The hub's name for so many rows."""
-    return next((name for limit, name in SIZES if rows < limit), LARGEST)
+    """The hub's name for a number of rows."""
+    return next((name for limit, name in SIZES if rows < limit), LARGEST_SIZE)
 
 
 def hub_licence(licence: str) -> str:
@@ -238,15 +244,15 @@ def _longest_ticks(text: str) -> int:
 def _opening(facts: DatasetFacts) -> str:
     loading = f'from datasets import load_dataset\n\nload_dataset("{facts.name}", split="train")'
     return (
-        f"# {TITLES[facts.what].capitalize()}: {code(facts.task)}\n\n"
+        f"# {TITLES[facts.kind].capitalize()}: {code(facts.task)}\n\n"
         f"{facts.rows:,} rows, made with potstill {facts.version}.\n\n"
         f"{block(loading, 'python')}\n"
     )
 
 
 def _columns(facts: DatasetFacts) -> str:
-    rows = [f"| `{each.name}` | {each.kind} | {each.meaning} |" for each in facts.columns]
-    example = {name: _short(value) for name, value in facts.example.items()}
+    rows = [f"| `{column.name}` | {column.kind} | {column.meaning} |" for column in facts.columns]
+    example = {name: _shortened(value) for name, value in facts.example.items()}
     shown = orjson.dumps(example, option=orjson.OPT_INDENT_2).decode()
     return (
         "## Columns\n\n| column | holds | meaning |\n|---|---|---|\n" + "\n".join(rows) + "\n\n"
@@ -254,34 +260,35 @@ def _columns(facts: DatasetFacts) -> str:
     )
 
 
-def _short(value: object) -> object:
-    if isinstance(value, str) and len(value) > SHOWN:
-        return f"{value[:SHOWN]}…"
+def _shortened(value: object) -> object:
+    """A value whose texts are cut to ``EXAMPLE_CHARACTERS``, however deep they stand in it."""
+    if isinstance(value, str) and len(value) > EXAMPLE_CHARACTERS:
+        return f"{value[:EXAMPLE_CHARACTERS]}…"
     if isinstance(value, list):
-        return [_short(each) for each in value]
-    return (
-        {name: _short(each) for name, each in value.items()} if isinstance(value, dict) else value
-    )
+        return [_shortened(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _shortened(item) for name, item in value.items()}
+    return value
 
 
-def _made(facts: DatasetFacts) -> str:
-    made = "\n".join(f"- {what}: {code(value)}" for what, value in facts.made)
-    told = f"## How it was made\n\n{made}\n- command: {code(facts.command)}\n"
+def _origin_section(facts: DatasetFacts) -> str:
+    settings = "\n".join(f"- {name}: {code(value)}" for name, value in facts.origin)
+    section = f"## How it was made\n\n{settings}\n- command: {code(facts.command)}\n"
     if facts.verdicts:
         total = sum(facts.verdicts.values())
         rows = "\n".join(f"| {_cell(name)} | {n:,} |" for name, n in facts.verdicts.items())
-        told += (
+        section += (
             f"\nOf the run's {total:,} rationales, by verdict:\n\n| verdict | rationales |\n"
             f"|---|---|\n{rows}\n"
         )
-    return told
+    return section
 
 
 def _beware(facts: DatasetFacts) -> str:
-    stated = facts.licence if facts.licence not in ("", "none") else "not stated"
+    licence = facts.licence if facts.licence not in ("", "none") else "not stated"
     origin = code(facts.source) if facts.source else "whoever publishes this"
     points = [
-        f"Questions and gold answers come from {origin}; their licence: {code(stated)}.",
+        f"Questions and gold answers come from {origin}; their licence: {code(licence)}.",
         "All other text was written by a model. The terms of its provider may limit what it is "
         "used for.",
         "A right final answer does not make the reasoning right: verdicts compare final answers "

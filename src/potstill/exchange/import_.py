@@ -1,13 +1,15 @@
-"""Importing: completions and rationales from files into a run's store, at no cost.
+"""``potstill import``: completions and rationales from files into a run's store, at no cost.
 
-Exported completions read back: what was asked and what came, exactly as it was stored.
+A file that ``potstill export`` wrote gives back the completions exactly as they were stored. The
+rows of any other file are read as the teacher's rationales, by ``foreign_rows.py``. A row that is
+of no use is left out, counted and named.
 """
 
 import base64
 import binascii
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
@@ -19,9 +21,10 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from potstill.errors import ConfigError, DataError
-from potstill.exchange.export import in_groups, questions_of
+from potstill.exchange.export import in_groups
 from potstill.exchange.foreign_rows import ForeignRows, RowFields
 from potstill.exchange.reading import first_row, numbered_rows, row_count
+from potstill.exchange.rows import Row, TaskQuestions
 from potstill.pipeline.run import Run
 from potstill.pipeline.teachers import FIRST
 from potstill.records import Completion, FinishReason, Message, Request, TokenLogprobs
@@ -31,13 +34,13 @@ STAGE = "import"
 """The stage that imported completions are stored under."""
 
 SHOWN = 10
-"""Rows that were left out that are kept to be shown; the run's log has all."""
+"""Rows left out that are kept to be shown; the run's log has all."""
 
-_AT_ONCE = 256
+_GROUP_SIZE = 256
+"""Completions that are stored in one transaction."""
 
-Row = Mapping[str, object]
-Reader = Callable[[Row], Iterable[tuple[str, Completion]]]
-"""From a row to models and what they wrote; raises ValueError where the row is of no use."""
+RowReader = Callable[[Row], Iterable[tuple[str, Completion]]]
+"""From a row to models and their completions; raises ValueError where the row is of no use."""
 
 
 class LeftOut(NamedTuple):
@@ -48,8 +51,8 @@ class LeftOut(NamedTuple):
 
 
 @dataclass(kw_only=True, slots=True)
-class Imported:
-    """What an import did."""
+class ImportResult:
+    """The numbers of completions that an import stored and of rows that it left out."""
 
     kind: str
     """``completions`` that potstill exported, or ``rationales`` of anybody."""
@@ -62,20 +65,22 @@ class Imported:
     """Rows, or texts of rows that hold several."""
 
     shown: list[LeftOut] = field(default_factory=list)
-    """The first of them."""
+    """The first rows left out."""
 
     reasons: Counter[str] = field(default_factory=Counter)
     models: Counter[str] = field(default_factory=Counter)
     """Completions by the model that they are stored under, what was there included."""
 
     beyond: int = 0
-    """Rationales stored that are more than the recipe draws of their question."""
+    """Rationales stored beyond the samples that the recipe draws for their question."""
 
 
 def import_file(
     run: Run, path: Path, fields: RowFields | None = None, *, teacher: str = FIRST
-) -> Imported:
-    """Store what a file holds, as if the run had asked for it; importing again changes nothing.
+) -> ImportResult:
+    """Store a file's completions or rationales, as if the run had asked for them.
+
+    Importing the same file again changes nothing.
 
     Completions that :func:`potstill.exchange.export_run` wrote come back exactly, so that
     ``potstill generate`` does not ask for them. Of other files each row holds a question of the
@@ -84,10 +89,10 @@ def import_file(
     run's log as well; the others go on.
 
     Args:
-        run: Not opened read-only.
+        run: Opened for writing.
         path: Parquet, JSONL, JSON or CSV; all but Parquet may be gzipped.
-        fields: Where things stand in a row of rationales; by default as potstill exports them.
-        teacher: Whose answers rationales are to be, by its name in the recipe.
+        fields: The names of the fields of rationales; by default as potstill exports them.
+        teacher: The name in the recipe of the teacher that the rationales are to be of.
 
     Raises:
         ConfigError: The recipe has no such teacher, or one is named for completions.
@@ -101,35 +106,31 @@ def import_file(
                 f"{path} holds completions and says who wrote each; a teacher is named for "
                 "rationales alone."
             )
-        done = Imported(kind="completions")
-        _take(run, path, _own, done)
+        result = ImportResult(kind="completions")
+        _import_rows(run, path, lambda row: [read_completion(row)], result)
     else:
-        done = Imported(kind="rationales")
-        where = fields or RowFields.of(columns)
-        foreign = ForeignRows(run, questions_of(run), where, teacher)
+        result = ImportResult(kind="rationales")
+        row_fields = fields or RowFields.of(columns)
+        foreign = ForeignRows(run, TaskQuestions(run.task), row_fields, teacher)
         foreign.check(columns, at=str(path))
-        _take(run, path, foreign.read, done)
-        done.stored, done.there, done.beyond = foreign.stored, foreign.there, foreign.beyond
+        _import_rows(run, path, foreign.read, result)
+        result.stored, result.there, result.beyond = foreign.stored, foreign.there, foreign.beyond
     run.store.add_stage_time(STAGE, time.monotonic() - start)
-    return done
+    return result
 
 
-def _take(run: Run, path: Path, reader: Reader, done: Imported) -> None:
-    """Store what a reader finds in a file."""
-    with run.meter.stage(f"importing {done.kind}", total=row_count(path)) as advance:
-        found = _readable(run, path, reader, done, advance)
-        for group in in_groups(found, _AT_ONCE):
-            _store(run, group, done)
+def _import_rows(run: Run, path: Path, reader: RowReader, result: ImportResult) -> None:
+    """Store the completions that a reader makes of a file's rows, a group at a time."""
+    with run.meter.stage(f"importing {result.kind}", total=row_count(path)) as advance:
+        completions = _read_rows(run, path, reader, result, advance)
+        for group in in_groups(completions, _GROUP_SIZE):
+            _store(run, group, result)
 
 
-def _own(row: Row) -> Iterable[tuple[str, Completion]]:
-    return [read_completion(row)]
-
-
-def _readable(
-    run: Run, path: Path, reader: Reader, done: Imported, advance: Advance
+def _read_rows(
+    run: Run, path: Path, reader: RowReader, result: ImportResult, advance: Advance
 ) -> Iterator[tuple[str, Completion]]:
-    """What the rows hold; those of no use are counted and logged."""
+    """The completions of all rows; those of no use are counted and logged."""
     for at, row, fault in numbered_rows(path):
         try:
             if row is None:
@@ -139,23 +140,25 @@ def _readable(
             if isinstance(error, DataError):
                 raise
             why = str(error)
-            run.control.events.record("left_out", file=path.name, at=at, why=why)
-            done.left_out += 1
-            done.reasons[why] += 1
-            if len(done.shown) < SHOWN:
-                done.shown.append(LeftOut(at, why))
+            run.context.events.record("left_out", file=path.name, at=at, why=why)
+            result.left_out += 1
+            result.reasons[why] += 1
+            if len(result.shown) < SHOWN:
+                result.shown.append(LeftOut(at, why))
         advance(1, 0, 0.0)
 
 
-def _store(run: Run, group: Iterable[tuple[str, Completion]], done: Imported) -> None:
-    """Store some completions, those of one model that follow each other in one transaction."""
+def _store(run: Run, group: Iterable[tuple[str, Completion]], result: ImportResult) -> None:
+    """Store some completions; those of one model that follow each other in one transaction."""
     for model, pairs in groupby(group, key=itemgetter(0)):
         completions = [completion for _, completion in pairs]
         stored = run.store.add_absent(model, completions, stage=STAGE)
-        done.stored += stored
-        done.there += len(completions) - stored
-        done.models[model] += len(completions)
+        result.stored += stored
+        result.there += len(completions) - stored
+        result.models[model] += len(completions)
 
+
+# exported completions ----------------------------------------------------------------------------
 
 NEEDED = frozenset(
     {"model", "text", "sample", "finish_reason", "max_tokens", "temperature", "top_p"}
@@ -165,21 +168,21 @@ NEEDED = frozenset(
 _Count = Annotated[int, Field(ge=0)]
 
 
-class _Turn(BaseModel):
+class _TurnRow(BaseModel):
     model_config = ConfigDict(strict=True)
 
     role: Literal["system", "user", "assistant"]
     content: str
 
 
-class _Row(BaseModel):
-    """The columns of a completion, checked; what it says of the question is not needed."""
+class _CompletionRow(BaseModel):
+    """The columns of a completion, checked; of the question's, only its id and task are used."""
 
     model_config = ConfigDict(strict=True)
 
     model: str = Field(min_length=1)
     prompt: str | None = None
-    messages: list[_Turn] | None = None
+    messages: list[_TurnRow] | None = None
     answer_prefix: str = ""
     sample: _Count
     text: str
@@ -194,26 +197,29 @@ class _Row(BaseModel):
     stop: list[str] = []
     top_logprobs: _Count = 0
     seed: _Count = 0
+    question_id: str | None = None
+    task: str | None = None
 
     @model_validator(mode="after")
-    def _asks_once(self) -> "_Row":
+    def _asks_once(self) -> "_CompletionRow":
         if (self.prompt is None) == (self.messages is None):
             raise ValueError("give either prompt or messages")
         return self
 
 
-def read_completion(row: Mapping[str, object]) -> tuple[str, Completion]:
+def read_completion(row: Row) -> tuple[str, Completion]:
     """A row of exported completions as the model's name and its completion.
 
-    What it cost was paid by the run that asked, so its cost is 0 here.
+    Its cost was paid by the run that asked, so it is 0 here.
 
     Raises:
-        ValueError: A column is missing or holds what it cannot; the message names it.
+        ValueError: A column is missing or holds a wrong value; the message names it.
     """
     try:
-        values = _Row.model_validate({k: v for k, v in row.items() if v is not None})
+        present = {name: value for name, value in row.items() if value is not None}
+        values = _CompletionRow.model_validate(present)
     except ValidationError as error:
-        raise ValueError(_told(error)) from error
+        raise ValueError(_first_fault(error)) from error
     turns = values.messages or ()
     request = Request(
         prompt=values.prompt
@@ -227,6 +233,8 @@ def read_completion(row: Mapping[str, object]) -> tuple[str, Completion]:
         stop=tuple(values.stop),
         top_logprobs=values.top_logprobs,
         seed=values.seed,
+        question_id=values.question_id,
+        task=values.task,
     )
     return values.model, Completion(
         request=request,
@@ -241,7 +249,7 @@ def read_completion(row: Mapping[str, object]) -> tuple[str, Completion]:
     )
 
 
-def _told(error: ValidationError) -> str:
+def _first_fault(error: ValidationError) -> str:
     """The first fault, in words."""
     fault = error.errors()[0]
     name = ".".join(map(str, fault["loc"]))
@@ -249,57 +257,61 @@ def _told(error: ValidationError) -> str:
     return f"{name}: {message}" if name else message
 
 
-def _logprobs(row: Mapping[str, object], top: int) -> TokenLogprobs | None:
+def _logprobs(row: Row, top: int) -> TokenLogprobs | None:
     """The token probabilities of a row; None where it has none."""
     if row.get("logprobs") is None:
         return None
     ids, names = row.get("token_ids"), row.get("token_bytes")
     if (ids is None) == (names is None):
         raise ValueError("logprobs need either token_ids or token_bytes")
-    lists = _lists(row, "logprobs")
-    numbers = [[-np.inf if value is None else value for value in each] for each in lists]
-    values = _table(numbers, "logprobs", np.float32, empty=(0, 1 + top))
+    # Every array is (tokens, 1 + alternatives): the token that was chosen, then the likeliest ones.
+    numbers = [
+        [-np.inf if value is None else value for value in token]
+        for token in _token_lists(row, "logprobs")
+    ]
+    values = _array(numbers, "logprobs", np.float32, empty=(0, 1 + top))
     if ids is not None:
-        table = _table(_lists(row, "token_ids"), "token_ids", np.int32, empty=values.shape)
-        return TokenLogprobs(logprobs=values, ids=_alike(table, values))
-    named = [[_bytes(name) for name in each] for each in _lists(row, "token_bytes")]
-    sizes = [[len(name) for name in each] for each in named]
-    lengths = _table(sizes, "token_bytes", np.uint16, empty=values.shape)
-    joined = b"".join(name for each in named for name in each)
-    return TokenLogprobs(logprobs=values, token_bytes=joined, lengths=_alike(lengths, values))
+        id_lists = _token_lists(row, "token_ids")
+        id_array = _array(id_lists, "token_ids", np.int32, empty=values.shape)
+        return TokenLogprobs(logprobs=values, ids=_same_shape(id_array, values))
+    named = [[_bytes(name) for name in token] for token in _token_lists(row, "token_bytes")]
+    sizes = [[len(name) for name in token] for token in named]
+    lengths = _array(sizes, "token_bytes", np.uint16, empty=values.shape)
+    joined = b"".join(name for token in named for name in token)
+    return TokenLogprobs(logprobs=values, token_bytes=joined, lengths=_same_shape(lengths, values))
 
 
-def _lists(row: Mapping[str, object], name: str) -> Sequence[Sequence[object]]:
+def _token_lists(row: Row, name: str) -> Sequence[Sequence[object]]:
     value = row[name]
-    if not isinstance(value, list) or not all(isinstance(each, list) for each in value):
+    if not isinstance(value, list) or not all(isinstance(token, list) for token in value):
         raise ValueError(f"{name}: give a list of values for each token")
     return value
 
 
-def _table(
+def _array(
     lists: Sequence[Sequence[object]],
     name: str,
     kind: type[np.generic],
     *,
     empty: tuple[int, ...],
 ) -> Any:
-    """The values as an array of a row a token; ``empty`` is its shape where there is no token."""
-    if len({len(each) for each in lists}) > 1:
+    """The values as an array with a row a token; ``empty`` is its shape without any token."""
+    if len({len(token) for token in lists}) > 1:
         raise ValueError(f"{name}: every token needs as many values")
     try:
-        table = np.array(lists, dtype=kind)
+        array = np.array(lists, dtype=kind)
     except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{name}: {error}") from error
-    return table if lists else table.reshape(empty)
+    return array if lists else array.reshape(empty)
 
 
-def _alike(table: Any, values: NDArray[np.float32]) -> Any:
-    if table.shape != values.shape:
+def _same_shape(array: Any, values: NDArray[np.float32]) -> Any:
+    if array.shape != values.shape:
         raise ValueError(
             f"logprobs are {values.shape[0]} by {values.shape[1]}, and the names of their tokens "
-            f"{table.shape[0]} by {table.shape[1]}"
+            f"{array.shape[0]} by {array.shape[1]}"
         )
-    return table
+    return array
 
 
 def _bytes(name: object) -> bytes:

@@ -1,4 +1,7 @@
-"""Files read row by row, whoever wrote them; a row that is broken is told, not raised."""
+"""Files read row by row, whoever wrote them: Parquet, JSON lines, JSON or CSV.
+
+A broken row raises nothing: it comes with its place and its fault, so that the others can be used.
+"""
 
 import gzip
 import zlib
@@ -13,10 +16,11 @@ from potstill.tasks.files import rows as whole_rows
 
 Row = Mapping[str, object]
 
-_ROWS_AT_ONCE = 100
+_BATCH_ROWS = 100
+"""Rows of a Parquet file that are held at once."""
 
 
-class Numbered(NamedTuple):
+class NumberedRow(NamedTuple):
     """One row of a file and where it stands."""
 
     at: str
@@ -24,10 +28,10 @@ class Numbered(NamedTuple):
 
     row: Row | None
     fault: str = ""
-    """Why there is no row."""
+    """The reason for which there is no row."""
 
 
-def numbered_rows(path: Path) -> Iterator[Numbered]:
+def numbered_rows(path: Path) -> Iterator[NumberedRow]:
     """The rows of a Parquet, JSONL, JSON or CSV file; all but Parquet may be gzipped.
 
     JSON lines and Parquet are read a few rows at a time.
@@ -45,7 +49,7 @@ def numbered_rows(path: Path) -> Iterator[Numbered]:
         yield from _parquet(path)
     else:
         for at, row in whole_rows(path):
-            yield Numbered(at.rpartition(", ")[2], row)
+            yield NumberedRow(at.rpartition(", ")[2], row)
 
 
 def first_row(path: Path) -> Row:
@@ -61,7 +65,7 @@ def first_row(path: Path) -> Row:
 
 
 def row_count(path: Path) -> int:
-    """How many rows there are to read, for the progress."""
+    """The number of rows to be read, for the progress."""
     if path.suffix != ".parquet":
         with _opened(path) as file:
             return sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(2**20), b""))
@@ -70,13 +74,13 @@ def row_count(path: Path) -> int:
     return int(parquet.read_metadata(path).num_rows)
 
 
-def _lines(path: Path) -> Iterator[Numbered]:
+def _lines(path: Path) -> Iterator[NumberedRow]:
     try:
         with _opened(path) as file:
             for number, line in enumerate(file, start=1):
                 text = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
                 if text.strip():
-                    yield _parsed(text, f"line {number}")
+                    yield _parse_line(text, f"line {number}")
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(f"{path}: damaged gzip data: {error}.") from error
     except OSError as error:
@@ -87,26 +91,26 @@ def _opened(path: Path) -> BinaryIO:
     return cast(BinaryIO, gzip.open(path)) if path.suffix == ".gz" else path.open("rb")
 
 
-def _parsed(line: bytes, at: str) -> Numbered:
+def _parse_line(line: bytes, at: str) -> NumberedRow:
     try:
         row = orjson.loads(line)
     except orjson.JSONDecodeError as error:
-        return Numbered(at, None, f"broken JSON ({error.msg})")
+        return NumberedRow(at, None, f"broken JSON ({error.msg})")
     if not isinstance(row, dict):
-        return Numbered(at, None, f"a {type(row).__name__} where an object should be")
-    return Numbered(at, row)
+        return NumberedRow(at, None, f"a {type(row).__name__} where an object should be")
+    return NumberedRow(at, row)
 
 
-def _parquet(path: Path) -> Iterator[Numbered]:
+def _parquet(path: Path) -> Iterator[NumberedRow]:
     with extra("parquet", needed_for=f"reading {path.name}"):
         import pyarrow
         from pyarrow import parquet
     number = 0
     try:
         with parquet.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE):
+            for batch in file.iter_batches(batch_size=_BATCH_ROWS):
                 for row in batch.to_pylist():
                     number += 1
-                    yield Numbered(f"row {number}", row)
+                    yield NumberedRow(f"row {number}", row)
     except (OSError, pyarrow.ArrowException) as error:
         raise DataError(f"{path} cannot be read as Parquet: {error}.") from error

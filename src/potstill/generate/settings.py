@@ -2,7 +2,7 @@
 
 from pydantic import Field, model_validator
 
-from potstill.prompts.styles import STYLES
+from potstill.prompts.styles import AnyStyle, style_named
 from potstill.settings import Settings
 
 
@@ -34,8 +34,9 @@ class GenerateSettings(Settings):
     top_logprobs: int = Field(default=0, ge=0, le=20)
     """How many likeliest tokens to keep at each position; 0 keeps none."""
 
-    prompt_style: str | None = None
-    """How teachers are asked; by default instruct_cot for chat models, else zero_shot_cot."""
+    prompt_style: AnyStyle | None = None
+    """How teachers are asked: a style, or one of your own; by default instruct_cot for chat models,
+    else zero_shot_cot."""
 
     debate: DebateSettings | None = None
     """Have the teachers debate; null takes their first answers."""
@@ -57,8 +58,6 @@ class GenerateSettings(Settings):
                 "a debate needs every teacher's answer, right or wrong, and enough_right would "
                 "leave some out. Give debate or enough_right"
             )
-        if self.prompt_style is not None and self.prompt_style not in STYLES:
-            raise ValueError(
-                f"there is no prompt style {self.prompt_style!r}; known: {', '.join(STYLES)}"
-            )
+        if self.prompt_style is not None:
+            style_named(self.prompt_style)
         return self

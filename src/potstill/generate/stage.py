@@ -1,11 +1,13 @@
 """The generate stage: questions → completions of the teacher.
 
-Adaptive sampling: asking on only where right rationales are still lacking.
+Diverse reasoning of Fine-tune-CoT (arXiv 2212.10071, section 3): D rationales are drawn for every
+training question. With ``enough_right`` the stage samples adaptively instead: it asks on, round by
+round, only about the questions that still lack right rationales.
 """
 
 import math
 from collections import Counter
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -16,16 +18,15 @@ from potstill.models.interface import Model
 from potstill.prompts.exemplars import FewShot
 from potstill.prompts.styles import shows_exemplars, style_named
 from potstill.records import Question, Task, Teacher
-from potstill.runtime.progress import Meter
+from potstill.runtime.context import RunContext
 from potstill.sampling.ask import (
+    Answer,
     PromptConfig,
     SampleCounts,
     SamplingParams,
     answers,
-    sample_questions,
     sample_requests,
 )
-from potstill.store import Store
 
 
 def teacher_asking(
@@ -35,12 +36,12 @@ def teacher_asking(
     seed: int,
     few_shot: FewShot | None = None,
 ) -> PromptConfig:
-    """How the teacher is asked for rationales.
+    """Returns how the teacher is asked for rationales.
 
     Args:
-        teacher: The model, or what is known of it; chat models are asked by instruction, others by
+        teacher: The model, or its name and kind; chat models are asked by instruction, others by
             Zero-shot-CoT.
-        settings: Of the generate stage.
+        settings: The generate stage's.
         seed: The run's seed.
         few_shot: Worked questions, shown where the prompt style has a place for them.
 
@@ -68,10 +69,10 @@ def teacher_asking(
 
 
 class GenerateResult(NamedTuple):
-    """What the generate stage drew."""
+    """What the generate stage drew from one teacher."""
 
     counts: SampleCounts
-    """Of the rationales, second steps aside."""
+    """Counts of the rationales, second steps aside."""
 
     enough: int | None = None
     """Questions that have as many right rationales as wanted; None where no number was."""
@@ -80,45 +81,39 @@ class GenerateResult(NamedTuple):
 def generate(
     task: Task,
     teacher: Model,
-    store: Store,
     asking: PromptConfig,
-    meter: Meter,
+    context: RunContext,
     *,
     enough_right: int | None = None,
     name: str = "the teacher",
 ) -> GenerateResult:
     """Draw rationales for every training question that does not yet have enough of them.
 
-    Diverse reasoning of Fine-tune-CoT (arXiv 2212.10071, section 3); in two steps, rationale and
-    then answer, where the style is Zero-shot-CoT's.
+    They are drawn in two steps, rationale and then answer, where the style is Zero-shot-CoT's.
 
     Args:
         task: The questions; only the training split is asked about.
-        teacher: Whom to ask.
-        store: Where completions go; what is there is not asked for again.
-        asking: How to ask, from :func:`teacher_asking`.
-        meter: Shown the progress.
+        teacher: The model that is asked.
+        asking: How it is asked, from :func:`teacher_asking`.
+        context: The run; what its store holds is not asked for again.
         enough_right: Draw for a question only until so many rationales are right; see
-            :func:`potstill.generate.stage.draw_until_enough`.
-        name: What the meter calls the teacher.
+            :func:`draw_until_enough`.
+        name: How the teacher is called in the progress display.
     """
     label = f"rationales of {name}"
     if enough_right is not None:
-        return draw_until_enough(
-            task, teacher, store, asking, meter, enough=enough_right, label=label
-        )
-    questions = task.splits["train"]
+        return draw_until_enough(task, teacher, asking, context, enough=enough_right, label=label)
+    requests = asking.requests(task.splits["train"], task=task.name)
     return GenerateResult(
-        sample_questions(teacher, store, questions, asking, meter, label=label, stage="generate")
+        sample_requests(teacher, requests, asking, context, label=label, stage="generate")
     )
 
 
 def draw_until_enough(
     task: Task,
     teacher: Model,
-    store: Store,
     asking: PromptConfig,
-    meter: Meter,
+    context: RunContext,
     *,
     enough: int,
     label: str,
@@ -135,39 +130,38 @@ def draw_until_enough(
 
     Args:
         task: Its training questions are asked; its grader tells which answers are right.
-        teacher: Whom to ask.
-        store: Where the answers go.
-        asking: How to ask; ``asking.sampling.samples`` is the most samples of a question.
-        meter: Shown the progress of each round.
+        teacher: The model that is asked.
+        asking: How it is asked; ``asking.sampling.samples`` is the most samples of a question.
+        context: The run, whose store takes the answers.
         enough: Right rationales wanted of each question.
-        label: What the meter calls them.
+        label: How the work is called in the progress display.
     """
     questions, limit = task.splits["train"], asking.sampling.samples
-    asked, right = Counter[str](), Counter[str]()
-    rounds = [SampleCounts(0, 0, 0, 0)]
+    drawn, right = Counter[str](), Counter[str]()
+    rounds: list[SampleCounts] = []
     while wanted := {
-        question: range(asked[question.id], asked[question.id] + more)
+        question: range(drawn[question.id], drawn[question.id] + more)
         for question in questions
-        if (more := further_samples(asked[question.id], right[question.id], enough, limit))
+        if (more := further_samples(drawn[question.id], right[question.id], enough, limit))
     }:
         requests = [
-            replace(asking.request(question), samples=tuple(samples))
+            replace(asking.request(question, task=task.name), samples=tuple(samples))
             for question, samples in wanted.items()
         ]
-        round_ = f"{label}, round {len(rounds)}"
-        counts = sample_requests(
-            teacher, store, requests, asking, meter, label=round_, stage="generate"
+        label_ = f"{label}, round {len(rounds) + 1}"
+        rounds.append(
+            sample_requests(teacher, requests, asking, context, label=label_, stage="generate")
         )
-        rounds.append(counts)
         for question, samples in wanted.items():
-            asked[question.id] = samples.stop
-            right[question.id] += _right(task, teacher.name, store, question, asking, samples)
-    in_all = SampleCounts(*(sum(column) for column in zip(*rounds, strict=True)))
-    return GenerateResult(in_all, sum(right[question.id] >= enough for question in questions))
+            drawn[question.id] = samples.stop
+            found = answers(teacher.name, context.store, question, asking)
+            right[question.id] += count_right(task, question, found, samples)
+    solved = sum(right[question.id] >= enough for question in questions)
+    return GenerateResult(SampleCounts.total(rounds), solved)
 
 
 def further_samples(asked: int, right: int, enough: int, limit: int) -> int:
-    """How many more samples to ask for of a question, ``right`` of whose ``asked`` are right.
+    """Returns how many more samples to draw of a question, ``right`` of whose ``asked`` are right.
 
     First as many as are wanted in the end. Then as many as should fill the gap at the question's
     own rate of success, taken as (right + 1) / (asked + 2) (Laplace's rule of succession), but no
@@ -179,17 +173,19 @@ def further_samples(asked: int, right: int, enough: int, limit: int) -> int:
     return min(expected, asked or enough, limit - asked)
 
 
-def _right(
-    task: Task,
-    teacher_name: str,
-    store: Store,
-    question: Question,
-    asking: PromptConfig,
-    samples: Container[int],
+def count_right(
+    task: Task, question: Question, found: Sequence[Answer], samples: Container[int]
 ) -> int:
-    """How many of these samples are right; one that was cut off is not, whatever it says."""
+    """Returns how many of these samples are right; one that was cut off is not.
+
+    Args:
+        task: Its grader decides.
+        question: The question that was asked.
+        found: The stored answers to it.
+        samples: The samples that are counted, by index.
+    """
     return sum(
         grade(task, answer.text, question).correct
-        for answer in answers(teacher_name, store, question, asking)
-        if answer.sample in samples and answer.finish_reason == "stop"
+        for answer in found
+        if answer.sample in samples and answer.finished
     )

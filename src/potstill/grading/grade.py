@@ -1,6 +1,8 @@
 r"""The grader that curation and evaluation share: reads a final answer, compares it to the gold.
 
-One rule decides which candidate is the answer:
+In "4 bags of 5 make 20, and 2 are lost. The answer is 18 apples." the marker "The answer is" leads
+to the statement "18 apples.", the reader for numbers takes 18 from it, and 18 is the gold answer
+"18.0": correct, by the rule ``marker``. In general, one rule decides which candidate is the answer:
 
 1. A text that has answered and runs on into a next question ends before it.
 2. Of the statements that mark a final answer ("The answer is 18", "**Answer:** 18", "#### 18",
@@ -10,9 +12,9 @@ One rule decides which candidate is the answer:
 4. A statement that refuses ("cannot be determined") or names several options ends the search.
 5. Where there is none, the answer is None and not correct.
 
-What fits, and which candidate of a statement is meant where it holds several, is for the answer
-type to say (``answers``): mostly the first. Nothing but the text, the form of the gold answer and
-the question is looked at; no rule belongs to one model or one data set.
+The answer type says what fits, and which candidate of a statement is meant where it holds several
+(``answers``): mostly the first. Nothing but the text, the form of the gold answer and the question
+is looked at; no rule belongs to one model or one data set.
 """
 
 import re
@@ -22,39 +24,51 @@ from potstill.errors import DataError
 from potstill.grading.answers import READERS, AnswerCandidate, Reader
 from potstill.grading.answers.base import NONE_GIVEN
 from potstill.grading.markers import statements, text_end
-from potstill.grading.published_rules import grade_by_rule
+from potstill.grading.rules import grade_by_rule
 from potstill.records import Grade, Question, Task
 
 GRADER_VERSION = "2"
 """Stored with every verdict; it changes whenever some text may be graded differently."""
 
+_LOOP_TAIL = 600
+"""Characters at the end of a text that are searched for a loop."""
+
+_LOOP_PROBE = 12
+"""Characters at the very end that must stand before in the same words."""
+
+_SHORTEST_LOOP = 60
+"""Characters that must repeat; less may be the answer said twice."""
+
+# Words that lead up to a marker: "So the final [answer is]", "among A through E, [the answer is]".
 _LEAD = re.compile(
     r"(?:\b(?:so|thus|therefore|hence|and|then|finally),? )?(?:among A through [A-Z], )?"
     r"(?:\b(?:the|my|our|la|le|die|der|a|o|il|de|het) )?"
     r"(?:\bfinal )?(?:\b(?:correct|right|best) )?\Z",
     re.IGNORECASE,
 )
+# Signs that open the line or stand before the marker: "**[Answer:]**", "> ", "```json {".
 _DECORATION = re.compile(
     r"(?:^|(?<=\s))(?:```\w{0,9}\s{0,9})?[*#_>$<{\"(-]{1,9}\s{0,9}[\"_]{0,2}\Z"
 )
 _CONCLUDES = re.compile(r"[\s*_]{0,9}(?:Therefore|Thus|Hence|So),? ")
 _WORD = re.compile(r"\w")
-_LOOP_TAIL, _LOOP_PROBE, _SHORTEST_LOOP = 600, 12, 60
+# Another sentence or line: a stop and a word behind it, or a line with a word on it.
 _SENTENCE_FOLLOWS = re.compile(r"[.!?][^\w\n]{1,9}\w|\n\s{0,99}[^\w\n]{0,9}\w")
-_REPLY = re.compile(r"a(?:ns|nswer)?[\s*_]{0,3}:", re.IGNORECASE)
+# A sub-question of the text's own and the reply to it: "Question 2: How much?", "Answer:".
 _SUBQUESTION = re.compile(
     r"[^\w\n]{0,9}(?:(?:sub[- ]?)?question|q)(?P<number>\s?\d[\d.]{0,5})?[\s*_]{0,3}[:.)]",
     re.IGNORECASE,
 )
+_REPLY = re.compile(r"a(?:ns|nswer)?[\s*_]{0,3}:", re.IGNORECASE)
 
 
 def grade(task: Task, text: str, question: Question) -> Grade:
-    """Read the final answer of a text and compare it to the gold answer.
+    """Reads the final answer of a text and compares it to the gold answer.
 
     Args:
-        task: Says what counts as an answer and by which rule it is read.
-        text: What a model wrote, as it wrote it.
-        question: Holds the gold answer, and the options of a choice.
+        task: The task, which says what counts as an answer and by which rule it is read.
+        text: The text as a model wrote it.
+        question: The question with its gold answer, and the options of a choice.
 
     Returns:
         The answer as read, with the rule ``marker``, ``last`` or ``no_answer``; ``timeout`` where
@@ -67,20 +81,20 @@ def grade(task: Task, text: str, question: Question) -> Grade:
         return grade_by_rule(task, text, question)
     reader = READERS[task.answer_type]
     question, gold = plain_gold(reader, question)
-    found, rule = _find(text, reader, question)
-    if found is None or found is NONE_GIVEN:
+    answer, rule = _find_answer(text, reader, question)
+    if answer is None or answer is NONE_GIVEN:
         return Grade(answer=None, correct=False, rule="no_answer")
-    correct = reader.same(found.answer, gold)
+    correct = reader.same(answer.answer, gold)
     if correct is None:
         correct, rule = False, "timeout"
-    return Grade(answer=found.answer, correct=correct, rule=rule, span=(found.start, found.end))
+    return Grade(answer=answer.answer, correct=correct, rule=rule, span=(answer.start, answer.end))
 
 
 def plain_gold(reader: Reader, question: Question) -> tuple[Question, str]:
-    """The question with its gold answer alone, and that answer in the form to compare in.
+    """Returns the question with its gold answer alone, and that answer in the form to compare in.
 
-    A gold answer may be given as a worked solution ("... #### 18"); then what its final-answer
-    marker marks is the answer.
+    A gold answer may be given as a worked solution ("... #### 18"); then the answer is the one that
+    its final-answer marker marks.
 
     Raises:
         DataError: The gold answer does not fit the type, and marks none that does.
@@ -90,19 +104,19 @@ def plain_gold(reader: Reader, question: Question) -> tuple[Question, str]:
     except DataError:
         solution = question.answer
         for statement in statements(solution, len(solution)):
-            found = reader.marked(solution, statement.start, statement.end, question)
-            if found and found is not NONE_GIVEN:
-                question = replace(question, answer=found.answer)
+            marked = reader.marked(solution, statement.start, statement.end, question)
+            if marked and marked is not NONE_GIVEN:
+                question = replace(question, answer=marked.answer)
                 return question, reader.gold(question)
         raise
 
 
 def split_rationale(text: str, grade: Grade) -> str:
-    """The reasoning of a graded text, without the statement of the answer that closes it.
+    """Returns the reasoning of a graded text, without the closing statement of its answer.
 
     Args:
-        text: What a model wrote.
-        grade: What :func:`grade` read in it.
+        text: The text as a model wrote it.
+        grade: The grade that :func:`grade` gave it.
 
     Returns:
         The text up to its final-answer marker where nothing but the answer follows, else all of it.
@@ -126,14 +140,14 @@ def split_rationale(text: str, grade: Grade) -> str:
 
 
 def _lead_start(text: str, begin: int) -> int:
-    """Where the words begin that lead up to a marker, such as "So the final"."""
+    """Returns where the words begin that lead up to a marker, such as "So the final"."""
     before = text[max(0, begin - 80) : begin]
     lead = _LEAD.search(before)
     return begin - len(lead[0]) if lead else begin
 
 
 def _answers_subquestion(text: str, begin: int) -> bool:
-    """Whether a statement answers a question labelled on its line or the one before.
+    """Says whether a statement answers a question labelled on its line or the one before.
 
     Without a number, a label that opens the text may as well stand before the task's question.
     """
@@ -148,21 +162,25 @@ def _answers_subquestion(text: str, begin: int) -> bool:
     return label is not None and (line > 0 or label["number"] is not None)
 
 
-def _find(text: str, reader: Reader, question: Question) -> tuple[AnswerCandidate | None, str]:
-    """The final answer and the rule that found it."""
+def _find_answer(
+    text: str, reader: Reader, question: Question
+) -> tuple[AnswerCandidate | None, str]:
+    """Returns the final answer and the rule that found it."""
     end = text_end(text)
     for statement in statements(text, end):
-        if found := reader.marked(text, statement.start, statement.end, question):
-            concluded = reader.concludes and found is not NONE_GIVEN
-            closing = _conclusion(text, statement.end, end) if concluded else None
+        if marked := reader.marked(text, statement.start, statement.end, question):
+            may_conclude = reader.concludes and marked is not NONE_GIVEN
+            closing = _conclusion(text, statement.end, end) if may_conclude else None
             later = reader.marked(text, *closing, question) if closing else None
-            return later if later and later is not NONE_GIVEN else found, "marker"
-    return None if _loops(text, end) else reader.last(text, end, question), "last"
+            return later if later and later is not NONE_GIVEN else marked, "marker"
+    return None if _ends_in_loop(text, end) else reader.last(text, end, question), "last"
 
 
-def _loops(text: str, end: int) -> bool:
-    """Whether a text ends in a loop, as small models do until they are cut off."""
+def _ends_in_loop(text: str, end: int) -> bool:
+    """Says whether a text ends in a loop, as small models do until they are cut off."""
     tail = text[max(0, end - _LOOP_TAIL) : end]
+    # The period is the distance to where the last characters stood before. The text loops where
+    # four periods, and no less than the shortest loop, are the same as one period earlier.
     before = tail.rfind(tail[-_LOOP_PROBE:], 0, -1)
     period = len(tail) - _LOOP_PROBE - before
     looped = max(4 * period, _SHORTEST_LOOP)
@@ -170,14 +188,14 @@ def _loops(text: str, end: int) -> bool:
 
 
 def _conclusion(text: str, start: int, end: int) -> tuple[int, int] | None:
-    """The last line behind a statement, where it draws a conclusion from it ("Therefore, ...")."""
+    """Returns where the last line behind a statement concludes from it ("Therefore, ...")."""
     end = start + len(text[start:end].rstrip())
     line = max(start, text.rfind("\n", start, end) + 1)
-    found = _CONCLUDES.match(text, line, end)
-    return (found.end(), end) if found else None
+    opening = _CONCLUDES.match(text, line, end)
+    return (opening.end(), end) if opening else None
 
 
 def _goes_on(text: str, start: int) -> bool:
-    """Whether another sentence or line follows the one at ``start``."""
+    """Says whether another sentence or line follows the one at ``start``."""
     word = _WORD.search(text, start)
     return word is not None and _SENTENCE_FOLLOWS.search(text, word.start()) is not None

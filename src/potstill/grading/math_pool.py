@@ -1,7 +1,9 @@
 """math-verify in processes of its own, with a hard deadline for each comparison.
 
-Its own time limit is an alarm signal, which works in the main thread only; elsewhere it raises, and
-the comparison counts as wrong. A process that hangs can be ended from any thread.
+math-verify (github.com/huggingface/Math-Verify) reads LaTeX into sympy and compares the results, so
+that "(x+1)^2" is "x^2+2x+1". Some inputs, such as towers of powers, keep sympy busy for hours. The
+package's own time limit is an alarm signal, which works in the main thread only; elsewhere it
+raises, and the comparison counts as wrong. A process that hangs can be ended from any thread.
 """
 
 import atexit
@@ -38,7 +40,7 @@ _PROGRAM = Path(__file__).with_name("math_worker.py")
 
 @cache
 def require() -> None:
-    """Check that math-verify is installed, without the second that importing it takes.
+    """Checks that math-verify is installed, without the second that importing it takes.
 
     Raises:
         MissingExtraError: It is not.
@@ -51,9 +53,9 @@ def require() -> None:
 
 @lru_cache(maxsize=10_000)
 def same(gold: str, answer: str) -> bool | None:
-    """Whether math-verify finds two LaTeX expressions equal.
+    """Says whether math-verify finds two LaTeX expressions equal.
 
-    Callable from any thread. Equal pairs are compared once.
+    It may be called from any thread. The same pair is compared once.
 
     Args:
         gold: The right answer, without the ``$`` around it.
@@ -90,7 +92,7 @@ class _Worker:
             )
 
     def same(self, gold: str, answer: str) -> bool | None:
-        """The verdict; None: there was none in time, and the worker is of no more use."""
+        """Returns the verdict; None where there was none in time, which ends the worker's use."""
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(json.dumps([gold, answer]).encode() + b"\n")
@@ -101,7 +103,7 @@ class _Worker:
         return verdict if isinstance(verdict, bool) else None
 
     def close(self) -> None:
-        """End the process, whatever it is doing."""
+        """Ends the process, whatever it is doing."""
         self._process.kill()
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
@@ -110,7 +112,7 @@ class _Worker:
                 pipe.close()
 
     def _read(self, seconds: float) -> object:
-        """The next line's value; None where the process ended or was too slow."""
+        """Returns the value of the next line; None where the process ended or was too slow."""
         assert self._process.stdout is not None
         poll = select.poll()
         poll.register(self._process.stdout, select.POLLIN)
@@ -129,6 +131,7 @@ class _Pool:
             self._idle.put(None)
 
     def same(self, gold: str, answer: str) -> bool | None:
+        """Returns a worker's verdict, once one is idle; a worker without a verdict is ended."""
         worker = self._idle.get()
         verdict = None
         try:
@@ -142,7 +145,7 @@ class _Pool:
         return verdict
 
     def close(self) -> None:
-        """End the workers that are idle; one that is busy ends when its pipe closes."""
+        """Ends the workers that are idle; one that is busy ends when its pipe closes."""
         idle = [self._idle.get() for _ in range(self._idle.qsize())]
         for worker in idle:
             if worker:
@@ -155,14 +158,14 @@ _inherited: list[_Pool] = []
 
 
 def _renew() -> None:
-    """Leave the workers to the parent of a forked process: two must not write to one pipe."""
+    """Leaves the workers to the parent of a forked process: two must not write to one pipe."""
     global _pool
     _inherited.append(_pool)  # collected, its workers would warn that they still run
     _pool = _Pool()
 
 
 def close() -> None:
-    """End the workers; the next comparison starts them again."""
+    """Ends the workers; the next comparison starts them again."""
     _pool.close()
 
 

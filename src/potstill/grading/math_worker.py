@@ -1,7 +1,8 @@
 """The program that a worker of :mod:`potstill.grading.math_pool` runs; it imports nothing of ours.
 
-It reads one JSON array ``[gold, answer]`` a line and writes ``true`` or ``false`` a line. A
-comparison that takes more processor time than ``SECONDS`` ends the process.
+It writes ``"ready"`` once math-verify is imported, or the import error in its place. Then it reads
+one JSON array ``[gold, answer]`` a line and writes ``true`` or ``false`` a line. A comparison that
+takes more processor time than ``SECONDS`` ends the process.
 """
 
 import json
@@ -21,13 +22,13 @@ MEMORY = 2 * 1024**3
 
 
 def main() -> None:
-    """Answer line by line until there is no more input."""
+    """Answers line by line until there is no more input."""
     with suppress(ValueError, OSError):  # not every system can limit it
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     with os.fdopen(os.dup(1), "wb") as answers:
         os.dup2(2, 1)  # what a library prints is no answer
         try:
-            same = _comparison()
+            compare = _load_comparison()
         except ImportError as error:
             _write(answers, str(error))
             return
@@ -35,26 +36,27 @@ def main() -> None:
         for line in sys.stdin.buffer:
             gold, answer = json.loads(line)
             signal.setitimer(signal.ITIMER_PROF, SECONDS)  # its signal ends the process
-            verdict = same(gold, answer)
+            verdict = compare(gold, answer)
             signal.setitimer(signal.ITIMER_PROF, 0)
             _write(answers, verdict)
 
 
-def _comparison() -> Callable[[str, str], bool]:
+def _load_comparison() -> Callable[[str, str], bool]:
+    """Imports math-verify and returns what compares a gold answer and an answer, as LaTeX."""
     from math_verify import LatexExtractionConfig, parse, verify
 
     # Its reader of plain expressions is left out: it ends in an eval of the text.
     config = (LatexExtractionConfig(),)
 
-    def same(gold: str, answer: str) -> bool:
+    def compare(gold: str, answer: str) -> bool:
         first, second = (
             parse(f"${text}$", extraction_config=config, parsing_timeout=None)
             for text in (gold, answer)
         )
         return bool(verify(first, second, timeout_seconds=None))
 
-    same("\\frac{1}{2}", "0.5")  # builds the tables that the first comparison waits for
-    return same
+    compare("\\frac{1}{2}", "0.5")  # builds the tables that the first comparison waits for
+    return compare
 
 
 def _write(answers: BinaryIO, value: object) -> None:

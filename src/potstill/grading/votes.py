@@ -1,4 +1,9 @@
-"""Counting votes: which answers of several samples are one and the same."""
+"""Counting votes: which answers of several samples are one and the same.
+
+For self-consistency (arXiv 2203.11171) a model answers a question several times and the answer that
+most samples reach wins. The answers "18", "$18.00" and "17" are two votes for "18" and one for
+"17": votes go by the task's own comparison, in the words of the first answer of each kind.
+"""
 
 from collections.abc import Callable, Iterable
 from operator import eq
@@ -11,7 +16,7 @@ Same = Callable[[str, str], bool]
 
 
 def same_answers(task: Task) -> Same:
-    """When two answers as read are one; the published rules compare what they read as it is."""
+    """Returns how a task compares two answers as read; the published rules do it as strings."""
     if task.rule != "potstill":
         return eq
     same = READERS[task.answer_type].same
@@ -19,22 +24,22 @@ def same_answers(task: Task) -> Same:
 
 
 def ballot(answers: Iterable[str | None], same: Same) -> list[str | None]:
-    """Every answer in the words of the first that is the same; None stays None."""
+    """Returns every answer in the words of the first that is the same; None stays None."""
     known: list[str] = []
-    found: list[str | None] = []
+    votes: list[str | None] = []
     for answer in answers:
         if answer is not None and answer not in known:
-            first = next((each for each in known if same(each, answer)), None)
+            first = next((earlier for earlier in known if same(earlier, answer)), None)
             if first is None:
                 known.append(answer)
             else:
                 answer = first
-        found.append(answer)
-    return found
+        votes.append(answer)
+    return votes
 
 
 def count_votes(answers: Iterable[str | None], same: Same) -> dict[str, int]:
-    """Votes by answer, in the order in which they first come; None is no vote."""
+    """Returns the votes by answer, in the order in which they first come; None is no vote."""
     votes: dict[str, int] = {}
     for answer in ballot(answers, same):
         if answer is not None:

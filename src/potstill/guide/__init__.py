@@ -3,12 +3,12 @@
 from potstill.guide.experiment import GuideModels
 from potstill.guide.settings import GuideSettings
 from potstill.guide.stage import GuidanceResult, guide
-from potstill.guide.stage import GuideContext as GuideContext
+from potstill.guide.types import policy_named
 
 __all__ = [
     "GuidanceResult",
-    "GuideContext",
     "GuideModels",
     "GuideSettings",
     "guide",
+    "policy_named",
 ]

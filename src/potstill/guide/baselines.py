@@ -1,8 +1,9 @@
-"""What guidance is held against: whole questions routed to the teacher, and several samples.
+"""Baselines of guidance: routing of whole questions, several samples, and controls.
 
-Controls: something else in the place of the teacher's first step, to see what it is that helps.
-
-Each control gives a step for every question that it can; the student goes on from there.
+Routing sends a share of the questions to the teacher, at random or where the student doubts most,
+and needs no further answer of either model. pass@k is the student alone with k samples. A control
+puts something else in the place of the teacher's first step, and the student goes on from there: if
+a step about another problem helped as much, it would not be the step's content that helps.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -26,29 +27,31 @@ SHARES = (0.25, 0.5, 0.75)
 """Shares of the questions that are routed to the teacher."""
 
 
-def routed(student: Graded, teacher: Graded, weights: Mapping[str, float]) -> dict[str, Expected]:
-    """What is expected where whole questions go to the teacher.
+def expect_routed(
+    student: Graded, teacher: Graded, weights: Mapping[str, float]
+) -> dict[str, Expected]:
+    """The expected outcome by question where whole questions go to the teacher.
 
     Args:
         student: Its own answers, by question.
-        teacher: Likewise.
-        weights: The chance that a question goes to the teacher. What the student wrote to show its
-            doubt is not counted.
+        teacher: Its own answers, by question.
+        weights: The chance that a question goes to the teacher. The student's words that show its
+            doubt are not counted.
     """
-    found = {}
+    expected = {}
     for id_, weight in weights.items():
         own, other = student[id_], teacher[id_]
-        found[id_] = Expected(
+        expected[id_] = Expected(
             correct=weight * other.correct + (1 - weight) * own.correct,
             guided=weight,
             student_tokens=(1 - weight) * own.student_tokens,
             teacher_tokens=weight * other.teacher_tokens,
             cost=weight * other.cost + (1 - weight) * own.cost,
         )
-    return found
+    return expected
 
 
-def by_doubt(doubts: Mapping[str, float], share: float) -> dict[str, float]:
+def route_by_doubt(doubts: Mapping[str, float], share: float) -> dict[str, float]:
     """Send the most doubtful share of the questions to the teacher; equals by lot.
 
     This ranks the questions that are answered, so that every share is a point of a curve and none
@@ -56,7 +59,7 @@ def by_doubt(doubts: Mapping[str, float], share: float) -> dict[str, float]:
 
     Args:
         doubts: By question, the greater the less sure the student is.
-        share: Of the questions, between 0 and 1.
+        share: The share of the questions, between 0 and 1.
 
     Returns:
         The chance that each goes to the teacher; their sum is the share of the questions.
@@ -71,11 +74,11 @@ def by_doubt(doubts: Mapping[str, float], share: float) -> dict[str, float]:
     return weights
 
 
-def doubts(signals: Mapping[str, Signals | None], name: str) -> dict[str, float]:
-    """One signal of every question; a student that did not answer is in the greatest doubt."""
+def signal_values(signals: Mapping[str, Signals | None], name: str) -> dict[str, float]:
+    """One signal by question; a student that did not answer is in the greatest doubt."""
     return {
-        id_: float("inf") if each is None else float(getattr(each, name))
-        for id_, each in signals.items()
+        id_: float("inf") if seen is None else float(getattr(seen, name))
+        for id_, seen in signals.items()
     }
 
 
@@ -90,7 +93,7 @@ def pass_at(samples: int, right: int, k: int) -> float:
     return 1.0 - comb(samples - right, k) / comb(samples, k)
 
 
-def sampled(
+def expect_sampled(
     task: Task,
     questions: Sequence[Question],
     drawn: Mapping[str, Sequence[Completion]],
@@ -100,37 +103,39 @@ def sampled(
     """pass@k of every question; samples that failed are wrong.
 
     Args:
-        task: Says what is right.
-        questions: What was asked.
+        task: The questions' task, which grades the samples.
+        questions: The questions that were asked.
         drawn: The samples, by question.
         samples: How many were asked for.
-        k: As in pass@k.
+        k: Samples that a user would draw.
     """
-    found = {}
+    expected = {}
     for question in questions:
-        answers = drawn[question.id]
-        right = sum(grade(task, each.text, question).correct for each in answers)
-        found[question.id] = Expected(
+        completions = drawn[question.id]
+        right = sum(grade(task, sample.text, question).correct for sample in completions)
+        expected[question.id] = Expected(
             correct=pass_at(samples, right, k),
-            student_tokens=k * sum(each.completion_tokens for each in answers) / samples,
-            cost=k * sum(each.cost for each in answers) / samples,
+            student_tokens=k * sum(sample.completion_tokens for sample in completions) / samples,
+            cost=k * sum(sample.cost for sample in completions) / samples,
         )
-    return found
+    return expected
 
 
-class Told(NamedTuple):
-    """A step to begin with, and what it took of the teacher."""
+class FirstStep(NamedTuple):
+    """A step that an answer is to begin with, and the teacher's tokens in it."""
 
     step: str
     tokens: int = 0
     cost: float = 0.0
+    """US dollars."""
+
     own: bool = False
     """Whether it is the student's own, and no guidance."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EarlierAnswers:
-    """What was measured on the same questions before."""
+    """Answers to the same questions that controls are made from."""
 
     alone: Mapping[str, GuidedAnswer]
     """The student's own answers, by question."""
@@ -142,122 +147,135 @@ class EarlierAnswers:
     """The teacher's own, greedy."""
 
 
-def controlled(
-    name: ControlName, field: SplitExperiment, known: EarlierAnswers, settings: GuideSettings
+def answer_control(
+    name: ControlName,
+    experiment: SplitExperiment,
+    earlier: EarlierAnswers,
+    settings: GuideSettings,
 ) -> dict[str, GuidedAnswer]:
     """Have questions answered under a control.
 
     Args:
         name: Which control.
-        field: The questions.
-        known: What was measured on them before.
-        settings: Of the stage.
+        experiment: The questions, with both models.
+        earlier: Answers to them that are there already.
+        settings: The guide stage's.
 
     Returns:
         By question; those for which the control has no step are missing.
     """
     if name == "hint" or name == "question":
-        return field.of_kind(name)
-    told = _STEPS[name](field, known, settings)
-    layout = field.manner.steps
-    found = field.each(
-        lambda question: begun(field.student(question), told[question.id], layout), among=[*told]
+        return experiment.answer_by_kind(name)
+    steps = _FIRST_STEPS[name](experiment, earlier, settings)
+    layout = experiment.config.steps
+    answered = experiment.drive(
+        {
+            question.id: continue_step(experiment.student(question), steps[question.id], layout)
+            for question in experiment.questions
+            if question.id in steps
+        }
     )
     if name == "own_first":  # an answer of one step has no place to cut it at
-        found |= {id_: each for id_, each in known.alone.items() if id_ not in told}
-    return {each.id: found[each.id] for each in field.questions if each.id in found}
+        answered |= {id_: own for id_, own in earlier.alone.items() if id_ not in steps}
+    return {
+        question.id: answered[question.id]
+        for question in experiment.questions
+        if question.id in answered
+    }
 
 
-def begun(student: Participant, told: Told, layout: StepKind) -> GuidedDecoder:
+def continue_step(student: Participant, first: FirstStep, layout: StepKind) -> GuidedDecoder:
     """Have the student go on from a step that is given."""
-    prefix, spent = joined([told.step], layout), Usage()
-    endings = yield ModelCall("student", student.at(prefix), last=True)
-    spent.add(endings)
+    prefix, usage = joined([first.step], layout), Usage()
+    endings = yield ModelCall("student", student.continue_from(prefix), last=True)
+    usage.add(endings)
     return GuidedAnswer(
         prefix=prefix,
         endings=tuple(endings),
-        guidance=() if told.own else (told.step,),
+        guidance=() if first.own else (first.step,),
         silent=False,
         signals=None,
-        student=spent,
-        teacher=Usage(completion_tokens=told.tokens, cost=told.cost),
+        student=usage,
+        teacher=Usage(completion_tokens=first.tokens, cost=first.cost),
     )
 
 
 def _own_first(
-    field: SplitExperiment, known: EarlierAnswers, settings: GuideSettings
-) -> dict[str, Told]:
+    experiment: SplitExperiment, earlier: EarlierAnswers, settings: GuideSettings
+) -> dict[str, FirstStep]:
     """The student's first step, cut off and put back."""
-    found = {}
-    for question in field.questions:
-        text = next(iter(known.alone[question.id].texts), "")
-        steps = split_steps(field.student(question).own(text), field.manner.steps)
+    first_steps = {}
+    for question in experiment.questions:
+        answer = next(iter(earlier.alone[question.id].texts), "")
+        text = experiment.student(question).without_lead(answer)
+        steps = split_steps(text, experiment.config.steps)
         if len(steps) > 1:
-            found[question.id] = Told(steps[0], own=True)
-    return found
+            first_steps[question.id] = FirstStep(steps[0], own=True)
+    return first_steps
 
 
 def _other_problem(
-    field: SplitExperiment, known: EarlierAnswers, settings: GuideSettings
-) -> dict[str, Told]:
-    """What the teacher wrote first for another question."""
-    found = {}
-    for id_, other in field.others().items():
-        guided = known.first[other.id]
-        if guided.guidance:
-            spent = guided.teacher
-            found[id_] = Told(guided.guidance[0], spent.completion_tokens, spent.cost)
-    return found
+    experiment: SplitExperiment, earlier: EarlierAnswers, settings: GuideSettings
+) -> dict[str, FirstStep]:
+    """The teacher's first step for another question."""
+    first_steps = {}
+    for id_, other in experiment.other_questions().items():
+        answer = earlier.first[other.id]
+        if answer.guidance:
+            usage = answer.teacher
+            first_steps[id_] = FirstStep(answer.guidance[0], usage.completion_tokens, usage.cost)
+    return first_steps
 
 
 def _random_step(
-    field: SplitExperiment, known: EarlierAnswers, settings: GuideSettings
-) -> dict[str, Told]:
+    experiment: SplitExperiment, earlier: EarlierAnswers, settings: GuideSettings
+) -> dict[str, FirstStep]:
     """Any one of the steps of the teacher's own chain."""
-    found = {}
-    for question in field.questions:
-        for chain in known.chains[question.id]:
-            steps = field.steps(question, chain)
+    first_steps = {}
+    for question in experiment.questions:
+        for chain in earlier.chains[question.id]:
+            steps = experiment.steps(question, chain)
             if steps:
-                step = Random(f"random step {field.seed} {question.id}").choice(steps)
-                found[question.id] = _part(chain, step)
-    return found
+                step = Random(f"random step {experiment.seed} {question.id}").choice(steps)
+                first_steps[question.id] = _part_of(chain, step)
+    return first_steps
 
 
 def _wrong_chain(
-    field: SplitExperiment, known: EarlierAnswers, settings: GuideSettings
-) -> dict[str, Told]:
+    experiment: SplitExperiment, earlier: EarlierAnswers, settings: GuideSettings
+) -> dict[str, FirstStep]:
     """The first step of a chain that reached a wrong answer."""
     sampling = SamplingParams(
         samples=settings.chains,
         temperature=settings.temperature,
-        max_tokens=field.parties.teacher_asking.sampling.max_tokens,
-        seed=field.seed,
+        max_tokens=experiment.models.teacher_asking.sampling.max_tokens,
+        seed=experiment.seed,
     )
-    drawn, found = field.chains(sampling), {}
-    for question in field.questions:
-        for chain in drawn[question.id]:
-            steps = field.steps(question, chain)
-            if steps and _is_wrong(field, question, chain):
-                found[question.id] = _part(chain, steps[0])
+    chains, first_steps = experiment.chains(sampling), {}
+    for question in experiment.questions:
+        for chain in chains[question.id]:
+            steps = experiment.steps(question, chain)
+            if steps and _is_wrong(experiment, question, chain):
+                first_steps[question.id] = _part_of(chain, steps[0])
                 break
-    return found
+    return first_steps
 
 
-def _is_wrong(field: SplitExperiment, question: Question, chain: Answer) -> bool:
+def _is_wrong(experiment: SplitExperiment, question: Question, chain: Answer) -> bool:
     """Whether a chain has come to an answer, and to a wrong one."""
-    verdict = grade(field.task, chain.text, question)
+    verdict = grade(experiment.task, chain.text, question)
     return chain.finish_reason == "stop" and verdict.answer is not None and not verdict.correct
 
 
-def _part(chain: Answer, step: str) -> Told:
-    """A step of a chain, with its share of what the chain took."""
+def _part_of(chain: Answer, step: str) -> FirstStep:
+    """A step of a chain, with its share of the chain's tokens and cost."""
     share = min(1.0, len(step) / max(1, len(chain.text)))
-    return Told(step, round(chain.completion_tokens * share), chain.cost * share)
+    return FirstStep(step, round(chain.completion_tokens * share), chain.cost * share)
 
 
-_STEPS: Mapping[
-    ControlName, Callable[[SplitExperiment, EarlierAnswers, GuideSettings], dict[str, Told]]
+_FIRST_STEPS: Mapping[
+    ControlName,
+    Callable[[SplitExperiment, EarlierAnswers, GuideSettings], dict[str, FirstStep]],
 ] = {
     "own_first": _own_first,
     "wrong_chain": _wrong_chain,

@@ -1,10 +1,14 @@
-"""Guided decoding: who is asked for what, step by step, and what comes of it.
+"""Guided decoding: one answer, written step by step by the student and its teacher.
 
-An answer is written by a generator that yields what is to be asked and is sent what came. The
-experiment goes through a whole split's generators in rounds, from the store; the server drives one
-a request. Nothing here opens a model or reads a clock.
+The decoder is a generator without input or output of its own: it yields a :class:`ModelCall` and is
+sent the completions, until it returns the :class:`GuidedAnswer`. So the experiment can drive the
+decoders of a whole split in rounds from the store, and the server one for each request, and both
+decode alike. Under the policy ``first`` one answer takes two calls::
 
-A teacher's step from what it wrote up to a stop string, which may fall at a wrong place.
+    decoder = guided_answer(student, teacher, PolicySettings(when="first"), GuidanceConfig())
+    call = next(decoder)                  # the teacher is asked for a step, up to ". " or 64 tokens
+    call = decoder.send(step)             # the student is asked to go on from it; call.last is True
+    decoder.send(ending)                  # StopIteration, whose value is the answer
 """
 
 import re
@@ -18,7 +22,7 @@ from potstill.guide.types import (
     GuidedDecoder,
     ModelCall,
     Participant,
-    Policy,
+    PolicySettings,
     Usage,
     Who,
 )
@@ -26,36 +30,36 @@ from potstill.guide.uncertainty import Gate, Signals, signals_of
 from potstill.records import Completion, Request
 from potstill.text.steps import STOPS, StepKind, closed, hint_of, is_whole, joined, split_steps
 
-TOP = 5
+TOP_LOGPROBS = 5
 """Likeliest tokens that the student's entropy is read from."""
 
 
 def guided_answer(
     student: Participant,
     teacher: Participant,
-    policy: Policy,
-    manner: GuidanceConfig,
-    judge: Gate | None = None,
+    policy: PolicySettings,
+    config: GuidanceConfig,
+    gate: Gate | None = None,
 ) -> GuidedDecoder:
     """Write one answer under a policy.
 
     Args:
-        student: Who answers.
-        teacher: Who steps in; for guidance by questions it is asked for questions.
+        student: Answers.
+        teacher: Steps in; for guidance by questions it is asked for questions.
         policy: When the teacher steps in.
-        manner: What it writes there.
-        judge: Whether the student's signals call for the teacher, where the policy is conditional.
+        config: Shape and length of its step.
+        gate: Whether the student's signals call for the teacher, where the policy is conditional.
     """
-    return _Writing(student, teacher, manner).under(policy, judge)
+    return _Draft(student, teacher, config).decode(policy, gate)
 
 
 @dataclass(slots=True)
-class _Writing:
+class _Draft:
     """An answer being written."""
 
     student: Participant
     teacher: Participant
-    manner: GuidanceConfig
+    config: GuidanceConfig
     steps: list[str] = field(default_factory=list)
     cut: str = ""
     """A step that its limit cut off, after the whole ones."""
@@ -63,54 +67,56 @@ class _Writing:
     guidance: list[str] = field(default_factory=list)
     silent: bool = False
     signals: Signals | None = None
-    spent: dict[Who, Usage] = field(
+    usage: dict[Who, Usage] = field(
         default_factory=lambda: {"student": Usage(), "teacher": Usage()}
     )
 
     @property
     def prefix(self) -> str:
-        """What the answer says so far."""
-        whole = joined(self.steps, self.manner.steps)
-        gap = " " if whole and self.cut and self.manner.steps == "sentences" else ""
+        """The text of the answer so far."""
+        whole = joined(self.steps, self.config.steps)
+        gap = " " if whole and self.cut and self.config.steps == "sentences" else ""
         return whole + gap + self.cut
 
-    def under(self, policy: Policy, judge: Gate | None) -> GuidedDecoder:
-        """The whole answer."""
+    def decode(self, policy: PolicySettings, gate: Gate | None) -> GuidedDecoder:
+        """Write the whole answer."""
         places = policy.places
-        if policy.conditional:
-            assert judge is not None, "a conditional policy is given its judge"
-            if not (yield from self._wanted(judge)):
+        if policy.is_conditional:
+            assert gate is not None, "a conditional policy is given its gate"
+            if not (yield from self._needs_teacher(gate)):
                 places = range(0)
         elif places and places[0]:
-            whole = yield from self._ask("student", self.student.at(""))
+            whole = yield from self._ask("student", self.student.continue_from(""))
             own = self._own_steps(whole)
             if len(own) <= places[0]:  # the answer has ended before the teacher's turn
-                return self._done(whole)
+                return self._finish(whole)
             self.steps = own[: places[0]]
         for _ in places:
             if not (yield from self._guide()):
                 break
-        return self._done((yield from self._ask("student", self.student.at(self.prefix), True)))
+        rest = self.student.continue_from(self.prefix)
+        endings = yield from self._ask("student", rest, last=True)
+        return self._finish(endings)
 
     def _own_steps(self, whole: Sequence[Completion]) -> list[str]:
         if not _answered(whole):
             return []
-        return split_steps(self.student.own(whole[0].text), self.manner.steps)
+        return split_steps(self.student.without_lead(whole[0].text), self.config.steps)
 
-    def _wanted(self, judge: Gate) -> Generator[ModelCall, Sequence[Completion], bool]:
+    def _needs_teacher(self, gate: Gate) -> Generator[ModelCall, Sequence[Completion], bool]:
         """Whether the student's own first step calls for the teacher.
 
         The step is then dropped: without the teacher the student answers as it does alone.
         """
-        signals, drafts = yield from _doubts(self.student, self.manner)
-        for written in drafts:
-            self.spent["student"].add(written)
+        signals, drafts = yield from _draft_first_step(self.student, self.config)
+        for completions in drafts:
+            self.usage["student"].add(completions)
         self.signals = signals
-        return signals is None or judge(signals)
+        return signals is None or gate(signals)
 
     def _guide(self) -> Generator[ModelCall, Sequence[Completion], bool]:
         """Have the teacher write the next step; False where it has none or is not to be had."""
-        manner, text = self.manner, ""
+        config, text = self.config, ""
         state: State = "more"
         if self.cut:
             return False
@@ -118,36 +124,38 @@ class _Writing:
             limit = self._room()
             if limit < 1:
                 break
-            stop = ("?", "\n") if manner.kind == "question" else STOPS[manner.steps]
+            stop = ("?", "\n") if config.kind == "question" else STOPS[config.steps]
             before = self.prefix + (self._gap() if text.strip() else "") + text
-            written = yield from self._ask("teacher", self.teacher.step(before, stop, limit))
-            if not _answered(written):
+            completions = yield from self._ask(
+                "teacher", self.teacher.next_step(before, stop, limit)
+            )
+            if not _answered(completions):
                 self.silent = True
                 return False
-            text, state = with_piece(
-                text, written[0], manner.steps, question=manner.kind == "question"
+            text, state = extend_step(
+                text, completions[0], config.steps, question=config.kind == "question"
             )
             if state != "more":
                 break
-        told = self._keep(text, cut=state == "cut")
-        self.guidance += [told] if told else []
-        return bool(told)
+        step = self._keep(text, cut=state == "cut")
+        self.guidance += [step] if step else []
+        return bool(step)
 
     def _room(self) -> int:
         """Tokens that the teacher may write next."""
-        limit, budget = self.manner.step_tokens, self.manner.budget
+        limit, budget = self.config.step_tokens, self.config.budget
         if budget is None:
             return limit
-        return min(limit, budget - self.spent["teacher"].completion_tokens)
+        return min(limit, budget - self.usage["teacher"].completion_tokens)
 
     def _gap(self) -> str:
-        """What stands between the steps so far and the next."""
-        return " " if self.steps and self.manner.steps == "sentences" else ""
+        """The white space between the steps so far and the next."""
+        return " " if self.steps and self.config.steps == "sentences" else ""
 
     def _keep(self, text: str, *, cut: bool) -> str:
-        """Take what was written as the next step, and return how it stands in the answer."""
+        """Take a text as the next step, and return how it stands in the answer."""
         text = text.strip()
-        if self.manner.kind == "hint":
+        if self.config.kind == "hint":
             text = hint_of(text)
         elif cut:
             self.cut = text
@@ -158,12 +166,12 @@ class _Writing:
     def _ask(
         self, who: Who, request: Request, last: bool = False
     ) -> Generator[ModelCall, Sequence[Completion], Sequence[Completion]]:
-        """Ask, and count what it took."""
+        """Ask, and count the tokens."""
         completions = yield ModelCall(who, request, last, self.prefix)
-        self.spent[who].add(completions)
+        self.usage[who].add(completions)
         return completions
 
-    def _done(self, endings: Sequence[Completion]) -> GuidedAnswer:
+    def _finish(self, endings: Sequence[Completion]) -> GuidedAnswer:
         """The answer as it stands, with the student's last words."""
         return GuidedAnswer(
             prefix=self.prefix,
@@ -171,44 +179,40 @@ class _Writing:
             guidance=tuple(self.guidance),
             silent=self.silent,
             signals=self.signals,
-            student=self.spent["student"],
-            teacher=self.spent["teacher"],
+            student=self.usage["student"],
+            teacher=self.usage["teacher"],
         )
 
 
-Doubts = Generator[
+DraftedStep = Generator[
     ModelCall, Sequence[Completion], tuple[Signals | None, tuple[Sequence[Completion], ...]]
 ]
 
 
 def own_signals(
-    student: Participant, manner: GuidanceConfig
+    student: Participant, config: GuidanceConfig
 ) -> Generator[ModelCall, Sequence[Completion], Signals | None]:
     """Have a student write its own first step, and read how sure it is.
-
-    Args:
-        student: Who writes.
-        manner: How long a step is, and how often it is drawn again.
 
     Returns:
         None where the student did not answer.
     """
-    signals, _ = yield from _doubts(student, manner)
+    signals, _ = yield from _draft_first_step(student, config)
     return signals
 
 
-def _doubts(student: Participant, manner: GuidanceConfig) -> Doubts:
-    """A student's signals, and all that was written for them."""
-    one = student.step("", STOPS[manner.steps], manner.step_tokens)
-    written = yield ModelCall("student", replace(one, top_logprobs=TOP))
-    if not _answered(written):
-        return None, (written,)
+def _draft_first_step(student: Participant, config: GuidanceConfig) -> DraftedStep:
+    """A student's signals, and all completions that were written for them."""
+    step = student.next_step("", STOPS[config.steps], config.step_tokens)
+    greedy = yield ModelCall("student", replace(step, top_logprobs=TOP_LOGPROBS))
+    if not _answered(greedy):
+        return None, (greedy,)
     drawn: Sequence[Completion] = ()
-    if manner.draws:
-        samples = tuple(range(manner.draws))
-        draws = replace(one, samples=samples, temperature=manner.temperature)
+    if config.draws:
+        samples = tuple(range(config.draws))
+        draws = replace(step, samples=samples, temperature=config.temperature)
         drawn = yield ModelCall("student", draws)
-    return signals_of(written[0], [each.text for each in drawn]), (written, drawn)
+    return signals_of(greedy[0], [sample.text for sample in drawn]), (greedy, drawn)
 
 
 def _answered(completions: Sequence[Completion]) -> bool:
@@ -227,17 +231,20 @@ _ASKS = re.compile(
     r"|who|is|are|do|does|did|can)\b",
     re.IGNORECASE,
 )
-"""How a question begins: the mark at which its writer stopped is not told."""
+"""How a question begins: servers leave out the stop string at which a text ended, be it ``?``."""
 
 
-def with_piece(
+def extend_step(
     begun: str, written: Completion, layout: StepKind, *, question: bool
 ) -> tuple[str, State]:
-    """A step that was begun, with what was written of it.
+    """Add to a step that was begun the text that a model went on with.
+
+    A stop string may fall at a wrong place, as after "1." or in front of the first word, so a step
+    can take several completions.
 
     Args:
-        begun: What of the step is there.
-        written: What a model went on with, up to a stop string, its limit or its own end.
+        begun: The part of the step that is there.
+        written: Its continuation, up to a stop string, its limit or its own end.
         layout: Where a step ends.
         question: Whether a question is asked for in place of a step.
     """

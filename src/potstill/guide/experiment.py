@@ -1,12 +1,14 @@
-"""One split's questions, with both models at hand: what policies, controls and baselines share.
+"""The questions of one split, answered with both models at hand and everything kept in the store.
 
-Many guided answers at once: in rounds, each of the two asked for all that is wanted of it.
+Each way of answering is a generator that yields :class:`ModelCall` (see guide/decoder.py). A whole
+split's generators are driven in rounds: in each, all calls to the student are asked together, then
+all to the teacher, and what is stored already is not asked for again.
 """
 
-from collections.abc import Callable, Generator, Hashable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from random import Random
-from typing import TypeVar
 
 from potstill.grading.grade import grade, split_rationale
 from potstill.guide.decoder import guided_answer, own_signals
@@ -17,35 +19,37 @@ from potstill.guide.types import (
     GuidedDecoder,
     ModelCall,
     Participant,
-    Policy,
+    PolicySettings,
     Who,
     lead_after,
 )
 from potstill.guide.uncertainty import Gate, Signals
 from potstill.models.interface import Model
-from potstill.records import Completion, Question, Request, Split, Task
-from potstill.runtime.progress import Meter
+from potstill.records import Completion, Policy, Question, Request, Split, Task
+from potstill.runtime.context import RunContext
 from potstill.sampling.ask import (
     Answer,
     PromptConfig,
     SamplingParams,
     answers,
-    ask,
-    sample_questions,
+    complete_missing,
+    sample_requests,
 )
 from potstill.sampling.rounds import drive_in_batches
-from potstill.store import Store
 from potstill.text.steps import split_steps
+
+STAGE = "guide"
+"""The stage that pays for what is asked here."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GuideModels:
-    """Who takes part, and how each is asked for a whole answer."""
+    """The student and its teacher, and how each is asked for a whole answer."""
 
     student: Model
     student_asking: PromptConfig
     lead: str
-    """What the student writes between prompt and first step."""
+    """The text that the student writes between prompt and first step."""
 
     teacher: Model
     teacher_asking: PromptConfig
@@ -56,28 +60,22 @@ class GuideModels:
     """Whether the teacher can go on from steps that are there; recorded answers cannot."""
 
     start: Callable[[], Model]
-    """Opens what the student was trained from."""
+    """Opens the model that the student was trained from."""
 
     self_asking: Mapping[str, PromptConfig] = field(default_factory=dict)
-    """How it is asked to guide itself, by prompt style."""
-
-
-K = TypeVar("K", bound=Hashable)
-
-T = TypeVar("T")
+    """How that model is asked to guide itself, by prompt style."""
 
 
 @dataclass(kw_only=True, slots=True)
-class Rounds:
-    """Drives generators by the store: what is there is not asked for again.
+class CallAnswerer:
+    """Answers the calls of a round from the store, and asks the models for what it lacks.
 
     Whatever was stored when, the same is asked and refused, so that a stage that was killed and
     repeated decides as one that was not.
     """
 
     models: Mapping[Who, Model]
-    store: Store
-    meter: Meter
+    context: RunContext
     budget: int | None = None
     """Most teacher tokens in all; None: no limit."""
 
@@ -89,71 +87,58 @@ class Rounds:
 
     _paid: set[tuple[Request, int]] = field(default_factory=set)
 
-    def drive(
-        self, answerings: Mapping[K, Generator[ModelCall, Sequence[Completion], T]], *, label: str
-    ) -> dict[K, T]:
-        """Drive generators to their ends.
+    def answer(self, calls: Sequence[ModelCall], *, label: str) -> list[Sequence[Completion]]:
+        """The completions of each call, in order; none where the budget does not allow it.
 
         Args:
-            answerings: By any key; they are asked for in this order.
-            label: What the meter calls it.
-
-        Returns:
-            What each came to, by the same keys.
+            calls: One round of them.
+            label: The name of the work, for the progress that is shown.
         """
+        completions: dict[tuple[Who, Request], list[Completion]] = {}
+        for who, model in self.models.items():
+            requests = list(dict.fromkeys(call.request for call in calls if call.who == who))
+            if who == "teacher" and self.budget is not None:
+                allowed = self._within_budget(requests, self.budget, label)
+            else:
+                allowed = requests
+                if requests:
+                    complete_missing(
+                        model, requests, self.context, label=f"{label}, {who}", stage=STAGE
+                    )
+            sent = set(allowed)
+            for request in requests:
+                completions[who, request] = self._stored(model, request) if request in sent else []
+        return [completions[call.who, call.request] for call in calls]
 
-        def answered(asks: Sequence[ModelCall]) -> list[Sequence[Completion]]:
-            answers = self._answers(asks, label)
-            return [answers[each.who, each.request] for each in asks]
-
-        return drive_in_batches(answerings, answered)
-
-    def _answers(
-        self, asks: Sequence[ModelCall], label: str
-    ) -> dict[tuple[Who, Request], list[Completion]]:
-        found: dict[tuple[Who, Request], list[Completion]] = {}
-        for who in self.models:
-            requests = list(dict.fromkeys(each.request for each in asks if each.who == who))
-            if requests:
-                allowed = self._allowed(requests, label) if who == "teacher" else requests
-                self._ask(who, allowed, label)
-                kept = set(allowed)
-                for request in requests:
-                    found[who, request] = self._stored(who, request) if request in kept else []
-        return found
-
-    def _ask(self, who: Who, requests: Sequence[Request], label: str) -> None:
-        if requests:
-            told = f"{label}, {who}"
-            ask(self.models[who], self.store, requests, self.meter, label=told, stage=STAGE)
-
-    def _stored(self, who: Who, request: Request) -> list[Completion]:
-        rows = self.store.completions(
-            self.models[who].name, request, logprobs=request.top_logprobs > 0
+    def _stored(self, model: Model, request: Request) -> list[Completion]:
+        rows = self.context.store.completions(
+            model.name, request, logprobs=request.top_logprobs > 0
         )
         return [row.completion for row in rows]
 
-    def _allowed(self, requests: Sequence[Request], label: str) -> list[Request]:
-        """The requests that the budget allows, asked for; what was paid for is free.
+    def _within_budget(self, requests: Sequence[Request], budget: int, label: str) -> list[Request]:
+        """Ask the teacher for as many requests as the budget allows; those paid for are free.
 
         As many are asked at a time as it allows were they all as long as they may be.
+
+        Returns:
+            The requests whose answers may be used.
         """
-        if self.budget is None:
-            return list(requests)
+        teacher = self.models["teacher"]
         allowed: list[Request] = []
         left = list(requests)
         while left:
             batch, reserved = [], 0
             for request in left:
-                reserved += 0 if self._is_paid(request) else _longest(request)
-                if self.spent + reserved > self.budget:
+                reserved += 0 if self._is_paid(request) else _most_tokens(request)
+                if self.spent + reserved > budget:
                     break
                 batch.append(request)
             if not batch:
                 break
-            self._ask("teacher", batch, label)
+            complete_missing(teacher, batch, self.context, label=f"{label}, teacher", stage=STAGE)
             for request in batch:
-                self._pay(request)
+                self._pay(teacher, request)
             allowed += batch
             left = left[len(batch) :]
         free = [request for request in left if self._is_paid(request)]
@@ -161,117 +146,117 @@ class Rounds:
         return allowed + free
 
     def _is_paid(self, request: Request) -> bool:
-        return all((_bare(request), sample) in self._paid for sample in request.samples)
+        key = _without_samples(request)
+        return all((key, sample) in self._paid for sample in request.samples)
 
-    def _pay(self, request: Request) -> None:
-        for completion in self._stored("teacher", request):
-            if (_bare(request), completion.sample) not in self._paid:
-                self._paid.add((_bare(request), completion.sample))
+    def _pay(self, teacher: Model, request: Request) -> None:
+        key = _without_samples(request)
+        for completion in self._stored(teacher, request):
+            if (key, completion.sample) not in self._paid:
+                self._paid.add((key, completion.sample))
                 self.spent += completion.completion_tokens
 
 
 @dataclass(kw_only=True, slots=True)
 class SplitExperiment:
-    """The questions of one split and who answers them."""
+    """The questions of one split, and the two models that answer them."""
 
     task: Task
     split: Split
-    parties: GuideModels
-    manner: GuidanceConfig
-    rounds: Rounds
+    models: GuideModels
+    config: GuidanceConfig
+    answerer: CallAnswerer
     seed: int
 
     @property
     def questions(self) -> tuple[Question, ...]:
-        """What is asked."""
+        """The questions, in the order they are asked in."""
         return self.task.splits[self.split]
+
+    @property
+    def label(self) -> str:
+        """The name of the work, for the progress that is shown."""
+        return f"guide on {self.task.name} {self.split}"
 
     def student(self, question: Question) -> Participant:
         """How the student is asked one question."""
-        parties = self.parties
-        return Participant(request=parties.student_asking.request(question), lead=parties.lead)
+        request = self.models.student_asking.request(question, task=self.task.name)
+        return Participant(request=request, lead=self.models.lead)
 
     def teacher(self, question: Question, kind: GuidanceKind) -> Participant:
-        """How the teacher is asked one question; its stop strings are those of its own way."""
-        parties = self.parties
-        asking = parties.question_asking if kind == "question" else parties.teacher_asking
-        request = asking.request(question)
+        """How the teacher is asked one question; its stop strings are those of its own style."""
+        models = self.models
+        asking = models.question_asking if kind == "question" else models.teacher_asking
+        request = asking.request(question, task=self.task.name)
         return Participant(request=request, lead=lead_after(request.prompt))
 
-    def followed(
-        self, policies: Sequence[tuple[Policy, Gate | None]]
-    ) -> dict[str, dict[str, GuidedAnswer]]:
-        """Have every question answered under every policy; by policy and question."""
-        answerings = {
-            (policy.name, question.id): self._answering(question, policy, self.manner, judge)
-            for policy, judge in policies
+    @property
+    def answer(self) -> Callable[[Sequence[ModelCall]], list[Sequence[Completion]]]:
+        """Answers the calls of one round, for :func:`drive_in_batches`."""
+        return partial(self.answerer.answer, label=self.label)
+
+    def decoders(
+        self, policies: Sequence[tuple[PolicySettings, Gate | None]]
+    ) -> dict[tuple[Policy, str], GuidedDecoder]:
+        """A decoder for every question under every policy, given with its gate.
+
+        Returns:
+            By policy and question; drive them all at once, so that policies share what they ask.
+        """
+        return {
+            (settings.policy, question.id): self._decoder(question, settings, self.config, gate)
+            for settings, gate in policies
             for question in self.questions
         }
-        found: dict[str, dict[str, GuidedAnswer]] = {policy.name: {} for policy, _ in policies}
-        for (name, id_), guided in self.rounds.drive(answerings, label=self.label).items():
-            found[name][id_] = guided
-        return found
 
-    def of_kind(self, kind: GuidanceKind) -> dict[str, GuidedAnswer]:
-        """Have the first step guided in another way than the experiment's."""
-        manner = replace(self.manner, kind=kind)
-        policy = Policy(when="first")
-        return self.each(lambda question: self._answering(question, policy, manner, None))
+    def answer_by_kind(self, kind: GuidanceKind) -> dict[str, GuidedAnswer]:
+        """Answer every question, its first step guided in another way than the experiment's."""
+        config, first = replace(self.config, kind=kind), PolicySettings(when="first")
+        return self.drive({q.id: self._decoder(q, first, config, None) for q in self.questions})
 
-    def each(
-        self, answering: Callable[[Question], GuidedDecoder], among: Sequence[str] | None = None
-    ) -> dict[str, GuidedAnswer]:
-        """Drive one generator a question.
-
-        Args:
-            answering: Makes it.
-            among: The questions, by id; None: all.
-        """
-        chosen = None if among is None else set(among)
-        return self.rounds.drive(
-            {
-                question.id: answering(question)
-                for question in self.questions
-                if chosen is None or question.id in chosen
-            },
-            label=self.label,
-        )
+    def drive(self, decoders: Mapping[str, GuidedDecoder]) -> dict[str, GuidedAnswer]:
+        """Drive one decoder a question; by question."""
+        return drive_in_batches(decoders, self.answer)
 
     def signals(self) -> dict[str, Signals | None]:
-        """The student's signals; None where it did not answer."""
-        return self.rounds.drive(
-            {each.id: own_signals(self.student(each), self.manner) for each in self.questions},
-            label=self.label,
-        )
+        """The student's signals by question; None where it did not answer."""
+        decoders = {q.id: own_signals(self.student(q), self.config) for q in self.questions}
+        return drive_in_batches(decoders, self.answer)
 
     def samples(self, count: int, temperature: float) -> dict[str, Sequence[Completion]]:
         """Samples of the student's whole answers; those that failed are missing."""
-        return self.rounds.drive(
-            {each.id: self._drawn(each, count, temperature) for each in self.questions},
-            label=f"{self.label}, samples",
+        return drive_in_batches(
+            {question.id: self._draw(question, count, temperature) for question in self.questions},
+            partial(self.answerer.answer, label=f"{self.label}, samples"),
         )
 
     def chains(self, sampling: SamplingParams | None = None) -> dict[str, list[Answer]]:
         """The teacher's whole answers, greedy where no sampling is given."""
-        asking, teacher = self.parties.teacher_asking, self.parties.teacher
-        if sampling is not None:
-            asking = replace(asking, sampling=sampling)
-        return self.answered(teacher, asking, "teacher alone" if sampling is None else "chains")
+        asking, teacher = self.models.teacher_asking, self.models.teacher
+        if sampling is None:
+            return self.whole_answers(teacher, asking, "teacher alone")
+        return self.whole_answers(teacher, replace(asking, sampling=sampling), "chains")
 
-    def answered(self, model: Model, asking: PromptConfig, told: str) -> dict[str, list[Answer]]:
-        """Whole answers of a model, asked in one way."""
-        store, label = self.rounds.store, f"{self.label}, {told}"
-        asked = (model, store, self.questions, asking, self.rounds.meter)
-        sample_questions(*asked, label=label, stage=STAGE)
-        return {each.id: answers(model.name, store, each, asking) for each in self.questions}
+    def whole_answers(
+        self, model: Model, asking: PromptConfig, purpose: str
+    ) -> dict[str, list[Answer]]:
+        """A model's whole answers, by question."""
+        context = self.answerer.context
+        requests = asking.requests(self.questions, task=self.task.name)
+        label = f"{self.label}, {purpose}"
+        sample_requests(model, requests, asking, context, label=label, stage=STAGE)
+        return {
+            question.id: answers(model.name, context.store, question, asking)
+            for question in self.questions
+        }
 
     def steps(self, question: Question, chain: Answer) -> list[str]:
         """The steps of a teacher's chain, without the statement of its answer."""
         text = chain.reasoning
         reasoning = split_rationale(text, grade(self.task, text, question))
-        return split_steps(reasoning, self.manner.steps)
+        return split_steps(reasoning, self.config.steps)
 
-    def others(self) -> dict[str, Question]:
+    def other_questions(self) -> dict[str, Question]:
         """Another question for each, always the same one; empty where there is one only."""
         shuffled = list(self.questions)
         if len(shuffled) < 2:
@@ -282,18 +267,17 @@ class SplitExperiment:
             for place, question in enumerate(shuffled)
         }
 
-    @property
-    def label(self) -> str:
-        """What the meter calls it."""
-        return f"guide on {self.task.name} {self.split}"
-
-    def _answering(
-        self, question: Question, policy: Policy, manner: GuidanceConfig, judge: Gate | None
+    def _decoder(
+        self,
+        question: Question,
+        policy: PolicySettings,
+        config: GuidanceConfig,
+        gate: Gate | None,
     ) -> GuidedDecoder:
-        teacher = self.teacher(question, manner.kind)
-        return guided_answer(self.student(question), teacher, policy, manner, judge)
+        teacher = self.teacher(question, config.kind)
+        return guided_answer(self.student(question), teacher, policy, config, gate)
 
-    def _drawn(
+    def _draw(
         self, question: Question, count: int, temperature: float
     ) -> Generator[ModelCall, Sequence[Completion], Sequence[Completion]]:
         request = replace(
@@ -305,14 +289,20 @@ class SplitExperiment:
         return (yield ModelCall("student", request))
 
 
-STAGE = "guide"
-"""The stage that pays for what is asked here."""
+def by_policy(
+    answers: Mapping[tuple[Policy, str], GuidedAnswer],
+) -> dict[Policy, dict[str, GuidedAnswer]]:
+    """Answers by policy, then by question."""
+    grouped: dict[Policy, dict[str, GuidedAnswer]] = {}
+    for (policy, id_), answer in answers.items():
+        grouped.setdefault(policy, {})[id_] = answer
+    return grouped
 
 
-def _bare(request: Request) -> Request:
+def _without_samples(request: Request) -> Request:
     """A request as it is the same for all of its samples."""
     return replace(request, samples=(0,))
 
 
-def _longest(request: Request) -> int:
+def _most_tokens(request: Request) -> int:
     return request.max_tokens * len(request.samples)

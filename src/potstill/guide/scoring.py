@@ -1,6 +1,11 @@
-"""What policies reach: graded answers, and scores held against the student alone.
+"""Grading of guided answers, and the score of each policy held against the student alone.
 
-Leakage: whether guidance holds the gold answer, token by token and not as a part of one.
+Every score is paired: the difference to the student alone on the same questions, with a 95%
+interval by paired bootstrap and McNemar's exact test. Guidance that holds the gold answer has
+leaked it, which is counted and scored apart::
+
+    gold 12, guidance "She has 12 eggs."     leaked
+    gold 1,  guidance "She has 12 eggs."     not leaked: 12 is another number
 """
 
 import re
@@ -13,15 +18,16 @@ from potstill.errors import DataError
 from potstill.grading.answers import READERS
 from potstill.grading.grade import grade, plain_gold
 from potstill.guide.types import GuidedAnswer
-from potstill.records import GuidedKind, GuidedPrediction, GuidedScore, Question, Split, Task
+from potstill.records import GuidedPrediction, GuidedScore, Policy, Question, Split, Task
+from potstill.records.policy import ALONE
 from potstill.statistics import Interval, accuracy_interval, mean_interval, paired_comparison
 
 Graded = Mapping[str, GuidedPrediction]
 """Answers under one policy, by question."""
 
 
-class Taken(NamedTuple):
-    """What one answer has taken."""
+class AnswerCost(NamedTuple):
+    """Tokens and dollars that one answer has taken."""
 
     student_tokens: int = 0
     teacher_tokens: int = 0
@@ -30,7 +36,7 @@ class Taken(NamedTuple):
 
 
 class Expected(NamedTuple):
-    """What is expected of one question, where its answer is drawn in one way or another."""
+    """The expected outcome of one question, where its answer is drawn in one way or another."""
 
     correct: float
     """Chance of a right answer, or for pass@k of one among k."""
@@ -52,30 +58,38 @@ class Grader:
     steps: Mapping[str, int] = field(default_factory=dict)
     """Steps of the teacher's own chains, by question, where they are known."""
 
-    def guided(self, policy: str, question: Question, guided: GuidedAnswer) -> GuidedPrediction:
+    def grade_guided(
+        self, policy: Policy, question: Question, answer: GuidedAnswer
+    ) -> GuidedPrediction:
         """Grade an answer written under a policy; one that the student failed on is wrong."""
-        return self.told(
+        return self.grade_text(
             policy,
             question,
-            next(iter(guided.texts), None),
-            guidance="\n".join(guided.guidance),
-            taken=Taken(
-                student_tokens=guided.student.completion_tokens,
-                teacher_tokens=guided.teacher.completion_tokens,
-                cost=guided.student.cost + guided.teacher.cost,
+            next(iter(answer.texts), None),
+            guidance="\n".join(answer.guidance),
+            taken=AnswerCost(
+                student_tokens=answer.student.completion_tokens,
+                teacher_tokens=answer.teacher.completion_tokens,
+                cost=answer.student.cost + answer.teacher.cost,
             ),
         )
 
-    def told(
-        self, policy: str, question: Question, text: str | None, *, guidance: str, taken: Taken
+    def grade_text(
+        self,
+        policy: Policy,
+        question: Question,
+        text: str | None,
+        *,
+        guidance: str,
+        taken: AnswerCost,
     ) -> GuidedPrediction:
         """Grade a text.
 
         Args:
-            policy: Under which it was written.
-            question: What was asked.
+            policy: The policy that it was written under.
+            question: The question that was asked.
             text: The whole answer; None where there is none.
-            guidance: What the teacher wrote of it.
+            guidance: The teacher's part of it.
             taken: Its tokens and cost.
         """
         verdict = None if text is None else grade(self.task, text, question)
@@ -98,7 +112,7 @@ class Grader:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scorer:
-    """Scores what was answered to one split, each policy against the student alone."""
+    """Scores the answers to one split, each policy against the student alone."""
 
     task: str
     split: Split
@@ -106,29 +120,30 @@ class Scorer:
     """The student's own answers."""
 
     resamples: int
+    """Draws of the bootstrap."""
+
     seed: int
 
-    def of(self, policy: str, kind: GuidedKind, answers: Graded) -> GuidedScore:
-        """The score of graded answers, on their questions; on all others nothing is known."""
-        values = list(answers.values())
-        total, correct = len(values), sum(each.correct for each in values)
-        unleaked = [each.correct for each in values if not each.leaked]
-        difference, ends, p_value = self._paired(policy, answers)
+    def score(self, policy: Policy, graded: Graded) -> GuidedScore:
+        """The score of graded answers, over the questions that they answer."""
+        predictions = list(graded.values())
+        total, correct = len(predictions), sum(p.correct for p in predictions)
+        unleaked = [p.correct for p in predictions if not p.leaked]
+        difference, ends, p_value = self._paired(policy, graded)
         interval = accuracy_interval(correct, total)
         return GuidedScore(
             policy=policy,
-            kind=kind,
             task=self.task,
             split=self.split,
             accuracy=correct / total,
             low=interval.low,
             high=interval.high,
             total=total,
-            guided=sum(bool(each.guidance) for each in values),
-            teacher_tokens=sum(each.teacher_tokens for each in values) / total,
-            student_tokens=sum(each.student_tokens for each in values) / total,
-            cost=sum(each.cost for each in values) / total,
-            leaked=sum(each.leaked for each in values),
+            guided=sum(bool(p.guidance) for p in predictions),
+            teacher_tokens=sum(p.teacher_tokens for p in predictions) / total,
+            student_tokens=sum(p.student_tokens for p in predictions) / total,
+            cost=sum(p.cost for p in predictions) / total,
+            leaked=sum(p.leaked for p in predictions),
             unleaked_accuracy=sum(unleaked) / len(unleaked) if unleaked else None,
             difference=difference,
             difference_low=ends.low if ends else None,
@@ -137,37 +152,35 @@ class Scorer:
         )
 
     def _paired(
-        self, policy: str, answers: Graded
+        self, policy: Policy, graded: Graded
     ) -> tuple[float | None, Interval | None, float | None]:
-        if policy == "never":
+        """The difference to the student alone, its interval and p; None for itself."""
+        if policy == ALONE:
             return None, None, None
-        pairs = [(each.correct, self.alone[id_].correct) for id_, each in answers.items()]
-        first, second = [a for a, _ in pairs], [b for _, b in pairs]
-        found = paired_comparison(first, second, resamples=self.resamples, seed=self.seed)
-        return found.difference, found.interval, found.p_value
+        guided = [prediction.correct for prediction in graded.values()]
+        alone = [self.alone[id_].correct for id_ in graded]
+        paired = paired_comparison(guided, alone, resamples=self.resamples, seed=self.seed)
+        return paired.difference, paired.interval, paired.p_value
 
-    def expected(
-        self, policy: str, kind: GuidedKind, answers: Mapping[str, Expected]
-    ) -> GuidedScore:
+    def score_expected(self, policy: Policy, expected: Mapping[str, Expected]) -> GuidedScore:
         """The score of chances of right answers; intervals by the bootstrap, and no test."""
-        values, total = list(answers.values()), len(answers)
-        accuracy = sum(each.correct for each in values) / total
-        gains = [each.correct - self.alone[id_].correct for id_, each in answers.items()]
-        interval = self._interval([each.correct for each in values])
+        outcomes, total = list(expected.values()), len(expected)
+        accuracy = sum(outcome.correct for outcome in outcomes) / total
+        gains = [outcome.correct - self.alone[id_].correct for id_, outcome in expected.items()]
+        interval = self._interval([outcome.correct for outcome in outcomes])
         ends = self._interval(gains)
         return GuidedScore(
             policy=policy,
-            kind=kind,
             task=self.task,
             split=self.split,
             accuracy=accuracy,
             low=interval.low,
             high=interval.high,
             total=total,
-            guided=round(sum(each.guided for each in values)),
-            teacher_tokens=sum(each.teacher_tokens for each in values) / total,
-            student_tokens=sum(each.student_tokens for each in values) / total,
-            cost=sum(each.cost for each in values) / total,
+            guided=round(sum(outcome.guided for outcome in outcomes)),
+            teacher_tokens=sum(outcome.teacher_tokens for outcome in outcomes) / total,
+            student_tokens=sum(outcome.student_tokens for outcome in outcomes) / total,
+            cost=sum(outcome.cost for outcome in outcomes) / total,
             leaked=0,
             unleaked_accuracy=accuracy,
             difference=sum(gains) / total,
@@ -193,9 +206,9 @@ def leaks(task: Task, question: Question, guidance: str) -> bool:
     its text; everything else by its words, one after the other, in any case.
 
     Args:
-        task: Says what an answer is.
+        task: Its answer type says how an answer is read.
         question: Its gold answer may be a worked solution that marks one.
-        guidance: What the teacher wrote.
+        guidance: The teacher's words.
     """
     if not guidance:
         return False
@@ -207,8 +220,8 @@ def leaks(task: Task, question: Question, guidance: str) -> bool:
         return _names_option(question, gold, guidance)
     value = _value(gold)
     if value is not None:
-        return any(_value(found) == value for found in _NUMBER.findall(guidance))
-    return _says(gold, guidance)
+        return any(_value(number) == value for number in _NUMBER.findall(guidance))
+    return _contains(gold, guidance)
 
 
 def _names_option(question: Question, letter: str, guidance: str) -> bool:
@@ -218,7 +231,7 @@ def _names_option(question: Question, letter: str, guidance: str) -> bool:
     if re.search(pattern.format(re.escape(letter)), guidance):
         return True
     place = ord(letter) - ord("A") if len(letter) == 1 else -1
-    return 0 <= place < len(question.choices) and _says(question.choices[place], guidance)
+    return 0 <= place < len(question.choices) and _contains(question.choices[place], guidance)
 
 
 def _value(text: str) -> Decimal | None:
@@ -229,9 +242,9 @@ def _value(text: str) -> Decimal | None:
     return value if value.is_finite() else None
 
 
-def _says(wanted: str, text: str) -> bool:
+def _contains(wanted: str, text: str) -> bool:
     """Whether the tokens of one text stand in another, one after the other."""
-    sought, words = (_WORDS.findall(each.casefold()) for each in (wanted, text))
+    sought, words = _WORDS.findall(wanted.casefold()), _WORDS.findall(text.casefold())
     span = len(sought)
     return bool(span) and any(
         words[place : place + span] == sought for place in range(len(words) - span + 1)

@@ -1,11 +1,11 @@
-"""Settings of the guide stage."""
+"""Settings of the guide stage, and those that it shares with the guided server."""
 
 from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from potstill.guide.types import AnyPolicy, GuidanceConfig, GuidanceKind, Policy
-from potstill.prompts.styles import style_named
+from potstill.guide.types import AnyPolicy, GuidanceConfig, GuidanceKind, PolicySettings
+from potstill.prompts.styles import AnyStyle, style_named
 from potstill.settings import Settings
 from potstill.text.steps import StepKind
 
@@ -14,24 +14,50 @@ ControlName = Literal[
 ]
 
 
-class GuideSettings(Settings):
-    """Which policies are followed, what the teacher writes, and what it is held against."""
+class GuidanceSettings(Settings):
+    """How a step of guidance looks, in the experiment and in the server alike."""
+
+    kind: GuidanceKind = "step"
+    """The teacher's words: its step, the question it begins with, or the step's quantities."""
+
+    step_tokens: int = Field(default=64, ge=1)
+    """Longest step, in tokens of the model that writes it."""
+
+    budget: int | None = Field(default=None, ge=0)
+    """Most teacher tokens an answer; null: as many as its steps take."""
+
+    draws: int = Field(default=0, ge=0)
+    """Samples of the student's own first step that its disagreement is read from."""
+
+    def guidance_config(self, steps: StepKind, *, temperature: float = 0.7) -> GuidanceConfig:
+        """How answers are guided.
+
+        Args:
+            steps: Where a step of the student's answers ends.
+            temperature: Softmax temperature of ``draws``.
+        """
+        return GuidanceConfig(
+            steps=steps,
+            kind=self.kind,
+            step_tokens=self.step_tokens,
+            budget=self.budget,
+            draws=self.draws,
+            temperature=temperature,
+        )
+
+
+class GuideSettings(GuidanceSettings):
+    """The policies that are followed, the teacher's part, and the baselines held against it."""
 
     student: str | None = None
     """The trained student that is guided; null: the best that writes rationales,
     by evaluation's choice."""
 
-    policies: tuple[AnyPolicy, ...] = (Policy(when="never"), Policy(when="first"))
+    policies: tuple[AnyPolicy, ...] = (PolicySettings(when="never"), PolicySettings(when="first"))
     """When the teacher steps in; ``never`` and ``first`` are always measured."""
-
-    kind: GuidanceKind = "step"
-    """What the teacher writes: its step, the question it begins with, or the step's quantities."""
 
     steps: StepKind | None = None
     """Where a step ends; null: as the student's kept rationales are laid out."""
-
-    step_tokens: int = Field(default=64, ge=1)
-    """Longest step, in tokens of the model that writes it."""
 
     budget: int | None = Field(default=None, ge=1)
     """Most teacher tokens an answer; null: as many as its steps take."""
@@ -47,7 +73,7 @@ class GuideSettings(Settings):
     """Softmax temperature of those samples, and of the teacher's chains that may go wrong."""
 
     controls: tuple[ControlName, ...] = ()
-    """What is put in the place of the teacher's first step, to see what it is that helps."""
+    """Things put in the place of the teacher's first step, to see what it is that helps."""
 
     chains: int = Field(default=8, ge=1)
     """wrong_chain: chains drawn from the teacher for each question, of which one may be wrong."""
@@ -61,7 +87,7 @@ class GuideSettings(Settings):
     routing: bool = True
     """Send whole questions to the teacher for comparison, at random and by the student's doubt."""
 
-    self_guidance: tuple[str, ...] = ()
+    self_guidance: tuple[AnyStyle, ...] = ()
     """Prompt styles that the student's start is asked in, e.g. zero_shot_cot beside
     zero_shot_quest_cot, in which it asks itself how to begin."""
 
@@ -76,8 +102,10 @@ class GuideSettings(Settings):
 
     @field_validator("self_guidance")
     @classmethod
-    def _known_styles(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(style_named(name).name for name in names)
+    def _known_styles(cls, styles: tuple[AnyStyle, ...]) -> tuple[AnyStyle, ...]:
+        for style in styles:
+            style_named(style)
+        return styles
 
     @field_validator("pass_at")
     @classmethod
@@ -88,39 +116,28 @@ class GuideSettings(Settings):
 
     @model_validator(mode="after")
     def _named_once(self) -> Self:
-        names = [policy.name for policy in self.policies]
         for field, listed in (
-            ("policies", names),
+            ("policies", [policy.label for policy in self.policies]),
             ("controls", self.controls),
             ("pass_at", self.pass_at),
             ("self_guidance", self.self_guidance),
         ):
             if len(set(listed)) < len(listed):
                 raise ValueError(f"{field} names one twice")
-        if not self.draws and "when_unsure_disagreement" in names:
+        looked_at = {p.signal for p in self.policies if p.when == "when_unsure"}
+        if not self.draws and "disagreement" in looked_at:
             raise ValueError(
                 "a policy looks at disagreement, and draws is 0. Set guide.draws, e.g. to 4"
             )
         return self
 
     @property
-    def followed(self) -> tuple[Policy, ...]:
+    def followed(self) -> tuple[PolicySettings, ...]:
         """The policies with ``never`` and ``first``, which the others are held against."""
-        names = [policy.name for policy in self.policies]
-        always = [Policy(when="never"), Policy(when="first")]
-        return (*(each for each in always if each.name not in names), *self.policies)
+        labels = [policy.label for policy in self.policies]
+        always = [PolicySettings(when="never"), PolicySettings(when="first")]
+        return (*(policy for policy in always if policy.label not in labels), *self.policies)
 
-    def manner(self, steps: StepKind) -> GuidanceConfig:
-        """How answers are guided.
-
-        Args:
-            steps: How the student's kept rationales are laid out.
-        """
-        return GuidanceConfig(
-            steps=self.steps or steps,
-            kind=self.kind,
-            step_tokens=self.step_tokens,
-            budget=self.budget,
-            draws=self.draws,
-            temperature=self.temperature,
-        )
+    def config(self, layout: StepKind) -> GuidanceConfig:
+        """How answers are guided, where the student's kept rationales have this layout."""
+        return self.guidance_config(self.steps or layout, temperature=self.temperature)

@@ -1,286 +1,306 @@
-"""The guide stage: the chosen student with the teacher's steps → guided predictions and scores."""
+"""The guide stage: the chosen student with the teacher's steps → guided predictions and scores.
+
+Every policy, control and baseline answers the same test questions. Thresholds of conditional
+policies are chosen on development questions first.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from potstill.errors import ConfigError
 from potstill.grading.grade import GRADER_VERSION
 from potstill.guide.baselines import (
     SHARES,
     EarlierAnswers,
-    by_doubt,
-    controlled,
-    doubts,
-    routed,
-    sampled,
+    answer_control,
+    expect_routed,
+    expect_sampled,
+    route_by_doubt,
+    signal_values,
 )
-from potstill.guide.experiment import GuideModels, Rounds, SplitExperiment
-from potstill.guide.scoring import Graded, Grader, Scorer, Taken
+from potstill.guide.experiment import CallAnswerer, GuideModels, SplitExperiment, by_policy
+from potstill.guide.scoring import AnswerCost, Expected, Graded, Grader, Scorer
 from potstill.guide.settings import GuideSettings
-from potstill.guide.thresholds import GateSelection, choose
-from potstill.guide.types import GuidedAnswer, Policy
+from potstill.guide.thresholds import FIRST, choose_gates
+from potstill.guide.types import GuidedAnswer
 from potstill.guide.uncertainty import Signals
 from potstill.keys import settings_hash
-from potstill.records import GuidedKind, GuidedPrediction, GuidedScore, Question, Task
-from potstill.runtime.progress import Meter
+from potstill.records import GuidedPrediction, GuidedScore, Policy, Question, Task
+from potstill.records.policy import ALONE, RANDOM, TEACHER_ALONE
+from potstill.runtime.context import RunContext
 from potstill.sampling.ask import Answer
-from potstill.store import Store
+from potstill.sampling.rounds import drive_in_batches
 from potstill.text.steps import StepKind
 
 
 class GuidanceResult(NamedTuple):
-    """What the stage found."""
+    """The scores of an experiment with guidance."""
 
     scores: list[GuidedScore]
     notes: list[str]
-    """What else a reader should know, one sentence each."""
-
-
-class GuideContext(NamedTuple):
-    """Where guidance is measured."""
-
-    store: Store
-    folder: Path
-    """The run's, which gets ``guide.json`` where a policy is conditional."""
-
-    meter: Meter
+    """Further facts for the reader, one sentence each."""
 
 
 def guide(
     task: Task,
-    parties: GuideModels,
+    models: GuideModels,
     settings: GuideSettings,
-    bench: GuideContext,
+    context: RunContext,
     *,
     layout: StepKind,
     seed: int,
 ) -> GuidanceResult:
     """Measure every policy, control and baseline on the same test questions.
 
-    Thresholds of conditional policies are chosen on development questions. Every answer of either
-    model is in the store before it counts, and policies share what they ask alike.
+    Every answer of either model is in the store before it counts, and policies share what they ask
+    alike.
 
     Args:
         task: The task that was trained for.
-        parties: The two models, and how they are asked.
-        settings: Of this stage.
-        bench: Where it is measured.
+        models: The student and its teacher, and how they are asked.
+        settings: The stage's.
+        context: The run. Its folder gets ``guide.json`` where a policy is conditional.
         layout: How the student's kept rationales are laid out.
-        seed: Of all that is drawn.
+        seed: Seeds all that is drawn.
 
     Raises:
         ConfigError: A policy has the teacher go on from steps that are there, and it cannot.
     """
-    _check(settings, parties)
-    rounds = Rounds(
-        models={"student": parties.student, "teacher": parties.teacher},
-        store=bench.store,
-        meter=bench.meter,
+    _check(settings, models)
+    answerer = CallAnswerer(
+        models={"student": models.student, "teacher": models.teacher},
+        context=context,
         budget=settings.overall_budget,
     )
-    fields = [
+    dev, test = (
         SplitExperiment(
             task=task,
             split=split,
-            parties=parties,
-            manner=settings.manner(layout),
-            rounds=rounds,
+            models=models,
+            config=settings.config(layout),
+            answerer=answerer,
             seed=seed,
         )
         for split in ("dev", "test")
-    ]
-    dev, test = fields
-    chosen = choose(dev, settings)
-    if any(policy.conditional for policy in settings.followed):
-        chosen.judging.write(bench.folder)
-    measured = _Test(test, settings, chosen)
-    scores = [*chosen.scores, *measured.scores()]
+    )
+    selection = choose_gates(dev, settings)
+    if any(policy.has_threshold for policy in settings.followed):
+        selection.gates.write(context.folder)
+    chains = test.chains()
+    policies = [(policy, selection.gates.gate(policy)) for policy in settings.followed]
+    answered = by_policy(drive_in_batches(test.decoders(policies), test.answer))
+    measured = _TestMeasurement(test, settings, chains, answered)
+    scores = [*selection.scores, *measured.scores()]
     made_by = settings_hash(settings.model_dump(mode="json"), task.rule, GRADER_VERSION, seed)
-    bench.store.replace_guidance(
+    context.store.replace_guidance(
         scores,
-        [*chosen.predictions, *measured.predictions],
+        [*selection.predictions, *measured.predictions],
         grader=GRADER_VERSION,
         settings_hash=made_by,
     )
-    return GuidanceResult(scores, [*chosen.notes, *measured.notes, *_used_up(rounds)])
+    return GuidanceResult(scores, [*selection.notes, *measured.notes, *_budget_notes(answerer)])
 
 
-def _used_up(rounds: Rounds) -> list[str]:
-    """What to tell of a budget that did not suffice."""
-    if not rounds.refused:
+def _budget_notes(answerer: CallAnswerer) -> list[str]:
+    """A sentence on a budget that did not suffice."""
+    if not answerer.refused:
         return []
     return [
-        f"guide.overall_budget was used up: {rounds.refused:,} requests for a step were not "
-        f"sent after {rounds.spent:,} teacher tokens, and the student went on alone."
+        f"guide.overall_budget was used up: {answerer.refused:,} requests for a step were not "
+        f"sent after {answerer.spent:,} teacher tokens, and the student went on alone."
     ]
 
 
-def _check(settings: GuideSettings, parties: GuideModels) -> None:
+def _check(settings: GuideSettings, models: GuideModels) -> None:
+    """Refuse policies and kinds of guidance that recorded rationales cannot give."""
+    if models.continues:
+        return
     for policy in settings.followed:
-        if not parties.continues and policy.places.stop > 1:
+        if policy.places.stop > 1:
             raise ConfigError(
-                f"guide.policies names {policy.name}, and {parties.teacher.name} cannot go on "
+                f"guide.policies names {policy.label}, and {models.teacher.name} cannot go on "
                 "from steps that are there. With recorded rationales take never, first, "
                 "when_unsure or learned, or ask a live teacher."
             )
-    if not parties.continues and (settings.kind == "question" or "question" in settings.controls):
+    if settings.kind == "question" or "question" in settings.controls:
         raise ConfigError(
-            f"guidance by questions asks the teacher for one, and {parties.teacher.name} holds "
+            f"guidance by questions asks the teacher for one, and {models.teacher.name} holds "
             "recorded rationales. Take another kind and leave the control out, or ask a live "
             "teacher."
         )
 
 
-class _Test:
+class _TestMeasurement:
     """The test questions, answered in every way that the settings name.
 
     Args:
-        field: The questions.
-        settings: Of the stage.
-        chosen: The judges of conditional policies.
+        experiment: The questions, with both models.
+        settings: The stage's.
+        chains: The teacher's own answers, greedy, by question.
+        answered: The answers under each policy, by question.
     """
 
     def __init__(
-        self, field: SplitExperiment, settings: GuideSettings, chosen: GateSelection
+        self,
+        experiment: SplitExperiment,
+        settings: GuideSettings,
+        chains: Mapping[str, list[Answer]],
+        answered: Mapping[Policy, Mapping[str, GuidedAnswer]],
     ) -> None:
         self.notes: list[str] = []
         self.predictions: list[GuidedPrediction] = []
-        self._field, self._settings, self._chosen = field, settings, chosen
-        self._chains = field.chains()
+        self._experiment, self._settings = experiment, settings
+        self._chains, self._answered = chains, answered
         self._steps = {
-            each.id: len(field.steps(each, chain))
-            for each in field.questions
-            for chain in self._chains[each.id]
+            question.id: len(experiment.steps(question, chain))
+            for question in experiment.questions
+            for chain in self._chains[question.id]
         }
-        self._grader = Grader(task=field.task, split="test", steps=self._steps)
+        self._grader = Grader(task=experiment.task, split="test", steps=self._steps)
 
     def scores(self) -> Iterator[GuidedScore]:
         """Every score, the student alone first and then the teacher alone."""
-        policies = self._settings.followed
-        answered = self._field.followed([(each, self._chosen.judge(each)) for each in policies])
-        graded = {name: self._graded(name, answers) for name, answers in answered.items()}
+        answered = self._answered
+        graded = {policy: self._grade(policy, answers) for policy, answers in answered.items()}
         self._scorer = Scorer(
-            task=self._field.task.name,
+            task=self._experiment.task.name,
             split="test",
-            alone=graded["never"],
+            alone=graded[ALONE],
             resamples=self._settings.bootstrap,
-            seed=self._field.seed,
+            seed=self._experiment.seed,
         )
         teacher = self._teacher()
-        yield self._score("never", "alone", graded["never"])
+        yield self._score(ALONE, graded[ALONE])
         if teacher:
-            score = self._scorer.of("teacher", "alone", teacher)
+            score = self._scorer.score(TEACHER_ALONE, teacher)
             yield replace(score, guided=score.total)
-        for policy in policies:
-            if policy.when != "never":
-                yield self._score(policy.name, "policy", graded[policy.name])
-                self._note_silence(policy, answered[policy.name])
-        known = EarlierAnswers(
-            alone=answered["never"], first=answered["first"], chains=self._chains
+        for policy in answered:
+            if policy != ALONE:
+                yield self._score(policy, graded[policy])
+                self._note_silence(policy, answered[policy])
+        earlier = EarlierAnswers(
+            alone=answered[ALONE], first=answered[FIRST.policy], chains=self._chains
         )
-        yield from self._controls(known)
+        yield from self._controls(earlier)
         if self._settings.routing and teacher:
-            yield from self._routing(graded["never"], teacher)
+            yield from self._routing(graded[ALONE], teacher)
         yield from self._samples()
         yield from self._self_guided()
         self._note_chains()
 
-    def _score(self, name: str, kind: GuidedKind, answers: Graded) -> GuidedScore:
-        self.predictions += answers.values()
-        return self._scorer.of(name, kind, answers)
+    def _score(self, policy: Policy, graded: Graded) -> GuidedScore:
+        self.predictions += graded.values()
+        return self._scorer.score(policy, graded)
 
-    def _graded(
-        self, name: str, answers: Mapping[str, GuidedAnswer]
+    def _grade(
+        self, policy: Policy, answers: Mapping[str, GuidedAnswer]
     ) -> dict[str, GuidedPrediction]:
         return {
-            each.id: self._grader.guided(name, each, answers[each.id])
-            for each in self._field.questions
-            if each.id in answers
+            question.id: self._grader.grade_guided(policy, question, answers[question.id])
+            for question in self._experiment.questions
+            if question.id in answers
         }
 
     def _teacher(self) -> dict[str, GuidedPrediction]:
         """The teacher's own answers, graded; none where a file of recorded ones lacks some."""
         absent = sum(not chains for chains in self._chains.values())
-        if absent and not self._field.parties.continues:
+        if absent and not self._experiment.models.continues:
             self.notes.append(
                 f"the teacher alone and routing are left out: there is no recorded answer to "
                 f"{absent:,} of {len(self._chains):,} questions."
             )
             return {}
         return {
-            each.id: self._whole("teacher", each, self._chains[each.id], by="teacher")
-            for each in self._field.questions
+            question.id: self._grade_whole(
+                TEACHER_ALONE, question, self._chains[question.id], writer="teacher"
+            )
+            for question in self._experiment.questions
         }
 
-    def _whole(
-        self, name: str, question: Question, found: Sequence[Answer], *, by: str
+    def _grade_whole(
+        self,
+        policy: Policy,
+        question: Question,
+        answers: Sequence[Answer],
+        *,
+        writer: Literal["student", "teacher"],
     ) -> GuidedPrediction:
-        answer = next(iter(found), None)
-        tokens = answer.completion_tokens if answer else 0
-        taken = Taken(**{f"{by}_tokens": tokens}, cost=answer.cost if answer else 0.0)
-        text = answer.text if answer else None
-        return self._grader.told(name, question, text, guidance="", taken=taken)
+        """Grade the first of the whole answers that one of the two has written."""
+        if not answers:
+            return self._grader.grade_text(policy, question, None, guidance="", taken=AnswerCost())
+        answer = answers[0]
+        if writer == "student":
+            taken = AnswerCost(student_tokens=answer.completion_tokens, cost=answer.cost)
+        else:
+            taken = AnswerCost(teacher_tokens=answer.completion_tokens, cost=answer.cost)
+        return self._grader.grade_text(policy, question, answer.text, guidance="", taken=taken)
 
-    def _controls(self, known: EarlierAnswers) -> Iterator[GuidedScore]:
-        total = len(self._field.questions)
+    def _controls(self, earlier: EarlierAnswers) -> Iterator[GuidedScore]:
+        total = len(self._experiment.questions)
         for name in self._settings.controls:
-            answers = self._graded(
-                f"control_{name}", controlled(name, self._field, known, self._settings)
-            )
-            if len(answers) < total:
+            policy = Policy(kind="control", name=name)
+            answers = answer_control(name, self._experiment, earlier, self._settings)
+            graded = self._grade(policy, answers)
+            if len(graded) < total:
                 self.notes.append(
-                    f"control_{name} has nothing to begin {total - len(answers):,} of {total:,} "
+                    f"{policy.label} has nothing to begin {total - len(graded):,} of {total:,} "
                     "questions with; they are left out, and it is paired on the others."
                 )
-            if answers:
-                yield self._score(f"control_{name}", "control", answers)
+            if graded:
+                yield self._score(policy, graded)
 
     def _routing(self, alone: Graded, teacher: Graded) -> Iterator[GuidedScore]:
         """Points of curves: no share is chosen by them."""
         for share in SHARES:
             weights = dict.fromkeys(alone, share)
-            yield self._scorer.expected(
-                f"routing_random_{share}", "routing", routed(alone, teacher, weights)
-            )
-        signals = self._field.signals()
+            yield self._score_routing(RANDOM, share, expect_routed(alone, teacher, weights))
+        signals = self._experiment.signals()
         for name in Signals._fields:
             if name == "disagreement" and not self._settings.draws:
                 continue
             for share in SHARES:
-                weights = by_doubt(doubts(signals, name), share)
-                answers = routed(alone, teacher, weights)
-                yield self._scorer.expected(f"routing_{name}_{share}", "routing", answers)
+                weights = route_by_doubt(signal_values(signals, name), share)
+                yield self._score_routing(name, share, expect_routed(alone, teacher, weights))
+
+    def _score_routing(
+        self, signal: str, share: float, expected: Mapping[str, Expected]
+    ) -> GuidedScore:
+        policy = Policy(kind="routing", name="routing", signal=signal, number=share)
+        return self._scorer.score_expected(policy, expected)
 
     def _samples(self) -> Iterator[GuidedScore]:
         """pass@k of the student alone, all by the same samples."""
         if not self._settings.pass_at:
             return
-        field, count = self._field, max(self._settings.pass_at)
-        drawn = field.samples(count, self._settings.pass_temperature)
+        experiment, count = self._experiment, max(self._settings.pass_at)
+        drawn = experiment.samples(count, self._settings.pass_temperature)
         for k in self._settings.pass_at:
-            chances = sampled(field.task, field.questions, drawn, count, k)
-            yield self._scorer.expected(f"pass_at_{k}", "sampled", chances)
+            expected = expect_sampled(experiment.task, experiment.questions, drawn, count, k)
+            policy = Policy(kind="sampled", name="pass_at", number=k)
+            yield self._scorer.score_expected(policy, expected)
 
     def _self_guided(self) -> Iterator[GuidedScore]:
         """The student's start, asked to guide itself."""
-        parties = self._field.parties
-        model = parties.start() if parties.self_asking else None
-        for name, asking in parties.self_asking.items():
+        models = self._experiment.models
+        model = models.start() if models.self_asking else None
+        for name, asking in models.self_asking.items():
             assert model is not None
-            found = self._field.answered(model, asking, name)
-            answers = {
-                each.id: self._whole(name, each, found[each.id], by="student")
-                for each in self._field.questions
+            policy = Policy(kind="self", name=name)
+            answers = self._experiment.whole_answers(model, asking, name)
+            graded = {
+                question.id: self._grade_whole(
+                    policy, question, answers[question.id], writer="student"
+                )
+                for question in self._experiment.questions
             }
-            yield self._score(name, "self", answers)
+            yield self._score(policy, graded)
 
     def _note_silence(self, policy: Policy, answers: Mapping[str, GuidedAnswer]) -> None:
-        silent = sum(each.silent for each in answers.values())
+        silent = sum(answer.silent for answer in answers.values())
         if silent:
             self.notes.append(
-                f"{policy.name}: the teacher did not answer for {silent:,} of {len(answers):,} "
+                f"{policy.label}: the teacher did not answer for {silent:,} of {len(answers):,} "
                 "questions, where the student went on alone."
             )
 
@@ -289,5 +309,5 @@ class _Test:
         if one_step:
             self.notes.append(
                 f"the teacher's own chain has a single step for {one_step:,} of "
-                f"{len(self._field.questions):,} questions: there its first step may be all."
+                f"{len(self._experiment.questions):,} questions: there its first step may be all."
             )

@@ -1,6 +1,13 @@
-"""Judges of conditional policies: thresholds chosen on development questions, kept as JSON.
+"""Thresholds of conditional policies: chosen on development questions, kept in ``guide.json``.
 
-Thresholds of conditional policies, chosen on development questions alone.
+A conditional policy asks the teacher where a number read from the student's own first step is at
+least its threshold. A question that is guided is answered as under ``first``, any other as under
+``never``; so the answers under these two tell what every threshold would come to, and the one is
+taken that keeps a share of the gain of always guiding for the fewest teacher tokens::
+
+    doubt        4.0   3.0   2.0   1.0
+    gain          +1     0    +1     0     always guiding: 2 for 120 tokens
+    tokens        30    30    30    30     threshold 2.0:  2 for  90 tokens
 """
 
 import math
@@ -12,17 +19,22 @@ from typing import Any, NamedTuple
 import orjson
 
 from potstill.errors import ConfigError
-from potstill.guide.experiment import SplitExperiment
+from potstill.guide.experiment import SplitExperiment, by_policy
 from potstill.guide.scoring import Graded, Grader, Scorer
 from potstill.guide.settings import GuideSettings
-from potstill.guide.types import Policy
+from potstill.guide.types import PolicySettings, own_gate
 from potstill.guide.uncertainty import Classifier, Gate, LearnedClassifier, Signals, learn
-from potstill.records import GuidedPrediction, GuidedScore
+from potstill.records import GuidedPrediction, GuidedScore, Policy
+from potstill.records.policy import ALONE
+from potstill.sampling.rounds import drive_in_batches
+from potstill.whole_files import write_whole
 
 GATES_FILE = "guide.json"
 """The file's name in a run's folder."""
 
 VERSION = 1
+
+NEVER, FIRST = PolicySettings(when="never"), PolicySettings(when="first")
 
 HelpScore = Callable[[Signals], float]
 """How much signals call for the teacher."""
@@ -30,16 +42,16 @@ HelpScore = Callable[[Signals], float]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FittedGates:
-    """What a run knows of when the teacher is worth asking."""
+    """When the teacher is worth asking, as a run has learned it."""
 
     thresholds: Mapping[str, float]
-    """By policy; infinite where the teacher is never asked."""
+    """By the policy's label; infinite where the teacher is never asked."""
 
     classifier: Classifier | None = None
-    """Of the policy ``learned``, where it was followed."""
+    """The classifier of the policy ``learned``, where it was followed."""
 
-    def scorer(self, policy: Policy) -> HelpScore:
-        """What a policy compares with its threshold.
+    def help_score(self, policy: PolicySettings) -> HelpScore:
+        """The number that a policy compares with its threshold.
 
         Raises:
             ConfigError: It is learned, and nothing was.
@@ -53,23 +65,25 @@ class FittedGates:
             )
         return self.classifier.probability
 
-    def judge(self, policy: Policy) -> Gate | None:
-        """The judge of a policy, whose own threshold goes first; None for one that needs none.
+    def gate(self, policy: PolicySettings) -> Gate | None:
+        """The gate of a policy, whose own threshold goes first; None for one that needs none.
 
         Raises:
             ConfigError: The policy has no threshold, or nothing was learned.
         """
-        if not policy.conditional:
+        if policy.is_own:
+            return own_gate(policy.when)
+        if not policy.has_threshold:
             return None
         threshold = policy.threshold
         if threshold is None:
-            threshold = self.thresholds.get(policy.name)
+            threshold = self.thresholds.get(policy.label)
         if threshold is None:
             raise ConfigError(
-                f"the policy {policy.name} has no threshold. Give one, or have potstill guide "
+                f"the policy {policy.label} has no threshold. Give one, or have potstill guide "
                 "choose it on development questions."
             )
-        score, least = self.scorer(policy), threshold
+        score, least = self.help_score(policy), threshold
         return lambda signals: score(signals) >= least
 
     def write(self, folder: Path) -> Path:
@@ -83,13 +97,11 @@ class FittedGates:
             "classifier": asdict(self.classifier) if self.classifier else None,
         }
         path = folder / GATES_FILE
-        draft = path.with_name(f".{path.name}")
-        draft.write_bytes(orjson.dumps(values, option=orjson.OPT_INDENT_2))
-        draft.replace(path)
+        write_whole(path, orjson.dumps(values, option=orjson.OPT_INDENT_2))
         return path
 
 
-def read_judging(file: Path) -> FittedGates:
+def read_gates(file: Path) -> FittedGates:
     """Read ``guide.json`` of a run.
 
     Raises:
@@ -117,7 +129,7 @@ def _classifier(values: dict[str, Any] | None) -> Classifier | None:
     if values is None:
         return None
     mean, scale, weights = (
-        tuple(float(each) for each in values[name]) for name in ("mean", "scale", "weights")
+        tuple(float(value) for value in values[name]) for name in ("mean", "scale", "weights")
     )
     if {len(mean), len(scale), len(weights)} != {len(Signals._fields)}:
         raise ValueError(f"it has not {len(Signals._fields)} signals")
@@ -127,7 +139,7 @@ def _classifier(values: dict[str, Any] | None) -> Classifier | None:
     )
 
 
-class Tried(NamedTuple):
+class DevOutcome(NamedTuple):
     """One development question, as a threshold is chosen by it."""
 
     score: float
@@ -140,175 +152,174 @@ class Tried(NamedTuple):
     """Teacher tokens that guiding it takes."""
 
 
-def choose_threshold(tried: Sequence[Tried], keep: float) -> float:
+def choose_threshold(outcomes: Sequence[DevOutcome], keep: float) -> float:
     """The threshold that keeps a share of the gain of always guiding, for the fewest tokens.
 
     Args:
-        tried: Development questions.
-        keep: The share, above 0.
+        outcomes: Development questions.
+        keep: The share of the gain, above 0.
 
     Returns:
         Infinite, for never, where always guiding gains nothing; of equals the highest.
     """
-    wanted = keep * sum(each.gain for each in tried)
-    best, least = math.inf, math.inf
+    wanted = keep * sum(outcome.gain for outcome in outcomes)
+    best, fewest = math.inf, math.inf
     if wanted <= 0:
         return best
-    for threshold in sorted({each.score for each in tried}, reverse=True):
-        guided = [each for each in tried if each.score >= threshold]
-        tokens = sum(each.tokens for each in guided)
-        if sum(each.gain for each in guided) >= wanted - 1e-9 and tokens < least:
-            best, least = threshold, tokens
+    for threshold in sorted({outcome.score for outcome in outcomes}, reverse=True):
+        guided = [outcome for outcome in outcomes if outcome.score >= threshold]
+        tokens = sum(outcome.tokens for outcome in guided)
+        if sum(outcome.gain for outcome in guided) >= wanted - 1e-9 and tokens < fewest:
+            best, fewest = threshold, tokens
     return best
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GateSelection:
-    """What development questions have settled."""
+    """The gates that development questions have settled, and the scores there."""
 
-    judging: FittedGates
+    gates: FittedGates
     scores: list[GuidedScore] = field(default_factory=list)
     """On development questions."""
 
     predictions: list[GuidedPrediction] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-
-    def judge(self, policy: Policy) -> Gate | None:
-        """The judge of a policy; None for one that needs none."""
-        return self.judging.judge(policy)
+    """How each threshold was chosen, one sentence each."""
 
 
-class _Measured(NamedTuple):
+class _DevAnswers(NamedTuple):
     """Development questions, answered without and with the teacher's first step."""
 
     alone: Graded
     first: Graded
     signals: Mapping[str, Signals | None]
 
+    @property
+    def known_signals(self) -> dict[str, Signals]:
+        """The signals by question, without those that the student did not answer."""
+        return {id_: signals for id_, signals in self.signals.items() if signals is not None}
 
-def choose(dev: SplitExperiment, settings: GuideSettings) -> GateSelection:
+
+def choose_gates(dev: SplitExperiment, settings: GuideSettings) -> GateSelection:
     """Learn when the teacher is worth asking, and choose the thresholds that are not given.
 
-    Where the teacher is asked, a conditional policy's answer is that of ``first``, elsewhere that
-    of ``never``; so these two and the student's signals tell what any threshold would come to.
-
     Args:
-        dev: The development questions.
-        settings: Of the stage.
+        dev: The development questions, with both models.
+        settings: The guide stage's.
     """
-    open_ = [
-        each
-        for each in settings.followed
-        if each.conditional and (each.threshold is None or each.when == "learned")
+    undecided = [
+        policy
+        for policy in settings.followed
+        if policy.has_threshold and (policy.threshold is None or policy.when == "learned")
     ]
-    if not open_:
-        return GateSelection(judging=FittedGates(thresholds={}))
-    measured = _measure(dev)
+    if not undecided:
+        return GateSelection(gates=FittedGates(thresholds={}))
+    answered = _answer(dev)
     scorer = Scorer(
         task=dev.task.name,
         split="dev",
-        alone=measured.alone,
+        alone=answered.alone,
         resamples=settings.bootstrap,
         seed=dev.seed,
     )
     learned = None
-    if any(each.when == "learned" for each in open_):
-        learned = _learned(measured, dev.seed)
-    judging = FittedGates(thresholds={}, classifier=learned and learned.classifier)
+    if any(policy.when == "learned" for policy in undecided):
+        learned = _learn(answered, dev.seed)
+    gates = FittedGates(thresholds={}, classifier=learned and learned.classifier)
     thresholds, notes = dict[str, float](), list[str]()
-    scores = [
-        scorer.of("never", "alone", measured.alone),
-        scorer.of("first", "policy", measured.first),
-    ]
-    predictions = [*measured.alone.values(), *measured.first.values()]
-    for policy in open_:
-        doubt = _doubt(policy, measured, judging, learned)
+    scores = [scorer.score(ALONE, answered.alone), scorer.score(FIRST.policy, answered.first)]
+    predictions = [*answered.alone.values(), *answered.first.values()]
+    for policy in undecided:
+        doubt = _doubts(policy, answered, gates, learned)
         threshold = policy.threshold
         if threshold is None:
-            threshold = choose_threshold(_tried(measured, doubt), settings.keep_gain)
-            notes.append(_told(policy, threshold, measured, settings))
-        thresholds[policy.name] = threshold
-        answers = _followed(policy.name, measured, doubt, threshold)
-        scores.append(scorer.of(policy.name, "policy", answers))
-        predictions += answers.values()
+            threshold = choose_threshold(_outcomes(answered, doubt), settings.keep_gain)
+            notes.append(_explain(policy, threshold, answered, settings))
+        thresholds[policy.label] = threshold
+        graded = _select(policy.policy, answered, doubt, threshold)
+        scores.append(scorer.score(policy.policy, graded))
+        predictions += graded.values()
     return GateSelection(
-        judging=replace(judging, thresholds=thresholds),
+        gates=replace(gates, thresholds=thresholds),
         scores=scores,
         predictions=predictions,
         notes=notes,
     )
 
 
-def _measure(dev: SplitExperiment) -> _Measured:
-    policies = [Policy(when="never"), Policy(when="first")]
-    answered = dev.followed([(each, None) for each in policies])
+def _answer(dev: SplitExperiment) -> _DevAnswers:
+    """Answer the development questions under ``never`` and ``first``, and read the signals."""
+    decoders = dev.decoders([(NEVER, None), (FIRST, None)])
+    answered = by_policy(drive_in_batches(decoders, dev.answer))
     grader = Grader(task=dev.task, split="dev")
     graded = {
-        name: {each.id: grader.guided(name, each, answers[each.id]) for each in dev.questions}
-        for name, answers in answered.items()
+        policy: {q.id: grader.grade_guided(policy, q, answers[q.id]) for q in dev.questions}
+        for policy, answers in answered.items()
     }
-    return _Measured(graded["never"], graded["first"], dev.signals())
+    return _DevAnswers(graded[ALONE], graded[FIRST.policy], dev.signals())
 
 
-def _learned(measured: _Measured, seed: int) -> LearnedClassifier:
+def _learn(answered: _DevAnswers, seed: int) -> LearnedClassifier:
     """A classifier of the questions that the teacher's first step turns right."""
-    known = {id_: each for id_, each in measured.signals.items() if each is not None}
-    turned = [measured.first[id_].correct and not measured.alone[id_].correct for id_ in known]
+    known = answered.known_signals
+    turned = [answered.first[id_].correct and not answered.alone[id_].correct for id_ in known]
     return learn(list(known.values()), turned, seed=seed)
 
 
-def _doubt(
-    policy: Policy, measured: _Measured, judging: FittedGates, learned: LearnedClassifier | None
+def _doubts(
+    policy: PolicySettings,
+    answered: _DevAnswers,
+    gates: FittedGates,
+    learned: LearnedClassifier | None,
 ) -> dict[str, float]:
-    """What a policy compares with its threshold; a student that is silent is always guided.
+    """The number that a policy compares with its threshold, by question.
 
-    Of what was learned, that is the probability by those who had not seen the question.
+    A student that is silent is always guided. The learned probability of a question is that of
+    the fit to the folds without it.
     """
-    known = {id_: each for id_, each in measured.signals.items() if each is not None}
+    known = answered.known_signals
     if policy.when == "learned" and learned is not None:
-        found = dict(zip(known, learned.held_out, strict=True))
+        doubts = dict(zip(known, learned.held_out, strict=True))
     else:
-        score = judging.scorer(policy)
-        found = {id_: score(each) for id_, each in known.items()}
-    return {id_: found.get(id_, math.inf) for id_ in measured.signals}
+        score = gates.help_score(policy)
+        doubts = {id_: score(signals) for id_, signals in known.items()}
+    return {id_: doubts.get(id_, math.inf) for id_ in answered.signals}
 
 
-def _tried(measured: _Measured, doubt: Mapping[str, float]) -> list[Tried]:
+def _outcomes(answered: _DevAnswers, doubts: Mapping[str, float]) -> list[DevOutcome]:
     return [
-        Tried(
-            doubt[id_],
-            first.correct - measured.alone[id_].correct,
-            first.teacher_tokens,
-        )
-        for id_, first in measured.first.items()
+        DevOutcome(doubts[id_], first.correct - answered.alone[id_].correct, first.teacher_tokens)
+        for id_, first in answered.first.items()
     ]
 
 
-def _followed(
-    name: str, measured: _Measured, doubt: Mapping[str, float], threshold: float
+def _select(
+    policy: Policy, answered: _DevAnswers, doubts: Mapping[str, float], threshold: float
 ) -> dict[str, GuidedPrediction]:
     """The answers under a conditional policy; the draft that it looks at is not counted."""
     return {
         id_: replace(
-            measured.first[id_] if value >= threshold else measured.alone[id_], policy=name
+            answered.first[id_] if doubt >= threshold else answered.alone[id_], policy=policy
         )
-        for id_, value in doubt.items()
+        for id_, doubt in doubts.items()
     }
 
 
-def _told(policy: Policy, threshold: float, measured: _Measured, settings: GuideSettings) -> str:
-    """What was chosen, and by how many questions."""
-    total = len(measured.first)
-    gain = sum(each.correct - measured.alone[id_].correct for id_, each in measured.first.items())
+def _explain(
+    policy: PolicySettings, threshold: float, answered: _DevAnswers, settings: GuideSettings
+) -> str:
+    """A sentence on the threshold that was chosen, and on the questions behind it."""
+    total = len(answered.first)
+    gain = sum(first.correct - answered.alone[id_].correct for id_, first in answered.first.items())
     if gain <= 0:
         return (
-            f"{policy.name} never asks the teacher: always guiding the first step turned "
+            f"{policy.label} never asks the teacher: always guiding the first step turned "
             f"{gain:+,} of {total:,} development questions right, so there is no gain to keep."
         )
     if math.isinf(threshold):
-        return f"{policy.name} asks the teacher only where the student does not answer."
+        return f"{policy.label} asks the teacher only where the student does not answer."
     return (
-        f"{policy.name} asks the teacher from {threshold:.4g} on: of the thresholds that keep "
+        f"{policy.label} asks the teacher from {threshold:.4g} on: of the thresholds that keep "
         f"{settings.keep_gain:.0%} of the {gain:,} of {total:,} development questions gained by "
         "always guiding the first step, the one with the fewest teacher tokens."
     )

@@ -1,16 +1,26 @@
-"""What a guided answer is made of: the two sides, what is asked of them, what comes of it.
+"""The parts of guidance: who takes part, what they are asked, the answer, and the policies.
 
-When the teacher steps in: the policies, as a recipe or a request names them.
+First-step guidance (arXiv 2311.07945): a small student often reasons well once it has begun well,
+so the teacher writes the first step of the answer and the student goes on from there::
+
+    question   Ann has 3 bags of 4 apples and eats 2. How many are left?
+    teacher    Ann has 3 * 4 = 12 apples.                  one step, 10 tokens
+    student    She eats 2, so 12 - 2 = 10. --> 10          the rest, as if the step were its own
+
+A policy (:class:`PolicySettings`) says which steps the teacher writes, and a conditional one leaves
+to the student the answers it is sure of.
 """
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal, NamedTuple
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, field_validator
 
-from potstill.guide.uncertainty import SignalName, Signals
-from potstill.records import Completion, Message, Request
+from potstill.errors import ConfigError
+from potstill.guide.uncertainty import Gate, SignalName, Signals
+from potstill.plugins import is_reference, load_object
+from potstill.records import Completion, Message, Policy, Request
 from potstill.settings import Settings
 from potstill.text.steps import StepKind
 
@@ -19,7 +29,7 @@ GuidanceKind = Literal["step", "question", "hint"]
 
 
 def lead_after(prompt: str | tuple[Message, ...]) -> str:
-    """What stands between a prompt and a model's first step, where no data format says it."""
+    """The text between a prompt and a model's first step, where no data format says it."""
     return " " if isinstance(prompt, str) and not prompt[-1:].isspace() else ""
 
 
@@ -31,24 +41,24 @@ class Participant:
     """Prompt and sampling; its ``answer_prefix`` is empty."""
 
     lead: str = ""
-    """What stands between prompt and first step, such as a space."""
+    """The text between prompt and first step, such as a space."""
 
-    def at(self, prefix: str) -> Request:
-        """What is asked where the answer says ``prefix`` so far."""
+    def continue_from(self, prefix: str) -> Request:
+        """The request for the rest of an answer that says ``prefix`` so far."""
         return replace(self.request, answer_prefix=self.lead + prefix if prefix else "")
 
-    def own(self, text: str) -> str:
+    def without_lead(self, answer: str) -> str:
         """A whole answer without the lead that it begins with."""
         lead = self.lead.strip()
-        return text.lstrip().removeprefix(lead) if lead else text
+        return answer.lstrip().removeprefix(lead) if lead else answer
 
-    def step(self, prefix: str, stop: tuple[str, ...], max_tokens: int) -> Request:
-        """What is asked for one greedy step after ``prefix``.
+    def next_step(self, prefix: str, stop: tuple[str, ...], max_tokens: int) -> Request:
+        """The request for one greedy step after ``prefix``.
 
         A lead that a stop string would end is given; a space is left to the model, as its tokens
         join it to the word behind it.
         """
-        request = self.at(prefix)
+        request = self.continue_from(prefix)
         if not prefix and self.lead.strip(" "):
             request = replace(request, answer_prefix=self.lead)
         return replace(
@@ -89,13 +99,13 @@ class ModelCall(NamedTuple):
     last: bool = False
     """Whether its text ends the answer, so that it can be passed on while it is written."""
 
-    said: str = ""
-    """What the answer says so far for good; a step that is still written may be dropped again."""
+    settled: str = ""
+    """The steps of the answer that stand for good; one that is still written may be dropped."""
 
 
 @dataclass(kw_only=True, slots=True)
 class Usage:
-    """What one of the two has taken for an answer."""
+    """Tokens and dollars that one of the two has taken for an answer."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -107,7 +117,8 @@ class Usage:
         for completion in completions:
             self.completion_tokens += completion.completion_tokens
             self.cost += completion.cost
-        self.prompt_tokens += max((each.prompt_tokens for each in completions), default=0)
+        prompts = (completion.prompt_tokens for completion in completions)
+        self.prompt_tokens += max(prompts, default=0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -121,7 +132,7 @@ class GuidedAnswer:
     """The student's last words, one completion a sample."""
 
     guidance: tuple[str, ...]
-    """What the teacher wrote, step by step; empty where it did not step in."""
+    """The teacher's words, step by step; empty where it did not step in."""
 
     silent: bool
     """Whether the teacher was wanted and did not answer, so that the student went on alone."""
@@ -141,21 +152,23 @@ class GuidedAnswer:
 
 
 GuidedDecoder = Generator[ModelCall, Sequence[Completion], GuidedAnswer]
-"""Yields what is to be asked and is sent the completions; none where nobody is there to ask."""
+"""Yields each call and is sent its completions; none where nobody is there to ask."""
 
 
-When = Literal["never", "first", "at", "first_n", "when_unsure", "learned"]
+POLICIES = ("never", "first", "at", "first_n", "when_unsure", "learned")
 
 
-class Policy(Settings):
+class PolicySettings(Settings):
     """When the teacher writes a step.
 
-    In short ``never``, ``first``, ``learned`` or ``when_unsure``, or a mapping of one item such as
-    ``at: 2`` (the second step alone) and ``first_n: 3`` (the first three steps).
+    In short ``never``, ``first``, ``learned``, ``when_unsure`` or a ``module:name`` of your own, or
+    a mapping of one item such as ``at: 2`` (the second step alone) and ``first_n: 3`` (the first
+    three steps).
     """
 
-    when: When
-    """Which policy it is."""
+    when: str
+    """never, first, at, first_n, when_unsure, learned, or module:name: a function that is given the
+    Signals of the student's own first step and says whether the teacher is to write it anew."""
 
     steps: int = Field(default=1, ge=1)
     """at: which step the teacher writes, counted from 1; first_n: how many."""
@@ -166,9 +179,28 @@ class Policy(Settings):
     threshold: float | None = None
     """when_unsure, learned: guided from here on; null: chosen on development questions."""
 
+    @field_validator("when")
+    @classmethod
+    def _known(cls, when: str) -> str:
+        if is_reference(when):
+            own_gate(when)
+        elif when not in POLICIES:
+            raise ValueError(f"give one of {', '.join(POLICIES)}, or module:name")
+        return when
+
     @property
-    def conditional(self) -> bool:
+    def is_own(self) -> bool:
+        """Whether a function of the user's decides."""
+        return self.when not in POLICIES
+
+    @property
+    def is_conditional(self) -> bool:
         """Whether the student's own first step decides."""
+        return self.has_threshold or self.is_own
+
+    @property
+    def has_threshold(self) -> bool:
+        """Whether a number that is compared with a threshold decides."""
         return self.when in ("when_unsure", "learned")
 
     @property
@@ -181,14 +213,52 @@ class Policy(Settings):
         return range(self.steps if self.when == "first_n" else 1)
 
     @property
-    def name(self) -> str:
-        """Unique among the policies of a run that differ."""
-        if self.when in ("at", "first_n"):
-            return f"{self.when}_{self.steps}"
-        return f"when_unsure_{self.signal}" if self.when == "when_unsure" else self.when
+    def policy(self) -> Policy:
+        """The policy's identity in scores and predictions; thresholds are not part of it."""
+        return Policy(
+            kind="alone" if self.when == "never" else "policy",
+            name=self.when,
+            signal=self.signal if self.when == "when_unsure" else None,
+            number=self.steps if self.when in ("at", "first_n") else None,
+        )
+
+    @property
+    def label(self) -> str:
+        """The policy's name for people, unique among the policies of a run that differ."""
+        return self.policy.label
 
 
-def policy_settings(raw: object) -> object:
+def policy_named(name: str) -> PolicySettings:
+    """The policy that is given by its name alone: ``first``, or ``module:name`` of a user's own.
+
+    Raises:
+        ConfigError: There is none, or the module cannot be imported or lacks the name.
+    """
+    if not is_reference(name) and name not in POLICIES:
+        raise ConfigError(
+            f"there is no policy {name!r}; known: {', '.join(POLICIES)}, or module:name for one "
+            "of your own."
+        )
+    return PolicySettings(when=name)
+
+
+def own_gate(reference: str) -> Gate:
+    """The function behind a policy of a user's own.
+
+    Raises:
+        ConfigError: The module cannot be imported or lacks the name, or it is no function.
+    """
+    gate = load_object(reference, expected="policy")
+    if not callable(gate):
+        raise ConfigError(
+            f"{reference} is a {type(gate).__name__} and no policy; it has to be a function that "
+            "is given the student's Signals and returns whether the teacher steps in."
+        )
+    decide: Callable[[Signals], object] = gate
+    return lambda signals: bool(decide(signals))
+
+
+def expand_policy(raw: object) -> object:
     """The long form of a policy that was given in short."""
     if isinstance(raw, str):
         return {"when": raw}
@@ -201,4 +271,4 @@ def policy_settings(raw: object) -> object:
     return raw
 
 
-AnyPolicy = Annotated[Policy, BeforeValidator(policy_settings)]
+AnyPolicy = Annotated[PolicySettings, BeforeValidator(expand_policy)]

@@ -1,8 +1,13 @@
-"""How sure a student is of its own first step, and what else it tells for nothing.
+"""How sure a student is of its own first step, and whether that calls for the teacher.
 
-A small calibrated classifier: how likely guidance turns a wrong answer into a right one.
+A conditional policy has the student write its own first step and looks at its :class:`Signals`:
+``when_unsure`` at one of them, ``learned`` at the probability that guidance turns the answer from
+wrong to right. That is a logistic regression on the standardised signals, fitted to development
+questions and calibrated by Platt scaling (Platt 1999)::
 
-Shape suffixes: N questions, S signals.
+    p(turned right) = 1 / (1 + exp(-(slope * (bias + w . (signals - mean) / scale) + offset)))
+
+Shape suffixes: N questions, S signals, T tokens of a step, K likeliest tokens.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,7 +24,7 @@ SignalName = Literal["mean_logprob", "min_logprob", "entropy", "disagreement"]
 
 
 class Signals(NamedTuple):
-    """What a student's first step tells of its doubt; the greater, the less sure it is.
+    """The doubt in a student's first step; the greater a value, the less sure the student is.
 
     ``learned`` also looks at the length of what is asked: doubt alone does not tell a question on
     which the student needs one step from one that is beyond it.
@@ -32,7 +37,7 @@ class Signals(NamedTuple):
     """The lowest log-probability of the step's tokens, negated, in nats."""
 
     entropy: float
-    """Mean entropy of the step's tokens, in nats; what is not among the top counts as one token."""
+    """Mean entropy of the step's tokens, in nats; tokens beyond the likeliest count as one."""
 
     disagreement: float
     """Share of the sampled first steps that differ from the greedy one, between 0 and 1."""
@@ -60,6 +65,7 @@ def signals_of(step: Completion, samples: Sequence[str] = ()) -> Signals:
             "the student gives no token probabilities, which when_unsure and learned look at; "
             "take another policy, or a server that offers logprobs."
         )
+    # One row a token: its own log-probability, then those of the likeliest tokens there.
     table = step.logprobs.logprobs
     if not len(table):  # it ended at once: nothing that could be doubted
         return Signals(0.0, 0.0, 0.0, _disagreement(step.text, samples), step.prompt_tokens)
@@ -76,21 +82,24 @@ def signals_of(step: Completion, samples: Sequence[str] = ()) -> Signals:
 
 def _entropies(top_TK: np.ndarray) -> np.ndarray:
     """Entropy at each of T positions, from K log-probabilities and the mass they leave."""
-    mass = np.exp(top_TK)
-    tail = np.clip(1.0 - mass.sum(axis=1), 0.0, 1.0)
-    parts = np.where(mass > 0, -mass * np.where(mass > 0, top_TK, 0.0), 0.0).sum(axis=1)
-    found: np.ndarray = parts - np.where(
-        tail > 0, tail * np.log(np.where(tail > 0, tail, 1.0)), 0.0
-    )
-    return found
+    mass_TK = np.exp(top_TK)
+    tail_T = np.clip(1.0 - mass_TK.sum(axis=1), 0.0, 1.0)
+    # -p log p of the K likeliest; 0 where p is 0, whose log-probability is minus infinity.
+    parts_TK = np.where(mass_TK > 0, -mass_TK * np.where(mass_TK > 0, top_TK, 0.0), 0.0)
+    # All other tokens together count as one of the mass that is left.
+    tail_entropy_T = -np.where(tail_T > 0, tail_T * np.log(np.where(tail_T > 0, tail_T, 1.0)), 0.0)
+    entropy_T: np.ndarray = parts_TK.sum(axis=1) + tail_entropy_T
+    return entropy_T
 
 
 def _disagreement(text: str, samples: Sequence[str]) -> float:
-    said = _plain(text)
-    return sum(_plain(sample) != said for sample in samples) / len(samples) if samples else 0.0
+    """The share of samples that are another text, white space and case aside."""
+    plain = _normalized(text)
+    differ = sum(_normalized(sample) != plain for sample in samples)
+    return differ / len(samples) if samples else 0.0
 
 
-def _plain(text: str) -> str:
+def _normalized(text: str) -> str:
     return " ".join(text.casefold().split())
 
 
@@ -107,7 +116,7 @@ class Classifier:
     """Logistic regression on standardised signals, and the calibration of its scores."""
 
     mean: tuple[float, ...]
-    """Of each signal, subtracted from it."""
+    """The mean of each signal, subtracted from it."""
 
     scale: tuple[float, ...]
     """Standard deviation of each signal, which divides it; 1 for one that never varied."""
@@ -127,11 +136,11 @@ class Classifier:
 
 
 class LearnedClassifier(NamedTuple):
-    """A classifier, and what it can be judged by."""
+    """A classifier, and its probabilities for questions it had not seen."""
 
     classifier: Classifier
     held_out: tuple[float, ...]
-    """The probability of each question that it was fitted on, by those who had not seen it."""
+    """The probability of each question it was fitted on, by the fit to the other folds."""
 
     strength: float
     """The L2 strength that cross-validation chose; 0 where there was nothing to learn from."""
@@ -145,9 +154,9 @@ def learn(signals: Sequence[Signals], turned: Sequence[bool], *, seed: int) -> L
     or fewer than two were not, every question gets the same probability.
 
     Args:
-        signals: Of the student's own first steps.
+        signals: The student's, question by question.
         turned: Whether guidance turned the answer from wrong to right.
-        seed: Of the division into folds.
+        seed: Seeds the division into folds.
     """
     x_NS = np.array(signals, dtype=np.float64).reshape(len(turned), len(Signals._fields))
     y_N = np.array(turned, dtype=np.float64)
@@ -155,9 +164,11 @@ def learn(signals: Sequence[Signals], turned: Sequence[bool], *, seed: int) -> L
     rare = int(min(y_N.sum(), len(y_N) - y_N.sum()))
     if rare < 2:
         return _constant(mean_S, scale_S, y_N)
+    # Choose the L2 strength by the log loss of held-out scores.
     fold_N = _folds(y_N, min(FOLDS, rare), seed)
     scores = {strength: _held_out(x_NS, y_N, fold_N, strength) for strength in STRENGTHS}
-    strength = min(STRENGTHS, key=lambda each: _log_loss(scores[each], y_N))
+    strength = min(STRENGTHS, key=lambda candidate: _log_loss(scores[candidate], y_N))
+    # Fit all questions at that strength, and calibrate by the scores that were held out.
     weights_S, bias = fit((x_NS - mean_S) / scale_S, y_N, strength)
     slope, offset = _calibrated(scores[strength], y_N)
     classifier = Classifier(
@@ -191,8 +202,8 @@ def fit(x_NS: Floats, y_N: Floats, strength: float) -> tuple[Floats, float]:
 
     start = np.zeros(x_NS.shape[1] + 1)
     options = {"ftol": 1e-14, "gtol": 1e-9, "maxiter": 1000}
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", options=options).x
-    return found[:-1], float(found[-1])
+    parameters = minimize(loss, start, jac=True, method="L-BFGS-B", options=options).x
+    return parameters[:-1], float(parameters[-1])
 
 
 def _standard(x_NS: Floats) -> tuple[Floats, Floats]:
@@ -219,7 +230,7 @@ def _constant(mean_S: Floats, scale_S: Floats, y_N: Floats) -> LearnedClassifier
 def _folds(y_N: Floats, folds: int, seed: int) -> NDArray[np.int64]:
     """A fold for each question; both kinds are spread evenly."""
     order = np.random.default_rng(seed).permutation(len(y_N))
-    order = order[np.argsort(y_N[order], kind="stable")]
+    order = order[np.argsort(y_N[order], kind="stable")]  # shuffled within each kind
     fold_N = np.empty(len(y_N), dtype=np.int64)
     fold_N[order] = np.arange(len(y_N)) % folds
     return fold_N

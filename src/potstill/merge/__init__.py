@@ -1,4 +1,4 @@
-"""fuse: specialised students of finished runs → one student, measured on all their tasks."""
+"""merge: specialised students of finished runs → one student, measured on all their tasks."""
 
 from potstill.merge.settings import MergeSettings
 

@@ -1,6 +1,7 @@
-"""Measuring models that were trained in other runs, and what was fused of them.
+"""Measuring the members of a merge beside what came of them, and the merged model's card.
 
-The model card of a fused student.
+Every system answers the test questions of all tasks, since merging students of different tasks can
+destroy what one of them had learned.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -8,17 +9,17 @@ from fractions import Fraction
 from itertools import combinations
 from typing import NamedTuple
 
-from potstill.evaluate.measure import EvalContext, Measured, compared
-from potstill.evaluate.systems import EvalTask, System
+from potstill.evaluate.measure import EvalContext, Measured, compare_systems
+from potstill.evaluate.systems import EvalTask, MeasuredSystem
 from potstill.grading.grade import GRADER_VERSION
 from potstill.keys import settings_hash
 from potstill.models import Model
-from potstill.records import Score, Split, Task
+from potstill.records import Score, Split, System, Task
 from potstill.sampling.ask import PromptConfig
 
 
-class Contestant(NamedTuple):
-    """A model that is asked in a way of its own on each task."""
+class MergeSystem(NamedTuple):
+    """A member, a merged model or an ensemble, and how it is asked on each task."""
 
     name: str
     open: Callable[[], Model]
@@ -28,62 +29,62 @@ class Contestant(NamedTuple):
     """How it is asked on a task."""
 
 
-def measure(
-    contestant: Contestant, tasks: Sequence[Task], bench: EvalContext, split: Split
+def measure_on_tasks(
+    system: MergeSystem, tasks: Sequence[Task], context: EvalContext, split: Split
 ) -> list[Measured]:
-    """A contestant's results on one split of each task."""
-    model, name = contestant.open(), contestant.name
-    found = []
+    """A system's results on one split of each task."""
+    model = system.open()
+    results = []
     for task in tasks:
-        system = System(name, None, contestant.open, contestant.asking(task), name)
-        measured = bench.measure(system, model, EvalTask(task, "target"), split)
-        assert measured is not None, "a local model answers every question"
-        found.append(measured)
-    return found
+        measured_system = MeasuredSystem(System(system.name), system.open, system.asking(task))
+        result = context.measure(measured_system, model, EvalTask(task, "target"), split)
+        assert result is not None, "a local model answers every question"
+        results.append(result)
+    return results
 
 
-def mean_accuracy(measured: Sequence[Measured]) -> Fraction:
+def mean_accuracy(results: Sequence[Measured]) -> Fraction:
     """The mean of the accuracies, in which every task counts the same."""
-    shares = [Fraction(each.score.correct, each.score.total) for each in measured]
-    return sum(shares, Fraction(0)) / len(shares)
+    accuracies = [Fraction(result.score.correct, result.score.total) for result in results]
+    return sum(accuracies, Fraction(0)) / len(accuracies)
 
 
-def evaluate_fused(
-    members: Sequence[Contestant],
-    fused: Sequence[Contestant],
+def evaluate_merged(
+    members: Sequence[MergeSystem],
+    merged: Sequence[MergeSystem],
     tasks: Sequence[Task],
-    bench: EvalContext,
+    context: EvalContext,
     *,
     bootstrap: int,
     seed: int,
 ) -> list[Score]:
-    """Measure members and what was fused of them on the test questions of all tasks.
+    """Measure members and what was merged of them on the test questions of all tasks.
 
     Args:
-        members: The students that were fused.
-        fused: What came of them; each is compared with every other system.
+        members: The students that were merged.
+        merged: The models made of them; each is compared with every other system.
         tasks: The members' tasks, each once.
-        bench: Where they are measured; its store takes the results.
+        context: The run that takes the results.
         bootstrap: Resamples behind the interval of a difference.
-        seed: Of the bootstrap.
+        seed: Seeds the bootstrap.
     """
     results = {
-        contestant.name: measure(contestant, tasks, bench, "test")
-        for contestant in (*members, *fused)
+        system.name: measure_on_tasks(system, tasks, context, "test")
+        for system in (*members, *merged)
     }
-    # What was fused stands first in a comparison; of two fused ones, the later.
-    pairs = list(combinations(reversed(results), 2))
+    # A merged system stands first in a comparison; of two merged ones, the later.
+    merged_names = {system.name for system in merged}
     comparisons = [
-        compared(first, second, resamples=bootstrap, seed=seed)
-        for one, two in pairs
-        if one in {each.name for each in fused}
-        for first, second in zip(results[one], results[two], strict=True)
+        compare_systems(first, second, resamples=bootstrap, seed=seed)
+        for one, other in combinations(reversed(results), 2)
+        if one in merged_names
+        for first, second in zip(results[one], results[other], strict=True)
     ]
-    measured = [result for of_one in results.values() for result in of_one]
-    scores = [result.score for result in measured]
-    bench.store.replace_evaluation(
+    flat = [result for by_task in results.values() for result in by_task]
+    scores = [result.score for result in flat]
+    context.run.store.replace_evaluation(
         scores,
-        [prediction for result in measured for prediction in result.predictions],
+        [prediction for result in flat for prediction in result.predictions],
         comparisons,
         grader=GRADER_VERSION,
         settings_hash=settings_hash([task.rule for task in tasks], GRADER_VERSION, bootstrap, seed),
@@ -93,11 +94,11 @@ def evaluate_fused(
 
 CARD = """---
 base_model: {start}
-tags: [potstill, model-fusion, chain-of-thought]
+tags: [potstill, merge, chain-of-thought]
 ---
 # {name} of {count} students
 
-Fused with potstill from students that were each specialised from `{start}`:
+Merged with potstill from students that were each specialised from `{start}`:
 
 {members}
 
@@ -114,30 +115,25 @@ the model card of that student's run.
 |---|---|---|---|---|
 {rows}
 
-Intervals are Wilson's. Fusing students of different tasks can destroy what one of them had learned:
-compare the fused model with each member.
+Intervals are Wilson's. Merging students of different tasks can destroy what one of them had
+learned: compare the merged model with each member.
 """
 
 
-def model_card(
-    name: str,
-    how: str,
-    members: Mapping[str, str],
-    scores: Sequence[Score],
-    *,
-    start: str,
+def merged_model_card(
+    name: str, how: str, members: Mapping[str, str], scores: Sequence[Score], *, start: str
 ) -> str:
     """The model card's text.
 
     Args:
-        name: The fused model's.
-        how: How it was fused, in a sentence.
-        members: By name, what each was trained for.
-        scores: Of all systems on the test questions of all tasks.
-        start: What the members started from.
+        name: The merged model's name.
+        how: How it was merged, in a sentence.
+        members: By the member's name, the task that it was trained for and how it is asked.
+        scores: The scores of all systems on the test questions of all tasks.
+        start: The model that the members started from.
     """
     rows = [
-        f"| {score.system} | {score.task} | {score.correct}/{score.total} "
+        f"| {score.system.label} | {score.task} | {score.correct}/{score.total} "
         f"| {score.correct / score.total:.1%} | {score.low:.1%} to {score.high:.1%} |"
         for score in scores
     ]
@@ -145,7 +141,7 @@ def model_card(
         start=start,
         name=name,
         count=len(members),
-        members="\n".join(f"- `{member}`: {told}" for member, told in members.items()),
+        members="\n".join(f"- `{member}`: {training}" for member, training in members.items()),
         how=how,
         rows="\n".join(rows),
     )

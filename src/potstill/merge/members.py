@@ -1,6 +1,8 @@
-"""Students of finished runs, read to be fused.
+"""The members of a merge: chosen students of finished runs, and one model made of their weights.
 
-Members' folders → one model, with their tokenizer.
+A member is the student in ``model/`` of a run's folder, with the checkpoint that it is a copy of,
+the task that it was trained for and the way of asking that it was trained on. Weights can be merged
+where the models agree in architecture, shapes and vocabulary.
 """
 
 import random
@@ -11,12 +13,17 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from potstill.errors import ConfigError, DataError
 from potstill.merge.weights import MergedWeights, Weights, linear_layers
-from potstill.models.local.loading import Loaded, load_model_and_tokenizer, quietly
+from potstill.models.local.loading import (
+    Loaded,
+    folder_digest,
+    load_model_and_tokenizer,
+    quietly,
+)
 from potstill.models.settings import LocalSettings
 from potstill.pipeline.recipe import Recipe, load_recipe
 from potstill.pipeline.run import Run
 from potstill.prompts.formats import format_named
-from potstill.records import Checkpoint, Example, Rationale, Task
+from potstill.records import Checkpoint, Rationale, Task
 from potstill.runtime.progress import Meter
 from potstill.sampling.ask import PromptConfig, SamplingParams
 from potstill.sampling.exemplar_pool import EVALUATION, draw_exemplars, worked_questions
@@ -30,23 +37,23 @@ if TYPE_CHECKING:
     from potstill.train.encoding import Encoded
 
 
-class Member(NamedTuple):
+class MergeMember(NamedTuple):
     """The chosen student of a finished run."""
 
     name: str
     folder: Path
-    """Its run's."""
+    """The folder of its run."""
 
     recipe: Recipe
     task: Task
-    """What it was trained for."""
+    """The task that it was trained for."""
 
     checkpoint: Checkpoint
     asking: PromptConfig
     """How it was trained to be asked."""
 
     digest: str
-    """Stands for its weights, config and tokenizer."""
+    """A hash of its weights, config and tokenizer."""
 
     @property
     def model(self) -> Path:
@@ -56,41 +63,95 @@ class Member(NamedTuple):
     @property
     def settings(self) -> StudentSettings:
         """How it was trained."""
-        return self.recipe.train.sweep()[self.checkpoint.student]
+        return self.recipe.train.sweep()[self.checkpoint.system]
 
     @property
     def start(self) -> LocalSettings:
-        """What its training started from."""
+        """The model that its training started from."""
         return self.settings.start or self.recipe.student
 
 
-def read_members(folders: Sequence[Path], meter: Meter) -> list[Member]:
+def read_members(folders: Sequence[Path], meter: Meter) -> list[MergeMember]:
     """The chosen students of these runs.
 
     Args:
-        folders: The runs'. Relative paths in their recipes count from the working folder.
-        meter: Shown the progress.
+        folders: The runs' folders. Relative paths in their recipes count from the working folder.
+        meter: Passed on to the runs.
 
     Raises:
         ConfigError: A folder holds no finished run, or one is given twice.
     """
     if len({folder.resolve() for folder in folders}) < max(2, len(folders)):
-        given = ", ".join(map(str, folders))
-        raise ConfigError(f"fuse takes two or more different runs, and was given {given}.")
+        listed = ", ".join(map(str, folders))
+        raise ConfigError(f"merge takes two or more different runs, and was given {listed}.")
     names = [folder.resolve().name for folder in folders]
     if len(set(names)) < len(names):
         names = [folder.as_posix() for folder in folders]
-    return [_member(name, folder, meter) for name, folder in zip(names, folders, strict=True)]
+    return [_read_member(name, folder, meter) for name, folder in zip(names, folders, strict=True)]
 
 
-def open_run(folder: Path, meter: Meter) -> Run:
-    """A run that is there already, to be read."""
+def _read_member(name: str, folder: Path, meter: Meter) -> MergeMember:
+    if not (folder / "model" / "config.json").is_file():
+        raise ConfigError(
+            f"{folder} holds no finished run: it has no model/config.json. Give a run's folder, "
+            "and finish it first with: potstill evaluate"
+        )
+    with _open_finished(folder, meter) as run:
+        digest = folder_digest(folder / "model")
+        checkpoint = _chosen_checkpoint(run.store, folder, digest)
+        member = MergeMember(
+            name=name,
+            folder=folder,
+            recipe=run.recipe,
+            task=run.task,
+            checkpoint=checkpoint,
+            asking=_asking(checkpoint, run.recipe),
+            digest=digest,
+        )
+        return member._replace(asking=_with_exemplars(member, run.store.rationales()))
+
+
+def _open_finished(folder: Path, meter: Meter) -> Run:
+    """The run in a folder, wherever it was moved to, opened to be read."""
     recipe = load_recipe(folder / "recipe.yaml").model_copy(update={"run": str(folder)})
     return Run(recipe, meter, read_only=True)
 
 
+def _chosen_checkpoint(store: Store, folder: Path, digest: str) -> Checkpoint:
+    """The checkpoint that ``model/`` is a copy of."""
+    tested = {(score.system.bare, score.step) for score in store.scores() if score.split == "test"}
+    for checkpoint in store.checkpoints():
+        place = folder / checkpoint.folder
+        is_tested = (checkpoint.system, checkpoint.step) in tested
+        if is_tested and place.is_dir() and folder_digest(place) == digest:
+            return checkpoint
+    raise DataError(
+        f"{folder / 'model'} is none of the checkpoints that its run has measured. Run potstill "
+        "evaluate on the run again."
+    )
+
+
+def _asking(checkpoint: Checkpoint, recipe: Recipe) -> PromptConfig:
+    style = format_named(checkpoint.data_format).style(encoder_decoder=checkpoint.encoder_decoder)
+    return PromptConfig(style=style, sampling=SamplingParams(max_tokens=recipe.evaluate.max_tokens))
+
+
+def _with_exemplars(member: MergeMember, rationales: Sequence[Rationale]) -> PromptConfig:
+    """The member's way of being asked, with worked training questions where it shows some."""
+    if not format_named(member.checkpoint.data_format).needs_exemplars:
+        return member.asking
+    pool = worked_questions(member.task.splits["train"], rationales)
+    count, seed = member.settings.exemplars, member.recipe.seed
+    return replace(member.asking, exemplars=draw_exemplars(pool, count, seed=seed, key=EVALUATION))
+
+
 def training_examples(
-    member: Member, count: int, tokenizer: "PreTrainedTokenizerBase", meter: Meter, *, seed: int
+    member: MergeMember,
+    count: int,
+    tokenizer: "PreTrainedTokenizerBase",
+    meter: Meter,
+    *,
+    seed: int,
 ) -> list["Encoded"]:
     """At most ``count`` of the examples that a member was trained on, drawn uniformly.
 
@@ -100,8 +161,8 @@ def training_examples(
     from potstill.train.encoding import Encoder
 
     encoder_decoder = member.checkpoint.encoder_decoder
-    with open_run(member.folder, meter) as run:
-        examples: list[Example] = make_examples(
+    with _open_finished(member.folder, meter) as run:
+        examples = make_examples(
             run.store.rationales(),
             run.task.splits["train"],
             member.settings,
@@ -120,119 +181,63 @@ def training_examples(
     return encoded
 
 
-def _member(name: str, folder: Path, meter: Meter) -> Member:
-    from potstill.models.local.loading import folder_digest
-
-    if not (folder / "model" / "config.json").is_file():
-        raise ConfigError(
-            f"{folder} holds no finished run: it has no model/config.json. Give a run's folder, "
-            "and finish it first with: potstill evaluate"
-        )
-    with open_run(folder, meter) as run:
-        digest = folder_digest(folder / "model")
-        checkpoint = _chosen(run.store, folder, digest)
-        member = Member(
-            name=name,
-            folder=folder,
-            recipe=run.recipe,
-            task=run.task,
-            checkpoint=checkpoint,
-            asking=_asking(checkpoint, run.recipe),
-            digest=digest,
-        )
-        shown = _exemplars(member, run.store.rationales())
-    return member._replace(asking=shown)
-
-
-def _chosen(store: Store, folder: Path, digest: str) -> Checkpoint:
-    """The checkpoint that ``model/`` is a copy of."""
-    from potstill.models.local.loading import folder_digest
-
-    tested = {(score.system, score.step) for score in store.scores() if score.split == "test"}
-    for checkpoint in store.checkpoints():
-        place = folder / checkpoint.folder
-        measured = (checkpoint.student, checkpoint.step) in tested
-        if measured and place.is_dir() and folder_digest(place) == digest:
-            return checkpoint
-    raise DataError(
-        f"{folder / 'model'} is none of the checkpoints that its run has measured. Run potstill "
-        "evaluate on the run again."
-    )
-
-
-def _asking(checkpoint: Checkpoint, recipe: Recipe) -> PromptConfig:
-    style = format_named(checkpoint.data_format).style(encoder_decoder=checkpoint.encoder_decoder)
-    return PromptConfig(style=style, sampling=SamplingParams(max_tokens=recipe.evaluate.max_tokens))
-
-
-def _exemplars(member: Member, rationales: Sequence[Rationale]) -> PromptConfig:
-    """The member's way of being asked, with worked training questions where it shows some."""
-    if not format_named(member.checkpoint.data_format).needs_exemplars:
-        return member.asking
-    pool = worked_questions(member.task.splits["train"], rationales)
-    shown = draw_exemplars(pool, member.settings.exemplars, seed=member.recipe.seed, key=EVALUATION)
-    return replace(member.asking, exemplars=shown)
-
+# models ------------------------------------------------------------------------------------------
 
 Combine = Callable[[Sequence[Weights], dict[str, bool]], MergedWeights]
-"""The members' weights, and the linear layers of their model → the fused weights."""
+"""From the members' weights, and the linear layers of their model, to the merged weights."""
 
 
 class MergedModel(NamedTuple):
-    """A model of fused weights."""
+    """A model with merged weights."""
 
     loaded: Loaded
     ridged: tuple[str, ...]
     """The linear layers whose Grams were singular."""
 
 
-def fused_model(folders: Sequence[Path], combine: Combine) -> MergedModel:
-    """A model with the combined weights of all.
+def merge_models(folders: Sequence[Path], combine: Combine) -> MergedModel:
+    """One model with the combined weights of several.
 
     Args:
         folders: Models of one architecture, size and vocabulary.
-        combine: How their weights become one.
+        combine: Makes one set of weights of all the models'.
 
     Raises:
         ConfigError: The models differ in more than their weights.
     """
-    loaded = [_on_cpu(folder) for folder in folders]
+    loaded = [load_model_and_tokenizer(str(f), dtype="float32", device="cpu") for f in folders]
     first = loaded[0]
     for folder, other in zip(folders[1:], loaded[1:], strict=True):
         difference = _difference(first, other)
         if difference:
             raise ConfigError(
-                f"{folders[0]} and {folder} cannot be fused: {difference}. Fuse students of one "
+                f"{folders[0]} and {folder} cannot be merged: {difference}. Merge students of one "
                 "start checkpoint, or take them as an ensemble alone: --method ensemble."
             )
-    members = [each.model.state_dict() for each in loaded]
-    fused = combine(members, linear_layers(first.model))
-    first.model.load_state_dict(fused.weights)
-    return MergedModel(first, fused.ridged)
+    states = [member.model.state_dict() for member in loaded]
+    merged = combine(states, linear_layers(first.model))
+    first.model.load_state_dict(merged.weights)
+    return MergedModel(first, merged.ridged)
 
 
-def save(fused: Loaded, folder: Path) -> None:
+def save_model(merged: Loaded, folder: Path) -> None:
     """Write a model as ``hf:`` loads it."""
     with quietly():
-        fused.model.save_pretrained(folder)
-        fused.tokenizer.save_pretrained(folder)
-
-
-def _on_cpu(folder: Path) -> Loaded:
-    return load_model_and_tokenizer(str(folder), dtype="float32", device="cpu")
+        merged.model.save_pretrained(folder)
+        merged.tokenizer.save_pretrained(folder)
 
 
 def _difference(one: Loaded, other: Loaded) -> str | None:
-    """What sets two models apart beside their weights, in words."""
+    """The first difference between two models beside their weights, in words; None without one."""
     kinds = one.model.config.model_type, other.model.config.model_type
     if kinds[0] != kinds[1]:
         return f"one is a {kinds[0]} model, the other a {kinds[1]} model"
     shapes = [
-        {name: list(weight.shape) for name, weight in each.model.state_dict().items()}
-        for each in (one, other)
+        {name: list(weight.shape) for name, weight in loaded.model.state_dict().items()}
+        for loaded in (one, other)
     ]
     for name in sorted(shapes[0].keys() | shapes[1].keys()):
-        sizes = [each.get(name, "absent") for each in shapes]
+        sizes = [own_shapes.get(name, "absent") for own_shapes in shapes]
         if sizes[0] != sizes[1]:
             return f"{name} is {sizes[0]} in one, {sizes[1]} in the other"
     if one.tokenizer.get_vocab() != other.tokenizer.get_vocab():

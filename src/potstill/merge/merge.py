@@ -1,96 +1,104 @@
-"""The models that are fused of members' weights, each in a folder of its own."""
+"""Merged models on disk, each in a folder of its own and made once.
+
+A folder is named for its method and holds ``merged.json``, the hash of what it was made from: the
+members' weights and the settings of the method. Where the hash is another one, it is made anew.
+"""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from safetensors.torch import load_file, save_file
 
 from potstill.keys import settings_hash
-from potstill.merge.members import Member, training_examples
+from potstill.merge.members import (
+    Combine,
+    MergeMember,
+    merge_models,
+    save_model,
+    training_examples,
+)
 from potstill.merge.settings import MergeSettings
+from potstill.merge.weights import (
+    MergedWeights,
+    TokenIds,
+    Weights,
+    average,
+    gram_matrices,
+    regmean,
+)
+from potstill.models.local.loading import load_model_and_tokenizer
 from potstill.runtime.progress import Meter
 from potstill.train.checkpoints import read_json, whole_folder, write_json
+from potstill.whole_files import whole_file
 
-if TYPE_CHECKING:
-    from potstill.merge.members import Combine
-    from potstill.merge.weights import MergedWeights, Weights
+IDENTITY_FILE = "merged.json"
+"""The file in a merged model's folder that says what it was made from."""
 
-MADE = "fused.json"
-"""In a fused model's folder: what it was made from."""
+FORMER_IDENTITY_FILE = "fused.json"
+"""The same in folders that were made by ``potstill fuse``, the command's former name."""
 
 
-class MergedModels:
-    """Makes what is not there yet.
+class ModelMerger:
+    """Makes the merged models that are not there yet.
 
     Args:
-        members: What is fused; their order changes nothing.
-        folder: Takes a folder for each model, and ``grams/``.
-        settings: How they are fused.
-        meter: Shown the progress.
+        members: The students to be merged; their order changes nothing.
+        folder: Takes a folder for each merged model, and ``grams/``.
+        settings: How many examples RegMean's Grams are made from, and which.
+        meter: Shows how far the Grams are.
     """
 
     def __init__(
-        self, members: Sequence[Member], folder: Path, settings: MergeSettings, meter: Meter
+        self, members: Sequence[MergeMember], folder: Path, settings: MergeSettings, meter: Meter
     ) -> None:
         self._members = sorted(members, key=lambda member: member.digest)
         self._folder, self._settings, self._meter = folder, settings, meter
 
     def average(self, name: str) -> Path:
         """The folder of the members' average."""
-        from potstill.merge.weights import MergedWeights, average
-
-        return self._made(name, (), lambda members, _: MergedWeights(average(members), ()))
+        return self._model_folder(name, (), lambda members, _: MergedWeights(average(members), ()))
 
     def regmean(self, name: str, alpha: float) -> Path:
-        """The folder of the members fused by RegMean."""
-        from potstill.merge.weights import regmean
+        """The folder of the members merged by RegMean."""
 
-        def combine(members: Sequence["Weights"], layers: dict[str, bool]) -> "MergedWeights":
+        def combine(members: Sequence[Weights], layers: dict[str, bool]) -> MergedWeights:
             grams = [self._grams(member) for member in self._members]
             return regmean(members, grams, layers, alpha=alpha)
 
         settings = self._settings
-        how = ("regmean", alpha, settings.gram_examples, settings.seed)
-        return self._made(name, how, combine)
+        method = ("regmean", alpha, settings.gram_examples, settings.seed)
+        return self._model_folder(name, method, combine)
 
     def ridged(self, name: str) -> list[str]:
-        """The linear layers of a fused model whose Grams were singular."""
-        made = read_json(self._folder / name / MADE) or {}
-        layers = made.get("ridged", [])
+        """The linear layers of a merged model whose Grams were singular."""
+        layers = _read_identity(self._folder / name).get("ridged", [])
         assert isinstance(layers, list)
         return layers
 
-    def _made(self, name: str, how: tuple[object, ...], combine: "Combine") -> Path:
+    def _model_folder(self, name: str, method: tuple[object, ...], combine: Combine) -> Path:
         """A model's folder; made where it is not there, or was made from something else."""
-        from potstill.merge.members import fused_model, save
-
         folder = self._folder / name
-        identity = settings_hash(how, [member.digest for member in self._members])
-        made = read_json(folder / MADE)
-        if made is None or made["identity"] != identity:
-            model, ridged = fused_model([member.model for member in self._members], combine)
-            with whole_folder(folder) as fresh:
-                save(model, fresh)
-                write_json(fresh / MADE, {"identity": identity, "ridged": list(ridged)})
+        identity = settings_hash(method, [member.digest for member in self._members])
+        if _read_identity(folder).get("identity") != identity:
+            model, ridged = merge_models([member.model for member in self._members], combine)
+            with whole_folder(folder) as unfinished:
+                save_model(model, unfinished)
+                made_from: dict[str, object] = {"identity": identity, "ridged": list(ridged)}
+                write_json(unfinished / IDENTITY_FILE, made_from)
         return folder
 
-    def _grams(self, member: Member) -> "Weights":
+    def _grams(self, member: MergeMember) -> Weights:
         """A member's Gram matrices; once they are here, its training data need not be."""
-        from safetensors.torch import load_file, save_file
-
         count, seed = self._settings.gram_examples, self._settings.seed
         name = settings_hash(member.digest, count, seed)
-        file = self._folder / "grams" / f"{name}.safetensors"
-        if not file.is_file():
-            file.parent.mkdir(exist_ok=True)
-            draft = file.with_suffix(".draft")
-            save_file(dict(self._new_grams(member)), draft)
-            draft.replace(file)
-        return load_file(file)
+        path = self._folder / "grams" / f"{name}.safetensors"
+        if not path.is_file():
+            grams = dict(self._make_grams(member))
+            with whole_file(path) as file:
+                save_file(grams, file.name)
+        return load_file(path)
 
-    def _new_grams(self, member: Member) -> "Weights":
-        from potstill.merge.weights import TokenIds, gram_matrices
-        from potstill.models.local.loading import load_model_and_tokenizer
-
+    def _make_grams(self, member: MergeMember) -> Weights:
         model, tokenizer, _ = load_model_and_tokenizer(
             str(member.model), dtype="float32", device=member.start.device
         )
@@ -105,3 +113,8 @@ class MergedModels:
                     advance(1, example.length, 0.0)
 
             return gram_matrices(model, counted())
+
+
+def _read_identity(folder: Path) -> dict[str, object]:
+    """The content of a merged model's identity file; empty where there is none."""
+    return read_json(folder / IDENTITY_FILE) or read_json(folder / FORMER_IDENTITY_FILE) or {}

@@ -1,4 +1,4 @@
-"""Settings of fusing."""
+"""Settings of ``potstill merge``."""
 
 from typing import Annotated, Literal
 
@@ -10,7 +10,7 @@ Method = Literal["average", "regmean", "ensemble"]
 
 
 def _listed(raw: object) -> object:
-    """One value in short."""
+    """A list of values; one value may be given without its brackets."""
     return raw if isinstance(raw, list | tuple) else (raw,)
 
 
@@ -18,7 +18,7 @@ Alpha = Annotated[float, Field(ge=0, le=1)]
 
 
 class MergeSettings(Settings):
-    """How students are fused, and how the members and what comes of them are measured."""
+    """How students are merged, and how the members and what comes of them are measured."""
 
     methods: Annotated[tuple[Method, ...], BeforeValidator(_listed)] = (
         "average",
@@ -43,7 +43,7 @@ class MergeSettings(Settings):
     """Resamples behind the interval of a difference."""
 
     seed: int = Field(default=0, ge=0)
-    """Of the choice of examples and of the bootstrap."""
+    """Seeds the choice of examples and the bootstrap."""
 
     @field_validator("methods", "alpha")
     @classmethod

@@ -1,17 +1,19 @@
-"""Fusing the students of finished runs, and measuring what comes of it on all their tasks.
+"""``potstill merge``: students of finished runs → merged models, measured on all their tasks.
 
-FOLDER/
-  recipe.yaml       what is fused and how; written before any work
-  run.sqlite        the answers and results, as of any run
-  grams/            RegMean's Gram matrices: all that it takes of the members' training data
-  average/          fused models, as ``hf:`` loads them, each with its model card
-  regmean/
-  regmean-0.1/      where several values of alpha are tried, one each
-  report.html, summary.json
+A merge has a folder like a run's::
+
+    FOLDER/
+      recipe.yaml       the members and the methods; written before any work
+      run.sqlite        the answers and results, as in any run
+      grams/            RegMean's Gram matrices: all that it takes of the members' training data
+      average/          merged models, as ``hf:`` loads them, each with its model card
+      regmean/
+      regmean-0.1/      where several values of alpha are tried, one each
+      report.html, summary.json
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
@@ -21,41 +23,52 @@ from typing import Self
 
 import yaml
 
-from potstill.errors import ConfigError, extra
+from potstill.errors import ConfigError
 from potstill.evaluate.measure import EvalContext
-from potstill.merge.evaluate import Contestant, evaluate_fused, mean_accuracy, measure, model_card
-from potstill.merge.members import Member, read_members
-from potstill.merge.merge import MergedModels
+from potstill.merge.evaluate import (
+    MergeSystem,
+    evaluate_merged,
+    mean_accuracy,
+    measure_on_tasks,
+    merged_model_card,
+)
+from potstill.merge.members import MergeMember, read_members
+from potstill.merge.merge import ModelMerger
 from potstill.merge.settings import MergeSettings
 from potstill.models import Model, open_model
+from potstill.models.local.ensemble import EnsembleModel
+from potstill.models.local.model import HFModel
 from potstill.pipeline.recipe import change_setting
 from potstill.records import Score, Task
 from potstill.report import ReportFiles, write_report
+from potstill.runtime.context import RunContext
 from potstill.runtime.progress import Meter
 from potstill.sampling.ask import PromptConfig
 from potstill.settings import build
 from potstill.store import Store
 from potstill.tasks.overlap import overlaps
+from potstill.whole_files import write_whole
 
 
 class MergeRun:
-    """Finished runs at work on one another. Use as a context manager; may be stopped and repeated.
+    """Finished runs whose students are merged and measured.
+
+    Use as a context manager; every method can be stopped and repeated.
 
     Args:
         runs: Folders of two or more finished runs.
-        folder: Takes the fused models, the answers and the report.
-        settings: How to fuse and to measure.
-        meter: Shown the progress.
+        folder: Takes the merged models, the answers and the report.
+        settings: How to merge and to measure.
+        meter: Shows how far the work is.
 
     Raises:
-        ConfigError: A run is not finished, the students cannot be fused, or the folder is a run's.
+        ConfigError: A run is not finished, the students cannot be merged, or the folder is another
+            run's.
     """
 
     def __init__(
         self, runs: Sequence[Path], folder: Path, settings: MergeSettings, meter: Meter
     ) -> None:
-        with extra("local", needed_for="potstill fuse"):
-            import torch  # noqa: F401
         self.folder, self.settings, self.meter = folder, settings, meter
         self.members = read_members(runs, meter)
         _check_names(self.members)
@@ -63,8 +76,10 @@ class MergeRun:
             _check_starts(self.members)
         _check_folder(folder)
         _ = self.tasks
-        self._models = MergedModels(self.members, folder, settings, meter)
+        self._merger = ModelMerger(self.members, folder, settings, meter)
         self.store = Store(folder / "run.sqlite")
+        context = RunContext(store=self.store, folder=folder, progress=meter)
+        self._eval_context = EvalContext(context, left_out=[])
         self._write_recipe()
 
     def __enter__(self) -> Self:
@@ -79,95 +94,95 @@ class MergeRun:
         return [owner.task for owner in self._owners.values()]
 
     @cached_property
-    def _owners(self) -> dict[str, Member]:
+    def _owners(self) -> dict[str, MergeMember]:
         """The first member that was trained for each task.
 
         Raises:
             ConfigError: Two tasks have one name and different test questions.
         """
-        owners: dict[str, Member] = {}
+        owners: dict[str, MergeMember] = {}
         for member in self.members:
             owner = owners.setdefault(member.task.name, member)
             if owner.task.splits["test"] != member.task.splits["test"]:
                 raise ConfigError(
                     f"{owner.folder} and {member.folder} measure {member.task.name} on different "
-                    "test questions. Fuse runs that share them: give both the same task settings."
+                    "test questions. Merge runs that share them: give both the same task settings."
                 )
         return owners
 
-    def fuse(self) -> dict[str, Path]:
-        """Fuse the weights; what is there already is not made again.
+    def merge(self) -> dict[str, Path]:
+        """Merge the weights; what is there already is not made again.
 
         Returns:
-            The folder of each fused model, by method.
+            The folder of each merged model, by method.
         """
-        with self._timed("fuse"):
-            made = {}
+        with self._timed("merge"):
+            folders = {}
             if "average" in self.settings.methods:
-                made["average"] = self._models.average("average")
+                folders["average"] = self._merger.average("average")
             if "regmean" in self.settings.methods:
-                made["regmean"] = self._models.regmean("regmean", self.alpha)
-        return made
+                folders["regmean"] = self._merger.regmean("regmean", self.alpha)
+        return folders
 
     @cached_property
     def alpha(self) -> float:
-        """RegMean's alpha: of several, the one with the best development accuracy.
-
-        That is the mean over the tasks; of equals, the first.
-        """
-        return max(self._alphas, key=lambda alpha: self._alphas[alpha])
+        """RegMean's alpha: of several, the first with the best mean development accuracy."""
+        return max(self._dev_accuracies, key=lambda alpha: self._dev_accuracies[alpha])
 
     @cached_property
-    def _alphas(self) -> dict[float, Fraction]:
-        """The mean development accuracy of each alpha; where there is one alone, it is not asked.
+    def _dev_accuracies(self) -> dict[float, Fraction]:
+        """The mean development accuracy over the tasks, by alpha; a single alpha is not measured.
 
         Test questions choose nothing.
         """
         if len(self.settings.alpha) == 1:
             return {self.settings.alpha[0]: Fraction(0)}
-        bench = EvalContext(self.store, self.meter, left_out=[])
-        found = {}
+        accuracies = {}
         for alpha in self.settings.alpha:
             name = f"regmean-{alpha:g}"
-            folder = self._models.regmean(name, alpha)
-            contestant = Contestant(name, partial(self._open, folder), self._asking)
-            found[alpha] = mean_accuracy(measure(contestant, self.tasks, bench, "dev"))
-        return found
+            folder = self._merger.regmean(name, alpha)
+            system = MergeSystem(name, partial(self._open, folder), self._asking)
+            results = measure_on_tasks(system, self.tasks, self._eval_context, "dev")
+            accuracies[alpha] = mean_accuracy(results)
+        return accuracies
 
     def evaluate(self) -> list[Score]:
-        """Measure the members, the fused models and the ensemble on all test questions."""
-        made = self.fuse()
+        """Measure the members, the merged models and the ensemble on all test questions."""
+        folders = self.merge()
         with self._timed("evaluate"):
-            bench = EvalContext(self.store, self.meter, left_out=[])
-            members = [
-                Contestant(member.name, partial(self._open, member.model), self._own_asking(member))
-                for member in self.members
-            ]
-            opened: dict[str, Callable[[], Model]] = {
-                name: partial(self._open, folder) for name, folder in made.items()
-            }
-            if "ensemble" in self.settings.methods:
-                opened["ensemble"] = self._open_ensemble
-            fused = [Contestant(name, open_, self._asking) for name, open_ in opened.items()]
-            settings = self.settings
-            scores = evaluate_fused(
-                members,
-                fused,
+            scores = evaluate_merged(
+                self._member_systems(),
+                self._merged_systems(folders),
                 self.tasks,
-                bench,
-                bootstrap=settings.bootstrap,
-                seed=settings.seed,
+                self._eval_context,
+                bootstrap=self.settings.bootstrap,
+                seed=self.settings.seed,
             )
-        told = {
+        members = {
             member.name: f"{member.task.name}, asked in `{member.checkpoint.data_format}`"
             for member in self.members
         }
-        for method, folder in made.items():
-            card = model_card(
-                method, self._how(method), told, scores, start=self.members[0].start.model
-            )
-            (folder / "README.md").write_text(card, encoding="utf-8")
+        start = self.members[0].start.model
+        for method, folder in folders.items():
+            how = self._describe_method(method)
+            card = merged_model_card(method, how, members, scores, start=start)
+            write_whole(folder / "README.md", card)
         return scores
+
+    def _member_systems(self) -> list[MergeSystem]:
+        return [
+            MergeSystem(member.name, partial(self._open, member.model), self._own_asking(member))
+            for member in self.members
+        ]
+
+    def _merged_systems(self, folders: Mapping[str, Path]) -> list[MergeSystem]:
+        systems = [
+            MergeSystem(method, partial(self._open, folder), self._asking)
+            for method, folder in folders.items()
+        ]
+        if "ensemble" in self.settings.methods:
+            systems.append(MergeSystem("ensemble", self._open_ensemble, self._asking))
+        return systems
 
     def report(self) -> ReportFiles:
         """Write report.html and summary.json."""
@@ -180,30 +195,27 @@ class MergeRun:
         return open_model(self.members[0].recipe.student.model_copy(update=place))
 
     def _open_ensemble(self) -> Model:
-        from potstill.models.local.ensemble import EnsembleModel
-        from potstill.models.local.model import HFModel
-
-        opened = [self._open(member.model) for member in self.members]
-        return EnsembleModel([model for model in opened if isinstance(model, HFModel)])
+        models = [self._open(member.model) for member in self.members]
+        return EnsembleModel([model for model in models if isinstance(model, HFModel)])
 
     def _asking(self, task: Task) -> PromptConfig:
-        """How a fused model is asked: as the member that was trained for the task."""
+        """How a merged model is asked: as the member that was trained for the task."""
         return self._up_to_length(self._owners[task.name].asking)
 
-    def _own_asking(self, member: Member) -> Callable[[Task], PromptConfig]:
+    def _own_asking(self, member: MergeMember) -> Callable[[Task], PromptConfig]:
         """How a member is asked, whatever the task: as it was trained."""
         return lambda _: self._up_to_length(member.asking)
 
     def _up_to_length(self, asking: PromptConfig) -> PromptConfig:
-        """The longest answer is the same for all systems."""
+        """The same way of asking, with the longest answer that all systems may give."""
         longest = max(member.asking.sampling.max_tokens for member in self.members)
         length = self.settings.max_tokens or longest
         return replace(asking, sampling=replace(asking.sampling, max_tokens=length))
 
-    # telling -------------------------------------------------------------------------------------
+    # describing ----------------------------------------------------------------------------------
 
-    def _how(self, method: str) -> str:
-        """How a model was fused, in a sentence."""
+    def _describe_method(self, method: str) -> str:
+        """How a model was merged, in a sentence."""
         if method == "average":
             return "Each weight is the mean of the members'."
         return (
@@ -212,43 +224,48 @@ class MergeRun:
         )
 
     def _notes(self) -> Iterator[str]:
-        """What a reader of the report should know."""
-        yield (
-            "Fused: "
-            + "; ".join(f"{member.name}, trained for {member.task.name}" for member in self.members)
-            + "."
-        )
+        """The notes for a reader of the report, a sentence each."""
+        members = (f"{member.name}, trained for {member.task.name}" for member in self.members)
+        yield f"Merged: {'; '.join(members)}."
         if "regmean" in self.settings.methods:
-            yield self._how("regmean")
-            if len(self._alphas) > 1:
-                tried = ", ".join(f"{a:g}: {float(share):.1%}" for a, share in self._alphas.items())
-                yield (
-                    f"Alpha was chosen by the mean accuracy on development questions ({tried}); "
-                    "test questions chose nothing."
-                )
-            ridged = self._models.ridged("regmean")
-            if ridged:
-                yield (
-                    f"The Grams of {len(ridged)} linear layers were singular and got a small ridge "
-                    f"on the diagonal: {', '.join(ridged)}."
-                )
+            yield from self._regmean_notes()
         for member in self.members:
             others = [task for task in self.tasks if task.name != member.task.name]
-            for found in overlaps(member.task, others, member.recipe.overlap):
-                if found.training and found.split == "test":
+            for overlap in overlaps(member.task, others, member.recipe.overlap):
+                if overlap.training and overlap.split == "test":
                     yield (
-                        f"{found.training:,} training questions of {member.name} overlap with the "
-                        f"test questions of {found.task}."
+                        f"{overlap.training:,} training questions of {member.name} overlap with "
+                        f"the test questions of {overlap.task}."
                     )
+
+    def _regmean_notes(self) -> Iterator[str]:
+        yield self._describe_method("regmean")
+        if len(self._dev_accuracies) > 1:
+            tried = ", ".join(
+                f"{alpha:g}: {float(accuracy):.1%}"
+                for alpha, accuracy in self._dev_accuracies.items()
+            )
+            yield (
+                f"Alpha was chosen by the mean accuracy on development questions ({tried}); "
+                "test questions chose nothing."
+            )
+        ridged = self._merger.ridged("regmean")
+        if ridged:
+            yield (
+                f"The Grams of {len(ridged)} linear layers were singular and got a small ridge "
+                f"on the diagonal: {', '.join(ridged)}."
+            )
 
     def _write_recipe(self) -> None:
         values = {
-            "fuse": self.settings.model_dump(mode="json"),
+            "merge": self.settings.model_dump(mode="json"),
             "members": {member.name: str(member.folder) for member in self.members},
             "student": self.members[0].start.model_dump(mode="json"),
         }
-        text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
-        (self.folder / "recipe.yaml").write_text(text, encoding="utf-8")
+        write_whole(
+            self.folder / "recipe.yaml",
+            yaml.safe_dump(values, sort_keys=False, allow_unicode=True),
+        )
 
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:
@@ -259,12 +276,12 @@ class MergeRun:
             self.store.add_stage_time(stage, time.monotonic() - start)
 
 
-def fuse_settings(methods: Sequence[str] = (), changes: Sequence[str] = ()) -> MergeSettings:
-    """The settings of fusing.
+def merge_settings(methods: Sequence[str] = (), changes: Sequence[str] = ()) -> MergeSettings:
+    """The settings of a merge.
 
     Args:
-        methods: By name; none takes the default ones.
-        changes: Settings as ``alpha=0.1``.
+        methods: The names of the methods; none takes the default ones.
+        changes: Settings, each as ``alpha=0.1``.
 
     Raises:
         ConfigError: A setting is unknown or out of bounds.
@@ -272,10 +289,10 @@ def fuse_settings(methods: Sequence[str] = (), changes: Sequence[str] = ()) -> M
     raw: dict[str, object] = {"methods": list(methods)} if methods else {}
     for change in changes:
         change_setting(raw, change)
-    return build(MergeSettings, raw, at="fuse")
+    return build(MergeSettings, raw, at="merge")
 
 
-def _check_names(members: Sequence[Member]) -> None:
+def _check_names(members: Sequence[MergeMember]) -> None:
     for member in members:
         if member.name in ("average", "regmean", "ensemble"):
             raise ConfigError(
@@ -283,21 +300,23 @@ def _check_names(members: Sequence[Member]) -> None:
             )
 
 
-def _check_starts(members: Sequence[Member]) -> None:
+def _check_starts(members: Sequence[MergeMember]) -> None:
     """Weights can be averaged only where they grew from the same ones."""
     first = members[0]
     for other in members[1:]:
-        starts = [(each.start.model, each.start.revision) for each in (first, other)]
+        starts = [(member.start.model, member.start.revision) for member in (first, other)]
         if starts[0] != starts[1]:
-            told = [f"{model} @ {at}" if at else model for model, at in starts]
+            names = [f"{model} @ {revision}" if revision else model for model, revision in starts]
             raise ConfigError(
-                f"{first.folder} started from {told[0]}, {other.folder} from {told[1]}; weights "
-                "can be fused only where they grew from one checkpoint. Take runs of one start, or "
-                "--method ensemble alone."
+                f"{first.folder} started from {names[0]}, {other.folder} from {names[1]}; weights "
+                "can be merged only where they grew from one checkpoint. Take runs of one start, "
+                "or --method ensemble alone."
             )
 
 
 def _check_folder(folder: Path) -> None:
+    """Refuse the folder of a run that is no merge; one of ``potstill fuse`` has another heading."""
     file = folder / "recipe.yaml"
-    if file.is_file() and "fuse:" not in file.read_text(encoding="utf-8").splitlines():
+    lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else ["merge:"]
+    if "merge:" not in lines and "fuse:" not in lines:
         raise ConfigError(f"{folder} is the folder of another run. Give another one as --out.")

@@ -1,10 +1,13 @@
-"""Fusing the weights of models that grew from one checkpoint.
+"""Merging the weights of models that grew from one checkpoint: the average, and RegMean.
 
-Shape suffixes: I inputs and O outputs of a linear layer.
+RegMean (arXiv 2212.09849) solves, for each linear layer, the regression whose targets are the
+members' own outputs on their own inputs. It takes no more of a member's training data than each
+layer's Gram matrix, the mean of x x^T over the tokens' inputs x. With the Grams [[2, 1], [1, 1]]
+and [[1, 0], [0, 1]] and the weights [1, 0] and [0, 1]:
 
-Gram matrices of linear layers' inputs: all that RegMean takes of a member's training data.
+    W = (G_1 + G_2)^-1 (G_1 W_1 + G_2 W_2) = [[3, 1], [1, 2]]^-1 [2, 2] = [0.4, 0.8]
 
-Shape suffixes: T tokens, I inputs of a layer.
+Shape suffixes: T tokens, I inputs and O outputs of a linear layer.
 """
 
 from collections import Counter
@@ -21,14 +24,14 @@ Weights = Mapping[str, Tensor]
 """Tensors by name, as of a model's ``state_dict``."""
 
 RIDGE = 1e-6
-"""What is added to a singular Gram's diagonal, as a share of the diagonal's mean."""
+"""The ridge that is added to a singular Gram's diagonal, as a share of the diagonal's mean."""
 
 SINGULAR = 1e-12
 """Smallest squared ratio of a Cholesky factor's diagonal entries that still can be solved with."""
 
 
 class MergedWeights(NamedTuple):
-    """Fused weights."""
+    """Weights that were merged from those of several models."""
 
     weights: dict[str, Tensor]
     ridged: tuple[str, ...]
@@ -36,7 +39,7 @@ class MergedWeights(NamedTuple):
 
 
 def average(members: Sequence[Weights]) -> dict[str, Tensor]:
-    """The mean of each tensor, summed in float32; whole numbers are the first member's."""
+    """The mean of each tensor, summed in float32; whole numbers are taken from the first member."""
     return {name: _mean([member[name] for member in members]) for name in members[0]}
 
 
@@ -49,24 +52,25 @@ def regmean(
 ) -> MergedWeights:
     """The weights with the least squared differences from the members' outputs (RegMean).
 
-    Of each linear layer it is W = (sum G_i)^-1 (sum G_i W_i) with the Grams G_i of the members'
-    own inputs (arXiv 2212.09849, equation 2). Everything else is averaged.
+    A linear layer's weight becomes W = (sum G_i)^-1 (sum G_i W_i) with the Grams G_i of the
+    members' own inputs (arXiv 2212.09849, equation 2). Everything else is averaged.
 
     Args:
-        members: Of equal names and shapes.
-        grams: Of each member, by layer; a layer that one of them lacks is averaged.
+        members: The members' weights, equal in names and shapes.
+        grams: Each member's Grams by layer; a layer that one of them lacks is averaged.
         layers: The linear layers, and whether a layer's weight is (inputs, outputs).
         alpha: Factor of the Grams' off-diagonals.
     """
     weights, ridged = average(members), []
     for layer, inputs_first in layers.items():
-        if not all(layer in own for own in grams):
+        if not all(layer in own_grams for own_grams in grams):
             continue
         name = f"{layer}.weight"
-        given = [member[name] if inputs_first else member[name].T for member in members]
-        weight_IO, singular = regression_mean(given, [own[layer] for own in grams], alpha=alpha)
-        kept = weight_IO if inputs_first else weight_IO.T
-        weights[name] = kept.to(weights[name].dtype).contiguous()
+        weights_IO = [member[name] if inputs_first else member[name].T for member in members]
+        layer_grams = [own_grams[layer] for own_grams in grams]
+        weight_IO, singular = regression_mean(weights_IO, layer_grams, alpha=alpha)
+        weight = weight_IO if inputs_first else weight_IO.T
+        weights[name] = weight.to(weights[name].dtype).contiguous()
         if singular:
             ridged.append(layer)
     return MergedWeights(weights, tuple(ridged))
@@ -75,18 +79,18 @@ def regmean(
 def regression_mean(
     weights_IO: Sequence[Tensor], grams_II: Sequence[Tensor], *, alpha: float
 ) -> tuple[Tensor, bool]:
-    """One layer's W = (sum G_i)^-1 (sum G_i W_i) in float64, and whether it took a ridge.
-
-    The ridge goes to every member's Gram alike: what no input tells apart becomes the average.
-    """
+    """One layer's W = (sum G_i)^-1 (sum G_i W_i) in float64, and whether it took a ridge."""
     grams = [_shrunk(gram, alpha) for gram in grams_II]
     factor = _cholesky(sum(grams, torch.zeros_like(grams[0])))
     singular = factor is None
     if factor is None:
+        # Some directions occur in nobody's inputs. A ridge on every member's Gram alike makes the
+        # (I, I) sum invertible, and the weights along those directions the members' average.
         mean = torch.stack([gram.diagonal().mean() for gram in grams]).mean()
         ridge = torch.eye(len(grams[0]), dtype=torch.float64) * (RIDGE * mean or 1.0)
         grams = [gram + ridge for gram in grams]
         factor = torch.linalg.cholesky(sum(grams, torch.zeros_like(grams[0])))
+    # The right-hand side, sum G_i W_i, of shape (I, O).
     pairs = zip(grams, weights_IO, strict=True)
     total_IO = sum((gram @ weight.double() for gram, weight in pairs), torch.zeros(()))
     assert isinstance(total_IO, Tensor)
@@ -96,11 +100,13 @@ def regression_mean(
 def _shrunk(gram_II: Tensor, alpha: float) -> Tensor:
     """The Gram with its off-diagonals multiplied by alpha."""
     gram_II = gram_II.double()
+    # A float32 product may round its two triangles apart, and Cholesky reads one of them only.
+    gram_II = (gram_II + gram_II.T) / 2
     return alpha * gram_II + (1 - alpha) * gram_II.diagonal().diag()
 
 
 def _cholesky(gram_II: Tensor) -> Tensor | None:
-    """The Cholesky factor; None of a matrix that is singular up to rounding."""
+    """The Cholesky factor, or None where the matrix is singular up to rounding."""
     factor: Tensor
     factor, info = torch.linalg.cholesky_ex(gram_II)
     diagonal = factor.diagonal()
@@ -129,7 +135,7 @@ class TokenIds(NamedTuple):
 def linear_layers(model: PreTrainedModel) -> dict[str, bool]:
     """The linear layers by name, and whether a layer's weight is (inputs, outputs) as in GPT-2.
 
-    A head whose weight is the embeddings' is none: it stays tied to what is averaged.
+    A head that shares its weight with the embeddings is not among them: it is averaged with them.
     """
     embeddings = model.get_input_embeddings().weight
     return {
@@ -141,14 +147,14 @@ def linear_layers(model: PreTrainedModel) -> dict[str, bool]:
 
 @torch.inference_mode()
 def gram_matrices(model: PreTrainedModel, examples: Iterable[TokenIds]) -> dict[str, Tensor]:
-    """The mean over tokens of x x^T, x being a linear layer's input, for each layer that is run.
+    """Each linear layer's Gram matrix: the ``(I, I)`` mean of x x^T over the tokens' inputs x.
 
     A mean and not a sum, so that a member with longer examples does not count for more. Examples
     are run one by one: there is no padding that could count.
 
     Args:
         model: In evaluation mode.
-        examples: What it was trained on.
+        examples: The examples that it was trained on.
     """
     sums: dict[str, Tensor] = {}
     tokens: Counter[str] = Counter()
@@ -171,7 +177,7 @@ def gram_matrices(model: PreTrainedModel, examples: Iterable[TokenIds]) -> dict[
 
 
 def _inputs(model: PreTrainedModel, example: TokenIds) -> dict[str, Any]:
-    """What the student reads while it is trained on an example."""
+    """The model's inputs while it is trained on an example."""
 
     def row(ids: Sequence[int]) -> Tensor:
         return torch.tensor([ids], device=model.device)

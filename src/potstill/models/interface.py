@@ -6,20 +6,21 @@ from typing import Protocol, runtime_checkable
 
 import orjson
 
+from potstill.models.background import arrivals
 from potstill.records import Completion, Request
 
 
 class Model(Protocol):
-    """What can be asked."""
+    """A model that can be asked. A class of one's own inherits from it and has these three."""
 
     name: str
-    """Which model this is, as completions are stored under; a folder's includes a digest."""
+    """Which model this is: its completions are stored by it. A folder's includes a digest."""
 
     chat: bool
     """Whether prompts should be chat messages rather than plain text."""
 
     def complete(self, requests: Iterable[Request]) -> Iterator[Completion]:
-        """Answer requests, each sample as soon as it is ready, in any order.
+        """Answers requests, each sample as soon as it is ready, in any order.
 
         The model owns its concurrency, batching, retries and rate limits.
 
@@ -29,6 +30,15 @@ class Model(Protocol):
         """
         ...
 
+    def complete_in_groups(self, requests: Iterable[Request]) -> Generator[list[Completion]]:
+        """Answers requests as :meth:`complete` does, in groups of what has arrived.
+
+        By asking for the next group the caller says that the last one is stored. A model whose
+        answers cost money counts what is not stored yet as in flight, so that a process that is
+        killed loses no more than that.
+        """
+        return arrivals(self.complete(requests))
+
 
 @runtime_checkable
 class Interruptible(Protocol):
@@ -37,31 +47,18 @@ class Interruptible(Protocol):
     def complete_wanted(
         self, requests: Iterable[Request], wanted: Callable[[Request], bool]
     ) -> Iterator[Completion]:
-        """Answer requests as :meth:`Model.complete` does.
+        """Answers requests as :meth:`Model.complete` does.
 
         Args:
-            requests: What is asked.
+            requests: The requests, taken as there is room for them.
             wanted: Asked of every request at every token; one that is not wanted any more gets no
                 further completions.
         """
         ...
 
 
-@runtime_checkable
-class Grouping(Protocol):
-    """A model that gives what has arrived in groups, and is told by that what has been stored."""
-
-    def complete_in_groups(self, requests: Iterable[Request]) -> Generator[list[Completion]]:
-        """Answer requests as :meth:`Model.complete` does, in groups of what has arrived.
-
-        Asking for the next group says that the last one is stored. Answers that are not stored
-        count as in flight, so that a process that is killed loses no more than that.
-        """
-        ...
-
-
 def sample_seed(request: Request, sample: int) -> int:
-    """A 63-bit seed for one sample of one request.
+    """Returns a 63-bit seed for one sample of one request.
 
     It depends on the request's content alone, so a sample is the same draw whatever else is asked
     beside it, and whichever process asks.

@@ -1,4 +1,9 @@
-"""``recorded:`` models: rationales that were published or bought before, from a file."""
+"""``recorded:`` models: rationales that were published or bought before, from a file.
+
+A line of such a file holds a question and one rationale, or a list of them::
+
+    {"question": "Ann has 3 pens and buys 4 more. How many has she?", "rationale": "3 + 4 = 7 ..."}
+"""
 
 import gzip
 import hashlib
@@ -41,7 +46,7 @@ class RecordedModel(Model):
         self._rationales = _rationales(_rows(data, path), *columns, path=path)
 
     def complete(self, requests: Iterable[Request]) -> Iterator[Completion]:
-        """Answer requests; see :class:`potstill.models.interface.Model`."""
+        """Answers requests; see :class:`potstill.models.interface.Model`."""
         unknown = 0
         for request in requests:
             if request.top_logprobs:
@@ -64,7 +69,7 @@ def _completions(request: Request, texts: list[str]) -> Iterator[Completion]:
 
 
 def _salt(columns: tuple[str, str]) -> bytes:
-    """Another column of the same file is another model."""
+    """Returns a salt for the digest: another column of the same file is another model."""
     return hashlib.blake2b("\0".join(columns).encode(), digest_size=16).digest()
 
 
@@ -75,8 +80,8 @@ def _normalised(question: str) -> str:
 def _rationales(
     rows: Iterable[tuple[str, object]], question_field: str, rationale_field: str, *, path: Path
 ) -> dict[str, list[str]]:
-    """Every question's rationales, in the file's order."""
-    found: dict[str, list[str]] = {}
+    """Returns every question's rationales, in the file's order."""
+    rationales: dict[str, list[str]] = {}
     for place, row in rows:
         if not isinstance(row, dict):
             raise DataError(f"{path}, {place}: a {type(row).__name__} where an object should be.")
@@ -90,10 +95,10 @@ def _rationales(
                 f"{path}, {place}: {question_field!r} must hold text and {rationale_field!r} "
                 "text or a list of texts."
             )
-        found.setdefault(_normalised(question), []).extend(texts)
-    if not found:
+        rationales.setdefault(_normalised(question), []).extend(texts)
+    if not rationales:
         raise DataError(f"{path}: there is no rationale in it.")
-    return found
+    return rationales
 
 
 def _no_such_column(field: str, present: list[str]) -> str:
@@ -107,7 +112,7 @@ def _no_such_column(field: str, present: list[str]) -> str:
 
 
 def _rows(data: bytes, path: Path) -> Iterator[tuple[str, object]]:
-    """Each row with where it stands, such as ``line 3``."""
+    """Yields each row with its place, such as ``line 3``."""
     if data.startswith(b"\x1f\x8b"):
         try:
             data = gzip.decompress(data)

@@ -1,30 +1,135 @@
-"""How each kind of model is reached. A model is named ``kind:where``; the kind picks the class."""
+"""The settings of each kind of model, and all that differs between kinds.
 
-from collections.abc import Mapping
-from typing import Literal, Self
+A model is named ``kind:where``, such as ``hf:Qwen/Qwen3-0.6B``. :data:`KINDS` says which settings
+class stands for a kind, and that class answers whatever the rest of potstill asks about it: how
+the model is opened, by what name its answers are stored, what it costs. A new kind is one class in
+one file, named in KINDS or declared as an entry point in the group ``potstill.models``. What takes
+long to import is imported only when a model is opened.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from potstill.errors import ConfigError
+from potstill.errors import ConfigError, extra
+from potstill.plugins import Registry
+from potstill.records import Teacher
+from potstill.runtime import Runtime
+from potstill.runtime.events import EventLog
 from potstill.settings import Settings, build
+
+if TYPE_CHECKING:
+    from potstill.models.interface import Model
+    from potstill.models.openai.cost import Prices
 
 BUNDLED = ("teacher", "student", "guide")
 """The models in the package: the bundled pair, and the teacher trained on to look far back."""
 
-SERVED = {"api-key", "config", "headless", "host", "model", "port", "served-model-name", "uds"}
+BUNDLED_FOLDER = Path(__file__).parent / "bundled"
+"""A folder for each bundled model."""
+
+RESERVED_OPTIONS = {
+    "api-key",
+    "config",
+    "headless",
+    "host",
+    "model",
+    "port",
+    "served-model-name",
+    "uds",
+}
 """Options of vLLM's server by which it would be reached otherwise than we do."""
 
 
+class Endpoint(NamedTuple):
+    """A server that answers for a model over HTTP."""
+
+    settings: "OpenAISettings"
+    """How the server is asked."""
+
+    stop: Callable[[], None]
+    """Ends the server, if it runs for this process alone."""
+
+
 class ModelSettings(Settings):
-    """What every kind of model shares."""
+    """The settings that every kind of model has, and what a kind may define for itself."""
 
     model: str
     """``kind:where``, e.g. ``bundled:teacher`` or ``openai:gpt-5-mini``."""
+
+    can_continue: ClassVar[bool] = True
+    """Whether it answers any prompt, and goes on from the beginning of an answer."""
+
+    is_paid: ClassVar[bool] = False
+    """Whether its tokens may cost money."""
 
     @property
     def where(self) -> str:
         """The part of the name after the kind."""
         return self.model.partition(":")[2]
+
+    def open(self, runtime: Runtime | None = None) -> "Model":
+        """Opens the model, ready to be asked.
+
+        Args:
+            runtime: The run's budget, log and stop signal; without it the model has its own.
+
+        Raises:
+            ModelError: The model's folder, file or server cannot be used.
+            MissingExtraError: The kind needs packages that are not installed.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not say how its models are opened")
+
+    def identity(self, *, content: bool = True) -> Teacher:
+        """Returns the name that answers are stored under, and whether it is asked in messages.
+
+        No weights are read, and no server is asked or started.
+
+        Args:
+            content: Whether the name holds the digest of a folder's content, as that of the opened
+                model does. Reading a large folder takes long, and serves only to find answers.
+        """
+        model = self.open()
+        return Teacher(name=model.name, chat=model.chat)
+
+    def prices(self) -> "Prices":
+        """Returns the prices of its tokens."""
+        from potstill.models.openai.cost import FREE
+
+        return FREE
+
+    def endpoint(self) -> Endpoint | None:
+        """Returns a server that answers for the model; None where it is asked in this process.
+
+        A server of its own is started, and runs until it is stopped.
+        """
+        return None
+
+    def least_seconds(self, *, requests: float, tokens: float) -> float:
+        """Returns how long its own limits a minute make so many requests and tokens take."""
+        return 0.0
+
+    @property
+    def requests_at_once(self) -> int | None:
+        """The most requests in flight at once; None where the model decides."""
+        return None
+
+    @property
+    def in_batches(self) -> bool:
+        """Whether requests go to a provider's batch endpoint, and are done within a day."""
+        return False
+
+    @property
+    def address(self) -> str | None:
+        """The address of the server that is asked; None where there is none."""
+        return None
+
+    @property
+    def tokenizer(self) -> "LocalSettings | None":
+        """The local model whose tokenizer counts its tokens; None where none is known."""
+        return None
 
 
 class LocalSettings(ModelSettings):
@@ -52,34 +157,41 @@ class LocalSettings(ModelSettings):
             raise ValueError(f"there is no {self.model}; known: {known}")
         return self
 
+    @property
+    def source(self) -> str:
+        """The hub name or the folder that the model is loaded from."""
+        bundled = self.model.startswith("bundled:")
+        return str(BUNDLED_FOLDER / self.where) if bundled else self.where
 
-class OpenAISettings(ModelSettings):
-    """``openai:NAME``: any OpenAI-compatible server."""
+    @property
+    def tokenizer(self) -> "LocalSettings":
+        """The model itself."""
+        return self
 
-    base_url: str = "https://api.openai.com/v1"
-    """Where the server's routes begin."""
+    def open(self, runtime: Runtime | None = None) -> "Model":
+        """Loads the model onto its device."""
+        from potstill.models.local.model import HFModel
 
-    api_key_env: str | None = "OPENAI_API_KEY"
-    """The environment variable that holds the key; null for a server without keys."""
+        return HFModel(self, source=self.source)
+
+    def identity(self, *, content: bool = True) -> Teacher:
+        """Returns the name and whether its tokenizer has a chat template."""
+        with extra("local", needed_for="reading the teacher's tokenizer"):
+            from potstill.models.local.loading import load_config, load_tokenizer, model_name
+        chat = load_tokenizer(self).chat_template is not None
+        name = model_name(self, self.source, load_config(self)) if content else self.model
+        return Teacher(name=name, chat=chat)
+
+
+class ServerSettings(ModelSettings):
+    """The settings of models that are asked over HTTP."""
 
     chat: bool = True
     """Use the chat route; false asks the plain completions route."""
 
-    mode: Literal["live", "batch"] = "live"
-    """``batch`` asks through the provider's batch endpoint: cheaper, and done within a day."""
-
-    poll_seconds: float = Field(default=30.0, gt=0)
-    """How often a batch is asked whether it is done, in seconds."""
-
     concurrency: int = Field(default=256, ge=1)
     """Most requests in flight at once, answers that are not stored yet included; fewer while the
     server pushes back."""
-
-    requests_per_minute: float | None = Field(default=None, gt=0)
-    """Most requests sent in a minute; null sets no limit."""
-
-    tokens_per_minute: float | None = Field(default=None, gt=0)
-    """Most tokens, prompts included, asked for in a minute; null sets no limit."""
 
     timeout: float = Field(default=600.0, gt=0)
     """Longest wait for one answer, in seconds."""
@@ -89,6 +201,38 @@ class OpenAISettings(ModelSettings):
 
     retries: int = Field(default=8, ge=0)
     """How often a request is repeated after a fault that may pass."""
+
+    body: dict[str, object] = Field(default_factory=dict)
+    """Further fields for every request's body, merged last; null takes a field out."""
+
+    @property
+    def requests_at_once(self) -> int:
+        """The most requests in flight at once."""
+        return self.concurrency
+
+
+class OpenAISettings(ServerSettings):
+    """``openai:NAME``: any OpenAI-compatible server."""
+
+    is_paid: ClassVar[bool] = True
+
+    base_url: str = "https://api.openai.com/v1"
+    """Where the server's routes begin."""
+
+    api_key_env: str | None = "OPENAI_API_KEY"
+    """The environment variable that holds the key; null for a server without keys."""
+
+    mode: Literal["live", "batch"] = "live"
+    """``batch`` asks through the provider's batch endpoint: cheaper, and done within a day."""
+
+    poll_seconds: float = Field(default=30.0, gt=0)
+    """How often a batch is asked whether it is done, in seconds."""
+
+    requests_per_minute: float | None = Field(default=None, gt=0)
+    """Most requests sent in a minute; null sets no limit."""
+
+    tokens_per_minute: float | None = Field(default=None, gt=0)
+    """Most tokens, prompts included, asked for in a minute; null sets no limit."""
 
     prompt_price: float | None = Field(default=None, ge=0)
     """US dollars a million prompt tokens; null takes it from the price table."""
@@ -99,52 +243,98 @@ class OpenAISettings(ModelSettings):
     completion_price: float | None = Field(default=None, ge=0)
     """US dollars a million completion tokens; null as above."""
 
-    body: dict[str, object] = Field(default_factory=dict)
-    """Further fields for every request's body, merged last; null takes a field out."""
+    def open(self, runtime: Runtime | None = None) -> "Model":
+        """Returns the model; the server is not asked yet."""
+        from potstill.models.openai.model import OpenAIModel
+
+        return OpenAIModel(self, runtime)
+
+    def identity(self, *, content: bool = True) -> Teacher:
+        """Returns the name, which takes no key to tell."""
+        from potstill.models.openai.model import server_name
+
+        return Teacher(name=server_name(self), chat=self.chat)
+
+    def prices(self) -> "Prices":
+        """Returns the recipe's own prices, else the price table's."""
+        from potstill.models.openai.cost import prices_of
+
+        return prices_of(self)
+
+    def endpoint(self) -> Endpoint:
+        """Returns the server."""
+        return Endpoint(self, stop=lambda: None)
+
+    def least_seconds(self, *, requests: float, tokens: float) -> float:
+        """Returns how long ``requests_per_minute`` and ``tokens_per_minute`` make it take."""
+        limits = (requests, self.requests_per_minute), (tokens, self.tokens_per_minute)
+        return max(amount * 60 / limit if limit else 0.0 for amount, limit in limits)
+
+    @property
+    def in_batches(self) -> bool:
+        """Whether ``mode`` is batch."""
+        return self.mode == "batch"
+
+    @property
+    def address(self) -> str:
+        """Where the server's routes begin."""
+        return self.base_url
 
 
-class VLLMSettings(ModelSettings):
-    """``vllm:NAME`` (a hub name or a folder): served by vLLM on this machine, for the run alone."""
+class VLLMSettings(ServerSettings):
+    """``vllm:NAME`` (a hub name or a folder): served by vLLM on this machine, for the run alone.
+
+    ``chat`` is for models with a chat template; false asks with plain text.
+    """
 
     options: dict[str, object] = Field(default_factory=dict)
     """Options of ``vllm serve`` without their dashes, e.g. ``{tensor-parallel-size: 2}``; null
     leaves one out, and a mapping is given as JSON."""
 
-    chat: bool = True
-    """Use the chat route, for models with a chat template; false asks with plain text."""
-
     startup_seconds: float = Field(default=1800.0, gt=0)
     """Longest wait until the server is ready, its download of the model included, in seconds."""
-
-    concurrency: int = Field(default=256, ge=1)
-    """Most requests in flight at once, answers that are not stored yet included; fewer while the
-    server pushes back."""
-
-    timeout: float = Field(default=600.0, gt=0)
-    """Longest wait for one answer, in seconds."""
-
-    deadline: float = Field(default=3600.0, gt=0)
-    """Longest time for one request with all its tries and waits, in seconds."""
-
-    retries: int = Field(default=8, ge=0)
-    """How often a request is repeated after a fault that may pass."""
-
-    body: dict[str, object] = Field(default_factory=dict)
-    """Further fields for every request's body, merged last; null takes a field out."""
 
     @field_validator("options")
     @classmethod
     def _options_are_free(cls, options: dict[str, object]) -> dict[str, object]:
-        options = {name.lstrip("-").replace("_", "-"): each for name, each in options.items()}
-        if taken := sorted(SERVED.intersection(options)):
+        options = {name.lstrip("-").replace("_", "-"): value for name, value in options.items()}
+        if taken := sorted(RESERVED_OPTIONS.intersection(options)):
             raise ValueError(
                 f"{taken[0]} is not for you to set: the server is reached by this run alone"
             )
         return options
 
+    @property
+    def tokenizer(self) -> LocalSettings:
+        """The same hub model or folder, loaded here."""
+        return LocalSettings(model=f"hf:{self.where}")
+
+    def open(self, runtime: Runtime | None = None) -> "Model":
+        """Returns the model; its server is started when it is first asked."""
+        from potstill.models.vllm.model import VLLMModel
+
+        return VLLMModel(self, runtime)
+
+    def identity(self, *, content: bool = True) -> Teacher:
+        """Returns the name, for which a folder is read unless ``content`` is false."""
+        if not content:
+            return Teacher(name=self.model, chat=self.chat)
+        return super().identity()
+
+    def endpoint(self) -> Endpoint:
+        """Starts the server, and returns it once it is ready."""
+        from potstill.models.vllm.launcher import VLLMServer
+
+        server = VLLMServer(self, EventLog())
+        served = server.start()
+        assert served is not None, "nobody stops it while it starts"
+        return Endpoint(served, stop=server.stop)
+
 
 class RecordedSettings(ModelSettings):
     """``recorded:FILE``: rationales published or bought before, as JSONL, JSON or Parquet."""
+
+    can_continue: ClassVar[bool] = False
 
     question_field: str = "question"
     """The column that holds the question."""
@@ -152,18 +342,30 @@ class RecordedSettings(ModelSettings):
     rationale_field: str = "rationale"
     """The column that holds the completion, or a list of them."""
 
+    def open(self, runtime: Runtime | None = None) -> "Model":
+        """Reads the file."""
+        from potstill.models.recorded import RecordedModel
 
-KINDS: dict[str, type[ModelSettings]] = {
-    "bundled": LocalSettings,
-    "hf": LocalSettings,
-    "openai": OpenAISettings,
-    "vllm": VLLMSettings,
-    "recorded": RecordedSettings,
-}
+        return RecordedModel(self)
+
+
+KINDS: Mapping[str, type[ModelSettings]] = Registry(
+    "kind of model",
+    {
+        "bundled": LocalSettings,
+        "hf": LocalSettings,
+        "openai": OpenAISettings,
+        "vllm": VLLMSettings,
+        "recorded": RecordedSettings,
+    },
+    group="potstill.models",
+    fits=lambda thing: isinstance(thing, type) and issubclass(thing, ModelSettings),
+)
+"""The settings class of each kind, potstill's own and those that entry points add."""
 
 
 def student_settings(raw: object, *, at: str) -> LocalSettings:
-    """Make the settings of a model that can be trained; arguments as for :func:`model_settings`.
+    """Makes the settings of a model that can be trained; arguments as for :func:`model_settings`.
 
     Raises:
         ConfigError: Also where the model is asked through a server or a file.
@@ -178,7 +380,11 @@ def student_settings(raw: object, *, at: str) -> LocalSettings:
 
 
 def model_settings(raw: object, *, at: str) -> ModelSettings:
-    """Make a model's settings from ``kind:where``, or from a mapping with ``model: kind:where``.
+    """Makes a model's settings from ``kind:where``, or from a mapping with ``model: kind:where``.
+
+    Args:
+        raw: As YAML gave it; settings that are made already are returned.
+        at: Where it stands, to begin every message with, e.g. ``teacher``.
 
     Raises:
         ConfigError: The kind is unknown, or a setting is not one of that kind's.

@@ -1,11 +1,16 @@
-"""Grading a file: a user's completions with their gold answers, whoever wrote them."""
+"""``potstill grade``: a file of completions, graded against the gold answers beside them.
 
-import os
+A row such as ``{"completion": "3 + 4 = 7. The answer is 7.", "answer": "7"}`` is read and compared
+by the grader that curation and evaluation share, or by the rule of published code. Where rows carry
+somebody else's verdict, the two graders' agreement is counted.
+"""
+
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 import orjson
 
@@ -16,6 +21,7 @@ from potstill.runtime.progress import Meter, printable
 from potstill.statistics import Interval, accuracy_interval
 from potstill.tasks import grade
 from potstill.tasks.fields import Fields, Item, items
+from potstill.whole_files import whole_file
 
 BAD_GOLD = "bad_gold"
 """The rule of a completion whose gold answer does not fit the task: nothing can be right there."""
@@ -33,7 +39,7 @@ class Disagreement(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GradedFile:
-    """What was found in a file."""
+    """The counts of a graded file."""
 
     total: int
     """Completions graded."""
@@ -41,7 +47,7 @@ class GradedFile:
     correct: int
     no_answer: int
     rules: Mapping[str, int]
-    """How many answers each rule found."""
+    """How many answers were found by each rule, the most frequent rule first."""
 
     bad_golds: Sequence[str]
     """Why golds could not be used, each with its place."""
@@ -69,9 +75,9 @@ def grade_file(
 
     Args:
         path: JSONL, JSON, CSV or Parquet.
-        task: Says what counts as an answer, and by which rule it is read.
-        fields: Where things stand in a row.
-        meter: Shown the progress.
+        task: The type of the answers, and the rule that reads them.
+        fields: The names of a row's fields.
+        meter: Shows how many rows are graded.
         out: Takes one JSON line for each row, in order, with ``answer``, ``correct`` and ``rule``;
             for a row with a list of completions, these are lists. It appears when all is graded.
 
@@ -81,24 +87,21 @@ def grade_file(
     """
     if out and out.exists() and path.exists() and out.samefile(path):
         raise ConfigError(f"{out} is the file to be graded; write to another one.")
-    tally, found = _Tally(), list(items(path, task, fields))
-    partial = out.with_name(f".{out.name}.{os.getpid()}") if out else Path(os.devnull)
-    try:
-        with _opened(partial) as lines, meter.stage("grading", total=len(found)) as advance:
-            for item in found:
-                lines.write(tally.add(item, task) + b"\n")
-                advance(1, 0, 0.0)
-            graded = tally.result(path)
-        if out:
-            partial.replace(out)
-    finally:
-        if out:
-            partial.unlink(missing_ok=True)
-    return graded
+    tally, rows = _Tally(), list(items(path, task, fields))
+    with (
+        whole_file(out) if out else nullcontext() as lines,
+        meter.stage("grading", total=len(rows)) as advance,
+    ):
+        for row in rows:
+            grades = tally.add(row, task)
+            if lines is not None:
+                lines.write(_output_line(grades, listed=row.many))
+            advance(1, 0, 0.0)
+        return tally.result(path)
 
 
-def described(graded: GradedFile) -> Iterator[str]:
-    """What was found, in lines; the text of models cannot steer the terminal it is shown on."""
+def describe_graded(graded: GradedFile) -> Iterator[str]:
+    """A graded file's counts, line by line; model text cannot steer the terminal that shows it."""
     total, low, high = graded.total, *graded.interval
     yield f"graded       {total:,} completions, grader version {GRADER_VERSION}"
     yield (
@@ -116,23 +119,27 @@ def described(graded: GradedFile) -> Iterator[str]:
             f"agreement    {same / graded.compared:.1%} ({same:,} of {graded.compared:,}; "
             f"95% interval {low:.1%} to {high:.1%})"
         )
-    for each in graded.disagreements:
-        ours, theirs = ("right", "wrong") if each.grade.correct else ("wrong", "right")
-        yield f"\n{each.at.rpartition(', ')[2]}: {ours} here, {theirs} there"
-        yield f"  gold  {printable(each.gold)}"
-        yield f"  read  {printable(each.grade.answer or 'nothing')} (rule {each.grade.rule})"
-        yield f"  text  {printable(each.excerpt)}"
+    for at, gold, ours, excerpt in graded.disagreements:
+        here, there = ("right", "wrong") if ours.correct else ("wrong", "right")
+        yield f"\n{at.rpartition(', ')[2]}: {here} here, {there} there"
+        yield f"  gold  {printable(gold)}"
+        yield f"  read  {printable(ours.answer or 'nothing')} (rule {ours.rule})"
+        yield f"  text  {printable(excerpt)}"
 
 
-def _opened(path: Path) -> BinaryIO:
-    try:
-        return path.open("wb")
-    except OSError as error:
-        raise ConfigError(f"{path.parent} cannot be written to: {error.strerror}.") from error
+def _output_line(grades: Sequence[Grade], *, listed: bool) -> bytes:
+    """A row's grades as a JSON line; lists of values for a row with a list of completions."""
+    columns: dict[str, list[object]] = {
+        "answer": [grade.answer for grade in grades],
+        "correct": [grade.correct for grade in grades],
+        "rule": [grade.rule for grade in grades],
+    }
+    values = columns if listed else {name: column[0] for name, column in columns.items()}
+    return orjson.dumps(values, option=orjson.OPT_APPEND_NEWLINE)
 
 
 class _Tally:
-    """Counts what has been graded so far."""
+    """Grades rows and counts the outcomes."""
 
     def __init__(self) -> None:
         self.rules: Counter[str] = Counter()
@@ -140,32 +147,33 @@ class _Tally:
         self.bad_golds: list[str] = []
         self.disagreements: list[Disagreement] = []
 
-    def add(self, item: Item, task: Task) -> bytes:
-        """Grade a row; its line for the output."""
-        graded = [self._graded(item, task, text) for text in item.texts]
-        for text, ours, theirs in zip(item.texts, graded, item.verdicts, strict=True):
+    def add(self, row: Item, task: Task) -> list[Grade]:
+        """Grade and count the completions of a row."""
+        grades = [self._grade(row, task, text) for text in row.texts]
+        for text, ours, theirs in zip(row.texts, grades, row.verdicts, strict=True):
             self.compared += theirs is not None
             if theirs is not None and ours.correct != theirs:
-                gold, excerpt = item.question.answer, _excerpt(text, ours)
-                self.disagreements.append(Disagreement(item.at, gold, ours, excerpt))
-        each = [{"answer": g.answer, "correct": g.correct, "rule": g.rule} for g in graded]
-        if item.many:
-            return orjson.dumps({name: [one[name] for one in each] for name in _OUT})
-        return orjson.dumps(each[0])
+                gold, excerpt = row.question.answer, _excerpt(text, ours)
+                self.disagreements.append(Disagreement(row.at, gold, ours, excerpt))
+        return grades
 
-    def _graded(self, item: Item, task: Task, text: str) -> Grade:
+    def _grade(self, row: Item, task: Task, text: str) -> Grade:
         try:
-            found = grade(task, text, item.question)
+            graded = grade(task, text, row.question)
         except DataError as error:
             self.bad_golds.append(str(error).removeprefix("question "))  # its id is the place
-            found = Grade(answer=None, correct=False, rule=BAD_GOLD)
-        self.rules[found.rule] += 1
-        self.correct += found.correct
-        self.no_answer += found.answer is None and found.rule != BAD_GOLD
-        return found
+            graded = Grade(answer=None, correct=False, rule=BAD_GOLD)
+        self.rules[graded.rule] += 1
+        self.correct += graded.correct
+        self.no_answer += graded.answer is None and graded.rule != BAD_GOLD
+        return graded
 
     def result(self, path: Path) -> GradedFile:
-        """All of it."""
+        """Everything counted.
+
+        Raises:
+            DataError: There was no completion, or no gold answer fits the task.
+        """
         total = self.rules.total()
         if total == 0:
             raise DataError(f"{path} holds no completions.")
@@ -182,11 +190,8 @@ class _Tally:
         )
 
 
-_OUT = ("answer", "correct", "rule")
-
-
 def _excerpt(text: str, graded: Grade, around: int = 40) -> str:
-    """The text around what was read, or its end."""
+    """The text around the answer that was read, or the text's end where none was."""
     start, end = graded.span or (len(text), len(text))
     shown = text[max(0, start - 2 * around) : end + around]
     return ("…" if start > 2 * around else "") + shown + ("…" if end + around < len(text) else "")

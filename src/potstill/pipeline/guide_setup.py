@@ -1,4 +1,8 @@
-"""Whom the guide stage pairs: the chosen student and its teacher, with how each is asked."""
+"""The two models of the guide stage: the chosen student and its teacher, and how each is asked.
+
+:func:`guided_checkpoint` finds the student in the last evaluation, :func:`guided_pair` opens it and
+sets both up as evaluation asks them.
+"""
 
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import replace
@@ -7,20 +11,24 @@ from potstill.errors import ConfigError
 from potstill.evaluate import EvalModels, EvaluateSettings, student_system
 from potstill.guide import GuideModels, GuideSettings
 from potstill.models import Model
-from potstill.models.background import completions
 from potstill.prompts.exemplars import FewShot
 from potstill.prompts.formats import format_named
 from potstill.prompts.styles import shows_exemplars, style_named
-from potstill.records import Checkpoint, Completion, Request, Teacher
+from potstill.records import Checkpoint, Completion, Request, System, Teacher
 from potstill.sampling.ask import PromptConfig, SamplingParams
 from potstill.store import Store
 
 
 class LaterModel(Model):
-    """A model that is opened when it is first asked for something that is not stored."""
+    """A model that is opened when it is first asked for something that is not stored.
 
-    def __init__(self, known: Teacher, open_model: Callable[[], Model]) -> None:
-        self.name, self.chat = known.name, known.chat
+    Args:
+        identity: The model's name, and whether it is asked in chat messages.
+        open_model: Opens it.
+    """
+
+    def __init__(self, identity: Teacher, open_model: Callable[[], Model]) -> None:
+        self.name, self.chat = identity.name, identity.chat
         self._open = open_model
 
     def complete(self, requests: Iterable[Request]) -> Iterator[Completion]:
@@ -28,8 +36,8 @@ class LaterModel(Model):
         return self._open().complete(requests)
 
     def complete_in_groups(self, requests: Iterable[Request]) -> Generator[list[Completion]]:
-        """Answer requests; see :class:`potstill.models.interface.Grouping`."""
-        return completions(self._open(), requests)
+        """Answer requests; see :class:`potstill.models.interface.Model`."""
+        return self._open().complete_in_groups(requests)
 
 
 def guided_checkpoint(store: Store, task: str, student: str | None) -> Checkpoint:
@@ -38,74 +46,81 @@ def guided_checkpoint(store: Store, task: str, student: str | None) -> Checkpoin
     Args:
         store: Holds the last evaluation.
         task: The task trained for, by whose development accuracy evaluation chooses.
-        student: Take this student's; None: of the best one that writes rationales.
+        student: The student's name; None takes the best one that writes rationales.
 
     Raises:
         ConfigError: Nothing was evaluated, there is no such student, or it writes no rationale.
     """
     chosen = [choice for choice in store.choices() if choice.used]
-    names = [choice.student for choice in chosen]
+    names = [choice.system.label for choice in chosen]
     if student is not None and student not in names:
         raise ConfigError(
             f"guide.student is {student!r}, which was not trained and evaluated; there are: "
             f"{', '.join(names) or 'none'}."
         )
-    by_step = {(each.student, each.step): each for each in store.checkpoints()}
+    checkpoints = {
+        (checkpoint.system, checkpoint.step): checkpoint for checkpoint in store.checkpoints()
+    }
     offered = [
-        by_step[choice.student, choice.step]
+        checkpoints[choice.system, choice.step]
         for choice in chosen
-        if student in (None, choice.student) and (choice.student, choice.step) in by_step
+        if student in (None, choice.system.label) and (choice.system, choice.step) in checkpoints
     ]
     if not offered:
         raise ConfigError("there is no student to guide yet. Run potstill evaluate first.")
-    reasoning = [each for each in offered if format_named(each.data_format).needs_rationale]
+    reasoning = [
+        checkpoint for checkpoint in offered if format_named(checkpoint.data_format).needs_rationale
+    ]
     if not reasoning:
         raise ConfigError(
-            f"{offered[0].student} answers in {offered[0].data_format}, without any step that "
+            f"{offered[0].system.label} answers in {offered[0].data_format}, without any step that "
             "could be guided. Name or train a student that writes rationales."
         )
     correct = {
-        (score.system, score.step): score.correct
+        (score.system.bare, score.step): score.correct
         for score in store.scores()
         if (score.task, score.split) == (task, "dev")
     }
-    return max(reversed(reasoning), key=lambda each: correct.get((each.student, each.step), -1))
+    return max(
+        reversed(reasoning),
+        key=lambda checkpoint: correct.get((checkpoint.system, checkpoint.step), -1),
+    )
 
 
 def guided_pair(
     checkpoint: Checkpoint,
-    contenders: EvalModels,
+    models: EvalModels,
     evaluate: EvaluateSettings,
     guide: GuideSettings,
     *,
     teacher: Model,
     continues: bool,
-    start: str,
+    start: System,
 ) -> GuideModels:
     """A checkpoint and its teacher, each asked as evaluation asks it.
 
     Args:
         checkpoint: The student.
-        contenders: Opens the models, and says how they are asked.
-        evaluate: Of the evaluate stage.
-        guide: Of the guide stage.
-        teacher: Whom the student is guided by.
+        models: The models of the evaluate stage, and how they are asked.
+        evaluate: The settings of the evaluate stage.
+        guide: The settings of the guide stage.
+        teacher: The model that guides the student.
         continues: Whether the teacher can go on from steps that are there.
-        start: The name of the start that the student was trained from.
+        start: The start that the student was trained from.
 
     Raises:
         ConfigError: A style shows worked questions, and there are none or they lack something.
     """
-    system = student_system(checkpoint, contenders, evaluate)
+    system = student_system(checkpoint, models, evaluate)
     asking = _limited(system.asking, guide.max_tokens)
     if asking.style.answer_cue:
         raise ConfigError(
-            f"the student {checkpoint.student} is asked in two steps ({asking.style.name}); only "
-            "answers that are written in one can be guided."
+            f"the student {checkpoint.system.label} is asked in two steps "
+            f"({asking.style.name}); only answers that are written in one can be guided."
         )
     greedy = SamplingParams(max_tokens=evaluate.max_tokens)
-    teacher_asking = replace(contenders.teacher_asking, sampling=greedy)
-    asks = guide.kind == "question" or "question" in guide.controls
+    teacher_asking = replace(models.teacher_asking, sampling=greedy)
+    asks_questions = guide.kind == "question" or "question" in guide.controls
     data_format = format_named(checkpoint.data_format)
     return GuideModels(
         student=system.open(),
@@ -113,12 +128,14 @@ def guided_pair(
         lead=data_format.lead(encoder_decoder=checkpoint.encoder_decoder),
         teacher=teacher,
         teacher_asking=teacher_asking,
-        question_asking=_question_asking(teacher_asking, contenders) if asks else teacher_asking,
+        question_asking=(
+            _question_asking(teacher_asking, models.few_shot) if asks_questions else teacher_asking
+        ),
         continues=continues,
-        start=next(each.open for each in contenders.starts if each.name == start),
+        start=next(model.open for model in models.starts if model.system == start),
         self_asking={
-            name: _self_asking(name, contenders.few_shot, asking.sampling)
-            for name in guide.self_guidance
+            name: _self_asking(name, models.few_shot, asking.sampling)
+            for name in (style_named(style).name for style in guide.self_guidance)
         },
     )
 
@@ -129,9 +146,8 @@ def _limited(asking: PromptConfig, max_tokens: int | None) -> PromptConfig:
     return replace(asking, sampling=replace(asking.sampling, max_tokens=max_tokens))
 
 
-def _question_asking(asking: PromptConfig, contenders: EvalModels) -> PromptConfig:
+def _question_asking(asking: PromptConfig, few_shot: FewShot | None) -> PromptConfig:
     """How a teacher is asked for the question to begin with: as for an answer, in quest_cot."""
-    few_shot = contenders.few_shot
     if shows_exemplars(asking.style) and few_shot is not None:
         return replace(asking, style=few_shot.worded("quest_cot").style)
     name = "instruct_quest_cot" if asking.style.chat else "zero_shot_quest_cot"
@@ -139,6 +155,7 @@ def _question_asking(asking: PromptConfig, contenders: EvalModels) -> PromptConf
 
 
 def _self_asking(name: str, few_shot: FewShot | None, sampling: SamplingParams) -> PromptConfig:
+    """How the student's start is asked to guide itself in a prompt style."""
     style = style_named(name)
     if not shows_exemplars(style):
         return PromptConfig(style=style, sampling=sampling)

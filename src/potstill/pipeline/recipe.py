@@ -1,19 +1,29 @@
-"""The recipe: one YAML file that composes the settings of all stages."""
+"""The recipe: one YAML file that composes the settings of all stages.
 
-import re
+A first one::
+
+    task: gsm8k
+    teacher: {model: "openai:gpt-5-mini"}
+    student: hf:Qwen/Qwen3-0.6B
+    generate: {samples: 4}
+
+Every stage owns its section. What is checked here is only what no stage can see alone: that the
+sections fit each other. The recipe with every default filled in is written to the run's folder
+before any work.
+"""
+
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import yaml
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
 
 from potstill.curate.settings import CurateSettings
 from potstill.errors import ConfigError
 from potstill.evaluate.settings import EvaluateSettings, check_pairs
 from potstill.generate.settings import GenerateSettings
 from potstill.guide.settings import GuideSettings
-from potstill.models.openai.cost import prices_of
 from potstill.models.settings import (
     LocalSettings,
     ModelSettings,
@@ -23,18 +33,28 @@ from potstill.models.settings import (
     model_settings,
     student_settings,
 )
+from potstill.pipeline.names import RESERVED, check_name, check_systems, named_starts
+from potstill.plugins import search_in
 from potstill.prompts.exemplars import AnyFewShot
 from potstill.prompts.formats import DataFormat, format_named
-from potstill.prompts.styles import DECOMPOSING, shows_exemplars, style_named
+from potstill.prompts.styles import STYLES, shows_exemplars, style_named
 from potstill.runtime.budget import BudgetSettings
 from potstill.settings import Settings, build
 from potstill.tasks import TaskSettings, task_settings
 from potstill.tasks.overlap import OverlapSettings
 from potstill.train.settings import TrainSettings
+from potstill.whole_files import write_whole
 
-AnyModel = LocalSettings | OpenAISettings | VLLMSettings | RecordedSettings
+AnyModel = (
+    LocalSettings
+    | OpenAISettings
+    | VLLMSettings
+    | RecordedSettings
+    | SerializeAsAny[ModelSettings]  # a kind that an installed distribution adds
+)
+"""The settings of a model of any kind."""
 
-TAKEN = ("teacher", "consensus")
+TAKEN = (*RESERVED, "consensus")
 """Names that further teachers cannot have."""
 
 
@@ -47,12 +67,8 @@ def _teachers(raw: object) -> dict[str, ModelSettings]:
     if not isinstance(raw, Mapping):
         raise ConfigError(f"teachers is {raw!r}: give names with models, e.g. {{other: hf:NAME}}.")
     for name in raw:
-        if not re.fullmatch("[a-z][a-z0-9_]*", str(name)) or name in TAKEN:
-            raise ConfigError(
-                f"teachers.{name}: take a name of small letters, digits and _ that is not "
-                f"{' or '.join(TAKEN)}."
-            )
-    return {name: model_settings(each, at=f"teachers.{name}") for name, each in raw.items()}
+        check_name(name, at="teachers", reserved=TAKEN)
+    return {name: model_settings(model, at=f"teachers.{name}") for name, model in raw.items()}
 
 
 def _student(raw: object) -> LocalSettings:
@@ -70,10 +86,10 @@ class Recipe(Settings):
     """The run's folder."""
 
     task: Annotated[TaskSettings, BeforeValidator(_task)]
-    """What is to be learned: a task's name, or a file of your own and its columns."""
+    """The task to learn: its name, or a file of your own and its columns."""
 
     teacher: Annotated[AnyModel, BeforeValidator(_teacher)]
-    """Whom to learn from, as kind:where."""
+    """The model to learn from, as kind:where."""
 
     teachers: Annotated[dict[str, AnyModel], BeforeValidator(_teachers)] = Field(
         default_factory=dict
@@ -102,6 +118,12 @@ class Recipe(Settings):
     """The teacher's steps inside the student's answers; null: ``potstill run`` leaves them out."""
 
     @model_validator(mode="after")
+    def _names_tell_systems_apart(self) -> "Recipe":
+        starts = named_starts(self.train, self.student)
+        check_systems(self.train, self.evaluate, starts, few_shot=self.exemplars is not None)
+        return self
+
+    @model_validator(mode="after")
     def _samples_are_drawn(self) -> "Recipe":
         for name, student in self.train.students.items():
             if student.samples is not None and student.samples > self.generate.samples:
@@ -123,23 +145,23 @@ class Recipe(Settings):
 
     @model_validator(mode="after")
     def _teachers_are_several(self) -> "Recipe":
-        named = list(self.named_teachers.values())
-        if any(each in named[:place] for place, each in enumerate(named)):
+        teachers = list(self.named_teachers.values())
+        if any(teacher in teachers[:place] for place, teacher in enumerate(teachers)):
             raise ValueError(
                 "two of the teachers are the same model. Leave one out, or raise generate.samples"
             )
         if self.generate.debate is not None:
-            if len(named) < 2:
+            if len(teachers) < 2:
                 raise ValueError(
                     "generate.debate needs two teachers or more. Name some in teachers"
                 )
-            for name, each in self.named_teachers.items():
-                if isinstance(each, RecordedSettings):
+            for name, teacher in self.named_teachers.items():
+                if not teacher.can_continue:
                     raise ValueError(
-                        f"{name} is {each.model}, and what was recorded cannot answer others. "
+                        f"{name} is {teacher.model}, and what was recorded cannot answer others. "
                         "Leave generate.debate out, or take another teacher"
                     )
-        if self.curate.choose != "all" and len(named) < 2:
+        if self.curate.choose != "all" and len(teachers) < 2:
             raise ValueError(
                 f"curate.choose is {self.curate.choose}, and there is one teacher. Name further "
                 "ones in teachers, or leave curate.choose out"
@@ -158,21 +180,22 @@ class Recipe(Settings):
 
     @model_validator(mode="after")
     def _exemplars_are_given(self) -> "Recipe":
-        style = self.generate.prompt_style
-        if style and shows_exemplars(style_named(style)) and self.exemplars is None:
-            raise ValueError(f"generate.prompt_style is {style}, and no exemplars are given")
+        if self.generate.prompt_style is None or self.exemplars is not None:
+            return self
+        style = style_named(self.generate.prompt_style)
+        if shows_exemplars(style):
+            raise ValueError(f"generate.prompt_style is {style.name}, and no exemplars are given")
         return self
 
     @model_validator(mode="after")
     def _budget_has_prices(self) -> "Recipe":
         if self.budget is None or self.budget.usd is None:
             return self
-        teachers = self.named_teachers.values()
-        for server in (each for each in teachers if isinstance(each, OpenAISettings)):
-            if not prices_of(server).known:
+        for teacher in self.named_teachers.values():
+            if teacher.is_paid and not teacher.prices().known:
                 raise ValueError(
-                    f"budget.usd is {self.budget.usd:g}, and what {server.model} costs at "
-                    f"{server.base_url} is not known. Set its prompt_price and completion_price "
+                    f"budget.usd is {self.budget.usd:g}, and what {teacher.model} costs at "
+                    f"{teacher.address} is not known. Set its prompt_price and completion_price "
                     "in US dollars a million tokens (0 where it costs nothing), or budget.tokens "
                     "in place of budget.usd"
                 )
@@ -193,32 +216,36 @@ class Recipe(Settings):
         students = self.train.sweep()
         check_pairs(
             self.evaluate.socratic,
-            {name: each.roles for name, each in students.items()},
-            silent=[name for name, each in students.items() if not each.answers_alone],
+            {system.label: student.roles for system, student in students.items()},
+            silent=[
+                system.label for system, student in students.items() if not student.answers_alone
+            ],
         )
         return self
 
     @model_validator(mode="after")
     def _rationales_can_be_taken_apart(self) -> "Recipe":
-        learn = [name for name, each in self.train.students.items() if each.roles]
-        asked = [
-            each for each in self.named_teachers.values() if not isinstance(each, RecordedSettings)
-        ]
-        if learn and asked and self.generate.prompt_style not in DECOMPOSING:
+        learn = [name for name, student in self.train.students.items() if student.roles]
+        asked = any(teacher.can_continue for teacher in self.named_teachers.values())
+        style = self.generate.prompt_style
+        decomposes = style is not None and style_named(style).asks_subquestions
+        if learn and asked and not decomposes:
+            fitting = [name for name, known in STYLES.items() if known.asks_subquestions]
             raise ValueError(
                 f"the student {learn[0]} learns sub-questions with their solutions. Set "
                 "generate.prompt_style to a style that asks for them, such as "
-                f"{', '.join(DECOMPOSING)}"
+                f"{', '.join(fitting)}"
             )
         return self
 
     @model_validator(mode="after")
     def _guided_student_is_trained(self) -> "Recipe":
-        named = self.guide.student if self.guide else None
-        if named is not None and named not in self.train.sweep():
+        guided = self.guide.student if self.guide else None
+        trained = [system.label for system in self.train.sweep()]
+        if guided is not None and guided not in trained:
             raise ValueError(
-                f"guide.student is {named!r}, which is not trained; there are: "
-                f"{', '.join(self.train.sweep())}"
+                f"guide.student is {guided!r}, which is not trained; there are: "
+                f"{', '.join(trained)}"
             )
         return self
 
@@ -229,17 +256,17 @@ class Recipe(Settings):
 
     @property
     def likelihood_format(self) -> DataFormat | None:
-        """How ``choose: likelihood`` words rationales: as the first student that can does."""
-        names = (name for student in self.train.students.values() for name in student.formats)
-        formats = (format_named(name) for name in names)
-        return next(
-            (
-                each
-                for each in formats
-                if each.needs_rationale and not each.needs_exemplars and each.role is None
-            ),
-            None,
-        )
+        """The format in which ``choose: likelihood`` words rationales; None where there is none.
+
+        It is the first one of a student's that holds them, shows no exemplars and has no role.
+        """
+        for student in self.train.students.values():
+            for name in student.formats:
+                data_format = format_named(name)
+                shows_more = data_format.needs_exemplars or data_format.role is not None
+                if data_format.needs_rationale and not shows_more:
+                    return data_format
+        return None
 
     @property
     def folder(self) -> Path:
@@ -247,7 +274,7 @@ class Recipe(Settings):
         return Path(self.run)
 
 
-def load_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
+def load_recipe(path: str | Path, changes: Sequence[str] = ()) -> Recipe:
     """Read a recipe.
 
     Args:
@@ -257,6 +284,8 @@ def load_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
     Raises:
         ConfigError: The file is missing or is not YAML, a setting is unknown or out of bounds.
     """
+    path = Path(path)
+    search_in(path.parent)  # where module:name in the recipe is looked for
     raw = read_yaml(path, changes)
     return build(Recipe, {"run": f"runs/{path.stem}", **raw}, at=str(path))
 
@@ -310,10 +339,9 @@ def _long_form(section: str, short: object, within: str) -> dict[str, object]:
 
 def write_resolved(recipe: Recipe) -> None:
     """Write the recipe with every default filled in to the run's folder, before any work."""
-    recipe.folder.mkdir(parents=True, exist_ok=True)
     values = recipe.model_dump(mode="json")
     text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
-    (recipe.folder / "recipe.yaml").write_text(text, encoding="utf-8")
+    write_whole(recipe.folder / "recipe.yaml", text)
 
 
 __all__ = ["Recipe", "load_recipe", "write_resolved"]

@@ -1,4 +1,8 @@
-"""Grading the stored pool again, after the grader has changed: no request, no model."""
+"""``potstill regrade``: a run's stored answers, graded again by today's grader.
+
+No model is asked. The verdicts that flip are listed with the answer as it was read before and as it
+is read now, e.g. ``q17 sample 2: no answer (read nothing) -> right (read 42)``.
+"""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -6,7 +10,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from potstill.grading.grade import GRADER_VERSION, grade
-from potstill.records import Grade, GuidedPrediction, Prediction, Question, Rationale, Task
+from potstill.records import Grade, GuidedPrediction, Policy, Prediction, Question, Rationale, Task
 from potstill.runtime.progress import printable
 from potstill.store import Store
 
@@ -14,22 +18,22 @@ RIGHT, WRONG, NO_ANSWER = "right", "wrong", "no answer"
 
 
 class Flip(NamedTuple):
-    """A verdict that is another one now."""
+    """An answer whose verdict has changed."""
 
     what: str
-    """Whose answer to which question."""
+    """The answer: who gave it to which question."""
 
     before: str
     after: str
     answers: tuple[str | None, str | None]
-    """The answer as read before and now."""
+    """The final answer as it was read before, and as it is read now."""
 
 
 class GuidedVerdicts(NamedTuple):
-    """What grading guided answers again has changed."""
+    """The outcome of grading guided answers again."""
 
     answers: int
-    """How many were graded again."""
+    """Answers that were graded again."""
 
     flips: list[Flip]
     scores_fit: bool
@@ -37,17 +41,19 @@ class GuidedVerdicts(NamedTuple):
 
 
 class Regraded(NamedTuple):
-    """What grading again has changed."""
+    """The outcome of grading a run again."""
 
     graders: tuple[str, ...]
-    """The versions behind the verdicts before."""
+    """The versions of the grader behind the former verdicts."""
 
     rationales: int
-    """How many were graded again."""
+    """Rationales that were graded again."""
 
     predictions: int
+    """Test answers that were graded again."""
+
     verdicts: Counter[str]
-    """The rationales' verdicts now."""
+    """Rationales by their new verdict."""
 
     rationale_flips: list[Flip]
     prediction_flips: list[Flip]
@@ -64,8 +70,8 @@ def regrade(tasks: Sequence[Task], store: Store, curate: Callable[[], Counter[st
 
     Args:
         tasks: The task that was trained for, then further ones.
-        store: Holds completions and verdicts.
-        curate: Curates again what the teachers wrote, and says how many got each verdict.
+        store: The run's store, opened for writing.
+        curate: Curates the teachers' completions again and counts the verdicts.
 
     Raises:
         DataError: The teachers have answered no training question.
@@ -82,12 +88,12 @@ def regrade(tasks: Sequence[Task], store: Store, curate: Callable[[], Counter[st
         verdicts=verdicts,
         rationale_flips=list(_rationale_flips(before, store.rationales())),
         prediction_flips=list(_prediction_flips(predictions, tasks)),
-        guided=_guided(tasks, store),
+        guided=_regrade_guided(tasks, store),
     )
 
 
-def described(regraded: Regraded) -> Iterator[str]:
-    """What has changed, in lines."""
+def describe_regraded(regraded: Regraded) -> Iterator[str]:
+    """The changes line by line, with the commands that carry them further."""
     before = ", ".join(regraded.graders) or "none"
     versions = f"grader version {before} before, {GRADER_VERSION} now"
     yield f"regrade: {regraded.rationales:,} rationales, {versions}"
@@ -120,71 +126,77 @@ def _listed(what: str, flips: Sequence[Flip]) -> Iterator[str]:
 
 
 def _rationale_flips(before: Sequence[Rationale], after: Sequence[Rationale]) -> Iterator[Flip]:
-    old = {(each.question_id, each.teacher, each.sample): each for each in before}
-    several = len({each.teacher for each in after}) > 1
+    former = {(old.question_id, old.teacher, old.sample): old for old in before}
+    several_teachers = len({new.teacher for new in after}) > 1
     for new in after:
-        was = old.get((new.question_id, new.teacher, new.sample))
-        if was is not None and was.verdict != new.verdict:
-            who = f" {new.teacher}" if several else ""
-            what = f"{new.question_id}{who} sample {new.sample}"
-            yield Flip(what, was.verdict, new.verdict, (was.answer, new.answer))
+        old = former.get((new.question_id, new.teacher, new.sample))
+        if old is not None and old.verdict != new.verdict:
+            teacher = f" {new.teacher}" if several_teachers else ""
+            what = f"{new.question_id}{teacher} sample {new.sample}"
+            yield Flip(what, old.verdict, new.verdict, (old.answer, new.answer))
 
 
 def _prediction_flips(predictions: Sequence[Prediction], tasks: Sequence[Task]) -> Iterator[Flip]:
-    """The test answers whose verdict is another one; of a vote, those of the elected sample."""
-    asked = _asked(tasks)
-    for was in predictions:
-        found = asked.get((was.task, "test", was.question_id))
-        if found is None or was.finish_reason == "error":
+    """The test answers whose verdict has changed; for a vote, those of the elected sample."""
+    questions = _questions_by_place(tasks)
+    for old in predictions:
+        place = questions.get((old.task, "test", old.question_id))
+        if place is None or old.finish_reason == "error":
             continue  # measured under an earlier recipe, or never answered
-        now = grade(found[0], was.text, found[1])
-        yield from _flipped(f"{was.system} on {was.task} {was.question_id}", was, now)
+        new = grade(place.task, old.text, place.question)
+        yield from _flipped(f"{old.system.label} on {old.task} {old.question_id}", old, new)
 
 
-def _guided(tasks: Sequence[Task], store: Store) -> GuidedVerdicts:
+def _regrade_guided(tasks: Sequence[Task], store: Store) -> GuidedVerdicts:
     """Grade guided answers again; those of an earlier recipe, and empty ones, stay as they are."""
-    asked, versions = _asked(tasks), store.graders("guided_predictions")
-    graded, flips = list[GuidedPrediction](), list[Flip]()
-    for was in store.guided_predictions():
-        found = asked.get((was.task, was.split, was.question_id))
-        if found is None or not was.text:
+    questions, versions = _questions_by_place(tasks), store.graders("guided_predictions")
+    regraded, flips = list[GuidedPrediction](), list[Flip]()
+    for old in store.guided_predictions():
+        place = questions.get((old.task, old.split, old.question_id))
+        if place is None or not old.text:
             continue
-        now = grade(found[0], was.text, found[1])
-        what = f"{was.policy} on {was.task} {was.split} {was.question_id}"
-        flips += _flipped(what, was, now)
-        graded.append(replace(was, answer=now.answer, correct=now.correct))
-    store.regrade_guidance(graded, grader=GRADER_VERSION)
+        new = grade(place.task, old.text, place.question)
+        what = f"{old.policy.label} on {old.task} {old.split} {old.question_id}"
+        flips += _flipped(what, old, new)
+        regraded.append(replace(old, answer=new.answer, correct=new.correct))
+    store.regrade_guidance(regraded, grader=GRADER_VERSION)
     same = not flips and {*versions} <= {GRADER_VERSION}
-    return GuidedVerdicts(len(graded), flips, scores_fit=same and _scores_fit(store))
+    return GuidedVerdicts(len(regraded), flips, scores_fit=same and _scores_fit(store))
 
 
 def _scores_fit(store: Store) -> bool:
-    """Whether the accuracies of guided scores are those of the verdicts that are stored."""
-    verdicts: dict[tuple[str, str, str], list[bool]] = defaultdict(list)
-    for each in store.guided_predictions():
-        verdicts[each.policy, each.task, each.split].append(each.correct)
-    counted = (
-        (score.accuracy, verdicts.get((score.policy, score.task, score.split)))
-        for score in store.guided_scores()
-    )
-    return all(not found or accuracy == sum(found) / len(found) for accuracy, found in counted)
+    """Whether the guided scores' accuracies agree with the stored verdicts."""
+    verdicts: dict[tuple[Policy, str, str], list[bool]] = defaultdict(list)
+    for prediction in store.guided_predictions():
+        place = (prediction.policy, prediction.task, prediction.split)
+        verdicts[place].append(prediction.correct)
+    for score in store.guided_scores():
+        correct = verdicts.get((score.policy, score.task, score.split))
+        if correct and score.accuracy != sum(correct) / len(correct):
+            return False
+    return True
 
 
-def _asked(tasks: Sequence[Task]) -> dict[tuple[str, str, str], tuple[Task, Question]]:
-    """Every question with its task, by the task's name, the split and the question's id."""
+class _TaskQuestion(NamedTuple):
+    task: Task
+    question: Question
+
+
+def _questions_by_place(tasks: Sequence[Task]) -> dict[tuple[str, str, str], _TaskQuestion]:
+    """Every question, by its task's name, its split and its id."""
     return {
-        (task.name, split, question.id): (task, question)
+        (task.name, split, question.id): _TaskQuestion(task, question)
         for task in tasks
         for split, questions in task.splits.items()
         for question in questions
     }
 
 
-def _flipped(what: str, was: Prediction | GuidedPrediction, now: Grade) -> Iterator[Flip]:
-    """The flip of one verdict, if it is one."""
-    old, new = _verdict(was.answer, was.correct), _verdict(now.answer, now.correct)
-    if old != new:
-        yield Flip(what, old, new, (was.answer, now.answer))
+def _flipped(what: str, old: Prediction | GuidedPrediction, new: Grade) -> Iterator[Flip]:
+    """One flip where the verdict has changed, else nothing."""
+    before, after = _verdict(old.answer, old.correct), _verdict(new.answer, new.correct)
+    if before != after:
+        yield Flip(what, before, after, (old.answer, new.answer))
 
 
 def _verdict(answer: str | None, correct: bool) -> str:

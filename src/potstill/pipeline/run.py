@@ -1,4 +1,15 @@
-"""A run: opens what the recipe names and calls the stages, each on the run's one store."""
+"""A run: a recipe, its folder and its store, with a method for each stage.
+
+The stages themselves know nothing of recipes. This module opens the tasks, exemplars and models
+that the recipe names, when they are first needed, and hands each stage what it works with::
+
+    with Run(load_recipe("recipe.yaml"), Meter.on_stderr()) as run:
+        run.generate()
+        run.curate()
+        run.train()
+        run.evaluate()
+        run.report()
+"""
 
 import os
 import time
@@ -7,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property, partial
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Self
 
 from potstill.errors import ConfigError, DataError, extra
 from potstill.evaluate import (
@@ -24,20 +35,21 @@ from potstill.evaluate import (
     roles,
 )
 from potstill.generate import GenerateResult
-from potstill.guide import GuidanceResult, GuideContext, GuideSettings, guide
+from potstill.guide import GuidanceResult, GuideSettings, guide
 from potstill.models import Model, open_model
-from potstill.models.settings import LocalSettings, RecordedSettings
 from potstill.pipeline.guide_setup import LaterModel, guided_checkpoint, guided_pair
+from potstill.pipeline.names import NamedStart, named_starts
 from potstill.pipeline.recipe import Recipe, load_recipe, write_resolved
 from potstill.pipeline.regrade import Regraded, regrade
 from potstill.pipeline.teachers import TeacherPool
 from potstill.prompts.exemplars import FewShot, read_few_shot
 from potstill.prompts.formats import format_named, shares
 from potstill.prompts.styles import Exemplar
-from potstill.records import Checkpoint, Split, Task, Teacher
+from potstill.records import Checkpoint, Split, System, Task, Teacher
 from potstill.report import ReportFiles, write_report
 from potstill.runtime import Runtime
 from potstill.runtime.budget import Budget
+from potstill.runtime.context import RunContext
 from potstill.runtime.events import EventLog
 from potstill.runtime.progress import Meter
 from potstill.sampling.ask import PromptConfig, unheld
@@ -46,7 +58,7 @@ from potstill.store import Store
 from potstill.tasks import load_task
 from potstill.tasks.overlap import Overlap, overlaps, without
 from potstill.text.steps import step_kind
-from potstill.train import Models, StudentSettings, TrainContext, train
+from potstill.train import Models, StudentSettings, train
 
 SPLIT_USES: dict[Split, str] = {
     "train": "the teacher explains its questions",
@@ -55,31 +67,27 @@ SPLIT_USES: dict[Split, str] = {
 }
 
 
-class NamedStart(NamedTuple):
-    """A model that students start from, by the name it is measured under."""
-
-    name: str
-    """``start`` for the recipe's student; others have names that begin with ``start_``."""
-
-    settings: LocalSettings
-
-
 class Run:
     """One recipe at work. Use as a context manager; every method can be stopped and repeated.
 
     Args:
-        recipe: What to do.
-        meter: Shown the progress.
+        recipe: The settings of every stage.
+        meter: Shows the progress.
         read_only: Open the store beside a writer, for the report alone. Of the processes of
             ``accelerate launch`` only the first writes.
+
+    Attributes:
+        context: What every stage works with: store, folder, progress, budget and log.
     """
 
     def __init__(self, recipe: Recipe, meter: Meter, *, read_only: bool = False) -> None:
         self.recipe, self.folder = recipe, recipe.folder
         read_only = read_only or os.environ.get("RANK", "0") != "0"
         self.store = Store(self.folder / "run.sqlite", read_only=read_only)
-        self.control = Runtime() if read_only else run_control(recipe, self.store)
-        self.meter = meter.of(self.control)
+        self.runtime = Runtime() if read_only else run_runtime(recipe, self.store)
+        self.context = RunContext(
+            store=self.store, folder=self.folder, progress=meter.of(self.runtime)
+        )
         if not read_only:
             write_resolved(recipe)
 
@@ -87,7 +95,7 @@ class Run:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self.control.close()
+        self.runtime.close()
         self.store.close()
 
     @cached_property
@@ -152,40 +160,44 @@ class Run:
         return entries(self._task_sets._replace(target=self.task), self.recipe.evaluate)
 
     @property
+    def meter(self) -> Meter:
+        """Shows the progress."""
+        return self.context.progress
+
+    @property
     def measured_tasks(self) -> list[Task]:
         """The tasks under the names they have in tables, the one trained for first."""
         return [entry.task for entry in self.entries]
 
     @cached_property
-    def starts(self) -> dict[str, "NamedStart"]:
-        """What each student starts from, by student."""
-        recipe, found = self.recipe, dict[str, NamedStart]()
-        for student, settings in recipe.train.sweep().items():
-            start = settings.start or recipe.student
-            listed = (name for name, each in recipe.train.starts.items() if each == start)
-            name = "start" if start == recipe.student else f"start_{next(listed, student)}"
-            found[student] = NamedStart(name, start)
-        return found
+    def starts(self) -> dict[System, NamedStart]:
+        """The model that each student starts from, by student."""
+        return named_starts(self.recipe.train, self.recipe.student)
+
+    def _start_of(self, checkpoint: Checkpoint) -> NamedStart:
+        """The model that a checkpoint's training started from."""
+        recipes_own = NamedStart(System("start"), self.recipe.student)
+        return self.starts.get(checkpoint.system, recipes_own)
 
     @cached_property
-    def teaching(self) -> TeacherPool:
+    def teachers(self) -> TeacherPool:
         """The teachers, of which the first is measured and guides."""
-        return TeacherPool(self.recipe, self.store, self.meter, lambda: self.few_shot)
+        return TeacherPool(self.recipe, self.context, lambda: self.few_shot)
 
     @property
     def teacher(self) -> Model:
         """The first teacher, opened when first asked for."""
-        return self.teaching.first
+        return self.teachers.first
 
     @property
     def asked_teacher(self) -> Teacher:
-        """What the store knows of it; where it knows nothing the teacher is opened."""
-        return self.teaching.known()
+        """The first teacher's name and kind from the store, which else opens it."""
+        return self.teachers.known()
 
     @property
     def asking(self) -> PromptConfig:
-        """How it is asked for rationales."""
-        return self.teaching.asking()
+        """The way in which the first teacher is asked for rationales."""
+        return self.teachers.asking()
 
     def check(self) -> None:
         """Find what would stop a later stage now, before the teacher is paid.
@@ -200,26 +212,32 @@ class Run:
 
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:
-        start, events = time.monotonic(), self.control.events
+        """Adds the block's time to a stage, and lets models go at its end."""
+        start, events = time.monotonic(), self.runtime.events
         events.record("stage_begins", stage=stage)
         try:
             yield
         finally:
             seconds = time.monotonic() - start
             events.record("stage_ends", stage=stage, seconds=round(seconds, 3))
-            self.control.release()
+            self.runtime.release()
             if not self.store.read_only:
                 self.store.add_stage_time(stage, seconds)
 
     def generate(self) -> dict[str, GenerateResult]:
-        """Draw rationales from every teacher; what was drawn, by teacher."""
+        """Draw rationales from every teacher, and have them debate if the recipe says so.
+
+        Returns:
+            What was drawn, by teacher.
+        """
         with self._timed("generate"):
-            return self.teaching.generate(self.task)
+            drawn = self.teachers.generate(self.task)
+            return self.teachers.debate(self.task, drawn)
 
     def curate(self) -> Counter[str]:
-        """Give every rationale a verdict."""
+        """Give every rationale a verdict; returns how many got each."""
         with self._timed("curate"):
-            return self.teaching.curate(self.task)
+            return self.teachers.curate(self.task)
 
     def regrade(self) -> Regraded:
         """Grade what is stored again, by today's grader; no model is asked.
@@ -227,13 +245,13 @@ class Run:
         Raises:
             DataError: There is nothing to grade, or the store does not know a teacher.
         """
-        if self.teaching.unknown:
+        if self.teachers.unknown:
             raise DataError(
-                f"{self.folder} does not say who its {' and '.join(self.teaching.unknown)} was: an "
+                f"{self.folder} does not say who its {' and '.join(self.teachers.unknown)} was: an "
                 "older potstill made it, or the recipe's teacher was changed. Run potstill curate "
                 "on it once."
             )
-        return regrade(self.measured_tasks, self.store, lambda: self.teaching.curate(self.task))
+        return regrade(self.measured_tasks, self.store, lambda: self.teachers.curate(self.task))
 
     def train(self) -> list[Checkpoint]:
         """Train every student of the recipe."""
@@ -243,7 +261,7 @@ class Run:
                 self.task,
                 Models(recipe.student, recipe.teacher, recipe.teachers),
                 recipe.train,
-                TrainContext(self.store, self.folder, self.meter),
+                self.context,
                 seed=recipe.seed,
                 ends_at=self._ends_at if recipe.train.stop else None,
             )
@@ -255,21 +273,19 @@ class Run:
             evaluation = evaluate(
                 self.entries,
                 self._contenders,
-                self.store,
                 settings,
-                self.meter,
+                self.context,
                 seed=recipe.seed,
             )
         chosen = evaluation.chosen
         if chosen is not None:
-            start = self.starts.get(chosen.student, NamedStart("start", recipe.student))
             export_model(
                 chosen,
                 evaluation.scores,
                 self.folder,
                 task=self.task.name,
                 teacher=recipe.teacher.model,
-                start=start.settings.model,
+                start=self._start_of(chosen).settings.model,
             )
         return evaluation
 
@@ -278,13 +294,13 @@ class Run:
         """Whom the evaluate stage measures."""
         with extra("local", needed_for="measuring a student"):
             from potstill.models.local.loading import is_encoder_decoder
-        starts = {start.name: start.settings for start in self.starts.values()}
+        starts = {start.system: start.settings for start in self.starts.values()}
         return EvalModels(
             teacher=lambda: self.teacher,
             teacher_asking=self.asking,
             starts=tuple(
-                Start(name, partial(open_model, settings), is_encoder_decoder(settings))
-                for name, settings in starts.items()
+                Start(system, partial(open_model, settings), is_encoder_decoder(settings))
+                for system, settings in starts.items()
             ),
             open_student=self._open_student,
             few_shot=self.few_shot,
@@ -309,8 +325,8 @@ class Run:
     @cached_property
     def _development(self) -> DevScorer:
         """Scores checkpoints on development questions while training is under way."""
-        bench = EvalContext(self.store, self.meter, left_out=[])
-        return DevScorer(self.entries, self._contenders, self.recipe.evaluate, bench)
+        context = EvalContext(self.context, left_out=[])
+        return DevScorer(self.entries, self._contenders, self.recipe.evaluate, context)
 
     def _ends_at(self, checkpoints: Sequence[Checkpoint]) -> bool:
         """Whether a student's training ends at its newest checkpoint, as train.stop says."""
@@ -318,7 +334,7 @@ class Run:
         assert stop is not None
         return self._development.ends(
             checkpoints,
-            start=self.starts[checkpoints[-1].student].name,
+            start=self._start_of(checkpoints[-1]).system,
             patience=stop.patience,
             generic_loss=stop.generic_loss,
         )
@@ -337,20 +353,18 @@ class Run:
         recipe, settings = self.recipe, self.recipe.guide or GuideSettings()
         with self._timed("guide"):
             checkpoint = guided_checkpoint(self.store, self.task.name, settings.student)
-            start = self.starts.get(checkpoint.student, NamedStart("start", recipe.student))
-            parties = guided_pair(
+            models = guided_pair(
                 checkpoint,
                 self._contenders,
                 recipe.evaluate,
                 settings,
                 teacher=LaterModel(self.asked_teacher, lambda: self.teacher),
-                continues=not isinstance(recipe.teacher, RecordedSettings),
-                start=start.name,
+                continues=recipe.teacher.can_continue,
+                start=self._start_of(checkpoint).system,
             )
             kept = [each.text for each in self.store.rationales() if each.verdict == "kept"]
-            bench = GuideContext(self.store, self.folder, self.meter)
             return guide(
-                self.task, parties, settings, bench, layout=step_kind(kept), seed=recipe.seed
+                self.task, models, settings, self.context, layout=step_kind(kept), seed=recipe.seed
             )
 
     def report(self) -> ReportFiles:
@@ -365,8 +379,8 @@ class Run:
         )
 
 
-def run_control(recipe: Recipe, store: Store) -> Runtime:
-    """The account of a run, which goes on from command to command, and its log."""
+def run_runtime(recipe: Recipe, store: Store) -> Runtime:
+    """Opens the account of a run, which goes on from command to command, and its log."""
     folder = recipe.folder
     journal = folder / "spending.jsonl"
     budget = Budget(recipe.budget, journal=journal, before=store.spent())

@@ -1,25 +1,23 @@
-"""The teachers of a run: whom to ask, how, and what becomes of what they wrote."""
+"""The teachers of a run: how each is asked, and what becomes of what they wrote."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from functools import cached_property, partial
+from functools import cached_property
 from itertools import takewhile
 
 from potstill.curate import Measure, curate
 from potstill.errors import ConfigError, MissingExtraError, ModelError, PotstillError
-from potstill.generate import GenerateResult, answer_again, generate, teacher_asking
+from potstill.generate import GenerateResult, generate, teacher_asking
 from potstill.keys import settings_hash
 from potstill.models import Model, open_model
 from potstill.pipeline.recipe import Recipe
 from potstill.pipeline.student_likelihood import LikelihoodScorer, LikelihoodSpec
 from potstill.prompts.exemplars import FewShot
 from potstill.records import Task, Teacher
-from potstill.runtime import Runtime
-from potstill.runtime.progress import Meter
+from potstill.runtime.context import RunContext
 from potstill.sampling.ask import PromptConfig, SampleCounts
-from potstill.sampling.debate import AskedTeacher
-from potstill.store import Store
+from potstill.sampling.debate import AskedTeacher, answer_again
 
 FIRST = "teacher"
 """The name of the teacher that is also measured beside the student, and guides it."""
@@ -30,28 +28,23 @@ class TeacherPool:
 
     Args:
         recipe: Names the teachers, and says how they are asked.
-        store: Of the run.
-        meter: Shown the progress.
+        context: The run.
         few_shot: Reads the exemplars to show, when they are first needed.
     """
 
     def __init__(
-        self,
-        recipe: Recipe,
-        store: Store,
-        meter: Meter,
-        few_shot: Callable[[], FewShot | None],
+        self, recipe: Recipe, context: RunContext, few_shot: Callable[[], FewShot | None]
     ) -> None:
-        self._recipe, self._store, self._meter = recipe, store, meter
+        self._recipe, self._context, self._store = recipe, context, context.store
         self._few_shot = few_shot
 
     @cached_property
     def first(self) -> Model:
         """The first teacher, opened when first asked for."""
-        return open_model(self._recipe.teacher, self._control)
+        return open_model(self._recipe.teacher, self._context.runtime)
 
     def known(self, name: str = FIRST) -> Teacher:
-        """What the store knows of a teacher that was asked; else the teacher is opened for it."""
+        """Returns a teacher's name and kind from the store; else the teacher is opened for it."""
         known = self._store.teacher(settings_hash=self._hash(name))
         if known is not None:
             return known
@@ -59,7 +52,7 @@ class TeacherPool:
             return self._remembered(name, model)
 
     def asking(self, name: str = FIRST) -> PromptConfig:
-        """How a teacher is asked for rationales."""
+        """Returns how a teacher is asked for rationales."""
         recipe = self._recipe
         return teacher_asking(
             self.known(name), recipe.generate, seed=recipe.seed, few_shot=self._few_shot()
@@ -67,59 +60,97 @@ class TeacherPool:
 
     @property
     def unknown(self) -> list[str]:
-        """The teachers of whom the store does not know by what name their answers are stored."""
-        names = self._recipe.named_teachers
+        """The teachers whose name in the store is not known."""
         return [
-            each for each in names if self._store.teacher(settings_hash=self._hash(each)) is None
+            name
+            for name in self._recipe.named_teachers
+            if self._store.teacher(settings_hash=self._hash(name)) is None
         ]
 
     @property
     def asked(self) -> list[AskedTeacher]:
-        """Every teacher as far as it takes to find its answers, in the order of the recipe.
+        """Every teacher with all that it takes to find its answers, in the order of the recipe.
 
         Raises:
             ConfigError: Two of them answer by the same name, and cannot be told apart.
         """
         names = self._recipe.named_teachers
         for name in names:
-            self._told_apart(name, self.known(name).name)
+            self._check_told_apart(name, self.known(name).name)
         return [AskedTeacher(name, self.known(name).name, self.asking(name)) for name in names]
 
     def generate(self, task: Task) -> dict[str, GenerateResult]:
-        """Draw every teacher's rationales, and have them debate if the recipe says so.
+        """Draw every teacher's rationales.
 
-        A teacher that cannot be asked does not keep the others from it; its fault is raised at the
-        end of the round. A debate goes on only where everybody could be asked.
-
-        Returns:
-            What was drawn of each teacher; of a debate all rounds together.
+        A teacher that cannot be asked does not keep the others from it; its fault is raised when
+        all had their turn.
 
         Raises:
             ModelError: Some of the teachers could not be asked.
         """
-        drawn = self._each(partial(self._first_answers, task))
-        for number in range(1, self._rounds + 1):
-            if self._control.stop.is_set():
+        results: dict[str, GenerateResult] = {}
+        faults = _Faults()
+        for name in self._until_stopped():
+            with faults.collected(name), self._opened(name) as model:
+                self._remembered(name, model)
+                self._check_told_apart(name, model.name)
+                results[name] = generate(
+                    task,
+                    model,
+                    self.asking(name),
+                    self._context,
+                    enough_right=self._recipe.generate.enough_right,
+                    name=name if self._recipe.teachers else "the teacher",
+                )
+        faults.raise_any(results)
+        return results
+
+    def debate(self, task: Task, drawn: dict[str, GenerateResult]) -> dict[str, GenerateResult]:
+        """Have the teachers answer again, as often as the recipe says, each seeing the others.
+
+        A round goes on only where everybody could be asked.
+
+        Args:
+            task: Its training questions are debated.
+            drawn: What :meth:`generate` returned.
+
+        Returns:
+            The same, with the counts of all rounds added.
+
+        Raises:
+            ModelError: Some of the teachers could not be asked.
+        """
+        results = dict(drawn)
+        for number in range(1, self._debate_rounds + 1):
+            if self._context.runtime.stop.is_set():
                 break
-            again = self._each(partial(self._further_answers, task, self.asked, number))
-            for name, more in again.items():
-                columns = zip(drawn[name].counts, more.counts, strict=True)
-                drawn[name] = drawn[name]._replace(counts=SampleCounts(*map(sum, columns)))
-        return drawn
+            asked = {teacher.name: teacher for teacher in self.asked}
+            faults, answered = _Faults(), []
+            for name in self._until_stopped():
+                with faults.collected(name), self._opened(name) as model:
+                    everybody, who = list(asked.values()), asked[name]
+                    counts = answer_again(
+                        task, model, everybody, self._context, who=who, round_=number
+                    )
+                    total = SampleCounts.total([results[name].counts, counts])
+                    results[name] = results[name]._replace(counts=total)
+                    answered.append(name)
+            faults.raise_any(answered)
+        return results
 
     def curate(self, task: Task) -> Counter[str]:
-        """Give every rationale a verdict."""
+        """Give every rationale a verdict; returns how many got each."""
         return curate(
             task,
             self.asked,
-            self._store,
+            self._context,
             self._recipe.curate,
-            debate_rounds=self._rounds,
+            debate_rounds=self._debate_rounds,
             measure=self._measure,
         )
 
     @property
-    def _rounds(self) -> int:
+    def _debate_rounds(self) -> int:
         debate = self._recipe.generate.debate
         return debate.rounds if debate else 0
 
@@ -129,47 +160,12 @@ class TeacherPool:
         if self._recipe.curate.choose != "likelihood" or data_format is None:
             return None
         learned = LikelihoodSpec(self._recipe.student, data_format, self._recipe.train.max_length)
-        return LikelihoodScorer(learned, self._store, self._meter)
+        return LikelihoodScorer(learned, self._store, self._context.progress)
 
-    @property
-    def _control(self) -> Runtime:
-        return self._meter.control
-
-    def _first_answers(self, task: Task, name: str, model: Model) -> GenerateResult:
-        self._remembered(name, model)
-        self._told_apart(name, model.name)
-        asked = (task, model, self._store, self.asking(name), self._meter)
-        called = name if self._recipe.teachers else "the teacher"
-        return generate(*asked, enough_right=self._recipe.generate.enough_right, name=called)
-
-    def _further_answers(
-        self, task: Task, asked: Sequence[AskedTeacher], number: int, name: str, model: Model
-    ) -> GenerateResult:
-        who = next(each for each in asked if each.name == name)
-        at = (self._store, self._meter)
-        return GenerateResult(answer_again(task, model, asked, *at, who=who, round_=number))
-
-    def _each(self, ask: Callable[[str, Model], GenerateResult]) -> dict[str, GenerateResult]:
-        """Ask every teacher; a fault of one is told when all had their turn."""
-        drawn, faults = dict[str, GenerateResult](), dict[str, PotstillError]()
-        for name in self._recipe.named_teachers:
-            if self._control.stop.is_set():
-                break
-            try:
-                with self._opened(name) as model:
-                    drawn[name] = ask(name, model)
-            except (ModelError, MissingExtraError) as error:
-                faults[name] = error
-        if len(faults) == 1 and not drawn:
-            raise next(iter(faults.values()))
-        if faults:
-            told = "; ".join(f"{name}: {str(each).rstrip('.')}" for name, each in faults.items())
-            others = f"What {' and '.join(drawn)} wrote is stored. " if drawn else ""
-            raise ModelError(
-                f"{told}. {others}Repeat the command to ask again, or take out of the recipe whom "
-                "you can do without."
-            )
-        return drawn
+    def _until_stopped(self) -> Iterator[str]:
+        """Yields the teachers' names, in the order of the recipe, until the run is to stop."""
+        stop = self._context.runtime.stop
+        return takewhile(lambda _: not stop.is_set(), self._recipe.named_teachers)
 
     @contextmanager
     def _opened(self, name: str) -> Iterator[Model]:
@@ -178,20 +174,20 @@ class TeacherPool:
             if name == FIRST:
                 yield self.first
             else:
-                yield open_model(self._recipe.teachers[name], self._control)
+                yield open_model(self._recipe.teachers[name], self._context.runtime)
         finally:
-            self._control.release()  # the next may need the same GPU
+            self._context.runtime.release()  # the next may need the same GPU
 
     def _remembered(self, name: str, model: Model) -> Teacher:
-        """What is known of a teacher from the model itself, kept in the store."""
+        """Keeps in the store by what name an opened teacher's completions are stored."""
         teacher = Teacher(name=model.name, chat=model.chat)
         if not self._store.read_only:
             self._store.remember_teacher(teacher, settings_hash=self._hash(name))
         return teacher
 
-    def _told_apart(self, name: str, model: str) -> None:
+    def _check_told_apart(self, name: str, model: str) -> None:
         """Refuse a teacher by whose name the answers of an earlier one are stored."""
-        for other in takewhile(lambda each: each != name, self._recipe.named_teachers):
+        for other in takewhile(lambda earlier: earlier != name, self._recipe.named_teachers):
             known = self._store.teacher(settings_hash=self._hash(other))
             if known is not None and known.name == model:
                 raise ConfigError(
@@ -201,3 +197,35 @@ class TeacherPool:
 
     def _hash(self, name: str) -> str:
         return settings_hash(self._recipe.named_teachers[name].model_dump(mode="json"))
+
+
+class _Faults:
+    """The faults of teachers that could not be asked, raised when all had their turn."""
+
+    def __init__(self) -> None:
+        self._by_teacher: dict[str, PotstillError] = {}
+
+    @contextmanager
+    def collected(self, name: str) -> Iterator[None]:
+        """Keep a fault of this teacher that leaves the others to be asked."""
+        try:
+            yield
+        except (ModelError, MissingExtraError) as error:
+            self._by_teacher[name] = error
+
+    def raise_any(self, answered: Collection[str]) -> None:
+        """Raise what was kept, if anything was.
+
+        Args:
+            answered: The teachers that could be asked.
+        """
+        faults = self._by_teacher
+        if len(faults) == 1 and not answered:
+            raise next(iter(faults.values()))
+        if faults:
+            told = "; ".join(f"{name}: {str(fault).rstrip('.')}" for name, fault in faults.items())
+            others = f"What {' and '.join(answered)} wrote is stored. " if answered else ""
+            raise ModelError(
+                f"{told}. {others}Repeat the command to ask again, or take out of the recipe whom "
+                "you can do without."
+            )

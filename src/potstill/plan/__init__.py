@@ -1,4 +1,4 @@
-"""plan: what a run will ask, cost and take, said before its first request."""
+"""plan: a recipe → the requests, dollars and hours its run will take, before the first request."""
 
 from potstill.plan.plan import Plan, plan_run, probe_run
 from potstill.plan.table import plan_page

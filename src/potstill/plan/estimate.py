@@ -1,6 +1,11 @@
-"""How many tokens a prompt has, as well as that can be told without asking anybody.
+"""Estimates: the tokens of a prompt, the length of an answer, and amounts with their bounds.
 
-Amounts that are known, expected within an interval, or bounded only.
+Tokens of a prompt are counted by the model's own tokenizer where one is at hand, else by the bytes
+a token that its earlier prompts had. The length of an answer is estimated from stored answers. A
+:class:`Spread` holds such an amount: what is expected, its 95% interval, and the most it can be::
+
+    LengthSample([[10, 12], [14]]).one(most=50)     # expected 12, at most 50
+    LengthSample().one(most=50)                     # nothing expected, at most 50
 """
 
 import hashlib
@@ -14,65 +19,67 @@ from pathlib import Path
 from typing import NamedTuple
 
 from potstill.errors import MissingExtraError, ModelError, extra
-from potstill.models.settings import LocalSettings, ModelSettings, OpenAISettings, VLLMSettings
+from potstill.models.settings import LocalSettings, ModelSettings
 from potstill.records import Request
 from potstill.statistics import Interval
 
-BYTES_A_TOKEN = 4.0
-"""Of English, where nothing is known of the model's own tokens."""
+BYTES_PER_TOKEN = 4.0
+"""English text has about so many, where nothing is known of the model's own tokens."""
 
 TURN_TOKENS, REPLY_TOKENS = 4, 3
-"""Around each turn of a chat, and before the answer, as OpenAI counts them."""
+"""Tokens around each turn of a chat, and before the answer, as OpenAI counts them."""
 
-ENCODINGS = "https://openaipublic.blob.core.windows.net/encodings/"
-"""Where tiktoken takes its files from; their names in its folder are hashes of the addresses."""
+TIKTOKEN_FILES = "https://openaipublic.blob.core.windows.net/encodings/"
+"""The address of tiktoken's files; their names in its folder are hashes of their addresses."""
+
+
+# prompts -----------------------------------------------------------------------------------------
 
 
 class TokenCounter(NamedTuple):
-    """Counts prompts."""
+    """Counts the tokens of prompts."""
 
     tokens: Callable[[Request], float]
     how: str
-    """In words, after ``prompts counted``."""
+    """The way of counting, in words that follow ``prompts counted``."""
 
     exact: bool
     """Whether it is the model's own count, give or take what the server puts around it."""
 
 
 def counter_for(settings: ModelSettings, stored: Iterable[tuple[int, int]]) -> TokenCounter:
-    """The best way to count what this model reads.
+    """The best way to count the tokens that a model reads.
 
     Args:
-        settings: Of the model. The tokenizer of a local one is loaded; nothing is downloaded for a
+        settings: The model's. The tokenizer of a local one is loaded; nothing is downloaded for a
             server.
-        stored: Bytes and tokens of prompts that the model has answered.
+        stored: Bytes and tokens of each prompt that the model has answered.
     """
-    if isinstance(settings, VLLMSettings):
-        settings = LocalSettings(model=f"hf:{settings.where}")  # by the same name or folder
-    if isinstance(settings, LocalSettings):
+    if settings.tokenizer is not None:
         with suppress(ModelError, MissingExtraError):
-            return _own_tokenizer(settings)
-    if isinstance(settings, OpenAISettings):
-        own = _tiktoken(settings)
-        if own is not None:
-            return own
-    seen = list(stored)
-    read, tokens = (sum(column) for column in zip(*seen, strict=True)) if seen else (0, 0)
+            return _own_tokenizer(settings.tokenizer)
+    if settings.is_paid:
+        by_tiktoken = _tiktoken(settings)
+        if by_tiktoken is not None:
+            return by_tiktoken
+    pairs = list(stored)
+    read, tokens = (sum(column) for column in zip(*pairs, strict=True)) if pairs else (0, 0)
     if tokens:
         ratio = read / tokens
-        how = f"at {ratio:.1f} bytes a token, as in {len(seen):,} stored prompts"
+        how = f"at {ratio:.1f} bytes a token, as in {len(pairs):,} stored prompts"
         return TokenCounter(lambda request: prompt_bytes(request) / ratio, how, True)
-    how = f"at {BYTES_A_TOKEN:.0f} bytes a token, an estimate until this model has answered"
-    return TokenCounter(lambda request: prompt_bytes(request) / BYTES_A_TOKEN, how, False)
+    how = f"at {BYTES_PER_TOKEN:.0f} bytes a token, an estimate until this model has answered"
+    return TokenCounter(lambda request: prompt_bytes(request) / BYTES_PER_TOKEN, how, False)
 
 
 def prompt_bytes(request: Request) -> int:
-    """Bytes of a request's texts."""
-    return len(request.answer_prefix.encode()) + sum(len(each.encode()) for each in turns(request))
+    """The bytes of a request's texts."""
+    texts = [*prompt_texts(request), request.answer_prefix]
+    return sum(len(text.encode()) for text in texts)
 
 
-def turns(request: Request) -> list[str]:
-    """The texts of a request's prompt."""
+def prompt_texts(request: Request) -> list[str]:
+    """The texts of a request's prompt: one, or one for each turn of a chat."""
     prompt = request.prompt
     return [prompt] if isinstance(prompt, str) else [turn.content for turn in prompt]
 
@@ -81,14 +88,14 @@ def _own_tokenizer(settings: LocalSettings) -> TokenCounter:
     with extra("local", needed_for="counting with the teacher's tokenizer"):
         from potstill.models.local.loading import load_tokenizer
         from potstill.models.local.model import PromptEncoder
-    wording = PromptEncoder(load_tokenizer(settings), settings.where)
+    encoder = PromptEncoder(load_tokenizer(settings), settings.where)
     return TokenCounter(
-        lambda request: len(wording.prompt_ids(request)), "by the model's own tokenizer", True
+        lambda request: len(encoder.prompt_ids(request)), "by the model's own tokenizer", True
     )
 
 
-def _tiktoken(settings: OpenAISettings) -> TokenCounter | None:
-    """By tiktoken, where it is installed and has the model's file."""
+def _tiktoken(settings: ModelSettings) -> TokenCounter | None:
+    """A counter by tiktoken, where it is installed and has the model's file."""
     try:
         import tiktoken
     except ModuleNotFoundError:
@@ -103,7 +110,7 @@ def _tiktoken(settings: OpenAISettings) -> TokenCounter | None:
     encoding = tiktoken.get_encoding(name)
 
     def count(request: Request) -> int:
-        texts = turns(request)
+        texts = prompt_texts(request)
         tokens = sum(len(encoding.encode_ordinary(text)) for text in texts)
         tokens += len(encoding.encode_ordinary(request.answer_prefix))
         chat = 0 if isinstance(request.prompt, str) else TURN_TOKENS * len(texts) + REPLY_TOKENS
@@ -113,7 +120,7 @@ def _tiktoken(settings: OpenAISettings) -> TokenCounter | None:
 
 
 def _tiktoken_folder() -> str:
-    """Where tiktoken keeps its files; empty: nowhere."""
+    """The folder in which tiktoken keeps its files; empty where it keeps none."""
     for variable in ("TIKTOKEN_CACHE_DIR", "DATA_GYM_CACHE_DIR"):
         if variable in os.environ:
             return os.environ[variable]
@@ -121,15 +128,18 @@ def _tiktoken_folder() -> str:
 
 
 def _file_name(encoding: str) -> str:
-    address = f"{ENCODINGS}{encoding}.tiktoken"
+    address = f"{TIKTOKEN_FILES}{encoding}.tiktoken"
     return hashlib.sha1(address.encode(), usedforsecurity=False).hexdigest()
+
+
+# amounts -----------------------------------------------------------------------------------------
 
 
 class Spread(NamedTuple):
     """An amount that is expected, within an interval, and at most; sums add all of them."""
 
     expected: float | None = 0.0
-    """None where nothing is known that it could be expected by."""
+    """None where nothing is known by which it could be estimated."""
 
     low: float = 0.0
     """With ``high`` the 95% interval of what is expected."""
@@ -148,7 +158,7 @@ class Spread(NamedTuple):
         )
 
     def times(self, factor: float) -> "Spread":
-        """So many of it."""
+        """The amount multiplied by a factor."""
         if not factor:
             return Spread()
         expected = None if self.expected is None else self.expected * factor
@@ -156,7 +166,7 @@ class Spread(NamedTuple):
 
     @property
     def likely(self) -> float:
-        """What is expected; the most where nothing is."""
+        """The expected amount; the most where nothing is expected."""
         return self.most if self.expected is None else self.expected
 
 
@@ -167,14 +177,17 @@ def exactly(amount: float) -> Spread:
 
 def total(spreads: Iterable[Spread]) -> Spread:
     """The sum of all."""
-    found = Spread()
-    for each in spreads:
-        found = found.plus(each)
-    return found
+    sum_ = Spread()
+    for spread in spreads:
+        sum_ = sum_.plus(spread)
+    return sum_
+
+
+# answers -----------------------------------------------------------------------------------------
 
 
 class LengthSample:
-    """How long stored answers are, in tokens; those to one request resemble each other.
+    """The lengths of stored answers, in tokens; those to one request resemble each other.
 
     Args:
         groups: The lengths of the answers to each request.
@@ -185,7 +198,7 @@ class LengthSample:
         self.count = sum(map(len, self._groups))
 
     def one(self, most: int) -> Spread:
-        """The length of one more answer, at most so long."""
+        """The estimated length of one more answer, which ``most`` tokens cut off."""
         if not self.count:
             return Spread(None, 0.0, most, most)
         low, high = self._interval
@@ -208,7 +221,7 @@ class LengthSample:
         from scipy.stats import t  # loaded here: it takes longer than the rest of the program
 
         residuals = [sum(group) - self._mean * len(group) for group in self._groups]
-        variance = sum(each * each for each in residuals) / (n - 1)
+        variance = sum(residual * residual for residual in residuals) / (n - 1)
         error = math.sqrt(variance / n) / (self.count / n)
         reach = float(t.ppf(0.975, n - 1)) * error
         return Interval(self._mean - reach, self._mean + reach)

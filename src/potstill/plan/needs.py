@@ -1,15 +1,17 @@
-"""What one teacher is asked for one purpose: what is there, what is sure, what may come.
+"""Needs: what one teacher is asked for one purpose, and what that takes.
 
-What a need comes to in requests, tokens and dollars.
+A :class:`Need` counts the samples that are stored, lists the requests that will be sent for sure,
+and bounds those that depend on answers still to come, such as the second step of a two-step style.
+:func:`estimate_need` turns it into :class:`Figures`: requests, samples, tokens and dollars, each
+expected within an interval and at most.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from potstill.generate.stage import further_samples
-from potstill.grading.grade import grade
+from potstill.generate.stage import count_right, further_samples
 from potstill.keys import request_key
 from potstill.models.openai.cost import FRAME_TOKENS, Prices
 from potstill.plan.estimate import (
@@ -18,10 +20,10 @@ from potstill.plan.estimate import (
     TokenCounter,
     exactly,
     prompt_bytes,
+    prompt_texts,
     total,
-    turns,
 )
-from potstill.records import Question, Request, Task
+from potstill.records import Request, Split, Task
 from potstill.sampling.ask import ANSWER_TOKENS, PromptConfig, answers
 from potstill.sampling.debate import AskedTeacher
 from potstill.store import Store
@@ -31,28 +33,30 @@ class Later(NamedTuple):
     """Requests that follow from answers that are still to come."""
 
     like: Request
-    """Their prompt has at least this one's text."""
+    """A request whose text is part of their prompts."""
 
     samples: int
-    """At most, each in a request of its own."""
+    """The most samples, each in a request of its own."""
 
     max_tokens: int
     share: float = 1.0
-    """How many of the samples are expected."""
+    """The share of the samples that is expected, between 0 and 1."""
 
     after: int = 0
-    """Answers whose text the prompt has as well."""
+    """The number of answers whose text the prompt holds as well."""
 
 
 @dataclass(kw_only=True)
 class Need:
-    """What one teacher is asked for one purpose."""
+    """The requests to one teacher for one purpose: stored, sure and possible ones."""
 
     stage: str
     what: str
+    """The purpose, as the plan's table names it."""
+
     teacher: AskedTeacher
     questions: int
-    """That are asked about."""
+    """The number of questions that are asked."""
 
     second: bool = False
     """Whether these are the second steps of a style that has them."""
@@ -61,20 +65,20 @@ class Need:
     """Samples that are stored."""
 
     sure: list[Request] = field(default_factory=list)
-    """Requests that will be sent, with the samples that lack."""
+    """Requests that will be sent, with the samples that are missing."""
 
     later: list[Later] = field(default_factory=list)
     lengths: list[list[int]] = field(default_factory=list)
-    """Of the stored answers, by request."""
+    """Tokens of the stored answers, in one list for each request."""
 
     read: list[tuple[int, int]] = field(default_factory=list)
-    """Bytes of the prompts that were answered, and their tokens as the model counted them."""
+    """Bytes and tokens of each prompt that was answered, as the model counted them."""
 
     @property
     def missing(self) -> int:
         """Samples still to be asked for, at most."""
         sure = sum(len(request.samples) for request in self.sure)
-        return sure + sum(each.samples for each in self.later)
+        return sure + sum(later.samples for later in self.later)
 
     @property
     def measured(self) -> LengthSample:
@@ -83,10 +87,10 @@ class Need:
 
 
 class Ledger:
-    """Finds what the store lacks; what two purposes ask alike is counted with the first.
+    """Finds what the store lacks; a sample that two purposes need is counted with the first.
 
     Args:
-        store: Of the run.
+        store: The run's store.
     """
 
     def __init__(self, store: Store) -> None:
@@ -94,7 +98,7 @@ class Ledger:
         self._counted: set[tuple[bytes, int, int]] = set()
 
     def add(self, need: Need, request: Request) -> int:
-        """Count one request, and return how many of its samples are missing."""
+        """Count one request; returns how many of its samples are missing."""
         model = need.teacher.model
         key = request_key(model, request)
         fresh = tuple(
@@ -107,13 +111,13 @@ class Ledger:
         self._counted.update((key, sample, request.max_tokens) for sample in fresh)
         narrowed = replace(request, samples=fresh)
         missing = list(self.store.missing(model, [narrowed]))
-        lacking = sum(len(each.samples) for each in missing)
+        lacking = sum(len(request.samples) for request in missing)
         if lacking < len(fresh):
-            found = [each.completion for each in self.store.completions(model, narrowed)]
-            need.there += len(found)
-            need.lengths.append([each.completion_tokens for each in found])
-            if found and found[0].prompt_tokens:
-                need.read.append((prompt_bytes(request), found[0].prompt_tokens))
+            stored = [row.completion for row in self.store.completions(model, narrowed)]
+            need.there += len(stored)
+            need.lengths.append([completion.completion_tokens for completion in stored])
+            if stored and stored[0].prompt_tokens:
+                need.read.append((prompt_bytes(request), stored[0].prompt_tokens))
         need.sure += missing
         return lacking
 
@@ -127,36 +131,45 @@ class Ledger:
             second=True,
         )
         asking = first.teacher.asking
+        # Only a rationale that ended by itself gets a second step. Of those still to come, the same
+        # share is expected to as of those that are stored.
         ended = stored = 0
         for request in requests:
-            for found in self.store.completions(need.teacher.model, request):
+            for row in self.store.completions(need.teacher.model, request):
                 stored += 1
-                answer_request = asking.answer_request(found.completion)
+                answer_request = asking.answer_request(row.completion)
                 if answer_request is not None:
                     ended += 1
                     self.add(need, answer_request)
         share = ended / stored if stored else 1.0
-        for each in first.sure:
-            need.later.append(Later(each, len(each.samples), ANSWER_TOKENS, share, 1))
-        for more in first.later:
-            share_of_all = share * more.share
-            need.later.append(Later(more.like, more.samples, ANSWER_TOKENS, share_of_all, 1))
+        for request in first.sure:
+            samples = len(request.samples)
+            need.later.append(Later(request, samples, ANSWER_TOKENS, share, after=1))
+        for later in first.later:
+            share_of_all = share * later.share
+            need.later.append(
+                Later(later.like, later.samples, ANSWER_TOKENS, share_of_all, after=1)
+            )
         return need
 
 
-def plain(
+# what is asked -----------------------------------------------------------------------------------
+
+
+def needs_of_samples(
     ledger: Ledger,
     teacher: AskedTeacher,
-    questions: Sequence[Question],
+    task: Task,
+    split: Split,
     asking: PromptConfig,
     *,
     stage: str,
     what: str,
 ) -> list[Need]:
     """Every sample of every question, with the second step where the style has one."""
-    teacher = teacher._replace(asking=asking)
+    teacher, questions = teacher._replace(asking=asking), task.splits[split]
     need = Need(stage=stage, what=what, teacher=teacher, questions=len(questions))
-    requests = [asking.request(question) for question in questions]
+    requests = list(asking.requests(questions, task=task.name))
     for request in requests:
         ledger.add(need, request)
     if not asking.style.answer_cue:
@@ -164,36 +177,52 @@ def plain(
     return [need, ledger.second_steps(need, requests)]
 
 
-def adaptive(
+class _OpenQuestion(NamedTuple):
+    """A question that lacks right samples."""
+
+    request: Request
+    asked: int
+    """Samples that are stored."""
+
+    after_round: int
+    """Samples that will be stored after the next round."""
+
+    lacking: int
+    """Right samples that are still wanted."""
+
+
+def needs_until_enough(
     ledger: Ledger, teacher: AskedTeacher, task: Task, *, enough: int, what: str
 ) -> list[Need]:
-    """Samples until so many are right: the next round for sure, those after it as a bound.
+    """Samples until ``enough`` are right: the next round for sure, those after it as a bound.
 
-    What is stored is gone through as :func:`potstill.generate.stage.draw_until_enough` does.
+    Stored samples are gone through as :func:`potstill.generate.stage.draw_until_enough` does.
     """
     asking, limit = teacher.asking, teacher.asking.sampling.samples
     questions = task.splits["train"]
     need = Need(stage="generate", what=what, teacher=teacher, questions=len(questions))
     requests: list[Request] = []
-    open_: list[tuple[Request, int, int, int]] = []
+    open_questions: list[_OpenQuestion] = []
     tried = solved = 0
     for question in questions:
-        request = asking.request(question)
+        request = asking.request(question, task=task.name)
         asked = right = 0
         while more := further_samples(asked, right, enough, limit):
-            next_ = replace(request, samples=tuple(range(asked, asked + more)))
-            requests.append(next_)
-            if ledger.add(need, next_):
-                open_.append((request, asked, asked + more, enough - right))
+            round_ = replace(request, samples=tuple(range(asked, asked + more)))
+            requests.append(round_)
+            if ledger.add(need, round_):
+                open_questions.append(_OpenQuestion(request, asked, asked + more, enough - right))
                 break
-            drawn = _right(ledger.store, teacher, task, question, next_)
-            asked, right = asked + more, right + drawn
+            stored = answers(teacher.model, ledger.store, question, asking)
+            right += count_right(task, question, stored, round_.samples)
+            asked += more
         tried, solved = tried + asked, solved + right
+    # Further rounds are expected by the share of right samples so far (Laplace's rule).
     rate = (solved + 1) / (tried + 2) if tried else 0.0
-    for request, asked, after, lacking in open_:
-        most = limit - after
+    for request, asked, after_round, lacking in open_questions:
+        most = limit - after_round
         if most:
-            share = expected_draws(rate, lacking, after - asked, limit - asked) / most
+            share = expected_draws(rate, lacking, after_round - asked, limit - asked) / most
             need.later.append(Later(request, most, asking.sampling.max_tokens, share))
     if not asking.style.answer_cue:
         return [need]
@@ -201,28 +230,20 @@ def adaptive(
 
 
 def expected_draws(rate: float, wanted: int, drawn: int, limit: int) -> float:
-    """Draws beyond the first ``drawn`` until so many are right, or there were ``limit`` in all.
+    """The expected draws beyond the first ``drawn`` until ``wanted`` are right, ``limit`` at most.
 
-    Draw k + 1 is made if k draws gave fewer right ones than wanted, which a binomial tells.
+    Draw k + 1 is made if k draws gave fewer right ones than wanted, whose probability is binomial.
     """
     from scipy.stats import binom  # loaded here: it takes longer than the rest of the program
 
     return float(sum(binom.cdf(wanted - 1, k, rate) for k in range(drawn, limit)))
 
 
-def _right(
-    store: Store, teacher: AskedTeacher, task: Task, question: Question, request: Request
-) -> int:
-    """How many of a request's samples are right, as the adaptive rounds count them."""
-    return sum(
-        grade(task, answer.text, question).correct
-        for answer in answers(teacher.model, store, question, teacher.asking)
-        if answer.sample in request.samples and answer.finish_reason == "stop"
-    )
+# what that takes ---------------------------------------------------------------------------------
 
 
 class Figures(NamedTuple):
-    """What is still to be asked for one purpose."""
+    """The amounts that are still to be asked for one purpose."""
 
     need: Need
     requests: Spread
@@ -234,35 +255,35 @@ class Figures(NamedTuple):
 
 
 class TeacherFacts(NamedTuple):
-    """What is known of one teacher."""
+    """The known facts about one teacher."""
 
     counter: TokenCounter
     prices: Prices
     rationales: LengthSample
-    """Of its stored rationales; answers of which nothing else is known are expected as long."""
+    """The lengths of its stored rationales; other answers are expected to be as long."""
 
     finals: LengthSample
-    """Of its stored second steps; those of another stage are expected as long."""
+    """The lengths of its stored second steps; those of another stage are expected to be as long."""
 
 
-class _Part(NamedTuple):
+class _Amounts(NamedTuple):
     requests: Spread
     samples: Spread
     prompt_tokens: Spread
     completion_tokens: Spread
 
 
-def figures_of(need: Need, known: TeacherFacts) -> Figures:
-    """Add up one need.
+def estimate_need(need: Need, known: TeacherFacts) -> Figures:
+    """Add up the requests, samples, tokens and dollars of one need.
 
     A prompt is paid for once a request, however many samples are drawn with it. At most, a prompt
     whose tokens are estimated has one for each byte, and an answer is as long as its limit.
     """
-    alike = known.finals if need.second and known.finals.count else known.rationales
-    lengths = need.measured if need.measured.count else alike
-    parts = [*_sure(need, known, lengths), *_later(need, known, lengths)]
+    similar = known.finals if need.second and known.finals.count else known.rationales
+    lengths = need.measured if need.measured.count else similar
+    parts = [*_sure_amounts(need, known, lengths), *_later_amounts(need, known, lengths)]
     requests, samples, prompts, written = (
-        total(getattr(part, name) for part in parts) for name in _Part._fields
+        total(getattr(part, name) for part in parts) for name in _Amounts._fields
     )
     prices = known.prices
     usd = prompts.times(prices.prompt / 1e6).plus(written.times(prices.completion / 1e6))
@@ -271,30 +292,31 @@ def figures_of(need: Need, known: TeacherFacts) -> Figures:
     return Figures(need, requests, samples, prompts, written, usd)
 
 
-def _sure(need: Need, known: TeacherFacts, lengths: LengthSample) -> Iterator[_Part]:
+def _sure_amounts(need: Need, known: TeacherFacts, lengths: LengthSample) -> Iterator[_Amounts]:
     for request in need.sure:
         count = len(request.samples)
         written = lengths.one(request.max_tokens).times(count)
-        yield _Part(exactly(1), exactly(count), _prompt(request, known.counter), written)
+        prompt = _prompt_tokens(request, known.counter)
+        yield _Amounts(exactly(1), exactly(count), prompt, written)
 
 
-def _later(need: Need, known: TeacherFacts, lengths: LengthSample) -> Iterator[_Part]:
-    for each in need.later:
-        before = known.rationales.one(each.like.max_tokens).times(each.after)
-        prompt = _prompt(each.like, known.counter).plus(before)
-        samples = _some(exactly(1), each)
-        written = _some(lengths.one(each.max_tokens), each)
-        yield _Part(samples, samples, _some(prompt, each), written)
+def _later_amounts(need: Need, known: TeacherFacts, lengths: LengthSample) -> Iterator[_Amounts]:
+    for later in need.later:
+        answers_before = known.rationales.one(later.like.max_tokens).times(later.after)
+        prompt = _prompt_tokens(later.like, known.counter).plus(answers_before)
+        samples = _expected(exactly(1), later)
+        written = _expected(lengths.one(later.max_tokens), later)
+        yield _Amounts(samples, samples, _expected(prompt, later), written)
 
 
-def _some(one: Spread, later: Later) -> Spread:
-    """As many as are expected, at most as many as there can be."""
+def _expected(one: Spread, later: Later) -> Spread:
+    """The amount of one sample, times those that are expected, and at most times all."""
     return one.times(later.samples * later.share)._replace(most=one.most * later.samples)
 
 
-def _prompt(request: Request, counter: TokenCounter) -> Spread:
+def _prompt_tokens(request: Request, counter: TokenCounter) -> Spread:
     tokens = counter.tokens(request)
     if counter.exact:
         return exactly(tokens)
-    bound = prompt_bytes(request) + FRAME_TOKENS * len(turns(request))
+    bound = prompt_bytes(request) + FRAME_TOKENS * len(prompt_texts(request))
     return Spread(tokens, tokens, tokens, bound)

@@ -1,6 +1,8 @@
-"""Planning a run: reading what there is, and adding up what is still to be asked.
+"""``potstill plan``: the requests, dollars and time that a run still takes.
 
-Asking a few of the missing requests, to see how long answers are and how fast they come.
+:func:`plan_run` reads the recipe and what is stored, and asks nobody. :func:`probe_run` asks a few
+of the missing requests, as the generate stage would, to see how long the answers are and how fast
+they come.
 """
 
 import time
@@ -10,27 +12,19 @@ from dataclasses import dataclass
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from potstill.errors import MissingExtraError, ModelError, extra
+from potstill.errors import MissingExtraError, ModelError
 from potstill.generate import teacher_asking
 from potstill.keys import settings_hash
-from potstill.models import Model, local_source, open_model
-from potstill.models.background import completions, one_by_one
-from potstill.models.openai.cost import Prices, prices_of
-from potstill.models.openai.model import server_name
-from potstill.models.settings import (
-    LocalSettings,
-    ModelSettings,
-    OpenAISettings,
-    RecordedSettings,
-    VLLMSettings,
-)
+from potstill.models import Model, open_model
+from potstill.models.background import one_by_one
+from potstill.models.settings import ModelSettings
 from potstill.pipeline.recipe import Recipe
 from potstill.pipeline.run import Run
 from potstill.pipeline.teachers import FIRST
 from potstill.plan.estimate import LengthSample, Spread, counter_for, total
-from potstill.plan.needs import Figures, Ledger, Need, TeacherFacts, figures_of
-from potstill.plan.stage_needs import needs_of, rationales
-from potstill.plan.throughput import Probe, Throughput, measured_rate, pace_of
+from potstill.plan.needs import Figures, Ledger, Need, TeacherFacts, estimate_need
+from potstill.plan.stage_needs import generate_needs, run_needs
+from potstill.plan.throughput import Probe, Throughput, estimate_throughput, measured_rate
 from potstill.records import Amount, Completion, Request, Teacher
 from potstill.runtime.budget import Budget, BudgetSettings
 from potstill.runtime.progress import Meter
@@ -38,90 +32,102 @@ from potstill.sampling.ask import sample_requests
 from potstill.sampling.debate import AskedTeacher
 from potstill.store import Store
 
-FREE = Prices(0.0, 0.0, 0.0, known=True, listed=False)
-"""Of models on this machine, and of what was recorded."""
-
 
 class PlannedTeacher(NamedTuple):
     """One teacher of a plan."""
 
     name: str
-    """In the recipe."""
+    """The teacher's name in the recipe."""
 
     settings: ModelSettings
     known: TeacherFacts
-    pace: Throughput
+    throughput: Throughput
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """What a run will ask, cost and take."""
+    """The requests, dollars and time that a run still takes."""
 
     run: str
     begun: bool
-    """Whether anything of it is there."""
+    """Whether the run's folder holds anything."""
 
     task: str
     questions: int
-    """Training questions."""
+    """The number of training questions."""
 
     teachers: list[PlannedTeacher]
     figures: list[Figures]
-    """In the order of the stages."""
+    """One for each purpose, in the order of the stages."""
 
     budget: BudgetSettings
     spent: Amount
-    """So far, by the run's account."""
+    """The spending so far, by the run's account."""
 
     @property
     def usd(self) -> Spread:
         """US dollars still to be spent."""
-        return total(each.usd for each in self.figures)
+        return total(figures.usd for figures in self.figures)
 
     @property
     def tokens(self) -> Spread:
         """Tokens still to be paid for, prompts included."""
-        return total(each.prompt_tokens.plus(each.completion_tokens) for each in self.figures)
+        return total(
+            figures.prompt_tokens.plus(figures.completion_tokens) for figures in self.figures
+        )
 
 
 def plan_run(recipe: Recipe, probes: Mapping[str, Probe] | None = None) -> Plan:
     """Plan a run. Nothing is asked, no weights are read, and nothing is written to its folder.
 
     Args:
-        recipe: Of the run, begun or not; another process may be at work on it.
-        probes: What a few requests have shown, by teacher.
+        recipe: The run's, begun or not; another process may be at work on it.
+        probes: The outcome of a few requests, by teacher.
 
     Raises:
         PotstillError: A task or the exemplars cannot be read.
     """
-    with _reading(recipe) as run:
-        asked = [asked_teacher(run, name, each) for name, each in recipe.named_teachers.items()]
-        needs = needs_of(run, Ledger(run.store), asked)
-        known = {each.name: _known(each.name, recipe, needs) for each in asked}
-        figures = [figures_of(need, known[need.teacher.name]) for need in needs]
-        journal = recipe.folder / "spending.jsonl"
-        budget = Budget(recipe.budget, journal=journal, before=run.store.spent())
-        teachers = []
-        for name, settings in recipe.named_teachers.items():
-            own = [each for each in figures if each.need.teacher.name == name]
-            called = name if recipe.teachers else "the teacher"  # as the generate stage does
-            rate = measured_rate(recipe.folder / "log.jsonl", called)
-            pace = pace_of(settings, own, rate, (probes or {}).get(name))
-            teachers.append(PlannedTeacher(name, settings, known[name], pace))
+    with _open_to_read(recipe) as run:
+        teachers = recipe.named_teachers
+        asked = [asked_teacher(run, name, settings) for name, settings in teachers.items()]
+        needs = run_needs(run, Ledger(run.store), asked)
+        facts = {name: _teacher_facts(name, recipe, needs) for name in teachers}
+        figures = [estimate_need(need, facts[need.teacher.name]) for need in needs]
+        budget = Budget(
+            recipe.budget, journal=recipe.folder / "spending.jsonl", before=run.store.spent()
+        )
         return Plan(
             run=recipe.run,
             begun=run.recipe.run == recipe.run,
             task=run.task.name,
             questions=len(run.task.splits["train"]),
-            teachers=teachers,
+            teachers=[
+                _planned_teacher(recipe, name, facts[name], figures, (probes or {}).get(name))
+                for name in teachers
+            ],
             figures=figures,
             budget=budget.limit,
             spent=budget.spent,
         )
 
 
+def _planned_teacher(
+    recipe: Recipe,
+    name: str,
+    facts: TeacherFacts,
+    figures: Sequence[Figures],
+    probe: Probe | None,
+) -> PlannedTeacher:
+    settings = recipe.named_teachers[name]
+    own = [item for item in figures if item.need.teacher.name == name]
+    label = name if recipe.teachers else "the teacher"  # as the generate stage calls it
+    rate = measured_rate(recipe.folder / "log.jsonl", label)
+    throughput = estimate_throughput(settings, own, rate, probe)
+    return PlannedTeacher(name, settings, facts, throughput)
+
+
 @contextmanager
-def _reading(recipe: Recipe) -> Iterator[Run]:
+def _open_to_read(recipe: Recipe) -> Iterator[Run]:
     """The recipe's run, opened beside a writer; where there is none yet, an empty one elsewhere."""
     if (recipe.folder / "run.sqlite").is_file():
         with Run(recipe, Meter(None), read_only=True) as run:
@@ -135,64 +141,48 @@ def _reading(recipe: Recipe) -> Iterator[Run]:
 
 
 def asked_teacher(run: Run, name: str, settings: ModelSettings) -> AskedTeacher:
-    """A teacher as far as it takes to find its answers, without opening its model."""
+    """A teacher's names and its way of being asked, found without opening its model."""
     recipe = run.recipe
     teacher = run.store.teacher(settings_hash=settings_hash(settings.model_dump(mode="json")))
     if teacher is None:
-        teacher = identified(settings, run.store)
+        teacher = _identify(settings, run.store)
     asking = teacher_asking(teacher, recipe.generate, seed=recipe.seed, few_shot=run.few_shot)
     return AskedTeacher(name, teacher.name, asking)
 
 
-def identified(settings: ModelSettings, store: Store) -> Teacher:
-    """By what name a model's answers are stored, and whether it is asked in chat messages.
+def _identify(settings: ModelSettings, store: Store) -> Teacher:
+    """The name that a model's answers are stored under, and whether it is asked in chat messages.
 
     Args:
-        settings: Of the model; of a local one no more than its tokenizer and config are loaded.
-        store: Where there is nothing in it, a folder's digest is not worth its time.
+        settings: The model's; for a local one, its tokenizer and config are loaded and no more.
+        store: The run's. While it is empty, a folder's digest is not worth its time.
     """
-    if isinstance(settings, OpenAISettings):
-        return Teacher(name=server_name(settings), chat=settings.chat)
-    anew = not store.pool_size(("generate", "evaluate"))
-    if isinstance(settings, VLLMSettings) and anew:
-        return Teacher(name=settings.model, chat=settings.chat)
-    if isinstance(settings, RecordedSettings | VLLMSettings):
-        model = open_model(settings)  # which starts no server before it is asked
-        return Teacher(name=model.name, chat=model.chat)
-    assert isinstance(settings, LocalSettings)
-    chat, name = False, settings.model
+    begun = store.pool_size(("generate", "evaluate")) > 0
     with suppress(MissingExtraError, ModelError):
-        with extra("local", needed_for="reading the teacher's tokenizer"):
-            from potstill.models.local.loading import load_config, load_tokenizer, model_name
-        chat = load_tokenizer(settings).chat_template is not None
-        if not anew:
-            name = model_name(settings, local_source(settings), load_config(settings))
-    return Teacher(name=name, chat=chat)
+        return settings.identity(content=begun)
+    return Teacher(name=settings.model, chat=False)  # it cannot be read here, and the plan goes on
 
 
-def _known(name: str, recipe: Recipe, needs: Sequence[Need]) -> TeacherFacts:
-    """What is known of a teacher, by its stored answers as well."""
+def _teacher_facts(name: str, recipe: Recipe, needs: Sequence[Need]) -> TeacherFacts:
+    """The facts known about a teacher, by its settings and by its stored answers."""
     settings = recipe.named_teachers[name]
     own = [need for need in needs if need.teacher.name == name]
     counter = counter_for(settings, [pair for need in own for pair in need.read])
-    prices = prices_of(settings) if isinstance(settings, OpenAISettings) else FREE
-    drawn = [need for need in own if need.stage == "generate"]
-    rationales, finals = (
-        LengthSample([group for need in drawn if need.second is second for group in need.lengths])
-        for second in (False, True)
-    )
-    return TeacherFacts(counter, prices, rationales, finals)
+    generating = [need for need in own if need.stage == "generate"]
+    rationales = [group for need in generating if not need.second for group in need.lengths]
+    finals = [group for need in generating if need.second for group in need.lengths]
+    return TeacherFacts(counter, settings.prices(), LengthSample(rationales), LengthSample(finals))
 
 
 def probe_run(run: Run, count: int) -> dict[str, Probe]:
-    """Ask each teacher for some of the rationales that lack, spread over the questions.
+    """Ask each teacher for some of the missing rationales, spread over the questions.
 
     They are asked as the generate stage asks them: the answers are stored, paid for once and
     counted in the run's account, and the stage does not ask for them again.
 
     Args:
         run: Opened for writing.
-        count: Requests to each teacher, with all their samples.
+        count: The number of requests to each teacher, each with all its samples.
 
     Raises:
         ModelError: A teacher cannot be asked.
@@ -205,22 +195,22 @@ def probe_run(run: Run, count: int) -> dict[str, Probe]:
 
 
 def _probe(run: Run, name: str, settings: ModelSettings, count: int) -> Probe:
-    opened = run.teacher if name == FIRST else open_model(settings, run.control)
-    model = _Timed(opened)
+    opened = run.teacher if name == FIRST else open_model(settings, run.runtime)
+    model = TimedModel(opened)
     run.store.remember_teacher(
         Teacher(name=model.name, chat=model.chat),
         settings_hash=settings_hash(settings.model_dump(mode="json")),
     )
     asked = asked_teacher(run, name, settings)
-    need = rationales(run, Ledger(run.store), asked)[0]
-    chosen = spread(need.sure, count)
+    need = generate_needs(run, Ledger(run.store), asked)[0]
+    chosen = evenly_spaced(need.sure, count)
     label = "probe" if name == FIRST else f"probe of {name}"
     begin = time.monotonic()
     counts = sample_requests(
-        model, run.store, chosen, asked.asking, run.meter, label=label, stage="generate"
+        model, chosen, asked.asking, run.context, label=label, stage="generate"
     )
     seconds = time.monotonic() - begin
-    run.control.release()  # the next may need the same memory
+    run.runtime.release()  # the next may need the same memory
     return Probe(
         requests=len(chosen),
         samples=counts.stored,
@@ -230,14 +220,14 @@ def _probe(run: Run, name: str, settings: ModelSettings, count: int) -> Probe:
     )
 
 
-def spread(requests: Sequence[Request], count: int) -> list[Request]:
-    """So many of the requests, at equal distances; all of them where there are fewer."""
+def evenly_spaced(requests: Sequence[Request], count: int) -> list[Request]:
+    """``count`` of the requests, at equal distances; all of them where there are fewer."""
     count = min(count, len(requests))
     return [requests[place * len(requests) // count] for place in range(count)]
 
 
-class _Timed(Model):
-    """A model that notes how long its answers take."""
+class TimedModel(Model):
+    """A model that measures how long its answers take."""
 
     def __init__(self, model: Model) -> None:
         self.name, self.chat = model.name, model.chat
@@ -254,17 +244,18 @@ class _Timed(Model):
         return one_by_one(self.complete_in_groups(requests))
 
     def complete_in_groups(self, requests: Iterable[Request]) -> Generator[list[Completion]]:
-        """Answer requests; see :class:`potstill.models.interface.Grouping`."""
+        """Answer requests; see :class:`potstill.models.interface.Model`."""
         sent: dict[Request, float] = {}
 
-        def noted() -> Iterator[Request]:
+        def timed_requests() -> Iterator[Request]:
             for request in requests:
                 sent[request] = time.monotonic()
                 yield request
 
-        with closing(completions(self._model, noted())) as groups:
+        with closing(self._model.complete_in_groups(timed_requests())) as groups:
             for group in groups:
-                came = time.monotonic()
-                begun = (sent.pop(completion.request, None) for completion in group)
-                self._seconds += [came - begin for begin in begun if begin is not None]
+                now = time.monotonic()
+                # The first of a request's samples takes its time; None for those that follow.
+                begins = (sent.pop(completion.request, None) for completion in group)
+                self._seconds += [now - begin for begin in begins if begin is not None]
                 yield group

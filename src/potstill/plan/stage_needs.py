@@ -1,46 +1,50 @@
-"""What each stage of a run asks its teachers."""
+"""The needs of each stage of a run: generate, a debate, evaluate, guide.
+
+Each function reads from the recipe and the store what its stage would ask the teachers, as the
+stage itself does, without opening a model.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from potstill.guide import GuideSettings
 from potstill.guide.decoder import PIECES
-from potstill.models.settings import RecordedSettings
 from potstill.pipeline.run import Run
-from potstill.plan.needs import Later, Ledger, Need, adaptive, plain
-from potstill.records import Question, Task
+from potstill.plan.needs import Later, Ledger, Need, needs_of_samples, needs_until_enough
+from potstill.records import Question, Split, Task
 from potstill.sampling.ask import SamplingParams
 from potstill.sampling.debate import AskedTeacher, further_requests, read_rounds
 
 
-def needs_of(run: Run, ledger: Ledger, teachers: Sequence[AskedTeacher]) -> list[Need]:
+def run_needs(run: Run, ledger: Ledger, teachers: Sequence[AskedTeacher]) -> list[Need]:
     """Everything that the run's stages ask of teachers, in the order in which they ask it.
 
     Args:
         run: Opened for reading; its models are not opened.
-        ledger: On the run's store.
+        ledger: Counts against the run's store.
         teachers: In the order of the recipe; the first is measured, and guides.
     """
-    found = [need for each in teachers for need in rationales(run, ledger, each)]
+    needs = [need for teacher in teachers for need in generate_needs(run, ledger, teacher)]
     if run.recipe.generate.debate is not None:
-        found += _debate(run, ledger, teachers)
-    found += _measured(run, ledger, teachers[0])
+        needs += _debate_needs(run, ledger, teachers)
+    needs += _evaluate_needs(run, ledger, teachers[0])
     if run.recipe.guide is not None:
-        found += _guidance(run, ledger, teachers[0], run.recipe.guide)
-    return [need for need in found if need.there or need.missing]
+        needs += _guide_needs(run, ledger, teachers[0], run.recipe.guide)
+    return [need for need in needs if need.there or need.missing]
 
 
-def rationales(run: Run, ledger: Ledger, teacher: AskedTeacher) -> list[Need]:
-    """What one teacher is asked for first: rationales, with the second step where there is one."""
+def generate_needs(run: Run, ledger: Ledger, teacher: AskedTeacher) -> list[Need]:
+    """The first needs of one teacher: rationales, with the second step where there is one."""
     what = f"rationales of {teacher.name}" if run.recipe.teachers else "rationales"
     enough = run.recipe.generate.enough_right
     if enough is not None:
-        return adaptive(ledger, teacher, run.task, enough=enough, what=what)
-    questions = run.task.splits["train"]
-    return plain(ledger, teacher, questions, teacher.asking, stage="generate", what=what)
+        return needs_until_enough(ledger, teacher, run.task, enough=enough, what=what)
+    return needs_of_samples(
+        ledger, teacher, run.task, "train", teacher.asking, stage="generate", what=what
+    )
 
 
-def _debate(run: Run, ledger: Ledger, teachers: Sequence[AskedTeacher]) -> Iterator[Need]:
+def _debate_needs(run: Run, ledger: Ledger, teachers: Sequence[AskedTeacher]) -> Iterator[Need]:
     """Each round of a debate: known where the round before is there, else at most a sample each."""
     debate = run.recipe.generate.debate
     assert debate is not None
@@ -53,11 +57,11 @@ def _debate(run: Run, ledger: Ledger, teachers: Sequence[AskedTeacher]) -> Itera
             for question in questions:
                 before = read_rounds(ledger.store, question, teachers, number - 1)[-1]
                 settled = set.intersection(
-                    *({answer.sample for answer in found} for found in before.values())
+                    *({answer.sample for answer in answers} for answers in before.values())
                 )
                 known = [
                     request
-                    for request in further_requests(question, teacher, before)
+                    for request in further_requests(question, teacher, before, task=run.task.name)
                     if request.samples[0] in settled
                 ]
                 for request in known:
@@ -76,31 +80,35 @@ def _add_later(
     sampling = teacher.asking.sampling
     if sampling.samples > settled:
         like = teacher.asking.request(question)
-        open_ = sampling.samples - settled
-        need.later.append(Later(like, open_, sampling.max_tokens, after=teachers))
+        waiting = sampling.samples - settled
+        need.later.append(Later(like, waiting, sampling.max_tokens, after=teachers))
 
 
-def _measured(run: Run, ledger: Ledger, teacher: AskedTeacher) -> Iterator[Need]:
+def _evaluate_needs(run: Run, ledger: Ledger, teacher: AskedTeacher) -> Iterator[Need]:
     """The first teacher's own answers, greedy, to all that systems are measured on."""
     settings = run.recipe.evaluate
     greedy = replace(teacher.asking, sampling=SamplingParams(max_tokens=settings.max_tokens))
-    told = any(pair.count == "teacher" for pair in settings.socratic.values())
+    # A Socratic pair with as many steps as the teacher takes needs its answers to choose by, too.
+    counts_teacher = any(pair.count == "teacher" for pair in settings.socratic.values())
+    splits: tuple[Split, ...]
     for entry in run.entries:
         asking = entry.asking or greedy
-        for split in ("dev", "test") if told and entry.followed else ("test",):
-            questions = entry.task.splits[split]
+        splits = ("dev", "test") if counts_teacher and entry.followed else ("test",)
+        for split in splits:
             what = f"teacher on {entry.name} {split}"
-            yield from plain(ledger, teacher, questions, asking, stage="evaluate", what=what)
+            yield from needs_of_samples(
+                ledger, teacher, entry.task, split, asking, stage="evaluate", what=what
+            )
 
 
-def _guidance(
+def _guide_needs(
     run: Run, ledger: Ledger, teacher: AskedTeacher, settings: GuideSettings
 ) -> Iterator[Need]:
     """The teacher's own answers, chains for controls, and steps inside the student's answers."""
     task, limit = run.task, run.recipe.evaluate.max_tokens
     greedy = replace(teacher.asking, sampling=SamplingParams(max_tokens=limit))
-    test = task.splits["test"]
-    yield from plain(ledger, teacher, test, greedy, stage="guide", what=f"teacher on {task.name}")
+    what = f"teacher on {task.name}"
+    yield from needs_of_samples(ledger, teacher, task, "test", greedy, stage="guide", what=what)
     if "wrong_chain" in settings.controls:
         chains = SamplingParams(
             samples=settings.chains,
@@ -109,30 +117,33 @@ def _guidance(
             seed=run.recipe.seed,
         )
         asking = replace(teacher.asking, sampling=chains)
-        yield from plain(ledger, teacher, test, asking, stage="guide", what="chains that may err")
-    if not isinstance(run.recipe.teacher, RecordedSettings):
-        yield _steps(ledger, task, teacher._replace(asking=greedy), settings)
+        what = "chains that may err"
+        yield from needs_of_samples(ledger, teacher, task, "test", asking, stage="guide", what=what)
+    if run.recipe.teacher.can_continue:
+        yield _step_needs(ledger, task, teacher._replace(asking=greedy), settings)
 
 
-def _steps(ledger: Ledger, task: Task, teacher: AskedTeacher, settings: GuideSettings) -> Need:
-    """Steps in the student's answers: as many as the policies place at most.
+def _step_needs(ledger: Ledger, task: Task, teacher: AskedTeacher, settings: GuideSettings) -> Need:
+    """Steps in the student's answers: at most as many as the policies place.
 
-    What precedes a step is the student's to write, so those that are stored stand for as many.
+    The text before a step is the student's to write, so it is not known which of them are stored;
+    as many as are stored are taken to be of those.
     """
     test, dev = task.splits["test"], task.splits["dev"]
     need = Need(stage="guide", what="steps inside answers", teacher=teacher, questions=len(test))
+    # Policies that begin at the first step share their steps; `at` a later one has its own.
     policies = settings.followed
-    by_count = max((len(each.places) for each in policies), default=0)
-    single = sum(each.places.start > 0 for each in policies)
-    own = sum(name in ("hint", "question") for name in settings.controls)
-    learns = any(each.conditional and each.threshold is None for each in policies)
-    placed = [question for question in test for _ in range(by_count + single + own)]
-    placed += [question for question in dev for _ in range(int(learns))]
+    from_first = max((len(policy.places) for policy in policies), default=0)
+    at_later = sum(policy.places.start > 0 for policy in policies)
+    controls = sum(name in ("hint", "question") for name in settings.controls)
+    chooses = any(policy.has_threshold and policy.threshold is None for policy in policies)
+    stepped = [question for question in test for _ in range(from_first + at_later + controls)]
+    stepped += [question for question in dev for _ in range(int(chooses))]
     need.there = sum(
-        each.model == teacher.model and each.completion.request.answer_prefix != ""
-        for each in ledger.store.pool(("guide",))
+        pooled.model == teacher.model and pooled.completion.request.answer_prefix != ""
+        for pooled in ledger.store.pool(("guide",))
     )
-    for question in placed[need.there :]:
+    for question in stepped[need.there :]:
         like = teacher.asking.request(question)
         need.later.append(Later(like, PIECES, settings.step_tokens, 1 / PIECES, after=1))
     return need

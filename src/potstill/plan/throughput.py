@@ -1,4 +1,8 @@
-"""How long the asking will take, by what was measured."""
+"""Throughput: how long it takes to ask one teacher for everything that is missing.
+
+It is known from a probe, or from the run's log, ``log.jsonl``, where the generate stage has been at
+work before; the recipe's limits a minute hold in any case.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,54 +10,58 @@ from typing import NamedTuple
 
 import orjson
 
-from potstill.models.settings import ModelSettings, OpenAISettings, VLLMSettings
+from potstill.models.settings import ModelSettings
 from potstill.plan.estimate import total
 from potstill.plan.needs import Figures
 
 
 class Probe(NamedTuple):
-    """What a few requests have shown of one teacher."""
+    """The outcome of a few requests to one teacher."""
 
     requests: int
     samples: int
     failed: int
-    """Of the samples."""
+    """Samples that failed."""
 
     seconds: float
-    """From the first request to the last answer."""
+    """Seconds from the first request to the last answer."""
 
     latency: float
     """Seconds from a request to its answer, on average."""
 
 
 class Throughput(NamedTuple):
-    """How long it takes to ask one teacher for all that is missing."""
+    """The time that it takes to ask one teacher for everything that is missing."""
 
     seconds: float | None
-    """None where nothing is known."""
+    """None where it is not known."""
 
     how: str
-    """How that is known, in words."""
+    """The source of the estimate, in words."""
 
 
 def measured_rate(log: Path, teacher: str) -> float | None:
     """A teacher's rationales a second, over all that commands on the run asked it for before.
 
     Args:
-        log: The run's log; the last ``progress`` of each piece of work tells how long it took.
-        teacher: As the generate stage calls it.
+        log: The run's log; the last ``progress`` of each piece of work says how long it took.
+        teacher: The teacher's name in the generate stage's progress.
+
+    Returns:
+        None where it was asked for nothing yet.
     """
     if not log.is_file():
         return None
     new = seconds = 0.0
-    for event in _last_of_each(log, f"rationales of {teacher}"):
+    for event in _last_progress(log, f"rationales of {teacher}"):
         new += event["new"]
         seconds += event["seconds"]
     return new / seconds if new and seconds else None
 
 
-def _last_of_each(log: Path, label: str) -> list[dict[str, float]]:
-    found: list[dict[str, float]] = []
+def _last_progress(log: Path, label: str) -> list[dict[str, float]]:
+    """The last ``progress`` event of each piece of work with this label."""
+    last: list[dict[str, float]] = []
     for line in log.read_bytes().splitlines():
         try:
             event = orjson.loads(line)
@@ -61,60 +69,48 @@ def _last_of_each(log: Path, label: str) -> list[dict[str, float]]:
             continue  # cut off by the end of a process
         if event["event"] != "progress" or event["label"].partition(",")[0] != label:
             continue
-        if found and found[-1]["seconds"] <= event["seconds"]:
-            found.pop()  # the same piece of work, further on
-        found.append(event)
-    return found
+        if last and last[-1]["seconds"] <= event["seconds"]:
+            last.pop()  # the same piece of work, further on
+        last.append(event)
+    return last
 
 
-def pace_of(
+def estimate_throughput(
     settings: ModelSettings, figures: Sequence[Figures], rate: float | None, probe: Probe | None
 ) -> Throughput:
-    """How long one teacher takes.
+    """The time that it takes to ask one teacher for everything that is missing.
 
     Args:
-        settings: Of the teacher.
-        figures: All that is still to be asked of it.
+        settings: The teacher's.
+        figures: Everything that is still to be asked of it.
         rate: Samples a second, as measured before.
-        probe: What a few requests have shown just now.
+        probe: The outcome of a few requests just now.
     """
-    samples = total(each.samples for each in figures).likely
+    samples = total(item.samples for item in figures).likely
     if not samples:
         return Throughput(0.0, "nothing is missing")
-    if isinstance(settings, OpenAISettings) and settings.mode == "batch":
+    if settings.in_batches:
         return Throughput(None, "batches are done within a day each")
-    seconds, how = _asking(settings, figures, rate, probe)
-    if isinstance(settings, OpenAISettings):
-        limited = _limits(settings, figures)
-        if limited > (seconds or 0.0):
-            return Throughput(limited, "by the limits a minute")
+    seconds, how = _measured_seconds(settings, figures, rate, probe)
+    requests = total(item.requests for item in figures).likely
+    tokens = total(item.prompt_tokens.plus(item.completion_tokens) for item in figures).likely
+    limited = settings.least_seconds(requests=requests, tokens=tokens)
+    if limited > (seconds or 0.0):
+        return Throughput(limited, "by the limits a minute")
     return Throughput(seconds, how)
 
 
-def _asking(
+def _measured_seconds(
     settings: ModelSettings, figures: Sequence[Figures], rate: float | None, probe: Probe | None
 ) -> tuple[float | None, str]:
-    samples = total(each.samples for each in figures).likely
+    samples = total(item.samples for item in figures).likely
     if probe is not None and probe.samples:
-        if not isinstance(settings, OpenAISettings | VLLMSettings):
+        if settings.requests_at_once is None:
             return samples * probe.seconds / probe.samples, "as fast as the probe"
-        requests = total(each.requests for each in figures).likely
-        at_once = max(min(settings.concurrency, requests), 1.0)
+        requests = total(item.requests for item in figures).likely
+        at_once = max(min(settings.requests_at_once, requests), 1.0)
         how = f"{probe.latency:.1f} s an answer, if the server takes {at_once:,.0f} at once"
         return max(probe.latency, requests * probe.latency / at_once), how
     if rate is not None:
         return samples / rate, f"at {rate:,.1f} samples/s, as measured in this run"
     return None, "not known; --probe 20 measures it"
-
-
-def _limits(settings: OpenAISettings, figures: Sequence[Figures]) -> float:
-    """Seconds that the recipe's limits a minute take at least."""
-    found = 0.0
-    if settings.requests_per_minute is not None:
-        requests = total(each.requests for each in figures).likely
-        found = requests * 60 / settings.requests_per_minute
-    if settings.tokens_per_minute is not None:
-        read = total(each.prompt_tokens for each in figures).likely
-        written = total(each.completion_tokens for each in figures).likely
-        found = max(found, (read + written) * 60 / settings.tokens_per_minute)
-    return found

@@ -1,1 +1,1 @@
-"""How models are asked (prompt styles) and what students are trained on (data formats)."""
+"""Prompt styles, in which models are asked, and data formats, on which students are trained."""

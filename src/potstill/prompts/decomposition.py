@@ -17,11 +17,11 @@ from potstill.text.sentences import CLOSERS
 from potstill.text.steps import split_steps
 
 Role = Literal["questioner", "counted_questioner", "counter", "solver"]
-"""What a turn is: the next sub-question, without or with their number known; that number; a
+"""The kinds of turns: the next sub-question, without or with their number known; that number; a
 solution."""
 
 END = "Done."
-"""What a questioner writes when everything has been asked."""
+"""A questioner's last turn, when everything has been asked."""
 
 _MARK = " ** "
 _ASKS = ("?", "？")  # noqa: RUF001
@@ -51,24 +51,24 @@ class Part(NamedTuple):
 
 
 class Turn(NamedTuple):
-    """What a student is trained to say at one point of a decomposition."""
+    """An example of what a student says at one point of a decomposition."""
 
     question: Question
     """The problem with all that was said before, as it is put to the student."""
 
     target: str
     own: str
-    """What of the target the rationale itself says."""
+    """The part of the target that the rationale itself says."""
 
 
 def decomposed(text: str) -> tuple[Part, ...]:
     """Take a rationale apart into its sub-questions and their solutions.
 
-    Read are, the first that the text has: GSM8K's socratic layout, a ``question ** solution`` a
-    line; questions with labels such as ``Q2.``, ``Sub-question 2:`` or ``Final answer:``, each on a
-    line; questions among the sentences. What stands before the first question is left out, and so
-    is a question that another one follows at once. The last may be unanswered: a rationale stands
-    without the statement of its answer.
+    The first of these layouts that the text has is read: GSM8K's socratic one, a ``question **
+    solution`` a line; questions with labels such as ``Q2.``, ``Sub-question 2:`` or ``Final
+    answer:``, each on a line; questions among the sentences. What stands before the first question
+    is left out, and so is a question that another one follows at once. The last may be unanswered:
+    a rationale stands without the statement of its answer.
 
     Args:
         text: A rationale, or a whole answer.
@@ -81,15 +81,15 @@ def decomposed(text: str) -> tuple[Part, ...]:
     marked = all_marked or any(map(_asks_by_mark, lines))
     labelled = not marked and any(map(_QUESTION_LABEL.match, lines))
     units = _by_line(text, marked=marked) if marked or labelled else _by_sentence(text)
-    found: list[Part] = []
-    for asks, said in units:
-        if asks:
-            found.append(Part(_one_line(said), ""))
-        elif found:
-            before = found[-1].solution
-            found[-1] = Part(found[-1].question, f"{before}\n{said}" if before else said)
-    parts = [Part(each.question, _plain_solution(each.solution)) for each in found]
-    answered = [each for each in parts if each.solution]
+    stretches: list[Part] = []
+    for is_question, stretch in units:
+        if is_question:
+            stretches.append(Part(_one_line(stretch), ""))
+        elif stretches:
+            question, before = stretches[-1]
+            stretches[-1] = Part(question, f"{before}\n{stretch}" if before else stretch)
+    parts = [Part(question, _plain_solution(solution)) for question, solution in stretches]
+    answered = [part for part in parts if part.solution]
     whole = answered if parts[-1:] == answered[-1:] else [*answered, parts[-1]]
     return tuple(whole) if answered and 2 * len(whole) > len(parts) else ()
 
@@ -102,12 +102,12 @@ def concluded(parts: Sequence[Part], answer: str) -> tuple[Part, ...]:
 
 
 def turns(role: Role, question: Question, parts: Sequence[Part]) -> Iterator[Turn]:
-    """What a student of a role says of a decomposition, turn by turn.
+    """Yields the turns of a decomposition that a student of a role is trained on.
 
     Args:
-        role: Whose turns.
+        role: The student's role.
         question: The problem, whose gold answer closes the last solution.
-        parts: Of the rationale, at least one.
+        parts: The rationale's parts, at least one.
     """
     if role == "counter":
         yield Turn(told(question, ()), str(len(parts)), "")
@@ -130,12 +130,12 @@ def told(question: Question, parts: Sequence[Part], *, count: int | None = None)
 
     Args:
         question: The problem.
-        parts: What was said so far.
-        count: How many sub-questions there will be, where the questioner is told.
+        parts: The sub-questions and solutions so far.
+        count: The number of sub-questions there will be, where the questioner is told.
     """
-    said = "".join(f"\nQ: {part.question}\nA: {part.solution}" for part in parts)
+    so_far = "".join(f"\nQ: {part.question}\nA: {part.solution}" for part in parts)
     place = "" if count is None else f"\nQuestion {len(parts) + 1} of {count}"
-    return replace(question, text=question_text(question) + said + place, choices=())
+    return replace(question, text=question_text(question) + so_far + place, choices=())
 
 
 def to_solve(question: Question, parts: Sequence[Part], asked: str) -> Question:
@@ -153,8 +153,8 @@ def asked_next(text: str) -> str | None:
 
 def counted(text: str, *, most: int) -> int:
     """The number of sub-questions that a counter wrote, from 1 to ``most``; 1 where it is none."""
-    found = _NUMBER.search(text)
-    return min(max(int(found[0]), 1), most) if found else 1
+    number = _NUMBER.search(text)
+    return min(max(int(number[0]), 1), most) if number else 1
 
 
 def transcript(parts: Sequence[Part]) -> str:
@@ -176,10 +176,11 @@ def _by_line(text: str, *, marked: bool) -> Iterator[tuple[bool, str]]:
         if rest is None:
             yield False, line.strip()
         elif rest:
-            question, said = rest.split(_MARK, 1) if _MARK in rest and marked else _opening(rest)
+            has_mark = marked and _MARK in rest
+            question, solution = rest.split(_MARK, 1) if has_mark else _opening(rest)
             yield True, question
-            if said.strip():
-                yield False, said.strip()
+            if solution.strip():
+                yield False, solution.strip()
 
 
 def _after_mark(line: str) -> str | None:
@@ -187,10 +188,10 @@ def _after_mark(line: str) -> str | None:
 
 
 def _after_label(line: str) -> str | None:
-    """What follows a question's label; None where the line has none."""
-    found = _QUESTION_LABEL.match(line)
-    if found:
-        return line[found.end() :].strip()
+    """The rest of a line behind a question's label; None where the line has none."""
+    label = _QUESTION_LABEL.match(line)
+    if label:
+        return line[label.end() :].strip()
     last = _LAST_LABEL.match(line)
     rest = line[last.end() :].strip() if last else ""
     return rest if _opening(rest)[0].rstrip(CLOSERS).endswith(_ASKS) else None
@@ -222,13 +223,13 @@ def _by_sentence(text: str) -> Iterator[tuple[bool, str]]:
 def _one_line(question: str) -> str:
     """A question on one line, without a number or a label before it, or marks around it."""
     for label in (_QUESTION_LABEL, _LAST_LABEL, _PLAIN_LABEL):
-        if found := label.match(question):
-            question = question[found.end() :]
+        if match := label.match(question):
+            question = question[match.end() :]
     return " ".join(question.strip(" \n\t*_").split())
 
 
 def _plain_solution(solution: str) -> str:
     """A solution without the label or mark before it."""
     solution = solution.strip().removeprefix(_MARK.lstrip())
-    found = _ANSWER_LABEL.match(f"{solution} ")
-    return solution[found.end() :].strip() if found else solution
+    label = _ANSWER_LABEL.match(f"{solution} ")
+    return solution[label.end() :].strip() if label else solution

@@ -1,7 +1,13 @@
 """Exemplars: the worked questions of few-shot prompts, the recipe's own or published ones.
 
-Where each published prompt stands, how it is worded and which questions it was drawn from is data
-here; its text is not, and is read from the authors' file.
+A recipe gives a list of its own, or the authors' file of a published prompt::
+
+    exemplars:
+      - {question: "What is 2 + 3?", rationale: "2 and 3 make 5.", answer: "5"}
+
+    exemplars: {file: few_shot_cot_prompts.json}
+
+How a published prompt is laid out is data, one :class:`PublishedPrompts` each, in ``papers/``.
 """
 
 import json
@@ -14,8 +20,15 @@ from typing import Annotated, Self
 from pydantic import BeforeValidator, model_validator
 
 from potstill.errors import ConfigError, DataError
-from potstill.prompts.self_questions import socratic
-from potstill.prompts.styles import Exemplar, PromptStyle, style_named, worked
+from potstill.plugins import Registry, papers_hint
+from potstill.prompts.styles import (
+    AnyStyle,
+    Exemplar,
+    PromptStyle,
+    plain_rationale,
+    style_named,
+    worked,
+)
 from potstill.settings import Settings
 
 
@@ -32,7 +45,7 @@ class ExemplarSettings(Settings):
     """Its answer."""
 
     questions: tuple[str, ...] = ()
-    """What it asks itself: in quest_cot the first, else one for each step."""
+    """Questions that it asks itself: in quest_cot the first, else one for each step."""
 
 
 class FewShotSettings(Settings):
@@ -72,7 +85,7 @@ class FewShot:
     notes: tuple[str, ...] = ()
     """Which published exemplars are not shown, and why."""
 
-    def worded(self, name: str) -> Self:
+    def worded(self, name: AnyStyle) -> Self:
         """The same worked questions, under the same heading, in another few-shot style.
 
         ``quest_cot``, ``subquestions`` and ``decomposition`` word all but the questions as here.
@@ -81,10 +94,15 @@ class FewShot:
             ConfigError: There is no such style, or an exemplar lacks the questions that it shows.
         """
         named = style_named(name)
-        if name == "answer_only":
+        if named.shown_rationale is plain_rationale and name != "few_shot_cot":
             heading = self.style.template.partition("{exemplars}")[0]
             return replace(self, style=replace(named, template=heading + named.template))
-        style = replace(self.style, name=name, asks=named.asks)
+        style = replace(
+            self.style,
+            name=named.name,
+            shown_rationale=named.shown_rationale,
+            asks_subquestions=named.asks_subquestions,
+        )
         for exemplar in self.exemplars:
             worked(style, exemplar)
         return replace(self, style=style)
@@ -101,84 +119,46 @@ class PublishedPrompts:
     """One worked question of the prompt, with groups question, rationale and answer."""
 
     counts: Mapping[str, int]
-    """How many exemplars there are, by task."""
+    """Number of exemplars by task."""
 
     positions: Mapping[str, tuple[int, ...]]
     """Which of a data set's questions they are, counted from 0 in its original file."""
 
+    json_of_tasks: bool = False
+    """Whether they stand in a JSON file, by task; else each in a text file of its own."""
 
-def _worked(question: str, answer: str, cue: str) -> re.Pattern[str]:
+    opening: str = ""
+    """The beginning of the text, where that tells it from others."""
+
+
+def worked_pattern(question: str, answer: str, cue: str) -> re.Pattern[str]:
+    """The pattern of a worked question that is laid out in lines.
+
+    Args:
+        question: The pattern before the question, e.g. ``Q:``.
+        answer: The pattern before the rationale, e.g. ``A:``.
+        cue: The pattern before the answer, e.g. ``The answer is``.
+    """
     return re.compile(
         rf"{question} (?P<question>.*?)\n{answer}\s*(?P<rationale>.*)\s{cue} (?P<answer>.*?)\.?\s*",
         re.DOTALL,
     )
 
 
-FINE_TUNE_COT = PublishedPrompts(
-    source="https://github.com/itsnamgyu/reasoning-teacher, data/few_shot_cot_prompts.json",
-    licence="none stated",
-    style=style_named("few_shot_cot"),
-    worked=_worked("Q:", "A:", "The answer is"),
-    counts={
-        **dict.fromkeys(("addsub", "single_eq", "multiarith", "gsm8k", "svamp"), 8),
-        "aqua": 4,
-        "date_understanding": 6,
-        "last_letter_concatenation": 8,
-        "coin_flip": 8,
-        "commonsense_qa": 7,
-        "strategy_qa": 6,
-    },
-    positions={
-        "aqua": (18, 15, 19, 55),
-        "date_understanding": (106, 360, 237, 53, 143, 65),
-        "last_letter_concatenation": (7, 66, 76, 166, 271, 274, 383, 418),
-        "coin_flip": (7, 66, 76, 166, 271, 274, 383, 418),
-        "commonsense_qa": (8, 5, 4, 1, 10, 3, 11),
-        "strategy_qa": (3, 7, 1, 0, 5, 2),
-    },
+PUBLISHED = Registry[PublishedPrompts](
+    "few-shot prompt",
+    {},
+    group="potstill.exemplars",
+    fits=lambda thing: isinstance(thing, PublishedPrompts),
 )
-"""Of Fine-tune-CoT (arXiv 2212.10071), after Few-shot-CoT (arXiv 2201.11903)."""
-
-BBH = PublishedPrompts(
-    source="https://github.com/suzgunmirac/BIG-Bench-Hard, cot-prompts",
-    licence="MIT",
-    style=PromptStyle(
-        name="few_shot_cot",
-        template="{exemplars}\n\nQ: {question}\nA: Let's think step by step.",
-        exemplar="Q: {question}\nA: Let's think step by step.\n{rationale} "
-        "So the answer is {answer}.",
-        between="\n\n",
-        stop=("\nQ:",),
-    ),
-    worked=_worked("Q:", r"A: Let's think step by step\.", "So the answer is"),
-    counts={},
-    positions={},
-)
-"""Of BIG-Bench Hard (arXiv 2210.09261): three worked questions a task, after a line about it."""
-
-LIB_PROMPT = PublishedPrompts(
-    source="https://github.com/FranxYao/chain-of-thought-hub, gsm8k/lib_prompt",
-    licence="MIT",
-    style=PromptStyle(
-        name="few_shot_cot",
-        template="{exemplars}\n\nQuestion: {question}\nLet's think step by step\n",
-        exemplar="Question: {question}\nLet's think step by step\n{rationale}\n"
-        "The answer is {answer}",
-        between="\n\n",
-        stop=("\nQuestion:",),
-    ),
-    worked=_worked("Question:", "Let's think step by step", "The answer is"),
-    counts={"gsm8k": 8},
-    positions={},
-)
-"""Of complexity-based prompting (arXiv 2210.00720), for GSM8K."""
+"""Known few-shot prompts; one is recognised by its file."""
 
 
 def read_few_shot(settings: FewShotSettings, task: str) -> FewShot:
     """The exemplars that a recipe gives or names.
 
     Args:
-        settings: Of the recipe.
+        settings: The recipe's exemplars.
         task: The task's name; a file of many prompts has one for each.
 
     Raises:
@@ -190,12 +170,27 @@ def read_few_shot(settings: FewShotSettings, task: str) -> FewShot:
         shown = tuple(Exemplar(**worked.model_dump()) for worked in settings.worked)
         return FewShot(style=style_named("few_shot_cot"), exemplars=shown)
     if file.suffix == ".json":
-        return _parsed(_of_task(file, task), FINE_TUNE_COT, f"{file}: {task}", task)
+        return _parsed(_of_task(file, task), _published_in(file, ""), f"{file}: {task}", task)
     if file.is_dir():
         file = file / f"{task.removeprefix('bbh_')}.txt"
     text = _read(file).rpartition("-----\n")[2]
-    published = LIB_PROMPT if text.startswith("Question: ") else BBH
-    return _parsed(text, published, str(file), task)
+    return _parsed(text, _published_in(file, text), str(file), task)
+
+
+def _published_in(file: Path, text: str) -> PublishedPrompts:
+    """The published prompts that a file holds: those whose opening fits its text best."""
+    fitting = [
+        published
+        for published in PUBLISHED.values()
+        if published.json_of_tasks == (file.suffix == ".json")
+        and text.startswith(published.opening)
+    ]
+    if not fitting:
+        raise ConfigError(
+            f"exemplars.file: {file} is laid out as none of the published prompts that are "
+            f"known{papers_hint()}. Give worked questions of your own instead."
+        )
+    return max(fitting, key=lambda published: len(published.opening))
 
 
 def _of_task(file: Path, task: str) -> str:
@@ -247,26 +242,12 @@ def _read(file: Path) -> str:
         raise DataError(f"exemplars.file: {file} is not UTF-8: {error.reason}.") from error
 
 
-def socratic_exemplar(question: str, solution: str) -> Exemplar:
-    """A worked question from a solution in GSM8K's socratic layout, its questions beside it.
-
-    Args:
-        question: A training question, never one of a test set.
-        solution: Lines ``question ** answer``, then ``#### answer``; calculator marks are kept.
-
-    Raises:
-        DataError: The solution is laid out otherwise.
-    """
-    at = f"the solution of {question[:60]!r}"
-    rationale, answer, questions = socratic(solution, at=at)
-    return Exemplar(question=question, rationale=rationale, answer=answer, questions=questions)
-
-
 __all__ = [
     "Exemplar",
     "ExemplarSettings",
     "FewShot",
     "FewShotSettings",
+    "PublishedPrompts",
     "read_few_shot",
-    "socratic_exemplar",
+    "worked_pattern",
 ]

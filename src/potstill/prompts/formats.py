@@ -1,13 +1,32 @@
-"""Data formats: what a student is trained on, and how the trained student is then asked."""
+r"""Data formats: what a student is trained on, and how the trained student is then asked.
+
+A format is data: a prompt with a place for the question, and a target with places for rationale
+and answer. The ordinary ones stand here, those of published students in ``papers/``, and a recipe
+gives its own as a mapping::
+
+    data_format: {prompt: "Problem: {question}\nSolution:", target: " {rationale} So: {answer}"}
+"""
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Annotated, Self
+
+from pydantic import BeforeValidator, Field, model_validator
 
 from potstill.errors import ConfigError
+from potstill.plugins import Registry
 from potstill.prompts.decomposition import Role
-from potstill.prompts.styles import Exemplar, PromptStyle, filled, prompt_for
+from potstill.prompts.styles import (
+    Exemplar,
+    PromptStyle,
+    check_placeholders,
+    content_name,
+    filled,
+    prompt_for,
+)
 from potstill.records import Message, Question
+from potstill.settings import Settings, build
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,7 +46,7 @@ class DataFormat:
     """The target, with ``{rationale}``, ``{answer}`` or both."""
 
     reading: str
-    """What a student of this format writes, for its model card."""
+    """A student's text in this format in words, for its model card."""
 
     mark: str = ""
     """Ends a decoder-only student's prompt."""
@@ -36,7 +55,7 @@ class DataFormat:
     """Begins a decoder-only student's target."""
 
     exemplar: str = ""
-    """How one worked question of an in-context prompt is written."""
+    """The form of one worked question in an in-context prompt."""
 
     stop: tuple[str, ...] = ()
     """Strings that end what the student writes."""
@@ -62,8 +81,13 @@ class DataFormat:
         """Whether its targets hold the answer, so that a student can be asked in it."""
         return "{answer}" in self.reply
 
+    @property
+    def is_bare(self) -> bool:
+        """Whether it words a question and its answer alone."""
+        return not self.needs_rationale and not self.needs_exemplars
+
     def style(self, *, encoder_decoder: bool) -> PromptStyle:
-        """How a student trained on this format is asked."""
+        """The prompt style in which a student trained on this format is asked."""
         return PromptStyle(
             name=self.name,
             template=self.template if encoder_decoder else self.template + self.mark,
@@ -80,198 +104,221 @@ class DataFormat:
         return prompt_for(self.style(encoder_decoder=encoder_decoder), question, exemplars)
 
     def target(self, rationale: str, answer: str, *, encoder_decoder: bool) -> str:
-        """What the student learns to write, end-of-sequence token left out."""
+        """The text that the student learns to write, without its end-of-sequence token."""
         template = self.reply if encoder_decoder else self.separator + self.reply
         return filled(template, {"rationale": rationale.strip(), "answer": answer})
 
     def lead(self, *, encoder_decoder: bool) -> str:
-        """What a target says before its rationale."""
+        """The text of a target before its rationale."""
         before = self.reply.partition("{rationale}")[0]
         return before if encoder_decoder else self.separator + before
 
 
 BLANK_LINE = "\n\n"
 
-_THEN_STATES = "the reasoning, then a line with `The answer is` and the answer."
-_STATES = "`The answer is` and the answer, without reasoning."
+THEN_STATES = "the reasoning, then a line with `The answer is` and the answer."
+STATES = "`The answer is` and the answer, without reasoning."
 
-FORMATS: dict[str, DataFormat] = {
-    data_format.name: data_format
-    for data_format in (
-        # Fine-tune-CoT, ft_cot_token: src/data/format.py of reasoning-teacher @ a2ca4d28.
-        DataFormat(
-            name="fine_tune_cot",
-            template="{question}",
-            mark=" ###",
-            separator=" ",
-            reply="{rationale} --> {answer}",
-            reading="the reasoning, then `-->`, then the answer.",
-        ),
-        # Fine-tune-CoT, ft_token: its answer-only baseline.
-        DataFormat(
-            name="fine_tune_answer",
-            template="{question}",
-            mark=" ###",
-            separator=" ",
-            reply="{answer}",
-            reading="the answer alone.",
-        ),
-        # Model specialization (arXiv 2301.12726), process_data_format; written for FlanT5.
-        DataFormat(
-            name="in_context_cot",
-            template="{exemplars}\n\nQ: {question}\nLet's think step by step",
-            exemplar="Q: {question}\nLet's think step by step\n{rationale}\nThe answer is {answer}",
-            separator="\n",
-            reply="{rationale}\nThe answer is {answer}",
-            stop=("\nQ:",),
-            reading=_THEN_STATES,
-        ),
-        DataFormat(
-            name="zero_shot_cot",
-            template="Q: {question}\nLet's think step by step",
-            separator="\n",
-            reply="{rationale}\nThe answer is {answer}",
-            reading=_THEN_STATES,
-        ),
-        DataFormat(
-            name="in_context_answer",
-            template="{exemplars}\n\nQ: {question}\nA:",
-            exemplar="Q: {question}\nA: The answer is {answer}",
-            separator=" ",
-            reply="The answer is {answer}",
-            stop=("\nQ:",),
-            reading=_STATES,
-        ),
-        DataFormat(
-            name="zero_shot_answer",
-            template="Q: {question} A:",
-            separator=" ",
-            reply="The answer is {answer}",
-            reading=_STATES,
-        ),
-        # For students that were trained on chats: the answer stands where instruct_cot asks for it.
-        DataFormat(
-            name="chat",
-            template="{question}",
-            reply="{rationale}\nThe answer is {answer}.",
-            chat=True,
-            reading=_THEN_STATES,
-        ),
-        DataFormat(
-            name="chat_think",
-            template="{question}",
-            reply="<think>\n{rationale}\n</think>\n\nThe answer is {answer}.",
-            chat=True,
-            reading="the reasoning between `<think>` and `</think>`, then `The answer is` and the "
-            "answer.",
-        ),
-        # Distilling step-by-step (arXiv 2305.02301): two tasks, told apart by their first word. The
-        # line break is the prompt's: many tokenizers join it with a question mark before it.
-        DataFormat(
-            name="predict",
-            template="predict: {question}",
-            mark="\n",
-            reply="{answer}",
-            reading="the answer alone.",
-        ),
-        DataFormat(
-            name="explain",
-            template="explain: {question}",
-            mark="\n",
-            reply="{rationale}",
-            reading="the reasoning alone.",
-        ),
-        # Socratic chains of thought (arXiv 2212.00193): turns, whose questions are worded in
-        # potstill.prompts.decomposition. The role stands last, so that turns share beginnings.
-        DataFormat(
-            name="socratic_questioner",
-            template="{question}\nQ:",
-            separator=" ",
-            reply="{rationale}",
-            stop=("\n",),
-            role="questioner",
-            reading="the next sub-question, or `Done.`",
-        ),
-        DataFormat(
-            name="socratic_counted_questioner",
-            template="{question}:",
-            separator=" ",
-            reply="{rationale}",
-            stop=("\n",),
-            role="counted_questioner",
-            reading="the next sub-question of as many as the prompt says.",
-        ),
-        DataFormat(
-            name="socratic_counter",
-            template="{question}\nNumber of questions:",
-            separator=" ",
-            reply="{rationale}",
-            stop=("\n",),
-            role="counter",
-            reading="how many sub-questions the question takes.",
-        ),
-        DataFormat(
-            name="socratic_solver",
-            template="{question}\nA:",
-            separator=" ",
-            reply="{rationale}",
-            stop=("\nQ:",),
-            role="solver",
-            reading="the solution of the sub-question; of the last one with `The answer is`.",
-        ),
-    )
-}
-
-MIXTURES: dict[str, dict[str, float]] = {
-    # Optimiser steps an epoch in arXiv 2301.12726's 3B configuration. Its loss is a mean over each
-    # micro-batch, all of one format, so these are the formats' shares of the loss: about 79/20/1.
-    "specialization": {
-        "in_context_cot": 3452,
-        "zero_shot_cot": 863,
-        "in_context_answer": 24,
-        "zero_shot_answer": 12,
+FORMATS = Registry[DataFormat](
+    "data format",
+    {
+        data_format.name: data_format
+        for data_format in (
+            # Fine-tune-CoT, ft_cot_token: src/data/format.py of reasoning-teacher @ a2ca4d28.
+            DataFormat(
+                name="fine_tune_cot",
+                template="{question}",
+                mark=" ###",
+                separator=" ",
+                reply="{rationale} --> {answer}",
+                reading="the reasoning, then `-->`, then the answer.",
+            ),
+            # Fine-tune-CoT, ft_token: its answer-only baseline.
+            DataFormat(
+                name="fine_tune_answer",
+                template="{question}",
+                mark=" ###",
+                separator=" ",
+                reply="{answer}",
+                reading="the answer alone.",
+            ),
+            # What replayed questions are worded in: a FlanT5 format of arXiv 2301.12726.
+            DataFormat(
+                name="zero_shot_answer",
+                template="Q: {question} A:",
+                separator=" ",
+                reply="The answer is {answer}",
+                reading=STATES,
+            ),
+            # For students that were trained on chats: the answer stands where instruct_cot asks.
+            DataFormat(
+                name="chat",
+                template="{question}",
+                reply="{rationale}\nThe answer is {answer}.",
+                chat=True,
+                reading=THEN_STATES,
+            ),
+            DataFormat(
+                name="chat_think",
+                template="{question}",
+                reply="<think>\n{rationale}\n</think>\n\nThe answer is {answer}.",
+                chat=True,
+                reading="the reasoning between `<think>` and `</think>`, then `The answer is` and "
+                "the answer.",
+            ),
+            # Socratic chains of thought (arXiv 2212.00193): turns, whose questions are worded in
+            # potstill.prompts.decomposition. The role stands last, so that turns share beginnings.
+            DataFormat(
+                name="socratic_questioner",
+                template="{question}\nQ:",
+                separator=" ",
+                reply="{rationale}",
+                stop=("\n",),
+                role="questioner",
+                reading="the next sub-question, or `Done.`",
+            ),
+            DataFormat(
+                name="socratic_counted_questioner",
+                template="{question}:",
+                separator=" ",
+                reply="{rationale}",
+                stop=("\n",),
+                role="counted_questioner",
+                reading="the next sub-question of as many as the prompt says.",
+            ),
+            DataFormat(
+                name="socratic_counter",
+                template="{question}\nNumber of questions:",
+                separator=" ",
+                reply="{rationale}",
+                stop=("\n",),
+                role="counter",
+                reading="how many sub-questions the question takes.",
+            ),
+            DataFormat(
+                name="socratic_solver",
+                template="{question}\nA:",
+                separator=" ",
+                reply="{rationale}",
+                stop=("\nQ:",),
+                role="solver",
+                reading="the solution of the sub-question; of the last one with `The answer is`.",
+            ),
+        )
     },
-    "in_context": {"in_context_cot": 3452, "in_context_answer": 24},
-    "zero_shot": {"zero_shot_cot": 863, "zero_shot_answer": 12},
-    # The published loss gives both tasks one half.
-    "predict_explain": {"predict": 0.5, "explain": 0.5},
-    # Both roles in one student, and a questioner that plans: shares of our own.
-    "socratic": {"socratic_questioner": 0.5, "socratic_solver": 0.5},
-    "socratic_planner": {"socratic_counted_questioner": 0.75, "socratic_counter": 0.25},
-}
-"""Known mixtures as weights by format; their students are asked in the first one."""
+    group="potstill.data_formats",
+    fits=lambda thing: isinstance(thing, DataFormat),
+)
 
-FORMAT_OF: dict[Role, str] = {each.role: each.name for each in FORMATS.values() if each.role}
+MIXTURES = Registry[Mapping[str, float]](
+    "mixture of data formats",
+    {},
+    group="potstill.mixtures",
+    fits=lambda thing: isinstance(thing, Mapping),
+)
+"""Mixtures as weights by format; their students are asked in the first one."""
+
+FORMAT_OF: dict[Role, str] = {
+    "questioner": "socratic_questioner",
+    "counted_questioner": "socratic_counted_questioner",
+    "counter": "socratic_counter",
+    "solver": "socratic_solver",
+}
 """The data format in which a student takes a role."""
 
 
-def format_named(name: str) -> DataFormat:
-    """The data format of this name.
+class FormatSettings(Settings):
+    """A data format of your own."""
+
+    prompt: str
+    """The prompt, with ``{question}``, and with ``{exemplars}`` where worked questions are shown
+    before it."""
+
+    target: str
+    """The text to learn, with ``{rationale}``, ``{answer}`` or both; a decoder-only student writes
+    it directly behind the prompt."""
+
+    exemplar: str = "{question}\n{rationale}\n{answer}"
+    """The form of one worked question, with ``{question}``, ``{rationale}``, ``{answer}``."""
+
+    stop: tuple[str, ...] = ()
+    """Strings that end what the student writes."""
+
+    chat: bool = False
+    """The prompt is the user's turn of a chat, by the tokenizer's own template."""
+
+    name: str = Field(default="own", pattern="^[a-z][a-z0-9_]*$")
+    """The beginning of the name in reports; a hash of the texts follows."""
+
+    @model_validator(mode="after")
+    def _placeholders_are_known(self) -> Self:
+        check_placeholders(self.prompt, "prompt", needed=("question",), known=("exemplars",))
+        check_placeholders(self.target, "target", known=("rationale", "answer"))
+        check_placeholders(self.exemplar, "exemplar", known=("question", "rationale", "answer"))
+        if "{rationale}" not in self.target and "{answer}" not in self.target:
+            raise ValueError("target lacks {rationale} and {answer}; give one of them, or both")
+        FORMATS.add(self.key, self.data_format)
+        return self
+
+    @property
+    def key(self) -> str:
+        """The name by which the format is found again: the same for the same texts."""
+        return content_name(self)
+
+    @property
+    def data_format(self) -> DataFormat:
+        """The format itself."""
+        return DataFormat(
+            name=self.key,
+            template=self.prompt,
+            reply=self.target,
+            reading=f"text of this form: {self.target!r}.",
+            exemplar=self.exemplar,
+            stop=self.stop,
+            chat=self.chat,
+        )
+
+
+def _own_format(raw: object) -> object:
+    """A mapping with ``prompt`` or ``target`` is a format of the recipe's own, no mixture."""
+    if isinstance(raw, Mapping) and not {"prompt", "target"}.isdisjoint(raw):
+        return build(FormatSettings, raw, at="data_format")
+    return raw
+
+
+AnyFormat = Annotated[str | FormatSettings, BeforeValidator(_own_format)]
+"""A data format in a recipe: the name of one, or one of its own."""
+
+AnyMixture = Annotated[str | FormatSettings | dict[str, float], BeforeValidator(_own_format)]
+"""The formats of a student: one of them, a mixture that is known, or weights by format."""
+
+
+def format_named(name: str | FormatSettings) -> DataFormat:
+    """The data format of this name, or of a recipe's own.
 
     Raises:
         ConfigError: There is none.
     """
-    if name not in FORMATS:
-        raise ConfigError(f"there is no data format {name!r}; known: {', '.join(FORMATS)}.")
-    return FORMATS[name]
+    return FORMATS.named(name) if isinstance(name, str) else name.data_format
 
 
-def shares(data_format: str | Mapping[str, float]) -> dict[str, float]:
-    """The share of each data format; they sum to 1.
+def shares(data_format: str | FormatSettings | Mapping[str, float]) -> dict[str, float]:
+    """The share of each data format by name; they sum to 1.
 
     Args:
-        data_format: A format, a published mixture, or weights by format.
+        data_format: A format, a known mixture, or weights by format.
 
     Raises:
         ConfigError: One of the names is unknown, or a weight is not a positive number.
     """
+    if isinstance(data_format, FormatSettings):
+        return {data_format.key: 1.0}
     if isinstance(data_format, str):
         if data_format not in FORMATS and data_format not in MIXTURES:
-            raise ConfigError(
-                f"there is no data format {data_format!r}; known: {', '.join(FORMATS)}, "
-                f"and the mixtures {', '.join(MIXTURES)}."
-            )
-        data_format = MIXTURES.get(data_format, {data_format: 1.0})
+            known = FORMATS.unknown(data_format)
+            raise ConfigError(f"{known}, and the mixtures {', '.join(MIXTURES)}.")
+        mixture = MIXTURES.get(data_format)
+        data_format = {data_format: 1.0} if mixture is None else mixture
     if not data_format:
         raise ConfigError("a mixture of data formats needs one or more, such as {fine_tune_cot: 1}")
     for name, weight in data_format.items():

@@ -1,12 +1,41 @@
-"""Prompt styles: how a question is put to a model that was not trained on our formats."""
+r"""Prompt styles: how a question is put to a model that was not trained on our formats.
 
+A style is data: a template with a place for the question, what ends the completion, and, for
+few-shot styles, how a worked question is written. Those of potstill's own stand here, published
+ones in ``papers/``, and a recipe gives its own as a mapping::
+
+    generate: {prompt_style: {template: "Problem: {question}\nSolution:", stop: ["\nProblem:"]}}
+"""
+
+import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Annotated, Self
 
-from potstill.errors import ConfigError
-from potstill.prompts.self_questions import Asks, asking
+from pydantic import BeforeValidator, Field, model_validator
+
+from potstill.plugins import Registry
 from potstill.records import Message, Question
+from potstill.settings import Settings, build
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Exemplar:
+    """A worked question for few-shot prompts."""
+
+    question: str
+    rationale: str
+    answer: str
+
+    questions: tuple[str, ...] = ()
+    """Questions that the rationale could ask itself: the one it begins with, then one a further
+    step."""
+
+
+def plain_rationale(exemplar: Exemplar) -> str:
+    """The rationale of a worked question as it stands."""
+    return exemplar.rationale
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,122 +56,164 @@ class PromptStyle:
     """Whether the prompt is sent as a chat message."""
 
     exemplar: str = "Q: {question}\nA: {rationale} The answer is {answer}."
-    """How one worked question of a few-shot prompt is written."""
+    """The form of one worked question in a few-shot prompt."""
 
     between: str = "\n"
-    """What stands between two worked questions."""
+    """The text between two worked questions."""
 
-    asks: Asks = "nothing"
-    """Which of its own questions the rationale of a worked question shows."""
+    shown_rationale: Callable[[Exemplar], str] = plain_rationale
+    """Returns the rationale of a worked question as a few-shot prompt shows it. Raises ConfigError
+    where the question lacks something that is shown."""
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Exemplar:
-    """A worked question for few-shot prompts."""
-
-    question: str
-    rationale: str
-    answer: str
-
-    questions: tuple[str, ...] = ()
-    """What the rationale could ask itself: the question it begins with, then one a further step."""
+    asks_subquestions: bool = False
+    """Whether in its answers each step follows the sub-question that it answers."""
 
 
-_ANSWER_CUE = "\nTherefore, the answer is"
-_FEW_SHOT = "{exemplars}\nQ: {question}\nA:"
+ANSWER_CUE = "\nTherefore, the answer is"
+"""The cue of Zero-shot-CoT's second step."""
 
-STYLES: dict[str, PromptStyle] = {
-    style.name: style
-    for style in (
-        # For chat models. The marked last line is what the grader looks for first.
-        PromptStyle(
-            name="instruct_cot",
-            template="{question}\n\nThink step by step. Then end with one line of the form:\n"
-            "The answer is <answer>.",
-            chat=True,
-        ),
-        # Fine-tune-CoT, templates of src/data/format.py (reasoning-teacher @ a2ca4d28).
-        PromptStyle(name="zero_shot", template="Q: {question}\n\nA:", stop=("\nQ:",)),
-        # Zero-shot-CoT (arXiv 2205.11916) in two steps, as Fine-tune-CoT asks its teacher. A
-        # rationale that goes on to the cue by itself ends there, and the second step says the rest.
-        PromptStyle(
-            name="zero_shot_cot",
-            template="Q: {question}\nA: Let's think step by step.",
-            answer_cue=_ANSWER_CUE,
-            stop=(_ANSWER_CUE, "\nQ:"),
-        ),
-        # QuestCoT and its contrast, a question before every step (arXiv 2311.07945): asked as their
-        # neighbours here ask, and nothing but the questions added. Their wording is ours. Labels
-        # are unwanted: the last "Answer:" would be taken for the final answer.
-        PromptStyle(
-            name="instruct_quest_cot",
-            template="{question}\n\nFirst write the one question to begin with. Then think step by "
-            "step. Then end with one line of the form:\nThe answer is <answer>.",
-            chat=True,
-        ),
-        PromptStyle(
-            name="instruct_subquestions",
-            template="{question}\n\nThink step by step, and before each step write the question "
-            "that it answers, without labels. Then end with one line of the form:\n"
-            "The answer is <answer>.",
-            chat=True,
-        ),
-        # Socratic chains of thought (arXiv 2212.00193), laid out as GSM8K's socratic solutions: the
-        # mark keeps apart what a solution of several sentences may blur. The paper gives no prompt.
-        PromptStyle(
-            name="instruct_decomposition",
-            template="{question}\n\nSplit this into sub-questions. On each line write one "
-            "sub-question, then ` ** `, then its solution. Each may use what was found before; the "
-            "last sub-question is the question itself. Then end with one line of the form:\n"
-            "The answer is <answer>.",
-            chat=True,
-        ),
-        PromptStyle(
-            name="zero_shot_quest_cot",
-            template="Q: {question}\nA: Let's first ask where to begin.",
-            answer_cue=_ANSWER_CUE,
-            stop=(_ANSWER_CUE, "\nQ:"),
-        ),
-        PromptStyle(
-            name="zero_shot_subquestions",
-            template="Q: {question}\nA: Let's ask and answer one question at a time.",
-            answer_cue=_ANSWER_CUE,
-            stop=(_ANSWER_CUE, "\nQ:"),
-        ),
-        PromptStyle(name="few_shot_cot", template=_FEW_SHOT, stop=("\nQ:",)),
-        PromptStyle(name="quest_cot", template=_FEW_SHOT, stop=("\nQ:",), asks="first"),
-        PromptStyle(name="subquestions", template=_FEW_SHOT, stop=("\nQ:",), asks="each"),
-        PromptStyle(name="decomposition", template=_FEW_SHOT, stop=("\nQ:",), asks="marked"),
-        # As BIG-Bench Hard's answer-only prompts (arXiv 2210.09261): each question with its answer.
-        PromptStyle(
-            name="answer_only",
-            template="{exemplars}\n\nQ: {question}\nA:",
-            exemplar="Q: {question}\nA: {answer}",
-            between="\n\n",
-            stop=("\nQ:",),
-        ),
-    )
-}
+FEW_SHOT = "{exemplars}\nQ: {question}\nA:"
+"""The template of Few-shot-CoT as Fine-tune-CoT has it."""
 
-DECOMPOSING = (
-    "instruct_decomposition",
-    "instruct_subquestions",
-    "zero_shot_subquestions",
-    "decomposition",
-    "subquestions",
+STYLES = Registry[PromptStyle](
+    "prompt style",
+    {
+        style.name: style
+        for style in (
+            # For chat models. The marked last line is what the grader looks for first.
+            PromptStyle(
+                name="instruct_cot",
+                template="{question}\n\nThink step by step. Then end with one line of the form:\n"
+                "The answer is <answer>.",
+                chat=True,
+            ),
+            # Fine-tune-CoT, templates of src/data/format.py (reasoning-teacher @ a2ca4d28).
+            PromptStyle(name="zero_shot", template="Q: {question}\n\nA:", stop=("\nQ:",)),
+            # Zero-shot-CoT (arXiv 2205.11916) in two steps, as Fine-tune-CoT asks its teacher. A
+            # rationale that goes on to the cue by itself ends there; the second step says the rest.
+            PromptStyle(
+                name="zero_shot_cot",
+                template="Q: {question}\nA: Let's think step by step.",
+                answer_cue=ANSWER_CUE,
+                stop=(ANSWER_CUE, "\nQ:"),
+            ),
+            PromptStyle(name="few_shot_cot", template=FEW_SHOT, stop=("\nQ:",)),
+            # As BIG-Bench Hard's answer-only prompts (arXiv 2210.09261): questions with answers.
+            PromptStyle(
+                name="answer_only",
+                template="{exemplars}\n\nQ: {question}\nA:",
+                exemplar="Q: {question}\nA: {answer}",
+                between="\n\n",
+                stop=("\nQ:",),
+            ),
+        )
+    },
+    group="potstill.prompt_styles",
+    fits=lambda thing: isinstance(thing, PromptStyle),
 )
-"""Styles in whose answers each step follows the question that it answers."""
 
 
-def style_named(name: str) -> PromptStyle:
-    """The style of this name.
+class StyleSettings(Settings):
+    """A prompt style of your own."""
+
+    template: str
+    """The prompt, with ``{question}``, and with ``{exemplars}`` where worked questions are shown
+    before it."""
+
+    answer_cue: str = ""
+    """Appended to prompt and rationale to ask for the answer in a second step; empty: one step."""
+
+    stop: tuple[str, ...] = ()
+    """Strings that end the completion."""
+
+    chat: bool = False
+    """Send the prompt as a chat message."""
+
+    exemplar: str = "Q: {question}\nA: {rationale} The answer is {answer}."
+    """The form of one worked question, with ``{question}``, ``{rationale}``, ``{answer}``."""
+
+    between: str = "\n"
+    """The text between two worked questions."""
+
+    asks_subquestions: bool = False
+    """Whether in its answers each step follows the sub-question that it answers."""
+
+    name: str = Field(default="own", pattern="^[a-z][a-z0-9_]*$")
+    """The beginning of the name in reports; a hash of the texts follows."""
+
+    @model_validator(mode="after")
+    def _placeholders_are_known(self) -> Self:
+        check_placeholders(self.template, "template", needed=("question",), known=("exemplars",))
+        check_placeholders(self.exemplar, "exemplar", known=("question", "rationale", "answer"))
+        STYLES.add(self.key, self.style)
+        return self
+
+    @property
+    def key(self) -> str:
+        """The name by which the style is found again: the same for the same texts."""
+        return content_name(self)
+
+    @property
+    def style(self) -> PromptStyle:
+        """The style itself."""
+        return PromptStyle(name=self.key, **self.model_dump(exclude={"name"}))
+
+
+def _own_style(raw: object) -> object:
+    """A mapping is a style of the recipe's own."""
+    return build(StyleSettings, raw, at="prompt_style") if isinstance(raw, Mapping) else raw
+
+
+AnyStyle = Annotated[str | StyleSettings, BeforeValidator(_own_style)]
+"""A prompt style in a recipe: the name of one, or one of its own."""
+
+
+def content_name(settings: Settings) -> str:
+    """A name made of the settings' ``name`` and a hash of all else that they say."""
+    texts = settings.model_dump_json(exclude={"name"})
+    digest = hashlib.blake2b(texts.encode(), digest_size=4).hexdigest()
+    return f"{getattr(settings, 'name', 'own')}_{digest}"
+
+
+_PLACEHOLDER = re.compile(r"(?<![\\{])(?P<command>\\[A-Za-z]+)?\{(?P<name>[A-Za-z_]\w*)\}")
+
+
+def check_placeholders(
+    template: str, setting: str, *, needed: Sequence[str] = (), known: Iterable[str] = ()
+) -> None:
+    r"""See to it that a template of a recipe can be filled.
+
+    Braces around anything but one word, as in JSON, and behind a command, as in ``\text{so}``, are
+    the template's own.
+
+    Args:
+        template: The text.
+        setting: What the recipe calls it, for the message.
+        needed: Placeholders that it must hold.
+        known: Placeholders that it may hold as well.
+
+    Raises:
+        ValueError: A placeholder is unknown, or one that is needed is missing.
+    """
+    names = list(dict.fromkeys([*needed, *known]))
+    listed = ", ".join(f"{{{name}}}" for name in names)
+    for place in _PLACEHOLDER.finditer(template):
+        if place["name"] not in names and place["command"] is None:
+            raise ValueError(
+                f"{setting} has the unknown placeholder {{{place['name']}}}; known are {listed}"
+            )
+    for name in needed:
+        if f"{{{name}}}" not in template:
+            raise ValueError(f"{setting} lacks {{{name}}}; its placeholders are {listed}")
+
+
+def style_named(name: AnyStyle) -> PromptStyle:
+    """The style of this name, or of a recipe's own.
 
     Raises:
         ConfigError: There is none.
     """
-    if name not in STYLES:
-        raise ConfigError(f"there is no prompt style {name!r}; known: {', '.join(STYLES)}.")
-    return STYLES[name]
+    return STYLES.named(name) if isinstance(name, str) else name.style
 
 
 def shows_exemplars(style: PromptStyle) -> bool:
@@ -161,7 +232,7 @@ def question_text(question: Question) -> str:
 def prompt_for(
     style: PromptStyle, question: Question, exemplars: Sequence[Exemplar] = ()
 ) -> str | tuple[Message, ...]:
-    """What to send for one question: text for plain styles, one user message for chat styles."""
+    """The prompt for one question: text for plain styles, one user message for chat styles."""
     shown = style.between.join(worked(style, exemplar) for exemplar in exemplars)
     text = filled(style.template, {"exemplars": shown, "question": question_text(question)})
     return (Message(role="user", content=text),) if style.chat else text
@@ -173,9 +244,7 @@ def worked(style: PromptStyle, exemplar: Exemplar) -> str:
     Raises:
         ConfigError: The style shows questions that the exemplar has not got.
     """
-    at = f"the exemplar {exemplar.question[:60]!r}"
-    rationale = asking(exemplar.rationale, exemplar.questions, style.asks, at=at)
-    parts = {"question": exemplar.question, "rationale": rationale}
+    parts = {"question": exemplar.question, "rationale": style.shown_rationale(exemplar)}
     return filled(style.exemplar, {**parts, "answer": exemplar.answer})
 
 

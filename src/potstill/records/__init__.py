@@ -12,13 +12,14 @@ from potstill.records.completion import (
 from potstill.records.evaluation import (
     Choice,
     Comparison,
-    GuidedKind,
     GuidedPrediction,
     GuidedScore,
     Prediction,
     Score,
     StageRecord,
+    System,
 )
+from potstill.records.policy import GuidedKind, Policy
 from potstill.records.task import AnswerType, Grade, Question, RuleName, Split, Task
 from potstill.records.training import (
     Checkpoint,
@@ -46,6 +47,7 @@ __all__ = [
     "GuidedScore",
     "Likelihood",
     "Message",
+    "Policy",
     "Prediction",
     "Question",
     "Rationale",
@@ -55,6 +57,7 @@ __all__ = [
     "SoftTargets",
     "Split",
     "StageRecord",
+    "System",
     "Task",
     "Teacher",
     "TeacherScore",

@@ -3,7 +3,7 @@
 Shape suffixes: T tokens of a completion, K alternatives kept at each token.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -53,6 +53,12 @@ class Request:
 
     question: str = ""
     """The bare question, for models that look their answer up; not part of the request's key."""
+
+    question_id: str | None = field(default=None, compare=False)
+    """The question's id in its task, stored beside the request; not part of its key."""
+
+    task: str | None = field(default=None, compare=False)
+    """The name of the question's task, stored beside the request; not part of its key."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

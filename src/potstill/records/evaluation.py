@@ -1,23 +1,65 @@
-"""What was measured."""
+"""The results of evaluation and guidance: systems, predictions, scores, choices, comparisons."""
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
 
 from potstill.records.completion import FinishReason
+from potstill.records.policy import Policy
 from potstill.records.task import Split
 
-GuidedKind = Literal["policy", "control", "routing", "alone", "self", "sampled"]
-"""``routing``: whole questions go to the teacher; ``self``: the student questions itself;
-``sampled``: pass@k, right if one of k samples is."""
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """A measured model in one way of asking: what every score, prediction and comparison is of.
+
+    It is a value: equal ones are the same system, and nothing reads one back out of a text.
+    """
+
+    model: str
+    """``teacher``, ``start``, or the name of a student or of a Socratic pair in the recipe."""
+
+    start: str | None = None
+    """The start checkpoint's name where the recipe has several; None: the recipe's student."""
+
+    variant: str = ""
+    """How it is asked beyond its own way: ``zero_shot``, ``few_shot``, ``vote``,
+    ``teacher_questions`` or the name of a data format; empty: in its own way."""
+
+    step: int | None = None
+    """Optimiser steps behind a checkpoint; None for a model that was not trained here."""
+
+    taken: bool = True
+    """False: a checkpoint that the recipe's rule did not take. It stands beside the one that was
+    taken under the same model, start and variant, so its label says its step."""
+
+    @property
+    def label(self) -> str:
+        """The name that people see, such as ``start_zero_shot`` or ``rationales@400``.
+
+        No two systems of a run read the same: a recipe in which they would is refused.
+        """
+        parts = (self.model, self.start, self.variant)
+        at_step = "" if self.taken or self.step is None else f"@{self.step}"
+        return "_".join(part for part in parts if part) + at_step
+
+    @property
+    def as_shown(self) -> "System":
+        """The system as tables name it: without the step of a checkpoint that was taken.
+
+        Two systems of a run with one label are equal in this form.
+        """
+        return replace(self, step=None) if self.taken else self
+
+    @property
+    def bare(self) -> "System":
+        """The model alone, without a way of asking and without a step."""
+        return System(self.model, self.start)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prediction:
     """One system's graded answer to one test question."""
 
-    system: str
-    """``teacher``, ``start``, or a student's name; NAME@STEP is a checkpoint not taken."""
-
+    system: System
     task: str
     question_id: str
     text: str
@@ -31,10 +73,7 @@ class Prediction:
 class Score:
     """How many of a split's questions one system answered rightly."""
 
-    system: str
-    step: int | None
-    """Optimiser steps behind the checkpoint; None for a model that was not trained here."""
-
+    system: System
     task: str
     split: Split
     correct: int
@@ -51,8 +90,15 @@ class Score:
     truncated: int
     """Answers cut off at ``max_tokens``."""
 
-    chosen: bool
-    """Whether this is the checkpoint that was chosen for its student."""
+    @property
+    def step(self) -> int | None:
+        """Optimiser steps behind the checkpoint; None for a model that was not trained here."""
+        return self.system.step
+
+    @property
+    def chosen(self) -> bool:
+        """Whether this is the checkpoint that was chosen for its student."""
+        return self.system.step is not None and self.system.taken
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,10 +106,20 @@ class Choice:
     """The checkpoint that one selection rule chooses for a student, by development questions."""
 
     student: str
+    """The student's or pair's name in the recipe."""
+
+    start: str | None = None
+    """The start it was trained from, as in :attr:`System.start`."""
+
     rule: str
     step: int
     used: bool
     """Whether it is the recipe's rule, whose checkpoint is the student; the others are shown."""
+
+    @property
+    def system(self) -> System:
+        """The student or pair, whichever its checkpoint."""
+        return System(self.student, self.start)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,8 +127,8 @@ class Comparison:
     """Two systems on the same questions."""
 
     task: str
-    first: str
-    second: str
+    first: System
+    second: System
     only_first: int
     """Questions that only the first answered rightly."""
 
@@ -97,8 +153,7 @@ class Comparison:
 class GuidedPrediction:
     """One graded answer that a student wrote under a policy of guidance."""
 
-    policy: str
-    """Unique in a run, e.g. ``never``, ``first`` or ``at_2``; controls begin with ``control_``."""
+    policy: Policy
 
     task: str
     split: Split
@@ -127,9 +182,7 @@ class GuidedPrediction:
 class GuidedScore:
     """What a policy of guidance reaches on a split, and at what price."""
 
-    policy: str
-    kind: GuidedKind
-
+    policy: Policy
     task: str
     split: Split
     accuracy: float

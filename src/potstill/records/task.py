@@ -4,8 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-AnswerType = Literal["number", "choice", "yes_no", "text", "date", "list", "math"]
-RuleName = Literal["potstill", "fine_tune_cot", "flan_t5_cot", "zero_shot_cot", "bbh"]
+AnswerType = str
+"""``number``, ``choice`` or another that ``grading/answers`` reads; ``module:name`` of a reader."""
+
+RuleName = str
+"""``potstill``, the name of a published code's rule, or ``module:name`` of a rule."""
+
 Split = Literal["train", "dev", "test"]
 
 

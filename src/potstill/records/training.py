@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from potstill.records.completion import Message, TokenLogprobs
+from potstill.records.evaluation import System
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -149,6 +150,11 @@ class TrainingStep:
     """One line of a student's training log."""
 
     student: str
+    """The student's name in the recipe."""
+
+    start: str | None = None
+    """The start it is trained from, as in :attr:`System.start`."""
+
     step: int
     """Optimiser steps taken."""
 
@@ -161,13 +167,25 @@ class TrainingStep:
     seconds: float
     """Time spent so far."""
 
+    @property
+    def system(self) -> System:
+        """The student, whichever its step."""
+        return System(self.student, self.start)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Checkpoint:
     """A student's weights after some steps, as a folder that ``hf:`` loads."""
 
     student: str
+    """The student's name in the recipe."""
+
+    start: str | None = None
+    """The start it was trained from, as in :attr:`System.start`."""
+
     step: int
+    """Optimiser steps behind it."""
+
     folder: str
     """Where the weights are, seen from the run's folder."""
 
@@ -187,3 +205,8 @@ class Checkpoint:
 
     soft_share: float | None = None
     """Share of trained tokens with the teacher's probabilities; None: sample matching alone."""
+
+    @property
+    def system(self) -> System:
+        """The student that it is a checkpoint of."""
+        return System(self.student, self.start)

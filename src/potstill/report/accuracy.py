@@ -1,4 +1,8 @@
-"""What a report is made of: everything a run has found so far, read once."""
+"""The results that a report is made of: everything in a run's store, read once.
+
+Systems stand here as tables name them (:attr:`potstill.records.System.as_shown`): a student without
+the step of the checkpoint that was taken for it, any other checkpoint with its step.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,6 +20,7 @@ from potstill.records import (
     Rationale,
     Score,
     StageRecord,
+    System,
     Task,
     TeacherScore,
     TrainingStep,
@@ -23,14 +28,20 @@ from potstill.records import (
 from potstill.store import Store
 from potstill.tasks.overlap import Overlap
 
-SUBJECT = "rationales"
+SUBJECT = System("rationales")
 """The student that a report is about, where there is one of this name."""
 
 OTHER_RULE = "generic_other_rule"
 """The role of a generic task under a rule that nothing is decided by, for comparison."""
 
-REFERENCES = ("answers_only", "start", "start_few_shot", "start_zero_shot", "teacher")
-"""Whom the subject is held against: the first of these that was measured."""
+REFERENCES = (
+    System("answers_only"),
+    System("start"),
+    System("start", variant="few_shot"),
+    System("start", variant="zero_shot"),
+    System("teacher"),
+)
+"""The systems that the subject is held against: the first of these that was measured."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,10 +68,10 @@ class Results:
     """How many samples failed and were never answered, by reason."""
 
     overlaps: Sequence[Overlap] = ()
-    """What the training questions share with each evaluation set."""
+    """The questions and phrases that training and each evaluation set share."""
 
     notes: Sequence[str] = ()
-    """What else a reader should know."""
+    """Further sentences for the reader."""
 
     choices: Sequence[Choice] = ()
     """The checkpoint that each selection rule chooses for each student."""
@@ -71,7 +82,7 @@ class Results:
     """How often each teacher is right on training questions, and what became of its rationales."""
 
     roles: Mapping[str, str] = field(default_factory=dict)
-    """What each task is for, by name; empty where nobody said."""
+    """The role of each task by its name; empty where it is not known."""
 
     @property
     def leading(self) -> Task:
@@ -85,94 +96,81 @@ class Results:
         return list(dict.fromkeys(named + [score.task for score in self.scores]))
 
     @property
-    def systems(self) -> list[str]:
+    def systems(self) -> list[System]:
         """The systems with a test score, in the order they were measured in.
 
         Without the checkpoints that only another selection rule would have taken.
         """
-        left_out = set(self.not_taken)
         tested = (score.system for score in self.scores if score.split == "test")
-        return list(dict.fromkeys(system for system in tested if system not in left_out))
+        return list(dict.fromkeys(system.as_shown for system in tested if system.taken))
 
     @property
-    def not_taken(self) -> list[str]:
+    def not_taken(self) -> list[System]:
         """The checkpoints that only another selection rule would have taken, as systems."""
-        named = (self.checkpoint_system(each.student, each.step) for each in self.choices)
-        taken = {each.student for each in self.choices}
-        return [name for name in dict.fromkeys(named) if name not in taken]
+        chosen = (self.checkpoint_system(choice.system, choice.step) for choice in self.choices)
+        return [system for system in dict.fromkeys(chosen) if not system.taken]
 
-    def checkpoint_system(self, student: str, step: int) -> str:
-        """What a student's checkpoint is measured on test under, if a rule has chosen it."""
-        used = (each.step for each in self.choices if each.student == student and each.used)
-        return student if step in used else f"{student}@{step}"
+    def checkpoint_system(self, student: System, step: int) -> System:
+        """Returns the system that a checkpoint is measured on test as, if a rule chose it."""
+        used = (choice.step for choice in self.choices if choice.system == student and choice.used)
+        return student if step in used else replace(student, step=step, taken=False)
 
     @property
-    def students(self) -> list[str]:
+    def students(self) -> list[System]:
         """The students that were trained, in the order they were trained in."""
-        trained = [step.student for step in self.training]
-        dev = [score for score in self.scores if score.split == "dev"]
-        measured = [score.system for score in dev if score.step is not None]
+        trained = [line.system for line in self.training]
+        dev = [score.system for score in self.scores if score.split == "dev"]
+        measured = [system.bare for system in dev if system.step is not None]
         return list(dict.fromkeys(trained + measured))
 
     @property
     def last_checkpoints(self) -> list[Checkpoint]:
         """The last checkpoint of each student."""
-        return list({checkpoint.student: checkpoint for checkpoint in self.checkpoints}.values())
+        return list({checkpoint.system: checkpoint for checkpoint in self.checkpoints}.values())
 
-    def test_score(self, system: str, task: str) -> Score | None:
-        """A system's score on the test questions of a task."""
-        key = (system, task, "test")
-        found = (score for score in self.scores if (score.system, score.task, score.split) == key)
-        return next(found, None)
+    def test_score(self, system: System, task: str) -> Score | None:
+        """Returns a system's score on the test questions of a task."""
+        key = (system.as_shown, task, "test")
+        scores = (
+            score
+            for score in self.scores
+            if (score.system.as_shown, score.task, score.split) == key
+        )
+        return next(scores, None)
 
-    def dev_scores(self, system: str, task: str | None = None) -> list[Score]:
-        """A student's scores on development questions, by step; a start has one of each task.
+    def dev_scores(self, model: System, task: str | None = None) -> list[Score]:
+        """Returns a student's scores on development questions, by step; a start has one a task.
 
         Args:
-            system: The student or start.
+            model: The student or start.
             task: By default the leading task.
         """
-        key = (system, task or self.leading.name, "dev")
-        found = [each for each in self.scores if (each.system, each.task, each.split) == key]
-        return sorted(found, key=lambda score: score.step or 0)
+        key = (model, task or self.leading.name, "dev")
+        scores = [
+            score for score in self.scores if (score.system.bare, score.task, score.split) == key
+        ]
+        return sorted(scores, key=lambda score: score.step or 0)
 
-    def comparison(self, first: str, second: str, task: str) -> Comparison | None:
-        """Two systems on one task, whichever was named first when they were compared."""
-        for each in self.comparisons:
-            if each.task == task and {each.first, each.second} == {first, second}:
-                return each if each.first == first else flipped(each)
+    def comparison(self, first: System, second: System, task: str) -> Comparison | None:
+        """Returns two systems on one task, whichever was first when they were compared."""
+        sought = {first.as_shown, second.as_shown}
+        for comparison in self.comparisons:
+            compared = (comparison.first.as_shown, comparison.second.as_shown)
+            if comparison.task == task and {*compared} == sought:
+                return comparison if compared[0] == first.as_shown else flipped(comparison)
         return None
 
     def with_role(self, role: str) -> list[Task]:
-        """The tasks that are in the run for one purpose."""
+        """Returns the tasks that are in the run for one purpose."""
         return [task for task in self.tasks if self.roles.get(task.name) == role]
 
-    @property
-    def start_names(self) -> list[str]:
-        """The names of the models that every student is trained from, where there are several."""
-        starts = self._setting("train", "starts")
-        return [str(name) for name in starts] if isinstance(starts, Mapping) else []
+    def start_of(self, student: System) -> System:
+        """Returns the system that a student was before its training."""
+        start = System("start", student.start or student.model)
+        return start if any(score.system == start for score in self.scores) else System("start")
 
     @property
-    def asked_in(self) -> list[str]:
-        """Further data formats that systems are asked in."""
-        formats = self._setting("evaluate", "asked_in")
-        return [str(name) for name in formats] if isinstance(formats, list) else []
-
-    def family(self, student: str) -> tuple[str, str | None]:
-        """A student's name without its start's, and the start's, where there are several."""
-        students = self._setting("train", "students")
-        named = students if isinstance(students, Mapping) else {}
-        pairs = ((str(family), start) for family in named for start in self.start_names)
-        return next((pair for pair in pairs if "_".join(pair) == student), (student, None))
-
-    def start_of(self, student: str) -> str:
-        """The system that a student was before its training."""
-        start = f"start_{self.family(student)[1] or student}"
-        return start if any(score.system == start for score in self.scores) else "start"
-
-    @property
-    def subject(self) -> str | None:
+    def subject(self) -> System | None:
         """The student that the report is about: ``rationales``, else the one measured last."""
         measured = [system for system in self.systems if system in self.students]
         if not measured:
@@ -184,19 +182,14 @@ class Results:
         """The subject against the nearest reference, on the leading task."""
         if self.subject is None:
             return None
-        start = self.family(self.subject)[1]
-        nearest = (f"answers_only_{start}", f"start_{start}") if start else ()
+        start = self.subject.start
+        nearest = (System("answers_only", start), System("start", start)) if start else ()
         others = (*nearest, *REFERENCES, *self.students)
-        found = (self.comparison(self.subject, other, self.leading.name) for other in others)
-        return next((comparison for comparison in found if comparison is not None), None)
-
-    def _setting(self, section: str, name: str) -> object:
-        """A setting of the recipe; None where there is none."""
-        values = self.settings.get(section)
-        return values.get(name) if isinstance(values, Mapping) else None
+        compared = (self.comparison(self.subject, other, self.leading.name) for other in others)
+        return next((comparison for comparison in compared if comparison is not None), None)
 
     def model(self, role: str) -> str:
-        """The name of the ``teacher`` or ``student`` in the recipe, or an empty text."""
+        """Returns the model of ``teacher`` or ``student`` in the recipe, or an empty text."""
         section = self.settings.get(role)
         name = section.get("model") if isinstance(section, Mapping) else section
         return name if isinstance(name, str) else ""
@@ -217,9 +210,9 @@ def read_results(
         store: The run's store; a writer may be at work on it.
         tasks: The leading task, then further ones.
         folder: Where ``recipe.yaml`` may be.
-        overlaps: What the training questions share with each evaluation set.
-        notes: What else a reader should know.
-        roles: What each task is for, by name.
+        overlaps: The questions and phrases that training and each evaluation set share.
+        notes: Further sentences for the reader.
+        roles: The role of each task by its name.
     """
     file = folder / "recipe.yaml" if folder else None
     recipe = file.read_text("utf-8", errors="replace") if file and file.exists() else ""
@@ -230,7 +223,8 @@ def read_results(
         scores=store.scores(),
         predictions=store.predictions(),
         comparisons=[
-            flipped(each) if each.second == SUBJECT else each for each in store.comparisons()
+            flipped(comparison) if comparison.second.as_shown == SUBJECT else comparison
+            for comparison in store.comparisons()
         ],
         rationales=store.rationales(),
         training=store.training(),
@@ -248,7 +242,7 @@ def read_results(
 
 
 def flipped(comparison: Comparison) -> Comparison:
-    """The same comparison with first and second exchanged."""
+    """Returns the same comparison with first and second exchanged."""
     return replace(
         comparison,
         first=comparison.second,
@@ -262,7 +256,7 @@ def flipped(comparison: Comparison) -> Comparison:
 
 
 def _settings(recipe: str) -> Mapping[str, object]:
-    """A recipe as values. One that was edited into nonsense is still shown, as text."""
+    """Returns a recipe as values; one edited into nonsense has none, and is shown as text."""
     try:
         values = yaml.safe_load(recipe)
     except yaml.YAMLError:

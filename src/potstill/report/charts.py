@@ -19,7 +19,7 @@ LEAST_APART = 0.17
 """Least distance between the marks of a logarithmic axis, as a share of its length."""
 
 COLOURS = 6
-"""How many lines are told apart by colour and dash before both begin again."""
+"""Lines with a colour and dash of their own, before both begin again."""
 
 
 class Point(NamedTuple):

@@ -1,18 +1,18 @@
-"""The line charts of the page, from the results.
+"""The charts of the page: accuracy and loss along training, trade-offs, sizes, and guidance.
 
-The charts of guidance: accuracy against what the teacher costs, and by when it steps in.
+Guidance has two kinds of chart: accuracy against the teacher's tokens or dollars, with the lines
+that routing of whole questions reaches, and accuracy by the step at which the teacher steps in.
 """
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 
 from markupsafe import Markup
 
-from potstill.records import GuidedScore
+from potstill.records import GuidedScore, System
 from potstill.report import charts, guidance_text, text
 from potstill.report.accuracy import SUBJECT, Results
 from potstill.report.charts import Axis
-from potstill.report.guidance import GuidanceSection, is_conditional
+from potstill.report.guidance import GuidanceSection
 from potstill.report.scatter import Dot, Route, Shape, round_axis, scatter
 from potstill.report.tradeoff import ROLES, Moment, along_training, estimate, followed, sized
 
@@ -20,8 +20,8 @@ MOST_CHARTS = 6
 """Students whose trade-off is drawn; the table has all."""
 
 
-def in_order(results: Results) -> list[str]:
-    """The students, the one that the report is about first: it gets the first colour."""
+def in_order(results: Results) -> list[System]:
+    """Returns the students, the one that the report is about first: it gets the first colour."""
     subject = results.subject or SUBJECT
     return sorted(results.students, key=lambda student: student != subject)
 
@@ -31,13 +31,13 @@ def accuracy_chart(results: Results) -> Markup | None:
     lines = []
     for student in in_order(results):
         scores = results.dev_scores(student)
-        points = [charts.Point(each.step or 0, *estimate(each)) for each in scores]
-        chosen = next((float(each.step or 0) for each in scores if each.chosen), None)
-        lines.append(charts.Line(_short(results, student), points, chosen))
+        points = [charts.Point(score.step or 0, *estimate(score)) for score in scores]
+        chosen = next((float(score.step or 0) for score in scores if score.chosen), None)
+        lines.append(charts.Line(_short(student), points, chosen))
     if not any(line.points for line in lines):
         return None
     return charts.line_chart(
-        lines, title="DevScorer accuracy", x_label="training steps", show=_percent
+        lines, title="Development accuracy", x_label="training steps", show=_percent
     )
 
 
@@ -47,9 +47,9 @@ def loss_chart(results: Results) -> Markup | None:
         return None
     lines = [
         charts.Line(
-            _short(results, student),
+            _short(student),
             charts.thinned(
-                [charts.Point(s.step, s.loss) for s in results.training if s.student == student]
+                [charts.Point(s.step, s.loss) for s in results.training if s.system == student]
             ),
         )
         for student in in_order(results)
@@ -59,20 +59,21 @@ def loss_chart(results: Results) -> Markup | None:
     )
 
 
-def tradeoff_charts(results: Results) -> dict[str, Markup]:
+def tradeoff_charts(results: Results) -> dict[System, Markup]:
     """Target and other abilities along training, a chart for each student, all to one scale."""
     if not followed(results):
         return {}
-    drawn = {each: along_training(results, each) for each in in_order(results)[:MOST_CHARTS]}
+    students = in_order(results)[:MOST_CHARTS]
+    drawn = {student: along_training(results, student) for student in students}
     moments = [moment for along in drawn.values() for moment in along]
     reach = (
         float(max((moment.step for moment in moments), default=0)),
-        max((found.high for each in moments for found in each.abilities.values()), default=0.0),
+        max((share.high for m in moments for share in m.abilities.values()), default=0.0),
     )
     return {
         student: charts.line_chart(
             _abilities(along),
-            title=f"Development accuracy of {text.in_sentence(results, student)}",
+            title=f"Development accuracy of {text.in_sentence(student)}",
             x_label="training steps",
             show=_percent,
             reach=reach,
@@ -84,15 +85,15 @@ def tradeoff_charts(results: Results) -> dict[str, Markup]:
 def scaling_chart(results: Results) -> Markup | None:
     """Test accuracy on the leading task against the size of the model, a line for each family."""
     points: dict[str, list[charts.Point]] = {}
-    for each in sized(results):
-        point = charts.Point(each.parameters, *estimate(each.score))
-        points.setdefault(each.family, []).append(point)
+    for model in sized(results):
+        point = charts.Point(model.parameters, *estimate(model.score))
+        points.setdefault(model.family, []).append(point)
     if not points:
         return None
     return charts.line_chart(
         [
-            charts.Line("Start" if family == "start" else _short(results, family), each)
-            for family, each in points.items()
+            charts.Line("Start" if family == "start" else _short(System(family)), by_size)
+            for family, by_size in points.items()
         ],
         title=f"Test accuracy on {results.leading.name}",
         x_label="weights",
@@ -102,10 +103,10 @@ def scaling_chart(results: Results) -> Markup | None:
     )
 
 
-def _short(results: Results, student: str) -> str:
-    """A student's label, or its name where a chart would cut the label off."""
-    label = text.label(results, student)
-    return label if len(label) <= charts.LABEL_CHARACTERS else student
+def _short(student: System) -> str:
+    """Returns a student's name for readers, or its label where a chart would cut that name off."""
+    name = text.label(student)
+    return name if len(name) <= charts.LABEL_CHARACTERS else student.label
 
 
 def _abilities(along: Sequence[Moment]) -> list[charts.Line]:
@@ -138,30 +139,30 @@ APART = 0.06
 """How far two intervals at one step are drawn from each other, in steps."""
 
 
-def curve_charts(found: GuidanceSection) -> dict[str, Markup]:
+def curve_charts(section: GuidanceSection) -> dict[str, Markup]:
     """Accuracy against teacher tokens and, where there are prices, against dollars; by title."""
-    if not (found.ends or found.policies):
+    if not (section.ends or section.policies):
         return {}
     charts = {
-        "By teacher tokens": _curve(
-            found, lambda s: s.teacher_tokens, "{:,.10g}".format, "teacher tokens a question"
+        "By teacher tokens": _price_chart(
+            section, lambda s: s.teacher_tokens, "{:,.10g}".format, "teacher tokens a question"
         )
     }
-    if found.priced:
-        charts["By cost"] = _curve(
-            found, lambda s: s.cost, guidance_text.dollars, "US dollars a question"
+    if section.priced:
+        charts["By cost"] = _price_chart(
+            section, lambda s: s.cost, guidance_text.dollars, "US dollars a question"
         )
     return charts
 
 
-def timing_chart(found: GuidanceSection) -> Markup | None:
+def timing_chart(section: GuidanceSection) -> Markup | None:
     """Accuracy where the teacher writes step j alone, and where it writes the first steps.
 
     Returns:
         None where the teacher steps in at one place only.
     """
-    alone_at = _by_number(found, "at")
-    growing = _by_number(found, "first_n")
+    alone_at = _by_number(section, "at")
+    growing = _by_number(section, "first_n")
     if max(len(alone_at), len(growing)) < 2:
         return None
     steps = max([*alone_at, *growing])
@@ -176,48 +177,54 @@ def timing_chart(found: GuidanceSection) -> Markup | None:
         for series, last in drawn
         for number, score in (growing if last else alone_at).items()
     ]
-    if found.alone:
-        level = found.alone.accuracy
+    if section.alone:
+        level = section.alone.accuracy
         routes.append(Route("student alone", [(0.5, level), (steps + 0.5, level)], ALONE))
     ticks = [float(step) for step in range(1, steps + 1)]
     return scatter(
         dots,
         routes,
         across=Axis(0.5, steps + 0.5, ticks, "{:.0f}".format, "step"),
-        up=round_axis(*_reach(dots, found.ends[:1]), _percent),
+        up=round_axis(*_reach(dots, section.ends[:1]), _percent),
         title="Test accuracy by the step that the teacher writes",
     )
 
 
-def _curve(
-    found: GuidanceSection,
+def _price_chart(
+    section: GuidanceSection,
     price: Callable[[GuidedScore], float],
     show: Callable[[float], str],
     label: str,
 ) -> Markup:
+    """Accuracy against a price, with the lines that routing whole questions reaches.
+
+    Args:
+        section: The scores of one task.
+        price: The price of a policy, a question.
+        show: Writes a price at a tick of the axis.
+        label: The axis' own.
+    """
+
     def point(score: GuidedScore) -> tuple[float, float]:
         return price(score), score.accuracy
 
-    dots = [_dot(s, price(s), guidance_text.short(s.policy), ALONE) for s in found.ends]
-    dots += [
-        _dot(
-            s, price(s), guidance_text.short(s.policy), CONDITIONAL if is_conditional(s) else FIXED
-        )
-        for s in found.policies
-    ]
+    dots = [_dot(s, price(s), guidance_text.short(s.policy), ALONE) for s in section.ends]
+    for score in section.policies:
+        series = CONDITIONAL if score.policy.is_conditional else FIXED
+        dots.append(_dot(score, price(score), guidance_text.short(score.policy), series))
     routes = []
-    if len(found.ends) == 2:
-        routes.append(Route("routing at random", [point(each) for each in found.ends], ALONE))
-    if found.hardest:
-        between = [*found.ends, *found.curves[found.hardest]]
-        points = sorted(point(each) for each in between)
-        routes.append(Route("routing by doubt", points, ROUTED))
+    if len(section.ends) == 2:
+        ends = [point(score) for score in section.ends]
+        routes.append(Route("routing at random", ends, ALONE))
+    if section.hardest:
+        between = [*section.ends, *section.curves[section.hardest]]
+        routes.append(Route("routing by doubt", sorted(map(point, between)), ROUTED))
     furthest = max([dot.x for dot in dots] + [x for route in routes for x, _ in route.points])
     return scatter(
         dots,
         routes,
         across=round_axis(0.0, furthest or 1.0, show, label),
-        up=round_axis(*_reach(dots, found.routing), _percent),
+        up=round_axis(*_reach(dots, section.routing), _percent),
         title="Test accuracy",
     )
 
@@ -234,14 +241,14 @@ def _dot(score: GuidedScore, x: float, label: str, series: int) -> Dot:
     )
 
 
-def _by_number(found: GuidanceSection, kind: str) -> dict[int, GuidedScore]:
-    """The policies of a kind by their number; the first step is both kinds' first."""
+def _by_number(section: GuidanceSection, name: str) -> dict[int, GuidedScore]:
+    """The policies ``at`` or ``first_n`` by their number; the first step is both kinds' first."""
     numbered = {
-        int(matched[1]): each
-        for each in found.policies
-        if (matched := re.fullmatch(rf"{kind}_(\d+)", each.policy))
+        int(score.policy.number): score
+        for score in section.policies
+        if score.policy.name == name and score.policy.number is not None
     }
-    first = {1: found.always} if found.always else {}
+    first = {1: section.always} if section.always else {}
     return dict(sorted((first | numbered).items()))
 
 

@@ -1,8 +1,8 @@
-"""What guidance bought: the guided scores of a task by what they are for, and what they come to.
+"""The report's part on guidance: what the teacher's steps brought, and at what price.
 
-What guidance brings by how long the way to the answer is.
-
-Answers that guidance turned, with the teacher's words in them.
+The guided scores of a task are sorted by their policy's kind into a :class:`GuidanceSection`, from
+which the charts, the tables and the sentences take their numbers. Two further readings stand
+below: accuracy by the length of the way to the answer, and answers that guidance turned.
 """
 
 import re
@@ -12,12 +12,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
-from potstill.records import GuidedPrediction, GuidedScore
+from potstill.records import GuidedKind, GuidedPrediction, GuidedScore, Policy, Question
+from potstill.records.policy import RANDOM
 from potstill.report.accuracy import Results
 from potstill.report.questions import clipped
-
-RANDOM = "random"
-"""The signal of whole questions that are routed without looking at any."""
 
 Curve = Sequence[tuple[float, float]]
 """Teacher tokens a question and accuracy, by ascending tokens."""
@@ -38,7 +36,7 @@ class GuidanceSection:
     routing: Sequence[GuidedScore]
     controls: Sequence[GuidedScore]
     unaided: Sequence[GuidedScore]
-    """What the student reaches by questioning itself, or in several samples."""
+    """The student questioning itself, or in several samples."""
 
     development: int
     """Development questions that thresholds were chosen on; 0 where there are none."""
@@ -50,32 +48,32 @@ class GuidanceSection:
 
     @property
     def always(self) -> GuidedScore | None:
-        """Guiding the first step of every answer."""
-        return named(self.policies, "first", "first_n_1", "at_1")
+        """The policy that guides the first step of every answer."""
+        return next((score for score in self.policies if score.policy.is_first_step), None)
 
     @property
     def conditional(self) -> list[GuidedScore]:
         """The policies in which the student's own first step decides."""
-        return [each for each in self.policies if is_conditional(each)]
+        return [score for score in self.policies if score.policy.is_conditional]
 
     @property
     def priced(self) -> bool:
         """Whether any answer had a price."""
         scores = (*self.policies, *self.routing, *self.controls, *self.unaided)
-        return any(each.cost > 0 for each in (*scores, *self.ends))
+        return any(score.cost > 0 for score in (*scores, *self.ends))
 
     @property
     def ends(self) -> list[GuidedScore]:
         """The student alone and the teacher alone, as far as they were measured."""
-        return [each for each in (self.alone, self.teacher) if each is not None]
+        return [score for score in (self.alone, self.teacher) if score is not None]
 
     @property
     def curves(self) -> dict[str, list[GuidedScore]]:
         """Routing of whole questions by each signal, by ascending teacher tokens."""
-        found: dict[str, list[GuidedScore]] = defaultdict(list)
-        for each in sorted(self.routing, key=lambda score: score.teacher_tokens):
-            found[signal_of(each)].append(each)
-        return found
+        curves: dict[str, list[GuidedScore]] = defaultdict(list)
+        for score in sorted(self.routing, key=lambda score: score.teacher_tokens):
+            curves[score.policy.signal or RANDOM].append(score)
+        return curves
 
     @property
     def hardest(self) -> str | None:
@@ -101,33 +99,18 @@ class GuidanceSection:
         """
         if len(self.ends) < 2:
             return {}
-        found = {RANDOM: along(_curve(self.ends), tokens)}
+        reached = {RANDOM: along(_curve(self.ends), tokens)}
         if self.hardest:
-            found[self.hardest] = along(_curve([*self.ends, *self.curves[self.hardest]]), tokens)
-        return {signal: value for signal, value in found.items() if value is not None}
+            curve = _curve([*self.ends, *self.curves[self.hardest]])
+            reached[self.hardest] = along(curve, tokens)
+        return {signal: value for signal, value in reached.items() if value is not None}
 
 
 def guidance(results: Results) -> list[GuidanceSection]:
     """The guided scores of every task that has any on test questions, the leading task first."""
-    tested = dict.fromkeys(each.task for each in results.guided_scores if each.split == "test")
+    tested = dict.fromkeys(score.task for score in results.guided_scores if score.split == "test")
     tasks = sorted(tested, key=lambda task: task != results.leading.name)
-    return [_guidance(results, task) for task in tasks]
-
-
-def signal_of(score: GuidedScore) -> str:
-    """What whole questions were routed by, from a policy such as ``routing_entropy_0.25``."""
-    return re.sub(r"^rout(e|ing)_|_[\d.]+$", "", score.policy)
-
-
-def is_conditional(score: GuidedScore) -> bool:
-    """Whether the student's own first step decides about the teacher."""
-    return score.policy == "learned" or score.policy.startswith("when_unsure")
-
-
-def named(scores: Sequence[GuidedScore], *policies: str) -> GuidedScore | None:
-    """The score of the first of some policies that was measured."""
-    by_name = {each.policy: each for each in scores}
-    return next((by_name[name] for name in policies if name in by_name), None)
+    return [_section(results, task) for task in tasks]
 
 
 def along(curve: Curve, tokens: float) -> float | None:
@@ -150,14 +133,14 @@ def per_100_tokens(score: GuidedScore) -> float | None:
     return score.difference * 100 / score.teacher_tokens * 100
 
 
-def kept(found: GuidanceSection, score: GuidedScore) -> tuple[float, float] | None:
-    """What a policy keeps of always guiding the first step.
+def kept(section: GuidanceSection, score: GuidedScore) -> tuple[float, float] | None:
+    """How much of always guiding the first step a policy keeps.
 
     Returns:
         The share of its gain and the share of its teacher tokens; None where always guiding shows
         no gain that could be kept.
     """
-    always = found.always
+    always = section.always
     if always is None or not gains(always) or not always.difference or not always.teacher_tokens:
         return None
     if score.difference is None:
@@ -166,23 +149,26 @@ def kept(found: GuidanceSection, score: GuidedScore) -> tuple[float, float] | No
 
 
 def _curve(scores: Iterable[GuidedScore]) -> Curve:
-    return sorted((each.teacher_tokens, each.accuracy) for each in scores)
+    return sorted((score.teacher_tokens, score.accuracy) for score in scores)
 
 
-def _guidance(results: Results, task: str) -> GuidanceSection:
-    scores = [each for each in results.guided_scores if each.task == task]
-    tested = [each for each in scores if each.split == "test"]
-    ends = [each for each in tested if each.kind == "alone"]
-    alone = named(tested, "never", *(s.policy for s in ends if not s.teacher_tokens))
+def _section(results: Results, task: str) -> GuidanceSection:
+    scores = [score for score in results.guided_scores if score.task == task]
+    tested = [score for score in scores if score.split == "test"]
+
+    def of_kind(*kinds: GuidedKind) -> list[GuidedScore]:
+        return [score for score in tested if score.policy.kind in kinds]
+
+    ends = {score.policy.name: score for score in of_kind("alone")}
     return GuidanceSection(
         task=task,
-        alone=alone,
-        teacher=next((each for each in ends if each is not alone), None),
-        policies=[s for s in tested if s.kind == "policy" and s is not alone],
-        routing=[s for s in tested if s.kind == "routing"],
-        controls=[s for s in tested if s.kind == "control"],
-        unaided=[s for s in tested if s.kind in ("self", "sampled")],
-        development=max((s.total for s in scores if s.split == "dev"), default=0),
+        alone=ends.get("never"),
+        teacher=ends.get("teacher"),
+        policies=of_kind("policy"),
+        routing=of_kind("routing"),
+        controls=of_kind("control"),
+        unaided=of_kind("self", "sampled"),
+        development=max((score.total for score in scores if score.split == "dev"), default=0),
     )
 
 
@@ -190,7 +176,7 @@ LONGEST = 6
 """From this number of steps on, questions are taken together."""
 
 
-class Cell(NamedTuple):
+class LengthCell(NamedTuple):
     """A policy's answers to the questions of one length."""
 
     right: int
@@ -203,32 +189,33 @@ class LengthTable(NamedTuple):
     steps: list[str]
     """The heads of the columns, e.g. ``2`` and ``6 or more``."""
 
-    rows: dict[str, list[Cell]]
+    rows: dict[Policy, list[LengthCell]]
     """By policy, a cell for each column; the student alone first."""
 
 
-def lengths(results: Results, found: GuidanceSection) -> LengthTable | None:
+def lengths(results: Results, section: GuidanceSection) -> LengthTable | None:
     """Accuracy by length; None where lengths are unknown or all the same."""
-    policies = [score.policy for score in (*found.ends[:1], *found.policies)]
-    counted: dict[str, dict[int, list[bool]]] = defaultdict(lambda: defaultdict(list))
-    for each in results.guided_predictions:
-        tested = each.task == found.task and each.split == "test" and each.policy in policies
-        if tested and each.steps is not None:
-            counted[each.policy][min(each.steps, LONGEST)].append(each.correct)
-    columns = sorted({steps for of_policy in counted.values() for steps in of_policy})
+    policies = [score.policy for score in (*section.ends[:1], *section.policies)]
+    verdicts: dict[Policy, dict[int, list[bool]]] = {policy: {} for policy in policies}
+    for prediction in results.guided_predictions:
+        tested = prediction.task == section.task and prediction.split == "test"
+        if tested and prediction.policy in verdicts and prediction.steps is not None:
+            by_steps = verdicts[prediction.policy]
+            by_steps.setdefault(min(prediction.steps, LONGEST), []).append(prediction.correct)
+    columns = sorted({steps for by_steps in verdicts.values() for steps in by_steps})
     if len(columns) < 2:
         return None
     rows = {
-        name: [_cell(counted[name][steps]) for steps in columns]
-        for name in policies
-        if name in counted
+        policy: [_cell(by_steps.get(steps, ())) for steps in columns]
+        for policy, by_steps in verdicts.items()
+        if by_steps
     }
     heads = [f"{steps} or more" if steps == LONGEST else str(steps) for steps in columns]
     return LengthTable(heads, rows)
 
 
-def _cell(answers: Sequence[bool]) -> Cell:
-    return Cell(sum(answers), len(answers))
+def _cell(verdicts: Sequence[bool]) -> LengthCell:
+    return LengthCell(sum(verdicts), len(verdicts))
 
 
 MOST_EXAMPLES = 3
@@ -252,12 +239,12 @@ class GuidedExample(NamedTuple):
     question: str
     gold: str
     alone: str
-    """What the student wrote alone."""
+    """The student's own answer."""
 
     pieces: Sequence[Piece]
-    """What it wrote under the policy."""
+    """Its answer under the policy."""
 
-    told: str
+    guidance: str
     """The teacher's words where they do not stand in the answer as they were written."""
 
     leaked: bool
@@ -273,7 +260,7 @@ class Turned(NamedTuple):
     examples: Sequence[GuidedExample]
 
 
-def turned(results: Results, found: GuidanceSection, *, right: bool) -> Turned | None:
+def turned(results: Results, section: GuidanceSection, *, right: bool) -> Turned | None:
     """The answers that the best policy turned right, or wrong.
 
     Examples without the gold answer in the guidance go first.
@@ -281,59 +268,76 @@ def turned(results: Results, found: GuidanceSection, *, right: bool) -> Turned |
     Returns:
         None where no answers of the policy and of the student alone are stored.
     """
-    both = _both(results, found)
-    if not both:
+    pairs = _paired_answers(results, section)
+    if not pairs:
         return None
-    pairs = [pair for pair in both if pair[1].correct == right and pair[0].correct != right]
-    tasks = (task for task in results.tasks if task.name == found.task)
-    asked = {question.id: question for task in tasks for question in task.splits["test"]}
-    known = [pair for pair in pairs if pair[1].question_id in asked and pair[1].guidance]
+    changed = [
+        (alone, guided)
+        for alone, guided in pairs
+        if guided.correct == right and alone.correct != right
+    ]
+    questions = {
+        question.id: question
+        for task in results.tasks
+        if task.name == section.task
+        for question in task.splits["test"]
+    }
+    known = [pair for pair in changed if pair[1].question_id in questions and pair[1].guidance]
     shown = sorted(known, key=lambda pair: pair[1].leaked)[:MOST_EXAMPLES]
-    examples = []
-    for own, guided in shown:
-        parts = pieces(clipped(guided.text, MOST_CHARACTERS), guided.guidance)
-        marked = any(part.guided for part in parts)
-        examples.append(
-            GuidedExample(
-                guided.question_id,
-                asked[guided.question_id].text,
-                asked[guided.question_id].answer,
-                clipped(own.text, MOST_CHARACTERS),
-                parts,
-                "" if marked else clipped(guided.guidance, MOST_CHARACTERS),
-                guided.leaked,
-            )
-        )
-    return Turned(len(pairs), len(both), examples)
+    examples = [_example(questions[guided.question_id], alone, guided) for alone, guided in shown]
+    return Turned(len(changed), len(pairs), examples)
 
 
-def pieces(text: str, told: str) -> list[Piece]:
+def _example(
+    question: Question, alone: GuidedPrediction, guided: GuidedPrediction
+) -> GuidedExample:
+    parts = pieces(clipped(guided.text, MOST_CHARACTERS), guided.guidance)
+    is_marked = any(part.guided for part in parts)
+    return GuidedExample(
+        question.id,
+        question.text,
+        question.answer,
+        clipped(alone.text, MOST_CHARACTERS),
+        parts,
+        "" if is_marked else clipped(guided.guidance, MOST_CHARACTERS),
+        guided.leaked,
+    )
+
+
+def pieces(text: str, guidance: str) -> list[Piece]:
     """An answer in its parts; all of it in one where the teacher's words do not stand in it.
 
     Args:
         text: The answer.
-        told: What the teacher wrote of it; its white space is of no account.
+        guidance: The teacher's words, whose white space is of no account.
     """
-    sought = r"\s+".join(re.escape(word) for word in told.split())
-    found = re.search(sought, text) if sought else None
-    if found is None:
+    sought = r"\s+".join(re.escape(word) for word in guidance.split())
+    match = re.search(sought, text) if sought else None
+    if match is None:
         return [Piece(text, False)]
-    start, end = found.span()
+    start, end = match.span()
     parts = [Piece(text[:start], False), Piece(text[start:end], True), Piece(text[end:], False)]
     return [part for part in parts if part.text]
 
 
-def _both(
-    results: Results, found: GuidanceSection
+def _paired_answers(
+    results: Results, section: GuidanceSection
 ) -> list[tuple[GuidedPrediction, GuidedPrediction]]:
     """The answers of the student alone and of the best policy to the same questions."""
-    if found.best is None or found.alone is None:
+    if section.best is None or section.alone is None:
         return []
-    here = (found.task, "test")
-    answers = [each for each in results.guided_predictions if (each.task, each.split) == here]
-    alone = {each.question_id: each for each in answers if each.policy == found.alone.policy}
+    answers = [
+        prediction
+        for prediction in results.guided_predictions
+        if (prediction.task, prediction.split) == (section.task, "test")
+    ]
+    alone = {
+        prediction.question_id: prediction
+        for prediction in answers
+        if prediction.policy == section.alone.policy
+    }
     return [
-        (alone[each.question_id], each)
-        for each in answers
-        if each.policy == found.best.policy and each.question_id in alone
+        (alone[guided.question_id], guided)
+        for guided in answers
+        if guided.policy == section.best.policy and guided.question_id in alone
     ]

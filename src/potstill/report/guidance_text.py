@@ -1,12 +1,12 @@
-"""Guidance in words: policies' names, what each control is for, and what the policies bought."""
+"""The report's words for guidance: names of policies and controls, and sentences on the figures."""
 
 import math
-import re
 from collections.abc import Sequence
 
-from potstill.records import GuidedScore
+from potstill.records import GuidedScore, Policy
+from potstill.records.policy import RANDOM
 from potstill.report.accuracy import Results
-from potstill.report.guidance import RANDOM, GuidanceSection, gains, kept, per_100_tokens, signal_of
+from potstill.report.guidance import GuidanceSection, gains, kept, per_100_tokens
 from potstill.report.text import listed, p_phrase, percent, points
 
 SIGNALS = {
@@ -17,7 +17,7 @@ SIGNALS = {
     "prompt_tokens": "length of the question",
     RANDOM: "at random",
 }
-"""What a student's doubt is read from."""
+"""The signals that a student's doubt is read from."""
 
 NAMES = {
     "never": ("Student alone", "student"),
@@ -26,28 +26,29 @@ NAMES = {
     "learned": ("When a learned judge says so", "learned"),
     "quest_cot": ("Asks itself how to begin", "asks itself"),
     "subquestions": ("Asks itself before every step", "subquestions"),
+    "at": ("Step {number:g} alone", "step {number:g}"),
+    "first_n": ("First {number:g} steps", "steps 1 to {number:g}"),
+    "when_unsure": ("When unsure, by {signal}", "unsure: {short_signal}"),
+    "pass_at": ("Right in at least one of {number:g} samples", "pass@{number:g}"),
 }
-"""Policies that take no number: in a table, and beside a point of a chart."""
+"""By a policy's name: how it is called in a table, and beside a point of a chart."""
 
-NUMBERED = (
-    (r"at_(\d+)", "Step {} alone", "step {}"),
-    (r"first_n_1", "First step", "step 1"),
-    (r"first_n_(\d+)", "First {} steps", "steps 1 to {}"),
-    (r"when_unsure_(\w+)", "When unsure, by {}", "unsure: {}"),
-    (r"(?:pass|sampled)(?:_at_|@|_)1", "Right in one sample", "pass@1"),
-    (r"(?:pass|sampled)(?:_at_|@|_)(\d+)", "Right in at least one of {} samples", "pass@{}"),
-)
+ONE = {
+    "first_n": NAMES["first"],
+    "pass_at": ("Right in one sample", "pass@1"),
+}
+"""The same where the policy's number is 1."""
 
 CONTROLS = {
-    "own": (
+    "own_first": (
         "The student's own first step",
         "Cut off and put back. Nothing should change; what does is the price of joining.",
     ),
-    "wrong": (
+    "wrong_chain": (
         "First step of a wrong answer",
         "From an answer of the teacher that ends wrong. Shows whether the step must be a good one.",
     ),
-    "other": (
+    "other_problem": (
         "First step for another question",
         "The teacher's words about something else. Shows whether any words of its would do.",
     ),
@@ -59,33 +60,41 @@ CONTROLS = {
         "The teacher's question alone",
         "How to begin, asked and not answered. Shows whether a direction is enough.",
     ),
-    "random": (
+    "random_step": (
         "A random step",
         "Any one of the teacher's steps, for as many tokens. Shows whether it must be the first.",
     ),
 }
-"""By a word in a control's name: its label, and what it controls for."""
+"""By a control's name: its label, and what it controls for."""
 
-UNKNOWN = "GuidanceSection of another kind at the same place, for comparison."
-
-
-def label(policy: str) -> str:
-    """A policy's name for readers; one that is not known keeps its own."""
-    return _named(policy, 0)
+UNKNOWN = "Guidance of another kind at the same place, for comparison."
 
 
-def short(policy: str) -> str:
-    """The same, beside a point of a chart."""
-    return _named(policy, 1)
+def label(policy: Policy) -> str:
+    """A policy's name in a table; one that has none for readers keeps its own."""
+    return _name(policy, 0)
 
 
-def control(policy: str) -> tuple[str, str]:
+def short(policy: Policy) -> str:
+    """A policy's name beside a point of a chart."""
+    return _name(policy, 1)
+
+
+def _name(policy: Policy, form: int) -> str:
+    forms = ONE.get(policy.name) if policy.number == 1 else None
+    forms = forms or NAMES.get(policy.name)
+    if forms is None or policy.kind in ("control", "routing"):
+        return policy.label
+    return forms[form].format(
+        number=policy.number,
+        signal=signal(policy.signal or ""),
+        short_signal=(policy.signal or "").replace("_", " "),
+    )
+
+
+def control(policy: Policy) -> tuple[str, str]:
     """A control's label, and one sentence or two on what it controls for."""
-    words = policy.removeprefix("control_").split("_")
-    for word, found in CONTROLS.items():
-        if word in words:
-            return found
-    return " ".join(words).capitalize(), UNKNOWN
+    return CONTROLS.get(policy.name, (policy.name.replace("_", " ").capitalize(), UNKNOWN))
 
 
 def signal(name: str) -> str:
@@ -94,8 +103,8 @@ def signal(name: str) -> str:
 
 
 def routed(score: GuidedScore) -> str:
-    """What whole questions were routed by: ``By entropy`` or ``At random``."""
-    name = signal_of(score)
+    """The way in which whole questions were routed: ``By entropy`` or ``At random``."""
+    name = score.policy.signal or RANDOM
     return signal(name).capitalize() if name == RANDOM else f"By {signal(name)}"
 
 
@@ -107,22 +116,27 @@ def dollars(cost: float) -> str:
     return f"${cost:,.{digits}f}"
 
 
-def findings(found: GuidanceSection) -> list[str]:
-    """What the best policy bought, what routing would have, and what the conditional ones keep."""
-    best, alone = found.best, found.alone
+def findings(section: GuidanceSection) -> list[str]:
+    """Sentences on the best policy's gain, on routing instead, and on the conditional ones."""
+    best, alone = section.best, section.alone
     if best is None or alone is None or best.difference is None:
         return []
-    instead = _instead(found, best) if gains(best) else ""
-    return [each for each in (_bought(found, best, alone), instead, *_kept(found)) if each]
+    instead = _instead(section, best) if gains(best) else ""
+    sentences = (_bought(section, best, alone), instead, *_kept(section))
+    return [sentence for sentence in sentences if sentence]
 
 
 def foremost(results: Results, measured: Sequence[GuidanceSection]) -> list[str]:
-    """What the best policy bought on the leading task, for the head of the page."""
-    said = [findings(found)[:1] for found in measured if found.task == results.leading.name]
-    return [f"Guidance by the teacher. {finding}" for each in said for finding in each]
+    """The best policy's gain on the leading task, for the head of the page."""
+    leading = [section for section in measured if section.task == results.leading.name]
+    return [
+        f"Guidance by the teacher. {finding}"
+        for section in leading
+        for finding in findings(section)[:1]
+    ]
 
 
-def _bought(found: GuidanceSection, best: GuidedScore, alone: GuidedScore) -> str:
+def _bought(section: GuidanceSection, best: GuidedScore, alone: GuidedScore) -> str:
     reached = f"{percent(best.accuracy)} against {percent(alone.accuracy)} of the student alone"
     evidence = f"{_between(best)}, {best.total:,} questions"
     if best.p_value is not None:
@@ -134,28 +148,28 @@ def _bought(found: GuidanceSection, best: GuidedScore, alone: GuidedScore) -> st
             f"{change} points ({evidence})."
         )
     name = label(best.policy)
-    opening = f"The best policy is “{name}”:" if len(found.policies) > 1 else f"“{name}” reaches"
-    said = f"{opening} {reached}, {change} points ({evidence})"
+    opening = f"The best policy is “{name}”:" if len(section.policies) > 1 else f"“{name}” reaches"
+    sentence = f"{opening} {reached}, {change} points ({evidence})"
     bought = per_100_tokens(best)
     if bought is not None:
-        said += (
+        sentence += (
             f" for {best.teacher_tokens:,.1f} teacher tokens a question, which is {bought:,.1f} "
             "points for every 100 teacher tokens"
         )
-    if len(found.policies) > 1:
-        said += (
-            f". As the best of {len(found.policies)} on the same questions it is likely to look "
+    if len(section.policies) > 1:
+        sentence += (
+            f". As the best of {len(section.policies)} on the same questions it is likely to look "
             "a little better than it is"
         )
-    return f"{said}."
+    return f"{sentence}."
 
 
-def _instead(found: GuidanceSection, best: GuidedScore) -> str:
+def _instead(section: GuidanceSection, best: GuidedScore) -> str:
     ways = [
         f"{percent(reached)} at random"
         if name == RANDOM
         else f"{percent(reached)} by {signal(name)}"
-        for name, reached in found.routed(best.teacher_tokens).items()
+        for name, reached in section.routed(best.teacher_tokens).items()
     ]
     if not ways:
         return ""
@@ -165,10 +179,10 @@ def _instead(found: GuidanceSection, best: GuidedScore) -> str:
     )
 
 
-def _kept(found: GuidanceSection) -> list[str]:
+def _kept(section: GuidanceSection) -> list[str]:
     """A sentence for every conditional policy, or one where there is no gain to be kept."""
-    always = found.always
-    if always is None or not found.conditional:
+    always = section.always
+    if always is None or not section.conditional:
         return []
     if not gains(always):
         return [
@@ -176,11 +190,11 @@ def _kept(found: GuidanceSection) -> list[str]:
             f"({points(always.difference or 0.0)} points, {_between(always)}), so there is no gain "
             "that guiding only some questions could keep."
         ]
-    return [_share(found, each, always) for each in found.conditional]
+    return [_share(section, score, always) for score in section.conditional]
 
 
-def _share(found: GuidanceSection, score: GuidedScore, always: GuidedScore) -> str:
-    shares = kept(found, score)
+def _share(section: GuidanceSection, score: GuidedScore, always: GuidedScore) -> str:
+    shares = kept(section, score)
     if shares is None:
         return ""
     gained = f"{points(score.difference or 0.0)} of {points(always.difference or 0.0)} points"
@@ -199,14 +213,3 @@ def _between(score: GuidedScore) -> str:
         return "no interval"
     ends = points(score.difference_low), points(score.difference_high)
     return f"95% interval {ends[0]} to {ends[1]}"
-
-
-def _named(policy: str, form: int) -> str:
-    known = policy.removeprefix("self_")
-    if known in NAMES:
-        return NAMES[known][form]
-    for pattern, *forms in NUMBERED:
-        if found := re.fullmatch(pattern, policy):
-            said = (each.replace("_", " ") if form else signal(each) for each in found.groups())
-            return forms[form].format(*said)
-    return policy

@@ -4,7 +4,6 @@ import base64
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from importlib.resources import files
 from typing import NamedTuple
 
@@ -12,7 +11,7 @@ import orjson
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
-from potstill.records import Comparison
+from potstill.records import Comparison, System
 from potstill.report import charts, guidance_text, text, tradeoff
 from potstill.report import teacher_tables as of_teachers
 from potstill.report.accuracy import OTHER_RULE, Results
@@ -36,6 +35,8 @@ from potstill.report.guidance import (
 from potstill.report.questions import browser_data
 
 FILTERS: dict[str, Callable[..., object]] = {
+    "label": text.label,
+    "in_sentence": text.in_sentence,
     "percent": text.percent,
     "points": text.points,
     "interval": text.interval,
@@ -68,7 +69,7 @@ class Asset(NamedTuple):
 
 
 def page(results: Results) -> str:
-    """The page of a run. Text of models and questions enters as data and is escaped everywhere."""
+    """Returns the page of a run. Text of models and questions is data, escaped everywhere."""
     environment = Environment(
         autoescape=True,
         loader=FunctionLoader(_part),
@@ -78,10 +79,8 @@ def page(results: Results) -> str:
     )
     environment.filters |= FILTERS
     environment.tests["gaining"] = lambda score: gains(score) and score.teacher_tokens > 0
-    environment.filters["label"] = partial(text.label, results)
-    environment.filters["in_sentence"] = partial(text.in_sentence, results)
     browser, comparisons = browser_data(results), _by_task(results)
-    shown = [each for found in comparisons.values() for each in found]
+    shown = [comparison for listed in comparisons.values() for comparison in listed]
     students = in_order(results)
     candidates, guided = _candidates(results, students), guidance(results)
     several = of_teachers.teachers(results)
@@ -97,7 +96,7 @@ def page(results: Results) -> str:
         rules=_rules(results) or ["in_distribution"],
         rule_means=text.RULES,
         soft_findings=[
-            (text.soft_finding(results, last), bool(last.soft_share))
+            (text.soft_finding(last), bool(last.soft_share))
             for last in results.last_checkpoints
             if last.soft_share is not None
         ],
@@ -110,7 +109,7 @@ def page(results: Results) -> str:
         else {},
         tradeoff_charts=tradeoff_charts(results),
         candidates=candidates,
-        choice_finding=text.choice_finding(results, candidates),
+        choice_finding=text.choice_finding(candidates),
         sized=tradeoff.sized(results),
         scaling_chart=scaling_chart(results),
         guidance=[_guided(results, found) for found in guided],
@@ -129,22 +128,24 @@ def page(results: Results) -> str:
 
 
 def _by_task(results: Results) -> dict[str, list[Comparison]]:
-    """The comparisons of each task that has any, the headline's and its subject's first."""
+    """Returns the comparisons of each task that has any, the headline's and its subject's first."""
     main = results.main_comparison
     pair = (main.first, main.second) if main else None
-    left_out = set(results.not_taken)
     grouped = {
         task: [
-            each
-            for each in results.comparisons
-            if each.task == task and left_out.isdisjoint((each.first, each.second))
+            comparison
+            for comparison in results.comparisons
+            if comparison.task == task and comparison.first.taken and comparison.second.taken
         ]
         for task in results.task_names
     }
     return {
-        task: sorted(found, key=lambda c: ((c.first, c.second) != pair, c.first != results.subject))
-        for task, found in grouped.items()
-        if found
+        task: sorted(
+            listed,
+            key=lambda c: ((c.first, c.second) != pair, c.first.as_shown != results.subject),
+        )
+        for task, listed in grouped.items()
+        if listed
     }
 
 
@@ -170,24 +171,26 @@ def _guided(results: Results, found: GuidanceSection) -> dict[str, object]:
 
 
 def _rules(results: Results) -> list[str]:
-    """The selection rules that had what they need, the recipe's first."""
+    """Returns the selection rules that had the tasks they need, the recipe's first."""
     in_order = sorted(results.choices, key=lambda choice: not choice.used)
     return list(dict.fromkeys(choice.rule for choice in in_order))
 
 
 def _candidates(
-    results: Results, students: Sequence[str]
-) -> dict[str, list[tradeoff.ChosenCheckpoint]]:
-    """What the rules choose for each student; nothing where there is one rule only."""
+    results: Results, students: Sequence[System]
+) -> dict[System, list[tradeoff.ChosenCheckpoint]]:
+    """Returns the checkpoints that rules choose for each student; none where one rule is known."""
     if len(_rules(results)) < 2:
         return {}
-    found = {student: tradeoff.candidates(results, student) for student in students}
-    return {student: each for student, each in found.items() if each}
+    chosen = {student: tradeoff.candidates(results, student) for student in students}
+    return {student: checkpoints for student, checkpoints in chosen.items() if checkpoints}
 
 
 def _kept_counts(results: Results) -> Mapping[str, int]:
-    """How many training questions have 0, 1, 2 ... kept rationales; many are put together."""
-    kept = Counter(each.question_id for each in results.rationales if each.verdict == "kept")
+    """Returns how many training questions have 0, 1, 2 ... kept rationales, in at most 12 spans."""
+    kept = Counter(
+        rationale.question_id for rationale in results.rationales if rationale.verdict == "kept"
+    )
     per_question = [kept[question.id] for question in results.leading.splits["train"]]
     most = max(per_question, default=0)
     wide = max(1, -(-(most + 1) // 12))

@@ -18,7 +18,7 @@ MOST_CHARACTERS = 3_000
 
 
 def browser_data(results: Results) -> dict[str, object]:
-    """Test questions with every system's answer, training questions with the rationales.
+    """Returns test questions with every system's answer, training questions with rationales.
 
     Where a run has more than :data:`MOST_QUESTIONS`, each set of questions gets a fair share.
     """
@@ -27,8 +27,8 @@ def browser_data(results: Results) -> dict[str, object]:
     rows = _Rows(results)
     comparison = results.main_comparison
     return {
-        "labels": {system: label(results, system) for system in results.systems},
-        "pair": [comparison.first, comparison.second] if comparison else None,
+        "labels": {system.label: label(system) for system in results.systems},
+        "pair": [comparison.first.label, comparison.second.label] if comparison else None,
         "sets": [
             {
                 "task": task,
@@ -52,30 +52,30 @@ def fair_shares(sizes: Sequence[int], most: int) -> list[int]:
 
 
 def _sets(results: Results) -> Iterator[tuple[str, Split, Sequence[Question]]]:
-    """The leading task's test and training questions, then the other tasks' test questions."""
+    """Yields the leading task's test and training questions, then the others' test questions."""
     for task in results.tasks:
-        if any(each.task == task.name for each in results.predictions):
+        if any(prediction.task == task.name for prediction in results.predictions):
             yield task.name, "test", task.splits["test"]
         if task is results.leading and results.rationales:
             yield task.name, "train", task.splits["train"]
 
 
 class _Rows:
-    """Finds what belongs to a question."""
+    """Finds the answers and rationales that belong to a question."""
 
     def __init__(self, results: Results) -> None:
         self._answers: dict[tuple[str, str], list[Prediction]] = defaultdict(list)
         self._rationales: dict[str, list[Rationale]] = defaultdict(list)
         systems = set(results.systems)
         for prediction in results.predictions:
-            if prediction.system in systems:
+            if prediction.system.as_shown in systems:
                 self._answers[prediction.task, prediction.question_id].append(prediction)
         for rationale in results.rationales:
             self._rationales[rationale.question_id].append(rationale)
         self._several = len({rationale.teacher for rationale in results.rationales}) > 1
 
     def row(self, task: str, split: Split, question: Question) -> dict[str, object]:
-        """One question; the names are short words because the page repeats them often."""
+        """Returns one question; names are short words because the page repeats them often."""
         answers = self._answers.get((task, question.id), []) if split == "test" else []
         rationales = self._rationales.get(question.id, []) if split == "train" else []
         return {
@@ -86,30 +86,30 @@ class _Rows:
             "template": question.template_id,
             "answers": [
                 {
-                    "system": each.system,
-                    "right": each.correct,
-                    "answer": each.answer,
-                    "cut": each.finish_reason == "length",
-                    "text": clipped(each.text),
+                    "system": prediction.system.label,
+                    "right": prediction.correct,
+                    "answer": prediction.answer,
+                    "cut": prediction.finish_reason == "length",
+                    "text": clipped(prediction.text),
                 }
-                for each in answers
+                for prediction in answers
             ],
             "rationales": [
                 {
-                    "verdict": each.verdict,
-                    "answer": each.answer,
-                    "text": clipped(each.text),
-                    "teacher": each.teacher if self._several else "",
+                    "verdict": rationale.verdict,
+                    "answer": rationale.answer,
+                    "text": clipped(rationale.text),
+                    "teacher": rationale.teacher if self._several else "",
                 }
-                for each in rationales[:MOST_RATIONALES]
+                for rationale in rationales[:MOST_RATIONALES]
             ],
-            "verdicts": list(dict.fromkeys(each.verdict for each in rationales)),
+            "verdicts": list(dict.fromkeys(rationale.verdict for rationale in rationales)),
             "more": max(len(rationales) - MOST_RATIONALES, 0),
         }
 
 
 def clipped(text: str, most: int = MOST_CHARACTERS) -> str:
-    """The beginning of a text, and how much of it is left out."""
+    """Returns the beginning of a text, and how much of it is left out."""
     if len(text) <= most:
         return text
     return f"{text[:most]} … [{len(text) - most:,} more characters]"

@@ -1,6 +1,7 @@
-"""A chart of labelled points with their intervals, and of lines between values that they face.
+"""A chart as SVG: labelled points with their intervals, and lines between values beside them.
 
-Where the labels of a drawing go: near what they name, over nothing else.
+Labels are placed one after the other (:func:`place_labels`): each at the cheapest of many places
+around what it names, where lying on a line, a mark, another label or outside has a price.
 """
 
 import math
@@ -129,8 +130,8 @@ def _spoken(frame: ScatterFrame, dots: Sequence[Dot], routes: Sequence[Route]) -
             ends = f"{show(dot.low)} to {show(dot.high)}"
             yield f"{dot.label}: {show(dot.y)} ({ends}) at {show_x(dot.x)}."
     for route in routes:
-        told = ", ".join(f"{show(y)} at {show_x(x)}" for x, y in route.points)
-        yield f"{route.label}: {told}."
+        values = ", ".join(f"{show(y)} at {show_x(x)}" for x, y in route.points)
+        yield f"{route.label}: {values}."
 
 
 def _axes(frame: ScatterFrame) -> Markup:
@@ -197,14 +198,14 @@ def _labels(
     ]
     whiskers = (_between(frame.at(dot.x, dot.low), frame.at(dot.x, dot.high)) for dot in dots)
     lines = (_between(*ends) for path in paths for ends in pairwise(path))
-    found = placed(
+    places = place_labels(
         wanted,
         area=AREA,
         marks=[_mark_box(frame.at(dot.x, dot.y)) for dot in dots],
         crossed=[point for points in (*whiskers, *lines) for point in points],
     )
     colours = [dot.series for dot, _ in named] + [route.series for route in routes]
-    for label, place, series in zip(wanted, found, colours, strict=True):
+    for label, place, series in zip(wanted, places, colours, strict=True):
         if place.leader:
             yield _leader(place)
         yield Markup('<text class="label s{}" x="{}" y="{}">{}</text>').format(
@@ -236,7 +237,7 @@ class Place(NamedTuple):
         if not self.leader:
             return []
         (x, y), (end_x, end_y) = self.anchor, self.nearest
-        shares = [number / LED for number in range(2, LED)]
+        shares = [number / LEADER_PARTS for number in range(2, LEADER_PARTS)]
         return [(x + (end_x - x) * share, y + (end_y - y) * share) for share in shares]
 
 
@@ -268,8 +269,8 @@ def _between(begin: tuple[float, float], end: tuple[float, float]) -> list[tuple
     ]
 
 
-CHARACTER, TALL = 6.3, 14.0
-"""How wide a character and how tall a line of text is, in the drawing's units."""
+CHARACTER_WIDTH, LINE_HEIGHT = 6.3, 14.0
+"""Sizes of text, in the drawing's units."""
 
 
 DIRECTIONS = 16
@@ -278,21 +279,24 @@ DISTANCES = (8.0, 16.0, 28.0, 42.0, 58.0, 76.0)
 """How far from its anchor a label is tried, nearest first."""
 
 
-FAR = 20.0
+LEADER_FROM = 20.0
 """From this distance on, a line leads from the anchor to its label."""
 
 
-LED = 10
+LEADER_PARTS = 10
 """Parts of such a line, each of whose ends is looked at."""
 
 
-CROWD = 30.0
+CROWDED_WITHIN = 30.0
 """How near marks are that crowd a label."""
 
 
-CROSSED, LED_OVER, TAKEN, OUTSIDE = 10.0, 60.0, 2_000.0, 9_000.0
-"""The price of lying on a line, of a leader over a label or mark, of lying on one of these, and
-of lying outside the drawing."""
+ON_LINE_PRICE = 10.0
+LEADER_OVER_PRICE = 60.0
+ON_MARK_PRICE = 2_000.0
+OUTSIDE_PRICE = 9_000.0
+"""The prices of a place on a line, with a leader over a label or mark, on one of these, and outside
+the drawing; each outweighs many of the one before."""
 
 
 class Label(NamedTuple):
@@ -302,7 +306,7 @@ class Label(NamedTuple):
     anchors: Sequence[tuple[float, float]]
 
 
-def placed(
+def place_labels(
     labels: Sequence[Label],
     *,
     area: Box,
@@ -318,7 +322,7 @@ def placed(
         crossed: Points of lines, which labels had better not cover.
     """
     taken, lines = list(marks), list(crossed)
-    found: dict[int, Place] = {}
+    placed: dict[int, Place] = {}
     for number in sorted(range(len(labels)), key=lambda number: _freedom(labels[number], marks)):
         label = labels[number]
         # A line has many places for its label, so that none of them needs to be far.
@@ -329,30 +333,31 @@ def placed(
         best = min(places, key=lambda place: _price(place, area, taken, lines))
         taken.append(best.box)
         lines += best.line
-        found[number] = best
-    return [found[number] for number in range(len(labels))]
+        placed[number] = best
+    return [placed[number] for number in range(len(labels))]
 
 
 def _freedom(label: Label, marks: Sequence[Box]) -> tuple[int, int]:
     """How late a label can be placed: those of points go first, the most crowded before others."""
     x, y = label.anchors[0]
-    near = Box(x - CROWD, y - CROWD, x + CROWD, y + CROWD)
+    near = Box(x - CROWDED_WITHIN, y - CROWDED_WITHIN, x + CROWDED_WITHIN, y + CROWDED_WITHIN)
     return len(label.anchors), -sum(near.meets(mark) for mark in marks)
 
 
 def _around(text: str, anchor: tuple[float, float], distances: Sequence[float]) -> Iterator[Place]:
     """The places around an anchor, so that the label's edge has the distance tried."""
-    wide, (x, y) = len(text) * CHARACTER / 2, anchor
+    wide, (x, y) = len(text) * CHARACTER_WIDTH / 2, anchor
     upright = {DIRECTIONS // 4, DIRECTIONS * 3 // 4}
     for distance in distances:
         for number in range(DIRECTIONS):
-            if distance > FAR and number in upright:
+            if distance > LEADER_FROM and number in upright:
                 continue  # a leader that stands upright would look like an interval
             turn = 2 * math.pi * number / DIRECTIONS
             middle = x + math.cos(turn) * (distance + wide)
-            height = y + math.sin(turn) * (distance + TALL / 2)
-            box = Box(middle - wide, height - TALL / 2, middle + wide, height + TALL / 2)
-            yield Place(box, anchor, distance > FAR)
+            height = y + math.sin(turn) * (distance + LINE_HEIGHT / 2)
+            top = height - LINE_HEIGHT / 2
+            box = Box(middle - wide, top, middle + wide, top + LINE_HEIGHT)
+            yield Place(box, anchor, distance > LEADER_FROM)
 
 
 def _price(
@@ -361,8 +366,8 @@ def _price(
     box, (x, y) = place.box, place.nearest
     price = math.hypot(x - place.anchor[0], y - place.anchor[1])
     over = [box.left < area.left, box.right > area.right]
-    price += OUTSIDE * sum([*over, box.top < area.top, box.bottom > area.bottom])
-    price += TAKEN * sum(box.meets(other) for other in taken)
-    price += CROSSED * sum(box.holds(*point) for point in crossed)
-    price += LED_OVER * sum(other.holds(*point) for other in taken for point in place.line)
+    price += OUTSIDE_PRICE * sum([*over, box.top < area.top, box.bottom > area.bottom])
+    price += ON_MARK_PRICE * sum(box.meets(other) for other in taken)
+    price += ON_LINE_PRICE * sum(box.holds(*point) for point in crossed)
+    price += LEADER_OVER_PRICE * sum(other.holds(*point) for other in taken for point in place.line)
     return price

@@ -1,7 +1,4 @@
-"""The run's results for programs (summary.json) and for the terminal.
-
-The console's table of guided scores.
-"""
+"""A run's results for programs (summary.json) and as tables for a terminal of 100 columns."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -10,7 +7,8 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from potstill.records import GuidedScore, Score, StageRecord, Task
+from potstill.records import Choice, Comparison, GuidedScore, Score, StageRecord, Task
+from potstill.records.policy import RANDOM
 from potstill.report.accuracy import Results, read_results
 from potstill.report.guidance import (
     GuidanceSection,
@@ -30,32 +28,48 @@ TASKS_ABREAST = 2
 
 
 def summary(results: Results) -> dict[str, object]:
-    """The results as plain values: accuracies are of test questions, shares between 0 and 1."""
+    """Returns the results as plain values: accuracies on test questions, shares from 0 to 1."""
     leading = results.leading.name
     return {
         "tasks": {task: _accuracies(results, task) for task in results.task_names},
         "leading_task": leading,
         "roles": dict(results.roles),
-        "choices": [asdict(each) for each in results.choices],
+        "choices": [_choice(choice) for choice in results.choices],
         "paired": {
-            f"{each.first} vs {each.second}": each.p_value
-            for each in results.comparisons
-            if each.task == leading
+            f"{comparison.first.label} vs {comparison.second.label}": comparison.p_value
+            for comparison in results.comparisons
+            if comparison.task == leading
         },
-        "comparisons": [asdict(each) for each in results.comparisons],
+        "comparisons": [_comparison(comparison) for comparison in results.comparisons],
         "guidance": {found.task: _guidance(results, found) for found in guidance(results)},
-        "teachers": [asdict(each) for each in results.teacher_scores],
-        "overlap": [_counts(each) for each in results.overlaps],
+        "teachers": [asdict(score) for score in results.teacher_scores],
+        "overlap": [_counts(overlap) for overlap in results.overlaps],
         "notes": list(results.notes),
         "stages": {stage.name: _spent(stage) for stage in results.stages},
     }
+
+
+def _choice(choice: Choice) -> dict[str, object]:
+    """Returns a choice with its student by label."""
+    return {
+        "student": choice.system.label,
+        "rule": choice.rule,
+        "step": choice.step,
+        "used": choice.used,
+    }
+
+
+def _comparison(comparison: Comparison) -> dict[str, object]:
+    """Returns a comparison with its systems by label."""
+    first, second = comparison.first.label, comparison.second.label
+    return asdict(comparison) | {"first": first, "second": second}
 
 
 def _accuracies(results: Results, task: str) -> dict[str, dict[str, float]]:
     measured = (*results.systems, *results.not_taken)
     scores = {system: results.test_score(system, task) for system in measured}
     return {
-        system: {
+        system.label: {
             "correct": score.correct,
             "total": score.total,
             "low": score.low,
@@ -70,20 +84,24 @@ def _guidance(results: Results, found: GuidanceSection) -> dict[str, object]:
     """A task's guided scores, on development questions too, and what they come to."""
     best = found.best
     by_length = lengths(results, found)
-    kept_of = {each.policy: kept(found, each) for each in found.conditional}
+    kept_of = {score.policy: kept(found, score) for score in found.conditional}
+    scores = [score for score in results.guided_scores if score.task == found.task]
     return {
-        "scores": [asdict(each) for each in results.guided_scores if each.task == found.task],
+        "scores": [
+            asdict(score) | {"policy": score.policy.label, "kind": score.policy.kind}
+            for score in scores
+        ],
         "findings": findings(found),
-        "best": best.policy if best else None,
+        "best": best.policy.label if best else None,
         "points_per_100_teacher_tokens": per_100_tokens(best) if best else None,
         "routed_for_the_same_tokens": found.routed(best.teacher_tokens) if best else {},
         "kept_of_the_first_step": {
-            policy: {"gain": shares[0], "teacher_tokens": shares[1]}
+            policy.label: {"gain": shares[0], "teacher_tokens": shares[1]}
             for policy, shares in kept_of.items()
             if shares is not None
         },
         "right_by_steps": {
-            policy: dict(zip(by_length.steps, map(list, cells), strict=True))
+            policy.label: dict(zip(by_length.steps, map(list, cells), strict=True))
             for policy, cells in by_length.rows.items()
         }
         if by_length
@@ -97,7 +115,7 @@ def _guidance(results: Results, found: GuidanceSection) -> dict[str, object]:
 
 
 def _counts(overlap: Overlap) -> dict[str, object]:
-    """An overlap without the questions themselves, which summary.json has nowhere else."""
+    """Returns an overlap without the questions, which stand nowhere else in summary.json."""
     left_out = ("examples", "ids")
     return {name: value for name, value in asdict(overlap).items() if name not in left_out}
 
@@ -108,14 +126,14 @@ def _spent(stage: StageRecord) -> dict[str, float]:
 
 
 def accuracy_table(store: Store, tasks: Sequence[Task]) -> Table:
-    """The test accuracies for a terminal of 100 columns.
+    """Returns the test accuracies as a table.
 
     Args:
         store: The run's store.
         tasks: The leading task, then further ones.
 
     Returns:
-        A row a system and a column a task, or a row each of both where the tasks are many.
+        One row a system and one column a task; where the tasks are many, a row for each pair.
     """
     results = read_results(store, tasks)
     if not results.systems:
@@ -142,7 +160,7 @@ def _abreast(results: Results) -> Table:
         table.add_column(Text(task), no_wrap=True)
     for system in results.systems:
         scores = [results.test_score(system, task) for task in results.task_names]
-        table.add_row(Text(system), *(_cell(score) for score in scores))
+        table.add_row(Text(system.label), *(_cell(score) for score in scores))
     return table
 
 
@@ -156,7 +174,7 @@ def _one_below_another(results: Results) -> Table:
         for system in results.systems:
             score = results.test_score(system, task)
             if score is not None:
-                table.add_row(Text(named), Text(system), _cell(score))
+                table.add_row(Text(named), Text(system.label), _cell(score))
                 named = ""
         table.add_section()
     return table
@@ -190,10 +208,10 @@ def guided_table(scores: Sequence[GuidedScore]) -> Table:
     for heading in ("accuracy", "difference", "guided", "tokens", "leaked"):
         table.add_column(heading, justify="right", no_wrap=True)
     for score in tested:
-        if score.kind == "routing" and not score.policy.startswith("routing_random_"):
+        if score.policy.kind == "routing" and score.policy.signal != RANDOM:
             continue
         table.add_row(
-            score.policy,
+            score.policy.label,
             f"{100 * score.accuracy:.1f} [{100 * score.low:.0f}, {100 * score.high:.0f}]",
             _difference(score),
             f"{score.guided / score.total:.0%}",

@@ -1,4 +1,4 @@
-"""Several teachers side by side: how often each is right, and what of each the student learns."""
+"""Several teachers side by side: how often each is right, and how much of each is learned."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -20,24 +20,24 @@ class TeacherRow(NamedTuple):
     """One teacher, or the consensus."""
 
     first: TeacherScore
-    """Of its first answers."""
+    """The score of its first answers."""
 
     last: TeacherScore
-    """Of its answers at the end of the debate; without one the same."""
+    """The score of its answers at the end of the debate; without one the same."""
 
     model: str
     """Its model in the recipe; empty for the consensus."""
 
     @property
     def name(self) -> str:
-        """What it is called in the recipe."""
+        """Its name in the recipe."""
         return self.last.teacher
 
 
 class Teachers(NamedTuple):
-    """What a report says of several teachers."""
+    """All teachers of a run, as a report shows them."""
 
-    sides: list[TeacherRow]
+    rows: list[TeacherRow]
     """The teachers in the order of the recipe, then the consensus."""
 
     kept: int
@@ -49,12 +49,12 @@ class Teachers(NamedTuple):
     @property
     def debated(self) -> int:
         """Rounds of the debate."""
-        return max(each.last.round for each in self.sides)
+        return max(row.last.round for row in self.rows)
 
     @property
     def measured(self) -> bool:
         """Whether likelihoods under the student's start were measured."""
-        return any(each.last.mean_logprob is not None for each in self.sides)
+        return any(row.last.mean_logprob is not None for row in self.rows)
 
 
 def teachers(results: Results) -> Teachers | None:
@@ -64,8 +64,8 @@ def teachers(results: Results) -> Teachers | None:
 
 def _teachers(scores: Sequence[TeacherScore], settings: Mapping[str, object]) -> Teachers | None:
     rounds: dict[str, list[TeacherScore]] = {}
-    for each in scores:
-        rounds.setdefault(each.teacher, []).append(each)
+    for score in scores:
+        rounds.setdefault(score.teacher, []).append(score)
     if len(rounds) < 2:
         return None
     named = settings.get("teachers")
@@ -73,9 +73,9 @@ def _teachers(scores: Sequence[TeacherScore], settings: Mapping[str, object]) ->
         "teacher": settings.get("teacher"),
         **(named if isinstance(named, Mapping) else {}),
     }
-    sides = [TeacherRow(own[0], own[-1], _model(models.get(name))) for name, own in rounds.items()]
+    rows = [TeacherRow(own[0], own[-1], _model(models.get(name))) for name, own in rounds.items()]
     everybody = rounds[CONSENSUS][-1]
-    return Teachers(sides, everybody.kept, everybody.chosen)
+    return Teachers(rows, everybody.kept, everybody.chosen)
 
 
 def _model(section: object) -> str:
@@ -83,28 +83,28 @@ def _model(section: object) -> str:
     return name if isinstance(name, str) else ""
 
 
-def finding(found: Teachers) -> str:
-    """What the debate brought to the answer that most give, in one sentence; empty without one."""
-    side = next(each for each in found.sides if each.name == CONSENSUS)
-    change = change_of(side)
+def finding(several: Teachers) -> str:
+    """Returns what the debate brought to the consensus, in a sentence; empty without a debate."""
+    consensus = next(row for row in several.rows if row.name == CONSENSUS)
+    change = change_of(consensus)
     if not change:
         return ""
-    rounds = "one round" if found.debated == 1 else f"{found.debated} rounds"
+    rounds = "one round" if several.debated == 1 else f"{several.debated} rounds"
     return (
         f"After {rounds} of debate the answer that most samples give is right for "
-        f"{percent(side.last.accuracy)} of {side.last.total:,} training questions, "
-        f"{percent(side.first.accuracy)} before: {change} points."
+        f"{percent(consensus.last.accuracy)} of {consensus.last.total:,} training questions, "
+        f"{percent(consensus.first.accuracy)} before: {change} points."
     )
 
 
-def change_of(side: TeacherRow, digits: int = 1) -> str:
-    """What the debate changed in a teacher's accuracy: ``+3.0 [+1.2, +4.9]``; empty without one.
+def change_of(row: TeacherRow, digits: int = 1) -> str:
+    """Returns the debate's change of an accuracy: ``+3.0 [+1.2, +4.9]``; empty without one.
 
     Args:
-        side: The teacher.
-        digits: Of the interval.
+        row: The teacher.
+        digits: Digits after the point in the interval.
     """
-    score = side.last
+    score = row.last
     if score.difference is None or score.difference_low is None or score.difference_high is None:
         return ""
     low, high = (points(end, digits) for end in (score.difference_low, score.difference_high))
@@ -117,30 +117,30 @@ def share(count: int, total: int) -> str:
 
 
 def teachers_table(store: Store) -> Table:
-    """The teachers side by side, for a terminal of 100 columns.
+    """Returns the teachers side by side, for a terminal of 100 columns.
 
     Args:
         store: The run's store, curated.
     """
-    found = _teachers(store.teacher_scores(), {})
+    several = _teachers(store.teacher_scores(), {})
     table = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False, title_justify="left")
-    if found is None:
+    if several is None:
         return table
     table.title = "teachers on training questions, with 95% intervals"
     table.add_column("teacher", overflow="fold")
-    heads = ["right", "questions", *(["debated"] if found.debated else []), "kept", "chosen"]
-    for head in [*heads, *(["nats"] if found.measured else [])]:
+    heads = ["right", "questions", *(["debated"] if several.debated else []), "kept", "chosen"]
+    for head in [*heads, *(["nats"] if several.measured else [])]:
         table.add_column(head, justify="right", no_wrap=True)
-    for side in found.sides:
-        score, first = side.last, side.first
+    for row in several.rows:
+        score, first = row.last, row.first
         right = f"{100 * first.accuracy:.1f} [{100 * first.low:.0f}, {100 * first.high:.0f}]"
         cells = [right, f"{first.total:,}"]
-        if found.debated:
-            cells.append(change_of(side, 0))
-        cells += [share(score.kept, found.kept), share(score.chosen, found.asked)]
-        if found.measured:
+        if several.debated:
+            cells.append(change_of(row, 0))
+        cells += [share(score.kept, several.kept), share(score.chosen, several.asked)]
+        if several.measured:
             cells.append(nats(score))
-        table.add_row(Text(side.name), *map(Text, cells))
+        table.add_row(Text(row.name), *map(Text, cells))
     return table
 
 

@@ -2,28 +2,29 @@
 
 from collections.abc import Mapping, Sequence
 
-from potstill.records import Checkpoint, Comparison, Score
+from potstill.records import Checkpoint, Comparison, Score, System
 from potstill.report.accuracy import OTHER_RULE, Results
 from potstill.report.tradeoff import Abilities, ChosenCheckpoint, Estimate
 
 LABELS = {
-    "teacher": "Teacher",
-    "start_zero_shot": "Start, asked for the answer",
-    "start": "Start, asked to reason",
-    "start_few_shot": "Start, shown examples",
-    "answers_only": "Answer-only tuning",
-    "rationales": "Rationale tuning",
+    ("teacher", ""): "Teacher",
+    ("start", "zero_shot"): "Start, asked for the answer",
+    ("start", ""): "Start, asked to reason",
+    ("start", "few_shot"): "Start, shown examples",
+    ("answers_only", ""): "Answer-only tuning",
+    ("rationales", ""): "Rationale tuning",
 }
-"""What a reader who has not seen the recipe calls the systems of a normal run."""
+"""The systems of a normal run, by model and variant, for a reader who has not seen the recipe."""
 
 IN_SENTENCE = {
-    "teacher": "the teacher",
-    "start_zero_shot": "the start checkpoint asked for the answer alone",
-    "start": "the start checkpoint",
-    "start_few_shot": "the start checkpoint shown worked examples",
-    "answers_only": "answer-only tuning",
-    "rationales": "rationale tuning",
+    ("teacher", ""): "the teacher",
+    ("start", "zero_shot"): "the start checkpoint asked for the answer alone",
+    ("start", ""): "the start checkpoint",
+    ("start", "few_shot"): "the start checkpoint shown worked examples",
+    ("answers_only", ""): "answer-only tuning",
+    ("rationales", ""): "rationale tuning",
 }
+"""The same systems inside a sentence."""
 
 RULES = {
     "in_distribution": "the highest accuracy on the task trained for",
@@ -32,14 +33,14 @@ RULES = {
     "task out of distribution",
     "pareto": "the least distance from the best target and the best generic ability together",
 }
-"""What the checkpoint that a selection rule chooses has, on development questions."""
+"""By selection rule, the merit on development questions for which a checkpoint is chosen."""
 
 WHERE = {
     "target": "on the target",
     "out_of_distribution": "out of distribution",
     "generic": "on generic tasks",
 }
-"""Where a difference was found, by role, inside a sentence."""
+"""By role, the words inside a sentence for the tasks that a difference is on."""
 
 COLUMN_ROLES = {
     "target": "target",
@@ -47,7 +48,7 @@ COLUMN_ROLES = {
     "generic": "generic",
     OTHER_RULE: "other grader",
 }
-"""What a column of the accuracy table says that its task is for."""
+"""By role, the words under a task's name in the table of accuracies."""
 
 MINUS, TIMES, DASH = "\N{MINUS SIGN}", "\N{MULTIPLICATION SIGN}", "\N{EN DASH}"
 SPACE, NARROW = "\N{NO-BREAK SPACE}", "\N{NARROW NO-BREAK SPACE}"
@@ -56,44 +57,36 @@ SHOWN = 0.05
 """The p-value below which the headline speaks of a difference."""
 
 
-def label(results: Results, system: str) -> str:
-    """A system's name for readers; a student named by the user keeps its name."""
-    return _named(results, system, LABELS, ", ", "Start")
+def label(system: System) -> str:
+    """Returns a system's name for readers; a student named by the user keeps its name."""
+    return _named(system, LABELS, ", ", "Start")
 
 
-def in_sentence(results: Results, system: str) -> str:
-    """A system's name inside a sentence."""
-    return _named(results, system, IN_SENTENCE, " ", "the start checkpoint")
+def in_sentence(system: System) -> str:
+    """Returns a system's name inside a sentence."""
+    return _named(system, IN_SENTENCE, " ", "the start checkpoint")
 
 
-def _named(
-    results: Results, system: str, names: Mapping[str, str], joint: str, a_start: str
-) -> str:
-    """The model's name, then what sets the system apart from the model as it is usually asked."""
-    if system in names or system in results.students:
-        return _model(results, system, names, a_start)
-    if system.endswith("_vote"):
-        return f"{_model(results, system.removesuffix('_vote'), names, a_start)}{joint}by vote"
-    for name in results.asked_in:
-        if system.endswith(f"_{name}"):
-            model = _model(results, system.removesuffix(f"_{name}"), names, a_start)
-            # The start would be asked twice otherwise.
-            return f"{model.removesuffix(', asked to reason')}{joint}asked in {name}"
-    return _model(results, system, names, a_start)
-
-
-def _model(results: Results, system: str, names: Mapping[str, str], a_start: str) -> str:
-    """A student's name with its start's where there are several, a start's with its own."""
-    if system in names:
-        return names[system]
-    student, start = results.family(system)
-    if start is not None:
-        return f"{names.get(student, student)} from {start}"
-    for which in (*results.start_names, *results.students):
-        for way in ("", "_zero_shot", "_few_shot"):
-            if system == f"start_{which}{way}":
-                return names[f"start{way}"].replace(a_start, f"{a_start} {which}", 1)
-    return system
+def _named(system: System, names: Mapping[tuple[str, str], str], joint: str, any_start: str) -> str:
+    """Returns the model's name, with what sets the system apart from it as it is usually asked."""
+    if not system.taken or system.variant == "teacher_questions":
+        return system.label
+    known = names.get((system.model, system.variant))
+    if system.model == "start":
+        which = f"{any_start} {system.start}" if system.start else any_start
+        if known is not None:
+            return known.replace(any_start, which, 1)
+        return f"{which}{joint}asked in {system.variant}"
+    model = names.get((system.model, ""), system.model)
+    if system.start:
+        model += f" from {system.start}"
+    if not system.variant:
+        return model
+    return (
+        f"{model}{joint}by vote"
+        if system.variant == "vote"
+        else (f"{model}{joint}asked in {system.variant}")
+    )
 
 
 def percent(share: float, digits: int = 1) -> str:
@@ -154,9 +147,9 @@ def weights(count: float) -> str:
     return f"{count:,.0f}"
 
 
-def between(found: Estimate) -> str:
+def between(difference: Estimate) -> str:
     """The 95% interval of a difference in points, as a reader says it: ``+3 to +8``."""
-    return f"{points(found.low, 0)} to {points(found.high, 0)}"
+    return f"{points(difference.low, 0)} to {points(difference.high, 0)}"
 
 
 def rule_name(rule: str) -> str:
@@ -177,12 +170,12 @@ def dollars(cost: float) -> str:
 
 
 def headline(results: Results) -> str:
-    """What the run found, in one sentence, no stronger than its numbers."""
+    """Returns the run's main result in one sentence, no stronger than its numbers."""
     comparison = results.main_comparison
     if comparison is not None:
         return _compared(results, comparison)
-    measured = [results.test_score(name, results.leading.name) for name in results.systems]
-    best = max((s for s in measured if s), key=lambda score: score.correct, default=None)
+    measured = [results.test_score(system, results.leading.name) for system in results.systems]
+    best = max((score for score in measured if score), key=lambda s: s.correct, default=None)
     if best is not None:
         alone = "; no student is measured yet"
         if results.subject:
@@ -191,7 +184,7 @@ def headline(results: Results) -> str:
             alone = ""
         within = interval(best).replace(", ", " to ")
         return (
-            f"{label(results, best.system)} reaches {_reached(results, best.system)} on "
+            f"{label(best.system)} reaches {_reached(results, best.system)} on "
             f"{best.task} (95% interval {within}, {best.total:,} questions){alone}."
         )
     if results.training:
@@ -206,7 +199,7 @@ def headline(results: Results) -> str:
 
 def _compared(results: Results, comparison: Comparison) -> str:
     first, second = _reached(results, comparison.first), _reached(results, comparison.second)
-    subject, other = (in_sentence(results, name) for name in (comparison.first, comparison.second))
+    subject, other = in_sentence(comparison.first), in_sentence(comparison.second)
     evidence = f"{p_phrase(comparison.p_value)}, {comparison.total:,} questions"
     if comparison.p_value >= SHOWN:
         low, high = points(comparison.low, 0), points(comparison.high, 0)
@@ -219,13 +212,13 @@ def _compared(results: Results, comparison: Comparison) -> str:
     ends = sorted((sign * comparison.low, sign * comparison.high))
     low, high = (points(end, 0).removeprefix("+") for end in ends)
     return (
-        f"{label(results, comparison.first)} reaches {first} on {comparison.task}, "
+        f"{label(comparison.first)} reaches {first} on {comparison.task}, "
         f"{abs(comparison.difference) * 100:.1f} points {side} {other} "
         f"(95% interval {low} to {high}, {evidence})."
     )
 
 
-def _reached(results: Results, system: str) -> str:
+def _reached(results: Results, system: System) -> str:
     score = results.test_score(system, results.leading.name)
     return percent(score.correct / score.total) if score else "an unknown accuracy"
 
@@ -234,40 +227,40 @@ def further_findings(results: Results) -> list[str]:
     """The teacher and the start on the same questions, and the price paid on other tasks."""
     findings = []
     task = results.leading.name
-    start = results.start_of(results.subject) if results.subject else "start"
+    start = results.start_of(results.subject) if results.subject else System("start")
     reached = [
-        f"{in_sentence(results, name)} {percent(score.correct / score.total)}"
-        for name in ("teacher", start)
-        if (score := results.test_score(name, task)) is not None
+        f"{in_sentence(system)} {percent(score.correct / score.total)}"
+        for system in (System("teacher"), start)
+        if (score := results.test_score(system, task)) is not None
     ]
     if reached and results.subject:
         findings.append(f"On the same questions: {', '.join(reached)}.")
     elsewhere = [
-        f"{name} {points(found.difference)} points ({p_phrase(found.p_value)})"
+        f"{name} {points(against.difference)} points ({p_phrase(against.p_value)})"
         for name in results.task_names
         if name != task and results.subject and results.roles.get(name) != OTHER_RULE
-        if (found := results.comparison(results.subject, start, name)) is not None
+        if (against := results.comparison(results.subject, start, name)) is not None
     ]
     if elsewhere and results.subject:
         findings.append(
-            f"On other tasks, {in_sentence(results, results.subject)} against "
-            f"{in_sentence(results, start)}: "
+            f"On other tasks, {in_sentence(results.subject)} against "
+            f"{in_sentence(start)}: "
             f"{'; '.join(elsewhere)}."
         )
     return findings
 
 
-def choice_finding(results: Results, found: Mapping[str, Sequence[ChosenCheckpoint]]) -> str:
-    """What the rules disagree about for the first student, and what each costs on test."""
-    if not found:
+def choice_finding(candidates: Mapping[System, Sequence[ChosenCheckpoint]]) -> str:
+    """Returns which checkpoints the rules take of the first student, and each one's price."""
+    if not candidates:
         return ""
-    student, (used, *others) = next(iter(found.items()))
-    name = label(results, student)
+    student, (used, *others) = next(iter(candidates.items()))
+    name = label(student)
     if not others:
         return f"{name}: all rules take step {used.step:,}."
     parts = [f"{name}: {_rules(used)} step {used.step:,}, which is used"]
-    for each in others:
-        parts.append(f"{_rules(each)} step {each.step:,}{_at_a_price(each.gained)}")
+    for other in others:
+        parts.append(f"{_rules(other)} step {other.step:,}{_at_a_price(other.gained)}")
     return "; ".join(parts) + "."
 
 
@@ -278,15 +271,15 @@ def _rules(candidate: ChosenCheckpoint) -> str:
 
 def _at_a_price(gained: Abilities) -> str:
     changes = [
-        f"{points(found.value)} points {WHERE[role]} ({between(found)})"
-        for role, found in gained.items()
+        f"{points(change.value)} points {WHERE[role]} ({between(change)})"
+        for role, change in gained.items()
     ]
     return f": on test {listed(changes)}" if changes else ""
 
 
-def soft_finding(results: Results, last: Checkpoint) -> str:
+def soft_finding(last: Checkpoint) -> str:
     """How far the teacher's probabilities reached, for a student that was to match them."""
-    name = label(results, last.student)
+    name = label(last.system)
     if not last.soft_share:
         return (
             f"{name}: the teacher's probabilities reached none of the trained tokens, so it was "

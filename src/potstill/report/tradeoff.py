@@ -1,11 +1,15 @@
-"""What training gives and takes: abilities along training, what each rule would choose, sizes."""
+"""The trade-off of training: abilities along it, the choice of each rule, and models by size.
+
+Specialising a small model raises the target ability and lowers generic ability (arXiv 2301.12726);
+each ability is the mean accuracy over the tasks of one role, with an interval.
+"""
 
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from potstill.records import Score, Split
+from potstill.records import Score, Split, System
 from potstill.report.accuracy import Results
 
 ROLES = {"target": "Target", "out_of_distribution": "Out of distribution", "generic": "Generic"}
@@ -51,15 +55,15 @@ class Sized(NamedTuple):
     """The accuracy on the leading task of one model of a known size."""
 
     family: str
-    """What models of several sizes share: a student's name, or ``start``."""
+    """The model's name in :class:`potstill.records.System`, which several sizes share."""
 
-    system: str
+    system: System
     parameters: int
     score: Score
 
 
 def mean_of(estimates: Iterable[tuple[int, Estimate]]) -> Estimate:
-    """The mean of estimates, every one weighing alike, with an interval built from theirs.
+    """Returns the mean of estimates, every one weighing alike, with an interval from theirs.
 
     Errors on different questions are independent and add up in squares, separately below and
     above the mean (MOVER; Zou & Donner 2008). On the same questions, asked in several ways, they
@@ -67,21 +71,21 @@ def mean_of(estimates: Iterable[tuple[int, Estimate]]) -> Estimate:
     one estimate is that estimate.
 
     Args:
-        estimates: At least one; each with the number of the set of questions that it is of.
+        estimates: At least one; each with the number of its set of questions.
     """
     below, above = defaultdict[int, float](float), defaultdict[int, float](float)
     total, count = 0.0, 0
-    for questions, each in estimates:
-        below[questions] += each.value - each.low
-        above[questions] += each.high - each.value
-        total, count = total + each.value, count + 1
+    for questions, one in estimates:
+        below[questions] += one.value - one.low
+        above[questions] += one.high - one.value
+        total, count = total + one.value, count + 1
     mean = total / count
     low, high = (math.hypot(*halves.values()) / count for halves in (below, above))
     return Estimate(mean, mean - low, mean + high)
 
 
 def followed(results: Results) -> bool:
-    """Whether anything beside the task trained for was scored at every checkpoint."""
+    """Returns whether anything beside the task trained for was scored at every checkpoint."""
     return any(
         results.dev_scores(student, task.name)
         for role in ROLES
@@ -91,68 +95,71 @@ def followed(results: Results) -> bool:
     )
 
 
-def along_training(results: Results, student: str) -> list[Moment]:
-    """A student's abilities from its start to its last checkpoint."""
+def along_training(results: Results, student: System) -> list[Moment]:
+    """Returns a student's abilities from its start to its last checkpoint."""
     systems = (student, results.start_of(student))
     by_step: dict[int, list[Score]] = defaultdict(list)
     for score in results.scores:
-        if score.split == "dev" and score.system in systems:
+        if score.split == "dev" and score.system.bare in systems:
             by_step[score.step or 0].append(score)
     return [
-        Moment(step, any(each.chosen for each in scores), _accuracies(results, scores, "dev"))
+        Moment(step, any(score.chosen for score in scores), _accuracies(results, scores, "dev"))
         for step, scores in sorted(by_step.items())
     ]
 
 
-def candidates(results: Results, student: str) -> list[ChosenCheckpoint]:
-    """What the selection rules choose for a student, each checkpoint once, the used one first."""
+def candidates(results: Results, student: System) -> list[ChosenCheckpoint]:
+    """Returns the checkpoints that the rules choose for a student, the one used first."""
     rules: dict[int, list[str]] = defaultdict(list)
     for choice in results.choices:
-        if choice.student == student:
+        if choice.system == student:
             rules[choice.step].append(choice.rule)
     moments = {moment.step: moment for moment in along_training(results, student)}
-    found = [
+    chosen = [
         _candidate(results, student, moments.get(step), step, chosen_by)
         for step, chosen_by in rules.items()
     ]
-    return sorted(found, key=lambda each: (not each.used, each.step))
+    return sorted(chosen, key=lambda checkpoint: (not checkpoint.used, checkpoint.step))
 
 
 def sized(results: Results) -> list[Sized]:
-    """Starts and students by size, a family after the other; empty unless sizes differ."""
-    found: dict[str, Sized] = {}
+    """Returns starts and students by size, family by family; empty unless sizes differ."""
+    by_system: dict[System, Sized] = {}
     for last in results.last_checkpoints:
-        start = results.start_of(last.student)
-        named = {start: "start", last.student: results.family(last.student)[0]}
-        for system, family in named.items():
+        for system in (results.start_of(last.system), last.system):
             score = results.test_score(system, results.leading.name)
             if score is not None and last.parameters:
-                found.setdefault(system, Sized(family, system, last.parameters, score))
-    students = {each.parameters for each in found.values() if each.family != "start"}
+                sized_system = Sized(system.model, system, last.parameters, score)
+                by_system.setdefault(system, sized_system)
+    students = {known.parameters for known in by_system.values() if known.family != "start"}
     if len(students) < 2:
         return []
-    first = results.family(results.subject or "")[0]
+    first = results.subject.model if results.subject else ""
 
-    def place(each: Sized) -> tuple[bool, bool, str, int]:
-        return each.family == "start", each.family != first, each.family, each.parameters
+    def place(known: Sized) -> tuple[bool, bool, str, int]:
+        return known.family == "start", known.family != first, known.family, known.parameters
 
-    return sorted(found.values(), key=place)
+    return sorted(by_system.values(), key=place)
 
 
 def estimate(score: Score) -> Estimate:
-    """A score's accuracy with its interval."""
+    """Returns a score's accuracy with its interval."""
     return Estimate(score.correct / score.total, score.low, score.high)
 
 
 def _candidate(
-    results: Results, student: str, moment: Moment | None, step: int, rules: Sequence[str]
+    results: Results, student: System, moment: Moment | None, step: int, rules: Sequence[str]
 ) -> ChosenCheckpoint:
     system = results.checkpoint_system(student, step)
-    tested = [score for score in results.scores if (score.system, score.split) == (system, "test")]
+    tested = [
+        score
+        for score in results.scores
+        if (score.system.as_shown, score.split) == (system, "test")
+    ]
     against = {
-        task.name: Estimate(found.difference, found.low, found.high)
+        task.name: Estimate(comparison.difference, comparison.low, comparison.high)
         for task in results.tasks
-        if (found := results.comparison(system, student, task.name)) is not None
+        if (comparison := results.comparison(system, student, task.name)) is not None
     }
     return ChosenCheckpoint(
         step=step,
@@ -169,7 +176,7 @@ def _accuracies(results: Results, scores: Iterable[Score], split: Split) -> Abil
 
 
 def _means(results: Results, by_task: Mapping[str, Estimate], split: Split) -> Abilities:
-    """The mean of each role whose tasks all have an estimate."""
+    """Returns the mean of each role whose tasks all have an estimate."""
     abilities, sets = {}, [task.splits[split] for task in results.tasks]
     for role in ROLES:
         tasks = results.with_role(role)

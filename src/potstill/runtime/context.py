@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from potstill.runtime import Runtime
 from potstill.runtime.budget import Budget
 from potstill.runtime.events import EventLog
 from potstill.runtime.progress import Meter
@@ -11,7 +12,7 @@ from potstill.store import Store
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunContext:
-    """One run as its stages see it; every stage takes it in the same place."""
+    """One run as its stages see it; every stage takes it as ``context``."""
 
     store: Store
     """Everything asked, written and measured so far."""
@@ -22,8 +23,17 @@ class RunContext:
     progress: Meter
     """Shows how far the work is."""
 
-    budget: Budget
-    """What servers were paid, held against the recipe's limit."""
+    @property
+    def runtime(self) -> Runtime:
+        """The budget, the log and the stop signal, as models get them; it can release models."""
+        return self.progress.runtime
 
-    events: EventLog
-    """The run's log, ``log.jsonl``."""
+    @property
+    def budget(self) -> Budget:
+        """What servers were paid, held against the recipe's limit."""
+        return self.progress.runtime.budget
+
+    @property
+    def events(self) -> EventLog:
+        """The run's log, ``log.jsonl``."""
+        return self.progress.runtime.events

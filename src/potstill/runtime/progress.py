@@ -44,16 +44,16 @@ class Meter:
 
     Args:
         console: Where to show it; None shows nothing.
-        control: Of the run, whose watch, account and brake are shown beside the progress.
+        runtime: The run's budget, log and stop signal, which are shown beside the progress.
     """
 
-    def __init__(self, console: Console | None, control: Runtime | None = None) -> None:
+    def __init__(self, console: Console | None, runtime: Runtime | None = None) -> None:
         self._console = console
-        self.control = control or Runtime()
+        self.runtime = runtime or Runtime()
 
-    def of(self, control: Runtime) -> "Meter":
-        """The same meter for a run with its own control."""
-        return Meter(self._console, control)
+    def of(self, runtime: Runtime) -> "Meter":
+        """Returns the same meter, showing the budget and the log of this runtime."""
+        return Meter(self._console, runtime)
 
     @classmethod
     def on_stderr(cls) -> "Meter":
@@ -74,12 +74,12 @@ class Meter:
         if done >= total:
             yield tally.add
             return
-        traffic = _Traffic(self.control)
+        traffic = _Traffic(self.runtime)
         with ExitStack() as views:
             if console is not None and console.is_terminal:
                 views.enter_context(_live(tally, traffic, console))
                 console = None
-            if console is not None or self.control.events.logs:
+            if console is not None or self.runtime.events.logs:
                 views.enter_context(_Ticker(tally, traffic, console))
             yield tally.add
 
@@ -155,13 +155,13 @@ class _Traffic:
     """What servers are doing during one stage, in words.
 
     Args:
-        control: Of the run.
+        runtime: The run's, whose budget and log are read.
     """
 
-    def __init__(self, control: Runtime) -> None:
-        self.control = control
-        self._retries = control.events.retries.copy()
-        self._given_up = control.events.given_up.copy()
+    def __init__(self, runtime: Runtime) -> None:
+        self.runtime = runtime
+        self._retries = runtime.events.retries.copy()
+        self._given_up = runtime.events.given_up.copy()
 
     def describe(self, cost: float) -> str:
         """Spending and tries in flight; nothing where no server is asked.
@@ -169,7 +169,7 @@ class _Traffic:
         Args:
             cost: US dollars of the stage's answers, which an account without prices misses.
         """
-        events = self.control.events
+        events = self.runtime.events
         parts = [spent] if (spent := self._spent(cost)) else []
         if events.limit:
             parts.append(f"{events.in_flight:,} of {events.limit:,} in flight")
@@ -178,7 +178,7 @@ class _Traffic:
     @property
     def faults(self) -> str:
         """What was repeated and what was given up in this stage, by kind."""
-        events = self.control.events
+        events = self.runtime.events
         # Copies: a model's thread may count another kind meanwhile.
         found = {
             "retried": events.retries.copy() - self._retries,
@@ -193,14 +193,14 @@ class _Traffic:
     @property
     def stopping(self) -> str:
         """What is said once the run is to stop; nothing before."""
-        if not self.control.stop.is_set():
+        if not self.runtime.stop.is_set():
             return ""
-        flying = self.control.events.in_flight
+        flying = self.runtime.events.in_flight
         what = f"{flying:,} requests in flight are" if flying > 1 else "what has begun is"
         return f"Stopping: {what} awaited and kept. Ctrl-C again drops them."
 
     def _spent(self, cost: float) -> str:
-        budget = self.control.budget
+        budget = self.runtime.budget
         limit, usd = budget.limit, max(budget.spent.usd, cost)
         parts = []
         if limit.usd is not None:
@@ -281,7 +281,7 @@ class _Ticker:
             self._console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     def _log(self) -> None:
-        tally, events = self._tally, self._traffic.control.events
+        tally, events = self._tally, self._traffic.runtime.events
         events.record(
             "progress",
             label=tally.label,

@@ -24,26 +24,26 @@ ENDINGS = {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: Terminated}
 
 
 @contextmanager
-def stoppable(control: Runtime) -> Iterator[None]:
-    """Let the first Ctrl-C or SIGTERM in the block set ``control.stop``, and the second end it.
+def stoppable(runtime: Runtime) -> Iterator[None]:
+    """Let the first Ctrl-C or SIGTERM in the block set ``runtime.stop``, and the second end it.
 
-    The block is to send nothing more once ``control.stop`` is set, and to end when what was in
+    The block is to send nothing more once ``runtime.stop`` is set, and to end when what was in
     flight has arrived. SIGTERM counts as sent twice after :data:`GRACE` seconds. The handlers are
     those of the main thread, where the signals have Python's own; a signal that is ignored, or for
     which the application has a handler, is left alone.
 
     Args:
-        control: Of the run.
+        runtime: The run's; its ``stop`` event and its log are used.
 
     Raises:
-        KeyboardInterrupt: ``control.stop`` was set, by a signal or by other code; for SIGTERM as
+        KeyboardInterrupt: ``runtime.stop`` was set, by a signal or by other code; for SIGTERM as
             :class:`Terminated`. What arrived before is the caller's.
     """
-    signals = _Signals(control)
+    signals = _Signals(runtime)
     signals.install()
     try:
         yield
-        if control.stop.is_set():
+        if runtime.stop.is_set():
             raise signals.ending
     finally:
         signals.restore()
@@ -52,8 +52,8 @@ def stoppable(control: Runtime) -> Iterator[None]:
 class _Signals:
     """The handlers of one block, and what they caught."""
 
-    def __init__(self, control: Runtime) -> None:
-        self._control = control
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
         self._before: dict[signal.Signals, signal.Handlers | object] = {}
         self._caught: list[signal.Signals] = []
         self._in_flight = 0
@@ -83,18 +83,18 @@ class _Signals:
         if self._caught:
             dropped = len(self._caught) > 1
             name, in_flight = self._caught[0].name, self._in_flight
-            self._control.events.record(
+            self._runtime.events.record(
                 "interrupted", signal=name, in_flight=in_flight, dropped=dropped
             )
-            self._control.stop.clear()
+            self._runtime.stop.clear()
 
     def _catch(self, number: int, _: FrameType | None) -> None:
         """Runs between any two steps of the main thread, so it takes no lock that one may hold."""
         self._caught.append(signal.Signals(number))
         if len(self._caught) > 1:
             raise ENDINGS[self._caught[-1]]
-        self._in_flight = self._control.events.in_flight
-        self._control.stop.set()
+        self._in_flight = self._runtime.events.in_flight
+        self._runtime.stop.set()
         if number == signal.SIGTERM:
             self._timer = Timer(GRACE, os.kill, (os.getpid(), number))
             self._timer.daemon = True

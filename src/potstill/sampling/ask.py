@@ -1,20 +1,28 @@
-"""Putting questions to a model, in one step or two, and keeping every answer in the store."""
+"""Asking a model for completions: how questions are put, and what the store still lacks.
 
-from collections.abc import Generator, Iterable, Iterator, Sequence
+A :class:`PromptConfig` turns a question into a request. :func:`complete_missing` asks for every
+sample that the store has not got and stores each as it arrives, so that a command that was stopped
+and repeated pays only for the rest. :func:`sample_requests` adds the second step of two-step styles
+("Therefore, the answer is"), and :func:`answers` reads whole answers back::
+
+    requests = asking.requests(task.splits["test"], task=task.name)
+    sample_requests(model, requests, asking, context, label="test", stage="evaluate")
+    answers(model.name, context.store, question, asking)[0].text
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cache
-from itertools import chain
 from threading import Event
-from typing import NamedTuple, overload
+from typing import NamedTuple, Self, overload
 
 from potstill.errors import ConfigError
-from potstill.models.background import completions
 from potstill.models.interface import Model
 from potstill.prompts.exemplars import FewShot
 from potstill.prompts.styles import Exemplar, PromptStyle, prompt_for
 from potstill.records import Completion, FinishReason, Question, Request, Task
-from potstill.runtime.progress import Meter
+from potstill.runtime.context import RunContext
 from potstill.runtime.signals import stoppable
 from potstill.store import Store
 from potstill.tasks.overlap import Words, words
@@ -43,12 +51,17 @@ class PromptConfig:
     sampling: SamplingParams
     exemplars: tuple[Exemplar, ...] = ()
 
-    def request(self, question: Question) -> Request:
-        """What is sent first. An exemplar that is the question itself is left out."""
+    def request(self, question: Question, *, task: str | None = None) -> Request:
+        """Returns the first request for a question; an exemplar that is the question is left out.
+
+        Args:
+            question: What is asked.
+            task: The name of its task, which is stored beside the request.
+        """
         shown = self.exemplars
         if shown:
             own = words(question.text)
-            shown = tuple(each for each in shown if stem(each.question) != own)
+            shown = tuple(exemplar for exemplar in shown if stem(exemplar.question) != own)
         sampling = self.sampling
         return Request(
             prompt=prompt_for(self.style, question, shown),
@@ -60,10 +73,21 @@ class PromptConfig:
             stop=self.style.stop,
             seed=sampling.seed,
             question=question.text,
+            question_id=question.id,
+            task=task,
         )
 
+    def requests(self, questions: Iterable[Question], *, task: str | None = None) -> "LazyRequests":
+        """Returns the first request for each question, made when it is looked at.
+
+        Args:
+            questions: What is asked.
+            task: The name of their task, which is stored beside each request.
+        """
+        return LazyRequests(tuple(questions), self, task)
+
     def answer_request(self, completion: Completion) -> Request | None:
-        """What is sent second, for styles of two steps, once the rationale has ended."""
+        """Returns the second request of a two-step style, once the rationale has ended."""
         if not self.style.answer_cue or completion.finish_reason != "stop":
             return None
         first = completion.request
@@ -79,38 +103,164 @@ class PromptConfig:
         )
 
 
-def unheld(few_shot: FewShot, tasks: Iterable[Task]) -> FewShot:
-    """The exemplars that are no test question of any task.
+class LazyRequests(Sequence[Request]):
+    """The requests for many questions, each made when it is looked at.
+
+    There may be a hundred thousand, each with its exemplars.
 
     Args:
-        few_shot: As the recipe gives them.
-        tasks: All tasks that are measured on.
+        questions: What is asked.
+        asking: How they are put.
+        task: The name of their task.
+    """
+
+    def __init__(
+        self, questions: Sequence[Question], asking: PromptConfig, task: str | None = None
+    ) -> None:
+        self._questions, self._asking, self._task = questions, asking, task
+
+    def __len__(self) -> int:
+        return len(self._questions)
+
+    @overload
+    def __getitem__(self, place: int) -> Request: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> "LazyRequests": ...
+
+    def __getitem__(self, place: int | slice) -> "Request | LazyRequests":
+        if isinstance(place, slice):
+            return LazyRequests(self._questions[place], self._asking, self._task)
+        return self._asking.request(self._questions[place], task=self._task)
+
+
+class SampleCounts(NamedTuple):
+    """How many samples were wanted, were stored before, and came now."""
+
+    wanted: int
+    """Samples that were to be in the store at the end."""
+
+    there: int
+    """Samples that were in the store already."""
+
+    stored: int
+    """Samples answered and stored now."""
+
+    failed: int
+    """Samples that failed; asking again tries them again."""
+
+    @property
+    def absent(self) -> int:
+        """Samples that the model has not got, as a file of recorded rationales may not."""
+        return self.wanted - self.there - self.stored - self.failed
+
+    @classmethod
+    def total(cls, counts: Iterable[Self]) -> Self:
+        """Returns the sums of several counts."""
+        return cls(*(sum(column) for column in zip((0, 0, 0, 0), *counts, strict=True)))
+
+
+def complete_missing(
+    model: Model, requests: Sequence[Request], context: RunContext, *, label: str, stage: str
+) -> SampleCounts:
+    """Ask for every sample that the store lacks, and store each as it arrives.
+
+    Args:
+        model: The model that is asked.
+        requests: What should be answered in the store afterwards.
+        context: The run, whose store takes the completions.
+        label: How the work is called in the progress display.
+        stage: The stage that pays.
 
     Raises:
-        ConfigError: One of the recipe's own exemplars is a test question. Published ones are left
-            out instead, with a note.
+        ModelError: The model cannot go on at all; what came before is stored.
+        BudgetError: The next request could pass the budget; what came before is stored.
+        KeyboardInterrupt: Ctrl-C, once what was in flight is stored.
     """
-    held = {words(each.text): task.name for task in tasks for each in task.splits["test"]}
-    leaks = [each for each in few_shot.exemplars if stem(each.question) in held]
-    if leaks and not few_shot.source:
-        raise ConfigError(
-            f"the exemplar {leaks[0].question[:60]!r} is a test question of "
-            f"{held[stem(leaks[0].question)]}; an accuracy measured after showing it would be "
-            "worth nothing. Take another."
-        )
-    notes = [
-        f"The published exemplar {each.question[:60]!r} is not shown: it is a test question of "
-        f"{held[stem(each.question)]}."
-        for each in leaks
+    store, stop = context.store, context.runtime.stop
+    missing = _missing(model.name, store, requests)
+    wanted = sum(len(request.samples) for request in requests)
+    there = wanted - sum(len(samples) for _, samples in missing)
+    stored = failed = 0
+    with (
+        context.progress.stage(label, total=wanted, done=there) as advance,
+        stoppable(context.runtime),
+    ):
+        if not missing or stop.is_set():  # a model that has nothing to do is not even started
+            return SampleCounts(wanted, there, 0, 0)
+        pending = _narrowed(requests, missing, stop)
+        with closing(model.complete_in_groups(pending)) as groups:
+            # Taking the next group tells the model that the last one is stored.
+            for group in groups:
+                store.add_completions(model.name, group, stage=stage)
+                failures = sum(completion.finish_reason == "error" for completion in group)
+                tokens = sum(completion.completion_tokens for completion in group)
+                advance(len(group), tokens, sum(completion.cost for completion in group))
+                stored += len(group) - failures
+                failed += failures
+    return SampleCounts(wanted, there, stored, failed)
+
+
+def _missing(
+    model_name: str, store: Store, requests: Sequence[Request]
+) -> list[tuple[int, tuple[int, ...]]]:
+    """Returns the places of the requests that the store lacks samples of, with those samples.
+
+    Requests themselves are not kept: they are made when they are looked at.
+    """
+    store.name_questions(model_name, requests)
+    return [
+        (place, narrowed.samples)
+        for place, request in enumerate(requests)
+        for narrowed in store.missing(model_name, [request])
     ]
-    kept = tuple(each for each in few_shot.exemplars if each not in leaks)
-    return replace(few_shot, exemplars=kept, notes=(*few_shot.notes, *notes))
 
 
-@cache
-def stem(question: str) -> Words:
-    """The words of an exemplar's question, without what published prompts put around it."""
-    return words(question.partition(" Answer choices: ")[0].removeprefix("Yes or no: "))
+def _narrowed(
+    requests: Sequence[Request], missing: Sequence[tuple[int, tuple[int, ...]]], stop: Event
+) -> Iterator[Request]:
+    """The requests for the missing samples, until the run is to stop."""
+    for place, samples in missing:
+        if stop.is_set():
+            return
+        yield replace(requests[place], samples=samples)
+
+
+def sample_requests(
+    model: Model,
+    requests: Sequence[Request],
+    asking: PromptConfig,
+    context: RunContext,
+    *,
+    label: str,
+    stage: str,
+) -> SampleCounts:
+    """Ask what the store lacks, with the second step where the prompt style has one.
+
+    Args:
+        model: The model that is asked.
+        requests: What ``asking`` made of questions; see :meth:`PromptConfig.requests`.
+        asking: How the questions are put.
+        context: The run, whose store takes the completions.
+        label: How the work is called in the progress display.
+        stage: The stage that pays.
+
+    Returns:
+        Counts of the first step.
+    """
+    counts = complete_missing(model, requests, context, label=label, stage=stage)
+    if not asking.style.answer_cue:
+        return counts
+    second = [
+        answer_request
+        for request in requests
+        for stored in context.store.completions(model.name, request)
+        if (answer_request := asking.answer_request(stored.completion)) is not None
+    ]
+    # Samples that wrote the same rationale share one answer request.
+    distinct = list(dict.fromkeys(second))
+    complete_missing(model, distinct, context, label=f"{label}, final answers", stage=stage)
+    return counts
 
 
 class Answer(NamedTuple):
@@ -133,188 +283,23 @@ class Answer(NamedTuple):
     cost: float = 0.0
     """US dollars, of both steps."""
 
-
-class SampleCounts(NamedTuple):
-    """What one asking did."""
-
-    wanted: int
-    """Samples that were to be in the store at the end."""
-
-    there: int
-    """Samples that were in the store already."""
-
-    stored: int
-    """Samples answered and stored now."""
-
-    failed: int
-    """Samples that failed; asking again tries them again."""
-
     @property
-    def absent(self) -> int:
-        """Samples that the model has not got, as a file of recorded rationales may not."""
-        return self.wanted - self.there - self.stored - self.failed
-
-
-def ask(
-    model: Model, store: Store, requests: Sequence[Request], meter: Meter, *, label: str, stage: str
-) -> SampleCounts:
-    """Ask for every sample that the store lacks, and store each as it arrives.
-
-    Args:
-        model: Whom to ask.
-        store: Where the answers go.
-        requests: What should be in the store afterwards.
-        meter: Shown the progress.
-        label: What the meter calls it.
-        stage: The stage that pays.
-
-    Raises:
-        ModelError: The model cannot go on at all; what came before is stored.
-        BudgetError: The next request could pass the budget; what came before is stored.
-        KeyboardInterrupt: Ctrl-C, once what was in flight is stored.
-    """
-    missing = _missing(model.name, store, requests)
-    wanted = sum(len(request.samples) for request in requests)
-    there = wanted - sum(len(samples) for _, samples in missing)
-    stored = failed = 0
-    control = meter.control
-    with (
-        meter.stage(label, total=wanted, done=there) as advance,
-        stoppable(control),
-        closing(_arriving(model, _wanted(requests, missing, control.stop))) as groups,
-    ):
-        for group in groups:
-            store.add_completions(model.name, group, stage=stage)
-            failures = sum(completion.finish_reason == "error" for completion in group)
-            tokens = sum(completion.completion_tokens for completion in group)
-            advance(len(group), tokens, sum(completion.cost for completion in group))
-            stored += len(group) - failures
-            failed += failures
-    return SampleCounts(wanted, there, stored, failed)
-
-
-def _missing(
-    model_name: str, store: Store, requests: Sequence[Request]
-) -> list[tuple[int, tuple[int, ...]]]:
-    """The places of the requests that the store has not all samples of, with those samples.
-
-    Requests are not kept: there may be a hundred thousand, each with its exemplars.
-    """
-    return [
-        (place, narrowed.samples)
-        for place, request in enumerate(requests)
-        for narrowed in store.missing(model_name, [request])
-    ]
-
-
-def _wanted(
-    requests: Sequence[Request], missing: Sequence[tuple[int, tuple[int, ...]]], stop: Event
-) -> Iterator[Request]:
-    for place, samples in missing:
-        if stop.is_set():
-            return
-        yield replace(requests[place], samples=samples)
-
-
-def _arriving(model: Model, requests: Iterator[Request]) -> Generator[list[Completion]]:
-    """Completions in groups; a model of which nothing is wanted is not asked at all."""
-    first = next(requests, None)
-    if first is not None:
-        with closing(completions(model, chain([first], requests))) as groups:
-            yield from groups
-
-
-class LazyRequests(Sequence[Request]):
-    """What questions are asked, each request made when it is looked at.
-
-    Args:
-        questions: What to ask.
-        asking: How to ask.
-    """
-
-    def __init__(self, questions: Sequence[Question], asking: PromptConfig) -> None:
-        self._questions, self._asking = questions, asking
-
-    def __len__(self) -> int:
-        return len(self._questions)
-
-    @overload
-    def __getitem__(self, place: int) -> Request: ...
-
-    @overload
-    def __getitem__(self, place: slice) -> "LazyRequests": ...
-
-    def __getitem__(self, place: int | slice) -> "Request | LazyRequests":
-        if isinstance(place, slice):
-            return LazyRequests(self._questions[place], self._asking)
-        return self._asking.request(self._questions[place])
-
-
-def sample_questions(
-    model: Model,
-    store: Store,
-    questions: Iterable[Question],
-    asking: PromptConfig,
-    meter: Meter,
-    *,
-    label: str,
-    stage: str,
-) -> SampleCounts:
-    """Put questions to a model, with the second step where the style has one.
-
-    Args:
-        model: Whom to ask.
-        store: Where the answers go; what is there is not asked for again.
-        questions: What to ask.
-        asking: How to ask.
-        meter: Shown the progress.
-        label: What the meter calls it.
-        stage: The stage that pays.
-
-    Returns:
-        Counts of the first step.
-    """
-    requests = LazyRequests(tuple(questions), asking)
-    return sample_requests(model, store, requests, asking, meter, label=label, stage=stage)
-
-
-def sample_requests(
-    model: Model,
-    store: Store,
-    requests: Sequence[Request],
-    asking: PromptConfig,
-    meter: Meter,
-    *,
-    label: str,
-    stage: str,
-) -> SampleCounts:
-    """Send requests of one :class:`PromptConfig`; otherwise as :func:`sample_questions`."""
-    counts = ask(model, store, requests, meter, label=label, stage=stage)
-    if not asking.style.answer_cue:
-        return counts
-    second = [
-        answer_request
-        for request in requests
-        for stored in store.completions(model.name, request)
-        if (answer_request := asking.answer_request(stored.completion)) is not None
-    ]
-    # Samples that wrote the same rationale share one answer request.
-    distinct = list(dict.fromkeys(second))
-    ask(model, store, distinct, meter, label=f"{label}, final answers", stage=stage)
-    return counts
+    def finished(self) -> bool:
+        """Whether the rationale ended by itself; one that was cut off is never right."""
+        return self.finish_reason == "stop"
 
 
 def answers(
     model_name: str, store: Store, question: Question, asking: PromptConfig
 ) -> list[Answer]:
-    """The stored answers to one question, by sample; samples that are not there are left out."""
+    """Returns the stored answers to a question, by sample; samples not there are left out."""
     return answers_to(model_name, store, asking.request(question), asking)
 
 
 def answers_to(
     model_name: str, store: Store, request: Request, asking: PromptConfig
 ) -> list[Answer]:
-    """The stored answers to one request of a :class:`PromptConfig`; else as :func:`answers`."""
+    """Returns the stored answers to one request that ``asking`` made, by sample."""
     found = []
     for id_, completion in store.completions(model_name, request):
         text, tokens, cost = completion.text, completion.completion_tokens, completion.cost
@@ -327,3 +312,37 @@ def answers_to(
         reason = completion.finish_reason
         found.append(Answer(id_, completion.sample, completion.text, text, reason, tokens, cost))
     return found
+
+
+def unheld(few_shot: FewShot, tasks: Iterable[Task]) -> FewShot:
+    """Returns the exemplars without those that are a test question of any task.
+
+    Args:
+        few_shot: The recipe's exemplars.
+        tasks: All tasks that are measured on.
+
+    Raises:
+        ConfigError: One of the recipe's own exemplars is a test question. Published ones are left
+            out instead, with a note.
+    """
+    held = {words(question.text): task.name for task in tasks for question in task.splits["test"]}
+    leaks = [exemplar for exemplar in few_shot.exemplars if stem(exemplar.question) in held]
+    if leaks and not few_shot.source:
+        raise ConfigError(
+            f"the exemplar {leaks[0].question[:60]!r} is a test question of "
+            f"{held[stem(leaks[0].question)]}; an accuracy measured after showing it would be "
+            "worth nothing. Take another."
+        )
+    notes = [
+        f"The published exemplar {leak.question[:60]!r} is not shown: it is a test question of "
+        f"{held[stem(leak.question)]}."
+        for leak in leaks
+    ]
+    kept = tuple(exemplar for exemplar in few_shot.exemplars if exemplar not in leaks)
+    return replace(few_shot, exemplars=kept, notes=(*few_shot.notes, *notes))
+
+
+@cache
+def stem(question: str) -> Words:
+    """Returns the words of an exemplar's question, without what published prompts put around."""
+    return words(question.partition(" Answer choices: ")[0].removeprefix("Yes or no: "))

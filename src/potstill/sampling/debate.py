@@ -1,9 +1,17 @@
 """A debate: every teacher sees what the others answered to a question, and answers again.
 
 After Du et al. (arXiv 2305.14325), where a model is shown the answers of the others beside its own.
-The wording here is ours, and serves every prompt style: what was answered follows the question.
+The wording here is ours, and serves every prompt style: the answers follow the question::
 
-Debating: asking a teacher again, with what the others answered in sight.
+    Ann has 3 pens and buys 4 more. How many has she?
+
+    Here is how others answered this question. They may be right or wrong.
+
+    Answer 1:
+    > 3 + 4 = 7. The answer is 7.
+
+A further round is made of requests like any other, so it is asked and stored on the ordinary path;
+this module only words the requests and reads the rounds back.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +21,7 @@ from typing import NamedTuple
 from potstill.models.interface import Model
 from potstill.prompts.styles import question_text
 from potstill.records import Question, Request, Task
-from potstill.runtime.progress import Meter
+from potstill.runtime.context import RunContext
 from potstill.sampling.ask import (
     Answer,
     PromptConfig,
@@ -32,7 +40,7 @@ AGAIN = "Weigh these answers and answer the question yourself."
 
 
 class AskedTeacher(NamedTuple):
-    """A teacher as far as it takes to find what it was asked and what it answered."""
+    """A teacher's names and its way of being asked, by which its answers are found."""
 
     name: str
     """In the recipe; the first teacher is ``teacher``."""
@@ -45,54 +53,61 @@ class AskedTeacher(NamedTuple):
 
 
 Round = Mapping[str, list[Answer]]
-"""What each teacher answered to a question in one round, by sample."""
+"""The answers of each teacher to a question in one round, in the order of samples."""
 
 
 def read_rounds(
     store: Store, question: Question, teachers: Sequence[AskedTeacher], rounds: int
 ) -> list[Round]:
-    """What the store holds of a question: the first answers, then those of each further round.
+    """Reads the first answers to a question, then those of each further round.
 
     A teacher that has nobody's answer to look at, for sample i, keeps its own sample i.
 
     Args:
         store: Holds the completions.
-        question: What was asked.
+        question: The question that was asked.
         teachers: Everybody who was asked.
-        rounds: Of the debate; 0 for none.
+        rounds: How often everybody answered again; 0 without a debate.
 
     Returns:
-        One more than ``rounds``.
+        One round more than ``rounds``.
     """
-    found: list[Round] = [
-        {each.name: answers(each.model, store, question, each.asking) for each in teachers}
-    ]
+    first: Round = {
+        teacher.name: answers(teacher.model, store, question, teacher.asking)
+        for teacher in teachers
+    }
+    read = [first]
     for _ in range(rounds):
-        before = found[-1]
-        found.append({each.name: list(_again(store, question, each, before)) for each in teachers})
-    return found
+        before = read[-1]
+        read.append(
+            {teacher.name: list(_again(store, question, teacher, before)) for teacher in teachers}
+        )
+    return read
 
 
-def further_requests(question: Question, teacher: AskedTeacher, before: Round) -> list[Request]:
-    """What a teacher is sent in the next round, a request a sample.
+def further_requests(
+    question: Question, teacher: AskedTeacher, before: Round, *, task: str | None = None
+) -> list[Request]:
+    """Returns what a teacher is sent in the next round, a request a sample.
 
     Sample i sees sample i of every other teacher that has finished it, and the teacher's own;
     there is no request where no other has.
 
     Args:
-        question: What is asked about.
+        question: The question that is debated.
         teacher: Who is to answer again.
         before: The round before, of all teachers.
+        task: The name of the question's task, which is stored beside the requests.
     """
     samples = range(teacher.asking.sampling.samples)
-    requests = (_request(question, teacher, before, sample) for sample in samples)
+    requests = (_request(question, teacher, before, sample, task) for sample in samples)
     return [request for request in requests if request is not None]
 
 
 def _again(
     store: Store, question: Question, teacher: AskedTeacher, before: Round
 ) -> Iterator[Answer]:
-    """A teacher's answers of one further round."""
+    """Yields a teacher's answers of one further round."""
     own = {answer.sample: answer for answer in before[teacher.name]}
     for sample in range(teacher.asking.sampling.samples):
         request = _request(question, teacher, before, sample)
@@ -103,14 +118,18 @@ def _again(
 
 
 def _request(
-    question: Question, teacher: AskedTeacher, before: Round, sample: int
+    question: Question,
+    teacher: AskedTeacher,
+    before: Round,
+    sample: int,
+    task: str | None = None,
 ) -> Request | None:
-    """What is sent for one sample; None where no other teacher has finished it."""
+    """Returns what is sent for one sample; None where no other teacher has finished it."""
     finished = {
         name: answer.text
         for name, found in before.items()
         for answer in found
-        if answer.sample == sample and answer.finish_reason == "stop"
+        if answer.sample == sample and answer.finished
     }
     own = finished.pop(teacher.name, None)
     if not finished:
@@ -118,13 +137,15 @@ def _request(
     asked = replace(question, text=_shown(question, list(finished.values()), own), choices=())
     # The question is longer now, so an exemplar that is the question itself is left out here.
     spelt = words(question.text)
-    kept = tuple(each for each in teacher.asking.exemplars if stem(each.question) != spelt)
-    request = replace(teacher.asking, exemplars=kept).request(asked)
+    kept = tuple(
+        exemplar for exemplar in teacher.asking.exemplars if stem(exemplar.question) != spelt
+    )
+    request = replace(teacher.asking, exemplars=kept).request(asked, task=task)
     return replace(request, samples=(sample,), question=question.text)
 
 
 def _shown(question: Question, others: Sequence[str], own: str | None) -> str:
-    """The question, and below it what was answered, every line of it marked as a quotation."""
+    """Returns the question, and below it the answers, every line of them quoted."""
     parts = [question_text(question), OTHERS]
     parts += [f"Answer {number}:\n{_quoted(text)}" for number, text in enumerate(others, start=1)]
     if own is not None:
@@ -140,23 +161,21 @@ def answer_again(
     task: Task,
     teacher: Model,
     asked: Sequence[AskedTeacher],
-    store: Store,
-    meter: Meter,
+    context: RunContext,
     *,
     who: AskedTeacher,
     round_: int,
 ) -> SampleCounts:
     """Ask one teacher for its answers of one further round of a debate.
 
-    They are requests like any other: what is in the store is not asked for again. Everybody's
-    answers of the round before should be there; what is not is not shown.
+    What is in the store is not asked for again. Everybody's answers of the round before should be
+    there; what is not is not shown.
 
     Args:
         task: Its training questions are debated.
-        teacher: Whom to ask.
+        teacher: The model that is asked.
         asked: Everybody who takes part.
-        store: Holds the answers of the rounds before, takes the new ones.
-        meter: Shown the progress.
+        context: The run; its store holds the rounds before, and takes the new answers.
         who: The teacher, as one of ``asked``.
         round_: Counted from 1.
 
@@ -167,10 +186,11 @@ def answer_again(
         request
         for question in task.splits["train"]
         for request in further_requests(
-            question, who, read_rounds(store, question, asked, round_ - 1)[-1]
+            question,
+            who,
+            read_rounds(context.store, question, asked, round_ - 1)[-1],
+            task=task.name,
         )
     ]
     label = f"rationales of {who.name}, debate round {round_}"
-    return sample_requests(
-        teacher, store, requests, who.asking, meter, label=label, stage="generate"
-    )
+    return sample_requests(teacher, requests, who.asking, context, label=label, stage="generate")

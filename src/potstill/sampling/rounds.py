@@ -1,4 +1,13 @@
-"""Many exchanges at once: in rounds, in each of which all that is wanted now is asked together."""
+"""Many exchanges with models at once, in rounds: all that is wanted now is asked together.
+
+An exchange is a generator that yields what it asks and is sent the answer. It does no input or
+output of its own, so the same exchange serves an experiment over a whole split and a server::
+
+    def two_questions(first, second):
+        one = yield first
+        two = yield f"{one} {second}"
+        return two
+"""
 
 from collections.abc import Callable, Generator, Hashable, Mapping, Sequence
 from typing import TypeVar
@@ -10,18 +19,18 @@ T = TypeVar("T")
 
 
 def drive_in_batches(
-    exchanges: Mapping[K, Generator[A, R, T]], answered: Callable[[Sequence[A]], Sequence[R]]
+    exchanges: Mapping[K, Generator[A, R, T]], answer_all: Callable[[Sequence[A]], Sequence[R]]
 ) -> dict[K, T]:
-    """Drive generators, each of which yields what it asks and is sent the answer, to their ends.
+    """Drives exchanges to their ends.
 
     Args:
         exchanges: By any key; they are asked for in this order.
-        answered: The answers to what is asked in one round, in the same order.
+        answer_all: Answers what is asked in one round, in the same order.
 
     Returns:
-        What each came to, by the same keys.
+        The return value of each exchange, by the same keys.
     """
-    found: dict[K, T] = {}
+    results: dict[K, T] = {}
     waiting: dict[K, A] = {}
 
     def advance(key: K, answers: Sequence[R]) -> None:
@@ -29,12 +38,12 @@ def drive_in_batches(
             exchange = exchanges[key]
             waiting[key] = exchange.send(answers[0]) if answers else next(exchange)
         except StopIteration as end:
-            found[key] = end.value
+            results[key] = end.value
 
     for key in exchanges:
         advance(key, ())
     while waiting:
         asked, waiting = waiting, {}
-        for key, answer in zip(asked, answered(list(asked.values())), strict=True):
+        for key, answer in zip(asked, answer_all(list(asked.values())), strict=True):
             advance(key, (answer,))
-    return {key: found[key] for key in exchanges}
+    return {key: results[key] for key in exchanges}

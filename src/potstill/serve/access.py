@@ -1,6 +1,8 @@
-"""What every request passes first: its id, its bearer token, the gate, its line in the log.
+"""The layer that every request passes first, and the reading of its body.
 
-Reading a request's body up to a limit, and noticing that the client has left.
+A request gets an id, has its Host header and bearer token checked, is counted in and out of the
+server, and leaves one line in the log. Its body is read up to a limit, and its work is given up
+when its client leaves.
 """
 
 import asyncio
@@ -10,18 +12,17 @@ import time
 from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from http import HTTPStatus
-from typing import Any
 
 from potstill.errors import extra
 from potstill.serve.metrics import Account, Metrics
-from potstill.serve.response import ApiError, Gone
+from potstill.serve.response import ApiError, Gone, send_error
 from potstill.serve.settings import is_loopback
 
 with extra("serve", needed_for="potstill serve"):
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 ACCOUNT = "potstill.account"
-"""Where a request's account stands in its scope."""
+"""The key of a request's account in its ASGI scope."""
 
 ROUTES = {
     "/v1/chat/completions": "chat",
@@ -61,8 +62,8 @@ class AdmissionLimit:
         self._most = in_flight + queue
 
     @contextmanager
-    def place(self) -> Iterator[None]:
-        """Be inside.
+    def admit(self) -> Iterator[None]:
+        """Count a request as inside for the length of the block.
 
         Raises:
             ApiError: There is no room, or the server stops.
@@ -81,7 +82,7 @@ class AdmissionLimit:
             self.inside -= 1
 
     def check_open(self) -> None:
-        """See that the server is not stopping.
+        """Check that the server is not stopping.
 
         Raises:
             ApiError: It is.
@@ -97,16 +98,16 @@ class Access:
     """A layer around the application.
 
     Args:
-        app: What it is around.
-        gate: Whether requests are let in.
-        metrics: Where they are counted.
+        app: The application.
+        admission: Refuses requests while the server stops.
+        metrics: Counts requests.
         tokens: Bearer tokens that are let in; none: everybody on this machine is.
     """
 
     def __init__(
-        self, app: ASGIApp, *, gate: AdmissionLimit, metrics: Metrics, tokens: Sequence[str]
+        self, app: ASGIApp, *, admission: AdmissionLimit, metrics: Metrics, tokens: Sequence[str]
     ) -> None:
-        self._app, self._gate, self._metrics = app, gate, metrics
+        self._app, self._admission, self._metrics = app, admission, metrics
         self._tokens = [token.encode() for token in tokens]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -124,7 +125,7 @@ class Access:
                 message["headers"] = [*message["headers"], (b"x-request-id", id_.encode())]
             await send(message)
 
-        begun = time.perf_counter()
+        start = time.perf_counter()
         try:
             self._check(scope, account.route)
         except ApiError as error:
@@ -132,10 +133,10 @@ class Access:
         else:
             await self._app(scope, receive, sending)
         finally:
-            self._metrics.note(account, time.perf_counter() - begun)
+            self._metrics.note(account, time.perf_counter() - start)
 
     def _check(self, scope: Scope, route: str) -> None:
-        """See that a request may come in.
+        """Check that a request may come in.
 
         Raises:
             ApiError: It may not.
@@ -143,24 +144,24 @@ class Access:
         headers = dict[bytes, bytes](scope["headers"])
         if b"transfer-encoding" in headers and b"content-length" in headers:
             # A proxy before us may go by the other one, and take its end for another request.
-            told = "give Content-Length or Transfer-Encoding, not both."
-            raise ApiError(HTTPStatus.BAD_REQUEST, told, close=True)
+            message = "give Content-Length or Transfer-Encoding, not both."
+            raise ApiError(HTTPStatus.BAD_REQUEST, message, close=True)
         if not self._tokens and not is_loopback(_host(headers.get(b"host", b""))):
             # A page that points a name of its own at this machine has a browser ask for it here.
-            told = "without a token this server answers to its own address alone."
-            raise ApiError(HTTPStatus.FORBIDDEN, told, code="host_not_allowed")
-        if self._tokens and route not in OPEN and not self._knows(scope):
-            told = "the bearer token is missing or wrong."
-            raise ApiError(HTTPStatus.UNAUTHORIZED, told, code="invalid_api_key")
+            message = "without a token this server answers to its own address alone."
+            raise ApiError(HTTPStatus.FORBIDDEN, message, code="host_not_allowed")
+        if self._tokens and route not in OPEN and not self._has_token(scope):
+            message = "the bearer token is missing or wrong."
+            raise ApiError(HTTPStatus.UNAUTHORIZED, message, code="invalid_api_key")
         if route in ANSWERED:
-            self._gate.check_open()
+            self._admission.check_open()
 
-    def _knows(self, scope: Scope) -> bool:
+    def _has_token(self, scope: Scope) -> bool:
         """Whether the token is one of ours, found out in the same time for any wrong one."""
-        given = [value for name, value in scope["headers"] if name == b"authorization"]
-        scheme, _, token = b",".join(given).partition(b" ")  # of two, none counts
-        same = [hmac.compare_digest(token.strip(), known) for known in self._tokens]
-        return scheme.lower() == b"bearer" and any(same)
+        values = [value for name, value in scope["headers"] if name == b"authorization"]
+        scheme, _, token = b",".join(values).partition(b" ")  # of two, none counts
+        matches = [hmac.compare_digest(token.strip(), known) for known in self._tokens]
+        return scheme.lower() == b"bearer" and any(matches)
 
 
 def _host(header: bytes) -> str:
@@ -169,17 +170,7 @@ def _host(header: bytes) -> str:
     return text.partition("]")[0] if text.startswith("[") else text.partition(":")[0]
 
 
-async def send_error(send: Send, error: ApiError) -> None:
-    """Send an error as the whole answer."""
-    message: dict[str, Any] = {"type": "http.response.start", "status": int(error.status)}
-    await send({**message, "headers": error.headers})
-    await send({"type": "http.response.body", "body": error.body})
-
-
-with extra("serve", needed_for="potstill serve"):
-    from starlette.types import Receive, Scope
-
-DRAINED = 8
+DRAIN_FACTOR = 8
 """How many times the limit is read and thrown away of a body that is too large: a client that is
 still sending would otherwise see a broken connection and not our answer."""
 
@@ -193,21 +184,21 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
     """
     headers = dict[bytes, bytes](scope["headers"])
     length = headers.get(b"content-length", b"")
-    if length.isdigit() and int(length) > DRAINED * limit:
+    if length.isdigit() and int(length) > DRAIN_FACTOR * limit:
         raise _too_large(limit)
     kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
     if kind != b"application/json":  # what a page may send elsewhere without asking first is not
-        told = "send JSON, with the header Content-Type: application/json."
-        raise ApiError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, told, close=True)
+        message = "send JSON, with the header Content-Type: application/json."
+        raise ApiError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, message, close=True)
     body = bytearray()
     size, more = 0, True
     while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
+        part = await receive()
+        if part["type"] == "http.disconnect":
             raise Gone
-        chunk, more = message.get("body", b""), message.get("more_body", False)
+        chunk, more = part.get("body", b""), part.get("more_body", False)
         size += len(chunk)
-        if size > DRAINED * limit:
+        if size > DRAIN_FACTOR * limit:
             raise _too_large(limit)
         if size <= limit:
             body += chunk
@@ -221,12 +212,12 @@ def _too_large(limit: int) -> ApiError:
     return ApiError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, message, close=True)
 
 
-async def attended(work: Coroutine[None, None, None], receive: Receive) -> None:
+async def while_connected(work: Coroutine[None, None, None], receive: Receive) -> None:
     """Do work for as long as the client is there.
 
     Args:
         work: Cancelled when the client leaves, or when this is cancelled.
-        receive: Of a request whose body was read.
+        receive: The ASGI channel of a request whose body was read.
 
     Raises:
         Gone: The client has left.

@@ -1,4 +1,9 @@
-"""One answer, driven: decoding asks, the two upstreams answer, and a client is shown the text."""
+"""One answer while it is served: the decoder calls, the upstreams answer, the client is shown.
+
+:class:`GuidedSession` drives the decoder of guide/decoder.py with the two upstreams.
+:class:`Shown` gives the client the texts as they grow: steps once they stand for good, the
+student's last words while it writes them, and nothing behind a stop string (:class:`Cutter`).
+"""
 
 import math
 from collections.abc import Awaitable, Callable, Sequence
@@ -12,89 +17,90 @@ from potstill.serve.upstreams import Emit, Upstream
 
 @dataclass(kw_only=True, slots=True)
 class GuidedSession:
-    """Asks for one answer what its policy wants asked."""
+    """Answers the calls of one answer's decoder."""
 
     student: Upstream
     teacher: TeacherGuard | None
-    until: float
+    deadline: float
     """When the answer is due, by the event loop's clock."""
 
-    student_spent: Usage
-    teacher_spent: Usage
+    student_usage: Usage
+    teacher_usage: Usage
     """Filled while the answer is written, so that they hold even where it fails."""
 
-    fixed: Callable[[ModelCall], Awaitable[bool]]
-    """Told what is asked once the steps before it stand; False where they end the answer, because
-    they hold a stop string."""
+    show_steps: Callable[[ModelCall], Awaitable[bool]]
+    """Told of a call once the steps before it stand; False where they end the answer, because they
+    hold a stop string."""
 
     emit: Emit | None = None
     """Given the student's last words while they are written."""
 
-    ended: bool = False
+    ending_asked: bool = False
     """Whether the last words were asked for, and so went to ``emit``."""
 
-    _drafted: int = 0
+    _drafted_tokens: int = 0
     """Tokens of the steps and drafts so far."""
 
-    _characters: int = 0
+    _drafted_characters: int = 0
     """Their length."""
 
-    async def write(self, answering: GuidedDecoder) -> GuidedAnswer:
-        """Drive a generator to its end.
+    async def run(self, decoder: GuidedDecoder) -> GuidedAnswer:
+        """Drive a decoder to its end.
 
         Raises:
             UpstreamError: The student does not answer.
         """
-        ask = next(answering)
+        call = next(decoder)
         try:
             while True:
-                ask = answering.send(await self._answer(ask))
+                completions: list[Completion] = []
+                if call.last:
+                    completions = await self._write_ending(call)
+                elif call.who == "student":
+                    completions = await self.student.answer(call.request)
+                    self.student_usage.add(completions)
+                    self._count_draft(completions)
+                elif self.teacher is not None:
+                    await self.show_steps(call)
+                    completions = await self.teacher.ask(call.request, self.deadline)
+                    self.teacher_usage.add(completions)
+                    self._count_draft(completions)
+                call = decoder.send(completions)
         except StopIteration as end:
-            guided: GuidedAnswer = end.value
-            return guided
+            answer: GuidedAnswer = end.value
+            return answer
 
-    async def _answer(self, ask: ModelCall) -> list[Completion]:
-        if ask.last:
-            return await self._last(ask)
-        if ask.who == "student":
-            completions = await self.student.answer(ask.request)
-            self.student_spent.add(completions)
-        elif self.teacher is None:
-            return []
-        else:
-            await self.fixed(ask)
-            completions = await self.teacher.ask(ask.request, self.until)
-            self.teacher_spent.add(completions)
-        for completion in completions[:1]:
-            self._drafted += completion.completion_tokens
-            self._characters += len(completion.text)
-        return completions
-
-    async def _last(self, ask: ModelCall) -> list[Completion]:
+    async def _write_ending(self, call: ModelCall) -> list[Completion]:
         """The student's last words, unless the answer is at its end already."""
-        self.ended, request = True, ask.request
-        if not await self.fixed(ask):
-            return _nothing(request, "stop")
+        self.ending_asked, request = True, call.request
+        if not await self.show_steps(call):
+            return _empty(request, "stop")
         room = request.max_tokens - self._tokens(request.answer_prefix)
         if room < 1:
-            return _nothing(request, "length")
+            return _empty(request, "length")
         request = replace(request, max_tokens=room)
         completions = await self.student.answer(request, self.emit)
-        self.student_spent.add(completions)
+        self.student_usage.add(completions)
         return completions
+
+    def _count_draft(self, completions: Sequence[Completion]) -> None:
+        for completion in completions[:1]:
+            self._drafted_tokens += completion.completion_tokens
+            self._drafted_characters += len(completion.text)
 
     def _tokens(self, prefix: str) -> int:
         """About how many tokens the steps before the last words have.
 
         Only whole drafts are counted by their models, so a part has its share of their tokens.
         """
-        if not prefix or not self._characters:
+        if not prefix or not self._drafted_characters:
             return 0
-        return math.ceil(self._drafted * min(1.0, len(prefix) / self._characters))
+        share = min(1.0, len(prefix) / self._drafted_characters)
+        return math.ceil(self._drafted_tokens * share)
 
 
-def _nothing(request: Request, reason: FinishReason) -> list[Completion]:
-    """No further words."""
+def _empty(request: Request, reason: FinishReason) -> list[Completion]:
+    """Completions without any further words."""
     return [
         Completion(request=request, sample=sample, text="", finish_reason=reason)
         for sample in request.samples
@@ -115,21 +121,21 @@ class Cutter:
         """Whether a stop string was found; there is no text after it."""
 
     def feed(self, piece: str) -> str:
-        """What is certain to belong to the text; the beginning of a stop string is held back."""
+        """Returns the part that is certain; the beginning of a stop string is held back."""
         if self.stopped:
             return ""
         text = self._held + piece
         # The one that is complete first, whether or not more was known when it was.
-        found = [(at + len(stop), at) for stop in self._stops if (at := text.find(stop)) >= 0]
-        if found:
+        matches = [(at + len(stop), at) for stop in self._stops if (at := text.find(stop)) >= 0]
+        if matches:
             self.stopped, self._held = True, ""
-            return text[: min(found)[1]]
+            return text[: min(matches)[1]]
         keep = max((_overlap(text, stop) for stop in self._stops), default=0)
         self._held = text[len(text) - keep :]
         return text[: len(text) - keep]
 
     def release(self) -> str:
-        """What was held back, at the end of the text."""
+        """Returns the characters that were held back, at the end of the text."""
         held, self._held = self._held, ""
         return held
 
@@ -144,8 +150,8 @@ class Shown:
     """The texts of an answer's samples: the same steps before each, then its own words.
 
     Args:
-        lead: What a client is shown before the first step; None: texts begin with no white space,
-            as those of a chat do whose student was trained to begin with some.
+        lead: Shown to a client before the first step; None: texts begin with no white space, as
+            those of a chat do whose student was trained to begin with some.
         stops: Strings that end a text.
         samples: How many texts.
         out: Takes each piece that is certain.
@@ -155,15 +161,15 @@ class Shown:
         self._lead, self._out = lead or "", out
         self._trimmed = [lead is not None] * samples
         self._cutters = [Cutter(stops) for _ in range(samples)]
-        self._told = 0
+        self._shown_characters = 0
         """Characters of the steps that were shown."""
 
-    async def fixed(self, ask: ModelCall) -> bool:
-        """Show the steps that stand before what is asked; False where they end the answer."""
-        new = ask.said[self._told :]
-        if new and not self._told:
+    async def steps(self, call: ModelCall) -> bool:
+        """Show the steps that stand before a call; False where they end the answer."""
+        new = call.settled[self._shown_characters :]
+        if new and not self._shown_characters:
             new = self._lead + new
-        self._told = len(ask.said)
+        self._shown_characters = len(call.settled)
         for place in range(len(self._cutters)):
             await self.piece(place, new)
         return not self._cutters[0].stopped
@@ -177,15 +183,15 @@ class Shown:
         if certain:
             await self._out(place, certain)
 
-    async def end(self, guided: GuidedAnswer, *, written: bool) -> list[FinishReason]:
-        """Show what is left, and say why each text ends.
+    async def end(self, answer: GuidedAnswer, *, written: bool) -> list[FinishReason]:
+        """Show the rest, and return why each text ends.
 
         Args:
-            guided: The answer.
+            answer: The whole answer.
             written: Whether the student's last words were shown already.
         """
         reasons: list[FinishReason] = []
-        for place, ending in enumerate(guided.endings):
+        for place, ending in enumerate(answer.endings):
             if not written:
                 await self.piece(place, ending.text)
             if rest := self._cutters[place].release():

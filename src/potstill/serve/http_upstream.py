@@ -1,12 +1,11 @@
-"""An OpenAI-compatible server as the student or the teacher.
+"""An OpenAI-compatible server as the student or the teacher, streamed where it streams.
 
-From a model's settings to somebody whom the server can ask.
-
-A server of vLLM that the guided server starts for itself, as the student or the teacher.
+Unlike the client that asks teachers for rationales (models/openai), it neither retries nor limits
+its rate: a user is waiting, and without the teacher's step the student answers alone.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -20,10 +19,8 @@ from potstill.models.openai.http_errors import Fault
 from potstill.models.openai.model import server_key
 from potstill.models.openai.requests import request_body, runs
 from potstill.models.openai.responses import THINKING, read_reply
-from potstill.models.settings import ModelSettings, OpenAISettings, VLLMSettings
-from potstill.models.vllm.launcher import VLLMServer
+from potstill.models.settings import ModelSettings, OpenAISettings
 from potstill.records import Completion, Request
-from potstill.runtime.events import EventLog
 from potstill.serve.upstreams import Emit, LocalUpstream, Upstream, UpstreamError
 
 REFUSALS = {400, 413, 422}
@@ -32,10 +29,12 @@ REFUSALS = {400, 413, 422}
 UNKNOWN_ROUTE = {404, 405, 501}
 """Statuses of a server that is there and does not list its models."""
 
-THINK, THOUGHT = "<think>", "</think>"
+THINK_BEGIN, THINK_END = "<think>", "</think>"
 
 PROBE_SECONDS = 2.0
-PROBE_KEPT = 5.0
+"""Longest wait for a server to say that it is there."""
+
+PROBE_VALID_SECONDS = 5.0
 """Seconds for which the outcome of a probe stands."""
 
 Json = dict[str, Any]
@@ -49,6 +48,7 @@ class HttpUpstream:
 
     Args:
         settings: Where it is; ``retries`` and ``concurrency`` do not count here.
+        stop_server: Ends the server when the upstream is closed, if it runs for this process alone.
 
     Raises:
         ConfigError: ``base_url`` cannot be used.
@@ -57,13 +57,15 @@ class HttpUpstream:
 
     encoder_decoder = False
 
-    def __init__(self, settings: OpenAISettings) -> None:
-        self._settings = settings
+    def __init__(
+        self, settings: OpenAISettings, stop_server: Callable[[], None] = lambda: None
+    ) -> None:
+        self._settings, self._stop_server = settings, stop_server
         self._key = server_key(settings)
         self.chat = settings.chat
         self._base_url = settings.base_url.rstrip("/")
         self._url = self._base_url + ("/chat/completions" if settings.chat else "/completions")
-        self._probe = (-PROBE_KEPT, False)
+        self._probe = (-PROBE_VALID_SECONDS, False)
         self._probing = asyncio.Lock()
 
     async def start(self) -> None:
@@ -71,14 +73,15 @@ class HttpUpstream:
         self._session = open_session(self._settings, self._key)
 
     async def close(self) -> None:
-        """Close every connection."""
+        """Close every connection, and end the server that runs for this process alone."""
         await self._session.close()
+        await asyncio.to_thread(self._stop_server)
 
     async def ready(self) -> bool:
         """Whether the server answers and takes the key; asked at most every few seconds."""
         async with self._probing:  # who comes meanwhile waits for the same probe
             now = asyncio.get_running_loop().time()
-            if now - self._probe[0] >= PROBE_KEPT:
+            if now - self._probe[0] >= PROBE_VALID_SECONDS:
                 self._probe = (now, await self._reached())
             return self._probe[1]
 
@@ -95,11 +98,11 @@ class HttpUpstream:
     async def answer(self, request: Request, emit: Emit | None = None) -> list[Completion]:
         """All samples; see :class:`potstill.serve.upstreams.Upstream`."""
         groups = await asyncio.gather(
-            *(self._run(request, samples, emit) for samples in runs(request.samples))
+            *(self._ask_samples(request, samples, emit) for samples in runs(request.samples))
         )
         return [completion for group in groups for completion in group]
 
-    async def _run(
+    async def _ask_samples(
         self, request: Request, samples: Sequence[int], emit: Emit | None
     ) -> list[Completion]:
         """A run of samples; those that the server leaves out are asked for one by one."""
@@ -108,19 +111,21 @@ class HttpUpstream:
             body |= {"stream": True, "stream_options": {"include_usage": True}}
         try:
             reply = await self._reply(body, samples, emit)
-            found = read_reply(self._settings, request, samples, reply)
+            completions = read_reply(self._settings, request, samples, reply)
         except (aiohttp.ClientError, OSError, Fault) as error:
             raise UpstreamError(f"the connection failed ({type(error).__name__})") from None
         except ModelError:
             raise UpstreamError("it gives no token probabilities") from None
         except (ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as error:
             raise UpstreamError(f"its answer is not understood ({type(error).__name__})") from None
-        if any(completion.finish_reason == "error" for completion in found):
+        if any(completion.finish_reason == "error" for completion in completions):
             raise UpstreamError("it gave no text")
-        there = {completion.sample for completion in found}
-        missing = [sample for sample in samples if sample not in there]
-        rest = await asyncio.gather(*(self._run(request, [sample], emit) for sample in missing))
-        return [*found, *(completion for group in rest for completion in group)]
+        answered = {completion.sample for completion in completions}
+        missing = [sample for sample in samples if sample not in answered]
+        rest = await asyncio.gather(
+            *(self._ask_samples(request, [sample], emit) for sample in missing)
+        )
+        return [*completions, *(completion for group in rest for completion in group)]
 
     async def _reply(self, body: Json, samples: Sequence[int], emit: Emit | None) -> Json:
         """The server's answer to one body, passed on while it comes where it streams."""
@@ -130,9 +135,9 @@ class HttpUpstream:
             reply: Json = orjson.loads(await read_content(response))
         if emit is not None:
             for sample, choice in zip(samples, reply["choices"], strict=False):
-                spoken = _Spoken()
-                text = spoken.feed(_text(choice.get("message") or choice))
-                await emit(sample, text + spoken.release())
+                visible = _VisibleText()
+                text = visible.feed(_text(choice.get("message") or choice))
+                await emit(sample, text + visible.release())
         return reply
 
     async def _open(self, data: bytes) -> aiohttp.ClientResponse:
@@ -143,8 +148,8 @@ class HttpUpstream:
             response = await self._session.post(self._url, data=data, allow_redirects=False)
         if response.status != HTTPStatus.OK:
             response.close()
-            told = f"it answered with HTTP status {response.status}"
-            raise UpstreamError(told, refused=response.status in REFUSALS)
+            message = f"it answered with HTTP status {response.status}"
+            raise UpstreamError(message, refused=response.status in REFUSALS)
         return response
 
 
@@ -154,7 +159,7 @@ class _Stream:
     def __init__(self, samples: Sequence[int], emit: Emit) -> None:
         self._samples, self._emit = samples, emit
         self._parts: list[list[str]] = [[] for _ in samples]
-        self._spoken = [_Spoken() for _ in samples]
+        self._visible = [_VisibleText() for _ in samples]
         self._reasons: list[str | None] = [None for _ in samples]
         self._usage: Json | None = None
         self._pieces = 0
@@ -167,8 +172,8 @@ class _Stream:
             self._usage = event.get("usage") or self._usage
             for choice in event.get("choices") or ():
                 await self._take(choice)
-        for sample, spoken in zip(self._samples, self._spoken, strict=True):
-            if rest := spoken.release():
+        for sample, visible in zip(self._samples, self._visible, strict=True):
+            if rest := visible.release():
                 await self._emit(sample, rest)
         choices = [
             {"text": "".join(parts), "finish_reason": reason}
@@ -189,11 +194,11 @@ class _Stream:
         if text:
             self._pieces += 1
             self._parts[place].append(text)
-            if spoken := self._spoken[place].feed(text):
-                await self._emit(self._samples[place], spoken)
+            if visible := self._visible[place].feed(text):
+                await self._emit(self._samples[place], visible)
 
 
-class _Spoken:
+class _VisibleText:
     """A text without the thinking block that it may begin with, as it comes piece by piece."""
 
     def __init__(self) -> None:
@@ -201,20 +206,20 @@ class _Spoken:
         self._begun = False
 
     def feed(self, piece: str) -> str:
-        """What is certain not to be thought."""
+        """Returns the part that is certain not to be thinking."""
         if self._begun:
             return piece
         self._held += piece
         begin = self._held.lstrip()
-        if not begin.startswith(THINK[: len(begin)]):
+        if not begin.startswith(THINK_BEGIN[: len(begin)]):
             return self._begin(self._held)
-        if THOUGHT not in begin:
+        if THINK_END not in begin:
             return ""
-        block = THINKING.match(self._held)
-        return self._begin(self._held[block.end() :]) if block else ""
+        thinking = THINKING.match(self._held)
+        return self._begin(self._held[thinking.end() :]) if thinking else ""
 
     def release(self) -> str:
-        """What was held back for nothing, at the end of the text."""
+        """Returns the part that was held back for nothing, at the end of the text."""
         return "" if self._begun or THINKING.match(self._held) else self._begin(self._held)
 
     def _begin(self, text: str) -> str:
@@ -248,33 +253,12 @@ async def _events(response: aiohttp.ClientResponse) -> AsyncIterator[Json]:
 
 
 def open_upstream(settings: ModelSettings) -> Upstream:
-    """Whom these settings name; a model on this machine is loaded, or its server started.
+    """The upstream of a model's settings; a model on this machine is loaded, or its server started.
 
     Raises:
-        PotstillError: It cannot be asked as the settings stand.
+        PotstillError: The model cannot be opened.
     """
-    if isinstance(settings, VLLMSettings):
-        return ServedUpstream(settings)
-    if isinstance(settings, OpenAISettings):
-        return HttpUpstream(settings)
-    return LocalUpstream(open_model(settings))
-
-
-class ServedUpstream(HttpUpstream):
-    """A model served by vLLM on this machine, from now until it is closed.
-
-    Raises:
-        MissingExtraError: vLLM is not installed.
-        ModelError: Its server does not start.
-    """
-
-    def __init__(self, settings: VLLMSettings) -> None:
-        self._server = VLLMServer(settings, EventLog())
-        served = self._server.start()
-        assert served is not None, "nobody stops it while it starts"
-        super().__init__(served)
-
-    async def close(self) -> None:
-        """Close every connection, and end the server."""
-        await super().close()
-        await asyncio.to_thread(self._server.stop)
+    endpoint = settings.endpoint()
+    if endpoint is None:
+        return LocalUpstream(open_model(settings))
+    return HttpUpstream(endpoint.settings, stop_server=endpoint.stop)

@@ -1,4 +1,4 @@
-"""What the server counts of itself, for Prometheus, and the line that it logs of each request.
+"""The server's counters for Prometheus, and the line that it logs of each request.
 
 Labels come from fixed sets, so that no client can make them grow.
 """
@@ -42,12 +42,12 @@ class Account:
     student: Usage = field(default_factory=Usage)
     teacher: Usage = field(default_factory=Usage)
 
-    def settle(self, guided: GuidedAnswer) -> None:
-        """Note what came of it."""
-        if guided.silent:
+    def settle(self, answer: GuidedAnswer) -> None:
+        """Note whether the teacher stepped in."""
+        if answer.silent:
             self.outcome = "silent"
         else:
-            self.outcome = "guided" if guided.guidance else "unguided"
+            self.outcome = "guided" if answer.guidance else "unguided"
 
 
 class Metrics:
@@ -56,7 +56,7 @@ class Metrics:
     def __init__(self, in_flight: Callable[[], int]) -> None:
         registry = self._registry = CollectorRegistry()
         self._requests = Counter(
-            "potstill_requests", "LazyRequests.", ("route", "status"), registry=registry
+            "potstill_requests", "Requests.", ("route", "status"), registry=registry
         )
         self._seconds = Histogram(
             "potstill_request_seconds",
@@ -81,9 +81,7 @@ class Metrics:
             ("reason",),
             registry=registry,
         )
-        gauge = Gauge(
-            "potstill_in_flight", "LazyRequests inside, waiting included.", registry=registry
-        )
+        gauge = Gauge("potstill_in_flight", "Requests inside, waiting included.", registry=registry)
         gauge.set_function(in_flight)
 
     def absent(self, reason: str) -> None:
@@ -97,11 +95,11 @@ class Metrics:
         self._seconds.labels(account.route).observe(seconds)
         if account.outcome is not None:
             self._answers.labels(account.outcome).inc()
-        for who, spent in (("student", account.student), ("teacher", account.teacher)):
-            if spent.prompt_tokens or spent.completion_tokens:
-                self._tokens.labels(who, "prompt").inc(spent.prompt_tokens)
-                self._tokens.labels(who, "completion").inc(spent.completion_tokens)
-                self._cost.labels(who).inc(spent.cost)
+        for who, usage in (("student", account.student), ("teacher", account.teacher)):
+            if usage.prompt_tokens or usage.completion_tokens:
+                self._tokens.labels(who, "prompt").inc(usage.prompt_tokens)
+                self._tokens.labels(who, "completion").inc(usage.completion_tokens)
+                self._cost.labels(who).inc(usage.cost)
         if logger.isEnabledFor(logging.INFO):
             logger.info(_line(account, seconds))
 

@@ -1,9 +1,9 @@
-"""What a client asks for, read from the body of its request and held against the limits.
+"""A client's request: read from its JSON body, and worded for the student and the teacher.
 
-Read by hand, not by a schema: every request passes here, and a client is told OpenAI's own names of
-what is wrong.
+The body is that of OpenAI's chat or text completions, with the field ``guidance`` beside it. It is
+read by hand, not by a schema: every request passes here, and an error names OpenAI's own field::
 
-How the student and the teacher are asked what a client asks.
+    {"messages": [{"role": "user", "content": "..."}], "max_tokens": 200, "guidance": {"at": 2}}
 """
 
 import math
@@ -16,7 +16,7 @@ from typing import Any, Literal
 import orjson
 
 from potstill.errors import ConfigError
-from potstill.guide.types import Participant, Policy, lead_after, policy_settings
+from potstill.guide.types import Participant, PolicySettings, expand_policy, lead_after
 from potstill.prompts.formats import format_named
 from potstill.prompts.styles import prompt_for, style_named
 from potstill.records import Message, Question, Request
@@ -75,10 +75,10 @@ class ChatRequest:
     include_usage: bool
     """Whether a stream ends with the usage."""
 
-    policy: Policy
+    policy: PolicySettings
 
 
-def read_asked(route: Route, content: bytes, settings: ServeSettings) -> ChatRequest:
+def read_request(route: Route, content: bytes, settings: ServeSettings) -> ChatRequest:
     """Read a body.
 
     Raises:
@@ -138,8 +138,8 @@ def _prompt(route: Route, body: Json, longest: int) -> str | tuple[Message, ...]
         length = len(prompt)
     if length > longest:
         param = "messages" if route == "chat" else "prompt"
-        told = f"the prompt has {length} characters; this server takes {longest}."
-        raise invalid(told, param, "context_length_exceeded")
+        message = f"the prompt has {length} characters; this server takes {longest}."
+        raise invalid(message, param, "context_length_exceeded")
     return prompt
 
 
@@ -187,17 +187,17 @@ def _max_tokens(body: Json, settings: ServeSettings) -> int:
 
 def _stop(body: Json) -> tuple[str, ...]:
     raw = body.get("stop")
-    given = [raw] if isinstance(raw, str) else raw or []
-    if not isinstance(given, list) or len(given) > MOST_STOPS:
+    stops = [raw] if isinstance(raw, str) else raw or []
+    if not isinstance(stops, list) or len(stops) > MOST_STOPS:
         raise invalid(f"stop has to be a text, or a list of at most {MOST_STOPS}.", "stop")
-    if not all(isinstance(each, str) and each for each in given):
+    if not all(isinstance(stop, str) and stop for stop in stops):
         raise invalid("stop holds something other than text, or an empty one.", "stop")
-    if any(len(each) > LONGEST_STOP for each in given):
+    if any(len(stop) > LONGEST_STOP for stop in stops):
         raise invalid(f"stop holds a text of more than {LONGEST_STOP} characters.", "stop")
-    return tuple(given)
+    return tuple(stops)
 
 
-def _policy(body: Json, settings: ServeSettings) -> Policy:
+def _policy(body: Json, settings: ServeSettings) -> PolicySettings:
     raw = body.get("guidance")
     if raw is None:
         return settings.policy
@@ -207,20 +207,25 @@ def _policy(body: Json, settings: ServeSettings) -> Policy:
         raise invalid(str(error), "guidance", "invalid_guidance") from None
 
 
-def _request_policy(raw: object, settings: ServeSettings) -> Policy:
+def _request_policy(raw: object, settings: ServeSettings) -> PolicySettings:
     """The policy that a request names, in short or at length as in a recipe.
 
     Raises:
-        ConfigError: There is no such policy, or this server does not follow it.
+        ConfigError: There is no such policy, or this server does not follow it. A request never
+            names a ``module:name``, which would have the server import it.
     """
     if not settings.overrides:
         raise ConfigError("guidance is fixed by this server; leave it out of the request.")
-    values = policy_settings(raw)
+    values = expand_policy(raw)
     if not isinstance(values, Mapping) or not _is_plain(values):
         raise ConfigError("guidance is no policy; give e.g. first, never or {first_n: 2}.")
-    policy = build(Policy, values, at="guidance")
+    if ":" in str(values.get("when")):
+        raise ConfigError("guidance by a module:name is for this server's own settings.")
+    policy = build(PolicySettings, values, at="guidance")
     if policy.when != "never" and settings.teacher is None:
-        raise ConfigError(f"guidance is {policy.name}, and this server has no teacher; give never.")
+        raise ConfigError(
+            f"guidance is {policy.label}, and this server has no teacher; give never."
+        )
     if policy.steps > settings.limits.steps:
         raise ConfigError(
             f"guidance asks for {policy.steps} steps; this server gives {settings.limits.steps}."
@@ -231,8 +236,8 @@ def _request_policy(raw: object, settings: ServeSettings) -> Policy:
 def _is_plain(values: Mapping[object, object]) -> bool:
     """Whether each value can be repeated in a message, and there are no more than a policy has."""
     names_and_values = [*values, *values.values()]
-    return len(values) <= len(Policy.model_fields) and not any(
-        isinstance(each, list | dict) or len(str(each)) > LONGEST_NAME for each in names_and_values
+    return len(values) <= len(PolicySettings.model_fields) and not any(
+        isinstance(part, list | dict) or len(str(part)) > LONGEST_NAME for part in names_and_values
     )
 
 
@@ -263,60 +268,55 @@ def _flag(body: Json, name: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Sides:
-    """The wording of both sides.
-
-    Args:
-        settings: Of the server.
-        student: Who answers.
-        teacher: Who steps in; None: nobody.
-    """
+class ParticipantBuilder:
+    """Words a client's request for the student and for the teacher."""
 
     settings: ServeSettings
-    student: Upstream
-    teacher: Upstream | None
+    student_upstream: Upstream
+    teacher_upstream: Upstream | None
+    """None: nobody steps in."""
 
-    def of_student(self, asked: ChatRequest) -> Participant:
+    def student(self, request: ChatRequest) -> Participant:
         """How the student is asked for its answer."""
-        prompt, stop = asked.prompt, asked.stop
+        prompt, stop = request.prompt, request.stop
         lead = lead_after(prompt)
         if self.settings.student_format and not isinstance(prompt, str):
             data_format = format_named(self.settings.student_format)
-            encoder_decoder = self.student.encoder_decoder
+            encoder_decoder = self.student_upstream.encoder_decoder
             style = data_format.style(encoder_decoder=encoder_decoder)
             lead = data_format.lead(encoder_decoder=encoder_decoder)
             prompt, stop = prompt_for(style, _question(prompt)), (*stop, *style.stop)
-        request = Request(
-            prompt=_for(self.student, prompt),
-            samples=tuple(range(asked.samples)),
-            temperature=asked.temperature,
-            top_p=asked.top_p,
-            max_tokens=asked.max_tokens,
+        whole_answer = Request(
+            prompt=_prompt_for(self.student_upstream, prompt),
+            samples=tuple(range(request.samples)),
+            temperature=request.temperature,
+            top_p=request.top_p,
+            max_tokens=request.max_tokens,
             stop=stop,
-            seed=asked.seed,
+            seed=request.seed,
         )
-        return Participant(request=request, lead=lead)
+        return Participant(request=whole_answer, lead=lead)
 
-    def of_teacher(self, asked: ChatRequest) -> Participant:
-        """How the teacher is asked for a step; what it may stop at is its step's end alone."""
-        prompt = asked.prompt
+    def teacher(self, request: ChatRequest) -> Participant:
+        """How the teacher is asked for a step; it stops at its step's end alone."""
+        prompt = request.prompt
         if self.settings.teacher_style:
             prompt = prompt_for(style_named(self.settings.teacher_style), _question(prompt))
-        if self.teacher is not None:
-            prompt = _for(self.teacher, prompt)
-        request = Request(prompt=prompt, max_tokens=asked.max_tokens, seed=asked.seed)
-        return Participant(request=request, lead=lead_after(prompt))
+        if self.teacher_upstream is not None:
+            prompt = _prompt_for(self.teacher_upstream, prompt)
+        whole_answer = Request(prompt=prompt, max_tokens=request.max_tokens, seed=request.seed)
+        return Participant(request=whole_answer, lead=lead_after(prompt))
 
 
 def _question(prompt: str | tuple[Message, ...]) -> Question:
-    """What is asked last."""
+    """The last turn of the user, or the prompt as it is."""
     if isinstance(prompt, str):
         return Question(id="", text=prompt, answer="")
     turns = [turn.content for turn in prompt if turn.role == "user"] or [prompt[-1].content]
     return Question(id="", text=turns[-1], answer="")
 
 
-def _for(upstream: Upstream, prompt: str | tuple[Message, ...]) -> str | tuple[Message, ...]:
+def _prompt_for(upstream: Upstream, prompt: str | tuple[Message, ...]) -> str | tuple[Message, ...]:
     """A prompt that this upstream takes: a chat is text for one that knows no chats."""
     if isinstance(prompt, str) or upstream.chat:
         return prompt

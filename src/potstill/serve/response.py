@@ -1,22 +1,28 @@
-"""How answers are worded for clients: OpenAI's objects and events, and our own extension.
+"""Answers and errors in the shape of OpenAI's API: objects, the events of a stream, error bodies.
 
-What a client is told where there is no answer, in the shape of OpenAI's errors.
-
-Messages are the server's own words. What an upstream said is never passed on: it may repeat a key
-or another client's prompt.
+Beside OpenAI's own fields an answer has ``potstill``: who took how many tokens, and where the
+teacher stepped in. Messages of errors are the server's own words. An upstream's are never passed
+on: they may repeat a key or another client's prompt.
 """
 
+import asyncio
 import secrets
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 
 import orjson
 
+from potstill.errors import extra
 from potstill.guide.types import GuidedAnswer, Usage
 from potstill.records import FinishReason
+from potstill.serve.metrics import Account
 from potstill.serve.settings import Route
+
+with extra("serve", needed_for="potstill serve"):
+    from starlette.types import Send
 
 Json = dict[str, Any]
 
@@ -32,40 +38,40 @@ def event(content: Json) -> bytes:
 
 
 def usage(student: Usage, teacher: Usage) -> Json:
-    """What was read and written for an answer, by both, drafts that were dropped included."""
+    """The tokens read and written for an answer, by both, drafts that were dropped included."""
     prompt = student.prompt_tokens + teacher.prompt_tokens
-    written = student.completion_tokens + teacher.completion_tokens
+    completion = student.completion_tokens + teacher.completion_tokens
     return {
         "prompt_tokens": prompt,
-        "completion_tokens": written,
-        "total_tokens": prompt + written,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
     }
 
 
-def extension(student: Usage, teacher: Usage, guided: GuidedAnswer, policy: str) -> Json:
-    """Who took what, and where the teacher stepped in."""
+def extension(student: Usage, teacher: Usage, answer: GuidedAnswer, policy: str) -> Json:
+    """The tokens of each of the two, their cost, and where the teacher stepped in."""
     return {
         "student_tokens": _tokens(student),
         "teacher_tokens": _tokens(teacher),
         "cost": student.cost + teacher.cost,
         "guidance": {
             "policy": policy,
-            "guided": bool(guided.guidance),
-            "silent": guided.silent,
-            "steps": len(guided.guidance),
+            "guided": bool(answer.guidance),
+            "silent": answer.silent,
+            "steps": len(answer.guidance),
         },
     }
 
 
-def _tokens(spent: Usage) -> Json:
-    return {"prompt": spent.prompt_tokens, "completion": spent.completion_tokens}
+def _tokens(usage: Usage) -> Json:
+    return {"prompt": usage.prompt_tokens, "completion": usage.completion_tokens}
 
 
 class ResponseWriter:
-    """One answer in the words of its route.
+    """One answer in the objects and events of its route.
 
     Args:
-        route: Which one.
+        route: The chat or the text route.
         model: The model's name for clients.
         usage_field: Whether every event has the field ``usage``, as clients expect who asked for
             it.
@@ -95,7 +101,7 @@ class ResponseWriter:
         Args:
             texts: By sample.
             reasons: Why each ends.
-            thinking: What was thought before each, where its server tells it apart.
+            thinking: The thinking before each, where its server tells it apart.
             further: Fields that stand beside the choices.
         """
         choices = [
@@ -125,15 +131,19 @@ class ResponseWriter:
     def _content(self, text: str, thought: str | None) -> Json:
         if not self._chat:
             return {"text": text}
-        told = {} if thought is None else {"reasoning_content": thought}
-        return {"message": {"role": "assistant", "content": text, "refusal": None, **told}}
+        thinking = {} if thought is None else {"reasoning_content": thought}
+        return {"message": {"role": "assistant", "content": text, "refusal": None, **thinking}}
 
     def _event(
-        self, place: int, said: Json | str, reason: FinishReason | None, further: Json | None = None
+        self,
+        place: int,
+        content: Json | str,
+        reason: FinishReason | None,
+        further: Json | None = None,
     ) -> bytes:
         choice = {
             "index": place,
-            ("delta" if self._chat else "text"): said,
+            ("delta" if self._chat else "text"): content,
             "logprobs": None,
             "finish_reason": reason,
         }
@@ -144,6 +154,9 @@ class ResponseWriter:
         return {**self._head, "object": "chat.completion.chunk"} if self._chat else self._head
 
 
+ERROR_SECONDS = 1.0
+"""Longest wait, in seconds, for a client to take an error."""
+
 RETRY_AFTER = 1
 """Seconds after which a client that was turned away may come again."""
 
@@ -152,8 +165,8 @@ class ApiError(Exception):
     """A request that gets no answer.
 
     Args:
-        status: Of HTTP.
-        message: What is wrong, and the way out.
+        status: The HTTP status.
+        message: The fault, and the way out.
         param: The field of the request that is at fault.
         code: A name for programs.
         close: Whether the connection cannot be used again.
@@ -218,3 +231,99 @@ def _kind(status: int) -> str:
 
 class Gone(Exception):
     """The client has left."""
+
+
+async def send_error(send: Send, error: ApiError) -> None:
+    """Send an error as the whole answer."""
+    message: dict[str, Any] = {"type": "http.response.start", "status": int(error.status)}
+    await send({**message, "headers": error.headers})
+    await send({"type": "http.response.body", "body": error.body})
+
+
+class ResponseSender:
+    """The ASGI messages of one response."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.started = False
+
+    async def begin(self, *headers: tuple[bytes, bytes]) -> None:
+        """Send status 200 and the headers."""
+        self.started = True
+        all_headers = [*headers, (b"cache-control", b"no-store")]
+        await self._send({"type": "http.response.start", "status": 200, "headers": all_headers})
+
+    async def body(self, content: bytes, *, more: bool = True) -> None:
+        """Send a part of the body, the last one where there is no more."""
+        await self._send({"type": "http.response.body", "body": content, "more_body": more})
+
+    async def fail(self, error: ApiError, account: Account) -> None:
+        """Send an error, as the answer or at the end of what was sent of it."""
+        with suppress(TimeoutError):  # a client that does not read would hold us for ever
+            async with asyncio.timeout(ERROR_SECONDS):
+                if not self.started:
+                    await send_error(self._send, error)
+                    return
+                account.status = error.status
+                await self.body(event(error.content), more=False)
+
+
+class WholeOutput:
+    """An answer that is sent as one JSON object."""
+
+    def __init__(self, sender: ResponseSender, writer: ResponseWriter, samples: int) -> None:
+        self._sender, self._writer = sender, writer
+        self._texts = [""] * samples
+
+    async def piece(self, place: int, text: str) -> None:
+        """Keep a piece of one sample's text."""
+        self._texts[place] += text
+
+    async def finish(
+        self, reasons: Sequence[FinishReason], answer: GuidedAnswer, usage_field: Json, own: Json
+    ) -> None:
+        """Send the whole."""
+        thinking = [ending.thinking for ending in answer.endings]
+        content = self._writer.whole(self._texts, reasons, thinking, {**usage_field, **own})
+        await self._sender.begin(
+            (b"content-type", b"application/json"),
+            (b"content-length", str(len(content)).encode()),
+        )
+        await self._sender.body(content, more=False)
+
+
+class StreamOutput:
+    """An answer that is sent as events while it is written."""
+
+    def __init__(
+        self, sender: ResponseSender, writer: ResponseWriter, samples: int, *, include_usage: bool
+    ) -> None:
+        self._sender, self._writer = sender, writer
+        self._samples, self._include_usage = samples, include_usage
+
+    async def piece(self, place: int, text: str) -> None:
+        """Send a piece of one sample's text."""
+        await self._begin()
+        await self._sender.body(self._writer.piece(place, text))
+
+    async def finish(
+        self, reasons: Sequence[FinishReason], answer: GuidedAnswer, usage_field: Json, own: Json
+    ) -> None:
+        """Send why each sample ends, and the usage where it was asked for."""
+        await self._begin()
+        writer, last = self._writer, self._samples - 1
+        ends = [writer.end(place, reason) for place, reason in enumerate(reasons[:-1])]
+        if self._include_usage:
+            ends.append(writer.end(last, reasons[-1]))
+            ends.append(writer.totals({**usage_field, **own}))
+        else:
+            ends.append(writer.end(last, reasons[-1], own))
+        await self._sender.body(b"".join(ends) + DONE, more=False)
+
+    async def _begin(self) -> None:
+        """Send the head of the stream, once its first words are there."""
+        if self._sender.started:
+            return
+        await self._sender.begin((b"content-type", b"text/event-stream; charset=utf-8"))
+        if first := b"".join(self._writer.first(place) for place in range(self._samples)):
+            await self._sender.body(first)

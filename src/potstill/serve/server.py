@@ -1,6 +1,7 @@
-"""``potstill serve``: from settings to a server that runs until it is stopped.
+"""``potstill serve``: the student and its teacher as one model behind OpenAI's HTTP API.
 
-A client's connection, which is not kept for one that keeps us waiting.
+The settings name the two upstreams; the application (service.py) answers, and uvicorn serves it
+here until SIGINT or SIGTERM, after which what was begun is finished and what is new refused.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ from potstill.serve.settings import ServeSettings
 
 with extra("serve", needed_for="potstill serve"):
     import uvicorn
+    from uvicorn.protocols.http.h11_impl import H11Protocol
 
     from potstill.serve.access import AdmissionLimit
     from potstill.serve.metrics import logger
@@ -27,32 +29,39 @@ BACKLOG = 2048
 SHORTEST_TOKEN = 16
 """Characters; a shorter token can be guessed."""
 
+HEAD_SECONDS = 10.0
+"""Longest wait for the whole head of the next request, however slowly it comes."""
+
+STALLED_SECONDS = 30.0
+"""Longest wait for a client that takes none of what was sent to it."""
+
 
 class Server(uvicorn.Server):
     """A server that, told to stop, refuses what is new and finishes what it has begun.
 
     Args:
-        config: Of uvicorn.
-        gate: Through which requests go in and out.
+        config: uvicorn's.
+        admission: Counts the requests inside, and refuses new ones.
         grace: Seconds to finish in.
     """
 
-    def __init__(self, config: uvicorn.Config, gate: AdmissionLimit, grace: float) -> None:
+    def __init__(self, config: uvicorn.Config, admission: AdmissionLimit, grace: float) -> None:
         super().__init__(config)
-        self._gate, self._grace = gate, grace
+        self._admission, self._grace = admission, grace
         self._stop_at = 0.0
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to stop; told again, stop at once."""
-        if self._gate.closing:
+        if self._admission.closing:
             self.should_exit = True
             return
         self._stop_at = time.monotonic() + self._grace
-        self._gate.closing = True
+        self._admission.closing = True
 
     async def on_tick(self, counter: int) -> bool:
         """Several times a second: whether to stop now."""
-        if self._gate.closing and (not self._gate.inside or time.monotonic() >= self._stop_at):
+        admission = self._admission
+        if admission.closing and (not admission.inside or time.monotonic() >= self._stop_at):
             self.should_exit = True
         return await super().on_tick(counter)
 
@@ -84,17 +93,14 @@ def make_server(settings: ServeSettings) -> tuple[Server, socket.socket]:
         server_header=False,
         timeout_graceful_shutdown=1,
     )
-    return Server(config, service.gate, settings.limits.grace), listening
+    return Server(config, service.admission, settings.limits.grace), listening
 
 
 def serve(settings: ServeSettings) -> None:
     """Serve until SIGINT or SIGTERM; a line a request goes to standard error.
 
-    Args:
-        settings: Of the server.
-
     Raises:
-        PotstillError: As :func:`make_server`.
+        PotstillError: A setting cannot be used, or a model cannot be opened.
     """
     server, listening = make_server(settings)
     if not logger.hasHandlers():
@@ -151,18 +157,11 @@ def _listen(host: str, port: int) -> socket.socket:
     return listening
 
 
-with extra("serve", needed_for="potstill serve"):
-    from uvicorn.protocols.http.h11_impl import H11Protocol
-
-HEAD_SECONDS = 10.0
-"""Longest wait for the whole head of the next request, however slowly it comes."""
-
-STALLED_SECONDS = 30.0
-"""Longest wait for a client that takes none of what was sent to it."""
-
-
 class Connection(H11Protocol):
-    """uvicorn's, which waits for ever for a head, and for what nobody reads."""
+    """A client's connection, broken off where the client keeps us waiting.
+
+    uvicorn's own waits for ever for the head of a request, and for a client to read its answer.
+    """
 
     _timer: asyncio.TimerHandle | None = None
 

@@ -1,32 +1,46 @@
-"""The two routes that answer: from a client's body to the student's words.
+"""The guided server's application: its routes, and how each answer reaches its client.
 
-The application: routes, and around them the layer that every request passes.
+It speaks OpenAI's HTTP API, so that a client of any OpenAI-compatible server can use a guided
+student as one model::
+
+    POST /v1/chat/completions
+    {"messages": [{"role": "user", "content": "..."}], "guidance": "first"}
+
+A request passes Access (access.py), AnswerRoute and _Reply here, and GuidedSession (answering.py),
+which drives the decoder of guide/decoder.py and asks the two upstreams.
 """
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from potstill.errors import ConfigError, ModelError, extra
 from potstill.guide.decoder import guided_answer
-from potstill.guide.thresholds import FittedGates, read_judging
-from potstill.guide.types import GuidedAnswer, GuidedDecoder, Policy
-from potstill.serve.access import ACCOUNT, Access, AdmissionLimit, attended, read_body, send_error
+from potstill.guide.thresholds import FittedGates, read_gates
+from potstill.guide.types import GuidedDecoder, Participant
+from potstill.serve.access import (
+    ACCOUNT,
+    Access,
+    AdmissionLimit,
+    read_body,
+    while_connected,
+)
 from potstill.serve.answering import GuidedSession, Shown
 from potstill.serve.metrics import CLIENT_LEFT, Account, Metrics
-from potstill.serve.request import ChatRequest, Sides, read_asked
+from potstill.serve.request import ChatRequest, ParticipantBuilder, read_request
 from potstill.serve.response import (
-    DONE,
     EXTENSION,
     ApiError,
     Gone,
     Json,
+    ResponseSender,
     ResponseWriter,
-    event,
+    StreamOutput,
+    WholeOutput,
     extension,
     invalid,
     too_late,
@@ -34,25 +48,32 @@ from potstill.serve.response import (
 )
 from potstill.serve.settings import Route, ServeSettings
 from potstill.serve.teacher_limits import TeacherGuard
-from potstill.serve.upstreams import Emit, Upstream, UpstreamError
+from potstill.serve.upstreams import Upstream, UpstreamError
 
 with extra("serve", needed_for="potstill serve"):
+    from fastapi import FastAPI, Request, Response
+    from fastapi.responses import JSONResponse
+    from prometheus_client import CONTENT_TYPE_LATEST
+    from starlette.exceptions import HTTPException
+    from starlette.routing import Route as PathRoute
     from starlette.types import Receive, Scope, Send
 
-FAREWELL = 1.0
-"""Longest wait, in seconds, for a client to take an error."""
+ANSWER_PATHS: Mapping[str, Route] = {
+    "/v1/chat/completions": "chat",
+    "/v1/completions": "completions",
+}
 
 
 class Service:
-    """Answers requests.
+    """The student, its teacher and the limits that all requests share.
 
     Args:
-        settings: Of the server.
-        student: Who answers.
-        teacher: Who steps in; None: nobody.
+        settings: The server's.
+        student: Answers.
+        teacher: Steps in; None: nobody does.
 
     Raises:
-        ConfigError: The settings' policy needs a judge that is not there.
+        ConfigError: The settings' policy needs a gate that is not there.
     """
 
     def __init__(
@@ -63,15 +84,16 @@ class Service:
     ) -> None:
         self.settings = settings
         self.student = student
-        self.gate = AdmissionLimit(in_flight=settings.limits.in_flight, queue=settings.limits.queue)
-        self.metrics = Metrics(lambda: self.gate.inside)
+        limits = settings.limits
+        self.admission = AdmissionLimit(in_flight=limits.in_flight, queue=limits.queue)
+        self.metrics = Metrics(lambda: self.admission.inside)
         self.teacher: TeacherGuard | None = None
         if teacher is not None:
             self.teacher = TeacherGuard(teacher, settings.teacher_limits, self.metrics.absent)
-        self.sides = Sides(settings, student, teacher)
+        self.participants = ParticipantBuilder(settings, student, teacher)
         file = settings.judge
-        self.judging = read_judging(Path(file)) if file else FittedGates(thresholds={})
-        self.judging.judge(settings.policy)
+        self.gates = read_gates(Path(file)) if file else FittedGates(thresholds={})
+        self.gates.gate(settings.policy)
 
     async def start(self) -> None:
         """Start both upstreams."""
@@ -86,183 +108,121 @@ class Service:
     def _upstreams(self) -> list[Upstream]:
         return [self.student] + ([self.teacher.upstream] if self.teacher else [])
 
-    async def respond(self, route: Route, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, or say why there is no answer, within its time."""
-        reply = _Reply(self, route, scope[ACCOUNT], send)
-        seconds = self.settings.limits.seconds
-        try:
-            async with asyncio.timeout(seconds) as clock:
-                with self.gate.place():
-                    content = await read_body(scope, receive, self.settings.limits.body_bytes)
-                    asked = read_asked(route, content, self.settings)
-                    await attended(reply.write(asked, clock.when() or 0.0), receive)
-        except ApiError as error:
-            await reply.fail(error)
-        except TimeoutError:
-            await reply.fail(too_late(seconds))
-        except Gone:
-            reply.account.status = CLIENT_LEFT
-
-    def plan(self, asked: ChatRequest) -> "AnswerPlan":
-        """How a request is answered.
+    def decoder(self, request: ChatRequest, student: Participant) -> GuidedDecoder:
+        """The decoder that writes the answer to a request.
 
         Raises:
-            ApiError: Its policy has no judge.
+            ApiError: Its policy has no gate.
         """
         try:
-            judge = self.judging.judge(asked.policy)
+            gate = self.gates.gate(request.policy)
         except ConfigError as error:
             raise invalid(str(error), "guidance", "invalid_guidance") from None
-        student, teacher = self.sides.of_student(asked), self.sides.of_teacher(asked)
-        answering = guided_answer(student, teacher, asked.policy, self.settings.manner, judge)
-        return AnswerPlan(answering, student.lead)
+        teacher = self.participants.teacher(request)
+        return guided_answer(student, teacher, request.policy, self.settings.config, gate)
 
 
-class AnswerPlan(NamedTuple):
-    """How a request is answered."""
+class AnswerRoute:
+    """A route that answers, as an ASGI application."""
 
-    answering: GuidedDecoder
-    lead: str
-    """What the student is given between prompt and first step."""
+    def __init__(self, service: Service, route: Route) -> None:
+        self._service, self._route = service, route
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or say why there is no answer, within its time."""
+        service, account = self._service, scope[ACCOUNT]
+        limits = service.settings.limits
+        sender = ResponseSender(send)
+        try:
+            async with asyncio.timeout(limits.seconds) as clock:
+                with service.admission.admit():
+                    content = await read_body(scope, receive, limits.body_bytes)
+                    request = read_request(self._route, content, service.settings)
+                    reply = _Reply(service, self._route, account, sender)
+                    await while_connected(reply.write(request, clock.when() or 0.0), receive)
+        except ApiError as error:
+            await sender.fail(error, account)
+        except TimeoutError:
+            await sender.fail(too_late(limits.seconds), account)
+        except Gone:
+            account.status = CLIENT_LEFT
 
 
 class _Reply:
     """The answer to one request on its way to the client."""
 
-    def __init__(self, service: Service, route: Route, account: Account, send: Send) -> None:
-        self._service, self._route, self._send = service, route, send
-        self.account = account
-        self._started = False
+    def __init__(
+        self, service: Service, route: Route, account: Account, sender: ResponseSender
+    ) -> None:
+        self._service, self._route, self._account = service, route, account
+        self._sender = sender
 
-    async def write(self, asked: ChatRequest, until: float) -> None:
+    async def write(self, request: ChatRequest, deadline: float) -> None:
         """Have the answer written, and send it.
+
+        Args:
+            request: The client's.
+            deadline: When the answer is due, by the event loop's clock.
 
         Raises:
             ApiError: There is none.
         """
-        self.account.policy = asked.policy.name
-        plan = self._service.plan(asked)
-        send = self._stream if asked.stream else self._whole
-        async with self._service.gate.slots:
-            try:
-                await send(asked, plan, until)
-            except UpstreamError as error:
-                raise _no_answer(error) from None
-            except ModelError:
-                told = f"the student gives no token probabilities, which {asked.policy.name} needs."
-                raise ApiError(HTTPStatus.BAD_GATEWAY, told, code="no_logprobs") from None
-
-    async def _whole(self, asked: ChatRequest, plan: AnswerPlan, until: float) -> None:
-        texts = [""] * asked.samples
-
-        async def keep(place: int, text: str) -> None:
-            texts[place] += text
-
-        shown = self._shown(asked, plan, keep)
-        guided = await self._drive(shown, until).write(plan.answering)
-        self.account.settle(guided)
-        reasons = await shown.end(guided, written=False)
-        wording = ResponseWriter(self._route, self._service.settings.served_name)
-        further = {**self._usage(), **self._own(guided, asked.policy)}
-        thinking = [ending.thinking for ending in guided.endings]
-        content = wording.whole(texts, reasons, thinking, further)
-        await self._begin((b"content-type", b"application/json"), _length(content))
-        await self._body(content, more=False)
-
-    async def _stream(self, asked: ChatRequest, plan: AnswerPlan, until: float) -> None:
-        name = self._service.settings.served_name
-        wording = ResponseWriter(self._route, name, usage_field=asked.include_usage)
-
-        async def tell(place: int, text: str) -> None:
-            await self._begin_stream(wording, asked.samples)
-            await self._body(wording.piece(place, text))
-
-        shown = self._shown(asked, plan, tell)
-        drive = self._drive(shown, until)
-        drive.emit = shown.piece
-        guided = await drive.write(plan.answering)
-        self.account.settle(guided)
-        reasons = await shown.end(guided, written=drive.ended)
-        await self._begin_stream(wording, asked.samples)
-        own = self._own(guided, asked.policy)
-        ends = [wording.end(place, reason) for place, reason in enumerate(reasons[:-1])]
-        if asked.include_usage:
-            ends.append(wording.end(asked.samples - 1, reasons[-1]))
-            ends.append(wording.totals({**self._usage(), **own}))
-        else:
-            ends.append(wording.end(asked.samples - 1, reasons[-1], own))
-        await self._body(b"".join(ends) + DONE, more=False)
-
-    async def fail(self, error: ApiError) -> None:
-        """Send an error, as the answer or at the end of what was sent of it."""
-        with suppress(TimeoutError):  # a client that does not read would hold us for ever
-            async with asyncio.timeout(FAREWELL):
-                if not self._started:
-                    await send_error(self._send, error)
-                    return
-                self.account.status = error.status
-                await self._body(event(error.content), more=False)
-
-    def _shown(self, asked: ChatRequest, plan: AnswerPlan, out: Emit) -> Shown:
-        """What the client is shown; only an answer with steps before it can hold a stop string."""
-        lead: str | None = plan.lead
-        if self._route == "chat":
-            lead = None if self._service.settings.student_format else ""
-        stops = () if asked.policy.when == "never" else asked.stop
-        return Shown(lead, stops, asked.samples, out)
-
-    def _drive(self, shown: Shown, until: float) -> GuidedSession:
-        return GuidedSession(
-            student=self._service.student,
-            teacher=self._service.teacher,
-            until=until,
-            student_spent=self.account.student,
-            teacher_spent=self.account.teacher,
-            fixed=shown.fixed,
+        service, account = self._service, self._account
+        account.policy = request.policy.label
+        student = service.participants.student(request)
+        decoder = service.decoder(request, student)
+        output = self._output(request)
+        shown = self._shown(request, student.lead, output)
+        session = GuidedSession(
+            student=service.student,
+            teacher=service.teacher,
+            deadline=deadline,
+            student_usage=account.student,
+            teacher_usage=account.teacher,
+            show_steps=shown.steps,
+            emit=shown.piece if request.stream else None,
         )
+        async with service.admission.slots:
+            try:
+                answer = await session.run(decoder)
+                account.settle(answer)
+                written = request.stream and session.ending_asked
+                reasons = await shown.end(answer, written=written)
+                usage_field: Json = {"usage": usage(account.student, account.teacher)}
+                label = request.policy.label
+                own = {EXTENSION: extension(account.student, account.teacher, answer, label)}
+                await output.finish(reasons, answer, usage_field, own)
+            except UpstreamError as error:
+                raise _student_failed(error) from None
+            except ModelError:
+                message = f"the student gives no token probabilities, which {account.policy} needs."
+                raise ApiError(HTTPStatus.BAD_GATEWAY, message, code="no_logprobs") from None
 
-    def _usage(self) -> Json:
-        return {"usage": usage(self.account.student, self.account.teacher)}
+    def _output(self, request: ChatRequest) -> WholeOutput | StreamOutput:
+        name = self._service.settings.served_name
+        if not request.stream:
+            writer = ResponseWriter(self._route, name)
+            return WholeOutput(self._sender, writer, request.samples)
+        include_usage = request.include_usage
+        writer = ResponseWriter(self._route, name, usage_field=include_usage)
+        return StreamOutput(self._sender, writer, request.samples, include_usage=include_usage)
 
-    def _own(self, guided: GuidedAnswer, policy: Policy) -> Json:
-        account = self.account
-        return {EXTENSION: extension(account.student, account.teacher, guided, policy.name)}
-
-    async def _begin(self, *headers: tuple[bytes, bytes]) -> None:
-        self._started = True
-        all_headers = [*headers, (b"cache-control", b"no-store")]
-        await self._send({"type": "http.response.start", "status": 200, "headers": all_headers})
-
-    async def _begin_stream(self, wording: ResponseWriter, samples: int) -> None:
-        """Send what a stream begins with, once its first words are there."""
-        if self._started:
-            return
-        await self._begin((b"content-type", b"text/event-stream; charset=utf-8"))
-        if first := b"".join(wording.first(place) for place in range(samples)):
-            await self._body(first)
-
-    async def _body(self, content: bytes, *, more: bool = True) -> None:
-        await self._send({"type": "http.response.body", "body": content, "more_body": more})
+    def _shown(self, request: ChatRequest, lead: str, output: WholeOutput | StreamOutput) -> Shown:
+        """The texts for the client; only an answer with steps before it can hold a stop string."""
+        shown_lead: str | None = lead
+        if self._route == "chat":
+            shown_lead = None if self._service.settings.student_format else ""
+        stops = () if request.policy.when == "never" else request.stop
+        return Shown(shown_lead, stops, request.samples, output.piece)
 
 
-def _length(content: bytes) -> tuple[bytes, bytes]:
-    return b"content-length", str(len(content)).encode()
-
-
-def _no_answer(error: UpstreamError) -> ApiError:
-    """What a client is told of its student's failure."""
+def _student_failed(error: UpstreamError) -> ApiError:
+    """A student's failure, as the client is told of it."""
     if error.refused:
-        told = f"the student refused the request, most often for its length: {error}."
-        return invalid(told, code="refused_by_student")
-    return ApiError(HTTPStatus.BAD_GATEWAY, f"the student failed: {error}.", code="student_failed")
-
-
-with extra("serve", needed_for="potstill serve"):
-    from fastapi import FastAPI, Request, Response
-    from fastapi.responses import JSONResponse
-    from prometheus_client import CONTENT_TYPE_LATEST
-    from starlette.exceptions import HTTPException
-    from starlette.types import Receive, Scope, Send
+        message = f"the student refused the request, most often for its length: {error}."
+        return invalid(message, code="refused_by_student")
+    message = f"the student failed: {error}."
+    return ApiError(HTTPStatus.BAD_GATEWAY, message, code="student_failed")
 
 
 def make_app(service: Service, tokens: Sequence[str]) -> FastAPI:
@@ -274,7 +234,7 @@ def make_app(service: Service, tokens: Sequence[str]) -> FastAPI:
     """
 
     @asynccontextmanager
-    async def life(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await service.start()
         try:
             yield
@@ -282,34 +242,16 @@ def make_app(service: Service, tokens: Sequence[str]) -> FastAPI:
             await service.close()
 
     app = FastAPI(
-        lifespan=life, openapi_url=None, redirect_slashes=False, exception_handlers=_HANDLERS
+        lifespan=lifespan, openapi_url=None, redirect_slashes=False, exception_handlers=_HANDLERS
     )
-    app.add_middleware(Access, gate=service.gate, metrics=service.metrics, tokens=tokens)
-    _add_answers(app, service)
+    app.add_middleware(Access, admission=service.admission, metrics=service.metrics, tokens=tokens)
+    for path, route in ANSWER_PATHS.items():
+        app.router.routes.append(
+            PathRoute(path, endpoint=AnswerRoute(service, route), methods=["POST"])
+        )
     _add_states(app, service)
     _add_models(app, service.settings.served_name)
     return app
-
-
-class _Answer(Response):
-    """An answer that reads its request and sends itself."""
-
-    def __init__(self, service: Service, route: Route) -> None:
-        super().__init__()
-        self._service, self._route = service, route
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._service.respond(self._route, scope, receive, send)
-
-
-def _add_answers(app: FastAPI, service: Service) -> None:
-    @app.post("/v1/chat/completions")
-    async def chat() -> Response:
-        return _Answer(service, "chat")
-
-    @app.post("/v1/completions")
-    async def completions() -> Response:
-        return _Answer(service, "completions")
 
 
 def _add_states(app: FastAPI, service: Service) -> None:
@@ -319,7 +261,7 @@ def _add_states(app: FastAPI, service: Service) -> None:
 
     @app.get("/readyz")
     async def readyz() -> Response:
-        student = not service.gate.closing and await service.student.ready()
+        student = not service.admission.closing and await service.student.ready()
         teacher = await service.teacher.state() if service.teacher else "none"
         status = HTTPStatus.OK if student else HTTPStatus.SERVICE_UNAVAILABLE
         return JSONResponse({"student": student, "teacher": teacher}, status)
@@ -346,8 +288,8 @@ def _add_models(app: FastAPI, name: str) -> None:
 async def _refused(_: Request, error: Exception) -> Response:
     """A request that no route takes, in the shape of OpenAI's errors."""
     assert isinstance(error, HTTPException)
-    told = ApiError(error.status_code, f"{HTTPStatus(error.status_code).phrase}.")
-    return JSONResponse(told.content, error.status_code, error.headers)
+    fault = ApiError(error.status_code, f"{HTTPStatus(error.status_code).phrase}.")
+    return JSONResponse(fault.content, error.status_code, error.headers)
 
 
 async def _failed(_: Request, __: Exception) -> Response:

@@ -1,11 +1,12 @@
-"""Settings of the guided server."""
+"""Settings of the guided server: the YAML file of ``potstill serve``."""
 
 import ipaddress
 from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from potstill.guide.types import GuidanceConfig, GuidanceKind, Policy, policy_settings
+from potstill.guide.settings import GuidanceSettings
+from potstill.guide.types import GuidanceConfig, PolicySettings, expand_policy
 from potstill.models.settings import (
     LocalSettings,
     ModelSettings,
@@ -14,8 +15,8 @@ from potstill.models.settings import (
     VLLMSettings,
     model_settings,
 )
-from potstill.prompts.formats import format_named
-from potstill.prompts.styles import shows_exemplars, style_named
+from potstill.prompts.formats import AnyFormat, format_named
+from potstill.prompts.styles import AnyStyle, shows_exemplars, style_named
 from potstill.settings import Settings
 from potstill.text.steps import StepKind
 
@@ -33,7 +34,7 @@ def _teacher(raw: object) -> ModelSettings | None:
 
 
 class RequestLimits(Settings):
-    """What one client, or all of them together, may ask for."""
+    """The most that one client, or all of them together, may ask for."""
 
     body_bytes: int = Field(default=2**20, ge=1)
     """Largest request."""
@@ -64,7 +65,7 @@ class RequestLimits(Settings):
 
 
 class TeacherLimits(Settings):
-    """What the teacher may take; past any of these the student answers alone."""
+    """The most that the teacher may take; past any of these the student answers alone."""
 
     seconds: float = Field(default=5.0, gt=0)
     """Longest wait for one step, and never more than half of the time that is left."""
@@ -80,19 +81,19 @@ class TeacherLimits(Settings):
     """How long it is left alone, in seconds; then one request tries it again."""
 
 
-class ServeSettings(Settings):
+class ServeSettings(GuidanceSettings):
     """Everything ``potstill serve`` needs."""
 
     student: Annotated[AnyModel, BeforeValidator(_student)]
-    """Who answers, as kind:where."""
+    """The model that answers, as kind:where."""
 
     teacher: Annotated[AnyModel | None, BeforeValidator(_teacher)] = None
-    """Who steps in; null: nobody."""
+    """The model that steps in, as kind:where; null: none."""
 
     name: str = ""
     """The model's name for clients; by default the student's kind:where."""
 
-    guidance: Annotated[Policy | None, BeforeValidator(policy_settings)] = None
+    guidance: Annotated[PolicySettings | None, BeforeValidator(expand_policy)] = None
     """When the teacher steps in; null: at the first step, where there is a teacher."""
 
     overrides: bool = True
@@ -104,23 +105,11 @@ class ServeSettings(Settings):
     steps: StepKind = "sentences"
     """How the student lays out its reasoning."""
 
-    kind: GuidanceKind = "step"
-    """What the teacher writes: its step, a question, or the quantities of its step."""
-
-    step_tokens: int = Field(default=64, ge=1)
-    """Longest step, in the tokens of the model that writes it."""
-
-    budget: int | None = Field(default=None, ge=0)
-    """Most teacher tokens in one answer; null: as many as its steps take."""
-
-    draws: int = Field(default=0, ge=0)
-    """Samples of the student's first step, for the signal ``disagreement``."""
-
-    student_format: str | None = None
+    student_format: AnyFormat | None = None
     """The data format that the student was trained on: the last user message of a chat is worded by
     it. null: chats are passed on as they are."""
 
-    teacher_style: str | None = None
+    teacher_style: AnyStyle | None = None
     """The prompt style in which the teacher is asked the last user message. null: it is asked what
     the student is asked."""
 
@@ -146,7 +135,7 @@ class ServeSettings(Settings):
     def _policy_can_be_followed(self) -> Self:
         if self.teacher is None and self.policy.when != "never":
             raise ValueError(
-                f"guidance is {self.policy.name}, and there is no teacher. Give teacher, or "
+                f"guidance is {self.policy.label}, and there is no teacher. Give teacher, or "
                 "guidance: never"
             )
         return self
@@ -155,8 +144,9 @@ class ServeSettings(Settings):
     def _prompts_can_be_worded(self) -> Self:
         if self.student_format and format_named(self.student_format).needs_exemplars:
             raise ValueError(
-                f"student_format is {self.student_format}, which shows worked questions, and the "
-                "server has none; let clients word the prompt by /v1/completions"
+                f"student_format is {format_named(self.student_format).name}, which shows worked "
+                "questions, and the server has none; let clients word the prompt by "
+                "/v1/completions"
             )
         style = style_named(self.teacher_style) if self.teacher_style else None
         if style and shows_exemplars(style):
@@ -176,26 +166,20 @@ class ServeSettings(Settings):
         return self
 
     @property
-    def policy(self) -> Policy:
+    def policy(self) -> PolicySettings:
         """When the teacher steps in where a request does not say."""
         if self.guidance is not None:
             return self.guidance
-        return Policy(when="first" if self.teacher else "never")
+        return PolicySettings(when="first" if self.teacher else "never")
 
     @property
-    def manner(self) -> GuidanceConfig:
+    def config(self) -> GuidanceConfig:
         """How answers are guided."""
-        return GuidanceConfig(
-            steps=self.steps,
-            kind=self.kind,
-            step_tokens=self.step_tokens,
-            budget=self.budget,
-            draws=self.draws,
-        )
+        return self.guidance_config(self.steps)
 
     @property
     def served_name(self) -> str:
-        """What clients call the model."""
+        """The model's name for clients."""
         return self.name or self.student.model
 
 

@@ -1,4 +1,8 @@
-"""The teacher as the server asks it: for so long, so much, and not while it is down."""
+"""The limits of asking the teacher: seconds a step, tokens an hour, and a rest after failures.
+
+Past any of them there is no step, and the student answers alone. The rest is a circuit breaker: the
+teacher that has failed several times in a row is left alone for a while, then one request tries it.
+"""
 
 import asyncio
 import time
@@ -9,13 +13,13 @@ from potstill.records import Completion, Request
 from potstill.serve.settings import TeacherLimits
 from potstill.serve.upstreams import Upstream, UpstreamError
 
-SHARE = 0.5
-"""Of the time that is left: what the teacher may take of it, so that the student has the rest."""
+TEACHER_SHARE = 0.5
+"""The share of the time that is left which the teacher may take; the rest is the student's."""
 
 MINUTES = 60
 
-CHARACTERS = 4
-"""Of a token, on average."""
+TOKEN_CHARACTERS = 4
+"""Mean length of a token, in characters."""
 
 Absence = Literal["failed", "timeout", "resting", "budget"]
 """Why there is no step of the teacher."""
@@ -25,7 +29,13 @@ Clock = Callable[[], float]
 
 
 class Breaker:
-    """Leaves alone for a while what has failed several times in a row."""
+    """Says when to leave an upstream alone that has failed several times in a row.
+
+    Args:
+        failures: How many in a row.
+        rest: How long to leave it alone, in seconds.
+        clock: Seconds that only grow.
+    """
 
     def __init__(self, failures: int, rest: float, clock: Clock = time.monotonic) -> None:
         self._limit, self._rest, self._clock = failures, rest, clock
@@ -33,7 +43,7 @@ class Breaker:
         self._until = 0.0
 
     @property
-    def releasing(self) -> bool:
+    def resting(self) -> bool:
         """Whether it is left alone now."""
         return self._failures >= self._limit and self._clock() < self._until
 
@@ -41,7 +51,7 @@ class Breaker:
         """Whether it may be asked; after a rest one asker may, and the others wait for another."""
         if self._failures < self._limit:
             return True
-        if self.releasing:
+        if self.resting:
             return False
         self._until = self._clock() + self._rest
         return True
@@ -98,8 +108,8 @@ class TeacherGuard:
 
     Args:
         upstream: The teacher.
-        limits: What it may take.
-        absent: Told why, whenever there is no answer.
+        limits: The most that it may take.
+        absent: Called with the reason whenever there is no answer.
     """
 
     def __init__(
@@ -111,12 +121,12 @@ class TeacherGuard:
         self._budget = HourlyBudget(limits.tokens_per_hour)
         self._absent = absent
 
-    async def ask(self, request: Request, until: float) -> list[Completion]:
+    async def ask(self, request: Request, deadline: float) -> list[Completion]:
         """The teacher's completions; none where it is not to be had.
 
         Args:
-            request: What it is asked.
-            until: When the whole answer is due, by the event loop's clock.
+            request: The step that it is asked for.
+            deadline: When the whole answer is due, by the event loop's clock.
         """
         if self._budget.is_over:
             self._absent("budget")
@@ -124,17 +134,17 @@ class TeacherGuard:
         if not self._breaker.allows():
             self._absent("resting")
             return []
-        left = until - asyncio.get_running_loop().time()
-        guess = took = _guess(request)
+        left = deadline - asyncio.get_running_loop().time()
+        guess = tokens = _guess_tokens(request)
         self._budget.under_way += guess
         try:
-            async with asyncio.timeout(min(self._seconds, SHARE * left)):
+            async with asyncio.timeout(min(self._seconds, TEACHER_SHARE * left)):
                 completions = await self.upstream.answer(request)
             self._breaker.succeeded()
-            took = max(each.prompt_tokens for each in completions)
-            took += sum(each.completion_tokens for each in completions)
+            tokens = max(completion.prompt_tokens for completion in completions)
+            tokens += sum(completion.completion_tokens for completion in completions)
         except UpstreamError as error:
-            took = 0
+            tokens = 0
             if not error.refused:  # else one client could have it rest for all
                 self._breaker.failed()
             self._absent("failed")
@@ -145,21 +155,21 @@ class TeacherGuard:
             return []
         finally:  # what is given up half-way is paid for
             self._budget.under_way -= guess
-            self._budget.spend(took)
+            self._budget.spend(tokens)
         return completions
 
     async def state(self) -> str:
-        """``ready``, or why it is not asked: ``over budget``, ``releasing`` or ``unreachable``."""
+        """``ready``, or why it is not asked: ``over budget``, ``resting`` or ``unreachable``."""
         if self._budget.is_over:
             return "over budget"
-        if self._breaker.releasing:
+        if self._breaker.resting:
             return "resting"
         return "ready" if await self.upstream.ready() else "unreachable"
 
 
-def _guess(request: Request) -> int:
+def _guess_tokens(request: Request) -> int:
     """About how many tokens a request takes at most, before they are counted."""
     prompt = request.prompt
     texts = [prompt] if isinstance(prompt, str) else [turn.content for turn in prompt]
     characters = sum(map(len, texts)) + len(request.answer_prefix)
-    return characters // CHARACTERS + request.max_tokens
+    return characters // TOKEN_CHARACTERS + request.max_tokens

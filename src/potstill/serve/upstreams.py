@@ -1,6 +1,7 @@
-"""What the server asks: one interface for servers and for models on this machine.
+"""Upstreams: the student and the teacher as the guided server asks them.
 
-A model on this machine as the student or the teacher: one thread that batches who is waiting.
+One interface, :class:`Upstream`, stands before servers (http_upstream.py) and before models on this
+machine (:class:`LocalUpstream`, one thread that answers all waiting requests in one batch).
 """
 
 import asyncio
@@ -22,7 +23,7 @@ class UpstreamError(Exception):
     """There is no answer. The message is our own, without a word of the upstream's.
 
     Args:
-        message: What happened.
+        message: The fault.
         refused: Whether the request is at fault and would fail again.
     """
 
@@ -32,7 +33,7 @@ class UpstreamError(Exception):
 
 
 class Upstream(Protocol):
-    """Somebody who can be asked. Cancelling a call gives up what it asked."""
+    """A model that answers requests. Cancelling a call gives up its request."""
 
     chat: bool
     """Whether prompts may be chat messages."""
@@ -44,7 +45,7 @@ class Upstream(Protocol):
         ...
 
     async def close(self) -> None:
-        """Give back what was taken."""
+        """Release connections, threads and processes."""
         ...
 
     async def ready(self) -> bool:
@@ -55,7 +56,7 @@ class Upstream(Protocol):
         """The completions of all samples, in their order.
 
         Args:
-            request: What is asked.
+            request: The prompt, and how to go on from it.
             emit: Given the texts piece by piece while they are written, where that is possible,
                 and otherwise whole.
 
@@ -67,24 +68,23 @@ class Upstream(Protocol):
 
 logger = logging.getLogger(__name__)
 
-CLOSING = 5.0
+CLOSE_SECONDS = 5.0
 """Longest wait for the batch that runs when the server stops, in seconds."""
-
 
 FAILED = "the model failed"
 
 
 @dataclass(slots=True, eq=False)
 class _Job:
-    """A request that somebody waits for."""
+    """A request that a client waits for."""
 
     request: Request
     loop: asyncio.AbstractEventLoop
     future: "asyncio.Future[list[Completion]]"
-    found: list[Completion] = field(default_factory=list)
+    completions: list[Completion] = field(default_factory=list)
 
     def finish(self, error: UpstreamError | None = None) -> None:
-        """Hand over what was found, or say why there is nothing; from any thread."""
+        """Hand over the completions, or the reason why there are none; from any thread."""
         self.loop.call_soon_threadsafe(self._finish, error)
 
     def _finish(self, error: UpstreamError | None) -> None:
@@ -93,7 +93,7 @@ class _Job:
         if error is not None:
             self.future.set_exception(error)
         else:
-            self.future.set_result(sorted(self.found, key=lambda each: each.sample))
+            self.future.set_result(sorted(self.completions, key=lambda done: done.sample))
 
 
 class _Feed(Iterator[Request]):
@@ -107,13 +107,13 @@ class _Feed(Iterator[Request]):
         self._first: _Job | None = first
         self._waiting = waiting
         self.closed = False
-        self.given: dict[int, _Job] = {}
-        """What the model has been given and not answered, by the identity of its request."""
+        self.unanswered: dict[int, _Job] = {}
+        """Jobs that the model was given and has not answered, by the identity of the request."""
 
     def __next__(self) -> Request:
         while not self.closed and (job := self._next()) is not None:
             if not job.future.cancelled():
-                self.given[id(job.request)] = job
+                self.unanswered[id(job.request)] = job
                 return job.request
         raise StopIteration
 
@@ -128,28 +128,28 @@ class _Feed(Iterator[Request]):
         return job
 
     def wanted(self, request: Request) -> bool:
-        """Whether somebody waits for a request that the model was given."""
-        job = self.given.get(id(request))
+        """Whether a client waits for a request that the model was given."""
+        job = self.unanswered.get(id(request))
         if job is not None and job.future.cancelled():
-            del self.given[id(request)]
+            del self.unanswered[id(request)]
             return False
         return job is not None
 
     def take(self, completion: Completion) -> None:
-        """Hand a completion to who waits for it, once it is the last of its request."""
-        job = self.given.get(id(completion.request))
+        """Hand the completions of a request to its client, once this one is the last."""
+        job = self.unanswered.get(id(completion.request))
         if job is None:  # it left while the model wrote this
             return
-        job.found.append(completion)
-        if len(job.found) < len(job.request.samples):
+        job.completions.append(completion)
+        if len(job.completions) < len(job.request.samples):
             return
-        del self.given[id(completion.request)]
-        errors = [each.error for each in job.found if each.finish_reason == "error"]
+        del self.unanswered[id(completion.request)]
+        errors = [done.error for done in job.completions if done.finish_reason == "error"]
         job.finish(UpstreamError(str(errors[0]), refused=True) if errors else None)
 
 
 class LocalUpstream:
-    """A model that a thread of its own asks.
+    """A model on this machine, asked by a thread of its own.
 
     A text comes whole, not while it is written. On a CPU a batch is finished before the next
     begins; elsewhere requests join as others leave.
@@ -169,7 +169,7 @@ class LocalUpstream:
     async def close(self) -> None:
         """Stop the thread after the batch it works on."""
         self._waiting.put(None)
-        await asyncio.to_thread(self._thread.join, CLOSING)
+        await asyncio.to_thread(self._thread.join, CLOSE_SECONDS)
 
     async def ready(self) -> bool:
         """Whether the thread is there; the model was loaded before."""
@@ -191,15 +191,15 @@ class LocalUpstream:
         while not closed and (job := self._waiting.get()) is not None:
             feed = _Feed(job, self._waiting)
             error = self._run(feed)
-            closed, left = feed.closed, list(feed.given.values())
+            closed, left = feed.closed, list(feed.unanswered.values())
             if error == FAILED and len(left) > 1:
                 # One of them may be at fault: a chat template refuses some orders of turns.
-                left = [each for job in left for each in self._again(job)]
-            for each in left:
-                each.finish(UpstreamError(error))
+                left = [failed for job in left for failed in self._retry_alone(job)]
+            for failed in left:
+                failed.finish(UpstreamError(error))
 
     def _run(self, feed: _Feed) -> str:
-        """Have the model answer a feed, and say what became of what is left of it."""
+        """Have the model answer a feed; returns the reason why the rest has no answer."""
         try:
             for completion in self._completions(feed):
                 feed.take(completion)
@@ -208,15 +208,15 @@ class LocalUpstream:
             return FAILED
         return "it gave no answer"
 
-    def _again(self, job: _Job) -> list[_Job]:
-        """A job alone, after others failed with it; itself where it fails again."""
-        job.found.clear()
+    def _retry_alone(self, job: _Job) -> list[_Job]:
+        """Run a job alone, after others failed with it; returns it where it fails again."""
+        job.completions.clear()
         feed = _Feed(job, SimpleQueue())
         self._run(feed)
-        return list(feed.given.values())
+        return list(feed.unanswered.values())
 
     def _completions(self, feed: _Feed) -> Iterator[Completion]:
-        """What the model writes; what nobody waits for is left off where it can be."""
+        """The model's completions; a request whose client has left is given up where it can be."""
         if isinstance(self._model, Interruptible):
             return self._model.complete_wanted(feed, feed.wanted)
         return self._model.complete(feed)

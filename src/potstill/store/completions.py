@@ -1,11 +1,15 @@
-"""What models answered: requests, completions and their token probabilities.
+"""The tables of what models answered: requests, completions and their token probabilities.
 
-The stored pool read from end to end and added to, as files of completions need it.
+A request is stored once under :func:`potstill.keys.request_key`, with the id of the question that
+it puts, and each sample of it is one completion. :class:`CompletionTables` adds and looks up
+answers to known requests, as the stages do; :class:`PoolTables` reads everything from end to end
+and adds what a file brings, as ``potstill export`` and ``potstill import`` do.
 """
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import cached_property
 from itertools import groupby
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -21,6 +25,14 @@ class StoredCompletion(NamedTuple):
 
     id: int
     completion: Completion
+
+
+_ADD_REQUEST = """
+    INSERT INTO requests (key, model, body, question_id, task) VALUES (?, ?, ?, ?, ?)
+    ON CONFLICT (key) DO UPDATE SET question_id = excluded.question_id, task = excluded.task
+    WHERE question_id IS NULL AND excluded.question_id IS NOT NULL
+"""
+"""A request that is there stays; it gets the id of its question where it has none."""
 
 
 class CompletionTables(Rows):
@@ -42,8 +54,8 @@ class CompletionTables(Rows):
             for request, answers in groupby(completions, key=attrgetter("request")):
                 body = request_body(model, request)
                 key = body_key(body)
-                values = (key, model, body.decode())
-                db.execute("INSERT OR IGNORE INTO requests VALUES (?, ?, ?)", values)
+                values = (key, model, body.decode(), request.question_id, request.task)
+                db.execute(_ADD_REQUEST, values)
                 for completion in answers:
                     self._add_completion(db, key, completion, now, stage)
 
@@ -74,8 +86,37 @@ class CompletionTables(Rows):
                 "INSERT INTO logprobs VALUES (?,?,?,?,?,?,?,?,?)", (cursor.lastrowid, *packed)
             )
 
+    def name_questions(self, model: str, requests: Iterable[Request]) -> None:
+        """Add their questions' ids to stored requests that have none.
+
+        Stores made by potstill before it kept these ids get them so, as the run goes on.
+
+        Args:
+            model: ``Model.name`` of the model that was asked.
+            requests: What it is asked; those that are not stored are passed over.
+        """
+        if self.read_only or not self._has_unnamed_requests:
+            return
+        with self._transaction() as db:
+            db.executemany(
+                "UPDATE requests SET question_id = ?, task = ? WHERE key = ?"
+                " AND question_id IS NULL",
+                (
+                    (request.question_id, request.task, request_key(model, request))
+                    for request in requests
+                    if request.question_id is not None
+                ),
+            )
+
+    @cached_property
+    def _has_unnamed_requests(self) -> bool:
+        """Whether a request without a question's id was there when it was first asked."""
+        with explained(self.path):
+            row = self._db.execute("SELECT 1 FROM requests WHERE question_id IS NULL LIMIT 1")
+            return row.fetchone() is not None
+
     def missing(self, model: str, requests: Iterable[Request]) -> Iterator[Request]:
-        """The requests, narrowed to the samples that still have to be asked for.
+        """Yields the requests, narrowed to the samples that still have to be asked for.
 
         A sample is there if it ended by itself, or was cut off at no less than the
         ``max_tokens`` asked for now. One that failed is asked for again.
@@ -89,7 +130,7 @@ class CompletionTables(Rows):
     def completions(
         self, model: str, request: Request, *, logprobs: bool = False
     ) -> list[StoredCompletion]:
-        """The stored answers to one request, by sample; failed samples are left out.
+        """Returns the stored answers to a request, by sample; failed samples are left out.
 
         Args:
             model: ``Model.name`` of the model that was asked.
@@ -107,7 +148,7 @@ class CompletionTables(Rows):
         return found
 
     def _best(self, key: bytes, request: Request) -> dict[int, tuple[Any, ...]]:
-        """By sample, the stored row that serves the request: the longest if several do."""
+        """Returns, by sample, the stored row that serves the request: the longest if several do."""
         with explained(self.path):
             rows = self._db.execute(
                 "SELECT id, sample, text, thinking, finish_reason, prompt_tokens,"
@@ -119,7 +160,7 @@ class CompletionTables(Rows):
             return {row[1]: row for row in rows}
 
     def logprobs(self, completion_id: int) -> TokenLogprobs | None:
-        """The token probabilities of a completion, by its row number; None where there are none."""
+        """Returns a completion's token probabilities by its row number; None where it has none."""
         with explained(self.path):
             row = self._db.execute(
                 "SELECT tokens, top, logprobs, ids, token_bytes, lengths FROM logprobs"
@@ -129,7 +170,7 @@ class CompletionTables(Rows):
         return None if row is None else unpack(PackedLogprobs(*row))
 
     def failures(self) -> dict[str, int]:
-        """How many samples failed and have not been answered since, by reason."""
+        """Counts the samples that failed and have not been answered since, by reason."""
         with explained(self.path):
             return dict(
                 self._db.execute(
@@ -142,9 +183,9 @@ class CompletionTables(Rows):
             )
 
     def spent(self) -> Amount:
-        """What the stored answers of servers came to.
+        """Returns what the stored answers of servers cost.
 
-        Those that were replaced are not in it, nor those from a file: another run paid for them.
+        Those that were replaced are not counted, nor those from a file: another run paid for them.
         """
         with explained(self.path):
             tokens, usd = self._db.execute(
@@ -158,7 +199,7 @@ class CompletionTables(Rows):
 
 
 def stored_completion(request: Request, row: Sequence[Any]) -> StoredCompletion:
-    """A row as a completion, without its probabilities.
+    """Returns a row as a completion, without its probabilities.
 
     Args:
         request: What was asked.
@@ -179,7 +220,7 @@ def stored_completion(request: Request, row: Sequence[Any]) -> StoredCompletion:
 
 
 class PooledCompletion(NamedTuple):
-    """A completion with all that is stored beside it."""
+    """A completion with everything that is stored beside it."""
 
     id: int
     model: str
@@ -190,13 +231,16 @@ class PooledCompletion(NamedTuple):
 
     stage: str
     question_id: str | None
-    """The question whose rationale was read in it; None before curation."""
+    """The question that was asked; None where an older potstill asked, and nobody curated."""
+
+    task: str | None
+    """The name of the question's task; None where an older potstill asked."""
 
     verdict: str | None
 
 
 class PooledRationale(NamedTuple):
-    """A rationale, and what its completion tells of it."""
+    """A rationale, with the model that wrote it and the reason for which it ended."""
 
     rationale: Rationale
     model: str
@@ -206,10 +250,10 @@ class PooledRationale(NamedTuple):
 
 
 class PoolTables(CompletionTables):
-    """Reads the whole pool in one pass, and adds to it what it lacks."""
+    """Reads all completions and rationales in one pass, and adds completions that are not there."""
 
     def pool(self, stages: Sequence[str], *, logprobs: bool = False) -> Iterator[PooledCompletion]:
-        """Every completion that these stages stored, oldest first, as it is at the first one.
+        """Yields every completion that these stages stored, oldest first.
 
         One is held at a time. A writer beside it goes on; what it adds meanwhile is not seen.
 
@@ -222,21 +266,23 @@ class PoolTables(CompletionTables):
             rows = self._db.execute(
                 "SELECT completions.id, body, sample, max_tokens, completions.text, thinking,"
                 " finish_reason, prompt_tokens, completion_tokens, cost, error, stage,"
-                " question_id, verdict FROM completions JOIN requests ON request_key = key"
+                " coalesce(requests.question_id, curated.question_id), task, verdict"
+                " FROM completions JOIN requests ON request_key = key"
                 " LEFT JOIN (SELECT completion_id, min(question_id) AS question_id, verdict"
-                " FROM rationales GROUP BY completion_id) ON completion_id = completions.id"
+                " FROM rationales GROUP BY completion_id) AS curated"
+                " ON completion_id = completions.id"
                 f" WHERE stage IN ({marks}) ORDER BY completions.id",
                 stages,
             )
-            for id_, body, sample, max_tokens, *answer, error, stage, question_id, verdict in rows:
+            for id_, body, sample, max_tokens, *answer, error, stage, asked, task, verdict in rows:
                 model, request = stored_request(body, max_tokens=max_tokens, samples=(sample,))
                 _, completion = stored_completion(request, (id_, sample, *answer))
                 probabilities = self.logprobs(id_) if logprobs else None
                 completion = replace(completion, error=error, logprobs=probabilities)
-                yield PooledCompletion(id_, model, completion, stage, question_id, verdict)
+                yield PooledCompletion(id_, model, completion, stage, asked, task, verdict)
 
     def pool_size(self, stages: Sequence[str]) -> int:
-        """How many completions :meth:`pool` gives."""
+        """Counts the completions that :meth:`pool` yields."""
         marks = ", ".join("?" * len(stages))
         with explained(self.path):
             (count,) = self._db.execute(
@@ -245,10 +291,11 @@ class PoolTables(CompletionTables):
         return int(count)
 
     def pooled_rationales(self) -> Iterator[PooledRationale]:
-        """Every rationale with its verdict, in the order they were curated in; one at a time."""
+        """Yields every rationale with its verdict, one at a time, in the order of curation."""
         with explained(self.path):
             rows = self._db.execute(
-                "SELECT question_id, completion_id, rationales.sample, rationales.text, answer,"
+                "SELECT rationales.question_id, completion_id, rationales.sample, rationales.text,"
+                " answer,"
                 " verdict, teacher, model, finish_reason FROM rationales"
                 " JOIN completions ON completion_id = completions.id"
                 " JOIN requests ON request_key = key ORDER BY rationales.rowid"
@@ -259,7 +306,7 @@ class PoolTables(CompletionTables):
                 yield PooledRationale(Rationale(**fields, teacher=teacher), model, reason)
 
     def verdicts(self) -> dict[str, int]:
-        """How many rationales have each verdict, the most frequent first."""
+        """Counts the rationales by verdict, the most frequent first."""
         with explained(self.path):
             return dict(
                 self._db.execute(
@@ -268,7 +315,7 @@ class PoolTables(CompletionTables):
             )
 
     def samples(self, model: str, request: Request) -> dict[int, str]:
-        """The stored texts that serve a request, by sample, whichever samples it asks for."""
+        """Returns the stored texts that serve a request, by sample, whichever it asks for."""
         best = self._best(request_key(model, request), request)
         return {sample: row[2] for sample, row in best.items()}
 

@@ -1,8 +1,12 @@
-"""The file under the store: SQLite opened for one writer or for reading, transactions, errors.
+"""The file under the store: one SQLite file, opened for its one writer or for reading.
 
-Rows that are records: columns named like a record's fields.
+A file of an older schema is brought up to date when it is opened. Rows are records: the columns of
+a table are named like a record's fields, and a record inside a record takes columns of its own::
 
-The lock that keeps a run to one writer.
+    Score(system=System("rationales", step=400), task="gsm8k", ...)
+        -> model, start, variant, step, taken, task, ...
+    Comparison(first=System("rationales"), second=System("start"), ...)
+        -> first_model, first_start, ..., second_model, second_start, ...
 """
 
 import fcntl
@@ -10,9 +14,9 @@ import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from potstill.errors import StoreError
 from potstill.store.schema import MIGRATIONS
@@ -61,13 +65,31 @@ class Database:
                 f"{self.path} is of schema {version}; this potstill knows up to "
                 f"{len(MIGRATIONS)}. Use the newer potstill that wrote it."
             )
-        for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
-            if read_only:
-                raise StoreError(
-                    f"{self.path} is of schema {version}, older than this potstill's "
-                    f"{len(MIGRATIONS)}. Run any writing command on it once to bring it up."
-                )
-            db.executescript(f"BEGIN;{script};PRAGMA user_version = {number};COMMIT;")
+        if version < len(MIGRATIONS) and read_only:
+            self._migrate_as_writer(version)
+            return
+        for number, step in enumerate(MIGRATIONS[version:], start=version + 1):
+            if isinstance(step, str):
+                db.executescript(f"BEGIN;{step};PRAGMA user_version = {number};COMMIT;")
+                continue
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                step(db, self.path.parent)
+                db.execute(f"PRAGMA user_version = {number}")
+            except BaseException:
+                db.rollback()
+                raise
+            db.execute("COMMIT")
+
+    def _migrate_as_writer(self, version: int) -> None:
+        """Bring the file up to date before it is read, unless somebody writes it."""
+        try:
+            Database(self.path).close()
+        except StoreError as error:
+            raise StoreError(
+                f"{self.path} is of schema {version}, older than this potstill's "
+                f"{len(MIGRATIONS)}, and cannot be brought up to date: {error}"
+            ) from error
 
     def __enter__(self) -> Self:
         return self
@@ -121,31 +143,65 @@ class Rows(Database):
     """A database whose tables hold records."""
 
     def _records(self, cls: type[R], table: str) -> list[R]:
-        """All rows of a table whose columns are named like the record's fields."""
-        kinds = {field.name: field.type for field in fields(cls)}  # type: ignore[arg-type]
+        """Returns all rows of a table, in the order they were added, as records."""
+        columns = columns_of(cls)
         with explained(self.path):
-            rows = self._db.execute(f"SELECT {', '.join(kinds)} FROM {table} ORDER BY rowid")
-            return [
-                cls(
-                    **{
-                        n: bool(v) if kinds[n] is bool else v
-                        for n, v in zip(kinds, row, strict=True)
-                    }
-                )
-                for row in rows
-            ]
+            rows = self._db.execute(f"SELECT {', '.join(columns)} FROM {table} ORDER BY rowid")
+            return [_record(cls, iter(row)) for row in rows]
+
+
+def columns_of(cls: type) -> list[str]:
+    """Returns the columns that records of a dataclass take, in the order of its fields.
+
+    A field that is itself a dataclass takes the columns of its own fields. They begin with the
+    field's name where two fields are of one kind, as a comparison's two systems are.
+    """
+    columns: list[str] = []
+    for field in fields(cls):
+        if not is_dataclass(field.type):
+            columns.append(field.name)
+            continue
+        assert isinstance(field.type, type)
+        several = sum(other.type is field.type for other in fields(cls)) > 1
+        prefix = f"{field.name}_" if several else ""
+        columns += [prefix + column for column in columns_of(field.type)]
+    return columns
+
+
+def row_of(record: object) -> dict[str, object]:
+    """Returns a record as a row: its values, and those of records inside it, by column."""
+    return dict(zip(columns_of(type(record)), _values(record), strict=True))
+
+
+def _values(record: object) -> Iterator[object]:
+    """Yields a record's values in the order of :func:`columns_of`."""
+    for field in fields(record):  # type: ignore[arg-type]
+        value = getattr(record, field.name)
+        if is_dataclass(field.type):
+            yield from _values(value)
+        else:
+            yield value
+
+
+def _record(cls: type[R], values: Iterator[Any]) -> R:
+    """Makes a record of a row, from as many values as it has columns."""
+    arguments: dict[str, Any] = {}
+    for field in fields(cls):  # type: ignore[arg-type]
+        kind: Any = field.type
+        if is_dataclass(field.type):
+            arguments[field.name] = _record(kind, values)
+        else:
+            value = next(values)
+            arguments[field.name] = bool(value) if kind is bool else value
+    return cls(**arguments)
 
 
 def insert(db: Connection, table: str, records: Sequence[object], **columns: str) -> None:
     """Insert records into the columns named like their fields, and one value into others."""
     for record in records:
-        names = [field.name for field in fields(record)]  # type: ignore[arg-type]
-        values = [getattr(record, name) for name in names]
-        marks = ", ".join("?" * (len(names) + len(columns)))
-        db.execute(
-            f"INSERT INTO {table} ({', '.join([*names, *columns])}) VALUES ({marks})",
-            (*values, *columns.values()),
-        )
+        row = row_of(record) | columns
+        marks = ", ".join("?" * len(row))
+        db.execute(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks})", tuple(row.values()))
 
 
 def take_lock(path: Path) -> int:

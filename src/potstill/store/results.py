@@ -1,10 +1,11 @@
-"""What training, evaluation and guidance leave, and what each stage has taken.
+"""The results of the stages: one table for each kind of record, replaced as a whole.
 
-What curation works out, and by what names its teachers are stored.
+:class:`CurationTables` holds rationales, scores and names of teachers; :class:`ResultTables` holds
+training logs, checkpoints, evaluation and guidance, and what each stage has taken. Each row keeps
+the hash of the settings that made it, and each verdict the version of its grader.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from typing import Literal
 
 from potstill.records import (
@@ -22,11 +23,11 @@ from potstill.records import (
     TeacherScore,
     TrainingStep,
 )
-from potstill.store.database import Rows, explained, insert
+from potstill.store.database import Rows, explained, insert, row_of
 
 
 class ResultTables(Rows):
-    """Adds and reads results."""
+    """Replaces and reads the results of training, evaluation and guidance."""
 
     def replace_training(
         self,
@@ -43,11 +44,11 @@ class ResultTables(Rows):
             insert(db, "checkpoints", checkpoints, settings_hash=settings_hash)
 
     def training(self) -> list[TrainingStep]:
-        """The training logs of all students."""
+        """Returns the training logs of all students."""
         return self._records(TrainingStep, "training")
 
     def checkpoints(self) -> list[Checkpoint]:
-        """The checkpoints of all students, student by student in the order they were trained in."""
+        """Returns all checkpoints, student by student in the order they were trained in."""
         return self._records(Checkpoint, "checkpoints")
 
     def replace_evaluation(
@@ -70,19 +71,19 @@ class ResultTables(Rows):
             insert(db, "choices", choices, settings_hash=settings_hash)
 
     def scores(self) -> list[Score]:
-        """Every score of the last evaluation, in the order it was given."""
+        """Returns every score of the last evaluation, in the order it was given."""
         return self._records(Score, "scores")
 
     def predictions(self) -> list[Prediction]:
-        """Every test prediction of the last evaluation."""
+        """Returns every test prediction of the last evaluation."""
         return self._records(Prediction, "predictions")
 
     def comparisons(self) -> list[Comparison]:
-        """Every paired comparison of the last evaluation."""
+        """Returns every paired comparison of the last evaluation."""
         return self._records(Comparison, "comparisons")
 
     def choices(self) -> list[Choice]:
-        """Which checkpoint each selection rule chose, student by student."""
+        """Returns which checkpoint each selection rule chose, student by student."""
         return self._records(Choice, "choices")
 
     def replace_guidance(
@@ -105,20 +106,21 @@ class ResultTables(Rows):
     def regrade_guidance(self, predictions: Iterable[GuidedPrediction], *, grader: str) -> None:
         """Put these verdicts in the place of those of the same answers; all else stays as it is."""
         with self._transaction() as db:
-            for each in predictions:
+            for prediction in predictions:
                 db.execute(
                     "UPDATE guided_predictions SET answer = :answer, correct = :correct,"
-                    " grader = :grader WHERE policy = :policy AND task = :task AND"
-                    " split = :split AND question_id = :question_id",
-                    {**asdict(each), "grader": grader},
+                    " grader = :grader WHERE kind = :kind AND name = :name AND signal IS :signal"
+                    " AND number IS :number AND task = :task AND split = :split"
+                    " AND question_id = :question_id",
+                    row_of(prediction) | {"grader": grader},
                 )
 
     def guided_scores(self) -> list[GuidedScore]:
-        """Every score of the last experiment with guidance, in the order it was given."""
+        """Returns every score of the last guidance, in the order it was given."""
         return self._records(GuidedScore, "guided_scores")
 
     def guided_predictions(self) -> list[GuidedPrediction]:
-        """Every graded answer of the last experiment with guidance."""
+        """Returns every graded answer of the last experiment with guidance."""
         return self._records(GuidedPrediction, "guided_predictions")
 
     def add_stage_time(self, name: str, seconds: float) -> None:
@@ -131,19 +133,19 @@ class ResultTables(Rows):
             )
 
     def stages(self) -> list[StageRecord]:
-        """What each stage has taken so far, in the order they first ran.
+        """Returns what each stage has taken so far, in the order they first ran.
 
         Tokens are those of the stored completions, and of the training logs, so a stage that was
         killed and repeated shows all it was paid for. The time of a killed attempt is not known.
         """
         with explained(self.path):
-            asked = self._db.execute(
+            rows = self._db.execute(
                 "SELECT stage, sum(completion_tokens), sum(cost) FROM completions GROUP BY stage"
             )
-            paid = {stage: (tokens, cost) for stage, tokens, cost in asked}
+            paid = {stage: (tokens, cost) for stage, tokens, cost in rows}
             (trained,) = self._db.execute(
                 "SELECT coalesce(sum(most), 0) FROM"
-                " (SELECT max(tokens) AS most FROM training GROUP BY student)"
+                " (SELECT max(tokens) AS most FROM training GROUP BY student, start)"
             ).fetchone()
             paid["train"] = (trained, 0.0)
             times = self._db.execute("SELECT name, seconds FROM stages ORDER BY rowid").fetchall()
@@ -155,7 +157,7 @@ class ResultTables(Rows):
 
 
 class CurationTables(Rows):
-    """Adds and reads rationales and teachers."""
+    """Replaces and reads rationales, and what is known of who wrote them."""
 
     def replace_rationales(
         self,
@@ -173,21 +175,21 @@ class CurationTables(Rows):
             insert(db, "teacher_scores", scores, settings_hash=settings_hash)
 
     def rationales(self) -> list[Rationale]:
-        """Every rationale with its verdict, in the order they were curated in."""
+        """Returns every rationale with its verdict, in the order they were curated in."""
         return self._records(Rationale, "rationales")
 
     def teacher_scores(self) -> list[TeacherScore]:
-        """Every score of the last curation, teacher by teacher."""
+        """Returns every score of the last curation, teacher by teacher."""
         return self._records(TeacherScore, "teacher_scores")
 
-    def add_likelihoods(self, found: Mapping[str, Sequence[Likelihood]]) -> None:
-        """Keep what was measured, by the hash of all that determines it."""
+    def add_likelihoods(self, measured: Mapping[str, Sequence[Likelihood]]) -> None:
+        """Keep likelihoods, by the hash of the settings that determine them."""
         with self._transaction() as db:
-            for made_by, likelihoods in found.items():
+            for made_by, likelihoods in measured.items():
                 insert(db, "likelihoods", likelihoods, settings_hash=made_by)
 
     def likelihood(self, completion_id: int, *, settings_hash: str) -> Likelihood | None:
-        """What was measured of a rationale under these settings."""
+        """Returns a rationale's likelihood under these settings; None if it was not measured."""
         with explained(self.path):
             row = self._db.execute(
                 "SELECT student, mean_logprob, tokens FROM likelihoods"
@@ -204,15 +206,15 @@ class CurationTables(Rows):
     def graders(
         self, table: Literal["rationales", "predictions", "guided_predictions"]
     ) -> list[str]:
-        """The versions of the grader behind the stored verdicts; mostly one."""
+        """Returns the versions of the grader behind the stored verdicts; mostly one."""
         with explained(self.path):
-            found = self._db.execute(f"SELECT DISTINCT grader FROM {table} ORDER BY 1")
-            return [version for (version,) in found]
+            rows = self._db.execute(f"SELECT DISTINCT grader FROM {table} ORDER BY 1")
+            return [version for (version,) in rows]
 
     def remember_teacher(self, teacher: Teacher, *, settings_hash: str) -> None:
-        """Keep by what name a teacher's completions are stored.
+        """Keep the name under which a teacher's completions are stored.
 
-        What is stored can then be read without opening the model again.
+        They can then be read without opening the model again.
         """
         with self._transaction() as db:
             db.execute(
@@ -221,9 +223,9 @@ class CurationTables(Rows):
             )
 
     def teacher(self, *, settings_hash: str) -> Teacher | None:
-        """The teacher that was remembered for these settings."""
+        """Returns the teacher that was remembered for these settings; None if none was."""
         with explained(self.path):
-            found = self._db.execute(
+            row = self._db.execute(
                 "SELECT name, chat FROM teachers WHERE settings_hash = ?", (settings_hash,)
             ).fetchone()
-        return Teacher(name=found[0], chat=bool(found[1])) if found else None
+        return Teacher(name=row[0], chat=bool(row[1])) if row else None

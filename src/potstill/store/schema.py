@@ -1,6 +1,98 @@
-"""The tables of the store, as ordered steps that bring an older file up to date."""
+"""The tables of the store, as ordered steps that bring an older file up to date.
 
-MIGRATIONS = (
+A step is SQL, or a function where rows have to be read to know what becomes of them.
+"""
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+from potstill.store.old_names import type_systems
+
+SchemaStep = str | Callable[[sqlite3.Connection, Path], None]
+"""SQL, or what a function does to the file, told the folder that the file is in."""
+
+_TYPED_POLICIES = """
+    CREATE TABLE guided_scores_by_policy (
+        kind TEXT NOT NULL, name TEXT NOT NULL, signal TEXT, number NUMERIC,
+        task TEXT NOT NULL, split TEXT NOT NULL,
+        accuracy REAL NOT NULL, low REAL NOT NULL, high REAL NOT NULL, total INTEGER NOT NULL,
+        guided INTEGER NOT NULL, teacher_tokens REAL NOT NULL, student_tokens REAL NOT NULL,
+        cost REAL NOT NULL, leaked INTEGER NOT NULL, unleaked_accuracy REAL, difference REAL,
+        difference_low REAL, difference_high REAL, p_value REAL, settings_hash TEXT NOT NULL
+    );
+    INSERT INTO guided_scores_by_policy
+    SELECT kind,
+        CASE
+            WHEN kind = 'control' THEN substr(policy, 9)
+            WHEN kind = 'routing' THEN 'routing'
+            WHEN kind = 'sampled' THEN 'pass_at'
+            WHEN kind != 'policy' THEN policy
+            WHEN policy GLOB 'at_[0-9]*' THEN 'at'
+            WHEN policy GLOB 'first_n_[0-9]*' THEN 'first_n'
+            WHEN policy GLOB 'when_unsure_*' THEN 'when_unsure'
+            ELSE policy
+        END,
+        CASE
+            WHEN kind = 'routing' THEN rtrim(rtrim(substr(policy, 9), '0123456789.'), '_')
+            WHEN kind = 'policy' AND policy GLOB 'when_unsure_*' THEN substr(policy, 13)
+        END,
+        CASE
+            WHEN kind = 'routing'
+            THEN CAST(substr(policy, length(rtrim(policy, '0123456789.')) + 1) AS REAL)
+            WHEN kind = 'sampled' THEN CAST(substr(policy, 9) AS INTEGER)
+            WHEN kind = 'policy' AND policy GLOB 'at_[0-9]*' THEN CAST(substr(policy, 4) AS INTEGER)
+            WHEN kind = 'policy' AND policy GLOB 'first_n_[0-9]*'
+            THEN CAST(substr(policy, 9) AS INTEGER)
+        END,
+        task, split, accuracy, low, high, total, guided, teacher_tokens, student_tokens, cost,
+        leaked, unleaked_accuracy, difference, difference_low, difference_high, p_value,
+        settings_hash
+    FROM guided_scores ORDER BY rowid;
+    CREATE TABLE guided_predictions_by_policy (
+        kind TEXT NOT NULL, name TEXT NOT NULL, signal TEXT, number NUMERIC,
+        task TEXT NOT NULL, split TEXT NOT NULL, question_id TEXT NOT NULL,
+        text TEXT NOT NULL, guidance TEXT NOT NULL, answer TEXT, correct INTEGER NOT NULL,
+        leaked INTEGER NOT NULL, student_tokens INTEGER NOT NULL, teacher_tokens INTEGER NOT NULL,
+        cost REAL NOT NULL, steps INTEGER, grader TEXT NOT NULL, settings_hash TEXT NOT NULL
+    );
+    INSERT INTO guided_predictions_by_policy
+    SELECT
+        CASE
+            WHEN policy GLOB 'control_*' THEN 'control'
+            WHEN policy IN ('never', 'teacher') THEN 'alone'
+            WHEN policy IN ('first', 'learned') OR policy GLOB 'at_[0-9]*'
+                OR policy GLOB 'first_n_[0-9]*' OR policy GLOB 'when_unsure_*' THEN 'policy'
+            ELSE 'self'
+        END,
+        CASE
+            WHEN policy GLOB 'control_*' THEN substr(policy, 9)
+            WHEN policy GLOB 'at_[0-9]*' THEN 'at'
+            WHEN policy GLOB 'first_n_[0-9]*' THEN 'first_n'
+            WHEN policy GLOB 'when_unsure_*' THEN 'when_unsure'
+            ELSE policy
+        END,
+        CASE WHEN policy GLOB 'when_unsure_*' THEN substr(policy, 13) END,
+        CASE
+            WHEN policy GLOB 'at_[0-9]*' THEN CAST(substr(policy, 4) AS INTEGER)
+            WHEN policy GLOB 'first_n_[0-9]*' THEN CAST(substr(policy, 9) AS INTEGER)
+        END,
+        task, split, question_id, text, guidance, answer, correct, leaked, student_tokens,
+        teacher_tokens, cost, steps, grader, settings_hash
+    FROM guided_predictions ORDER BY rowid;
+    DROP TABLE guided_scores;
+    DROP TABLE guided_predictions;
+    ALTER TABLE guided_scores_by_policy RENAME TO guided_scores;
+    ALTER TABLE guided_predictions_by_policy RENAME TO guided_predictions;
+    CREATE UNIQUE INDEX guided_scores_once ON guided_scores
+        (kind, name, ifnull(signal, ''), ifnull(number, 0), task, split);
+    CREATE UNIQUE INDEX guided_predictions_once ON guided_predictions
+        (kind, name, ifnull(signal, ''), ifnull(number, 0), task, split, question_id);
+"""
+"""Policies of guidance in columns, in the place of names such as ``first_n_2`` and
+``routing_entropy_0.25``; see :class:`potstill.records.Policy`."""
+
+MIGRATIONS: tuple[SchemaStep, ...] = (
     """
     CREATE TABLE requests (
         key BLOB PRIMARY KEY, model TEXT NOT NULL, body TEXT NOT NULL
@@ -100,5 +192,7 @@ MIGRATIONS = (
         PRIMARY KEY (teacher, round)
     );
     """,
+    _TYPED_POLICIES,
+    type_systems,
 )
 """Ordered steps from an empty file to the newest schema; the version is how many were taken."""

@@ -1,18 +1,17 @@
-"""What is to be learned: questions with splits, answer extraction, grading."""
+"""Tasks: questions with splits, read from files and hubs or drawn, and their grading by name."""
 
 from collections.abc import Sequence
 
 from potstill.errors import ConfigError
 from potstill.grading import grade as grading
 from potstill.grading.grade import GRADER_VERSION, split_rationale
-from potstill.grading.published_rules import measured_as
+from potstill.grading.rules import measured_as
 from potstill.records import Grade, Question, Split, Task
 from potstill.tasks import splits
-from potstill.tasks.datasets import DATASETS
 from potstill.tasks.datasets.pool import Dataset, Pool
 from potstill.tasks.files import answer_type_of, read_file
-from potstill.tasks.procedural import FAMILIES, FAMILY_COUNTS, questions
-from potstill.tasks.settings import TaskSettings, task_named, task_names, task_settings
+from potstill.tasks.procedural import FAMILY_COUNTS, Family
+from potstill.tasks.settings import TASKS, TaskSettings, task_named, task_names, task_settings
 
 __all__ = [
     "GRADER_VERSION",
@@ -65,9 +64,10 @@ def load_task(settings: TaskSettings) -> Task:
     if settings.file is not None:
         return _own(settings)
     assert settings.name is not None  # TaskSettings has seen to it
-    if settings.name in DATASETS:
-        return _published(DATASETS[settings.name], settings)
-    return _drawn(settings.name, settings)
+    listed = TASKS[settings.name]
+    if isinstance(listed, Family):
+        return _drawn(listed, settings)
+    return _published(listed, settings)
 
 
 def _own(settings: TaskSettings) -> Task:
@@ -145,19 +145,19 @@ def _divided(dataset: Dataset, pool: Pool, settings: TaskSettings) -> Pool:
             return splits.fine_tune_cot(everything)
 
 
-def _drawn(family: str, settings: TaskSettings) -> Task:
+def _drawn(family: Family, settings: TaskSettings) -> Task:
     """A task from a procedural family; its splits cannot overlap."""
-    asked = {"train": settings.train, "dev": settings.dev, "test": settings.test}
-    draw = _drawn_by_template if settings.split == "template" else questions
+    counts = {"train": settings.train, "dev": settings.dev, "test": settings.test}
+    draw = _draw_by_template if settings.split == "template" else _draw
     return Task(
-        name=family,
-        answer_type=FAMILIES[family].answer_type,
+        name=family.name,
+        answer_type=family.answer_type,
         rule=settings.rule,
         splits={
             name: draw(
                 family,
                 name,
-                default if asked[name] is None else asked[name] or 0,
+                default if counts[name] is None else counts[name] or 0,
                 settings.split_seed,
             )
             for name, default in FAMILY_COUNTS.items()
@@ -167,19 +167,24 @@ def _drawn(family: str, settings: TaskSettings) -> Task:
     )
 
 
-def _drawn_by_template(family: str, split: Split, count: int, seed: int) -> tuple[Question, ...]:
+def _draw(family: Family, split: Split, count: int, seed: int) -> tuple[Question, ...]:
+    """Questions of one split."""
+    return tuple(problem.question for problem in family.problems(split, count, seed))
+
+
+def _draw_by_template(family: Family, split: Split, count: int, seed: int) -> tuple[Question, ...]:
     """Questions of the templates that are for this split: test has its own, dev has train's."""
-    known = questions(family, "train", 500, 0)  # enough to see every template of a family
+    known = _draw(family, "train", 500, 0)  # enough to see every template of a family
     in_test = {
         splits.template_of(question)
-        for question in splits.by_template(known, seed=seed, at=family).test
+        for question in splits.by_template(known, seed=seed, at=family.name).test
     }
     drawn: tuple[Question, ...] = ()
     wanted = count
     while len(drawn) < count:
         drawn = tuple(
             question
-            for question in questions(family, split, wanted, seed)
+            for question in _draw(family, split, wanted, seed)
             if (splits.template_of(question) in in_test) == (split == "test")
         )
         wanted *= 2

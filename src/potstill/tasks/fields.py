@@ -1,4 +1,12 @@
-"""The fields of a file of completions: which of a row's values is what."""
+"""A file of completions to be graded: which of a row's fields holds what, and the rows read.
+
+A row holds a completion, or a list of them, with its gold answer, and maybe somebody else's
+verdict on it. Names with dots look inside::
+
+    {"completion": "So it is 8.", "answer": "8", "theirs": {"correct": true}}
+
+is read by ``Fields(verdict="theirs.correct")``.
+"""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -21,7 +29,7 @@ _VERDICTS = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fields:
-    """Which fields of a row hold what; a name such as ``cot.answer`` looks inside ``cot``."""
+    """The names of a row's fields; a name such as ``cot.answer`` looks inside ``cot``."""
 
     text: str = "completion"
     """The completion, or a list of completions."""
@@ -64,10 +72,10 @@ def items(path: Path, task: Task, fields: Fields) -> Iterator[Item]:
         if number == 1:
             needed = {"text": fields.text, "gold": fields.gold, "verdict": fields.verdict}
             check_fields(row, needed, at=at)
-        held = field_value(row, fields.text)
-        many = isinstance(held, list)
+        value = field_value(row, fields.text)
+        many = isinstance(value, list)
         texts = tuple(
-            _written(text, at=at) for text in (held if isinstance(held, list) else [held])
+            _written(text, at=at) for text in (value if isinstance(value, list) else [value])
         )
         verdicts = _verdicts(row, fields.verdict, len(texts), at=at)
         yield Item(at, texts, many, _question(row, task, fields, at=at), verdicts)
@@ -92,13 +100,13 @@ def field_value(row: Row, name: str) -> object:
 def check_fields(
     row: Row, needed: Mapping[str, str | None], *, at: str, noun: str = "field"
 ) -> None:
-    """Whether a row has the fields that are needed.
+    """Refuses a row that lacks one of the fields that are needed.
 
     Args:
-        row: Mostly the first one.
+        row: The row, mostly the first one of a file.
         needed: Fields by the option that names each, without ``-field``; None needs none.
-        at: Where the row stands.
-        noun: What a field is called.
+        at: The row's place, to begin a message with.
+        noun: The word for a field in the message, e.g. ``column``.
 
     Raises:
         DataError: It lacks one; the message names those there are and the nearest.
@@ -193,14 +201,13 @@ def _unlettered(options: list[str]) -> list[str]:
 
 def _verdicts(row: Row, name: str | None, count: int, *, at: str) -> tuple[bool | None, ...]:
     """Somebody else's verdict on each of the completions; one may stand for all of a row."""
-    held = None if name is None else field_value(row, name)
-    if not isinstance(held, list):
-        held = [held] * count
-    if len(held) != count:
-        raise DataError(f"{at}: {name!r} holds {len(held)} verdicts on {count} completions.")
+    value = None if name is None else field_value(row, name)
+    verdicts = value if isinstance(value, list) else [value] * count
+    if len(verdicts) != count:
+        raise DataError(f"{at}: {name!r} holds {len(verdicts)} verdicts on {count} completions.")
     return tuple(
-        None if each is None or each is MISSING else _verdict(each, name or "", at=at)
-        for each in held
+        None if verdict is None or verdict is MISSING else _verdict(verdict, name or "", at=at)
+        for verdict in verdicts
     )
 
 

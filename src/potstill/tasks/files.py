@@ -1,6 +1,8 @@
-"""The reader of a user's own questions: JSONL, a JSON array, CSV or Parquet.
+"""A user's own questions from a file: its rows, and the questions with their splits.
 
-The rows of a user's file: JSONL, JSON, CSV or Parquet.
+A file is JSONL, a JSON array, CSV or Parquet, with a question a row::
+
+    {"question": "Tom has 3 pens and buys 5. How many has he?", "answer": "8", "split": "train"}
 """
 
 import csv
@@ -32,7 +34,7 @@ def answer_type_of(settings: TaskSettings) -> AnswerType:
 
 
 def read_file(path: Path, settings: TaskSettings) -> Splits:
-    """Read a user's questions into splits.
+    """Reads a user's questions into splits.
 
     A column ``split`` (train, dev or validation, test) settles the splits; a file without it is
     split by a hash of the question, see :mod:`potstill.tasks.splits`.
@@ -52,12 +54,12 @@ def read_file(path: Path, settings: TaskSettings) -> Splits:
             raise DataError(f"{at}: the id {question.id!r} already stands at {at_of[question.id]}.")
         at_of[question.id] = at
         key = normalised(" ".join([question.text, *question.choices]))
-        before, before_at = answers.setdefault(key, (question.answer, at))
+        first_answer, first_at = answers.setdefault(key, (question.answer, at))
         # Whichever of two answers were graded by would be noise, so neither is guessed.
-        if before != question.answer:
+        if first_answer != question.answer:
             raise DataError(
-                f"{at}: the question of {before_at} again, but its answer is {question.answer!r} "
-                f"here and {before!r} there. Correct one of the two."
+                f"{at}: the question of {first_at} again, but its answer is {question.answer!r} "
+                f"here and {first_answer!r} there. Correct one of the two."
             )
         members.append((_text(row.get(SPLIT_COLUMN)), question))
     if not members:
@@ -180,8 +182,8 @@ def rows(path: Path) -> Iterator[tuple[str, Row]]:
     readers = {".json": _json_rows, ".csv": _csv_rows, ".parquet": _parquet_rows}
     if suffix not in readers:
         raise DataError(f"{path}: give a .jsonl, .json, .csv or .parquet file.")
-    found = readers[suffix](path)
-    yield from ((f"{path}, row {number}", row) for number, row in enumerate(found, start=1))
+    numbered = enumerate(readers[suffix](path), start=1)
+    yield from ((f"{path}, row {number}", row) for number, row in numbered)
 
 
 def _json_rows(path: Path) -> list[Row]:
@@ -205,13 +207,13 @@ def _are_rows(value: object) -> TypeGuard[list[Row]]:
 
 def _csv_rows(path: Path) -> list[Row]:
     try:
-        found = list(csv.DictReader(io.StringIO(read_text(path), newline=""), strict=True))
+        csv_rows = list(csv.DictReader(io.StringIO(read_text(path), newline=""), strict=True))
     except csv.Error as error:
         raise DataError(f"{path} is not CSV: {error}.") from error
-    for number, row in enumerate(found, start=1):
+    for number, row in enumerate(csv_rows, start=1):
         if None in row:
             raise DataError(f"{path}, row {number}: more values than there are columns.")
-    return list(found)
+    return list(csv_rows)
 
 
 def _parquet_rows(path: Path) -> list[Row]:

@@ -1,4 +1,4 @@
-"""The tasks that potstill knows, as tables, and one of them with three graded samples."""
+"""The output of ``potstill tasks``: all tasks as tables, or one with three graded samples."""
 
 from pathlib import Path
 
@@ -13,21 +13,21 @@ from potstill.records import Grade, Question
 from potstill.tasks.datasets import DATASETS
 from potstill.tasks.datasets.bbh import BBH
 from potstill.tasks.datasets.pool import Dataset
-from potstill.tasks.procedural import FAMILIES, FAMILY_COUNTS
-from potstill.tasks.settings import spelt, task_named, unknown
+from potstill.tasks.procedural import FAMILIES, FAMILY_COUNTS, Family
+from potstill.tasks.settings import TASKS, spelt, task_named, unknown
 
 SAMPLES = Path(__file__).with_name("samples.yaml")
-_BESIDE_BBH = [each for each in DATASETS.values() if each not in BBH]
+_BESIDE_BBH = [dataset for dataset in DATASETS.values() if dataset not in BBH]
 
 
 def tasks_table() -> RenderableType:
-    """All tasks with their answer types, sizes, sources and licences; in three tables."""
+    """Returns all tasks with their answer types, sizes, sources and licences, kind by kind."""
     published = _table("task", "answers", "train", "test", "source (licence)")
-    for each in _BESIDE_BBH:
-        published.add_row(each.name, each.answer_type, *_sizes(each), _origin(each))
+    for dataset in _BESIDE_BBH:
+        published.add_row(dataset.name, dataset.answer_type, *_sizes(dataset), _origin(dataset))
     hard = _table("task", "answers", "test")
-    for each in BBH:
-        hard.add_row(each.name, each.answer_type, _sizes(each)[1])
+    for dataset in BBH:
+        hard.add_row(dataset.name, dataset.answer_type, _sizes(dataset)[1])
     drawn = _table("task", "answers", "train", "test")
     for family in FAMILIES.values():
         drawn.add_row(family.name, family.answer_type, "any", "any")
@@ -38,12 +38,31 @@ def tasks_table() -> RenderableType:
         hard,
         Text("\nProcedural families, drawn by potstill (Apache-2.0)", style="bold"),
         drawn,
+        *_added(),
         Text("\npotstill tasks NAME shows a task with three graded samples."),
     )
 
 
+def _added() -> list[RenderableType]:
+    """The tasks that installed distributions add, with what is wrong where one cannot be used."""
+    added = _table("task", "answers", "train", "test", "source (licence)")
+    for name in TASKS:
+        if name in DATASETS or name in FAMILIES:
+            continue
+        try:
+            listed = TASKS[name]
+        except ConfigError as error:
+            added.add_row(name, "-", "-", "-", str(error))
+            continue
+        if isinstance(listed, Family):
+            added.add_row(name, listed.answer_type, "any", "any", "drawn")
+        else:
+            added.add_row(name, listed.answer_type, *_sizes(listed), _origin(listed))
+    return [Text("\nOf installed extensions", style="bold"), added] if added.row_count else []
+
+
 def task_page(name: str) -> RenderableType:
-    """What is known of one task, and three answers to it with the grader's verdicts.
+    """Returns the facts about one task, and three answers to it with the grader's verdicts.
 
     Raises:
         ConfigError: There is no such task.
@@ -54,8 +73,8 @@ def task_page(name: str) -> RenderableType:
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="bold", no_wrap=True)
     facts.add_column(overflow="fold")
-    for label, value in _facts(known):
-        facts.add_row(label, Text(value))
+    for label, fact in _facts(known):
+        facts.add_row(label, Text(fact))
     parts: list[RenderableType] = [Text(known, style="bold"), facts]
     for number, (question, completion, _) in enumerate(samples(known), start=1):
         parts += [Text(f"\nsample {number}", style="bold"), _sample(known, question, completion)]
@@ -63,8 +82,8 @@ def task_page(name: str) -> RenderableType:
 
 
 def samples(task: str) -> list[tuple[Question, str, str]]:
-    """The task's samples: a question, an answer to it, and its verdict: right, wrong or none."""
-    rows = yaml.safe_load(SAMPLES.read_text(encoding="utf-8"))[task]
+    """Returns a task's samples: a question, an answer, and its verdict as ``verdict`` words it."""
+    rows = yaml.safe_load(SAMPLES.read_text(encoding="utf-8")).get(task, [])
     return [
         (
             Question(
@@ -80,12 +99,13 @@ def samples(task: str) -> list[tuple[Question, str, str]]:
     ]
 
 
-def verdict(found: Grade) -> str:
-    """A grade in one word: ``right``, ``wrong``, or ``none`` where no answer was found."""
-    return "right" if found.correct else "none" if found.answer is None else "wrong"
+def verdict(graded: Grade) -> str:
+    """Returns a grade in one word: ``right``, ``wrong``, or ``none`` where no answer was found."""
+    return "right" if graded.correct else "none" if graded.answer is None else "wrong"
 
 
 def _table(*columns: str) -> Table:
+    """Returns an empty table; the columns of counts are set to the right."""
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim")
     for name in columns:
         is_size = name in ("train", "test")
@@ -94,27 +114,30 @@ def _table(*columns: str) -> Table:
 
 
 def _sizes(dataset: Dataset) -> tuple[str, str]:
+    """Returns the counts of training and test questions; a dash for none."""
     train, test = (f"{size:,}" if size else "-" for size in dataset.sizes)
     return train, test
 
 
 def _origin(dataset: Dataset) -> str:
+    """Returns where a set is published, and its licence."""
     licence = "no licence stated" if dataset.licence == "none" else dataset.licence
     return f"{dataset.source.removeprefix('https://github.com/')} ({licence})"
 
 
 def _facts(name: str) -> list[tuple[str, str]]:
-    """What is known of a task, as labels and values."""
+    """Returns the facts about a task, as labels and texts."""
     answers = ("answers", task_named(name).answer_type)
-    if name in FAMILIES:
+    listed = TASKS[name]
+    if isinstance(listed, Family):
         counts = ", ".join(f"{split} {count}" for split, count in FAMILY_COUNTS.items())
         return [
             answers,
             ("questions", f"drawn without end; by default {counts}"),
-            ("source", "potstill (Apache-2.0)"),
+            *([("source", "potstill (Apache-2.0)")] if name in FAMILIES else []),
             ("to use it", f"task: {name}"),
         ]
-    dataset = DATASETS[name]
+    dataset = listed
     train, test = _sizes(dataset)
     by = "its authors" if dataset.own_split else "Fine-tune-CoT (split: fine_tune_cot)"
     split = f"train {train}, test {test}, by {by}"
@@ -133,17 +156,20 @@ def _facts(name: str) -> list[tuple[str, str]]:
 
 
 def _sample(task: str, question: Question, completion: str) -> Table:
-    found = grade(task_named(task), completion, question)
+    """Returns a question, an answer to it, and how the answer is graded."""
+    graded = grade(task_named(task), completion, question)
     options = "".join(
         f"\n({chr(ord('A') + index)}) {option}" for index, option in enumerate(question.choices)
     )
-    said = verdict(found)
-    read = f"{found.answer} (rule {found.rule}): {said}" if found.answer else "no answer: wrong"
+    outcome = verdict(graded)
+    read = "no answer: wrong"
+    if graded.answer:
+        read = f"{graded.answer} (rule {graded.rule}): {outcome}"
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     table.add_row("question", Text(question.text.strip() + options))
     table.add_row("gold", Text(question.answer))
     table.add_row("answer", Text(completion))
-    table.add_row("read", Text(read, style="green" if said == "right" else "red"))
+    table.add_row("read", Text(read, style="green" if outcome == "right" else "red"))
     return table

@@ -1,22 +1,57 @@
-"""Which questions are learned or measured on, and how many of each split."""
+"""Tasks by name, and which of their questions are learned or measured on.
+
+A task is a published set, a procedural family, or a file of questions. An installed distribution
+adds sets and families by entry points in the group ``potstill.tasks``, see docs/extending.md.
+"""
 
 from collections.abc import Mapping
 from dataclasses import replace
 from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal, Self, cast, get_args
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, WithJsonSchema, field_validator, model_validator
 
 from potstill.errors import ConfigError
 from potstill.grading.answers import READERS
-from potstill.records import AnswerType, RuleName, Task
+from potstill.grading.rules import OWN_RULE, AnyRule, rule_named
+from potstill.plugins import Registry
+from potstill.records import Task
 from potstill.settings import Settings, build
-from potstill.tasks.datasets import DATASETS
-from potstill.tasks.procedural import FAMILIES
+from potstill.tasks.datasets import DATASETS, Dataset
+from potstill.tasks.procedural import FAMILIES, Family
 
 SplitName = Literal["published", "fine_tune_cot", "template", "hash"]
+
+TASKS = Registry[Dataset | Family](
+    "task",
+    {**DATASETS, **FAMILIES},
+    group="potstill.tasks",
+    fits=lambda thing: isinstance(thing, Dataset | Family),
+)
+"""The published sets and procedural families by name."""
+
+
+def _readable(answer_type: str) -> str:
+    """The answer type, which has a reader."""
+    READERS.named(answer_type)
+    return answer_type
+
+
+AnyAnswerType = Annotated[
+    str,
+    AfterValidator(_readable),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"enum": ["number", "choice", "yes_no", "text", "date", "list", "math"]},
+                {"type": "string", "pattern": ":"},
+            ]
+        }
+    ),
+]
+"""An answer type in a recipe: the name of one, or ``module:name`` of a reader."""
 
 
 class TaskSettings(Settings):
@@ -35,7 +70,7 @@ class TaskSettings(Settings):
     """JSON ``{"train": [...], "test": [...]}`` with positions, for a set without its own split."""
 
     split: SplitName = "published"
-    """What divides the questions: their authors (else a hash), a published draw, or templates."""
+    """The divider of the questions: their authors (else a hash), a published draw, or templates."""
 
     question: str = "question"
     """Column of the file with the question."""
@@ -52,11 +87,12 @@ class TaskSettings(Settings):
     template_id: str | None = None
     """Column of the file shared by questions that differ only in names and numbers."""
 
-    answer_type: AnswerType | None = None
-    """What the file's answers are; by default ``choice`` with a choices column, else ``number``."""
+    answer_type: AnyAnswerType | None = None
+    """The type of the file's answers, or ``module:name`` of a reader; by default ``choice`` with a
+    choices column, else ``number``."""
 
-    rule: RuleName = "potstill"
-    """How answers are read: our grader, or the published code's rule, to recompute its figures."""
+    rule: AnyRule = OWN_RULE
+    """The reader of answers: our grader, or a published code's rule, to recompute its figures."""
 
     train: int | None = Field(default=None, ge=0)
     """Training questions; by default all, of a procedural family 500."""
@@ -81,13 +117,14 @@ class TaskSettings(Settings):
     def _one_source(self) -> Self:
         if (self.name is None) == (self.file is None):
             raise ValueError("a task needs either name or file, and not both")
-        if (self.path or self.split_file) and self.name not in DATASETS:
+        is_published = self.name is not None and isinstance(TASKS[self.name], Dataset)
+        if (self.path or self.split_file) and not is_published:
             raise ValueError(
                 "path and split_file are for published sets; potstill tasks lists them"
             )
         if self.split_file and self.split != "published":
             raise ValueError(f"split is {self.split!r}, and there is a split_file; give one")
-        if self.split == "fine_tune_cot" and self.name not in DATASETS:
+        if self.split == "fine_tune_cot" and not is_published:
             raise ValueError(
                 "split: fine_tune_cot is for published sets; potstill tasks lists them"
             )
@@ -95,49 +132,48 @@ class TaskSettings(Settings):
 
 
 @lru_cache
-def task_named(name: str, *, rule: str = "potstill") -> Task:
+def task_named(name: str, *, rule: str = OWN_RULE) -> Task:
     """A task without its questions, which is all that grading needs.
 
     Args:
-        name: Of a task that potstill knows, or an answer type for any other.
+        name: The name of a task, or an answer type for any other.
         rule: How answers are read.
 
     Raises:
         ConfigError: There is no such task or rule.
     """
-    if rule not in get_args(RuleName):
-        known_rules = get_args(RuleName)
-        near = get_close_matches(rule, known_rules, n=1)
-        hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(known_rules)}."
-        raise ConfigError(f"there is no rule {rule!r}. {hint}")
-    return replace(_unruled(name), rule=cast(RuleName, rule))
+    return replace(_unruled(name), rule=rule_named(rule))
 
 
 def _unruled(name: str) -> Task:
-    known = name if name in READERS else spelt(name)
-    if known in DATASETS:
-        dataset = DATASETS[known]
-        return Task(
-            name=known,
-            answer_type=dataset.answer_type,
-            splits={},
-            source=dataset.source,
-            licence=dataset.licence,
-        )
-    if known in FAMILIES:
-        return Task(name=known, answer_type=FAMILIES[known].answer_type, splits={})
+    """The task of this name, to be graded by potstill's own rule."""
+    if name in READERS:
+        READERS.named(name)
+        return Task(name=name, answer_type=name, splits={})
+    known = spelt(name)
     if known is None:
         raise ConfigError(unknown(name))
-    return Task(name=known, answer_type=cast(AnswerType, known), splits={})
+    listed = TASKS[known]
+    if isinstance(listed, Family):
+        return Task(name=known, answer_type=listed.answer_type, splits={})
+    return Task(
+        name=known,
+        answer_type=listed.answer_type,
+        splits={},
+        source=listed.source,
+        licence=listed.licence,
+    )
 
 
 def spelt(name: str) -> str | None:
     """A known task's name as it is spelt here; case and punctuation do not count."""
+    if name in TASKS:
+        return name
     return {_letters(known): known for known in task_names()}.get(_letters(name))
 
 
 def unknown(name: str) -> str:
-    """What to say of a name that no task has."""
+    """The message that no task has this name, with the nearest that one has."""
     letters = {_letters(known): known for known in task_names()}
     near = get_close_matches(_letters(name), letters, n=1)
     hint = f"Did you mean {letters[near[0]]!r}?" if near else "potstill tasks lists them."
@@ -150,7 +186,7 @@ def _letters(name: str) -> str:
 
 def task_names() -> list[str]:
     """The names of all tasks that potstill knows."""
-    return [*DATASETS, *FAMILIES]
+    return list(TASKS)
 
 
 def task_settings(raw: object, *, at: str) -> TaskSettings:

@@ -1,5 +1,8 @@
 """Splits: which questions are for training, development and test; settled by hashes, not by luck.
 
+:func:`place` hashes a question's text to a number between 0 and 1; of a set without a published
+split the questions below 0.3 are for testing, the others for training and development.
+
 A question's place depends on its own normalised text and on ``split_seed`` alone, so that equal
 questions fall together and new ones move no others. The two splits of Fine-tune-CoT are drawn
 instead, as there: of all questions, or of all templates, so that no template is in both.
@@ -25,18 +28,18 @@ DEV_SHARE, MOST_DEV = 0.1, 500
 
 
 def normalised(text: str) -> str:
-    """A question's text with case and white space levelled, to compare questions by."""
+    """Returns a question's text in lower case with single spaces, to compare questions by."""
     return " ".join(text.casefold().split())
 
 
 def place(text: str, seed: int, purpose: str = "") -> float:
-    """A question's fixed place between 0 and 1, by its normalised text."""
+    """Returns a question's fixed place between 0 and 1, by its normalised text."""
     key = f"{purpose}\0{seed}\0{normalised(text)}".encode()
     return int.from_bytes(hashlib.blake2b(key, digest_size=8).digest()) / 2**64
 
 
 def split_file(path: Path, questions: tuple[Question, ...]) -> Pool:
-    """Split a set by a JSON file ``{"train": [positions], "test": [positions]}``, counted from 0.
+    """Splits a set by a JSON file ``{"train": [positions], "test": [positions]}``, counted from 0.
 
     Raises:
         DataError: The file has another form, or positions that are out of range or stand twice.
@@ -45,26 +48,26 @@ def split_file(path: Path, questions: tuple[Question, ...]) -> Pool:
     chosen: dict[str, list[int]] = {}
     for name in ("train", "test"):
         positions = parts.get(name) if isinstance(parts, dict) else None
-        if not isinstance(positions, list) or not all(type(each) is int for each in positions):
+        if not isinstance(positions, list) or not all(type(at) is int for at in positions):
             raise DataError(f'{path} must hold {{"train": [positions], "test": [positions]}}.')
         chosen[name] = positions
     together = chosen["train"] + chosen["test"]
     if len(set(together)) != len(together):
         raise DataError(f"{path} names a position twice.")
-    if wrong := [each for each in together if not 0 <= each < len(questions)]:
+    if wrong := [at for at in together if not 0 <= at < len(questions)]:
         raise DataError(f"{path} names position {wrong[0]}; there are {len(questions)} questions.")
-    train, test = (tuple(questions[each] for each in chosen[name]) for name in ("train", "test"))
+    train, test = (tuple(questions[at] for at in chosen[name]) for name in ("train", "test"))
     return Pool(train=train, test=test)
 
 
 def fine_tune_cot(questions: tuple[Question, ...]) -> Pool:
-    """Split a set as Fine-tune-CoT does, by a draw of positions in the original file."""
-    drawn = _drawn(len(questions), seed=0)
-    return _parted(questions, [position in drawn for position in range(len(questions))])
+    """Splits a set as Fine-tune-CoT does, by a draw of positions in the original file."""
+    drawn = _draw_training(len(questions), seed=0)
+    return _divide(questions, [position in drawn for position in range(len(questions))])
 
 
 def by_template(questions: tuple[Question, ...], *, seed: int, at: str) -> Pool:
-    """Split a set so that no template stands in both train and test: 70% of them train.
+    """Splits a set so that no template stands in both train and test: 70% of them train.
 
     With seed 0, questions in the order of the original file and templates as in Fine-tune-CoT, the
     splits are those published. A question without a template id is a template of its own.
@@ -80,23 +83,24 @@ def by_template(questions: tuple[Question, ...], *, seed: int, at: str) -> Pool:
     order = list(dict.fromkeys(template_of(question) for question in questions))
     if len(order) < 2:
         raise ConfigError(f"{at}: split is 'template', but all questions are of one template.")
-    drawn = {order[position] for position in _drawn(len(order), seed)}
-    return _parted(questions, [template_of(question) in drawn for question in questions])
+    drawn = {order[position] for position in _draw_training(len(order), seed)}
+    return _divide(questions, [template_of(question) in drawn for question in questions])
 
 
 def template_of(question: Question) -> str:
-    """What a question shares with those of its template."""
+    """Returns the id of a question's template; without one, an id that no other question has."""
     return question.template_id or f"only/{question.id}"
 
 
-def _drawn(count: int, seed: int) -> set[int]:
-    """The positions that train, by the draw of Fine-tune-CoT."""
+def _draw_training(count: int, seed: int) -> set[int]:
+    """Draws the positions that are for training, as Fine-tune-CoT does."""
     # RandomState's stream is frozen by numpy's policy, so the published splits come out for good.
     order = np.random.RandomState(seed).permutation(count)
     return set(order[: round(count * (1 - TEST_SHARE))].tolist())
 
 
-def _parted(questions: tuple[Question, ...], trains: list[bool]) -> Pool:
+def _divide(questions: tuple[Question, ...], trains: list[bool]) -> Pool:
+    """Returns the questions in two splits, by whether each is for training."""
     paired = list(zip(questions, trains, strict=True))
     return Pool(
         train=tuple(question for question, is_train in paired if is_train),
@@ -105,12 +109,12 @@ def _parted(questions: tuple[Question, ...], trains: list[bool]) -> Pool:
 
 
 def three_ways(pool: Pool, *, seed: int, dev: int | None) -> Splits:
-    """Train, dev and test of a published set; dev is cut from train.
+    """Returns train, dev and test of a published set; dev is cut from train.
 
     Args:
-        pool: Its questions; without a published test split, 30% become the test split.
-        seed: Which questions go where.
-        dev: How many development questions; None: a tenth of train, at most 500.
+        pool: The set's questions; without a published test split, 30% become the test split.
+        seed: The seed that decides which questions go where.
+        dev: The number of development questions; None: a tenth of train, at most 500.
     """
     train, test = pool.train, pool.test
     if not test:
@@ -119,8 +123,9 @@ def three_ways(pool: Pool, *, seed: int, dev: int | None) -> Splits:
         train = tuple(question for question, at in places if at >= TEST_SHARE)
     if pool.dev:
         return {"train": train, "dev": pool.dev, "test": test}
-    held = {normalised(question.text) for question in test}
-    free = tuple(question for question in train if normalised(question.text) not in held)
+    # A training question with a test question's text must not become a development question.
+    held_out = {normalised(question.text) for question in test}
+    free = tuple(question for question in train if normalised(question.text) not in held_out)
     count = min(int(len(free) * DEV_SHARE), MOST_DEV) if dev is None else dev
     chosen = first_placed(free, count, seed, "dev")
     ids = {question.id for question in chosen}
@@ -129,7 +134,7 @@ def three_ways(pool: Pool, *, seed: int, dev: int | None) -> Splits:
 
 
 def by_hash(questions: Iterable[Question], *, seed: int) -> Splits:
-    """70% train, 10% dev, 20% test of a user's questions; more questions move none of these."""
+    """Splits a user's questions 70:10:20 into train, dev and test; further ones move none."""
     splits: dict[Split, list[Question]] = {"train": [], "dev": [], "test": []}
     for question in questions:
         at = place(question.text, seed)
@@ -138,7 +143,7 @@ def by_hash(questions: Iterable[Question], *, seed: int) -> Splits:
 
 
 def without_overlap(splits: Splits) -> tuple[Splits, tuple[str, ...]]:
-    """Take questions out of train that stand in dev or test, and out of dev that stand in test.
+    """Takes questions out of train that stand in dev or test, and out of dev that stand in test.
 
     Returns:
         The splits, and a note for each that lost questions.
@@ -148,15 +153,15 @@ def without_overlap(splits: Splits) -> tuple[Splits, tuple[str, ...]]:
     notes = []
     for name in ("test", "dev", "train"):
         members = splits[name]
-        kept[name] = tuple(each for each in members if normalised(each.text) not in seen)
+        kept[name] = tuple(member for member in members if normalised(member.text) not in seen)
         if lost := len(members) - len(kept[name]):
             notes.append(f"{lost} {name} questions left out: their text is in a held-out split.")
-        seen.update(normalised(each.text) for each in kept[name])
+        seen.update(normalised(member.text) for member in kept[name])
     return {name: kept[name] for name in ("train", "dev", "test")}, tuple(notes)
 
 
 def limited(splits: Splits, counts: Mapping[Split, int | None], *, seed: int, at: str) -> Splits:
-    """The first questions of each split by place, as many as asked for, in their own order.
+    """Returns the first questions of each split by place, as many as asked for, in their order.
 
     Raises:
         ConfigError: More are asked for than there are.
@@ -179,7 +184,11 @@ def limited(splits: Splits, counts: Mapping[Split, int | None], *, seed: int, at
 def first_placed(
     questions: tuple[Question, ...], count: int, seed: int, purpose: str
 ) -> tuple[Question, ...]:
-    """The ``count`` questions with the lowest places, in their own order."""
-    ranked = sorted(questions, key=lambda each: (place(each.text, seed, purpose), each.id))
+    """Returns the ``count`` questions with the lowest places, in their own order."""
+
+    def rank(question: Question) -> tuple[float, str]:
+        return place(question.text, seed, purpose), question.id
+
+    ranked = sorted(questions, key=rank)
     ids = {question.id for question in ranked[:count]}
     return tuple(question for question in questions if question.id in ids)

@@ -1,1 +1,1 @@
-"""text."""
+"""Sentences, steps and common beginnings of texts."""

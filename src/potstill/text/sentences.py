@@ -1,11 +1,16 @@
-"""Where sentences and lines of a model's text end, in one pass over it."""
+"""The ends of sentences and lines in a model's text, found in one pass over it.
+
+A full stop ends a sentence unless it belongs to an abbreviation ("Mr. Smith", "5 ft. long"), to the
+number of a list ("1. "), or stands inside a formula. There is no model behind it: rationales are
+short, plain and full of numbers, which general splitters cut apart.
+"""
 
 import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 
 CLOSERS = "\"'\u201d\u2019\u00bb)]}*_\u300d\u300f\uff09"
-"""What may stand between the end mark of a sentence and the white space after it."""
+"""Characters that may stand between the end mark of a sentence and the white space after it."""
 
 Span = tuple[int, int]
 
@@ -47,11 +52,11 @@ _STARTERS = _words(
 
 
 def sentence_ends(text: str, spans: Sequence[Span], *, sentences: bool) -> Iterator[int]:
-    """The places, in order, at which a line or a sentence of the text is over.
+    """Yields the places, in order, at which a line or a sentence of the text is over.
 
     Args:
-        text: What a model wrote.
-        spans: Of :func:`protected`; no place within one is given.
+        text: A model's text.
+        spans: The result of :func:`protected`; no place within one of them is an end.
         sentences: Whether sentences end too, and not lines alone.
     """
     starts = [start for start, _ in spans]
@@ -84,14 +89,14 @@ def _abbreviated(text: str, begin: int, at: int, word: str) -> bool:
     """Whether the point at a place belongs to a list's number or an abbreviation."""
     if at - begin < 40 and _LABEL.fullmatch(text, begin, at):
         return True
-    found = _WORD.search(text[max(begin, at - 16) : at])
-    if found is None:
+    word_before = _WORD.search(text[max(begin, at - 16) : at])
+    if word_before is None:
         return False
-    short = found[0].lower()
+    short = word_before[0].lower()
     if short in _NEVER or (short == "no" and word[:1].isdecimal()):
         return True
-    initial = len(short) == 1 and found[0].isupper()
-    if short in _NAMES or initial or ("." in short and found[0].isupper()):
+    initial = len(short) == 1 and word_before[0].isupper()
+    if short in _NAMES or initial or ("." in short and word_before[0].isupper()):
         return word.lower() not in _STARTERS or not word[:1].isupper()
     return (short in _UNITS or "." in short) and not word[:1].isupper()
 
@@ -103,7 +108,7 @@ _PROSE = re.compile(r"[^\W\d_]{3}\s")
 
 
 def protected(text: str) -> list[Span]:
-    r"""Where formulas and GSM8K's calculator marks stand, in order.
+    r"""Returns the places of formulas and GSM8K's calculator marks, in order.
 
     ``\[...\]`` and ``$$...$$`` may go over lines; ``\(...\)``, ``$...$`` and ``<<...>>`` end on
     theirs. A dollar sign before a price opens nothing: no word follows it up to the next one.

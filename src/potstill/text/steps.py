@@ -1,9 +1,15 @@
-"""Steps: where one thought of a rationale ends and the next begins.
+r"""Steps: where one thought of a rationale ends and the next begins.
 
 A text is first cut into pieces, at line breaks or also at the ends of sentences, never inside a
 formula or a calculator mark. Then pieces that are no thought of their own join a neighbour: a
 heading or what ends in a colon belongs to what it announces, a rule or a lone bracket to what
-stands before it.
+stands before it::
+
+    "**Step 1:**\nTom has 3.5 kg.\n---\nSo 2 * 3.5 = 7. He needs 7 kg."   in sentences:
+    ["**Step 1:**\nTom has 3.5 kg.\n---", "So 2 * 3.5 = 7.", "He needs 7 kg."]
+
+Guidance counts, replaces and asks for steps (arXiv 2311.07945), so a model that is stopped after
+one has to be stopped where this module sees its end.
 """
 
 import re
@@ -34,7 +40,7 @@ _RESULT = re.compile(
 
 
 def step_kind(texts: Sequence[str]) -> StepKind:
-    """How rationales are laid out: lines where most of them have several, else sentences.
+    """Returns the layout of rationales: lines where most of them have several, else sentences.
 
     Paragraphs of several sentences, or a single one with the answer on a line below, are laid out
     in sentences.
@@ -44,18 +50,18 @@ def step_kind(texts: Sequence[str]) -> StepKind:
 
 
 def split_steps(text: str, kind: StepKind) -> list[str]:
-    """The steps of a text, in order, as they stand there, without the white space around them."""
+    """Returns the steps of a text, in order, without the white space around them."""
     steps: list[tuple[int, int]] = []
     announced = False
     for start, end in _pieces(text, kind):
         piece = text[start:end]
-        said = any(map(str.isalnum, piece))
-        if steps and (announced or not said):
+        has_words = any(map(str.isalnum, piece))
+        if steps and (announced or not has_words):
             steps[-1] = (steps[-1][0], end)
         else:
             steps.append((start, end))
             announced = True
-        if said:
+        if has_words:
             announced = _announces(piece)
     return [text[start:end] for start, end in steps]
 
@@ -70,7 +76,7 @@ def is_whole(step: str, kind: StepKind) -> bool:
 
 
 def closed(step: str, kind: StepKind, end: str = ".") -> str:
-    """A step as it stood before a model stopped at its end; a sentence gets its mark back."""
+    """Returns a step as it was before a model stopped at its end: a sentence with its mark."""
     step = step.strip()
     if kind == "lines" or not step or step.rstrip(CLOSERS).endswith(_ENDED):
         return step
@@ -78,7 +84,7 @@ def closed(step: str, kind: StepKind, end: str = ".") -> str:
 
 
 def joined(steps: Sequence[str], kind: StepKind) -> str:
-    """Steps as the beginning of an answer that a model goes on from.
+    """Returns steps as the beginning of an answer that a model goes on from.
 
     A line is ended, so that what follows is a step of its own; after a sentence the model writes
     the space itself, as its tokens have it. A sentence without an end keeps a line to itself.
@@ -91,9 +97,9 @@ def joined(steps: Sequence[str], kind: StepKind) -> str:
 
 
 def subquestion_of(step: str) -> tuple[str, str] | None:
-    """The question that a step asks itself, and its answer; None where it asks none.
+    """Returns the question that a step asks itself, and its answer; None where it asks none.
 
-    Read are GSM8K's socratic layout, ``question ** answer``, and ``question? answer.``
+    Both ``question ** answer``, GSM8K's socratic layout, and ``question? answer.`` are read.
     """
     question, mark, answer = step.partition(" ** ")
     if not mark:
@@ -107,28 +113,30 @@ def subquestion_of(step: str) -> tuple[str, str] | None:
 
 
 def hint_of(step: str) -> str:
-    """The quantities that a step uses, and no more of it; empty where it names none.
+    """Returns the quantities that a step uses, and no more of it; empty where it names none.
 
-    What stands behind ``=``, or behind a verb such as "is" once two quantities were named, may be
-    the step's result and is left out. Quantities in words are not looked for.
+    A number behind ``=``, or behind a verb such as "is" once two quantities were named, may be the
+    step's result and is left out. Quantities in words are not looked for.
     """
     numbers = dict.fromkeys(_quantities(_without_result(_LABEL.sub("", step, count=1))))
     return f"Use {' and '.join(numbers)}." if numbers else ""
 
 
 def _gap(step: str) -> str:
+    """Returns the white space between a step and the next one."""
     if step.rstrip(CLOSERS).endswith(_UNSPACED):
         return ""
     return " " if is_whole(step, "sentences") else "\n"
 
 
 def _in_lines(text: str) -> bool:
+    """Whether a text has several lines, of no more than two sentences each on average."""
     lines = len(split_steps(text, "lines"))
     return lines > 1 and len(split_steps(text, "sentences")) <= 2 * lines
 
 
 def _pieces(text: str, kind: StepKind) -> Iterator[tuple[int, int]]:
-    """Where the pieces of a text begin and end, the white space around them left out."""
+    """Yields the places where pieces of a text begin and end, without white space around them."""
     spans = protected(text)
     ends = sentence_ends(text, spans, sentences=kind == "sentences")
     start = 0
@@ -148,6 +156,7 @@ def _announces(piece: str) -> bool:
 
 
 def _without_result(step: str) -> str:
+    """Returns the beginning of a step, up to where its result may stand."""
     left, equals, right = step.partition("=")
     if not equals:
         verbs = [verb.start() for verb in _RESULT.finditer(step)]
@@ -162,10 +171,10 @@ def _without_result(step: str) -> str:
 
 
 def _quantities(text: str) -> Iterator[str]:
-    """The numbers of a text; a quotient above 1 is a division, and gives two."""
-    for found in _NUMBER.findall(text):
-        above, bar, below = found.partition("/")
+    """Yields the numbers of a text; a quotient above 1 is a division, and gives two."""
+    for number in _NUMBER.findall(text):
+        above, bar, below = number.partition("/")
         if bar and above.isdecimal() and int(above) < int(below):
-            yield found
+            yield number
         else:
             yield from (part for part in (above, below) if part)

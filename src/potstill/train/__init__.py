@@ -1,4 +1,4 @@
-"""train: rationales → students' checkpoints."""
+"""train: rationales → students' checkpoints. The way through it begins at :func:`train`."""
 
 from potstill.train.settings import (
     LoraSettings,
@@ -8,7 +8,7 @@ from potstill.train.settings import (
     StudentSettings,
     TrainSettings,
 )
-from potstill.train.stage import Models, TrainContext, train
+from potstill.train.stage import Models, train
 
 __all__ = [
     "LoraSettings",
@@ -17,7 +17,6 @@ __all__ = [
     "ReplaySettings",
     "StopSettings",
     "StudentSettings",
-    "TrainContext",
     "TrainSettings",
     "train",
 ]

@@ -1,6 +1,19 @@
-"""Which examples each optimiser step computes, and in which parts.
+"""From encoded examples to tensors: the plan of all steps, the parts of a step, the batches.
 
-Examples that are computed at once, as tensors.
+1. :func:`plan_steps` lays down which examples each optimiser step trains on, all of them in random
+   order on each pass, and examples of one question side by side.
+2. :func:`parts_of` cuts a step into parts of at most ``batch_tokens`` tokens, as many for each
+   process, without parting examples that share a prompt.
+3. A :data:`Collate` makes a part a :data:`Batch`. Decoder-only models take :func:`flat`: one row
+   without padding, in which what examples begin alike stands once (``prefix_sharing``). Others take
+   rows padded to one length: :func:`padded`, or :func:`encoder_decoder`.
+
+The loss is computed at the targets' tokens only. The model's output at a token predicts the token
+after it, so a target of n tokens is learned at the prompt's last place and the n - 1 after it::
+
+    prompt  p0 p1 p2     input      p0 p1 p2 t0 t1
+    target  t0 t1 t2     labels           t0 t1 t2
+                         positions         2  3  4
 
 Shape suffixes: B rows, T tokens of a row, N trained tokens of a batch, K candidates of a token.
 """
@@ -29,25 +42,25 @@ Group = list[int]
 
 
 class Order(NamedTuple):
-    """How examples come to be trained."""
+    """The order in which examples are trained."""
 
     batch_size: int
-    """Examples a step."""
+    """Examples to an optimiser step."""
 
     siblings: int = 1
     """Most examples of one question that come one after the other."""
 
     shares: Mapping[str, float] | None = None
-    """Share of the examples that each data format gets; None: all are one pool."""
+    """Share of the examples that each data format gets; None: all formats are one pool."""
 
     by_length: bool = False
-    """Whether what is computed together should be of similar length, to save padding."""
+    """Whether examples of similar length are put together, to save padding."""
 
     seed: int = 0
 
 
 def plan_steps(examples: Sequence[Encoded], order: Order, steps: int) -> list[list[int]]:
-    """Which examples each optimiser step computes.
+    """Returns the indices of the examples that each optimiser step trains on.
 
     Every data format goes through its examples in a new random order on each pass, up to
     ``siblings`` of a question at a time; of several formats the next group is always taken from
@@ -55,19 +68,20 @@ def plan_steps(examples: Sequence[Encoded], order: Order, steps: int) -> list[li
 
     Args:
         examples: At least one of each format.
-        order: How they come.
-        steps: Optimiser steps.
+        order: The size of a step, and the order.
+        steps: The number of optimiser steps.
     """
     generator = random.Random(order.seed)
     shares = order.shares or {"": 1.0}
-    lengths = [one.length for one in examples]
+    lengths = [example.length for example in examples]
+    # By format, then by question: the examples that may come side by side.
     families: dict[str, dict[str, Group]] = {name: {} for name in shares}
-    for index, one in enumerate(examples):
-        family = families[one.data_format if order.shares else ""]
-        family.setdefault(one.question_id or f"example {index}", []).append(index)
+    for index, example in enumerate(examples):
+        questions = families[example.data_format if order.shares else ""]
+        questions.setdefault(example.question_id or f"example {index}", []).append(index)
     streams = {
-        name: _groups(list(of_question.values()), lengths, order, generator)
-        for name, of_question in families.items()
+        name: _endless_groups(list(questions.values()), lengths, order, generator)
+        for name, questions in families.items()
     }
     waiting: dict[str, deque[int]] = {name: deque() for name in shares}
     taken = dict.fromkeys(shares, 0)
@@ -75,22 +89,23 @@ def plan_steps(examples: Sequence[Encoded], order: Order, steps: int) -> list[li
     for _ in range(steps):
         step: list[int] = []
         while len(step) < order.batch_size:
+            # The format furthest behind its share gives its next group, or as much as still fits.
             done = sum(taken.values()) + 1
-            name = max(shares, key=lambda each: shares[each] * done - taken[each])
+            name = max(shares, key=lambda format_: shares[format_] * done - taken[format_])
             if not waiting[name]:
                 waiting[name].extend(next(streams[name]))
-            part = waiting[name]
-            count = min(len(part), order.batch_size - len(step))
-            step += [part.popleft() for _ in range(count)]
+            group = waiting[name]
+            count = min(len(group), order.batch_size - len(step))
+            step += [group.popleft() for _ in range(count)]
             taken[name] += count
         plan.append(step)
     return plan
 
 
-def _groups(
+def _endless_groups(
     families: Sequence[Group], lengths: Sequence[int], order: Order, generator: random.Random
 ) -> Iterator[Group]:
-    """Groups of siblings in random order, pass after pass, without end."""
+    """Yields groups of examples of one question in random order, pass after pass, without end."""
     while True:
         groups = []
         for family in families:
@@ -98,20 +113,20 @@ def _groups(
             firsts = range(0, len(family), order.siblings)
             groups += [family[first : first + order.siblings] for first in firsts]
         generator.shuffle(groups)
-        yield from _like_lengths(groups, lengths, order, generator) if order.by_length else groups
+        yield from _sort_by_length(groups, lengths, order, generator) if order.by_length else groups
 
 
-def _like_lengths(
+def _sort_by_length(
     groups: Sequence[Group], lengths: Sequence[int], order: Order, generator: random.Random
 ) -> Iterator[Group]:
-    """The same groups, neighbours of like length; steps of like length come in random order."""
-    a_step = max(order.batch_size // order.siblings, 1)
-    for first in range(0, len(groups), a_step * POOL_STEPS):
+    """Yields the groups so that those of a step are of like length; the steps come at random."""
+    step_groups = max(order.batch_size // order.siblings, 1)
+    for first in range(0, len(groups), step_groups * POOL_STEPS):
         pool = sorted(
-            groups[first : first + a_step * POOL_STEPS],
+            groups[first : first + step_groups * POOL_STEPS],
             key=lambda group: max(lengths[index] for index in group),
         )
-        steps = [pool[place : place + a_step] for place in range(0, len(pool), a_step)]
+        steps = [pool[place : place + step_groups] for place in range(0, len(pool), step_groups)]
         generator.shuffle(steps)
         yield from (group for step in steps for group in step)
 
@@ -119,19 +134,20 @@ def _like_lengths(
 def parts_of(
     step: Sequence[int], examples: Sequence[Encoded], *, batch_tokens: int, processes: int = 1
 ) -> list[list[int]]:
-    """A step, cut into parts that are computed at once; every process gets as many as the others.
+    """Returns a step cut into parts that are computed at once, as many for each process.
 
     Examples that share a prompt stay in one part, unless there are too many of them.
 
     Args:
         step: Indices of examples, at least as many as there are processes.
-        examples: All of them.
-        batch_tokens: Most tokens of a part, as long as one example is no longer; a prompt that
-            neighbours share counts once.
-        processes: Their parts follow each other in turn.
+        examples: The examples that the indices are of.
+        batch_tokens: Most tokens of a part, unless one example has more; a prompt that neighbours
+            share counts once.
+        processes: The number of processes; part i is computed by process ``i % processes``.
     """
     families = [list(run) for _, run in groupby(step, key=lambda index: examples[index].prompt)]
     singles = [[index] for index in step]
+    # Try ever more parts, first of whole families and then of single examples, until all fit.
     ways = [(families, count) for count in range(processes, len(families) + 1, processes)]
     ways += [(singles, count) for count in range(processes, len(singles) + 1, processes)]
     parts: list[list[Group]] = []
@@ -143,14 +159,16 @@ def parts_of(
 
 
 def _tokens(unit: Group, examples: Sequence[Encoded]) -> int:
-    """Of examples that share a prompt."""
+    """Returns the tokens of examples that share a prompt."""
     return len(examples[unit[0]].prompt) + sum(len(examples[index].target) for index in unit)
 
 
 def _balanced(units: Sequence[Group], costs: Sequence[int], parts: int) -> list[list[Group]]:
-    """Neighbours in so many parts that cost about the same; none is empty."""
+    """Returns neighbours in so many parts that cost about the same; none is empty."""
     spent, wanted, edges = 0, sum(costs) / parts, [0]
     for place, cost in enumerate(costs):
+        # Cut before the unit whose middle lies beyond the part's fair end, or where every unit
+        # left is needed for a part of its own.
         enough = spent + cost / 2 >= wanted * len(edges)
         if place and len(edges) < parts and (enough or len(costs) - place == parts - len(edges)):
             edges.append(place)
@@ -159,7 +177,7 @@ def _balanced(units: Sequence[Group], costs: Sequence[int], parts: int) -> list[
 
 
 class Steps(Dataset[list[list[Encoded]]]):
-    """The planned steps, each as the parts of one process; processes take turns.
+    """The planned steps as a data set, each step as the parts that one process computes.
 
     Item ``step * processes + p`` holds what process p computes in that step.
     """
@@ -190,40 +208,44 @@ class Steps(Dataset[list[list[Encoded]]]):
 
 
 Batch = dict[str, Any]
-"""``inputs`` of the model; ``positions`` of the N trained tokens in its flattened outputs;
-``targets`` and ``weights`` of these; how its examples share work, if they do."""
+"""Examples that are computed at once, as tensors: ``inputs`` of the model, ``positions`` of the N
+trained tokens in its flattened outputs, ``targets`` (the fields of ``losses.Targets``) and
+``weights`` of these tokens; and a ``forest``, or ``first_rows`` and ``copies``, of what they share.
+"""
 
 Collate = Callable[[Sequence[Encoded]], Batch]
+"""Makes a batch of the examples of one part."""
 
 LEAST_SHARED = 8
 """Fewest common tokens that are worth computing once; below, attention in pieces costs more."""
 
 
 class Collator:
-    """The parts of one step as tensors.
+    """Makes tensors of the parts of one step.
 
     Args:
-        collate: What to make of a part: :func:`flat`, or one of the padded forms.
+        collate: Makes the tensors of one part: :func:`flat`, or one of the padded forms.
     """
 
     def __init__(self, collate: Collate) -> None:
         self._collate = collate
 
     def __call__(self, steps: Sequence[list[list[Encoded]]]) -> list[Batch]:
-        """The parts of the one step that is given."""
+        """Returns the parts of the one step in the list that a data loader gives."""
         (parts,) = steps
         return [self._collate(examples) for examples in parts]
 
 
 def flat(examples: Sequence[Encoded]) -> Batch:
-    """One row without padding, in which every distinct token in its context stands once."""
+    """Returns one row without padding, in which every distinct token in its context stands once."""
     shared = forest(
-        [[*one.prompt, *one.target[:-1]] for one in examples], least_shared=LEAST_SHARED
+        [[*example.prompt, *example.target[:-1]] for example in examples],
+        least_shared=LEAST_SHARED,
     )
     positions = [
         place
-        for one, places in zip(examples, shared.places, strict=True)
-        for place in places[len(one.prompt) - 1 :]
+        for example, places in zip(examples, shared.places, strict=True)
+        for place in places[len(example.prompt) - 1 :]
     ]
     return {
         "inputs": {
@@ -231,12 +253,12 @@ def flat(examples: Sequence[Encoded]) -> Batch:
             "position_ids": torch.tensor([shared.positions]),
         },
         "forest": shared,
-        **_merged(_trained(examples, positions)),
+        **_merge_shared(_trained_tokens(examples, positions)),
     }
 
 
 def padded(pad: int, multiple: int = 1) -> Collate:
-    """Rows of a decoder-only model, filled up on the right.
+    """Returns the collation for a decoder-only model: rows filled up on the right.
 
     Args:
         pad: The token to fill with; it is masked, so any will do.
@@ -244,17 +266,18 @@ def padded(pad: int, multiple: int = 1) -> Collate:
     """
 
     def collate(examples: Sequence[Encoded]) -> Batch:
-        ids, mask = _padded([[*one.prompt, *one.target[:-1]] for one in examples], pad, multiple)
-        firsts = [len(one.prompt) - 1 for one in examples]
+        rows = [[*example.prompt, *example.target[:-1]] for example in examples]
+        ids, mask = _padded(rows, pad, multiple)
+        firsts = [len(example.prompt) - 1 for example in examples]
         positions = _places(examples, firsts, ids.shape[1])
         inputs = {"input_ids": ids, "attention_mask": mask}
-        return {"inputs": inputs, **_trained(examples, positions)}
+        return {"inputs": inputs, **_trained_tokens(examples, positions)}
 
     return collate
 
 
 def encoder_decoder(pad: int, start: int, multiple: int = 1) -> Collate:
-    """Rows of an encoder-decoder, and which of them have an input of their own.
+    """Returns the collation for an encoder-decoder, which says which rows have the same input.
 
     Args:
         pad: The token to fill with; it is masked, so any will do.
@@ -264,11 +287,12 @@ def encoder_decoder(pad: int, start: int, multiple: int = 1) -> Collate:
 
     def collate(examples: Sequence[Encoded]) -> Batch:
         written, written_mask = _padded(
-            [[start, *one.target[:-1]] for one in examples], pad, multiple
+            [[start, *example.target[:-1]] for example in examples], pad, multiple
         )
-        ids, mask = _padded([one.prompt for one in examples], pad, multiple)
+        ids, mask = _padded([example.prompt for example in examples], pad, multiple)
+        # Number the distinct prompts as they come; each row has the number of its own.
         numbers: dict[tuple[int, ...], int] = {}
-        copies = [numbers.setdefault(tuple(one.prompt), len(numbers)) for one in examples]
+        copies = [numbers.setdefault(tuple(example.prompt), len(numbers)) for example in examples]
         return {
             "inputs": {
                 "input_ids": ids,
@@ -278,17 +302,17 @@ def encoder_decoder(pad: int, start: int, multiple: int = 1) -> Collate:
             },
             "first_rows": torch.tensor([copies.index(number) for number in range(len(numbers))]),
             "copies": torch.tensor(copies),
-            **_trained(examples, _places(examples, [0] * len(examples), written.shape[1])),
+            **_trained_tokens(examples, _places(examples, [0] * len(examples), written.shape[1])),
         }
 
     return collate
 
 
 def padded_collation(loaded: Loaded, multiple: int = 1) -> Collate:
-    """How a model's examples become rows that are filled up to one length.
+    """Returns the collation in rows that are filled up to one length.
 
     Args:
-        loaded: The model.
+        loaded: The model that reads them.
         multiple: Pad to a multiple of this many tokens.
     """
     start = getattr(loaded.model.config, "decoder_start_token_id", None)
@@ -300,7 +324,7 @@ def padded_collation(loaded: Loaded, multiple: int = 1) -> Collate:
 
 
 def _padded(rows: Sequence[Sequence[int]], pad: int, multiple: int) -> tuple[Tensor, Tensor]:
-    """Rows filled up on the right, and where their own tokens stand."""
+    """Returns rows filled up on the right ``(B, T)``, and 1 where their own tokens stand."""
     longest = max(len(row) for row in rows)
     width = -(-longest // multiple) * multiple
     ids_BT = torch.tensor([[*row, *[pad] * (width - len(row))] for row in rows])
@@ -309,20 +333,20 @@ def _padded(rows: Sequence[Sequence[int]], pad: int, multiple: int) -> tuple[Ten
 
 
 def _places(examples: Sequence[Encoded], firsts: Sequence[int], width: int) -> list[int]:
-    """Where in flattened ``(B * T)`` outputs the trained tokens are predicted."""
+    """Returns the places in flattened ``(B * T)`` outputs where trained tokens are predicted."""
     return [
         row * width + first + offset
-        for row, (first, one) in enumerate(zip(firsts, examples, strict=True))
-        for offset in range(len(one.target))
+        for row, (first, example) in enumerate(zip(firsts, examples, strict=True))
+        for offset in range(len(example.target))
     ]
 
 
-def _trained(examples: Sequence[Encoded], positions: Sequence[int]) -> Batch:
-    """The trained tokens, where they are predicted and what is learned there."""
-    labels = [token for one in examples for token in one.target]
-    weights = [one.weight for one in examples for _ in one.target]
+def _trained_tokens(examples: Sequence[Encoded], positions: Sequence[int]) -> Batch:
+    """Returns the trained tokens' positions, weights and targets."""
+    labels = [token for example in examples for token in example.target]
+    weights = [example.weight for example in examples for _ in example.target]
     targets = {"labels_N": torch.tensor(labels)}
-    softs = [one.soft for one in examples]
+    softs = [example.soft for example in examples]
     if any(soft is not None for soft in softs):
         targets |= _soft_targets(examples, softs)
     return {
@@ -335,16 +359,17 @@ def _trained(examples: Sequence[Encoded], positions: Sequence[int]) -> Batch:
 def _soft_targets(
     examples: Sequence[Encoded], softs: Sequence[SoftTargets | None]
 ) -> dict[str, Tensor]:
-    """All soft targets in one table; the rows of an example without any are hard."""
+    """Returns all soft targets in one table; the rows of an example without any are hard."""
+    # A table without candidates: ids -1, probabilities 0.
     width = max(soft.ids.shape[1] for soft in softs if soft is not None)
-    count = sum(len(one.target) for one in examples)
+    count = sum(len(example.target) for example in examples)
     ids, probabilities = np.full((count, width), -1, np.int64), np.zeros((count, width), np.float32)
     tail, is_soft = np.zeros(count, np.float32), np.zeros(count, np.bool_)
     first = 0
-    for one, soft in zip(examples, softs, strict=True):
-        rows = slice(first, first + len(one.target))
-        if soft is None:
-            ids[rows, 0], probabilities[rows, 0] = one.target, 1.0
+    for example, soft in zip(examples, softs, strict=True):
+        rows = slice(first, first + len(example.target))
+        if soft is None:  # the label is the one candidate
+            ids[rows, 0], probabilities[rows, 0] = example.target, 1.0
         else:
             ids[rows, : soft.ids.shape[1]] = soft.ids
             probabilities[rows, : soft.ids.shape[1]] = soft.probabilities
@@ -358,11 +383,12 @@ def _soft_targets(
     }
 
 
-def _merged(batch: Batch) -> Batch:
-    """Trained tokens that examples share counted once, with the weight of all; hard ones only."""
+def _merge_shared(batch: Batch) -> Batch:
+    """Returns trained tokens that examples share once, with the weight of all; hard ones only."""
     if "soft_N" in batch["targets"]:
         return batch
     labels, positions = batch["targets"]["labels_N"], batch["positions"]
+    # Two examples learn the same where they predict the same label at the same place of the row.
     pairs = torch.stack([positions, labels])
     distinct, which = pairs.unique(dim=1, return_inverse=True)
     if distinct.shape[1] == len(labels):

@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from potstill.errors import ConfigError
+from potstill.whole_files import flush_to_disk, write_whole
 
 UNFINISHED = "unfinished-"
 RESUME = "resume"
@@ -27,7 +28,7 @@ FINISHED = "finished.json"
 
 
 def checkpoint_folder(folder: Path, step: int) -> Path:
-    """Where the checkpoint after so many steps stands."""
+    """Returns the folder of the checkpoint after so many steps."""
     return folder / f"checkpoint-{step:06}"
 
 
@@ -39,11 +40,11 @@ def first_process() -> bool:
 def claim(folder: Path, identity: str) -> None:
     """Take a folder for one training, and remove what a killed process left half written.
 
-    Of several processes the first does so; the others go by what it finds.
+    Of several processes the first does so, and the others rely on it.
 
     Args:
-        folder: Made where it is missing.
-        identity: Stands for everything that determines the result.
+        folder: The training's folder; made where it is missing.
+        identity: A digest of everything that determines the result.
 
     Raises:
         ConfigError: The folder holds another training.
@@ -73,7 +74,7 @@ def finish(folder: Path, values: dict[str, object]) -> None:
 
 
 def newest_resumable(folder: Path) -> Path | None:
-    """The newest checkpoint that training can go on from."""
+    """Returns the newest checkpoint that training can go on from, if there is one."""
     states = sorted(folder.glob(f"checkpoint-*/{RESUME}"), key=lambda path: path.parent.name)
     return states[-1].parent if states else None
 
@@ -86,10 +87,10 @@ def whole_folder(folder: Path) -> Iterator[Path]:
     unfinished.mkdir(parents=True)
     yield unfinished
     for path in [*unfinished.rglob("*"), unfinished]:
-        _flush(path)
+        flush_to_disk(path)
     shutil.rmtree(folder, ignore_errors=True)
     unfinished.rename(folder)
-    _flush(folder.parent)
+    flush_to_disk(folder.parent)
 
 
 def drop_resume_states(folder: Path, *, but: Path | None = None) -> None:
@@ -103,27 +104,14 @@ def drop_resume_states(folder: Path, *, but: Path | None = None) -> None:
 
 def write_json(path: Path, values: dict[str, object]) -> None:
     """Write a file whole or not at all."""
-    unfinished = path.with_name(UNFINISHED + path.name)
-    unfinished.write_text(json.dumps(values) + "\n", encoding="utf-8")
-    _flush(unfinished)
-    unfinished.replace(path)
-    _flush(path.parent)
+    write_whole(path, json.dumps(values) + "\n")
 
 
 def read_json(path: Path) -> dict[str, object] | None:
-    """What :func:`write_json` wrote, or None where there is none."""
+    """Returns what :func:`write_json` wrote, or None where there is no such file."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     assert isinstance(values, dict)
     return values
-
-
-def _flush(path: Path) -> None:
-    """Have the disk hold a file, or a folder's list of names."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,4 +1,10 @@
-"""Examples → token ids, the same ones that the student will read and write when asked."""
+"""Examples → token ids, the same ones that the student will read and write when asked.
+
+A prompt is encoded by the code that asks models (:class:`PromptEncoder`), so that a chat template,
+a beginning-of-sequence token or an answer prefix stand in training where they stand in use. The
+target is what follows: where the seam allows it both are encoded as one text, so that a space at
+the seam becomes part of the target's first token, as when the student writes it.
+"""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,10 +16,10 @@ from transformers import PreTrainedTokenizerBase
 from potstill.models.local.model import PromptEncoder
 from potstill.records import Example, Request, SoftTargets
 from potstill.train.alignment import Vocabulary, soft_targets
-from potstill.train.settings import MatchingSettings
+from potstill.train.settings import ALIGNMENTS, MatchingSettings
 
 THINKING = "<think>\n"
-"""What begins a target of the format ``chat_think``, and the answers of some chat templates."""
+"""The beginning of a target of the format ``chat_think``, and of answers in some chat templates."""
 
 
 class Encoded(NamedTuple):
@@ -36,24 +42,25 @@ class Encoded(NamedTuple):
 
 
 class EncodedExamples(NamedTuple):
-    """What is trained on, and how many examples are not."""
+    """The examples that are trained on, and how many are left out."""
 
     examples: list[Encoded]
     too_long: int
-    """Examples of more than ``max_length`` tokens; a cut would lose their answer."""
+    """Number of examples with more than ``max_length`` tokens; a cut would lose their answer."""
 
     @property
     def soft_share(self) -> float:
         """Share of the trained tokens for which the teacher's probabilities are known."""
-        soft = sum(int(one.soft.soft.sum()) for one in self.examples if one.soft is not None)
-        return soft / sum(len(one.target) for one in self.examples)
+        softs = [example.soft for example in self.examples if example.soft is not None]
+        known = sum(int(soft.soft.sum()) for soft in softs)
+        return known / sum(len(example.target) for example in self.examples)
 
 
 class Encoder:
-    """A student's tokenizer, ready for prompts and targets.
+    """Encodes prompts and targets for one student.
 
     Args:
-        tokenizer: The student's; it has an end-of-sequence token.
+        tokenizer: The student's tokenizer; it has an end-of-sequence token.
         encoder_decoder: Whether prompts go to an encoder.
         matching: Whether, and how, the teacher's probabilities are carried to the student's
             tokens.
@@ -66,7 +73,7 @@ class Encoder:
         encoder_decoder: bool,
         matching: MatchingSettings | None = None,
     ) -> None:
-        self._wording = PromptEncoder(tokenizer, "the student")
+        self._prompts = PromptEncoder(tokenizer, "the student")
         self._encoder_decoder = encoder_decoder
         self._end = tokenizer.eos_token_id
         self._matching = matching if matching and matching.distribution else None
@@ -76,7 +83,7 @@ class Encoder:
         """Encode prompts as they will be asked, and targets as what follows them.
 
         Args:
-            examples: What to train on.
+            examples: The examples to train on.
             max_length: Most tokens of prompt and target together.
         """
         encoded = [self._encode(example) for example in examples]
@@ -86,11 +93,11 @@ class Encoder:
     def _encode(self, example: Example) -> Encoded:
         request = Request(prompt=example.prompt)
         if self._encoder_decoder:
-            prompt = self._wording.encoder_ids(request)
+            prompt = self._prompts.encoder_ids(request)
             target = self._ids(example.target)
         else:
             example = self._without_opening(example, request)
-            prompt = self._wording.prompt_ids(request)
+            prompt = self._prompts.prompt_ids(request)
             target = self._continuation(example.target, request, prompt)
         return Encoded(
             prompt,
@@ -102,10 +109,10 @@ class Encoder:
         )
 
     def _without_opening(self, example: Example, request: Request) -> Example:
-        """The target less the mark of thinking, where the chat template itself writes it."""
+        """Returns an example without the mark of thinking, where the chat template writes it."""
         if isinstance(request.prompt, str) or not example.target.startswith(THINKING):
             return example
-        if not self._wording.prompt_text(request).endswith(THINKING):
+        if not self._prompts.prompt_text(request).endswith(THINKING):
             return example
         span, cut = example.teacher, len(THINKING)
         if span is not None:
@@ -118,26 +125,28 @@ class Encoder:
         return replace(example, target=example.target[cut:], teacher=span)
 
     def _continuation(self, target: str, request: Request, prompt_ids: list[int]) -> list[int]:
-        """Token ids that read as the target after the prompt's.
+        """Returns token ids that read as the target after the prompt's.
 
         Prompt and target are encoded together where the prompt's tokens stay what they are when it
         is asked alone. Elsewhere the target is encoded alone; some tokenizers put a space before a
         text, so the target's own first space is left out where the text would come back with two.
         """
-        wording = self._wording
-        joint = wording.prompt_ids(request, then=target)
+        prompts = self._prompts
+        # Together, if the seam falls between two tokens and the target comes back as it was.
+        joint = prompts.prompt_ids(request, then=target)
         if joint[: len(prompt_ids)] == prompt_ids:
             ids = joint[len(prompt_ids) :]
-            if wording.text(ids, wording.anchor(prompt_ids)) == target:
+            if prompts.text(ids, prompts.anchor(prompt_ids)) == target:
                 return ids
+        # Apart, with or without the target's first space.
         alone = self._ids(target)
         for ids in (alone, self._ids(target.removeprefix(" "))):
-            if wording.text(ids, wording.anchor(prompt_ids)) == target:
+            if prompts.text(ids, prompts.anchor(prompt_ids)) == target:
                 return ids
         return alone  # a tokenizer that loses part of any text, such as its line breaks
 
     def _soft(self, example: Example, target: list[int]) -> SoftTargets | None:
-        """The teacher's probabilities by token, the end-of-sequence token being hard."""
+        """Returns the teacher's probabilities by token; the end-of-sequence token is hard."""
         if self._matching is None or self._vocabulary is None or example.teacher is None:
             return None
         carried = soft_targets(
@@ -145,8 +154,9 @@ class Encoder:
             target,
             example.teacher,
             self._vocabulary,
-            time_warping=self._matching.alignment == "time_warping",
+            aligned_by=ALIGNMENTS.get(self._matching.alignment),
         )
+        # One row more, for the end-of-sequence token: itself with probability 1.
         width = carried.ids.shape[1]
         end = np.full((1, width), -1, np.int32), np.zeros((1, width), np.float32)
         end[0][0, 0], end[1][0, 0] = self._end, 1.0
@@ -159,5 +169,5 @@ class Encoder:
         )
 
     def _ids(self, text: str) -> list[int]:
-        tokenizer = self._wording.tokenizer
+        tokenizer = self._prompts.tokenizer
         return list(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])

@@ -1,8 +1,15 @@
-"""Rationales and questions → training examples.
+"""Rationales and questions → training examples: texts with what the teacher thought of them.
 
-Where a target repeats the teacher's own text.
+A data format words a question and a rationale as a prompt and a target (Fine-tune-CoT, arXiv
+2212.10071, section 3.1): the target is the teacher's rationale, closed by the gold answer. For
+distribution matching an example also carries a :class:`TeacherSpan`: the stretch of the target
+that repeats the teacher's own text, with the teacher's token probabilities there::
 
-What the teacher wrote, with its token probabilities, for distribution matching.
+    teacher wrote   "He has 3 + 4 = 7 apples. The answer is 7."
+    target          "He has 3 + 4 = 7 apples. --> 7"
+    span             ^^^^^^^^^^^^^^^^^^^^^^^^
+
+:func:`make_examples` is the way in; :class:`TeacherTexts` looks up what the teacher wrote.
 """
 
 from collections import defaultdict
@@ -12,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from potstill.models.settings import LocalSettings, ModelSettings
+from potstill.models.settings import ModelSettings
 from potstill.prompts.decomposition import decomposed, turns
 from potstill.prompts.formats import DataFormat, format_named
 from potstill.prompts.styles import Exemplar
@@ -20,69 +27,73 @@ from potstill.records import Example, Question, Rationale, Task, TeacherSpan, To
 from potstill.sampling.exemplar_pool import WorkedQuestion, draw_exemplars, worked_questions
 from potstill.store import Store
 from potstill.tasks.splits import first_placed
+from potstill.text.common_prefix import common_prefix_bytes
 from potstill.train.settings import ReplaySettings, StudentSettings
+
+if TYPE_CHECKING:
+    from potstill.train.alignment import Vocabulary
 
 KEPT = frozenset({"kept"})
 WRONG = frozenset({"wrong_answer", "no_answer"})
 """Verdicts of rationales that were dropped for their answer."""
 
 REPLAY = "replay"
-"""``Example.data_format`` of what is replayed, whatever its wording."""
+"""``Example.data_format`` of replayed examples, whatever their wording."""
 
 Texts = Callable[[int], tuple[str, TokenLogprobs] | None]
-"""A completion's text and its token probabilities, the tokens named by bytes, by its id."""
+"""A completion's id to its text and its token probabilities, the tokens named by bytes."""
 
 
-class _Chosen(NamedTuple):
-    """What one example is made from."""
+class _Material(NamedTuple):
+    """The parts that one example is made from."""
 
     question: Question
-    """As it is put to the student: in a turn of a decomposition with what was said before."""
+    """The question as it is put to the student, in a decomposition with the turns before it."""
 
     rationale: Rationale | None
     text: str = ""
-    """What is learned of the rationale."""
+    """The part of the rationale that is learned."""
 
     own: str = ""
-    """What of the text the teacher wrote."""
+    """The part of ``text`` that the teacher wrote."""
 
 
 class _ExampleBuilder(NamedTuple):
-    """How a student's examples are worded."""
+    """Words one student's examples."""
 
     student: StudentSettings
     encoder_decoder: bool
 
     pool: Sequence[WorkedQuestion]
-    """What exemplars are drawn from."""
+    """The worked questions that exemplars are drawn from."""
 
     seed: int
-    """Of drawing them."""
+    """The seed that exemplars are drawn with."""
 
     texts: Texts | None
-    """What the teacher wrote, where its probabilities are learned."""
+    """Looks up what the teacher wrote, where its probabilities are learned."""
 
-    def example(self, data_format: DataFormat, chosen: _Chosen) -> Example:
-        """One example of a format."""
+    def example(self, data_format: DataFormat, material: _Material) -> Example:
+        """Returns one example in a format."""
         kind = self.encoder_decoder
-        exemplars = self._exemplars(chosen) if data_format.needs_exemplars else ()
-        target = data_format.target(chosen.text, chosen.question.answer, encoder_decoder=kind)
+        exemplars = self._exemplars(material) if data_format.needs_exemplars else ()
+        target = data_format.target(material.text, material.question.answer, encoder_decoder=kind)
         teacher: TeacherSpan | None = None
-        if chosen.rationale is not None and self.texts is not None:
+        if material.rationale is not None and self.texts is not None:
             at = len(data_format.lead(encoder_decoder=kind))
-            wrote = self.texts(chosen.rationale.completion_id)
-            teacher = teacher_span(target, at, chosen.own, wrote)
+            wrote = self.texts(material.rationale.completion_id)
+            teacher = teacher_span(target, at, material.own, wrote)
         return Example(
-            prompt=data_format.prompt(chosen.question, encoder_decoder=kind, exemplars=exemplars),
+            prompt=data_format.prompt(material.question, encoder_decoder=kind, exemplars=exemplars),
             target=target,
-            question_id=chosen.question.id,
+            question_id=material.question.id,
             data_format=data_format.name,
             teacher=teacher,
         )
 
-    def _exemplars(self, chosen: _Chosen) -> tuple[Exemplar, ...]:
-        """The worked questions before the example's own; those of a question share all formats."""
-        question, rationale = chosen.question, chosen.rationale
+    def _exemplars(self, material: _Material) -> tuple[Exemplar, ...]:
+        """Returns the worked questions before the example's own, the same in all formats."""
+        question, rationale = material.question, material.rationale
         key = question.id
         if self.student.exemplars_per == "example" and rationale is not None:
             key = f"{question.id} {rationale.sample}"
@@ -99,7 +110,7 @@ def make_examples(
     seed: int,
     texts: Texts | None = None,
 ) -> list[Example]:
-    """Word what a student is trained on, one data format after the other.
+    """Returns the examples that a student is trained on, one data format after the other.
 
     A format without rationales gives one example to each question, whether or not the teacher
     solved it: its student learns from the gold answers alone and owes the teacher nothing. The
@@ -109,12 +120,12 @@ def make_examples(
     rationale that cannot be taken apart.
 
     Args:
-        rationales: The curated ones, those of a question by sample.
+        rationales: The curated rationales, those of a question in the order of samples.
         questions: The training questions.
-        student: The wording, and which questions and rationales to choose.
+        student: The wording, and the choice of questions and rationales.
         encoder_decoder: Whether the student reads its prompt with an encoder.
-        seed: Of the choice of questions, where the student learns only some, and of exemplars.
-        texts: What the teacher wrote, for students that match its probabilities.
+        seed: Fixes the choice of questions, where the student learns only some, and of exemplars.
+        texts: Looks up what the teacher wrote, for students that match its probabilities.
 
     Raises:
         DataError: There are too few worked questions to draw exemplars from.
@@ -122,24 +133,26 @@ def make_examples(
     if student.questions is not None:
         questions = first_placed(questions, student.questions, seed, "student")
     # A student sees no more of the teacher in its exemplars than in its targets.
-    seen = [one for one in rationales if student.samples is None or one.sample < student.samples]
-    of_question = _candidates(seen, student)
-    taken = {question.id: _taken(of_question[question.id], student) for question in questions}
+    limit = student.samples
+    seen = [rationale for rationale in rationales if limit is None or rationale.sample < limit]
+    candidates = _candidates(seen, student)
+    taken = {question.id: _take(candidates[question.id], student) for question in questions}
     formats = [format_named(name) for name in student.formats]
-    pool = worked_questions(questions, seen) if any(one.needs_exemplars for one in formats) else []
+    shown = any(data_format.needs_exemplars for data_format in formats)
+    pool = worked_questions(questions, seen) if shown else []
     matched = cache(texts) if texts is not None and student.matching.distribution > 0 else None
-    wording = _ExampleBuilder(student, encoder_decoder, pool, seed, matched)
+    builder = _ExampleBuilder(student, encoder_decoder, pool, seed, matched)
     return [
-        wording.example(data_format, chosen)
+        builder.example(data_format, material)
         for data_format in formats
-        for chosen in _choices(data_format, questions, taken)
+        for material in _materials(data_format, questions, taken)
     ]
 
 
 def replayed(
     tasks: Iterable[Task], replay: ReplaySettings, *, encoder_decoder: bool
 ) -> list[Example]:
-    """The training questions of other tasks with their gold answers, so that they are kept up."""
+    """Returns the training questions of other tasks with their gold answers, to keep them up."""
     data_format = format_named(replay.data_format)
     return [
         Example(
@@ -154,12 +167,14 @@ def replayed(
 
 
 def undivided(rationales: Iterable[Rationale]) -> int:
-    """How many of the kept rationales have no decomposition that could be learned."""
-    return sum(each.verdict in KEPT and not decomposed(each.text) for each in rationales)
+    """Returns how many of the kept rationales have no decomposition that could be learned."""
+    return sum(
+        rationale.verdict in KEPT and not decomposed(rationale.text) for rationale in rationales
+    )
 
 
 def example_shares(student: StudentSettings) -> dict[str, float]:
-    """The share of each ``Example.data_format`` in what a student learns; they sum to 1."""
+    """Returns the share of each ``Example.data_format`` in what a student learns; they sum to 1."""
     if student.replay is None:
         return student.formats
     own = 1 - student.replay.share
@@ -167,53 +182,53 @@ def example_shares(student: StudentSettings) -> dict[str, float]:
     return {**mixed, REPLAY: student.replay.share}
 
 
-def _choices(
+def _materials(
     data_format: DataFormat, questions: Sequence[Question], taken: dict[str, list[Rationale]]
-) -> Iterator[_Chosen]:
-    """What the examples of one format are made from."""
+) -> Iterator[_Material]:
+    """Yields the parts that the examples of one format are made from."""
     for question in questions:
         if not data_format.needs_rationale:
-            yield _Chosen(question, None)
+            yield _Material(question, None)
             continue
         for rationale in taken[question.id]:
             if data_format.role is None:
-                yield _Chosen(question, rationale, rationale.text, rationale.text.strip())
+                yield _Material(question, rationale, rationale.text, rationale.text.strip())
             elif parts := decomposed(rationale.text):
                 for turn in turns(data_format.role, question, parts):
-                    yield _Chosen(turn.question, rationale, turn.target, turn.own)
+                    yield _Material(turn.question, rationale, turn.target, turn.own)
 
 
 def _candidates(
     rationales: Iterable[Rationale], student: StudentSettings
 ) -> defaultdict[str, list[Rationale]]:
-    """What a student may learn from, by question."""
+    """Returns the rationales that a student may learn from, by question."""
     verdicts = KEPT | WRONG if student.wrong_answers else KEPT
-    found: defaultdict[str, list[Rationale]] = defaultdict(list)
+    candidates: defaultdict[str, list[Rationale]] = defaultdict(list)
     for rationale in rationales:
         if rationale.verdict in verdicts:
-            found[rationale.question_id].append(rationale)
-    return found
+            candidates[rationale.question_id].append(rationale)
+    return candidates
 
 
-def _taken(rationales: list[Rationale], student: StudentSettings) -> list[Rationale]:
-    """Of one question's rationales the ones to learn, the first of equally long ones."""
+def _take(rationales: list[Rationale], student: StudentSettings) -> list[Rationale]:
+    """Returns those of a question's rationales that are learned; of equally long ones the first."""
     if student.take != "first":
         sign = 1 if student.take == "shortest" else -1
-        rationales = sorted(rationales, key=lambda each: sign * len(each.text.split()))
+        rationales = sorted(rationales, key=lambda rationale: sign * len(rationale.text.split()))
     return rationales[: student.max_rationales]
 
 
 def teacher_span(
     target: str, at: int, rationale: str, written: tuple[str, TokenLogprobs] | None
 ) -> TeacherSpan | None:
-    """The stretch of a target that the teacher wrote, around its rationale.
+    """Returns the stretch of a target that the teacher wrote, around its rationale.
 
     It reaches beyond the rationale as far as the teacher's text goes on like the target, which is
     often up to the answer, but takes no part of a teacher's token there: a teacher that wrote 180
     says nothing of 18.
 
     Args:
-        target: What the student learns to write.
+        target: The text that the student learns to write.
         at: Where the rationale begins in it, in characters.
         rationale: The rationale, as it stands in the target.
         written: The completion's text and token probabilities.
@@ -224,15 +239,18 @@ def teacher_span(
     if written is None or not rationale:
         return None
     text, tokens = written
-    found = text.find(rationale)
-    if found < 0 or tokens.lengths is None:
+    place = text.find(rationale)
+    if place < 0 or tokens.lengths is None:
         return None
+    # The rationale in bytes: it begins at ``start`` in the target and at ``begin`` in the text.
     whole, full = target.encode(), text.encode()
-    start, begin = len(target[:at].encode()), len(text[:found].encode())
+    start, begin = len(target[:at].encode()), len(text[:place].encode())
     size = len(rationale.encode())
     shift = begin - start
-    after = size + _common(whole[start + size :], full[begin + size :])
-    before = _common(whole[:start][::-1], full[:begin][::-1])
+    # How far both go on alike after it, and how far back before it.
+    after = size + common_prefix_bytes(whole[start + size :], full[begin + size :])
+    before = common_prefix_bytes(whole[:start][::-1], full[:begin][::-1])
+    # Shrink to whole tokens of the teacher, but never into the rationale.
     edges = np.append(0, tokens.lengths[:, 0].cumsum(dtype=np.int64))
     first = edges[np.searchsorted(edges, begin - before)]
     last = edges[np.searchsorted(edges, begin + after, side="right") - 1]
@@ -244,24 +262,14 @@ def teacher_span(
     )
 
 
-def _common(one: bytes, two: bytes) -> int:
-    """How many bytes two texts begin with alike."""
-    pairs = zip(one, two, strict=False)
-    return next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(one), len(two)))
-
-
-if TYPE_CHECKING:
-    from potstill.train.alignment import Vocabulary
-
-
 class TeacherTexts:
     """Looks up completions by their row in the store.
 
     Args:
-        store: Holds them.
+        store: The run's store, which holds them.
         teachers: The teachers by their names in the recipe. A local one's tokens are stored by id,
             and its tokenizer is read to name them by their bytes.
-        writers: By completion, the name of the teacher that wrote it.
+        writers: The name of the teacher that wrote each completion, by the completion's row.
     """
 
     def __init__(
@@ -271,7 +279,7 @@ class TeacherTexts:
         self._vocabulary = cache(self._read_vocabulary)
 
     def __call__(self, completion_id: int) -> tuple[str, TokenLogprobs] | None:
-        """The text that a completion's tokens spell, and their probabilities named by bytes.
+        """Returns the text that a completion's tokens spell, and their probabilities by bytes.
 
         None where the teacher gave no probabilities, or where its tokens spell no text: a server
         may cut a character in two.
@@ -284,6 +292,7 @@ class TeacherTexts:
 
             tokens = named_by_bytes(tokens, self._vocabulary(self._writers[completion_id]))
         assert tokens.lengths is not None
+        # ``token_bytes`` holds, token by token, the chosen one's bytes and then its alternatives'.
         row_ends = tokens.lengths.sum(axis=1, dtype=int).cumsum()
         starts = row_ends - tokens.lengths.sum(axis=1, dtype=int)
         written = b"".join(
@@ -299,6 +308,6 @@ class TeacherTexts:
         from potstill.models.local.loading import load_tokenizer
         from potstill.train.alignment import Vocabulary
 
-        teacher = self._teachers[name]
-        assert isinstance(teacher, LocalSettings), "only local models name tokens by id"
-        return Vocabulary(load_tokenizer(teacher))
+        tokenizer = self._teachers[name].tokenizer
+        assert tokenizer is not None, "only local models name tokens by id"
+        return Vocabulary(load_tokenizer(tokenizer))

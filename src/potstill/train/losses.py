@@ -1,10 +1,23 @@
 """Losses at the trained tokens: the teacher's text, its token probabilities, or both.
 
-The teacher is known by its likeliest tokens only. What a student is to match is a vector over the
-whole vocabulary all the same, and it is never built: every sum over it is a sum over the
-candidates and one over all logits.
+Sample matching is the cross-entropy of the teacher's text. Distribution matching is a divergence
+from the teacher's token probabilities: KL in either direction, or the generalised Jensen-Shannon
+divergence (Hinton et al., arXiv 1503.02531; Fu et al., arXiv 2301.12726; GKD, arXiv 2306.13649).
 
-Shape suffixes: N trained tokens, K candidates of a token, V vocabulary.
+A teacher is known by its K likeliest tokens and by the mass r that they leave open. The vector p
+that a student matches still covers the whole vocabulary: the K candidates have their own
+probabilities, and with ``tail: uniform_tail`` each of the V - K other tokens has o = r / (V - K).
+It is never built. Any sum over the vocabulary is the sum as if every token were such another one,
+and a correction at the K candidates. So, with q the student's probabilities, the part of forward
+KL that has a gradient is
+
+    -sum_v p_v log q_v  =  -o sum_v log q_v  -  sum_k (p_k - o) log q_k
+
+which takes one softmax over V and one gather of K, in memory for (N, V) once.
+
+A loss of one's own is a function of the form of :data:`Loss`.
+
+Shape suffixes: N trained tokens, n some of them, K candidates of a token, V vocabulary.
 """
 
 from collections.abc import Callable
@@ -15,43 +28,72 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from potstill.train.settings import MatchingSettings
+from potstill.train.settings import LOSSES, MatchingSettings, StudentSettings
 
 BLOCK_LOGITS = 2**20
-"""Logits at which a divergence that needs several buffers of their size is computed at once."""
+"""Most logits of a block, where a divergence needs several buffers as large as its logits."""
 
 TAIL_FLOOR = 1e-6
 """Least mass outside the candidates for reverse KL, which is infinite where there is none."""
 
 
 class Targets(NamedTuple):
-    """What is learned at N positions; without candidates the labels alone."""
+    """The targets at N positions; all but the labels are None without soft targets."""
 
     labels_N: Tensor
+    """int64: the token of the teacher's text that stands here."""
+
     ids_NK: Tensor | None = None
-    """The teacher's candidates; -1 where a position has fewer than K."""
+    """int64: the teacher's candidates; -1 where a position has fewer than K."""
 
     probabilities_NK: Tensor | None = None
+    """float32: their probabilities; 0 where there is no candidate."""
+
     tail_N: Tensor | None = None
-    """The teacher's mass outside its candidates."""
+    """float32: the teacher's mass outside its candidates."""
 
     soft_N: Tensor | None = None
-    """Whether the teacher's probabilities are known here; elsewhere the label is learned."""
+    """bool: whether the teacher's probabilities are known here; elsewhere the label is learned."""
 
     def at(self, rows: slice) -> "Targets":
-        """Those of some positions."""
-        more = (None if each is None else each[rows] for each in self[1:])
-        return Targets(self.labels_N[rows], *more)
+        """Returns the targets of some positions."""
+        soft = (None if tensor is None else tensor[rows] for tensor in self[1:])
+        return Targets(self.labels_N[rows], *soft)
+
+
+Loss = Callable[[Tensor, Targets], Tensor]
+"""``loss(logits_NV, targets) -> nats_N``: one loss in nats at each of N trained tokens.
+
+The logits are the student's before the softmax, with a gradient, in the precision of training.
+Tokens are independent: the N given are only some of a step's, as many as fit into memory at once,
+so a loss must not normalise over them. Their weighted mean over the whole step is minimised.
+"""
+
+
+def loss_named(name: str) -> Loss:
+    """Returns a loss of a user's own by its ``module:name`` or the name of its entry point.
+
+    Raises:
+        ConfigError: There is none, or it cannot be loaded.
+    """
+    return LOSSES.named(name)
+
+
+def loss_of(student: StudentSettings) -> Loss:
+    """Returns the loss that a student's settings ask for."""
+    if student.loss is not None:
+        return loss_named(student.loss)
+    return partial(matching_loss, matching=student.matching)
 
 
 def sample_matching(logits_NV: Tensor, labels_N: Tensor) -> Tensor:
-    """``(N,)`` cross-entropy in nats."""
+    """Returns the ``(N,)`` cross-entropies of the labels, in nats."""
     ones_N1 = torch.ones_like(labels_N[:, None], dtype=torch.float32)
     return _CrossEntropy.apply(logits_NV, labels_N[:, None], ones_N1, None)  # type: ignore[no-any-return, no-untyped-call]
 
 
 def matching_loss(logits_NV: Tensor, targets: Targets, matching: MatchingSettings) -> Tensor:
-    """``(N,)`` nats: distribution matching with its weight, sample matching with the rest.
+    """Returns ``(N,)`` nats: distribution matching with its weight, sample matching with the rest.
 
     On CUDA with liger-kernel installed, sample matching alone is one fused pass, which overwrites
     the logits.
@@ -61,6 +103,7 @@ def matching_loss(logits_NV: Tensor, targets: Targets, matching: MatchingSetting
         if fused is not None:
             return fused(logits_NV, targets.labels_N, reduction="none").float()
         return sample_matching(logits_NV, targets.labels_N)
+    # Where the teacher's probabilities are unknown, the weight of distribution matching is 0.
     share_N = matching.distribution * targets.soft_N.float()
     if matching.divergence == "forward_kl" and matching.temperature == 1:
         return _forward_kl(logits_NV, targets, matching, share_N)
@@ -71,14 +114,14 @@ def matching_loss(logits_NV: Tensor, targets: Targets, matching: MatchingSetting
 def distribution_matching(
     logits_NV: Tensor, targets: Targets, matching: MatchingSettings
 ) -> Tensor:
-    """``(N,)`` divergence of the student's distribution from the teacher's, in nats.
+    """Returns the ``(N,)`` divergences of the student's distributions from the teacher's, in nats.
 
     With ``forward_kl`` and ``tail: drop`` this is the loss of Fu et al. (arXiv 2301.12726,
     ``kl_divergence`` of their code): the kept mass is below 1, and so is the loss's weight.
 
     Args:
-        logits_NV: The student's.
-        targets: With the teacher's candidates; labels are not looked at.
+        logits_NV: The student's logits.
+        targets: Soft targets; the labels are not looked at.
         matching: The divergence, the temperature on both sides (the loss is multiplied by its
             square, Hinton et al., arXiv 1503.02531), and what becomes of the tail.
     """
@@ -90,14 +133,14 @@ def distribution_matching(
     else:
         jsd = partial(_jsd, beta=matching.beta)
         nats_of = jsd if matching.divergence == "jsd" else _reverse_kl
-        teacher = _teacher(targets, matching, vocabulary=logits_NV.shape[1])
+        teacher = _teacher_vector(targets, matching, vocabulary=logits_NV.shape[1])
         nats_N = _Blocks.apply(logits_NV, teacher, nats_of)  # type: ignore[no-untyped-call]
     return nats_N * matching.temperature**2
 
 
 @cache
 def _fused_cross_entropy() -> Callable[..., Tensor] | None:
-    """Liger's kernel, where it is installed."""
+    """Returns Liger's kernel, where it is installed."""
     try:
         from liger_kernel.transformers.functional import liger_cross_entropy
     except ImportError:
@@ -105,31 +148,36 @@ def _fused_cross_entropy() -> Callable[..., Tensor] | None:
     return liger_cross_entropy  # type: ignore[no-any-return]
 
 
-class _Teacher(NamedTuple):
-    """The vector to match: candidates, and one probability for each token that is none."""
+class _TeacherVector(NamedTuple):
+    """The vector p over the vocabulary: K candidates, and one probability for each other token."""
 
     ids_NK: Tensor
-    """Padded with 0."""
+    """The candidates, padded with 0."""
 
     probabilities_NK: Tensor
+    """Their probabilities; 0 where there is no candidate."""
+
     known_NK: Tensor
-    """Where there is a candidate."""
+    """Whether there is a candidate in this column."""
 
     other_N: Tensor
-    """Probability of each other token."""
+    """The probability o of each other token."""
 
     others_N: Tensor
-    """How many other tokens there are."""
+    """The number of other tokens."""
 
 
-def _teacher(targets: Targets, matching: MatchingSettings, *, vocabulary: int) -> _Teacher:
-    """The treatment of the tail, and the temperature, put on the candidates."""
+def _teacher_vector(
+    targets: Targets, matching: MatchingSettings, *, vocabulary: int
+) -> _TeacherVector:
+    """Returns the candidates with the tail treated and the temperature applied."""
     assert targets.ids_NK is not None
     assert targets.probabilities_NK is not None
     assert targets.tail_N is not None
     known_NK = targets.ids_NK >= 0
     kept_NK = targets.probabilities_NK.float()
     others_N = vocabulary - known_NK.sum(1)
+    # The mass that p comes to: below 1 only if the tail is dropped.
     other_N = torch.zeros_like(targets.tail_N, dtype=torch.float32)
     mass_N = kept_NK.sum(1) if matching.tail == "drop" else torch.ones_like(other_N)
     if matching.tail == "uniform_tail":
@@ -137,41 +185,44 @@ def _teacher(targets: Targets, matching: MatchingSettings, *, vocabulary: int) -
         if matching.divergence == "reverse_kl":
             tail_N = tail_N.clamp(min=TAIL_FLOOR)
         other_N = tail_N / others_N.clamp(min=1)
+    # softmax(z / t) is proportional to softmax(z) ** (1 / t); the sums are made good afterwards.
     power = 1.0 / matching.temperature
     kept_NK = torch.where(known_NK, kept_NK**power, 0.0)
     other_N = other_N**power
     scale_N = mass_N / (kept_NK.sum(1) + others_N * other_N).clamp(min=TAIL_FLOOR)
     ids_NK, kept_NK = targets.ids_NK.clamp(min=0), kept_NK * scale_N[:, None]
-    return _Teacher(ids_NK, kept_NK, known_NK, other_N * scale_N, others_N)
+    return _TeacherVector(ids_NK, kept_NK, known_NK, other_N * scale_N, others_N)
 
 
 class _CrossEntropy(torch.autograd.Function):
-    """``(N,)`` nats of weights on some tokens, and of a weight on every token.
+    """Cross-entropy of a sparse target: ``-sum_k w_k log q_k - e sum_v log q_v``, for each row.
 
-    The gradient is the student's probabilities times all weight, less the weights, in their place.
+    With q = softmax(z) its gradient to z is ``q (sum_k w_k + V e) - e``, less w_k at token k, so
+    backward needs q alone and writes the gradient into its memory.
     """
 
     @staticmethod
     def forward(
         ctx: Any, logits_NV: Tensor, ids_NK: Tensor, weights_NK: Tensor, every_N: Tensor | None
     ) -> Tensor:
+        # log q_v = z_v - log Z, and log Z is read off the likeliest token: z_max - log q_max.
         q_NV = logits_NV.softmax(1, dtype=torch.float32)
         normaliser_N = logits_NV.amax(1).float() - q_NV.amax(1).log()
         nats_NK = normaliser_N[:, None] - logits_NV.gather(1, ids_NK).float()
         nats_N, mass_N = (weights_NK * nats_NK).sum(1), weights_NK.sum(1)
-        if every_N is not None:
+        if every_N is not None:  # e sum_v -log q_v = V e (log Z - the mean of z)
             spread_N = logits_NV.shape[1] * every_N
             nats_N += spread_N * (normaliser_N - logits_NV.mean(1, dtype=torch.float32))
             mass_N += spread_N
-        ctx.how = q_NV, mass_N, ids_NK, weights_NK, every_N, logits_NV.dtype
+        ctx.saved_for_gradient = q_NV, mass_N, ids_NK, weights_NK, every_N, logits_NV.dtype
         return nats_N
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_N: Tensor) -> tuple[Tensor | None, ...]:
-        """Overwrites the probabilities, so that a second backward pass is refused."""
-        grad_NV, mass_N, ids_NK, weights_NK, every_N, dtype = ctx.how
-        del ctx.how
+        """Returns the gradient in the memory of q, so that a second backward pass is refused."""
+        grad_NV, mass_N, ids_NK, weights_NK, every_N, dtype = ctx.saved_for_gradient
+        del ctx.saved_for_gradient
         grad_NV *= (grad_N * mass_N)[:, None]
         if every_N is not None:
             grad_NV -= (grad_N * every_N)[:, None]
@@ -180,11 +231,14 @@ class _CrossEntropy(torch.autograd.Function):
 
 
 class _Blocks(torch.autograd.Function):
-    """``(N,)`` nats and their gradient, some rows at a time, so intermediates stay small."""
+    """``(N,)`` nats of a divergence, some rows at a time, so that its buffers stay small.
+
+    Their gradient to the logits is made on the way forward, and is all that is kept.
+    """
 
     @staticmethod
     def forward(
-        ctx: Any, logits_NV: Tensor, teacher: _Teacher, nats_of: Callable[..., Tensor]
+        ctx: Any, logits_NV: Tensor, teacher: _TeacherVector, nats_of: Callable[..., Tensor]
     ) -> Tensor:
         size = max(BLOCK_LOGITS // logits_NV.shape[1], 1)
         nats, ctx.grad_NV = [], torch.empty_like(logits_NV)
@@ -192,7 +246,7 @@ class _Blocks(torch.autograd.Function):
             rows = slice(first, first + size)
             with torch.enable_grad():
                 logits_nV = logits_NV[rows].detach().requires_grad_()
-                nats_n = nats_of(logits_nV, _Teacher(*(each[rows] for each in teacher)))
+                nats_n = nats_of(logits_nV, _TeacherVector(*(tensor[rows] for tensor in teacher)))
                 (ctx.grad_NV[rows],) = torch.autograd.grad(nats_n.sum(), logits_nV)
             nats.append(nats_n.detach())
         return torch.cat(nats)
@@ -200,7 +254,7 @@ class _Blocks(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_N: Tensor) -> tuple[Tensor | None, ...]:
-        """Overwrites what was made on the way forward; a second backward pass is refused."""
+        """Returns the gradient made on the way forward, in its memory; a second pass is refused."""
         grad_NV = ctx.grad_NV
         del ctx.grad_NV
         return grad_NV.mul_(grad_N[:, None]), None, None
@@ -209,10 +263,16 @@ class _Blocks(torch.autograd.Function):
 def _forward_kl(
     logits_NV: Tensor, targets: Targets, matching: MatchingSettings, share_N: Tensor
 ) -> Tensor:
-    """With its share of the loss; the rest is cross-entropy of the labels, in the same pass."""
-    teacher = _teacher(targets, matching, vocabulary=logits_NV.shape[1])
+    """Returns ``share KL(p | q) + (1 - share) CE(label | q)``, both in one pass over the logits.
+
+    ``KL(p | q) = sum p log p - sum p log q``: the first sum has no gradient, and the second is a
+    cross-entropy with weight p_k - o at the candidates and o on every token. The label is one more
+    candidate with weight 1 - share.
+    """
+    teacher = _teacher_vector(targets, matching, vocabulary=logits_NV.shape[1])
     p_NK, other_N = teacher.probabilities_NK, teacher.other_N
     own_N = torch.xlogy(p_NK, p_NK).sum(1) + teacher.others_N * torch.xlogy(other_N, other_N)
+    # A candidate's weight is what it has over the weight o that every token gets.
     over_NK = torch.where(teacher.known_NK, p_NK - other_N[:, None], 0.0)
     nats_N: Tensor = _CrossEntropy.apply(  # type: ignore[no-untyped-call]
         logits_NV,
@@ -223,20 +283,21 @@ def _forward_kl(
     return share_N * own_N + nats_N
 
 
-def _reverse_kl(logits_NV: Tensor, teacher: _Teacher) -> Tensor:
+def _reverse_kl(logits_NV: Tensor, teacher: _TeacherVector) -> Tensor:
+    """Returns ``KL(q | p) = sum q log q - sum q log p``."""
     logq_NV = logits_NV.log_softmax(1, dtype=torch.float32)
     q_NV = logq_NV.exp()
     q_NK = q_NV.gather(1, teacher.ids_NK)
     tiny = torch.finfo(torch.float32).tiny
-    # As if every token were another one; the candidates' share of that is then made good.
+    # sum q log p = log o + sum_k q_k (log p_k - log o), as the q of all tokens sum to 1.
     logp_NK = teacher.probabilities_NK.clamp(min=tiny).log()
     log_other_N = teacher.other_N.clamp(min=tiny).log()
     correction_NK = torch.where(teacher.known_NK, q_NK * (logp_NK - log_other_N[:, None]), 0.0)
     return (q_NV * logq_NV).sum(1) - log_other_N - correction_NK.sum(1)
 
 
-def _jsd(logits_NV: Tensor, teacher: _Teacher, beta: float) -> Tensor:
-    """``beta KL(p | m) + (1 - beta) KL(q | m)`` with m their mixture (GKD, arXiv 2306.13649)."""
+def _jsd(logits_NV: Tensor, teacher: _TeacherVector, beta: float) -> Tensor:
+    """Returns ``beta KL(p | m) + (1 - beta) KL(q | m)``, m their mixture (arXiv 2306.13649)."""
     q_NV = logits_NV.softmax(1, dtype=torch.float32)
     q_NK = q_NV.gather(1, teacher.ids_NK)
     other_N1 = teacher.other_N[:, None]
@@ -246,5 +307,6 @@ def _jsd(logits_NV: Tensor, teacher: _Teacher, beta: float) -> Tensor:
         own = beta * torch.xlogy(p, p) + (1 - beta) * torch.xlogy(q, q)
         return own - torch.xlogy(mixed, mixed)
 
+    # Every token as another one, and at the candidates the difference to that.
     candidates_NK = nats(teacher.probabilities_NK, q_NK) - nats(other_N1.expand_as(q_NK), q_NK)
     return nats(other_N1, q_NV).sum(1) + torch.where(teacher.known_NK, candidates_NK, 0.0).sum(1)

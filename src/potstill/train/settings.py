@@ -1,16 +1,44 @@
-"""How students are trained."""
+"""The ``train`` section of a recipe: the students, the length and the manner of training."""
 
-from collections.abc import Mapping
-from typing import Annotated, Literal
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from potstill.errors import ConfigError
 from potstill.models.settings import LocalSettings, student_settings
+from potstill.plugins import Registry
 from potstill.prompts.decomposition import Role
-from potstill.prompts.formats import FORMATS, format_named, shares
+from potstill.prompts.formats import FORMATS, AnyFormat, AnyMixture, format_named, shares
+from potstill.records import System
 from potstill.settings import Settings
 from potstill.tasks import TaskSettings, task_settings
+
+BY_BYTES = "offsets"
+"""The name of potstill's own alignment among the alignments."""
+
+ALIGNMENTS = Registry[Callable[..., Any]](
+    "alignment", {}, group="potstill.alignments", by_reference=True, fits=callable
+)
+"""Other ways to align tokens, each a ``train.alignment.align.Alignment``."""
+
+
+LOSSES = Registry[Callable[..., Any]](
+    "loss", {}, group="potstill.losses", by_reference=True, fits=callable
+)
+"""Losses of one's own by ``module:name`` or entry point, each a ``train.losses.Loss``."""
+
+
+def _known_loss(name: str) -> str:
+    LOSSES.named(name)
+    return name
+
+
+def _known_alignment(name: str) -> str:
+    if name != BY_BYTES:
+        ALIGNMENTS.named(name)
+    return name
+
 
 QUESTIONS_A_STEP = 16
 """Different questions in a step below which siblings cost accuracy."""
@@ -46,24 +74,24 @@ class LoraSettings(Settings):
 
 
 class MatchingSettings(Settings):
-    """What of the teacher a student matches: its texts, its probabilities, or both."""
+    """The part of the teacher that a student matches: its texts, its probabilities, or both."""
 
     distribution: float = Field(default=1.0, ge=0, le=1)
     """Weight of distribution matching; the rest is sample matching (cross-entropy)."""
 
     divergence: Literal["forward_kl", "reverse_kl", "jsd"] = "forward_kl"
-    """What is minimised between the teacher's and the student's probabilities."""
+    """The divergence that is minimised between the teacher's and the student's probabilities."""
 
     beta: float = Field(default=0.5, gt=0, lt=1)
     """Weight of the teacher in the generalised Jensen-Shannon divergence ``jsd``."""
 
     temperature: float = Field(default=1.0, gt=0)
-    """Both distributions are softened by it, and the loss is multiplied by its square."""
+    """Softens both distributions; the loss is multiplied by its square."""
 
     tail: Literal["drop", "renormalise", "uniform_tail"] = "uniform_tail"
-    """What becomes of the teacher's mass outside its top K."""
+    """The treatment of the teacher's mass outside its top K."""
 
-    alignment: Literal["offsets", "time_warping"] = "offsets"
+    alignment: Annotated[str, AfterValidator(_known_alignment)] = BY_BYTES
     """How teacher tokens meet student tokens: by byte offsets, or as arXiv 2301.12726 did."""
 
     @model_validator(mode="after")
@@ -77,7 +105,7 @@ class MatchingSettings(Settings):
 
 
 def _matching(raw: object) -> object:
-    """``sample`` and ``distribution`` in short."""
+    """Returns the settings that ``sample`` and ``distribution`` are short for."""
     short = {"sample": {"distribution": 0.0}, "distribution": {}}
     return short.get(raw, raw) if isinstance(raw, str) else raw
 
@@ -91,29 +119,27 @@ class ReplaySettings(Settings):
     share: float = Field(default=0.1, gt=0, lt=1)
     """Share of all examples that are replayed."""
 
-    data_format: str = "zero_shot_answer"
-    """How they are worded; a format without rationales."""
+    data_format: AnyFormat = "zero_shot_answer"
+    """The format that they are worded in; one without rationales."""
 
     @model_validator(mode="after")
     def _bare(self) -> "ReplaySettings":
-        bare = [
-            name
-            for name, each in FORMATS.items()
-            if not each.needs_rationale and not each.needs_exemplars
-        ]
-        if self.data_format not in bare:
-            raise ValueError(
-                f"replayed questions have gold answers alone, which {self.data_format!r} does not "
-                f"word. Take one of {', '.join(bare)}"
-            )
-        return self
+        known = not isinstance(self.data_format, str) or self.data_format in FORMATS
+        if known and format_named(self.data_format).is_bare:
+            return self
+        bare = [name for name, data_format in FORMATS.items() if data_format.is_bare]
+        name = format_named(self.data_format).name if known else self.data_format
+        raise ValueError(
+            f"replayed questions have gold answers alone, which {name!r} does not "
+            f"word. Take one of {', '.join(bare)}"
+        )
 
 
 class StudentSettings(Settings):
-    """What sets one student apart from the others."""
+    """One student: what it learns, from whom and from which start."""
 
-    data_format: str | dict[str, float] = "fine_tune_cot"
-    """How a question becomes an example: a format, a published mixture, or weights by format."""
+    data_format: AnyMixture = "fine_tune_cot"
+    """The wording of examples: a format, one of your own, a known mixture, or weights by format."""
 
     exemplars: int = Field(default=4, ge=1)
     """Worked training questions that in-context formats show."""
@@ -125,6 +151,10 @@ class StudentSettings(Settings):
         distribution=0.0
     )
     """``sample``, ``distribution``, or settings; the latter need ``generate.top_logprobs``."""
+
+    loss: Annotated[str, AfterValidator(_known_loss)] | None = None
+    """``module:name`` of a loss of your own in the place of matching's; it is given the teacher's
+    probabilities where matching has a share of distribution matching."""
 
     replay: ReplaySettings | None = None
     """Mix examples of other tasks in; null mixes none."""
@@ -142,7 +172,7 @@ class StudentSettings(Settings):
     """Most rationales of one question that are trained on; null takes all that were kept."""
 
     take: Literal["first", "shortest", "longest"] = "first"
-    """Which of a question's rationales ``max_rationales`` takes; the length is in words."""
+    """The rationales of a question that ``max_rationales`` takes; the length is in words."""
 
     wrong_answers: bool = False
     """Learn also from rationales with a wrong answer or none; the gold answer closes them too."""
@@ -209,11 +239,11 @@ class StopSettings(Settings):
 def _starts(raw: object) -> object:
     if not isinstance(raw, Mapping):
         return raw
-    return {name: student_settings(each, at=f"starts.{name}") for name, each in raw.items()}
+    return {name: student_settings(start, at=f"starts.{name}") for name, start in raw.items()}
 
 
 class TrainSettings(Settings):
-    """What to train, how long and how."""
+    """The students, and the length and manner of their training."""
 
     students: dict[str, StudentSettings] = Field(
         default={
@@ -246,7 +276,7 @@ class TrainSettings(Settings):
     """Highest step size of AdamW; 3e-4 is Fine-tune-CoT's, very small models take 1e-3."""
 
     schedule: Literal["constant", "linear", "cosine"] = "linear"
-    """How the learning rate goes from its highest value to the end: not at all, or to 0."""
+    """The course of the learning rate after its highest value: kept, or lowered to 0 at the end."""
 
     warmup: float = Field(default=0.03, ge=0, le=1)
     """Share of the steps in which the learning rate rises from 0."""
@@ -297,18 +327,18 @@ class TrainSettings(Settings):
         """
         return self.siblings or max(self.batch_size // QUESTIONS_A_STEP, 1)
 
-    def sweep(self) -> dict[str, StudentSettings]:
-        """Every student from every start."""
+    def sweep(self) -> dict[System, StudentSettings]:
+        """Returns every student from every start."""
         if not self.starts:
-            return self.students
+            return {System(name): student for name, student in self.students.items()}
         return {
-            f"{name}_{start_name}": student.model_copy(update={"start": start})
+            System(name, start_name): student.model_copy(update={"start": start})
             for name, student in self.students.items()
             for start_name, start in self.starts.items()
         }
 
-    def of(self, student: StudentSettings) -> "TrainSettings":
-        """The same with the length of training that a student has of its own, if it has one."""
+    def for_student(self, student: StudentSettings) -> "TrainSettings":
+        """Returns the same settings with the student's own length of training, if it has one."""
         if student.steps is None and student.epochs is None:
             return self
         return self.model_copy(update={"steps": student.steps, "epochs": student.epochs})

@@ -1,4 +1,10 @@
-"""The train stage: rationales → students' checkpoints."""
+"""The train stage: every student of the recipe learns its examples and leaves checkpoints.
+
+    rationales ── examples.make_examples ──▶ examples ── student.train_student ──▶ checkpoints
+
+A student's folder, ``checkpoints/NAME-IDENTITY``, is named by a digest of all that determines it,
+so a repeated command finds what is finished and goes on with what was interrupted.
+"""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -10,9 +16,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from potstill.errors import ConfigError, DataError, extra
 from potstill.keys import settings_hash
 from potstill.models.settings import ModelSettings
-from potstill.records import Checkpoint, Example, Rationale, Task, TrainingStep
-from potstill.runtime.progress import Advance, Meter
-from potstill.store import Store
+from potstill.records import Checkpoint, Example, Rationale, System, Task, TrainingStep
+from potstill.runtime.context import RunContext
+from potstill.runtime.progress import Advance
 from potstill.tasks import load_task
 from potstill.train.examples import TeacherTexts, make_examples, replayed, undivided
 from potstill.train.settings import StudentSettings, TrainSettings
@@ -23,31 +29,18 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-EndsAt = Callable[[Sequence[Checkpoint]], bool]
+StopAt = Callable[[Sequence[Checkpoint]], bool]
 """Looks at a student's checkpoints so far, and says whether its training ends at the newest."""
 
 
-class TrainContext(NamedTuple):
-    """Where students are trained."""
-
-    store: Store
-    """Holds the curated rationales, takes logs and checkpoints."""
-
-    folder: Path
-    """The run's folder."""
-
-    meter: Meter
-    """Shown the progress."""
-
-
 class Models(NamedTuple):
-    """Who learns from whom."""
+    """The models that students start from and learn from."""
 
     start: ModelSettings
     """The model to start from, where a student names no other."""
 
     teacher: ModelSettings
-    """Whose token probabilities the store may hold."""
+    """The first teacher; the store may hold its token probabilities."""
 
     further: Mapping[str, ModelSettings] = MappingProxyType({})
     """Further teachers, by their names in the recipe."""
@@ -57,22 +50,22 @@ def train(
     task: Task,
     models: Models,
     settings: TrainSettings,
-    bench: TrainContext,
+    context: RunContext,
     *,
     seed: int,
-    ends_at: EndsAt | None = None,
+    ends_at: StopAt | None = None,
 ) -> list[Checkpoint]:
     """Train every student of the recipe, one after the other.
 
-    What is finished is not trained again, and what was interrupted goes on where it stopped.
+    Finished students are not trained again; an interrupted one goes on where it stopped.
 
     Args:
         task: The questions with their gold answers; the training split is learned.
         models: Where students start, and whose probabilities they may learn.
-        settings: Of this stage.
-        bench: Where the work is done.
-        seed: Of the order of examples, and of what else is random.
-        ends_at: Asked as soon as a checkpoint is written; None trains to the end.
+        settings: The students, and how they are trained.
+        context: The run; its store holds the rationales and takes logs and checkpoints.
+        seed: Fixes the order of examples and everything else that is random.
+        ends_at: Called as soon as a checkpoint is written; None trains to the end.
 
     Returns:
         The checkpoints of all students, oldest first.
@@ -82,33 +75,33 @@ def train(
         ModelError: A start model cannot be loaded.
     """
     students = {
-        name: student.model_copy(update={"start": student.start or models.start})
-        for name, student in settings.sweep().items()
+        system: student.model_copy(update={"start": student.start or models.start})
+        for system, student in settings.sweep().items()
     }
-    rationales = bench.store.rationales()
+    rationales = context.store.rationales()
     writers = {rationale.completion_id: rationale.teacher for rationale in rationales}
     teachers = {"teacher": models.teacher, **models.further}
-    texts = TeacherTexts(bench.store, teachers, writers)
-    # All of them before any training: one that has nothing to learn is told at once.
-    examples_of = {
-        name: _examples(name, student, task, rationales, texts, seed)
-        for name, student in students.items()
+    texts = TeacherTexts(context.store, teachers, writers)
+    # All of them before any training, so that a student without examples is refused at once.
+    examples = {
+        system: _student_examples(system.label, student, task, rationales, texts, seed)
+        for system, student in students.items()
     }
     steps: list[TrainingStep] = []
     checkpoints: list[Checkpoint] = []
-    for name, student in students.items():
-        trained = _trained(
-            name, student, examples_of[name], settings.of(student), bench, seed, ends_at
+    for system, student in students.items():
+        trained = _train_in_folder(
+            system, student, examples[system], settings.for_student(student), context, seed, ends_at
         )
-        steps += _log(name, trained)
-        checkpoints += _checkpoints(name, student, trained, bench.folder)
-    if not bench.store.read_only:  # the first of several processes keeps the store
+        steps += _training_steps(system, trained)
+        checkpoints += _checkpoint_records(system, student, trained, context.folder)
+    if not context.store.read_only:  # the first of several processes keeps the store
         made_by = settings_hash(settings.model_dump(mode="json"), seed)
-        bench.store.replace_training(steps, checkpoints, settings_hash=made_by)
+        context.store.replace_training(steps, checkpoints, settings_hash=made_by)
     return checkpoints
 
 
-def _examples(
+def _student_examples(
     name: str,
     student: StudentSettings,
     task: Task,
@@ -116,7 +109,12 @@ def _examples(
     texts: TeacherTexts,
     seed: int,
 ) -> list[Example]:
-    """What one student learns."""
+    """The examples of one student, those of other tasks that it replays among them.
+
+    Raises:
+        ConfigError: The student wants more questions than there are.
+        DataError: The rationales are of other questions, or none fits one of its data formats.
+    """
     with extra("local", needed_for="potstill train"):
         from potstill.models.local.loading import is_encoder_decoder
     questions = task.splits["train"]
@@ -137,16 +135,16 @@ def _examples(
         rationales, questions, student, encoder_decoder=encoder_decoder, seed=seed, texts=texts
     )
     _warn_of_undivided(name, student, rationales)
-    worded = {example.data_format for example in examples}
+    formats = {example.data_format for example in examples}
     for data_format in student.formats:
-        if data_format not in worded:
+        if data_format not in formats:
             raise DataError(
                 f"the student {name!r} learns from rationales ({data_format}), and none of "
                 f"{len(rationales)} was kept. Run potstill generate and potstill curate first, or "
                 "look at what curate dropped."
             )
     if student.replay is not None:
-        tasks = [load_task(each) for each in student.replay.tasks]
+        tasks = [load_task(replayed_task) for replayed_task in student.replay.tasks]
         examples += replayed(tasks, student.replay, encoder_decoder=encoder_decoder)
     return examples
 
@@ -154,10 +152,10 @@ def _examples(
 def _warn_of_undivided(
     name: str, student: StudentSettings, rationales: Sequence[Rationale]
 ) -> None:
-    """Say how much a student of turns cannot learn from.
+    """Warn of kept rationales that a student with a role cannot learn: they have no sub-questions.
 
     Raises:
-        DataError: It can learn from nothing of what was kept.
+        DataError: No kept rationale has any.
     """
     if not student.roles:
         return
@@ -176,55 +174,58 @@ def _warn_of_undivided(
         )
 
 
-def _trained(
-    name: str,
+def _train_in_folder(
+    system: System,
     student: StudentSettings,
     examples: Sequence[Example],
     settings: TrainSettings,
-    bench: TrainContext,
+    context: RunContext,
     seed: int,
-    ends_at: EndsAt | None,
+    ends_at: StopAt | None,
 ) -> "TrainedStudent":
-    """One student, in a folder named by all that determines it."""
+    """Train one student in a folder named by all that determines it, and show its progress."""
     from potstill.train.student import train_student, training_identity
 
     identity = training_identity(student, examples, settings, seed=seed)
-    place = bench.folder / "checkpoints" / f"{name}-{identity[:8]}"
-    done = tokens = 0
+    folder = context.folder / "checkpoints" / f"{system.label}-{identity[:8]}"
+    steps_shown = tokens_shown = 0
     with ExitStack() as stack:
         advance: Advance | None = None
 
         def on_step(progress: "TrainProgress") -> None:
-            nonlocal advance, done, tokens
+            nonlocal advance, steps_shown, tokens_shown
             if advance is None:  # how many steps there are is known only now
-                stage = bench.meter.stage(f"training {name}", total=progress.steps, unit="steps")
-                advance = stack.enter_context(stage)
-            advance(progress.step - done, progress.tokens - tokens, 0.0)
-            done, tokens = progress.step, progress.tokens
+                label = f"training {system.label}"
+                bar = context.progress.stage(label, total=progress.steps, unit="steps")
+                advance = stack.enter_context(bar)
+            advance(progress.step - steps_shown, progress.tokens - tokens_shown, 0.0)
+            steps_shown, tokens_shown = progress.step, progress.tokens
 
         def on_checkpoint(so_far: "TrainedStudent") -> bool:
             assert ends_at is not None
-            return ends_at(_checkpoints(name, student, so_far, bench.folder))
+            return ends_at(_checkpoint_records(system, student, so_far, context.folder))
 
         return train_student(
             student,
             examples,
             settings,
-            place,
+            folder,
             on_step=on_step,
             on_checkpoint=on_checkpoint if ends_at else None,
             seed=seed,
         )
 
 
-def _checkpoints(
-    name: str, student: StudentSettings, trained: "TrainedStudent", folder: Path
+def _checkpoint_records(
+    system: System, student: StudentSettings, trained: "TrainedStudent", run_folder: Path
 ) -> list[Checkpoint]:
+    """The checkpoints as records, their folders seen from the run's."""
     return [
         Checkpoint(
-            student=name,
+            student=system.model,
+            start=system.start,
             step=step,
-            folder=place.relative_to(folder).as_posix(),
+            folder=folder.relative_to(run_folder).as_posix(),
             data_format=student.asked_in,
             encoder_decoder=trained.encoder_decoder,
             examples=trained.examples,
@@ -232,14 +233,20 @@ def _checkpoints(
             parameters=trained.parameters,
             soft_share=trained.soft_share,
         )
-        for step, place in trained.checkpoints
+        for step, folder in trained.checkpoints
     ]
 
 
-def _log(name: str, trained: "TrainedStudent") -> list[TrainingStep]:
+def _training_steps(system: System, trained: "TrainedStudent") -> list[TrainingStep]:
+    """The lines of the training log as records."""
     return [
         TrainingStep(
-            student=name, step=line.step, loss=line.loss, tokens=line.tokens, seconds=line.seconds
+            student=system.model,
+            start=system.start,
+            step=line.step,
+            loss=line.loss,
+            tokens=line.tokens,
+            seconds=line.seconds,
         )
         for line in trained.log
     ]

@@ -1,4 +1,14 @@
-"""Training one student from its start to its checkpoints."""
+"""Training one student, from its start model to its checkpoints.
+
+:func:`train_student` loads the start model, turns examples into token ids, plans which of them each
+optimiser step computes, and hands all of it to the trainer::
+
+    examples ─ Encoder ─▶ token ids ─ plan_steps ─▶ Steps ─ Collator ─▶ batches ─ StudentTrainer ─▶
+                                                                             checkpoints, log
+
+What determines the result is written to the folder first and the log of a finished training last,
+so the same call on the same folder resumes the one and repeats the other for nothing.
+"""
 
 import hashlib
 import logging
@@ -16,7 +26,6 @@ from transformers import PreTrainedModel, TrainerState
 
 from potstill.errors import ConfigError, DataError, extra
 from potstill.keys import settings_hash
-from potstill.models import local_source
 from potstill.models.local.loading import (
     Loaded,
     folder_digest,
@@ -41,6 +50,7 @@ from potstill.train.batches import (
 from potstill.train.chunked_loss import Head
 from potstill.train.encoding import Encoded, EncodedExamples, Encoder
 from potstill.train.examples import example_shares
+from potstill.train.losses import loss_of
 from potstill.train.prefix_sharing import can_share, enable
 from potstill.train.settings import LoraSettings, StudentSettings, TrainSettings
 from potstill.train.trainer import (
@@ -60,13 +70,12 @@ DEFAULT_EPOCHS = 20.0
 SAME_RESULT = {"students", "batch_tokens", "gradient_checkpointing", "report_to"}
 """Settings that do not change what a student learns, up to rounding."""
 
-
 COUNTS = ("examples", "too_long", "encoder_decoder", "parameters", "soft_share")
-"""What a finished training tells beside its log."""
+"""Fields of a finished training that are kept beside its log."""
 
 
 class LogLine(NamedTuple):
-    """How training stood after some steps."""
+    """The state of a training after some optimiser steps."""
 
     step: int
     loss: float
@@ -81,17 +90,19 @@ class LogLine(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainedStudent:
-    """What a training left."""
+    """The checkpoints, log and counts that a training left."""
 
     checkpoints: tuple[tuple[int, Path], ...]
-    """Optimiser steps and folder of each, oldest first; ``hf:FOLDER`` loads it."""
+    """Optimiser steps and folder of each checkpoint, oldest first; ``hf:FOLDER`` loads it."""
 
     log: tuple[LogLine, ...]
     """One line every few steps."""
 
     seconds: float
+    """Time spent, in all processes that worked on it one after the other."""
+
     tokens: int
-    """Tokens trained on, each time that they were; prompts left out."""
+    """Tokens trained on, counted again on each pass; prompts left out."""
 
     examples: int
     """Examples trained on."""
@@ -115,27 +126,33 @@ def training_identity(
     *,
     seed: int = 0,
 ) -> str:
-    """Twelve hex digits that stand for all that determines a student, to name its folder by."""
+    """Returns twelve hex digits that stand for all that determines a student."""
     start = _start(student)
-    source = local_source(start)
+    source = start.source
     weights = folder_digest(Path(source)) if is_folder(source) else start.model_dump(mode="json")
     values = settings.model_dump(mode="json", exclude=SAME_RESULT)
-    learned = example_shares(student), student.matching.model_dump()
-    return settings_hash(weights, [_plain(one) for one in examples], values, learned, seed)
+    own_loss = {} if student.loss is None else {"loss": student.loss}
+    objective = example_shares(student), student.matching.model_dump() | own_loss
+    texts = [_example_values(example) for example in examples]
+    return settings_hash(weights, texts, values, objective, seed)
 
 
-def _plain(example: Example) -> tuple[object, ...]:
-    """An example as plain values, the teacher's probabilities as a digest."""
+def _example_values(example: Example) -> tuple[object, ...]:
+    """Returns an example as plain values, the teacher's probabilities as a digest."""
     span, digest = example.teacher, ""
     if span is not None:
         packed = pack(span.tokens)
         parts = (packed.logprobs, packed.token_bytes or b"", packed.lengths or b"")
         digest = hashlib.sha256(b"".join(parts)).hexdigest()
-    spot = (span.start, span.end, span.shift) if span else ()
+    prompt = example.prompt
     return (
-        example.prompt if isinstance(example.prompt, str) else [asdict(m) for m in example.prompt],
-        *(example.target, example.weight, example.question_id, example.data_format),
-        *(digest, *spot),
+        prompt if isinstance(prompt, str) else [asdict(message) for message in prompt],
+        example.target,
+        example.weight,
+        example.question_id,
+        example.data_format,
+        digest,
+        *((span.start, span.end, span.shift) if span else ()),
     )
 
 
@@ -149,17 +166,17 @@ def train_student(
     on_checkpoint: Callable[[TrainedStudent], bool] | None = None,
     seed: int = 0,
 ) -> TrainedStudent:
-    """Train one student; what a killed process left behind is taken up again.
+    """Train one student, or go on with what a killed process left behind.
 
     Args:
-        student: The model to start from, what of the teacher is matched, and which share of the
-            examples each data format gets.
-        examples: What to learn.
-        settings: How; ``students`` is not looked at.
+        student: The model to start from, the loss, and which share of the examples each data
+            format gets.
+        examples: The texts to learn.
+        settings: The length and manner of training; ``students`` is not looked at.
         folder: Belongs to this training alone; takes its checkpoints.
         on_step: Called with the progress every few steps.
-        on_checkpoint: Called with each checkpoint, the last of what there is; says whether to stop.
-        seed: Of the order of examples, and of what else is random.
+        on_checkpoint: Called after each checkpoint with all there are; True ends the training.
+        seed: Fixes the order of examples and everything else that is random.
 
     Raises:
         ConfigError: The folder holds another training.
@@ -170,39 +187,40 @@ def train_student(
     checkpoints.claim(folder, identity)
     finished = checkpoints.read_json(folder / checkpoints.FINISHED)
     if finished is not None:
-        return _trained(finished, folder)
-    loaded = _load(_start(student))
-    kept = _encoded(loaded, examples, student, settings)
+        return _trained_student(finished, folder)
+    loaded = _load_start(_start(student))
+    encoded = _encode_fitting(loaded, examples, student, settings)
     counts: dict[str, object] = {
-        "examples": len(kept.examples),
-        "too_long": kept.too_long,
+        "examples": len(encoded.examples),
+        "too_long": encoded.too_long,
         "encoder_decoder": loaded.encoder_decoder,
         "parameters": parameters_of(loaded.model),
-        "soft_share": kept.soft_share if student.matching.distribution else None,
+        "soft_share": encoded.soft_share if student.matching.distribution else None,
     }
     with quietly():
-        trainer, reporter = _trainer(loaded, kept, settings, student, folder, seed)
+        trainer, reporter = _build_trainer(loaded, encoded, settings, student, folder, seed)
 
         def so_far(state: TrainerState) -> dict[str, object]:
             steps = [step for step in sorted(trainer.save_steps) if step <= state.global_step]
-            return {"steps": steps, "log": _log(state), **counts}
+            return {"steps": steps, "log": _log_lines(state), **counts}
 
         def ends_at(state: TrainerState) -> bool:
-            return on_checkpoint is not None and on_checkpoint(_trained(so_far(state), folder))
+            assert on_checkpoint is not None
+            return on_checkpoint(_trained_student(so_far(state), folder))
 
         reporter.attach(trainer, on_step, ends_at if on_checkpoint else None)
-        values = so_far(_run(trainer, reporter, folder))
+        values = so_far(_train_or_resume(trainer, reporter, folder))
     checkpoints.finish(folder, values)
-    return _trained(values, folder)
+    return _trained_student(values, folder)
 
 
-def _encoded(
+def _encode_fitting(
     loaded: Loaded,
     examples: Sequence[Example],
     student: StudentSettings,
     settings: TrainSettings,
 ) -> EncodedExamples:
-    """The examples in tokens, without those that are too long.
+    """Returns the examples as token ids, without those that are too long.
 
     Raises:
         DataError: None is left.
@@ -210,45 +228,46 @@ def _encoded(
     encoder = Encoder(
         loaded.tokenizer, encoder_decoder=loaded.encoder_decoder, matching=student.matching
     )
-    kept = encoder.encode(examples, max_length=_longest(loaded, settings.max_length))
-    if not kept.examples:
+    encoded = encoder.encode(examples, max_length=_longest(loaded, settings.max_length))
+    if not encoded.examples:
         raise DataError(
-            f"no example is left to train on: of {len(examples)}, {kept.too_long} have more than "
-            f"{settings.max_length} tokens. Raise train.max_length, or keep more rationales."
+            f"no example is left to train on: of {len(examples)}, {encoded.too_long} have more "
+            f"than {settings.max_length} tokens. Raise train.max_length, or keep more rationales."
         )
-    return kept
+    return encoded
 
 
-def _trainer(
+def _build_trainer(
     loaded: Loaded,
-    kept: EncodedExamples,
+    encoded: EncodedExamples,
     settings: TrainSettings,
     student: StudentSettings,
     folder: Path,
     seed: int,
 ) -> tuple[StudentTrainer, Reporter]:
-    """Everything that a training takes, made ready."""
-    shares = {
+    """Returns the trainer with its model, loss and planned steps, and what reports on it."""
+    examples = encoded.examples
+    shares = {  # a format whose examples were all too long has no share
         name: share
         for name, share in example_shares(student).items()
-        if any(one.data_format == name for one in kept.examples)
+        if any(example.data_format == name for example in examples)
     }
-    steps = _steps(settings, kept.examples, shares)
+    steps = _optimiser_steps(settings, examples, shares)
     use_cpu = next(loaded.model.parameters()).device.type == "cpu"
     arguments = training_arguments(settings, folder, steps=steps, seed=seed, use_cpu=use_cpu)
     torch.manual_seed(seed)
-    model = _with_lora(loaded.model, settings.lora) if settings.lora else loaded.model
+    model = _add_lora(loaded.model, settings.lora) if settings.lora else loaded.model
     head = Head.of(model, chunked=not sharded(arguments))
-    collate, by_length = _collation(loaded, max(one.length for one in kept.examples))
+    collate, by_length = _choose_collation(loaded, max(example.length for example in examples))
     order = Order(settings.batch_size, settings.together, shares or None, by_length, seed)
-    plan = plan_steps(kept.examples, order, steps)
+    plan = plan_steps(examples, order, steps)
     parts = range(1, settings.checkpoints + 1)
     trainer = StudentTrainer(
         model,
         arguments,
-        objective=Objective(head, student.matching),
+        objective=Objective(head, loss_of(student)),
         steps=Steps(
-            kept.examples,
+            examples,
             plan,
             batch_tokens=settings.batch_tokens,
             processes=arguments.world_size,
@@ -257,12 +276,12 @@ def _trainer(
         tokenizer=loaded.tokenizer,
         save_steps=sorted({math.ceil(steps * part / settings.checkpoints) for part in parts}),
     )
-    tokens = [sum(len(kept.examples[index].target) for index in step) for step in plan]
+    tokens = [sum(len(examples[index].target) for index in step) for step in plan]
     return trainer, Reporter(tokens)
 
 
-def _run(trainer: StudentTrainer, reporter: Reporter, folder: Path) -> TrainerState:
-    """Train, from the newest checkpoint on where there is one."""
+def _train_or_resume(trainer: StudentTrainer, reporter: Reporter, folder: Path) -> TrainerState:
+    """Train to the end, from the newest checkpoint on where there is one."""
     newest = checkpoints.newest_resumable(folder)
     resume = newest / checkpoints.RESUME if newest else None
     if resume is not None:  # a killed process may have seen that training ends here
@@ -273,13 +292,13 @@ def _run(trainer: StudentTrainer, reporter: Reporter, folder: Path) -> TrainerSt
     return trainer.state
 
 
-def _log(state: TrainerState) -> list[LogLine]:
+def _log_lines(state: TrainerState) -> list[LogLine]:
     lines = [line for line in state.log_history if "loss" in line]
     return [LogLine(**{name: line[name] for name in LogLine._fields}) for line in lines]  # type: ignore[arg-type]
 
 
-def _collation(loaded: Loaded, longest: int) -> tuple[Collate, bool]:
-    """How examples become tensors, and whether padding makes like lengths worth looking for."""
+def _choose_collation(loaded: Loaded, longest: int) -> tuple[Collate, bool]:
+    """Returns how examples become tensors, and whether padding makes it pay to sort by length."""
     multiple = 8 if loaded.model.device.type == "cuda" else 1
     if loaded.encoder_decoder:
         return padded_collation(loaded, multiple), True
@@ -296,9 +315,9 @@ def _start(student: StudentSettings) -> LocalSettings:
     return student.start
 
 
-def _load(start: LocalSettings) -> Loaded:
-    """The start model, its weights in float32; lower precisions lose small updates."""
-    source = local_source(start)
+def _load_start(start: LocalSettings) -> Loaded:
+    """Load the start model with its weights in float32; lower precisions lose small updates."""
+    source = start.source
     loaded = load_model_and_tokenizer(
         source,
         dtype="float32",
@@ -312,22 +331,27 @@ def _load(start: LocalSettings) -> Loaded:
 
 
 def _longest(loaded: Loaded, max_length: int) -> int:
+    """Returns the most tokens of an example that the model has positions for."""
     positions = getattr(loaded.model.config, "max_position_embeddings", None)
     return max_length if loaded.encoder_decoder or positions is None else min(max_length, positions)
 
 
-def _steps(
+def _optimiser_steps(
     settings: TrainSettings, examples: Sequence[Encoded], shares: Mapping[str, float]
 ) -> int:
-    """Optimiser steps; a pass over a mixture ends when its slowest format has been gone through."""
+    """Returns the number of optimiser steps.
+
+    A pass over a mixture of formats ends when its slowest one has been gone through.
+    """
     if settings.steps is not None:
         return settings.steps
-    counts = Counter(one.data_format for one in examples)
+    counts = Counter(example.data_format for example in examples)
     a_pass = max((counts[name] / share for name, share in shares.items()), default=len(examples))
     return math.ceil((settings.epochs or DEFAULT_EPOCHS) * a_pass / settings.batch_size)
 
 
-def _with_lora(model: PreTrainedModel, settings: LoraSettings) -> nn.Module:
+def _add_lora(model: PreTrainedModel, settings: LoraSettings) -> nn.Module:
+    """Returns the model with low-rank additions (arXiv 2106.09685), its own weights frozen."""
     with extra("lora", needed_for="train.lora"):
         from peft import LoraConfig, get_peft_model
     config = LoraConfig(
@@ -344,7 +368,8 @@ def _with_lora(model: PreTrainedModel, settings: LoraSettings) -> nn.Module:
     return wrapped
 
 
-def _trained(values: dict[str, Any], folder: Path) -> TrainedStudent:
+def _trained_student(values: dict[str, Any], folder: Path) -> TrainedStudent:
+    """Returns what ``finished.json`` says as a record."""
     log = tuple(LogLine(*line) for line in values["log"])
     return TrainedStudent(
         checkpoints=tuple(

@@ -1,6 +1,16 @@
-"""``transformers.Trainer`` with our order of the data, our loss and our checkpoints.
+"""The training loop: ``transformers.Trainer`` with our order of data, loss and checkpoints.
 
-Our settings in the words of ``transformers.TrainingArguments``.
+The base class owns the loop, the optimiser (AdamW), the schedule, the precision and the
+distribution over processes. Three things are ours:
+
+- One item of the data set is a whole optimiser step: the list of its parts, each of which is
+  computed at once. :meth:`StudentTrainer.training_step` adds up the gradients of the parts, whose
+  losses are divided by the weight of all tokens in the step, over all processes. So the gradient
+  is that of the mean over tokens, however a step is cut.
+- :meth:`StudentTrainer.compute_loss` computes the loss at the output layer, chunk by chunk.
+- Checkpoints are whole or not there, and hold what going on takes.
+
+:func:`training_arguments` puts our settings into the words of ``TrainingArguments``.
 """
 
 import copy
@@ -31,9 +41,9 @@ from potstill.train import checkpoints
 from potstill.train.batches import Batch, Collator, Steps
 from potstill.train.chunked_loss import Head
 from potstill.train.encoder_sharing import EncoderOnce
-from potstill.train.losses import Targets, matching_loss
+from potstill.train.losses import Loss, Targets
 from potstill.train.prefix_sharing import layout, use
-from potstill.train.settings import MatchingSettings, TrainSettings
+from potstill.train.settings import TrainSettings
 
 LOG_STEPS = 10
 """The loss is read from the device, and reported, every so many steps and at each checkpoint."""
@@ -41,7 +51,7 @@ LOG_STEPS = 10
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainProgress:
-    """How far a training has come."""
+    """The progress of a training."""
 
     step: int
     """Optimiser steps taken."""
@@ -67,30 +77,30 @@ class TrainProgress:
 OnStep = Callable[[TrainProgress], None]
 
 EndsAt = Callable[[TrainerState], bool]
-"""Called after each checkpoint has been written; says whether training ends there."""
+"""Called after each checkpoint has been written; True ends the training there."""
 
 
 class Objective(NamedTuple):
-    """What is minimised."""
+    """The loss that is minimised, and the layer at which it is computed."""
 
     head: Head
     """The model's output layer."""
 
-    matching: MatchingSettings
-    """What of the teacher is matched."""
+    loss: Loss
+    """The loss at each trained token."""
 
 
 class StudentTrainer(Trainer):
-    """The loop, the optimiser, the precision and the distribution are the base class's own.
+    """Trains a student on planned steps.
 
     Args:
         model: The student, wrapped by peft where low-rank additions are trained.
-        args: Made by :func:`potstill.train.trainer.training_arguments`.
-        objective: What is minimised.
+        args: Made by :func:`training_arguments`.
+        objective: The loss, and where it is computed.
         steps: All steps of the training, in order.
-        collator: Makes tensors of them.
+        collator: Makes tensors of a step's parts.
         tokenizer: Saved with each checkpoint.
-        save_steps: After which steps to write a checkpoint.
+        save_steps: The numbers of the steps after which a checkpoint is written.
     """
 
     def __init__(
@@ -127,7 +137,7 @@ class StudentTrainer(Trainer):
     def _get_num_items_in_batch(
         self, batch_samples: list[list[Batch]], device: torch.device
     ) -> Tensor:
-        """The weight of all tokens of an optimiser step, over its parts and processes."""
+        """Returns the weight of all tokens of an optimiser step, over its parts and processes."""
         weights = [part["weights"].sum() for parts in batch_samples for part in parts]
         total = torch.stack(weights).sum().to(device)
         return self.accelerator.reduce(total, reduction="sum")  # type: ignore[no-any-return]
@@ -138,7 +148,7 @@ class StudentTrainer(Trainer):
         inputs: list[Batch],  # type: ignore[override]
         num_items_in_batch: Tensor | int | None = None,
     ) -> Tensor:
-        """One optimiser step's gradients, part by part; processes meet at the last part."""
+        """Add up one optimiser step's gradients, part by part; processes meet at the last part."""
         *earlier, last = inputs
         for part in earlier:
             self.accelerator.gradient_state._set_sync_gradients(False)
@@ -157,7 +167,8 @@ class StudentTrainer(Trainer):
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Tensor:
-        """The step's mean loss over trained tokens, or this part's share of it."""
+        """Returns this part's share of the step's mean loss over trained tokens."""
+        # Tell the hooks in the model what the examples of this part share.
         if "forest" in inputs:
             use(layout(inputs["forest"], self.args.device))
         if self._encoder_once is not None:
@@ -165,11 +176,13 @@ class StudentTrainer(Trainer):
         targets, weights = Targets(**inputs["targets"]), inputs["weights"]
 
         def nats_of(logits: Tensor, rows: slice) -> Tensor:
-            return matching_loss(logits, targets.at(rows), self._objective.matching)
+            return self._objective.loss(logits, targets.at(rows))
 
+        # The model's forward pass computes the loss at its output layer, in place of logits.
         with self._objective.head.losses(inputs["positions"], weights, nats_of) as loss:
             loss.finish(model(**inputs["inputs"], use_cache=False).logits)
         assert num_items_in_batch is not None
+        # Kept on the device: reading it at every step would make the host wait.
         self._sums += torch.stack([loss.total.detach(), weights.sum()])
         # DistributedDataParallel takes the mean of the processes' gradients; ours is their sum.
         share: Tensor = loss.total / num_items_in_batch * self.accelerator.num_processes
@@ -180,7 +193,7 @@ class StudentTrainer(Trainer):
         return 0
 
     def mean_loss(self) -> float:
-        """Mean loss since the last call, over all processes; all of them have to call it."""
+        """Returns the mean loss since the last call, over all processes; all have to call it."""
         nats, weight = self.accelerator.reduce(self._sums, reduction="sum").tolist()
         self._sums.zero_()
         return float(nats / weight)
@@ -197,13 +210,13 @@ class StudentTrainer(Trainer):
         if self.args.should_save:
             checkpoints.drop_resume_states(folder, but=target)
 
-    def agreed(self, yes: bool) -> bool:
-        """Whether any process says so."""
+    def any_process(self, yes: bool) -> bool:
+        """Whether the answer of any process is yes; all of them have to ask."""
         own = torch.tensor(float(yes), device=self.args.device)
         return bool(self.accelerator.reduce(own, reduction="sum") > 0)
 
     def _write_together(self, target: Path) -> None:
-        """The same with several processes, each of which has a random state of its own."""
+        """Write a checkpoint of several processes, each of which has a random state of its own."""
         barrier = self.accelerator.wait_for_everyone
         whole = checkpoints.whole_folder(target)
         if self.args.should_save:
@@ -216,6 +229,7 @@ class StudentTrainer(Trainer):
         barrier()
 
     def _write(self, folder: Path) -> None:
+        """Write weights and resume state, the parts of them that are this process's to write."""
         resume = folder / checkpoints.RESUME
         resume.mkdir(exist_ok=True)
         state_dict = self.accelerator.get_state_dict(self.model_wrapped)
@@ -237,17 +251,17 @@ class StudentTrainer(Trainer):
         self.tokenizer.save_pretrained(folder)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        """The weights stand beside the resume state, low-rank additions in it."""
+        """Load weights: they stand beside the resume state, low-rank additions within it."""
         resume = Path(resume_from_checkpoint)
         low_rank = (resume / "adapter_config.json").is_file()
         super()._load_from_checkpoint(str(resume if low_rank else resume.parent), model)
 
 
 class Reporter(TrainerCallback):
-    """Says when to save and when to stop, and reports the loss.
+    """Decides when to save and when to stop, and reports the loss.
 
     Args:
-        tokens: Trained tokens of each step of the plan.
+        tokens: The number of trained tokens in each step of the plan.
     """
 
     def __init__(self, tokens: Sequence[int]) -> None:
@@ -262,9 +276,9 @@ class Reporter(TrainerCallback):
         """Follow a trainer, which then prints nothing itself.
 
         Args:
-            trainer: Whom to follow.
+            trainer: The trainer.
             on_step: Called by process 0 with each report.
-            ends_at: Asked by process 0 after each checkpoint.
+            ends_at: Called by process 0 after each checkpoint.
         """
         self.trainer, self._on_step, self._ends_at = trainer, on_step, ends_at
         trainer.remove_callback(PrinterCallback)
@@ -274,7 +288,7 @@ class Reporter(TrainerCallback):
         """Whether training ends with the checkpoint just written; all processes have to ask."""
         if self._ends_at is None:
             return False
-        return self.trainer.agreed(self.trainer.args.should_save and self._ends_at(state))
+        return self.trainer.any_process(self.trainer.args.should_save and self._ends_at(state))
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
@@ -309,7 +323,7 @@ class Reporter(TrainerCallback):
     def on_save(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
     ) -> None:
-        """End the training where whoever looks at the checkpoint says so."""
+        """End the training at this checkpoint if ``ends_at`` says so."""
         control.should_training_stop |= self.ends_at(state)
 
 
@@ -323,7 +337,11 @@ RECOMPUTE = next(  # its name in transformers from 5.23 on, and before
 def training_arguments(
     settings: TrainSettings, folder: Path, *, steps: int, seed: int, use_cpu: bool
 ) -> TrainingArguments:
-    """Our settings as the base class's; what it would say or save by itself is turned off."""
+    """Returns our settings as the base class's, which prints and saves nothing by itself.
+
+    Raises:
+        ConfigError: There are more processes than examples in a step.
+    """
     schedules = {"constant": "constant_with_warmup"}
     options: dict[str, Any] = {
         "output_dir": str(folder),

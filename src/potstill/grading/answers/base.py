@@ -1,6 +1,9 @@
-"""What every answer type's reader has in common.
+"""The reader's interface, which every answer type implements, and the type for short strings.
 
-Short strings as answers.
+A reader works on spans of the text as the model wrote it. In "So the answer is **Paris**." the
+grader finds the marker "answer is" and hands the reader the places behind it; the reader for
+strings returns ``AnswerCandidate("paris", 19, 24)``: the answer in the form in which answers are
+compared, and where it stands.
 """
 
 import re
@@ -14,10 +17,6 @@ from potstill.errors import DataError
 from potstill.records import Question
 
 T = TypeVar("T")
-AROUND = string.whitespace + string.punctuation.replace("-", "") + "“”\u2018\u2019«»。"
-"""Quotes, stops and brackets that may stand around an answer."""
-JOINED = "A-Za-z0-9_\u00c0-\u052f"
-"""Characters that join into words, for patterns. Chinese and its like need no space between."""
 
 
 class AnswerCandidate(NamedTuple):
@@ -31,6 +30,74 @@ class AnswerCandidate(NamedTuple):
 NONE_GIVEN = AnswerCandidate("", -1, -1)
 """Read where a text says that it gives no answer, or gives several: the search is over."""
 
+
+class Reader(Protocol):
+    """The way one answer type is read and compared.
+
+    A type of ours is one file in this folder; a user's own is an object with these members.
+    """
+
+    concludes: bool
+    """Whether a last line such as "Therefore, ..." counts before the statement it stands behind."""
+
+    def marked(self, text: str, start: int, end: int, question: Question) -> AnswerCandidate | None:
+        """Returns the answer in a statement that follows a final-answer marker.
+
+        Args:
+            text: The whole text; the statement is ``text[start:end]``.
+            start: The place behind the marker.
+            end: The end of the statement.
+            question: The question, for its options and the form of its gold answer.
+
+        Returns:
+            ``NONE_GIVEN`` where the statement refuses or names several answers, which ends the
+            search; None where nothing in it fits, so that an earlier statement may count.
+        """
+
+    def last(self, text: str, end: int, question: Question) -> AnswerCandidate | None:
+        """Returns the answer in ``text[:end]``, which has no marker, or None.
+
+        ``NONE_GIVEN`` is as good as None.
+        """
+
+    def gold(self, question: Question) -> str:
+        """Returns the gold answer in the form in which answers are compared.
+
+        Raises:
+            DataError: The gold answer does not fit the type.
+        """
+
+    def same(self, answer: str, gold: str) -> bool | None:
+        """Says whether an answer as read is the gold answer; None where time ran out."""
+
+
+AROUND = string.whitespace + string.punctuation.replace("-", "") + "“”\u2018\u2019«»。"
+"""Quotes, stops and brackets that may stand around an answer."""
+
+JOINED = "A-Za-z0-9_\u00c0-\u052f"
+"""Characters that join into words, for patterns. Chinese and its like need no space between."""
+
+
+def lowered(text: str) -> str:
+    """Returns the text in lower case, every character at its own place."""
+    low = text.lower()
+    if len(low) != len(text):  # of all characters only this one becomes two
+        low = text.replace("\u0130", "i").lower()
+    return low
+
+
+def normalised(text: str) -> str:
+    """Returns the text without case, needless spaces, and the signs of ``AROUND`` at its ends."""
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().strip(AROUND).split())
+
+
+def last(items: Iterable[T]) -> T | None:
+    """Returns the last of the items; None where there are none."""
+    return next(iter(deque(items, maxlen=1)), None)
+
+
+# The words that open a refusal: "cannot be determined", "is unknown", "not given", "none of these",
+# "not enough information", "no single answer", "I don't know"; lead-in words may come first.
 _REFUSES = re.compile(
     r"""
     (?:that\ |it\ |this\ |there\ |which\ |is\ |are\ |the\ answer\ |simply\ ){0,4}
@@ -49,100 +116,66 @@ _REFUSES = re.compile(
     """,
     re.VERBOSE,
 )
+# Signs between a marker and the first word behind it, as in "**Answer:** \text{unknown}".
 _BEFORE_REFUSAL = re.compile(r"[\s*_\"'(:\[{\u201c]{0,12}(?:\\text\{)?")
 
 
 def refuses(text: str, start: int, end: int) -> bool:
-    """Whether a statement opens by saying that there is no answer ("cannot be determined")."""
+    """Says whether a statement opens by denying an answer ("cannot be determined")."""
     opening = _BEFORE_REFUSAL.match(text, start, end)
     low = lowered(text[opening.end() if opening else start : min(end, start + 120)])
     return _REFUSES.match(low) is not None
 
 
-class Reader(Protocol):
-    """How one answer type is read. A further type is one more file here."""
+_LONGEST_LINE = 80
+"""Characters; a longer last line is a sentence of the reasoning and no answer."""
 
-    concludes: bool
-    """Whether a last line such as "Therefore, ..." counts before the statement it stands behind."""
-
-    def marked(self, text: str, start: int, end: int, question: Question) -> AnswerCandidate | None:
-        """The answer in the statement after a final-answer marker; ``NONE_GIVEN`` ends it all."""
-
-    def last(self, text: str, end: int, question: Question) -> AnswerCandidate | None:
-        """The answer in a text without a marker; ``NONE_GIVEN`` is as good as None."""
-
-    def gold(self, question: Question) -> str:
-        """The gold answer in the form in which answers are compared.
-
-        Raises:
-            DataError: The gold answer does not fit the type.
-        """
-
-    def same(self, answer: str, gold: str) -> bool | None:
-        """Whether an answer as read is the gold answer; None: that could not be told in time."""
-
-
-def lowered(text: str) -> str:
-    """The text in lower case, every character at its own place."""
-    low = text.lower()
-    if len(low) != len(text):  # of all characters only this one becomes two
-        low = text.replace("\u0130", "i").lower()
-    return low
-
-
-def normalised(text: str) -> str:
-    """The text without case, needless spaces, and the signs of ``AROUND`` at its ends."""
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().strip(AROUND).split())
-
-
-def last(found: Iterable[T]) -> T | None:
-    """The last of them, if there is one."""
-    return next(iter(deque(found, maxlen=1)), None)
-
-
+# The end of a sentence, but not the stop of an abbreviation of one or two letters ("J. S. Bach");
+# or the words that begin a reason.
 _TEXT_END = re.compile(r"(?<=\w\w\w)[.!?](?=\s)|,? (?:because|since)\b")
 _WRAPPED = re.compile(r"[\s$*\"']{0,9}\\(?:text|textbf|textit|mathrm|mathbf|mbox)\s?\{")
-_LONGEST_TEXT = 80
+# What may precede the answer in a longer sentence that says it: "is", an article, "'s", ":".
 _SAYS = re.compile(r"(?:(?:^|\W)(?:is|are|was|were|be|an?|the|to)|['\u2019]s?|[:=]) [\"'(\[]{0,2}$")
-_BRACKETS = re.compile(r"[][(){}<>](?:\s{0,3}[][(){}<>])*")
-"""What an answer may consist of where it has no letters or digits."""
 _NOT = re.compile(r"\bnot\b|n['\u2019]t\b|\bnever\b")
+_BRACKETS = re.compile(r"[][(){}<>](?:\s{0,3}[][(){}<>])*")
+"""Brackets, of which an answer may consist where it has no letters or digits."""
 
 
 class TextReader:
     """Short strings, equal when the same but for case, spacing, and quotes or stops around them.
 
-    A sentence that ends in the answer, behind "is", "are", an article or "'s", says it as well.
+    A sentence that ends in the answer, behind "is", "are", an article or "'s", says it as well:
+    the answer "the capital is paris" is the gold "paris".
     """
 
     concludes = False
 
     def marked(self, text: str, start: int, end: int, question: Question) -> AnswerCandidate | None:
-        """The statement up to the end of its first sentence or line."""
+        """Returns the statement up to the end of its first sentence or line."""
         return self._stripped(text, start, end)
 
     def last(self, text: str, end: int, question: Question) -> AnswerCandidate | None:
-        """The last line that is not empty, where it is short enough to be an answer."""
+        """Returns the last line that is not empty, where it is short enough to be an answer."""
         stripped_end = len(text[:end].rstrip())
         start = text.rfind("\n", 0, stripped_end) + 1
-        return self._stripped(text, start, end) if stripped_end - start <= _LONGEST_TEXT else None
+        return self._stripped(text, start, end) if stripped_end - start <= _LONGEST_LINE else None
 
     def gold(self, question: Question) -> str:
-        """The gold text in lower case, without quotes and stops around it."""
+        """Returns the gold text in lower case, without quotes and stops around it."""
         gold = normalised(question.answer) or " ".join(question.answer.split())
         if not gold:
             raise DataError(f"question {question.id}: the answer {question.answer!r} is empty.")
         return gold
 
     def same(self, answer: str, gold: str) -> bool:
-        """Whether the normalised texts are the same, or the answer is a sentence that ends so."""
+        """Says whether the two are the same, or the answer is a sentence that ends in the gold."""
         if answer == gold or not answer.endswith(gold):
             return answer == gold
         before = answer[: -len(gold)]
         return _SAYS.search(before[-9:]) is not None and _NOT.search(before) is None
 
     def _stripped(self, text: str, start: int, end: int) -> AnswerCandidate | None:
-        """The range without the spaces, quotes and stops at its ends."""
+        """Returns the first sentence of the range without spaces, quotes and stops at its ends."""
         sentence = _TEXT_END.search(text, start, end)
         end = sentence.start() if sentence else end
         wrapped = _WRAPPED.match(text, start, end)
@@ -152,7 +185,7 @@ class TextReader:
         stop = end - len(part) + len(part.rstrip(AROUND))
         if first < stop:
             return AnswerCandidate(normalised(text[first:stop]), first, stop)
-        brackets = _BRACKETS.search(part)
+        brackets = _BRACKETS.search(part)  # an answer such as "])" is nothing but signs
         if brackets is None:
             return None
         span = start + brackets.start(), start + brackets.end()

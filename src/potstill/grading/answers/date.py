@@ -1,7 +1,7 @@
-"""Calendar dates as answers.
+"""Calendar dates as answers: "05/01/2021", "May 1, 2021" and "the 1st of May, 2021" are one day.
 
-Own patterns, no general parser: such a parser fills what is missing from today's date and reads
-"5" or "may" as a date, so that a text without a date would get an answer by accident.
+The patterns are our own: a general parser such as dateutil fills what is missing from today's date
+and reads "5" or "may" as a date, so that a text without a date would get an answer by accident.
 """
 
 import re
@@ -19,12 +19,16 @@ _MONTH = (
 )
 _DATE = re.compile(
     rf"""
+    # "2021-05-01": year, month, day
     (?<![\d./-]) (?P<iso_year>\d{{4}}) (?P<iso>[-/.]) (?P<iso_month>\d{{1,2}}) (?P=iso)
       (?P<iso_day>\d{{1,2}}) (?!\d)
+    # "05/01/2021", "1.5.2021", "5-1-21": which is the month depends on the sign, see _day
   | (?<![\d./-]) (?P<first>\d{{1,2}}) (?P<sign>[-/.]) (?P<second>\d{{1,2}}) (?P=sign)
       (?P<year>\d{{4}}|\d\d) (?![\d/-]|\.\d)
+    # "May 1, 2021", "May 1st of 2021"
   | \b (?P<month>{_MONTH}) \.? [ -]{{1,2}} (?P<day>\d{{1,2}}) (?:st|nd|rd|th)?
       (?:,?\ {{0,2}}(?:of\ )?|-) (?P<month_year>\d{{4}}) (?!\d)
+    # "1 May 2021", "1st of May, 2021", "1-May-2021"
   | (?<!\d) (?P<on>\d{{1,2}}) (?:st|nd|rd|th)? (?:\ of|\ day\ of)? [ -]{{1,2}}
       (?P<of>{_MONTH}) \.? (?:,?\ {{1,2}}(?:of\ )?|,|-) (?P<of_year>\d{{4}}) (?!\d)
     """,
@@ -46,40 +50,41 @@ class DateReader:
     concludes = False
 
     def marked(self, text: str, start: int, end: int, question: Question) -> AnswerCandidate | None:
-        """The first date; in "a week after 05/01/2021 is 05/08/2021" the one behind "is"."""
-        found = next(_dates(text, start, end), None)
-        if found is None:
+        """Returns the first date; in "a week after 05/01/2021 is 05/08/2021" that behind "is"."""
+        day = next(_dates(text, start, end), None)
+        if day is None:
             return NONE_GIVEN if refuses(text, start, end) else None
-        stop = _SENTENCE_END.search(text, found.end, end)
-        for verb in _IS.finditer(text, found.end, stop.start() if stop else end):
-            found = next(_dates(text, verb.end(), stop.start() if stop else end), found)
-        return found
+        sentence = _SENTENCE_END.search(text, day.end, end)
+        stop = sentence.start() if sentence else end
+        for verb in _IS.finditer(text, day.end, stop):
+            day = next(_dates(text, verb.end(), stop), day)
+        return day
 
     def last(self, text: str, end: int, question: Question) -> AnswerCandidate | None:
-        """The last date of the text."""
+        """Returns the last date of the text."""
         return last(_dates(text, 0, end))
 
     def gold(self, question: Question) -> str:
-        """The gold date as ``2021-05-01``."""
-        found = list(_dates(question.answer, 0, len(question.answer)))
-        if len(found) != 1:
+        """Returns the gold date as ``2021-05-01``."""
+        days = list(_dates(question.answer, 0, len(question.answer)))
+        if len(days) != 1:
             raise DataError(f"question {question.id}: the answer {question.answer!r} is no date.")
-        return found[0].answer
+        return days[0].answer
 
     def same(self, answer: str, gold: str) -> bool:
-        """Whether both are the same day."""
+        """Says whether both are the same day."""
         return answer == gold
 
 
 def _dates(text: str, start: int, end: int) -> Iterator[AnswerCandidate]:
-    """Every date between two places of a text, in order."""
+    """Yields every date between two places of a text, in order."""
     for match in _DATE.finditer(text, start, end):
         if day := _day(match):
             yield AnswerCandidate(day.isoformat(), *match.span())
 
 
 def _day(match: re.Match[str]) -> date | None:
-    """The day that was written; None where no calendar has it."""
+    """Returns the day that a match of ``_DATE`` names; None where no calendar has it."""
     if match["iso"]:
         return _calendar(match["iso_year"], match["iso_month"], match["iso_day"])
     if name := match["month"] or match["of"]:
@@ -96,6 +101,7 @@ def _day(match: re.Match[str]) -> date | None:
 
 
 def _calendar(year: str, month: str, day: str) -> date | None:
+    """Returns the day of these numbers; None where there is no such day."""
     try:
         return date(int(year), int(month), int(day))
     except ValueError:

@@ -1,9 +1,11 @@
-"""Mathematical expressions as answers.
+r"""Mathematical expressions as answers, as LaTeX or plain.
 
-LaTeX answers written in one way, and the cheap part of telling whether two are equal.
-
-Most answers are numbers, or are written as the gold answer is. Both are decided here; the rest is
-left to computer algebra.
+Of "Hence $x = \frac{1}{2}$, so \boxed{\dfrac12}." the box is read and written in one normal form,
+``\frac{1}{2}``. It is compared with the gold answer in two steps. :func:`equal` decides what needs
+no algebra: equal strings, words, and numbers by their exact value, so that it is also 0.5 and 2/4.
+The rest, such as "(x+1)^2" against "x^2+2x+1", is left to math-verify's computer algebra in
+:mod:`potstill.grading.math_pool`, which takes milliseconds to seconds where the first step takes
+microseconds.
 """
 
 import re
@@ -18,6 +20,12 @@ from potstill.grading.answers.base import AnswerCandidate, last
 from potstill.grading.answers.number import NumberReader
 from potstill.records import Question
 
+# --- Finding an expression in a text ---
+
+_LONGEST_LINE = 80
+"""Characters; a longer statement is prose and no expression."""
+
+# "$$...$$", "$...$", "\(...\)", "\[...\]". A "$" before a digit closes nothing: it opens a price.
 _FORMULA = re.compile(
     r"""
     \$\$ (?P<display> [^$]{1,1000} ) \$\$
@@ -27,13 +35,15 @@ _FORMULA = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+# "\boxed{" at the end of what was searched: the text ends before the box does.
 _OPEN_BOX = re.compile(r"\\(?:boxed|fbox)\s{0,2}\{\Z")
+# What joins two formulas into one answer: "$2$ and $3$", "$x$, $y$".
 _JOINED = re.compile(r"\s{0,3}(?:,|,?\s{0,3}\b(?:and|or)\b)\s{0,3}")
 _SENTENCE_END = re.compile(r"(?<!\\)[.!?](?=\s|$)|\n")
 _REASON = re.compile(r",?\s\(?(?:because|since|which|where|as|so)\b")
+# Three words in a row are prose; a digit, an operator or a command is the sign of a formula.
 _PROSE = re.compile(r"(?:(?<!\\)\b[A-Za-z]{2,}\W+){2}[A-Za-z]{2,}")
 _SIGN = re.compile(r"[\d\\=^+*/<>_]|\s-\s")
-_LONGEST_LINE = 80
 
 
 class MathReader:
@@ -46,53 +56,53 @@ class MathReader:
     concludes = False
 
     def marked(self, text: str, start: int, end: int, question: Question) -> AnswerCandidate | None:
-        """The last box up to here, or the statement's formula, or its few words."""
-        if boxed := next((span for span in reversed(_boxes(text)) if span[1] <= end), None):
-            return _candidate(text, *boxed)
+        """Returns the last box up to ``end``, else the statement's formula or its few words."""
+        if box := _last_box(text, end):
+            return _candidate(text, *box)
         if not text[start:end].strip() or _OPEN_BOX.search(text, max(0, start - 12), start):
             return None  # nothing follows, or the text ends inside the box
-        for formula in _formulas(text, start, min(end, start + 2_000)):
-            if not re.search(r"\d", text[start : formula.start]):
-                return formula
-            break
+        formula = next(_formulas(text, start, min(end, start + 2_000)), None)
+        if formula and not re.search(r"\d", text[start : formula.start]):
+            return formula
         return self._plain(text, start, end, question)
 
     def last(self, text: str, end: int, question: Question) -> AnswerCandidate | None:
-        """The last box, the last formula or number, or a text that is nothing but a formula."""
-        if boxed := next((span for span in reversed(_boxes(text)) if span[1] <= end), None):
-            return _candidate(text, *boxed)
+        """Returns the last box, or the last formula or number, or a text that is one formula."""
+        if box := _last_box(text, end):
+            return _candidate(text, *box)
         begin = max(0, end - 20_000)
         formulas = list(_formulas(text, begin, end))
         # A lone letter only names what the text is about, as in "the length of side $D$".
-        telling = [one for one in formulas if len(one.answer) > 1 or one.answer.isdigit()]
+        telling = [found for found in formulas if len(found.answer) > 1 or found.answer.isdigit()]
         formula = last(telling or formulas)
         if not formula and end < 1000 and _is_formula(bare := text[:end].strip()):
             return _candidate(text, text.index(bare), text.index(bare) + len(bare))
         number = NumberReader().last(text, end, question)
-        return max((one for one in (formula, number) if one), key=_end, default=None)
+        answers = [answer for answer in (formula, number) if answer]
+        return max(answers, key=lambda answer: answer.end, default=None)
 
     def gold(self, question: Question) -> str:
-        r"""The gold expression; of a whole solution what its last box or ``####`` holds.
+        r"""Returns the gold expression; of a whole solution what its last box or ``####`` holds.
 
         Raises:
             MissingExtraError: math-verify is not installed.
         """
         math_pool.require()
         text = question.answer
-        if boxed := _boxes(text):
-            text = text[slice(*boxed[-1])]
+        if contents := boxes(text):
+            text = text[slice(*contents[-1])]
         gold = normal(text.rpartition("####")[2])
         if not gold:
             raise DataError(f"question {question.id}: the answer {question.answer!r} gives none.")
         return gold
 
     def same(self, answer: str, gold: str) -> bool | None:
-        """Whether the two are equal; None where that cannot be told in time."""
+        """Says whether the two are equal; None where that cannot be told in time."""
         quick = equal(gold, answer)
         return math_pool.same(gold, answer) if quick is None else quick
 
     def _plain(self, text: str, start: int, end: int, question: Question) -> AnswerCandidate | None:
-        """The statement up to the end of its sentence, or the number in it where it is prose."""
+        """Returns the statement's first sentence, or the number in it where it is prose."""
         for limit in (_SENTENCE_END, _REASON):
             start += len(text[start:end]) - len(text[start:end].lstrip(" \n*:"))
             cut = limit.search(text, start + 1, end)
@@ -102,108 +112,15 @@ class MathReader:
         return _candidate(text, start, end)
 
 
-@lru_cache(maxsize=8)
-def _boxes(text: str) -> list[tuple[int, int]]:
-    """The boxes of a text, found once however many statements it makes."""
-    return boxes(text)
-
-
-def _formulas(text: str, start: int, end: int) -> Iterator[AnswerCandidate]:
-    """The formulas between ``$`` or brackets; "$2$ and $3$" are one."""
-    found: list[re.Match[str]] = []
-    for match in _FORMULA.finditer(text, start, end):
-        if found and not _JOINED.fullmatch(text, found[-1].end(), match.start()):
-            yield from _joined(text, found)
-            found = []
-        found.append(match)
-    yield from _joined(text, found)
-
-
-def _joined(text: str, formulas: list[re.Match[str]]) -> Iterator[AnswerCandidate]:
-    answer = ",".join(normal(match[match.lastgroup or 0]) for match in formulas)
-    if answer:
-        yield AnswerCandidate(answer, formulas[0].start(), formulas[-1].end())
-
-
-def _candidate(text: str, start: int, end: int) -> AnswerCandidate | None:
-    answer = normal(text[start:end])
-    return AnswerCandidate(answer, start, end) if answer else None
-
-
-def _is_formula(line: str) -> bool:
-    """Whether a whole text is one formula, not prose."""
-    whole = 0 < len(line) <= _LONGEST_LINE and "\n" not in line
-    whole = whole and line.count("{") == line.count("}")  # else the text ends inside a box
-    return whole and _SIGN.search(line) is not None and _PROSE.search(line) is None
-
-
-def _end(candidate: AnswerCandidate) -> int:
-    return candidate.end
-
-
 _BRACES = re.compile(r"(?P<box>\\(?:boxed|fbox)\s{0,2}\{)|\\.|(?P<open>\{)|\}", re.DOTALL)
-_BEFORE = re.compile(r"(?:\\\(|\\\[|[\s$*:])+")
-_AFTER = re.compile(r"(?:\\\)|\\\]|\\\\|(?<!\\)[\s$*.,;:])+$")
-_REWRITTEN = tuple(
-    (re.compile(pattern), replacement)
-    for pattern, replacement in (
-        (r"\\(?:boxed|fbox)\s{0,2}(?=\{)|(?<!\\)\$|\\(?:left|right|displaystyle)(?![A-Za-z])", ""),
-        (r"(?<!\\)\\[!,;: ]|\\q?quad(?![A-Za-z])|~|\u00a0", " "),
-        (r"\\[dtc]frac(?![A-Za-z])", r"\\frac"),
-        (r"\\(?:mbox|mathrm|textrm|textbf|textit|mathbf|textnormal)(?=\s?\{)", r"\\text"),
-        (r"\\frac\s?(\d)\s?(?:(\d)|\{(\d{1,99})\})", r"\\frac{\1}{\2\3}"),
-        (r"\\frac\{(\d{1,99})\}\s?(\d)", r"\\frac{\1}{\2}"),
-        (r"\{,\}", ","),
-        ("[\u2212\u2013]", "-"),
-        (r"(?<!\\)%", r"\\%"),
-        (r"\^\s?\{?\s?\\circ\s?\}?|\\degrees?(?![A-Za-z])|\u00b0", r"^\\circ"),
-        (r"\s+", " "),
-        (r"(?<!!) (?![A-Za-z0-9])|(?<![A-Za-z0-9!]) |(?<=!) (?!=)", ""),
-    )
-)
-_WORD = re.compile(
-    r"\\text\{(?P<text>[^{}\d\\]+)\} | (?P<letter>\(?[A-H]\)?)"
-    r"| (?P<bare>[A-Za-z]{4,}(?:[ ,-]{1,2}[A-Za-z]+)* | [A-Za-z]{2,}(?:[ ][A-Za-z]{2,})+)",
-    re.VERBOSE,
-)
-_UNIT = re.compile(
-    r"""(?P<body> .*? ) (?: \\text\{(?P<text>[^{}]*)\}
-      | (?<=[\d}]) (?:[ ](?=[A-Za-z]{2})|(?=[A-Za-z]{3}))
-        (?!sqrt|sin|cos|tan|log|mod|and|(?:or|pi)\b) (?P<bare>[A-Za-z]+(?:[ ][a-z]+)*) )
-      (?P<power> \^\{?\d\}? )?""",
-    re.VERBOSE,
-)
-_NAMED = re.compile(r"(?P<name>[A-Za-z](?:_\{?\w\}?)?)=(?P<value>[^=<>]+)")
-_RATIONAL = re.compile(
-    r"""(?P<sign>[-+]?) (?:
-        (?P<whole>\d{1,3}(?:,\d{3})+|\d{0,400}) (?P<decimals>\.\d{1,400}|\.)?
-      | (?P<part>\d{0,99}) \\frac\{(?P<top>-?\d{1,99})\}\{(?P<bottom>\d{1,99})\}
-      | (?:(?P<units>\d{1,99})[ ])? (?P<over>\d{1,99}) / (?P<under>\d{1,99})
-    )""",
-    re.VERBOSE,
-)
-_NEAR = Fraction(1, 10**5)
-_LONGEST = 2000
-"""Characters; what is longer is no answer, and is left as it is."""
 
 
-class _Form(NamedTuple):
-    """An answer in its parts."""
-
-    body: str
-    name: str
-    """The variable that the answer is said to be the value of."""
-
-    unit: str
-    percent: bool
-    word: str
-    """The whole answer, where it is one in words."""
-
-
-def boxes(text: str) -> list[tuple[int, int]]:
-    r"""Where the contents of every closed ``\boxed{}`` stand, in the order in which they close."""
+@lru_cache(maxsize=8)  # a text is asked for its boxes once for every statement it makes
+def boxes(text: str) -> tuple[tuple[int, int], ...]:
+    r"""Returns where the contents of every closed ``\boxed{}`` stand, in the order of closing."""
     first = re.search(r"\\(?:boxed|fbox)", text)
-    closed, open_braces = [], []
+    closed: list[tuple[int, int]] = []
+    open_braces: list[int | None] = []  # where the content of a box begins; None for other braces
     for brace in _BRACES.finditer(text, first.start() if first else len(text)):
         if brace["box"] or brace["open"]:
             open_braces.append(brace.end() if brace["box"] else None)
@@ -211,12 +128,80 @@ def boxes(text: str) -> list[tuple[int, int]]:
             start = open_braces.pop()
             if start is not None:
                 closed.append((start, brace.start()))
-    return closed
+    return tuple(closed)
+
+
+def _last_box(text: str, end: int) -> tuple[int, int] | None:
+    """Returns where the contents of the last box that closes before ``end`` stand."""
+    return next((box for box in reversed(boxes(text)) if box[1] <= end), None)
+
+
+def _formulas(text: str, start: int, end: int) -> Iterator[AnswerCandidate]:
+    """Yields the formulas between ``$`` or brackets; "$2$ and $3$" are one."""
+    group: list[re.Match[str]] = []
+    for formula in _FORMULA.finditer(text, start, end):
+        if group and not _JOINED.fullmatch(text, group[-1].end(), formula.start()):
+            yield from _grouped_formula(group)
+            group = []
+        group.append(formula)
+    yield from _grouped_formula(group)
+
+
+def _grouped_formula(group: list[re.Match[str]]) -> Iterator[AnswerCandidate]:
+    """Yields formulas that belong together as one, if anything is in them."""
+    answer = ",".join(normal(formula[formula.lastgroup or 0]) for formula in group)
+    if answer:
+        yield AnswerCandidate(answer, group[0].start(), group[-1].end())
+
+
+def _candidate(text: str, start: int, end: int) -> AnswerCandidate | None:
+    """Returns a range as an answer in normal form; None where nothing is left of it."""
+    answer = normal(text[start:end])
+    return AnswerCandidate(answer, start, end) if answer else None
+
+
+def _is_formula(line: str) -> bool:
+    """Says whether a whole text is one formula, not prose."""
+    whole = 0 < len(line) <= _LONGEST_LINE and "\n" not in line
+    whole = whole and line.count("{") == line.count("}")  # else the text ends inside a box
+    return whole and _SIGN.search(line) is not None and _PROSE.search(line) is None
+
+
+# --- The normal form ---
+
+_LONGEST = 2000
+"""Characters; what is longer is no answer, and is left as it is."""
+
+_BEFORE = re.compile(r"(?:\\\(|\\\[|[\s$*:])+")
+_AFTER = re.compile(r"(?:\\\)|\\\]|\\\\|(?<!\\)[\s$*.,;:])+$")
+_REWRITTEN = tuple(
+    (re.compile(pattern), replacement)
+    for pattern, replacement in (
+        # boxes, dollar signs, \left and \right
+        (r"\\(?:boxed|fbox)\s{0,2}(?=\{)|(?<!\\)\$|\\(?:left|right|displaystyle)(?![A-Za-z])", ""),
+        # spaces of any width
+        (r"(?<!\\)\\[!,;: ]|\\q?quad(?![A-Za-z])|~|\u00a0", " "),
+        # one command for fractions, and one for words
+        (r"\\[dtc]frac(?![A-Za-z])", r"\\frac"),
+        (r"\\(?:mbox|mathrm|textrm|textbf|textit|mathbf|textnormal)(?=\s?\{)", r"\\text"),
+        # short forms: \frac12, \frac1{23}, \frac{12}3
+        (r"\\frac\s?(\d)\s?(?:(\d)|\{(\d{1,99})\})", r"\\frac{\1}{\2\3}"),
+        (r"\\frac\{(\d{1,99})\}\s?(\d)", r"\\frac{\1}{\2}"),
+        # commas, minus, percent and degree signs
+        (r"\{,\}", ","),
+        ("[\u2212\u2013]", "-"),
+        (r"(?<!\\)%", r"\\%"),
+        (r"\^\s?\{?\s?\\circ\s?\}?|\\degrees?(?![A-Za-z])|\u00b0", r"^\\circ"),
+        # one space, and that only between words or numbers or behind a factorial
+        (r"\s+", " "),
+        (r"(?<!!) (?![A-Za-z0-9])|(?<![A-Za-z0-9!]) |(?<=!) (?!=)", ""),
+    )
+)
 
 
 @lru_cache(maxsize=1024)
 def normal(latex: str) -> str:
-    r"""The expression without what changes only its looks.
+    r"""Returns the expression without what changes only its looks.
 
     Among it: ``$`` signs, ``\left`` and ``\right``, spacing, ``\dfrac`` for ``\frac``, the short
     form ``\frac12``, ``{,}`` between thousands, a full stop behind it.
@@ -231,8 +216,52 @@ def normal(latex: str) -> str:
     return _AFTER.sub("", latex)
 
 
+# --- Equality without algebra ---
+
+_NEAR = Fraction(1, 10**5)
+"""Numbers closer than this are left to algebra: 0.333333 may be 1/3."""
+
+# An answer in words: "\text{even}"; an option's letter; "even", "not possible".
+_WORD = re.compile(
+    r"\\text\{(?P<text>[^{}\d\\]+)\} | (?P<letter>\(?[A-H]\)?)"
+    r"| (?P<bare>[A-Za-z]{4,}(?:[ ,-]{1,2}[A-Za-z]+)* | [A-Za-z]{2,}(?:[ ][A-Za-z]{2,})+)",
+    re.VERBOSE,
+)
+# A value and its unit: "5\text{ cm}^2", "5 cm", "5miles"; functions and constants are no units.
+_UNIT = re.compile(
+    r"""(?P<body> .*? ) (?: \\text\{(?P<text>[^{}]*)\}
+      | (?<=[\d}]) (?:[ ](?=[A-Za-z]{2})|(?=[A-Za-z]{3}))
+        (?!sqrt|sin|cos|tan|log|mod|and|(?:or|pi)\b) (?P<bare>[A-Za-z]+(?:[ ][a-z]+)*) )
+      (?P<power> \^\{?\d\}? )?""",
+    re.VERBOSE,
+)
+_NAMED = re.compile(r"(?P<name>[A-Za-z](?:_\{?\w\}?)?)=(?P<value>[^=<>]+)")
+# A number: "1,234.5", "\frac{1}{2}", "2\frac{1}{2}", "2 1/2", each with or without a sign.
+_RATIONAL = re.compile(
+    r"""(?P<sign>[-+]?) (?:
+        (?P<whole>\d{1,3}(?:,\d{3})+|\d{0,400}) (?P<decimals>\.\d{1,400}|\.)?
+      | (?P<part>\d{0,99}) \\frac\{(?P<top>-?\d{1,99})\}\{(?P<bottom>\d{1,99})\}
+      | (?:(?P<units>\d{1,99})[ ])? (?P<over>\d{1,99}) / (?P<under>\d{1,99})
+    )""",
+    re.VERBOSE,
+)
+
+
+class _Form(NamedTuple):
+    """An answer in its parts: "x = 5 cm" is the body 5, the name x and the unit cm."""
+
+    body: str
+    name: str
+    """The variable that the answer is said to be the value of."""
+
+    unit: str
+    percent: bool
+    word: str
+    """The whole answer, where it is one in words."""
+
+
 def equal(gold: str, answer: str) -> bool | None:
-    """Whether two expressions are equal, where that can be seen without algebra.
+    """Says whether two expressions are equal, where that can be seen without algebra.
 
     Equal are the same strings; words but for case; numbers by their exact value, fractions and
     mixed numbers among them. A unit, degree or percent sign counts only where both have one.
@@ -260,24 +289,25 @@ def equal(gold: str, answer: str) -> bool | None:
         return None
     if values[0] == values[1]:
         return True
-    # 50% may be 0.5, and 0.333333 may be 1/3.
+    # 50% may be 0.5.
     close = abs(values[0] - values[1]) < _NEAR
     return None if close or first.percent or second.percent else False
 
 
 @lru_cache(maxsize=1024)
 def _form(latex: str) -> _Form:
+    """Returns the parts of an answer."""
     latex = normal(latex)
     plain = latex.replace("\\%", "").replace("\\$", "").replace("^\\circ", "")
-    if word := _WORD.fullmatch(plain):
-        said = (word["text"] or word["letter"] or word["bare"]).strip(" ().,:;!\"'")
-        said = " ".join(said.split())
-        return _Form("", "", "", False, said if len(said) == 1 else said.casefold())
+    if words := _WORD.fullmatch(plain):
+        word = (words["text"] or words["letter"] or words["bare"]).strip(" ().,:;!\"'")
+        word = " ".join(word.split())
+        return _Form("", "", "", False, word if len(word) == 1 else word.casefold())
     unit = ""
     if len(plain) < 200 and (measured := _UNIT.fullmatch(plain)) and measured["body"]:
         plain = measured["body"].rstrip()
-        said = (measured["text"] or measured["bare"] or "").casefold()
-        unit = re.sub(r"[ .]", "", said).removesuffix("s") + (measured["power"] or "")
+        spelt = (measured["text"] or measured["bare"] or "").casefold()
+        unit = re.sub(r"[ .]", "", spelt).removesuffix("s") + (measured["power"] or "")
     name = ""
     if named := _NAMED.fullmatch(plain):
         name, plain = named["name"], named["value"]
@@ -287,18 +317,19 @@ def _form(latex: str) -> _Form:
 
 
 def _rational(body: str) -> Fraction | None:
-    """The value of a plain number or fraction."""
-    found = _RATIONAL.fullmatch(body)
-    if found is None:
+    """Returns the value of a plain number or fraction; None where it is neither."""
+    number = _RATIONAL.fullmatch(body)
+    if number is None:
         return None
-    if found["top"] or found["over"]:
-        top, bottom = int(found["top"] or found["over"]), int(found["bottom"] or found["under"])
-        if not bottom or (found["part"] and top < 0):
+    if number["top"] or number["over"]:
+        top = int(number["top"] or number["over"])
+        bottom = int(number["bottom"] or number["under"])
+        if not bottom or (number["part"] and top < 0):
             return None
-        value = int(found["part"] or found["units"] or 0) + Fraction(top, bottom)
+        value = int(number["part"] or number["units"] or 0) + Fraction(top, bottom)
     else:
-        digits = (found["whole"] or "").replace(",", "") + (found["decimals"] or "").rstrip(".")
+        digits = (number["whole"] or "").replace(",", "") + (number["decimals"] or "").rstrip(".")
         if not digits:
             return None
         value = Fraction(digits)
-    return -value if found["sign"] == "-" else value
+    return -value if number["sign"] == "-" else value

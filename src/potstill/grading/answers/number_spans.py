@@ -1,6 +1,9 @@
-"""Numbers as people and models write them, read as exact fractions.
+r"""Numbers as people and models write them, read as exact fractions.
 
-Numbers written out in English: "twelve", "two and a half", "three hundred and five".
+:func:`numbers` reads those in digits and :func:`word_number` those written out in English. In "He
+paid $1,250.50 for 2½ acres and three hundred and five trees" the first finds 2501/2 and 5/2, the
+second 305. A value is a :class:`~fractions.Fraction`, so that "36/2", "18.00" and "18" are equal
+and "0.1" is a tenth and no binary approximation of it.
 """
 
 import re
@@ -14,27 +17,37 @@ from potstill.grading.answers.base import JOINED
 
 
 class Number(NamedTuple):
-    """A number read in a text, and where it stands."""
+    """A number read in a text, and where it stands, its sign included."""
 
     value: Fraction
     start: int
     end: int
 
 
+# --- Numbers in digits ---
+
 _TOKEN = re.compile(
     r"""
-    (?P<skip> \d{1,2}/\d{1,2}/\d{2,4}(?!\d)  # dates and times of day are no numbers
+    # dates and times of day are no numbers: "5/1/2021", "2021-05-01", "12:30"
+    (?P<skip> \d{1,2}/\d{1,2}/\d{2,4}(?!\d)
             | \d{4}-\d{1,2}-\d{1,2}(?!\d)
             | \d{1,2}:(?!00)\d\d(?!\d) )
+    # a full hour is one: "5:00"
   | (?P<hour> \d{1,2} ):00(?!\d)
+    # fractions of LaTeX: "\frac{1}{2}", "\frac12"
   | \\[dtc]?frac\s?\{\s?(?P<top>-?\d{1,99})\s?\}\s?\{\s?(?P<bottom>\d{1,99})\s?\}
   | \\[dt]?frac(?P<digits>\d\d)
+    # stops between thousands: "1.000,50", "1.000.000"
   | (?P<dotted> \d{1,3}(?>(?:\.\d{3})+),\d{1,9}(?!\d|,\d)
                | \d{1,3}(?>(?:\.\d{3}){2,})(?!\d|[.,]\d) )
+    # digits and what may stand between groups of them: "1,000", "1{,}000", "1\,000", "1'000", and a
+    # space where only zeros follow ("1 000"); "3,4,5" also matches, and is taken apart later
   | (?P<whole> \d++ (?>(?: (?: ,|\{,\}|\\[,!]|,\\!
                           | [\u00a0\u202f\u2009'\u2019](?=\d{3}(?!\d))
                           | [ ](?=(?:\d{3}[ ])*000(?!\d)) ) \d++ )*) )?
+    # decimals: "2.5", ".5"
     (?P<decimals> (?:(?<=\d)|(?<!\w))\.\d++ )?
+    # "1e5"; "1.5 x 10^5"; "36/2"; the second part of "2 1/2", "2\frac{1}{2}" and "2½"
     (?P<rest> [eE](?P<e>[+-]?\d{1,3})(?!\w)
             | \s?(?:[x\u00d7*]|\\times|\\cdot)\s?10\s?\^\s?\{?(?P<power>[-\u2212]?\d{1,3})(?!\d)\}?
             | [/\u2044](?P<denominator>\d{1,99})(?![\d/])
@@ -46,20 +59,24 @@ _TOKEN = re.compile(
 )
 _START = re.compile(r"\d|\.\d|\\[dtc]?frac|[\u00bc-\u00be\u2150-\u215e]")
 _ORDINAL = re.compile(r"(?:st|nd|rd|th)\b", re.IGNORECASE)
+# Groups of three ("1,000,000"), or of two before the last three, as in India ("12,34,567").
 _GROUPED = re.compile(r"\d{1,3}(?:,\d{3})+|\d{1,2}(?:,\d{2})+,\d{3}")
 _SEPARATOR = re.compile(r"[^\d]+")
 _COMMA_DECIMALS = re.compile(r"(\d+),(\d{1,2})")
+# What stands before a minus that subtracts ("5-3", "(a)-3", "5 - 3") or is a dash.
 _JOINS = re.compile(rf"[{JOINED})\]}}%\u2212\u2013-]\Z|[\d)] \Z")
 _CURRENCY = re.compile(r"(?:\\?[$\u20ac\u00a3\u00a5\u20b9]|(?:US|A|C)\$|Rs\.?) ?\Z")
 _NEGATIVE = re.compile(r"(?:\bnegative|(?:\b(?:is|are|be)|[=:]) minus) \Z", re.IGNORECASE)
 _MINUS = "-\u2212\u2013\uff0d"
 _LAST_JOINED = 0x530
 """Letters before this code point join the digits behind them ("x2"); Chinese ones do not."""
+
 _MOST_DIGITS = 400
+"""Digits; a longer number is a loop or a trap, and would take long to compare."""
 
 
 def numbers(text: str, start: int = 0, end: int | None = None) -> Iterator[Number]:
-    r"""Every number between two places of a text, in order.
+    r"""Yields every number between two places of a text, in order.
 
     Read: signs (also the Unicode minus and "negative 5"), thousands separators ("1,000",
     "1.000.000", "1 000", "1'000" and "12,34,567" are one number, "3,4,5" are three), decimals
@@ -70,26 +87,30 @@ def numbers(text: str, start: int = 0, end: int | None = None) -> Iterator[Numbe
     """
     end = len(text) if end is None else end
     at = start
-    while found := _START.search(text, at, end):
-        token = _TOKEN.match(text, found.start(), end)
+    while opening := _START.search(text, at, end):
+        token = _TOKEN.match(text, opening.start(), end)
         if token is None or token.end() == token.start():
-            at = found.start() + 1
+            at = opening.start() + 1
             continue
         at = token.end()
-        for number in _read(token):
+        for number in _token_numbers(token):
             yield number
-            at = number.end if number.end > found.start() else at
+            # a number may end before its token, as in "2 1/0": its rest is read again
+            at = number.end if number.end > opening.start() else at
 
 
 @lru_cache(maxsize=4096)
 def parse(text: str) -> Fraction | None:
-    """The only number of a text such as a gold answer; None where there is not exactly one."""
-    found = list(numbers(text))
-    return found[0].value if len(found) == 1 else None
+    """Returns the only number of a text such as a gold answer; None where it is not exactly one."""
+    in_text = list(numbers(text))
+    return in_text[0].value if len(in_text) == 1 else None
 
 
-def written(value: Fraction) -> str:
-    """The shortest exact way to write a number: "18", "2.5", or "10/3" where decimals never end."""
+def format_number(value: Fraction) -> str:
+    """Returns the shortest exact way to write a number.
+
+    It is "18", "2.5", or "10/3" where the decimals never end.
+    """
     if value.denominator == 1:
         return str(value.numerator)
     places = _decimal_places(value)
@@ -100,7 +121,7 @@ def written(value: Fraction) -> str:
 
 
 def equal(first: Fraction, second: Fraction) -> bool:
-    """Whether two numbers are the same.
+    """Says whether two numbers are the same.
 
     Exactly, or within 1e-6 where one of them has six or more decimal places: 3.3333333 is 10/3,
     but 3.33 is not, and 18.01 is not 18.
@@ -112,42 +133,36 @@ def equal(first: Fraction, second: Fraction) -> bool:
     return any((_decimal_places(value) or 6) >= 6 for value in (first, second) if value)
 
 
-def _read(token: re.Match[str]) -> Iterator[Number]:
-    """The numbers that one token stands for: none, one, or several joined by commas."""
+def _token_numbers(token: re.Match[str]) -> Iterator[Number]:
+    """Yields the numbers that one token stands for: none, one, or several joined by commas."""
     text, start, end = token.string, token.start(), token.end()
     if token["skip"] or _is_part_of_word(text, start):
         return
-    special = _special(token)
+    special = _special_value(token)
     if special is not None:
         yield _signed(text, start, end, special)
         return
     if token["top"] or token["digits"] or _ORDINAL.match(text, end):
-        return
+        return  # a fraction over zero, or "3rd"
     if text.startswith(".", end) and text[end + 1 : end + 2].isdecimal():
-        return
+        return  # a version number such as "1.2.3"
     whole, decimals = token["whole"] or "", token["decimals"] or ""
     if len(whole) + len(decimals) > _MOST_DIGITS:
         return
-    if not whole.isdecimal() and whole:
-        whole = _SEPARATOR.sub(",", whole)
-        comma = _COMMA_DECIMALS.fullmatch(whole)
-        if comma and not decimals and text[max(0, start - 1) : start] not in ("(", "["):
-            whole, decimals = comma[1], f".{comma[2]}"
-        elif _GROUPED.fullmatch(whole):
-            whole = whole.replace(",", "")
-        else:
-            for group in re.finditer(r"\d+", token["whole"]):
-                at = start + group.start()
-                yield _signed(text, at, start + group.end(), Fraction(int(group[0])))
+    if whole and not whole.isdecimal():
+        joined = _joined_groups(token)
+        if joined is None:
+            yield from _separate_numbers(token)
             return
+        whole, decimals = joined
     number = Fraction(int(whole)) if whole and not decimals else Fraction((whole or "0") + decimals)
     value = _with_rest(number, token, mixed=not decimals) if token["rest"] else None
     body_end = end if value is not None else end - len(token["rest"] or "")
     yield _signed(text, start, body_end, number if value is None else value)
 
 
-def _special(token: re.Match[str]) -> Fraction | None:
-    """The value of a token that is no plain number: a fraction of LaTeX, an hour, "1.000,50"."""
+def _special_value(token: re.Match[str]) -> Fraction | None:
+    """Returns the value of a fraction of LaTeX, an hour, "1.000,50" or "½"; None for others."""
     if token["top"]:
         return Fraction(int(token["top"]), int(token["bottom"])) if int(token["bottom"]) else None
     if token["digits"]:
@@ -158,12 +173,45 @@ def _special(token: re.Match[str]) -> Fraction | None:
     if token["dotted"]:
         return Fraction(token["dotted"].replace(".", "").replace(",", "."))
     if token["vulgar"] and not token["whole"] and not token["decimals"]:
-        return _vulgar(token["vulgar"])
+        return _vulgar_value(token["vulgar"])
     return None
 
 
+def _joined_groups(token: re.Match[str]) -> tuple[str, str] | None:
+    """Returns the whole part and the decimals of digits with separators between them.
+
+    "1,000" is ("1000", ""), "3,5" is ("3", ".5"), but in "(3,5)" it is two numbers.
+
+    Returns:
+        None where the groups are numbers of their own, as in "3,4,5".
+    """
+    whole, decimals = _SEPARATOR.sub(",", token["whole"]), token["decimals"] or ""
+    comma = _COMMA_DECIMALS.fullmatch(whole)
+    before = token.string[max(0, token.start() - 1) : token.start()]
+    if comma and not decimals and before not in ("(", "["):
+        return comma[1], f".{comma[2]}"
+    return (whole.replace(",", ""), decimals) if _GROUPED.fullmatch(whole) else None
+
+
+def _separate_numbers(token: re.Match[str]) -> Iterator[Number]:
+    """Yields each group of digits as a number of its own."""
+    for group in re.finditer(r"\d+", token["whole"]):
+        at = token.start() + group.start()
+        end = token.start() + group.end()
+        yield _signed(token.string, at, end, Fraction(int(group[0])))
+
+
 def _with_rest(number: Fraction, token: re.Match[str], *, mixed: bool) -> Fraction | None:
-    """The number with its power of ten, denominator or fractional part; None: it has none."""
+    """Returns the number with its power of ten, denominator or fractional part.
+
+    Args:
+        number: The value of the digits before the rest.
+        token: The match that holds the rest.
+        mixed: Whether a fractional part may follow; "2.5 1/2" is no mixed number.
+
+    Returns:
+        None where the rest does not belong to the number.
+    """
     if exponent := token["e"] or token["power"]:
         return number * Fraction(10) ** int(exponent.replace("\u2212", "-"))
     if token["denominator"] and int(token["denominator"]):
@@ -171,7 +219,7 @@ def _with_rest(number: Fraction, token: re.Match[str], *, mixed: bool) -> Fracti
     if not mixed:
         return None
     if token["vulgar"]:
-        return number + _vulgar(token["vulgar"])
+        return number + _vulgar_value(token["vulgar"])
     part = token["part"] or token["mixed_part"]
     parts = token["parts"] or token["mixed_parts"]
     if part and 0 < int(part) < int(parts):
@@ -179,12 +227,13 @@ def _with_rest(number: Fraction, token: re.Match[str], *, mixed: bool) -> Fracti
     return None
 
 
-def _vulgar(sign: str) -> Fraction:
+def _vulgar_value(sign: str) -> Fraction:
+    """Returns the value of a fraction that is one character, such as "½"."""
     return Fraction(unicodedata.numeric(sign)).limit_denominator(10)
 
 
 def _is_part_of_word(text: str, start: int) -> bool:
-    """Whether the digits at ``start`` continue a word, an index or a version number."""
+    """Says whether the digits at ``start`` continue a word, an index or a version number."""
     if start < 1:
         return False
     before = text[start - 1]
@@ -195,11 +244,12 @@ def _is_part_of_word(text: str, start: int) -> bool:
 
 
 def _joins(letter: str) -> bool:
+    """Says whether a character is a letter that joins the digits behind it into a word."""
     return letter.isalpha() and ord(letter) < _LAST_JOINED
 
 
 def _signed(text: str, start: int, end: int, value: Fraction) -> Number:
-    """The number with its sign, which may stand before or after a currency sign."""
+    """Returns the number with its sign, which may stand before or after a currency sign."""
     before = text[start - 1] if start else ""
     if not before or before.isalnum() or before in "(\n":
         return Number(value, start, end)
@@ -214,14 +264,15 @@ def _signed(text: str, start: int, end: int, value: Fraction) -> Number:
 
 
 def _sign_at(text: str, start: int) -> int | None:
-    """Where the minus sign before ``start`` stands, unless it subtracts or joins."""
+    """Returns where the minus sign before ``start`` stands, unless it subtracts or joins."""
     if start < 1 or text[start - 1] not in _MINUS:
         return None
     return None if _JOINS.search(text, max(0, start - 3), start - 1) else start - 1
 
 
 def _decimal_places(value: Fraction) -> int | None:
-    """How many decimals write the number exactly; None where they never end."""
+    """Returns how many decimals write the number exactly; None where they never end."""
+    # They end where the denominator has no prime factors but 2 and 5, those of ten.
     rest, twos, fives = value.denominator, 0, 0
     while rest % 2 == 0:
         rest, twos = rest // 2, twos + 1
@@ -230,6 +281,8 @@ def _decimal_places(value: Fraction) -> int | None:
     return max(twos, fives) if rest == 1 else None
 
 
+# --- Numbers written out ---
+
 _UNITS = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
     "sixteen seventeen eighteen nineteen"
@@ -237,21 +290,34 @@ _UNITS = (
 _TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
 _SMALL: dict[str, int] = {word: value for value, word in enumerate(_UNITS.split())}
 _SMALL |= {word: 10 * value for value, word in enumerate(_TENS.split(), start=2)}
-_LARGE: dict[str, int] = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
+"""The words below a hundred, by value."""
+
+MAGNITUDES: dict[str, int] = {
+    "thousand": 10**3,
+    "million": 10**6,
+    "billion": 10**9,
+    "trillion": 10**12,
+}
+"""The words that multiply what stands before them, in digits or words, by value."""
+
 _PARTS: dict[str, int] = {"half": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "sixth": 6}
 _PARTS |= {"seventh": 7, "eighth": 8, "ninth": 9, "tenth": 10, "hundredth": 100}
 _PARTS |= {f"{word}s": value for word, value in _PARTS.items()} | {"halves": 2}
+"""The words for denominators, singular and plural."""
 
 _SMALLS = "|".join(sorted(_SMALL, key=len, reverse=True))
-_WHOLE = rf"(?:{_SMALLS}|hundred|dozen|{'|'.join(_LARGE)})"
+_WHOLE = rf"(?:{_SMALLS}|hundred|dozen|{'|'.join(MAGNITUDES)})"
 _PART = rf"(?:{'|'.join(sorted(_PARTS, key=len, reverse=True))})"
-PHRASE = re.compile(
+NUMBER_PHRASE = re.compile(
     rf"""
     (?<![{JOINED}-]) (?P<minus>(?:minus|negative)[ ])?
+    # "half a dozen", "two thirds"
     (?: (?P<half>half[ ]a[ ]dozen)
       | (?P<top>an?|one|two|three|four|five|six|seven|eight|nine)[ -](?P<bottom>{_PART})
-      | (?P<whole>(?:an?[ ](?=hundred|dozen|{"|".join(_LARGE)}))?
+    # "a hundred", "two thousand three hundred and five", "one million, two hundred thousand"
+      | (?P<whole>(?:an?[ ](?=hundred|dozen|{"|".join(MAGNITUDES)}))?
           {_WHOLE}(?>(?:(?:[ -]|[ ]and[ ]|,[ ](?=\w+[ ](?:hundred|thousand|million))){_WHOLE})*))
+        # "two and a half", "three point one four"
         (?:[ ]and[ ](?P<and_top>an?|one|two|three|four|five|six|seven|eight|nine)[ -]
            (?P<and_bottom>{_PART})
          |[ ]point(?P<digits>(?>(?:[ -](?:{_SMALLS}|oh))+)))?
@@ -266,63 +332,66 @@ _OF = re.compile(r" (?:of|another|by|day|must|can|way|should|more step|step)\b",
 
 
 def word_number(text: str, start: int, end: int) -> Number | None:
-    """The first number written out in a range; "one" as a pronoun ("one of them") is none."""
-    for match in PHRASE.finditer(text, start, end):
-        value = None if _is_pronoun(match) else _value(match)
+    """Returns the first number written out in a range; "one" as in "one of them" is none."""
+    for phrase in NUMBER_PHRASE.finditer(text, start, end):
+        value = None if _is_pronoun(phrase) else _phrase_value(phrase)
         if value is None:
             continue
-        stop = match.end()
-        link = _CENTS.match(text, stop, end)
-        cents = PHRASE.match(text, link.end(), end) if link else None
-        if cents and (more := _value(cents)) is not None:
+        stop = phrase.end()
+        link = _CENTS.match(text, stop, end)  # "two dollars and fifty cents"
+        cents = NUMBER_PHRASE.match(text, link.end(), end) if link else None
+        if cents and (more := _phrase_value(cents)) is not None:
             value, stop = value + more / 100, cents.end()
-        return Number(-value if match["minus"] else value, match.start(), stop)
+        return Number(-value if phrase["minus"] else value, phrase.start(), stop)
     return None
 
 
-def _is_pronoun(match: re.Match[str]) -> bool:
-    """Whether a phrase is the "one" of "one of them" or "no one"."""
-    text, start, end = match.string, match.start(), match.end()
-    if match["whole"] is None or match["whole"].casefold() != "one" or end > start + 3:
+def _is_pronoun(phrase: re.Match[str]) -> bool:
+    """Says whether a phrase is the "one" of "one of them" or "no one"."""
+    text, start, end = phrase.string, phrase.start(), phrase.end()
+    if phrase["whole"] is None or phrase["whole"].casefold() != "one" or end > start + 3:
         return False
     return bool(_OF.match(text, end) or _PRONOUN.search(text, max(0, start - 9), start))
 
 
-def _value(match: re.Match[str]) -> Fraction | None:
-    if match["half"]:
+def _phrase_value(phrase: re.Match[str]) -> Fraction | None:
+    """Returns the value of a phrase without its sign; None where its words are no number."""
+    if phrase["half"]:
         return Fraction(6)
-    if match["alone"]:
+    if phrase["alone"]:
         return Fraction(1, 2)
-    if match["top"]:
-        return _fraction(match["top"], match["bottom"])
-    whole = _whole(re.findall(r"\w+", match["whole"].casefold()))
-    if whole is not None and match["digits"]:
-        digits = [_SMALL.get(word, 0) for word in re.findall(r"\w+", match["digits"].casefold())]
-        tens = len(digits) == 2 and digits[0] >= 20
+    if phrase["top"]:
+        return _fraction(phrase["top"], phrase["bottom"])
+    whole = _whole_value(re.findall(r"\w+", phrase["whole"].casefold()))
+    if whole is not None and phrase["digits"]:
+        digits = [_SMALL.get(word, 0) for word in re.findall(r"\w+", phrase["digits"].casefold())]
+        tens = len(digits) == 2 and digits[0] >= 20  # "point twenty five" is .25
         decimals = str(sum(digits)) if tens else "".join(map(str, digits))
         return whole + Fraction(f"0.{decimals}")
-    if whole is None or not match["and_top"]:
+    if whole is None or not phrase["and_top"]:
         return whole
-    return whole + _fraction(match["and_top"], match["and_bottom"])
+    return whole + _fraction(phrase["and_top"], phrase["and_bottom"])
 
 
 def _fraction(top: str, bottom: str) -> Fraction:
+    """Returns the value of "two thirds"; a top that is no number, as in "a third", is one."""
     return Fraction(_SMALL.get(top.casefold(), 1), _PARTS[bottom.casefold()])
 
 
-def _whole(words: list[str]) -> Fraction | None:
-    """The value of "two thousand three hundred and five"; None where the words are no number."""
-    total, current, room = 0, 0, 0
+def _whole_value(words: list[str]) -> Fraction | None:
+    """Returns the value of "two thousand three hundred and five"; None for "two four"."""
+    # ``group`` is the value since the last magnitude word: 2, then 3, 300 and 305 above.
+    total, group = 0, 0
     for word in words:
-        if word in ("a", "an", "and"):
-            current, room = (1, 1) if word != "and" else (current, room)
+        if word in ("a", "an"):
+            group = 1
         elif word in _SMALL:
             value = _SMALL[word]
-            if current % 100 and (value > 9 or current % 100 < 20 or current % 10):
-                return None  # "two four" are two numbers
-            current, room = current + value, 1
+            if group % 100 and (value > 9 or group % 100 < 20 or group % 10):
+                return None  # only a unit may follow, and only behind tens: "twenty four"
+            group += value
         elif word in ("hundred", "dozen"):
-            current, room = max(current, 1) * (100 if word == "hundred" else 12), 1
-        else:
-            total, current = total + max(current, 1) * _LARGE[word], 0
-    return Fraction(total + current)
+            group = max(group, 1) * (100 if word == "hundred" else 12)
+        elif word in MAGNITUDES:
+            total, group = total + max(group, 1) * MAGNITUDES[word], 0
+    return Fraction(total + group)

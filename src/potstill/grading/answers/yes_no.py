@@ -1,4 +1,9 @@
-"""Yes and no, true and false, as answers."""
+"""Yes and no, true and false, as answers.
+
+"No, he would not", "False" and "not true" say no. To the question "Is the coin still heads up?" so
+does "the coin is tails up": where a question asks for a state that has an opposite, naming either
+state answers it.
+"""
 
 import re
 from collections.abc import Iterator
@@ -15,20 +20,29 @@ from potstill.grading.answers.base import (
 )
 from potstill.records import Question
 
+_WINDOW = 300
+"""Characters of the end of a text that are searched first: they hold most answers."""
+
+_LONGEST = 100_000
+"""Characters of a text that are searched at all."""
+
 _YES_NO = re.compile(
-    rf"(?:(?<![{JOINED}])|(?-i:(?<=[a-z])(?=True|False)))(?:"  # also in "TheanswerisTrue"
-    rf"(?:yes|true)\W(?:or\W)?(?:no|false)(?![{JOINED}])"  # "(Yes or No)" and "yes/no" say neither
-    rf"|(?P<negated>(?:not|\w{{1,9}}n['\u2019]t)\s{{1,3}})?(?P<word>yes|no|true|false)(?![{JOINED}]))",
-    re.IGNORECASE,
+    rf"""
+    # at the beginning of a word, or glued to one in small letters: "TheanswerisTrue"
+    (?: (?<![{JOINED}]) | (?-i:(?<=[a-z])(?=True|False)) )
+    # "(Yes or No)" and "yes/no" say neither, so they match without naming a word
+    (?: (?:yes|true)\W(?:or\W)?(?:no|false)(?![{JOINED}])
+      | (?P<negated> (?:not|\w{{1,9}}n['\u2019]t)\s{{1,3}} )?
+        (?P<word> yes|no|true|false ) (?![{JOINED}]) )
+    """,
+    re.VERBOSE | re.IGNORECASE,
 )
 _BREAK = re.compile(r"[.!?]\s|\n")
 _SENTENCE_END = re.compile(r"[.!?\n]")
 _FILLER = re.compile(r"[\s\W]*")
-_GOLD = {"yes": "yes", "true": "yes", "y": "yes", "1": "yes"}
-_GOLD |= {"no": "no", "false": "no", "n": "no", "0": "no"}
-_WINDOW = 300
-_LONGEST = 100_000
-_ASKED = re.compile(
+# A question for a state: an auxiliary verb at the beginning of a sentence, and before the question
+# mark one word, or one with "up" or "down": "Is the coin still heads up?"
+_STATE_QUESTION = re.compile(
     r"(?:^|(?<=[.!?:\n]))\s{0,9}(?:is|are|was|were|will|would|does|do|did|can|could|has|have)\b"
     r"[^.!?\n]{0,500}?\b(?P<state>[a-z]+(?: up| down)?)\s?\?"
 )
@@ -38,6 +52,8 @@ _OPPOSITES = {
     "correct": "incorrect", "legal": "illegal", "safe": "unsafe", "alive": "dead",
 }  # fmt: skip
 _OPPOSITES |= {second: first for first, second in _OPPOSITES.items()}
+_GOLD = {"yes": "yes", "true": "yes", "y": "yes", "1": "yes"}
+_GOLD |= {"no": "no", "false": "no", "n": "no", "0": "no"}
 
 
 class YesNoReader:
@@ -50,60 +66,62 @@ class YesNoReader:
     concludes = False
 
     def marked(self, text: str, start: int, end: int, question: Question) -> AnswerCandidate | None:
-        """The first word that says yes or no."""
+        """Returns the first word that says yes or no, else the first state named."""
         end = min(end, start + _LONGEST)
-        found = next(self._words(text, start, end), None)
-        found = found or next(self._states(text, start, end, question), None)
-        return found or (NONE_GIVEN if refuses(text, start, end) else None)
+        answer = next(self._words(text, start, end), None)
+        answer = answer or next(self._states(text, start, end, question), None)
+        return answer or (NONE_GIVEN if refuses(text, start, end) else None)
 
     def last(self, text: str, end: int, question: Question) -> AnswerCandidate | None:
-        """The last word that says yes or no, in the last 100,000 characters."""
+        """Returns the last word that says yes or no, or the last sentence's state if it is later.
+
+        Both are looked for in the last 100,000 characters.
+        """
         begin = max(0, end - _LONGEST)
         start = text.find(" ", max(begin, end - _WINDOW), end)
-        found = last(self._words(text, start, end)) if end > _WINDOW and start > 0 else None
-        found = found or last(self._words(text, begin, end))
+        word = last(self._words(text, start, end)) if end > _WINDOW and start > 0 else None
+        word = word or last(self._words(text, begin, end))
         stop = len(text[begin:end].rstrip()) + begin
         closing = last(_BREAK.finditer(text, max(begin, stop - _WINDOW), stop))
         state = last(self._states(text, closing.end() if closing else begin, stop, question))
-        return max((one for one in (found, state) if one), key=_begin, default=None)
+        answers = [answer for answer in (word, state) if answer]
+        return max(answers, key=lambda answer: answer.start, default=None)
 
     def gold(self, question: Question) -> str:
-        """``yes`` or ``no``."""
+        """Returns ``yes`` or ``no``."""
         gold = _GOLD.get(question.answer.strip().strip(".()\"'").casefold())
         if gold is None:
             raise DataError(f"question {question.id}: {question.answer!r} is neither yes nor no.")
         return gold
 
     def same(self, answer: str, gold: str) -> bool:
-        """Whether both say the same."""
+        """Says whether both are yes or both no."""
         return answer == gold
 
     def _words(self, text: str, start: int, end: int) -> Iterator[AnswerCandidate]:
-        """Words that say yes or no; the determiner in "no coins" does not."""
+        """Yields words that say yes or no; the determiner in "no coins" does not."""
         opening = _FILLER.match(text, start, end)
         first = opening.end() if opening else start
         for match in _YES_NO.finditer(text, start, end):
             word = (match["word"] or "").casefold()
             if not word:
                 continue
-            if (
-                word == "no"
-                and match.start() > first
-                and re.match(r"\s\w", text[match.end() : min(end, match.end() + 2)])
-            ):
-                continue
+            if word == "no" and match.start() > first:
+                behind = text[match.end() : min(end, match.end() + 2)]
+                if re.match(r"\s\w", behind):
+                    continue
             yes = (word in ("yes", "true")) != bool(match["negated"])
             yield AnswerCandidate("yes" if yes else "no", *match.span())
 
     def _states(
         self, text: str, start: int, end: int, question: Question
     ) -> Iterator[AnswerCandidate]:
-        """Where the state that the question asks for, or its opposite, is named."""
-        asked = _state_asked(question.text)
-        if asked is None:
+        """Yields where the state that the question asks for, or its opposite, is named."""
+        asked_for = _state_asked(question.text)
+        if asked_for is None:
             return
-        state, named = asked
-        for match in named.finditer(text, start, end):
+        state, either = asked_for
+        for match in either.finditer(text, start, end):
             if _repeats(text, match, question.text):
                 continue
             yes = (match["state"].casefold() == state) != bool(match["negated"])
@@ -111,7 +129,7 @@ class YesNoReader:
 
 
 def _repeats(text: str, match: re.Match[str], question: str) -> bool:
-    """Whether a sentence asks, or repeats one of the question, and so answers nothing."""
+    """Says whether a sentence asks, or repeats one of the question, and so answers nothing."""
     begin = max(text.rfind(sign, 0, match.start()) for sign in ".!?:\n") + 1
     stop = _SENTENCE_END.search(text, match.end(), match.end() + _WINDOW)
     if stop is not None and stop[0] == "?":
@@ -120,15 +138,14 @@ def _repeats(text: str, match: re.Match[str], question: str) -> bool:
     return len(sentence.split()) > 2 and sentence in question
 
 
-def _begin(candidate: AnswerCandidate) -> int:
-    return candidate.start
-
-
 @lru_cache(maxsize=2048)
 def _state_asked(text: str) -> tuple[str, re.Pattern[str]] | None:
-    """The state that a question ends on, and what finds it or its opposite."""
-    asked = last(_ASKED.finditer(lowered(text)))
-    state = asked["state"] if asked else ""
+    """Returns the state that a question asks for, and a pattern for it and its opposite.
+
+    None where it asks for none.
+    """
+    question = last(_STATE_QUESTION.finditer(lowered(text)))
+    state = question["state"] if question else ""
     opposite = _OPPOSITES.get(state) or _OPPOSITES.get(state.rpartition(" ")[2])
     if not opposite:
         return None

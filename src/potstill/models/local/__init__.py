@@ -1,1 +1,1 @@
-"""local."""
+"""Models that run on this machine by transformers: loading, batching, decoding, key-value cache."""

@@ -1,63 +1,72 @@
-"""Which prompts are computed together: by length, up to a number of tokens.
+"""The queue of prompts: which are computed together, and what they take over from each other.
 
-What several prompts begin with: an instruction, exemplars, the head of a chat template.
+Requests are pulled some batches' worth at a time and sorted by length, so that a batch is padded
+little. Before that they are searched for common beginnings: an instruction, exemplars, the head of
+a chat template. A beginning that enough prompts share becomes a :class:`Prefix`, which is run once,
+and each prompt runs only its own rest::
 
-Prompts that wait together are looked through for beginnings that are worth running by themselves
-once, so that each prompt that begins so runs only its own rest.
+    prompts   EXEMPLARS Q1      prefix   EXEMPLARS    run once, at most a quarter of a batch
+              EXEMPLARS Q2      rest     Q1, Q2       run for each prompt
+              EXEMPLARS Q2 A
+
+The prefixes are chosen greedily, each time the one that saves most tokens beside those chosen
+before. If the rows that read a prefix would fill a quarter of a batch, it stands once beside all of
+them (``prefill``); otherwise each row gets a copy of it.
 """
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from potstill.records import Completion, Request
+from potstill.text.common_prefix import common_prefix, neighbour_prefixes
 
 WINDOW = 16
 """Batches' worth of requests that are pulled and sorted at once: with lengths from 4 to 2,048, a
 batch is padding to 27% with 4 of them, to 17% with 8, to 10% with 16."""
 
+PREFIX_SHARE = 4
+"""Prefixes take at most one in so many of a batch's tokens."""
 
-PREFIXES = 4
-"""Prefixes take at most a quarter of a batch's tokens."""
-
-
-APART = 4
-"""A prefix stands apart if the rows that read it would fill a quarter of a batch."""
-
+APART_SHARE = 4
+"""A prefix stands apart if the rows that read it would fill one in so many of a batch's tokens."""
 
 REFUSALS = 64
-"""How many requests that cannot be asked are handed over before more are pulled."""
-
+"""Most requests that cannot be asked before they are handed over and more are pulled."""
 
 PADDING = 128
 """Tokens that are padded rather than run in a forward pass of their own."""
 
+COLUMN_FACTOR = 8
+"""A part has at most so many times as many columns, with copies of prefixes, as tokens are run."""
 
-COLUMNS = 8
-"""How many times as many columns a part may have, with copies of prefixes, as tokens are run."""
+LEAST_SHARED = 32
+"""Fewest tokens of a prefix that a prompt takes over: below, running them again is as cheap."""
 
+LEAST_SAVED = 512
+"""Fewest tokens that a prefix has to save in all: it takes a forward pass of its own."""
 
 Ids = NDArray[np.uint32]
+"""The token ids of a prompt, or of its beginning."""
 
 
 @dataclass(frozen=True, eq=False, slots=True, weakref_slot=True)
 class Prefix:
-    """Tokens that are run once; what a model computed of them is kept as long as this object."""
+    """Tokens that are run once; a model's states of them are kept as long as this object."""
 
     ids: Ids
 
 
 class Share(NamedTuple):
-    """What a prompt takes over from a prefix."""
+    """The part of a prefix that a prompt takes over."""
 
     prefix: Prefix
     tokens: int
-    """How many of the prefix's tokens, from the first, the prompt begins with."""
+    """The number of the prefix's tokens, from the first, that the prompt begins with."""
 
     apart: bool = False
     """Whether these tokens stand once beside all rows, or each row has a copy."""
@@ -65,35 +74,35 @@ class Share(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prompt:
-    """One request as a model is given it."""
+    """One request in tokens."""
 
     request: Request
     samples: tuple[int, ...]
-    """Those of the request's samples that are drawn together."""
+    """The numbers of the request's samples that are drawn together."""
 
     ids: tuple[int, ...]
     """The prompt's tokens; for an encoder-decoder, the encoder's."""
 
     decoder_ids: tuple[int, ...] = ()
-    """What an encoder-decoder's decoder begins with."""
+    """The tokens that an encoder-decoder's decoder begins with."""
 
     anchor: tuple[int, ...] = ()
     """The tokens after which the completion is decoded."""
 
     max_tokens: int
-    """Longest completion that was asked for and that the model has positions for."""
+    """Most tokens of the completion: as asked for, and as the model has positions for."""
 
     share: Share | None = None
-    """What a decoder-only model's prompt takes over from others."""
+    """The part of a prefix that it takes over; decoder-only models alone."""
 
     @property
     def taken(self) -> int:
-        """The tokens, from the first, that it takes over from a prefix."""
+        """The number of tokens, from the first, that it takes over from a prefix."""
         return self.share.tokens if self.share is not None else 0
 
     @property
     def rest(self) -> int:
-        """The tokens that are run for this prompt alone."""
+        """The number of tokens that are run for this prompt alone."""
         return len(self.ids) - self.taken
 
     @property
@@ -103,12 +112,12 @@ class Prompt:
 
     @property
     def columns(self) -> int:
-        """Of its own that one of its rows has after it is run."""
+        """The number of cache columns that one of its rows has after it is run."""
         return self.rest if self.apart is not None else len(self.ids)
 
     @property
     def width(self) -> int:
-        """The most columns one of its rows comes to."""
+        """The most cache columns that one of its rows comes to."""
         return self.columns + len(self.decoder_ids) + self.max_tokens
 
 
@@ -121,11 +130,11 @@ class PromptQueue:
     part of a batch's tokens either way.
 
     Args:
-        requests: What is asked.
-        prepare: Turns a request into tokens, or says why it cannot be asked.
-        batch_tokens: Most tokens of a batch.
-        reads_apart: Whether the model can read a prefix beside its rows; asked once there is one.
-            None if prompts share nothing.
+        requests: The requests; pulled as they are needed.
+        prepare: Turns a request into tokens, or into a completion that says why it cannot be asked.
+        batch_tokens: Most tokens of a batch: rows times columns, and the prefixes.
+        reads_apart: Returns whether the model can read a prefix beside its rows; called once there
+            is one. None if prompts share nothing.
     """
 
     def __init__(
@@ -140,21 +149,21 @@ class PromptQueue:
         self._prepare = prepare
         self._batch_tokens = batch_tokens
         self._reads_apart = reads_apart
-        self._prefixes = Prefixes(batch_tokens // PREFIXES)
+        self._prefixes = Prefixes(batch_tokens // PREFIX_SHARE)
         self._waiting: list[Prompt] = []
         self._refused: list[Completion] = []
 
     def refused(self) -> list[Completion]:
-        """The requests that could not be asked, each reported once."""
+        """Returns the requests that could not be asked, each of them once."""
         refused, self._refused = self._refused, []
         return refused
 
     def take(self, *, rows: int, width: int, beside: Prompt | None) -> list[Prompt]:
-        """The prompts that fit beside a batch of ``rows`` rows of at most ``width`` columns.
+        """Returns the prompts that fit beside a batch of ``rows`` rows of ``width`` columns.
 
         Args:
-            rows: Of the batch.
-            width: Of its widest row.
+            rows: The number of rows in the batch.
+            width: The most columns that any of them comes to.
             beside: The prompt of one of them.
         """
         if not self._waiting:
@@ -162,6 +171,7 @@ class PromptQueue:
         taken: list[Prompt] = []
         while self._waiting and _alike(self._waiting[-1], taken[0] if taken else beside):
             prompt = self._waiting[-1]
+            # A batch is a rectangle: all rows are as wide as the widest comes to.
             tokens = (rows + len(prompt.samples)) * max(width, prompt.width)
             if rows and tokens > self._room:
                 break
@@ -171,10 +181,11 @@ class PromptQueue:
 
     @property
     def _room(self) -> int:
-        """Tokens of a batch beside the prefixes."""
+        """The tokens of a batch that the prefixes leave."""
         return self._batch_tokens - self._prefixes.tokens
 
     def _pull(self) -> None:
+        """Prepare some batches' worth of requests, share prefixes among them, and sort them."""
         tokens = 0
         for request in self._requests:
             prompt = self._prepare(request)
@@ -187,30 +198,39 @@ class PromptQueue:
                 break
         if self._reads_apart is not None:
             self._share(self._reads_apart)
+        # Sorted by group, so that rows which read the same prefix apart come one after the other,
+        # and longest last: prompts are taken from the end.
         groups = {prompt.apart: number for number, prompt in enumerate(self._waiting)}
         self._waiting.sort(
             key=lambda prompt: (len(prompt.decoder_ids), groups[prompt.apart], len(prompt.ids))
         )
 
     def _share(self, reads_apart: Callable[[], bool]) -> None:
-        """Have prompts take over what others begin with, too."""
+        """Have the waiting prompts take over what others begin with, too."""
         shares = self._prefixes.shares([prompt.ids for prompt in self._waiting])
+        # The tokens of all rows that read each prefix, once they are written to their end.
         readers = Counter[Prefix]()
         for prompt, share in zip(self._waiting, shares, strict=True):
             if share is not None:
                 readers[share.prefix] += prompt.width * len(prompt.samples)
         if not readers:
             return
-        many = {each for each in readers if readers[each] * APART >= self._batch_tokens}
+        many = {
+            prefix
+            for prefix, tokens in readers.items()
+            if tokens * APART_SHARE >= self._batch_tokens
+        }
+        # The model is tried out only if there is something to read apart.
         apart = many if many and reads_apart() else set()
         sharing = [
             replace(prompt, share=share and share._replace(apart=share.prefix in apart))
             for prompt, share in zip(self._waiting, shares, strict=True)
         ]
+        # Prompts are less wide now, and prefixes take their own part of the batch: split anew.
         self._waiting = [part for prompt in sharing for part in self._split(prompt)]
 
     def _split(self, prompt: Prompt) -> list[Prompt]:
-        """A prompt with as many samples at once as a batch has tokens for, and with the rest."""
+        """Returns a prompt in parts, each with as many samples as a batch has tokens for."""
         at_once = max(1, self._room // prompt.width)
         return [
             replace(prompt, samples=prompt.samples[start : start + at_once])
@@ -226,7 +246,7 @@ def _alike(prompt: Prompt, other: Prompt | None) -> bool:
 
 
 def in_parts(prompts: Sequence[Prompt], tokens: int) -> list[list[Prompt]]:
-    """Prompts that are run together, those of which most is run first; one or more a part.
+    """Returns the prompts in parts that are run together, those of which most is run first.
 
     A part has at most ``tokens``, and a new one is begun where padding gets to be a large part of
     it.
@@ -234,9 +254,10 @@ def in_parts(prompts: Sequence[Prompt], tokens: int) -> list[list[Prompt]]:
     parts: list[list[Prompt]] = []
     rest = width = padding = 0
     for prompt in sorted(prompts, key=lambda prompt: -prompt.rest):
+        # If it joins, each row is padded to the part's longest rest.
         width, padding = max(width, prompt.columns), padding + rest - prompt.rest
         rows = len(parts[-1]) + 1 if parts else 0
-        fits = rows * max(rest, width / COLUMNS) <= tokens
+        fits = rows * max(rest, width / COLUMN_FACTOR) <= tokens
         if rows and fits and padding <= max(PADDING, rows * rest / 4):
             parts[-1].append(prompt)
         else:
@@ -245,19 +266,11 @@ def in_parts(prompts: Sequence[Prompt], tokens: int) -> list[list[Prompt]]:
     return parts
 
 
-LEAST_SHARED = 32
-"""Fewest tokens of a prefix that a prompt takes over: below, running them again is as cheap."""
-
-
-LEAST_SAVED = 512
-"""Fewest tokens that a prefix has to save in all: it takes a forward pass of its own."""
-
-
 class Prefixes:
     """The prefixes in use, found anew in each lot of prompts and kept while prompts use them.
 
     Args:
-        room: Most tokens of all prefixes together; what they take memory for.
+        room: Most tokens of all prefixes together; their states take memory.
     """
 
     def __init__(self, room: int) -> None:
@@ -266,24 +279,25 @@ class Prefixes:
 
     @property
     def tokens(self) -> int:
-        """Of all prefixes in use together."""
+        """The number of tokens of all prefixes in use."""
         return sum(len(prefix.ids) for prefix in self._kept)
 
     def shares(self, prompts: Sequence[Sequence[int]]) -> list[Share | None]:
-        """What each prompt takes over; prefixes that none of them uses are given up.
+        """Returns what each prompt takes over, and gives up prefixes that none of them uses.
 
         Args:
             prompts: Token ids; the last token is always a prompt's own.
         """
+        # Keep what is still used, look for more in the room left, then drop what the new ones hold.
         rows = [np.asarray(ids[:-1], dtype=np.uint32) for ids in prompts]
         self._kept = _used(rows, self._kept)
-        found = _worthwhile(rows, self._kept, self._room - self.tokens)
-        self._kept = _used(rows, _longest([*self._kept, *found]))
+        fresh = _worthwhile(rows, self._kept, self._room - self.tokens)
+        self._kept = _used(rows, _longest([*self._kept, *fresh]))
         return [_share(row, self._kept) for row in rows]
 
 
 class _Beginning(NamedTuple):
-    """Tokens that neighbouring rows, in the order of their bytes, begin with."""
+    """A run of tokens that neighbouring rows, in the order of their bytes, begin with."""
 
     length: int
     first: int
@@ -292,32 +306,44 @@ class _Beginning(NamedTuple):
 
 
 def _worthwhile(rows: Sequence[Ids], known: Sequence[Prefix], room: int) -> list[Prefix]:
-    """New prefixes, each time the one that saves most beside those chosen before."""
+    """Returns new prefixes, each time the one that saves most beside those chosen before."""
     rows = sorted(rows, key=lambda row: row.tobytes())
-    beginnings = [each for each in _beginnings(rows) if each.length >= LEAST_SHARED]
+    beginnings = [shared for shared in _beginnings(rows) if shared.length >= LEAST_SHARED]
     if not beginnings:
         return []
-    covered = np.array([max((common(row, each.ids) for each in known), default=0) for row in rows])
+    # For each row, the tokens that the prefixes known so far spare it.
+    covered = np.array(
+        [max((common_prefix(row, prefix.ids) for prefix in known), default=0) for row in rows]
+    )
     length, first, end = np.array(beginnings).T
     chosen: list[Prefix] = []
     while room >= LEAST_SHARED:
+        # All rows but one are spared the tokens beyond those that they are spared already; its
+        # first row stands for all of them.
         within = np.minimum(length, room)
         saved = (end - first - 1) * (within - covered[first])
         best = int(saved.argmax())
         if saved[best] < LEAST_SAVED:
             break
+        # From now on every row is spared what it shares with the chosen one.
         prefix = Prefix(rows[first[best]][: within[best]])
         chosen.append(prefix)
         room -= len(prefix.ids)
-        covered = np.maximum(covered, [common(row, prefix.ids) for row in rows])
+        covered = np.maximum(covered, [common_prefix(row, prefix.ids) for row in rows])
     return chosen
 
 
 def _beginnings(rows: Sequence[Ids]) -> Iterator[_Beginning]:
-    """Every longest beginning of two or more rows, which have to be sorted."""
+    """Yields every longest beginning of two or more rows, which have to be sorted.
+
+    A stack holds the beginnings that reach to the current row, ever longer ones; each is over where
+    neighbours share less than it (the LCP intervals of Abouelhoda et al., 2004).
+    """
     open_: list[tuple[int, int]] = []
-    alike = [common(one, other) for one, other in pairwise(rows)]
+    alike = neighbour_prefixes(rows)
     for place, length in enumerate([*alike, 0] if rows else []):
+        # Beginnings longer than what this row shares with the next one are over with this row; the
+        # shorter one that goes on began where the last of them did.
         first = place
         while open_ and open_[-1][0] > length:
             longer, first = open_.pop()
@@ -327,29 +353,23 @@ def _beginnings(rows: Sequence[Ids]) -> Iterator[_Beginning]:
 
 
 def _longest(prefixes: Sequence[Prefix]) -> list[Prefix]:
-    """Without those that another one begins with."""
+    """Returns the prefixes without those that another one begins with."""
     longest: list[Prefix] = []
-    for prefix in sorted(prefixes, key=lambda each: -len(each.ids)):
-        if all(common(prefix.ids, each.ids) < len(prefix.ids) for each in longest):
+    for prefix in sorted(prefixes, key=lambda prefix: -len(prefix.ids)):
+        if all(common_prefix(prefix.ids, other.ids) < len(prefix.ids) for other in longest):
             longest.append(prefix)
     return longest
 
 
 def _used(rows: Sequence[Ids], prefixes: Sequence[Prefix]) -> list[Prefix]:
-    """Those that a row takes something over from."""
+    """Returns the prefixes that a row takes something over from."""
     shares = [_share(row, prefixes) for row in rows] if prefixes else []
     used = {share.prefix for share in shares if share is not None}
     return [prefix for prefix in prefixes if prefix in used]
 
 
 def _share(row: Ids, prefixes: Sequence[Prefix]) -> Share | None:
-    shares = [Share(prefix, common(row, prefix.ids)) for prefix in prefixes]
+    """Returns what a row takes over: the prefix it has most in common with, if that is enough."""
+    shares = [Share(prefix, common_prefix(row, prefix.ids)) for prefix in prefixes]
     best = max(shares, key=lambda share: share.tokens, default=None)
     return best if best is not None and best.tokens >= LEAST_SHARED else None
-
-
-def common(one: Ids, other: Ids) -> int:
-    """How many tokens two rows begin with alike."""
-    length = min(one.size, other.size)
-    differs = one[:length] != other[:length]
-    return int(differs.argmax()) if differs.any() else length

@@ -1,7 +1,10 @@
 """The decoding loop: one batch whose rows leave as they finish and are replaced by waiting prompts.
 
 Works with any causal or encoder-decoder model of transformers through its own ``forward``. A
-prompt is run once however many samples are drawn from it (:mod:`potstill.models.local.prefill`).
+prompt is run once however many samples are drawn from it (:mod:`potstill.models.local.prefill`);
+each sample is a row of the batch from then on. :meth:`Decoder.join` takes prompts in and writes
+their rows' first tokens, :meth:`Decoder.step` writes one token of every row, and
+:meth:`Decoder.drop_finished` closes the gaps.
 
 Shape suffixes: P prompts, R rows (samples), T tokens, V vocabulary.
 """
@@ -25,44 +28,48 @@ from potstill.models.local.prefill import BESIDE_TOKENS, PROMPT_TOKENS, Prefill,
 from potstill.models.local.sampling import Draw, Top, choose, top_logprobs, uniforms
 
 TURNOVER = 8
-"""Finished rows leave once they are an eighth of the batch: moving rows costs more than some idle
-ones."""
+"""Finished rows leave once they are one in so many of the batch: moving rows costs more than some
+idle ones."""
 
 
 @dataclass(slots=True, eq=False)
-class Row:
+class SampleRow:
     """One sample while it is being written."""
 
     prompt: Prompt
     sample: int
     uniforms: NDArray[np.float64]
+    """A number from [0, 1) for each token that may be drawn."""
+
     tokens: list[int] = field(default_factory=list)
-    """Without the token that ends a text."""
+    """The tokens written, without the one that ends a text."""
 
     top: list[Top] = field(default_factory=list)
+    """The probabilities of each token, if they are asked for."""
+
     finished: bool = False
     ended: bool = False
-    """Finished by itself: by an end token or a stop string, not by its length."""
+    """Whether it finished by itself: by an end token or a stop string, not by its length."""
 
     stop_at: int | None = None
-    """Where in the text a stop string begins."""
+    """The place in the text where a stop string begins."""
 
     def draw(self) -> Draw:
-        """How the next token is drawn."""
+        """Returns how the next token is drawn."""
         request, step = self.prompt.request, len(self.tokens)
         uniform = float(self.uniforms[step]) if request.temperature else 0.0
         return Draw(request.temperature, request.top_p, uniform)
 
 
 class Source(NamedTuple):
-    """What an encoder has read, for each row of its decoder."""
+    """An encoder's output and the decoder's keys and values of it, for each row."""
 
     hidden_RTD: Tensor
     mask_RT: Tensor
     cross: DynamicCache
 
     def picked(self, rows: Tensor) -> "Source":
-        """These rows only, in this order; the cache is changed in place."""
+        """Returns these rows only, in this order; the cache is changed in place."""
         for layer in self.cross.layers:
             keys, values = layer_states(layer)
             layer.keys, layer.values = keys[rows], values[rows]  # type: ignore[union-attr]
@@ -70,7 +77,7 @@ class Source(NamedTuple):
 
 
 COST_BY_ROW = frozenset({"cpu"})
-"""Devices on which a step costs what its rows cost.
+"""Devices on which the cost of a step grows with its rows.
 
 There a batch is finished before the next: a row that joins others lies beside longer ones, and
 attention goes through their columns too. On all others a step costs much the same for few rows as
@@ -78,22 +85,29 @@ for many, so batches are kept full.
 """
 
 FindStop = Callable[[Sequence[int], Sequence[int], tuple[str, ...]], int | None]
+"""Finds a stop string in the tokens written after an anchor; see ``StopStrings.find``."""
 
 
 class Decoder:
-    """The rows of one batch, and the model that writes them."""
+    """The rows of one batch, and the model that writes them.
+
+    Args:
+        model: A causal model or an encoder-decoder.
+        end_ids: The tokens that end a text.
+        find_stop: Finds stop strings.
+    """
 
     def __init__(self, model: PreTrainedModel, *, end_ids: frozenset[int], find_stop: FindStop):
         self.model = model
         self.end_ids = end_ids
         self.find_stop = find_stop
-        self.rows: list[Row] = []
+        self.rows: list[SampleRow] = []
         self._freed = 0
         self._cache: RowCache | None = None
         self._source: Source | None = None
         self._lengths_R = self._tokens_R = torch.zeros(0, dtype=torch.long, device=model.device)
         self._apart_R = self._lengths_R
-        """How many of a row's tokens stand in a prefix beside its own columns."""
+        """The number of a row's tokens that stand in a prefix beside its own columns."""
 
         self._encoder_decoder = bool(model.config.is_encoder_decoder)
         # An encoder-decoder's batch has to be finished before the next.
@@ -108,11 +122,11 @@ class Decoder:
 
     @property
     def width(self) -> int:
-        """The most tokens any row comes to."""
+        """The most cache columns that any row comes to."""
         return max((row.prompt.width for row in self.rows), default=0)
 
     @torch.inference_mode()
-    def join(self, prompts: Sequence[Prompt]) -> list[Row]:
+    def join(self, prompts: Sequence[Prompt]) -> list[SampleRow]:
         """Run new prompts, let their rows join, and write each row's first token.
 
         Returns:
@@ -126,16 +140,18 @@ class Decoder:
         parts = [prompts] if self._encoder_decoder else in_parts(prompts, tokens)
         return [row for part in parts for row in self._join_part(part, room)]
 
-    def _join_part(self, prompts: Sequence[Prompt], room: Room) -> list[Row]:
+    def _join_part(self, prompts: Sequence[Prompt], room: Room) -> list[SampleRow]:
         """Run these prompts together; ``room`` is for them and for what joins after them."""
+        # One row for each sample; its source is the prompt that it continues.
         sources = [index for index, prompt in enumerate(prompts) for _ in prompt.samples]
-        rows = [_row(prompt, sample) for prompt in prompts for sample in prompt.samples]
+        rows = [_new_row(prompt, sample) for prompt in prompts for sample in prompt.samples]
         if self._encoder_decoder:
             cache, logits_PV = self._run_encoder_prompts(prompts, sources)
             lengths = [len(prompt.decoder_ids) for prompt in prompts]
         else:
             cache, logits_PV = self._prefill.run(prompts)
             lengths = [len(prompt.ids) for prompt in prompts]
+        # Lay the prompts' keys and values into the batch's buffers, once for each sample.
         if self._cache is None:
             self._cache = RowCache(cache)
         self._cache.join(cache, sources, room)
@@ -143,13 +159,14 @@ class Decoder:
         apart = [prompt.taken if prompt.apart is not None else 0 for prompt in prompts]
         self._lengths_R = _appended(self._lengths_R, [lengths[source] for source in sources])
         self._apart_R = _appended(self._apart_R, [apart[source] for source in sources])
+        # All samples of a prompt draw from the same logits: (P, V) to (R, V).
         chosen_R, finished = self._write(rows, logits_PV[sources])
         self._tokens_R = torch.cat([self._tokens_R, chosen_R])
         return finished
 
     @torch.inference_mode()
-    def step(self) -> list[Row]:
-        """Write one more token of every row.
+    def step(self) -> list[SampleRow]:
+        """Write one token of every row.
 
         Returns:
             The rows that this finished.
@@ -173,6 +190,7 @@ class Decoder:
         if stay == 0:
             self._clear()
             return
+        # The last rows move into the holes that finished ones leave among the first ``stay``.
         holes = [place for place in range(stay) if self.rows[place].finished]
         movers = [place for place in range(stay, len(self.rows)) if not self.rows[place].finished]
         order = list(range(stay))
@@ -186,6 +204,7 @@ class Decoder:
         self._freed = gone
 
     def _reorder(self, order: list[int]) -> None:
+        """Keep the rows at these places, in this order, in all that belongs to a row."""
         picked = torch.tensor(order, device=self._lengths_R.device)
         self.rows = [self.rows[place] for place in order]
         self._lengths_R, self._tokens_R = self._lengths_R[picked], self._tokens_R[picked]
@@ -202,8 +221,14 @@ class Decoder:
     def _run_encoder_prompts(
         self, prompts: Sequence[Prompt], sources: Sequence[int]
     ) -> tuple[DynamicCache, Tensor]:
-        """Encode each prompt once, run the decoder's first tokens, and lay out what rows share."""
+        """Encode each prompt once and run the decoder's first tokens.
+
+        Returns:
+            The prompts' decoder cache, and the ``(P, V)`` logits of their next tokens. The
+            encoder's output is kept for each row.
+        """
         ids_PT, mask_PT = padded([prompt.ids for prompt in prompts], self.model.device, left=False)
+        # (P, T, D) hidden states, padded on the right; each prompt is encoded once.
         hidden = self.model.get_encoder()(input_ids=ids_PT, attention_mask=mask_PT)[0]
         caches = EncoderDecoderCache(DynamicCache(), DynamicCache())
         starts = torch.tensor([prompt.decoder_ids for prompt in prompts], device=ids_PT.device)
@@ -214,6 +239,7 @@ class Decoder:
             past_key_values=caches,
             use_cache=True,
         )
+        # From prompts to rows: encodings and cross-attention's keys and values, once a sample.
         picked = torch.tensor(sources, device=ids_PT.device)
         assert isinstance(caches.cross_attention_cache, DynamicCache)
         assert isinstance(caches.self_attention_cache, DynamicCache)
@@ -221,7 +247,7 @@ class Decoder:
         return caches.self_attention_cache, output.logits[:, -1]
 
     def _forward(self, cache: RowCache) -> Tensor:
-        """Scores of each row's next token, given its last one."""
+        """Returns the ``(R, V)`` logits of each row's next token, given its last one."""
         tokens_R1 = self._tokens_R[:, None]
         if self._source is not None:
             output = self.model(
@@ -232,7 +258,8 @@ class Decoder:
                 use_cache=True,
             )
         else:
-            own_RC = self._mask(cache.span.width + 1)
+            # The last token is run at the new column, which is the row's own.
+            own_RC = self._mask(cache.live.width + 1)
             positions_R1 = self._lengths_R[:, None]
             with self._beside(own_RC):
                 output = self.model(
@@ -254,21 +281,32 @@ class Decoder:
         return self._prefill.beside(prefix, taken, own_RC[:, None])
 
     def _mask(self, width: int) -> Tensor:
-        """Which columns are a row's own: those of its tokens not apart, up to the right edge."""
+        """Returns ``(R, C)``: whether a column is a row's own, a token that does not stand apart.
+
+        All rows end at the right edge, so the last columns are a row's, as many as it has tokens.
+        """
         columns = torch.arange(width, device=self._lengths_R.device)
         return columns >= (width - 1 - self._lengths_R + self._apart_R)[:, None]
 
-    def _write(self, rows: Sequence[Row], logits_RV: Tensor) -> tuple[Tensor, list[Row]]:
-        """Choose each row's next token, and see which rows that finishes."""
+    def _write(
+        self, rows: Sequence[SampleRow], logits_RV: Tensor
+    ) -> tuple[Tensor, list[SampleRow]]:
+        """Choose each row's next token.
+
+        Returns:
+            ``(R,)`` the tokens, and the rows that they finish.
+        """
         chosen_R = choose(logits_RV, [row.draw() if not row.finished else IDLE for row in rows])
+        # The most alternatives that any row wants; each keeps its own first columns of them.
         k = max(0 if row.finished else row.prompt.request.top_logprobs for row in rows)
         top = top_logprobs(logits_RV, chosen_R, k) if k else None
-        finished: list[Row] = []
+        finished: list[SampleRow] = []
         for place, (row, token) in enumerate(zip(rows, chosen_R.tolist(), strict=True)):
             if row.finished:
                 continue
             self._append(row, token)
             wanted = row.prompt.request.top_logprobs
+            # No entry for an end token, which is not part of the text.
             if top is not None and wanted and len(row.top) < len(row.tokens):
                 own = slice(0, 1 + wanted)
                 row.top.append(Top(top.logprobs[place, own], top.ids[place, own]))
@@ -276,7 +314,8 @@ class Decoder:
                 finished.append(row)
         return chosen_R, finished
 
-    def _append(self, row: Row, token: int) -> None:
+    def _append(self, row: SampleRow, token: int) -> None:
+        """Add a token to a row, or see that it has ended."""
         if token in self.end_ids:
             row.finished = row.ended = True
             return
@@ -289,14 +328,14 @@ class Decoder:
 
 
 IDLE = Draw(temperature=0.0, top_p=1.0, uniform=0.0)
-"""For a finished row that has not left yet."""
+"""The draw of a finished row that has not left yet."""
 
 
 def _appended(numbers_R: Tensor, more: Sequence[int]) -> Tensor:
     return torch.cat([numbers_R, torch.tensor(more).to(numbers_R)])
 
 
-def _row(prompt: Prompt, sample: int) -> Row:
+def _new_row(prompt: Prompt, sample: int) -> SampleRow:
     request = prompt.request
     seed = sample_seed(request, sample)
-    return Row(prompt, sample, uniforms(request, seed, prompt.max_tokens))
+    return SampleRow(prompt, sample, uniforms(request, seed, prompt.max_tokens))

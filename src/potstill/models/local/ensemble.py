@@ -1,5 +1,9 @@
 """Several models that write one text: at each token their probabilities are averaged.
 
+:class:`AveragedModel` answers the decoding loop as one model would. Its cache holds the layers of
+all members one after another, so rows come and go in all members at once, and its logits are the
+logarithms of the mean of the members' softmaxes.
+
 Shape suffixes: P prompts, T tokens, D hidden dimensions of all encoders together.
 """
 
@@ -20,7 +24,7 @@ from potstill.models.local.model import HFModel
 
 
 class EnsembleModel(HFModel):
-    """Models of one tokenizer, asked as one.
+    """A model that asks several models of one tokenizer.
 
     Members may differ in size and architecture. Their order changes nothing.
 
@@ -47,10 +51,13 @@ class EnsembleModel(HFModel):
 
 
 class AveragedModel(nn.Module):
-    """What the decoding loop asks of a model, answered by all members together.
+    """All members together, with what the decoding loop needs of a model.
 
-    One cache holds the layers of all members, one member's after another's, and one tensor the
-    hidden states of all encoders, so that rows come and go in all members at once.
+    One cache holds the layers of all members, and one tensor the hidden states of all encoders side
+    by side.
+
+    Args:
+        members: The members' own models, in the order of their names.
     """
 
     def __init__(self, members: Sequence[PreTrainedModel]) -> None:
@@ -60,19 +67,19 @@ class AveragedModel(nn.Module):
         self.device = members[0].device
         self._accepted = [inspect.signature(member.forward).parameters for member in members]
         self._layers: list[int] = []
-        """How many layers of the cache each member has filled."""
+        """The number of layers of the cache that each member has filled."""
 
         self._widths: list[int] = []
-        """How many hidden dimensions each encoder has."""
+        """The number of hidden dimensions of each encoder."""
 
     def get_encoder(self) -> Callable[..., tuple[Tensor]]:
-        """All members' encoders as one."""
+        """Returns all members' encoders as one."""
         return self._encode
 
     def _encode(self, **inputs: Tensor) -> tuple[Tensor]:
         members = cast(Sequence[PreTrainedModel], self.members)
         hidden = [member.get_encoder()(**inputs)[0] for member in members]
-        self._widths = [each.shape[-1] for each in hidden]
+        self._widths = [states.shape[-1] for states in hidden]
         return (torch.cat(hidden, dim=-1),)
 
     def forward(
@@ -84,14 +91,14 @@ class AveragedModel(nn.Module):
         logits_to_keep: int = 1,
         **inputs: Any,
     ) -> CausalLMOutput:
-        """The logarithm of the members' mean probabilities of each row's next token.
+        """Returns the logarithms of the members' mean probabilities of each row's next token.
 
         Args:
-            past_key_values: Of all members; empty at first.
-            encoder_outputs: As :meth:`get_encoder` gave them.
-            position_ids: For the members that take them.
-            logits_to_keep: Scores are those of the last place in any case.
-            **inputs: The same for every member.
+            past_key_values: The cache of all members; empty at first.
+            encoder_outputs: The output of :meth:`get_encoder`.
+            position_ids: Passed to the members that take them.
+            logits_to_keep: Passed to the members that take it; only the last logits are used.
+            **inputs: Passed to every member.
         """
         caches = self._caches(past_key_values)
         further = {"position_ids": position_ids, "logits_to_keep": logits_to_keep}
@@ -99,31 +106,35 @@ class AveragedModel(nn.Module):
             {name: value for name, value in further.items() if name in accepted}
             for accepted in self._accepted
         ]
-        if encoder_outputs is not None:
+        if encoder_outputs is not None:  # cut the side-by-side hidden states apart again
             hidden_PTD = encoder_outputs.last_hidden_state
             assert hidden_PTD is not None
-            for given, part in zip(own, hidden_PTD.split(self._widths, dim=-1), strict=True):
-                given["encoder_outputs"] = BaseModelOutput(last_hidden_state=part)
-        scores = [
-            member(past_key_values=cache, **given, **inputs).logits[:, -1:]
-            for member, cache, given in zip(self.members, caches, own, strict=True)
+            for member_inputs, part in zip(
+                own, hidden_PTD.split(self._widths, dim=-1), strict=True
+            ):
+                member_inputs["encoder_outputs"] = BaseModelOutput(last_hidden_state=part)
+        logits = [
+            member(past_key_values=cache, **member_inputs, **inputs).logits[:, -1:]
+            for member, cache, member_inputs in zip(self.members, caches, own, strict=True)
         ]
-        self._keep(past_key_values, caches)
-        return CausalLMOutput(logits=cast(torch.FloatTensor, log_mean(scores)))
+        self._keep_layers(past_key_values, caches)
+        return CausalLMOutput(logits=cast(torch.FloatTensor, log_mean(logits)))
 
     def _caches(self, whole: Cache) -> list[Cache]:
-        """Each member's part of the cache; before the prompts an empty one for each."""
+        """Returns each member's part of the cache; before the prompts an empty one for each."""
         parts = _parts(whole)
         if not parts[0].layers:
             return [_joined([DynamicCache() for _ in parts]) for _ in self.members]
+        # Member m's layers are the ones from ends[m] - count to ends[m], the same objects: what a
+        # member writes to its part stands in the whole.
         ends = list(accumulate(self._layers))
         return [
             _joined([Cache(layers=part.layers[end - count : end]) for part in parts])
             for end, count in zip(ends, self._layers, strict=True)
         ]
 
-    def _keep(self, whole: Cache, caches: Sequence[Cache]) -> None:
-        """Lay what the members filled into a cache that was empty."""
+    def _keep_layers(self, whole: Cache, caches: Sequence[Cache]) -> None:
+        """Put the layers that the members filled into a cache that was empty."""
         if _parts(whole)[0].layers:
             return
         self._layers = [len(_parts(cache)[0].layers) for cache in caches]
@@ -133,7 +144,7 @@ class AveragedModel(nn.Module):
 
 
 def _parts(cache: Cache) -> list[Cache]:
-    """The cache itself; an encoder-decoder's has one of its own text and one of its source."""
+    """Returns the caches that a cache consists of: an encoder-decoder's are two."""
     if isinstance(cache, EncoderDecoderCache):
         return [cache.self_attention_cache, cache.cross_attention_cache]
     return [cache]
@@ -143,17 +154,24 @@ def _joined(parts: Sequence[Cache]) -> Cache:
     return parts[0] if len(parts) == 1 else EncoderDecoderCache(*parts)
 
 
-def log_mean(scores: Sequence[Tensor]) -> Tensor:
-    """The logarithm of the mean of softmaxes, each given by its scores.
+def log_mean(members: Sequence[Tensor]) -> Tensor:
+    """Returns the logarithm of the mean of softmaxes, each given by its logits.
 
     Heads are padded to different widths; tokens that not all of them have are left out.
     """
-    width = min(each.shape[-1] for each in scores)
-    logs = [torch.log_softmax(each[..., :width].float(), dim=-1) for each in scores]
-    return torch.logsumexp(torch.stack(logs), dim=0) - math.log(len(scores))
+    width = min(logits.shape[-1] for logits in members)
+    # The tokens that all members have; their logits are normalised over these alone.
+    logs = [torch.log_softmax(logits[..., :width].float(), dim=-1) for logits in members]
+    # log mean_m exp(l_m) = logsumexp_m(l_m) - log M
+    return torch.logsumexp(torch.stack(logs), dim=0) - math.log(len(members))
 
 
 def _check_alike(members: Sequence[HFModel]) -> None:
+    """Refuse members that cannot write one text together.
+
+    Raises:
+        ModelError: They differ in tokenizer, kind or device.
+    """
     first = members[0]
     for other in members[1:]:
         if other.tokenizer.get_vocab() != first.tokenizer.get_vocab():

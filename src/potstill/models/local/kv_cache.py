@@ -1,9 +1,16 @@
 """The key-value cache of a batch whose rows come and go, in buffers allocated once.
 
-Every row ends at a common right edge, so one step writes one column. A row that leaves gives its
-place to the last row; a row that joins is laid to the left of the edge. Columns before a row's
-own first token hold zeros or another row's leavings and are masked out (they have to be finite: a
-masked column is multiplied by 0, and 0 * nan is nan).
+Every row ends at a common right edge, so one step writes one column for all rows. A row that leaves
+gives its place to the last row; a row that joins is laid to the left of the edge::
+
+    columns    0 1 2 3 4 5 6 7            start = 1, edge = 6
+    row 0      . a a a a a . .            the next token goes to column 6
+    row 1      . . . b b b . .            b was shorter: its first columns are masked
+    (free)     . . . . . . . .
+
+When the edge reaches the buffers' end, the live columns are moved back to their beginning. Columns
+before a row's own first token hold zeros or another row's leavings and are masked out (they have to
+be finite: a masked column is multiplied by 0, and 0 * nan is nan).
 
 Shape suffixes: R rows, H key-value heads, C columns of the buffer, T tokens, D head dimension.
 """
@@ -19,8 +26,8 @@ from transformers.cache_utils import DynamicLayer
 
 
 @dataclass(slots=True)
-class Span:
-    """The part of the buffers in use, shared by all layers."""
+class LiveBlock:
+    """The rows and columns of the buffers in use, the same in all layers."""
 
     rows: int = 0
     start: int = 0
@@ -36,103 +43,106 @@ class Span:
 
 
 class Room(NamedTuple):
-    """What the buffers have to hold before the next rows join."""
+    """The size that the buffers have to hold before the next rows join."""
 
     rows: int
     columns: int
-    """The most that any row, old or new, will come to."""
+    """The most columns that any row, old or new, will come to."""
 
 
 class RowLayer(DynamicLayer):
-    """One layer's buffers; what a model sees of them are views."""
+    """One layer's buffers; a model sees views of them."""
 
-    def __init__(self, span: Span, keys_RHTD: Tensor, values_RHTD: Tensor) -> None:
+    def __init__(self, live: LiveBlock, keys_RHTD: Tensor, values_RHTD: Tensor) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.span = span
+        self.live = live
         self.is_initialized = True
         self.buffers = [_empty(keys_RHTD, 0, 0), _empty(values_RHTD, 0, 0)]
 
     def update(
         self, key_states: Tensor, value_states: Tensor, *args: object, **kwargs: object
     ) -> tuple[Tensor, Tensor]:
-        """Write new columns at the edge; the views that are returned include them."""
-        span = self.span
-        end = span.edge + key_states.shape[-2]
+        """Write new columns at the edge, and return views that include them."""
+        live = self.live
+        end = live.edge + key_states.shape[-2]
         for buffer_RHCD, states_RHTD in zip(self.buffers, (key_states, value_states), strict=True):
-            buffer_RHCD[: span.rows, :, span.edge : end] = states_RHTD
+            buffer_RHCD[: live.rows, :, live.edge : end] = states_RHTD
         keys_RHCD, values_RHCD = self.buffers
         return (
-            keys_RHCD[: span.rows, :, span.start : end],
-            values_RHCD[: span.rows, :, span.start : end],
+            keys_RHCD[: live.rows, :, live.start : end],
+            values_RHCD[: live.rows, :, live.start : end],
         )
 
     def get_seq_length(self) -> int:
-        """Columns a model has seen."""
-        return self.span.width
+        """Returns the number of columns that a model has seen."""
+        return self.live.width
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
-        """Length and offset of the keys under a mask."""
-        return self.span.width + query_length, 0
+        """Returns length and offset of the keys under a mask."""
+        return self.live.width + query_length, 0
 
 
 class RowCache(Cache):
     """A cache from which rows leave, and into which prompts' caches are laid."""
 
     def __init__(self, prompts: DynamicCache) -> None:
-        self.span = Span()
-        self.row_layers = [RowLayer(self.span, *layer_states(layer)) for layer in prompts.layers]
+        self.live = LiveBlock()
+        self.row_layers = [RowLayer(self.live, *layer_states(layer)) for layer in prompts.layers]
         super().__init__(layers=list(self.row_layers))
 
     def join(self, prompts: DynamicCache, sources: Sequence[int], room: Room) -> None:
-        """Add a row for each source, a row of ``prompts``; a source may be named many times.
+        """Add a row for each source, which is a row of ``prompts`` and may be named many times.
 
         Args:
-            prompts: Left-padded; its last column is each prompt's last token.
-            sources: Which row of ``prompts`` each new row continues.
-            room: For these rows, the old ones, and those that will join directly after.
+            prompts: The prompts' cache, left-padded; its last column is each prompt's last token.
+            sources: The row of ``prompts`` that each new row continues.
+            room: The size for these rows, the old ones, and those that join directly after.
         """
+        # Make room for the prompts' columns left of the edge; the live block then begins there.
         length = prompts.get_seq_length()
-        self._make_room(room, max(self.span.width, length))
-        span = self.span
-        first, span.rows = span.rows, span.rows + len(sources)
-        before, span.start = span.start, min(span.start, span.edge - length)
+        self._make_room(room, max(self.live.width, length))
+        live = self.live
+        first, live.rows = live.rows, live.rows + len(sources)
+        before, live.start = live.start, min(live.start, live.edge - length)
+        # Zeros where the block has grown: old rows to the left, new rows before their prompt.
         for buffer in self._buffers():
-            buffer[:first, :, span.start : before] = 0
-            buffer[first : span.rows, :, span.start : span.edge - length] = 0
+            buffer[:first, :, live.start : before] = 0
+            buffer[first : live.rows, :, live.start : live.edge - length] = 0
+        # Copy each source's columns into its new row, so that they end at the edge.
         alone = list(sources) == list(range(len(sources)))  # one sample each: nothing to repeat
         for own, theirs in zip(self.row_layers, prompts.layers, strict=True):
             for buffer, states in zip(own.buffers, layer_states(theirs), strict=True):
-                new_RHCD = buffer[first : span.rows]
+                new_RHCD = buffer[first : live.rows]
                 picked = states if alone else states[torch.tensor(sources, device=states.device)]
-                new_RHCD[:, :, span.edge - length : span.edge] = picked
+                new_RHCD[:, :, live.edge - length : live.edge] = picked
 
     def leave(self, places: Sequence[int], holes: Sequence[int], *, rows: int, width: int) -> None:
         """Move the rows in ``places`` into ``holes``, then keep the first ``rows`` only.
 
         Args:
-            places: Rows to keep that stand too far behind.
-            holes: Rows to overwrite, as many.
-            rows: How many stay.
-            width: Tokens of the longest row that stays.
+            places: Rows to keep that stand behind the first ``rows``.
+            holes: Rows among the first ``rows`` to overwrite, as many.
+            rows: The number of rows that stay.
+            width: Columns of the longest row that stays.
         """
-        span = self.span
+        live = self.live
         if holes:
             for buffer_RHCD in self._buffers():
-                live_RHCD = buffer_RHCD[:, :, span.start : span.edge]
-                live_RHCD[list(holes)] = live_RHCD[list(places)]
-        span.rows, span.start = rows, span.edge - width
+                columns_RHCD = buffer_RHCD[:, :, live.start : live.edge]
+                columns_RHCD[list(holes)] = columns_RHCD[list(places)]
+        live.rows, live.start = rows, live.edge - width
 
     def advance(self) -> None:
-        """Count the column that a forward has just written."""
-        self.span.edge += 1
+        """Count the column that a forward pass has just written."""
+        self.live.edge += 1
 
     def open_column(self) -> None:
         """Make sure that one more column can be written."""
-        if self.span.edge == self._buffers()[0].shape[2]:
-            self._slide(self.span.width)
+        if self.live.edge == self._buffers()[0].shape[2]:
+            self._slide(self.live.width)
 
     def _make_room(self, room: Room, width: int) -> None:
-        """Have buffers of that size, with ``width`` columns left of the edge."""
+        """Provide buffers of that size, with ``width`` columns left of the edge."""
         have_R, _, have_C, _ = self._buffers()[0].shape
         rows, columns = room
         columns += 1 + columns // 2  # so that it is rare to slide back
@@ -141,31 +151,32 @@ class RowCache(Cache):
             shape = max(rows, have_R), max(columns, have_C)
             for layer in self.row_layers:
                 layer.buffers = [self._copied(buffer, *shape) for buffer in layer.buffers]
-        if self.span.edge < width or self.span.rows == 0:
+        if self.live.edge < width or self.live.rows == 0:
             self._slide(width)
 
     def _copied(self, buffer: Tensor, rows: int, columns: int) -> Tensor:
-        """A larger buffer with the live part of this one, at the same place."""
+        """Returns a larger buffer with the live block of this one at the same place."""
         larger = _empty(buffer, rows, columns)
-        used = slice(self.span.start, self.span.edge)
-        larger[: self.span.rows, :, used] = buffer[: self.span.rows, :, used]
+        used = slice(self.live.start, self.live.edge)
+        larger[: self.live.rows, :, used] = buffer[: self.live.rows, :, used]
         return larger
 
     def _slide(self, edge: int) -> None:
         """Move the live columns so that they end at ``edge``."""
-        span = self.span
-        width, rows = (span.width, span.rows) if span.rows else (0, 0)
+        live = self.live
+        width, rows = (live.width, live.rows) if live.rows else (0, 0)
         for buffer in self._buffers() if width else []:
-            live = buffer[:rows, :, span.start : span.edge].clone()
-            buffer[:rows, :, edge - width : edge] = live
-        span.start, span.edge = edge - width, edge
+            # A copy first: the columns may overlap with where they go.
+            columns = buffer[:rows, :, live.start : live.edge].clone()
+            buffer[:rows, :, edge - width : edge] = columns
+        live.start, live.edge = edge - width, edge
 
     def _buffers(self) -> list[Tensor]:
         return [buffer for layer in self.row_layers for buffer in layer.buffers]
 
 
 def layer_states(layer: object) -> tuple[Tensor, Tensor]:
-    """The keys and values of a filled layer of a cache."""
+    """Returns the keys and values of a filled layer of a cache."""
     assert isinstance(layer, DynamicLayer)
     assert layer.keys is not None
     assert layer.values is not None
@@ -173,7 +184,7 @@ def layer_states(layer: object) -> tuple[Tensor, Tensor]:
 
 
 def filled_layer(keys: Tensor, values: Tensor) -> DynamicLayer:
-    """A layer that goes on from keys and values; they are not copied before it does."""
+    """Returns a layer that goes on from keys and values; they are not copied before it does."""
     layer = DynamicLayer()
     layer.lazy_initialization(keys, values)
     layer.keys, layer.values = keys, values
@@ -181,6 +192,6 @@ def filled_layer(keys: Tensor, values: Tensor) -> DynamicLayer:
 
 
 def _empty(like_RHTD: Tensor, rows: int, columns: int) -> Tensor:
-    """A buffer of the same heads; what is not written yet is whatever the memory held."""
+    """Returns a buffer of the same heads; unwritten columns are whatever the memory held."""
     _, heads, _, dimension = like_RHTD.shape
     return like_RHTD.new_empty(rows, heads, columns, dimension)

@@ -21,15 +21,14 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from potstill.errors import ModelError
-from potstill.models import local_source
-from potstill.models.settings import LocalSettings, ModelSettings
+from potstill.models.settings import LocalSettings
 
 DTypeName = Literal["auto", "float32", "bfloat16", "float16"]
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt")
 
 FAULTS = (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError)
-"""What transformers raises for a model that cannot be had."""
+"""Errors that transformers raises for a model that cannot be had."""
 
 READ_FILES = (".json", ".safetensors", ".model", ".txt", ".jinja", ".py")
 """Endings of the files in a model's folder that can change what it writes."""
@@ -85,7 +84,7 @@ def load_model_and_tokenizer(
     return Loaded(model, tokenizer, encoder_decoder)
 
 
-def is_encoder_decoder(settings: ModelSettings) -> bool:
+def is_encoder_decoder(settings: LocalSettings) -> bool:
     """Whether an ``hf:`` or ``bundled:`` model reads its prompt with an encoder.
 
     Raises:
@@ -94,14 +93,13 @@ def is_encoder_decoder(settings: ModelSettings) -> bool:
     return bool(load_config(settings).is_encoder_decoder)
 
 
-def load_config(settings: ModelSettings) -> PretrainedConfig:
-    """The config of an ``hf:`` or ``bundled:`` model.
+def load_config(settings: LocalSettings) -> PretrainedConfig:
+    """Returns the config of an ``hf:`` or ``bundled:`` model.
 
     Raises:
         ModelError: As :func:`load_model_and_tokenizer`; the weights are not read.
     """
-    source = local_source(settings)
-    assert isinstance(settings, LocalSettings)
+    source = settings.source
     if is_folder(source):
         _check_folder(Path(source))
     with quietly(), _one_line_errors(source):
@@ -112,14 +110,13 @@ def load_config(settings: ModelSettings) -> PretrainedConfig:
     return config
 
 
-def load_tokenizer(settings: ModelSettings) -> PreTrainedTokenizerBase:
-    """The tokenizer of an ``hf:`` or ``bundled:`` model.
+def load_tokenizer(settings: LocalSettings) -> PreTrainedTokenizerBase:
+    """Returns the tokenizer of an ``hf:`` or ``bundled:`` model.
 
     Raises:
         ModelError: As :func:`load_model_and_tokenizer`; the weights are not read.
     """
-    source = local_source(settings)
-    assert isinstance(settings, LocalSettings)
+    source = settings.source
     with quietly(), _one_line_errors(source):
         tokenizer = AutoTokenizer.from_pretrained(
             source, revision=settings.revision, trust_remote_code=settings.trust_remote_code
@@ -129,7 +126,7 @@ def load_tokenizer(settings: ModelSettings) -> PreTrainedTokenizerBase:
 
 
 def parameters_of(model: torch.nn.Module) -> int:
-    """How many weights a model has; tied ones count once."""
+    """Returns the number of a model's weights; tied ones count once."""
     return sum(weight.numel() for weight in model.parameters())
 
 
@@ -140,7 +137,7 @@ def is_folder(source: str) -> bool:
 
 
 def folder_digest(folder: Path) -> str:
-    """12 hexadecimal digits that change when the config, tokenizer or weights do."""
+    """Returns 12 hexadecimal digits that change when the config, tokenizer or weights do."""
     digest = hashlib.sha256()
     for path in sorted(folder.iterdir()):
         if path.suffix in READ_FILES and path.is_file():
@@ -151,12 +148,12 @@ def folder_digest(folder: Path) -> str:
 
 
 def model_name(settings: LocalSettings, source: str, config: PretrainedConfig) -> str:
-    """What tells these weights from others; a folder may move and keeps its name.
+    """Returns the name that tells these weights from others; a folder may move and keeps it.
 
     Args:
-        settings: Of the model.
-        source: Where it is loaded from; the files of a folder are read for their digest.
-        config: Of the model, which knows the hub's commit.
+        settings: The model's settings.
+        source: The folder or hub name; the files of a folder are read for their digest.
+        config: The model's config, which knows the hub's commit.
     """
     kind, _, where = settings.model.partition(":")
     if is_folder(source):
@@ -165,6 +162,11 @@ def model_name(settings: LocalSettings, source: str, config: PretrainedConfig) -
 
 
 def _check_folder(folder: Path) -> None:
+    """Refuse a folder that no model can be loaded from.
+
+    Raises:
+        ModelError: It is missing, lacks a part, or has pickled weights only.
+    """
     if not folder.is_dir():
         raise ModelError(
             f"{folder} is not a folder; give a folder with a model in it, or a hub name."
@@ -212,7 +214,7 @@ def _one_line_errors(source: str) -> Iterator[None]:
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """No progress bars and no remarks of transformers: what is to be said we say."""
+    """Silence the progress bars and remarks of transformers while the block runs."""
     level, bars = (
         transformers_logging.get_verbosity(),
         transformers_logging.is_progress_bar_enabled(),

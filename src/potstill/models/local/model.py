@@ -1,6 +1,14 @@
 """``hf:`` and ``bundled:`` models: transformers on this machine, decoded by a loop of our own.
 
-From requests to token ids, and from token ids back to text without losing a space.
+:class:`HFModel` answers requests. It turns them into prompts (:class:`PromptEncoder`), queues these
+by length (``batching.PromptQueue``), and writes tokens with a :class:`Decoder` whose batch is
+refilled while it runs (continuous batching, as in Orca, Yu et al., 2022)::
+
+    requests ─ PromptEncoder ─▶ prompts ─ PromptQueue ─▶ Decoder.join, .step ─▶ rows ─▶ completions
+
+:class:`PromptEncoder` goes from requests to token ids, and from token ids back to text without
+losing a space: tokenizers drop the space before the first word of a text, so a completion is
+decoded behind the last tokens of its prompt.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,7 +28,7 @@ with extra("local", needed_for="running a model on this machine"):
     from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
     from transformers.cache_utils import DynamicLayer
 
-    from potstill.models.local.decoding import Decoder, Row
+    from potstill.models.local.decoding import Decoder, SampleRow
     from potstill.models.local.loading import (
         Loaded,
         load_model_and_tokenizer,
@@ -53,12 +61,12 @@ class HFModel(Model):
         self._set_up(loaded, source, name=name, batch_tokens=settings.batch_tokens)
 
     def _set_up(self, loaded: Loaded, source: str, *, name: str, batch_tokens: int) -> None:
-        """Get ready to be asked."""
+        """Keep the model and all that requests need of it; an ensemble is set up by this, too."""
         self.model, self.tokenizer, self.encoder_decoder = loaded
         self.name = name
         self.chat = self.tokenizer.chat_template is not None
         self._batch_tokens = batch_tokens
-        self._wording = PromptEncoder(self.tokenizer, source)
+        self._prompts = PromptEncoder(self.tokenizer, source)
         self._end_ids = _end_ids(self.model, self.tokenizer)
         text_config = self.model.config.get_text_config(decoder=True)
         self._positions: int | None = getattr(text_config, "max_position_embeddings", None)
@@ -79,10 +87,10 @@ class HFModel(Model):
             reads_apart=None if self.encoder_decoder else self._reads_apart,
         )
         decoder = Decoder(
-            self.model, end_ids=self._end_ids, find_stop=self._wording.stop_strings.find
+            self.model, end_ids=self._end_ids, find_stop=self._prompts.stop_strings.find
         )
         while True:
-            finished: list[Row] = []
+            finished: list[SampleRow] = []
             if decoder.open:
                 beside = decoder.rows[0].prompt if decoder.rows else None
                 rows = len(decoder.rows)
@@ -93,6 +101,7 @@ class HFModel(Model):
                     return
                 finished += decoder.join(prompts) if prompts else []
             else:
+                # A row that nobody waits for any more is given up before the next token.
                 for row in decoder.rows:
                     row.finished = row.finished or not wanted(row.prompt.request)
                 finished += decoder.step()
@@ -101,14 +110,15 @@ class HFModel(Model):
                 yield self._completion(row)
 
     def _prepare(self, request: Request) -> Prompt | Completion:
-        """The request in tokens, or why it cannot be asked."""
+        """Returns the request in tokens, or a completion that says why it cannot be asked."""
         decoder_ids: list[int] = []
         if self.encoder_decoder:
-            ids = self._wording.encoder_ids(request)
+            ids = self._prompts.encoder_ids(request)
             start = self.model.config.decoder_start_token_id
-            decoder_ids = [start, *self._wording.prefix_ids(request)]
+            decoder_ids = [start, *self._prompts.prefix_ids(request)]
         else:
-            ids = self._wording.prompt_ids(request)
+            ids = self._prompts.prompt_ids(request)
+        # A decoder's positions hold what it has read and what it writes.
         written = decoder_ids if self.encoder_decoder else ids
         room = request.max_tokens
         if self._positions is not None:
@@ -124,15 +134,16 @@ class HFModel(Model):
             samples=request.samples,
             ids=tuple(ids),
             decoder_ids=tuple(decoder_ids),
-            anchor=tuple(self._wording.anchor(written)),
+            anchor=tuple(self._prompts.anchor(written)),
             max_tokens=room,
         )
 
-    def _completion(self, row: Row) -> Completion:
+    def _completion(self, row: SampleRow) -> Completion:
+        """Returns a finished row's text, cut before a stop string, and its probabilities."""
         prompt = row.prompt
-        text = self._wording.text(row.tokens, prompt.anchor)[: row.stop_at]
+        text = self._prompts.text(row.tokens, prompt.anchor)[: row.stop_at]
         if row.stop_at is not None and row.top:
-            del row.top[self._wording.count_to(len(text), row.tokens, prompt.anchor) :]
+            del row.top[self._prompts.count_to(len(text), row.tokens, prompt.anchor) :]
         return Completion(
             request=prompt.request,
             sample=row.sample,
@@ -144,7 +155,8 @@ class HFModel(Model):
         )
 
 
-def _token_logprobs(row: Row) -> TokenLogprobs | None:
+def _token_logprobs(row: SampleRow) -> TokenLogprobs | None:
+    """Returns a row's probabilities as ``(T, 1 + K)`` arrays, the chosen token in column 0."""
     k = row.prompt.request.top_logprobs
     if not k:
         return None
@@ -163,7 +175,7 @@ def _refusal(request: Request, fault: str) -> Completion:
 
 
 def _end_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
-    """The tokens that end a text; a chat model may have several."""
+    """Returns the tokens that end a text; a chat model may have several."""
     generation = model.generation_config
     named = generation.eos_token_id if generation is not None else None
     several = named if isinstance(named, list) else [named]
@@ -171,9 +183,12 @@ def _end_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> froz
 
 
 def _check_cache(model: PreTrainedModel, source: str) -> None:
-    """Models that keep other than keys and values (Mamba, linear attention) are not for our loop.
+    """Refuse models whose cache is other than keys and values (Mamba, linear attention).
 
-    Sliding windows are: the model masks what lies outside them.
+    Sliding windows are welcome: the model masks what lies outside them.
+
+    Raises:
+        ModelError: The model keeps a recurrent state.
     """
     layers = DynamicCache(config=model.config).layers
     if not all(isinstance(layer, DynamicLayer) for layer in layers):
@@ -184,11 +199,16 @@ def _check_cache(model: PreTrainedModel, source: str) -> None:
 
 
 ANCHOR_TOKENS = 8
-"""Tokens before a completion that are decoded with it; a character has at most 4 byte tokens."""
+"""Most tokens before a completion that are decoded with it; a character is at most 4 bytes."""
 
 
 class PromptEncoder:
-    """A tokenizer, with what it takes to ask and to read a model."""
+    """From requests to a model's token ids, and from its token ids to text.
+
+    Args:
+        tokenizer: The model's tokenizer.
+        source: The model's folder or hub name, for messages.
+    """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, source: str) -> None:
         self.tokenizer = tokenizer
@@ -197,10 +217,10 @@ class PromptEncoder:
         self.stop_strings = StopStrings(tokenizer, self.text)
 
     def prompt_ids(self, request: Request, *, then: str = "") -> list[int]:
-        """A decoder-only model's prompt, with the answer prefix at its end.
+        """Returns a decoder-only model's prompt in tokens, with the answer prefix at its end.
 
         Args:
-            request: What is asked.
+            request: The request.
             then: Further text, as a model would have written it after the prompt.
         """
         text = self.prompt_text(request) + then
@@ -212,23 +232,23 @@ class PromptEncoder:
         return ids
 
     def prompt_text(self, request: Request) -> str:
-        """The text that a decoder-only model continues; chats are worded by the chat template."""
+        """Returns the text that a decoder-only model continues, rendered by its chat template."""
         if isinstance(request.prompt, str):
             return request.prompt + request.answer_prefix
         return self._render(request.prompt, request.answer_prefix)
 
     def encoder_ids(self, request: Request) -> list[int]:
-        """An encoder's input; the answer prefix goes to the decoder."""
+        """Returns an encoder's input in tokens; the answer prefix goes to the decoder."""
         if isinstance(request.prompt, str):
             return self._ids(request.prompt, special=True)
         return self._ids(self._render(request.prompt, ""), special=False)
 
     def prefix_ids(self, request: Request) -> list[int]:
-        """The answer prefix as a decoder's own tokens."""
+        """Returns the answer prefix as a decoder's own tokens."""
         return self._ids(request.answer_prefix, special=False) if request.answer_prefix else []
 
     def anchor(self, ids: Sequence[int]) -> list[int]:
-        """The last tokens of a prompt, back to the last special one.
+        """Returns the last tokens of a prompt, back to the last special one.
 
         A completion is decoded after them, because tokenizers drop the space before the first
         word of a text.
@@ -241,13 +261,13 @@ class PromptEncoder:
         return tail[::-1]
 
     def text(self, tokens: Sequence[int], anchor: Sequence[int]) -> str:
-        """What ``tokens`` say after ``anchor``."""
+        """Returns the text of ``tokens`` where they follow ``anchor``."""
         before = self._decode(anchor) if anchor else ""
         both = self._decode([*anchor, *tokens])
         return both[len(before) :] if both.startswith(before) else self._decode(tokens)
 
     def count_to(self, length: int, tokens: Sequence[int], anchor: Sequence[int]) -> int:
-        """How many of ``tokens`` it takes to say the first ``length`` characters."""
+        """Returns how many of ``tokens`` it takes to write the first ``length`` characters."""
         count = len(tokens)
         while count and len(self.text(tokens[: count - 1], anchor)) >= length:
             count -= 1

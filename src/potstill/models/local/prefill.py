@@ -1,18 +1,22 @@
-"""The forward passes over a decoder-only model's prompts, and over what they share.
+"""Running prompts, and attention of many rows over one prefix that stands beside them.
 
-Shape suffixes: P prompts, R rows, H key-value heads, T tokens that are run or stand in a prefix, C
-columns taken over or a row's own, L tokens of a prefix, D head dimension, V vocabulary.
+A prompt is run from where its share of a prefix ends (:class:`Prefill`). Rows that take over little
+get a copy of the prefix's keys and values in their own columns. Where many rows read one prefix, it
+stands apart, once: its keys are multiplied with all rows' queries in one product, in place of a
+copy in each row (Hydragen, arXiv 2402.05099, section 3; :func:`prefix_attention`).
 
-Attention of rows that all read one prefix, which stands once beside their own columns.
+Softmax over both parts needs one number of each, its sum of exponentials. With m the larger of both
+parts' largest scores, and scores s, p over the row's own columns and the prefix::
 
-The prefix's keys are multiplied with all rows' queries at once, in place of a copy of them in each
-row; both parts are put together by the sums of their exponentials (Hydragen, arXiv 2402.05099,
-section 3). It is registered among transformers' implementations, so that a model's own code
-computes everything else.
+    out = (exp(s - m) @ values + exp(p - m) @ prefix_values) / (sum exp(s - m) + sum exp(p - m))
 
-Shape suffixes: R rows, H query heads, K key-value heads, G query heads a key-value head, T tokens
-of a row that are run, N queries of a row for one key-value head (G times T), L tokens of the
-prefix, C columns of the rows' own, D head dimension.
+This attention is registered among transformers' implementations, so that a model's own code
+computes everything else, and :func:`reads_apart` proves on a few tokens that a model computes with
+a prefix apart what it computes over the whole.
+
+Shape suffixes: P prompts, R rows, H query heads, K key-value heads, G query heads a key-value head,
+T tokens of a row that are run, N queries of a row for one key-value head (G times T), L tokens of a
+prefix, C columns of a row's own, D head dimension, V vocabulary.
 """
 
 import inspect
@@ -28,8 +32,9 @@ from torch import Tensor, nn
 from transformers import AttentionInterface, DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 
-from potstill.models.local.batching import Prefix, Prompt, common
+from potstill.models.local.batching import Prefix, Prompt
 from potstill.models.local.kv_cache import filled_layer, layer_states
+from potstill.text.common_prefix import common_prefix
 
 States = tuple[Tensor, Tensor]
 """Keys and values of one layer."""
@@ -38,14 +43,26 @@ PROMPT_TOKENS = 2048
 """Tokens of prompts that are run at once: more take memory for activations, and gain no time."""
 
 BESIDE_TOKENS = 512
-"""The same beside a prefix: all their scores with it are in memory at once."""
+"""Tokens that are run at once beside a prefix: all their scores with it are in memory at once."""
+
+NAME = "potstill_prefix"
+"""The name of this attention among transformers' implementations."""
+
+UNSUPPORTED = ("softcap", "s_aux", "position_bias", "sliding_window")
+"""Options that some models ask of their attention and this one does not have."""
+
+FAULTS = (RuntimeError, ValueError, TypeError, AttributeError, LookupError)
+"""Errors that a model may raise whose parts are others than those assumed here."""
+
+PROBE, PROBE_PREFIX = 12, 6
+"""The number of tokens that are computed both ways, and how many of them stand apart."""
 
 
 class Prefill:
     """Runs prompts, each from where its share of a prefix ends.
 
     Args:
-        model: Decoder-only.
+        model: A decoder-only model.
     """
 
     def __init__(self, model: PreTrainedModel) -> None:
@@ -56,7 +73,7 @@ class Prefill:
         self._states: WeakKeyDictionary[Prefix, DynamicCache] = WeakKeyDictionary()
 
     def run(self, prompts: Sequence[Prompt]) -> tuple[DynamicCache, Tensor]:
-        """The prompts' cache, left-padded, and the scores ``(P, V)`` of their first new tokens.
+        """Returns the prompts' cache, left-padded, and the ``(P, V)`` logits of their first tokens.
 
         Where the prompts' prefix stands apart, the cache has the columns after it. Where not, as
         many tokens of each are run as of the one that takes over least, so that those that are
@@ -67,9 +84,11 @@ class Prefill:
         rest = max(prompt.rest for prompt in prompts)
         apart = prompts[0].apart
         if apart is None:
+            # The last ``rest`` tokens of every prompt in one rectangle; all before them taken over.
             ids, mask = padded([prompt.ids for prompt in prompts], device, left=True)
             cache = self._taken_over(prompts, rest)
             return cache, self._forward(cache, ids[:, -rest:], mask)
+        # Each prompt's own rest, left-padded; a token reads its row's tokens up to itself.
         cache = DynamicCache()
         ids, mask = padded([prompt.ids[-prompt.rest :] for prompt in prompts], device, left=True)
         taken = [prompt.taken for prompt in prompts]
@@ -84,9 +103,9 @@ class Prefill:
         """Have rows read a prefix beside their own columns.
 
         Args:
-            prefix: Of all rows.
-            tokens: How many of the prefix's tokens each row reads.
-            own_RTC: Which of its own columns each of a row's tokens reads.
+            prefix: The prefix that all rows share.
+            tokens: The number of the prefix's tokens that each row reads, from the first.
+            own_RTC: Whether each of a row's tokens reads each of its own columns.
         """
         layers = [
             (keys_1HTD[0], values_1HTD[0])
@@ -99,25 +118,25 @@ class Prefill:
         return reading(self._model, SharedPrefixes(layers, prefix_RL, own_RTC))
 
     def _taken_over(self, prompts: Sequence[Prompt], rest: int) -> DynamicCache:
-        """All columns of the prompts but the last ``rest``."""
-        cache = DynamicCache()
+        """Returns a cache of the prompts' columns but the last ``rest``, copied from prefixes."""
+        taken_over = DynamicCache()
         counts = [max(0, len(prompt.ids) - rest) for prompt in prompts]
         prefixes = {
             prompt.share.prefix: self._prefix(prompt.share.prefix)
             for prompt, count in zip(prompts, counts, strict=True)
             if count and prompt.share is not None
         }
-        for layers in zip(*(each.layers for each in prefixes.values()), strict=True):
+        for layers in zip(*(cache.layers for cache in prefixes.values()), strict=True):
             states = dict(zip(prefixes, map(layer_states, layers), strict=True))
             taken = [
                 (states[prompt.share.prefix] if count and prompt.share is not None else None, count)
                 for prompt, count in zip(prompts, counts, strict=True)
             ]
-            cache.layers.append(filled_layer(*(_laid(taken, which) for which in (0, 1))))
-        return cache
+            taken_over.layers.append(filled_layer(*(_lay(taken, which) for which in (0, 1))))
+        return taken_over
 
     def _prefix(self, prefix: Prefix) -> DynamicCache:
-        """What the model computes of a prefix; run from where another one parts from it."""
+        """Returns the model's states of a prefix, run from where a known one parts from it."""
         if prefix not in self._states:
             cache, known = self._nearest(prefix)
             ids_1T = torch.from_numpy(prefix.ids.astype(np.int64))[None].to(self._model.device)
@@ -128,9 +147,9 @@ class Prefill:
         return self._states[prefix]
 
     def _nearest(self, prefix: Prefix) -> tuple[DynamicCache, int]:
-        """A cache with as much of a prefix as is known, and how many tokens that is."""
+        """Returns a cache with as much of a prefix as is known, and how many tokens that is."""
         cache = DynamicCache()
-        shared = {other: common(prefix.ids, other.ids) for other in self._states}
+        shared = {other: common_prefix(prefix.ids, other.ids) for other in self._states}
         nearest = max(shared, key=lambda other: shared[other], default=None)
         if nearest is None or shared[nearest] == 0:
             return cache, 0
@@ -142,14 +161,15 @@ class Prefill:
     def _forward(
         self, cache: DynamicCache, ids: Tensor, mask: Tensor, before: Tensor | int = 0
     ) -> Tensor:
-        """The scores after the last token.
+        """Returns the ``(P, V)`` logits after the last token.
 
         Args:
-            cache: Of the tokens before ``ids``.
-            ids: What the cache does not have yet.
-            mask: Which columns, of the cache and of ``ids``, are tokens.
-            before: How many tokens of each row stand apart.
+            cache: The states of the tokens before ``ids``; those of ``ids`` are added.
+            ids: The tokens to run, ``(P, T)``.
+            mask: 1 for columns, of the cache and of ``ids``, that are tokens.
+            before: The number of tokens of each row that stand apart.
         """
+        # A token's position is the number of real tokens before it in its row.
         positions = (mask.cumsum(-1) - 1).clamp(min=0)[:, -ids.shape[1] :] + before
         output = self._model(
             input_ids=ids,
@@ -163,11 +183,17 @@ class Prefill:
         return logits[:, -1]
 
 
-def _laid(taken: Sequence[tuple[States | None, int]], which: int) -> Tensor:
-    """Rows of the first columns of a prefix each, ending side by side; not copied if all alike."""
+def _lay(taken: Sequence[tuple[States | None, int]], which: int) -> Tensor:
+    """Returns rows of the first columns of a prefix each, ending side by side.
+
+    Args:
+        taken: For each row the prefix's keys and values, and how many columns of it are taken.
+        which: 0 for keys, 1 for values.
+    """
     first = next(states for states, _ in taken if states is not None)[which]
     counts = [count for _, count in taken]
     if min(counts) == max(counts) and all(states is taken[0][0] for states, _ in taken):
+        # All rows are alike: one view of the prefix, not copied.
         return first[:, :, : counts[0]].expand(len(taken), -1, -1, -1)
     _, heads, _, dimension = first.shape
     laid_PHCD = first.new_zeros(len(taken), heads, max(counts), dimension)
@@ -180,7 +206,7 @@ def _laid(taken: Sequence[tuple[States | None, int]], which: int) -> Tensor:
 def padded(
     ids: Sequence[Sequence[int]], device: torch.device, *, left: bool
 ) -> tuple[Tensor, Tensor]:
-    """Token ids in a rectangle, and which of them are real; 0 stands for padding."""
+    """Returns token ids in a rectangle padded with 0, and 1 where they are real."""
     width = max(len(row) for row in ids)
     padded = np.zeros((len(ids), width), dtype=np.int64)
     mask = np.zeros((len(ids), width), dtype=np.int64)
@@ -190,46 +216,33 @@ def padded(
     return torch.from_numpy(padded).to(device), torch.from_numpy(mask).to(device)
 
 
-NAME = "potstill_prefix"
-"""Of this attention among transformers' implementations."""
-
-UNKNOWN = ("softcap", "s_aux", "position_bias", "sliding_window")
-"""What some models ask of their attention and this one does not do."""
-
-FAULTS = (RuntimeError, ValueError, TypeError, AttributeError, LookupError)
-"""What a model may raise whose parts are others than those assumed here."""
-
-PROBE, PROBE_PREFIX = 12, 6
-"""Tokens that are computed both ways, and how many of them stand apart."""
-
-
 class SharedPrefixes(NamedTuple):
-    """What the rows of a batch read at one step."""
+    """The tokens and columns that the rows of a batch read in one forward pass."""
 
     layers: Sequence[tuple[Tensor, Tensor]]
     """The prefix's keys and values ``(K, L, D)`` in each layer."""
 
     prefix_RL: Tensor | None
-    """Which of its tokens a row reads; None where all rows read all."""
+    """Whether a row reads each of the prefix's tokens; None where all rows read all."""
 
     own_RTC: Tensor
-    """Which of its own columns each of a row's tokens reads."""
+    """Whether each of a row's tokens reads each of the row's own columns."""
 
 
-_now: ContextVar[SharedPrefixes] = ContextVar("reading")
+_shared: ContextVar[SharedPrefixes] = ContextVar("shared")
 
 
 @contextmanager
-def reading(model: PreTrainedModel, what: SharedPrefixes) -> Iterator[None]:
-    """Have a model's forward pass read a prefix, too."""
+def reading(model: PreTrainedModel, shared: SharedPrefixes) -> Iterator[None]:
+    """Have a model's forward pass read a prefix, too, while the block runs."""
     former = model.config._attn_implementation
-    token = _now.set(what)
+    token = _shared.set(shared)
     model.config._attn_implementation = NAME
     try:
         yield
     finally:
         model.config._attn_implementation = former
-        _now.reset(token)
+        _shared.reset(token)
 
 
 def prefix_attention(
@@ -251,8 +264,8 @@ def prefix_attention(
         value: ``(R, K, C, D)``.
         attention_mask: None; :class:`SharedPrefixes` says what is read.
         dropout: 0, as always while text is written.
-        scaling: Of the scores; the inverse root of D by default.
-        options: What else a model asks of its attention.
+        scaling: Factor of the scores; the inverse root of D by default.
+        options: Whatever else a model asks of its attention.
 
     Returns:
         ``(R, T, H, D)``, and no weights.
@@ -260,29 +273,36 @@ def prefix_attention(
     Raises:
         NotImplementedError: The model asks for what is not done here.
     """
-    asked = [name for name in UNKNOWN if options.get(name) is not None]
+    asked = [name for name in UNSUPPORTED if options.get(name) is not None]
     if asked or attention_mask is not None or dropout:
         raise NotImplementedError(f"attention apart from a prefix has no {asked or 'such mask'}")
-    now = _now.get()
+    shared = _shared.get()
     R, H, T, D = query.shape
     K, G = key.shape[1], H // key.shape[1]
-    keys_KLD, values_KLD = now.layers[int(module.layer_idx)]  # type: ignore[arg-type]
+    keys_KLD, values_KLD = shared.layers[int(module.layer_idx)]  # type: ignore[arg-type]
+    # Every row's queries for one key-value head side by side: N = G * T of them.
     scaled_RKND = (query * (D**-0.5 if scaling is None else scaling)).reshape(R, K, G * T, D)
+    # Scores with the prefix, in one product for all rows: (K, R * N, D) @ (K, D, L).
     prefix_KND = scaled_RKND.transpose(0, 1).reshape(K, -1, D)
     prefix_KRNL = (prefix_KND @ keys_KLD.mT).view(K, R, G * T, -1).float()
-    if now.prefix_RL is not None:
-        prefix_KRNL.masked_fill_(~now.prefix_RL[None, :, None], -torch.inf)
+    if shared.prefix_RL is not None:
+        prefix_KRNL.masked_fill_(~shared.prefix_RL[None, :, None], -torch.inf)
+    # Scores with each row's own columns.
     own_RKNC = (scaled_RKND @ key.mT).float()
-    own_RKNC.view(R, K, G, T, -1).masked_fill_(~now.own_RTC[:, None, None], -torch.inf)
+    own_RKNC.view(R, K, G, T, -1).masked_fill_(~shared.own_RTC[:, None, None], -torch.inf)
+    # Exponentials of both parts, less the larger of their largest scores so that none overflows.
     own_top, prefix_top = own_RKNC.amax(-1, keepdim=True), prefix_KRNL.amax(-1, keepdim=True)
     top_RKN1 = torch.maximum(own_top, prefix_top.transpose(0, 1))
     own_RKNC.sub_(top_RKN1).exp_()
     prefix_KRNL.sub_(top_RKN1.transpose(0, 1)).exp_()
+    # Their sum is the denominator of the softmax over both parts.
     total_RKN1 = own_RKNC.sum(-1, keepdim=True)
     total_RKN1 += prefix_KRNL.sum(-1, keepdim=True).transpose(0, 1)
+    # The values of both parts, weighted by the exponentials.
     out_RKND = (own_RKNC.to(value.dtype) @ value).float()
     read_KND = prefix_KRNL.to(value.dtype).flatten(1, 2) @ values_KLD
     out_RKND += read_KND.view(K, R, G * T, -1).transpose(0, 1)
+    # (R, K, G * T, D) to (R, H, T, D): head k * G + g is query head g of key-value head k.
     out_RHTD = (out_RKND / total_RKN1).to(value.dtype).view(R, H, T, -1)
     return out_RHTD.transpose(1, 2), None
 
@@ -313,11 +333,12 @@ def reads_apart(model: nn.Module) -> bool:
 
 
 def _probe(model: PreTrainedModel) -> tuple[Tensor, Tensor]:
-    """The scores after a few tokens, computed in one pass and with a prefix apart."""
+    """Returns the logits after a few tokens, computed in one pass and with a prefix apart."""
     vocabulary = int(model.config.get_text_config(decoder=True).vocab_size)
     ids_1T = torch.tensor([[(17 * n + 5) % vocabulary for n in range(PROBE)]], device=model.device)
     positions = torch.arange(PROBE, device=model.device)[None]
     whole = model(input_ids=ids_1T, position_ids=positions, use_cache=False).logits[0, -1]
+    # The head alone, for its states; then the tail, which reads them apart.
     cache = DynamicCache()
     head_1T, tail_1T = ids_1T[:, :PROBE_PREFIX], ids_1T[:, PROBE_PREFIX:]
     model(input_ids=head_1T, past_key_values=cache, use_cache=True)

@@ -1,59 +1,60 @@
-"""Stop strings, looked for only where a token can have ended one.
+r"""Stop strings, found at the token that ends them without decoding the text at every token.
 
 As in transformers' ``StopStringCriteria``, the vocabulary is gone through once for each stop
-string: a token can end it if it holds it, or begins with an end of it. What the last tokens say is
-then compared byte by byte, and text is decoded for a find alone.
+string: a token can end the string if its bytes contain it, or begin with one of the string's own
+ends. Only after such a token are the bytes of the last tokens compared, and only where they hold
+the string is text decoded. For the stop string ``"s\n\nQ"``::
+
+    token      can end it?   because
+    "Q: Tom"   yes           begins with the end "Q"
+    "\n\nQ"    yes           begins with the end "\n\nQ"
+    "\n"       no            the string has to go on with "\nQ" or "Q"
 """
 
-import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, cached_property
-from typing import Any
 
 from transformers import PreTrainedTokenizerBase
-from transformers.convert_slow_tokenizer import bytes_to_unicode
+
+from potstill.models.local.token_bytes import spells_alone, token_bytes
 
 UNREADABLE = "\N{REPLACEMENT CHARACTER}"
 """Stands in a text for bytes that are no character, whichever they are."""
-
-_BYTES_OF_BYTE_LEVEL = {character: byte for byte, character in bytes_to_unicode().items()}
-_BYTE_PIECE = re.compile("<0x([0-9A-Fa-f]{2})>")
 
 
 class StopStrings:
     """Finds stop strings in what is written with a tokenizer.
 
     Args:
-        tokenizer: What its tokens say is known if its decoder only puts them together (byte-level,
-            metaspace, byte fallback); with any other the text is decoded at every token.
-        text: Decodes tokens that follow others.
+        tokenizer: If its decoder does more than put the tokens' bytes together, the text is
+            decoded at every token.
+        decode: Returns the text of some tokens that follow others.
     """
 
     def __init__(
         self,
         tokenizer: PreTrainedTokenizerBase,
-        text: Callable[[Sequence[int], Sequence[int]], str],
+        decode: Callable[[Sequence[int], Sequence[int]], str],
     ) -> None:
         self._tokenizer = tokenizer
-        self._text = text
+        self._decode = decode
         self.ends = cache(self._ends)
 
     def find(
         self, tokens: Sequence[int], anchor: Sequence[int], stop: tuple[str, ...]
     ) -> int | None:
-        """Where the first stop string begins in the text, if the last token has ended one.
+        """The place in the text where the first stop string begins, if the last token ended one.
 
         Args:
-            tokens: What is written so far, the last one new.
-            anchor: The tokens before it, in which no stop string begins.
+            tokens: The tokens written so far, the last one new.
+            anchor: The tokens before them, in which no stop string begins.
             stop: The stop strings; an empty one stops nothing.
         """
         if not any(string and self._may_have_ended(tokens, string) for string in stop):
             return None
-        text = self._text(tokens, anchor)
-        found = [text.find(string) for string in stop if string and string in text]
-        return min(found, default=None)
+        text = self._decode(tokens, anchor)
+        places = [text.find(string) for string in stop if string and string in text]
+        return min(places, default=None)
 
     def _may_have_ended(self, tokens: Sequence[int], string: str) -> bool:
         """Whether the last tokens hold the bytes of a stop string, or these are not known."""
@@ -62,13 +63,14 @@ class StopStrings:
         if tokens[-1] not in self.ends(string):
             return False
         wanted = string.encode()
-        said = self._bytes[tokens[-1]]
-        enough = len(said) + len(wanted) - 1
+        written = self._bytes[tokens[-1]]
+        # Some of the last token's bytes are new, so no match reaches further back than this.
+        enough = len(written) + len(wanted) - 1
         for token in reversed(tokens[:-1]):
-            if len(said) >= enough:
+            if len(written) >= enough:
                 break
-            said = self._bytes.get(token, b"") + said
-        return wanted in said
+            written = self._bytes.get(token, b"") + written
+        return wanted in written
 
     def _ends(self, string: str) -> frozenset[int]:
         """The tokens with which a stop string can have come to its end."""
@@ -76,57 +78,14 @@ class StopStrings:
         tails = tuple(wanted[start:] for start in range(1, len(wanted)))
         return frozenset(
             token
-            for token, said in (self._bytes or {}).items()
-            if wanted in said or said.startswith(tails)
+            for token, piece in (self._bytes or {}).items()
+            if wanted in piece or piece.startswith(tails)
         )
 
     @cached_property
     def _bytes(self) -> Mapping[int, bytes] | None:
-        """What each token says in the middle of a text; None if that depends on others."""
-        decoder = getattr(getattr(self._tokenizer, "backend_tokenizer", None), "decoder", None)
-        spell = None if decoder is None else _speller(json.loads(decoder.__getstate__()))
-        if spell is None:
+        """The bytes of the tokens that have any; None if they depend on their neighbours."""
+        if not spells_alone(self._tokenizer):
             return None
-        added = self._tokenizer.added_tokens_decoder
-        left_out = {token for token, content in added.items() if content.special}
-        return {
-            token: b"" if token in left_out else spell(piece)
-            for piece, token in self._tokenizer.get_vocab().items()
-        }
-
-
-def _speller(decoder: dict[str, Any]) -> Callable[[str], bytes] | None:
-    """How a decoder spells a piece, if it spells each one by itself; else None."""
-    steps = decoder.get("decoders", [decoder])
-    kinds = [step["type"] for step in steps]
-    if kinds == ["ByteLevel"]:
-        return _byte_level
-    replaced: list[tuple[str, str]] = []
-    for place, step in enumerate(steps):
-        if step["type"] == "Metaspace":
-            replaced.append((step["replacement"], " "))
-        elif step["type"] == "Replace" and "String" in step["pattern"]:
-            replaced.append((step["pattern"]["String"], step["content"]))
-        elif step["type"] == "Strip" and "Fuse" in kinds[:place] and step["stop"] == 0:
-            continue  # only of the whole text's beginning
-        elif step["type"] not in ("ByteFallback", "Fuse"):
-            return None
-    fallback = "ByteFallback" in kinds
-
-    def spell(piece: str) -> bytes:
-        byte = _BYTE_PIECE.fullmatch(piece) if fallback else None
-        if byte is not None:
-            return bytes([int(byte[1], 16)])
-        for old, new in replaced:
-            piece = piece.replace(old, new)
-        return piece.encode()
-
-    return spell
-
-
-def _byte_level(piece: str) -> bytes:
-    """Each character stands for a byte, unless one of them stands for none."""
-    try:
-        return bytes([_BYTES_OF_BYTE_LEVEL[character] for character in piece])
-    except KeyError:
-        return piece.encode()
+        table = token_bytes(self._tokenizer)
+        return {token: piece for token, piece in enumerate(table) if piece}

@@ -1,4 +1,9 @@
-"""Posting to an OpenAI-compatible server: pace, account, retries and deadlines."""
+"""Posting to an OpenAI-compatible server: rate limits, the run's budget, retries and deadlines.
+
+:meth:`Client.post` is one request with all its tries. Every try waits for a place among those in
+flight, is set aside in the budget at its most, is sent by :meth:`Client._try`, and is settled by
+what the server says it was.
+"""
 
 import asyncio
 import math
@@ -31,10 +36,11 @@ from potstill.models.settings import OpenAISettings
 from potstill.records import Amount
 from potstill.runtime import Runtime
 
-BACKOFF = 0.5
+FIRST_BACKOFF = 0.5
 """Seconds of the first wait at most; the limit doubles with every try."""
 
 LONGEST_BACKOFF = 60.0
+"""Seconds that the limit grows to."""
 
 FIRST_RETRIES = 2
 """Retries while the server was never reached: its address is probably wrong."""
@@ -53,26 +59,29 @@ READ_BYTES = 2**20
 
 
 @dataclass(slots=True)
-class _Tries:
-    """How far one request has come."""
+class Tries:
+    """The tries of one call so far, be it for a completion or to a batch endpoint."""
+
+    deadline: float = math.inf
+    """When the call is given up, by the loop's clock."""
 
     count: int = 0
     """Tries that failed."""
 
-    deadline: float = math.inf
-    """When the request is given up, by the loop's clock, which runs from its first try."""
+    late: bool = False
+    """Whether there is no time for another try."""
+
+    fault: Fault | None = None
+    """The last try's fault."""
 
     successes: int = 0
     """Answers that the server had given before the first try."""
 
-    fault: Fault | None = None
-    """Of the last try."""
-
 
 class Client:
-    """One session with a server. Belongs to the event loop in which it is made."""
+    """One HTTP session with a server. Belongs to the event loop in which it is made."""
 
-    def __init__(self, settings: OpenAISettings, key: str | None, control: Runtime) -> None:
+    def __init__(self, settings: OpenAISettings, key: str | None, runtime: Runtime) -> None:
         self._settings = settings
         self._base_url = settings.base_url.rstrip("/")
         self._url = self._base_url + ("/chat/completions" if settings.chat else "/completions")
@@ -80,8 +89,8 @@ class Client:
         self._spellings = {key, quote(key, safe=""), escape(key)} if key else set[str]()
         """The key as it may stand in an address or a page."""
 
-        self._events, self._budget = control.events, control.budget
-        self._pace = RateLimiter(settings, control.events)
+        self._events, self._budget = runtime.events, runtime.budget
+        self._limiter = RateLimiter(settings, runtime.events)
         self._halt = asyncio.Event()
         self._settled = asyncio.Event()
         self._reached = False
@@ -98,18 +107,18 @@ class Client:
 
     @property
     def in_flight(self) -> int:
-        """Tries that are under way."""
-        return self._pace.concurrency.in_flight
+        """How many tries are under way."""
+        return self._limiter.concurrency.in_flight
 
     def stored(self, count: int) -> None:
-        """So many answers are stored, and leave room for others."""
-        self._pace.concurrency.stored(count)
+        """Count so many answers as stored, which leaves room for others."""
+        self._limiter.concurrency.stored(count)
 
     async def post(self, body: Mapping[str, object], size: Size) -> dict[str, Any]:
-        """The server's answer to one body, as JSON; :meth:`stored` is to be told of it.
+        """Returns the server's answer to one body; :meth:`stored` is to be told of it.
 
         Args:
-            body: What is sent.
+            body: The request's JSON.
             size: What it may come to, and what it probably will.
 
         Raises:
@@ -119,30 +128,25 @@ class Client:
             BudgetError: It could cost more than there is left.
         """
         data = orjson.dumps(body)
-        tries = _Tries()
+        tries = Tries()
         while True:
-            async with self._pace.concurrency:
-                await self._turn(size, tries)
+            async with self._limiter.concurrency:
+                await self._wait_for_turn(size, tries)
                 try:
-                    left = max(tries.deadline - _now(), SHORTEST_TRY)
-                    reply = await self._paid_try(data, size, left)
+                    reply = await self._try(data, size, tries.deadline)
                 except Fault as caught:
-                    tries.fault = fault = caught
+                    fault = caught
                 else:
                     self._successes += 1
                     self._failures_in_a_row = 0
-                    self._pace.concurrency.unstored += 1
+                    self._limiter.concurrency.unstored += 1
                     return reply
-            tries.count += 1
-            pause = self._pause(fault, tries.count)
-            if self._last_try(fault, tries.count):
-                raise self._given_up(fault, tries)
-            if _now() + pause >= tries.deadline:
-                raise self._too_late(tries)
-            self._events.retried(fault.kind, wait=pause, message=str(fault))
+            pause = self._pause_after(fault, tries, retries=self._settings.retries)
+            if pause is None:
+                raise self._too_late(tries) if tries.late else self._given_up(fault, tries)
             await self._sleep(pause)
 
-    async def _turn(self, size: Size, tries: "_Tries") -> None:
+    async def _wait_for_turn(self, size: Size, tries: Tries) -> None:
         """Wait until this try may be sent.
 
         Raises:
@@ -150,65 +154,37 @@ class Client:
             Halted: Nothing is sent any more.
         """
         while True:
-            wait = self._pace.wait(size.likely_tokens)
+            wait = self._limiter.wait(size.likely_tokens)
             if _now() + wait >= tries.deadline:
                 raise self._too_late(tries)
             await self._sleep(wait)
-            if not self._pace.paused:
+            if not self._limiter.paused:
                 break
         if not tries.count:
             tries.deadline = _now() + self._settings.deadline
             tries.successes = self._successes
 
-    def _too_late(self, tries: "_Tries") -> Fault:
-        """The request's fault, once there is no time for another try."""
-        assert tries.fault is not None
-        last = self._given_up(tries.fault, tries)
-        message = f"given up after {self._settings.deadline:g} seconds, last: {last}"
-        return Fault(message, retry=last.retry, kind=last.kind)
-
-    def _given_up(self, fault: Fault, tries: "_Tries") -> Fault:
-        """The fault, noted.
-
-        Raises:
-            ServerError: The server as a whole has failed.
-        """
-        self._events.failed(fault.kind, message=str(fault))
-        self._check_server(fault, died=self._successes == tries.successes)
-        return fault
-
-    def _last_try(self, fault: Fault, tries: int) -> bool:
-        retries = self._settings.retries
-        if not (self._reached or fault.reached):
-            retries = min(retries, FIRST_RETRIES)
-        return not fault.retry or tries > retries
-
-    def _pause(self, fault: Fault, tries: int) -> float:
-        """Exponential backoff with full jitter, on top of what the server asks for."""
-        limit = min(BACKOFF * 2 ** (tries - 1), LONGEST_BACKOFF)
-        return fault.wait + random.uniform(0, limit)
-
-    async def _sleep(self, seconds: float) -> None:
-        """Sleep, unless the asking is stopped meanwhile."""
-        if seconds > 0 and not self._halt.is_set():
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._halt.wait(), seconds)
-        if self._halt.is_set():
-            raise Halted
-
-    async def _paid_try(self, data: bytes, size: Size, seconds: float) -> dict[str, Any]:
-        """One try, set aside before it is sent and settled by what came of it."""
+    async def _try(self, data: bytes, size: Size, deadline: float) -> dict[str, Any]:
+        """One try, set aside in the budget before it is sent and settled by what came of it."""
         number = await self._set_aside(size.most)
+        seconds = min(max(deadline - _now(), SHORTEST_TRY), self._settings.timeout)
+        timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=30.0)
         paid: Amount | None = None
         self._events.in_flight += 1
         try:
-            reply = await self._try(data, min(seconds, self._settings.timeout))
+            with connection_faults(seconds, self._clean):
+                async with self._session.post(
+                    self._url, data=data, allow_redirects=False, timeout=timeout
+                ) as response:
+                    self._reached = True
+                    content = self.masked(await read_content(response))
+            reply = self._read(response, content)
             paid = size.paid(reply)
             if paid is not None:
-                self._pace.tokens.correct(paid.tokens - size.likely_tokens)
+                self._limiter.tokens.correct(paid.tokens - size.likely_tokens)
         except Fault as fault:
             paid = fault.paid
-            self._pace.concurrency.outcome(refused=fault.refused)
+            self._limiter.concurrency.outcome(refused=fault.refused)
             raise
         except ModelError:
             paid = Amount()
@@ -217,11 +193,11 @@ class Client:
             self._events.in_flight -= 1
             self._budget.end(number, paid)
             self._settled.set()
-        self._pace.concurrency.outcome(refused=False)
+        self._limiter.concurrency.outcome(refused=False)
         return reply
 
     async def _set_aside(self, most: Amount) -> int:
-        """The try's number in the account, once what is in flight leaves room for it."""
+        """Returns the try's number in the budget, once what is in flight leaves room for it."""
         while (number := self._budget.begin(most)) is None:
             self._settled.clear()
             with suppress(TimeoutError):  # another model of the run may settle instead
@@ -229,6 +205,78 @@ class Client:
             if self._halt.is_set():
                 raise Halted
         return number
+
+    def _read(self, response: aiohttp.ClientResponse, content: bytes) -> dict[str, Any]:
+        """Returns the JSON of an answer that has a choice; raises what another one means."""
+        if response.status != HTTPStatus.OK:
+            self._refuse(response.status, response.headers, content)
+        try:
+            reply = orjson.loads(content)
+        except orjson.JSONDecodeError:
+            raise Fault("the server's answer is not valid JSON", retry=True) from None
+        if not (isinstance(reply, dict) and isinstance(reply.get("choices"), list)):
+            message = self._clean(message_of(content)) or "the server's answer has no choices"
+            raise Fault(message, retry=True)
+        if not any(isinstance(choice, dict) for choice in reply["choices"]):
+            raise Fault("the server's answer is empty", retry=True)
+        return reply
+
+    def _pause_after(
+        self, fault: Fault, tries: Tries, *, retries: float = math.inf, paused: float = 0.0
+    ) -> float | None:
+        """Counts a failed try, and returns how long to wait before the next, in seconds.
+
+        The wait is an exponential backoff with full jitter, on top of what the server asks for.
+
+        Args:
+            fault: Why it failed.
+            tries: The tries of the call.
+            retries: How often a call is repeated at most.
+            paused: Seconds for which the server wants to be left alone by everybody.
+
+        Returns:
+            None where it was the last try.
+        """
+        tries.count += 1
+        tries.fault = fault
+        limit = min(FIRST_BACKOFF * 2 ** (tries.count - 1), LONGEST_BACKOFF)
+        pause = fault.wait + random.uniform(0, limit) + paused
+        if not fault.retry or tries.count > retries or self._is_lost(fault, tries):
+            return None
+        tries.late = _now() + pause >= tries.deadline
+        if tries.late:
+            return None
+        self._events.retried(fault.kind, wait=pause, message=str(fault))
+        return pause
+
+    def _is_lost(self, fault: Fault, tries: Tries) -> bool:
+        """Whether the server was never reached, and is probably not where it should be."""
+        return not (self._reached or fault.reached) and tries.count > FIRST_RETRIES
+
+    def _too_late(self, tries: Tries) -> Fault:
+        """Returns the request's fault, once there is no time for another try."""
+        assert tries.fault is not None
+        last = self._given_up(tries.fault, tries)
+        message = f"given up after {self._settings.deadline:g} seconds, last: {last}"
+        return Fault(message, retry=last.retry, kind=last.kind)
+
+    def _given_up(self, fault: Fault, tries: Tries) -> Fault:
+        """Notes and returns the fault of a request that is given up.
+
+        Raises:
+            ServerError: The server as a whole has failed.
+        """
+        self._events.failed(fault.kind, message=str(fault))
+        self._check_server(fault, died=self._successes == tries.successes)
+        return fault
+
+    async def _sleep(self, seconds: float) -> None:
+        """Sleep, unless the asking is stopped meanwhile."""
+        if seconds > 0 and not self._halt.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._halt.wait(), seconds)
+        if self._halt.is_set():
+            raise Halted
 
     def _check_server(self, fault: Fault, *, died: bool) -> None:
         """Raise an error in place of the fault where the server as a whole has failed."""
@@ -248,29 +296,8 @@ class Client:
                 f"with: {fault}. What was answered is kept; repeat the command later."
             ) from None
 
-    async def _try(self, data: bytes, seconds: float) -> dict[str, Any]:
-        timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=30.0)
-        with connection_faults(seconds, self._clean):
-            async with self._session.post(
-                self._url, data=data, allow_redirects=False, timeout=timeout
-            ) as response:
-                self._reached = True
-                content = self.masked(await read_content(response))
-        if response.status != HTTPStatus.OK:
-            self._refuse(response.status, response.headers, content)
-        try:
-            reply = orjson.loads(content)
-        except orjson.JSONDecodeError:
-            raise Fault("the server's answer is not valid JSON", retry=True) from None
-        if not (isinstance(reply, dict) and isinstance(reply.get("choices"), list)):
-            message = self._clean(message_of(content)) or "the server's answer has no choices"
-            raise Fault(message, retry=True)
-        if not any(isinstance(choice, dict) for choice in reply["choices"]):
-            raise Fault("the server's answer is empty", retry=True)
-        return reply
-
     def _refuse(self, status: int, headers: Mapping[str, str], content: bytes) -> None:
-        """Raise what an answer other than 200 means."""
+        """Raises what an answer other than 200 means."""
         told = f"HTTP {status}: {self._clean(message_of(content)) or phrase(status)}"
         answers = self._successes > 0
         if status == 401 or (status == 403 and not answers):
@@ -290,7 +317,7 @@ class Client:
             )
         wait = retry_after(headers)
         if status == HTTPStatus.TOO_MANY_REQUESTS and wait:
-            self._pace.pause(wait)
+            self._limiter.pause(wait)
             wait = 0.0  # the pause has it, for all requests
         # One of several machines behind an address may be wrong where the others have answered.
         astray = 300 <= status < 400 or status in (403, 404)
@@ -307,14 +334,15 @@ class Client:
         return f"{self._base_url} refused the key in {variable} ({told})."
 
     def masked(self, content: bytes) -> bytes:
-        """An answer without the key: a server that repeats it must not bring it into the store."""
+        """Returns an answer without the key, which must not come into the store by a repetition."""
         return content.replace(self._key.encode(), b"***") if self._key else content
 
     def _clean(self, text: str) -> str:
-        """A server's words on one line, short, and without the key should it repeat it."""
+        """Returns a server's words on one line, short, and without the key should it repeat it."""
         for key in self._spellings:
             text = text.replace(key, "***")
-        text = " ".join("".join(each if each.isprintable() else " " for each in text).split())
+        printable = "".join(char if char.isprintable() else " " for char in text)
+        text = " ".join(printable.split())
         return text if len(text) <= 300 else text[:299] + "…"
 
 
@@ -323,7 +351,7 @@ def _now() -> float:
 
 
 def open_session(settings: OpenAISettings, key: str | None) -> aiohttp.ClientSession:
-    """A session with a server: the key in its headers, no cookies, as many connections as asked."""
+    """Opens a session with the key in its headers, no cookies and no limit of connections."""
     headers = {"Content-Type": "application/json"}
     if key is not None:
         headers["Authorization"] = f"Bearer {key}"
@@ -337,7 +365,7 @@ def open_session(settings: OpenAISettings, key: str | None) -> aiohttp.ClientSes
 
 
 async def read_content(response: aiohttp.ClientResponse) -> bytes:
-    """An answer's body.
+    """Returns an answer's body.
 
     Raises:
         Fault: It is longer than :data:`LARGEST_ANSWER`.

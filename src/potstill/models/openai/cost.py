@@ -39,6 +39,10 @@ class Prices(NamedTuple):
     """Whether one comes from the table, whose date is :func:`taken`."""
 
 
+FREE = Prices(0.0, 0.0, 0.0, known=True, listed=False)
+"""The prices of a model that runs on this machine."""
+
+
 def prices_of(settings: OpenAISettings) -> Prices:
     """The prices of a model: the recipe's own as they stand, else the table's.
 

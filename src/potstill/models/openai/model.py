@@ -1,4 +1,10 @@
-"""``openai:`` models: any OpenAI-compatible server, by its chat or its completions route."""
+"""``openai:`` models: any OpenAI-compatible server, by its chat or its completions route.
+
+The way of a request: :meth:`OpenAIModel.complete_in_groups` takes it from the caller,
+:class:`~potstill.models.openai.session.Session` carries it to an event loop in another thread, and
+there :meth:`Asker.ask <potstill.models.openai.session.Asker.ask>` has
+:meth:`Client.post <potstill.models.openai.client.Client.post>` send it.
+"""
 
 import gc
 import os
@@ -19,10 +25,10 @@ from potstill.runtime import Runtime
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
-AHEAD = 2
+REQUESTS_AHEAD = 2
 """Requests taken ahead of their answers, as a multiple of the concurrency."""
 
-COLLECTED_AFTER = 50_000
+GC_THRESHOLD = 50_000
 """New objects between two runs of the garbage collector."""
 
 
@@ -38,60 +44,61 @@ class OpenAIModel(Model):
     what is answered; it never holds a key.
     """
 
-    def __init__(self, settings: OpenAISettings, control: Runtime | None = None) -> None:
+    def __init__(self, settings: OpenAISettings, runtime: Runtime | None = None) -> None:
         self._settings = settings
-        self._control = control or Runtime()
+        self._runtime = runtime or Runtime()
         self._known = ServerFacts()
         self._key = server_key(settings)
         self.chat = settings.chat
         self.name = server_name(settings)
-        batch = settings.mode == "batch"
-        self._batches = Batches(settings, self._key, self.name, self._control) if batch else None
+        self._batches = (
+            Batches(settings, self._key, self.name, self._runtime) if settings.in_batches else None
+        )
 
     def complete(self, requests: Iterable[Request]) -> Iterator[Completion]:
-        """Answer requests; see :meth:`complete_in_groups`."""
+        """Answers requests; see :meth:`complete_in_groups`."""
         if self._batches is not None:
             return self._batches.complete(requests)
         return one_by_one(self.complete_in_groups(requests))
 
     def complete_in_groups(self, requests: Iterable[Request]) -> Generator[list[Completion]]:
-        """Answer requests; see :class:`potstill.models.interface.Grouping`.
+        """Answers requests; see :meth:`potstill.models.interface.Model.complete_in_groups`.
 
-        Requests are taken in the caller's thread, at most ``AHEAD`` times the concurrency before
-        their answers. Once the run's control says stop, or no request can succeed any more, nothing
+        Requests are taken in the caller's thread, at most ``REQUESTS_AHEAD`` times the concurrency
+        before their answers. Once the run is to stop, or no request can succeed any more, nothing
         is sent, and what is in flight is still yielded. Closing the iterator gives it up.
         """
         if self._batches is not None:
             yield from arrivals(self._batches.complete(requests))
             return
-        ahead = AHEAD * self._settings.concurrency
+        ahead = REQUESTS_AHEAD * self._settings.concurrency
         waiting = iter(requests)
         with (
             rare_collections(),
-            Session(self._settings, self._key, self._control, self._known) as session,
+            Session(self._settings, self._key, self._runtime, self._known) as session,
         ):
-            asked = session.submit(list(islice(waiting, ahead)))
+            asked = session.start(list(islice(waiting, ahead)))
             while asked:
                 arrived = session.take()
                 if arrived.completions:
                     yield arrived.completions
-                session.stored(arrived.answers)
+                session.stored(arrived.answers)  # the caller has stored what it was given
                 asked -= arrived.ended
                 if not session.halted:
-                    asked += session.submit(list(islice(waiting, ahead - asked)))
+                    asked += session.start(list(islice(waiting, max(ahead - asked, 0))))
             session.check()
 
 
 @contextmanager
 def rare_collections() -> Iterator[None]:
-    """Let the garbage collector run seldom.
+    """Lets the garbage collector run seldom.
 
     An answer with probabilities is thousands of small objects that live for a millisecond; at the
     usual thresholds the collector walks all that is alive several times an answer, and takes half
     of the processor's time.
     """
     before = gc.get_threshold()
-    gc.set_threshold(max(before[0], COLLECTED_AFTER), *before[1:])
+    gc.set_threshold(max(before[0], GC_THRESHOLD), *before[1:])
     try:
         yield
     finally:
@@ -99,7 +106,7 @@ def rare_collections() -> Iterator[None]:
 
 
 def server_name(settings: OpenAISettings) -> str:
-    """The name that a server's answers are stored under; it takes no key to tell.
+    """Returns the name that a server's answers are stored under; it takes no key to tell.
 
     Raises:
         ConfigError: ``base_url`` cannot be used.
@@ -126,7 +133,7 @@ def _checked_url(settings: OpenAISettings) -> SplitResult:
 
 
 def server_key(settings: OpenAISettings) -> str | None:
-    """The key, from the environment; a server on this machine may do without.
+    """Returns the key from the environment; a server on this machine may do without.
 
     Raises:
         ConfigError: ``base_url`` cannot be used.

@@ -1,17 +1,19 @@
-"""An event loop in a thread of its own, to which requests go and from which answers come.
+"""Requests of the caller's thread, asked by an event loop in a thread of its own.
 
-From a request to its completions: how samples are put together, and what a refusal means.
+:class:`Session` carries requests over to the loop and completions back. :class:`Asker` lives in the
+loop: it puts the samples of a request together, learns how many the server gives at once, and asks
+again for those that it leaves out.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from itertools import chain
 from queue import SimpleQueue
 from threading import Event, Thread
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from potstill.errors import ModelError
 from potstill.models.openai.client import Client
@@ -24,20 +26,26 @@ from potstill.models.settings import OpenAISettings
 from potstill.records import Completion, Request
 from potstill.runtime import Runtime
 
-BRAKE_SECONDS = 0.1
-"""How often the run's brake is looked at."""
-
+STOP_POLL_SECONDS = 0.1
+"""How often the loop looks whether the run is to stop."""
 
 GROUP_SECONDS = 0.02
-"""How long answers are gathered at most: what is handed over together is flushed to disk once."""
-
+"""How long answers are gathered at most: a group is flushed to the disk once."""
 
 GROUP_SECONDS_EACH = 0.0001
 """For each try in flight, how long answers are gathered: of many in flight, more come soon."""
 
+STORING_SECONDS = 0.01
+"""How long the loop waits at most for a group to be stored."""
 
-PATIENCE_SECONDS = 0.01
-"""How long nothing else is done, at most, while what was handed over is stored."""
+FIRST_SECONDS = 30.0
+"""How long the others wait for a first request that goes alone."""
+
+SHORT_ANSWERS = 3
+"""Answers in a row with fewer choices than asked for, after which no more are asked for at once."""
+
+REFUSALS = {HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.NOT_IMPLEMENTED}
+"""Statuses by which a server says that it cannot do what it was asked."""
 
 
 class Arrived(NamedTuple):
@@ -46,18 +54,18 @@ class Arrived(NamedTuple):
     completions: list[Completion]
 
     answers: int
-    """Answers of the server that they are from."""
+    """How many of the server's answers they are from."""
 
     ended: int
-    """Requests of which nothing more comes."""
+    """How many runs of samples have ended, of which nothing more comes."""
 
 
 @dataclass(slots=True)
 class ServerFacts:
-    """What a server has shown that it can do; kept from one asking to the next."""
+    """What a server has shown that it can do; kept from one session to the next."""
 
     several: bool = False
-    """Give several samples at once."""
+    """Whether it has given several samples at once."""
 
     largest_n: int | None = None
     """The most samples that it gives at once; None: as many as asked for so far."""
@@ -66,10 +74,10 @@ class ServerFacts:
     """Answers in a row with fewer choices than asked for."""
 
     probabilities: bool = False
-    """Give token probabilities."""
+    """Whether it has given token probabilities."""
 
     def can(self, request: Request) -> bool:
-        """Whether nothing in the request is new."""
+        """Whether nothing in the request is new to the server."""
         told_n = len(request.samples) == 1 or self.several or self.largest_n is not None
         return told_n and (self.probabilities or not request.top_logprobs)
 
@@ -80,14 +88,14 @@ class Session:
     Args:
         settings: The server and how it is asked.
         key: The server's key, if it wants one.
-        control: Of the run.
+        runtime: The run's budget, log and stop signal.
         known: What the server has shown so far.
     """
 
     def __init__(
-        self, settings: OpenAISettings, key: str | None, control: Runtime, known: ServerFacts
+        self, settings: OpenAISettings, key: str | None, runtime: Runtime, known: ServerFacts
     ) -> None:
-        self._settings, self._key, self._control, self._known = settings, key, control, known
+        self._settings, self._key, self._runtime, self._known = settings, key, runtime, known
         self._completions: list[Completion] = []
         self._answers = self._ended = 0
         """These three are what has come and is not handed over."""
@@ -99,11 +107,13 @@ class Session:
         """Answers so far: the caller's thread counts the first, the loop's the second."""
 
         self._started: SimpleQueue[asyncio.AbstractEventLoop | BaseException] = SimpleQueue()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[bool]] = set()
         self._error: BaseException | None = None
         self._thread = Thread(target=self._run, name="potstill-openai", daemon=True)
         self.halted = False
-        """Nothing is sent any more."""
+        """Whether nothing is sent any more."""
+
+    # The caller's thread.
 
     def __enter__(self) -> "Session":
         self._thread.start()
@@ -117,22 +127,31 @@ class Session:
         self._loop.call_soon_threadsafe(self._end.set)
         self._thread.join()
 
-    def submit(self, requests: Sequence[Request]) -> int:
-        """Have requests asked; how many they are."""
-        if requests:
-            self._loop.call_soon_threadsafe(self._begin, requests)
-        return len(requests)
+    def start(self, requests: Sequence[Request]) -> int:
+        """Have requests asked, each run of samples by a task of the loop.
+
+        Returns:
+            How many runs there are.
+        """
+        asked = [
+            self._asker.ask(request, samples)
+            for request in requests
+            for samples in runs(request.samples)
+        ]
+        if asked:
+            self._loop.call_soon_threadsafe(self._create_tasks, asked)
+        return len(asked)
 
     def take(self) -> Arrived:
-        """What has arrived since it was last asked for, once there is something."""
-        found = [self._arrived.get()]
+        """Returns what has arrived since it was last asked for, once there is something."""
+        arrived = [self._arrived.get()]
         while not self._arrived.empty():
-            found.append(self._arrived.get())
-        completions, answers, ended = zip(*found, strict=True)
+            arrived.append(self._arrived.get())
+        completions, answers, ended = zip(*arrived, strict=True)
         return Arrived(list(chain.from_iterable(completions)), sum(answers), sum(ended))
 
     def stored(self, answers: int) -> None:
-        """So many answers are stored."""
+        """Count so many answers as stored."""
         self._stored += answers
         self._some_stored.set()
         self._loop.call_soon_threadsafe(self._free_places)
@@ -147,6 +166,8 @@ class Session:
         if self._error is not None:
             raise self._error
 
+    # The loop's thread.
+
     def _run(self) -> None:
         try:
             asyncio.run(self._serve())
@@ -155,45 +176,42 @@ class Session:
 
     async def _serve(self) -> None:
         self._end = asyncio.Event()
-        self._asker = Asker(self._settings, self._key, self._control, self._known)
+        self._asker = Asker(self._settings, self._key, self._runtime, self._known, self._keep)
         try:
             self._started.put(asyncio.get_running_loop())
-            await self._watch_the_brake()
+            await self._wait_for_end()
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
         finally:
             await self._asker.client.close()
 
-    async def _watch_the_brake(self) -> None:
-        """Wait for the end; on the way there, let nothing be sent once the run is to stop."""
+    async def _wait_for_end(self) -> None:
+        """Wait until the session is left; let nothing be sent once the run is to stop."""
         while not self._end.is_set():
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._end.wait(), BRAKE_SECONDS)
-            if self._control.stop.is_set() and not self.halted:
+                await asyncio.wait_for(self._end.wait(), STOP_POLL_SECONDS)
+            if self._runtime.stop.is_set() and not self.halted:
                 self._halt()
 
     def _halt(self) -> None:
         self.halted = True
         self._asker.client.halt()
 
-    def _begin(self, requests: Sequence[Request]) -> None:
-        for request in requests:
-            task = asyncio.get_running_loop().create_task(self._answer(request))
+    def _create_tasks(self, asked: Sequence[Coroutine[Any, Any, bool]]) -> None:
+        for coroutine in asked:
+            task = self._loop.create_task(coroutine)
             self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            task.add_done_callback(self._task_ended)
 
-    async def _answer(self, request: Request) -> None:
-        try:
-            await self._asker.answer(request, self._keep)
-        except Halted:
-            pass
-        except Exception as error:  # noqa: BLE001 - it is raised in the caller's thread
-            self._error = self._error or error
+    def _task_ended(self, task: "asyncio.Task[bool]") -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, Halted):
+            self._error = self._error or error  # raised in the caller's thread
             self._halt()
-        finally:
-            self._ended += 1
-            self._hand_over_soon()
+        self._ended += 1
+        self._hand_over_soon()
 
     def _keep(self, completions: list[Completion], answers: int) -> None:
         self._completions += completions
@@ -220,7 +238,7 @@ class Session:
         self._some_stored.clear()
         self._arrived.put(Arrived(self._completions, self._answers, self._ended))
         self._completions, self._answers, self._ended = [], 0, 0
-        self._some_stored.wait(PATIENCE_SECONDS)
+        self._some_stored.wait(STORING_SECONDS)
         self._free_places()
 
     def _free_places(self) -> None:
@@ -229,111 +247,122 @@ class Session:
         self._asker.client.stored(count)
 
 
-Keep = Callable[[list[Completion], int], None]
-"""Takes completions as they come, and how many of the server's answers they are from."""
-
-
-SHORT_ANSWERS = 3
-"""Answers in a row with fewer choices than asked for, after which no more are asked for at once."""
-
-
-FIRST_SECONDS = 30.0
-"""How long the others wait for a first request that goes alone."""
-
-
-REFUSALS = {HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.NOT_IMPLEMENTED}
-"""Statuses by which a server says that it cannot do what it was asked."""
-
-
 class Asker:
-    """Asks one server. Belongs to the event loop in which it is made."""
+    """Asks one server for runs of samples. Belongs to the event loop in which it is made.
+
+    Args:
+        settings: The server and how it is asked.
+        key: The server's key, if it wants one.
+        runtime: The run's budget, log and stop signal.
+        known: What the server has shown so far; what it shows is added.
+        keep: Takes completions as they come, and how many of the server's answers they are from.
+    """
 
     def __init__(
-        self, settings: OpenAISettings, key: str | None, control: Runtime, known: "ServerFacts"
+        self,
+        settings: OpenAISettings,
+        key: str | None,
+        runtime: Runtime,
+        known: ServerFacts,
+        keep: Callable[[list[Completion], int], None],
     ) -> None:
-        self.client = Client(settings, key, control)
-        self._settings, self._control, self._known = settings, control, known
+        self.client = Client(settings, key, runtime)
+        self._settings, self._events, self._known = settings, runtime.events, known
+        self._keep = keep
         self._sizes = Sizes(prices_of(settings))
-        self._first: asyncio.Future[None] | None = None
+        self._first: Request | None = None
+        """The request that goes alone."""
 
-    async def answer(self, request: Request, keep: Keep) -> None:
-        """All samples of a request.
+        self._first_ended = asyncio.Event()
 
-        Where it asks for what the server may not have, the first request goes alone: what is wrong
-        with all of them is then paid for once.
+    async def ask(self, request: Request, samples: Sequence[int]) -> bool:
+        """Ask for one run of a request's samples, and again for those that the server leaves out.
 
-        Args:
-            request: What is asked.
-            keep: Takes the completions as they come, those too that come before an error.
+        Completions that come before an error are kept too.
+
+        Returns:
+            Whether the server answered any.
 
         Raises:
             ModelError: No request can succeed.
             BudgetError: It could cost more than there is left.
             Halted: The asking was stopped.
         """
-        groups = runs(request.samples)
-        if self._first is None and not self._known.can(request):
-            self._first = asyncio.get_running_loop().create_future()
-            try:
-                await self._ask_runs(request, groups, keep)
-            finally:
-                self._first.set_result(None)
-            return
-        if self._first is not None and not self._first.done():
-            await asyncio.wait([self._first], timeout=FIRST_SECONDS)
-        await self._ask_runs(request, groups, keep)
-
-    async def _ask_runs(
-        self, request: Request, groups: Sequence[Sequence[int]], keep: Keep
-    ) -> bool:
-        """Every group to its end before the first error is raised; whether any was answered."""
-        if len(groups) == 1:
-            return await self._ask(request, groups[0], keep)
-        asked = (self._ask(request, group, keep) for group in groups)
-        outcomes = await asyncio.gather(*asked, return_exceptions=True)
-        for outcome in outcomes:
-            if isinstance(outcome, BaseException):
-                raise outcome
-        return any(outcomes)
-
-    async def _ask(self, request: Request, samples: Sequence[int], keep: Keep) -> bool:
-        """One run of samples, those that the server leaves out again; whether it answered any."""
-        most = self._known.largest_n
-        if most is not None and len(samples) > most:
-            return await self._ask_runs(request, _parts(samples, most), keep)
-        body = request_body(self._settings, request, samples)
+        goes_first = await self._wait_for_first(request)
         try:
-            reply = await self.client.post(body, self._sizes.size(request, body))
-        except Fault as fault:
-            await self._refused(request, samples, fault, keep)
-            return False
-        answered = read_reply(self._settings, request, samples, reply)
-        keep(answered, 1)
-        self._known.probabilities |= any(each.logprobs is not None for each in answered)
+            most = self._known.largest_n
+            if most is not None and len(samples) > most:
+                return await self._ask_each(request, _parts(samples, most))
+            body = request_body(self._settings, request, samples)
+            try:
+                reply = await self.client.post(body, self._sizes.size(request, body))
+            except Fault as fault:
+                await self._refused(request, samples, fault)
+                return False
+            answered = read_reply(self._settings, request, samples, reply)
+            self._keep(answered, 1)
+            await self._ask_left_out(request, samples, answered)
+            return any(completion.error is None for completion in answered)
+        finally:
+            if goes_first:
+                self._first_ended.set()
+
+    async def _wait_for_first(self, request: Request) -> bool:
+        """Let the first request that asks for what the server may not have go alone.
+
+        What is wrong with all of them is then paid for once.
+
+        Returns:
+            Whether this one is the first.
+        """
+        if self._first is None and not self._known.can(request):
+            self._first = request
+            return True
+        others_wait = self._first is not None and not self._first_ended.is_set()
+        if others_wait and request is not self._first:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._first_ended.wait(), FIRST_SECONDS)
+        return False
+
+    async def _ask_left_out(
+        self, request: Request, samples: Sequence[int], answered: Sequence[Completion]
+    ) -> None:
+        """Learn from an answer, and ask for the samples that it lacks."""
+        self._known.probabilities |= any(one.logprobs is not None for one in answered)
         there = {completion.sample for completion in answered}
         missing = [sample for sample in samples if sample not in there]
         if len(samples) > 1:
             self._count_choices(len(answered), short=bool(missing))
         if missing:
             groups = [part for run in runs(missing) for part in _parts(run, len(answered))]
-            await self._ask_runs(request, groups, keep)
-        return any(each.error is None for each in answered)
+            await self._ask_each(request, groups)
 
-    async def _refused(
-        self, request: Request, samples: Sequence[int], fault: Fault, keep: Keep
-    ) -> None:
-        """What a request that was given up means for its samples."""
+    async def _ask_each(self, request: Request, groups: Sequence[Sequence[int]]) -> bool:
+        """Ask for several runs, each to its end before the first error is raised.
+
+        Returns:
+            Whether any was answered.
+        """
+        asked = (self.ask(request, group) for group in groups)
+        outcomes = await asyncio.gather(*asked, return_exceptions=True)
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                raise outcome
+        return any(outcomes)
+
+    async def _refused(self, request: Request, samples: Sequence[int], fault: Fault) -> None:
+        """Find out what a request that was given up means for its samples."""
         if fault.status in REFUSALS and request.top_logprobs and "logprob" in str(fault):
             raise ModelError(no_probabilities(self._settings, str(fault)))
         if fault.status not in REFUSALS or len(samples) == 1 or self._known.several:
-            keep([failure(request, sample, str(fault)) for sample in samples], 0)
+            self._keep([failure(request, sample, str(fault)) for sample in samples], 0)
             return
         # It may be the number of samples that the server cannot do: the first one alone tells.
-        if await self._ask(request, samples[:1], keep):
+        if await self.ask(request, samples[:1]):
             self._limit_n(1)
-            await self._ask(request, samples[1:], keep)
+            await self.ask(request, samples[1:])
         else:
-            keep([failure(request, sample, str(fault)) for sample in samples[1:]], 0)
+            self._keep([failure(request, sample, str(fault)) for sample in samples[1:]], 0)
 
     def _count_choices(self, count: int, *, short: bool) -> None:
         """Learn from the answers how many samples the server gives at once."""
@@ -349,7 +378,7 @@ class Asker:
         known = self._known
         if known.largest_n is None or count < known.largest_n:
             known.largest_n = count
-            self._control.events.record("samples_at_once", most=count)
+            self._events.record("samples_at_once", most=count)
 
 
 def _parts(samples: Sequence[int], size: int) -> list[Sequence[int]]:

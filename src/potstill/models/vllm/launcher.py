@@ -24,7 +24,8 @@ from potstill.runtime.events import EventLog
 
 logger = logging.getLogger(__name__)
 
-KEEPER = Path(__file__).with_name("supervisor.py")
+SUPERVISOR = Path(__file__).with_name("supervisor.py")
+"""The script that ends the server when this process is gone."""
 
 EXECUTABLE = "vllm"
 
@@ -34,20 +35,22 @@ GRACE = 20.0
 END_SECONDS = 5.0
 """Longest wait for processes that were killed; where nobody collects them, they never go."""
 
-LOOK_SECONDS = 0.25
+HEALTH_POLL_SECONDS = 0.25
 """How often a server that starts is asked whether it is ready."""
 
 LAST_LINES = 12
+"""Lines of the log in an error, its last ones."""
+
 LAST_BYTES = 4000
-"""Of the log, in an error."""
+"""Bytes of the log in which these lines are looked for."""
 
 
 class VLLMServer:
     """``vllm serve`` in a process of its own. Thread-safe.
 
     Args:
-        settings: Of the model.
-        events: Told of its start and end. Its output goes to ``vllm.log`` beside the watch's log.
+        settings: The model and the server's options.
+        events: Takes its start and end. Its output goes to ``vllm.log`` beside this log.
     """
 
     def __init__(self, settings: VLLMSettings, events: EventLog) -> None:
@@ -95,7 +98,7 @@ class VLLMServer:
         if process is None:
             return
         assert process.stdin is not None
-        process.stdin.close()  # on which its keeper ends it
+        process.stdin.close()  # on which its supervisor ends it
         try:
             process.wait(GRACE + 5)
         except subprocess.TimeoutExpired:
@@ -106,7 +109,7 @@ class VLLMServer:
         self._events.record("vllm", status="ended", model=self._settings.where)
 
     def fault(self) -> str | None:
-        """What to say where the server has ended by itself; None where it runs or was stopped.
+        """Returns a message where the server has ended by itself; None where it did not.
 
         One that does not answer any more is given a moment to end.
         """
@@ -129,12 +132,12 @@ class VLLMServer:
             )
         self._log = self._log or self._log_file()
         # A key of the user's own would be asked of us, who have none for this server.
-        environment = {name: each for name, each in os.environ.items() if name != "VLLM_API_KEY"}
-        keeper = [sys.executable, "-I", str(KEEPER), str(GRACE)]
+        environment = {name: value for name, value in os.environ.items() if name != "VLLM_API_KEY"}
+        supervisor = [sys.executable, "-I", str(SUPERVISOR), str(GRACE)]
         with self._log.open("ab") as log:
             self._log_start = log.tell()
             process = subprocess.Popen(
-                [*keeper, executable, *arguments(self._settings, port)],
+                [*supervisor, executable, *arguments(self._settings, port)],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -157,11 +160,11 @@ class VLLMServer:
         return Path(name)
 
     def _wait(self, process: "subprocess.Popen[bytes]", port: int, stop: Event) -> bool:
-        """Whether the server is ready; False where it was stopped before."""
+        """Waits until the server is ready; False where it was stopped before."""
         began, where, notes = time.monotonic(), self._settings.where, self._events.notes
         longest = self._settings.startup_seconds
         try:
-            while not stop.wait(LOOK_SECONDS) and self._process is process:
+            while not stop.wait(HEALTH_POLL_SECONDS) and self._process is process:
                 seconds = time.monotonic() - began
                 notes[where] = f"vLLM starts {where}: {seconds:.0f} s"
                 if process.poll() is not None:
@@ -180,7 +183,7 @@ class VLLMServer:
         return False
 
     def _last_words(self) -> str:
-        """The end of the server's output."""
+        """Returns the end of the server's output."""
         assert self._log is not None
         with self._log.open("rb") as log:
             log.seek(max(self._log_start, log.seek(0, os.SEEK_END) - LAST_BYTES))
@@ -191,7 +194,7 @@ class VLLMServer:
 
 
 def served(settings: VLLMSettings, port: int) -> OpenAISettings:
-    """How the server of a model is asked."""
+    """Returns how the server of a model is asked."""
     return OpenAISettings(
         model=f"openai:{settings.where}",
         base_url=f"http://127.0.0.1:{port}/v1",
@@ -208,7 +211,7 @@ def served(settings: VLLMSettings, port: int) -> OpenAISettings:
 
 
 def arguments(settings: VLLMSettings, port: int) -> list[str]:
-    """What ``vllm`` is started with.
+    """Returns the arguments that ``vllm`` is started with.
 
     Sampling is the request's alone: by itself vLLM would take what a request leaves out, such as
     ``top_p: 1``, from the model's ``generation_config.json``.
@@ -223,19 +226,19 @@ def arguments(settings: VLLMSettings, port: int) -> list[str]:
 
 
 def _flags(options: Mapping[str, object]) -> list[str]:
-    found: list[str] = []
+    flags: list[str] = []
     for name, value in options.items():
         if value is None:
             continue
         if isinstance(value, bool):
-            found.append(f"--{name}" if value else f"--no-{name}")
+            flags.append(f"--{name}" if value else f"--no-{name}")
         elif isinstance(value, list):
-            found += [f"--{name}", *map(str, value)]
+            flags += [f"--{name}", *map(str, value)]
         elif isinstance(value, Mapping):
-            found += [f"--{name}", orjson.dumps(value).decode()]
+            flags += [f"--{name}", orjson.dumps(value).decode()]
         else:
-            found += [f"--{name}", str(value)]
-    return found
+            flags += [f"--{name}", str(value)]
+    return flags
 
 
 def _await_end(group: int) -> None:

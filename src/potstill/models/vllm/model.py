@@ -1,4 +1,9 @@
-"""``vllm:`` models: a server of vLLM that is started when it is first asked, and ended after."""
+"""``vllm:`` models: a server of vLLM, started when it is first asked and ended with this process.
+
+The server speaks OpenAI's protocol, so it is asked as every
+:class:`~potstill.models.openai.model.OpenAIModel` is; this module adds when it runs, and the name
+by which its answers are stored.
+"""
 
 import weakref
 from collections.abc import Generator, Iterable, Iterator
@@ -14,7 +19,7 @@ from potstill.models.vllm.launcher import VLLMServer
 from potstill.records import Completion, Request
 from potstill.runtime import Runtime
 
-MACHINE = {
+NEUTRAL_OPTIONS = {
     "api-server-count",
     "cpu-offload-gb",
     "data-parallel-size",
@@ -33,43 +38,43 @@ MACHINE = {
     "tensor-parallel-size",
     "uvicorn-log-level",
 }
-"""Options that say how a model is run, and not which model it is."""
+"""Options that say how a model is run, and change none of its answers."""
 
 
 class VLLMModel(Model):
     """A model served by vLLM on this machine, for this process alone.
 
     The server is started by the first request, and ends when the model is closed or let go, when
-    the run's control has it rest, when asking fails, and when this process ends, be it by kill -9.
+    the run releases its models, when asking fails, and when this process ends, be it by kill -9.
     Asked again later, it is started again.
 
     The name holds no port. It holds a digest of a folder's content, and one of the options and of
     the body wherever they may change what is answered.
     """
 
-    def __init__(self, settings: VLLMSettings, control: Runtime | None = None) -> None:
-        self._control = control or Runtime()
+    def __init__(self, settings: VLLMSettings, runtime: Runtime | None = None) -> None:
+        self._runtime = runtime or Runtime()
         self.chat = settings.chat
         self.name = _name(settings)
-        self._server = VLLMServer(settings, self._control.events)
-        self._control.releasing.append(self._server.stop)
+        self._server = VLLMServer(settings, self._runtime.events)
+        self._runtime.releasing.append(self._server.stop)
         weakref.finalize(self, self._server.stop)
 
     def complete(self, requests: Iterable[Request]) -> Iterator[Completion]:
-        """Answer requests; see :meth:`complete_in_groups`."""
+        """Answers requests; see :meth:`complete_in_groups`."""
         return one_by_one(self.complete_in_groups(requests))
 
     def complete_in_groups(self, requests: Iterable[Request]) -> Generator[list[Completion]]:
-        """Answer requests; see :class:`potstill.models.interface.Grouping`.
+        """Answers requests; see :meth:`potstill.models.interface.Model.complete_in_groups`.
 
         Raises:
             MissingExtraError: vLLM is not installed.
             ModelError: The server does not start, or has ended; the message has its last words.
         """
         try:
-            served = self._server.start(self._control.stop)
+            served = self._server.start(self._runtime.stop)
             if served is not None:
-                yield from OpenAIModel(served, self._control).complete_in_groups(requests)
+                yield from OpenAIModel(served, self._runtime).complete_in_groups(requests)
         except GeneratorExit:
             raise
         except ServerError as error:
@@ -88,7 +93,7 @@ class VLLMModel(Model):
 
 
 def _name(settings: VLLMSettings) -> str:
-    """What answers are stored under."""
+    """Returns the name that answers are stored under."""
     name, folder = settings.model, Path(settings.where)
     if folder.is_dir():
         with extra("local", needed_for="telling a folder's model from others"):
@@ -96,7 +101,9 @@ def _name(settings: VLLMSettings) -> str:
         name = f"vllm:{folder.name}@{folder_digest(folder)}"
     if not settings.chat:
         name += "/completions"
-    telling = {name: each for name, each in settings.options.items() if name not in MACHINE}
+    telling = {
+        name: value for name, value in settings.options.items() if name not in NEUTRAL_OPTIONS
+    }
     if telling or settings.body:
         name += f"#{settings_hash(telling, settings.body)}"
     return name

@@ -1,6 +1,6 @@
 """Runs a command for as long as whoever started it lives; a script of the standard library alone.
 
-Run: python keeper.py GRACE COMMAND..., with a pipe as standard input and in a session of its own.
+Run: python supervisor.py GRACE COMMAND..., with a pipe as standard input, in a session of its own.
 
 The command is ended when the pipe is closed, which the system does when the starter is gone, be it
 by kill -9. It gets SIGTERM and GRACE seconds; then all that it has started is killed, also when it
@@ -14,30 +14,30 @@ import subprocess
 import sys
 from types import FrameType
 
-TICK = 0.2
-"""Seconds between two looks at the command."""
+POLL_SECONDS = 0.2
+"""How often it is looked whether the command has ended."""
 
 
 def keep(command: list[str], *, grace: float) -> None:
     """Run a command until it ends, or until its starter does; then kill the process group.
 
     Args:
-        command: What to run. It writes to where this process does.
+        command: The command, which writes to where this process does.
         grace: Seconds that it has to end by itself.
     """
-    starter, told = os.getppid(), list[int]()
+    starter, signals = os.getppid(), list[int]()
 
     def end(number: int, _: FrameType | None) -> None:
-        told.append(number)
+        signals.append(number)
 
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     child = subprocess.Popen(command, stdin=subprocess.DEVNULL)
     while child.poll() is None:
-        closed, _, _ = select.select([0], [], [], TICK)
+        closed, _, _ = select.select([0], [], [], POLL_SECONDS)
         # A process that the starter has forked may hold the pipe open after its end.
-        if closed or told or os.getppid() != starter:
+        if closed or signals or os.getppid() != starter:
             child.terminate()
             try:
                 child.wait(grace)

@@ -20,8 +20,8 @@ from potstill.tasks.datasets.tracking_shuffled_objects import TRACKING_SHUFFLED_
 __all__ = ["DATASETS", "Dataset"]
 
 DATASETS: dict[str, Dataset] = {
-    each.name: each
-    for each in (
+    dataset.name: dataset
+    for dataset in (
         SINGLE_EQ,
         ADDSUB,
         MULTIARITH,

@@ -1,4 +1,7 @@
-"""AddSub: 395 word problems of addition and subtraction (Hosseini et al. 2014)."""
+"""AddSub: 395 word problems of addition and subtraction (Hosseini et al. 2014).
+
+The file is that of Zero-shot-CoT; :mod:`equations` shows its form.
+"""
 
 from pathlib import Path
 
@@ -7,7 +10,7 @@ from potstill.tasks.datasets.pool import Dataset, Pool
 
 
 def read(path: Path) -> Pool:
-    """Read ``AddSub.json``. The authors publish no split of it."""
+    """Reads ``AddSub.json``. The authors publish no split of it."""
     return Pool(train=read_equations(path, "AddSub.json", "addsub"))
 
 

@@ -1,4 +1,9 @@
-"""AQuA: algebra problems with five options (arXiv 1705.04146)."""
+"""AQuA: algebra problems with five options (arXiv 1705.04146).
+
+A row is ``{"question": "A car is being driven ...", "options": ["A)5(√3 + 1)", "B)6(√3 + √2)",
+...], "rationale": "Explanation ...", "correct": "A"}``; the rationale is not read. Development and
+test split hold 254 questions each, as published.
+"""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,11 +15,11 @@ from potstill.records import Question
 from potstill.tasks.datasets.pool import Dataset, Pool, Row, field, hub_rows, jsonl_rows
 
 TRAINING = 10_000
-"""Training questions used: as in Fine-tune-CoT, a draw from the 97,467 published."""
+"""Training questions: as in Fine-tune-CoT, so many are drawn from the 97,467 published."""
 
 
 def read(path: Path) -> Pool:
-    """Read a folder with ``train.json``, ``dev.json`` and ``test.json``, which hold JSONL.
+    """Reads a folder with ``train.json``, ``dev.json`` and ``test.json``, which hold JSONL.
 
     Where ``train.json``, by far the largest, is not there, the 254 development questions train.
     """
@@ -25,18 +30,19 @@ def read(path: Path) -> Pool:
 
 
 def read_hub() -> Pool:
-    """Read ``deepmind/aqua_rat``."""
+    """Reads ``deepmind/aqua_rat``."""
     names = ("train", "validation", "test")
     train, dev, test = (hub_rows("deepmind/aqua_rat", config="raw", split=name) for name in names)
     return _pool(train, dev, test)
 
 
 def _rows(file: Path) -> list[Row]:
+    """Returns the rows of a file; none where it is not there."""
     return [row for _, row in jsonl_rows(file)] if file.exists() else []
 
 
 def _pool(train: list[Row], dev: list[Row], test: list[Row]) -> Pool:
-    """Fine-tune-CoT's draw of training questions, and the published other splits."""
+    """Returns Fine-tune-CoT's draw of training questions, and the other splits as published."""
     if not train:
         if not dev:
             raise DataError("aqua: there is neither train.json nor dev.json beside test.json.")
@@ -54,11 +60,12 @@ def _pool(train: list[Row], dev: list[Row], test: list[Row]) -> Pool:
 
 
 def _questions(rows: Iterable[tuple[int, Row]], split: str) -> tuple[Question, ...]:
+    """Returns the questions of some rows, named by their positions in the split."""
     return tuple(_question(row, at=f"aqua/{split}/{position}") for position, row in rows)
 
 
 def _question(row: Row, *, at: str) -> Question:
-    """The question with its options, which are published as ``A)text``."""
+    """Returns the question with its options, which are published as ``A)text``."""
     options = row.get("options")
     if not isinstance(options, list) or not all(
         str(option).startswith(f"{chr(65 + index)})") for index, option in enumerate(options)

@@ -1,6 +1,8 @@
 """BIG-Bench Hard: 27 tasks on which models of 2022 fell short of people (arXiv 2210.09261).
 
-They are published for testing only. A question keeps its options in its text, as the published
+A row is ``{"input": "not ( True ) and ( True ) is", "target": "False"}``.
+
+The tasks are published for testing only. A question keeps its options in its text, as the published
 prompts have them: ``Options:`` and one ``(A) ...`` a line. The two options of formal_fallacies have
 no letters there, so its answer is a text, ``valid`` or ``invalid``. One question of
 movie_recommendation, whose right option a comma cut in two, is left out.
@@ -43,29 +45,30 @@ TASKS: dict[str, tuple[AnswerType, int]] = {
     "web_of_lies": ("yes_no", 250),
     "word_sorting": ("list", 250),
 }
-"""Answer type and number of questions of each task."""
+"""The answer type and the number of questions of each task."""
 
 
 def read(path: Path, *, task: str) -> Pool:
-    """Read ``TASK.json``."""
+    """Reads ``TASK.json``."""
     return _pool(example_rows(path, f"{task}.json"), task)
 
 
 def read_hub(*, task: str) -> Pool:
-    """Read the task from ``lukaemon/bbh``."""
+    """Reads the task from ``lukaemon/bbh``."""
     return _pool(hub_rows("lukaemon/bbh", config=task, split="test"), task)
 
 
 def _pool(rows: list[Row], task: str) -> Pool:
-    made = [_question(row, task, f"bbh_{task}/{number}") for number, row in enumerate(rows)]
-    kept = tuple(question for question in made if question is not None)
-    lost = len(made) - len(kept)
-    note = f"bbh_{task}: {lost} of {len(made)} left out: the published answer is no option."
+    """Returns the questions for testing, with a note of those that have no right option."""
+    questions = [_question(row, task, f"bbh_{task}/{number}") for number, row in enumerate(rows)]
+    kept = tuple(question for question in questions if question is not None)
+    lost = len(questions) - len(kept)
+    note = f"bbh_{task}: {lost} of {len(questions)} left out: the published answer is no option."
     return Pool(train=(), test=kept, notes=(note,) if lost else ())
 
 
 def _question(row: Row, task: str, name: str) -> Question | None:
-    """One question; None where its published answer is none of its options."""
+    """Returns one question; None where its published answer is none of its options."""
     text, target = field(row, "input", at=name), field(row, "target", at=name)
     if TASKS[task][0] != "choice":
         return Question(id=name, text=text, answer=target)
@@ -78,7 +81,7 @@ _SIGN = re.compile(r"^(?:\([A-Z]\)|-)\s*")
 
 
 def _options(text: str, *, at: str) -> tuple[str, ...]:
-    """The options listed at the text's end; a few questions of ruin_names list them unsigned."""
+    """Returns the options at the text's end; a few questions of ruin_names list them unsigned."""
     _, heading, listed = text.rpartition("\nOptions:\n")
     options = tuple(_SIGN.sub("", line).strip() for line in listed.splitlines() if line.strip())
     if not heading or not options:
@@ -87,7 +90,7 @@ def _options(text: str, *, at: str) -> tuple[str, ...]:
 
 
 def _letter(target: str, options: tuple[str, ...]) -> str | None:
-    """The letter of the right option, which a few questions give by its text."""
+    """Returns the letter of the right option, which a few questions give by its text."""
     letters = [chr(ord("A") + index) for index in range(len(options))]
     if target in options:
         return letters[options.index(target)]

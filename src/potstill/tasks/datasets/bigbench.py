@@ -1,4 +1,8 @@
-"""The form in which BIG-bench keeps a question with options: a score for each option's text."""
+"""The form in which BIG-bench keeps a question with options: a score for each option's text.
+
+An example of a ``task.json`` is ``{"input": "Is the sky blue?", "target_scores": {"Yes": 1, "No":
+0}}``; the option with the score 1 is right (arXiv 2206.04615).
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -8,11 +12,11 @@ from potstill.records import Question
 from potstill.tasks.datasets.pool import Row, example_rows, field
 
 Order = Callable[[int], Sequence[int]]
-"""Gives, for a number of options, the place at which each of them is listed."""
+"""Returns, for a number of options, the place at which each of them is listed."""
 
 
 def read_scored(path: Path, task: str, order: Order = range) -> Iterator[Question]:
-    """The questions of a ``task.json``, worded as in Fine-tune-CoT, options listed in ``order``.
+    """Yields the questions of a ``task.json`` as in Fine-tune-CoT, options listed in ``order``.
 
     Raises:
         DataError: The file is missing or malformed, or a question has not one right option.
@@ -31,7 +35,7 @@ def read_scored(path: Path, task: str, order: Order = range) -> Iterator[Questio
 
 
 def scored_options(row: Row, *, at: str) -> tuple[list[str], int]:
-    """The options of an example, and which of them is right.
+    """Returns the options of an example, and the index of the right one.
 
     Raises:
         DataError: There are no scores, or not one option is right.

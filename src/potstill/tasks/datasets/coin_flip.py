@@ -1,6 +1,8 @@
-"""Coin Flip: 500 questions whether a coin is still heads up after four people (arXiv 2205.11916).
+r"""Coin Flip: 500 questions whether a coin is still heads up after four people (arXiv 2205.11916).
 
-The sets of this name on the hub hold other questions, so it is read from the authors' file alone.
+A row is ``{"question": "A coin is heads up. Whitney flips the coin. ... Is the coin still heads
+up? Note that \"flip\" here means \"reverse\".", "answer": "yes"}``. The sets of this name on the
+hub hold other questions, so it is read from the authors' file alone, which states no licence.
 """
 
 from pathlib import Path
@@ -10,7 +12,7 @@ from potstill.tasks.datasets.pool import Dataset, Pool, example_rows, field
 
 
 def read(path: Path) -> Pool:
-    """Read ``coin_flip.json``. The authors publish no split of it."""
+    """Reads ``coin_flip.json``. The authors publish no split of it."""
     return Pool(
         train=tuple(
             Question(id=at, text=field(row, "question", at=at), answer=field(row, "answer", at=at))

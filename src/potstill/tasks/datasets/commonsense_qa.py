@@ -1,7 +1,8 @@
 """CommonsenseQA: 9,741 training and 1,221 test questions with five options (arXiv 1811.00937).
 
-The answers of the authors' test split are not published. As in Fine-tune-CoT, their development
-split is the test split here.
+A row of the authors' files is ``{"answerKey": "A", "id": "075e...", "question": {"stem": "The
+sanctions ...", "choices": [{"label": "A", "text": "ignore"}, ...]}}``. The answers of their test
+split are not published. As in Fine-tune-CoT, their development split is the test split here.
 """
 
 from pathlib import Path
@@ -12,7 +13,7 @@ from potstill.tasks.datasets.pool import Dataset, Pool, Row, field, hub_rows, js
 
 
 def read(path: Path) -> Pool:
-    """Read a folder with ``train_rand_split.jsonl`` and ``dev_rand_split.jsonl``."""
+    """Reads a folder with ``train_rand_split.jsonl`` and ``dev_rand_split.jsonl``."""
     train, test = (
         tuple(
             _nested(row, at=f"{file}, line {number}")
@@ -24,7 +25,7 @@ def read(path: Path) -> Pool:
 
 
 def read_hub() -> Pool:
-    """Read ``tau/commonsense_qa``."""
+    """Reads ``tau/commonsense_qa``."""
     train, test = (
         tuple(_flat(row) for row in hub_rows("tau/commonsense_qa", split=split))
         for split in ("train", "validation")
@@ -33,18 +34,18 @@ def read_hub() -> Pool:
 
 
 def _nested(row: Row, *, at: str) -> Question:
-    """A question as the authors' file has it."""
-    inner = row.get("question")
-    choices = inner.get("choices") if isinstance(inner, dict) else None
-    if not isinstance(inner, dict) or not isinstance(choices, list):
+    """Returns a question of the authors' file."""
+    question = row.get("question")
+    choices = question.get("choices") if isinstance(question, dict) else None
+    if not isinstance(question, dict) or not isinstance(choices, list):
         raise DataError(f"{at}: 'question' must hold a stem and choices.")
     texts = [field(choice, "text", at=at) for choice in choices]
     labels = [field(choice, "label", at=at) for choice in choices]
-    return _question(row, field(inner, "stem", at=at), labels, texts, at=at)
+    return _question(row, field(question, "stem", at=at), labels, texts, at=at)
 
 
 def _flat(row: Row) -> Question:
-    """A question as the hub has it."""
+    """Returns a question of the hub."""
     at = f"tau/commonsense_qa {row.get('id')}"
     choices = row.get("choices")
     if not isinstance(choices, dict):
@@ -53,7 +54,7 @@ def _flat(row: Row) -> Question:
 
 
 def _question(row: Row, text: str, labels: list[str], texts: list[str], *, at: str) -> Question:
-    """The question, its options in the order of their letters."""
+    """Returns the question, its options in the order of their letters."""
     if sorted(labels) != [chr(65 + index) for index in range(len(labels))]:
         raise DataError(f"{at}: the options' letters are {labels}; they must be A, B, C ...")
     ordered = sorted(zip(labels, texts, strict=True))

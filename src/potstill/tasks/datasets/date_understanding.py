@@ -1,5 +1,8 @@
 """Date Understanding: 369 questions for a date, with five or six options (BIG-bench).
 
+One of them is "Yesterday was April 30, 2021. What is the date today in MM/DD/YYYY?";
+:mod:`bigbench` shows the form of the file.
+
 Its 41 templates of nine questions each are those of Fine-tune-CoT: the text before the question
 itself, so that the same story told with two years counts as two.
 """
@@ -14,7 +17,7 @@ from potstill.tasks.datasets.pool import Dataset, Pool, with_templates
 
 
 def read(path: Path) -> Pool:
-    """Read ``task.json``. The authors publish no split of it.
+    """Reads ``task.json``. The authors publish no split of it.
 
     The file lists the right option first. Fine-tune-CoT lists them in another order, drawn with
     seed 0 from one question to the next, and so do we.
@@ -27,6 +30,7 @@ def read(path: Path) -> Pool:
 
 
 def _story(question: Question) -> str:
+    """Returns the text before the question itself."""
     return question.text.partition("What is the date")[0]
 
 

@@ -1,4 +1,8 @@
-"""GSM8K: 7,473 training and 1,319 test problems of grade-school arithmetic (arXiv 2110.14168)."""
+r"""GSM8K: 7,473 training and 1,319 test problems of grade-school arithmetic (arXiv 2110.14168).
+
+A row is ``{"question": "Natalia sold clips to 48 of her friends ...", "answer": "Natalia sold 48/2
+= <<48/2=24>>24 clips in May.\n... #### 72"}``. The gold answer is "72"; the solution is not read.
+"""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,7 +13,7 @@ from potstill.tasks.datasets.pool import Dataset, Pool, Row, field, hub_rows, js
 
 
 def read(path: Path) -> Pool:
-    """Read a folder with ``train.jsonl`` and ``test.jsonl``.
+    """Reads a folder with ``train.jsonl`` and ``test.jsonl``.
 
     In place of ``test.jsonl`` a part of it may stand, e.g. ``test_300.jsonl``, beside
     ``test_300_indices.json`` with the positions of its lines in the whole, counted from 0.
@@ -20,7 +24,7 @@ def read(path: Path) -> Pool:
 
 
 def read_hub() -> Pool:
-    """Read ``openai/gsm8k``."""
+    """Reads ``openai/gsm8k``."""
     train, test = (hub_rows("openai/gsm8k", config="main", split=name) for name in _SPLITS)
     return Pool(train=_questions(train, "train"), test=_questions(test, "test"))
 
@@ -29,7 +33,7 @@ _SPLITS = ("train", "test")
 
 
 def _test_rows(path: Path) -> tuple[list[Row], list[int] | None]:
-    """The test rows and, where only a part of them is there, their positions in the whole."""
+    """Returns the test rows and, where only a part is there, their positions in the whole."""
     if (path / "test.jsonl").exists():
         return [row for _, row in jsonl_rows(path / "test.jsonl")], None
     for part in sorted(path.glob("test_*.jsonl")):
@@ -46,8 +50,8 @@ def _test_rows(path: Path) -> tuple[list[Row], list[int] | None]:
 def _questions(
     rows: Iterable[Row], split: str, positions: list[int] | None = None
 ) -> tuple[Question, ...]:
-    """The questions of a split; the gold answer stands behind ``####``."""
-    found = []
+    """Returns the questions of a split; the gold answer stands behind ``####``."""
+    questions = []
     for index, row in enumerate(rows):
         position = positions[index] if positions else index
         at = f"gsm8k/{split}/{position}"
@@ -55,8 +59,8 @@ def _questions(
         if not marker:
             raise DataError(f"{at}: the answer has no '####' before the final number.")
         text = field(row, "question", at=at)
-        found.append(Question(id=at, text=text, answer=gold.strip().replace(",", "")))
-    return tuple(found)
+        questions.append(Question(id=at, text=text, answer=gold.strip().replace(",", "")))
+    return tuple(questions)
 
 
 GSM8K = Dataset(

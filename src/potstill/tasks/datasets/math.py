@@ -1,4 +1,8 @@
-r"""MATH: 7,500 training and 5,000 test problems of mathematics competitions (arXiv 2103.03874)."""
+r"""MATH: 7,500 training and 5,000 test problems of mathematics competitions (arXiv 2103.03874).
+
+A file holds one problem, ``{"problem": "...", "level": "Level 5", "type": "Algebra", "solution":
+"... so $x = \\boxed{4}$."}``; the gold answer is "4", the content of the solution's last box.
+"""
 
 import re
 from pathlib import Path
@@ -15,12 +19,12 @@ SUBJECTS = (
 
 
 def read(path: Path) -> Pool:
-    """Read the folder ``MATH``, which holds ``train`` and ``test/SUBJECT/NUMBER.json``."""
+    """Reads the folder ``MATH``, which holds ``train`` and ``test/SUBJECT/NUMBER.json``."""
     return Pool(train=_split(path / "train"), test=_split(path / "test"))
 
 
 def read_hub() -> Pool:
-    """Read the seven subjects of ``EleutherAI/hendrycks_math``."""
+    """Reads the seven subjects of ``EleutherAI/hendrycks_math``."""
     train, test = (
         tuple(
             _question(row, f"math/{split}/{subject}/{number}")
@@ -35,26 +39,26 @@ def read_hub() -> Pool:
 
 
 def _split(folder: Path) -> tuple[Question, ...]:
-    """The problems of one split, ordered by subject and number."""
+    """Returns the problems of one split, ordered by subject and number."""
     files = [file for file in folder.glob("*/*.json") if file.stem.isdecimal()]
     if not files:
         raise DataError(f"{folder} holds no SUBJECT/NUMBER.json; give the folder MATH as path.")
-    made = []
+    problems = []
     for file in sorted(files, key=lambda file: (file.parent.name, int(file.stem))):
         row = read_json(file)
         if not isinstance(row, dict):
             raise DataError(f"{file} must hold one JSON object.")
-        made.append(_question(row, f"math/{folder.name}/{file.parent.name}/{file.stem}"))
-    return tuple(made)
+        problems.append(_question(row, f"math/{folder.name}/{file.parent.name}/{file.stem}"))
+    return tuple(problems)
 
 
 def _question(row: Row, name: str) -> Question:
-    r"""The problem; its gold answer is what the solution's last ``\boxed{}`` holds."""
+    r"""Returns the problem; its gold answer is what the solution's last ``\boxed{}`` holds."""
     solution = field(row, "solution", at=name)
-    found = boxes(solution) or [bare.span("answer") for bare in _BARE.finditer(solution)]
-    if not found:
+    answers = boxes(solution) or [bare.span("answer") for bare in _BARE.finditer(solution)]
+    if not answers:
         raise DataError(f"{name}: the solution has no \\boxed{{}} with the answer.")
-    start, end = found[-1]
+    start, end = answers[-1]
     return Question(id=name, text=field(row, "problem", at=name), answer=solution[start:end])
 
 

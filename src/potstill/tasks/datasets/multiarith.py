@@ -1,4 +1,8 @@
-"""MultiArith: 600 word problems of two or more steps (Roy and Roth 2015)."""
+"""MultiArith: 600 word problems of two or more steps (Roy and Roth 2015).
+
+The file is that of Zero-shot-CoT; :mod:`equations` shows its form. The problems are of 120
+templates, by which Fine-tune-CoT (arXiv 2212.10071) also splits them.
+"""
 
 import re
 from pathlib import Path
@@ -9,13 +13,13 @@ from potstill.tasks.datasets.pool import Dataset, Pool, field, hub_rows, with_te
 
 
 def read(path: Path) -> Pool:
-    """Read ``MultiArith.json``. The authors publish no split of it."""
+    """Reads ``MultiArith.json``. The authors publish no split of it."""
     questions = read_equations(path, "MultiArith.json", "multiarith")
     return Pool(train=with_templates(questions, _template))
 
 
 def read_hub() -> Pool:
-    """Read ``ChilleD/MultiArith`` with its 420 training and 180 test problems."""
+    """Reads ``ChilleD/MultiArith`` with its 420 training and 180 test problems."""
     train, test = (
         [
             word_problem("multiarith", f"{split}/{number}", field(row, "question", at=at), gold)
@@ -30,7 +34,7 @@ def read_hub() -> Pool:
 
 
 def _template(question: Question) -> str:
-    """The text without numbers and names.
+    """Returns the text without numbers and names.
 
     Fine-tune-CoT takes names from a list. Any capitalised word in their place makes the same 120
     groups of these problems.

@@ -1,4 +1,9 @@
-"""What a dataset's reader returns, and the reading that they share."""
+"""The description of a published dataset, and the reading that all their readers share.
+
+A dataset is a list of questions with gold answers that its authors publish as a file, mostly JSON,
+and often also stands on the Hugging Face hub. One file in this folder describes one: its name,
+source, licence and sizes, and a reader that makes a :class:`Pool` of :class:`Question` records.
+"""
 
 import gzip
 import json
@@ -27,7 +32,7 @@ class Pool(NamedTuple):
     """Development questions, where the source sets them aside itself."""
 
     notes: tuple[str, ...] = ()
-    """What the reader left out."""
+    """Sentences on questions that the reader left out."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,7 +41,7 @@ class Dataset:
 
     name: str
     source: str
-    """Where its authors, or those who gathered it, publish it."""
+    """The address at which its authors, or those who gathered it, publish it."""
 
     licence: str
     """Its licence, or ``none`` where the source states none."""
@@ -63,10 +68,10 @@ class Dataset:
 
 
 def named_file(path: Path, name: str) -> Path:
-    """The file itself, or the file of this name in the folder.
+    """Returns the path itself, or the file of this name in the folder that it is.
 
     Raises:
-        DataError: There is none.
+        DataError: There is no such file.
     """
     file = path / name if path.is_dir() else path
     if not file.is_file():
@@ -75,10 +80,10 @@ def named_file(path: Path, name: str) -> Path:
 
 
 def read_text(path: Path) -> str:
-    """The text of a file, unpacked where its name ends in ``.gz``.
+    """Returns the text of a file, unpacked where its name ends in ``.gz``.
 
     Raises:
-        DataError: It cannot be read, or is not UTF-8.
+        DataError: The file cannot be read, or is not UTF-8.
     """
     try:
         packed = path.read_bytes()
@@ -92,10 +97,10 @@ def read_text(path: Path) -> str:
 
 
 def read_json(path: Path) -> object:
-    """The value in a JSON file.
+    """Returns the value in a JSON file.
 
     Raises:
-        DataError: It cannot be read or is no JSON.
+        DataError: The file cannot be read or is no JSON.
     """
     try:
         return json.loads(read_text(path))
@@ -104,10 +109,10 @@ def read_json(path: Path) -> object:
 
 
 def json_rows(path: Path) -> list[Row]:
-    """The objects of a JSON file that holds one array of them.
+    """Returns the objects of a JSON file that holds one array of them.
 
     Raises:
-        DataError: It cannot be read or holds something else.
+        DataError: The file cannot be read or holds something else.
     """
     rows = read_json(path)
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
@@ -116,7 +121,7 @@ def json_rows(path: Path) -> list[Row]:
 
 
 def jsonl_rows(path: Path) -> Iterator[tuple[int, Row]]:
-    """The objects of a JSONL file with their line numbers, counted from 1; empty lines are passed.
+    """Yields the objects of a JSONL file with their line numbers, from 1; empty lines are skipped.
 
     Raises:
         DataError: The file cannot be read, or a line is not a JSON object.
@@ -134,7 +139,7 @@ def jsonl_rows(path: Path) -> Iterator[tuple[int, Row]]:
 
 
 def example_rows(path: Path, name: str) -> list[Row]:
-    """The objects under ``examples`` in a JSON file, as BIG-bench keeps them.
+    """Returns the objects under ``examples`` in a JSON file, as BIG-bench keeps them.
 
     Raises:
         DataError: The file cannot be read or holds something else.
@@ -150,21 +155,22 @@ def example_rows(path: Path, name: str) -> list[Row]:
 def with_templates(
     questions: Iterable[Question], template: Callable[[Question], str]
 ) -> tuple[Question, ...]:
-    """The questions with a template id each, counted in the order in which templates occur.
+    """Returns the questions with a template id each, counted in the order of their first question.
 
     Args:
-        questions: All of one task.
-        template: The text that questions of one template share.
+        questions: All questions of one task.
+        template: Returns the text that a question shares with the others of its template.
     """
     numbers: dict[str, int] = {}
-    return tuple(
-        replace(each, template_id=f"template/{numbers.setdefault(template(each), len(numbers))}")
-        for each in questions
-    )
+    numbered = []
+    for question in questions:
+        number = numbers.setdefault(template(question), len(numbers))
+        numbered.append(replace(question, template_id=f"template/{number}"))
+    return tuple(numbered)
 
 
 def field(row: Row, name: str, *, at: str) -> str:
-    """A value of a row as text, without spaces around it.
+    """Returns a value of a row as text, without spaces around it.
 
     Raises:
         DataError: The row has no such field.
@@ -175,7 +181,12 @@ def field(row: Row, name: str, *, at: str) -> str:
 
 
 def hub_rows(name: str, *, config: str | None = None, split: str) -> list[Row]:
-    """The rows of a dataset on the hub.
+    """Returns the rows of a dataset on the hub.
+
+    Args:
+        name: The dataset's name there, such as ``openai/gsm8k``.
+        config: The name of one of its configurations, where it has several.
+        split: The name of the split there.
 
     Raises:
         MissingExtraError: The package ``datasets`` is not installed.

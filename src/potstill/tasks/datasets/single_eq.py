@@ -1,4 +1,7 @@
-"""SingleEq: 508 word problems that one equation solves (Koncel-Kedziorski et al. 2015)."""
+"""SingleEq: 508 word problems that one equation solves (Koncel-Kedziorski et al. 2015).
+
+The file is that of Zero-shot-CoT; :mod:`equations` shows its form.
+"""
 
 from pathlib import Path
 
@@ -7,7 +10,7 @@ from potstill.tasks.datasets.pool import Dataset, Pool
 
 
 def read(path: Path) -> Pool:
-    """Read ``questions.json``. The authors publish no split of it."""
+    """Reads ``questions.json``. The authors publish no split of it."""
     return Pool(train=read_equations(path, "questions.json", "single_eq"))
 
 

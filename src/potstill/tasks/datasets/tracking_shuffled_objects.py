@@ -1,4 +1,8 @@
-"""Tracking Shuffled Objects: 750 questions on who holds what after three swaps (BIG-bench)."""
+"""Tracking Shuffled Objects: 750 questions on who holds what after three swaps (BIG-bench).
+
+One of them begins "Alice, Bob, and Claire are playing a game. At the start of the game, they are
+each holding a ball"; :mod:`bigbench` shows the form of the file.
+"""
 
 from pathlib import Path
 
@@ -7,7 +11,7 @@ from potstill.tasks.datasets.pool import Dataset, Pool
 
 
 def read(path: Path) -> Pool:
-    """Read ``task.json`` of ``three_objects``. The authors publish no split of it."""
+    """Reads ``task.json`` of ``three_objects``. The authors publish no split of it."""
     return Pool(train=tuple(read_scored(path, "tracking_shuffled_objects")))
 
 

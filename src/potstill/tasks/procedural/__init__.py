@@ -1,5 +1,7 @@
 """Procedural question families: unlimited questions with gold answers and gold rationales.
 
+``problems("two_step_arithmetic", "train", 2, seed=0)`` draws two word problems of two operations,
+each with its answer and with rationales of one step a sentence. The families are of our own making.
 They need no download, their difficulty is known, and their splits cannot overlap; the bundled pair
 was trained on them, and the demonstration and the tests run on them.
 """
@@ -29,13 +31,13 @@ FAMILY_COUNTS: dict[Split, int] = {"train": 500, "dev": 200, "test": 300}
 
 
 def problems(family: str, split: Split, count: int, seed: int) -> tuple[Problem, ...]:
-    """Draw questions of one family together with their gold rationales.
+    """Draws questions of one family together with their gold rationales.
 
     Args:
         family: A name in ``FAMILIES``.
-        split: About 80% of all questions are ``train``, 10% ``dev`` and 10% ``test``; which one a
-            question belongs to is a property of its content, the same for every seed.
-        count: How many; all differ.
+        split: The split. About 80% of all questions are ``train``, 10% ``dev`` and 10% ``test``;
+            the one a question belongs to is a property of its content, the same for every seed.
+        count: The number of questions; all differ.
         seed: The same seed gives the same questions; a larger count only adds to them.
 
     Raises:
@@ -46,12 +48,12 @@ def problems(family: str, split: Split, count: int, seed: int) -> tuple[Problem,
 
 
 def questions(family: str, split: Split, count: int, seed: int) -> tuple[Question, ...]:
-    """Draw questions of one family; arguments and errors as for :func:`problems`."""
+    """Draws questions of one family; arguments and errors as for :func:`problems`."""
     return tuple(problem.question for problem in problems(family, split, count, seed))
 
 
 def family_named(name: str) -> Family:
-    """The family of this name.
+    """Returns the family of this name.
 
     Raises:
         ConfigError: There is none.

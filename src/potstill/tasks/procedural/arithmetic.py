@@ -1,6 +1,8 @@
 """Word problems of two operations, and of three or four in other stories.
 
-A story is data: its operations are applied from left to right to its numbers.
+A story is data: its operations are applied from left to right to its numbers. The story
+``boxes-loose`` with the operations ``*+`` and the numbers 3, 5 and 2 asks how many pens are in 3
+boxes of 5 and 2 loose ones; its steps are "3 * 5 = 15" and "15 + 2 = 17".
 """
 
 from dataclasses import dataclass
@@ -25,7 +27,7 @@ class Story:
     """Lowest and highest of each number, both included."""
 
     steps: tuple[str, ...]
-    """One sentence a step, with the equation at ``{}``: the wording told in the story's terms."""
+    """One sentence a step in the story's terms, with the equation at ``{}``."""
 
 
 TWO_STEP = (
@@ -129,19 +131,19 @@ MULTI_STEP = (
 
 
 def draw_two_step(random: Random) -> Draft:
-    """A word problem of two operations."""
+    """Draws a word problem of two operations."""
     return _draw(random, TWO_STEP)
 
 
 def draw_multi_step(random: Random) -> Draft:
-    """A word problem of three or four operations, in stories of its own."""
+    """Draws a word problem of three or four operations, in stories of its own."""
     return _draw(random, MULTI_STEP)
 
 
 def _draw(random: Random, stories: tuple[Story, ...]) -> Draft:
-    """Fill one of the stories with names and numbers."""
+    """Fills one of the stories with names and numbers."""
     story = random.choice(stories)
-    numbers, values = _numbers(random, story)
+    numbers, values = _draw_numbers(random, story)
     who, whom = random.sample(NAMES, 2)
     words = {"who": who, "whom": whom, "item": random.choice(ITEMS)}
     letters = {chr(ord("a") + i): number for i, number in enumerate(numbers)}
@@ -154,8 +156,12 @@ def _draw(random: Random, stories: tuple[Story, ...]) -> Draft:
     )
 
 
-def _numbers(random: Random, story: Story) -> tuple[list[int], list[int]]:
-    """Numbers of a story and the values after each step, drawn until all values are sensible."""
+def _draw_numbers(random: Random, story: Story) -> tuple[list[int], list[int]]:
+    """Draws a story's numbers until every value is between 2 and ``LARGEST``.
+
+    Returns:
+        The numbers, and the values: the first number and the result of each step.
+    """
     while True:
         numbers = [random.randint(low, high) for low, high in story.ranges]
         values = [numbers[0]]
@@ -166,7 +172,7 @@ def _numbers(random: Random, story: Story) -> tuple[list[int], list[int]]:
 
 
 def _apply(operation: str, left: int, right: int) -> int:
-    """One step."""
+    """Returns the result of one step."""
     if operation == "*":
         return left * right
     return left + right if operation == "+" else left - right
@@ -175,7 +181,7 @@ def _apply(operation: str, left: int, right: int) -> int:
 def _rationales(
     story: Story, numbers: list[int], values: list[int], words: dict[str, str]
 ) -> tuple[str, ...]:
-    """One equation a sentence, in four wordings."""
+    """Returns the rationale, one equation a sentence, in four wordings."""
     equations = [
         f"{left} {operation} {right} = {value}"
         for left, operation, right, value in zip(
@@ -183,12 +189,12 @@ def _rationales(
         )
     ]
     first, *later = equations
-    told = (
+    in_story = (
         step.format(equation, **words)
         for step, equation in zip(story.steps, equations, strict=True)
     )
     return (
-        " ".join(told),
+        " ".join(in_story),
         " ".join([f"First, {first}.", *(f"Then, {equation}." for equation in later)]),
         " ".join([f"We start with {first}.", *(f"Next we get {equation}." for equation in later)]),
         " ".join(f"Step {i}: {equation}." for i, equation in enumerate(equations, 1)),

@@ -1,11 +1,15 @@
-"""Chains of facts in shuffled order: the hard thing is to see where to begin."""
+"""Chains of facts in shuffled order: the hard thing is to see where to begin.
+
+"Ben has 3 more pens than Ann. Tom has 9 pens. Ann has 5 pens. How many pens does Ben have?" has a
+chain of one relation, from Ann to Ben, and a fact about Tom that is irrelevant; the answer is 8.
+"""
 
 from random import Random
 
 from potstill.tasks.procedural.family import ITEMS, NAMES, Draft
 
 Fact = tuple[str, str, int, str]
-"""Who is told about, the relation to the one before (empty for a plain count), its number, whom."""
+"""A person, the relation to another one (empty for a plain count), its number, the other person."""
 
 RELATIONS = ("more", "fewer", "times")
 LENGTHS = (1, 2, 2, 2, 3)
@@ -13,21 +17,20 @@ LENGTHS = (1, 2, 2, 2, 3)
 
 
 def draw_fact_chain(random: Random) -> Draft:
-    """A chain of one to three relations from a stated count to the one asked for.
+    """Draws a chain of one to three relations from a stated count to the one asked for.
 
     A second chain of one or two facts about other people is irrelevant. All facts are shuffled.
     """
     length = random.choice(LENGTHS)
     people = random.sample(NAMES, length + 3)
     item = random.choice(ITEMS)
-    chain, counts = _chain(random, people[: length + 1])
-    other, _ = _chain(random, people[length + 1 : length + 2 + random.randint(0, 1)])
+    chain, counts = _draw_chain(random, people[: length + 1])
+    other, _ = _draw_chain(random, people[length + 1 : length + 2 + random.randint(0, 1)])
     facts = [*chain, *other]
     random.shuffle(facts)
-    asked = people[length]
-    told = " ".join(_told(fact, item) for fact in facts)
+    sentences = " ".join(_sentence(fact, item) for fact in facts)
     return Draft(
-        text=f"{told} How many {item} does {asked} have?",
+        text=f"{sentences} How many {item} does {people[length]} have?",
         answer=str(counts[-1]),
         rationales=_rationales(chain, counts, item),
         template_id=f"{length}-of-{len(facts)}",
@@ -36,12 +39,17 @@ def draw_fact_chain(random: Random) -> Draft:
     )
 
 
-def _chain(random: Random, people: list[str]) -> tuple[list[Fact], list[int]]:
-    """Facts that lead from the first person's count to the last one's, and everybody's count."""
+def _draw_chain(random: Random, people: list[str]) -> tuple[list[Fact], list[int]]:
+    """Draws facts that lead from the first person's count to the last one's.
+
+    Returns:
+        The facts, and everybody's count, both in the order of the people.
+    """
     count = random.randint(3, 12)
     facts: list[Fact] = [(people[0], "", count, "")]
     counts = [count]
     for who, whom in zip(people[1:], people, strict=False):
+        # Counts stay small: none over 12 is multiplied, and none falls to zero.
         relation = random.choice(RELATIONS if count <= 12 else ("more", "fewer"))
         if relation == "times":
             number = random.randint(2, 3)
@@ -56,14 +64,14 @@ def _chain(random: Random, people: list[str]) -> tuple[list[Fact], list[int]]:
 
 
 def _compute(count: int, relation: str, number: int) -> int:
-    """What a relation makes of the count it refers to."""
+    """Returns the count that a relation makes of the one it refers to."""
     if relation == "times":
         return count * number
     return count + number if relation == "more" else count - number
 
 
-def _told(fact: Fact, item: str) -> str:
-    """One fact as a sentence of the question."""
+def _sentence(fact: Fact, item: str) -> str:
+    """Returns one fact as a sentence of the question."""
     who, relation, number, whom = fact
     if not relation:
         return f"{who} has {number} {item}."
@@ -74,7 +82,7 @@ def _told(fact: Fact, item: str) -> str:
 
 
 def _rationales(chain: list[Fact], counts: list[int], item: str) -> tuple[str, ...]:
-    """Forward computing from the beginning of the chain, in three wordings."""
+    """Returns the steps from the beginning of the chain to its end, in three wordings."""
     first = chain[0][0]
     steps = [
         (who, f"{before} {'*+-'[('times', 'more', 'fewer').index(relation)]} {number} = {count}")

@@ -1,4 +1,9 @@
-"""What every family shares: drafts, splits decided by content, draws without duplicates."""
+"""The parts that every family shares: drafts, splits decided by content, distinct draws.
+
+A family draws a :class:`Draft` from a random generator. The hash of the draft's content decides its
+split, so that no question, however often it is drawn, stands in two; :class:`Problem` is what comes
+out.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +24,7 @@ balls
 """
 ITEMS = tuple(_ITEMS.split())
 TRIES = 200
-"""Draws in a row without a new question before a family counts as used up."""
+"""Draws in a row without a new question, after which a family counts as used up."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,10 +38,10 @@ class Draft:
 
     template_id: str
     content: str
-    """What the question asks, wording left out; questions that share it share a split."""
+    """The numbers and names that make the question, without wording; it decides the split."""
 
     questions: tuple[str, ...] = ()
-    """What each step of the first wording answers, where the family has it."""
+    """The questions that the steps of the first wording answer, where the family has them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,7 +51,7 @@ class Problem:
     question: Question
     rationales: tuple[str, ...]
     questions: tuple[str, ...] = ()
-    """What each step of the first wording answers, where the family has it."""
+    """The questions that the steps of the first wording answer, where the family has them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,38 +62,38 @@ class Family:
     answer_type: AnswerType
     draw: Callable[[Random], Draft]
     key: str = ""
-    """What seeds the draws and the splits in place of the name, for a family that was renamed."""
+    """The seed of draws and splits in place of the name, for a family that was renamed."""
 
     def problems(self, split: Split, count: int, seed: int) -> tuple[Problem, ...]:
-        """Draw ``count`` different questions of one split; see ``procedural.problems``.
+        """Draws ``count`` different questions of one split; see ``procedural.problems``.
 
         Raises:
             DataError: The family has fewer questions than asked for.
         """
         key = self.key or self.name
         random = Random(f"{key} {split} {seed}")
-        found: dict[str, Problem] = {}
+        drawn: dict[str, Problem] = {}
         missed = 0
-        while len(found) < count:
+        while len(drawn) < count:
             draft = self.draw(random)
-            if draft.text in found or split_of(f"{key} {draft.content}") != split:
+            if draft.text in drawn or split_of(f"{key} {draft.content}") != split:
                 missed += 1
                 if missed > TRIES:
                     raise DataError(
-                        f"{self.name} has too few {split} questions: {len(found)} found,"
+                        f"{self.name} has too few {split} questions: {len(drawn)} found,"
                         f" {count} asked for. Ask for fewer."
                     )
                 continue
             missed = 0
-            found[draft.text] = Problem(
+            drawn[draft.text] = Problem(
                 question=self._question(draft),
                 rationales=draft.rationales,
                 questions=draft.questions,
             )
-        return tuple(found.values())
+        return tuple(drawn.values())
 
     def _question(self, draft: Draft) -> Question:
-        """The record; its id is a hash of its text, so it is the same in every run."""
+        """Returns the question; its id is a hash of its text, so it is the same in every run."""
         return Question(
             id=f"{self.name}-{blake2b(draft.text.encode(), digest_size=6).hexdigest()}",
             text=draft.text,
@@ -98,7 +103,7 @@ class Family:
 
 
 def split_of(content: str) -> Split:
-    """The split of a question, from a hash of its content: 80% train, 10% dev, 10% test."""
+    """Returns the split of a question by the hash of its content: 80% train, 10% dev, 10% test."""
     bucket = blake2b(content.encode(), digest_size=8).digest()[0]
     if bucket < 26:
         return "test"

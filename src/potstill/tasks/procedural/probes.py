@@ -21,16 +21,16 @@ WORDS = tuple(_WORDS.split())
 
 
 def draw_coin_toss(random: Random) -> Draft:
-    """Three to six people flip a coin or do not; is it still heads up?"""
+    """Draws a coin that three to six people flip or do not; is it still heads up?"""
     people = random.sample(NAMES, random.randint(3, 6))
     flips = [random.random() < 0.5 for _ in people]
-    told = " ".join(
+    actions = " ".join(
         f"{who} flips the coin." if flipped else f"{who} does not flip the coin."
         for who, flipped in zip(people, flips, strict=True)
     )
     heads = sum(flips) % 2 == 0
     return Draft(
-        text=f"A coin is heads up. {told} Is the coin still heads up?",
+        text=f"A coin is heads up. {actions} Is the coin still heads up?",
         answer="yes" if heads else "no",
         rationales=_coin_rationales(people, flips),
         template_id=f"{len(people)}-people",
@@ -39,7 +39,7 @@ def draw_coin_toss(random: Random) -> Draft:
 
 
 def _coin_rationales(people: list[str], flips: list[bool]) -> tuple[str, ...]:
-    """The side after every person, in three wordings."""
+    """Returns the side that is up after every person, in three wordings."""
     sides = ["heads" if sum(flips[: i + 1]) % 2 == 0 else "tails" for i in range(len(flips))]
     steps = list(zip(people, flips, sides, strict=True))
     return (
@@ -58,7 +58,7 @@ def _coin_rationales(people: list[str], flips: list[bool]) -> tuple[str, ...]:
 
 
 def draw_last_letters(random: Random) -> Draft:
-    """Two to four words; what do their last letters spell?"""
+    """Draws two to four words; what do their last letters spell?"""
     words = random.sample(WORDS, random.randint(2, 4))
     letters = [word[-1] for word in words]
     joined = "".join(letters)

@@ -1,4 +1,10 @@
-"""A text as a tokenizer that changes it reads it, and its tokens' places in the text as given."""
+"""A text as a tokenizer that changes it reads it, and its tokens' places in the text as given.
+
+Some tokenizers normalise a text before they cut it: T5's reads "²" as "2" and a run of spaces as
+one. Their tokens' bytes then spell another text than the one given. :class:`NormalizerMap` follows
+each byte of the text as read to where it comes from, a cluster of characters at a time;
+:func:`matched_ends` finds the tokens in the text as read, and by that map in the text as given.
+"""
 
 import re
 from collections.abc import Container, Sequence
@@ -26,7 +32,7 @@ class NormalizerMap:
         self._known: dict[str, str] = {}
 
     def text(self, cluster: str) -> str:
-        """What the tokenizer reads for it."""
+        """Returns the text that the tokenizer reads for a cluster."""
         if self._normalizer is None:
             return cluster
         read = self._known.get(cluster)
@@ -39,7 +45,7 @@ class NormalizerMap:
         return read
 
     def places(self, text: str) -> tuple[bytes, NDArray[np.int64]]:
-        """The text as read, and at which byte of the given text each of its bytes begins."""
+        """Returns the text as read, and for each of its bytes the given text's that it is from."""
         data = text.encode()
         if self._normalizer is None or self.text(text) == text:
             return data, np.arange(len(data) + 1)
@@ -47,18 +53,20 @@ class NormalizerMap:
         origins: list[NDArray[np.int64]] = []
         at = 0
         for part in self._parts(text):
-            size, said = len(part.encode()), self.text(part).encode()
-            read.append(said)
-            same = len(said) == size and (part.isascii() or said == part.encode())
-            origins.append(at + np.arange(size) if same else np.full(len(said), at))
+            size, as_read = len(part.encode()), self.text(part).encode()
+            read.append(as_read)
+            # Byte by byte where nothing moved; else all of it comes from the cluster's beginning.
+            same = len(as_read) == size and (part.isascii() or as_read == part.encode())
+            origins.append(at + np.arange(size) if same else np.full(len(as_read), at))
             at += size
         return b"".join(read), np.append(np.concatenate(origins), at)
 
-    def same(self, said: bytes, text: str) -> bool:
-        """Whether the tokenizer reads the text as ``said``, but for how wide its spaces are."""
-        return _squeezed(said) == _squeezed("".join(map(self.text, self._parts(text))).encode())
+    def same(self, written: bytes, text: str) -> bool:
+        """Whether the tokenizer reads the text as ``written``, but for how wide its spaces are."""
+        return _squeezed(written) == _squeezed("".join(map(self.text, self._parts(text))).encode())
 
     def _parts(self, text: str) -> list[str]:
+        """Returns the clusters of a text; ASCII that the tokenizer changes, letter by letter."""
         parts: list[str] = []
         for cluster in CLUSTER.findall(text):
             whole = not cluster.isascii() or len(self.text(cluster)) == len(cluster)
@@ -67,18 +75,19 @@ class NormalizerMap:
 
 
 def matched_ends(
-    text: str, pieces: Sequence[bytes | None], reading: NormalizerMap, known: Container[bytes]
+    text: str, pieces: Sequence[bytes | None], normalizer: NormalizerMap, known: Container[bytes]
 ) -> NDArray[np.int64]:
-    """Where each token ends in a text that its tokenizer has not kept as it was.
+    """Returns where each token ends in a text that its tokenizer has not kept as it was, in bytes.
 
     Args:
-        text: As it was given to the tokenizer.
-        pieces: What the tokens say; None for the unknown token, which stands for characters that
-            no token says.
-        reading: How the tokenizer reads a text.
-        known: What single tokens say.
+        text: The text as it was given to the tokenizer.
+        pieces: The tokens' bytes; None for the unknown token, which stands for characters that no
+            token writes.
+        normalizer: Reads a text as the tokenizer does.
+        known: The bytes of all single tokens.
     """
-    data, places = reading.places(text)
+    # Walk through the text as read, token by token; at the end back to the text as given.
+    data, places = normalizer.places(text)
     ends = np.empty(len(pieces), np.int64)
     at = 0
     for index, piece in enumerate(pieces):
@@ -93,7 +102,7 @@ def matched_ends(
 
 
 def _unknown_end(data: bytes, at: int, following: bytes | None, known: Container[bytes]) -> int:
-    """Where an unknown token ends: tokenizers join unknown characters that stand together."""
+    """Returns where an unknown token ends: tokenizers join unknown characters side by side."""
     while at < len(data) and data[at] in SPACES and data[at : at + 1] in known:
         at += 1
     end = _next_character(data, at)
@@ -108,9 +117,10 @@ def _unknown_end(data: bytes, at: int, following: bytes | None, known: Container
 def _end(
     data: bytes, at: int, piece: bytes, following: bytes | None, known: Container[bytes]
 ) -> int:
-    """Where a token ends that begins at ``at``, or after the spaces there."""
+    """Returns where a token ends that begins at ``at``, or after the spaces there."""
     if data.startswith(piece, at):
         return at + len(piece)
+    # A token of spaces alone, or of a word behind spaces that the tokenizer squeezed.
     word = _after_spaces(data, at)
     bare = piece.lstrip(b" ")
     if not bare:
@@ -118,13 +128,13 @@ def _end(
         return at if begins_unknown else word
     if data.startswith(bare, word):
         return word + len(bare)
-    # It says something that is not here: it reaches to where the next token can be found.
+    # Its bytes are not here: it reaches to where the next token can be found.
     if following is None:
         return _next_character(data, at)
-    found = data.find(following, at + 1)
-    if found < 0 and following.lstrip(b" "):
-        found = data.find(following.lstrip(b" "), at + 1)
-    return found if found >= 0 else _next_character(data, at)
+    next_token = data.find(following, at + 1)
+    if next_token < 0 and following.lstrip(b" "):
+        next_token = data.find(following.lstrip(b" "), at + 1)
+    return next_token if next_token >= 0 else _next_character(data, at)
 
 
 def _after_spaces(data: bytes, at: int) -> int:
@@ -135,12 +145,13 @@ def _after_spaces(data: bytes, at: int) -> int:
 
 def _next_character(data: bytes, at: int) -> int:
     at = min(at + 1, len(data))
+    # Bytes 10xxxxxx go on with a character of UTF-8.
     while at < len(data) and data[at] & 0xC0 == 0x80:
         at += 1
     return at
 
 
 def _squeezed(text: bytes) -> bytes:
-    """Runs of spaces as one, and none at the end."""
+    """Returns a text with runs of spaces as one, and none at the end."""
     start = b" " if text[:1].isspace() else b""
     return start + b" ".join(text.split())

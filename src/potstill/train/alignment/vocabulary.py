@@ -1,6 +1,10 @@
-"""What the tokens of a vocabulary say, in bytes, and where they stand in a text."""
+"""A tokenizer's tokens by their bytes: where they stand in a text, and which ones write a text.
 
-import re
+The table of bytes itself is :func:`potstill.models.local.token_bytes.token_bytes`. From it follow
+the byte spans of tokens in a text, and the other way round the tokens that write a given text in
+the middle of another one, where a tokenizer may write it otherwise than by itself.
+"""
+
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -8,16 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
+from potstill.models.local.token_bytes import token_bytes
 from potstill.records import TokenLogprobs
 from potstill.train.alignment.normalizer import NormalizerMap, matched_ends
 
 ANCHORS = ("", "\n", ".", ",", "a", "0")
-"""Texts before which a text is put to see how it is written in the middle of another."""
+"""Texts that a text is put behind to see how it is written in the middle of another."""
 
 REMEMBERED = 500_000
-"""Texts whose tokens are kept."""
-
-BYTE_PIECE = re.compile("<0x([0-9A-F]{2})>")
+"""Most texts whose tokens are kept."""
 
 
 class Vocabulary:
@@ -31,9 +34,10 @@ class Vocabulary:
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         self._tokenizer = tokenizer
         self._backend = getattr(tokenizer, "backend_tokenizer", None)
-        self._bytes = _all_bytes(tokenizer)
+        self._bytes = token_bytes(tokenizer)
         self._lengths = np.array([len(piece or b"") for piece in self._bytes], np.int64)
         self._tokens: dict[bytes, int] = {}
+        # The other way round, the lowest id of each text: ids are gone through downwards.
         spelled = {tokenizer.convert_tokens_to_ids(f"<0x{byte:02X}>") for byte in range(256)}
         for token in range(len(self._bytes) - 1, -1, -1):
             # A byte that is written as itself is not written as ``<0x0A>``.
@@ -41,28 +45,30 @@ class Vocabulary:
             if text and not (token in spelled and text in self._tokens):
                 self._tokens[text] = token
         self._spaced = np.array([(piece or b"")[:1] == b" " for piece in [*self._bytes, b""]])
-        self._reading = NormalizerMap(self._backend)
-        self._written = _SegmentationCache(self._write)
-        self._first = _First(self._written)
+        self._normalizer = NormalizerMap(self._backend)
+        self._segmentations = _SegmentationCache(self._write)
+        self._first = _FirstTokens(self._segmentations)
         self._anchors = [(anchor, self._encode(anchor)) for anchor in ANCHORS]
 
     def bytes_of(self, token: int) -> bytes | None:
-        """What a token says in the middle of a text; None for a special token."""
+        """Returns the bytes of a token in the middle of a text; None for a special token."""
         return self._bytes[token] if 0 <= token < len(self._bytes) else None
 
     def token_of(self, text: bytes) -> int | None:
-        """The one token that says this in the middle of a text."""
+        """Returns the one token that is this in the middle of a text, if there is one."""
         return self._tokens.get(text)
 
     def tokens_of(self, text: bytes) -> tuple[int, ...]:
-        """The tokens that say this in the middle of a text, one if possible; empty where none can.
+        """Returns the tokens that write this in the middle of a text; empty where none can.
+
+        One token is preferred.
 
         A tokenizer that reads a line break as a space writes it as a space.
         """
-        return self._written[text]
+        return self._segmentations[text]
 
     def firsts_of(self, texts: Sequence[bytes]) -> NDArray[np.int64]:
-        """The first token with which each of them is written in the middle of a text, or -1."""
+        """Returns the first token of each text in the middle of another; -1 where there is none."""
         return np.fromiter(map(self._first.__getitem__, texts), np.int64, len(texts))
 
     def spaced(self, ids: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -70,43 +76,45 @@ class Vocabulary:
         return self._spaced.take(ids, mode="clip")
 
     def spans(self, text: str, ids: Sequence[int]) -> NDArray[np.int64]:
-        """Where each token stands in a text, in bytes of UTF-8: ``(T, 2)``.
+        """Returns where each token stands in a text, in bytes of UTF-8: ``(T, 2)``.
 
         The spans follow one another without a gap from the first byte to the last. Spaces and
-        line breaks that no token says belong to the token after them; a token that says nothing
+        line breaks that no token writes belong to the token after them; a token that writes nothing
         of the text, such as a space put before it, has an empty span.
 
         Args:
-            text: What the tokens were made from.
+            text: The text that was encoded.
             ids: The tokens, without those that stand around every text.
         """
         data = text.encode()
         if not len(ids):
             return np.zeros((0, 2), np.int64)
         pieces = list(map(self._bytes.__getitem__, ids))
-        said = b"".join([piece or b"" for piece in pieces])
-        extra = len(said) - len(data)
-        if None not in pieces and extra in (0, 1) and said == b" " * extra + data:
+        written = b"".join([piece or b"" for piece in pieces])
+        # The common case: the tokens' bytes are the text, but for a space put before it.
+        extra = len(written) - len(data)
+        if None not in pieces and extra in (0, 1) and written == b" " * extra + data:
             ends = np.maximum(self._lengths[np.asarray(ids)].cumsum() - extra, 0)
         else:
-            ends = matched_ends(text, self._said(ids), self._reading, self._tokens)
+            ends = matched_ends(text, self._pieces(ids), self._normalizer, self._tokens)
         spans = np.zeros((len(ids), 2), np.int64)
         spans[1:, 0], spans[:, 1] = ends[:-1], ends
         return spans
 
     def names(self, ids: NDArray[np.int32]) -> tuple[bytes, NDArray[np.uint16]]:
-        """The bytes of many tokens one after the other, and how many each one has."""
+        """Returns the bytes of many tokens one after the other, and the length of each one."""
         known = (ids >= 0) & (ids < len(self._bytes))
         lengths = np.where(known, self._lengths[np.where(known, ids, 0)], 0)
         text = b"".join([self._bytes[token] or b"" for token in ids[known].tolist()])
         return text, lengths.astype(np.uint16)
 
-    def _said(self, ids: Sequence[int]) -> list[bytes | None]:
-        """Bytes of tokens; None for the unknown token, which may stand for any text."""
+    def _pieces(self, ids: Sequence[int]) -> list[bytes | None]:
+        """Returns the bytes of tokens; None for the unknown token, which may stand for any text."""
         unknown = self._tokenizer.unk_token_id
         return [None if token == unknown else self.bytes_of(token) or b"" for token in ids]
 
     def _write(self, text: bytes) -> tuple[int, ...]:
+        """Returns the tokens that write a text, worked out by encoding it behind each anchor."""
         token = self._tokens.get(text)
         if token is not None:
             return (token,)
@@ -116,17 +124,18 @@ class Vocabulary:
             return ()
         lossy: tuple[int, ...] = ()
         for anchor, before in self._anchors:
+            # The anchor's tokens have to stay as they are; what follows them then writes the text.
             ids = self._encode(anchor + wanted)
             rest = ids[len(before) :]
             if not rest or ids[: len(before)] != before:
                 continue
             pieces = [self.bytes_of(token) for token in rest]
-            said = b"".join(piece for piece in pieces if piece is not None)
+            written = b"".join(piece for piece in pieces if piece is not None)
             if None in pieces:
                 continue
-            if said == text:
+            if written == text:
                 return tuple(rest)
-            if not lossy and self._reading.same(said, wanted):
+            if not lossy and self._normalizer.same(written, wanted):
                 lossy = tuple(rest)
         return lossy
 
@@ -137,7 +146,7 @@ class Vocabulary:
 
 
 def named_by_bytes(tokens: TokenLogprobs, vocabulary: Vocabulary) -> TokenLogprobs:
-    """The same probabilities with tokens named by bytes instead of ids.
+    """Returns the same probabilities with tokens named by bytes instead of ids.
 
     A special token has no bytes.
     """
@@ -148,7 +157,7 @@ def named_by_bytes(tokens: TokenLogprobs, vocabulary: Vocabulary) -> TokenLogpro
 
 
 class _SegmentationCache(dict[bytes, tuple[int, ...]]):
-    """How texts are written, each worked out once; emptied when it has grown too large."""
+    """The tokens that write a text, each worked out once; emptied when it has grown too large."""
 
     def __init__(self, write: Callable[[bytes], tuple[int, ...]]) -> None:
         self._write = write
@@ -160,53 +169,14 @@ class _SegmentationCache(dict[bytes, tuple[int, ...]]):
         return written
 
 
-class _First(dict[bytes, int]):
-    """With which token, or -1, texts begin to be written."""
+class _FirstTokens(dict[bytes, int]):
+    """The first token that writes a text, or -1."""
 
     def __init__(self, written: _SegmentationCache) -> None:
-        self._written = written
+        self._segmentations = written
 
     def __missing__(self, text: bytes) -> int:
         if len(self) >= REMEMBERED:
             self.clear()
-        first = self[text] = next(iter(self._written[text]), -1)
+        first = self[text] = next(iter(self._segmentations[text]), -1)
         return first
-
-
-def _all_bytes(tokenizer: PreTrainedTokenizerBase) -> list[bytes | None]:
-    """The bytes of every token, by id; None for special tokens and ids that are not used."""
-    vocabulary = tokenizer.get_vocab()
-    table: list[bytes | None] = [None] * (max(vocabulary.values(), default=-1) + 1)
-    letters = _byte_letters() if _is_byte_level(tokenizer) else None
-    for piece, token in vocabulary.items():
-        table[token] = _piece_bytes(piece, letters)
-    for token, added in getattr(tokenizer, "added_tokens_decoder", {}).items():
-        table[token] = None if added.special else added.content.encode()
-    for token in tokenizer.all_special_ids:
-        table[token] = None
-    return table
-
-
-def _piece_bytes(piece: str, letters: dict[str, int] | None) -> bytes:
-    if letters is not None:
-        if all(letter in letters for letter in piece):
-            return bytes(letters[letter] for letter in piece)
-        return piece.encode()
-    spelled = BYTE_PIECE.fullmatch(piece)
-    return bytes.fromhex(spelled[1]) if spelled else piece.replace("▁", " ").encode()
-
-
-def _is_byte_level(tokenizer: PreTrainedTokenizerBase) -> bool:
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    if backend is not None:
-        return "ByteLevel" in repr(backend.decoder) or "ByteLevel" in repr(backend.pre_tokenizer)
-    return any("Ġ" in piece for piece in tokenizer.get_vocab())
-
-
-def _byte_letters() -> dict[str, int]:
-    """The letters in which byte-level vocabularies since GPT-2 write the 256 bytes."""
-    shown = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    hidden = [byte for byte in range(256) if byte not in set(shown)]
-    return {chr(byte): byte for byte in shown} | {
-        chr(256 + index): byte for index, byte in enumerate(hidden)
-    }

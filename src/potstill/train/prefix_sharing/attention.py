@@ -1,12 +1,27 @@
-"""Attention over a forest of tokens, in which each token reads itself and those before it.
+"""Attention over a forest of tokens, in which each token reads itself and its own ancestors.
+
+The matrix of who reads whom is dense in blocks, and no block needs a mask: each node reads itself
+(causally), and all that stands below a node reads all of it::
+
+    keys      A A B B C            sequences A B and A C
+    query A   #
+    query A   # #                  # causal: a node in itself
+    query B   o o #                o whole: what is below a node, to the node
+    query B   o o # #
+    query C   o o     #
+
+On the CPU each block is one call of a fused kernel, which returns the output o of its part of the
+keys and the logarithm l of its sum of exponentials. Two parts are put together as ring attention
+does (arXiv 2310.01889): with ``l = logaddexp(l1, l2)``, ``o = exp(l1 - l) o1 + exp(l2 - l) o2``.
+Given the whole's o and l, the gradient of a block is its part of the whole gradient, so backward
+runs the same blocks. On CUDA the same reading is a block mask of FlexAttention.
 
 It is registered among transformers' implementations, so that a model's own code computes
-everything else; :func:`use` says which forest the next forward pass is over.
+everything else; :func:`use` sets the forest of the next forward pass, and :func:`can_share` proves
+on a few tokens that a model computes over a forest what it computes over its sequences.
 
 Shape suffixes: N tokens of the forest, H heads of the queries, K of the keys, G query heads a key
 head, D a head's size.
-
-Whether a model computes over a forest what it computes over its sequences.
 """
 
 import inspect
@@ -23,7 +38,7 @@ from potstill.errors import ModelError
 from potstill.train.prefix_sharing.tree import Forest, Node, forest
 
 NAME = "potstill_tree"
-"""Of this attention among transformers' implementations."""
+"""The name of this attention among transformers' implementations."""
 
 _flash = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu.default
 _flash_backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward.default
@@ -31,19 +46,19 @@ _flash_backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_bac
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """Who reads whom in a forest."""
+    """The reading in a forest: which tokens read which."""
 
     nodes: list[Node]
 
     longest: int
-    """Tokens of the longest sequence."""
+    """The number of tokens of the longest sequence."""
 
     readers_N: Tensor
-    """Tokens from a token itself up to this one, exclusive, read it."""
+    """A token is read from its own place up to this one, exclusive."""
 
     @cached_property
     def block_mask(self) -> Any:
-        """Which blocks of tokens FlexAttention computes, made once for all layers."""
+        """The blocks of tokens that FlexAttention computes, made once for all layers."""
         from torch.nn.attention.flex_attention import create_block_mask
 
         tokens, device = len(self.readers_N), self.readers_N.device.type
@@ -51,7 +66,7 @@ class Layout:
 
 
 def reads(readers_N: Tensor) -> Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]:
-    """Whether the token at one place reads that at another, in the form of FlexAttention."""
+    """Returns whether the token at one place reads that at another, in FlexAttention's form."""
 
     def mask(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
         return (key <= query) & (query < readers_N[key])
@@ -60,7 +75,8 @@ def reads(readers_N: Tensor) -> Callable[[Tensor, Tensor, Tensor, Tensor], Tenso
 
 
 def layout(forest: Forest, device: torch.device | str = "cpu") -> Layout:
-    """What attention needs to know of a forest that is not empty."""
+    """Returns the reading in a forest that is not empty."""
+    # A node's tokens are read to the end of its subtree, each from its own place on.
     readers = [node.subtree_end for node in forest.nodes for _ in range(node.start, node.end)]
     return Layout(
         nodes=forest.nodes,
@@ -101,8 +117,8 @@ def tree_attention(
         value: ``(1, K, N, D)``.
         attention_mask: None, since nothing is padded.
         dropout: 0; one random choice a block would not be the one that a plain batch makes.
-        scaling: Of the scores; the inverse root of D by default.
-        options: What else a model asks of its attention.
+        scaling: Factor of the scores; the inverse root of D by default.
+        options: Whatever else a model asks of its attention; most of it is refused.
 
     Returns:
         ``(1, N, H, D)``, and no weights.
@@ -151,7 +167,9 @@ def _refuse(
 def _on_cpu(query: Tensor, key: Tensor, value: Tensor, nodes: list[Node], scale: float) -> Tensor:
     _, H, N, D = query.shape
     K = key.shape[1]
-    heads = (K, H // K, N, D)  # one key head, not copied, for G query heads
+    # The kernel's batch dimension is the key head: (1, H, N, D) queries become (K, G, N, D), and a
+    # key head is repeated for its G query heads without being copied.
+    heads = (K, H // K, N, D)
     keys, values = (states.view(K, 1, N, D).expand(heads) for states in (key, value))
     out: Tensor = _TreeAttention.apply(  # type: ignore[no-untyped-call]
         query.view(heads), keys, values, nodes, scale
@@ -160,27 +178,24 @@ def _on_cpu(query: Tensor, key: Tensor, value: Tensor, nodes: list[Node], scale:
 
 
 class _TreeAttention(torch.autograd.Function):
-    """Attention in blocks that need no mask: each node in itself, and all below it to the node.
-
-    A block is the softmax over a part of the keys. Parts are put together by the logarithms of
-    their sums of exponentials; given the whole's output and logarithm, a block's gradient is its
-    part of the whole gradient.
-    """
+    """Attention in blocks that need no mask: each node in itself, and all below it to the node."""
 
     @staticmethod
     def forward(
         ctx: Any, query: Tensor, key: Tensor, value: Tensor, nodes: list[Node], scale: float
     ) -> Tensor:
-        """All of shape ``(K, G, N, D)``."""
+        """Returns the output; all of shape ``(K, G, N, D)``."""
         out = _like(query)
+        # The logarithm of each query's sum of exponentials, over the keys it has read so far.
         logs = query.new_empty(query.shape[:-1], dtype=_wide(query.dtype))
         for causal, queries, keys in _blocks(nodes):
             part, log = _flash(
                 query[:, :, queries], key[:, :, keys], value[:, :, keys], 0.0, causal, scale=scale
             )
-            if causal:
+            if causal:  # every token's first block
                 out[:, :, queries], logs[:, :, queries] = part, log
                 continue
+            # The new keys' share of the sum of exponentials: e^log / (e^log + e^before).
             before = logs[:, :, queries]
             share = torch.sigmoid(log - before)[..., None].to(part.dtype)
             out[:, :, queries].lerp_(part, share)
@@ -195,6 +210,7 @@ class _TreeAttention(torch.autograd.Function):
         query, key, value, out, logs = ctx.saved_tensors
         (grad,) = grads
         grad = grad if grad.stride(-1) == 1 else grad.contiguous()
+        # The kernel takes the whole's output and logarithm, so each block gives its own summand.
         wholes = [_like(query) for _ in range(3)]
         for causal, queries, keys in _blocks(ctx.nodes):
             parts = _flash_backward(
@@ -209,7 +225,7 @@ class _TreeAttention(torch.autograd.Function):
                 scale=ctx.scale,
             )
             for whole, part, places in zip(wholes, parts, (queries, keys, keys), strict=True):
-                if causal:
+                if causal:  # these come first, and every token is in one of them
                     whole[:, :, places] = part
                 else:
                     whole[:, :, places] += part
@@ -217,7 +233,7 @@ class _TreeAttention(torch.autograd.Function):
 
 
 def _blocks(nodes: list[Node]) -> Iterator[tuple[bool, slice, slice]]:
-    """Whether causal, and places of queries and keys: first those that every token is in once."""
+    """Yields blocks as (causal, queries, keys); first those that every token is in once."""
     for node in nodes:
         own = slice(node.start, node.end)
         yield True, own, own
@@ -227,7 +243,7 @@ def _blocks(nodes: list[Node]) -> Iterator[tuple[bool, slice, slice]]:
 
 
 def _like(states: Tensor) -> Tensor:
-    """An empty tensor of this shape, laid out ``(N, K, G, D)`` as the model's linear layers are."""
+    """Returns an empty tensor of this shape, laid out ``(N, K, G, D)`` as linear layers lay it."""
     K, G, N, D = states.shape
     return states.new_empty(N, K, G, D).permute(1, 2, 0, 3)
 
@@ -237,16 +253,16 @@ def _wide(dtype: torch.dtype) -> torch.dtype:
 
 
 _PROBE = [[0, 1, 2, 3, 4, 5], [0, 1, 2, 3, 6, 7], [0, 1, 2, 8, 9], [10, 11, 12]]
-"""Three levels and two trees."""
+"""Sequences that make two trees, of up to three levels."""
 
 _TOLERANCE = 1e-4
-"""Of the largest logit."""
+"""Largest difference between the two ways, as a share of the largest logit."""
 
 _DROPOUTS = ("attention_dropout", "attn_pdrop", "attention_probs_dropout_prob", "attn_dropout")
 
 
 def enable(model: PreTrainedModel) -> None:
-    """Have a model attend over the forest in use; one that :func:`can_share` has no word against.
+    """Have a model attend over the forest in use, if :func:`can_share` says nothing against it.
 
     From then on it takes a forest's ``ids`` and ``positions`` as a batch of one row, without mask
     and without cache.
@@ -255,14 +271,14 @@ def enable(model: PreTrainedModel) -> None:
 
 
 def can_share(model: PreTrainedModel, *, longest: int) -> str | None:
-    """Why a model cannot be trained on shared prefixes, in a sentence; None if it can.
+    """Returns why a model cannot be trained on shared prefixes, in a sentence; None if it can.
 
     A few tokens are computed both ways, so a model whose tokens hear of one another by another way
     than attention (states, convolutions, biases by distance) is found out.
 
     Args:
-        model: Not wrapped; its attention is the former one afterwards.
-        longest: Tokens of the longest sequence to come.
+        model: A model that is not wrapped; its attention is the former one afterwards.
+        longest: The number of tokens of the longest sequence to come.
     """
     config = model.config
     if config.is_encoder_decoder:
@@ -281,12 +297,14 @@ def can_share(model: PreTrainedModel, *, longest: int) -> str | None:
 
 @torch.no_grad()
 def _difference(model: PreTrainedModel, longest: int) -> str | None:
+    """Returns how the logits of a few tokens differ between the two ways; None if they agree."""
     vocabulary = int(model.config.vocab_size)
     sequences = [[(17 * token + 5) % vocabulary for token in row] for row in _PROBE]
     probe = forest(sequences)
     training, former = model.training, model.config._attn_implementation
     model.eval()
     try:
+        # Each sequence by itself, then all of them in one pass over their forest.
         plain = [_logits(model, row, range(len(row))) for row in sequences]
         enable(model)
         use(replace(layout(probe, model.device), longest=longest))
@@ -298,6 +316,7 @@ def _difference(model: PreTrainedModel, longest: int) -> str | None:
     finally:
         model.set_attn_implementation(former)
         model.train(training)
+    # The forest's logits, gathered by the places of each sequence's tokens, against the plain ones.
     largest = max(float(row.abs().max()) for row in plain)
     off = max(
         float((shared[places] - row).abs().max())

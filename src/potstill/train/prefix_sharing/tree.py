@@ -1,4 +1,14 @@
-"""Token sequences → a forest in which what they begin alike stands once."""
+"""Token sequences → a forest in which what they begin alike stands once.
+
+Three sequences that share beginnings become one row of tokens. Each token's position is its place
+in its own sequence, and what may read a token stands behind it in one stretch::
+
+    sequences   a b c d      nodes   [a b]            ids         a b c d e f
+                a b c e                 ├── [c]       positions   0 1 2 3 3 2
+                a b f                   │    ├── [d]
+                                        │    └── [e]  a is read by [0, 6), c by [2, 5),
+                                        └── [f]       d by [3, 4)
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,21 +18,23 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from potstill.text.common_prefix import neighbour_prefixes
+
 Row = NDArray[np.uint32]
 
 
 class Node(NamedTuple):
-    """Tokens in a row that the same sequences hold; read by one another and all below."""
+    """A run of tokens that the same sequences hold; read by one another and by all tokens below."""
 
     start: int
     end: int
     """Its own tokens are ``[start, end)``."""
 
     subtree_end: int
-    """``[end, subtree_end)`` are the tokens of all its descendants."""
+    """The tokens of all its descendants are ``[end, subtree_end)``."""
 
     parent: int | None
-    """The node that its sequences pass through before; None at a root."""
+    """The number of the node that its sequences pass through before; None at a root."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,17 +47,17 @@ class Forest:
 
     ids: list[int]
     positions: list[int]
-    """How many tokens stand before each in its own sequence."""
+    """The number of tokens before each one in its own sequence."""
 
     nodes: list[Node]
-    """In the order of their tokens."""
+    """The nodes in the order of their tokens."""
 
     places: list[list[int]]
-    """Where in ``ids`` the tokens of each sequence stand."""
+    """The places in ``ids`` of the tokens of each sequence."""
 
 
-class _Span(NamedTuple):
-    """The tokens of a node: those of one of its leaves from ``first`` up to ``end``."""
+class _NodeSpan(NamedTuple):
+    """A node's tokens: those of one of its leaves from ``first`` up to ``end``."""
 
     leaf: int
     first: int
@@ -54,7 +66,7 @@ class _Span(NamedTuple):
 
 
 def forest(sequences: Sequence[Sequence[int]], *, least_shared: int = 1) -> Forest:
-    """Put what sequences begin alike in one place.
+    """Returns a forest of sequences, in which what they begin alike stands once.
 
     A sequence that another one begins with takes no token of its own. Where sequences part, what
     they share since their last common node becomes a node of its own if it is long enough, and
@@ -67,10 +79,12 @@ def forest(sequences: Sequence[Sequence[int]], *, least_shared: int = 1) -> Fore
     rows = [np.asarray(sequence, dtype=np.uint32) for sequence in sequences]
     if least_shared < 1 or not all(row.size for row in rows):
         raise ValueError("a forest takes sequences of a token or more, and shares one or more")
-    groups = _groups(rows)
+    # Leaves are the sequences that no other one goes on from, sorted; spans cut them into nodes.
+    groups = _nested_groups(rows)
     leaves = [rows[group[-1]] for group in groups]
     spans = _grow(leaves, least_shared)
     nodes = _nodes(spans)
+    # Each leaf's path from the root gives the places of its tokens, and of those it begins with.
     places: list[list[int]] = [[] for _ in rows]
     ends = {
         span.leaf: number for number, span in enumerate(spans) if span.end == leaves[span.leaf].size
@@ -88,8 +102,8 @@ def forest(sequences: Sequence[Sequence[int]], *, least_shared: int = 1) -> Fore
     )
 
 
-def _groups(rows: list[Row]) -> list[list[int]]:
-    """Sequences each of which begins the next, so that only the last of a group needs tokens.
+def _nested_groups(rows: list[Row]) -> list[list[int]]:
+    """Returns groups of sequences each of which begins the next; only the last needs tokens.
 
     Ordered by their bytes, sequences that begin alike stand together, the shorter before those
     that go on; and so do the groups.
@@ -104,33 +118,30 @@ def _groups(rows: list[Row]) -> list[list[int]]:
     return groups
 
 
-def _grow(leaves: list[Row], least_shared: int) -> list[_Span]:
-    """The nodes of the forest, depth first."""
-    common = np.array([0, *(_common(one, other) for one, other in pairwise(leaves))])
-    spans: list[_Span] = []
+def _grow(leaves: list[Row], least_shared: int) -> list[_NodeSpan]:
+    """Returns the nodes of the forest, depth first."""
+    common = np.array([0, *neighbour_prefixes(leaves)])
+    spans: list[_NodeSpan] = []
     waiting: list[tuple[int, int, int, int | None]] = [(0, len(leaves), 0, None)] if leaves else []
     while waiting:  # not recursive: a chain of ever longer beginnings is as deep as it is long
         first, end, depth, parent = waiting.pop()
         if end - first == 1:
-            spans.append(_Span(first, depth, leaves[first].size, parent))
+            spans.append(_NodeSpan(first, depth, leaves[first].size, parent))
             continue
+        # What all leaves of this range share beyond what their ancestors hold becomes a node.
         shared = int(common[first + 1 : end].min())
         if shared - depth >= least_shared:
-            spans.append(_Span(first, depth, shared, parent))
+            spans.append(_NodeSpan(first, depth, shared, parent))
             depth, parent = shared, len(spans) - 1
+        # They part between neighbours that share no more than that: one branch for each piece.
         cuts = first + 1 + np.flatnonzero(common[first + 1 : end] == shared)
         branches = list(pairwise([first, *cuts.tolist(), end]))
         waiting += [(*branch, depth, parent) for branch in reversed(branches)]
     return spans
 
 
-def _common(one: Row, other: Row) -> int:
-    """How many tokens two sequences begin alike; neither begins the other."""
-    length = min(one.size, other.size)
-    return int(np.argmax(one[:length] != other[:length]))
-
-
-def _nodes(spans: list[_Span]) -> list[Node]:
+def _nodes(spans: list[_NodeSpan]) -> list[Node]:
+    """Returns the spans as nodes, laid one after the other."""
     nodes: list[Node] = []
     for span in spans:
         start = nodes[-1].end if nodes else 0
@@ -144,7 +155,7 @@ def _nodes(spans: list[_Span]) -> list[Node]:
 
 
 def _path(nodes: list[Node], leaf: int) -> list[int]:
-    """The tokens of a leaf's sequence, in order."""
+    """Returns the places of the tokens of a leaf's sequence, in order."""
     ranges: list[range] = []
     number: int | None = leaf
     while number is not None:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from potstill.errors import ModelError
 from potstill.keys import request_key
-from potstill.models.openai.batch.batch_client import BatchClient
+from potstill.models.openai.batch.endpoint import BatchEndpoint
 from potstill.models.openai.cost import prices_of, prompt_cost, tokens_of
 from potstill.models.openai.http_errors import RETRIED
 from potstill.models.openai.logprobs import no_probabilities
@@ -191,7 +191,7 @@ class Answers:
     def __init__(
         self,
         settings: OpenAISettings,
-        client: BatchClient,
+        client: BatchEndpoint,
         wanted: PendingSamples,
         events: EventLog,
     ) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from potstill.errors import ServerError
 from potstill.keys import settings_hash
-from potstill.models.openai.batch.batch_client import BatchClient
+from potstill.models.openai.batch.endpoint import BatchEndpoint
 from potstill.models.openai.batch.lines import Answers, BatchLine, PendingSamples, Place, line_of
 from potstill.models.openai.batch.submit import BatchSubmitter
 from potstill.models.openai.http_errors import Halted
@@ -41,13 +41,13 @@ class Batches:
         settings: Of the model.
         key: The server's key.
         name: The model's, by which its answers are stored.
-        control: The run's account, watch and brake.
+        runtime: The run's budget, log and stop signal.
     """
 
     def __init__(
-        self, settings: OpenAISettings, key: str | None, name: str, control: Runtime
+        self, settings: OpenAISettings, key: str | None, name: str, runtime: Runtime
     ) -> None:
-        self.settings, self.name, self.control = settings, name, control
+        self.settings, self.name, self.runtime = settings, name, runtime
         self.places: dict[str, frozenset[Place]] = {}
         """What the batches that were read have answers to, so that none is read in vain."""
 
@@ -56,7 +56,7 @@ class Batches:
     def complete(self, requests: Iterable[Request]) -> Iterator[Completion]:
         """Answer requests; see :class:`potstill.models.interface.Model`.
 
-        All requests are taken before the first is answered. Once the run's control says stop, the
+        All requests are taken before the first is answered. Once the run is to stop, the
         iterator ends; what is under way runs on at the server, and is collected when the same is
         asked again.
 
@@ -69,7 +69,7 @@ class Batches:
         if not wanted:
             return
         try:
-            with BatchClient(self.settings, self._key, self.control) as client:
+            with BatchEndpoint(self.settings, self._key, self.runtime) as client:
                 asking = _Asking(self, client, wanted)
                 try:
                     yield from asking.answers()
@@ -99,9 +99,9 @@ class _Batch:
 class _Asking:
     """One call of :meth:`Batches.complete`."""
 
-    def __init__(self, batches: Batches, client: BatchClient, wanted: PendingSamples) -> None:
+    def __init__(self, batches: Batches, client: BatchEndpoint, wanted: PendingSamples) -> None:
         self._settings, self._client, self._wanted = batches.settings, client, wanted
-        self._events, self._budget = batches.control.events, batches.control.budget
+        self._events, self._budget = batches.runtime.events, batches.runtime.budget
         self._answers = Answers(batches.settings, client, wanted, self._events)
         mark = settings_hash(batches.name)
         self._buyer = BatchSubmitter(batches.settings, client, wanted, self._budget, mark)

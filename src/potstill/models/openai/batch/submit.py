@@ -7,7 +7,7 @@ from typing import NamedTuple
 import orjson
 
 from potstill.errors import BudgetError
-from potstill.models.openai.batch.batch_client import BatchClient
+from potstill.models.openai.batch.endpoint import BatchEndpoint
 from potstill.models.openai.batch.lines import BatchLine, PendingSamples
 from potstill.models.openai.cost import Sizes, prices_of
 from potstill.models.openai.requests import Json, request_body
@@ -55,7 +55,7 @@ class BatchSubmitter:
     def __init__(
         self,
         settings: OpenAISettings,
-        client: BatchClient,
+        client: BatchEndpoint,
         wanted: PendingSamples,
         budget: Budget,
         mark: str,

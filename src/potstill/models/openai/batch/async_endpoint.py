@@ -1,4 +1,7 @@
-"""The routes of a server's batch endpoint: files, and batches made of them."""
+"""A server's batch endpoint over HTTP: files of requests, and batches made of them.
+
+Format: https://platform.openai.com/docs/api-reference/batch
+"""
 
 import asyncio
 import io
@@ -13,7 +16,7 @@ import aiohttp
 import orjson
 
 from potstill.errors import ModelError, ServerError
-from potstill.models.openai.client import FIRST_RETRIES, Client, read_content
+from potstill.models.openai.client import Client, Tries, read_content
 from potstill.models.openai.http_errors import Fault, connection_faults
 from potstill.models.openai.requests import Json
 
@@ -35,28 +38,36 @@ class _NotThere(Exception):
     """The server has no such route, file or batch."""
 
 
-class Routes(Client):
-    """The calls of a batch endpoint. Belongs to the event loop in which it is made."""
+class AsyncBatchEndpoint(Client):
+    """The calls of a batch endpoint. Belongs to the event loop in which it is made.
+
+    Every call is repeated while it fails for reasons that may pass, at most for
+    ``settings.deadline``.
+    """
 
     def clean(self, text: str) -> str:
-        """A server's words on one line, short and without the key."""
+        """Returns a server's words on one line, short and without the key."""
         return self._clean(text)
 
     async def page(self, after: str | None) -> Json:
-        """Some of the batches."""
+        """Returns one page of the account's batches, the newest first.
+
+        Args:
+            after: The id of the last batch of the page before.
+        """
         query = {"limit": str(PAGE)} | ({} if after is None else {"after": after})
         page = await self.call("GET", "/batches", query=query)
         if not isinstance(page.get("data"), list):
             raise ServerError(f"{self._base_url}/batches lists no batches; set mode: live.")
-        page["data"] = [batch for each in page["data"] if (batch := batch_of(each)) is not None]
+        page["data"] = [batch for shown in page["data"] if (batch := batch_of(shown)) is not None]
         return page
 
     async def batch(self, id_: str) -> Json:
-        """A batch as it stands now."""
+        """Returns a batch as it stands now."""
         return self._known(await self.call("GET", f"/batches/{id_}"), id_)
 
     async def create(self, lines: bytes, route: str, metadata: dict[str, str]) -> Json:
-        """Upload lines and make a batch of them."""
+        """Uploads lines and makes a batch of them; see :class:`BatchEndpoint`."""
         # An upload that is repeated leaves a file that nobody uses, and costs nothing.
         uploaded = await self.call("POST", "/files", lines=lines)
         if not isinstance(uploaded.get("id"), str):
@@ -70,12 +81,12 @@ class Routes(Client):
 
         async def made() -> Json | None:
             newest = (await self.page(None))["data"]
-            return next((each for each in newest if each["metadata"] == metadata), None)
+            return next((batch for batch in newest if batch["metadata"] == metadata), None)
 
         return self._known(await self.call("POST", "/batches", body=body, made=made))
 
     def _known(self, reply: Json, id_: str | None = None) -> Json:
-        """The batch in an answer, which has the id that was asked for."""
+        """Returns the batch in an answer, which has the id that was asked for."""
         batch = batch_of(reply)
         if batch is None or id_ not in (None, batch["id"]):
             raise ServerError(
@@ -85,7 +96,7 @@ class Routes(Client):
         return batch
 
     async def download(self, file_id: str, file: IO[bytes]) -> bool:
-        """Write a file's content; False where it is not there."""
+        """Writes a file's content to disk; returns False where the server has it not."""
 
         async def try_() -> bool:
             file.seek(0)
@@ -110,12 +121,12 @@ class Routes(Client):
         lines: bytes | None = None,
         made: Callable[[], Awaitable[Json | None]] | None = None,
     ) -> Json:
-        """One call whose answer is an object.
+        """Makes one call and returns its answer, which is a JSON object.
 
         Args:
             method: ``GET`` or ``POST``.
-            path: After the base URL.
-            query: Of the URL.
+            path: What follows the base URL.
+            query: The URL's query.
             body: Sent as JSON.
             lines: Sent as an input file.
             made: Finds what a lost call made, so that it is not made twice.
@@ -146,26 +157,23 @@ class Routes(Client):
         try_: Callable[[], Awaitable[T]],
         made: Callable[[], Awaitable[T | None]] | None = None,
     ) -> T:
-        """Try until it succeeds, fails for good, or the deadline has passed."""
-        now = asyncio.get_running_loop().time
-        deadline = now() + self._settings.deadline
-        tries = 0
+        """Tries until it succeeds, fails for good, or the deadline has passed."""
+        tries = Tries(deadline=asyncio.get_running_loop().time() + self._settings.deadline)
         while True:
             try:
-                found = await try_()
+                result = await try_()
             except Fault as caught:
                 fault = caught
             else:
                 self._successes += 1
-                return found
-            tries += 1
-            pause = self._pause(fault, tries) + self._pace.paused
-            lost = not fault.reached and not self._reached and tries > FIRST_RETRIES
-            if lost or not fault.retry or now() + pause >= deadline:
+                return result
+            pause = self._pause_after(fault, tries, paused=self._limiter.paused)
+            if pause is None:
                 self._events.failed(fault.kind, message=str(fault))
-                hint = "check base_url" if lost else "batches run on; repeat the command later"
+                hint = "batches run on; repeat the command later"
+                if self._is_lost(fault, tries):
+                    hint = "check base_url"
                 raise ServerError(f"{self._base_url} does not answer ({fault}); {hint}.")
-            self._events.retried(fault.kind, wait=pause, message=str(fault))
             await asyncio.sleep(pause)
             if made is not None and (there := await made()) is not None:
                 return there
@@ -179,7 +187,7 @@ class Routes(Client):
         body: bytes | None = None,
         lines: bytes | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """One try, its answer's head read and found good; the caller reads the rest."""
+        """Sends one try, and gives its answer once its head is found good; the caller reads on."""
         is_file = lines is not None or path.endswith("/content")
         seconds = self._settings.timeout if is_file else min(self._settings.timeout, SHORT_TIMEOUT)
         timeout = aiohttp.ClientTimeout(
@@ -202,7 +210,7 @@ class Routes(Client):
                 yield response
 
     async def _not_ok(self, response: aiohttp.ClientResponse) -> None:
-        """Raise what an answer other than 200 means."""
+        """Raises what an answer other than 200 means."""
         content = await read_content(response)
         if response.status in UNKNOWN_ROUTE:
             raise _NotThere(f"HTTP {response.status}")
@@ -210,7 +218,7 @@ class Routes(Client):
 
 
 def batch_of(shown: object) -> Json | None:
-    """A batch in a server's answer, whatever is not as documented left out; None where it is none.
+    """Returns the batch in a server's answer, without what is not as documented; None if none.
 
     Its id and its status are texts, its files' ids texts or None, its metadata and errors are
     there, and its counts are numbers of lines.
@@ -233,7 +241,7 @@ def batch_of(shown: object) -> Json | None:
             name: value if type(value := counts.get(name)) is int and value >= 0 else 0
             for name in ("completed", "failed")
         },
-        "errors": [each for each in listed if isinstance(each, dict)]
+        "errors": [error for error in listed if isinstance(error, dict)]
         if isinstance(listed, list)
         else [],
         **{name: id_ if isinstance(id_ := shown.get(name), str) else None for name in files},
@@ -241,7 +249,7 @@ def batch_of(shown: object) -> Json | None:
 
 
 def _write(file: IO[bytes], chunk: bytes) -> None:
-    """Write to a temporary file; a full disk is no fault of the connection."""
+    """Writes to a temporary file; a full disk is no fault of the connection."""
     try:
         file.write(chunk)
     except OSError as error:
@@ -253,7 +261,7 @@ def _write(file: IO[bytes], chunk: bytes) -> None:
 
 
 def _form(lines: bytes) -> tuple[dict[str, str], io.BytesIO]:
-    """An input file as a form's parts, with their header."""
+    """Returns an input file as a form's parts, with their header."""
     mark = secrets.token_hex(16)
     head = (
         f'--{mark}\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nbatch\r\n'

@@ -1,25 +1,23 @@
-"""The tables in docs/ that say what the code says: settings, styles, formats, verdicts.
+"""Writes docs/reference.md from the code: commands, settings, styles, formats, verdicts.
 
-Run: python scripts/settings_tables.py [--check]
+Run: python scripts/reference.py [--check]
 
-Each table stands on one page between two marker lines, ``<!-- table: NAME -->`` and
-``<!-- end -->``, where NAME is a key of ``TABLES``. With ``--check`` nothing is written, and the
-exit code is 1 where a table is out of date.
+With ``--check`` nothing is written, and the exit code is 1 where the page is out of date.
 """
 
 import argparse
 import json
-import re
 import sys
 import types
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
 
+import click
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from potstill.cli import main as potstill_command
 from potstill.curate.settings import CurateSettings
 from potstill.curate.stage import VERDICTS
 from potstill.evaluate.settings import (
@@ -30,7 +28,7 @@ from potstill.evaluate.settings import (
 )
 from potstill.generate.settings import DebateSettings, GenerateSettings
 from potstill.guide.settings import GuideSettings
-from potstill.guide.types import Policy
+from potstill.guide.types import PolicySettings
 from potstill.merge.settings import MergeSettings
 from potstill.models.settings import (
     LocalSettings,
@@ -40,8 +38,8 @@ from potstill.models.settings import (
 )
 from potstill.pipeline.recipe import Recipe
 from potstill.prompts.exemplars import ExemplarSettings, FewShotSettings
-from potstill.prompts.formats import FORMATS, MIXTURES, shares
-from potstill.prompts.styles import STYLES
+from potstill.prompts.formats import FORMATS, MIXTURES, FormatSettings, shares
+from potstill.prompts.styles import STYLES, StyleSettings
 from potstill.runtime.budget import BudgetSettings
 from potstill.serve.settings import RequestLimits, ServeSettings, TeacherLimits
 from potstill.settings import Settings
@@ -56,40 +54,52 @@ from potstill.train.settings import (
     TrainSettings,
 )
 
-DOCS = Path(__file__).parents[1] / "docs"
+PAGE = Path(__file__).parents[1] / "docs" / "reference.md"
 
-SETTINGS: dict[str, type[Settings]] = {
-    "recipe": Recipe,
-    "task": TaskSettings,
-    "local": LocalSettings,
-    "openai": OpenAISettings,
-    "vllm": VLLMSettings,
-    "recorded": RecordedSettings,
-    "budget": BudgetSettings,
-    "generate": GenerateSettings,
-    "debate": DebateSettings,
-    "exemplars": FewShotSettings,
-    "worked": ExemplarSettings,
-    "overlap": OverlapSettings,
-    "curate": CurateSettings,
-    "train": TrainSettings,
-    "students": StudentSettings,
-    "matching": MatchingSettings,
-    "replay": ReplaySettings,
-    "stop": StopSettings,
-    "lora": LoraSettings,
-    "evaluate": EvaluateSettings,
-    "vote": VoteSettings,
-    "socratic": PairSettings,
-    "generic": GenericSettings,
-    "guide": GuideSettings,
-    "policy": Policy,
-    "serve": ServeSettings,
-    "limits": RequestLimits,
-    "teacher_limits": TeacherLimits,
-    "fuse": MergeSettings,
+
+class Section(NamedTuple):
+    """One settings class on the page."""
+
+    place: str
+    """Where its settings stand in a recipe or another file."""
+
+    cls: type[Settings]
+
+
+SECTIONS: dict[str, Section] = {
+    "recipe": Section("A recipe", Recipe),
+    "task": Section("`task`, and every task under `evaluate`", TaskSettings),
+    "local": Section("A model named `hf:` or `bundled:`", LocalSettings),
+    "openai": Section("A model named `openai:`", OpenAISettings),
+    "vllm": Section("A model named `vllm:`", VLLMSettings),
+    "recorded": Section("A model named `recorded:`", RecordedSettings),
+    "budget": Section("`budget`", BudgetSettings),
+    "exemplars": Section("`exemplars`; a plain list stands for `worked`", FewShotSettings),
+    "worked": Section("One exemplar of `exemplars.worked`", ExemplarSettings),
+    "prompt_style": Section("A prompt style of your own", StyleSettings),
+    "data_format": Section("A data format of your own", FormatSettings),
+    "overlap": Section("`overlap`", OverlapSettings),
+    "generate": Section("`generate`", GenerateSettings),
+    "debate": Section("`generate.debate`", DebateSettings),
+    "curate": Section("`curate`", CurateSettings),
+    "train": Section("`train`", TrainSettings),
+    "students": Section("One student, `train.students.NAME`", StudentSettings),
+    "matching": Section("`train.students.NAME.matching`", MatchingSettings),
+    "replay": Section("`train.students.NAME.replay`", ReplaySettings),
+    "stop": Section("`train.stop`", StopSettings),
+    "lora": Section("`train.lora`", LoraSettings),
+    "evaluate": Section("`evaluate`", EvaluateSettings),
+    "generic": Section("`evaluate.generic`", GenericSettings),
+    "vote": Section("`evaluate.vote`", VoteSettings),
+    "socratic": Section("One pair, `evaluate.socratic.NAME`", PairSettings),
+    "guide": Section("`guide`", GuideSettings),
+    "policy": Section("One policy of `guide.policies`, or the server's `guidance`", PolicySettings),
+    "serve": Section("The file of `potstill serve`", ServeSettings),
+    "limits": Section("`limits` of that file", RequestLimits),
+    "teacher_limits": Section("`teacher_limits` of that file", TeacherLimits),
+    "merge": Section("`--set` of `potstill merge`", MergeSettings),
 }
-"""The settings classes by the name of their table."""
+"""The settings classes by their heading."""
 
 KINDS: dict[object, str] = {
     bool: "true or false",
@@ -104,8 +114,6 @@ KINDS: dict[object, str] = {
 
 OTHERWISE: dict[tuple[type[Settings], str], str] = {(Recipe, "run"): "`runs/` and the file's name"}
 """Defaults that the loading fills in, not the class."""
-
-MARKED = re.compile(r"(?<=<!-- table: )(\w+)( -->\n).*?(?=<!-- end -->)", re.DOTALL)
 
 
 def kind(annotation: Any) -> str:
@@ -139,7 +147,9 @@ def default(field: FieldInfo) -> str:
 
 def short(part: Settings) -> object:
     """A section inside a default, as a recipe gives it in short."""
-    return part.name if isinstance(part, Policy) else part.model_dump(exclude_defaults=True)
+    if isinstance(part, PolicySettings):
+        return part.label
+    return part.model_dump(exclude_defaults=True)
 
 
 def words(cls: type[Settings] | None, description: str | None) -> str:
@@ -225,34 +235,63 @@ def verdicts_table() -> str:
     return table(("verdict", "meaning"), ((code(name), told) for name, told in VERDICTS.items()))
 
 
-TABLES: dict[str, Callable[[], str]] = {
-    **{name: partial(settings_table, cls) for name, cls in SETTINGS.items()},
-    "styles": styles_table,
-    "formats": formats_table,
-    "mixtures": mixtures_table,
-    "verdicts": verdicts_table,
-}
-"""What makes each table."""
+def commands_section() -> str:
+    """Every command with its arguments, options and help text."""
+    group = potstill_command
+    assert isinstance(group, click.Group)
+    context = click.Context(group, info_name="potstill")
+    blocks = []
+    for name in group.list_commands(context):
+        command = group.commands[name]
+        if command.hidden:
+            continue
+        inner = click.Context(command, info_name=name, parent=context)
+        usage = " ".join(["potstill", name, *command.collect_usage_pieces(inner)])
+        help_text = " ".join((command.help or "").split())
+        options = [
+            record
+            for parameter in command.get_params(inner)
+            if isinstance(parameter, click.Option)
+            if (record := parameter.get_help_record(inner)) and "--help" not in record[0]
+        ]
+        rows = ((code(option), " ".join(text.split())) for option, text in options)
+        listed = f"\n\n{table(('option', 'what it does'), rows)}" if options else ""
+        blocks.append(f"### potstill {name}\n\n`{usage}`\n\n{help_text}{listed}")
+    return "\n\n".join(blocks)
 
 
-def updated(text: str) -> str:
-    """A page's text with every table written anew."""
-    return MARKED.sub(lambda found: f"{found[1]}{found[2]}\n{TABLES[found[1]]()}\n\n", text)
+def page() -> str:
+    """The whole page."""
+    parts = ["# Reference", INTRODUCTION, "## Commands", commands_section(), "## Settings"]
+    for name, (place, cls) in SECTIONS.items():
+        summary = words(cls, None).rstrip(".")
+        parts += [f"### {name.replace('_', ' ')}", f"{place}. {summary}.", settings_table(cls)]
+    parts += ["## Prompt styles", STYLES_NOTE, styles_table()]
+    parts += ["## Data formats", FORMATS_NOTE, formats_table()]
+    parts += ["## Mixtures", "Known mixtures of data formats.", mixtures_table()]
+    parts += ["## Verdicts", "Tried in this order; the first that fits counts.", verdicts_table()]
+    return "\n\n".join(parts) + "\n"
+
+
+INTRODUCTION = (
+    "Every command, setting and literal text, written from the code by `scripts/reference.py`. "
+    "`potstill schema` prints the recipe's part of it as JSON schema, for editors."
+)
+STYLES_NOTE = "How a model is asked; `\\n` is a line break."
+FORMATS_NOTE = "How a question and a rationale become a training example; `\\n` is a line break."
 
 
 def main() -> int:
-    """Write the tables of all pages, or say which pages are out of date."""
+    """Write the page, or say that it is out of date."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if out of date")
-    options = parser.parse_args()
-    texts = {page: page.read_text(encoding="utf-8") for page in sorted(DOCS.glob("*.md"))}
-    stale = [page for page, text in texts.items() if updated(text) != text]
-    if options.check and stale:
-        names = ", ".join(page.name for page in stale)
-        sys.stderr.write(f"out of date: {names}; run: python scripts/settings_tables.py\n")
+    text = page()
+    if parser.parse_args().check:
+        if PAGE.exists() and PAGE.read_text(encoding="utf-8") == text:
+            return 0
+        sys.stderr.write("docs/reference.md is out of date; run: python scripts/reference.py\n")
         return 1
-    for page in stale:
-        page.write_text(updated(texts[page]), encoding="utf-8")
+    PAGE.write_text(text, encoding="utf-8")
     return 0
 
 

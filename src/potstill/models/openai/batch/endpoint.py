@@ -1,4 +1,9 @@
-"""A server's batch endpoint, for one thread."""
+"""A server's batch endpoint, for code that is not asynchronous.
+
+:class:`BatchEndpoint` has the calls of
+:class:`~potstill.models.openai.batch.async_endpoint.AsyncBatchEndpoint`, run by an event loop in a
+thread of its own, and ends whatever it waits for once the run is to stop.
+"""
 
 import asyncio
 import tempfile
@@ -10,7 +15,7 @@ from typing import Any, TypeVar
 
 import orjson
 
-from potstill.models.openai.batch.routes import Routes
+from potstill.models.openai.batch.async_endpoint import AsyncBatchEndpoint
 from potstill.models.openai.http_errors import Halted
 from potstill.models.openai.requests import Json
 from potstill.models.settings import OpenAISettings
@@ -18,31 +23,28 @@ from potstill.runtime import Runtime
 
 T = TypeVar("T")
 
-BRAKE_SECONDS = 0.1
-"""How often the run's brake is looked at while a server is waited for."""
+STOP_POLL_SECONDS = 0.1
+"""How often it is looked, while a server is waited for, whether the run is to stop."""
 
 
-class BatchClient:
+class BatchEndpoint:
     """A batch endpoint, for one thread; use as a context manager.
 
-    Every call is repeated while it fails for reasons that may pass, at most for
-    ``settings.deadline``.
-
     Args:
-        settings: Where it is.
+        settings: The server's address and how it is asked.
         key: The server's key.
-        control: Once it says stop, whatever is being waited for raises :class:`Halted`.
+        runtime: Once its ``stop`` is set, whatever is being waited for raises :class:`Halted`.
     """
 
-    def __init__(self, settings: OpenAISettings, key: str | None, control: Runtime) -> None:
-        self._settings, self._key, self._control = settings, key, control
+    def __init__(self, settings: OpenAISettings, key: str | None, runtime: Runtime) -> None:
+        self._settings, self._key, self._runtime = settings, key, runtime
         self._loop = asyncio.new_event_loop()
         # A loop in a thread of its own, since the caller's may run one, as notebooks do.
         self._thread = Thread(target=self._loop.run_forever, name="potstill-batches", daemon=True)
 
-    def __enter__(self) -> "BatchClient":
+    def __enter__(self) -> "BatchEndpoint":
         self._thread.start()
-        self._routes = self._run(self._open())
+        self._endpoint = self._run(self._open())
         return self
 
     def __exit__(
@@ -51,38 +53,38 @@ class BatchClient:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        asyncio.run_coroutine_threadsafe(self._routes.close(), self._loop).result()
+        asyncio.run_coroutine_threadsafe(self._endpoint.close(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
 
-    async def _open(self) -> Routes:
-        return Routes(self._settings, self._key, self._control)
+    async def _open(self) -> AsyncBatchEndpoint:
+        return AsyncBatchEndpoint(self._settings, self._key, self._runtime)
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
-        if self._control.stop.is_set():
+        if self._runtime.stop.is_set():
             work.close()
             raise Halted
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
-            while not wait([future], BRAKE_SECONDS).done:
-                if self._control.stop.is_set():
+            while not wait([future], STOP_POLL_SECONDS).done:
+                if self._runtime.stop.is_set():
                     raise Halted
             return future.result()
         finally:
             future.cancel()
 
     def wait(self, seconds: float) -> None:
-        """Wait.
+        """Wait so long.
 
         Raises:
             Halted: The run is to stop.
         """
-        if self._control.stop.wait(seconds):
+        if self._runtime.stop.wait(seconds):
             raise Halted
 
     def batches(self) -> Iterator[Json]:
-        """All batches of the account, the newest first.
+        """Yields all batches of the account, the newest first.
 
         Raises:
             ServerError: The server has no batch endpoint, or does not answer.
@@ -91,7 +93,7 @@ class BatchClient:
         after: str | None = None
         seen: set[str] = set()
         while True:
-            page = self._run(self._routes.page(after))
+            page = self._run(self._endpoint.page(after))
             fresh = {batch["id"]: batch for batch in page["data"] if batch["id"] not in seen}
             yield from fresh.values()
             if not page.get("has_more") or not fresh:
@@ -100,35 +102,35 @@ class BatchClient:
             after = page["data"][-1]["id"]
 
     def batch(self, id_: str) -> Json:
-        """A batch as it stands now."""
-        return self._run(self._routes.batch(id_))
+        """Returns a batch as it stands now."""
+        return self._run(self._endpoint.batch(id_))
 
     def create(self, lines: bytes, *, route: str, metadata: dict[str, str]) -> Json:
-        """Upload lines and make a batch of them, once only.
+        """Uploads lines and makes a batch of them, once only; returns the batch.
 
         Args:
             lines: The input file, JSONL.
-            route: To which its bodies go, such as ``/v1/chat/completions``.
+            route: The route that its bodies go to, such as ``/v1/chat/completions``.
             metadata: Kept with the batch. Where the answer of the server is lost on the way, the
                 batch is found by it.
         """
-        return self._run(self._routes.create(lines, route, metadata))
+        return self._run(self._endpoint.create(lines, route, metadata))
 
     def clean(self, text: str) -> str:
-        """A server's words on one line, short and without the key."""
-        return self._routes.clean(text)
+        """Returns a server's words on one line, short and without the key."""
+        return self._endpoint.clean(text)
 
     def lines(self, file_id: str | None) -> Iterator[Json]:
-        """The lines of a file as JSON; none of a file that is not there, or not any more."""
+        """Yields the lines of a file as JSON; none where the file is not there, or not any more."""
         if file_id is None:
             return
         with tempfile.TemporaryFile() as file:
-            if not self._run(self._routes.download(file_id, file)):
+            if not self._run(self._endpoint.download(file_id, file)):
                 return
             file.seek(0)
             for line in file:
                 try:
-                    entry = orjson.loads(self._routes.masked(line))
+                    entry = orjson.loads(self._endpoint.masked(line))
                 except orjson.JSONDecodeError:
                     continue  # its request counts as not answered
                 if isinstance(entry, dict):

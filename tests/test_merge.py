@@ -25,8 +25,8 @@ torch = pytest.importorskip("torch")
 
 from torch import Tensor  # noqa: E402
 
-from potstill.merge.members import fused_model  # noqa: E402
-from potstill.merge.stage import MergeRun, fuse_settings  # noqa: E402
+from potstill.merge.members import merge_models  # noqa: E402
+from potstill.merge.stage import MergeRun, merge_settings  # noqa: E402
 from potstill.merge.weights import (  # noqa: E402  # noqa: E402
     MergedWeights,
     TokenIds,
@@ -63,9 +63,9 @@ def test_the_average_is_the_mean_of_each_weight() -> None:
         {"a.weight": matrix([1, 2], [3, 4]).float(), "steps": torch.tensor(7)},
         {"a.weight": matrix([3, 0], [5, -4]).float(), "steps": torch.tensor(9)},
     ]
-    fused = average(members)
-    assert fused["a.weight"].tolist() == [[2, 1], [4, 0]]
-    assert fused["steps"].item() == 7
+    merged = average(members)
+    assert merged["a.weight"].tolist() == [[2, 1], [4, 0]]
+    assert merged["steps"].item() == 7
 
 
 @pytest.mark.parametrize(
@@ -79,8 +79,8 @@ def test_the_average_is_the_mean_of_each_weight() -> None:
 def test_regmean_by_hand(alpha: float, expected: list[float]) -> None:
     grams = [matrix([2, 1], [1, 1]), matrix([1, 0], [0, 1])]
     weights = [matrix([1], [0]), matrix([0], [1])]
-    fused, singular = regression_mean(weights, grams, alpha=alpha)
-    assert fused[:, 0].tolist() == pytest.approx(expected, rel=1e-12)
+    merged, singular = regression_mean(weights, grams, alpha=alpha)
+    assert merged[:, 0].tolist() == pytest.approx(expected, rel=1e-12)
     assert not singular
 
 
@@ -92,16 +92,16 @@ def test_regmean_minimises_the_squared_differences_of_outputs() -> None:
     outputs = [x @ w / len(x) ** 0.5 for x, w in zip(inputs, weights, strict=True)]
     expected = torch.linalg.lstsq(rows, torch.cat(outputs).double()).solution
     grams = [x.T @ x / len(x) for x in inputs]
-    fused, _ = regression_mean(weights, grams, alpha=1.0)
-    torch.testing.assert_close(fused, expected, rtol=1e-4, atol=1e-5)
+    merged, _ = regression_mean(weights, grams, alpha=1.0)
+    torch.testing.assert_close(merged, expected, rtol=1e-4, atol=1e-5)
     backwards, _ = regression_mean(weights[::-1], grams[::-1], alpha=1.0)
-    torch.testing.assert_close(backwards, fused, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(backwards, merged, rtol=1e-9, atol=1e-9)
 
 
 def test_regmean_of_one_member_is_that_member() -> None:
     x, weight = drawn(40, 6), drawn(6, 4, seed=1)
-    fused, singular = regression_mean([weight], [x.T @ x], alpha=0.9)
-    torch.testing.assert_close(fused, weight.double(), rtol=1e-9, atol=1e-9)
+    merged, singular = regression_mean([weight], [x.T @ x], alpha=0.9)
+    torch.testing.assert_close(merged, weight.double(), rtol=1e-9, atol=1e-9)
     assert not singular
 
 
@@ -109,8 +109,8 @@ def test_regmean_with_equal_grams_is_the_average() -> None:
     weights = [drawn(5, 3, seed=1), drawn(5, 3, seed=2)]
     mean = (weights[0].double() + weights[1].double()) / 2
     for gram in (torch.eye(5), drawn(9, 5).T @ drawn(9, 5)):
-        fused, _ = regression_mean(weights, [gram, gram], alpha=0.9)
-        torch.testing.assert_close(fused, mean, rtol=1e-9, atol=1e-9)
+        merged, _ = regression_mean(weights, [gram, gram], alpha=0.9)
+        torch.testing.assert_close(merged, mean, rtol=1e-9, atol=1e-9)
 
 
 def test_what_no_input_tells_apart_becomes_the_average() -> None:
@@ -118,11 +118,11 @@ def test_what_no_input_tells_apart_becomes_the_average() -> None:
     for x in inputs:
         x[:, 4] = 0
     weights = [drawn(6, 2, seed=3), drawn(6, 2, seed=4)]
-    fused, singular = regression_mean(weights, [x.T @ x for x in inputs], alpha=1.0)
+    merged, singular = regression_mean(weights, [x.T @ x for x in inputs], alpha=1.0)
     assert singular
-    torch.testing.assert_close(fused[4], (weights[0][4] + weights[1][4]).double() / 2)
+    torch.testing.assert_close(merged[4], (weights[0][4] + weights[1][4]).double() / 2)
     for x, weight in zip(inputs, weights, strict=True):  # fewer tokens than inputs: all are met
-        torch.testing.assert_close(x.double() @ fused, (x @ weight).double(), rtol=0, atol=1e-3)
+        torch.testing.assert_close(x.double() @ merged, (x @ weight).double(), rtol=0, atol=1e-3)
     nothing, singular = regression_mean(weights, [torch.zeros(6, 6)] * 2, alpha=1.0)
     assert singular
     torch.testing.assert_close(nothing, (weights[0] + weights[1]).double() / 2)
@@ -209,15 +209,15 @@ def test_an_encoder_decoder_s_grams_count_what_each_side_reads(tmp_path: Path) -
     torch.testing.assert_close(own, first.T @ first / 6, rtol=1e-4, atol=1e-6)
 
 
-def test_fused_models_write_as_their_weights_say(pair: list[Path], tmp_path: Path) -> None:
+def test_merge_modelss_write_as_their_weights_say(pair: list[Path], tmp_path: Path) -> None:
     """RegMean comes nearer than the average to the members' outputs, layer by layer."""
     models = [loaded(folder) for folder in pair]
     grams = [gram_matrices(model, EXAMPLES * 3) for model in models]
     states = [model.state_dict() for model in models]
     layers = linear_layers(models[0])
-    fused, means = regmean(states, grams, layers, alpha=1.0).weights, average(states)
+    merged, means = regmean(states, grams, layers, alpha=1.0).weights, average(states)
     linear = {f"{layer}.weight" for layer in layers}
-    for name, weight in fused.items():
+    for name, weight in merged.items():
         if name not in linear:
             assert torch.equal(weight, means[name])
 
@@ -230,16 +230,16 @@ def test_fused_models_write_as_their_weights_say(pair: list[Path], tmp_path: Pat
         return total
 
     for layer in layers:
-        assert error(fused, layer) < error(means, layer)
-    made = fused_model(pair, lambda members, named: regmean(members, grams, named, alpha=1.0))
+        assert error(merged, layer) < error(means, layer)
+    made = merge_models(pair, lambda members, named: regmean(members, grams, named, alpha=1.0))
     for name, weight in made.loaded.model.state_dict().items():
-        assert torch.equal(weight, fused[name])
+        assert torch.equal(weight, merged[name])
 
 
 def test_a_tied_head_stays_tied(tmp_path: Path) -> None:
     built = (BUILDS["gpt2"](tmp_path / str(seed), seed=seed) for seed in (1, 2))
     pair = of_one_tokenizer(built)
-    model: Any = fused_model(
+    model: Any = merge_models(
         pair, lambda members, _: MergedWeights(average(members), ())
     ).loaded.model
     assert model.lm_head.weight is model.transformer.wte.weight
@@ -265,7 +265,7 @@ def test_models_of_other_shapes_are_refused(tmp_path: Path) -> None:
 
     def refusal(*folders: Path) -> str:
         with pytest.raises(ConfigError) as told:
-            fused_model(folders, lambda members, _: MergedWeights(average(members), ()))
+            merge_models(folders, lambda members, _: MergedWeights(average(members), ()))
         return str(told.value)
 
     assert "one is a llama model, the other a qwen2 model" in refusal(llama, qwen2)
@@ -395,12 +395,12 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return ["sums", "products"]
 
 
-def fuse(*arguments: str) -> Result:
-    return CliRunner().invoke(main, ["fuse", *arguments])
+def merge(*arguments: str, command: str = "merge") -> Result:
+    return CliRunner().invoke(main, [command, *arguments])
 
 
 def refused(*arguments: str) -> str:
-    result = fuse(*arguments)
+    result = merge(*arguments)
     assert result.exit_code == 2, result.output + repr(result.exception)
     assert result.stderr.count("\n") == 1, result.stderr
     return result.stderr
@@ -410,10 +410,10 @@ def digests(folder: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in sorted(folder.rglob("*.safetensors"))}
 
 
-def test_everything_is_fused_and_measured_on_all_tasks(runs: list[str]) -> None:
-    result = fuse(*runs, "--out", "both")
+def test_everything_is_merged_and_measured_on_all_tasks(runs: list[str]) -> None:
+    result = merge(*runs, "--out", "both")
     assert result.exit_code == 0, result.output + repr(result.exception)
-    assert "fuse: average of 2 students in both/average\n" in result.stdout
+    assert "merge: average of 2 students in both/average\n" in result.stdout
     told = json.loads(Path("both/summary.json").read_text())
     systems = ["sums", "products", "average", "regmean", "ensemble"]
     assert {task: [*scores] for task, scores in told["tasks"].items()} == {
@@ -433,17 +433,17 @@ def test_everything_is_fused_and_measured_on_all_tasks(runs: list[str]) -> None:
 
 
 def test_repeating_makes_and_asks_nothing_and_order_changes_nothing(runs: list[str]) -> None:
-    assert fuse(*runs, "--out", "both").exit_code == 0
+    assert merge(*runs, "--out", "both").exit_code == 0
     before = digests(Path("both"))
     assert len(before) == 4  # two models, two members' Grams
     with Store(Path("both/run.sqlite")) as store:
         (count,) = store._db.execute("SELECT count(*) FROM completions").fetchone()
     times = {path: path.stat().st_mtime_ns for path in Path("both").rglob("*.safetensors")}
-    assert fuse(*runs[::-1], "--out", "both").exit_code == 0
+    assert merge(*runs[::-1], "--out", "both").exit_code == 0
     assert {path: path.stat().st_mtime_ns for path in times} == times
     with Store(Path("both/run.sqlite")) as store:
         assert store._db.execute("SELECT count(*) FROM completions").fetchone() == (count,)
-    assert fuse(*runs[::-1], "--out", "other").exit_code == 0
+    assert merge(*runs[::-1], "--out", "other").exit_code == 0
     other = {
         path.replace("other", "both", 1): data for path, data in digests(Path("other")).items()
     }
@@ -451,12 +451,12 @@ def test_repeating_makes_and_asks_nothing_and_order_changes_nothing(runs: list[s
 
 
 def test_once_grams_are_there_the_training_data_need_not_be(runs: list[str]) -> None:
-    assert fuse(*runs, "--out", "both", "--method", "regmean").exit_code == 0
+    assert merge(*runs, "--out", "both", "--method", "regmean").exit_code == 0
     before = digests(Path("both/regmean"))
     for run in runs:
         with Store(Path(run, "run.sqlite")) as store:
             store.replace_rationales([], grader="1", settings_hash="x")
-    again = fuse(*runs, "--out", "both", "--method", "regmean", "--set", "alpha=0.1")
+    again = merge(*runs, "--out", "both", "--method", "regmean", "--set", "alpha=0.1")
     assert again.exit_code == 0, again.output
     assert digests(Path("both/regmean")) != before
     message = refused(*runs, "--out", "elsewhere", "--method", "regmean")
@@ -470,28 +470,34 @@ def test_alpha_is_chosen_by_development_questions(
     asked: list[tuple[str, str]] = []
     right = {"regmean-0.9": 1, "regmean-0.5": 3, "regmean-0.1": 3}
 
-    def measure(contestant: object, tasks: object, bench: object, split: str) -> list[object]:
-        name = contestant.name  # type: ignore[attr-defined]
+    def measure_on_tasks(
+        system: object, tasks: object, context: object, split: str
+    ) -> list[object]:
+        name = system.name  # type: ignore[attr-defined]
         asked.append((name, split))
         return [SimpleNamespace(score=SimpleNamespace(correct=right[name], total=4))]
 
-    monkeypatch.setattr(potstill.merge.stage, "measure", measure)
+    monkeypatch.setattr(potstill.merge.stage, "measure_on_tasks", measure_on_tasks)
     settings = MergeSettings(methods=("regmean",), alpha=(0.9, 0.5, 0.1))
-    with MergeRun([Path(run) for run in runs], Path("both"), settings, QUIET) as fused:
-        fused.fuse()
-        assert fused.alpha == 0.5  # the first of equals
+    with MergeRun([Path(run) for run in runs], Path("both"), settings, QUIET) as run:
+        run.merge()
+        assert run.alpha == 0.5  # the first of equals
         assert asked == [(name, "dev") for name in right]
-        assert fused._alphas == {0.9: Fraction(1, 4), 0.5: Fraction(3, 4), 0.1: Fraction(3, 4)}
+        assert run._dev_accuracies == {
+            0.9: Fraction(1, 4),
+            0.5: Fraction(3, 4),
+            0.1: Fraction(3, 4),
+        }
     chosen = {Path(path).parent.name: data for path, data in digests(Path("both")).items()}
     assert chosen["regmean"] == chosen["regmean-0.5"] != chosen["regmean-0.1"]
 
 
-def test_what_cannot_be_fused_is_refused_in_one_line(runs: list[str], tmp_path: Path) -> None:
+def test_what_cannot_be_merged_is_refused_in_one_line(runs: list[str], tmp_path: Path) -> None:
     assert "was given sums." in refused("sums", "--out", "x")
     assert "two or more different runs" in refused("sums", "./sums", "--out", "x")
     Path("empty").mkdir()
     assert "empty holds no finished run" in refused("sums", "empty", "--out", "x")
-    assert "fuse: methods.0 is 'mean'" in refused(*runs, "--out", "x", "--method", "mean")
+    assert "merge: methods.0 is 'mean'" in refused(*runs, "--out", "x", "--method", "mean")
     assert "Did you mean 'alpha'?" in refused(*runs, "--out", "x", "--set", "alhpa=1")
     assert "sums is the folder of another run" in refused(*runs, "--out", "sums")
     finished_run(Path("average"), tmp_path / "start", tmp_path / "a", sign="-")
@@ -516,7 +522,7 @@ def test_students_of_different_starts_make_an_ensemble_alone(
     message = refused("sums", "other", "--out", "x")
     assert f"sums started from hf:{tmp_path / 'start'}" in message
     assert f"other from hf:{tmp_path / 'other_start'}" in message
-    told = fuse("sums", "other", "--out", "x", "--method", "ensemble")
+    told = merge("sums", "other", "--out", "x", "--method", "ensemble")
     assert told.exit_code == 0, told.output
     systems = json.loads(Path("x/summary.json").read_text())["tasks"]["sums_questions"]
     assert [*systems] == ["sums", "other", "ensemble"]
@@ -525,13 +531,25 @@ def test_students_of_different_starts_make_an_ensemble_alone(
 def test_a_model_that_is_none_of_its_run_s_checkpoints_is_refused(runs: list[str]) -> None:
     config = Path("sums/model/config.json")
     config.write_text(json.dumps({**json.loads(config.read_text()), "foreign": 1}))
-    settings = fuse_settings(["average"])
+    settings = merge_settings(["average"])
     with pytest.raises(DataError, match="is none of the checkpoints"):
         MergeRun([Path(run) for run in runs], Path("both"), settings, QUIET)
 
 
 def test_one_value_may_be_given_for_a_list() -> None:
-    settings = fuse_settings((), ["methods=average", "alpha=0.1"])
+    settings = merge_settings((), ["methods=average", "alpha=0.1"])
     assert (settings.methods, settings.alpha) == (("average",), (0.1,))
-    assert fuse_settings(["average", "average"], ["alpha=[0.1, 1, 0.1]"]).alpha == (0.1, 1.0)
+    assert merge_settings(["average", "average"], ["alpha=[0.1, 1, 0.1]"]).alpha == (0.1, 1.0)
     assert yaml.safe_load(yaml.safe_dump(settings.model_dump(mode="json")))["alpha"] == [0.1]
+
+
+def test_the_former_command_goes_on_with_a_folder_that_it_made(runs: list[str]) -> None:
+    assert merge(*runs, "--out", "both", "--method", "average", command="fuse").exit_code == 0
+    recipe, identity = Path("both/recipe.yaml"), Path("both/average/merged.json")
+    recipe.write_text(recipe.read_text().replace("merge:", "fuse:", 1))
+    identity.rename(identity.with_name("fused.json"))
+    (weights,) = Path("both").rglob("*.safetensors")
+    written = weights.stat().st_mtime_ns
+    assert merge(*runs, "--out", "both", "--method", "average").exit_code == 0
+    assert weights.stat().st_mtime_ns == written
+    assert recipe.read_text().startswith("merge:")

@@ -1,0 +1,108 @@
+"""The columns of exported files: what each holds, and the type that Parquet keeps it as."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+ColumnKind = Literal[
+    "text", "whole number", "number", "texts", "messages", "numbers by token",
+    "whole numbers by token", "bytes by token",
+]  # fmt: skip
+"""The kind of a column's values. By token: a list for each token, the chosen one first, then the
+likeliest ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of an exported file."""
+
+    name: str
+    kind: ColumnKind
+    meaning: str
+
+
+QUESTION = (
+    Column("question_id", "text", "The question's id; empty where it is no question of the task"),
+    Column("question", "text", "The question's text"),
+    Column("choices", "texts", "The texts of options A, B, C ... of a choice task"),
+    Column("gold_answer", "text", "The right answer; for a choice task the letter of its option"),
+    Column("task", "text", "The task's name"),
+    Column("split", "text", "train, dev or test"),
+)
+
+RATIONALES = (
+    *QUESTION,
+    Column("rationale", "text", "The reasoning, without the closing statement of the answer"),
+    Column("answer", "text", "The answer as the grader read it; empty where it found none"),
+    Column("verdict", "text", "kept, or the reason for being dropped"),
+    Column("teacher", "text", "The model that wrote it"),
+    Column("sample", "whole number", "Which of the question's samples it is, counted from 0"),
+    Column("finish_reason", "text", "stop, length (cut at max_tokens) or content_filter"),
+    Column("completion_id", "whole number", "The completion's row in the run's store"),
+)
+
+COMPLETIONS = (
+    *QUESTION,
+    Column("model", "text", "The name that the completion is stored under"),
+    Column("prompt", "text", "The text that was continued; empty where a chat was sent"),
+    Column("messages", "messages", "The turns of the chat that was sent; empty for plain text"),
+    Column("answer_prefix", "text", "What the answer had to begin with; it is not repeated"),
+    Column("sample", "whole number", "Which sample of the request it is, counted from 0"),
+    Column("text", "text", "What the model wrote"),
+    Column("thinking", "text", "Its thinking, where the server keeps it apart"),
+    Column("finish_reason", "text", "stop, length (cut at max_tokens), content_filter or error"),
+    Column("error", "text", "Why there is no answer, where finish_reason is error"),
+    Column("prompt_tokens", "whole number", "Tokens of the prompt, as the model counts them"),
+    Column("completion_tokens", "whole number", "Tokens written, thinking included"),
+    Column("cost", "number", "US dollars"),
+    Column("temperature", "number", "Softmax temperature; 0 is greedy"),
+    Column("top_p", "number", "Nucleus mass sampled from; 1 keeps every token"),
+    Column("max_tokens", "whole number", "Longest completion"),
+    Column("stop", "texts", "Strings that end the completion"),
+    Column("top_logprobs", "whole number", "How many likeliest tokens were asked for"),
+    Column("seed", "whole number", "Seeds the draws, together with the sample"),
+    Column("stage", "text", "What asked for it: generate, or import where it came from a file"),
+    Column("verdict", "text", "kept, or the reason for being dropped; empty before curation"),
+    Column("completion_id", "whole number", "Its row in the run's store"),
+)
+
+LOGPROBS = (
+    Column("logprobs", "numbers by token", "Natural logs of probabilities; none stands for zero"),
+    Column("token_ids", "whole numbers by token", "Ids in the model's vocabulary; -1 is no token"),
+    Column("token_bytes", "bytes by token", "The tokens' bytes, from servers; Base64 in JSON"),
+)
+
+CHAT = (Column("messages", "messages", "The user's turn and the assistant's"),)
+
+
+def prompt_completion(*, chat: bool) -> tuple[Column, ...]:
+    """The columns of what trainers call prompt-completion data.
+
+    Args:
+        chat: Whether both are turns of a chat in place of plain text.
+    """
+    kind: ColumnKind = "messages" if chat else "text"
+    return (
+        Column("prompt", kind, "What the student is asked"),
+        Column("completion", kind, "What it learns to answer"),
+    )
+
+
+def arrow_schema(columns: Sequence[Column]) -> Any:
+    """The Parquet schema of these columns, as ``pyarrow.Schema``."""
+    import pyarrow as pa
+
+    by_token = {
+        "numbers by token": pa.float32(),
+        "whole numbers by token": pa.int32(),
+        "bytes by token": pa.binary(),
+    }
+    types = {
+        "text": pa.string(),
+        "whole number": pa.int64(),
+        "number": pa.float64(),
+        "texts": pa.list_(pa.string()),
+        "messages": pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())])),
+        **{kind: pa.list_(pa.list_(value)) for kind, value in by_token.items()},
+    }
+    return pa.schema([(column.name, types[column.kind]) for column in columns])

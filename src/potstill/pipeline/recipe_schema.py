@@ -1,0 +1,122 @@
+"""``potstill schema``: the JSON schema of recipes, by which an editor completes and checks them.
+
+An editor whose YAML support is a language server takes it from a line at the top of a recipe::
+
+    # yaml-language-server: $schema=recipe.schema.json
+
+after ``potstill schema > recipe.schema.json``. It is pydantic's schema of :class:`Recipe`, with the
+short forms that a recipe may take in place of a section: a model as ``kind:where``, a task as its
+name, a policy as ``first`` or ``{at: 2}``. What no schema can say, such as that a student's samples
+must be drawn, is checked when the recipe is loaded.
+"""
+
+from collections import defaultdict
+from typing import Any
+
+from potstill.guide.types import POLICIES
+from potstill.models.settings import KINDS
+from potstill.pipeline.recipe import Recipe
+from potstill.prompts.formats import FORMATS, MIXTURES
+from potstill.prompts.styles import STYLES
+from potstill.tasks.settings import TASKS
+
+JsonSchema = dict[str, Any]
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+_DEFINITION = "#/$defs/"
+
+
+def recipe_schema() -> JsonSchema:
+    """The schema of a recipe as it may be written, installed plug-ins included."""
+    schema = Recipe.model_json_schema()
+    definitions: dict[str, JsonSchema] = schema["$defs"]
+    kinds = _kinds_by_class()
+    for name, own_kinds in kinds.items():
+        definitions[name]["properties"]["model"]["pattern"] = _kind_pattern(own_kinds)
+    # Settings of a kind that a plug-in adds are checked by the plug-in's class, which has no
+    # definition of its own here.
+    definitions["ModelSettings"]["additionalProperties"] = True
+    definitions["ModelSettings"]["properties"]["model"]["pattern"] = _foreign_kind_pattern(kinds)
+    short_forms = _short_forms(kinds)
+    properties = _with_short_forms(schema["properties"], short_forms)
+    return {
+        "$schema": DIALECT,
+        "title": "potstill recipe",
+        "description": schema["description"],
+        "type": "object",
+        "properties": properties,
+        "required": [name for name in schema["required"] if name != "run"],  # has a default
+        "additionalProperties": False,
+        "$defs": _with_short_forms(definitions, short_forms),
+    }
+
+
+def _kinds_by_class() -> dict[str, list[str]]:
+    """The kinds of models by the name of the settings class that the recipe has for them."""
+    kinds: dict[str, list[str]] = defaultdict(list)
+    for kind, settings in KINDS.items():
+        if settings.__module__.startswith("potstill."):
+            kinds[settings.__name__].append(kind)
+    return dict(kinds)
+
+
+def _kind_pattern(kinds: list[str]) -> str:
+    return f"^({'|'.join(kinds)}):."
+
+
+def _foreign_kind_pattern(kinds: dict[str, list[str]]) -> str:
+    """``kind:where`` of any kind but those that have a definition."""
+    own = "|".join(kind for own_kinds in kinds.values() for kind in own_kinds)
+    return f"^(?!({own}):)[^:]+:."
+
+
+def _short_forms(kinds: dict[str, list[str]]) -> dict[str, list[JsonSchema]]:
+    """By the name of a settings class, the values that a recipe may hold in its place."""
+    count = {"type": "integer", "minimum": 1}
+    models: dict[str, list[JsonSchema]] = {
+        name: [{"type": "string", "pattern": _kind_pattern(own)}] for name, own in kinds.items()
+    }
+    return {
+        **models,
+        "ModelSettings": [{"type": "string", "pattern": _foreign_kind_pattern(kinds)}],
+        "TaskSettings": [{"enum": list(TASKS)}],
+        "MatchingSettings": [{"enum": ["sample", "distribution"]}],
+        "FewShotSettings": [{"type": "array", "items": {"$ref": f"{_DEFINITION}ExemplarSettings"}}],
+        "StyleSettings": [{"enum": list(STYLES)}],
+        "FormatSettings": [{"enum": [*FORMATS, *MIXTURES]}],
+        "PolicySettings": [
+            {"enum": list(POLICIES)},
+            {"type": "string", "pattern": ":"},
+            _mapping_of("at", count),
+            _mapping_of("first_n", count),
+            _mapping_of("when_unsure", {"type": "object"}),
+        ],
+    }
+
+
+def _mapping_of(name: str, value: JsonSchema) -> JsonSchema:
+    """A mapping with one key, such as ``{at: 2}``."""
+    return {
+        "type": "object",
+        "properties": {name: value},
+        "required": [name],
+        "additionalProperties": False,
+    }
+
+
+def _with_short_forms(schema: Any, short_forms: dict[str, list[JsonSchema]]) -> Any:
+    """The same schema, in which every reference to a settings class allows its short forms too."""
+    if isinstance(schema, list):
+        return [_with_short_forms(item, short_forms) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    expanded = {name: _with_short_forms(value, short_forms) for name, value in schema.items()}
+    reference = expanded.get("$ref")
+    if not isinstance(reference, str):
+        return expanded
+    short = short_forms.get(reference.removeprefix(_DEFINITION))
+    if short is None:
+        return expanded
+    del expanded["$ref"]
+    return {**expanded, "anyOf": [*short, {"$ref": reference}]}

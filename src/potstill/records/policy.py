@@ -1,0 +1,69 @@
+"""Who wrote a guided answer and when: the identity behind every guided score and prediction.
+
+A policy of guidance says when the teacher writes a step of the student's answer (first-step
+guidance, arXiv 2311.07945). What a policy is held against, be it a control, routing of whole
+questions or several samples of the student, is told by the same record, so that each guided score
+has one typed identity and one label::
+
+    Policy(kind="policy", name="first_n", number=2)
+    Policy(kind="routing", name="routing", signal="entropy", number=0.25)
+
+have the labels ``first_n_2`` and ``routing_entropy_0.25``.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+GuidedKind = Literal["policy", "control", "routing", "alone", "self", "sampled"]
+"""``alone``: the student or the teacher writes the whole answer; ``policy``: the teacher writes
+steps of it; ``control``: something else stands in the place of the teacher's first step;
+``routing``: whole questions go to the teacher; ``self``: the student questions itself; ``sampled``:
+pass@k, right if one of k samples is."""
+
+RANDOM = "random"
+"""The ``signal`` of routing that looks at no question."""
+
+UNCONDITIONAL = ("first", "at", "first_n")
+"""The policies under which the teacher writes steps of every answer."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Policy:
+    """How guided answers came about; stored as the columns of the same names."""
+
+    kind: GuidedKind
+    name: str
+    """By kind: ``never`` or ``teacher`` alone; the policy, e.g. ``first``, ``at`` or one's own
+    ``module:name``; the control, e.g. ``hint``; ``routing``; ``pass_at``; the prompt style in which
+    the student asks itself."""
+
+    signal: str | None = None
+    """``when_unsure`` and ``routing``: what tells the student's doubt."""
+
+    number: float | None = None
+    """``at``: which step, counted from 1; ``first_n``: how many steps; ``pass_at``: samples;
+    ``routing``: the share of the questions that goes to the teacher, between 0 and 1."""
+
+    @property
+    def label(self) -> str:
+        """The name that people and files see, unique in a run: ``at_2``, ``control_hint``."""
+        number = None if self.number is None else f"{self.number:g}"
+        name = f"control_{self.name}" if self.kind == "control" else self.name
+        return "_".join(part for part in (name, self.signal, number) if part)
+
+    @property
+    def is_conditional(self) -> bool:
+        """Whether the student's own first step decides if the teacher is asked."""
+        return self.kind == "policy" and self.name not in ("never", *UNCONDITIONAL)
+
+    @property
+    def is_first_step(self) -> bool:
+        """Whether the teacher always writes the first step and no other."""
+        return self.name == "first" or (self.name in ("at", "first_n") and self.number == 1)
+
+
+ALONE = Policy(kind="alone", name="never")
+"""The student without the teacher."""
+
+TEACHER_ALONE = Policy(kind="alone", name="teacher")
+"""The teacher without the student."""

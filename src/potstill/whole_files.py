@@ -1,0 +1,101 @@
+"""Files that are written whole or not at all.
+
+A reader sees the former content or the new one, never a part: the new content goes to a hidden
+file beside the old one, reaches the disk (``fsync``), and takes the old one's name in one step
+(``os.replace``). When writing fails, the hidden file is removed; one that a killed process left is
+removed by the next write to the same path::
+
+    write_whole(Path("report.html"), page.encode())
+
+    with whole_file(Path("rows.jsonl")) as file:
+        for row in rows:
+            file.write(row)
+"""
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from glob import escape
+from pathlib import Path
+from typing import BinaryIO
+
+from potstill.errors import ConfigError
+
+ENDING = "unfinished"
+"""Hidden files are called ``.NAME.PROCESS.unfinished``, with the writing process's number."""
+
+
+def write_whole(path: Path, content: bytes | str) -> None:
+    """Write a file whole or not at all; text is encoded as UTF-8.
+
+    Raises:
+        ConfigError: The path cannot be written to.
+    """
+    with whole_file(path) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """A binary file to fill, which becomes ``path`` when the block ends without an error.
+
+    Folders that are missing are made.
+
+    Raises:
+        ConfigError: The path cannot be written to.
+    """
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.{ENDING}")
+    with _refused(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(path)
+        opened = unfinished.open("wb")
+    try:
+        with opened as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        with _refused(path):
+            unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    flush_to_disk(path.parent)
+
+
+@contextmanager
+def _refused(path: Path) -> Iterator[None]:
+    """Name the path that cannot be written; a full disk is no fault of the path and stays."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        is_file = isinstance(error, FileExistsError)  # in the place of a folder
+        reason = f"{path.parent} is no folder" if is_file else error.strerror
+        raise ConfigError(f"cannot write {path}: {reason}.") from error
+
+
+def flush_to_disk(path: Path) -> None:
+    """Have the disk hold a file's content, or a folder's list of names."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove what killed processes of this machine left of the same file."""
+    for leftover in path.parent.glob(f".{escape(path.name)}.*.{ENDING}"):
+        process = leftover.name.split(".")[-2]
+        if process.isdecimal() and not _is_running(int(process)):
+            leftover.unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
+    with suppress(PermissionError):  # somebody else's, so it runs
+        try:
+            os.kill(process, 0)
+        except (ProcessLookupError, OverflowError):
+            return False
+    return True

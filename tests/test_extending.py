@@ -1,0 +1,263 @@
+"""docs/extending.md runs as it stands: its files, its recipe, its entry points."""
+
+import importlib
+import json
+import re
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from potstill import plugins
+from potstill.errors import ConfigError
+from potstill.grading.answers import READERS
+from potstill.guide.types import PolicySettings, own_gate
+from potstill.guide.uncertainty import Signals
+from potstill.models.settings import KINDS
+from potstill.pipeline.recipe import Recipe, load_recipe, write_resolved
+from potstill.pipeline.run import Run
+from potstill.prompts.formats import FormatSettings, format_named
+from potstill.prompts.styles import StyleSettings, style_named
+from potstill.runtime.progress import Meter
+from potstill.settings import build
+from potstill.tasks import grade, load_task, task_named, task_names, task_settings
+
+PAGE = Path(__file__).parents[1] / "docs" / "extending.md"
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.M | re.S)
+FILES = {
+    text.partition("\n")[0].removeprefix("# "): text for kind, text in BLOCKS if kind == "python"
+}
+PACKAGED = ("numeral_tasks.py", "function_models.py")
+"""The files that the page has installed as a package; the others stand beside the recipe."""
+
+NUMERALS = ("I", "II", "III", "V", "VI", "X", "XI", "XX", "XXV", "L", "LX", "C")
+
+
+def merged(one: dict[str, Any], two: dict[str, Any]) -> dict[str, Any]:
+    """Two recipes as one."""
+    both = dict(one)
+    for name, value in two.items():
+        inner = both.get(name)
+        both[name] = merged(inner, value) if isinstance(inner, dict) else value
+    return both
+
+
+def recipe_values() -> dict[str, Any]:
+    """The recipe that the page's parts make."""
+    values: dict[str, Any] = {}
+    for kind, text in BLOCKS:
+        if kind == "yaml":
+            values = merged(values, yaml.safe_load(text))
+    return values
+
+
+def install(
+    site: Path, name: str, groups: dict[str, dict[str, str]], files: dict[str, str]
+) -> None:
+    """Lay a distribution out as pip does."""
+    info = site / f"{name.replace('-', '_')}-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    lines = [
+        line
+        for group, points in groups.items()
+        for line in (f"[{group}]", *(f"{key} = {value}" for key, value in points.items()), "")
+    ]
+    (info / "entry_points.txt").write_text("\n".join(lines))
+    for file, text in files.items():
+        (site / file).write_text(text, encoding="utf-8")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder with the page's files beside a recipe, and its package installed."""
+    (project,) = (tomllib.loads(text) for kind, text in BLOCKS if kind == "toml")
+    site = tmp_path / "site"
+    groups = project["project"]["entry-points"]
+    install(site, project["project"]["name"], groups, {name: FILES[name] for name in PACKAGED})
+    beside = tmp_path / "work"
+    beside.mkdir()
+    for name, text in FILES.items():
+        if name not in PACKAGED:
+            (beside / name).write_text(text, encoding="utf-8")
+    rows = (
+        {
+            "question": f"What do {one} and {two} make?",
+            "answer": "".join(sorted(one + two, key="CLXVI".index)),
+        }
+        for place, one in enumerate(NUMERALS)
+        for two in NUMERALS[place:]
+    )
+    (beside / "numerals.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    monkeypatch.setattr(sys, "path", [str(site), *sys.path])
+    monkeypatch.setattr(plugins, "_recipe_folders", [])
+    monkeypatch.chdir(beside)
+    yield beside
+    for name in FILES:
+        sys.modules.pop(name.removesuffix(".py"), None)
+
+
+def page_recipe(folder: Path, **changes: Any) -> Recipe:
+    """The page's recipe as a small run on the bundled student."""
+    small = {
+        "run": str(folder / "run"),
+        "task": {"train": 12, "dev": 2, "test": 3},
+        "generate": {"samples": 1},
+        "train": {"steps": 2, "batch_size": 4, "checkpoints": 1},
+        "evaluate": {"max_tokens": 12, "bootstrap": 100},
+    }
+    path = folder / "recipe.yaml"
+    path.write_text(yaml.safe_dump(merged(merged(recipe_values(), small), changes)))
+    return load_recipe(path)
+
+
+def test_the_page_has_a_file_and_a_recipe_for_each_door(folder: Path) -> None:
+    assert set(FILES) == {
+        "roman.py", "smoothing.py", "doubt.py", "numeral_tasks.py", "function_models.py",
+        "solver.py",
+    }  # fmt: skip
+    recipe = page_recipe(folder)
+    style, answers = recipe.generate.prompt_style, recipe.task.answer_type
+    assert isinstance(style, StyleSettings) and answers == "roman:READER"
+    assert recipe.teacher.model == "function:solver:solve"
+    assert recipe.guide is not None
+    policies = [policy.when for policy in recipe.guide.policies]
+    assert policies == ["never", "first", "doubt:long_and_unsure"]
+
+
+def test_the_pages_recipe_runs(folder: Path) -> None:
+    recipe = page_recipe(folder)
+    with Run(recipe, Meter(None)) as run:
+        run.generate()
+        run.curate()
+        run.train()
+        run.evaluate()
+        request = run.asking.request(run.task.splits["train"][0])
+        rationales = list(run.store.rationales())
+        scores = list(run.store.scores())
+    assert str(request.prompt).startswith("Problem: What do ")
+    assert {rationale.verdict for rationale in rationales} == {"kept"}
+    assert all(" is " in rationale.text for rationale in rationales)
+    measured = {(score.task, score.system.label) for score in scores if score.split == "test"}
+    assert {("numerals", "numerals"), ("baskets", "numerals")} <= measured
+    again = load_recipe(folder / "run" / "recipe.yaml")
+    assert again == recipe
+
+
+def test_the_reader_of_the_page_grades(folder: Path) -> None:
+    assert grade("roman:READER", "So the answer is XIV.", "XIV").correct
+    assert grade("roman:READER", "X and IIII make XIIII", "XIV").correct
+    assert not grade("roman:READER", "The answer is XVI.", "XIV").correct
+    assert READERS["roman:READER"] is importlib.import_module("roman").READER
+
+
+def test_the_policy_of_the_page_decides(folder: Path) -> None:
+    decide = own_gate(PolicySettings(when="doubt:long_and_unsure").when)
+    sure = Signals(0.1, 0.2, 0.1, 0.0, 30.0)
+    assert not decide(sure)
+    assert decide(sure._replace(min_logprob=2.0))
+    assert not decide(sure._replace(min_logprob=2.0, prompt_tokens=5.0))
+
+
+def test_entry_points_add_tasks_and_kinds_of_models(folder: Path) -> None:
+    assert "baskets" in task_names()
+    assert task_named("Baskets").answer_type == "number"
+    task = load_task(task_settings({"name": "baskets", "train": 5, "dev": 2, "test": 3}, at="t"))
+    assert [len(task.splits[name]) for name in ("train", "dev", "test")] == [5, 2, 3]
+    assert "function" in list(KINDS)
+    assert "function_models" not in sys.modules or KINDS["function"] is not None
+
+
+def test_a_broken_plugin_is_told_when_it_is_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    groups = {"potstill.tasks": {"broken": "broken_plugin:TASK", "wrong": "wrong_plugin:TASK"}}
+    files = {"broken_plugin.py": "1 / 0\n", "wrong_plugin.py": "TASK = 3\n"}
+    install(tmp_path / "site", "broken-plugin", groups, files)
+    monkeypatch.setattr(sys, "path", [str(tmp_path / "site"), *sys.path])
+    assert "broken" in task_names()
+    assert task_named("gsm8k").name == "gsm8k"
+    with pytest.raises(ConfigError, match=r"distribution broken-plugin declares.*ZeroDivision"):
+        task_named("broken")
+    with pytest.raises(ConfigError, match="of the distribution broken-plugin is a int and no task"):
+        task_named("wrong")
+
+
+@pytest.mark.parametrize(
+    ("reference", "message"),
+    [
+        ("nowhere_at_all:THING", "no module 'nowhere_at_all' among the installed packages or in "),
+        ("roman:READR", "roman has no 'READR'. Did you mean 'READER'?"),
+        ("roman:value", "roman:value is a function and no answer type"),
+        ("roman:RomanReader", "roman:RomanReader is a type and no answer type"),
+        ("broken:THING", "cannot be imported: NameError: name 'nothing' is not defined"),
+        ("needing:THING", "cannot be imported: ModuleNotFoundError: No module named 'absent'"),
+    ],
+)
+def test_what_cannot_be_imported_is_refused_in_one_line(
+    folder: Path, reference: str, message: str
+) -> None:
+    (folder / "broken.py").write_text("nothing\n")
+    (folder / "needing.py").write_text("import absent\n")
+    with pytest.raises(ConfigError) as caught:
+        page_recipe(folder, task={"answer_type": reference})
+    assert message in str(caught.value) and "\n" not in str(caught.value)
+    sys.modules.pop("broken", None)
+
+
+def test_modules_beside_the_recipe_are_found_and_hide_nothing_installed(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # so that only the recipe's own folder has them
+    (folder / "json.py").write_text("READER = None\n")
+    assert page_recipe(folder).task.answer_type == "roman:READER"
+    with pytest.raises(ConfigError, match="json has no 'READER'"):
+        page_recipe(folder, task={"answer_type": "json:READER"})
+
+
+@pytest.mark.parametrize(
+    ("style", "message"),
+    [
+        ({"template": "Q: {qestion}"}, "unknown placeholder {qestion}; known are {question}, {ex"),
+        ({"template": "Q:"}, "template lacks {question}"),
+        ({"template": "{question}", "exemplar": "{question} {reason}"}, "{reason}"),
+        ({"template": "{question}", "stops": ["x"]}, "Did you mean 'stop'?"),
+        ({"template": "{question}", "name": "../x"}, "pattern"),
+    ],
+)
+def test_a_style_that_cannot_be_filled_is_refused(style: dict[str, Any], message: str) -> None:
+    raw = {"run": "r", "task": "gsm8k", "teacher": "bundled:teacher", "student": "bundled:student"}
+    with pytest.raises(ConfigError) as caught:
+        build(Recipe, {**raw, "generate": {"prompt_style": style}}, at="recipe")
+    assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_braces_that_are_no_placeholders_are_kept() -> None:
+    text = r'{question} Give \boxed{answer} or {"answer": 1}.'
+    style = StyleSettings(template=text)
+    assert style_named(style).template == text
+
+
+def test_the_same_texts_have_the_same_name() -> None:
+    one, two = (FormatSettings(prompt="{question}", target="{answer}") for _ in range(2))
+    assert one.key == two.key and format_named(one.key) == one.data_format
+    other = FormatSettings(prompt="{question}", target="{answer}.")
+    assert other.key != one.key
+    named = FormatSettings(prompt="{question}", target="{answer}", name="bare")
+    assert named.key == one.key.replace("own", "bare")
+
+
+def test_own_texts_stand_in_the_resolved_recipe(tmp_path: Path) -> None:
+    raw = {
+        "run": str(tmp_path / "run"), "task": "gsm8k", "teacher": "bundled:teacher",
+        "student": "bundled:student", "generate": {"prompt_style": {"template": "{question}!"}},
+    }  # fmt: skip
+    (tmp_path / "r.yaml").write_text(yaml.safe_dump(raw))
+    recipe = load_recipe(tmp_path / "r.yaml")
+    write_resolved(recipe)
+    assert load_recipe(tmp_path / "run" / "recipe.yaml") == recipe
+    assert "StyleSettings" in Recipe.model_json_schema()["$defs"]

@@ -1,0 +1,145 @@
+"""The published variants come in as an extension would, and potstill runs without them."""
+
+import ast
+import json
+import os
+import shutil
+import subprocess
+import sys
+from configparser import ConfigParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from potstill import plugins
+from potstill.errors import ConfigError
+from potstill.grading.rules import RULES
+from potstill.pipeline.recipe import Recipe
+from potstill.prompts.exemplars import PUBLISHED, FewShotSettings, read_few_shot
+from potstill.prompts.formats import FORMATS, MIXTURES
+from potstill.prompts.styles import STYLES
+from potstill.settings import build
+from potstill.tasks.procedural import questions
+from potstill.train.settings import ALIGNMENTS
+
+PACKAGE = Path(plugins.__file__).parent
+PAPERS = PACKAGE / "papers"
+REGISTRIES: dict[str, plugins.Registry[Any]] = {
+    "potstill.prompt_styles": STYLES,
+    "potstill.data_formats": FORMATS,
+    "potstill.mixtures": MIXTURES,
+    "potstill.exemplars": PUBLISHED,
+    "potstill.rules": RULES,
+    "potstill.alignments": ALIGNMENTS,
+}
+
+
+def declared() -> ConfigParser:
+    """The entry points of the papers."""
+    points = ConfigParser(delimiters=("=",), interpolation=None)
+    points.read(PAPERS / "entry_points.txt", encoding="utf-8")
+    return points
+
+
+def test_every_declared_variant_is_found_by_its_name() -> None:
+    points = declared()
+    assert set(points.sections()) == set(REGISTRIES)
+    for group, registry in REGISTRIES.items():
+        for name, reference in points.items(group):
+            assert name in list(registry)
+            assert registry[name] is plugins.load_object(reference, expected=registry.kind)
+            assert getattr(registry[name], "name", name) == name
+
+
+def test_every_file_names_its_paper_and_what_is_done_otherwise() -> None:
+    used = {
+        reference.split(":")[0]
+        for group in REGISTRIES
+        for _, reference in declared()[group].items()
+    }
+    files = sorted(path for path in PAPERS.glob("*.py") if path.name != "__init__.py")
+    assert {f"potstill.papers.{path.stem}" for path in files} == used
+    for path in files:
+        head = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+        assert "arXiv " in head and "Published" in head, path.name
+        assert "Otherwise here" in head or "Kept as published" in head, path.name
+
+
+def test_nothing_outside_imports_the_papers() -> None:
+    naming = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in PACKAGE.rglob("*.py")
+        if "potstill.papers" in path.read_text(encoding="utf-8") and PAPERS not in path.parents
+    }
+    assert naming == set()
+
+
+@pytest.fixture
+def without_papers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The registries as they are where the folder is missing."""
+    monkeypatch.setattr(plugins, "PAPERS", tmp_path / "papers")
+    plugins._entry_points.cache_clear()
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
+
+
+@pytest.mark.usefixtures("without_papers")
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"generate": {"prompt_style": "instruct_quest_cot"}},
+        {"train": {"students": {"a": {"data_format": "specialization"}}}},
+        {"train": {"students": {"a": {"data_format": "in_context_cot"}}}},
+        {"task": {"name": "gsm8k", "rule": "flan_t5_cot"}},
+        {"train": {"students": {"a": {"matching": {"alignment": "time_warping"}}}}},
+    ],
+)
+def test_a_name_of_the_papers_is_told_as_such_without_them(settings: dict[str, object]) -> None:
+    raw = {"run": "r", "task": "gsm8k", "teacher": "bundled:teacher", "student": "bundled:student"}
+    with pytest.raises(ConfigError, match=r"potstill/papers, which this copy of potstill lacks"):
+        build(Recipe, {**raw, **settings}, at="recipe")
+
+
+@pytest.mark.usefixtures("without_papers")
+def test_published_exemplars_are_told_as_such_without_them(tmp_path: Path) -> None:
+    file = tmp_path / "prompts.json"
+    file.write_text('{"gsm8k": {"prompt": "Q: a\\nA: b. The answer is c."}}')
+    with pytest.raises(ConfigError, match="which this copy of potstill lacks"):
+        read_few_shot(FewShotSettings(file=file), "gsm8k")
+
+
+SHORT = (
+    "task.train=8", "task.dev=2", "task.test=2", "generate.samples=1", "generate.max_tokens=48",
+    "train.steps=2", "train.batch_size=4", "train.checkpoints=1", "evaluate.max_tokens=8",
+    "evaluate.tasks=[]", "evaluate.bootstrap=100",
+)  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_copy_without_the_papers_runs_the_demo_and_a_file_of_ones_own(tmp_path: Path) -> None:
+    copy = tmp_path / "source" / "potstill"
+    shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("papers", "__pycache__"))
+    drawn = questions("two_step_arithmetic", "train", 40, seed=1)
+    rows = [{"question": question.text, "answer": question.answer} for question in drawn]
+    (tmp_path / "own.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    own = {
+        "task": {"file": "own.jsonl"},
+        "teacher": "bundled:teacher",
+        "student": "bundled:student",
+        "train": {"students": {"rationales": {}}},
+    }
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(own))
+    shutil.copy(copy / "demo.yaml", tmp_path / "demo.yaml")
+    changes = [word for change in SHORT for word in ("--set", change)]
+    for recipe in ("demo.yaml", "own.yaml"):
+        ran = subprocess.run(
+            [sys.executable, "-m", "potstill", "run", recipe, *changes],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(copy.parent)},
+            capture_output=True,
+            text=True,
+        )
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+        assert (tmp_path / "runs" / recipe.removesuffix(".yaml") / "report.html").exists()
+        assert "papers" not in ran.stderr
