@@ -226,3 +226,22 @@ def test_no_text_names_a_machine_or_a_registry() -> None:
         text = path.read_text(encoding="utf-8")
         for word in (*MACHINE_PATHS, *REGISTRIES):
             assert word not in text, f"{path.relative_to(ROOT)} holds {word}"
+
+
+def test_the_architecture_names_a_file_for_every_command_of_the_readme() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`potstill .+) \| `(src/[\w/]+\.py)` \|$", page, re.MULTILINE)
+    files = {name: file for cell, file in rows for name in re.findall(r"`potstill (\w+)`", cell)}
+    assert files.keys() == set(re.findall(r"^\| `potstill (\w+)", README, re.MULTILINE))
+    assert all(first_line(ROOT / file) for file in files.values())
+
+
+def test_every_function_of_the_reading_paths_is_where_they_say() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    section = text.partition("## Reading paths\n")[2].partition("\n## ")[0]
+    named = re.findall(r"`([\w.]+)` \(`([\w/]+\.py)`\)", section)
+    assert len(named) > 15
+    for name, file in named:
+        source = (PACKAGE / file).read_text(encoding="utf-8")
+        for part in name.split("."):
+            assert re.search(rf"(?:def|class) {part}\b", source), f"{file} has no {name}"
