@@ -188,5 +188,5 @@ class TextReader:
         brackets = _BRACKETS.search(part)  # an answer such as "])" is nothing but signs
         if brackets is None:
             return None
-        span = start + brackets.start(), start + brackets.end()
-        return AnswerCandidate(" ".join(brackets[0].split()), *span)
+        answer = " ".join(brackets[0].split())
+        return AnswerCandidate(answer, start + brackets.start(), start + brackets.end())

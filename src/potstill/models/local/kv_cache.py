@@ -148,9 +148,9 @@ class RowCache(Cache):
         columns += 1 + columns // 2  # so that it is rare to slide back
         if rows > have_R or columns > have_C:
             rows += rows // 4  # so that it is rare to grow
-            shape = max(rows, have_R), max(columns, have_C)
+            rows, columns = max(rows, have_R), max(columns, have_C)
             for layer in self.row_layers:
-                layer.buffers = [self._copied(buffer, *shape) for buffer in layer.buffers]
+                layer.buffers = [self._copied(buffer, rows, columns) for buffer in layer.buffers]
         if self.live.edge < width or self.live.rows == 0:
             self._slide(width)
 
