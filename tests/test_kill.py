@@ -48,7 +48,10 @@ def rows(run: Path, query: str) -> list[tuple[object, ...]]:
 
 
 COMPLETIONS = "SELECT hex(request_key), sample, text, finish_reason FROM completions ORDER BY 1, 2"
-SCORES = "SELECT system, step, task, split, correct, total, chosen FROM scores ORDER BY rowid"
+SCORES = (
+    "SELECT model, start, variant, step, taken, task, split, correct, total"
+    " FROM scores ORDER BY rowid"
+)
 LOSSES = "SELECT student, step, loss, tokens FROM training ORDER BY 1, 2"
 
 
