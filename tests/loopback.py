@@ -101,7 +101,9 @@ class Loopback:
         self.paths: list[str] = []
         self.times: list[float] = []
         self.in_flight = self.most_in_flight = self.cancelled = 0
-        self._held = False
+        self._answers_left: int | None = None
+        """How many requests are still answered; None where all are."""
+
         self._ports: SimpleQueue[int] = SimpleQueue()
 
     def __enter__(self) -> Self:
@@ -116,10 +118,11 @@ class Loopback:
 
     def hold(self) -> None:
         """Answer nothing that comes until :meth:`release`."""
-        self._held = True
+        self._answers_left = 0
 
-    def release(self) -> None:
-        self._held = False
+    def release(self, count: int | None = None) -> None:
+        """Answer so many requests, or all, of those that are held or come."""
+        self._answers_left = count
 
     @property
     def url(self) -> str:
@@ -164,8 +167,10 @@ class Loopback:
             return web.json_response({"error": {"message": told}}, status=401)
         fault = self.faults.pop(0) if self.faults else Fault()
         await asyncio.sleep(self.delay + fault.delay)
-        while self._held:
+        while self._answers_left == 0:
             await asyncio.sleep(0.005)
+        if self._answers_left is not None:
+            self._answers_left -= 1
         if fault.reset:
             assert request.transport is not None
             request.transport.abort()

@@ -1,6 +1,7 @@
 """Items of a blocking iterator, in the groups in which they arrive."""
 
-import _thread
+import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -11,9 +12,15 @@ from potstill.models.background import arrivals
 
 
 def test_what_came_while_the_caller_was_busy_comes_as_one_group() -> None:
-    groups = arrivals(iter(range(100)))
+    exhausted = threading.Event()
+
+    def items() -> Iterator[int]:
+        yield from range(100)
+        exhausted.set()
+
+    groups = arrivals(items())
     first = next(groups)
-    time.sleep(0.05)
+    assert exhausted.wait(60)
     rest = list(groups)
     assert [item for group in [first, *rest] for item in group] == list(range(100))
     assert len(rest) <= 2
@@ -25,7 +32,7 @@ def test_an_item_is_not_held_back_until_the_next() -> None:
 
     def items() -> Iterator[int]:
         yield 1
-        second.wait(5)
+        second.wait(60)
         yield 2
 
     groups = arrivals(items())
@@ -84,17 +91,23 @@ def test_closing_closes_the_iterator_and_ends_the_thread() -> None:
 
 
 def test_ctrl_c_is_heard_while_nothing_arrives() -> None:
-    release = threading.Event()
+    heard, waits = threading.Event(), list[bool]()
+
+    def hear(*_: object) -> None:
+        heard.set()
+        raise KeyboardInterrupt
 
     def items() -> Iterator[int]:
-        release.wait(5)
+        waits.append(heard.wait(60))
         yield 1
 
-    timer = threading.Timer(0.1, _thread.interrupt_main)
+    before = signal.signal(signal.SIGINT, hear)
+    timer = threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()
-    threading.Timer(0.3, release.set).start()
-    start = time.monotonic()
-    with pytest.raises(KeyboardInterrupt):
-        list(arrivals(items()))
-    assert time.monotonic() - start < 2
-    timer.join()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            list(arrivals(items()))
+        timer.join()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert waits == [True], "it was heard only once something arrived"

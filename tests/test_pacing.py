@@ -2,16 +2,19 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from email.utils import formatdate
 from typing import Any
 
 import pytest
 from chaos import Chaos, Event
 from chaos_wire import Habits
+from commands import until
 from loopback import Fault, Loopback, scripted
 
 from potstill.errors import ModelError
 from potstill.models.openai.model import OpenAIModel
+from potstill.models.openai.rate_limit import START
 from potstill.models.openai.requests import request_body
 from potstill.models.settings import OpenAISettings
 from potstill.records import Completion, Request
@@ -50,7 +53,7 @@ def test_requests_per_minute_are_kept_tries_included() -> None:
 
 
 def test_a_pause_is_not_made_up_for_at_its_end() -> None:
-    each, slack = 0.05, 0.4
+    each, slack = 0.05, 1.0  # made up for, thirty would come at once, 1.5 seconds too early
     with Loopback() as server:
         server.faults = [Fault()] * 3 + [Fault(status=429, headers={"Retry-After": "1.5"})]
         ask(server, questions(60), requests_per_minute=60 / each)
@@ -107,11 +110,16 @@ def in_flight(events: Sequence[Event]) -> list[int]:
 
 
 def test_concurrency_grows_where_the_server_never_pushes_back() -> None:
-    with Chaos(Habits(share=0.0, latency=0.2)) as server:
-        found = ask(server, questions(700), concurrency=200)
+    with Loopback() as server, ThreadPoolExecutor(1) as pool:
+        server.hold()
+        asking = pool.submit(ask, server, questions(700), concurrency=200)
+        until(lambda: server.in_flight == START)
+        server.release(200 - START)  # each answer lets one more in
+        until(lambda: server.in_flight == 200)
+        server.release()
+        found = asking.result()
     assert len(found) == 700
-    most = max(in_flight(of_kind(server, "asked")))
-    assert 100 < most <= 200
+    assert server.most_in_flight == 200
 
 
 def test_concurrency_settles_near_what_the_server_takes() -> None:
@@ -133,11 +141,9 @@ def test_concurrency_settles_near_what_the_server_takes() -> None:
 )
 def test_a_deadline_ends_a_request_that_never_succeeds(kind: str, timeout: float) -> None:
     with Chaos(Habits(share=1.0, kinds={kind: 1.0})) as server:
-        start = time.monotonic()
         [found] = ask(server, questions(1), timeout=timeout, deadline=1.0, retries=10**6)
-        took = time.monotonic() - start
+    # That it ends at all is the deadline's doing: there are tries for weeks.
     assert found.finish_reason == "error" and found.error
-    assert took < 4
 
 
 def right(server: Chaos | Loopback, completion: Completion) -> bool:

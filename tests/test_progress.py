@@ -72,7 +72,7 @@ def test_the_rate_is_that_of_the_last_minute(now: list[float]) -> None:
     assert tally.describe() == "540/1,000  5.0/s  1:32 left"
 
 
-@pytest.mark.usefixtures("at_once")
+@pytest.mark.usefixtures("at_once", "now")
 def test_lines_are_written_where_there_is_no_terminal() -> None:
     out = io.StringIO()
     with Meter(Console(file=out)).stage("training", total=3, unit="steps") as advance:

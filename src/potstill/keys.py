@@ -28,7 +28,7 @@ def settings_hash(*parts: object) -> str:
 
 
 def request_body(model: str, request: Request) -> bytes:
-    """What :func:`request_key` hashes, as JSON."""
+    """The JSON text that :func:`request_key` hashes."""
     prompt = request.prompt
     turns = prompt if isinstance(prompt, str) else [(turn.role, turn.content) for turn in prompt]
     return orjson.dumps(

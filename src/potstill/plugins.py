@@ -52,7 +52,7 @@ class Registry(Mapping[str, T]):
     object that is asked for is imported. ``in`` imports nothing.
 
     Args:
-        kind: What one of the things is called, e.g. ``prompt style``.
+        kind: The word for one of the things, e.g. ``prompt style``.
         own: potstill's own things.
         group: The group of the entry points that add others, e.g. ``potstill.prompt_styles``.
         by_reference: Whether ``module:name`` is taken as a name.
@@ -174,7 +174,7 @@ def load_object(reference: str, *, expected: str, distribution: str = "") -> Any
     Args:
         reference: The module and the name in it. The module is looked for among those installed,
             then in the folders of the recipes that were read, then in the working directory.
-        expected: What the object should be, for messages, e.g. ``loss``.
+        expected: The kind of object it should be, for messages, e.g. ``loss``.
         distribution: The installed distribution that declares it; empty: the recipe names it.
 
     Raises:
@@ -240,11 +240,13 @@ def entry_points(group: str) -> Mapping[str, EntryPoint]:
 @cache
 def _entry_points(group: str, path: tuple[str, ...]) -> Mapping[str, EntryPoint]:
     """The same for a state of ``sys.path``, as reading what is installed takes milliseconds."""
-    found = {name: EntryPoint(name, reference, "potstill") for name, reference in _of_papers(group)}
+    points = {
+        name: EntryPoint(name, reference, "potstill") for name, reference in _of_papers(group)
+    }
     for point in metadata.entry_points(group=group):
         distribution = point.dist.name if point.dist else "unknown"
-        found.setdefault(point.name, EntryPoint(point.name, point.value, distribution))
-    return found
+        points.setdefault(point.name, EntryPoint(point.name, point.value, distribution))
+    return points
 
 
 def _of_papers(group: str) -> list[tuple[str, str]]:

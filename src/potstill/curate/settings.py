@@ -14,7 +14,7 @@ class CurateSettings(Settings):
     """Keep only rationales that reach the gold answer."""
 
     choose: Literal["all", "agreement", "likelihood"] = "all"
-    """Of several teachers, keep all, or for each question the one that this measure chooses."""
+    """Whether all teachers of a question are kept, or only the one that this measure chooses."""
 
     min_words: int = Field(default=1, ge=0)
     """Shortest rationale kept, in words."""

@@ -84,24 +84,24 @@ def curate(
         if (rounds := _read(task, question, read_rounds(store, question, teachers, debate_rounds)))
     ]
     if not asked:
-        names = " and ".join(each.model for each in teachers)
+        names = " and ".join(teacher.model for teacher in teachers)
         raise DataError(
             f"{names} {'has' if len(teachers) == 1 else 'have'} answered no training question of "
             f"{task.name} yet; run potstill generate first."
         )
-    judged = [_own_verdicts(each.rounds[-1], settings, debate_rounds) for each in asked]
+    judged = [_own_verdicts(one.rounds[-1], settings, debate_rounds) for one in asked]
     likelihoods: Mapping[int, Likelihood] = {}
     if settings.choose == "likelihood":
         assert measure is not None, "who asks for likelihoods brings the student"
         likelihoods = measure(_candidates(asked, judged))
-    order = [each.name for each in teachers]
+    order = [teacher.name for teacher in teachers]
     rationales = [
         sample.rationale(one.question)
         for one, samples in zip(asked, judged, strict=True)
         for sample in _settled(one, samples, settings, likelihoods, order)
     ]
     scores = teacher_scores(
-        [each.rounds for each in asked],
+        [one.rounds for one in asked],
         order,
         rationales,
         likelihoods,
@@ -114,31 +114,31 @@ def curate(
 
 def _read(task: Task, question: Question, rounds: Sequence[Round]) -> list[JudgedRound]:
     """All answers to a question graded, by sample; nothing where there is no last round."""
-    same, found = same_answers(task), list[JudgedRound]()
+    same, judged = same_answers(task), list[JudgedRound]()
     for round_ in rounds:
         samples = [
             grade_sample(task, question, teacher, answer)
             for teacher, answers in round_.items()
             for answer in answers
         ]
-        samples.sort(key=lambda each: each.sample)
-        found.append(JudgedRound(samples, consensus(samples, same)))
-    return found if found[-1].samples else []
+        samples.sort(key=lambda sample: sample.sample)
+        judged.append(JudgedRound(samples, consensus(samples, same)))
+    return judged if judged[-1].samples else []
 
 
 def _own_verdicts(
     round_: JudgedRound, settings: CurateSettings, debate_rounds: int
 ) -> list[GradedSample]:
     """The verdict on each sample for itself, and against what a debate came to."""
-    found = []
-    for each, held in zip(round_.samples, round_.consensus.held, strict=True):
-        verdict = own_verdict(each, settings)
+    verdicts = []
+    for sample, held in zip(round_.samples, round_.consensus.held, strict=True):
+        verdict = own_verdict(sample, settings)
         finished = verdict not in ("unfinished", "no_answer", "wrong_answer")
         if debate_rounds and finished and not held:
             agreed = round_.consensus.answer is not None
             verdict = "against_consensus" if agreed else "no_consensus"
-        found.append(each._replace(verdict=verdict))
-    return found
+        verdicts.append(sample._replace(verdict=verdict))
+    return verdicts
 
 
 def _candidates(
@@ -146,10 +146,10 @@ def _candidates(
 ) -> list[TeacherCandidate]:
     """The rationales that are kept so far."""
     return [
-        TeacherCandidate(one.question, each.completion_id, each.text)
+        TeacherCandidate(one.question, sample.completion_id, sample.text)
         for one, samples in zip(asked, judged, strict=True)
-        for each in samples
-        if each.verdict == KEPT
+        for sample in samples
+        if sample.verdict == KEPT
     ]
 
 
@@ -164,8 +164,8 @@ def _settled(
 
     Only teachers with a rationale that is kept so far can be chosen.
     """
-    kept = [each for each in samples if each.verdict == KEPT]
-    there = [name for name in order if any(each.teacher == name for each in kept)]
+    kept = [sample for sample in samples if sample.verdict == KEPT]
+    there = [name for name in order if any(sample.teacher == name for sample in kept)]
     if settings.choose == "agreement" and there:
         last = asked.rounds[-1]
         samples = _of(best(agreement(last.samples, last.consensus.held), there), samples)
@@ -177,10 +177,10 @@ def _settled(
 def _of(chosen: str, samples: Sequence[GradedSample]) -> list[GradedSample]:
     """The samples, those of other teachers than the chosen one dropped."""
     return [
-        each._replace(verdict="other_teacher")
-        if each.verdict == KEPT and each.teacher != chosen
-        else each
-        for each in samples
+        sample._replace(verdict="other_teacher")
+        if sample.verdict == KEPT and sample.teacher != chosen
+        else sample
+        for sample in samples
     ]
 
 

@@ -1,4 +1,4 @@
-"""What teachers answered to the training questions, in figures."""
+"""Figures on the teachers' answers to the training questions."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from statistics import fmean
@@ -26,9 +26,9 @@ class JudgedRound(NamedTuple):
         """Share of a teacher's samples that are right; None where there are none."""
         if who == CONSENSUS:
             held = zip(self.samples, self.consensus.held, strict=True)
-            first = next((each for each, holds in held if holds), None)
+            first = next((sample for sample, holds in held if holds), None)
             return float(first is not None and first.right) if self.samples else None
-        own = [each.right for each in self.samples if each.teacher == who]
+        own = [sample.right for sample in self.samples if sample.teacher == who]
         return fmean(own) if own else None
 
 
@@ -45,15 +45,15 @@ def teacher_scores(
     Args:
         questions: The rounds of each question that has an answer; all have as many.
         teachers: Their names, in the order of the recipe.
-        rationales: What became of the last round's samples.
-        likelihoods: What was measured, by completion.
-        seed: Of the bootstrap.
+        rationales: The last round's samples with their verdicts.
+        likelihoods: The measured likelihoods, by completion.
+        seed: The bootstrap's seed.
     """
     last = len(questions[0]) - 1
     for who in [*teachers, *([CONSENSUS] if len(teachers) > 1 else [])]:
-        own = [each for each in rationales if who in (CONSENSUS, each.teacher)]
+        own = [rationale for rationale in rationales if who in (CONSENSUS, rationale.teacher)]
         for number in range(last + 1):
-            right = [[each.right(who) for each in rounds] for rounds in questions]
+            right = [[judged.right(who) for judged in rounds] for rounds in questions]
             if not any(rounds[number] is not None for rounds in right):
                 continue
             yield _score(
@@ -61,7 +61,9 @@ def teacher_scores(
                 number,
                 right,
                 samples=sum(_samples(rounds[number], who) for rounds in questions),
-                kept=[each for each in own if each.verdict == KEPT and number == last],
+                kept=[
+                    rationale for rationale in own if rationale.verdict == KEPT and number == last
+                ],
                 likelihoods=_measured(own, likelihoods) if number == last else [],
                 seed=seed,
             )
@@ -96,7 +98,7 @@ def _score(
         total=len(shares),
         samples=samples,
         kept=len(kept),
-        chosen=len({each.question_id for each in kept}),
+        chosen=len({rationale.question_id for rationale in kept}),
         mean_logprob=fmean(likelihoods) if likelihoods else None,
         difference=fmean(pairs) if again else None,
         difference_low=ends.low if ends else None,
@@ -111,12 +113,12 @@ def _interval(shares: Sequence[float], seed: int) -> Interval:
     return mean_interval(shares, resamples=RESAMPLES, seed=seed)
 
 
-def _samples(found: JudgedRound, who: str) -> int:
-    return sum(who in (CONSENSUS, each.teacher) for each in found.samples)
+def _samples(judged: JudgedRound, who: str) -> int:
+    return sum(who in (CONSENSUS, sample.teacher) for sample in judged.samples)
 
 
 def _measured(
     rationales: Iterable[Rationale], likelihoods: Mapping[int, Likelihood]
 ) -> list[float]:
-    found = (likelihoods.get(each.completion_id) for each in rationales)
-    return [each.mean_logprob for each in found if each is not None]
+    measured = (likelihoods.get(rationale.completion_id) for rationale in rationales)
+    return [likelihood.mean_logprob for likelihood in measured if likelihood is not None]

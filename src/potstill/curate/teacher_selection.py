@@ -1,4 +1,4 @@
-"""Of several teachers' answers to a question: what most agree on, and which teacher to learn from.
+"""Choosing among several teachers' answers: the consensus, and the teacher to learn from.
 
 A stronger teacher is not always the better one for a student, even on average (Yuan et al., arXiv
 2012.06048), so teachers are chosen question by question: by how far their samples agree with
@@ -45,7 +45,7 @@ def consensus(samples: Sequence[GradedSample], same: Same) -> Consensus:
         samples: All teachers' samples of the question; one that was cut off has no vote.
         same: Whether two answers are one.
     """
-    votes = ballot((each.vote for each in samples), same)
+    votes = ballot((sample.vote for sample in samples), same)
     counts = Counter(vote for vote in votes if vote is not None)
     most = max(counts.values(), default=0)
     elected = [answer for answer, count in counts.items() if count == most]
@@ -60,29 +60,29 @@ def agreement(samples: Sequence[GradedSample], held: Sequence[bool]) -> dict[str
         samples: All teachers' samples of a question.
         held: :attr:`Consensus.held` of these.
     """
-    of_teacher: dict[str, list[bool]] = {}
-    for each, holds in zip(samples, held, strict=True):
-        of_teacher.setdefault(each.teacher, []).append(holds)
-    return {name: Fraction(sum(agrees), len(agrees)) for name, agrees in of_teacher.items()}
+    by_teacher: dict[str, list[bool]] = {}
+    for sample, holds in zip(samples, held, strict=True):
+        by_teacher.setdefault(sample.teacher, []).append(holds)
+    return {name: Fraction(sum(agrees), len(agrees)) for name, agrees in by_teacher.items()}
 
 
 def mean_likelihood(
-    samples: Sequence[GradedSample], found: Mapping[int, Likelihood]
+    samples: Sequence[GradedSample], likelihoods: Mapping[int, Likelihood]
 ) -> dict[str, float]:
-    """Of each teacher with a measured rationale, the mean over its rationales, in nats a token."""
-    of_teacher: dict[str, list[float]] = {}
-    for each in samples:
-        likelihood = found.get(each.completion_id)
+    """Each measured teacher's mean over its rationales, in nats a token."""
+    by_teacher: dict[str, list[float]] = {}
+    for sample in samples:
+        likelihood = likelihoods.get(sample.completion_id)
         if likelihood is not None:
-            of_teacher.setdefault(each.teacher, []).append(likelihood.mean_logprob)
-    return {name: fmean(values) for name, values in of_teacher.items()}
+            by_teacher.setdefault(sample.teacher, []).append(likelihood.mean_logprob)
+    return {name: fmean(values) for name, values in by_teacher.items()}
 
 
 def best(worth: Mapping[str, Fraction] | Mapping[str, float], among: Sequence[str]) -> str:
     """The teacher worth most; of equals, and where nothing is known of any, the first.
 
     Args:
-        worth: What is known of teachers.
+        worth: The measured worth of the teachers.
         among: Whom to choose from, in the order of the recipe; one or more.
     """
     known = [name for name in among if name in worth]

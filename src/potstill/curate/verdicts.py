@@ -34,7 +34,7 @@ class GradedSample(NamedTuple):
         return self.finished and self.grade.correct
 
     def rationale(self, question: Question) -> Rationale:
-        """What is stored of it."""
+        """Returns the record of this sample that the store keeps."""
         return Rationale(
             question_id=question.id,
             completion_id=self.completion_id,

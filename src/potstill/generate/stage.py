@@ -49,11 +49,12 @@ def teacher_asking(
         ConfigError: The style shows exemplars, and there are none.
     """
     default = "instruct_cot" if teacher.chat else "zero_shot_cot"
-    style = style_named(settings.prompt_style or default)
+    named = settings.prompt_style or default
+    style = style_named(named)
     if shows_exemplars(style):
         if few_shot is None or not few_shot.exemplars:
             raise ConfigError(f"prompt_style is {style.name}, and there are no exemplars to show.")
-        style = few_shot.worded(style.name).style
+        style = few_shot.worded(named).style
     return PromptConfig(
         style=style,
         sampling=SamplingParams(
@@ -69,7 +70,7 @@ def teacher_asking(
 
 
 class GenerateResult(NamedTuple):
-    """What the generate stage drew from one teacher."""
+    """The samples the generate stage drew from one teacher."""
 
     counts: SampleCounts
     """Counts of the rationales, second steps aside."""
@@ -154,8 +155,8 @@ def draw_until_enough(
         )
         for question, samples in wanted.items():
             drawn[question.id] = samples.stop
-            found = answers(teacher.name, context.store, question, asking)
-            right[question.id] += count_right(task, question, found, samples)
+            stored = answers(teacher.name, context.store, question, asking)
+            right[question.id] += count_right(task, question, stored, samples)
     solved = sum(right[question.id] >= enough for question in questions)
     return GenerateResult(SampleCounts.total(rounds), solved)
 

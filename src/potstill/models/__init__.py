@@ -1,4 +1,4 @@
-"""What can be asked: every model, teacher or student, behind one interface."""
+"""Models, teachers and students alike, behind one interface."""
 
 from potstill.models.interface import Model
 from potstill.models.settings import (

@@ -71,8 +71,8 @@ def grade(task: Task, text: str, question: Question) -> RuleVerdict:
     """
     cue = next((cue for cue in _CUES if cue in text), None)
     answer_part = text.partition(cue)[2] if cue else text
-    found = candidates(task, answer_part, question, number=r"-?\d+(?:\.\d+)?")
-    answer = (found[0] if cue else found[-1]) if found else None
+    numbers = candidates(task, answer_part, question, number=r"-?\d+(?:\.\d+)?")
+    answer = (numbers[0] if cue else numbers[-1]) if numbers else None
     gold = written_gold(task, question)
     if task.answer_type != "number" or set_of(task) in ("gsm8k", "multiarith"):
         return RuleVerdict(answer, answer == gold)

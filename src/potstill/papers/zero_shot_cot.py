@@ -36,6 +36,6 @@ def grade(task: Task, text: str, question: Question) -> RuleVerdict:
     triggers = (_TRIGGERS.get(task.answer_type, _PLAIN_TRIGGER), _PLAIN_TRIGGER)
     trigger = next(filter(None, (re.search(pattern, text) for pattern in triggers)), None)
     answer_part = text[trigger.end() :] if trigger else text.rpartition("The answer is")[2]
-    found = candidates(task, answer_part, question, number=r"-?\d+\.?\d*")
-    answer = found[0].removesuffix(".") if found else None
+    numbers = candidates(task, answer_part, question, number=r"-?\d+\.?\d*")
+    answer = numbers[0].removesuffix(".") if numbers else None
     return RuleVerdict(answer, answer == written_gold(task, question))

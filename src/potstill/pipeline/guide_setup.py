@@ -13,7 +13,7 @@ from potstill.guide import GuideModels, GuideSettings
 from potstill.models import Model
 from potstill.prompts.exemplars import FewShot
 from potstill.prompts.formats import format_named
-from potstill.prompts.styles import shows_exemplars, style_named
+from potstill.prompts.styles import AnyStyle, shows_exemplars, style_named
 from potstill.records import Checkpoint, Completion, Request, System, Teacher
 from potstill.sampling.ask import PromptConfig, SamplingParams
 from potstill.store import Store
@@ -134,8 +134,8 @@ def guided_pair(
         continues=continues,
         start=next(model.open for model in models.starts if model.system == start),
         self_asking={
-            name: _self_asking(name, models.few_shot, asking.sampling)
-            for name in (style_named(style).name for style in guide.self_guidance)
+            style_named(style).name: _self_asking(style, models.few_shot, asking.sampling)
+            for style in guide.self_guidance
         },
     )
 
@@ -154,16 +154,18 @@ def _question_asking(asking: PromptConfig, few_shot: FewShot | None) -> PromptCo
     return replace(asking, style=style_named(name))
 
 
-def _self_asking(name: str, few_shot: FewShot | None, sampling: SamplingParams) -> PromptConfig:
+def _self_asking(
+    named: AnyStyle, few_shot: FewShot | None, sampling: SamplingParams
+) -> PromptConfig:
     """How the student's start is asked to guide itself in a prompt style."""
-    style = style_named(name)
+    style = style_named(named)
     if not shows_exemplars(style):
         return PromptConfig(style=style, sampling=sampling)
     if few_shot is None or not few_shot.exemplars:
         raise ConfigError(
-            f"guide.self_guidance names {name}, which shows worked questions, and there are none. "
-            "Give exemplars, or take its zero-shot style."
+            f"guide.self_guidance names {style.name}, which shows worked questions, and there are "
+            "none. Give exemplars, or take its zero-shot style."
         )
     return PromptConfig(
-        style=few_shot.worded(name).style, sampling=sampling, exemplars=few_shot.exemplars
+        style=few_shot.worded(named).style, sampling=sampling, exemplars=few_shot.exemplars
     )

@@ -77,7 +77,7 @@ class Run:
             ``accelerate launch`` only the first writes.
 
     Attributes:
-        context: What every stage works with: store, folder, progress, budget and log.
+        context: The things every stage works with: store, folder, progress, budget and log.
     """
 
     def __init__(self, recipe: Recipe, meter: Meter, *, read_only: bool = False) -> None:
@@ -122,7 +122,7 @@ class Run:
 
     @cached_property
     def overlaps(self) -> list[Overlap]:
-        """What the training questions share with each evaluation set, before any are dropped."""
+        """The overlap of the training questions with each evaluation set, before any are dropped."""
         return overlaps(self._loaded, self.further_tasks, self.recipe.overlap)
 
     @cached_property
@@ -134,8 +134,8 @@ class Run:
         """
         if self.recipe.exemplars is None:
             return None
-        given = read_few_shot(self.recipe.exemplars, self._loaded.name)
-        return unheld(given, [self._loaded, *self.further_tasks])
+        few_shot = read_few_shot(self.recipe.exemplars, self._loaded.name)
+        return unheld(few_shot, [self._loaded, *self.further_tasks])
 
     @cached_property
     def further_tasks(self) -> list[Task]:
@@ -152,7 +152,7 @@ class Run:
 
     @cached_property
     def entries(self) -> list[EvalTask]:
-        """What systems are measured on: the tasks, in each way they are asked and graded.
+        """The tasks systems are measured on, in each way they are asked and graded.
 
         Raises:
             PotstillError: A task lacks questions, or exemplars cannot be read or shown.
@@ -314,7 +314,7 @@ class Run:
         if not any(format_named(name).needs_exemplars for name in formats):
             return ()
         # As many as students learn with; where none does, as many as one would.
-        learn = [each for each in students if _shows_exemplars(each)] or students
+        learn = [student for student in students if _shows_exemplars(student)] or students
         return draw_exemplars(
             worked_questions(self.task.splits["train"], self.store.rationales()),
             max(student.exemplars for student in learn),
@@ -362,7 +362,7 @@ class Run:
                 continues=recipe.teacher.can_continue,
                 start=self._start_of(checkpoint).system,
             )
-            kept = [each.text for each in self.store.rationales() if each.verdict == "kept"]
+            kept = [one.text for one in self.store.rationales() if one.verdict == "kept"]
             return guide(
                 self.task, models, settings, self.context, layout=step_kind(kept), seed=recipe.seed
             )

@@ -112,7 +112,7 @@ class TeacherPool:
 
         Args:
             task: Its training questions are debated.
-            drawn: What :meth:`generate` returned.
+            drawn: The samples :meth:`generate` returned.
 
         Returns:
             The same, with the counts of all rounds added.
@@ -223,9 +223,11 @@ class _Faults:
         if len(faults) == 1 and not answered:
             raise next(iter(faults.values()))
         if faults:
-            told = "; ".join(f"{name}: {str(fault).rstrip('.')}" for name, fault in faults.items())
+            messages = "; ".join(
+                f"{name}: {str(fault).rstrip('.')}" for name, fault in faults.items()
+            )
             others = f"What {' and '.join(answered)} wrote is stored. " if answered else ""
             raise ModelError(
-                f"{told}. {others}Repeat the command to ask again, or take out of the recipe whom "
+                f"{messages}. {others}Repeat the command to ask again, or take out of the recipe whom "
                 "you can do without."
             )

@@ -188,7 +188,7 @@ def check_placeholders(
 
     Args:
         template: The text.
-        setting: What the recipe calls it, for the message.
+        setting: The setting's name in the recipe, for the message.
         needed: Placeholders that it must hold.
         known: Placeholders that it may hold as well.
 

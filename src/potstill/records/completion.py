@@ -22,7 +22,7 @@ class Message:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Request:
-    """What one model is asked once; the same request gets the same stored completions."""
+    """A prompt that one model is asked once; the same request gets the same stored completions."""
 
     prompt: str | tuple[Message, ...]
     """Plain text to continue, or the turns of a chat."""
@@ -86,7 +86,7 @@ class TokenLogprobs:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Completion:
-    """What a model wrote for one sample of one request."""
+    """The text a model wrote for one sample of one request."""
 
     request: Request
     """The request that was answered."""

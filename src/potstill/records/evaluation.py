@@ -162,7 +162,7 @@ class GuidedPrediction:
     """The whole answer, guidance included."""
 
     guidance: str
-    """What the teacher wrote of it; empty where it did not step in."""
+    """The part of it that the teacher wrote; empty where it did not step in."""
 
     answer: str | None
     correct: bool
@@ -180,7 +180,7 @@ class GuidedPrediction:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GuidedScore:
-    """What a policy of guidance reaches on a split, and at what price."""
+    """The accuracy a policy of guidance reaches on a split, and at what price."""
 
     policy: Policy
     task: str
@@ -222,7 +222,7 @@ class GuidedScore:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StageRecord:
-    """What a stage has taken."""
+    """The time and means that a stage has taken."""
 
     name: str
     seconds: float

@@ -50,12 +50,12 @@ class Task:
     """The licence of the questions, or ``none`` where their source states none."""
 
     notes: tuple[str, ...] = ()
-    """What was left out of the splits and why, one sentence each, for the report."""
+    """The questions left out of the splits and why, one sentence each, for the report."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Grade:
-    """What a grader read in a text, and whether it is right."""
+    """The answer a grader read in a text, and whether it is right."""
 
     answer: str | None
     """The answer as read, normalised; None where the text gives none."""

@@ -51,13 +51,13 @@ class Likelihood:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TeacherScore:
-    """What a teacher answered to the training questions, and what became of it."""
+    """A teacher's answers to the training questions, and the verdicts on them."""
 
     teacher: str
     """Its name in the recipe; ``consensus`` is the answer most samples of all teachers give."""
 
     round: int
-    """Of the debate; 0 are the first answers."""
+    """The round of the debate; 0 holds the first answers."""
 
     accuracy: float
     """Share of its samples that are right, mean over the questions."""
@@ -95,7 +95,7 @@ class TeacherSpan:
     """
 
     tokens: TokenLogprobs
-    """Of the teacher's whole completion, its tokens named by bytes."""
+    """The teacher's whole completion, its tokens named by bytes."""
 
     start: int
     """Where the repeated text begins in the target."""

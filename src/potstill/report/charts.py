@@ -87,8 +87,8 @@ def line_chart(
     """Lines over steps or sizes, each labelled at its end, with bands where there are intervals.
 
     Args:
-        lines: What to draw; those without points are left out.
-        title: What is drawn, for readers who hear the page.
+        lines: The lines to draw; those without points are left out.
+        title: A name for the chart, for readers who hear the page.
         x_label: Under the x axis.
         show: A y value as text.
         show_x: An x value as text.

@@ -133,7 +133,7 @@ FIXED, CONDITIONAL, ROUTED, GROWING, ALONE = 1, 2, 3, 4, 6
 """The colours of policies, routing and the two alone."""
 
 SHAPES: Mapping[int, Shape] = {ALONE: "square", CONDITIONAL: "diamond"}
-"""What sets these apart where colours do not; all others are circles."""
+"""The marks that set these apart where colours do not; all others are circles."""
 
 APART = 0.06
 """How far two intervals at one step are drawn from each other, in steps."""
@@ -253,6 +253,6 @@ def _by_number(section: GuidanceSection, name: str) -> dict[int, GuidedScore]:
 
 
 def _reach(dots: Sequence[Dot], others: Sequence[GuidedScore]) -> tuple[float, float]:
-    lows = [dot.low for dot in dots] + [each.accuracy for each in others]
-    highs = [dot.high for dot in dots] + [each.accuracy for each in others]
+    lows = [dot.low for dot in dots] + [score.accuracy for score in others]
+    highs = [dot.high for dot in dots] + [score.accuracy for score in others]
     return min(lows), max(highs)

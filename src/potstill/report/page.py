@@ -150,7 +150,7 @@ def _by_task(results: Results) -> dict[str, list[Comparison]]:
 
 
 def _guided(results: Results, found: GuidanceSection) -> dict[str, object]:
-    """What the section on guidance shows of one task."""
+    """The figures that the section on guidance shows for one task."""
     shown = (*found.policies, *found.controls, *found.unaided)
     ends = [abs(end or 0.0) for s in shown for end in (s.difference_low, s.difference_high)]
     return {

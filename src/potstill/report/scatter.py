@@ -95,7 +95,7 @@ def scatter(
         routes: Lines that lie below the points.
         across: The horizontal scale.
         up: The vertical scale.
-        title: What is drawn, for readers who hear the page.
+        title: A name for the chart, for readers who hear the page.
     """
     frame = ScatterFrame(across, up)
     spoken = f"{title} against {across.label}. " + " ".join(_spoken(frame, dots, routes))
@@ -316,9 +316,9 @@ def place_labels(
     """Find a place for each label, those with the least choice first.
 
     Args:
-        labels: What is to be placed.
+        labels: The labels to place.
         area: Where labels may stand.
-        marks: What no label may cover.
+        marks: The marks no label may cover.
         crossed: Points of lines, which labels had better not cover.
     """
     taken, lines = list(marks), list(crossed)

@@ -22,7 +22,7 @@ class Runtime:
     """Once set, nothing new is sent; what is in flight is finished and handed over."""
 
     releasing: list[Callable[[], None]] = field(default_factory=list)
-    """What :meth:`release` calls."""
+    """Functions that :meth:`release` calls."""
 
     def release(self) -> None:
         """End what models have started, such as servers of their own, to free its memory.

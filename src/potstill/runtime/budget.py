@@ -1,4 +1,4 @@
-"""What a run has paid servers, what it may have paid, and the limit that it keeps to."""
+"""The money a run has paid servers, the money it may have paid, and the limit that it keeps to."""
 
 import os
 from pathlib import Path
@@ -35,7 +35,7 @@ class Budget:
     Args:
         limit: The most that may be spent.
         journal: The file that keeps the account from one command to the next; None keeps none.
-        before: What the store says was paid, should the journal know of less.
+        before: The sum paid according to the store, should the journal know of less.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Budget:
 
     @property
     def in_flight(self) -> Amount:
-        """What the tries that are open come to at their most."""
+        """The highest sum that the open tries can cost."""
         return self._in_flight
 
     @property
@@ -88,7 +88,7 @@ class Budget:
         """Set aside what a try can cost at its most.
 
         Args:
-            most: What it can cost.
+            most: The highest sum it can cost.
             label: By which :meth:`resume` finds it.
 
         Returns:
@@ -131,7 +131,7 @@ class Budget:
 
         Args:
             number: From :meth:`begin`.
-            paid: What the server says it was; None where it may have been anything up to its most.
+            paid: The cost the server states; None where it may have been anything up to its most.
         """
         with self._lock:
             most = self._close(number)
@@ -201,7 +201,7 @@ class Budget:
 
 
 def _replay(journal: Path) -> tuple[Amount, dict[str, Amount]]:
-    """What the journal of an earlier command comes to, and what in it was left open, by label.
+    """Returns the sum in an earlier command's journal, and the tries it left open, by label.
 
     Tries without an end count at their most.
     """

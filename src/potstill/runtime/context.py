@@ -1,4 +1,4 @@
-"""What a stage works with: the run's store and folder, its progress, its budget and its log."""
+"""The things a stage works with: the run's store and folder, its progress, its budget and its log."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +30,7 @@ class RunContext:
 
     @property
     def budget(self) -> Budget:
-        """What servers were paid, held against the recipe's limit."""
+        """The money paid to servers, held against the recipe's limit."""
         return self.progress.runtime.budget
 
     @property

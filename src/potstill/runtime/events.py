@@ -71,7 +71,7 @@ class EventLog:
         """Requests that failed for good, by kind of fault."""
 
         self.notes: dict[str, str] = {}
-        """What is waited for, in a few words, by the model that waits."""
+        """The reason each waiting model waits, in a few words, by model."""
 
         self._log = log
         self._file: int | None = None

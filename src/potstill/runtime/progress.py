@@ -30,7 +30,7 @@ WIDEST = 120
 """Columns that the view fills at most."""
 
 ECHO = "^C "
-"""What a terminal may write behind the view; on a line of its own it would shift it."""
+"""Text a terminal may write behind the view; on a line of its own it would shift the view."""
 
 Advance = Callable[[int, int, float], None]
 """Called with how many more are done, their tokens, and their cost in US dollars."""
@@ -65,10 +65,10 @@ class Meter:
         """Show one stage of work while the block runs.
 
         Args:
-            label: What is being done.
+            label: The work being done, in a few words.
             total: How many there are.
             done: How many were there before.
-            unit: What is counted, e.g. ``steps``.
+            unit: The thing counted, e.g. ``steps``.
         """
         tally, console = Tally(label, total, done, unit), self._console
         if done >= total:
@@ -88,10 +88,10 @@ class Tally:
     """Counts of one stage, and their description.
 
     Args:
-        label: What is being done.
+        label: The work being done, in a few words.
         total: How many there are.
         done: How many were there before; they do not count for the rate.
-        unit: What is counted.
+        unit: The thing counted.
     """
 
     def __init__(self, label: str, total: int, done: int, unit: str) -> None:
@@ -152,7 +152,7 @@ class _Point(NamedTuple):
 
 
 class _Traffic:
-    """What servers are doing during one stage, in words.
+    """A line about the servers' state during one stage.
 
     Args:
         runtime: The run's, whose budget and log are read.
@@ -177,22 +177,22 @@ class _Traffic:
 
     @property
     def faults(self) -> str:
-        """What was repeated and what was given up in this stage, by kind."""
+        """The counts of requests repeated and given up in this stage, by kind."""
         events = self.runtime.events
         # Copies: a model's thread may count another kind meanwhile.
-        found = {
+        faults = {
             "retried": events.retries.copy() - self._retries,
             "failed": events.given_up.copy() - self._given_up,
         }
         return "  ".join(
             f"{what} {counts.total():,} ({_by_kind(counts)})"
-            for what, counts in found.items()
+            for what, counts in faults.items()
             if counts
         )
 
     @property
     def stopping(self) -> str:
-        """What is said once the run is to stop; nothing before."""
+        """The notice shown once the run is to stop; empty before."""
         if not self.runtime.stop.is_set():
             return ""
         flying = self.runtime.events.in_flight
@@ -261,10 +261,10 @@ class _Ticker:
             self._print()
 
     def _tick(self) -> None:
-        last, told = time.monotonic(), False
+        last, announced = time.monotonic(), False
         while not self._ended.wait(TICK_SECONDS):
-            if (stopping := self._traffic.stopping) and not told:
-                told = True
+            if (stopping := self._traffic.stopping) and not announced:
+                announced = True
                 self._say(stopping)
             if time.monotonic() - last >= LINE_SECONDS:
                 last = time.monotonic()
@@ -313,6 +313,6 @@ def clock(seconds: float) -> str:
 def printable(text: str) -> str:
     """The text of a model on one line, without characters that would steer a terminal."""
     return "".join(
-        each if each.isprintable() else " " if each.isspace() else f"\\x{ord(each):02x}"
-        for each in text
+        char if char.isprintable() else " " if char.isspace() else f"\\x{ord(char):02x}"
+        for char in text
     )

@@ -20,7 +20,7 @@ class Terminated(KeyboardInterrupt):
 
 
 ENDINGS = {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: Terminated}
-"""What each signal that stops the work ends it with."""
+"""The exception that each stopping signal ends the work with."""
 
 
 @contextmanager
@@ -61,7 +61,7 @@ class _Signals:
 
     @property
     def ending(self) -> KeyboardInterrupt:
-        """What the first signal ends the block with."""
+        """The exception that the first signal ends the block with."""
         return ENDINGS[self._caught[0]]() if self._caught else KeyboardInterrupt()
 
     def install(self) -> None:

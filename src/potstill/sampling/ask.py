@@ -55,7 +55,7 @@ class PromptConfig:
         """Returns the first request for a question; an exemplar that is the question is left out.
 
         Args:
-            question: What is asked.
+            question: The question to ask.
             task: The name of its task, which is stored beside the request.
         """
         shown = self.exemplars
@@ -81,7 +81,7 @@ class PromptConfig:
         """Returns the first request for each question, made when it is looked at.
 
         Args:
-            questions: What is asked.
+            questions: The questions to ask.
             task: The name of their task, which is stored beside each request.
         """
         return LazyRequests(tuple(questions), self, task)
@@ -109,7 +109,7 @@ class LazyRequests(Sequence[Request]):
     There may be a hundred thousand, each with its exemplars.
 
     Args:
-        questions: What is asked.
+        questions: The questions to ask.
         asking: How they are put.
         task: The name of their task.
     """
@@ -167,7 +167,7 @@ def complete_missing(
 
     Args:
         model: The model that is asked.
-        requests: What should be answered in the store afterwards.
+        requests: The requests that should be answered in the store afterwards.
         context: The run, whose store takes the completions.
         label: How the work is called in the progress display.
         stage: The stage that pays.
@@ -239,7 +239,7 @@ def sample_requests(
 
     Args:
         model: The model that is asked.
-        requests: What ``asking`` made of questions; see :meth:`PromptConfig.requests`.
+        requests: The requests ``asking`` made from questions; see :meth:`PromptConfig.requests`.
         asking: How the questions are put.
         context: The run, whose store takes the completions.
         label: How the work is called in the progress display.
@@ -273,7 +273,7 @@ class Answer(NamedTuple):
     """Which of the samples it is, counted from 0."""
 
     reasoning: str
-    """What was written in the first step."""
+    """The text written in the first step."""
 
     text: str
     """Everything written, the answer cue and the second step included."""
@@ -300,7 +300,7 @@ def answers_to(
     model_name: str, store: Store, request: Request, asking: PromptConfig
 ) -> list[Answer]:
     """Returns the stored answers to one request that ``asking`` made, by sample."""
-    found = []
+    stored = []
     for id_, completion in store.completions(model_name, request):
         text, tokens, cost = completion.text, completion.completion_tokens, completion.cost
         answer_request = asking.answer_request(completion)
@@ -310,8 +310,8 @@ def answers_to(
                 tokens += final.completion.completion_tokens
                 cost += final.completion.cost
         reason = completion.finish_reason
-        found.append(Answer(id_, completion.sample, completion.text, text, reason, tokens, cost))
-    return found
+        stored.append(Answer(id_, completion.sample, completion.text, text, reason, tokens, cost))
+    return stored
 
 
 def unheld(few_shot: FewShot, tasks: Iterable[Task]) -> FewShot:

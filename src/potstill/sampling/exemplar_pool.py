@@ -18,7 +18,7 @@ class WorkedQuestion(NamedTuple):
 
     question_id: str
     words: Words
-    """Of the question; two worked questions never have the same."""
+    """The words of the question; two worked questions never have the same."""
 
     exemplar: Exemplar
 
@@ -26,7 +26,7 @@ class WorkedQuestion(NamedTuple):
 def worked_questions(
     questions: Iterable[Question], rationales: Iterable[Rationale]
 ) -> list[WorkedQuestion]:
-    """What exemplars are drawn from: each question's first kept rationale, by question id.
+    """The pool exemplars are drawn from: each question's first kept rationale, by question id.
 
     Of questions with the same words, the first by id stands for all.
 
@@ -39,7 +39,7 @@ def worked_questions(
         if rationale.verdict == "kept":
             first.setdefault(rationale.question_id, rationale.text)
     found: dict[Words, WorkedQuestion] = {}
-    for question in sorted(questions, key=lambda each: each.id):
+    for question in sorted(questions, key=lambda question: question.id):
         spelt = words(question.text)
         if question.id in first and spelt not in found:
             shown = Exemplar(
@@ -64,8 +64,8 @@ def draw_exemplars(
     Args:
         pool: From :func:`worked_questions`.
         count: How many.
-        seed: Of the run.
-        key: What the prompt is for, such as a question's id or ``EVALUATION``.
+        seed: The run's seed.
+        key: A name for the prompt's purpose, such as a question's id or ``EVALUATION``.
         exclude: The question that is asked: neither it nor one of the same words is shown.
 
     Raises:
@@ -80,4 +80,4 @@ def draw_exemplars(
     asked = words(exclude.text) if exclude is not None else None
     # The pool has at most one question of these words, so one more than is shown is enough.
     drawn = random.Random(f"{seed} {key}").sample(pool, count + 1)
-    return tuple(each.exemplar for each in drawn if each.words != asked)[:count]
+    return tuple(worked.exemplar for worked in drawn if worked.words != asked)[:count]

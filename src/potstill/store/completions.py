@@ -46,7 +46,7 @@ class CompletionTables(Rows):
 
         Args:
             model: ``Model.name`` of the model that was asked.
-            completions: What it answered.
+            completions: The completions it answered with.
             stage: The stage that pays for them.
         """
         now = time.time()
@@ -93,7 +93,7 @@ class CompletionTables(Rows):
 
         Args:
             model: ``Model.name`` of the model that was asked.
-            requests: What it is asked; those that are not stored are passed over.
+            requests: The requests put to it; those that are not stored are passed over.
         """
         if self.read_only or not self._has_unnamed_requests:
             return
@@ -134,18 +134,18 @@ class CompletionTables(Rows):
 
         Args:
             model: ``Model.name`` of the model that was asked.
-            request: What was asked.
+            request: The request that was asked.
             logprobs: Read the token probabilities as well.
         """
         best = self._best(request_key(model, request), request)
-        found = []
+        stored = []
         for sample in request.samples:
             if sample in best:
                 id_, completion = stored_completion(request, best[sample])
                 if logprobs:
                     completion = replace(completion, logprobs=self.logprobs(id_))
-                found.append(StoredCompletion(id_, completion))
-        return found
+                stored.append(StoredCompletion(id_, completion))
+        return stored
 
     def _best(self, key: bytes, request: Request) -> dict[int, tuple[Any, ...]]:
         """Returns, by sample, the stored row that serves the request: the longest if several do."""
@@ -202,7 +202,7 @@ def stored_completion(request: Request, row: Sequence[Any]) -> StoredCompletion:
     """Returns a row as a completion, without its probabilities.
 
     Args:
-        request: What was asked.
+        request: The request that was asked.
         row: ``id, sample, text, thinking, finish_reason, prompt_tokens, completion_tokens, cost``.
     """
     id_, sample, text, thinking, finish_reason, prompt_tokens, completion_tokens, cost = row
@@ -327,7 +327,7 @@ class PoolTables(CompletionTables):
         Returns:
             How many were stored.
         """
-        absent = [each for each in completions if not self._is_there(model, each)]
+        absent = [new for new in completions if not self._is_there(model, new)]
         if absent:
             self.add_completions(model, absent, stage=stage)
         return len(absent)
@@ -335,9 +335,9 @@ class PoolTables(CompletionTables):
     def _is_there(self, model: str, completion: Completion) -> bool:
         request = completion.request
         with explained(self.path):
-            found = self._db.execute(
+            row = self._db.execute(
                 "SELECT finish_reason FROM completions WHERE request_key = ? AND sample = ?"
                 " AND max_tokens = ?",
                 (request_key(model, request), completion.sample, request.max_tokens),
             ).fetchone()
-        return found is not None and (found[0] != "error" or completion.finish_reason == "error")
+        return row is not None and (row[0] != "error" or completion.finish_reason == "error")

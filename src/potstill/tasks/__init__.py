@@ -34,7 +34,7 @@ def grade(
     Args:
         task: The task, which says what counts as an answer and by which rule it is read; or the
             name of one that potstill knows, or an answer type such as ``number``.
-        text: What a model wrote, as it wrote it.
+        text: The model's text, unchanged.
         gold: The gold answer; or the question, which holds it and the options of a choice.
         choices: The texts of options A, B, C ..., where ``gold`` is the answer alone.
 

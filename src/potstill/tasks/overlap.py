@@ -53,7 +53,7 @@ class Pair(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Overlap:
-    """What the training questions share with one evaluation set."""
+    """The overlap of the training questions with one evaluation set."""
 
     task: str
     split: Split

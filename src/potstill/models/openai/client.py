@@ -119,7 +119,7 @@ class Client:
 
         Args:
             body: The request's JSON.
-            size: What it may come to, and what it probably will.
+            size: The most that it may cost, and its likely tokens.
 
         Raises:
             Fault: This request is given up; others may go on.
@@ -298,16 +298,16 @@ class Client:
 
     def _refuse(self, status: int, headers: Mapping[str, str], content: bytes) -> None:
         """Raises what an answer other than 200 means."""
-        told = f"HTTP {status}: {self._clean(message_of(content)) or phrase(status)}"
+        message = f"HTTP {status}: {self._clean(message_of(content)) or phrase(status)}"
         answers = self._successes > 0
         if status == 401 or (status == 403 and not answers):
-            raise AuthError(self._refused_key(told))
+            raise AuthError(self._refused_key(message))
         if status == HTTPStatus.PAYMENT_REQUIRED or code_of(content) == "insufficient_quota":
-            raise ServerError(f"{self._base_url} wants to be paid first ({told}).")
+            raise ServerError(f"{self._base_url} wants to be paid first ({message}).")
         if status == HTTPStatus.NOT_FOUND and not answers:
             raise ServerError(
                 f"{self._url} does not know the model {self._settings.where!r}, or is not "
-                f"the right address ({told}); check the model's name and base_url."
+                f"the right address ({message}); check the model's name and base_url."
             )
         if 300 <= status < 400 and not answers:
             where = self._clean(headers.get("Location", "another address"))
@@ -322,16 +322,16 @@ class Client:
         # One of several machines behind an address may be wrong where the others have answered.
         astray = 300 <= status < 400 or status in (403, 404)
         retry = status in RETRIED or astray
-        raise Fault(told, retry=retry, kind=str(status), wait=wait, status=status)
+        raise Fault(message, retry=retry, kind=str(status), wait=wait, status=status)
 
-    def _refused_key(self, told: str) -> str:
+    def _refused_key(self, message: str) -> str:
         variable = self._settings.api_key_env
         if self._key is None:
             return (
-                f"{self._base_url} wants a key ({told}); name the environment variable that "
+                f"{self._base_url} wants a key ({message}); name the environment variable that "
                 "holds it with api_key_env" + (f", and set {variable}." if variable else ".")
             )
-        return f"{self._base_url} refused the key in {variable} ({told})."
+        return f"{self._base_url} refused the key in {variable} ({message})."
 
     def masked(self, content: bytes) -> bytes:
         """Returns an answer without the key, which must not come into the store by a repetition."""

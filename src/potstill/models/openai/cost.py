@@ -1,6 +1,6 @@
-"""What servers charge for tokens.
+"""The prices of tokens, and the size of a request in tokens and US dollars.
 
-What a request comes to in tokens and dollars: at most, probably, and as the server counted.
+A request has a size at most, a likely one, and the one that the server counts.
 """
 
 import re
@@ -21,7 +21,7 @@ TABLE = Path(__file__).parent / "prices.yaml"
 """Prices by the provider's host and the model's name, with the day they were taken on."""
 
 DATE = re.compile(r"-\d{4}-\d{2}-\d{2}$")
-"""What follows a model's base name in the name of one of its versions."""
+"""The date that ends the name of one version of a model."""
 
 
 class Prices(NamedTuple):
@@ -29,7 +29,7 @@ class Prices(NamedTuple):
 
     prompt: float
     cached: float
-    """Of prompt tokens that the server had in its cache."""
+    """The price of prompt tokens that the server had in its cache."""
 
     completion: float
     known: bool = True
@@ -44,7 +44,7 @@ FREE = Prices(0.0, 0.0, 0.0, known=True, listed=False)
 
 
 def prices_of(settings: OpenAISettings) -> Prices:
-    """The prices of a model: the recipe's own as they stand, else the table's.
+    """Returns the prices of a model: the recipe's own as they stand, else the table's.
 
     Prices from the table are those of the batch endpoint where ``mode`` is batch. A cached price
     that nobody gives is the price of the prompt.
@@ -69,7 +69,7 @@ def prices_of(settings: OpenAISettings) -> Prices:
 
 
 def taken() -> date:
-    """The day on which the table's prices were taken."""
+    """Returns the day on which the table's prices were taken."""
     return _table().taken
 
 
@@ -78,7 +78,7 @@ class _Host(NamedTuple):
 
     models: dict[str, Prices]
     batch: float
-    """What its batch endpoint takes of them, as a share."""
+    """The share of these prices that its batch endpoint charges."""
 
 
 class _Table(NamedTuple):
@@ -92,8 +92,8 @@ def _table() -> _Table:
     hosts = {}
     for name, host in raw["hosts"].items():
         models = {
-            model: Prices(each["prompt"], each.get("cached", each["prompt"]), each["completion"])
-            for model, each in host["models"].items()
+            model: Prices(row["prompt"], row.get("cached", row["prompt"]), row["completion"])
+            for model, row in host["models"].items()
         }
         hosts[name] = _Host(models, host.get("batch", 1.0))
     return _Table(raw["taken"], hosts)
@@ -101,7 +101,7 @@ def _table() -> _Table:
 
 @cache
 def _listed(base_url: str, name: str, *, batch: bool) -> Prices | None:
-    """The table's prices; None where it has none."""
+    """Returns the table's prices; None where it has none."""
     host = _table().hosts.get(urlsplit(base_url).hostname or "")
     if host is None:
         return None
@@ -116,7 +116,7 @@ FRAME_TOKENS = 64
 """Tokens that a server may put around a prompt: a chat template's marks, a date, its own words."""
 
 TURN_TOKENS = 16
-"""And around each turn of a chat."""
+"""Tokens that a server may put around each turn of a chat."""
 
 LARGEST_COUNT = 2**26
 """Tokens that an answer may be said to have; more is no count."""
@@ -127,14 +127,14 @@ class Size:
     """One request's size."""
 
     most: Amount
-    """What it can cost: a token has at least one byte, and no text is longer than its limit."""
+    """The most it can cost: a token has at least one byte, and no text is longer than its limit."""
 
     likely_tokens: float
     prompt_bytes: int
     sizes: "Sizes"
 
     def paid(self, reply: Mapping[str, Any]) -> Amount | None:
-        """What the server says it was; None where it does not say."""
+        """Returns the amount that the server counted; None where it does not say."""
         return self.sizes.counted(self.prompt_bytes, reply)
 
 
@@ -142,7 +142,7 @@ class Sizes:
     """Sizes requests, and learns from the answers how far they are off.
 
     Args:
-        prices: Of the model.
+        prices: The model's prices.
     """
 
     def __init__(self, prices: Prices) -> None:
@@ -151,7 +151,7 @@ class Sizes:
         self._bytes = self._prompt_tokens = self._completion_tokens = self._choices = 0
 
     def size(self, request: Request, body: Mapping[str, Any]) -> Size:
-        """The size of one body."""
+        """Returns the size of one body."""
         prompt = request.prompt
         turns = [prompt] if isinstance(prompt, str) else [turn.content for turn in prompt]
         prompt_bytes = sum(len(turn.encode()) for turn in [*turns, request.answer_prefix])
@@ -172,7 +172,7 @@ class Sizes:
         return self._completion_tokens / self._choices if self._choices else float("inf")
 
     def counted(self, prompt_bytes: int, reply: Mapping[str, Any]) -> Amount | None:
-        """What an answer was by its own usage; None where it gives none."""
+        """Returns an answer's amount by its own usage; None where it gives none."""
         read, written = tokens_of(reply)
         if not (read or written):
             return None
@@ -186,7 +186,7 @@ class Sizes:
 
 
 def tokens_of(reply: Mapping[str, Any]) -> tuple[int, int]:
-    """Tokens of the prompt and of all choices, as the server counted them; 0 where it did not.
+    """Returns the tokens of the prompt and of all choices, as the server counted them; 0 where it did not.
 
     What is no count, such as a text or a negative number, counts as missing.
     """
@@ -194,14 +194,14 @@ def tokens_of(reply: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def prompt_cost(prices: Prices, reply: Mapping[str, Any]) -> float:
-    """US dollars of the prompt; what the server had in its cache at the price for that."""
+    """Returns the US dollars of the prompt; what the server had in its cache at the price for that."""
     read = _count(reply, "prompt_tokens")
     cached = min(_count(reply, "prompt_tokens_details", "cached_tokens"), read)
     return ((read - cached) * prices.prompt + cached * prices.cached) / 1e6
 
 
 def _count(reply: Mapping[str, Any], *names: str) -> int:
-    found: object = reply.get("usage")
+    value: object = reply.get("usage")
     for name in names:
-        found = found.get(name) if isinstance(found, Mapping) else None
-    return found if type(found) is int and 0 <= found <= LARGEST_COUNT else 0
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value if type(value) is int and 0 <= value <= LARGEST_COUNT else 0

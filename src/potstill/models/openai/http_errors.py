@@ -1,4 +1,4 @@
-"""What goes wrong with requests, by class, and what a server's refusals say."""
+"""The faults of requests by class, and the reading of a server's error answers."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -27,7 +27,7 @@ PUSHBACK = {"429", "503", "529", "timeout"}
 
 
 class Fault(Exception):
-    """What went wrong with one request, in a sentence."""
+    """The failure of one try of a request; its message is a sentence."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class Fault(Exception):
         """Seconds the server wants to be left alone; 0 where it does not say."""
 
         self.status = status
-        """Of the answer, where it was another than 200."""
+        """The HTTP status of the answer where it was not 200; None where there was no answer."""
 
     @property
     def reached(self) -> bool:
@@ -62,7 +62,7 @@ class Fault(Exception):
 
     @property
     def paid(self) -> Amount | None:
-        """Nothing where the server surely did not write; None where it may have."""
+        """The amount 0 where the server surely wrote nothing; None where it may have."""
         sure = self.status not in UNSURE if self.status is not None else not self.reached
         return Amount() if sure else None
 
@@ -73,11 +73,11 @@ class Halted(Exception):
 
 @contextmanager
 def connection_faults(seconds: float, clean: Callable[[str], str]) -> Iterator[None]:
-    """Say what goes wrong with a connection in the block as a :class:`Fault`.
+    """Turn connection errors in the block into a :class:`Fault`.
 
     Args:
         seconds: The longest wait.
-        clean: Makes what is told fit to be shown.
+        clean: Makes a message fit to be shown.
     """
     try:
         yield
@@ -91,19 +91,19 @@ def connection_faults(seconds: float, clean: Callable[[str], str]) -> Iterator[N
 
 
 def message_of(content: bytes) -> str:
-    """The message in an error's body: ``{"error": {"message": ...}}`` and its variants."""
+    """Returns the message in an error's body: ``{"error": {"message": ...}}`` and its variants."""
     try:
-        found = orjson.loads(content)
+        value = orjson.loads(content)
     except orjson.JSONDecodeError:
         return content[:LONGEST_MESSAGE].decode(errors="replace")
     for name in ("error", "message", "detail"):
-        if isinstance(found, dict) and name in found:
-            found = found[name]
-    return found if isinstance(found, str) else orjson.dumps(found).decode()
+        if isinstance(value, dict) and name in value:
+            value = value[name]
+    return value if isinstance(value, str) else orjson.dumps(value).decode()
 
 
 def code_of(content: bytes) -> object:
-    """The code or type in an error's body."""
+    """Returns the code or type in an error's body."""
     try:
         error = orjson.loads(content)["error"]
         return error.get("code") or error.get("type")
@@ -112,7 +112,7 @@ def code_of(content: bytes) -> object:
 
 
 def phrase(status: int) -> str:
-    """What a status is called."""
+    """Returns the name of an HTTP status."""
     try:
         return HTTPStatus(status).phrase
     except ValueError:
@@ -120,16 +120,16 @@ def phrase(status: int) -> str:
 
 
 def retry_after(headers: Mapping[str, str]) -> float:
-    """The seconds a server asks to be left alone for, by any of its headers; 0 if by none."""
+    """Returns the seconds a server asks to be left alone for, by any of its headers; 0 if by none."""
     seconds = 0.0
-    given = headers.get("Retry-After", "")
+    header = headers.get("Retry-After", "")
     try:
         if "retry-after-ms" in headers:
             seconds = float(headers["retry-after-ms"]) / 1000
-        elif given.replace(".", "", 1).isdigit():
-            seconds = float(given)
-        elif given:
-            seconds = parsedate_to_datetime(given).timestamp() - time.time()
+        elif header.replace(".", "", 1).isdigit():
+            seconds = float(header)
+        elif header:
+            seconds = parsedate_to_datetime(header).timestamp() - time.time()
     except (ValueError, OverflowError):
         return 0.0
     return min(seconds, LONGEST_COOLDOWN) if seconds > 0 else 0.0

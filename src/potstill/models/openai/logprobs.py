@@ -17,37 +17,37 @@ from potstill.records import TokenLogprobs
 Json = dict[str, Any]
 
 LOGPROB_FLOOR = -9999.0
-"""What servers send in place of minus infinity, which JSON cannot say."""
+"""The value that servers send in place of minus infinity, which JSON cannot say."""
 
 ROUNDING = 0.01
-"""By which a log-probability may be above 0; beyond it, a server sends something else."""
+"""The most that rounding may lift a log-probability above 0; a larger one is an error."""
 
 LONGEST_NAME = 1024
 """Bytes of a token."""
 
 
-def no_probabilities(settings: OpenAISettings, told: str = "") -> str:
-    """What to say where probabilities are needed and the server has none."""
-    words = f" ({told})" if told else ""
+def no_probabilities(settings: OpenAISettings, message: str = "") -> str:
+    """Returns the message for when probabilities are needed and the server has none."""
+    words = f" ({message})" if message else ""
     return (
         f"{settings.model}: the server at {settings.base_url} gives no token probabilities{words}; "
         "set top_logprobs to 0, or ask a server that has them, such as vLLM."
     )
 
 
-def positions(given: Json) -> list[Json]:
-    """The positions of a choice's ``logprobs``, as the chat route lists them.
+def positions(listed: Json) -> list[Json]:
+    """Returns the positions of a choice's ``logprobs``, as the chat route lists them.
 
     Raises:
         LookupError, TypeError, ValueError, AttributeError: They are not as documented.
     """
-    return given.get("content") or _positions(given)
+    return listed.get("content") or _positions(listed)
 
 
-def _positions(given: Json) -> list[Json]:
-    """The completions route's parallel lists, as the chat route's list of positions."""
-    tokens, logprobs = given.get("tokens") or [], given.get("token_logprobs") or []
-    tops = given.get("top_logprobs") or [None] * len(tokens)
+def _positions(listed: Json) -> list[Json]:
+    """Returns the completions route's parallel lists, as the chat route's list of positions."""
+    tokens, logprobs = listed.get("tokens") or [], listed.get("token_logprobs") or []
+    tops = listed.get("top_logprobs") or [None] * len(tokens)
     return [
         {"bytes": _legacy_bytes(token), "logprob": logprob, "top_logprobs": _legacy_top(top)}
         for token, logprob, top in zip(tokens, logprobs, tops, strict=True)
@@ -62,7 +62,7 @@ def _legacy_top(top: Mapping[str, float | None] | None) -> list[Json]:
 
 
 def _legacy_bytes(token: str) -> bytes:
-    r"""A token's bytes; one that is no text by itself is written ``bytes:\xe2\x80``."""
+    r"""Returns a token's bytes; one that is no text by itself is written ``bytes:\xe2\x80``."""
     if token.startswith("bytes:\\x"):
         return bytes.fromhex(token.removeprefix("bytes:").replace("\\x", ""))
     return token.encode()
@@ -73,7 +73,7 @@ _NO_ENTRY: Json = {"bytes": (), "logprob": None}
 
 
 def token_logprobs(positions: Sequence[Json], top: int) -> TokenLogprobs:
-    """Packed probabilities of a completion's positions, each a chat route's ``logprobs`` entry.
+    """Returns packed probabilities of a completion's positions, each a chat route's ``logprobs`` entry.
 
     A token without ``bytes`` is named by its text in UTF-8. A logprob of null or at the servers'
     floor is minus infinity.
@@ -87,11 +87,11 @@ def token_logprobs(positions: Sequence[Json], top: int) -> TokenLogprobs:
         entries.append(position)
         entries += likeliest if len(likeliest) == top else _so_many(likeliest, top)
     shape = len(positions), 1 + top
-    told = _logprobs(entries).reshape(shape)
-    told[~(told > LOGPROB_FLOOR)] = -np.inf  # what is not a number as well
-    if (told > ROUNDING).any():
-        raise ValueError(f"a log-probability is {told.max():g}, and none is above 0")
-    values = told.astype(np.float32)
+    logprobs = _logprobs(entries).reshape(shape)
+    logprobs[~(logprobs > LOGPROB_FLOOR)] = -np.inf  # what is not a number as well
+    if (logprobs > ROUNDING).any():
+        raise ValueError(f"a log-probability is {logprobs.max():g}, and none is above 0")
+    values = logprobs.astype(np.float32)
     if (values[:, 1:-1] < values[:, 2:]).any():
         order = np.argsort(-values[:, 1:], axis=1, kind="stable") + 1
         order = np.concatenate([np.zeros((len(order), 1), order.dtype), order], axis=1)
@@ -111,7 +111,7 @@ def token_logprobs(positions: Sequence[Json], top: int) -> TokenLogprobs:
 
 
 def token_logprobs_of_each(choices: Sequence[Sequence[Json]], top: int) -> list[TokenLogprobs]:
-    """Packed probabilities of several completions, each as by :func:`token_logprobs`.
+    """Returns packed probabilities of several completions, each as by :func:`token_logprobs`.
 
     All are computed together: most of what one takes is the same for few tokens as for many.
 
@@ -121,10 +121,10 @@ def token_logprobs_of_each(choices: Sequence[Sequence[Json]], top: int) -> list[
     whole = token_logprobs(list(chain.from_iterable(choices)), top)
     assert whole.lengths is not None
     bytes_to = [0, *np.cumsum(whole.lengths.sum(axis=1, dtype=np.int64)).tolist()]
-    found, begin = [], 0
+    packed, begin = [], 0
     for choice in choices:
         end = begin + len(choice)
-        found.append(
+        packed.append(
             TokenLogprobs(
                 logprobs=whole.logprobs[begin:end],
                 token_bytes=whole.token_bytes[bytes_to[begin] : bytes_to[end]],
@@ -132,7 +132,7 @@ def token_logprobs_of_each(choices: Sequence[Sequence[Json]], top: int) -> list[
             )
         )
         begin = end
-    return found
+    return packed
 
 
 def _logprob(entry: Json) -> float:
@@ -141,13 +141,13 @@ def _logprob(entry: Json) -> float:
 
 
 def _so_many(likeliest: Sequence[Json], top: int) -> list[Json]:
-    """The likeliest ``top``, with empty ones for those that there are not."""
+    """Returns the likeliest ``top``, with empty ones for those that there are not."""
     kept = sorted(likeliest, key=_logprob, reverse=True)[:top]
     return kept + [_NO_ENTRY] * (top - len(kept))
 
 
 def _logprobs(entries: Sequence[Json]) -> NDArray[np.float64]:
-    """Each entry's log-probability; of null, nan."""
+    """Returns each entry's log-probability; nan for null."""
     try:
         return np.fromiter(map(_logprob_of, entries), np.float64, len(entries))
     except TypeError:  # null is no number to it, and nan to the slower way
@@ -155,14 +155,14 @@ def _logprobs(entries: Sequence[Json]) -> NDArray[np.float64]:
 
 
 def _names(entries: Sequence[Json]) -> tuple[list[Sequence[int]], NDArray[np.int64]]:
-    """The bytes of each entry's token, as lists where the server sent lists; their lengths."""
+    """Returns the bytes of each entry's token, as lists where the server sent lists; their lengths."""
     try:
         names = list(map(_bytes_of, entries))
         return names, np.fromiter(map(len, names), np.int64, len(names))
     except (KeyError, TypeError):  # some have none, or null
-        told = [entry.get("bytes") for entry in entries]
+        raw_names = [entry.get("bytes") for entry in entries]
         names = [
             entry["token"].encode() if name is None else name
-            for name, entry in zip(told, entries, strict=True)
+            for name, entry in zip(raw_names, entries, strict=True)
         ]
         return names, np.fromiter(map(len, names), np.int64, len(names))

@@ -1,4 +1,4 @@
-"""How fast a server is asked: adaptive concurrency, limits a minute, and pauses it asks for."""
+"""Limits how fast a server is asked: adaptive concurrency, limits a minute, and pauses it asks for."""
 
 import asyncio
 import math
@@ -13,16 +13,15 @@ START = 128
 CLEAN_ROUNDS = 4
 """Round trips without a refusal after which the limit grows by a share of itself again."""
 
-SHARE = 0.25
-"""By which it then grows in a round trip."""
-
+GROWTH_SHARE = 0.25
+"""The share of itself by which the limit then grows in a round trip."""
 
 LEAST_KEPT = 0.9
 """Share of the limit that one refusal leaves at least."""
 
 
 class Concurrency:
-    """How many tries may be in flight: grows until the server pushes back, then follows it.
+    """The number of tries that may be in flight: it grows until the server pushes back, then follows it.
 
     Use as an asynchronous context manager around each try.
 
@@ -35,7 +34,7 @@ class Concurrency:
 
     Args:
         ceiling: Most tries in flight and answers not stored, together.
-        events: Shown the limit.
+        events: Takes changes of the limit.
     """
 
     def __init__(self, ceiling: int, events: EventLog) -> None:
@@ -47,9 +46,9 @@ class Concurrency:
 
         self._doubling = True
         self._answered = 0
-        """Since the last refusal."""
+        """Tries answered since the last refusal."""
 
-        self._told = self.limit
+        self._recorded = self.limit
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     async def __aenter__(self) -> None:
@@ -78,7 +77,7 @@ class Concurrency:
         self._admit()
 
     def stored(self, count: int) -> None:
-        """So many answers are stored."""
+        """Count so many answers as stored."""
         self.unstored -= count
         self._admit()
 
@@ -107,14 +106,14 @@ class Concurrency:
             return
         self._answered += 1
         clean = self._answered > CLEAN_ROUNDS * self.limit
-        more = 1 / self.limit if not clean else max(1 / self.limit, SHARE)
+        more = 1 / self.limit if not clean else max(1 / self.limit, GROWTH_SHARE)
         self._set(self.limit + (1.0 if self._doubling else more))
 
     def _set(self, limit: float) -> None:
         self.limit = min(max(limit, 1.0), float(self._ceiling))
         self._events.limit = int(self.limit)
-        if not self._told / 2 < self.limit < self._told * 2:
-            self._told = self.limit
+        if not self._recorded / 2 < self.limit < self._recorded * 2:
+            self._recorded = self.limit
             self._events.record("concurrency", limit=int(self.limit))
         self._admit()
 
@@ -152,7 +151,7 @@ class Rate:
 
 
 class RateLimiter:
-    """The three together, with the pauses that a server asks of everybody."""
+    """Concurrency, requests and tokens a minute, together with the pauses that a server asks of everybody."""
 
     def __init__(self, settings: OpenAISettings, events: EventLog) -> None:
         self.concurrency = Concurrency(settings.concurrency, events)
@@ -166,7 +165,7 @@ class RateLimiter:
         self._pause_until = max(self._pause_until, now + seconds)
 
     def wait(self, tokens: float) -> float:
-        """Seconds that a try of so many tokens has to wait for; the limits count it from now on.
+        """Returns the seconds that a try of so many tokens has to wait for; the limits count it from now on.
 
         A pause that begins meanwhile makes the wait void: what was taken of the limits is not made
         up for at its end, and the try has to ask again.

@@ -1,4 +1,4 @@
-"""What is sent to an OpenAI-compatible server."""
+"""The request bodies that are sent to an OpenAI-compatible server."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,27 +13,27 @@ Json = dict[str, Any]
 
 
 def failure(request: Request, sample: int, error: str) -> Completion:
-    """A sample that has no answer."""
+    """Returns the completion of a sample that has no answer."""
     return Completion(request=request, sample=sample, text="", finish_reason="error", error=error)
 
 
 def runs(samples: Sequence[int]) -> list[list[int]]:
-    """Samples in runs without a gap, each of which is asked for at once.
+    """Returns samples in runs without a gap, each of which is asked for at once.
 
     A server that draws choice i by ``seed + i`` (vLLM does) then gives a sample the same draw
     whichever of its siblings it is asked with.
     """
-    found: list[list[int]] = []
+    groups: list[list[int]] = []
     for sample in samples:
-        if found and found[-1][-1] + 1 == sample:
-            found[-1].append(sample)
+        if groups and groups[-1][-1] + 1 == sample:
+            groups[-1].append(sample)
         else:
-            found.append([sample])
-    return found
+            groups.append([sample])
+    return groups
 
 
 def request_body(settings: OpenAISettings, request: Request, samples: Sequence[int]) -> Json:
-    """The body that asks for one run of samples.
+    """Returns the body that asks for one run of samples.
 
     ``settings.body`` comes last and wins; a field that it sets to null is left out. One seed covers
     the run: 30 bits of the request's own plus the first sample's index, so below 2**31, which every

@@ -1,4 +1,4 @@
-"""How a server's answers are read: texts, thinking, finish reasons, what was counted."""
+"""Reads a server's answers: texts, thinking, finish reasons, token counts and costs."""
 
 import re
 from collections.abc import Sequence
@@ -30,10 +30,10 @@ FINISH_REASONS: dict[str, FinishReason] = {
 """Any other reason, and none at all, counts as ``stop`` where there is text, else as an error."""
 
 FAILED_REASONS = {"abort", "error", "cancelled"}
-"""What a server says of a text that it did not end itself."""
+"""Finish reasons of a text that the server broke off."""
 
-ODD = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
-"""What reading an answer raises that is not as documented."""
+MALFORMED = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
+"""Errors that reading a malformed answer raises."""
 
 THINKING = re.compile(r"\s*<think>(.*?)(?:</think>\s*|\Z)", re.DOTALL)
 """A thinking block, where it begins the text; it is cut short when the tokens run out in it."""
@@ -42,7 +42,7 @@ THINKING = re.compile(r"\s*<think>(.*?)(?:</think>\s*|\Z)", re.DOTALL)
 def read_reply(
     settings: OpenAISettings, request: Request, samples: Sequence[int], reply: Json
 ) -> list[Completion]:
-    """The completions in a server's answer, at least one; a choice's index names its sample.
+    """Returns the completions in a server's answer, at least one; a choice's index names its sample.
 
     The prompt is paid for once however many samples were drawn, so its cost is on the first one.
     Probabilities are of all that the server lists, a thinking block in the text included. A choice
@@ -51,25 +51,29 @@ def read_reply(
     Raises:
         ModelError: Probabilities were asked for and there are none.
     """
-    of_sample = _by_sample(reply["choices"], samples)
-    read = [_read_choice(request, sample, choice) for sample, choice in of_sample]
+    pairs = _by_sample(reply["choices"], samples)
+    read = [_read_choice(request, sample, choice) for sample, choice in pairs]
     if request.top_logprobs:
-        read = _with_logprobs(settings, read, [choice for _, choice in of_sample])
+        read = _with_logprobs(settings, read, [choice for _, choice in pairs])
     prompt_tokens, written = tokens_of(reply)
     tokens = shares(
-        written, [0 if one.logprobs is None else len(one.logprobs.logprobs) for one in read]
+        written,
+        [
+            0 if completion.logprobs is None else len(completion.logprobs.logprobs)
+            for completion in read
+        ],
     )
     prices = prices_of(settings)
-    costs = [prices.completion * each / 1e6 for each in tokens]
+    costs = [prices.completion * count / 1e6 for count in tokens]
     costs[0] += prompt_cost(prices, reply)
     return [
-        replace(one, prompt_tokens=prompt_tokens, completion_tokens=each, cost=cost)
-        for one, each, cost in zip(read, tokens, costs, strict=True)
+        replace(completion, prompt_tokens=prompt_tokens, completion_tokens=count, cost=cost)
+        for completion, count, cost in zip(read, tokens, costs, strict=True)
     ]
 
 
 def _by_sample(choices: Sequence[object], samples: Sequence[int]) -> list[tuple[int, Json]]:
-    """Each sample's choice: by its index where those tell choices apart, else by its place.
+    """Returns each sample's choice: by its index where those tell choices apart, else by its place.
 
     A choice that repeats another, index and all, was sent twice and counts once. A server that
     draws choice i by ``seed + i`` may leave one out, and the others keep their samples.
@@ -96,10 +100,10 @@ def _repeats(choice: Json, others: Sequence[Json]) -> bool:
 
 
 def _read_choice(request: Request, sample: int, choice: Json) -> Completion:
-    """A choice without its probabilities."""
+    """Returns a choice's completion without its probabilities."""
     try:
         text, thinking, finish_reason, error = _text(choice)
-    except ODD as caught:
+    except MALFORMED as caught:
         return _odd(request, sample, caught)
     return Completion(
         request=request,
@@ -114,29 +118,32 @@ def _read_choice(request: Request, sample: int, choice: Json) -> Completion:
 def _with_logprobs(
     settings: OpenAISettings, read: Sequence[Completion], choices: Sequence[Json]
 ) -> list[Completion]:
-    """The completions with their probabilities, computed for all together where that works."""
-    found = [_listed(settings, one, choice) for one, choice in zip(read, choices, strict=True)]
-    listed = [one for one in found if not isinstance(one, Completion)]
+    """Returns the completions with their probabilities, computed for all together where that works."""
+    entries = [
+        _listed(settings, completion, choice)
+        for completion, choice in zip(read, choices, strict=True)
+    ]
+    listed = [entry for entry in entries if not isinstance(entry, Completion)]
     packed: list[TokenLogprobs | None]
     top = read[0].request.top_logprobs
     try:
         packed = list(token_logprobs_of_each(listed, top))
-    except ODD:
+    except MALFORMED:
         packed = [None] * len(listed)
     left = iter(packed)
     return [
-        each if isinstance(each, Completion) else _packed(one, each, next(left))
-        for one, each in zip(read, found, strict=True)
+        entry if isinstance(entry, Completion) else _packed(completion, entry, next(left))
+        for completion, entry in zip(read, entries, strict=True)
     ]
 
 
-def _packed(one: Completion, listed: list[Json], packed: TokenLogprobs | None) -> Completion:
-    """A completion with its probabilities, computed alone where that failed with the others."""
+def _packed(completion: Completion, listed: list[Json], packed: TokenLogprobs | None) -> Completion:
+    """Returns a completion with its probabilities, computed alone where that failed with the others."""
     try:
-        logprobs = packed or token_logprobs(listed, one.request.top_logprobs)
-    except ODD as caught:
-        return _odd(one.request, one.sample, caught)
-    return replace(one, logprobs=logprobs)
+        logprobs = packed or token_logprobs(listed, completion.request.top_logprobs)
+    except MALFORMED as caught:
+        return _odd(completion.request, completion.sample, caught)
+    return replace(completion, logprobs=logprobs)
 
 
 def _odd(request: Request, sample: int, caught: Exception) -> Completion:
@@ -145,7 +152,7 @@ def _odd(request: Request, sample: int, caught: Exception) -> Completion:
 
 
 def shares(total: int, known: Sequence[int]) -> list[int]:
-    """Each sample's tokens, of which servers tell the sum alone.
+    """Returns each sample's tokens, of which servers tell the sum alone.
 
     What is known (the tokens that have probabilities) is each sample's own; the rest is split
     evenly, the remainder to the first. The sum is ``total``.
@@ -153,16 +160,16 @@ def shares(total: int, known: Sequence[int]) -> list[int]:
     rest = total - sum(known)
     if rest < 0:
         known, rest = [0] * len(known), total
-    each, remainder = divmod(rest, len(known))
-    return [own + each + (place < remainder) for place, own in enumerate(known)]
+    even, remainder = divmod(rest, len(known))
+    return [own + even + (place < remainder) for place, own in enumerate(known)]
 
 
 def _text(choice: Json) -> tuple[str, str | None, FinishReason, str | None]:
-    """Text, thinking, finish reason and error of one choice."""
+    """Returns text, thinking, finish reason and error of one choice."""
     message: Json = choice["message"] if "message" in choice else {"content": choice["text"]}
     reason = str(choice.get("finish_reason"))
-    told = message.get("reasoning_content") or message.get("reasoning")
-    thinking = told if isinstance(told, str) else None
+    reasoning = message.get("reasoning_content") or message.get("reasoning")
+    thinking = reasoning if isinstance(reasoning, str) else None
     text, refusal = message.get("content"), message.get("refusal")
     if text is None and isinstance(refusal, str) and refusal:
         return refusal, thinking, "content_filter", None
@@ -177,17 +184,19 @@ def _text(choice: Json) -> tuple[str, str | None, FinishReason, str | None]:
     return text or "", thinking, FINISH_REASONS.get(reason, "stop"), None
 
 
-def _listed(settings: OpenAISettings, one: Completion, choice: Json) -> list[Json] | Completion:
-    """The positions that a choice lists; the completion itself where it is to have none."""
-    if one.error is not None:
-        return one
+def _listed(
+    settings: OpenAISettings, completion: Completion, choice: Json
+) -> list[Json] | Completion:
+    """Returns the positions that a choice lists; the completion itself where it is to have none."""
+    if completion.error is not None:
+        return completion
     try:
         listed = positions(choice.get("logprobs") or {})
         some = any(entry["top_logprobs"] for entry in listed)
-    except ODD as caught:
-        return _odd(one.request, one.sample, caught)
-    if not listed and one.finish_reason == "content_filter":
-        return one  # a refusal has none, and takes no other answer with it
-    if (not listed and one.text) or (listed and not some):
+    except MALFORMED as caught:
+        return _odd(completion.request, completion.sample, caught)
+    if not listed and completion.finish_reason == "content_filter":
+        return completion  # a refusal has none, and takes no other answer with it
+    if (not listed and completion.text) or (listed and not some):
         raise ModelError(no_probabilities(settings))
     return listed

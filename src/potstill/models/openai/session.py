@@ -49,7 +49,7 @@ REFUSALS = {HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.
 
 
 class Arrived(NamedTuple):
-    """What the event loop's thread hands over to the caller's."""
+    """A group of completions that the event loop's thread hands over to the caller's."""
 
     completions: list[Completion]
 
@@ -62,7 +62,7 @@ class Arrived(NamedTuple):
 
 @dataclass(slots=True)
 class ServerFacts:
-    """What a server has shown that it can do; kept from one session to the next."""
+    """The abilities that a server has shown; kept from one session to the next."""
 
     several: bool = False
     """Whether it has given several samples at once."""
@@ -78,8 +78,8 @@ class ServerFacts:
 
     def can(self, request: Request) -> bool:
         """Whether nothing in the request is new to the server."""
-        told_n = len(request.samples) == 1 or self.several or self.largest_n is not None
-        return told_n and (self.probabilities or not request.top_logprobs)
+        knows_n = len(request.samples) == 1 or self.several or self.largest_n is not None
+        return knows_n and (self.probabilities or not request.top_logprobs)
 
 
 class Session:
@@ -89,7 +89,7 @@ class Session:
         settings: The server and how it is asked.
         key: The server's key, if it wants one.
         runtime: The run's budget, log and stop signal.
-        known: What the server has shown so far.
+        known: The server's abilities shown so far.
     """
 
     def __init__(
@@ -133,14 +133,14 @@ class Session:
         Returns:
             How many runs there are.
         """
-        asked = [
+        coroutines = [
             self._asker.ask(request, samples)
             for request in requests
             for samples in runs(request.samples)
         ]
-        if asked:
-            self._loop.call_soon_threadsafe(self._create_tasks, asked)
-        return len(asked)
+        if coroutines:
+            self._loop.call_soon_threadsafe(self._create_tasks, coroutines)
+        return len(coroutines)
 
     def take(self) -> Arrived:
         """Returns what has arrived since it was last asked for, once there is something."""
@@ -198,8 +198,8 @@ class Session:
         self.halted = True
         self._asker.client.halt()
 
-    def _create_tasks(self, asked: Sequence[Coroutine[Any, Any, bool]]) -> None:
-        for coroutine in asked:
+    def _create_tasks(self, coroutines: Sequence[Coroutine[Any, Any, bool]]) -> None:
+        for coroutine in coroutines:
             task = self._loop.create_task(coroutine)
             self._tasks.add(task)
             task.add_done_callback(self._task_ended)
@@ -254,7 +254,7 @@ class Asker:
         settings: The server and how it is asked.
         key: The server's key, if it wants one.
         runtime: The run's budget, log and stop signal.
-        known: What the server has shown so far; what it shows is added.
+        known: The server's abilities shown so far; new ones are added.
         keep: Takes completions as they come, and how many of the server's answers they are from.
     """
 
@@ -328,9 +328,9 @@ class Asker:
         self, request: Request, samples: Sequence[int], answered: Sequence[Completion]
     ) -> None:
         """Learn from an answer, and ask for the samples that it lacks."""
-        self._known.probabilities |= any(one.logprobs is not None for one in answered)
-        there = {completion.sample for completion in answered}
-        missing = [sample for sample in samples if sample not in there]
+        self._known.probabilities |= any(completion.logprobs is not None for completion in answered)
+        present = {completion.sample for completion in answered}
+        missing = [sample for sample in samples if sample not in present]
         if len(samples) > 1:
             self._count_choices(len(answered), short=bool(missing))
         if missing:
@@ -343,8 +343,8 @@ class Asker:
         Returns:
             Whether any was answered.
         """
-        asked = (self.ask(request, group) for group in groups)
-        outcomes = await asyncio.gather(*asked, return_exceptions=True)
+        coroutines = (self.ask(request, group) for group in groups)
+        outcomes = await asyncio.gather(*coroutines, return_exceptions=True)
         for outcome in outcomes:
             if isinstance(outcome, BaseException):
                 raise outcome

@@ -125,7 +125,7 @@ class AsyncBatchEndpoint(Client):
 
         Args:
             method: ``GET`` or ``POST``.
-            path: What follows the base URL.
+            path: The part of the URL after the base URL.
             query: The URL's query.
             body: Sent as JSON.
             lines: Sent as an input file.

@@ -1,6 +1,7 @@
-"""What a batch is made of: lines, each a run of one request's samples, and which are missing.
+"""The lines of a batch, each a run of one request's samples, and the reading of its answers.
 
-Reading what a batch answered: completions, refusals, and what is to be asked again.
+:class:`PendingSamples` keeps the samples that are missing; :class:`Answers` reads completions and
+refusals from a batch's files, and sees which lines are to be asked again.
 """
 
 import re
@@ -44,7 +45,7 @@ class BatchLine:
     """The first sample."""
 
     count: int
-    """How many samples."""
+    """The number of samples."""
 
     @property
     def custom_id(self) -> str:
@@ -58,12 +59,12 @@ class BatchLine:
 
     @property
     def place(self) -> Place:
-        """Of the request."""
+        """The request's key and ``max_tokens``."""
         return self.key, self.max_tokens
 
 
 def line_of(custom_id: object) -> BatchLine | None:
-    """A line by its ``custom_id``; None where it is not one of ours."""
+    """Returns a line by its ``custom_id``; None where it is not one of ours."""
     match = CUSTOM_ID.fullmatch(custom_id) if isinstance(custom_id, str) else None
     if match is None:
         return None
@@ -87,8 +88,8 @@ class PendingSamples:
     """The samples that are not answered yet.
 
     Args:
-        name: The model's, which is part of every key.
-        requests: What is asked.
+        name: The model's name, which is part of every key.
+        requests: The requests to be answered.
     """
 
     def __init__(self, name: str, requests: Iterable[Request]) -> None:
@@ -96,17 +97,17 @@ class PendingSamples:
         self._most: int | None = None
         for request in requests:
             place = request_key(name, request).hex(), request.max_tokens
-            asked = self._asked.setdefault(place, _BatchRequest())
-            asked.requests.append(request)
-            asked.missing.update(request.samples)
+            entry = self._asked.setdefault(place, _BatchRequest())
+            entry.requests.append(request)
+            entry.missing.update(request.samples)
 
     def __bool__(self) -> bool:
-        return any(asked.missing for asked in self._asked.values())
+        return any(entry.missing for entry in self._asked.values())
 
     def lines(self) -> Iterator[BatchLine]:
-        """Lines for all that is missing and not covered."""
-        for (key, max_tokens), asked in self._asked.items():
-            for run in runs(sorted(asked.missing - asked.covered)):
+        """Yields lines for all that is missing and not covered."""
+        for (key, max_tokens), entry in self._asked.items():
+            for run in runs(sorted(entry.missing - entry.covered)):
                 most = self._most or len(run)
                 for start in range(0, len(run), most):
                     yield BatchLine(key, max_tokens, run[start], len(run[start : start + most]))
@@ -116,36 +117,36 @@ class PendingSamples:
         self._most = min(self._most or most, most)
 
     def request(self, line: BatchLine) -> Request:
-        """The request of a line that is wanted."""
+        """Returns the request of a line that is wanted."""
         return self._asked[line.place].requests[0]
 
     def wants(self, line: BatchLine) -> bool:
         """Whether any of a line's samples is missing."""
-        asked = self._asked.get(line.place)
-        return asked is not None and not asked.missing.isdisjoint(line.samples)
+        entry = self._asked.get(line.place)
+        return entry is not None and not entry.missing.isdisjoint(line.samples)
 
     def wants_any(self, places: Iterable[Place]) -> bool:
         """Whether any sample of these is missing."""
         return any(place in self._asked and self._asked[place].missing for place in places)
 
     def cover(self, line: BatchLine) -> None:
-        """Count a line's samples as asked for."""
+        """Count a line's samples as entry for."""
         if line.place in self._asked:
             self._asked[line.place].covered.update(line.samples)
 
     def uncover(self, line: BatchLine) -> None:
-        """Count a line's samples as not asked for, so far as they are missing."""
+        """Count a line's samples as not entry for, so far as they are missing."""
         if line.place in self._asked:
             self._asked[line.place].covered.difference_update(line.samples)
 
     def take(self, line: BatchLine, completions: Sequence[Completion]) -> Iterator[Completion]:
-        """Those completions of a line that were missing, once for every request that wants them."""
-        asked = self._asked[line.place]
+        """Yields those completions of a line that were missing, once for every request that wants them."""
+        entry = self._asked[line.place]
         for completion in completions:
-            if completion.sample not in asked.missing:
+            if completion.sample not in entry.missing:
                 continue
-            asked.missing.discard(completion.sample)
-            for request in asked.requests:
+            entry.missing.discard(completion.sample)
+            for request in entry.requests:
                 if completion.sample in request.samples:
                     yield replace(completion, request=request)
 
@@ -155,10 +156,10 @@ PASSING_CODES = {"batch_expired", "server_error", "rate_limit_exceeded"}
 
 
 class Read(NamedTuple):
-    """What was in a batch's files."""
+    """The cost and the requests found in a batch's files."""
 
     paid: Amount | None
-    """What its answers cost; None where one does not say."""
+    """The cost of its answers; None where one does not say."""
 
     places: frozenset[Place]
     """The requests that it has answers to."""
@@ -167,14 +168,14 @@ class Read(NamedTuple):
 class _Refusal(NamedTuple):
     """Why a line has no answer."""
 
-    told: str
+    message: str
     status: int | None = None
     passing: bool = True
     """Whether asking again may help."""
 
     @property
     def kind(self) -> str:
-        """In a word, as the watch counts it."""
+        """The refusal's kind in a word, as the event log counts it."""
         return "batch" if self.status is None else str(self.status)
 
 
@@ -182,10 +183,10 @@ class Answers:
     """Reads the files of batches.
 
     Args:
-        settings: Of the model.
+        settings: The model's settings.
         client: Fetches the files.
-        wanted: What is missing; loses what is found.
-        events: Told of what failed.
+        wanted: The missing samples; those found are taken out.
+        events: Takes retries and failures.
     """
 
     def __init__(
@@ -203,11 +204,11 @@ class Answers:
         """Whether the server has given several samples in one line."""
 
     def read(self, batch: Json, lines: Iterable[BatchLine]) -> Generator[Completion, None, Read]:
-        """The completions of a batch that has ended.
+        """Yields the completions of a batch that has ended.
 
         Args:
             batch: As the server shows it.
-            lines: What was awaited from it. A line that failed is asked again where that may help,
+            lines: The lines awaited from it. A line that failed is asked again where that may help,
                 as often as ``settings.retries`` says, and else answered by its failure. What was
                 not awaited answers nothing by failing.
 
@@ -236,56 +237,58 @@ class Answers:
                 elif fresh:
                     yield from self._refused(line, self._refusal(entry))
         status = batch["status"]
-        told = f"the batch ended ({status}) without an answer"
+        message = f"the batch ended ({status}) without an answer"
         for line in awaited:
             if self._wanted.wants(line):
-                yield from self._refused(line, _Refusal(told, passing=status != "cancelled"))
+                yield from self._refused(line, _Refusal(message, passing=status != "cancelled"))
         return Read(paid, frozenset(places))
 
-    def fail(self, line: BatchLine, told: str, kind: str = "batch") -> Iterator[Completion]:
+    def fail(self, line: BatchLine, message: str, kind: str = "batch") -> Iterator[Completion]:
         """Answer what is missing of a line by its failure."""
-        self._events.failed(kind, message=told)
+        self._events.failed(kind, message=message)
         request = self._wanted.request(line)
-        failures = [failure(request, sample, told) for sample in line.samples]
+        failures = [failure(request, sample, message) for sample in line.samples]
         yield from self._wanted.take(line, failures)
 
     def _answered(self, line: BatchLine, reply: Json, *, fresh: bool) -> Iterator[Completion]:
         request = self._wanted.request(line)
-        found = read_reply(self._settings, request, line.samples, reply)
-        self._several = self._several or len(found) > 1
-        if len(found) < line.count:
-            self._wanted.limit(len(found))
+        completions = read_reply(self._settings, request, line.samples, reply)
+        self._several = self._several or len(completions) > 1
+        if len(completions) < line.count:
+            self._wanted.limit(len(completions))
         if not fresh:
-            found = [each for each in found if each.finish_reason != "error"]
-        yield from self._wanted.take(line, found)
+            completions = [
+                completion for completion in completions if completion.finish_reason != "error"
+            ]
+        yield from self._wanted.take(line, completions)
 
     def _refused(self, line: BatchLine, refusal: _Refusal) -> Iterator[Completion]:
-        """Failures, unless the line is to be asked again."""
+        """Yields failures, unless the line is to be asked again."""
         self._tries[line] += 1
         if refusal.passing and self._tries[line] <= self._settings.retries:
-            self._events.retried(refusal.kind, wait=0.0, message=refusal.told)
+            self._events.retried(refusal.kind, wait=0.0, message=refusal.message)
             return
         if refusal.status in REFUSALS:
             request = self._wanted.request(line)
-            if request.top_logprobs and "logprob" in refusal.told:
-                raise ModelError(no_probabilities(self._settings, refusal.told))
+            if request.top_logprobs and "logprob" in refusal.message:
+                raise ModelError(no_probabilities(self._settings, refusal.message))
             if line.count > 1 and not self._several:
                 # It may be the number of samples that the server cannot do.
                 self._wanted.limit(1)
                 return
-        yield from self.fail(line, refusal.told, refusal.kind)
+        yield from self.fail(line, refusal.message, refusal.kind)
 
     def _refusal(self, entry: Json) -> _Refusal:
-        """What an error file's line says."""
+        """Returns the refusal in an error file's line."""
         response = _object(entry.get("response"))
         status = response.get("status_code")
         error = entry.get("error") or _object(response.get("body")).get("error")
         named = _object(error)
         code, message = str(named.get("code")), named.get("message") or error or "no reason given"
         answered = isinstance(status, int) and status != 200
-        told = f"HTTP {status}: {message}" if answered else f"{message} ({code})"
+        words = f"HTTP {status}: {message}" if answered else f"{message} ({code})"
         passing = (answered and status in RETRIED) or code in PASSING_CODES
-        return _Refusal(self._client.clean(told), status if answered else None, passing)
+        return _Refusal(self._client.clean(words), status if answered else None, passing)
 
     def _paid(self, reply: Json) -> Amount | None:
         read, written = tokens_of(reply)
@@ -294,12 +297,12 @@ class Answers:
 
 
 def _object(value: object) -> Json:
-    """The value where it is a JSON object, else an empty one."""
+    """Returns the value where it is a JSON object, else an empty one."""
     return value if isinstance(value, dict) else {}
 
 
 def _reply(entry: Json) -> Json | None:
-    """The answer in a line, where it has one."""
+    """Returns the answer in a line, where it has one."""
     response = entry.get("response")
     if not isinstance(response, dict) or response.get("status_code") != 200:
         return None

@@ -28,7 +28,7 @@ ANSWERED = {"completed", "expired", "cancelled"}
 """
 
 TOO_MANY_TOKENS = "token_limit_exceeded"
-"""Why a batch fails when too many tokens wait in the account's batches together."""
+"""The error code of a batch that fails because too many tokens wait in the account's batches together."""
 
 BUDGET_SECONDS = 0.5
 """How often the account is asked again while other models' tries are to be settled first."""
@@ -38,9 +38,9 @@ class Batches:
     """A model's batches, for as long as the model is open.
 
     Args:
-        settings: Of the model.
+        settings: The model's settings.
         key: The server's key.
-        name: The model's, by which its answers are stored.
+        name: The model's name, by which its answers are stored.
         runtime: The run's budget, log and stop signal.
     """
 
@@ -49,7 +49,7 @@ class Batches:
     ) -> None:
         self.settings, self.name, self.runtime = settings, name, runtime
         self.places: dict[str, frozenset[Place]] = {}
-        """What the batches that were read have answers to, so that none is read in vain."""
+        """The requests that each batch read so far has answers to, so that none is read in vain."""
 
         self._key = key
 
@@ -85,7 +85,7 @@ class _Batch:
 
     lines: list[BatchLine]
     number: int | None
-    """Of its cost in the account; None where that was settled before, or another run pays."""
+    """The number of its cost in the budget; None where that was settled before, or another run pays."""
 
     seen: tuple[str, int, int] = ("", 0, 0)
     """Its status, lines done and lines failed, when last looked at."""
@@ -111,7 +111,7 @@ class _Asking:
         """Whether a batch has to end before another is made."""
 
     def answers(self) -> Iterator[Completion]:
-        """What was bought before, then what is under way and what has to be bought."""
+        """Yields answers bought before, then those of batches under way and of new ones."""
         mine = [batch for batch in self._client.batches() if self._buyer.is_mine(batch)]
         self._buyer.forgive({self._buyer.label(batch["metadata"]) for batch in mine})
         for batch in mine:
@@ -137,7 +137,7 @@ class _Asking:
         self._show()
 
     def _read_earlier(self, batch: Json) -> Iterator[Completion]:
-        """The answers of a batch of an earlier call, where it has any that are wanted."""
+        """Yields the answers of a batch of an earlier call, where it has any that are wanted."""
         places = self._places.get(batch["id"])
         wanted = self._wanted if places is None else self._wanted.wants_any(places)
         number = self._budget.resume(self._buyer.label(batch["metadata"]))
@@ -146,7 +146,7 @@ class _Asking:
             yield from self._read(batch)
 
     def _read(self, batch: Json) -> Iterator[Completion]:
-        """The answers of a batch that has ended, and what it cost."""
+        """Yields the answers of a batch that has ended, and settles its cost."""
         read = yield from self._answers.read(batch, self._open[batch["id"]].lines)
         self._close(batch["id"], read.paid)
         self._places[batch["id"]] = read.places
@@ -167,7 +167,7 @@ class _Asking:
         if not self._wanted:
             return
         entries = self._client.lines(batch["input_file_id"])
-        lines = [line for each in entries if (line := line_of(each.get("custom_id")))]
+        lines = [line for entry in entries if (line := line_of(entry.get("custom_id")))]
         if any(map(self._wanted.wants, lines)):
             number = self._budget.resume(self._buyer.label(batch["metadata"]))
             self._wait_for(batch, _Batch(lines, number))
@@ -180,7 +180,7 @@ class _Asking:
         self._note(batch)
 
     def _note(self, batch: Json) -> None:
-        """Tell the watch how far a batch is."""
+        """Record how far a batch is."""
         own, counts = self._open[batch["id"]], batch["request_counts"]
         done, failed = counts["completed"], counts["failed"]
         if own.seen == (batch["status"], done, failed):
@@ -198,17 +198,17 @@ class _Asking:
         )
 
     def _show(self) -> None:
-        """Let the watch say how far all that is waited for is."""
-        lines = sum(len(each.lines) for each in self._open.values())
+        """Show how many lines of the open batches are done."""
+        lines = sum(len(batch.lines) for batch in self._open.values())
         if not lines:
             self._events.notes.pop(self._name, None)
             return
-        done = lines - sum(each.in_flight for each in self._open.values())
+        done = lines - sum(batch.in_flight for batch in self._open.values())
         count = f"{len(self._open)} batches" if len(self._open) > 1 else "a batch"
         self._events.notes[self._name] = f"{done:,} of {lines:,} lines done in {count}"
 
     def _look(self, batch: Json) -> Iterator[Completion]:
-        """What a batch has come to since."""
+        """Take note of a batch's progress, and yield its answers where it has ended."""
         self._note(batch)
         if batch["status"] in ANSWERED:
             yield from self._read(batch)
@@ -224,8 +224,8 @@ class _Asking:
         lines = self._open[batch["id"]].lines
         self._close(batch["id"], Amount())
         errors = batch["errors"]
-        told = "; ".join(str(each.get("message")) for each in errors[:3]) or "no reason given"
-        too_many = any(each.get("code") == TOO_MANY_TOKENS for each in errors)
+        message = "; ".join(str(error.get("message")) for error in errors[:3]) or "no reason given"
+        too_many = any(error.get("code") == TOO_MANY_TOKENS for error in errors)
         if not too_many or (len(lines) == 1 and not self._open):
             hint = (
                 "repeat the command when other batches of the account are done"
@@ -234,9 +234,9 @@ class _Asking:
             )
             raise ServerError(
                 f"{self._settings.base_url} does not take the batch {batch['id']} "
-                f"({self._client.clean(told)}). What was answered is kept; {hint}."
+                f"({self._client.clean(message)}). What was answered is kept; {hint}."
             )
-        self._events.retried(TOO_MANY_TOKENS, wait=self._settings.poll_seconds, message=told)
+        self._events.retried(TOO_MANY_TOKENS, wait=self._settings.poll_seconds, message=message)
         if self._open:
             self._held = True
         else:

@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 LARGEST_LINES = 50_000
 LARGEST_BYTES = 100 * 10**6
-"""Of one batch's input. OpenAI takes 200 MB by now, others 100 MB."""
+"""Most bytes of one batch's input. OpenAI takes 200 MB by now, others 100 MB."""
 
 
 class SubmittedBatch(NamedTuple):
@@ -30,7 +30,7 @@ class SubmittedBatch(NamedTuple):
 
     lines: list[BatchLine]
     number: int
-    """Of its cost in the account."""
+    """The number of its cost in the budget."""
 
 
 class _Piece(NamedTuple):
@@ -45,11 +45,11 @@ class BatchSubmitter:
     """Makes a model's batches.
 
     Args:
-        settings: Of the model.
-        client: Where they are made.
-        wanted: What is missing.
+        settings: The model's settings.
+        client: The endpoint at which they are made.
+        wanted: The missing samples.
         budget: The run's account.
-        mark: By which the model's batches are known.
+        mark: The metadata value by which the model's batches are known.
     """
 
     def __init__(
@@ -66,24 +66,24 @@ class BatchSubmitter:
         self._route = "/v1/chat/completions" if settings.chat else "/v1/completions"
         self._warned = False
         self.most_lines = LARGEST_LINES
-        """Of one batch."""
+        """Most lines of one batch."""
 
     def is_mine(self, batch: Json) -> bool:
         """Whether a batch is one of the model's."""
         return bool(batch["metadata"].get("potstill") == self._mark)
 
     def label(self, metadata: dict[str, str]) -> str:
-        """By which the account knows a batch of the model."""
+        """Returns the label by which the budget knows a batch of the model."""
         return f"batch {self._mark} {metadata.get('potstill_batch')}"
 
-    def forgive(self, there: set[str]) -> None:
+    def forgive(self, made: set[str]) -> None:
         """Settle what was set aside for batches that were never made.
 
         Args:
-            there: The labels of those that were.
+            made: The labels of those that were made.
         """
         for label in self._budget.left:
-            if label.startswith(f"batch {self._mark} ") and label not in there:
+            if label.startswith(f"batch {self._mark} ") and label not in made:
                 number = self._budget.resume(label)
                 if number is not None:
                     self._budget.end(number, Amount())
@@ -139,7 +139,7 @@ class BatchSubmitter:
         return pieces
 
     def _set_aside(self, pieces: list[_Piece], label: str, *, waiting: bool) -> int | None:
-        """A batch's number in the account; pieces that the budget has no room for are taken off."""
+        """Returns a batch's number in the account; pieces that the budget has no room for are taken off."""
         while pieces:
             most = Amount()
             for piece in pieces:
