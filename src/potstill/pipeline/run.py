@@ -122,7 +122,7 @@ class Run:
 
     @cached_property
     def overlaps(self) -> list[Overlap]:
-        """The overlap of the training questions with each evaluation set, before any are dropped."""
+        """The training questions' overlap with each evaluation set, before any are dropped."""
         return overlaps(self._loaded, self.further_tasks, self.recipe.overlap)
 
     @cached_property

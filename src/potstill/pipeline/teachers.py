@@ -223,11 +223,11 @@ class _Faults:
         if len(faults) == 1 and not answered:
             raise next(iter(faults.values()))
         if faults:
-            messages = "; ".join(
+            reasons = "; ".join(
                 f"{name}: {str(fault).rstrip('.')}" for name, fault in faults.items()
             )
             others = f"What {' and '.join(answered)} wrote is stored. " if answered else ""
             raise ModelError(
-                f"{messages}. {others}Repeat the command to ask again, or take out of the recipe whom "
-                "you can do without."
+                f"{reasons}. {others}Repeat the command to ask again, or take out of the recipe "
+                "whom you can do without."
             )

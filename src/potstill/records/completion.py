@@ -1,4 +1,4 @@
-"""What a model is asked and what it wrote: messages, requests, completions, token probabilities.
+"""Requests to models and their answers: messages, completions, token probabilities.
 
 Shape suffixes: T tokens of a completion, K alternatives kept at each token.
 """

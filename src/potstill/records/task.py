@@ -1,4 +1,4 @@
-"""What is to be answered: questions, the task they belong to, and the verdict on an answer."""
+"""Questions, the task they belong to, and the verdict on an answer."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What a student learns from, and what its training leaves.
+"""Records of the data a student learns from, and of its training.
 
 Shape suffixes: T tokens of a target, K candidates at each token.
 """

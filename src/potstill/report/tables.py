@@ -194,7 +194,7 @@ def guided_table(scores: Sequence[GuidedScore]) -> Table:
     Tokens are the teacher's, a question. Routing by signals, many rows, is left to the report.
 
     Args:
-        scores: The scores on one task, in the order of the rows; others than test scores are left out.
+        scores: One task's scores, in the order of the rows; others than test scores are left out.
     """
     tested = [score for score in scores if score.split == "test"]
     questions = max((score.total for score in tested), default=0)

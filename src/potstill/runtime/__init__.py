@@ -1,4 +1,4 @@
-"""What all models of a run share while they are asked."""
+"""The state that all models of a run share while they are asked."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""The things a stage works with: the run's store and folder, its progress, its budget and its log."""
+"""Everything a stage works with: the run's store, folder, progress, budget and log."""
 
 from dataclasses import dataclass
 from pathlib import Path

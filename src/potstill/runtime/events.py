@@ -1,4 +1,4 @@
-"""What the models of a run are doing: counts for the live view, and the run's structured log.
+"""The activity of a run's models: counts for the live view, and the run's structured log.
 
 The log, ``log.jsonl`` in the run's folder, has one JSON object a line: ``time`` in seconds since
 1970, ``event``, and the event's own fields. One line is written for each of:

@@ -186,7 +186,7 @@ class Sizes:
 
 
 def tokens_of(reply: Mapping[str, Any]) -> tuple[int, int]:
-    """Returns the tokens of the prompt and of all choices, as the server counted them; 0 where it did not.
+    """Returns the tokens of the prompt and of all choices by the server's count; 0 without one.
 
     What is no count, such as a text or a negative number, counts as missing.
     """
@@ -194,7 +194,7 @@ def tokens_of(reply: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def prompt_cost(prices: Prices, reply: Mapping[str, Any]) -> float:
-    """Returns the US dollars of the prompt; what the server had in its cache at the price for that."""
+    """Returns the US dollars of the prompt; cached tokens count at their own price."""
     read = _count(reply, "prompt_tokens")
     cached = min(_count(reply, "prompt_tokens_details", "cached_tokens"), read)
     return ((read - cached) * prices.prompt + cached * prices.cached) / 1e6

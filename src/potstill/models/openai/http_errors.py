@@ -120,7 +120,7 @@ def phrase(status: int) -> str:
 
 
 def retry_after(headers: Mapping[str, str]) -> float:
-    """Returns the seconds a server asks to be left alone for, by any of its headers; 0 if by none."""
+    """Returns for how many seconds a server's headers ask to be left alone; 0 if none does."""
     seconds = 0.0
     header = headers.get("Retry-After", "")
     try:

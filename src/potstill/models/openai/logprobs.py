@@ -73,7 +73,7 @@ _NO_ENTRY: Json = {"bytes": (), "logprob": None}
 
 
 def token_logprobs(positions: Sequence[Json], top: int) -> TokenLogprobs:
-    """Returns packed probabilities of a completion's positions, each a chat route's ``logprobs`` entry.
+    """Returns packed probabilities of positions that are a chat route's ``logprobs`` entries.
 
     A token without ``bytes`` is named by its text in UTF-8. A logprob of null or at the servers'
     floor is minus infinity.
@@ -155,7 +155,7 @@ def _logprobs(entries: Sequence[Json]) -> NDArray[np.float64]:
 
 
 def _names(entries: Sequence[Json]) -> tuple[list[Sequence[int]], NDArray[np.int64]]:
-    """Returns the bytes of each entry's token, as lists where the server sent lists; their lengths."""
+    """Returns the bytes of each entry's token (lists where lists were sent) and their lengths."""
     try:
         names = list(map(_bytes_of, entries))
         return names, np.fromiter(map(len, names), np.int64, len(names))

@@ -1,4 +1,4 @@
-"""Limits how fast a server is asked: adaptive concurrency, limits a minute, and pauses it asks for."""
+"""Limits how fast a server is asked: adaptive concurrency, limits a minute, asked-for pauses."""
 
 import asyncio
 import math
@@ -21,7 +21,7 @@ LEAST_KEPT = 0.9
 
 
 class Concurrency:
-    """The number of tries that may be in flight: it grows until the server pushes back, then follows it.
+    """How many tries may be in flight: grows until the server pushes back, then follows it.
 
     Use as an asynchronous context manager around each try.
 
@@ -151,7 +151,7 @@ class Rate:
 
 
 class RateLimiter:
-    """Concurrency, requests and tokens a minute, together with the pauses that a server asks of everybody."""
+    """Concurrency, requests and tokens a minute, and the pauses that a server asks of everybody."""
 
     def __init__(self, settings: OpenAISettings, events: EventLog) -> None:
         self.concurrency = Concurrency(settings.concurrency, events)
@@ -165,7 +165,7 @@ class RateLimiter:
         self._pause_until = max(self._pause_until, now + seconds)
 
     def wait(self, tokens: float) -> float:
-        """Returns the seconds that a try of so many tokens has to wait for; the limits count it from now on.
+        """Returns the seconds that a try of so many tokens waits; the limits count it from now.
 
         A pause that begins meanwhile makes the wait void: what was taken of the limits is not made
         up for at its end, and the try has to ask again.

@@ -42,7 +42,7 @@ THINKING = re.compile(r"\s*<think>(.*?)(?:</think>\s*|\Z)", re.DOTALL)
 def read_reply(
     settings: OpenAISettings, request: Request, samples: Sequence[int], reply: Json
 ) -> list[Completion]:
-    """Returns the completions in a server's answer, at least one; a choice's index names its sample.
+    """Returns the completions in a server's answer, at least one; an index names its sample.
 
     The prompt is paid for once however many samples were drawn, so its cost is on the first one.
     Probabilities are of all that the server lists, a thinking block in the text included. A choice
@@ -118,7 +118,7 @@ def _read_choice(request: Request, sample: int, choice: Json) -> Completion:
 def _with_logprobs(
     settings: OpenAISettings, read: Sequence[Completion], choices: Sequence[Json]
 ) -> list[Completion]:
-    """Returns the completions with their probabilities, computed for all together where that works."""
+    """Returns the completions with their probabilities, computed together where that works."""
     entries = [
         _listed(settings, completion, choice)
         for completion, choice in zip(read, choices, strict=True)
@@ -138,7 +138,7 @@ def _with_logprobs(
 
 
 def _packed(completion: Completion, listed: list[Json], packed: TokenLogprobs | None) -> Completion:
-    """Returns a completion with its probabilities, computed alone where that failed with the others."""
+    """Returns a completion with its probabilities, computed alone where it failed with others."""
     try:
         logprobs = packed or token_logprobs(listed, completion.request.top_logprobs)
     except MALFORMED as caught:

@@ -140,7 +140,7 @@ class PendingSamples:
             self._asked[line.place].covered.difference_update(line.samples)
 
     def take(self, line: BatchLine, completions: Sequence[Completion]) -> Iterator[Completion]:
-        """Yields those completions of a line that were missing, once for every request that wants them."""
+        """Yields a line's missing completions, once for every request that wants them."""
         entry = self._asked[line.place]
         for completion in completions:
             if completion.sample not in entry.missing:

@@ -28,7 +28,7 @@ ANSWERED = {"completed", "expired", "cancelled"}
 """
 
 TOO_MANY_TOKENS = "token_limit_exceeded"
-"""The error code of a batch that fails because too many tokens wait in the account's batches together."""
+"""The error code of a batch that fails since too many tokens wait in the account's batches."""
 
 BUDGET_SECONDS = 0.5
 """How often the account is asked again while other models' tries are to be settled first."""
@@ -85,7 +85,7 @@ class _Batch:
 
     lines: list[BatchLine]
     number: int | None
-    """The number of its cost in the budget; None where that was settled before, or another run pays."""
+    """The number of its cost in the budget; None where it is settled, or another run pays."""
 
     seen: tuple[str, int, int] = ("", 0, 0)
     """Its status, lines done and lines failed, when last looked at."""

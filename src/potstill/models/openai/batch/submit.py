@@ -139,7 +139,7 @@ class BatchSubmitter:
         return pieces
 
     def _set_aside(self, pieces: list[_Piece], label: str, *, waiting: bool) -> int | None:
-        """Returns a batch's number in the account; pieces that the budget has no room for are taken off."""
+        """Returns a batch's number in the account; takes off what the budget has no room for."""
         while pieces:
             most = Amount()
             for piece in pieces:
