@@ -130,12 +130,12 @@ class PendingSamples:
         return any(place in self._asked and self._asked[place].missing for place in places)
 
     def cover(self, line: BatchLine) -> None:
-        """Count a line's samples as entry for."""
+        """Count a line's samples as asked for."""
         if line.place in self._asked:
             self._asked[line.place].covered.update(line.samples)
 
     def uncover(self, line: BatchLine) -> None:
-        """Count a line's samples as not entry for, so far as they are missing."""
+        """Count a line's samples as not asked for, so far as they are missing."""
         if line.place in self._asked:
             self._asked[line.place].covered.difference_update(line.samples)
 
