@@ -57,7 +57,7 @@ Spans = NDArray[np.int64]
 
 
 class Tally(NamedTuple):
-    """What was found for a pair of tokenizers, summed over texts."""
+    """The counts for a pair of tokenizers, summed over texts."""
 
     groups_wrong: int = 0
     one_to_one_unequal: int = 0
@@ -282,7 +282,7 @@ def beside_gold(texts: list[str], loaded: dict[str, Loaded]) -> dict[str, object
 def broken(
     loaded: dict[str, Loaded], offsets: Callable[..., list[tuple[list[int], object]]]
 ) -> list[dict[str, object]]:
-    """What becomes of a teacher cut within a character, invalid bytes, and another tokenizer."""
+    """Aligns a teacher cut within a character, invalid bytes, and another tokenizer."""
     teacher, words = loaded[GOLD_PAIR[0]]
     cut = ids_of(teacher, "It is done 👍🏽")[:-1]
     pieces = [words.bytes_of(token) or b"" for token in cut]

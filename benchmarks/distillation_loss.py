@@ -64,7 +64,7 @@ Loss = Callable[[], Tensor]
 
 
 class Given(NamedTuple):
-    """What every system works on."""
+    """The input that every system works on."""
 
     layer: nn.Linear
     hidden: Tensor
@@ -187,7 +187,7 @@ def measured(name: str, inputs: Given, loss: Loss, steps: int) -> dict[str, Any]
 
 
 def errors(name: str, inputs: Given, value: Tensor) -> dict[str, float]:
-    """Of the last step, against the dense float64 computation."""
+    """The errors of the last step, against the dense float64 computation."""
     hidden = inputs.hidden.detach()[0].double().requires_grad_()
     weight = inputs.layer.weight.detach().double().requires_grad_()
     p = dense(inputs, name, torch.float64)

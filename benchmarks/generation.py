@@ -65,7 +65,7 @@ def plan(only: list[str], peers: list[str], rounds: int) -> Iterator[tuple[int, 
     Args:
         only: Cases.
         peers: Systems.
-        rounds: Of each; 0 for each case's own number.
+        rounds: The rounds of each case; 0 for each case's own number.
     """
     for number in range(max(rounds or CASES[name].rounds for name in only)):
         for name in only:

@@ -101,7 +101,7 @@ def material(data: Path) -> Pair:
 
 
 def span_of(text: str, ids: list[int], logits: Tensor, vocabulary: Vocabulary) -> TeacherSpan:
-    """What a store or a server holds of the teacher's text."""
+    """Returns the span of the teacher's text that a store or a server holds."""
     logprobs = logits[:-1].log_softmax(1)
     top = logprobs.topk(CANDIDATES, 1)
     written = torch.tensor(ids)[:, None]

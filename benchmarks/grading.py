@@ -72,12 +72,12 @@ A dash: the authors gave neither a verdict nor a prediction.
 """
 
 Readings = Mapping[str, Mapping[str, str]]
-"""What was read, by id."""
+"""The answers that were read, by id."""
 
 
 @dataclass(slots=True)
 class Row:
-    """What became of the completions of one folder and answer type."""
+    """The counts of the completions of one folder and answer type."""
 
     count: int = 0
     compared: int = 0
@@ -110,7 +110,7 @@ def rank(name: str) -> str:
 
 
 def note(one: Published, ours: Grade) -> dict[str, Any]:
-    """What is needed to judge one completion."""
+    """Returns the facts by which one completion is judged."""
     start, end = ours.span or (0, 0)
     around = one.text[max(0, start - AROUND) : end + AROUND] if ours.span else ""
     return {

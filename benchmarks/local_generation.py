@@ -50,7 +50,7 @@ class Speed(NamedTuple):
 
 
 class Timing(NamedTuple):
-    """What one run took, and what it wrote."""
+    """The time that one run took, and the texts that it wrote."""
 
     speed: Speed
     texts: tuple[str, ...]

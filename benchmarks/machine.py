@@ -1,4 +1,4 @@
-"""What a benchmark ran on, to stand beside its figures."""
+"""The machine that a benchmark ran on, to stand beside its figures."""
 
 import importlib.metadata
 import json

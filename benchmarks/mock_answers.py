@@ -13,7 +13,7 @@ DRAWS = 512
 """Different answers, by text or probabilities: too many for a file to profit from repeats."""
 
 RIGHT = 10
-"""Of the texts that many give the answer 42; each of the others gives one of its own."""
+"""How many of the texts give the answer 42; each of the others gives one of its own."""
 
 COLLIDES = 20
 """Every so manyth position has two alternatives of the same text."""
@@ -27,7 +27,7 @@ Choice = dict[str, Any]
 
 
 class Wanted(NamedTuple):
-    """What decides an answer's bytes."""
+    """The parts of a request that decide an answer's bytes."""
 
     chat: bool
     n: int

@@ -34,7 +34,7 @@ LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 
 
 class Counts:
-    """What was asked for and served."""
+    """Counts of requests and answers."""
 
     def __init__(self) -> None:
         self.received = self.answered = self.samples = self.tokens = 0
@@ -151,7 +151,7 @@ class Server(NamedTuple):
     """Where its routes begin."""
 
     def stats(self) -> dict[str, float]:
-        """What it was asked for and served so far."""
+        """Returns the counts of requests and answers so far."""
         with urllib.request.urlopen(self.url.replace("/v1", "/stats"), timeout=30) as reply:
             counts: dict[str, float] = json.load(reply)
         return counts

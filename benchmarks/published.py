@@ -27,7 +27,7 @@ class Published:
     """The authors' verdict; None where they gave neither a verdict nor a prediction."""
 
     predicted: str = ""
-    """What the authors read, where they say."""
+    """The answers that the authors read, where they say."""
 
 
 def load(path: Path) -> Any:
@@ -81,7 +81,7 @@ def options(text: str) -> tuple[str, ...]:
 
 
 def boxed(solution: str) -> str:
-    r"""What the last ``\boxed`` of a MATH solution holds."""
+    r"""Returns the text inside the last ``\boxed`` of a MATH solution."""
     _, _, rest = solution.rpartition("\\boxed")
     if not rest.startswith("{"):
         return rest.split("$")[0].strip()

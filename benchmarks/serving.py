@@ -39,7 +39,7 @@ FAILS, HANGS = 0.2, 0.1
 
 TEACHER_SECONDS = 1.0
 WARM_UP = 0.2
-"""Of the load's seconds."""
+"""The share of the load's seconds that warms up and is not counted."""
 
 SERVE = """
 import json, sys
@@ -100,7 +100,7 @@ async def _stream(request: web.Request, text: str) -> web.StreamResponse:
 
 
 class Running(NamedTuple):
-    """What is asked."""
+    """The question that is asked."""
 
     upstream: str
     """Where the scripted servers are."""

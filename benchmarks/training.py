@@ -72,7 +72,7 @@ VOCABULARY = 8_192
 
 
 class Material(NamedTuple):
-    """What one case trains on, and for how many steps."""
+    """The examples that one case trains on, and the number of steps."""
 
     steps: int
     examples: list[Example]

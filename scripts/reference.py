@@ -110,7 +110,7 @@ KINDS: dict[object, str] = {
     object: "any value",
     types.NoneType: "null",
 }
-"""What the types are called in a recipe."""
+"""The names of the types in a recipe."""
 
 OTHERWISE: dict[tuple[type[Settings], str], str] = {(Recipe, "run"): "`runs/` and the file's name"}
 """Defaults that the loading fills in, not the class."""
@@ -153,7 +153,7 @@ def short(part: Settings) -> object:
 
 
 def words(cls: type[Settings] | None, description: str | None) -> str:
-    """What a setting does; a section whose field says nothing is told by its class."""
+    """Returns what a setting does; a section whose field says nothing is told by its class."""
     told = description or (cls.__doc__ if cls else None) or ""
     return " ".join(told.replace("``", "`").split())
 

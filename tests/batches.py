@@ -22,7 +22,7 @@ Refusal = tuple[int, str]
 
 @dataclass
 class Trouble:
-    """What happens to one call in place of its answer."""
+    """A fault of one call in place of its answer."""
 
     status: int = 500
     headers: dict[str, str] = field(default_factory=dict)

@@ -41,7 +41,7 @@ class Chaos:
         self.habits = habits or Habits()
         self.port = port
         self.events: list[Event] = []
-        """What happened, in order."""
+        """The events, in order."""
 
         self._log = log.open("ab", buffering=0) if log else None
         self._attempts: Counter[object] = Counter()
@@ -105,7 +105,7 @@ class Chaos:
             self._in_flight -= 1
 
     def _kind(self, asked: Asked) -> str | None:
-        """What goes wrong; None where nothing does."""
+        """Returns the kind of fault; None where nothing goes wrong."""
         habits = self.habits
         if habits.capacity is not None and self._in_flight > habits.capacity:
             return "over"
@@ -129,7 +129,7 @@ class Chaos:
 
 
 def read_events(log: Path) -> list[Event]:
-    """What a server has logged so far."""
+    """Returns the events that a server has logged so far."""
     return [orjson.loads(line) for line in log.read_bytes().splitlines()]
 
 

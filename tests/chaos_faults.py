@@ -1,4 +1,4 @@
-"""What the server of ``chaos.py`` sends: answers, spoilt answers, refusals, and their weights."""
+"""The bodies that ``chaos.py`` sends: answers, spoilt answers, refusals, and their weights."""
 
 import hashlib
 import html
@@ -64,7 +64,7 @@ class Asked(NamedTuple):
     """By choice, what it is drawn from beside the prompt."""
 
     key: str
-    """What its Authorization header holds."""
+    """The value of its Authorization header."""
 
     attempt: int
     """How often the same has come before."""
@@ -95,7 +95,7 @@ def pick(kinds: dict[str, float], number: float) -> str:
 
 
 def usage(asked: Asked, seed: int) -> Body:
-    """What an answer comes to: at most a token a byte and the template's, and the limit asked for.
+    """Returns an answer's tokens: at most one a byte and the template's, and the limit asked for.
 
     The tokens of a choice depend on the prompt and its own seed alone.
     """
@@ -114,11 +114,11 @@ def usage(asked: Asked, seed: int) -> Body:
 
 
 class Answer(NamedTuple):
-    """What an answer holds."""
+    """The parts of an answer."""
 
     content: bytes
     seeds: tuple[int, ...]
-    """Of the choices that can be read in it."""
+    """The samples of the choices that can be read in it."""
 
 
 def answer(asked: Asked, kind: str | None, used: Body) -> Answer:

@@ -15,10 +15,10 @@ class Habits:
 
     seed: int = 0
     share: float = 0.3
-    """Of the tries, how many go wrong."""
+    """The share of the tries that go wrong."""
 
     kinds: dict[str, float] = field(default_factory=lambda: dict(FAULTS))
-    """What goes wrong, by weight."""
+    """The kinds of faults, by weight."""
 
     calm_after: int = 1000
     """Tries of one request after which nothing goes wrong with it any more."""
@@ -27,7 +27,7 @@ class Habits:
     """Requests at first of which none is led astray (404, or a redirect), as a run would end."""
 
     refused: float = 0.0
-    """Of the prompts, how many are answered 400 at every try."""
+    """The share of the prompts that are answered 400 at every try."""
 
     latency: float = 0.0
     """Seconds before an answer, on average; drawn evenly between nothing and twice as much."""
@@ -39,7 +39,7 @@ class Habits:
     """Whether n above 1 is answered 400."""
 
     words: str = "no luck today with {key}"
-    """Of every error; ``{key}`` stands for the key that was sent."""
+    """The text of every error; ``{key}`` stands for the key that was sent."""
 
     prices: tuple[float, float, float] = (0.0, 0.0, 0.0)
     """US dollars a million tokens of prompts, of prompts that were cached, and of answers."""
@@ -53,7 +53,7 @@ HEADERS = {
     "html": {"Content-Type": "text/html"},
     "wrong_encoding": {"Content-Encoding": "gzip"},
 }
-"""Of answers that go out whole."""
+"""The headers of answers that go out whole, by kind of fault."""
 
 
 class Exchange:

@@ -21,6 +21,8 @@ from types import TracebackType
 from typing import Any, Self
 
 ROOT = Path(__file__).parents[1]
+SHORT_BACKOFF = "import potstill.models.openai.client as c; c.FIRST_BACKOFF = 0.01"
+"""What :attr:`Commands.before` is where a server's faults should not be waited for."""
 
 
 class CommandServer:
@@ -60,10 +62,12 @@ class CommandServer:
         environment: Mapping[str, str],
         processor_seconds: float | None = None,
         code: str | None = None,
+        before: str = "",
     ) -> "RunningCommand":
         """Fork a command that works in ``folder`` and appends all it prints to ``log``.
 
-        Where ``code`` is given, it is run in place of ``potstill``, as ``python -c`` would.
+        Where ``code`` is given, it is run in place of ``potstill``, as ``python -c`` would. The
+        code ``before`` is run first in either case.
 
         The kernel kills it by SIGPROF once it has taken so many seconds of a processor.
         """
@@ -71,7 +75,7 @@ class CommandServer:
         message = {
             "arguments": arguments, "folder": str(folder), "log": str(log),
             "environment": dict(environment), "processor_seconds": processor_seconds,
-            "code": code,
+            "code": code, "before": before,
         }  # fmt: skip
         self._process.stdin.write(json.dumps(message).encode() + b"\n")
         return RunningCommand(self, self.read())
@@ -94,7 +98,7 @@ def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(0.001)
+        time.sleep(0.002)
 
 
 class RunningCommand:
@@ -143,13 +147,16 @@ class Commands:
         self.processor_seconds = 0.0
         """Seconds of a processor that the last command took."""
 
+        self.before = ""
+        """Python code that every command runs first, e.g. to set a constant of a module."""
+
     def start(
         self, *arguments: str, code: str | None = None, processor_seconds: float | None = None
     ) -> RunningCommand:
         """Start a command, or Python code of the test's own, in the environment as it is now."""
         return self._server.start(
             arguments, folder=self._folder, log=self.log, environment=os.environ,
-            processor_seconds=processor_seconds, code=code,
+            processor_seconds=processor_seconds, code=code, before=self.before,
         )  # fmt: skip
 
     def run(self, *arguments: str, kill_after: float | Callable[[], object] | None = None) -> int:
@@ -184,6 +191,7 @@ def _child(message: dict[str, Any]) -> None:
         signal.setitimer(signal.ITIMER_PROF, max(1e-6, message["processor_seconds"]))
     sys.argv = ["potstill", *message["arguments"]]
     status = 0
+    exec(message["before"], {})
     try:
         if message["code"] is None:
             main(prog_name="potstill")
@@ -193,7 +201,7 @@ def _child(message: dict[str, Any]) -> None:
         status = int(end.code or 0)
     sys.stdout.flush()
     sys.stderr.flush()
-    # At once: torch, which the parent alone has used, takes a second to take down.
+    # At once: torch takes a second to take down.
     os._exit(status)
 
 
@@ -203,7 +211,8 @@ def _serve() -> None:
     import transformers.models.llama.modeling_llama  # noqa: F401
 
     import potstill.models.local.model
-    import potstill.models.openai
+    import potstill.models.openai.batch.model
+    import potstill.models.openai.model
     import potstill.pipeline.run  # noqa: F401
 
     def write(number: int) -> None:
@@ -222,6 +231,7 @@ def _serve() -> None:
         _, status, usage = os.wait4(process_id, 0)
         write(os.waitstatus_to_exitcode(status))
         write(int(1000 * (usage.ru_utime + usage.ru_stime)))
+    os._exit(0)  # at once, as its children
 
 
 if __name__ == "__main__":

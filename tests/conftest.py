@@ -1,7 +1,9 @@
 """Fixtures that several test modules use."""
 
+import gc
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +17,36 @@ if TYPE_CHECKING:
 # Before any test imports torch: its models here are tiny, and threads that wait for one another in
 # a busy loop make them many times slower wherever something else runs beside the tests.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Else every process that a test starts would compile the whole package again, where the environment
+# says so.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+# All that collecting imports stays to the end; there is no garbage to be looked for in it.
+gc.disable()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put first what takes long, so that no worker is still at it when the others are done.
+
+    With it go the tests that start commands: all run by one worker, which needs the one process
+    that they are forked from.
+    """
+
+    def comes_later(item: pytest.Item) -> bool:
+        starts_commands = "commands" in getattr(item, "fixturenames", ())
+        return not starts_commands and item.get_closest_marker("slow") is None
+
+    items.sort(key=comes_later)
+
+
+def pytest_collection_finish() -> None:
+    """Have garbage looked for from here on, among what the tests make."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(autouse=True)

@@ -50,7 +50,7 @@ def fill(run: Run, texts: Sequence[str], *, teacher: Teacher = TEACHER) -> None:
     """Store these texts as the samples of every training question; ``{answer}`` is filled in."""
     asking = teacher_asking(teacher, run.recipe.generate, seed=run.recipe.seed)
     for question in run.task.splits["train"]:
-        request = asking.request(question)
+        request = asking.request(question, task=run.task.name)
         completions = [
             Completion(
                 request=request, sample=sample, text=text.replace("{answer}", question.answer),

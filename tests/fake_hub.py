@@ -15,7 +15,7 @@ TOKEN = "hf_a-token-that-nobody-may-see"
 
 @dataclass
 class Repository:
-    """What was pushed to one name."""
+    """The files that were pushed to one name."""
 
     private: bool
     files: dict[str, bytes] = field(default_factory=dict)

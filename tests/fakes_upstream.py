@@ -260,7 +260,7 @@ def own(answer: Any) -> Body:
 
 
 def raw(running: Served, content: bytes) -> bytes:
-    """What the server sends on one connection until it closes it."""
+    """Returns the bytes that the server sends on one connection until it closes it."""
     with socket.create_connection(("127.0.0.1", running.port), timeout=10) as connection:
         connection.sendall(content)
         return b"".join(iter(lambda: connection.recv(65536), b""))

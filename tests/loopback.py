@@ -69,7 +69,7 @@ def bundled() -> Answerer:
 
 @dataclass
 class Fault:
-    """What happens to one request in place of an answer."""
+    """A fault of one request in place of an answer."""
 
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)

@@ -61,7 +61,7 @@ def task(name: str, train: int, test: int, answer_type: str = "number") -> Task:
     splits = {"train": drawn("train", train), "dev": drawn("dev", 100), "test": drawn("test", test)}
     return Task(
         name=name,
-        answer_type=answer_type,  # type: ignore[arg-type]
+        answer_type=answer_type,
         splits=splits,  # type: ignore[arg-type]
         source="drawn by potstill",
         licence="Apache-2.0",
@@ -374,7 +374,7 @@ class Reader(HTMLParser):
 
     @property
     def data(self) -> dict[str, list[dict[str, object]]]:
-        """What the page's browser of questions is given."""
+        """The data that the page's browser of questions is given."""
         found: dict[str, list[dict[str, object]]] = json.loads(self.contents["script"][0])
         return found
 

@@ -10,7 +10,7 @@ from chaos import Chaos, chaos_process, read_events, sent_after_success
 from chaos_faults import ASTRAY, FAULTS
 from chaos_wire import Habits
 from click.testing import CliRunner
-from commands import Commands, until
+from commands import SHORT_BACKOFF, Commands, until
 from test_kill import rows, write_questions, write_recipe
 
 from potstill.cli import main
@@ -66,7 +66,7 @@ def teacher_of(server: Chaos, budget: Budget, **settings: Any) -> OpenAIModel:
 
 
 def answers(teacher: OpenAIModel, requests: Sequence[Request]) -> tuple[list[Completion], bool]:
-    """What comes before the end, and whether the budget ended it."""
+    """Returns the answers before the end, and whether the budget ended it."""
     found: list[Completion] = []
     try:
         found.extend(teacher.complete(requests))
@@ -174,6 +174,7 @@ def test_a_command_stopped_by_its_budget_says_so_and_goes_on_where_it_was(tmp_pa
 def test_kill_9_does_not_make_a_run_forget_what_it_has_spent(
     commands: Commands, tmp_path: Path
 ) -> None:
+    commands.before = SHORT_BACKOFF
     draws, tokens, codes = random.Random(4), 2000, []
     habits = Habits(seed=4, kinds=QUICK, latency=0.01)
     with chaos_process(tmp_path, habits) as (url, log):

@@ -2,7 +2,7 @@
 
 import json
 import struct
-from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +111,7 @@ def test_the_teacher_answers_the_leading_family() -> None:
 @pytest.mark.slow
 def test_the_guide_knows_where_to_begin() -> None:
     asked = problems("fact_chain", "test", 60, seed=1)
-    texts = greedy("guide", [problem.question for problem in asked])
+    texts = greedy("guide", tuple(problem.question for problem in asked))
     begins = [problem.rationales[0].split()[0] in text.split(".")[0]
               for problem, text in zip(asked, texts, strict=True)]  # fmt: skip
     assert sum(begins) >= 55
@@ -123,7 +123,8 @@ def test_the_student_starts_weak() -> None:
     assert right_answers("student", "two_step_arithmetic", 60) <= 20
 
 
-def greedy(name: str, asked: Sequence[Question]) -> list[str]:
+@cache
+def greedy(name: str, asked: tuple[Question, ...]) -> list[str]:
     """Greedy zero-shot-CoT answers."""
     tokenizer = AutoTokenizer.from_pretrained(BUNDLED / name)
     model = loaded(name)
@@ -137,7 +138,7 @@ def greedy(name: str, asked: Sequence[Question]) -> list[str]:
 
 def right_answers(name: str, family: str, count: int) -> int:
     """Greedy zero-shot-CoT answers to test questions that are right."""
-    asked = questions(family, "test", count, seed=1)
+    asked = tuple(questions(family, "test", count, seed=1))
     texts = greedy(name, asked)
     answer_type = FAMILIES[family].answer_type
     return sum(

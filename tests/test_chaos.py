@@ -11,11 +11,12 @@ import pytest
 from chaos import Event, bought_again, chaos_process, read_events, sent_after_success
 from chaos_faults import ASTRAY, FAULTS
 from chaos_wire import Habits
-from commands import Commands, until
+from commands import SHORT_BACKOFF, Commands, until
 from fakes import context_of
 from loopback import scripted
 from test_kill import rows, write_questions, write_recipe
 
+from potstill.models.openai import client
 from potstill.models.openai.model import OpenAIModel
 from potstill.models.openai.requests import request_body
 from potstill.models.settings import OpenAISettings
@@ -80,7 +81,10 @@ def check_chaos(folder: Path, count: int, samples: int) -> list[Event]:
     return events
 
 
-def test_five_hundred_questions_a_third_of_whose_answers_go_wrong(tmp_path: Path) -> None:
+def test_five_hundred_questions_a_third_of_whose_answers_go_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "FIRST_BACKOFF", 0.05)
     events = check_chaos(tmp_path, 500, 3)
     kinds = [event["kind"] for event in events if event["what"] == "asked"]
     taken = [kind for kind in kinds if kind != "over"]  # those it has room for
@@ -130,6 +134,7 @@ def test_a_run_of_faults_killed_fifty_times_equals_an_undisturbed_one(
 ) -> None:
     # One that is led astray at a command's beginning would say that the address is wrong.
     left_out = (*ASTRAY, "stall", "late")
+    commands.before = SHORT_BACKOFF
     kinds = {kind: weight for kind, weight in FAULTS.items() if kind not in left_out}
     habits = Habits(seed=2, kinds=kinds, latency=0.003, refused=0.01, calm_after=6)
     write_questions(tmp_path / "questions.jsonl", 600)

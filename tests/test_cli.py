@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -110,7 +111,7 @@ def potstill_cli(*arguments: str) -> Result:
 
 
 def refused(*arguments: str) -> str:
-    """What a refused command says, which is one line; the exit code is 2, without a traceback."""
+    """Returns the one line that a refused command says; it exits with 2, without a traceback."""
     result = potstill_cli(*arguments)
     assert result.exit_code == 2, result.output + repr(result.exception)
     assert isinstance(result.exception, SystemExit)
@@ -515,3 +516,27 @@ def test_ctrl_c_says_how_to_go_on() -> None:
             told = process.stderr.read()
     assert "Stopped. What has arrived is kept; go on with: potstill generate sums.yaml" in told
     assert "Traceback" not in told
+
+
+def test_help_lists_every_command_with_a_whole_sentence() -> None:
+    shown = CliRunner().invoke(main, ["--help"], terminal_width=80).output
+    assert "..." not in shown.partition("Commands:")[2]
+    assert max(len(line) for line in shown.splitlines()) <= 80
+
+
+def test_the_readmes_recipe_is_planned_in_80_columns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    blocks = readme.partition("## A first recipe")[2].split("```")
+    row, recipe = (block.partition("\n")[2] for block in (blocks[1], blocks[3]))
+    asked = json.loads(row)["question"]
+    rows = [{"question": f"{asked} ({n})", "answer": "29"} for n in range(60)]
+    monkeypatch.chdir(tmp_path)
+    Path("questions.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    Path("pens.yaml").write_text(recipe, encoding="utf-8")
+    monkeypatch.setenv("COLUMNS", "80")
+    done = CliRunner().invoke(main, ["plan", "pens.yaml"], catch_exceptions=False)
+    assert re.search(r"^generate rationales +0 ", done.output, re.MULTILINE)
+    assert re.search(r"^evaluate questions test +0 ", done.output, re.MULTILINE)
+    assert max(len(line) for line in done.output.splitlines()) <= 80

@@ -178,4 +178,4 @@ def test_the_chosen_student_is_exported_with_its_card(store: Store, tmp_path: Pa
     assert names == {"config.json", "model.safetensors", "tokenizer.json", "README.md"}
     card = (place / "README.md").read_text()
     assert "{question} ###" in card and "| rationales | sums | 4/6 | 66.7% |" in card
-    assert not (tmp_path / "model.new").exists() and not (tmp_path / "model.old").exists()
+    assert {path for path in tmp_path.iterdir() if path.is_dir()} == {source.parents[1], place}

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 
 from potstill import plugins
@@ -19,12 +20,17 @@ from potstill.guide.types import PolicySettings, own_gate
 from potstill.guide.uncertainty import Signals
 from potstill.models.settings import KINDS
 from potstill.pipeline.recipe import Recipe, load_recipe, write_resolved
-from potstill.pipeline.run import Run
+from potstill.pipeline.run import Run, stored_run
 from potstill.prompts.formats import FormatSettings, format_named
 from potstill.prompts.styles import StyleSettings, style_named
+from potstill.records import Question
 from potstill.runtime.progress import Meter
+from potstill.setting_names import resolve_names
 from potstill.settings import build
 from potstill.tasks import grade, load_task, task_named, task_names, task_settings
+from potstill.train.alignment.align import _checked
+from potstill.train.losses import Targets, loss_of
+from potstill.train.settings import StudentSettings
 
 PAGE = Path(__file__).parents[1] / "docs" / "extending.md"
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.M | re.S)
@@ -94,7 +100,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     )
     (beside / "numerals.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     monkeypatch.setattr(sys, "path", [str(site), *sys.path])
-    monkeypatch.setattr(plugins, "_recipe_folders", [])
+    monkeypatch.setattr(plugins.FOLDERS, "_recipes", [])
+    monkeypatch.setattr(plugins.FOLDERS, "_earlier", [])
     monkeypatch.chdir(beside)
     yield beside
     for name in FILES:
@@ -204,8 +211,9 @@ def test_what_cannot_be_imported_is_refused_in_one_line(
     (folder / "broken.py").write_text("nothing\n")
     (folder / "needing.py").write_text("import absent\n")
     with pytest.raises(ConfigError) as caught:
-        page_recipe(folder, task={"answer_type": reference})
+        Run(page_recipe(folder, task={"answer_type": reference}), Meter(None))
     assert message in str(caught.value) and "\n" not in str(caught.value)
+    assert not (folder / "run").exists()
     sys.modules.pop("broken", None)
 
 
@@ -214,9 +222,9 @@ def test_modules_beside_the_recipe_are_found_and_hide_nothing_installed(
 ) -> None:
     monkeypatch.chdir(tmp_path)  # so that only the recipe's own folder has them
     (folder / "json.py").write_text("READER = None\n")
-    assert page_recipe(folder).task.answer_type == "roman:READER"
+    assert "roman:READER" in resolve_names(page_recipe(folder))
     with pytest.raises(ConfigError, match="json has no 'READER'"):
-        page_recipe(folder, task={"answer_type": "json:READER"})
+        resolve_names(page_recipe(folder, task={"answer_type": "json:READER"}))
 
 
 @pytest.mark.parametrize(
@@ -261,3 +269,215 @@ def test_own_texts_stand_in_the_resolved_recipe(tmp_path: Path) -> None:
     write_resolved(recipe)
     assert load_recipe(tmp_path / "run" / "recipe.yaml") == recipe
     assert "StyleSettings" in Recipe.model_json_schema()["$defs"]
+
+
+LOSSES = """
+import torch
+
+def two_needed(logits):
+    return logits.mean(1)
+
+def mean(logits, targets):
+    return logits.float().log_softmax(1).mean()
+
+def per_logit(logits, targets):
+    return logits.float()
+
+def counts(logits, targets):
+    return targets.labels_N
+
+def detached(logits, targets):
+    return logits.float().mean(1).detach()
+
+def nothing(logits, targets):
+    return logits.float().mean(1) * float("nan")
+
+def fits(logits, targets):
+    return -logits.float().log_softmax(1).mean(1)
+
+def policy_of_two(signals, more):
+    return True
+
+def undecided(signals):
+    pass
+"""
+
+
+@pytest.fixture
+def own_losses(folder: Path) -> Iterator[None]:
+    """A module of losses beside the page's, most of which do not fit."""
+    (folder / "own_losses.py").write_text(LOSSES)
+    yield
+    sys.modules.pop("own_losses", None)
+
+
+@pytest.mark.usefixtures("own_losses")
+@pytest.mark.parametrize("rows", [slice(0, 6), slice(2, 4)], ids=["whole", "chunk"])
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        ("mean", r"values of the shape \(\) in place of "),
+        ("per_logit", r"values of the shape \(\d, 11\) in place of "),
+        ("counts", "values of the type torch.int64"),
+        ("detached", "values that have no gradient"),
+        ("nothing", "NaN for every token"),
+    ],
+)
+def test_a_loss_that_returns_something_else_is_told(
+    folder: Path, name: str, fault: str, rows: slice
+) -> None:
+    plugins.FOLDERS.add(folder)
+    loss = loss_of(StudentSettings(loss=f"own_losses:{name}"))
+    targets = Targets(torch.arange(6)).at(rows)
+    logits = torch.randn(len(targets.labels_N), 11, requires_grad=True)
+    with pytest.raises(ConfigError, match=f"the loss own_losses:{name} returned {fault}"):
+        loss(logits, targets)
+
+
+@pytest.mark.usefixtures("own_losses")
+def test_a_loss_that_fits_is_not_changed(folder: Path) -> None:
+    plugins.FOLDERS.add(folder)
+    loss = loss_of(StudentSettings(loss="own_losses:fits"))
+    logits = torch.randn(4, 11, requires_grad=True)
+    nats = loss(logits, Targets(torch.arange(4)))
+    assert torch.equal(nats, -logits.log_softmax(1).mean(1)) and nats.requires_grad
+
+
+@pytest.mark.usefixtures("own_losses")
+def test_a_loss_is_looked_at_in_training(folder: Path) -> None:
+    recipe = page_recipe(folder, train={"students": {"numerals": {"loss": "own_losses:mean"}}})
+    with Run(recipe, Meter(None)) as run:
+        run.generate()
+        run.curate()
+        with pytest.raises(ConfigError, match=r"the loss own_losses:mean returned values of the "):
+            run.train()
+
+
+@pytest.mark.usefixtures("own_losses")
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"train": {"students": {"numerals": {"loss": "own_losses:two_needed"}}}},
+            "own_losses:two_needed takes (logits), and this loss is called with (logits_NV, t",
+        ),
+        (
+            {"guide": {"policies": ["own_losses:policy_of_two"]}},
+            "own_losses:policy_of_two takes (signals, more), and this policy is called with (sign",
+        ),
+        (
+            {"task": {"rule": "own_losses:mean"}},
+            "own_losses:mean takes (logits, targets), and this rule is called with (task, text, q",
+        ),
+        (
+            {"train": {"students": {"numerals": {"matching": {"alignment": "doubt:Signals"}}}}},
+            "and this alignment is called with (ids, teacher_tokens, vocabulary)",
+        ),
+        ({"task": {"answer_type": "readers:SHORT"}}, "readers:SHORT.same takes (answer), and the "),
+    ],
+)
+def test_what_cannot_be_called_is_refused_before_anything_is_made(
+    folder: Path, changes: dict[str, Any], message: str
+) -> None:
+    (folder / "readers.py").write_text(
+        "from roman import RomanReader\n\n\nclass Short(RomanReader):\n"
+        "    def same(self, answer):\n        return True\n\n\nSHORT = Short()\n"
+    )
+    with pytest.raises(ConfigError) as caught:
+        Run(page_recipe(folder, generate={"top_logprobs": 5}, **changes), Meter(None))
+    assert message in str(caught.value) and "\n" not in str(caught.value)
+    assert not (folder / "run").exists()
+    sys.modules.pop("readers", None)
+
+
+@pytest.mark.usefixtures("own_losses")
+def test_a_policy_that_decides_nothing_is_told(folder: Path) -> None:
+    plugins.FOLDERS.add(folder)
+    with pytest.raises(ConfigError, match=r"policy own_losses:undecided returned None\. It has to"):
+        own_gate("own_losses:undecided")(Signals(0.1, 0.2, 0.1, 0.0, 30.0))
+
+
+@pytest.mark.parametrize(
+    ("method", "returned", "message"),
+    [
+        ("marked", "'XIV'", "returned 'XIV' from marked. It has to return an AnswerCandidate"),
+        ("gold", "14", "returned 14 from gold. It has to return the gold answer as text"),
+        ("same", "'yes'", "returned 'yes' from same. It has to return True, False"),
+    ],
+)
+def test_a_reader_that_returns_something_else_is_told(
+    folder: Path, method: str, returned: str, message: str
+) -> None:
+    (folder / f"reads_{method}.py").write_text(
+        "from roman import RomanReader\n\n\nclass Other(RomanReader):\n"
+        f"    def {method}(self, *given):\n        return {returned}\n\n\nREADER = Other()\n"
+    )
+    plugins.FOLDERS.add(folder)
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        grade(f"reads_{method}:READER", "So the answer is XIV.", "XIV")
+
+
+def test_a_rule_that_returns_something_else_is_told(folder: Path) -> None:
+    (folder / "rules_of_mine.py").write_text("def rule(task, text, question):\n    return True\n")
+    plugins.FOLDERS.add(folder)
+    task = task_named("number", rule="rules_of_mine:rule")
+    with pytest.raises(ConfigError, match=r"rule rules_of_mine:rule returned True\. It has to"):
+        grade(task, "The answer is 4.", Question(id="1", text="2 + 2?", answer="4"))
+
+
+@pytest.mark.parametrize(
+    "rows", [None, [(0, {1: 0.5}), (9, {1: 0.5})], [(0, [0.5])], [(0, {1: -1})]]
+)
+def test_an_alignment_that_returns_something_else_is_told(rows: object) -> None:
+    with pytest.raises(ConfigError, match="It has to return a list of pairs: a position below 3"):
+        _checked(rows, 3)
+
+
+@pytest.fixture
+def stored(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A run of a recipe in a folder below, whose modules stand beside it, after generate."""
+    below = folder / "sub"
+    below.mkdir()
+    for name in set(FILES).difference(PACKAGED):
+        (folder / name).rename(below / name)
+    page_recipe(folder)
+    (folder / "recipe.yaml").rename(below / "m.yaml")
+    with Run(load_recipe(below / "m.yaml", ["run=runs/m"]), Meter(None)) as run:
+        run.generate()
+    forget_modules(monkeypatch)
+    return folder / "runs" / "m"
+
+
+def forget_modules(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have this process know no more of modules than a new one."""
+    for name in FILES:
+        sys.modules.pop(name.removesuffix(".py"), None)
+    places = [place for place in sys.path if Path(place).name not in ("sub", "work")]
+    monkeypatch.setattr(sys, "path", places)
+    monkeypatch.setattr(plugins.FOLDERS, "_recipes", [])
+    monkeypatch.setattr(plugins.FOLDERS, "_earlier", [])
+    importlib.invalidate_caches()
+
+
+def test_a_run_finds_the_modules_of_the_recipe_that_made_it(
+    stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert json.loads((stored / "module_folders.json").read_text()) == ["../../sub"]
+    assert str(tmp_path) not in (stored / "recipe.yaml").read_text()
+    with Run(load_recipe(stored / "recipe.yaml"), Meter(None)) as run:
+        run.check()
+    assert json.loads((stored / "module_folders.json").read_text()) == ["../../sub"]
+
+
+def test_a_run_is_opened_without_the_modules_that_it_was_trained_with(
+    stored: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (stored.parents[1] / "sub" / "smoothing.py").unlink()
+    with stored_run(stored, Meter(None)) as run:
+        run.curate()
+        run.regrade()
+        run.report()
+        with pytest.raises(ConfigError, match="there is no module 'smoothing'"):
+            run.check()
+        with pytest.raises(ConfigError, match="there is no module 'smoothing'"):
+            run.generate()

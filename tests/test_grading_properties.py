@@ -1,4 +1,4 @@
-"""What holds for every gold answer, in each of its written forms, and for every text."""
+"""Properties that hold for every gold answer, in each of its written forms, and for every text."""
 
 import time
 from fractions import Fraction

@@ -1,4 +1,4 @@
-"""What prompts begin with is computed once, and changes nothing that is written."""
+"""Beginnings that prompts share are computed once, and change nothing that is written."""
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path

@@ -37,7 +37,7 @@ def run(tmp_path: Path) -> Run:
 
 
 def texts(run: Run) -> list[list[str]]:
-    """What the teacher answered to each training question, by sample."""
+    """Returns the teacher's answers to each training question, by sample."""
     return [
         [each.text for each in answers(TEACHER.name, run.store, question, run.asking)]
         for question in run.task.splits["train"]

@@ -4,6 +4,7 @@ import ast
 import re
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "potstill"
 LAYERS = [  # lowest first; names on one line never import each other
     {"errors", "statistics"},
     {"plugins", "records", "settings", "text", "whole_files"},
-    {"keys"},
+    {"keys", "setting_names"},
     {"store"},
     {"runtime"},
     {"grading", "models", "prompts"},
@@ -33,6 +34,12 @@ FAMILIES = {
 """File names that may stand more than once beside those of every stage, and why."""
 
 
+@cache
+def tree_of(path: Path) -> ast.Module:
+    """The syntax tree of a file, parsed once for all rules."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def imported_parts(tree: ast.Module) -> set[str]:
     """Parts of our own package that a module imports, e.g. {"errors", "store"}."""
     names: list[str] = []
@@ -47,7 +54,7 @@ def imported_parts(tree: ast.Module) -> set[str]:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
 def test_imports_only_lower_layers(path: Path) -> None:
     part = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-    others = imported_parts(ast.parse(path.read_text(encoding="utf-8"))) - {part}
+    others = imported_parts(tree_of(path)) - {part}
     wrong = {other for other in others if RANK[other] >= RANK[part]}
     assert not wrong, f"{path.name} (layer {RANK[part]}) imports {sorted(wrong)}; see LAYERS"
 
@@ -56,13 +63,13 @@ def test_imports_only_lower_layers(path: Path) -> None:
 def test_files_and_functions_stay_small(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert text.count("\n") <= 500, "two names may explain each half better than one"
-    for node in ast.walk(ast.parse(text)):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             assert (node.end_lineno or 0) - node.lineno < 70, f"{node.name} is long"
 
 
 def test_a_class_name_stands_once() -> None:
-    trees = [ast.walk(ast.parse(path.read_text(encoding="utf-8"))) for path in FILES]
+    trees = [ast.walk(tree_of(path)) for path in FILES]
     names = Counter(
         node.name for nodes in trees for node in nodes if isinstance(node, ast.ClassDef)
     )
@@ -107,7 +114,7 @@ def tuples_in(target: ast.expr, value: ast.expr) -> Iterator[str]:
 def test_no_tuple_is_made_to_be_splatted(path: Path) -> None:
     functions = [
         node
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in ast.walk(tree_of(path))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     ]
     splatted = {node.name: names for node in functions if (names := [*tuples_for_splatting(node)])}

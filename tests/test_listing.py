@@ -1,4 +1,4 @@
-"""What `potstill tasks` shows, and that every sample is graded as it says."""
+"""The lists of `potstill tasks`; every sample is graded as it says."""
 
 import io
 

@@ -305,7 +305,7 @@ def test_an_ensemble_of_a_model_with_itself_writes_as_the_model(pair: list[Path]
 
 
 class Naive(NamedTuple):
-    """What a loop without any cache writes, one text at a time."""
+    """The texts that a loop without any cache writes, one at a time."""
 
     tokens: list[int]
     logprobs: list[float]

@@ -51,7 +51,7 @@ def test_the_checkpoint_taken_is_shown_without_its_step_and_others_with_it() -> 
 
 
 def refusal(folder: Path, **sections: Any) -> str:
-    """What ``potstill run`` says to a recipe before it has made anything."""
+    """Returns what ``potstill run`` says to a recipe before it has made anything."""
     values = {
         "run": str(folder / "run"),
         "task": {"name": "fact_chain", "train": 4, "dev": 2, "test": 2},
@@ -69,9 +69,21 @@ def refusal(folder: Path, **sections: Any) -> str:
 
 
 def test_a_student_cannot_be_called_as_a_system_that_every_run_has(tmp_path: Path) -> None:
-    assert "train.students.teacher: teacher is taken" in refusal(
-        tmp_path, train={"students": {"teacher": {}}}
-    )
+    said = refusal(tmp_path, train={"students": {"teacher": {}}})
+    assert "train.students.teacher: teacher is taken: every run measures a system called" in said
+
+
+@pytest.mark.parametrize(("name", "read"), [("12", "12"), ("null", "None"), ("2020-01-01", "date")])
+def test_a_name_that_yaml_reads_as_no_text_is_told_so(name: str, read: str, tmp_path: Path) -> None:
+    key = yaml.safe_load(name)
+    said = refusal(tmp_path, train={"students": {key: {}}})
+    assert "train.students holds the name " in said and read in said
+    assert said.rstrip().endswith("which YAML reads as no text. Put it in quotes.")
+
+
+def test_a_long_name_is_not_told_whole(tmp_path: Path) -> None:
+    assert "a" * 50 not in refusal(tmp_path, train={"students": {"a" * 300: {}}})
+    assert "a" * 50 not in refusal(tmp_path, train={"students": {"b": {"loss": "a" * 300}}})
 
 
 def test_a_student_cannot_be_called_as_anothers_vote(tmp_path: Path) -> None:

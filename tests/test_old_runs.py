@@ -20,7 +20,6 @@ from hypothesis import strategies as st
 from potstill.cli import main
 from potstill.errors import StoreError
 from potstill.models.settings import LocalSettings
-from potstill.pipeline import run as run_module
 from potstill.pipeline.run import stored_run
 from potstill.records import Completion, System
 from potstill.runtime.progress import Meter
@@ -71,8 +70,8 @@ def test_an_older_run_reports_what_it_reported(
     assert list(now["tasks"]["fact_chain"]) == list(then["tasks"]["fact_chain"])
     page = (folder / "report.html").read_text()
     for words in (
-        "rationales_all from big_one, by vote",
-        "answers from same, asked in zero_shot_cot",
+        "“rationales_all” from big_one, by vote",
+        "“answers” from same, asked in zero_shot_cot",
         "Start big_one, asked for the answer",
     ):
         assert words in page
@@ -139,7 +138,7 @@ def test_an_older_run_goes_on_and_asks_nothing_again(
         place = settings.model.removeprefix(f"hf:{folder}/")
         return Answered(MODELS[place])
 
-    monkeypatch.setattr(run_module, "open_model", opened)
+    monkeypatch.setattr("potstill.pipeline.students.open_model", opened)
     monkeypatch.setattr("potstill.pipeline.teachers.open_model", opened)
     with stored_run(folder, Meter(None)) as run:
         run.evaluate()

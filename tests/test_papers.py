@@ -2,9 +2,7 @@
 
 import ast
 import json
-import os
 import shutil
-import subprocess
 import sys
 from configparser import ConfigParser
 from pathlib import Path
@@ -12,16 +10,19 @@ from typing import Any
 
 import pytest
 import yaml
+from commands import Commands
 
 from potstill import plugins
 from potstill.errors import ConfigError
 from potstill.grading.rules import RULES
+from potstill.guide.settings import QUESTION_STYLES
 from potstill.pipeline.recipe import Recipe
 from potstill.prompts.exemplars import PUBLISHED, FewShotSettings, read_few_shot
 from potstill.prompts.formats import FORMATS, MIXTURES
 from potstill.prompts.styles import STYLES
 from potstill.settings import build
 from potstill.tasks.procedural import questions
+from potstill.tasks.settings import TASKS
 from potstill.train.settings import ALIGNMENTS
 
 PACKAGE = Path(plugins.__file__).parent
@@ -93,12 +94,31 @@ def without_papers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         {"train": {"students": {"a": {"data_format": "in_context_cot"}}}},
         {"task": {"name": "gsm8k", "rule": "flan_t5_cot"}},
         {"train": {"students": {"a": {"matching": {"alignment": "time_warping"}}}}},
+        {"guide": {"kind": "question"}},
+        {"guide": {"controls": ["question"]}},
     ],
 )
 def test_a_name_of_the_papers_is_told_as_such_without_them(settings: dict[str, object]) -> None:
     raw = {"run": "r", "task": "gsm8k", "teacher": "bundled:teacher", "student": "bundled:student"}
     with pytest.raises(ConfigError, match=r"potstill/papers, which this copy of potstill lacks"):
         build(Recipe, {**raw, **settings}, at="recipe")
+
+
+def test_every_variant_that_the_core_names_is_asked_for_when_a_recipe_is_read() -> None:
+    """Names of the papers stand in two files outside: one checks them, one is for the report."""
+    points = declared()
+    # Some names mean something else too: a style, a format, a task, or the setting socratic.
+    own = {*STYLES._own, *FORMATS._own, *TASKS, "socratic"}
+    names = {name for group in REGISTRIES for name in points[group]} - own
+    naming = {
+        (path.relative_to(PACKAGE).as_posix(), node.value)
+        for path in PACKAGE.rglob("*.py")
+        if PAPERS not in path.parents
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and node.value in names
+    }
+    assert {name for file, name in naming if file == "guide/settings.py"} == set(QUESTION_STYLES)
+    assert {file for file, _ in naming} == {"guide/settings.py", "report/guidance_text.py"}
 
 
 @pytest.mark.usefixtures("without_papers")
@@ -116,10 +136,29 @@ SHORT = (
 )  # fmt: skip
 
 
+OF_THE_COPY = """
+import sys
+
+for name in [name for name in sys.modules if name.partition(".")[0] == "potstill"]:
+    del sys.modules[name]
+sys.path.insert(0, "source")
+from potstill import __file__
+from potstill.cli import main
+
+assert __file__.endswith("/source/potstill/__init__.py"), __file__
+main(prog_name="potstill")
+"""
+"""The command ``potstill`` of the package in ``source``, whichever was imported before."""
+
+
 @pytest.mark.slow
-def test_a_copy_without_the_papers_runs_the_demo_and_a_file_of_ones_own(tmp_path: Path) -> None:
+@pytest.mark.parametrize("recipe", ["demo", "own"])
+def test_a_copy_without_the_papers_runs_the_demo_and_a_file_of_ones_own(
+    recipe: str, commands: Commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     copy = tmp_path / "source" / "potstill"
     shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("papers", "__pycache__"))
+    monkeypatch.setenv("PYTHONPATH", str(copy.parent))  # of what it starts itself
     drawn = questions("two_step_arithmetic", "train", 40, seed=1)
     rows = [{"question": question.text, "answer": question.answer} for question in drawn]
     (tmp_path / "own.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -132,14 +171,9 @@ def test_a_copy_without_the_papers_runs_the_demo_and_a_file_of_ones_own(tmp_path
     (tmp_path / "own.yaml").write_text(yaml.safe_dump(own))
     shutil.copy(copy / "demo.yaml", tmp_path / "demo.yaml")
     changes = [word for change in SHORT for word in ("--set", change)]
-    for recipe in ("demo.yaml", "own.yaml"):
-        ran = subprocess.run(
-            [sys.executable, "-m", "potstill", "run", recipe, *changes],
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(copy.parent)},
-            capture_output=True,
-            text=True,
-        )
-        assert ran.returncode == 0, ran.stdout + ran.stderr
-        assert (tmp_path / "runs" / recipe.removesuffix(".yaml") / "report.html").exists()
-        assert "papers" not in ran.stderr
+    with commands.start("run", f"{recipe}.yaml", *changes, code=OF_THE_COPY) as command:
+        code = command.wait()
+    log = commands.log.read_text(encoding="utf-8")
+    assert code == 0, log
+    assert (tmp_path / "runs" / recipe / "report.html").exists()
+    assert "papers" not in log

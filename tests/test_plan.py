@@ -1,4 +1,4 @@
-"""What a run will ask, cost and take: against figures worked by hand, and against what is asked."""
+"""A run's plan against figures worked by hand, and against what is then asked."""
 
 import json
 import sys

@@ -15,7 +15,7 @@ from potstill.cli import main
 from potstill.curate import CurateSettings, curate
 from potstill.grading.grade import GRADER_VERSION
 from potstill.guide import baselines, experiment, scoring
-from potstill.pipeline import run, teachers
+from potstill.pipeline import students, teachers
 from potstill.pipeline.recipe import load_recipe
 from potstill.pipeline.regrade import regrade
 from potstill.pipeline.run import Run
@@ -64,7 +64,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     def closed(settings: object) -> None:
         raise AssertionError("regrading opens no model")
 
-    for module in (run, teachers):
+    for module in (students, teachers):
         monkeypatch.setattr(module, "open_model", closed)
     return Path("runs/sums")
 
@@ -115,6 +115,16 @@ def test_a_folder_without_a_run_is_told_and_stays_as_it_was(tmp_path: Path) -> N
     assert result.exit_code == 2
     assert "holds no run.sqlite" in result.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_answers_to_questions_that_are_no_more_are_said_not_to_be_graded(folder: Path) -> None:
+    Path("sums.jsonl").rename("renamed.jsonl")
+    text = (folder / "recipe.yaml").read_text(encoding="utf-8")
+    (folder / "recipe.yaml").write_text(text.replace("sums.jsonl", "renamed.jsonl"), "utf-8")
+    lines = CliRunner().invoke(main, ["regrade", str(folder)]).stdout.splitlines()
+    assert lines[1] == "  1 verdicts of rationales flipped"
+    assert lines[4:6] == ["regrade: 0 test answers", "  0 verdicts of test answers flipped"]
+    assert lines[6] == ("  1 more are not graded: the recipe's tasks have no such questions now")
 
 
 def test_the_folder_that_is_named_is_graded_even_if_it_was_moved(folder: Path) -> None:

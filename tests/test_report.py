@@ -5,11 +5,22 @@ import hashlib
 import json
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
 import pytest
-from report_run import HOSTILE, RECIPE, FilledRun, Reader, score, task
+from report_run import (
+    ANSWERS_ONLY,
+    HOSTILE,
+    RATIONALES,
+    RECIPE,
+    FilledRun,
+    Reader,
+    compared,
+    score,
+    task,
+)
 from rich.console import Console
 
 from potstill.errors import ConfigError
@@ -168,6 +179,51 @@ def test_recipe_that_is_missing_or_broken_does_not_stop_the_report(run: FilledRu
     assert "task: [unclosed" in report_of(run).words
     recipe.unlink()
     assert "This folder holds no recipe.yaml" in report_of(run).words
+
+
+def test_many_comparisons_stand_folded_but_the_subjects(whole_run: FilledRun) -> None:
+    leading, students = whole_run.tasks[0], [System(f"d{number}") for number in range(5)]
+    pairs = [(RATIONALES, other) for other in (ANSWERS_ONLY, *students)]
+    pairs += [(one, two) for one in students for two in students if one.label < two.label]
+    whole_run.store.replace_evaluation(
+        [score(system, leading.name, 99, 300) for system in (RATIONALES, ANSWERS_ONLY, *students)],
+        [],
+        [compared(leading, first, second, 0.1, p=0.5) for first, second in pairs],
+        grader="2",
+        settings_hash="c",
+    )
+    page = write_report(whole_run.store, whole_run.tasks, whole_run.store.path.parent).html
+    section = page.read_text(encoding="utf-8").partition('<section id="comparisons"')[2]
+    shown, _, rest = section.partition("<details")
+    folded = rest.partition("</details>")[0]
+    assert "10 further comparisons, in which rationale tuning has no part" in folded
+    assert (shown.count("<small>against "), folded.count("<small>against ")) == (6, 10)
+
+
+def test_few_comparisons_all_stand_open(whole_run: FilledRun) -> None:
+    assert "further comparisons, in which" not in report_of(whole_run).words
+
+
+def test_only_what_happened_is_said_of_answers(run: FilledRun) -> None:
+    name = run.tasks[0].name
+    cut = replace(score(System("teacher"), name, 9, 30), no_answer=0, truncated=3)
+    run.store.replace_evaluation([cut], [], [], grader="2", settings_hash="c")
+    words = report_of(run).words
+    assert "9 of 30 3 cut off" in words
+    assert "0 without an answer" not in words
+
+
+def test_names_stay_in_one_piece_in_a_terminal_of_80_columns(run: FilledRun) -> None:
+    system = System("answers_only", "second", "zero_shot_cot", step=10)
+    names = [each.name for each in run.tasks]
+    scores = [score(system, name, 9, 30) for name in names]
+    run.store.replace_evaluation(scores, [], [], grader="2", settings_hash="c")
+    console = Console(width=80, file=StringIO())
+    with console.capture() as shown:
+        console.print(accuracy_table(run.store, run.tasks))
+    lines = shown.get().splitlines()
+    assert max(len(line) for line in lines) <= 80
+    assert sum("answers_only_second_zero_shot_cot " in line for line in lines) == len(names) > 2
 
 
 def test_large_run_embeds_a_share_of_every_set_and_says_so(run: FilledRun) -> None:

@@ -273,9 +273,10 @@ def test_training_names_the_rule_that_chose(run: SweptRun) -> None:
         (System("start", "large", "in_context_cot"), "Start large, asked in in_context_cot"),
         (System("start", "large", "zero_shot"), "Start large, asked for the answer"),
         (System("start", variant="zero_shot"), "Start, asked for the answer"),
-        (System("my_zero_shot_cot"), "my_zero_shot_cot"),
+        (System("my_zero_shot_cot"), "“my_zero_shot_cot”"),
+        (System("third", "large", "vote"), "“third” from large, by vote"),
         (NOT_TAKEN, "rationales_small@100"),
-        (System("pair", variant="teacher_questions"), "pair_teacher_questions"),
+        (System("pair", variant="teacher_questions"), "“pair”, on the teacher's questions"),
     ],
 )
 def test_labels_name_the_model_and_the_way_it_is_asked(system: System, expected: str) -> None:

@@ -321,7 +321,7 @@ def test_a_text_ends_at_the_same_place_however_it_is_cut(
 
 
 def first_of(text: str, stops: list[str]) -> str:
-    """What stands before the stop string that is complete first, letter by letter."""
+    """Returns the text before the stop string that is complete first, letter by letter."""
     for end in range(len(text) + 1):
         lengths = [len(stop) for stop in stops if text[:end].endswith(stop)]
         if lengths:

@@ -286,11 +286,11 @@ def test_steps_written_down_by_hand(
     "unit",
     [".", "$a ", "\\[", '."', "<<", "\n", "a. B ", "** ", "1,000", "**a", "- ", "#", " \n:", "1/"],
 )
-def test_a_megabyte_takes_no_longer_than_its_length(unit: str) -> None:
-    text = unit * (1_000_000 // len(unit))
+def test_a_long_text_takes_no_longer_than_its_length(unit: str) -> None:
+    text = unit * (400_000 // len(unit))
     for kind in KINDS:
         before = time.process_time()
         split_steps(text, kind)
         hint_of(text)
         subquestion_of(text)
-        assert time.process_time() - before < 10
+        assert time.process_time() - before < 4  # of its length squared it would take minutes

@@ -48,21 +48,45 @@ def test_only_what_is_missing_is_asked_for(store: Store) -> None:
     assert list(store.missing("other model", [ASKED])) == [ASKED]
 
 
-def test_a_request_keeps_the_first_name_of_its_question(store: Store) -> None:
+def test_a_request_keeps_every_question_that_it_was_asked_for(store: Store) -> None:
     named = replace(ASKED, question_id="q1", task="sums")
     other = replace(ASKED, question_id="q2", task="others")
     for sample, request in enumerate([ASKED, named, other]):
         store.add_completions("m", [answer(request, sample)], stage="generate")
-    assert {(each.question_id, each.task) for each in store.pool(["generate"])} == {("q1", "sums")}
+    pooled = list(store.pool(["generate"]))
+    assert len(pooled) == 3
+    assert {stored.questions for stored in pooled} == {(("others", "q2"), ("sums", "q1"))}
     assert request_key("m", named) == request_key("m", ASKED)
     assert list(store.missing("m", [named])) == []
 
 
 def test_stored_requests_are_named_when_they_are_met_again(store: Store) -> None:
     store.add_completions("m", [answer(ASKED, 0)], stage="generate")
+    assert [stored.questions for stored in store.pool(["generate"])] == [()]
     named = replace(ASKED, question_id="q1", task="sums")
     store.name_questions("m", [ASKED, replace(named, prompt="never asked"), named])
-    assert [(each.question_id, each.task) for each in store.pool(["generate"])] == [("q1", "sums")]
+    assert [stored.questions for stored in store.pool(["generate"])] == [(("sums", "q1"),)]
+
+
+def test_naming_what_is_named_writes_nothing(store: Store) -> None:
+    named = replace(ASKED, question_id="q1", task="sums")
+    log = store.path.with_name(f"{store.path.name}-wal")
+    store.name_questions("m", [named])
+    before = log.stat()
+    store.name_questions("m", [named, named])
+    after = log.stat()
+    assert (after.st_size, after.st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+
+
+def test_a_file_may_give_one_sample_once_for_each_of_its_questions(store: Store) -> None:
+    twins = [replace(ASKED, question_id=id_, task="sums") for id_ in ("q1", "q2")]
+    failed = answer(ASKED, 1, "", "error")
+    rows = [*(answer(request, 0) for request in twins), failed, answer(ASKED, 1)]
+    assert store.add_absent("m", rows, stage="import") == 2
+    assert store.add_absent("m", rows, stage="import") == 0
+    pooled = list(store.pool(["import"]))
+    assert [(stored.id, stored.completion.text) for stored in pooled] == [(1, "4"), (2, "4")]
+    assert {stored.questions for stored in pooled} == {(("sums", "q1"), ("sums", "q2"))}
 
 
 def test_more_samples_buy_only_the_new_ones(store: Store) -> None:

@@ -1,6 +1,7 @@
 """Runs with several teachers, over real HTTP and with the bundled models."""
 
 import json
+import shutil
 import signal
 import sqlite3
 from collections.abc import Iterator
@@ -197,9 +198,9 @@ def test_likelihoods_killed_twice_equal_an_undisturbed_run(
         )
         for name in ("calm", "killed")
     )  # fmt: skip
-    for path in (calm, killed):
-        with run(path) as made:
-            made.generate()
+    with run(calm) as made:
+        made.generate()
+    shutil.copytree(tmp_path / "calm", tmp_path / "killed")
     with run(calm) as made:
         made.curate()
     for measured in (10, 40):

@@ -399,7 +399,8 @@ def test_ending_on_generic_loss_needs_generic_tasks(tmp_path: Path) -> None:
 def test_each_start_has_its_name(tmp_path: Path) -> None:
     def names(**train: object) -> dict[str, str]:
         with Run(recipe_of(tmp_path, **train), QUIET) as opened:
-            return {student.label: start.system.label for student, start in opened.starts.items()}
+            starts = opened.students.starts.items()
+            return {student.label: start.system.label for student, start in starts}
 
     assert names() == {"answers_only": "start", "rationales": "start"}
     own = {"a": {}, "b": {"start": "hf:other"}}

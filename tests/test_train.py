@@ -1,4 +1,4 @@
-"""What a student is trained on, and that training it can be stopped at any instant."""
+"""A student's examples and its training, which can be stopped at any instant."""
 
 import random
 import time
@@ -23,6 +23,7 @@ from potstill.train.encoding import Encoded, EncodedExamples, Encoder
 from potstill.train.settings import LoraSettings, StudentSettings, TrainSettings
 from potstill.train.student import TrainedStudent, train_student
 from potstill.train.trainer import TrainProgress
+from potstill.whole_files import unfinished_folder
 
 PROMPT = "Q: Anna has {} apples and buys {} more. ###"
 
@@ -299,16 +300,17 @@ def test_parts_do_not_change_what_is_learnt(start: Path, tmp_path: Path) -> None
         )
         for most in (16_384, 100, 1)
     )
+    expected = weights(first)
     for other in others:
         assert losses(other) == pytest.approx(losses(first), rel=1e-4)
         for name, weight in weights(other).items():
-            torch.testing.assert_close(weight, weights(first)[name], rtol=1e-3, atol=1e-4)
+            torch.testing.assert_close(weight, expected[name], rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("architecture", ["gpt2", "qwen2"])
 def test_a_student_learns_its_examples_by_heart(tmp_path: Path, architecture: Architecture) -> None:
     start = build_tiny_causal(tmp_path / "start", architecture)
-    wanted = settings(steps=300, checkpoints=1)
+    wanted = settings(steps=150, checkpoints=1)
     trained = train_student(learner(start), sums(8), wanted, tmp_path / "out")
     assert losses(trained)[-1] < 0.05
     model = open_model(hf(trained.checkpoints[-1][1]))
@@ -381,7 +383,7 @@ def test_an_interrupted_training_ends_as_an_undisturbed_one(
     whole = train_student(learner(start), sums(), wanted, tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
         train_student(learner(start), sums(), wanted, tmp_path / "cut", on_step=stop)
-    half_written = tmp_path / "cut" / "unfinished-checkpoint-000009"
+    half_written = unfinished_folder(tmp_path / "cut" / "checkpoint-000009")
     half_written.mkdir()
     (half_written / "model.safetensors").write_bytes(b"half")
     resumed: list[int] = []
@@ -391,8 +393,9 @@ def test_an_interrupted_training_ends_as_an_undisturbed_one(
     assert resumed == [9, 10, 12]
     assert not half_written.exists()
     assert losses(again) == losses(whole)
+    expected = weights(whole)
     for name, weight in weights(again).items():
-        assert weight.equal(weights(whole)[name]), name
+        assert weight.equal(expected[name]), name
 
 
 def test_a_training_killed_before_its_last_mark_is_not_repeated(
@@ -433,5 +436,6 @@ def test_killed_at_any_instant_it_resumes_to_the_same_weights(
             time.sleep(draw.uniform(0, 0.3))
     again = train_student(learner(start), sums(), wanted, cut)
     assert losses(again) == pytest.approx(losses(whole), rel=1e-4)
+    expected = weights(whole)
     for name, weight in weights(again).items():
-        torch.testing.assert_close(weight, weights(whole)[name], rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(weight, expected[name], rtol=1e-3, atol=1e-4)

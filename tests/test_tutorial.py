@@ -46,4 +46,4 @@ def test_the_tutorial_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 def test_every_command_of_the_tutorial_is_one() -> None:
     for text in blocks("sh"):
         for command in re.findall(r"^potstill (\w+)", text, re.MULTILINE):
-            assert command in main.commands, command  # type: ignore[attr-defined]
+            assert command in main.commands, command

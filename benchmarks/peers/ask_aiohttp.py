@@ -44,7 +44,7 @@ async def _ask(job: Job) -> None:
 
 
 def read(job: Job) -> Iterator[Kept]:
-    """What the file holds."""
+    """Returns the answers that the file holds."""
     for line in (Path(job.folder) / FILE).read_bytes().splitlines():
         question, _, answer = line.partition(b"\t")
         for choice in orjson.loads(answer)["choices"]:

@@ -50,7 +50,7 @@ def ask(job: Job) -> None:
 
 
 def read(job: Job) -> Iterator[Kept]:
-    """What the newest data set in its cache holds."""
+    """Returns the answers that the newest data set in its cache holds."""
     from datasets import Dataset
 
     files = Path(job.folder).glob("*/*.arrow")

@@ -42,7 +42,7 @@ def ask(job: Job) -> None:
 
 
 def read(job: Job) -> Iterator[Kept]:
-    """What the data set holds."""
+    """Returns the answers that the data set holds."""
     from datasets import Dataset
 
     for row in Dataset.from_parquet(str(Path(job.folder) / FILE), cache_dir=f"{job.folder}.cache"):

@@ -43,7 +43,7 @@ def logs(job: Job) -> Path:
 
 
 def read(job: Job) -> Iterator[Kept]:
-    """What the newest log holds; one that goes on from a killed one repeats its samples."""
+    """Returns the answers of the newest log; one that goes on from a killed one repeats them."""
     from inspect_ai.log import list_eval_logs, read_eval_log
 
     for info in list_eval_logs(str(logs(job)), descending=True)[:1]:

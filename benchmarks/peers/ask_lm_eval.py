@@ -63,7 +63,7 @@ def ask(job: Job) -> None:
 
 
 def read(job: Job) -> Iterator[Kept]:
-    """What its newest file of samples holds."""
+    """Returns the answers that its newest file of samples holds."""
     files = Path(job.folder, "results").rglob("samples_*.jsonl")
     newest = max(files, key=lambda path: path.stat().st_mtime)
     for line in newest.read_text().splitlines():

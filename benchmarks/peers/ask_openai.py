@@ -39,7 +39,7 @@ async def _ask(job: Job) -> None:
 
 
 def read(job: Job) -> Iterator[Kept]:
-    """What the file holds."""
+    """Returns the answers that the file holds."""
     for line in (Path(job.folder) / FILE).read_text().splitlines():
         question, _, answer = line.partition("\t")
         for choice in json.loads(answer)["choices"]:

@@ -49,7 +49,7 @@ def write_recipe(job: Job) -> Path:
 
 
 def read(job: Job) -> Iterator[Kept]:
-    """What the store serves for the recipe."""
+    """Returns the answers that the store serves for the recipe."""
     with Run(load_recipe(write_recipe(job)), Meter(None), read_only=True) as run:
         asking = run.asking
         for question in run.task.splits["train"]:

@@ -1,4 +1,4 @@
-"""What is measured: each case runs one system once, against a server of its own."""
+"""The cases that are measured: each runs one system once, against a server of its own."""
 
 import json
 import time
@@ -69,7 +69,7 @@ class Desk(NamedTuple):
         return ask(self.python, self.peer, job, timeout=timeout, kill_when=kill_when)
 
     def kept(self, job: Job) -> dict[str, float]:
-        """What the system kept."""
+        """The answers that the system kept."""
         return kept(self.python, self.peer, job)
 
 
@@ -92,7 +92,7 @@ def overhead(desk: Desk, latency: float) -> Figures:
 
 
 def _asked(desk: Desk, count: int, latency: float = 0.0) -> tuple[dict[str, float], Ran, float]:
-    """What was kept of so many answers, the command, the share of its time the server was busy."""
+    """The answers kept of so many, the command, the share of its time the server was busy."""
     with serving(latency=latency, tokens=TOKENS) as server:
         job = desk.job(server, count, kept=f"kept-{count}")
         ran = desk.ask(job)

@@ -23,7 +23,7 @@ class Peer(NamedTuple):
     """The script beside this one."""
 
     requirements: tuple[str, ...] = ()
-    """What its environment holds; none: that of this process."""
+    """The packages of its environment; none: that of this process."""
 
     temperature: float = 1.0
     several: bool = True

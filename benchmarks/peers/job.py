@@ -1,4 +1,4 @@
-"""What a driver is told to do, and how it tells what it kept; needs the standard library alone.
+"""A driver's task and its report of what it kept; needs the standard library alone.
 
 A driver is run in its system's own environment, as ``ask_NAME.py JOB`` to ask and as
 ``ask_NAME.py JOB --read`` to tell what the system kept. A job is asked again after a kill, and
@@ -72,7 +72,7 @@ def size(folder: Path, pattern: str = "**/*") -> int:
 
 
 def told(job: Job, read: Callable[[Job], Iterable[Kept]], files: str) -> dict[str, float]:
-    """What was kept: answers, those missing and those too many, alternatives, bytes."""
+    """Counts what was kept: answers, those missing and those too many, alternatives, bytes."""
     begun = time.perf_counter()
     rows = list(read(job))
     seconds = time.perf_counter() - begun

@@ -44,9 +44,9 @@ def ask(
     """Have a job asked, in a session and on a core of its own.
 
     Args:
-        python: Of the system's environment.
+        python: The interpreter of the system's environment.
         peer: Which system.
-        job: What to ask.
+        job: The questions to ask.
         timeout: Seconds after which it counts as hung.
         kill_when: Tells when all its processes are to be killed, by SIGKILL.
 
@@ -85,7 +85,7 @@ def ask(
 
 
 def kept(python: Path, peer: Peer, job: Job) -> dict[str, Any]:
-    """What the system kept of a job; see :func:`peers.job.told`.
+    """Counts what the system kept of a job; see :func:`peers.job.told`.
 
     Raises:
         PeerError: Its result cannot be read.

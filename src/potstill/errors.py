@@ -54,6 +54,13 @@ class MissingExtraError(PotstillError, ImportError):
     """A package of an optional extra is not installed."""
 
 
+def shortened(value: object, *, longest: int = 80) -> str:
+    """A value as Python writes it, for messages; the middle of a long one is left out."""
+    text = repr(value)
+    half = (longest - 3) // 2
+    return text if len(text) <= longest else f"{text[:half]}...{text[-half:]}"
+
+
 @contextmanager
 def extra(name: str, *, needed_for: str) -> Iterator[None]:
     """Turn a missing optional package into the command that installs it.

@@ -3,7 +3,8 @@
 There are two doors, and both open only when a recipe or a command names what is behind them:
 
 - ``module:name``, e.g. ``my_readers:ROMAN``. The module is one that is installed, else a file in
-  the folder of the recipe, else one in the working directory.
+  the folder of the recipe, else one in the working directory, else one where the run's earlier
+  commands found theirs (:class:`ModuleFolders`).
 - A name that an installed distribution declares as an entry point in one of the groups below,
   e.g. in its pyproject.toml::
 
@@ -12,11 +13,16 @@ There are two doors, and both open only when a recipe or a command names what is
 
 potstill's own published variants, in ``papers/``, come in by the second door: the file
 ``papers/entry_points.txt`` is written as the file of that name in an installed distribution.
+
+:mod:`potstill.setting_names` has the settings that hold such names. A recipe is read without
+opening a door; all of its doors are opened before anything is asked, and later commands open those
+that they need.
 """
 
+import inspect
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from configparser import ConfigParser
 from difflib import get_close_matches
 from functools import cache
@@ -24,13 +30,13 @@ from importlib import import_module, invalidate_caches, metadata
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from potstill.errors import ConfigError
+from potstill.errors import ConfigError, shortened
 
 T = TypeVar("T")
 
 PAPERS = Path(__file__).with_name("papers")
-_REFERENCE = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*:[^\W\d]\w*(?:\.[^\W\d]\w*)*")
-_recipe_folders: list[Path] = []
+_DOTTED = r"[^\W\d]\w*(?:\.[^\W\d]\w*)*"
+_REFERENCE = re.compile(f"{_DOTTED}:{_DOTTED}")
 
 
 class EntryPoint(NamedTuple):
@@ -57,6 +63,10 @@ class Registry(Mapping[str, T]):
         group: The group of the entry points that add others, e.g. ``potstill.prompt_styles``.
         by_reference: Whether ``module:name`` is taken as a name.
         fits: Whether an object can be such a thing; by default any can.
+        calls: The arguments that the thing is called with, by the method's name; the empty name
+            stands for the thing itself.
+        in_place: What a recipe may hold in place of a name, for messages, e.g. ``a mapping with
+            template``.
     """
 
     def __init__(
@@ -67,25 +77,30 @@ class Registry(Mapping[str, T]):
         group: str = "",
         by_reference: bool = False,
         fits: Callable[[object], bool] = lambda thing: True,
+        calls: Mapping[str, Sequence[str]] | None = None,
+        in_place: str = "",
     ) -> None:
         self.kind = kind
         self._own = dict(own)
         self._defined: dict[str, T] = {}
         self._group = group
-        self._by_reference = by_reference
+        self.by_reference = by_reference
         self._fits = fits
+        self._calls = calls or {}
+        self._in_place = "module:name" if by_reference else in_place
 
     def __getitem__(self, name: str) -> T:
         """The thing of this name.
 
         Raises:
             KeyError: There is none.
-            ConfigError: Its module cannot be imported, lacks the name or holds something else.
+            ConfigError: Its module cannot be imported, lacks the name or holds something else, or
+                it cannot be called as such a thing is.
         """
         for things in (self._own, self._defined):
             if name in things:
                 return things[name]
-        if self._by_reference and is_reference(name):
+        if self.by_reference and is_reference(name):
             return self._checked(load_object(name, expected=self.kind), name, "")
         entry = self._entry_points[name]
         thing = load_object(
@@ -94,18 +109,14 @@ class Registry(Mapping[str, T]):
         return self._checked(thing, entry.reference, entry.distribution)
 
     def __iter__(self) -> Iterator[str]:
-        yield from self._listed
+        yield from self.names()
         yield from self._defined
 
     def __len__(self) -> int:
         return len(list(iter(self)))
 
     def __contains__(self, name: object) -> bool:
-        if (
-            name in self._own
-            or name in self._defined
-            or (self._by_reference and is_reference(name))
-        ):
+        if name in self._own or name in self._defined or (self.by_reference and is_reference(name)):
             return True
         return name in self._entry_points
 
@@ -123,17 +134,24 @@ class Registry(Mapping[str, T]):
             raise ConfigError(f"{self.unknown(name)}.")
         return self[name]
 
-    def unknown(self, name: str) -> str:
-        """The sentence, without its full stop, that there is no such thing and which there are."""
-        near = get_close_matches(name, self._listed, n=1)
-        hint = f"did you mean {near[0]!r}? Known: " if near else "known: "
-        own = ", or module:name for one of your own" if self._by_reference else ""
-        papers = papers_hint() if self._group else ""
-        return f"there is no {self.kind} {name!r}; {hint}{', '.join(self._listed)}{own}{papers}"
+    def unknown(self, name: str, *, further: Iterable[str] = ()) -> str:
+        """The sentence, without its full stop, that there is no such thing and which there are.
 
-    @property
-    def _listed(self) -> list[str]:
-        """The names that any recipe may use."""
+        Args:
+            name: The name that is none.
+            further: Names that are taken beside the registry's, listed first.
+        """
+        known = [*further, *self.names()]
+        near = get_close_matches(name, known, n=1)
+        listed = [", ".join(known)] if known else []
+        own = [f"{self._in_place} for one of your own"] if self._in_place else []
+        lead = f"did you mean {near[0]!r}? Known: " if near else "known: " if known else "give "
+        papers = papers_hint() if self._group else ""
+        ways = ", or ".join(listed + own)
+        return f"there is no {self.kind} {shortened(name)}; {lead}{ways}{papers}"
+
+    def names(self) -> list[str]:
+        """The names that any recipe may use, potstill's own first."""
         return list(dict.fromkeys([*self._own, *self._entry_points]))
 
     @property
@@ -147,6 +165,14 @@ class Registry(Mapping[str, T]):
                 f"{reference}{by} is a {type(thing).__name__} and no {self.kind}; see "
                 "docs/extending.md for one that is complete."
             )
+        for method, arguments in self._calls.items():
+            called, at = (getattr(thing, method), f".{method}") if method else (thing, "")
+            if (taken := _refusing_signature(called, arguments)) is not None:
+                what = f"the {method} of this" if method else "this"
+                raise ConfigError(
+                    f"{reference}{at} takes {taken}, and {what} {self.kind} is called with "
+                    f"({', '.join(arguments)}). Give it these parameters; see docs/extending.md."
+                )
         return thing  # type: ignore[no-any-return]
 
 
@@ -162,10 +188,82 @@ def is_reference(name: object) -> bool:
     return isinstance(name, str) and _REFERENCE.fullmatch(name) is not None
 
 
-def search_in(folder: Path) -> None:
-    """Have ``module:name`` looked for also in the folder of a recipe."""
-    if folder.resolve() not in _recipe_folders:
-        _recipe_folders.append(folder.resolve())
+def _refusing_signature(called: Callable[..., Any], arguments: Sequence[str]) -> str | None:
+    """The signature of what cannot be called with so many positional arguments; None: it can."""
+    try:
+        signature = inspect.signature(called)
+    except (TypeError, ValueError):  # some built-in ones do not tell
+        return None
+    try:
+        signature.bind(*arguments)
+    except TypeError:
+        return str(signature)
+    return None
+
+
+class ModuleFolders:
+    """The folders in which modules are looked for that are not among the installed packages.
+
+    They are those of the recipes that were read, then the working directory, then those in which
+    the earlier commands of a run found its modules.
+    """
+
+    def __init__(self) -> None:
+        self._recipes: list[Path] = []
+        self._earlier: list[Path] = []
+
+    def add(self, recipe: Path, earlier: Iterable[Path] = ()) -> None:
+        """Add the folder of a recipe, and those where its run's modules were found before."""
+        self._recipes.append(recipe.resolve())
+        self._earlier.extend(folder.resolve() for folder in earlier)
+
+    @property
+    def in_order(self) -> list[Path]:
+        """The folders as they are searched, each once."""
+        return list(dict.fromkeys([*self._recipes, Path.cwd(), *self._earlier]))
+
+    def import_module(self, name: str) -> object:
+        """Import a module from the installed packages, else from the first folder that has it.
+
+        Raises:
+            ModuleNotFoundError: There is none, or one that it needs is not there; ``name`` of the
+                error is the one that is missing.
+        """
+        missing: ModuleNotFoundError | None = None
+        for folder in (None, *self.in_order):
+            if folder is not None and str(folder) not in sys.path:
+                sys.path.append(str(folder))  # last, so that nothing installed is hidden by a file
+                invalidate_caches()
+            try:
+                return import_module(name)
+            except ModuleNotFoundError as error:
+                if not is_within(name, error.name):
+                    raise  # it is there, and needs another one that is not
+                missing = error
+        assert missing is not None  # the installed packages are always looked through
+        raise missing
+
+    def holding(self, reference: str) -> Path | None:
+        """The folder from which the module of a ``module:name`` was imported.
+
+        Returns:
+            None where the module is an installed one, or was not imported.
+        """
+        package = reference.partition(":")[0].partition(".")[0]
+        spec = getattr(sys.modules.get(package), "__spec__", None)
+        if spec is None:
+            return None
+        files = list(spec.submodule_search_locations or [spec.origin or ""])
+        return next((folder for folder in self.in_order if folder == Path(files[0]).parent), None)
+
+
+FOLDERS = ModuleFolders()
+"""The folders of this process."""
+
+
+def is_within(module: str, package: str | None) -> bool:
+    """Whether a module is the package of this name or lies in it."""
+    return package is not None and f"{module}.".startswith(f"{package}.")
 
 
 def load_object(reference: str, *, expected: str, distribution: str = "") -> Any:
@@ -173,7 +271,7 @@ def load_object(reference: str, *, expected: str, distribution: str = "") -> Any
 
     Args:
         reference: The module and the name in it. The module is looked for among those installed,
-            then in the folders of the recipes that were read, then in the working directory.
+            then in :data:`FOLDERS`.
         expected: The kind of object it should be, for messages, e.g. ``loss``.
         distribution: The installed distribution that declares it; empty: the recipe names it.
 
@@ -182,20 +280,21 @@ def load_object(reference: str, *, expected: str, distribution: str = "") -> Any
     """
     by = f", which the distribution {distribution} declares," if distribution else ""
     if not is_reference(reference):
-        raise ConfigError(f"the {expected} {reference!r}{by} must be worded as module:name.")
+        raise ConfigError(
+            f"the {expected} {shortened(reference)}{by} must be worded as module:name."
+        )
     module_name, _, attributes = reference.partition(":")
     try:
-        thing: Any = _module(module_name)
-    except _NotFoundError:
-        places = "among the installed packages"
-        if not distribution:
-            folders = ", ".join(dict.fromkeys(map(str, (*_recipe_folders, Path.cwd()))))
-            places += f" or in {folders}"
-        raise ConfigError(
-            f"{expected} {reference}{by}: there is no module {module_name!r} {places}. Install it, "
-            "or put its file beside the recipe."
-        ) from None
+        thing: Any = FOLDERS.import_module(module_name)
     except Exception as error:  # somebody else's module can fail in any way
+        if isinstance(error, ModuleNotFoundError) and is_within(module_name, error.name):
+            places = "among the installed packages"
+            if not distribution:
+                places += f" or in {', '.join(map(str, FOLDERS.in_order))}"
+            raise ConfigError(
+                f"{expected} {reference}{by}: there is no module {module_name!r} {places}. Install "
+                "it, or put its file beside the recipe."
+            ) from None
         fault = f"{type(error).__name__}: {' '.join(str(error).split())}"
         mend = "Mend or uninstall it" if distribution else "Mend it"
         raise ConfigError(
@@ -212,24 +311,6 @@ def load_object(reference: str, *, expected: str, distribution: str = "") -> Any
                 f"{expected} {reference}{by}: {module_name} has no {attribute!r}. {hint}"
             ) from None
     return thing
-
-
-class _NotFoundError(Exception):
-    """There is no such module."""
-
-
-def _module(name: str) -> object:
-    """The module of this name, from the installed packages, else from the folders of recipes."""
-    for place in (None, *_recipe_folders, Path.cwd()):
-        if place is not None and str(place) not in sys.path:
-            sys.path.append(str(place))  # last, so that nothing installed is hidden by a file
-            invalidate_caches()
-        try:
-            return import_module(name)
-        except ModuleNotFoundError as error:
-            if error.name is None or not f"{name}.".startswith(f"{error.name}."):
-                raise  # it is there, and needs another one that is not
-    raise _NotFoundError
 
 
 def entry_points(group: str) -> Mapping[str, EntryPoint]:

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all.
+"""Files and folders that are written whole or not at all.
 
 A reader sees the former content or the new one, never a part: the new content goes to a hidden
 file beside the old one, reaches the disk (``fsync``), and takes the old one's name in one step
@@ -10,10 +10,16 @@ removed by the next write to the same path::
     with whole_file(Path("rows.jsonl")) as file:
         for row in rows:
             file.write(row)
+
+A folder is filled the same way, under a hidden name beside its own::
+
+    with whole_folder(Path("model")) as unfinished:
+        shutil.copy2(weights, unfinished)
 """
 
 import errno
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from glob import escape
@@ -23,7 +29,8 @@ from typing import BinaryIO
 from potstill.errors import ConfigError
 
 ENDING = "unfinished"
-"""Hidden files are called ``.NAME.PROCESS.unfinished``, with the writing process's number."""
+"""Hidden files are called ``.NAME.PROCESS.unfinished``, with the writing process's number; hidden
+folders ``.NAME.unfinished``, since several processes may fill one together."""
 
 
 def write_whole(path: Path, content: bytes | str) -> None:
@@ -60,6 +67,41 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     finally:
         unfinished.unlink(missing_ok=True)
     flush_to_disk(path.parent)
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """A folder to fill, which takes the place of ``folder`` when the block ends without an error.
+
+    All of it is on the disk by then. The former folder goes only once the new one is whole. What a
+    killed process left of the same folder is removed first.
+
+    Raises:
+        ConfigError: The folder cannot be written.
+    """
+    unfinished = unfinished_folder(folder)
+    former = unfinished_folder(folder.with_name(f"{folder.name}.former"))
+    with _refused(folder):
+        for leftover in (unfinished, former):
+            shutil.rmtree(leftover, ignore_errors=True)
+        unfinished.mkdir(parents=True)
+    try:
+        yield unfinished
+        for path in [*unfinished.rglob("*"), unfinished]:
+            flush_to_disk(path)
+        with _refused(folder):
+            if folder.exists():
+                folder.rename(former)
+            unfinished.rename(folder)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    flush_to_disk(folder.parent)
+    shutil.rmtree(former, ignore_errors=True)
+
+
+def unfinished_folder(folder: Path) -> Path:
+    """Returns the place where a folder is filled before it takes its name."""
+    return folder.with_name(f".{folder.name}.{ENDING}")
 
 
 @contextmanager

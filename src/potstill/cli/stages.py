@@ -164,7 +164,7 @@ def print_evaluated(run: "Run", evaluation: "Evaluation") -> None:
 
 @recipe_command("guide")
 def guide_command(recipe: Path, changes: tuple[str, ...]) -> None:
-    """Measure what the teacher's steps inside the student's answers bring."""
+    """Measure what steps of the teacher bring in a student's answers."""
     with open_run(recipe, changes) as run:
         run_guide(run)
         print_next("report", recipe, changes)
@@ -212,7 +212,10 @@ def print_report(run: "Run", files: "ReportFiles") -> None:
 
 @recipe_command("run")
 def run_command(recipe: Path, changes: tuple[str, ...]) -> None:
-    """Do all stages: generate, curate, train, evaluate, guide where the recipe has it, report."""
+    """Do all stages, one after the other.
+
+    They are generate, curate, train, evaluate, guide where the recipe has it, and report.
+    """
     with open_run(recipe, changes) as run:
         run_all(run)
 
@@ -226,7 +229,7 @@ def demo_command(changes: tuple[str, ...]) -> None:
 
 
 def run_all(run: "Run") -> None:
-    """All stages, one after the other; what would stop a later one is found first."""
+    """Do all stages, one after the other; what would stop a later one is found first."""
     run.check()
     run_generate(run)
     run_curate(run)
@@ -249,7 +252,7 @@ def run_all(run: "Run") -> None:
     help="First ask N of the requests that lack, and go by their answers, which are kept.",
 )
 def plan_command(recipe: Path, changes: tuple[str, ...], probe: int) -> None:
-    """Say what a run will ask, cost and take, before its first request."""
+    """Say what a run will ask, cost and take, before it begins."""
     from potstill.pipeline.recipe import load_recipe
     from potstill.plan import plan_page, plan_run, probe_run
 

@@ -42,10 +42,10 @@ def serve_command(config: Path, changes: tuple[str, ...]) -> None:
 def merge_command(
     runs: tuple[Path, ...], out: Path, methods: tuple[str, ...], changes: tuple[str, ...]
 ) -> None:
-    """Merge the students of finished runs into one; RUNS are their folders.
+    """Merge the students of finished runs into one.
 
-    The members, the merged students and the ensemble are measured on the test questions of all
-    their tasks.
+    RUNS are their folders. The members, the merged students and the ensemble are measured on the
+    test questions of all their tasks.
     """
     from potstill.errors import extra
     from potstill.runtime.progress import Meter
@@ -83,7 +83,7 @@ def run_merge(run: "MergeRun") -> None:
 @main.command("tasks")
 @click.argument("name", required=False)
 def tasks_command(name: str | None) -> None:
-    """List the tasks that potstill knows; with NAME, show one and three graded samples."""
+    """List the tasks that potstill knows. With NAME, show one and three graded samples."""
     from potstill.tasks.listing import task_page, tasks_table
 
     print_table(tasks_table() if name is None else task_page(name))
@@ -95,8 +95,8 @@ def tasks_command(name: str | None) -> None:
     "--task",
     "name",
     required=True,
-    help="What is answered: a task of potstill tasks, or number, choice, yes_no, text, date, "
-    "list or math.",
+    help="What is answered: a task of potstill tasks; or number, choice, yes_no, text, date, "
+    "list or math; or module:name of a reader of your own.",
 )
 @click.option("--text-field", default="completion", show_default=True, help="The completion.")
 @click.option("--gold-field", default="answer", show_default=True, help="The gold answer.")
@@ -107,8 +107,8 @@ def tasks_command(name: str | None) -> None:
     "--rule",
     default="potstill",
     show_default=True,
-    help="Whose rule reads the answers: potstill, or of published code fine_tune_cot, flan_t5_cot, "
-    "zero_shot_cot or bbh.",
+    help="Whose rule reads the answers: potstill; of published code fine_tune_cot, flan_t5_cot, "
+    "zero_shot_cot or bbh; or module:name of one of your own.",
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Takes one JSON line for each row.")
 def grade_command(file: Path, name: str, rule: str, out: Path | None, **fields: str | None) -> None:
@@ -134,7 +134,7 @@ def grade_command(file: Path, name: str, rule: str, out: Path | None, **fields: 
 @main.command("regrade")
 @click.argument("run", type=click.Path(path_type=Path))
 def regrade_command(run: Path) -> None:
-    """Grade a run's stored answers again, by today's grader; RUN is its folder."""
+    """Grade a run's stored answers again, by today's grader. RUN is its folder."""
     from potstill.pipeline.regrade import describe_regraded
     from potstill.pipeline.run import stored_run
     from potstill.runtime.progress import Meter
@@ -146,7 +146,7 @@ def regrade_command(run: Path) -> None:
 
 @main.command("schema")
 def schema_command() -> None:
-    """Print the JSON schema of recipes, by which an editor completes and checks them."""
+    """Print the JSON schema of recipes. By it an editor completes and checks them."""
     import json
 
     from potstill.pipeline.recipe_schema import recipe_schema

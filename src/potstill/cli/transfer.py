@@ -67,9 +67,10 @@ def export_command(run: Path, file: Path, what: "ExportKind", **options: Any) ->
     click.echo(f"export: {exported.rows:,} {what} rows in {file}")
     if exported.without_question:
         click.echo(
-            f"  {exported.without_question:,} ask none of the task's questions; their question "
-            "columns are empty. In a run of an older potstill, repeat the stages that asked to "
-            "fill them"
+            f"  {exported.without_question:,} are not known to ask a question of the task; their "
+            "question columns are empty. After the questions' file was renamed or its ids were "
+            "changed, and in a run of an older potstill, repeat the stages that asked: nothing "
+            "that is stored is asked again"
         )
 
 
@@ -90,7 +91,7 @@ def export_command(run: Path, file: Path, what: "ExportKind", **options: Any) ->
 def import_command(
     run: Path, file: Path, teacher: str, changes: tuple[str, ...], **fields: str | None
 ) -> None:
-    """Store completions or rationales from FILE, so that nobody is asked for them.
+    """Store completions or rationales from FILE. Nobody is asked for them.
 
     RUN is a run's folder, or a recipe. FILE is what potstill export wrote, or anybody's Parquet,
     JSONL, JSON or CSV of questions and rationales. Importing it again changes nothing.
@@ -148,7 +149,7 @@ def push_command(
     to: Path | None,
     **options: Any,
 ) -> None:
-    """Push a run's data, or the chosen student, to the Hugging Face hub with a card.
+    """Push a run's data or student to the Hugging Face hub. A card goes along.
 
     RUN is its folder, or the recipe. The token is that of HF_TOKEN or of hf auth login.
     """

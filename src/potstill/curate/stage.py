@@ -22,6 +22,7 @@ from potstill.keys import settings_hash
 from potstill.records import Likelihood, Question, Task
 from potstill.runtime.context import RunContext
 from potstill.sampling.debate import AskedTeacher, Round, read_rounds
+from potstill.store import Store
 
 VERDICTS = {
     KEPT: "kept for training",
@@ -40,10 +41,11 @@ VERDICTS = {
 
 
 class _AnsweredQuestion(NamedTuple):
-    """A question and what was answered to it."""
+    """A question and its graded answers."""
 
     question: Question
     rounds: list[JudgedRound]
+    """The teachers' first answers, and those of each round of a debate."""
 
 
 def curate(
@@ -74,45 +76,54 @@ def curate(
     Raises:
         DataError: There is no completion to read.
     """
-    store, questions = context.store, task.splits["train"]
+    answered = _answered_questions(context.store, task, teachers, debate_rounds)
+    judged = [_own_verdicts(answers.rounds[-1], settings, debate_rounds) for answers in answered]
+    likelihoods: Mapping[int, Likelihood] = {}
+    if settings.choose == "likelihood":
+        assert measure is not None, "who asks for likelihoods brings the student"
+        likelihoods = measure(_candidates(answered, judged))
+    order = [teacher.name for teacher in teachers]
+    rationales = [
+        sample.rationale(answers.question)
+        for answers, samples in zip(answered, judged, strict=True)
+        for sample in _final_verdicts(answers, samples, settings, likelihoods, order)
+    ]
+    rounds, seed = [answers.rounds for answers in answered], teachers[0].asking.sampling.seed
+    scores = list(teacher_scores(rounds, order, rationales, likelihoods, seed=seed))
+    made_by = settings_hash(settings.model_dump(), task.rule, GRADER_VERSION, order, debate_rounds)
+    context.store.replace_rationales(
+        rationales, scores, grader=GRADER_VERSION, settings_hash=made_by
+    )
+    return Counter(rationale.verdict for rationale in rationales)
+
+
+def _answered_questions(
+    store: Store, task: Task, teachers: Sequence[AskedTeacher], debate_rounds: int
+) -> list[_AnsweredQuestion]:
+    """The training questions that were answered, with all answers graded.
+
+    Raises:
+        DataError: None was answered.
+    """
+    questions = task.splits["train"]
     for teacher in teachers:
         requests = teacher.asking.requests(questions, task=task.name)
         store.name_questions(teacher.model, requests)
-    asked = [
-        _AnsweredQuestion(question, rounds)
-        for question in questions
-        if (rounds := _read(task, question, read_rounds(store, question, teachers, debate_rounds)))
-    ]
-    if not asked:
+    answered = []
+    for question in questions:
+        rounds = _graded(task, question, read_rounds(store, question, teachers, debate_rounds))
+        if rounds:
+            answered.append(_AnsweredQuestion(question, rounds))
+    if not answered:
         names = " and ".join(teacher.model for teacher in teachers)
         raise DataError(
             f"{names} {'has' if len(teachers) == 1 else 'have'} answered no training question of "
             f"{task.name} yet; run potstill generate first."
         )
-    judged = [_own_verdicts(one.rounds[-1], settings, debate_rounds) for one in asked]
-    likelihoods: Mapping[int, Likelihood] = {}
-    if settings.choose == "likelihood":
-        assert measure is not None, "who asks for likelihoods brings the student"
-        likelihoods = measure(_candidates(asked, judged))
-    order = [teacher.name for teacher in teachers]
-    rationales = [
-        sample.rationale(one.question)
-        for one, samples in zip(asked, judged, strict=True)
-        for sample in _settled(one, samples, settings, likelihoods, order)
-    ]
-    scores = teacher_scores(
-        [one.rounds for one in asked],
-        order,
-        rationales,
-        likelihoods,
-        seed=teachers[0].asking.sampling.seed,
-    )
-    made_by = settings_hash(settings.model_dump(), task.rule, GRADER_VERSION, order, debate_rounds)
-    store.replace_rationales(rationales, list(scores), grader=GRADER_VERSION, settings_hash=made_by)
-    return Counter(rationale.verdict for rationale in rationales)
+    return answered
 
 
-def _read(task: Task, question: Question, rounds: Sequence[Round]) -> list[JudgedRound]:
+def _graded(task: Task, question: Question, rounds: Sequence[Round]) -> list[JudgedRound]:
     """All answers to a question graded, by sample; nothing where there is no last round."""
     same, judged = same_answers(task), list[JudgedRound]()
     for round_ in rounds:
@@ -142,19 +153,19 @@ def _own_verdicts(
 
 
 def _candidates(
-    asked: Sequence[_AnsweredQuestion], judged: Sequence[Sequence[GradedSample]]
+    answered: Sequence[_AnsweredQuestion], judged: Sequence[Sequence[GradedSample]]
 ) -> list[TeacherCandidate]:
     """The rationales that are kept so far."""
     return [
-        TeacherCandidate(one.question, sample.completion_id, sample.text)
-        for one, samples in zip(asked, judged, strict=True)
+        TeacherCandidate(answers.question, sample.completion_id, sample.text)
+        for answers, samples in zip(answered, judged, strict=True)
         for sample in samples
         if sample.verdict == KEPT
     ]
 
 
-def _settled(
-    asked: _AnsweredQuestion,
+def _final_verdicts(
+    answers: _AnsweredQuestion,
     samples: Sequence[GradedSample],
     settings: CurateSettings,
     likelihoods: Mapping[int, Likelihood],
@@ -165,16 +176,17 @@ def _settled(
     Only teachers with a rationale that is kept so far can be chosen.
     """
     kept = [sample for sample in samples if sample.verdict == KEPT]
-    there = [name for name in order if any(sample.teacher == name for sample in kept)]
-    if settings.choose == "agreement" and there:
-        last = asked.rounds[-1]
-        samples = _of(best(agreement(last.samples, last.consensus.held), there), samples)
-    elif settings.choose == "likelihood" and there:
-        samples = _of(best(mean_likelihood(kept, likelihoods), there), samples)
+    eligible = [name for name in order if any(sample.teacher == name for sample in kept)]
+    if settings.choose == "agreement" and eligible:
+        last = answers.rounds[-1]
+        chosen = best(agreement(last.samples, last.consensus.held), eligible)
+        samples = _only_from(chosen, samples)
+    elif settings.choose == "likelihood" and eligible:
+        samples = _only_from(best(mean_likelihood(kept, likelihoods), eligible), samples)
     return _among_siblings(samples, settings)
 
 
-def _of(chosen: str, samples: Sequence[GradedSample]) -> list[GradedSample]:
+def _only_from(chosen: str, samples: Sequence[GradedSample]) -> list[GradedSample]:
     """The samples, those of other teachers than the chosen one dropped."""
     return [
         sample._replace(verdict="other_teacher")

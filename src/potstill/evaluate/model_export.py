@@ -7,6 +7,10 @@ from pathlib import Path
 from potstill.prompts.formats import format_named
 from potstill.prompts.styles import PromptStyle, shows_exemplars
 from potstill.records import Checkpoint, Score
+from potstill.whole_files import whole_folder
+
+MODEL_FILES = {".json", ".safetensors", ".model", ".txt", ".jinja"}
+"""The endings of the files that a model is loaded from."""
 
 CARD = """---
 base_model: {start}
@@ -59,20 +63,14 @@ def export_model(
     Returns:
         The folder of the model.
     """
-    place, fresh, old = (folder / name for name in ("model", "model.new", "model.old"))
-    shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir(parents=True)
-    for file in sorted((folder / chosen.folder).iterdir()):
-        if file.is_file() and file.suffix in {".json", ".safetensors", ".model", ".txt", ".jinja"}:
-            shutil.copy2(file, fresh / file.name)
     card = model_card(chosen, scores, task=task, teacher=teacher, start=start)
-    (fresh / "README.md").write_text(card, encoding="utf-8")
-    shutil.rmtree(old, ignore_errors=True)
-    if place.exists():
-        place.rename(old)
-    fresh.rename(place)
-    shutil.rmtree(old, ignore_errors=True)
-    return place
+    model = folder / "model"
+    with whole_folder(model) as unfinished:
+        for file in sorted((folder / chosen.folder).iterdir()):
+            if file.is_file() and file.suffix in MODEL_FILES:
+                shutil.copy2(file, unfinished / file.name)
+        (unfinished / "README.md").write_text(card, encoding="utf-8")
+    return model
 
 
 def model_card(

@@ -218,14 +218,14 @@ class _TurnTaking:
     ) -> list[StoredCompletion | None]:
         """Returns the completion of each turn, from the store; None where it failed."""
         requests = [self.asking[turn.role].request(turn.question, task=job.task) for turn in turns]
-        by_role: dict[Role, dict[Request, None]] = {}
+        by_role: dict[Role, list[Request]] = {}
         for turn, request in zip(turns, requests, strict=True):
-            by_role.setdefault(turn.role, {})[request] = None
+            by_role.setdefault(turn.role, []).append(request)
         # The questions have a view of their own; the turns of a round get none beside it.
         unseen = replace(job.context, progress=Meter(None, job.context.runtime))
-        for role, distinct in by_role.items():
+        for role, asked in by_role.items():
             label = f"{job.label}, {role}"
-            complete_missing(models[role], list(distinct), unseen, label=label, stage=STAGE)
+            complete_missing(models[role], asked, unseen, label=label, stage=STAGE)
         stored = [
             job.context.store.completions(models[turn.role].name, request)
             for turn, request in zip(turns, requests, strict=True)

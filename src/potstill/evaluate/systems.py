@@ -323,10 +323,10 @@ def _generic(
                 exemplars=shown.exemplars,
             )
             notes += shown.notes
-        for rule in settings.rules or (task.rule,):
+        rules = settings.rules or (task.rule,)
+        for rule in rules:
             named = measured_as(replace(task, rule=rule, notes=notes), style=style or "")
-            first = rule == (settings.rules or (task.rule,))[0]
-            yield EvalTask(named, "generic" if first else "generic_other_rule", asking)
+            yield EvalTask(named, "generic" if rule == rules[0] else "generic_other_rule", asking)
 
 
 def _shown(name: str, task: Task, settings: GenericSettings, held: Sequence[Task]) -> FewShot:

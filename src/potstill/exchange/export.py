@@ -38,7 +38,7 @@ class ExportResult(NamedTuple):
 
     rows: int
     without_question: int
-    """Completions that answer no question of the task; their question columns are empty."""
+    """Completions not known to answer a question of the task; their question columns are empty."""
 
 
 def export_run(

@@ -23,6 +23,7 @@ from potstill.pipeline.recipe import Recipe
 from potstill.pipeline.run import Run
 from potstill.prompts.styles import style_named
 from potstill.runtime.progress import Advance
+from potstill.whole_files import whole_folder
 
 SHARD_ROWS = 50_000
 """Rows in one Parquet file of a pushed dataset."""
@@ -222,17 +223,5 @@ def _new_folder(folder: Path) -> Iterator[Path]:
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ConfigError(f"{folder} is there already; give a folder that is new or empty.")
-    folder = folder.resolve()
-    partial = folder.with_name(f".{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        partial.mkdir(parents=True)
-    except OSError as error:
-        raise ConfigError(f"{folder} cannot be written: {error.strerror}.") from error
-    try:
-        yield partial
-        if folder.exists():
-            folder.rmdir()
-        partial.rename(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    with whole_folder(folder.resolve()) as unfinished:
+        yield unfinished

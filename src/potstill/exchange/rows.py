@@ -26,7 +26,7 @@ from potstill.exchange.columns import (
 )
 from potstill.prompts.formats import FORMATS, DataFormat, format_named
 from potstill.prompts.styles import question_text
-from potstill.records import Message, Question, Split, Task, TokenLogprobs
+from potstill.records import Message, Question, Request, Split, Task, TokenLogprobs
 from potstill.store import PooledCompletion, PooledRationale, Store
 
 Row = Mapping[str, object]
@@ -47,7 +47,7 @@ class ExportTable(NamedTuple):
     columns: Sequence[Column]
     rows: Iterable[Row]
     total: int
-    """The number of rows, as far as the store knows now."""
+    """The number of rows; more where a completion answers several questions of one text."""
 
     data_format: str = ""
     """The data format of rows for trainers; empty for others."""
@@ -86,11 +86,37 @@ class TaskQuestions:
         """The questions with this text, with or without their options; white space aside."""
         return self._by_text.get(_one_spaced(text), [])
 
-    def answered_by(self, pooled: PooledCompletion) -> PlacedQuestion | None:
-        """The question that a stored completion answers; None where it is not one of the task's."""
-        if pooled.question_id is None or pooled.task not in (None, self.task.name):
-            return None
-        return self.by_id.get(pooled.question_id)
+    def answered_by(self, pooled: PooledCompletion) -> list[PlacedQuestion]:
+        """The task's questions that a stored completion answers; several have the same text.
+
+        They are those that its request was asked for, or that it was curated as answering. A
+        question whose text was edited since is not asked by the request any more.
+        """
+        asked = [question.id for question in pooled.questions if question.task == self.task.name]
+        ids = dict.fromkeys([*asked, *pooled.verdicts])
+        prompt = _one_spaced(_sent_text(pooled.completion.request))
+        return [
+            placed
+            for id_ in ids
+            if (placed := self.by_id.get(id_)) and _one_spaced(placed.question.text) in prompt
+        ]
+
+    def verdict_on(self, pooled: PooledCompletion, placed: PlacedQuestion | None) -> str | None:
+        """The verdict on a completion as the answer to one question; None where there is none.
+
+        A verdict on a question that the task has no more, as after its ids were changed, stands
+        for all.
+        """
+        former = (verdict for id_, verdict in pooled.verdicts.items() if id_ not in self.by_id)
+        if placed is None:
+            return next(iter(pooled.verdicts.values()), None)
+        return pooled.verdicts.get(placed.question.id) or next(former, None)
+
+
+def _sent_text(request: Request) -> str:
+    """All that a request sends to the model, as one text."""
+    prompt = request.prompt
+    return prompt if isinstance(prompt, str) else "\n".join(turn.content for turn in prompt)
 
 
 def _one_spaced(text: str) -> str:
@@ -109,6 +135,8 @@ def completion_rows(
 ) -> ExportTable:
     """Every stored completion of these stages, with the question that it answers.
 
+    One that answers several questions of the same text has a row for each.
+
     Args:
         store: The run's store.
         questions: The questions of its task.
@@ -117,16 +145,26 @@ def completion_rows(
     """
     columns = (*COMPLETIONS, *LOGPROBS) if logprobs else COMPLETIONS
     pool = store.pool(stages, logprobs=logprobs)
-    rows = (_completion_row(pooled, questions, logprobs=logprobs) for pooled in pool)
+    rows = (
+        _completion_row(pooled, placed, questions, logprobs=logprobs)
+        for pooled in pool
+        for placed in questions.answered_by(pooled) or (None,)
+    )
     return ExportTable(columns, rows, store.pool_size(stages))
 
 
-def _completion_row(pooled: PooledCompletion, questions: TaskQuestions, *, logprobs: bool) -> Row:
+def _completion_row(
+    pooled: PooledCompletion,
+    placed: PlacedQuestion | None,
+    questions: TaskQuestions,
+    *,
+    logprobs: bool,
+) -> Row:
     completion = pooled.completion
     request = completion.request
     plain = isinstance(request.prompt, str)
     return {
-        **_question_values(questions.answered_by(pooled), questions.task),
+        **_question_values(placed, questions.task),
         "model": pooled.model,
         "prompt": request.prompt if plain else None,
         "messages": None if plain else _turns(request.prompt),
@@ -146,7 +184,7 @@ def _completion_row(pooled: PooledCompletion, questions: TaskQuestions, *, logpr
         "top_logprobs": request.top_logprobs,
         "seed": request.seed,
         "stage": pooled.stage,
-        "verdict": pooled.verdict,
+        "verdict": questions.verdict_on(pooled, placed),
         "completion_id": pooled.id,
         **(logprob_values(completion.logprobs) if logprobs else {}),
     }

@@ -20,7 +20,7 @@ is looked at; no rule belongs to one model or one data set.
 import re
 from dataclasses import replace
 
-from potstill.errors import DataError
+from potstill.errors import ConfigError, DataError, shortened
 from potstill.grading.answers import READERS, AnswerCandidate, Reader
 from potstill.grading.answers.base import NONE_GIVEN
 from potstill.grading.markers import statements, text_end
@@ -76,6 +76,7 @@ def grade(task: Task, text: str, question: Question) -> Grade:
 
     Raises:
         DataError: The gold answer does not fit the answer type.
+        ConfigError: A reader or a rule of a user's own returned something else than it has to.
     """
     if task.rule != "potstill":
         return grade_by_rule(task, text, question)
@@ -84,10 +85,24 @@ def grade(task: Task, text: str, question: Question) -> Grade:
     answer, rule = _find_answer(text, reader, question)
     if answer is None or answer is NONE_GIVEN:
         return Grade(answer=None, correct=False, rule="no_answer")
+    if not isinstance(answer, AnswerCandidate):
+        raise _misread(task, rule.replace("marker", "marked"), answer, "an AnswerCandidate or None")
+    if not isinstance(gold, str):
+        raise _misread(task, "gold", gold, "the gold answer as text")
     correct = reader.same(answer.answer, gold)
     if correct is None:
         correct, rule = False, "timeout"
+    elif not isinstance(correct, bool):
+        raise _misread(task, "same", correct, "True, False or, where time ran out, None")
     return Grade(answer=answer.answer, correct=correct, rule=rule, span=(answer.start, answer.end))
+
+
+def _misread(task: Task, method: str, returned: object, wanted: str) -> ConfigError:
+    """Returns the error that a reader, of a user's own, gave something else than it has to."""
+    return ConfigError(
+        f"the answer type {task.answer_type} returned {shortened(returned)} from {method}. It has "
+        f"to return {wanted}."
+    )
 
 
 def plain_gold(reader: Reader, question: Question) -> tuple[Question, str]:

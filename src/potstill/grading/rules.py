@@ -11,11 +11,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Annotated, NamedTuple
 
-from pydantic import AfterValidator
-
-from potstill.errors import ConfigError
+from potstill.errors import ConfigError, shortened
 from potstill.plugins import Registry
 from potstill.records import Grade, Question, Task
+from potstill.setting_names import NameOf
 
 OWN_RULE = "potstill"
 """The name of potstill's own grader among the rules."""
@@ -34,23 +33,33 @@ Rule = Callable[[Task, str, Question], RuleVerdict]
 """Reads a text's answer to a question of a task. Raises ConfigError where it has no way to read
 the task's answer type, and DataError where the gold answer does not fit it."""
 
-RULES = Registry[Rule]("rule", {}, group="potstill.rules", by_reference=True, fits=callable)
+RULES = Registry[Rule](
+    "rule",
+    {},
+    group="potstill.rules",
+    by_reference=True,
+    fits=callable,
+    calls={"": ("task", "text", "question")},
+)
 
 
 def rule_named(name: str) -> str:
     """The name of a rule that there is.
 
     Raises:
-        ConfigError: There is none.
+        ConfigError: There is none, or it cannot be loaded.
     """
-    if name != OWN_RULE and name not in RULES:
-        raise ConfigError(f"{RULES.unknown(name)}. Our own is {OWN_RULE}.")
-    if name != OWN_RULE:
-        RULES.named(name)
+    try:
+        _RULE_NAME.check(name)
+    except ValueError as error:
+        raise ConfigError(f"{error}.") from None
+    _RULE_NAME.resolve(name)
     return name
 
 
-AnyRule = Annotated[str, AfterValidator(rule_named)]
+_RULE_NAME = NameOf(RULES, further=(OWN_RULE,))
+
+AnyRule = Annotated[str, _RULE_NAME]
 """A rule in a recipe, by name."""
 
 
@@ -65,10 +74,25 @@ def grade_by_rule(task: Task, text: str, question: Question) -> Grade:
         ConfigError: The rule has no way to read the task's answer type.
         DataError: The gold answer does not fit the answer type.
     """
-    answer, correct = RULES[task.rule](task, text, question)
+    answer, correct = _checked(RULES[task.rule](task, text, question), task.rule)
     if not answer:
         return Grade(answer=None, correct=False, rule="no_answer")
     return Grade(answer=answer, correct=correct, rule=task.rule)
+
+
+def _checked(verdict: object, rule: str) -> tuple[str | None, bool]:
+    """What a rule returned, be it one of a user's own: the answer, and whether it is right.
+
+    Raises:
+        ConfigError: It is no such pair.
+    """
+    match verdict:
+        case (str() | None as answer, bool() as correct):
+            return answer, correct
+    raise ConfigError(
+        f"the rule {rule} returned {shortened(verdict)}. It has to return the answer as text, or "
+        "None, and whether it is right."
+    )
 
 
 def measured_as(task: Task, *, style: str = "") -> Task:

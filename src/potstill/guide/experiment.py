@@ -96,7 +96,10 @@ class CallAnswerer:
         """
         completions: dict[tuple[Who, Request], list[Completion]] = {}
         for who, model in self.models.items():
-            requests = list(dict.fromkeys(call.request for call in calls if call.who == who))
+            asked = [call.request for call in calls if call.who == who]
+            # Questions of the same text share a request; the store is told of each.
+            self.context.store.name_questions(model.name, asked)
+            requests = list(dict.fromkeys(asked))
             if who == "teacher" and self.budget is not None:
                 allowed = self._within_budget(requests, self.budget, label)
             else:

@@ -14,6 +14,11 @@ ControlName = Literal[
 ]
 
 
+QUESTION_STYLES = ("quest_cot", "instruct_quest_cot", "zero_shot_quest_cot")
+"""Prompt styles in which a teacher is asked for the question to begin with: one that shows worked
+questions, one for chats and one for neither."""
+
+
 class GuidanceSettings(Settings):
     """How a step of guidance looks, in the experiment and in the server alike."""
 
@@ -100,19 +105,24 @@ class GuideSettings(GuidanceSettings):
     bootstrap: int = Field(default=10_000, ge=100)
     """Resamples behind the interval of a difference."""
 
-    @field_validator("self_guidance")
-    @classmethod
-    def _known_styles(cls, styles: tuple[AnyStyle, ...]) -> tuple[AnyStyle, ...]:
-        for style in styles:
-            style_named(style)
-        return styles
-
     @field_validator("pass_at")
     @classmethod
     def _counts(cls, counts: tuple[int, ...]) -> tuple[int, ...]:
         if any(count < 1 for count in counts):
             raise ValueError("give numbers of samples from 1 on")
         return counts
+
+    @model_validator(mode="after")
+    def _questions_can_be_asked_for(self) -> Self:
+        if self.asks_for_questions:
+            for style in QUESTION_STYLES:
+                style_named(style)
+        return self
+
+    @property
+    def asks_for_questions(self) -> bool:
+        """Whether the teacher is asked for the question that an answer begins with."""
+        return self.kind == "question" or "question" in self.controls
 
     @model_validator(mode="after")
     def _named_once(self) -> Self:

@@ -15,12 +15,13 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal, NamedTuple
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field
 
-from potstill.errors import ConfigError
+from potstill.errors import ConfigError, shortened
 from potstill.guide.uncertainty import Gate, SignalName, Signals
-from potstill.plugins import is_reference, load_object
+from potstill.plugins import Registry
 from potstill.records import Completion, Message, Policy, Request
+from potstill.setting_names import NameOf
 from potstill.settings import Settings
 from potstill.text.steps import StepKind
 
@@ -157,6 +158,13 @@ GuidedDecoder = Generator[ModelCall, Sequence[Completion], GuidedAnswer]
 
 POLICIES = ("never", "first", "at", "first_n", "when_unsure", "learned")
 
+GATES = Registry[Callable[[Signals], object]](
+    "policy", {}, by_reference=True, fits=callable, calls={"": ("signals",)}
+)
+"""Policies of a user's own by ``module:name``."""
+
+_POLICY_NAME = NameOf(GATES, further=POLICIES)
+
 
 class PolicySettings(Settings):
     """When the teacher writes a step.
@@ -166,7 +174,7 @@ class PolicySettings(Settings):
     three steps).
     """
 
-    when: str
+    when: Annotated[str, _POLICY_NAME]
     """never, first, at, first_n, when_unsure, learned, or module:name: a function that is given the
     Signals of the student's own first step and says whether the teacher is to write it anew."""
 
@@ -178,15 +186,6 @@ class PolicySettings(Settings):
 
     threshold: float | None = None
     """when_unsure, learned: guided from here on; null: chosen on development questions."""
-
-    @field_validator("when")
-    @classmethod
-    def _known(cls, when: str) -> str:
-        if is_reference(when):
-            own_gate(when)
-        elif when not in POLICIES:
-            raise ValueError(f"give one of {', '.join(POLICIES)}, or module:name")
-        return when
 
     @property
     def is_own(self) -> bool:
@@ -232,30 +231,33 @@ def policy_named(name: str) -> PolicySettings:
     """The policy that is given by its name alone: ``first``, or ``module:name`` of a user's own.
 
     Raises:
-        ConfigError: There is none, or the module cannot be imported or lacks the name.
+        ConfigError: There is none.
     """
-    if not is_reference(name) and name not in POLICIES:
-        raise ConfigError(
-            f"there is no policy {name!r}; known: {', '.join(POLICIES)}, or module:name for one "
-            "of your own."
-        )
-    return PolicySettings(when=name)
+    try:
+        return PolicySettings(when=_POLICY_NAME.check(name))
+    except ValueError as error:
+        raise ConfigError(f"{error}.") from None
 
 
 def own_gate(reference: str) -> Gate:
     """The function behind a policy of a user's own.
 
     Raises:
-        ConfigError: The module cannot be imported or lacks the name, or it is no function.
+        ConfigError: The module cannot be imported or lacks the name, or it is no function of the
+            signals. The function itself raises one where what it decides is no yes or no.
     """
-    gate = load_object(reference, expected="policy")
-    if not callable(gate):
-        raise ConfigError(
-            f"{reference} is a {type(gate).__name__} and no policy; it has to be a function that "
-            "is given the student's Signals and returns whether the teacher steps in."
-        )
-    decide: Callable[[Signals], object] = gate
-    return lambda signals: bool(decide(signals))
+    decide = GATES.named(reference)
+
+    def gate(signals: Signals) -> bool:
+        decision = decide(signals)
+        if decision is None or not hasattr(decision, "__bool__"):
+            raise ConfigError(
+                f"the policy {reference} returned {shortened(decision)}. It has to return whether "
+                "the teacher is to write the step anew, as True or False."
+            )
+        return bool(decision)
+
+    return gate
 
 
 def expand_policy(raw: object) -> object:

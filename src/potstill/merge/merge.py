@@ -28,8 +28,8 @@ from potstill.merge.weights import (
 )
 from potstill.models.local.loading import load_model_and_tokenizer
 from potstill.runtime.progress import Meter
-from potstill.train.checkpoints import read_json, whole_folder, write_json
-from potstill.whole_files import whole_file
+from potstill.train.checkpoints import read_json, write_json
+from potstill.whole_files import whole_file, whole_folder
 
 IDENTITY_FILE = "merged.json"
 """The file in a merged model's folder that says what it was made from."""

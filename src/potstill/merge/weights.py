@@ -65,6 +65,7 @@ def regmean(
     for layer, inputs_first in layers.items():
         if not all(layer in own_grams for own_grams in grams):
             continue
+        # Every member's weight as (I, O), whichever way round the layer keeps it, and back.
         name = f"{layer}.weight"
         weights_IO = [member[name] if inputs_first else member[name].T for member in members]
         layer_grams = [own_grams[layer] for own_grams in grams]
@@ -160,6 +161,7 @@ def gram_matrices(model: PreTrainedModel, examples: Iterable[TokenIds]) -> dict[
     tokens: Counter[str] = Counter()
 
     def add(name: str, _: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        # All tokens' inputs one below the other: (1, T, I) to (T, I).
         x_TI = inputs[0].flatten(end_dim=-2).float()
         gram_II = x_TI.T @ x_TI
         sums[name] = sums[name].add_(gram_II) if name in sums else gram_II

@@ -26,8 +26,10 @@ def edit_distance(one: str | bytes, two: str | bytes) -> int:
     """Levenshtein's distance of two texts, in single characters put in, left out or changed."""
     previous = list(range(len(two) + 1))
     for row, letter in enumerate(one, start=1):
+        # Row by row of the table: the distances of the first ``row`` characters to all beginnings.
         current = [row]
         for column, other in enumerate(two):
+            # A character exchanged (or kept, at no cost), left out, or put in.
             change = previous[column] + (letter != other)
             current.append(min(previous[column + 1] + 1, current[column] + 1, change))
         previous = current
@@ -77,6 +79,7 @@ def warped_targets(
         written: The teacher's tokens of its part of the target.
         vocabulary: The student's vocabulary.
     """
+    # Spaces are no part of the comparison: tokenizers put them before words or leave them out.
     teacher = written.chosen
     texts = [vocabulary.bytes_of(token) or b"" for token in ids]
     aligned = warp(
@@ -84,8 +87,11 @@ def warped_targets(
     )
     rows: list[tuple[int, dict[int, float]]] = []
     for at, (token, text, places) in enumerate(zip(ids, texts, aligned, strict=True)):
+        # Soft only where one teacher token reads the same, spaces and all, and has a probability.
         if len(places) != 1 or teacher[places[0]] != text or not written.probabilities[places[0]]:
             continue
+        # The chosen token, then the alternatives that are one token of the student's; of several
+        # that read the same, the likelier one counts.
         row = {token: float(written.probabilities[places[0]])}
         for other, probability in written.alternatives(places[0])[:TOP]:
             known = vocabulary.token_of(other)

@@ -10,6 +10,7 @@ from dataclasses import replace
 from potstill.errors import ConfigError
 from potstill.evaluate import EvalModels, EvaluateSettings, student_system
 from potstill.guide import GuideModels, GuideSettings
+from potstill.guide.settings import QUESTION_STYLES
 from potstill.models import Model
 from potstill.prompts.exemplars import FewShot
 from potstill.prompts.formats import format_named
@@ -120,7 +121,6 @@ def guided_pair(
         )
     greedy = SamplingParams(max_tokens=evaluate.max_tokens)
     teacher_asking = replace(models.teacher_asking, sampling=greedy)
-    asks_questions = guide.kind == "question" or "question" in guide.controls
     data_format = format_named(checkpoint.data_format)
     return GuideModels(
         student=system.open(),
@@ -129,7 +129,9 @@ def guided_pair(
         teacher=teacher,
         teacher_asking=teacher_asking,
         question_asking=(
-            _question_asking(teacher_asking, models.few_shot) if asks_questions else teacher_asking
+            _question_asking(teacher_asking, models.few_shot)
+            if guide.asks_for_questions
+            else teacher_asking
         ),
         continues=continues,
         start=next(model.open for model in models.starts if model.system == start),
@@ -148,10 +150,10 @@ def _limited(asking: PromptConfig, max_tokens: int | None) -> PromptConfig:
 
 def _question_asking(asking: PromptConfig, few_shot: FewShot | None) -> PromptConfig:
     """How a teacher is asked for the question to begin with: as for an answer, in quest_cot."""
+    shown, in_chat, plain = QUESTION_STYLES
     if shows_exemplars(asking.style) and few_shot is not None:
-        return replace(asking, style=few_shot.worded("quest_cot").style)
-    name = "instruct_quest_cot" if asking.style.chat else "zero_shot_quest_cot"
-    return replace(asking, style=style_named(name))
+        return replace(asking, style=few_shot.worded(shown).style)
+    return replace(asking, style=style_named(in_chat if asking.style.chat else plain))
 
 
 def _self_asking(

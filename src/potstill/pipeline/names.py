@@ -9,10 +9,10 @@ two systems can come out alike, and a recipe in which they do is refused before 
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from potstill.errors import ConfigError
+from potstill.errors import ConfigError, shortened
 from potstill.evaluate.settings import EvaluateSettings
 from potstill.models.settings import LocalSettings
 from potstill.prompts.formats import format_named
@@ -22,30 +22,40 @@ from potstill.train.settings import TrainSettings
 LONGEST = 64
 """Most characters of a name; several make up the name of a folder."""
 
-RESERVED = ("teacher", "start")
-"""Names of systems that every run has."""
+RESERVED = {
+    "teacher": "every run measures a system called teacher",
+    "start": "every run measures a system called start",
+}
+"""Names that no system of a recipe can have, and by what they are taken."""
 
 _NAME = re.compile(r"\w([\w.-]*[\w-])?")
 
+NAME_PATTERN = (
+    r"^(?!.*\.\.)(?![.-])[^\x00-\x2c\x2f\x3a-\x40\x5b-\x5e\x60\x7b-\x7f]"
+    rf"{{1,{LONGEST}}}(?<!\.)$"
+)
+"""The same for JSON schemas, in whose regular expressions ``\\w`` is ASCII alone: all signs of
+ASCII are left out but letters, digits, ``_``, ``-`` and ``.``."""
 
-def check_name(name: object, *, at: str, reserved: Iterable[str] = RESERVED) -> None:
+
+def check_name(name: object, *, at: str, reserved: Mapping[str, str] = RESERVED) -> None:
     """Refuse a name that could not stand in a table or be a folder's.
 
     Args:
         name: The name as the recipe gives it.
         at: Where it stands, e.g. ``train.students``.
-        reserved: Names that are taken.
+        reserved: Names that are taken, and by what.
 
     Raises:
         ConfigError: It is not made of letters, digits, ``_``, ``-`` and ``.``, or it is taken.
     """
     text = str(name)
     if text in reserved:
-        raise ConfigError(f"{at}.{text}: {text} is taken. Take another name.")
+        raise ConfigError(f"{at}.{text}: {text} is taken: {reserved[text]}. Take another name.")
     if not _NAME.fullmatch(text) or ".." in text or len(text) > LONGEST:
         raise ConfigError(
-            f"{at} names {text!r}. Take letters, digits, - and _, with single . inside, and "
-            f"{LONGEST} characters at most."
+            f"{at} names {shortened(text)}. Take letters, digits, - and _, with single . inside, "
+            f"and {LONGEST} characters at most."
         )
 
 

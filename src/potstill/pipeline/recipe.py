@@ -9,9 +9,12 @@ A first one::
 
 Every stage owns its section. What is checked here is only what no stage can see alone: that the
 sections fit each other. The recipe with every default filled in is written to the run's folder
-before any work.
+before any work, and beside it the folders in which the modules of its ``module:name`` were found,
+so that the run's own recipe finds them too.
 """
 
+import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -34,11 +37,12 @@ from potstill.models.settings import (
     student_settings,
 )
 from potstill.pipeline.names import RESERVED, check_name, check_systems, named_starts
-from potstill.plugins import search_in
+from potstill.plugins import FOLDERS
 from potstill.prompts.exemplars import AnyFewShot
 from potstill.prompts.formats import DataFormat, format_named
 from potstill.prompts.styles import STYLES, shows_exemplars, style_named
 from potstill.runtime.budget import BudgetSettings
+from potstill.setting_names import references
 from potstill.settings import Settings, build
 from potstill.tasks import TaskSettings, task_settings
 from potstill.tasks.overlap import OverlapSettings
@@ -54,8 +58,15 @@ AnyModel = (
 )
 """The settings of a model of any kind."""
 
-TAKEN = (*RESERVED, "consensus")
-"""Names that further teachers cannot have."""
+MODULE_FOLDERS = "module_folders.json"
+"""A file in a run's folder: where the modules of its recipe were found, from that folder."""
+
+TAKEN = {
+    **RESERVED,
+    "teacher": "it is the first teacher, which is set as teacher",
+    "consensus": "it stands for the teachers' answer after a debate",
+}
+"""Names that further teachers cannot have, and by what they are taken."""
 
 
 def _teacher(raw: object) -> ModelSettings:
@@ -281,17 +292,19 @@ def load_recipe(path: str | Path, changes: Sequence[str] = ()) -> Recipe:
         path: A YAML file. Where it names no ``run`` folder, it is ``runs/`` and the file's name.
         changes: Settings to put in the place of the file's, as ``train.steps=200``.
 
+    What it names as ``module:name`` is not imported yet; see
+    :func:`potstill.setting_names.resolve_names`.
+
     Raises:
         ConfigError: The file is missing or is not YAML, a setting is unknown or out of bounds.
     """
     path = Path(path)
-    search_in(path.parent)  # where module:name in the recipe is looked for
     raw = read_yaml(path, changes)
     return build(Recipe, {"run": f"runs/{path.stem}", **raw}, at=str(path))
 
 
 def read_yaml(path: Path, changes: Sequence[str]) -> dict[str, object]:
-    """The settings in a file, with changes.
+    """The settings in a file, with changes; ``module:name`` in them is looked for beside it.
 
     Raises:
         ConfigError: The file is missing or is not YAML, or a change cannot be made.
@@ -306,6 +319,7 @@ def read_yaml(path: Path, changes: Sequence[str]) -> dict[str, object]:
         raise ConfigError(f"{path} holds no settings; see README.md for a first recipe.")
     for change in changes:
         change_setting(raw, change)
+    FOLDERS.add(path.parent, earlier=_module_folders(path.parent))
     return raw
 
 
@@ -338,10 +352,33 @@ def _long_form(section: str, short: object, within: str) -> dict[str, object]:
 
 
 def write_resolved(recipe: Recipe) -> None:
-    """Write the recipe with every default filled in to the run's folder, before any work."""
+    """Write the recipe with every default filled in to the run's folder, before any work.
+
+    Where modules of a user's own were imported for it, their folders are written beside it.
+    """
     values = recipe.model_dump(mode="json")
     text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
     write_whole(recipe.folder / "recipe.yaml", text)
+    known = _module_folders(recipe.folder)
+    found = [FOLDERS.holding(name) for name in references(recipe)]
+    folders = dict.fromkeys([*known, *(folder for folder in found if folder is not None)])
+    folders.pop(recipe.folder.resolve(), None)  # it is looked in anyway
+    if len(folders) > len(known):
+        relative = [os.path.relpath(folder, recipe.folder.resolve()) for folder in folders]
+        write_whole(recipe.folder / MODULE_FOLDERS, json.dumps(relative))
+
+
+def _module_folders(folder: Path) -> list[Path]:
+    """The folders in which a run found its modules; none where the folder is not a run's."""
+    file = folder / MODULE_FOLDERS
+    if not file.is_file():
+        return []
+    try:
+        return [(folder / relative).resolve() for relative in json.loads(file.read_bytes())]
+    except (ValueError, TypeError) as error:
+        raise ConfigError(
+            f"{file} is no list of folders. Remove it, and put the recipe's modules beside it."
+        ) from error
 
 
 __all__ = ["Recipe", "load_recipe", "write_resolved"]

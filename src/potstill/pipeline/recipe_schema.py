@@ -13,11 +13,10 @@ must be drawn, is checked when the recipe is loaded.
 from collections import defaultdict
 from typing import Any
 
-from potstill.guide.types import POLICIES
+from potstill.guide.types import PolicySettings
 from potstill.models.settings import KINDS
-from potstill.pipeline.recipe import Recipe
-from potstill.prompts.formats import FORMATS, MIXTURES
-from potstill.prompts.styles import STYLES
+from potstill.pipeline.names import NAME_PATTERN, RESERVED
+from potstill.pipeline.recipe import TAKEN, Recipe
 from potstill.tasks.settings import TASKS
 
 JsonSchema = dict[str, Any]
@@ -38,6 +37,16 @@ def recipe_schema() -> JsonSchema:
     # definition of its own here.
     definitions["ModelSettings"]["additionalProperties"] = True
     definitions["ModelSettings"]["properties"]["model"]["pattern"] = _foreign_kind_pattern(kinds)
+    for section, setting, taken in (
+        (schema, "teachers", TAKEN),
+        (definitions["TrainSettings"], "students", RESERVED),
+        (definitions["TrainSettings"], "starts", RESERVED),
+        (definitions["EvaluateSettings"], "socratic", RESERVED),
+    ):
+        section["properties"][setting]["propertyNames"] = {
+            "pattern": NAME_PATTERN,
+            "not": {"enum": list(taken)},
+        }
     short_forms = _short_forms(kinds)
     properties = _with_short_forms(schema["properties"], short_forms)
     return {
@@ -83,11 +92,8 @@ def _short_forms(kinds: dict[str, list[str]]) -> dict[str, list[JsonSchema]]:
         "TaskSettings": [{"enum": list(TASKS)}],
         "MatchingSettings": [{"enum": ["sample", "distribution"]}],
         "FewShotSettings": [{"type": "array", "items": {"$ref": f"{_DEFINITION}ExemplarSettings"}}],
-        "StyleSettings": [{"enum": list(STYLES)}],
-        "FormatSettings": [{"enum": [*FORMATS, *MIXTURES]}],
         "PolicySettings": [
-            {"enum": list(POLICIES)},
-            {"type": "string", "pattern": ":"},
+            PolicySettings.model_json_schema()["properties"]["when"],
             _mapping_of("at", count),
             _mapping_of("first_n", count),
             _mapping_of("when_unsure", {"type": "object"}),

@@ -5,7 +5,7 @@ is read now, e.g. ``q17 sample 2: no answer (read nothing) -> right (read 42)``.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -52,6 +52,9 @@ class Regraded(NamedTuple):
     predictions: int
     """Test answers that were graded again."""
 
+    unplaced_predictions: int
+    """Test answers to questions that the recipe's tasks do not have now; they were not graded."""
+
     verdicts: Counter[str]
     """Rationales by their new verdict."""
 
@@ -80,14 +83,16 @@ def regrade(tasks: Sequence[Task], store: Store, curate: Callable[[], Counter[st
     graders.update(store.graders("guided_predictions"))
     before = store.rationales()
     verdicts = curate()
-    predictions = store.predictions()
+    questions, predictions = _questions_by_place(tasks), store.predictions()
+    placed = [old for old in predictions if (old.task, "test", old.question_id) in questions]
     return Regraded(
         graders=tuple(sorted(graders)),
         rationales=verdicts.total(),
-        predictions=len(predictions),
+        predictions=len(placed),
+        unplaced_predictions=len(predictions) - len(placed),
         verdicts=verdicts,
         rationale_flips=list(_rationale_flips(before, store.rationales())),
-        prediction_flips=list(_prediction_flips(predictions, tasks)),
+        prediction_flips=list(_prediction_flips(placed, questions)),
         guided=_regrade_guided(tasks, store),
     )
 
@@ -102,6 +107,11 @@ def describe_regraded(regraded: Regraded) -> Iterator[str]:
     yield f"  {kept:,} of {regraded.rationales:,} rationales are kept now"
     yield f"regrade: {regraded.predictions:,} test answers"
     yield from _listed("verdicts of test answers", regraded.prediction_flips)
+    if regraded.unplaced_predictions:
+        yield (
+            f"  {regraded.unplaced_predictions:,} more are not graded: the recipe's tasks have no "
+            "such questions now"
+        )
     guided = regraded.guided
     if guided.answers:
         yield f"regrade: {guided.answers:,} guided answers"
@@ -126,23 +136,27 @@ def _listed(what: str, flips: Sequence[Flip]) -> Iterator[str]:
 
 
 def _rationale_flips(before: Sequence[Rationale], after: Sequence[Rationale]) -> Iterator[Flip]:
-    former = {(old.question_id, old.teacher, old.sample): old for old in before}
+    # By completion: a question's id may be another one by now, or another question's.
+    former = {(old.completion_id, old.question_id): old for old in before}
+    former_by_completion = {old.completion_id: old for old in before}
     several_teachers = len({new.teacher for new in after}) > 1
     for new in after:
-        old = former.get((new.question_id, new.teacher, new.sample))
+        place = (new.completion_id, new.question_id)
+        old = former.get(place) or former_by_completion.get(new.completion_id)
         if old is not None and old.verdict != new.verdict:
             teacher = f" {new.teacher}" if several_teachers else ""
             what = f"{new.question_id}{teacher} sample {new.sample}"
             yield Flip(what, old.verdict, new.verdict, (old.answer, new.answer))
 
 
-def _prediction_flips(predictions: Sequence[Prediction], tasks: Sequence[Task]) -> Iterator[Flip]:
+def _prediction_flips(
+    predictions: Sequence[Prediction], questions: Mapping[tuple[str, str, str], "_TaskQuestion"]
+) -> Iterator[Flip]:
     """The test answers whose verdict has changed; for a vote, those of the elected sample."""
-    questions = _questions_by_place(tasks)
     for old in predictions:
-        place = questions.get((old.task, "test", old.question_id))
-        if place is None or old.finish_reason == "error":
-            continue  # measured under an earlier recipe, or never answered
+        if old.finish_reason == "error":
+            continue  # never answered
+        place = questions[old.task, "test", old.question_id]
         new = grade(place.task, old.text, place.question)
         yield from _flipped(f"{old.system.label} on {old.task} {old.question_id}", old, new)
 

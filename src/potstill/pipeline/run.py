@@ -14,20 +14,16 @@ that the recipe names, when they are first needed, and hands each stage what it 
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Self
 
 from potstill.errors import ConfigError, DataError, extra
 from potstill.evaluate import (
-    DevScorer,
-    EvalContext,
-    EvalModels,
     EvalTask,
     Evaluation,
-    Start,
     TaskSets,
     entries,
     evaluate,
@@ -36,16 +32,14 @@ from potstill.evaluate import (
 )
 from potstill.generate import GenerateResult
 from potstill.guide import GuidanceResult, GuideSettings, guide
-from potstill.models import Model, open_model
+from potstill.models import Model
 from potstill.pipeline.guide_setup import LaterModel, guided_checkpoint, guided_pair
-from potstill.pipeline.names import NamedStart, named_starts
 from potstill.pipeline.recipe import Recipe, load_recipe, write_resolved
 from potstill.pipeline.regrade import Regraded, regrade
+from potstill.pipeline.students import StudentPool
 from potstill.pipeline.teachers import TeacherPool
 from potstill.prompts.exemplars import FewShot, read_few_shot
-from potstill.prompts.formats import format_named, shares
-from potstill.prompts.styles import Exemplar
-from potstill.records import Checkpoint, Split, System, Task, Teacher
+from potstill.records import Checkpoint, Split, Task, Teacher
 from potstill.report import ReportFiles, write_report
 from potstill.runtime import Runtime
 from potstill.runtime.budget import Budget
@@ -53,12 +47,12 @@ from potstill.runtime.context import RunContext
 from potstill.runtime.events import EventLog
 from potstill.runtime.progress import Meter
 from potstill.sampling.ask import PromptConfig, unheld
-from potstill.sampling.exemplar_pool import EVALUATION, draw_exemplars, worked_questions
+from potstill.setting_names import resolve_names
 from potstill.store import Store
 from potstill.tasks import load_task
 from potstill.tasks.overlap import Overlap, overlaps, without
 from potstill.text.steps import step_kind
-from potstill.train import Models, StudentSettings, train
+from potstill.train import Models, train
 
 SPLIT_USES: dict[Split, str] = {
     "train": "the teacher explains its questions",
@@ -83,6 +77,8 @@ class Run:
     def __init__(self, recipe: Recipe, meter: Meter, *, read_only: bool = False) -> None:
         self.recipe, self.folder = recipe, recipe.folder
         read_only = read_only or os.environ.get("RANK", "0") != "0"
+        if not (self.folder / "run.sqlite").is_file():
+            resolve_names(recipe)  # or nothing is made for it
         self.store = Store(self.folder / "run.sqlite", read_only=read_only)
         self.runtime = Runtime() if read_only else run_runtime(recipe, self.store)
         self.context = RunContext(
@@ -170,19 +166,21 @@ class Run:
         return [entry.task for entry in self.entries]
 
     @cached_property
-    def starts(self) -> dict[System, NamedStart]:
-        """The model that each student starts from, by student."""
-        return named_starts(self.recipe.train, self.recipe.student)
-
-    def _start_of(self, checkpoint: Checkpoint) -> NamedStart:
-        """The model that a checkpoint's training started from."""
-        recipes_own = NamedStart(System("start"), self.recipe.student)
-        return self.starts.get(checkpoint.system, recipes_own)
-
-    @cached_property
     def teachers(self) -> TeacherPool:
         """The teachers, of which the first is measured and guides."""
         return TeacherPool(self.recipe, self.context, lambda: self.few_shot)
+
+    @cached_property
+    def students(self) -> StudentPool:
+        """The students, and the models that they start from."""
+        return StudentPool(
+            self.recipe,
+            self.context,
+            self.teachers,
+            task=lambda: self.task,
+            entries=lambda: self.entries,
+            few_shot=lambda: self.few_shot,
+        )
 
     @property
     def teacher(self) -> Model:
@@ -203,8 +201,10 @@ class Run:
         """Find what would stop a later stage now, before the teacher is paid.
 
         Raises:
-            PotstillError: A task cannot be read, or the student cannot be loaded.
+            PotstillError: A task cannot be read, the student cannot be loaded, or a module or a
+                name that the recipe gives as ``module:name`` is not there.
         """
+        resolve_names(self.recipe)
         _ = self.task, self.entries, self.few_shot
         with extra("local", needed_for="training a student"):
             from potstill.models.local.loading import is_encoder_decoder
@@ -230,6 +230,7 @@ class Run:
         Returns:
             What was drawn, by teacher.
         """
+        resolve_names(self.recipe)  # before a teacher is paid for a stage that could not run
         with self._timed("generate"):
             drawn = self.teachers.generate(self.task)
             return self.teachers.debate(self.task, drawn)
@@ -263,7 +264,7 @@ class Run:
                 recipe.train,
                 self.context,
                 seed=recipe.seed,
-                ends_at=self._ends_at if recipe.train.stop else None,
+                ends_at=self.students.ends_at if recipe.train.stop else None,
             )
 
     def evaluate(self) -> Evaluation:
@@ -272,7 +273,7 @@ class Run:
         with self._timed("evaluate"):
             evaluation = evaluate(
                 self.entries,
-                self._contenders,
+                self.students.eval_models,
                 settings,
                 self.context,
                 seed=recipe.seed,
@@ -285,64 +286,9 @@ class Run:
                 self.folder,
                 task=self.task.name,
                 teacher=recipe.teacher.model,
-                start=self._start_of(chosen).settings.model,
+                start=self.students.start_of(chosen).settings.model,
             )
         return evaluation
-
-    @cached_property
-    def _contenders(self) -> EvalModels:
-        """Whom the evaluate stage measures."""
-        with extra("local", needed_for="measuring a student"):
-            from potstill.models.local.loading import is_encoder_decoder
-        starts = {start.system: start.settings for start in self.starts.values()}
-        return EvalModels(
-            teacher=lambda: self.teacher,
-            teacher_asking=self.asking,
-            starts=tuple(
-                Start(system, partial(open_model, settings), is_encoder_decoder(settings))
-                for system, settings in starts.items()
-            ),
-            open_student=self._open_student,
-            few_shot=self.few_shot,
-            exemplars=self._exemplars(),
-        )
-
-    def _exemplars(self) -> tuple[Exemplar, ...]:
-        """Worked training questions for in-context formats, the same for all that is asked."""
-        students = self.recipe.train.students.values()
-        formats = {*self.recipe.evaluate.asked_in, *(student.asked_in for student in students)}
-        if not any(format_named(name).needs_exemplars for name in formats):
-            return ()
-        # As many as students learn with; where none does, as many as one would.
-        learn = [student for student in students if _shows_exemplars(student)] or students
-        return draw_exemplars(
-            worked_questions(self.task.splits["train"], self.store.rationales()),
-            max(student.exemplars for student in learn),
-            seed=self.recipe.seed,
-            key=EVALUATION,
-        )
-
-    @cached_property
-    def _development(self) -> DevScorer:
-        """Scores checkpoints on development questions while training is under way."""
-        context = EvalContext(self.context, left_out=[])
-        return DevScorer(self.entries, self._contenders, self.recipe.evaluate, context)
-
-    def _ends_at(self, checkpoints: Sequence[Checkpoint]) -> bool:
-        """Whether a student's training ends at its newest checkpoint, as train.stop says."""
-        stop = self.recipe.train.stop
-        assert stop is not None
-        return self._development.ends(
-            checkpoints,
-            start=self._start_of(checkpoints[-1]).system,
-            patience=stop.patience,
-            generic_loss=stop.generic_loss,
-        )
-
-    def _open_student(self, folder: str) -> Model:
-        """A checkpoint of this run, on the device that the recipe names for the student."""
-        place = {"model": f"hf:{self.folder / folder}", "revision": None}
-        return open_model(self.recipe.student.model_copy(update=place))
 
     def guide(self) -> GuidanceResult:
         """Measure what the teacher's steps bring to the chosen student.
@@ -355,12 +301,12 @@ class Run:
             checkpoint = guided_checkpoint(self.store, self.task.name, settings.student)
             models = guided_pair(
                 checkpoint,
-                self._contenders,
+                self.students.eval_models,
                 recipe.evaluate,
                 settings,
                 teacher=LaterModel(self.asked_teacher, lambda: self.teacher),
                 continues=recipe.teacher.can_continue,
-                start=self._start_of(checkpoint).system,
+                start=self.students.start_of(checkpoint).system,
             )
             kept = [one.text for one in self.store.rationales() if one.verdict == "kept"]
             return guide(
@@ -385,10 +331,6 @@ def run_runtime(recipe: Recipe, store: Store) -> Runtime:
     journal = folder / "spending.jsonl"
     budget = Budget(recipe.budget, journal=journal, before=store.spent())
     return Runtime(budget=budget, events=EventLog(folder / "log.jsonl"))
-
-
-def _shows_exemplars(student: StudentSettings) -> bool:
-    return any(format_named(name).needs_exemplars for name in shares(student.data_format))
 
 
 def stored_run(folder: Path, meter: Meter) -> Run:

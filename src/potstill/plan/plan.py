@@ -30,6 +30,7 @@ from potstill.runtime.budget import Budget, BudgetSettings
 from potstill.runtime.progress import Meter
 from potstill.sampling.ask import sample_requests
 from potstill.sampling.debate import AskedTeacher
+from potstill.setting_names import resolve_names
 from potstill.store import Store
 
 
@@ -85,8 +86,9 @@ def plan_run(recipe: Recipe, probes: Mapping[str, Probe] | None = None) -> Plan:
         probes: The outcome of a few requests, by teacher.
 
     Raises:
-        PotstillError: A task or the exemplars cannot be read.
+        PotstillError: A task or the exemplars cannot be read, or a ``module:name`` not be loaded.
     """
+    resolve_names(recipe)
     with _open_to_read(recipe) as run:
         teachers = recipe.named_teachers
         asked = [asked_teacher(run, name, settings) for name, settings in teachers.items()]

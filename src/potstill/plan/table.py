@@ -34,12 +34,13 @@ def plan_page(plan: Plan) -> RenderableType:
 
 
 def _table(plan: Plan) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    paid = any(teacher.settings.is_paid for teacher in plan.teachers)
+    between = 1 if paid else 2  # with costs, 80 columns hold no wider gaps
+    table = Table(box=None, padding=(0, between, 0, 0), pad_edge=False, header_style="bold")
     for name in ("stage", "what"):
         table.add_column(name, overflow="fold")
     for name in ("stored", "to ask", "requests", "tokens\nread", "tokens\nwritten", "at most"):
         table.add_column(name, justify="right", no_wrap=True)
-    paid = any(teacher.settings.is_paid for teacher in plan.teachers)
     if paid:
         table.add_column("cost", justify="right", no_wrap=True)
     stage = ""

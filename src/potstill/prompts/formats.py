@@ -12,21 +12,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, TypeAdapter, model_validator
 
 from potstill.errors import ConfigError
 from potstill.plugins import Registry
 from potstill.prompts.decomposition import Role
 from potstill.prompts.styles import (
     Exemplar,
+    OwnTexts,
     PromptStyle,
     check_placeholders,
-    content_name,
     filled,
     prompt_for,
 )
 from potstill.records import Message, Question
-from potstill.settings import Settings, build
+from potstill.setting_names import NameOf
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -119,6 +119,32 @@ BLANK_LINE = "\n\n"
 THEN_STATES = "the reasoning, then a line with `The answer is` and the answer."
 STATES = "`The answer is` and the answer, without reasoning."
 
+FORMAT_OF: dict[Role, str] = {
+    "questioner": "socratic_questioner",
+    "counted_questioner": "socratic_counted_questioner",
+    "counter": "socratic_counter",
+    "solver": "socratic_solver",
+}
+"""The data format in which a student takes a role."""
+
+
+def _turn(role: Role, cue: str, *, stop: str = "\n", reading: str) -> DataFormat:
+    """The format of a role's turns in Socratic chains of thought (arXiv 2212.00193).
+
+    Their questions are worded in :mod:`potstill.prompts.decomposition`. The role's cue stands last,
+    so that turns share beginnings.
+    """
+    return DataFormat(
+        name=FORMAT_OF[role],
+        template="{question}" + cue,
+        separator=" ",
+        reply="{rationale}",
+        stop=(stop,),
+        role=role,
+        reading=reading,
+    )
+
+
 FORMATS = Registry[DataFormat](
     "data format",
     {
@@ -166,48 +192,28 @@ FORMATS = Registry[DataFormat](
                 reading="the reasoning between `<think>` and `</think>`, then `The answer is` and "
                 "the answer.",
             ),
-            # Socratic chains of thought (arXiv 2212.00193): turns, whose questions are worded in
-            # potstill.prompts.decomposition. The role stands last, so that turns share beginnings.
-            DataFormat(
-                name="socratic_questioner",
-                template="{question}\nQ:",
-                separator=" ",
-                reply="{rationale}",
-                stop=("\n",),
-                role="questioner",
-                reading="the next sub-question, or `Done.`",
-            ),
-            DataFormat(
-                name="socratic_counted_questioner",
-                template="{question}:",
-                separator=" ",
-                reply="{rationale}",
-                stop=("\n",),
-                role="counted_questioner",
+            _turn("questioner", "\nQ:", reading="the next sub-question, or `Done.`"),
+            _turn(
+                "counted_questioner",
+                ":",
                 reading="the next sub-question of as many as the prompt says.",
             ),
-            DataFormat(
-                name="socratic_counter",
-                template="{question}\nNumber of questions:",
-                separator=" ",
-                reply="{rationale}",
-                stop=("\n",),
-                role="counter",
+            _turn(
+                "counter",
+                "\nNumber of questions:",
                 reading="how many sub-questions the question takes.",
             ),
-            DataFormat(
-                name="socratic_solver",
-                template="{question}\nA:",
-                separator=" ",
-                reply="{rationale}",
-                stop=("\nQ:",),
-                role="solver",
+            _turn(
+                "solver",
+                "\nA:",
+                stop="\nQ:",
                 reading="the solution of the sub-question; of the last one with `The answer is`.",
             ),
         )
     },
     group="potstill.data_formats",
     fits=lambda thing: isinstance(thing, DataFormat),
+    in_place="a mapping with prompt and target",
 )
 
 MIXTURES = Registry[Mapping[str, float]](
@@ -218,16 +224,8 @@ MIXTURES = Registry[Mapping[str, float]](
 )
 """Mixtures as weights by format; their students are asked in the first one."""
 
-FORMAT_OF: dict[Role, str] = {
-    "questioner": "socratic_questioner",
-    "counted_questioner": "socratic_counted_questioner",
-    "counter": "socratic_counter",
-    "solver": "socratic_solver",
-}
-"""The data format in which a student takes a role."""
 
-
-class FormatSettings(Settings):
+class FormatSettings(OwnTexts):
     """A data format of your own."""
 
     prompt: str
@@ -247,9 +245,6 @@ class FormatSettings(Settings):
     chat: bool = False
     """The prompt is the user's turn of a chat, by the tokenizer's own template."""
 
-    name: str = Field(default="own", pattern="^[a-z][a-z0-9_]*$")
-    """The beginning of the name in reports; a hash of the texts follows."""
-
     @model_validator(mode="after")
     def _placeholders_are_known(self) -> Self:
         check_placeholders(self.prompt, "prompt", needed=("question",), known=("exemplars",))
@@ -259,11 +254,6 @@ class FormatSettings(Settings):
             raise ValueError("target lacks {rationale} and {answer}; give one of them, or both")
         FORMATS.add(self.key, self.data_format)
         return self
-
-    @property
-    def key(self) -> str:
-        """The name by which the format is found again: the same for the same texts."""
-        return content_name(self)
 
     @property
     def data_format(self) -> DataFormat:
@@ -279,17 +269,47 @@ class FormatSettings(Settings):
         )
 
 
-def _own_format(raw: object) -> object:
-    """A mapping with ``prompt`` or ``target`` is a format of the recipe's own, no mixture."""
-    if isinstance(raw, Mapping) and not {"prompt", "target"}.isdisjoint(raw):
-        return build(FormatSettings, raw, at="data_format")
-    return raw
+_FORMAT_NAME = NameOf(FORMATS)
+_MIXTURE_NAME = NameOf(FORMATS, further=MIXTURES)
+
+Weights = Annotated[
+    dict[Annotated[str, _FORMAT_NAME], float],
+    Field(json_schema_extra=lambda schema: schema.update(propertyNames=_FORMAT_NAME.json_schema())),
+]
+"""Weights by data format."""
+
+_WEIGHTS = TypeAdapter[dict[str, float]](Weights)
 
 
-AnyFormat = Annotated[str | FormatSettings, BeforeValidator(_own_format)]
+def _name_or_texts(raw: object) -> object:
+    """A known name as it is, and a mapping as a format; so either has only its own faults told."""
+    if isinstance(raw, Mapping):
+        return FormatSettings.model_validate(raw)
+    return _FORMAT_NAME.check(raw) if isinstance(raw, str) else raw
+
+
+def _name_texts_or_weights(raw: object) -> object:
+    """The same where also a mixture may stand: a mapping without ``prompt`` and ``target``."""
+    if isinstance(raw, Mapping) and {"prompt", "target"}.isdisjoint(raw):
+        return _WEIGHTS.validate_python(raw)
+    if isinstance(raw, str) and raw not in FORMATS and raw not in MIXTURES:
+        raise ValueError(_unknown_mixture(raw))
+    return raw if isinstance(raw, str) else _name_or_texts(raw)
+
+
+def _unknown_mixture(name: str) -> str:
+    return f"{FORMATS.unknown(name)}, and the mixtures {', '.join(MIXTURES)}"
+
+
+AnyFormat = Annotated[
+    Annotated[str, _FORMAT_NAME] | FormatSettings, BeforeValidator(_name_or_texts)
+]
 """A data format in a recipe: the name of one, or one of its own."""
 
-AnyMixture = Annotated[str | FormatSettings | dict[str, float], BeforeValidator(_own_format)]
+AnyMixture = Annotated[
+    Annotated[str, _MIXTURE_NAME] | FormatSettings | Weights,
+    BeforeValidator(_name_texts_or_weights),
+]
 """The formats of a student: one of them, a mixture that is known, or weights by format."""
 
 
@@ -315,8 +335,7 @@ def shares(data_format: str | FormatSettings | Mapping[str, float]) -> dict[str,
         return {data_format.key: 1.0}
     if isinstance(data_format, str):
         if data_format not in FORMATS and data_format not in MIXTURES:
-            known = FORMATS.unknown(data_format)
-            raise ConfigError(f"{known}, and the mixtures {', '.join(MIXTURES)}.")
+            raise ConfigError(f"{_unknown_mixture(data_format)}.")
         mixture = MIXTURES.get(data_format)
         data_format = {data_format: 1.0} if mixture is None else mixture
     if not data_format:

@@ -17,7 +17,8 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from potstill.plugins import Registry
 from potstill.records import Message, Question
-from potstill.settings import Settings, build
+from potstill.setting_names import NameOf
+from potstill.settings import Settings
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -110,10 +111,25 @@ STYLES = Registry[PromptStyle](
     },
     group="potstill.prompt_styles",
     fits=lambda thing: isinstance(thing, PromptStyle),
+    in_place="a mapping with template",
 )
 
 
-class StyleSettings(Settings):
+class OwnTexts(Settings):
+    """Texts that a recipe gives in the place of a name, and the name that they get."""
+
+    name: str = Field(default="own", pattern="^[a-z][a-z0-9_]*$")
+    """The beginning of the name in reports; a hash of the texts follows."""
+
+    @property
+    def key(self) -> str:
+        """The name by which the texts are found again: the same for the same texts."""
+        texts = self.model_dump_json(exclude={"name"})
+        digest = hashlib.blake2b(texts.encode(), digest_size=4).hexdigest()
+        return f"{self.name}_{digest}"
+
+
+class StyleSettings(OwnTexts):
     """A prompt style of your own."""
 
     template: str
@@ -138,9 +154,6 @@ class StyleSettings(Settings):
     asks_subquestions: bool = False
     """Whether in its answers each step follows the sub-question that it answers."""
 
-    name: str = Field(default="own", pattern="^[a-z][a-z0-9_]*$")
-    """The beginning of the name in reports; a hash of the texts follows."""
-
     @model_validator(mode="after")
     def _placeholders_are_known(self) -> Self:
         check_placeholders(self.template, "template", needed=("question",), known=("exemplars",))
@@ -149,30 +162,23 @@ class StyleSettings(Settings):
         return self
 
     @property
-    def key(self) -> str:
-        """The name by which the style is found again: the same for the same texts."""
-        return content_name(self)
-
-    @property
     def style(self) -> PromptStyle:
         """The style itself."""
         return PromptStyle(name=self.key, **self.model_dump(exclude={"name"}))
 
 
-def _own_style(raw: object) -> object:
-    """A mapping is a style of the recipe's own."""
-    return build(StyleSettings, raw, at="prompt_style") if isinstance(raw, Mapping) else raw
+_STYLE_NAME = NameOf(STYLES)
 
 
-AnyStyle = Annotated[str | StyleSettings, BeforeValidator(_own_style)]
+def _name_or_texts(raw: object) -> object:
+    """A known name as it is, and a mapping as a style; so either has only its own faults told."""
+    if isinstance(raw, Mapping):
+        return StyleSettings.model_validate(raw)
+    return _STYLE_NAME.check(raw) if isinstance(raw, str) else raw
+
+
+AnyStyle = Annotated[Annotated[str, _STYLE_NAME] | StyleSettings, BeforeValidator(_name_or_texts)]
 """A prompt style in a recipe: the name of one, or one of its own."""
-
-
-def content_name(settings: Settings) -> str:
-    """A name made of the settings' ``name`` and a hash of all else that they say."""
-    texts = settings.model_dump_json(exclude={"name"})
-    digest = hashlib.blake2b(texts.encode(), digest_size=4).hexdigest()
-    return f"{getattr(settings, 'name', 'own')}_{digest}"
 
 
 _PLACEHOLDER = re.compile(r"(?<![\\{])(?P<command>\\[A-Za-z]+)?\{(?P<name>[A-Za-z_]\w*)\}")

@@ -34,6 +34,9 @@ from potstill.report.guidance import (
 )
 from potstill.report.questions import browser_data
 
+MOST_COMPARISONS = 12
+"""Comparisons of a task that stand open; of more, those without the subject are folded."""
+
 FILTERS: dict[str, Callable[..., object]] = {
     "label": text.label,
     "in_sentence": text.in_sentence,
@@ -79,8 +82,9 @@ def page(results: Results) -> str:
     )
     environment.filters |= FILTERS
     environment.tests["gaining"] = lambda score: gains(score) and score.teacher_tokens > 0
-    browser, comparisons = browser_data(results), _by_task(results)
-    shown = [comparison for listed in comparisons.values() for comparison in listed]
+    browser, measured = browser_data(results), _by_task(results)
+    shown = [comparison for listed in measured.values() for comparison in listed]
+    comparisons, folded = _divided(results, measured)
     students = in_order(results)
     candidates, guided = _candidates(results, students), guidance(results)
     several = of_teachers.teachers(results)
@@ -90,6 +94,7 @@ def page(results: Results) -> str:
         headline=text.headline(results),
         findings=[*text.further_findings(results), *guidance_text.foremost(results, guided)],
         comparisons=comparisons,
+        folded=folded,
         widest=max((max(abs(c.low), abs(c.high)) for c in shown), default=1.0) or 1.0,
         accuracy_chart=accuracy_chart(results),
         loss_chart=loss_chart(results),
@@ -147,6 +152,29 @@ def _by_task(results: Results) -> dict[str, list[Comparison]]:
         for task, listed in grouped.items()
         if listed
     }
+
+
+def _divided(
+    results: Results, by_task: Mapping[str, Sequence[Comparison]]
+) -> tuple[dict[str, list[Comparison]], dict[str, list[Comparison]]]:
+    """Divides each task's comparisons into those that stand open and those that are folded.
+
+    Where a task has many, the subject's stand open, and the others are sorted by their first.
+    """
+    places = {system: place for place, system in enumerate(results.systems)}
+    shown, folded = {}, {}
+    for task, listed in by_task.items():
+        of_subject = [
+            comparison
+            for comparison in listed
+            if results.subject in (comparison.first.as_shown, comparison.second.as_shown)
+        ]
+        is_long = len(listed) > MOST_COMPARISONS and 0 < len(of_subject) < len(listed)
+        shown[task] = of_subject if is_long else list(listed)
+        if is_long:
+            others = [comparison for comparison in listed if comparison not in of_subject]
+            folded[task] = sorted(others, key=lambda c: places.get(c.first.as_shown, len(places)))
+    return shown, folded
 
 
 def _guided(results: Results, found: GuidanceSection) -> dict[str, object]:

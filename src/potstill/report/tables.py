@@ -133,7 +133,8 @@ def accuracy_table(store: Store, tasks: Sequence[Task]) -> Table:
         tasks: The leading task, then further ones.
 
     Returns:
-        One row a system and one column a task; where the tasks are many, a row for each pair.
+        One row a system and one column a task; where the tasks are many, they stand one below
+        another, each with its systems.
     """
     results = read_results(store, tasks)
     if not results.systems:
@@ -166,16 +167,14 @@ def _abreast(results: Results) -> Table:
 
 def _one_below_another(results: Results) -> Table:
     table = _table()
-    table.add_column("task", overflow="fold")
-    table.add_column("system", overflow="fold")
+    table.add_column("task and system", overflow="fold")
     table.add_column("accuracy, interval, right", no_wrap=True)
     for task in results.task_names:
-        named = task
+        table.add_row(Text(task, style="bold"))
         for system in results.systems:
             score = results.test_score(system, task)
             if score is not None:
-                table.add_row(Text(named), Text(system.label), _cell(score))
-                named = ""
+                table.add_row(Text(f"  {system.label}"), _cell(score))
         table.add_section()
     return table
 

@@ -57,8 +57,12 @@ SHOWN = 0.05
 """The p-value below which the headline speaks of a difference."""
 
 
+WAYS = {"vote": "by vote", "teacher_questions": "on the teacher's questions"}
+"""By variant, how a student or a pair is asked; the others are data formats."""
+
+
 def label(system: System) -> str:
-    """Returns a system's name for readers; a student named by the user keeps its name."""
+    """Returns a system's name for readers; a name that the recipe gives stands in quotes."""
     return _named(system, LABELS, ", ", "Start")
 
 
@@ -68,25 +72,18 @@ def in_sentence(system: System) -> str:
 
 
 def _named(system: System, names: Mapping[tuple[str, str], str], joint: str, any_start: str) -> str:
-    """Returns the model's name, with what sets the system apart from it as it is usually asked."""
-    if not system.taken or system.variant == "teacher_questions":
+    """Returns the model's name, with how the system differs from it as it is usually asked."""
+    if not system.taken:
         return system.label
     known = names.get((system.model, system.variant))
+    way = joint + WAYS.get(system.variant, f"asked in {system.variant}")
     if system.model == "start":
         which = f"{any_start} {system.start}" if system.start else any_start
-        if known is not None:
-            return known.replace(any_start, which, 1)
-        return f"{which}{joint}asked in {system.variant}"
-    model = names.get((system.model, ""), system.model)
+        return which + way if known is None else known.replace(any_start, which, 1)
+    model = names.get((system.model, ""), f"“{system.model}”")
     if system.start:
         model += f" from {system.start}"
-    if not system.variant:
-        return model
-    return (
-        f"{model}{joint}by vote"
-        if system.variant == "vote"
-        else (f"{model}{joint}asked in {system.variant}")
-    )
+    return model + way if system.variant else model
 
 
 def percent(share: float, digits: int = 1) -> str:

@@ -11,6 +11,7 @@ from pydantic import Field
 from potstill.errors import BudgetError
 from potstill.records import Amount
 from potstill.settings import Settings
+from potstill.whole_files import write_whole
 
 
 class BudgetSettings(Settings):
@@ -185,10 +186,8 @@ class Budget:
             spent = spent.minus(most)
         lines: list[dict[str, object]] = [{"spent": True, **spent._asdict()}]
         lines += [{"left": True, "label": label, **most._asdict()} for label, most in left]
-        partial = self._journal.with_suffix(".partial")
-        self._file = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
-        os.write(self._file, b"".join(orjson.dumps(line) + b"\n" for line in lines))
-        os.replace(partial, self._journal)
+        write_whole(self._journal, b"".join(orjson.dumps(line) + b"\n" for line in lines))
+        self._file = os.open(self._journal, os.O_WRONLY | os.O_APPEND)
 
     def _write(self, entry: dict[str, object]) -> None:
         self._held += orjson.dumps(entry) + b"\n"

@@ -18,6 +18,7 @@ from threading import Event
 from typing import NamedTuple, Self, overload
 
 from potstill.errors import ConfigError
+from potstill.keys import request_key
 from potstill.models.interface import Model
 from potstill.prompts.exemplars import FewShot
 from potstill.prompts.styles import Exemplar, PromptStyle, prompt_for
@@ -165,9 +166,12 @@ def complete_missing(
 ) -> SampleCounts:
     """Ask for every sample that the store lacks, and store each as it arrives.
 
+    What two questions ask in the same words is one request: it is asked and counted once.
+
     Args:
         model: The model that is asked.
-        requests: The requests that should be answered in the store afterwards.
+        requests: The requests that should be answered in the store afterwards; the store keeps
+            which questions they ask, also of those that it has the answers to.
         context: The run, whose store takes the completions.
         label: How the work is called in the progress display.
         stage: The stage that pays.
@@ -178,8 +182,7 @@ def complete_missing(
         KeyboardInterrupt: Ctrl-C, once what was in flight is stored.
     """
     store, stop = context.store, context.runtime.stop
-    missing = _missing(model.name, store, requests)
-    wanted = sum(len(request.samples) for request in requests)
+    missing, wanted = _missing(model.name, store, requests)
     there = wanted - sum(len(samples) for _, samples in missing)
     stored = failed = 0
     with (
@@ -201,19 +204,37 @@ def complete_missing(
     return SampleCounts(wanted, there, stored, failed)
 
 
+_NAMED_AT_ONCE = 1000
+"""Requests whose questions are stored in one transaction."""
+
+
 def _missing(
     model_name: str, store: Store, requests: Sequence[Request]
-) -> list[tuple[int, tuple[int, ...]]]:
-    """Returns the places of the requests that the store lacks samples of, with those samples.
+) -> tuple[list[tuple[int, tuple[int, ...]]], int]:
+    """Finds what the store lacks, and stores which questions the requests ask.
 
     Requests themselves are not kept: they are made when they are looked at.
+
+    Returns:
+        The places of the requests that the store lacks samples of, with those samples, and how
+        many distinct samples are wanted in all.
     """
-    store.name_questions(model_name, requests)
-    return [
-        (place, narrowed.samples)
-        for place, request in enumerate(requests)
-        for narrowed in store.missing(model_name, [request])
-    ]
+    missing, wanted = list[tuple[int, tuple[int, ...]]](), 0
+    claimed: dict[tuple[bytes, int], tuple[int, ...]] = {}
+    for start in range(0, len(requests), _NAMED_AT_ONCE):
+        batch = list(requests[start : start + _NAMED_AT_ONCE])
+        store.name_questions(model_name, batch)
+        for place, request in enumerate(batch, start):
+            key = (request_key(model_name, request), request.max_tokens)
+            earlier = claimed.get(key, ())
+            samples = tuple(sample for sample in request.samples if sample not in earlier)
+            if not samples:
+                continue
+            claimed[key] = earlier + samples
+            wanted += len(samples)
+            for narrowed in store.missing(model_name, [replace(request, samples=samples)]):
+                missing.append((place, narrowed.samples))
+    return missing, wanted
 
 
 def _narrowed(
@@ -258,8 +279,7 @@ def sample_requests(
         if (answer_request := asking.answer_request(stored.completion)) is not None
     ]
     # Samples that wrote the same rationale share one answer request.
-    distinct = list(dict.fromkeys(second))
-    complete_missing(model, distinct, context, label=f"{label}, final answers", stage=stage)
+    complete_missing(model, second, context, label=f"{label}, final answers", stage=stage)
     return counts
 
 

@@ -14,6 +14,7 @@ from types import FrameType
 from potstill.errors import AuthError, ConfigError, PotstillError, extra
 from potstill.serve.http_upstream import open_upstream
 from potstill.serve.settings import ServeSettings
+from potstill.setting_names import resolve_names
 
 with extra("serve", needed_for="potstill serve"):
     import uvicorn
@@ -75,6 +76,7 @@ def make_server(settings: ServeSettings) -> tuple[Server, socket.socket]:
         ModelError: A model cannot be loaded.
     """
     tokens = read_tokens(settings)
+    resolve_names(settings)
     listening = _listen(settings.host, settings.port)  # before a model is loaded for nothing
     try:
         student = open_upstream(settings.student)

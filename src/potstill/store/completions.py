@@ -1,18 +1,22 @@
 """The tables of what models answered: requests, completions and their token probabilities.
 
-A request is stored once under :func:`potstill.keys.request_key`, with the id of the question that
-it puts, and each sample of it is one completion. :class:`CompletionTables` adds and looks up
-answers to known requests, as the stages do; :class:`PoolTables` reads everything from end to end
-and adds what a file brings, as ``potstill export`` and ``potstill import`` do.
+A request is stored once under :func:`potstill.keys.request_key`, and each sample of it is one
+completion. ``request_questions`` says which questions of which tasks it was asked for: two rows of
+a task with one text share a request, and so do the rows of a file and of its renamed copy.
+
+:class:`CompletionTables` adds and looks up answers to known requests, as the stages do;
+:class:`PoolTables` reads everything from end to end and adds what a file brings, as ``potstill
+export`` and ``potstill import`` do.
 """
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
 from itertools import groupby
 from operator import attrgetter
 from typing import Any, NamedTuple
+
+import orjson
 
 from potstill.keys import body_key, request_body, request_key, stored_request
 from potstill.records import Amount, Completion, FinishReason, Rationale, Request, TokenLogprobs
@@ -27,12 +31,10 @@ class StoredCompletion(NamedTuple):
     completion: Completion
 
 
-_ADD_REQUEST = """
-    INSERT INTO requests (key, model, body, question_id, task) VALUES (?, ?, ?, ?, ?)
-    ON CONFLICT (key) DO UPDATE SET question_id = excluded.question_id, task = excluded.task
-    WHERE question_id IS NULL AND excluded.question_id IS NOT NULL
+_ADD_REQUEST = "INSERT OR IGNORE INTO requests (key, model, body) VALUES (?, ?, ?)"
+_ADD_QUESTION = """
+    INSERT OR IGNORE INTO request_questions (request_key, task, question_id) VALUES (?, ?, ?)
 """
-"""A request that is there stays; it gets the id of its question where it has none."""
 
 
 class CompletionTables(Rows):
@@ -54,8 +56,9 @@ class CompletionTables(Rows):
             for request, answers in groupby(completions, key=attrgetter("request")):
                 body = request_body(model, request)
                 key = body_key(body)
-                values = (key, model, body.decode(), request.question_id, request.task)
-                db.execute(_ADD_REQUEST, values)
+                db.execute(_ADD_REQUEST, (key, model, body.decode()))
+                if _has_question(request):
+                    db.execute(_ADD_QUESTION, (key, request.task, request.question_id))
                 for completion in answers:
                     self._add_completion(db, key, completion, now, stage)
 
@@ -87,33 +90,25 @@ class CompletionTables(Rows):
             )
 
     def name_questions(self, model: str, requests: Iterable[Request]) -> None:
-        """Add their questions' ids to stored requests that have none.
+        """Store which questions these requests ask, whether they are answered yet or not.
 
-        Stores made by potstill before it kept these ids get them so, as the run goes on.
+        Nothing is written where all of it is there already.
 
         Args:
-            model: ``Model.name`` of the model that was asked.
-            requests: The requests put to it; those that are not stored are passed over.
+            model: ``Model.name`` of the model that is asked.
+            requests: The requests put to it; those that name no question are passed over.
         """
-        if self.read_only or not self._has_unnamed_requests:
+        if self.read_only:
             return
         with self._transaction() as db:
             db.executemany(
-                "UPDATE requests SET question_id = ?, task = ? WHERE key = ?"
-                " AND question_id IS NULL",
+                _ADD_QUESTION,
                 (
-                    (request.question_id, request.task, request_key(model, request))
+                    (request_key(model, request), request.task, request.question_id)
                     for request in requests
-                    if request.question_id is not None
+                    if _has_question(request)
                 ),
             )
-
-    @cached_property
-    def _has_unnamed_requests(self) -> bool:
-        """Whether a request without a question's id was there when it was first asked."""
-        with explained(self.path):
-            row = self._db.execute("SELECT 1 FROM requests WHERE question_id IS NULL LIMIT 1")
-            return row.fetchone() is not None
 
     def missing(self, model: str, requests: Iterable[Request]) -> Iterator[Request]:
         """Yields the requests, narrowed to the samples that still have to be asked for.
@@ -198,6 +193,11 @@ class CompletionTables(Rows):
         return Amount(tokens, usd)
 
 
+def _has_question(request: Request) -> bool:
+    """Whether a request says which question of which task it asks."""
+    return request.question_id is not None and request.task is not None
+
+
 def stored_completion(request: Request, row: Sequence[Any]) -> StoredCompletion:
     """Returns a row as a completion, without its probabilities.
 
@@ -219,6 +219,15 @@ def stored_completion(request: Request, row: Sequence[Any]) -> StoredCompletion:
     return StoredCompletion(id_, completion)
 
 
+class AskedQuestion(NamedTuple):
+    """A question that a request was asked for."""
+
+    task: str
+    """The name of its task."""
+
+    id: str
+
+
 class PooledCompletion(NamedTuple):
     """A completion with everything that is stored beside it."""
 
@@ -230,13 +239,11 @@ class PooledCompletion(NamedTuple):
     """Failed ones as well; its request is for this one sample."""
 
     stage: str
-    question_id: str | None
-    """The question that was asked; None where an older potstill asked, and nobody curated."""
+    questions: tuple[AskedQuestion, ...]
+    """The questions that its request was asked for; none where only an older potstill asked."""
 
-    task: str | None
-    """The name of the question's task; None where an older potstill asked."""
-
-    verdict: str | None
+    verdicts: Mapping[str, str]
+    """The verdicts of curation on it, by the id of the question that it was read as answering."""
 
 
 class PooledRationale(NamedTuple):
@@ -266,20 +273,25 @@ class PoolTables(CompletionTables):
             rows = self._db.execute(
                 "SELECT completions.id, body, sample, max_tokens, completions.text, thinking,"
                 " finish_reason, prompt_tokens, completion_tokens, cost, error, stage,"
-                " coalesce(requests.question_id, curated.question_id), task, verdict"
+                " (SELECT json_group_array(json_array(task, question_id)) FROM request_questions"
+                " WHERE request_questions.request_key = key), verdicts"
                 " FROM completions JOIN requests ON request_key = key"
-                " LEFT JOIN (SELECT completion_id, min(question_id) AS question_id, verdict"
-                " FROM rationales GROUP BY completion_id) AS curated"
+                " LEFT JOIN (SELECT completion_id, json_group_object(question_id, verdict)"
+                " AS verdicts FROM rationales GROUP BY completion_id) AS curated"
                 " ON completion_id = completions.id"
                 f" WHERE stage IN ({marks}) ORDER BY completions.id",
                 stages,
             )
-            for id_, body, sample, max_tokens, *answer, error, stage, asked, task, verdict in rows:
+            for id_, body, sample, max_tokens, *answer, error, stage, asked, verdicts in rows:
                 model, request = stored_request(body, max_tokens=max_tokens, samples=(sample,))
                 _, completion = stored_completion(request, (id_, sample, *answer))
                 probabilities = self.logprobs(id_) if logprobs else None
                 completion = replace(completion, error=error, logprobs=probabilities)
-                yield PooledCompletion(id_, model, completion, stage, asked, task, verdict)
+                questions = tuple(AskedQuestion(*names) for names in orjson.loads(asked))
+                verdict_by_question = orjson.loads(verdicts or "{}")
+                yield PooledCompletion(
+                    id_, model, completion, stage, questions, verdict_by_question
+                )
 
     def pool_size(self, stages: Sequence[str]) -> int:
         """Counts the completions that :meth:`pool` yields."""
@@ -322,22 +334,32 @@ class PoolTables(CompletionTables):
     def add_absent(self, model: str, completions: Iterable[Completion], *, stage: str) -> int:
         """Store those completions whose sample is not there with the same ``max_tokens``.
 
-        What is there stays; only a failed one gives way to one that has not failed.
+        What is there stays; only a failed one gives way to one that has not failed. The questions
+        of all of them are kept: one completion may be given once for each.
 
         Returns:
             How many were stored.
         """
-        absent = [new for new in completions if not self._is_there(model, new)]
+        completions = list(completions)
+        absent: dict[tuple[bytes, int, int], Completion] = {}
+        for completion in completions:
+            request = completion.request
+            place = (request_key(model, request), completion.sample, request.max_tokens)
+            earlier = absent.get(place)
+            if earlier is not None and earlier.finish_reason != "error":
+                continue
+            if not self._is_there(*place, completion):
+                absent[place] = completion
         if absent:
-            self.add_completions(model, absent, stage=stage)
+            self.add_completions(model, absent.values(), stage=stage)
+        self.name_questions(model, (completion.request for completion in completions))
         return len(absent)
 
-    def _is_there(self, model: str, completion: Completion) -> bool:
-        request = completion.request
+    def _is_there(self, key: bytes, sample: int, max_tokens: int, completion: Completion) -> bool:
         with explained(self.path):
             row = self._db.execute(
                 "SELECT finish_reason FROM completions WHERE request_key = ? AND sample = ?"
                 " AND max_tokens = ?",
-                (request_key(model, request), completion.sample, request.max_tokens),
+                (key, sample, max_tokens),
             ).fetchone()
         return row is not None and (row[0] != "error" or completion.finish_reason == "error")

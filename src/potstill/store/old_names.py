@@ -32,9 +32,6 @@ def _system_key(prefix: str = "") -> str:
 
 
 TABLES = f"""
-ALTER TABLE requests ADD COLUMN question_id TEXT;
-ALTER TABLE requests ADD COLUMN task TEXT;
-
 ALTER TABLE training RENAME TO old_training;
 CREATE TABLE training (
     student TEXT NOT NULL, start TEXT, step INTEGER NOT NULL, loss REAL NOT NULL,

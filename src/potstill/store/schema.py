@@ -92,6 +92,15 @@ _TYPED_POLICIES = """
 """Policies of guidance in columns, in the place of names such as ``first_n_2`` and
 ``routing_entropy_0.25``; see :class:`potstill.records.Policy`."""
 
+_REQUEST_QUESTIONS = """
+    CREATE TABLE request_questions (
+        request_key BLOB NOT NULL, task TEXT NOT NULL, question_id TEXT NOT NULL,
+        PRIMARY KEY (request_key, task, question_id)
+    ) WITHOUT ROWID;
+"""
+"""The questions that each request asks: several where a text stands under several ids. They are
+written before the request is sent, so a request may not be in ``requests`` yet."""
+
 MIGRATIONS: tuple[SchemaStep, ...] = (
     """
     CREATE TABLE requests (
@@ -194,5 +203,6 @@ MIGRATIONS: tuple[SchemaStep, ...] = (
     """,
     _TYPED_POLICIES,
     type_systems,
+    _REQUEST_QUESTIONS,
 )
 """Ordered steps from an empty file to the newest schema; the version is how many were taken."""

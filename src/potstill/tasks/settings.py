@@ -11,13 +11,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, WithJsonSchema, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from potstill.errors import ConfigError
 from potstill.grading.answers import READERS
 from potstill.grading.rules import OWN_RULE, AnyRule, rule_named
 from potstill.plugins import Registry
 from potstill.records import Task
+from potstill.setting_names import NameOf
 from potstill.settings import Settings, build
 from potstill.tasks.datasets import DATASETS, Dataset
 from potstill.tasks.procedural import FAMILIES, Family
@@ -33,24 +34,7 @@ TASKS = Registry[Dataset | Family](
 """The published sets and procedural families by name."""
 
 
-def _readable(answer_type: str) -> str:
-    """The answer type, which has a reader."""
-    READERS.named(answer_type)
-    return answer_type
-
-
-AnyAnswerType = Annotated[
-    str,
-    AfterValidator(_readable),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"enum": ["number", "choice", "yes_no", "text", "date", "list", "math"]},
-                {"type": "string", "pattern": ":"},
-            ]
-        }
-    ),
-]
+AnyAnswerType = Annotated[str, NameOf(READERS)]
 """An answer type in a recipe: the name of one, or ``module:name`` of a reader."""
 
 
@@ -148,7 +132,7 @@ def task_named(name: str, *, rule: str = OWN_RULE) -> Task:
 def _unruled(name: str) -> Task:
     """The task of this name, to be graded by potstill's own rule."""
     if name in READERS:
-        READERS.named(name)
+        READERS.named(name)  # loads it, if it is one of a user's own
         return Task(name=name, answer_type=name, splits={})
     known = spelt(name)
     if known is None:

@@ -120,6 +120,7 @@ def _sort_by_length(
     groups: Sequence[Group], lengths: Sequence[int], order: Order, generator: random.Random
 ) -> Iterator[Group]:
     """Yields the groups so that those of a step are of like length; the steps come at random."""
+    # Sort within a pool of some steps alone, so that the order stays random beyond it.
     step_groups = max(order.batch_size // order.siblings, 1)
     for first in range(0, len(groups), step_groups * POOL_STEPS):
         pool = sorted(
@@ -242,6 +243,8 @@ def flat(examples: Sequence[Encoded]) -> Batch:
         [[*example.prompt, *example.target[:-1]] for example in examples],
         least_shared=LEAST_SHARED,
     )
+    # A token is predicted at the place of the one before it: from the prompt's last token on. The
+    # last target token is predicted but not read.
     positions = [
         place
         for example, places in zip(examples, shared.places, strict=True)
@@ -326,7 +329,7 @@ def padded_collation(loaded: Loaded, multiple: int = 1) -> Collate:
 def _padded(rows: Sequence[Sequence[int]], pad: int, multiple: int) -> tuple[Tensor, Tensor]:
     """Returns rows filled up on the right ``(B, T)``, and 1 where their own tokens stand."""
     longest = max(len(row) for row in rows)
-    width = -(-longest // multiple) * multiple
+    width = -(-longest // multiple) * multiple  # rounded up
     ids_BT = torch.tensor([[*row, *[pad] * (width - len(row))] for row in rows])
     lengths_B = torch.tensor([len(row) for row in rows])
     return ids_BT, (torch.arange(width) < lengths_B[:, None]).long()
@@ -393,5 +396,6 @@ def _merge_shared(batch: Batch) -> Batch:
     distinct, which = pairs.unique(dim=1, return_inverse=True)
     if distinct.shape[1] == len(labels):
         return batch
+    # A token that m examples learn weighs as much as all m of them, and is computed once.
     weights = torch.zeros(distinct.shape[1]).index_add_(0, which, batch["weights"])
     return {"positions": distinct[0], "weights": weights, "targets": {"labels_N": distinct[1]}}

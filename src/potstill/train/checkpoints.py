@@ -14,14 +14,11 @@ that is killed leaves at most a folder that the next one removes.
 import json
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from potstill.errors import ConfigError
-from potstill.whole_files import flush_to_disk, write_whole
+from potstill.whole_files import ENDING, unfinished_folder, write_whole
 
-UNFINISHED = "unfinished-"
 RESUME = "resume"
 IDENTITY = "training.json"
 FINISHED = "finished.json"
@@ -52,15 +49,15 @@ def claim(folder: Path, identity: str) -> None:
     if not first_process():
         return
     folder.mkdir(parents=True, exist_ok=True)
-    held = read_json(folder / IDENTITY)
-    if held is not None and held.get("identity") != identity:
+    training = read_json(folder / IDENTITY)
+    if training is not None and training.get("identity") != identity:
         raise ConfigError(
             f"{folder} holds a student of other examples or settings; "
             "give another folder, or remove this one."
         )
-    for left in folder.glob(f"{UNFINISHED}*"):
-        shutil.rmtree(left) if left.is_dir() else left.unlink()
-    if held is None:
+    for leftover in folder.glob(f"*{ENDING}*"):
+        shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+    if training is None:
         write_json(folder / IDENTITY, {"identity": identity})
     if (folder / FINISHED).exists():
         drop_resume_states(folder)
@@ -79,25 +76,11 @@ def newest_resumable(folder: Path) -> Path | None:
     return states[-1].parent if states else None
 
 
-@contextmanager
-def whole_folder(folder: Path) -> Iterator[Path]:
-    """A folder to fill, which becomes ``folder`` once all that the block wrote is on the disk."""
-    unfinished = folder.with_name(UNFINISHED + folder.name)
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
-    yield unfinished
-    for path in [*unfinished.rglob("*"), unfinished]:
-        flush_to_disk(path)
-    shutil.rmtree(folder, ignore_errors=True)
-    unfinished.rename(folder)
-    flush_to_disk(folder.parent)
-
-
 def drop_resume_states(folder: Path, *, but: Path | None = None) -> None:
     """Remove the resume states of all checkpoints but one."""
     for state in folder.glob(f"checkpoint-*/{RESUME}"):
         if state.parent != but:
-            unfinished = folder / f"{UNFINISHED}{state.parent.name}-{RESUME}"
+            unfinished = unfinished_folder(folder / f"{state.parent.name}-{RESUME}")
             state.rename(unfinished)
             shutil.rmtree(unfinished)
 

@@ -28,6 +28,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from potstill.errors import ConfigError
 from potstill.train.settings import LOSSES, MatchingSettings, StudentSettings
 
 BLOCK_LOGITS = 2**20
@@ -80,10 +81,56 @@ def loss_named(name: str) -> Loss:
 
 
 def loss_of(student: StudentSettings) -> Loss:
-    """Returns the loss that a student's settings ask for."""
+    """Returns the loss that a student's settings ask for; one of a user's own is looked after."""
     if student.loss is not None:
-        return loss_named(student.loss)
+        return CheckedLoss(student.loss, loss_named(student.loss))
     return partial(matching_loss, matching=student.matching)
+
+
+class CheckedLoss:
+    """A loss of a user's own, whose values are looked at before they are learned from.
+
+    Shape, type and gradient are checked at every call; whether all values are NaN at the first
+    alone, since it takes a wait for the device.
+
+    Args:
+        name: The loss's name in the recipe, for messages.
+        loss: The loss.
+    """
+
+    def __init__(self, name: str, loss: Loss) -> None:
+        self._name, self._loss = name, loss
+        self._is_first = True
+
+    def __call__(self, logits_NV: Tensor, targets: Targets) -> Tensor:
+        """Returns the loss's values.
+
+        Raises:
+            ConfigError: They are not one number with a gradient for each of the tokens.
+        """
+        learns = logits_NV.requires_grad and torch.is_grad_enabled()  # it may detach them in place
+        nats_N: object = self._loss(logits_NV, targets)
+        if fault := self._fault(nats_N, len(targets.labels_N), learns=learns):
+            raise ConfigError(
+                f"the loss {self._name} returned {fault}. It has to return a tensor of nats, one "
+                f"for each of the {len(targets.labels_N)} tokens that it was given."
+            )
+        self._is_first = False
+        return nats_N  # type: ignore[return-value]
+
+    def _fault(self, nats_N: object, tokens: int, *, learns: bool) -> str:
+        """Returns the words for what is wrong with a loss's values; empty: nothing is."""
+        if not isinstance(nats_N, Tensor):
+            return f"a {type(nats_N).__name__}"
+        if nats_N.shape != (tokens,):
+            return f"values of the shape {tuple(nats_N.shape)} in place of ({tokens},)"
+        if not nats_N.is_floating_point():
+            return f"values of the type {nats_N.dtype}, which have no gradient"
+        if learns and not nats_N.requires_grad:
+            return "values that have no gradient to the logits"
+        if self._is_first and tokens and bool(nats_N.isnan().all()):
+            return "NaN for every token"
+        return ""
 
 
 def sample_matching(logits_NV: Tensor, labels_N: Tensor) -> Tensor:
@@ -125,6 +172,7 @@ def distribution_matching(
         matching: The divergence, the temperature on both sides (the loss is multiplied by its
             square, Hinton et al., arXiv 1503.02531), and what becomes of the tail.
     """
+    # The student's side of the temperature; the teacher's is in its vector.
     if matching.temperature != 1:
         logits_NV = logits_NV.float() / matching.temperature
     if matching.divergence == "forward_kl":
@@ -180,6 +228,7 @@ def _teacher_vector(
     # The mass that p comes to: below 1 only if the tail is dropped.
     other_N = torch.zeros_like(targets.tail_N, dtype=torch.float32)
     mass_N = kept_NK.sum(1) if matching.tail == "drop" else torch.ones_like(other_N)
+    # What the candidates leave open, spread evenly over the V - K other tokens.
     if matching.tail == "uniform_tail":
         tail_N = targets.tail_N.float()
         if matching.divergence == "reverse_kl":
@@ -223,6 +272,7 @@ class _CrossEntropy(torch.autograd.Function):
         """Returns the gradient in the memory of q, so that a second backward pass is refused."""
         grad_NV, mass_N, ids_NK, weights_NK, every_N, dtype = ctx.saved_for_gradient
         del ctx.saved_for_gradient
+        # q (sum_k w_k + V e), less e everywhere, less w_k at the K candidates.
         grad_NV *= (grad_N * mass_N)[:, None]
         if every_N is not None:
             grad_NV -= (grad_N * every_N)[:, None]
@@ -244,6 +294,7 @@ class _Blocks(torch.autograd.Function):
         nats, ctx.grad_NV = [], torch.empty_like(logits_NV)
         for first in range(0, len(logits_NV), size):
             rows = slice(first, first + size)
+            # A graph of n rows, whose gradient to its logits is taken before the next is built.
             with torch.enable_grad():
                 logits_nV = logits_NV[rows].detach().requires_grad_()
                 nats_n = nats_of(logits_nV, _TeacherVector(*(tensor[rows] for tensor in teacher)))
@@ -286,6 +337,7 @@ def _forward_kl(
 def _reverse_kl(logits_NV: Tensor, teacher: _TeacherVector) -> Tensor:
     """Returns ``KL(q | p) = sum q log q - sum q log p``."""
     logq_NV = logits_NV.log_softmax(1, dtype=torch.float32)
+    # The student's probabilities of the teacher's candidates, (N, K) of (N, V).
     q_NV = logq_NV.exp()
     q_NK = q_NV.gather(1, teacher.ids_NK)
     tiny = torch.finfo(torch.float32).tiny

@@ -9,8 +9,16 @@ from potstill.errors import ConfigError
 from potstill.models.settings import LocalSettings, student_settings
 from potstill.plugins import Registry
 from potstill.prompts.decomposition import Role
-from potstill.prompts.formats import FORMATS, AnyFormat, AnyMixture, format_named, shares
+from potstill.prompts.formats import (
+    FORMATS,
+    AnyFormat,
+    AnyMixture,
+    FormatSettings,
+    format_named,
+    shares,
+)
 from potstill.records import System
+from potstill.setting_names import NameOf
 from potstill.settings import Settings
 from potstill.tasks import TaskSettings, task_settings
 
@@ -18,26 +26,25 @@ BY_BYTES = "offsets"
 """The name of potstill's own alignment among the alignments."""
 
 ALIGNMENTS = Registry[Callable[..., Any]](
-    "alignment", {}, group="potstill.alignments", by_reference=True, fits=callable
+    "alignment",
+    {},
+    group="potstill.alignments",
+    by_reference=True,
+    fits=callable,
+    calls={"": ("ids", "teacher_tokens", "vocabulary")},
 )
 """Other ways to align tokens, each a ``train.alignment.align.Alignment``."""
 
 
 LOSSES = Registry[Callable[..., Any]](
-    "loss", {}, group="potstill.losses", by_reference=True, fits=callable
+    "loss",
+    {},
+    group="potstill.losses",
+    by_reference=True,
+    fits=callable,
+    calls={"": ("logits_NV", "targets")},
 )
 """Losses of one's own by ``module:name`` or entry point, each a ``train.losses.Loss``."""
-
-
-def _known_loss(name: str) -> str:
-    LOSSES.named(name)
-    return name
-
-
-def _known_alignment(name: str) -> str:
-    if name != BY_BYTES:
-        ALIGNMENTS.named(name)
-    return name
 
 
 QUESTIONS_A_STEP = 16
@@ -91,7 +98,7 @@ class MatchingSettings(Settings):
     tail: Literal["drop", "renormalise", "uniform_tail"] = "uniform_tail"
     """The treatment of the teacher's mass outside its top K."""
 
-    alignment: Annotated[str, AfterValidator(_known_alignment)] = BY_BYTES
+    alignment: Annotated[str, NameOf(ALIGNMENTS, further=(BY_BYTES,))] = BY_BYTES
     """How teacher tokens meet student tokens: by byte offsets, or as arXiv 2301.12726 did."""
 
     @model_validator(mode="after")
@@ -110,6 +117,23 @@ def _matching(raw: object) -> object:
     return short.get(raw, raw) if isinstance(raw, str) else raw
 
 
+def _bare(data_format: object) -> object:
+    """A format without rationales: a name as it is read, and a recipe's own once it is made."""
+    if isinstance(data_format, str):
+        name, known = data_format, FORMATS.get(data_format)
+    elif isinstance(data_format, FormatSettings):
+        name, known = data_format.key, data_format.data_format
+    else:
+        return data_format
+    if known is None or not known.is_bare:
+        bare = [other for other, listed in FORMATS.items() if listed.is_bare]
+        raise ValueError(
+            f"replayed questions have gold answers alone, which {name!r} does not "
+            f"word. Take one of {', '.join(bare)}"
+        )
+    return data_format
+
+
 class ReplaySettings(Settings):
     """Further examples of other tasks, so that what the student could do is not forgotten."""
 
@@ -119,20 +143,10 @@ class ReplaySettings(Settings):
     share: float = Field(default=0.1, gt=0, lt=1)
     """Share of all examples that are replayed."""
 
-    data_format: AnyFormat = "zero_shot_answer"
+    data_format: Annotated[AnyFormat, BeforeValidator(_bare), AfterValidator(_bare)] = (
+        "zero_shot_answer"
+    )
     """The format that they are worded in; one without rationales."""
-
-    @model_validator(mode="after")
-    def _bare(self) -> "ReplaySettings":
-        known = not isinstance(self.data_format, str) or self.data_format in FORMATS
-        if known and format_named(self.data_format).is_bare:
-            return self
-        bare = [name for name, data_format in FORMATS.items() if data_format.is_bare]
-        name = format_named(self.data_format).name if known else self.data_format
-        raise ValueError(
-            f"replayed questions have gold answers alone, which {name!r} does not "
-            f"word. Take one of {', '.join(bare)}"
-        )
 
 
 class StudentSettings(Settings):
@@ -152,7 +166,7 @@ class StudentSettings(Settings):
     )
     """``sample``, ``distribution``, or settings; the latter need ``generate.top_logprobs``."""
 
-    loss: Annotated[str, AfterValidator(_known_loss)] | None = None
+    loss: Annotated[str, NameOf(LOSSES)] | None = None
     """``module:name`` of a loss of your own in the place of matching's; it is given the teacher's
     probabilities where matching has a share of distribution matching."""
 

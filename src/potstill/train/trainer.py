@@ -18,6 +18,7 @@ import itertools
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -44,6 +45,7 @@ from potstill.train.encoder_sharing import EncoderOnce
 from potstill.train.losses import Loss, Targets
 from potstill.train.prefix_sharing import layout, use
 from potstill.train.settings import TrainSettings
+from potstill.whole_files import unfinished_folder, whole_folder
 
 LOG_STEPS = 10
 """The loss is read from the device, and reported, every so many steps and at each checkpoint."""
@@ -149,6 +151,7 @@ class StudentTrainer(Trainer):
         num_items_in_batch: Tensor | int | None = None,
     ) -> Tensor:
         """Add up one optimiser step's gradients, part by part; processes meet at the last part."""
+        # Gradients stay on each process until its last part: one exchange an optimiser step.
         *earlier, last = inputs
         for part in earlier:
             self.accelerator.gradient_state._set_sync_gradients(False)
@@ -202,11 +205,13 @@ class StudentTrainer(Trainer):
         """Write a checkpoint, whole or not at all; process 0 owns the folder."""
         folder = Path(str(self.args.output_dir))
         target = checkpoints.checkpoint_folder(folder, self.state.global_step)
-        if self.accelerator.num_processes == 1:
-            with checkpoints.whole_folder(target) as unfinished:
-                self._write(unfinished)
-        else:
-            self._write_together(target)
+        barrier = self.accelerator.wait_for_everyone
+        with whole_folder(target) if self.args.should_save else nullcontext():
+            barrier()
+            # Of several processes each writes its own random state, and its part of the weights.
+            self._write(unfinished_folder(target))
+            barrier()
+        barrier()
         if self.args.should_save:
             checkpoints.drop_resume_states(folder, but=target)
 
@@ -214,19 +219,6 @@ class StudentTrainer(Trainer):
         """Whether the answer of any process is yes; all of them have to ask."""
         own = torch.tensor(float(yes), device=self.args.device)
         return bool(self.accelerator.reduce(own, reduction="sum") > 0)
-
-    def _write_together(self, target: Path) -> None:
-        """Write a checkpoint of several processes, each of which has a random state of its own."""
-        barrier = self.accelerator.wait_for_everyone
-        whole = checkpoints.whole_folder(target)
-        if self.args.should_save:
-            whole.__enter__()
-        barrier()
-        self._write(target.with_name(checkpoints.UNFINISHED + target.name))
-        barrier()
-        if self.args.should_save:
-            whole.__exit__(None, None, None)
-        barrier()
 
     def _write(self, folder: Path) -> None:
         """Write weights and resume state, the parts of them that are this process's to write."""

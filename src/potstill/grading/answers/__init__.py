@@ -37,5 +37,11 @@ READERS = Registry[Reader](
     group="potstill.answer_types",
     by_reference=True,
     fits=_is_reader,
+    calls={
+        "marked": ("text", "start", "end", "question"),
+        "last": ("text", "end", "question"),
+        "gold": ("question",),
+        "same": ("answer", "gold"),
+    },
 )
 """The readers by answer type."""

@@ -6,10 +6,7 @@ two and so none; "cannot be determined" names C, since that option's text says a
 """
 
 import re
-from collections.abc import Hashable, Iterable, Iterator
-from fractions import Fraction
-from functools import lru_cache
-from typing import TypeVar
+from collections.abc import Iterator
 
 from potstill.errors import DataError
 from potstill.grading.answers import number_spans
@@ -21,14 +18,8 @@ from potstill.grading.answers.base import (
     lowered,
     refuses,
 )
+from potstill.grading.answers.options import Options, options_of, words_alone
 from potstill.records import Question
-
-Key = TypeVar("Key", bound=Hashable)
-Options = tuple[str, ...]
-"""The texts of a question's options."""
-
-_ASSUMED = 5
-"""Options of a question that lists none, as most published sets have."""
 
 _LONGEST_BARE = 1000
 """Characters of the closing text that are searched for an answer where no marker stands."""
@@ -91,14 +82,7 @@ _CLAUSE = re.compile(
     r"[)\]*\"']{0,3}\s(?:is|was|does|has|can|cannot|could|would|says|refers|means|states|seems)\b"
 )
 
-# Options that a question's text lists: "Answer choices: (A) 4 pens (B) 5 pens", "A. 4 pens".
-_ANNOUNCED = re.compile(r"(?:answer )?(?:choices|options)\b:?", re.IGNORECASE)
-_LISTED = re.compile(r"(?<![\w(])\(?([A-Z])[).:]\s{0,3}(?=\S)")
-_GOLD = re.compile(
-    r"(?:(?:option|choice|answer)\b)?[\s:(\[{.-]*([A-Za-z])[\s)\]}.:]*", re.IGNORECASE
-)
 _LATIN = re.compile(r"[A-Za-z]")
-_PUNCTUATION = re.compile(r"[\W_]+")
 _BREAK = re.compile(r"[.!?]\s|\n")
 
 
@@ -114,17 +98,17 @@ class ChoiceReader:
         options; both end the search, and so does a refusal that no option's text is.
         A small letter names one in brackets ("(b)", "b)") or where it is all that follows.
         """
-        options = _options(question)
+        options = options_of(question)
         denied = _NOT_THIS.match(text, start, end)
         if denied and not denied["neither"]:
             return None
-        named = None if denied else self._first(text, start, end, question, options)
+        named = None if denied else self._first(text, start, end, options)
         opens = named is None or _LATIN.search(text, start, max(start, named.start))
         if denied or (opens and refuses(text, start, end)):
-            return self._refused(text, start, end, question, options)
+            return self._refused(text, start, end, options)
         if named is None or named is NONE_GIVEN:
             return named
-        second = _joined_option(text, named, end, _count(question, options), options)
+        second = _joined_option(text, named, end, options)
         if second is None:
             return named
         # One option's text may hold both: "both A and B".
@@ -137,8 +121,7 @@ class ChoiceReader:
         Else a letter that opens a short text or ends the text behind "is", or the one option
         whose text stands in the last sentence.
         """
-        options = _options(question)
-        count = _count(question, options)
+        options = options_of(question)
         end = max(0, end - _LONGEST_BARE) + len(text[max(0, end - _LONGEST_BARE) : end].rstrip())
         start = max(text.rfind("\n", 0, end) + 1, end - _LONGEST_BARE)
         if text[end - 1 : end].isalnum():  # a text that is cut off states nothing before its end
@@ -147,27 +130,22 @@ class ChoiceReader:
         named: AnswerCandidate | None = None
         for match in _SURE.finditer(text, start, end):
             group = match.lastgroup or ""
-            if _index(match[group]) >= count or _closes_bracket(text, match):
+            if not options.has(match[group]) or _closes_bracket(text, match):
                 continue
             if _DENIED.search(text, max(0, match.start() - 12), match.start()):
                 continue
             following = AnswerCandidate(match[group], *match.span(group))
-            second = named and named.answer and _joined_option(text, named, end, count, options)
+            second = named and named.answer and _joined_option(text, named, end, options)
             named = NONE_GIVEN if second and second.start == following.start else following
-        return named or self._named_at_the_end(text, end, question, options)
+        return named or self._named_at_the_end(text, end, options)
 
     def gold(self, question: Question) -> str:
         """Returns the letter of the right option, which may also be given by its text."""
-        options = _options(question)
-        named = _GOLD.fullmatch(question.answer.strip())
-        letter = named[1].upper() if named else ""
-        known = len(options) or 26
-        if not letter or _index(letter) >= known:
-            letter = _letters_by_text(options).get(lowered(question.answer.strip()), "")
+        letter = options_of(question).gold_letter(question.answer)
         if not letter:
             raise DataError(
                 f"question {question.id}: the answer {question.answer!r} is not the letter of one "
-                f"of its {len(options)} options."
+                f"of its {len(options_of(question).texts)} options."
             )
         return letter
 
@@ -175,73 +153,67 @@ class ChoiceReader:
         """Says whether the letters are the same."""
         return answer == gold
 
-    def _first(
-        self, text: str, start: int, end: int, question: Question, options: Options
-    ) -> AnswerCandidate | None:
+    def _first(self, text: str, start: int, end: int, options: Options) -> AnswerCandidate | None:
         """Returns the first option of a statement; ``NONE_GIVEN`` where its letter is no option."""
         head = _HEAD.match(text, start, end)
         if head:
             letter = text[head.end() - 1]
-            if _index(letter.upper()) < _count(question, options):
+            if options.has(letter.upper()):
                 return AnswerCandidate(letter.upper(), head.end() - 1, head.end())
         glued = _GLUED.match(text, start, end)
-        if glued and _index(glued[1]) < len(options):
-            own = lowered(options[_index(glued[1])].strip())
+        if glued:
+            own = lowered(options.text(glued[1]).strip())
             if own and lowered(text[glued.end() : glued.end() + len(own)]) == own:
                 return AnswerCandidate(glued[1], *glued.span(1))
-        letters = self._letters(text, start, end, question, options)
+        letters = self._letters(text, start, end, options)
         candidates = [next(letters, None), self._option_text(text, start, end, options)]
         named = [candidate for candidate in candidates if candidate]
         first = min(named, key=lambda candidate: candidate.start, default=None)
         return NONE_GIVEN if first is None and head and head["upper"] else first
 
-    def _refused(
-        self, text: str, start: int, end: int, question: Question, options: Options
-    ) -> AnswerCandidate | None:
+    def _refused(self, text: str, start: int, end: int, options: Options) -> AnswerCandidate | None:
         """Returns the option that a refusal ends up with, else ``NONE_GIVEN``.
 
         The refusal may call one the closest, give an option's text, or be what one option says.
         """
         if closest := _CLOSEST.search(text, start, end):
-            return self._first(text, closest.end(), end, question, options)
+            return self._first(text, closest.end(), end, options)
         whole = self._option_text(text, start, end, options)
-        refusing = _refusing_letter(options)
+        refusing = options.refusing_letter()
         return whole or (AnswerCandidate(refusing, start, end) if refusing else NONE_GIVEN)
 
-    def _named_at_the_end(
-        self, text: str, end: int, question: Question, options: Options
-    ) -> AnswerCandidate | None:
+    def _named_at_the_end(self, text: str, end: int, options: Options) -> AnswerCandidate | None:
         """Returns the option that a text without a sure letter ends up with, see :meth:`last`."""
         head = _HEAD.match(text, 0, end) if end < _LONGEST_BARE else None
         after = text[head.end() : end].strip() if head else ""
         if head and (not after or after[0] in ".:)]"):
             letter = text[head.end() - 1].upper()
-            if _index(letter) < _count(question, options):
+            if options.has(letter):
                 return AnswerCandidate(letter, head.end() - 1, head.end())
         closing = _LAST_LETTER.search(text, max(0, end - 20), end)
-        if closing and _index(closing[1]) < _count(question, options):
+        if closing and options.has(closing[1]):
             return AnswerCandidate(closing[1], *closing.span(1))
         breaks = last(_BREAK.finditer(text, max(0, end - _LONGEST_BARE), max(0, end - 1)))
         start = breaks.end() if breaks else 0 if end < _LONGEST_BARE else end
         low = lowered(text[start:end])
-        named = [option for option in _letters_by_text(options) if _find_whole(low, option) >= 0]
+        letters = options.letters_by_text()
+        named = [option for option in letters if _find_whole(low, option) >= 0]
         longest = max(named, key=len, default="")
         if not longest or any(option not in longest for option in named) or _NOT.search(low):
             return None
         at = start + _find_whole(low, longest)
-        return AnswerCandidate(_letters_by_text(options)[longest], at, at + len(longest))
+        return AnswerCandidate(letters[longest], at, at + len(longest))
 
     def _letters(
-        self, text: str, start: int, end: int, question: Question, options: Options
+        self, text: str, start: int, end: int, options: Options
     ) -> Iterator[AnswerCandidate]:
         """Yields the letters that stand alone and name an option."""
-        count = _count(question, options)
         for match in _LETTER.finditer(text, start, end):
             letter, after = match[0], match.end()
-            if _index(letter) >= count:
+            if not options.has(letter):
                 continue
             if letter in "AI" and _AFTER_ARTICLE.match(text, after, end):
-                own = options[_index(letter)] if options else ""
+                own = options.text(letter)
                 if not own or text[after + 1 : after + 1 + len(own)].casefold() != own.casefold():
                     continue
             yield AnswerCandidate(letter, match.start(), after)
@@ -253,11 +225,12 @@ class ChoiceReader:
 
         Else the option that is the same as the range but for punctuation, or in value.
         """
-        if not _letters_by_text(options):
+        letters = options.letters_by_text()
+        if not letters:
             return None
         low = lowered(text[start:end])
         first: AnswerCandidate | None = None
-        for option, letter in _letters_by_text(options).items():
+        for option, letter in letters.items():
             at = _find_whole(low, option)
             size = first.end - first.start if first else 0
             if at >= 0 and (first is None or (start + at, -len(option)) < (first.start, -size)):
@@ -268,8 +241,8 @@ class ChoiceReader:
         self, text: str, start: int, end: int, options: Options
     ) -> AnswerCandidate | None:
         """Returns the option that says the same as a short range."""
-        by_words, by_value = _letters_by_form(options)
-        if letter := by_words.get(_words_alone(text[start:end])):
+        by_words, by_value = options.letters_by_form()
+        if letter := by_words.get(words_alone(text[start:end])):
             return AnswerCandidate(letter, start, end)
         for number in number_spans.numbers(text, start, end) if by_value else ():
             if letter := by_value.get(number.value):
@@ -278,7 +251,7 @@ class ChoiceReader:
 
 
 def _joined_option(
-    text: str, named: AnswerCandidate, end: int, count: int, options: Options
+    text: str, named: AnswerCandidate, end: int, options: Options
 ) -> AnswerCandidate | None:
     """Returns a different option that the text joins to one: "(A) or (B)", "C, D and E"."""
     if not text[named.end : end].strip(_CLOSING_SIGNS):
@@ -289,14 +262,14 @@ def _joined_option(
         return None
     at, low = joiner.end(), lowered(text[joiner.end() : joiner.end() + 200])
     letter = _LETTER.match(text, at, end)
-    if letter and letter[0] != named.answer and _index(letter[0]) < count:
+    if letter and letter[0] != named.answer and options.has(letter[0]):
         either = (joiner["word"] or "").startswith("or")
         article = not joiner["bracket"] and _AFTER_ARTICLE.match(text, at + 1, end)
         if (either or not _CLAUSE.match(text, at + 1, end)) and not article:
             return AnswerCandidate(letter[0], at, at + 1)
     if by_letter and not joiner["word"]:
         return None
-    for option, other in _letters_by_text(options).items():
+    for option, other in options.letters_by_text().items():
         same = other == named.answer or not (joiner["sign"] or joiner["word"])
         if not same and low.startswith(option) and _stands_alone(low, 0, len(option)):
             return AnswerCandidate(other, at, at + len(option))
@@ -307,7 +280,7 @@ def _restated_end(
     text: str, named: AnswerCandidate, end: int, options: Options, by_letter: bool
 ) -> int:
     """Returns where an option ends with its closing signs and its text or letter said again."""
-    own = lowered(options[_index(named.answer)].strip()) if by_letter and options else ""
+    own = lowered(options.text(named.answer).strip()) if by_letter else ""
     at = named.end
     for _ in range(3):
         closers = _CLOSERS.match(text, at, end)
@@ -325,76 +298,6 @@ def _closes_bracket(text: str, match: re.Match[str]) -> bool:
     """Says whether the bracket of "D)" was opened before, as in "(1 - D)"."""
     before = text[max(0, match.start() - 80) : match.start()]
     return match.lastgroup == "open" and before.rfind("(") > before.rfind(")")
-
-
-def _refusing_letter(options: Options) -> str | None:
-    """Returns the one option that says that there is no answer, such as "None of these"."""
-    letters = [
-        letter
-        for option, letter in _letters_by_text(options).items()
-        if refuses(option, 0, len(option))
-    ]
-    return letters[0] if len(letters) == 1 else None
-
-
-def _index(letter: str) -> int:
-    """Returns the place of a capital letter in the alphabet, counted from 0."""
-    return ord(letter) - ord("A")
-
-
-def _count(question: Question, options: Options) -> int:
-    """Returns how many options a question has; else five, or as many as the gold answer needs."""
-    if options:
-        return len(options)
-    named = _GOLD.fullmatch(question.answer.strip())
-    return max(_ASSUMED, _index(named[1].upper()) + 1 if named else 0)
-
-
-def _options(question: Question) -> Options:
-    """Returns the options of a question, read from its text where it has none apart."""
-    return question.choices or _listed_options(question.text)
-
-
-@lru_cache(maxsize=2048)
-def _listed_options(text: str) -> Options:
-    """Returns the options that a question's text lists as "(A) ... (B) ..." or "A. ...", if any."""
-    announced = list(_ANNOUNCED.finditer(text))
-    start = announced[-1].end() if announced else 0
-    marks: list[re.Match[str]] = []
-    for mark in _LISTED.finditer(text, start):
-        if _index(mark[1]) == len(marks):  # the next letter in order
-            marks.append(mark)
-    if len(marks) < 2:
-        return ()
-    ends = [mark.start() for mark in marks[1:]] + [len(text)]
-    return tuple(
-        text[mark.end() : end].strip(" \n,;") for mark, end in zip(marks, ends, strict=True)
-    )
-
-
-@lru_cache(maxsize=2048)
-def _letters_by_text(options: Options) -> dict[str, str]:
-    """Returns the letter of each text, in lower case, that only one option has."""
-    letters = _letters_by_key(lowered(option.strip()) for option in options)
-    letters.pop("", None)
-    return letters
-
-
-@lru_cache(maxsize=2048)
-def _letters_by_form(options: Options) -> tuple[dict[str, str], dict[Fraction, str]]:
-    """Returns the letters by text without punctuation, and by value if all options are numbers."""
-    by_words = _letters_by_key(_words_alone(option) for option in options)
-    by_words.pop("", None)
-    values = [value for option in options if (value := number_spans.parse(option)) is not None]
-    return by_words, _letters_by_key(values) if len(values) == len(options) else {}
-
-
-def _letters_by_key(keys: Iterable[Key]) -> dict[Key, str]:
-    """Returns the letters by key, one key an option, without keys that two options share."""
-    letters: dict[Key, list[str]] = {}
-    for index, key in enumerate(keys):
-        letters.setdefault(key, []).append(chr(ord("A") + index))
-    return {key: sharing[0] for key, sharing in letters.items() if len(sharing) == 1}
 
 
 def _find_whole(low: str, option: str) -> int:
@@ -419,8 +322,3 @@ def _stands_alone(low: str, start: int, end: int) -> bool:
     if after[:1] and (after[0] in "%_" or after[0].isalnum()):
         return False
     return not (after[:1] in (".", ",") and after[1:].isdecimal())
-
-
-def _words_alone(text: str) -> str:
-    """Returns a text without case, with one space for any run of spaces and punctuation."""
-    return _PUNCTUATION.sub(" ", text.casefold()).strip()

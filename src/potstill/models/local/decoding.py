@@ -285,6 +285,7 @@ class Decoder:
 
         All rows end at the right edge, so the last columns are a row's, as many as it has tokens.
         """
+        # Own columns are ``width - own`` and on, with own = length - apart + 1 for the new token.
         columns = torch.arange(width, device=self._lengths_R.device)
         return columns >= (width - 1 - self._lengths_R + self._apart_R)[:, None]
 

@@ -64,9 +64,11 @@ class RowLayer(DynamicLayer):
     ) -> tuple[Tensor, Tensor]:
         """Write new columns at the edge, and return views that include them."""
         live = self.live
+        # T new columns from the common right edge on, at the same place in every row.
         end = live.edge + key_states.shape[-2]
         for buffer_RHCD, states_RHTD in zip(self.buffers, (key_states, value_states), strict=True):
             buffer_RHCD[: live.rows, :, live.edge : end] = states_RHTD
+        # Attention reads all live columns and the new ones; slices, so nothing is copied.
         keys_RHCD, values_RHCD = self.buffers
         return (
             keys_RHCD[: live.rows, :, live.start : end],
@@ -127,9 +129,11 @@ class RowCache(Cache):
         """
         live = self.live
         if holes:
+            # In every layer, keys and values of the rows that move; only their live columns.
             for buffer_RHCD in self._buffers():
                 columns_RHCD = buffer_RHCD[:, :, live.start : live.edge]
                 columns_RHCD[list(holes)] = columns_RHCD[list(places)]
+        # The longest row may have left: the block narrows to the longest that stays.
         live.rows, live.start = rows, live.edge - width
 
     def advance(self) -> None:
@@ -151,6 +155,7 @@ class RowCache(Cache):
             rows, columns = max(rows, have_R), max(columns, have_C)
             for layer in self.row_layers:
                 layer.buffers = [self._copied(buffer, rows, columns) for buffer in layer.buffers]
+        # Too few columns left of the edge for what joins; or nobody is there, and the edge is free.
         if self.live.edge < width or self.live.rows == 0:
             self._slide(width)
 

@@ -107,10 +107,12 @@ class Prefill:
             tokens: The number of the prefix's tokens that each row reads, from the first.
             own_RTC: Whether each of a row's tokens reads each of its own columns.
         """
+        # In each layer the prefix's keys and values, (K, L, D): one row for all that read it.
         layers = [
             (keys_1HTD[0], values_1HTD[0])
             for keys_1HTD, values_1HTD in map(layer_states, self._prefix(prefix).layers)
         ]
+        # (R, L): the first tokens of the prefix, as many as a row reads; no mask if all read all.
         length, prefix_RL = len(prefix.ids), None
         if min(tokens) < length:
             counts = torch.tensor(tokens, device=own_RTC.device)
@@ -120,12 +122,14 @@ class Prefill:
     def _taken_over(self, prompts: Sequence[Prompt], rest: int) -> DynamicCache:
         """Returns a cache of the prompts' columns but the last ``rest``, copied from prefixes."""
         taken_over = DynamicCache()
+        # All but the last ``rest`` columns of a prompt; none of a prompt that is shorter.
         counts = [max(0, len(prompt.ids) - rest) for prompt in prompts]
         prefixes = {
             prompt.share.prefix: self._prefix(prompt.share.prefix)
             for prompt, count in zip(prompts, counts, strict=True)
             if count and prompt.share is not None
         }
+        # Layer by layer: each row's columns from its own prefix, laid side by side.
         for layers in zip(*(cache.layers for cache in prefixes.values()), strict=True):
             states = dict(zip(prefixes, map(layer_states, layers), strict=True))
             taken = [
@@ -150,6 +154,7 @@ class Prefill:
         """Returns a cache with as much of a prefix as is known, and how many tokens that is."""
         cache = DynamicCache()
         shared = {other: common_prefix(prefix.ids, other.ids) for other in self._states}
+        # A copy of the states up to where the two part; the rest is run after it.
         nearest = max(shared, key=lambda other: shared[other], default=None)
         if nearest is None or shared[nearest] == 0:
             return cache, 0
@@ -196,6 +201,7 @@ def _lay(taken: Sequence[tuple[States | None, int]], which: int) -> Tensor:
         # All rows are alike: one view of the prefix, not copied.
         return first[:, :, : counts[0]].expand(len(taken), -1, -1, -1)
     _, heads, _, dimension = first.shape
+    # Zeros on the left of shorter ones: they are masked out, and have to be finite.
     laid_PHCD = first.new_zeros(len(taken), heads, max(counts), dimension)
     for row_HCD, (states, count) in zip(laid_PHCD, taken, strict=True):
         if states is not None:
@@ -273,9 +279,9 @@ def prefix_attention(
     Raises:
         NotImplementedError: The model asks for what is not done here.
     """
-    asked = [name for name in UNSUPPORTED if options.get(name) is not None]
-    if asked or attention_mask is not None or dropout:
-        raise NotImplementedError(f"attention apart from a prefix has no {asked or 'such mask'}")
+    missing = [name for name in UNSUPPORTED if options.get(name) is not None]
+    if missing or attention_mask is not None or dropout:
+        raise NotImplementedError(f"attention apart from a prefix has no {missing or 'such mask'}")
     shared = _shared.get()
     R, H, T, D = query.shape
     K, G = key.shape[1], H // key.shape[1]

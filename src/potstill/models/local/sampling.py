@@ -73,6 +73,7 @@ def choose(logits_RV: Tensor, draws: Sequence[Draw]) -> Tensor:
         top_p_R1 = _column([draw.top_p for draw in draws], logits_RV)
         p_RV = p_RV.masked_fill((before_RV >= top_p_R1) & (top_p_R1 < 1), 0.0)
         drawn_R1 = ids_RV.gather(-1, _inverse_cdf(p_RV, uniform_R1))
+    # Rows at temperature 0 were drawn with the others, at temperature 1; theirs is put back.
     is_greedy_R = torch.tensor([draw.temperature == 0 for draw in draws], device=drawn_R1.device)
     return torch.where(is_greedy_R, greedy_R, drawn_R1[:, 0])
 
@@ -80,6 +81,7 @@ def choose(logits_RV: Tensor, draws: Sequence[Draw]) -> Tensor:
 def top_logprobs(logits_RV: Tensor, chosen_R: Tensor, k: int) -> Top:
     """Returns the log-probabilities at temperature 1 of the chosen and the k likeliest tokens."""
     logprobs_RV = torch.log_softmax(logits_RV.float(), dim=-1)
+    # The chosen token in column 0, the likeliest behind it; it may be one of them, too.
     best_RK = logprobs_RV.topk(min(k, logprobs_RV.shape[-1]), dim=-1)
     chosen_R1 = chosen_R[:, None]
     logprobs = torch.cat([logprobs_RV.gather(-1, chosen_R1), best_RK.values], dim=-1)

@@ -76,10 +76,11 @@ class StopStrings:
         """The tokens with which a stop string can have come to its end."""
         wanted = string.encode()
         tails = tuple(wanted[start:] for start in range(1, len(wanted)))
+        firsts = frozenset(wanted[1:])  # bytes: few pieces begin with one, and are looked at closer
         return frozenset(
             token
             for token, piece in (self._bytes or {}).items()
-            if wanted in piece or piece.startswith(tails)
+            if (piece[0] in firsts and piece.startswith(tails)) or wanted in piece
         )
 
     @cached_property

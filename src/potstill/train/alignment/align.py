@@ -25,12 +25,14 @@ teacher token. ``t0``, ``t1``, ``s0``, ``s1`` are ``(G,)``: a group's first toke
 its last, on either side.
 """
 
+import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from potstill.errors import ConfigError, shortened
 from potstill.records import SoftTargets, TeacherSpan
 from potstill.train.alignment.normalizer import SPACES
 from potstill.train.alignment.teacher_tokens import Positions, positions_of
@@ -84,6 +86,7 @@ def soft_targets(
 
     Raises:
         ValueError: The teacher's tokens do not spell the part of the target that they should.
+        ConfigError: ``aligned_by`` returned something else than an alignment has to.
     """
     ids = np.array(target_ids, np.int64)
     if not ids.size:
@@ -91,7 +94,8 @@ def soft_targets(
     data = target.encode()
     spoken = positions_of(data, teacher)
     if aligned_by is not None:
-        return packed(ids, [entries_of(aligned_by(ids.tolist(), spoken, student))])
+        rows = _checked(aligned_by(ids.tolist(), spoken, student), ids.size)
+        return packed(ids, [entries_of(rows)])
     groups = _carried_groups(data, student.spans(target, ids.tolist()), ids, spoken, student)
     reached, whole = _spell_out(groups, spoken)
     # (T, K): the student token with which it begins to write each alternative; -1: none can.
@@ -280,6 +284,31 @@ def align(teacher_ends: ArrayLike, student_ends: ArrayLike) -> NDArray[np.int64]
     groups[:, 3] = last + 1
     groups[1:, ::2] = groups[:-1, 1::2]
     return groups
+
+
+def _checked(rows: object, tokens: int) -> Sequence[tuple[int, Candidates]]:
+    """Returns what an alignment returned, be it one of a user's own.
+
+    Raises:
+        ConfigError: It is no list of positions among the tokens with their candidates.
+    """
+    match rows:
+        case [*_] if all(_is_row(row, tokens) for row in rows):
+            return cast(Sequence[tuple[int, Candidates]], rows)
+    raise ConfigError(
+        f"the alignment returned {shortened(rows)}. It has to return a list of pairs: a position "
+        f"below {tokens}, and the probabilities of its candidates by token."
+    )
+
+
+def _is_row(row: object, tokens: int) -> bool:
+    """Whether a row is the position of one of the tokens, with a mapping of candidates."""
+    match row:
+        case (int() | np.integer() as position, dict() as candidates):
+            return bool(0 <= position < tokens) and all(
+                math.isfinite(mass) and mass >= 0 for mass in candidates.values()
+            )
+    return False
 
 
 def entries_of(rows: Sequence[tuple[int, Candidates]]) -> Entries:

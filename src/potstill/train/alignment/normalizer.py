@@ -106,6 +106,7 @@ def _unknown_end(data: bytes, at: int, following: bytes | None, known: Container
     while at < len(data) and data[at] in SPACES and data[at : at + 1] in known:
         at += 1
     end = _next_character(data, at)
+    # On to the first character that a token can write, or that the next token begins with.
     while following is not None and end < len(data):
         after = _next_character(data, end)
         if data[end:after] in known or (following and data.startswith(following, end)):

@@ -147,7 +147,8 @@ def _nodes(spans: list[_NodeSpan]) -> list[Node]:
         start = nodes[-1].end if nodes else 0
         end = start + span.end - span.first
         nodes.append(Node(start, end, end, span.parent))
-    for number in reversed(range(len(nodes))):  # children before their parents
+    # A subtree ends where its last child's does. Children come before their parents.
+    for number in reversed(range(len(nodes))):
         _, _, end, parent = nodes[number]
         if parent is not None and nodes[parent].subtree_end < end:
             nodes[parent] = nodes[parent]._replace(subtree_end=end)
@@ -156,6 +157,7 @@ def _nodes(spans: list[_NodeSpan]) -> list[Node]:
 
 def _path(nodes: list[Node], leaf: int) -> list[int]:
     """Returns the places of the tokens of a leaf's sequence, in order."""
+    # From the leaf up to the root; its tokens are read from the root down.
     ranges: list[range] = []
     number: int | None = leaf
     while number is not None:

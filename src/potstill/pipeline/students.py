@@ -1,0 +1,113 @@
+"""The students of a run: what each starts from, and how it is opened, measured and followed."""
+
+from collections.abc import Callable, Sequence
+from functools import cached_property, partial
+
+from potstill.errors import extra
+from potstill.evaluate import DevScorer, EvalContext, EvalModels, EvalTask, Start
+from potstill.models import Model, open_model
+from potstill.pipeline.names import NamedStart, named_starts
+from potstill.pipeline.recipe import Recipe
+from potstill.pipeline.teachers import TeacherPool
+from potstill.prompts.exemplars import FewShot
+from potstill.prompts.formats import format_named, shares
+from potstill.prompts.styles import Exemplar
+from potstill.records import Checkpoint, System, Task
+from potstill.runtime.context import RunContext
+from potstill.sampling.exemplar_pool import EVALUATION, draw_exemplars, worked_questions
+from potstill.train import StudentSettings
+
+
+class StudentPool:
+    """Opens the recipe's students beside the models that they are measured against.
+
+    Args:
+        recipe: Names the students and what they start from, and says how they are asked.
+        context: The run.
+        teachers: The teachers, of whom the first is measured too.
+        task: Reads the task trained for, when it is first needed.
+        entries: Reads all tasks that systems are measured on.
+        few_shot: Reads the worked questions that the starts are shown.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        context: RunContext,
+        teachers: TeacherPool,
+        *,
+        task: Callable[[], Task],
+        entries: Callable[[], list[EvalTask]],
+        few_shot: Callable[[], FewShot | None],
+    ) -> None:
+        self._recipe, self._context, self._teachers = recipe, context, teachers
+        self._task, self._entries, self._few_shot = task, entries, few_shot
+
+    @cached_property
+    def starts(self) -> dict[System, NamedStart]:
+        """The model that each student starts from, by student."""
+        return named_starts(self._recipe.train, self._recipe.student)
+
+    def start_of(self, checkpoint: Checkpoint) -> NamedStart:
+        """Returns the model that a checkpoint's training started from."""
+        recipes_own = NamedStart(System("start"), self._recipe.student)
+        return self.starts.get(checkpoint.system, recipes_own)
+
+    @cached_property
+    def eval_models(self) -> EvalModels:
+        """The models that the evaluate stage measures, and how each is opened."""
+        with extra("local", needed_for="measuring a student"):
+            from potstill.models.local.loading import is_encoder_decoder
+        starts = {start.system: start.settings for start in self.starts.values()}
+        return EvalModels(
+            teacher=lambda: self._teachers.first,
+            teacher_asking=self._teachers.asking(),
+            starts=tuple(
+                Start(system, partial(open_model, settings), is_encoder_decoder(settings))
+                for system, settings in starts.items()
+            ),
+            open_student=self._open_student,
+            few_shot=self._few_shot(),
+            exemplars=self._exemplars(),
+        )
+
+    def ends_at(self, checkpoints: Sequence[Checkpoint]) -> bool:
+        """Whether a student's training ends at its newest checkpoint, as ``train.stop`` says."""
+        stop = self._recipe.train.stop
+        assert stop is not None
+        return self._development.ends(
+            checkpoints,
+            start=self.start_of(checkpoints[-1]).system,
+            patience=stop.patience,
+            generic_loss=stop.generic_loss,
+        )
+
+    @cached_property
+    def _development(self) -> DevScorer:
+        """Scores checkpoints on development questions while training is under way."""
+        context = EvalContext(self._context, left_out=[])
+        return DevScorer(self._entries(), self.eval_models, self._recipe.evaluate, context)
+
+    def _open_student(self, folder: str) -> Model:
+        """A checkpoint of this run, on the device that the recipe names for the student."""
+        place = {"model": f"hf:{self._context.folder / folder}", "revision": None}
+        return open_model(self._recipe.student.model_copy(update=place))
+
+    def _exemplars(self) -> tuple[Exemplar, ...]:
+        """Worked training questions for in-context formats, the same for all that is asked."""
+        students = self._recipe.train.students.values()
+        formats = {*self._recipe.evaluate.asked_in, *(student.asked_in for student in students)}
+        if not any(format_named(name).needs_exemplars for name in formats):
+            return ()
+        # As many as students learn with; where none does, as many as one would.
+        learn = [student for student in students if _shows_exemplars(student)] or students
+        return draw_exemplars(
+            worked_questions(self._task().splits["train"], self._context.store.rationales()),
+            max(student.exemplars for student in learn),
+            seed=self._recipe.seed,
+            key=EVALUATION,
+        )
+
+
+def _shows_exemplars(student: StudentSettings) -> bool:
+    return any(format_named(name).needs_exemplars for name in shares(student.data_format))
