@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import Any, Self
 
 ROOT = Path(__file__).parents[1]
-SHORT_BACKOFF = "import potstill.models.openai.client as c; c.FIRST_BACKOFF = 0.01"
+SHORT_BACKOFF = "import potstill.models.openai.client as c; c.FIRST_BACKOFF = 0.02"
 """What :attr:`Commands.before` is where a server's faults should not be waited for."""
 
 
@@ -208,12 +208,17 @@ def _child(message: dict[str, Any]) -> None:
 def _serve() -> None:
     import peft  # noqa: F401
     import scipy.stats  # noqa: F401
-    import transformers.models.llama.modeling_llama  # noqa: F401
 
-    import potstill.models.local.model
     import potstill.models.openai.batch.model
     import potstill.models.openai.model
-    import potstill.pipeline.run  # noqa: F401
+    import potstill.pipeline.run
+    import potstill.train.student  # noqa: F401
+    from potstill.models import model_settings, open_model
+    from potstill.records import Request
+
+    # What is made once only is made here, as the patterns by which transformers renames weights.
+    student = open_model(model_settings("bundled:student", at="commands"))
+    list(student.complete([Request(prompt="2", max_tokens=1)]))
 
     def write(number: int) -> None:
         sys.stdout.write(f"{number}\n")

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from potstill.models import background
 from potstill.models.background import arrivals
 
 
@@ -39,6 +40,11 @@ def test_an_item_is_not_held_back_until_the_next() -> None:
     assert next(groups) == [1]
     second.set()
     assert list(groups) == [[2]]
+
+
+def test_the_last_item_waits_for_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(background, "GROUPING_SECONDS", 600.0)
+    assert [item for group in arrivals(iter("abc")) for item in group] == ["a", "b", "c"]
 
 
 def test_no_items_give_no_groups() -> None:

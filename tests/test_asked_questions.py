@@ -3,15 +3,17 @@
 import csv
 import json
 import shutil
+import sqlite3
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from click.testing import CliRunner
-from exchange_runs import SPLITS
+from exchange_runs import SPLITS, fill, open_run, write_recipe
 from loopback import Loopback
 from test_old_runs import DATA, MODELS, Answered, old_store
 
@@ -40,7 +42,12 @@ class SumsRun:
         self.recipe = folder / f"{name}.yaml"
 
     def write(
-        self, rows: list[dict[str, str]], *, file: str = "sums.csv", ids: bool = False
+        self,
+        rows: list[dict[str, str]],
+        *,
+        file: str = "sums.csv",
+        ids: bool = False,
+        **sections: object,
     ) -> None:
         """Write the questions, and the recipe that names their file."""
         path = self.folder / file
@@ -59,6 +66,7 @@ class SumsRun:
             "student": "bundled:student",
             "generate": {"samples": 2},
             "curate": {"right_answer": False},
+            **sections,
         }
         self.recipe.write_text(yaml.safe_dump(values))
 
@@ -75,6 +83,14 @@ class SumsRun:
         file = self.folder / f"{what}.jsonl"
         self.message = self.do("export", file, "--what", what, "--overwrite")
         return [json.loads(line) for line in file.read_text().splitlines()]
+
+
+def refused(*arguments: object) -> str:
+    """What a command that is refused says, on one line."""
+    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
+    assert result.exit_code == 2, result.output
+    assert result.output.count("\n") == 1
+    return result.output
 
 
 def done(*arguments: object) -> str:
@@ -138,6 +154,7 @@ def test_two_ids_of_one_text_share_what_is_asked_and_have_a_row_each(
     assert "generate: 0 completions stored, 6 already there" in run.do("generate")
     run.do("curate")
     rows = run.exported()
+    assert "12/12" in run.message and "16/" not in run.message  # completions, of 16 rows
     ids = Counter(row["question_id"] for row in rows)
     assert ids == {"q2": 4, "twin": 4, "q3": 4, "q4": 4}
     read = {(row["completion_id"], row["question_id"]) for row in run.exported("rationales")}
@@ -179,8 +196,6 @@ def test_an_edited_gold_answer_and_new_ids_stay_with_their_question(run: SumsRun
     for row in run.exported():
         assert row["gold_answer"] == gold[row["question_id"]]
         assert row["question_id"] is None or row["question"] in row["prompt"]
-    assert "6 are not known" in run.message  # the final answers, until generate names them
-    run.do("generate")
     assert Counter(row["question_id"] for row in run.exported()) == {"q2": 4, "q3": 4, "q4": 4}
 
 
@@ -233,3 +248,176 @@ def test_an_older_run_names_its_questions_after_its_task_was_renamed(
     assert all(row["task"] == "copied" and row["question"] in row["prompt"] for row in named)
     done("curate", path)
     assert [row["verdict"] is None for row in exported()] == [False] * 16 + [True] * 16
+
+
+def test_curate_names_the_questions_of_both_steps_after_new_ids(
+    run: SumsRun, server: Loopback
+) -> None:
+    run.write(ROWS)
+    run.do("generate")
+    asked = len(server.bodies)
+    run.write(ROWS, file="renamed.csv", ids=True)
+    assert {row["question_id"] for row in run.exported()} == {None}
+    run.do("curate")
+    assert Counter(row["question_id"] for row in run.exported()) == {"q2": 4, "q3": 4, "q4": 4}
+    assert {row["task"] for row in run.exported()} == {"renamed"}
+    assert len(server.bodies) == asked
+
+
+def test_curate_names_the_questions_of_a_debate_after_new_ids(
+    run: SumsRun, server: Loopback
+) -> None:
+    other = {"model": "openai:u", "base_url": server.url, "api_key_env": None, "chat": False}
+    sections: dict[str, Any] = {
+        "teachers": {"other": other}, "generate": {"samples": 1, "debate": {"rounds": 1}},
+    }  # fmt: skip
+    run.write(ROWS, **sections)
+    run.do("generate")
+    run.write(ROWS, ids=True, **sections)
+    run.do("curate")
+    rows = run.exported()
+    assert Counter(row["question_id"] for row in rows) == {"q2": 8, "q3": 8, "q4": 8}
+    assert sum("how others answered" in row["prompt"] for row in rows) == 12
+
+
+# rows of a file that shift -----------------------------------------------------------------------
+
+
+def numbered(rows: list[dict[str, str]]) -> list[dict[str, str]]:
+    """The rows with their numbers as ids."""
+    return [{**row, "id": str(number)} for number, row in enumerate(rows, start=1)]
+
+
+@pytest.fixture(params=["curated today", "curated by an older potstill"])
+def shifted(run: SumsRun, request: pytest.FixtureRequest) -> SumsRun:
+    """A curated run whose file has lost its first row since, so that row numbers have shifted."""
+    run.write(numbered(ROWS), ids=True)
+    run.do("generate")
+    run.do("curate")
+    if "older" in request.param:
+        with closing(sqlite3.connect(run.folder / "run" / "run.sqlite")) as db, db:
+            db.execute("UPDATE rationales SET question_digest = '', gold = NULL")
+    run.write(numbered(ROWS[1:]), ids=True)
+    return run
+
+
+def test_rationales_are_not_paired_with_the_rows_that_took_their_place(shifted: SumsRun) -> None:
+    rows = shifted.exported("rationales")
+    assert len(rows) == 6
+    assert {row["question"] for row in rows} == {None}
+    assert "6 were curated for a question or a gold answer" in shifted.message
+    assert "Run potstill curate again" in shifted.message
+    shifted.do("report")
+    page = (shifted.folder / "run" / "report.html").read_text()
+    assert "6 rationales are left out" in page and "We begin with" not in page
+
+    assert "0 completions" in shifted.do("generate")
+    shifted.do("curate")
+    rows = shifted.exported("rationales")
+    assert Counter(row["question"] for row in rows) == {
+        "What is 3 + 3?": 2, "What is 4 + 4?": 2,
+    }  # fmt: skip
+    assert "curate again" not in shifted.message
+    prompts = {row["completion_id"]: row["prompt"] for row in shifted.exported()}
+    assert all(row["question"] in prompts[row["completion_id"]] for row in rows)
+    shifted.do("report")
+    page = (shifted.folder / "run" / "report.html").read_text()
+    assert "are left out" not in page and page.count("We begin with") == 4
+
+
+@pytest.mark.parametrize("what", ["chat", "prompt_completion"])
+def test_trainers_get_no_rationale_of_another_row(shifted: SumsRun, what: str) -> None:
+    file = shifted.folder / "rows.jsonl"
+    told = refused("export", shifted.recipe, file, "--what", what)
+    assert "Run potstill curate again" in told
+    assert not file.exists()
+    shifted.do("curate")
+    for row in shifted.exported(what):
+        assert "2 + 2" not in json.dumps(row)
+
+
+def test_no_student_learns_a_rationale_of_another_row(shifted: SumsRun) -> None:
+    told = refused("train", shifted.recipe)
+    assert "6 of 6 rationales were curated for other training questions" in told
+    assert "Run potstill curate again" in told
+
+
+def test_no_exemplar_is_made_of_a_rationale_of_another_row(shifted: SumsRun) -> None:
+    told = refused("evaluate", shifted.recipe, "--set", "evaluate.asked_in=[in_context_cot]")
+    assert "Run potstill curate again" in told
+
+
+def test_a_rationale_is_not_paired_with_a_gold_answer_that_it_was_not_graded_by(
+    run: SumsRun,
+) -> None:
+    run.write(ROWS)
+    run.do("generate")
+    run.do("curate")
+    run.write([{**row, "answer": "7"} if row["id"] == "q3" else row for row in ROWS])
+    rows = run.exported("rationales")
+    assert Counter(row["gold_answer"] for row in rows) == {"4": 2, "8": 2, None: 2}
+    assert "2 were curated for a question or a gold answer" in run.message
+    judged = [row["verdict"] is not None for row in run.exported() if row["gold_answer"] == "7"]
+    assert judged == [False] * 4
+    assert "2 of 6 rationales" in refused("train", run.recipe)
+
+
+def test_a_file_of_rationales_finds_its_questions_where_ids_have_shifted(
+    run: SumsRun, server: Loopback, tmp_path: Path
+) -> None:
+    run.write(numbered(ROWS), ids=True)
+    run.do("generate")
+    run.do("curate")
+    rows = run.exported("rationales")
+    other = SumsRun(tmp_path, server, "other")
+    other.write(numbered(ROWS[1:]), file="shifted.csv", ids=True)
+    told = other.do("import", tmp_path / "rationales.jsonl")
+    assert "import: 4 rationales stored, 0 already there, 2 left out" in told
+    assert "no question of the task has this" in told
+    written = {(row["question"], row["rationale"]) for row in rows}
+    first_steps = [row for row in other.exported() if row["temperature"] > 0]
+    assert len(first_steps) == 4
+    assert written >= {(row["question"], row["text"]) for row in first_steps}
+
+
+def test_a_run_recognises_the_rationales_that_it_exported_itself(tmp_path: Path) -> None:
+    recipe, file = write_recipe(tmp_path), tmp_path / "own.jsonl"
+    with open_run(recipe) as run:
+        fill(run, ["We double it, and so the answer is {answer}!", " We guess. Answer: 1"])
+        run.curate()
+    done("export", recipe, file)
+    assert "import: 0 rationales stored, 6 already there" in done("import", recipe, file)
+    # In a run that has other answers to the same questions they are new.
+    other = write_recipe(tmp_path, "other")
+    with open_run(other) as run:
+        fill(run, ["It is {answer}.\nThe answer is {answer}.", "Who knows?"])
+        run.curate()
+    assert "import: 6 rationales stored, 0 already there" in done("import", other, file)
+
+
+def test_a_test_answer_is_not_shown_or_graded_as_one_to_the_row_that_took_its_place(
+    run: SumsRun,
+) -> None:
+    short: dict[str, Any] = {"evaluate": {"max_tokens": 8, "bootstrap": 100}}
+    run.write(numbered(ROWS), ids=True, **short)
+    run.do("generate")
+    run.do("curate")
+    run.do("evaluate")
+    folder = run.folder / "run"
+    run.do("report")
+    assert "test answers are to questions" not in (folder / "report.html").read_text()
+    assert "not graded" not in run.regrade()
+
+    extra = {"id": "", "question": "What is 60 + 60?", "answer": "120", "split": "test"}
+    with sqlite3.connect(folder / "run.sqlite") as db:
+        (answers,) = db.execute("SELECT count(*) FROM predictions").fetchone()
+    db.close()
+    # Of all questions only the one for testing has changed, under the id that it had.
+    run.write(numbered([*ROWS[:4], extra]), ids=True, **short)
+    assert f"{answers} more are not graded" in run.regrade()
+    run.do("report")
+    page = (folder / "report.html").read_text()
+    assert f"{answers} test answers are to questions that have changed" in page
+    embedded = page.partition('id="questions-data">')[2].partition("</script>")[0]
+    (row,) = next(each["rows"] for each in json.loads(embedded)["sets"] if each["split"] == "test")
+    assert (row["text"], row["answers"]) == ("What is 60 + 60?", [])

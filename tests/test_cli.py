@@ -233,8 +233,8 @@ def test_a_wrong_setting_is_told_with_the_right_one(
 
 def test_a_fault_inside_a_section_is_told_once() -> None:
     path = recipe(teacher={"model": "openai:x", "base_ulr": "y"})
-    hint = "unknown setting 'base_ulr'. Did you mean 'base_url'?"
-    assert refused("generate", path) == f"Error: sums.yaml: teacher: {hint}\n"
+    hint = "unknown setting 'teacher.base_ulr'. Did you mean 'base_url'?"
+    assert refused("generate", path) == f"Error: sums.yaml: {hint}\n"
 
 
 def test_several_wrong_settings_are_told_together() -> None:

@@ -274,6 +274,10 @@ def test_trainers_get_the_kept_rationales_closed_by_the_gold_answer(tmp_path: Pa
         export_run(run, turns, "prompt_completion", data_format="chat_think")
         with pytest.raises(ConfigError, match="chat cannot be worded as fine_tune_cot"):
             export_run(run, tmp_path / "no.jsonl", "chat", data_format="fine_tune_cot")
+        for none in ("specialization", "chatt"):
+            with pytest.raises(ConfigError, match=r"take one of chat, chat_think\.$") as caught:
+                export_run(run, tmp_path / "no.jsonl", "chat", data_format=none)
+            assert "mapping" not in str(caught.value)
         with pytest.raises(ConfigError, match="cannot be worded as in_context_cot"):
             export_run(
                 run, tmp_path / "no.jsonl", "prompt_completion", data_format="in_context_cot"

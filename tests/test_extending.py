@@ -5,7 +5,7 @@ import json
 import re
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,24 +13,26 @@ import pytest
 import torch
 import yaml
 
-from potstill import plugins
-from potstill.errors import ConfigError
+from potstill.errors import ConfigError, DataError
 from potstill.grading.answers import READERS
 from potstill.guide.types import PolicySettings, own_gate
 from potstill.guide.uncertainty import Signals
-from potstill.models.settings import KINDS
+from potstill.models import open_model
+from potstill.models.settings import KINDS, model_settings
+from potstill.module_folders import FOLDERS
 from potstill.pipeline.recipe import Recipe, load_recipe, write_resolved
 from potstill.pipeline.run import Run, stored_run
+from potstill.plugins import load_object
 from potstill.prompts.formats import FormatSettings, format_named
 from potstill.prompts.styles import StyleSettings, style_named
-from potstill.records import Question
+from potstill.records import Question, Request
 from potstill.runtime.progress import Meter
 from potstill.setting_names import resolve_names
 from potstill.settings import build
 from potstill.tasks import grade, load_task, task_named, task_names, task_settings
 from potstill.train.alignment.align import _checked
 from potstill.train.losses import Targets, loss_of
-from potstill.train.settings import StudentSettings
+from potstill.train.settings import ALIGNMENTS, StudentSettings
 
 PAGE = Path(__file__).parents[1] / "docs" / "extending.md"
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.M | re.S)
@@ -100,12 +102,17 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     )
     (beside / "numerals.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     monkeypatch.setattr(sys, "path", [str(site), *sys.path])
-    monkeypatch.setattr(plugins.FOLDERS, "_recipes", [])
-    monkeypatch.setattr(plugins.FOLDERS, "_earlier", [])
+    forget_folders(monkeypatch)
     monkeypatch.chdir(beside)
     yield beside
     for name in FILES:
         sys.modules.pop(name.removesuffix(".py"), None)
+
+
+def forget_folders(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have this process know no folders of modules."""
+    for name, empty in (("_recipes", []), ("_earlier", []), ("_files", {}), ("_imported", {})):
+        monkeypatch.setattr(FOLDERS, name, empty)
 
 
 def page_recipe(folder: Path, **changes: Any) -> Recipe:
@@ -159,7 +166,8 @@ def test_the_reader_of_the_page_grades(folder: Path) -> None:
     assert grade("roman:READER", "So the answer is XIV.", "XIV").correct
     assert grade("roman:READER", "X and IIII make XIIII", "XIV").correct
     assert not grade("roman:READER", "The answer is XVI.", "XIV").correct
-    assert READERS["roman:READER"] is importlib.import_module("roman").READER
+    reader: Any = READERS["roman:READER"]
+    assert reader.__wrapped__ is importlib.import_module("roman").READER
 
 
 def test_the_policy_of_the_page_decides(folder: Path) -> None:
@@ -326,7 +334,7 @@ def own_losses(folder: Path) -> Iterator[None]:
 def test_a_loss_that_returns_something_else_is_told(
     folder: Path, name: str, fault: str, rows: slice
 ) -> None:
-    plugins.FOLDERS.add(folder)
+    FOLDERS.add(folder)
     loss = loss_of(StudentSettings(loss=f"own_losses:{name}"))
     targets = Targets(torch.arange(6)).at(rows)
     logits = torch.randn(len(targets.labels_N), 11, requires_grad=True)
@@ -336,7 +344,7 @@ def test_a_loss_that_returns_something_else_is_told(
 
 @pytest.mark.usefixtures("own_losses")
 def test_a_loss_that_fits_is_not_changed(folder: Path) -> None:
-    plugins.FOLDERS.add(folder)
+    FOLDERS.add(folder)
     loss = loss_of(StudentSettings(loss="own_losses:fits"))
     logits = torch.randn(4, 11, requires_grad=True)
     nats = loss(logits, Targets(torch.arange(4)))
@@ -392,7 +400,7 @@ def test_what_cannot_be_called_is_refused_before_anything_is_made(
 
 @pytest.mark.usefixtures("own_losses")
 def test_a_policy_that_decides_nothing_is_told(folder: Path) -> None:
-    plugins.FOLDERS.add(folder)
+    FOLDERS.add(folder)
     with pytest.raises(ConfigError, match=r"policy own_losses:undecided returned None\. It has to"):
         own_gate("own_losses:undecided")(Signals(0.1, 0.2, 0.1, 0.0, 30.0))
 
@@ -412,14 +420,14 @@ def test_a_reader_that_returns_something_else_is_told(
         "from roman import RomanReader\n\n\nclass Other(RomanReader):\n"
         f"    def {method}(self, *given):\n        return {returned}\n\n\nREADER = Other()\n"
     )
-    plugins.FOLDERS.add(folder)
+    FOLDERS.add(folder)
     with pytest.raises(ConfigError, match=re.escape(message)):
         grade(f"reads_{method}:READER", "So the answer is XIV.", "XIV")
 
 
 def test_a_rule_that_returns_something_else_is_told(folder: Path) -> None:
     (folder / "rules_of_mine.py").write_text("def rule(task, text, question):\n    return True\n")
-    plugins.FOLDERS.add(folder)
+    FOLDERS.add(folder)
     task = task_named("number", rule="rules_of_mine:rule")
     with pytest.raises(ConfigError, match=r"rule rules_of_mine:rule returned True\. It has to"):
         grade(task, "The answer is 4.", Question(id="1", text="2 + 2?", answer="4"))
@@ -454,19 +462,20 @@ def forget_modules(monkeypatch: pytest.MonkeyPatch) -> None:
         sys.modules.pop(name.removesuffix(".py"), None)
     places = [place for place in sys.path if Path(place).name not in ("sub", "work")]
     monkeypatch.setattr(sys, "path", places)
-    monkeypatch.setattr(plugins.FOLDERS, "_recipes", [])
-    monkeypatch.setattr(plugins.FOLDERS, "_earlier", [])
+    forget_folders(monkeypatch)
     importlib.invalidate_caches()
 
 
 def test_a_run_finds_the_modules_of_the_recipe_that_made_it(
     stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert json.loads((stored / "module_folders.json").read_text()) == ["../../sub"]
+    places = ["../../sub", str(stored.parents[1] / "sub")]
+    assert json.loads((stored / "module_folders.json").read_text()) == places
     assert str(tmp_path) not in (stored / "recipe.yaml").read_text()
     with Run(load_recipe(stored / "recipe.yaml"), Meter(None)) as run:
         run.check()
-    assert json.loads((stored / "module_folders.json").read_text()) == ["../../sub"]
+    places = ["../../sub", str(stored.parents[1] / "sub")]
+    assert json.loads((stored / "module_folders.json").read_text()) == places
 
 
 def test_a_run_is_opened_without_the_modules_that_it_was_trained_with(
@@ -481,3 +490,234 @@ def test_a_run_is_opened_without_the_modules_that_it_was_trained_with(
             run.check()
         with pytest.raises(ConfigError, match="there is no module 'smoothing'"):
             run.generate()
+
+
+OWN_TASK = "run: runs/{name}\ntask: {{file: {folder}/q.jsonl, answer_type: 'mine:READER'}}\n"
+OWN_TASK += "teacher: bundled:teacher\nstudent: bundled:student\n"
+
+
+def own_recipe(folder: Path, name: str, reader: str, **files: str) -> Path:
+    """A recipe in a folder of its own, with a reader that subclasses the page's."""
+    own = folder / name
+    own.mkdir()
+    (own / "mine.py").write_text(
+        f"from roman import RomanReader\n{reader}\n\n\nclass Mine(RomanReader):\n"
+        f"    folder = {name!r}\n\n\nREADER = Mine()\n"
+    )
+    for file, text in files.items():
+        (own / f"{file}.py").write_text(text)
+    path = own / "recipe.yaml"
+    path.write_text(OWN_TASK.format(name=name, folder=own))
+    return path
+
+
+@pytest.fixture
+def forgotten() -> Iterator[None]:
+    yield
+    for name in ("mine", "besides"):
+        sys.modules.pop(name, None)
+
+
+@pytest.mark.usefixtures("forgotten")
+def test_two_recipes_cannot_mean_different_files_by_one_name(folder: Path) -> None:
+    one = own_recipe(folder, "p1", "")
+    two = own_recipe(folder, "p2", "# another\n")
+    resolve_names(load_recipe(one))
+    with pytest.raises(ConfigError, match="the module mine is ") as caught:
+        load_recipe(two)
+    told = str(caught.value)
+    assert str(one.parent / "mine.py") in told and str(two.parent / "mine.py") in told
+    assert "\n" not in told and told.endswith("Rename one of them, or make the two the same.")
+    assert resolve_names(load_recipe(one)) == ["mine:READER"]  # the first is as it was
+
+
+@pytest.mark.usefixtures("forgotten")
+def test_two_recipes_can_mean_two_copies_of_a_file(folder: Path) -> None:
+    texts = [own_recipe(folder, name, "") for name in ("p1", "p2")]
+    (folder / "p2" / "mine.py").write_text((folder / "p1" / "mine.py").read_text())
+    for path in texts:
+        assert resolve_names(load_recipe(path)) == ["mine:READER"]
+
+
+@pytest.mark.usefixtures("forgotten")
+@pytest.mark.parametrize("name", ["mine", "other"])
+def test_a_module_beside_another_recipes_is_not_taken_for_its_own(folder: Path, name: str) -> None:
+    one = own_recipe(folder, "p1", "import besides", besides="SIDE = 1\n")
+    two = own_recipe(folder, "p2", "import besides", besides="SIDE = 2\n")
+    text = one.with_name("mine.py").read_text()
+    two.with_name(f"{name}.py").write_text(text)  # the same text, beside another module
+    two.write_text(two.read_text().replace("mine:", f"{name}:"))
+    resolve_names(load_recipe(one))
+    with pytest.raises(ConfigError, match=r"the module besides is .*p1.* and .*p2"):
+        resolve_names(load_recipe(two))
+    sys.modules.pop("other", None)
+
+
+@pytest.mark.usefixtures("forgotten")
+def test_a_module_that_no_setting_names_is_not_taken_from_another_recipe(folder: Path) -> None:
+    for number, name in enumerate(("p1", "p2")):
+        own_recipe(folder, name, "", besides=f"SIDE = {number}\n")
+        FOLDERS.add(folder / name)
+    with pytest.raises(ConfigError, match=r"the module besides is .*p1.* and .*p2"):
+        load_object("besides:SIDE", expected="function")
+
+
+@pytest.mark.usefixtures("forgotten")
+def test_a_recipe_finds_its_own_modules_whatever_was_loaded_before(folder: Path) -> None:
+    (folder / "first").mkdir()
+    (folder / "first" / "besides.py").write_text("SIDE = 1\n")
+    FOLDERS.add(folder / "first")
+    two = own_recipe(folder, "p2", "import besides\nassert besides.SIDE == 2", besides="SIDE = 2\n")
+    assert resolve_names(load_recipe(two)) == ["mine:READER"]
+
+
+def test_a_run_that_was_moved_away_finds_its_modules(
+    stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved = tmp_path / "elsewhere" / "deep" / "moved"
+    moved.parent.mkdir(parents=True)
+    stored.rename(moved)
+    with stored_run(moved, Meter(None)) as run:
+        run.check()
+        run.curate()
+        run.report()
+    forget_modules(monkeypatch)  # and where both are moved together, from the run's folder
+    both = tmp_path / "both"
+    both.mkdir()
+    (stored.parents[1] / "sub").rename(both / "sub")
+    (both / "runs").mkdir()
+    moved.rename(both / "runs" / "m")
+    monkeypatch.chdir(tmp_path)
+    (stored.parents[1] / "numerals.jsonl").rename(tmp_path / "numerals.jsonl")
+    with stored_run(both / "runs" / "m", Meter(None)) as run:
+        run.check()
+
+
+def test_where_a_reader_was_looked_for_is_told_in_one_line(stored: Path) -> None:
+    (stored.parents[1] / "sub" / "roman.py").unlink()
+    with stored_run(stored, Meter(None)) as run, pytest.raises(ConfigError) as caught:
+        run.report()
+    told = str(caught.value)
+    assert "no module 'roman'" in told and str(stored.parents[1] / "sub") in told
+    assert "\n" not in told
+
+
+FAILING = """
+import failing_deep
+from roman import RomanReader
+
+def loss(logits, targets):
+    return targets.nothing_of_the_kind
+
+def policy(signals):
+    return 1 / 0
+
+def rule(task, text, question):
+    raise ValueError
+
+def alignment(ids, teacher_tokens, vocabulary):
+    return {}["a"]
+
+def signal(task, text, question):
+    from potstill.errors import DataError
+    raise DataError("of potstill's own")
+
+class Reader(RomanReader):
+    def marked(self, text, start, end, question):
+        return failing_deep.fail()
+
+    def same(self, answer, gold):
+        raise KeyError("x")
+
+READER = Reader()
+"""
+
+
+@pytest.fixture
+def failing(folder: Path) -> Iterator[str]:
+    """A module whose things all fail; its path."""
+    (folder / "failing.py").write_text(FAILING)
+    (folder / "failing_deep.py").write_text("def fail():\n    return [].pop()\n")
+    FOLDERS.add(folder)
+    yield str(folder / "failing.py")
+    for name in ("failing", "failing_deep"):
+        sys.modules.pop(name, None)
+
+
+def line_of(words: str) -> int:
+    return FAILING.splitlines().index(words) + 1
+
+
+def test_a_failure_in_code_of_ones_own_is_one_line(folder: Path, failing: str) -> None:
+    sure, question = Signals(0.1, 0.2, 0.1, 0.0, 30.0), Question(id="1", text="?", answer="IV")
+    ruled = task_named("number", rule="failing:rule")
+    loss = loss_of(StudentSettings(loss="failing:loss"))
+    logits = torch.zeros(2, 3, requires_grad=True)
+    calls: list[tuple[Callable[[], object], str, str, int]] = [
+        (lambda: own_gate("failing:policy")(sure), "the policy failing:policy failed: "
+         "ZeroDivisionError: division by zero", failing, line_of("    return 1 / 0")),
+        (lambda: grade(ruled, "4", question), "the rule failing:rule failed: ValueError ",
+         failing, line_of("    raise ValueError")),
+        (lambda: loss(logits, Targets(torch.arange(2))), "the loss failing:loss failed: "
+         "AttributeError: ", failing, line_of("    return targets.nothing_of_the_kind")),
+        (lambda: ALIGNMENTS["failing:alignment"]([], None, None), "the alignment failing:alignment "
+         "failed: KeyError: 'a'", failing, line_of('    return {}["a"]')),
+        (lambda: grade("failing:READER", "The answer is IV.", "IV"), "marked of the answer type "
+         "failing:READER failed: IndexError: ", str(folder / "failing_deep.py"), 2),
+        (lambda: READERS["failing:READER"].same("a", "b"), "same of the answer type failing:READER "
+         "failed: KeyError: 'x'", failing, line_of('        raise KeyError("x")')),
+    ]  # fmt: skip
+    for call, words, file, line in calls:
+        with pytest.raises(ConfigError) as caught:
+            call()
+        told = str(caught.value)
+        assert told.startswith(words) and told.endswith(f"({file}:{line}). Mend it."), told
+        assert "\n" not in told
+        assert caught.value.__cause__ is not None
+        assert not isinstance(caught.value.__cause__, ConfigError)
+
+
+@pytest.mark.usefixtures("failing")
+def test_an_error_of_potstills_kind_that_own_code_raises_is_told_as_it_is() -> None:
+    ruled = task_named("number", rule="failing:signal")
+    with pytest.raises(DataError, match=r"^of potstill's own$"):
+        grade(ruled, "4", Question(id="1", text="?", answer="4"))
+
+
+def test_a_failure_of_a_task_of_a_package_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = FILES["numeral_tasks.py"].replace("    return Draft(", "    1 / 0\n    return Draft(")
+    groups = {"potstill.tasks": {"failing_baskets": "failing_tasks:BASKETS"}}
+    install(tmp_path / "site", "failing-tasks", groups, {"failing_tasks.py": text})
+    monkeypatch.setattr(sys, "path", [str(tmp_path / "site"), *sys.path])
+    told = r"^draw of the task failing_tasks:BASKETS failed: ZeroDivisionError: .*_tasks.py:\d+\)"
+    with pytest.raises(ConfigError, match=told):
+        load_task(task_settings("failing_baskets", at="task"))
+
+
+@pytest.mark.parametrize("where", ["open", "complete", "later"])
+def test_a_failure_of_a_kind_of_model_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    fault = "raise LookupError('gone')"
+    before, after = {
+        "open": ("return FunctionModel(self)", fault),
+        "complete": ("for request in requests:", f"{fault}\n        for request in requests:"),
+        "later": ("yield Completion(", f"{fault}\n                yield Completion("),
+    }[where]
+    text = FILES["function_models.py"].replace(before, after)
+    groups = {"potstill.models": {"failing": "failing_models:FunctionSettings"}}
+    install(tmp_path / "site", "failing-models", groups, {"failing_models.py": text})
+    (tmp_path / "site" / "solver_of_site.py").write_text("def solve(prompt, sample):\n    pass\n")
+    monkeypatch.setattr(sys, "path", [str(tmp_path / "site"), *sys.path])
+    settings = model_settings("failing:solver_of_site:solve", at="teacher")
+    request = Request(prompt="a", samples=(0,))
+    with pytest.raises(
+        ConfigError,
+        match=r"kind of model failing_models:FunctionSettings failed: "
+        r"LookupError: gone \(.*failing_models.py:\d+\)",
+    ):
+        list(open_model(settings).complete([request]))
+    for name in ("failing_models", "solver_of_site"):
+        sys.modules.pop(name, None)

@@ -15,6 +15,7 @@ from potstill.prompts.exemplars import Exemplar
 from potstill.prompts.formats import FORMATS, MIXTURES, format_named, shares
 from potstill.prompts.styles import prompt_for, shows_exemplars
 from potstill.records import Checkpoint, Message, Question, Task
+from potstill.settings import build
 from potstill.tasks import grade
 from potstill.train.settings import ReplaySettings, StudentSettings
 
@@ -219,10 +220,10 @@ def test_shares_sum_to_one_and_keep_the_order(mixture: dict[str, float]) -> None
 @pytest.mark.parametrize(
     ("mixture", "told"),
     [
-        ("cot", "no data format 'cot'; known: fine_tune_cot, .*mixtures specialization, "),
+        ("cot", "no data format 'cot'; known: specialization, .*fine_tune_cot, "),
         ({"chat": 1, "cot": 1}, "no data format 'cot'; known: fine_tune_cot, "),
-        ({"specialization": 1}, "no data format 'specialization'"),
-        ({"chat": 0}, "weight of data format chat is 0; give a number above 0"),
+        ({"specialization": 1}, "'specialization' is a mixture of data formats, and mixtures can"),
+        ({"chat": 0}, "chat is 0[:;] give a number above 0"),
         ({"chat": -1.5}, "chat is -1.5"),
         ({"chat": float("nan")}, "chat is nan"),
         ({"chat": float("inf")}, "chat is inf"),
@@ -232,8 +233,9 @@ def test_shares_sum_to_one_and_keep_the_order(mixture: dict[str, float]) -> None
 def test_a_mixture_that_is_none_is_told(mixture: Any, told: str) -> None:
     with pytest.raises(ConfigError, match=told):
         shares(mixture)
-    with pytest.raises(ValueError, match=told):
-        StudentSettings(data_format=mixture)
+    with pytest.raises(ConfigError, match=told) as caught:
+        build(StudentSettings, {"data_format": mixture}, at="student")
+    assert str(caught.value).startswith("student: data_format") and "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("mixture", ["explain", {"explain": 1, "predict": 1}])
@@ -242,10 +244,20 @@ def test_a_student_must_be_asked_for_an_answer(mixture: Any) -> None:
         StudentSettings(data_format=mixture)
 
 
-@pytest.mark.parametrize("name", ["fine_tune_cot", "in_context_answer", "specialization", "none"])
-def test_only_bare_answers_can_be_replayed(name: str) -> None:
-    known = "Take one of fine_tune_answer, zero_shot_answer, predict"
-    with pytest.raises(ValueError, match=known):
+BARE = "Take one of fine_tune_answer, zero_shot_answer, predict"
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("fine_tune_cot", BARE),
+        ("in_context_answer", BARE),
+        ("specialization", "is a mixture of data formats, and mixtures cannot stand here"),
+        ("zero_shot_anser", "there is no .* 'zero_shot_anser'; did you mean 'zero_shot_answer'?"),
+    ],
+)
+def test_only_bare_answers_can_be_replayed(name: str, told: str) -> None:
+    with pytest.raises(ValueError, match=told):
         ReplaySettings.model_validate({"tasks": ["coin_flip"], "data_format": name})
 
 

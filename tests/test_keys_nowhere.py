@@ -17,7 +17,7 @@ from chaos import Chaos, chaos_process
 from chaos_faults import FAULTS, REFUSALS, SPOILT
 from chaos_wire import Habits
 from click.testing import CliRunner
-from commands import ROOT, Commands, until
+from commands import ROOT, SHORT_BACKOFF, Commands, until
 from loopback import Loopback
 from test_kill import rows, write_questions, write_recipe
 
@@ -191,6 +191,7 @@ def test_a_whole_run_killed_on_its_way_holds_no_key(commands: Commands, tmp_path
     write_questions(tmp_path / "questions.jsonl", 60)
     folder = tmp_path / "all"
     folder.mkdir()
+    commands.before = SHORT_BACKOFF
     habits = Habits(seed=6, kinds=TELLING, steady=10**9)
     with chaos_process(tmp_path, habits) as (url, log):
         recipe = write_recipe(

@@ -12,6 +12,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "src" / "potstill"
 LAYERS = [  # lowest first; names on one line never import each other
     {"errors", "statistics"},
+    {"module_folders"},
     {"plugins", "records", "settings", "text", "whole_files"},
     {"keys", "setting_names"},
     {"store"},

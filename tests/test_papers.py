@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 import shutil
 import sys
 from configparser import ConfigParser
@@ -13,13 +14,15 @@ import yaml
 from commands import Commands
 
 from potstill import plugins
-from potstill.errors import ConfigError
+from potstill.errors import ConfigError, PotstillError
 from potstill.grading.rules import RULES
-from potstill.guide.settings import QUESTION_STYLES
-from potstill.pipeline.recipe import Recipe
+from potstill.guide.settings import QUESTION_STYLES, GuideSettings
+from potstill.pipeline.recipe import Recipe, load_recipe
+from potstill.pipeline.run import Run
 from potstill.prompts.exemplars import PUBLISHED, FewShotSettings, read_few_shot
 from potstill.prompts.formats import FORMATS, MIXTURES
 from potstill.prompts.styles import STYLES
+from potstill.runtime.progress import Meter
 from potstill.settings import build
 from potstill.tasks.procedural import questions
 from potstill.tasks.settings import TASKS
@@ -102,6 +105,70 @@ def test_a_name_of_the_papers_is_told_as_such_without_them(settings: dict[str, o
     raw = {"run": "r", "task": "gsm8k", "teacher": "bundled:teacher", "student": "bundled:student"}
     with pytest.raises(ConfigError, match=r"potstill/papers, which this copy of potstill lacks"):
         build(Recipe, {**raw, **settings}, at="recipe")
+
+
+@pytest.mark.usefixtures("without_papers")
+@pytest.mark.parametrize("file", ["formats.yaml", "matching.yaml", "gsm8k.yaml"])
+def test_every_missing_variant_of_a_recipe_is_told_in_one_line(file: str) -> None:
+    path = PACKAGE.parents[1] / "recipes" / "specialization" / file
+    with pytest.raises(ConfigError) as caught:
+        load_recipe(path)
+    lines = str(caught.value).splitlines()
+    missing = [re.findall(r"there is no [a-z ]+ '(\w+)'", line) for line in lines]
+    assert all(len(names) == 1 for names in missing)
+    names = [name for names in missing for name in names]
+    assert len(set(names)) == len(names)
+    assert all(line.endswith("which this copy of potstill lacks.") for line in lines)
+
+
+@pytest.mark.usefixtures("without_papers")
+def test_a_mixture_of_the_papers_is_told_in_a_whole_sentence() -> None:
+    raw = {"run": "r", "task": "gsm8k", "teacher": "bundled:teacher", "student": "bundled:student"}
+    students = {"a": {"data_format": "socratic"}, "b": {"data_format": "predict"}}
+    with pytest.raises(ConfigError) as caught:
+        build(Recipe, {**raw, "train": {"students": students}}, at="recipe")
+    socratic, predict = str(caught.value).splitlines()
+    ending = " for one of your own; published variants live in potstill/papers, which this copy of "
+    for line in (socratic, predict):
+        assert line.endswith(f"or a mapping with prompt and target{ending}potstill lacks.")
+
+
+@pytest.mark.usefixtures("without_papers")
+def test_where_guidance_asks_in_a_style_of_the_papers_is_told() -> None:
+    for setting, value in (("kind", "question"), ("controls", ["question"])):
+        told = rf"^guide: {setting}: question is asked in quest_cot, and there is no prompt style "
+        with pytest.raises(ConfigError, match=told):
+            build(GuideSettings, {setting: value}, at="guide")
+
+
+@pytest.mark.usefixtures("without_papers")
+def test_nothing_is_asked_for_a_recipe_that_a_later_stage_cannot_follow(tmp_path: Path) -> None:
+    file = tmp_path / "ex.txt"
+    file.write_text("Question: 1 + 1?\nLet's think step by step\nCount.\nThe answer is 2\n")
+    generic = {"tasks": [SMALL], "asked": ["few_shot_cot"], "exemplars": {"file": str(file)}}
+    raw = {
+        "run": str(tmp_path / "run"), "task": SMALL, "teacher": "bundled:teacher",
+        "student": "bundled:student", "generate": {"samples": 1, "max_tokens": 8},
+    }  # fmt: skip
+    refused = build(Recipe, {**raw, "evaluate": {"generic": generic}}, at="recipe")
+    with Run(refused, Meter(None)) as run:
+        with pytest.raises(ConfigError, match="which this copy of potstill lacks"):
+            run.generate()
+        assert run.store.pool_size(["generate"]) == 0
+
+
+def test_a_machine_that_cannot_load_the_student_can_generate(tmp_path: Path) -> None:
+    raw = {
+        "run": str(tmp_path / "run"), "task": SMALL, "teacher": "bundled:teacher",
+        "student": f"hf:{tmp_path / 'nowhere'}", "generate": {"samples": 1, "max_tokens": 8},
+    }  # fmt: skip
+    with Run(build(Recipe, raw, at="recipe"), Meter(None)) as run:
+        assert run.generate()["teacher"].counts.stored == 2
+        with pytest.raises(PotstillError, match="nowhere"):
+            run.check()
+
+
+SMALL = {"name": "two_step_arithmetic", "train": 2, "dev": 2, "test": 2}
 
 
 def test_every_variant_that_the_core_names_is_asked_for_when_a_recipe_is_read() -> None:

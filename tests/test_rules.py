@@ -6,11 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from potstill.cli import main
 from potstill.errors import ConfigError, DataError
 from potstill.records import AnswerType, Grade, RuleName, Task
+from potstill.store import Store
 from potstill.tasks import grade
 
 LETTERS = ("a", "b", "c", "d", "e")
@@ -216,3 +220,28 @@ def test_accuracies_of_big_bench_hard(shared_data: Path, mode: str) -> None:
         assert correct / len(rows) * 100 == pytest.approx(accuracy, abs=1e-9), task
         tasks += 1
     assert tasks == 18
+
+
+def test_a_files_name_says_nothing_of_the_prompt_style(tmp_path: Path) -> None:
+    file = tmp_path / "pens, answer_only.jsonl"
+    rows = [
+        {"question": f"Which pen is number {n}?", "answer": "red", "split": split}
+        for n, split in enumerate(("train", "dev", "test"))
+    ]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    bought = tmp_path / "bought.jsonl"
+    bought.write_text(json.dumps({**rows[0], "rationale": "It may be red."}))
+    recipe = {
+        "run": str(tmp_path / "run"),
+        "task": {"file": str(file), "answer_type": "text", "rule": "flan_t5_cot"},
+        "teacher": f"recorded:{bought}",
+        "student": "bundled:student",
+    }
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump(recipe))
+    for command in ("generate", "curate"):
+        done = CliRunner().invoke(main, [command, str(path)])
+        assert done.exit_code == 0, done.output
+    # Asked for the answer alone it would be right: the gold answer occurs in the text.
+    with Store(tmp_path / "run" / "run.sqlite", read_only=True) as store:
+        assert [one.verdict for one in store.rationales()] == ["no_answer"]

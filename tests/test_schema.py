@@ -87,6 +87,10 @@ def test_it_takes_every_recipe_short_and_resolved(schema: dict[str, Any], path: 
         {"train": {"students": {"one": {"loss": "my.losses:FOCAL"}}}},
         {"task": {"file": "q.csv", "answer_type": "roman:READER", "rule": "bbh"}},
         {"exemplars": [{"question": "1 + 1?", "rationale": "Count.", "answer": "2"}]},
+        {"task": "GSM8K"},
+        {"task": "Multi-Arith"},
+        {"task": {"name": "gsm-8k", "test": 5}},
+        {"evaluate": {"tasks": ["SVAMP"]}},
     ],
 )
 def test_it_takes_the_short_forms(schema: dict[str, Any], sections: dict[str, object]) -> None:
@@ -119,6 +123,16 @@ def test_it_takes_the_short_forms(schema: dict[str, Any], sections: dict[str, ob
         {"train": {"students": {"one": {"loss": "nope"}}}},
         {"train": {"students": {"one": {"matching": {"alignment": "nope"}}}}},
         {"generate": {"prompt_style": "nope"}},
+        {"task": "gms8k"},
+        {"task": {"name": "gms8k"}},
+        {"teachers": {"x": "opnai:foo"}},
+        {"teachers": {"x": {"model": "opnai:foo"}}},
+        {"teacher": "opnai:foo"},
+        {"guide": {"policies": [{"when_unsure": {"sginal": "entropy"}}]}},
+        {"guide": {"policies": [{"when_unsure": {"signal": "entrpy"}}]}},
+        {"train": {"students": {"one": {"data_format": {}}}}},
+        {"train": {"students": {"one": {"data_format": {"chat": -1}}}}},
+        {"train": {"students": {"one": {"data_format": {"chat": 0}}}}},
         {"task": {"file": "q.csv", "answer_type": "nope"}},
     ],
 )

@@ -36,6 +36,7 @@ def test_a_client_that_leaves_its_stream_leaves_nothing_behind(
     student.gate.clear()
     stream = chat(server, stream=True)
     next(iter(stream))
+    wait_for(lambda: student.bodies)  # the first piece goes out before anybody is asked
     stream.close()
     wait_for(lambda: student.cancelled == 1 and server.server._admission.inside == 0)
 

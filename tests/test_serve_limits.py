@@ -19,6 +19,7 @@ from fakes_upstream import (
     FakeUpstream,
     Served,
     chat,
+    client_of,
     get,
     own,
     post_head,
@@ -39,7 +40,7 @@ KEY = "sk-MARKED-key-of-the-teacher"
 
 
 def client(running: Served, key: str) -> openai.OpenAI:
-    return openai.OpenAI(base_url=f"{running.url}/v1", api_key=key, max_retries=0)
+    return client_of(running.url, key)
 
 
 def test_overrides_can_be_forbidden(student: FakeUpstream, teacher: FakeUpstream) -> None:

@@ -51,6 +51,7 @@ def behave(tmp_path: Path, notes: Path, monkeypatch: pytest.MonkeyPatch) -> Beha
     script.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{FAKE}" "$@"\n')
     script.chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setattr(launcher, "HEALTH_POLL_SECONDS", 0.02)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # of servers without a run's folder
 
     def say(**habits: object) -> None:

@@ -1,10 +1,10 @@
-"""Hashes that stand for requests and for settings."""
+"""Hashes that stand for requests, for settings and for questions."""
 
 import hashlib
 
 import orjson
 
-from potstill.records import Message, Request
+from potstill.records import Message, Question, Request
 
 
 def request_key(model: str, request: Request) -> bytes:
@@ -25,6 +25,14 @@ def settings_hash(*parts: object) -> str:
     """Twelve hex digits that stand for plain values, such as ``settings.model_dump()``."""
     content = orjson.dumps(parts, option=orjson.OPT_SORT_KEYS, default=str)
     return hashlib.sha256(content).hexdigest()[:12]
+
+
+def question_digest(question: Question) -> str:
+    """Twelve hex digits that stand for a question's text and options, white space aside.
+
+    A row of a file may get the id that another row had; the text tells them apart.
+    """
+    return settings_hash(*(" ".join(text.split()) for text in (question.text, *question.choices)))
 
 
 def request_body(model: str, request: Request) -> bytes:

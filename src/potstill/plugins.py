@@ -4,7 +4,7 @@ There are two doors, and both open only when a recipe or a command names what is
 
 - ``module:name``, e.g. ``my_readers:ROMAN``. The module is one that is installed, else a file in
   the folder of the recipe, else one in the working directory, else one where the run's earlier
-  commands found theirs (:class:`ModuleFolders`).
+  commands found theirs (:mod:`potstill.module_folders`).
 - A name that an installed distribution declares as an entry point in one of the groups below,
   e.g. in its pyproject.toml::
 
@@ -17,22 +17,31 @@ potstill's own published variants, in ``papers/``, come in by the second door: t
 :mod:`potstill.setting_names` has the settings that hold such names. A recipe is read without
 opening a door; all of its doors are opened before anything is asked, and later commands open those
 that they need.
+
+What comes in by a door is somebody else's code and may fail in any way. It is wrapped where it
+comes in (:func:`guarded`), so that its failure is one line that names it and its line of code.
 """
 
 import inspect
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from configparser import ConfigParser
+from contextlib import contextmanager
 from difflib import get_close_matches
-from functools import cache
-from importlib import import_module, invalidate_caches, metadata
+from functools import cache, wraps
+from importlib import import_module, metadata
 from pathlib import Path
+from traceback import walk_tb
 from typing import Any, NamedTuple, TypeVar
 
-from potstill.errors import ConfigError, shortened
+from potstill.errors import ConfigError, PotstillError, shortened
+from potstill.module_folders import FOLDERS
 
 T = TypeVar("T")
+
+OURS = "potstill"
+"""The distribution of the published variants, whose failures are bugs of ours."""
 
 PAPERS = Path(__file__).with_name("papers")
 _DOTTED = r"[^\W\d]\w*(?:\.[^\W\d]\w*)*"
@@ -67,6 +76,8 @@ class Registry(Mapping[str, T]):
             stands for the thing itself.
         in_place: What a recipe may hold in place of a name, for messages, e.g. ``a mapping with
             template``.
+        guard: Has failures in a user's own object be one line (:func:`guarded`), given the object
+            and the words for it; by default for what ``calls`` names.
     """
 
     def __init__(
@@ -79,14 +90,19 @@ class Registry(Mapping[str, T]):
         fits: Callable[[object], bool] = lambda thing: True,
         calls: Mapping[str, Sequence[str]] | None = None,
         in_place: str = "",
+        guard: Callable[[Any, str], Any] | None = None,
     ) -> None:
         self.kind = kind
         self._own = dict(own)
         self._defined: dict[str, T] = {}
+        self._loaded: dict[str, tuple[object, T]] = {}
+        """By reference, the object that was loaded last and what is made of it."""
+
         self._group = group
         self.by_reference = by_reference
         self._fits = fits
         self._calls = calls or {}
+        self._guard = guard or self._guard_calls
         self._in_place = "module:name" if by_reference else in_place
 
     def __getitem__(self, name: str) -> T:
@@ -101,12 +117,12 @@ class Registry(Mapping[str, T]):
             if name in things:
                 return things[name]
         if self.by_reference and is_reference(name):
-            return self._checked(load_object(name, expected=self.kind), name, "")
+            return self._taken_in(load_object(name, expected=self.kind), name, "")
         entry = self._entry_points[name]
         thing = load_object(
             entry.reference, expected=f"{self.kind} {name!r}", distribution=entry.distribution
         )
-        return self._checked(thing, entry.reference, entry.distribution)
+        return self._taken_in(thing, entry.reference, entry.distribution)
 
     def __iter__(self) -> Iterator[str]:
         yield from self.names()
@@ -141,14 +157,9 @@ class Registry(Mapping[str, T]):
             name: The name that is none.
             further: Names that are taken beside the registry's, listed first.
         """
-        known = [*further, *self.names()]
-        near = get_close_matches(name, known, n=1)
-        listed = [", ".join(known)] if known else []
-        own = [f"{self._in_place} for one of your own"] if self._in_place else []
-        lead = f"did you mean {near[0]!r}? Known: " if near else "known: " if known else "give "
-        papers = papers_hint() if self._group else ""
-        ways = ", or ".join(listed + own)
-        return f"there is no {self.kind} {shortened(name)}; {lead}{ways}{papers}"
+        own = f"{self._in_place} for one of your own" if self._in_place else ""
+        told = unknown_name(self.kind, name, [*further, *self.names()], own=own)
+        return told + (papers_hint() if self._group else "")
 
     def names(self) -> list[str]:
         """The names that any recipe may use, potstill's own first."""
@@ -158,7 +169,23 @@ class Registry(Mapping[str, T]):
     def _entry_points(self) -> Mapping[str, EntryPoint]:
         return entry_points(self._group) if self._group else {}
 
-    def _checked(self, thing: Any, reference: str, distribution: str) -> T:
+    def _taken_in(self, thing: Any, reference: str, distribution: str) -> T:
+        """An object as it is used: checked once and, where it is not potstill's own, guarded."""
+        known = self._loaded.get(reference)
+        if known is not None and known[0] is thing:
+            return known[1]
+        self._check(thing, reference, distribution)
+        is_ours = distribution == OURS
+        taken: T = thing if is_ours else self._guard(thing, f"the {self.kind} {reference}")
+        self._loaded[reference] = thing, taken
+        return taken
+
+    def _guard_calls(self, thing: Any, label: str) -> Any:
+        if "" in self._calls:
+            return guarded(thing, label)
+        return GuardedObject(thing, label, list(self._calls)) if self._calls else thing
+
+    def _check(self, thing: Any, reference: str, distribution: str) -> None:
         if not self._fits(thing):
             by = f" of the distribution {distribution}" if distribution else ""
             raise ConfigError(
@@ -173,7 +200,21 @@ class Registry(Mapping[str, T]):
                     f"{reference}{at} takes {taken}, and {what} {self.kind} is called with "
                     f"({', '.join(arguments)}). Give it these parameters; see docs/extending.md."
                 )
-        return thing  # type: ignore[no-any-return]
+
+
+def unknown_name(kind: str, name: str, known: Sequence[str], *, own: str = "") -> str:
+    """The sentence, without its full stop, that there is no such thing and which there are.
+
+    Args:
+        kind: The word for one of the things.
+        name: The name that is none.
+        known: The names that there are.
+        own: What may be given in place of a name; empty: nothing.
+    """
+    near = get_close_matches(name, known, n=1)
+    lead = f"did you mean {near[0]!r}? Known: " if near else "known: " if known else "give "
+    ways = ", or ".join(filter(None, (", ".join(known), own)))
+    return f"there is no {kind} {shortened(name)}; {lead}{ways}"
 
 
 def papers_hint() -> str:
@@ -201,64 +242,104 @@ def _refusing_signature(called: Callable[..., Any], arguments: Sequence[str]) ->
     return None
 
 
-class ModuleFolders:
-    """The folders in which modules are looked for that are not among the installed packages.
+class GuardedObject:
+    """An object of a user's own, in whose methods a failure is one line.
 
-    They are those of the recipes that were read, then the working directory, then those in which
-    the earlier commands of a run found its modules.
+    Args:
+        thing: The object.
+        label: The words for it in messages, e.g. ``the answer type roman:READER``.
+        methods: The names of the methods that potstill calls; all else is the object's own.
     """
 
-    def __init__(self) -> None:
-        self._recipes: list[Path] = []
-        self._earlier: list[Path] = []
+    def __init__(self, thing: object, label: str, methods: Iterable[str]) -> None:
+        self.__wrapped__ = thing
+        for method in methods:
+            setattr(self, method, guarded(getattr(thing, method), f"{method} of {label}"))
 
-    def add(self, recipe: Path, earlier: Iterable[Path] = ()) -> None:
-        """Add the folder of a recipe, and those where its run's modules were found before."""
-        self._recipes.append(recipe.resolve())
-        self._earlier.extend(folder.resolve() for folder in earlier)
-
-    @property
-    def in_order(self) -> list[Path]:
-        """The folders as they are searched, each once."""
-        return list(dict.fromkeys([*self._recipes, Path.cwd(), *self._earlier]))
-
-    def import_module(self, name: str) -> object:
-        """Import a module from the installed packages, else from the first folder that has it.
-
-        Raises:
-            ModuleNotFoundError: There is none, or one that it needs is not there; ``name`` of the
-                error is the one that is missing.
-        """
-        missing: ModuleNotFoundError | None = None
-        for folder in (None, *self.in_order):
-            if folder is not None and str(folder) not in sys.path:
-                sys.path.append(str(folder))  # last, so that nothing installed is hidden by a file
-                invalidate_caches()
-            try:
-                return import_module(name)
-            except ModuleNotFoundError as error:
-                if not is_within(name, error.name):
-                    raise  # it is there, and needs another one that is not
-                missing = error
-        assert missing is not None  # the installed packages are always looked through
-        raise missing
-
-    def holding(self, reference: str) -> Path | None:
-        """The folder from which the module of a ``module:name`` was imported.
-
-        Returns:
-            None where the module is an installed one, or was not imported.
-        """
-        package = reference.partition(":")[0].partition(".")[0]
-        spec = getattr(sys.modules.get(package), "__spec__", None)
-        if spec is None:
-            return None
-        files = list(spec.submodule_search_locations or [spec.origin or ""])
-        return next((folder for folder in self.in_order if folder == Path(files[0]).parent), None)
+    def __getattr__(self, name: str) -> Any:
+        if name == "__wrapped__":  # of a copy that is not made yet
+            raise AttributeError(name)
+        return getattr(self.__wrapped__, name)
 
 
-FOLDERS = ModuleFolders()
-"""The folders of this process."""
+def guarded(function: Callable[..., T], label: str) -> Callable[..., T]:
+    """A function of a user's own, in which a failure is one line.
+
+    Args:
+        function: The function, or another thing that can be called.
+        label: The words for it in messages, e.g. ``the loss smoothing:smoothed``.
+
+    Returns:
+        The function, which raises a ConfigError where it fails in another way than by an error of
+        potstill's.
+    """
+
+    @wraps(function)
+    def call(*arguments: Any, **keywords: Any) -> T:
+        with _own_code(label, function):
+            return function(*arguments, **keywords)
+
+    return call
+
+
+def guarded_iterator(
+    function: Callable[..., Iterable[T]], label: str
+) -> Callable[..., Iterator[T]]:
+    """The same of a function that yields: a failure is one line wherever it happens."""
+
+    @wraps(function)
+    def call(*arguments: Any, **keywords: Any) -> Iterator[T]:
+        with _own_code(label, function):
+            items = iter(function(*arguments, **keywords))
+        try:
+            while True:
+                with _own_code(label, function):
+                    try:
+                        item = next(items)
+                    except StopIteration:
+                        return
+                yield item
+        finally:
+            if isinstance(items, Generator):
+                items.close()
+
+    return call
+
+
+@contextmanager
+def _own_code(label: str, of: object) -> Iterator[None]:
+    try:
+        yield
+    except PotstillError:
+        raise
+    except Exception as error:
+        raise own_failure(error, label, of=of) from error
+
+
+def own_failure(error: Exception, label: str, *, of: object) -> ConfigError:
+    """The one line that is told where somebody else's code failed.
+
+    Args:
+        error: The exception.
+        label: The words for what failed, e.g. ``the loss smoothing:smoothed``.
+        of: The function, or an object of the class, in whose folder the last line is looked for.
+    """
+    fault = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(":.")
+    return ConfigError(f"{label} failed: {fault}{_last_line(error, of)}. Mend it.")
+
+
+def _last_line(error: Exception, of: object) -> str:
+    """Where the error left the code of an object's folder, as `` (FILE:LINE)``; else nothing."""
+    module = getattr(of, "__module__", None) or type(of).__module__
+    file = getattr(sys.modules.get(module), "__file__", None)
+    if file is None:
+        return ""
+    lines = [
+        f" ({frame.f_code.co_filename}:{line})"
+        for frame, line in walk_tb(error.__traceback__)
+        if Path(frame.f_code.co_filename).parent == Path(file).parent
+    ]
+    return lines[-1] if lines else ""
 
 
 def is_within(module: str, package: str | None) -> bool:
@@ -285,7 +366,9 @@ def load_object(reference: str, *, expected: str, distribution: str = "") -> Any
         )
     module_name, _, attributes = reference.partition(":")
     try:
-        thing: Any = FOLDERS.import_module(module_name)
+        thing: Any = (import_module if distribution else FOLDERS.import_module)(module_name)
+    except PotstillError:
+        raise
     except Exception as error:  # somebody else's module can fail in any way
         if isinstance(error, ModuleNotFoundError) and is_within(module_name, error.name):
             places = "among the installed packages"
@@ -321,9 +404,7 @@ def entry_points(group: str) -> Mapping[str, EntryPoint]:
 @cache
 def _entry_points(group: str, path: tuple[str, ...]) -> Mapping[str, EntryPoint]:
     """The same for a state of ``sys.path``, as reading what is installed takes milliseconds."""
-    points = {
-        name: EntryPoint(name, reference, "potstill") for name, reference in _of_papers(group)
-    }
+    points = {name: EntryPoint(name, reference, OURS) for name, reference in _of_papers(group)}
     for point in metadata.entry_points(group=group):
         distribution = point.dist.name if point.dist else "unknown"
         points.setdefault(point.name, EntryPoint(point.name, point.value, distribution))

@@ -6,9 +6,10 @@ Every section of a recipe is a class of its own beside its stage::
     ConfigError: recipe.yaml: unknown setting 'step'. Did you mean 'steps'?
 """
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -24,6 +25,35 @@ class Settings(BaseModel):
 S = TypeVar("S", bound=Settings)
 
 
+class SettingFault(NamedTuple):
+    """Something wrong with one setting."""
+
+    place: tuple[str, ...]
+    """The setting's names from the outermost section on; empty: the settings as a whole."""
+
+    words: str
+    """The words behind the setting's name, e.g. `` is 5: give a list.``"""
+
+    is_misspelt: bool = False
+    """Whether there is no such setting; the words are then the way out."""
+
+
+class InvalidSettings(ConfigError):
+    """Settings that cannot be used, with each fault and its place.
+
+    A validator may raise it for a section that it builds on its own: the settings around it tell
+    the same faults at the section's place.
+
+    Args:
+        faults: What is wrong.
+        at: Where the settings stand, to begin every line with.
+    """
+
+    def __init__(self, faults: Sequence[SettingFault], *, at: str) -> None:
+        super().__init__("\n".join(_lines(faults, at)))
+        self.faults = tuple(faults)
+
+
 def build(cls: type[S], raw: Mapping[str, object], *, at: str) -> S:
     """Make settings from plain values.
 
@@ -33,60 +63,116 @@ def build(cls: type[S], raw: Mapping[str, object], *, at: str) -> S:
         at: Where they stand, to begin every message with, e.g. ``recipe.yaml``.
 
     Raises:
-        ConfigError: A name is unknown, or a value has the wrong type or is out of bounds. All
+        InvalidSettings: A name is unknown, or a value has the wrong type or is out of bounds. All
             of a mapping's faults are named at once, one a line, misspelt names first.
     """
     try:
         return cls.model_validate(raw)
     except ValidationError as error:
-        faults = sorted(map(dict, error.errors()), key=lambda fault: not _is_misspelt(fault))
-        # A setting that is missing since its name is misspelt is told once, by the misspelt name.
-        meant = {_meant(cls, fault) for fault in faults if _is_misspelt(fault)}
-        lines = [
-            f"{at}: {_explain(cls, fault)}"
-            for fault in faults
-            if fault["type"] != "missing" or fault["loc"] not in meant
-        ]
-        raise ConfigError("\n".join(dict.fromkeys(lines))) from error
+        raise InvalidSettings(_faults(cls, list(map(dict, error.errors()))), at=at) from error
 
 
-def _is_misspelt(fault: dict[str, Any]) -> bool:
-    return bool(fault["type"] == "extra_forbidden")
+def unfit(value: object, message: str, *, at: str) -> InvalidSettings:
+    """The error that a value cannot stand where it stands.
+
+    Args:
+        value: The value as it was given.
+        message: Why not, or the way out.
+        at: Where it stands, for one who is not asked by settings around it.
+    """
+    return InvalidSettings([SettingFault((), _words(value, message))], at=at)
 
 
-def _meant(cls: type[Settings], fault: dict[str, Any]) -> tuple[str | int, ...]:
+def _lines(faults: Sequence[SettingFault], at: str) -> Iterator[str]:
+    """One line a fault; one that several settings share is told once, misspelt names first."""
+    for fault in faults:
+        if fault.is_misspelt:
+            yield f"{at}: unknown setting {shortened('.'.join(fault.place))}. {fault.words}"
+    places: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for fault in faults:
+        if not fault.is_misspelt:
+            name = ".".join(fault.place)
+            places[fault.words, "" if fault.words.startswith(": ") else name].append(name)
+    for (words, _), names in places.items():
+        *others, last = dict.fromkeys(names)
+        name = f"{', '.join(others)} and {last}" if others else last
+        yield f"{at}: {name}{words}" if name else f"{at}{words}"
+
+
+def _faults(cls: type[Settings], errors: list[dict[str, Any]]) -> list[SettingFault]:
+    """The faults that pydantic has found, each told once."""
+    # A setting that is missing since its name is misspelt is told by the misspelt name, and a list
+    # that is too short since its items are wrong by the items.
+    meant = {_meant(cls, error) for error in errors if _is_misspelt(error)}
+    places = [error["loc"] for error in errors]
+    return [
+        fault
+        for error in errors
+        if not (error["type"] == "missing" and error["loc"] in meant)
+        and not (error["type"] == "too_short" and _holds_another(error["loc"], places))
+        for fault in _told(cls, error)
+    ]
+
+
+def _holds_another(place: tuple[str | int, ...], places: list[tuple[str | int, ...]]) -> bool:
+    return any(len(other) > len(place) and other[: len(place)] == place for other in places)
+
+
+def _is_misspelt(error: dict[str, Any]) -> bool:
+    return bool(error["type"] == "extra_forbidden")
+
+
+def _meant(cls: type[Settings], error: dict[str, Any]) -> tuple[str | int, ...]:
     """The place of the setting that a misspelt name was to be; its own where nothing is near."""
-    *parents, name = fault["loc"]
+    *parents, name = error["loc"]
     near = get_close_matches(str(name), _names_at(cls, list(map(str, parents))), n=1)
     return (*parents, near[0] if near else name)
 
 
-def _explain(cls: type[Settings], fault: dict[str, Any]) -> str:
-    """One fault as a sentence: the setting's full name, the value seen, the way out."""
-    cause = fault.get("ctx", {}).get("error")
-    if isinstance(cause, ConfigError):  # of a section that was built on its own: it says it all
-        return str(cause)
-    *parents, name = [str(part) for part in fault["loc"]] or [""]
-    if name == "[key]":  # of a mapping, whose key stands before it
-        name = parents.pop()
-        if fault["type"] == "string_type":
-            at, key = ".".join(parents), fault["input"]
-            return f"{at} holds the name {key!r}, which YAML reads as no text. Put it in quotes."
-    full_name = ".".join([*parents, name])
-    if _is_misspelt(fault):
-        known = sorted(_names_at(cls, parents))
-        near = get_close_matches(name, known, n=1)
+def _told(cls: type[Settings], error: dict[str, Any]) -> list[SettingFault]:
+    """An error of pydantic's in our words: where, the value seen, the way out."""
+    place = tuple(str(part) for part in error["loc"])
+    cause = error.get("ctx", {}).get("error")
+    if isinstance(cause, InvalidSettings):  # of a section that was built on its own
+        return [fault._replace(place=place + fault.place) for fault in cause.faults]
+    if isinstance(cause, ConfigError):  # it says where itself
+        return [SettingFault((), f": {cause}")]
+    if place[-1:] == ("[key]",):  # of a mapping, whose key stands before it
+        *parents, key, _ = place
+        if error["type"] == "string_type":
+            words = f" holds the name {error['input']!r}, which YAML reads as no text."
+            return [SettingFault(tuple(parents), f"{words} Put it in quotes.")]
+        place = (*parents, key)
+    if _is_misspelt(error):
+        known = sorted(_names_at(cls, list(place[:-1])))
+        near = get_close_matches(place[-1], known, n=1)
         hint = f"Did you mean {near[0]!r}?" if near else f"Known here: {', '.join(known)}."
-        return f"unknown setting {shortened(full_name)}. {hint}"
-    if fault["type"] == "missing":
-        return f"{full_name} is missing; it has no default."
-    message = str(fault["msg"]).removeprefix("Value error, ")
-    if not full_name:
-        return message
-    value = shortened(fault["input"])
-    if isinstance(fault["input"], str) and value in message:  # it tells the value itself
-        return f"{full_name}: {message}."
-    return f"{full_name} is {value}: {message[:1].lower()}{message[1:]}."
+        return [SettingFault(place, hint, is_misspelt=True)]
+    if error["type"] == "missing":
+        return [SettingFault(place, " is missing; it has no default.")]
+    message = _plainly(error)
+    return [SettingFault(place, _words(error["input"], message) if place else f": {message}")]
+
+
+def _plainly(error: dict[str, Any]) -> str:
+    """The message of an error, without Python's names for what YAML calls otherwise."""
+    match error["type"]:
+        case "tuple_type" | "list_type":
+            return "give a list"
+        case "dict_type" | "mapping_type" | "model_type" | "model_attributes_type":
+            return "give a mapping"
+        case "too_short":
+            return f"give {error['ctx']['min_length']} or more"
+        case _:
+            return str(error["msg"]).removeprefix("Value error, ")
+
+
+def _words(value: object, message: str) -> str:
+    """The words behind a setting's name, with the value where the message does not tell it."""
+    stop = "" if message.endswith((".", "?")) else "."
+    if isinstance(value, str) and shortened(value) in message:
+        return f": {message}{stop}"
+    return f" is {shortened(value)}: {message[:1].lower()}{message[1:]}{stop}"
 
 
 def _names_at(cls: type[Settings], path: list[str]) -> set[str]:

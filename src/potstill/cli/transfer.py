@@ -65,12 +65,21 @@ def export_command(run: Path, file: Path, what: "ExportKind", **options: Any) ->
     with _run_at(run, read_only=True) as opened_run:
         exported = export_run(opened_run, file, what, **options)
     click.echo(f"export: {exported.rows:,} {what} rows in {file}")
-    if exported.without_question:
+    _print_without_question(exported.without_question, what)
+
+
+def _print_without_question(rows: int, what: "ExportKind") -> None:
+    """Say how many rows name no question, and what brings their questions back."""
+    if rows and what == "completions":
         click.echo(
-            f"  {exported.without_question:,} are not known to ask a question of the task; their "
-            "question columns are empty. After the questions' file was renamed or its ids were "
-            "changed, and in a run of an older potstill, repeat the stages that asked: nothing "
-            "that is stored is asked again"
+            f"  {rows:,} are not known to ask a question of the task; their question columns are "
+            "empty. After the questions' file was renamed or its ids were changed, and in a run of "
+            "an older potstill, repeat the stages that asked: nothing that is stored is asked again"
+        )
+    elif rows:
+        click.echo(
+            f"  {rows:,} were curated for a question or a gold answer that the task has not now; "
+            "their question columns are empty. Run potstill curate again"
         )
 
 
@@ -189,4 +198,5 @@ def _write_folder(
     if options["data_format"]:
         words += ["--data-format", options["data_format"]]
     description = DatasetDescription(name, shlex.join(words), licence, language)
-    dataset_folder(run, folder, what, description, **options)
+    written = dataset_folder(run, folder, what, description, **options)
+    _print_without_question(written.without_question, what)

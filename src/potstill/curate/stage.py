@@ -19,9 +19,9 @@ from potstill.errors import DataError
 from potstill.grading.grade import GRADER_VERSION
 from potstill.grading.votes import same_answers
 from potstill.keys import settings_hash
-from potstill.records import Likelihood, Question, Task
+from potstill.records import Likelihood, Question, Request, Task
 from potstill.runtime.context import RunContext
-from potstill.sampling.debate import AskedTeacher, Round, read_rounds
+from potstill.sampling.debate import AskedTeacher, Round, asked_requests, read_rounds
 from potstill.store import Store
 
 VERDICTS = {
@@ -38,6 +38,10 @@ VERDICTS = {
     "over_cap": "the question has max_per_question rationales already",
 }
 """Every verdict, in the order in which the reasons are tried, and what it means."""
+
+
+_QUESTIONS_AT_ONCE = 256
+"""Training questions whose requests are named in one transaction."""
 
 
 class _AnsweredQuestion(NamedTuple):
@@ -106,14 +110,16 @@ def _answered_questions(
         DataError: None was answered.
     """
     questions = task.splits["train"]
-    for teacher in teachers:
-        requests = teacher.asking.requests(questions, task=task.name)
-        store.name_questions(teacher.model, requests)
     answered = []
-    for question in questions:
-        rounds = _graded(task, question, read_rounds(store, question, teachers, debate_rounds))
-        if rounds:
-            answered.append(_AnsweredQuestion(question, rounds))
+    for start in range(0, len(questions), _QUESTIONS_AT_ONCE):
+        asked = list[tuple[str, Request]]()
+        for question in questions[start : start + _QUESTIONS_AT_ONCE]:
+            rounds = read_rounds(store, question, teachers, debate_rounds)
+            asked += asked_requests(store, question, teachers, rounds, task=task.name)
+            judged = _graded(task, question, rounds)
+            if judged:
+                answered.append(_AnsweredQuestion(question, judged))
+        _name_questions(store, teachers, asked)
     if not answered:
         names = " and ".join(teacher.model for teacher in teachers)
         raise DataError(
@@ -121,6 +127,16 @@ def _answered_questions(
             f"{task.name} yet; run potstill generate first."
         )
     return answered
+
+
+def _name_questions(
+    store: Store, teachers: Sequence[AskedTeacher], asked: Sequence[tuple[str, Request]]
+) -> None:
+    """Store which questions the requests ask: since then the task may have got other ids."""
+    for teacher in teachers:
+        store.name_questions(
+            teacher.model, [request for model, request in asked if model == teacher.model]
+        )
 
 
 def _graded(task: Task, question: Question, rounds: Sequence[Round]) -> list[JudgedRound]:

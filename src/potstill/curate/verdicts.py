@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from potstill.curate.settings import CurateSettings
 from potstill.grading.grade import grade, split_rationale
+from potstill.keys import question_digest
 from potstill.records import Grade, Question, Rationale, Task
 from potstill.sampling.ask import Answer
 
@@ -43,6 +44,8 @@ class GradedSample(NamedTuple):
             answer=self.grade.answer,
             verdict=self.verdict,
             teacher=self.teacher,
+            question_digest=question_digest(question),
+            gold=question.answer,
         )
 
 

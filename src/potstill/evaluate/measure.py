@@ -15,6 +15,7 @@ from typing import NamedTuple
 from potstill.evaluate.systems import AnswerJob, EvalTask, MeasuredSystem
 from potstill.grading.grade import grade
 from potstill.grading.votes import count_votes, same_answers
+from potstill.keys import question_digest
 from potstill.models import Model
 from potstill.records import Comparison, Prediction, Question, Score, Split, System, Task
 from potstill.runtime.context import RunContext
@@ -93,6 +94,7 @@ def _predict(
         correct=graded[elected].correct if samples else False,
         finish_reason=samples[elected].finish_reason if samples else "error",
         completion_tokens=sum(sample.completion_tokens for sample in samples),
+        question_digest=question_digest(question),
     )
 
 

@@ -1,9 +1,9 @@
 """Settings of the evaluate stage."""
 
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from potstill.evaluate.selection import SelectionRule
 from potstill.grading.rules import AnyRule
@@ -12,14 +12,7 @@ from potstill.prompts.exemplars import AnyFewShot
 from potstill.prompts.formats import FORMAT_OF, AnyFormat, format_named
 from potstill.prompts.styles import AnyStyle, shows_exemplars, style_named
 from potstill.settings import Settings
-from potstill.tasks import TaskSettings, task_settings
-
-
-def _listed_task(raw: object) -> TaskSettings:
-    return task_settings(raw, at="evaluate")
-
-
-AnyTask = Annotated[TaskSettings, BeforeValidator(_listed_task)]
+from potstill.tasks import AnyTask
 
 
 class VoteSettings(Settings):

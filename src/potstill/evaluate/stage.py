@@ -88,7 +88,13 @@ def evaluate(
         systems += [not_taken(other.system) for other in selection.others]
         dev_scores += selection.scores
         selections.append(selection)
-    measured = [result for system in systems for result in _on_tests(measuring, system, entries)]
+    measured: list[Measured] = []
+    for system in systems:
+        model = system.open()
+        asked = (entry for entry in entries if system.answers(entry))
+        results = (measuring.measure(system, model, entry, "test") for entry in asked)
+        measured += [result for result in results if result is not None]
+        context.runtime.release()  # the next may need the same GPU
     comparisons = list(_comparisons(measured, settings.bootstrap, seed))
     choices = [choice for selection in selections for choice in selection.choices]
     scores = dev_scores + [result.score for result in measured]
@@ -140,18 +146,6 @@ def _choose(
         ],
         correct=scored[taken][target].correct,
     )
-
-
-def _on_tests(
-    measuring: EvalContext, system: MeasuredSystem, entries: Sequence[EvalTask]
-) -> Iterator[Measured]:
-    model = system.open()
-    for entry in entries:
-        if system.answers(entry):
-            measured = measuring.measure(system, model, entry, "test")
-            if measured is not None:
-                yield measured
-    measuring.run.runtime.release()  # the next may need the same GPU
 
 
 def _comparisons(measured: Sequence[Measured], resamples: int, seed: int) -> Iterator[Comparison]:

@@ -28,6 +28,7 @@ from potstill.exchange.rows import (
     training_rows,
 )
 from potstill.pipeline.run import Run
+from potstill.runtime.progress import Advance
 from potstill.whole_files import whole_file
 
 T = TypeVar("T")
@@ -38,7 +39,7 @@ class ExportResult(NamedTuple):
 
     rows: int
     without_question: int
-    """Completions not known to answer a question of the task; their question columns are empty."""
+    """Rows not known to answer a question of the task; their question columns are empty."""
 
 
 def export_run(
@@ -72,18 +73,26 @@ def export_run(
     """
     check_target(path, overwrite=overwrite)
     table = export_table(run, kind, stages=stages, logprobs=logprobs, data_format=data_format)
-    without_question = 0
-
-    def counted_rows() -> Iterator[Row]:
-        nonlocal without_question
-        for row in table.rows:
-            without_question += row.get("question_id", "") is None
-            yield row
-            advance(1, 0, 0.0)
-
     with run.meter.stage(f"exporting {kind}", total=table.total) as advance:
-        rows = write_rows(path, table.columns, counted_rows(), overwrite=overwrite)
-    return ExportResult(rows, without_question)
+        rows = CountedRows(table, advance)
+        written = write_rows(path, table.columns, rows, overwrite=overwrite)
+    return ExportResult(written, rows.without_question)
+
+
+class CountedRows:
+    """The rows of a table, shown in the progress record by record as they are taken."""
+
+    def __init__(self, table: ExportTable, advance: Advance) -> None:
+        self._table, self._advance = table, advance
+        self.without_question = 0
+        """Rows taken that have columns for a question, and none in them."""
+
+    def __iter__(self) -> Iterator[Row]:
+        for rows in self._table.records:
+            for row in rows:
+                self.without_question += row.get("question_id", "") is None
+                yield row
+            self._advance(1, 0, 0.0)
 
 
 def export_table(

@@ -16,13 +16,12 @@ from typing import Any, NamedTuple
 import potstill
 from potstill.errors import ConfigError, DataError
 from potstill.exchange.columns import LOGPROBS
-from potstill.exchange.export import export_table, write_rows
+from potstill.exchange.export import CountedRows, ExportResult, export_table, write_rows
 from potstill.exchange.hub import DatasetFacts, dataset_card, front_matter
 from potstill.exchange.rows import ExportKind, ExportTable, Row
 from potstill.pipeline.recipe import Recipe
 from potstill.pipeline.run import Run
 from potstill.prompts.styles import style_named
-from potstill.runtime.progress import Advance
 from potstill.whole_files import whole_folder
 
 SHARD_ROWS = 50_000
@@ -47,7 +46,7 @@ class DatasetDescription(NamedTuple):
 
 def dataset_folder(
     run: Run, folder: Path, kind: ExportKind, description: DatasetDescription, **options: Any
-) -> int:
+) -> ExportResult:
     """Write the folder of a dataset: Parquet files under ``data/`` and README.md, the card.
 
     Args:
@@ -58,7 +57,7 @@ def dataset_folder(
         options: As for :func:`potstill.exchange.export.export_table`.
 
     Returns:
-        The number of rows.
+        The number of rows, and of those without a question.
 
     Raises:
         PotstillError: The folder is in use, or there is nothing to write.
@@ -68,20 +67,15 @@ def dataset_folder(
         _new_folder(folder) as unfinished,
         run.meter.stage(f"writing {kind}", total=table.total) as advance,
     ):
-        counted = _counted(table, advance)
-        first = next(counted, None)
+        counted = CountedRows(table, advance)
+        left = iter(counted)
+        first = next(left, None)
         if first is None:
             raise DataError(f"{run.folder} has no {kind} to push.")
-        rows = _write_shards(unfinished / "data", kind, table, chain([first], counted))
+        rows = _write_shards(unfinished / "data", kind, table, chain([first], left))
         facts = _facts(run, kind, description, table, first, rows)
         (unfinished / "README.md").write_text(dataset_card(facts), encoding="utf-8")
-    return rows
-
-
-def _counted(table: ExportTable, advance: Advance) -> Iterator[Row]:
-    for row in table.rows:
-        yield row
-        advance(1, 0, 0.0)
+    return ExportResult(rows, counted.without_question)
 
 
 def _write_shards(folder: Path, kind: ExportKind, table: ExportTable, rows: Iterator[Row]) -> int:

@@ -10,11 +10,13 @@ closed by ``The answer is 4.``, or with the answer in a second step where its pr
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from hashlib import blake2b
 from typing import NamedTuple, Self
 
 from potstill.errors import ConfigError
 from potstill.exchange.rows import PlacedQuestion, Row, TaskQuestions
+from potstill.keys import question_digest
 from potstill.pipeline.run import Run
 from potstill.records import Completion, FinishReason, Question
 from potstill.tasks.fields import MISSING, check_fields, field_value
@@ -30,6 +32,9 @@ class RowFields:
     id: str | None = None
     """The question's id in the task, where rows have it; then the text is not looked at."""
 
+    text_of_id: str | None = None
+    """The question's text beside its id, where both have to fit: ids are often row numbers."""
+
     rationale: str = "rationale"
     """The rationale, or a list of them."""
 
@@ -42,12 +47,20 @@ class RowFields:
     finish_reason: str | None = None
     """The reason for which the completion ended; where rows do not say, ``stop``."""
 
+    completion_id: str | None = None
+    """The completion that the rationale was, in the store of the run that exported it."""
+
     @classmethod
     def of(cls, row: Row) -> Self:
         """The fields of rationales that potstill exported, or else the usual ones."""
         if {"question_id", "rationale", "answer", "verdict"} <= row.keys():
             return cls(
-                id="question_id", answer="answer", sample="sample", finish_reason="finish_reason"
+                id="question_id",
+                text_of_id="question",
+                answer="answer",
+                sample="sample",
+                finish_reason="finish_reason",
+                completion_id="completion_id",
             )
         return cls()
 
@@ -80,6 +93,8 @@ class _RowNotes(NamedTuple):
 
     sample: int | None
     finish_reason: FinishReason
+    completion_id: object
+    """The completion in the store of the run that exported the row; None where it does not say."""
 
 
 class ForeignRows:
@@ -138,7 +153,10 @@ class ForeignRows:
         texts = [text for text in listed if isinstance(text, str) and text.strip()]
         notes = self._notes(row)
         for text in texts:
-            yield from self._completions(question, text, notes)
+            if self._is_own(question, text, notes):
+                self.there += 1
+            else:
+                yield from self._completions(question, text, notes)
         if not texts:
             raise ValueError(f"{self._fields.rationale}: there is none")
         if len(texts) < len(listed):
@@ -153,9 +171,38 @@ class ForeignRows:
         if fields.id:
             with_id = self._questions.by_id.get(str(value))
             candidates = [with_id] if with_id else []
+            if fields.text_of_id:
+                text = field_value(row, fields.text_of_id)
+                same_text = self._questions.with_text(str(text))
+                candidates = candidates if with_id in same_text else same_text
         else:
             candidates = self._questions.with_text(str(value))
         return _only_training_question(candidates, by="id" if fields.id else "text")
+
+    def _is_own(self, question: Question, text: str, notes: _RowNotes) -> bool:
+        """Whether this run exported the row: the store has it, closed in the teacher's words."""
+        if notes.completion_id is None:
+            return False
+        described = (str(notes.completion_id), text, notes.answer)
+        return not self._curated.isdisjoint(
+            [(question_digest(question), *described), (question.id, *described)]
+        )
+
+    @cached_property
+    def _curated(self) -> set[tuple[str, str, str, str]]:
+        """The run's own rationales: question, completion, text and answer of each.
+
+        The question is its digest; its id where an older potstill curated.
+        """
+        return {
+            (
+                rationale.question_digest or rationale.question_id,
+                str(rationale.completion_id),
+                rationale.text,
+                rationale.answer or "",
+            )
+            for rationale in self._store.rationales()
+        }
 
     def _notes(self, row: Row) -> _RowNotes:
         """The values that stand beside the rationale.
@@ -173,7 +220,8 @@ class ForeignRows:
         if reason not in ("stop", "length", "content_filter"):
             raise ValueError(f"{self._fields.finish_reason}: give stop, length or content_filter")
         answer = values["answer"]
-        return _RowNotes("" if answer is None else str(answer).strip(), sample, reason)
+        written = "" if answer is None else str(answer).strip()
+        return _RowNotes(written, sample, reason, values["completion_id"])
 
     def _completions(
         self, question: Question, text: str, notes: _RowNotes

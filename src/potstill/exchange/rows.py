@@ -24,10 +24,12 @@ from potstill.exchange.columns import (
     Column,
     prompt_completion,
 )
+from potstill.keys import question_digest
 from potstill.prompts.formats import FORMATS, DataFormat, format_named
 from potstill.prompts.styles import question_text
-from potstill.records import Message, Question, Request, Split, Task, TokenLogprobs
-from potstill.store import PooledCompletion, PooledRationale, Store
+from potstill.records import Message, Question, Split, Task, TokenLogprobs
+from potstill.store import GradedQuestion, PooledCompletion, PooledRationale, Store
+from potstill.store.asked_questions import asks
 
 Row = Mapping[str, object]
 
@@ -45,9 +47,11 @@ class ExportTable(NamedTuple):
     """Rows to be written, with their columns."""
 
     columns: Sequence[Column]
-    rows: Iterable[Row]
+    records: Iterable[Sequence[Row]]
+    """The rows of each stored record: a completion has one for each question that it answers."""
+
     total: int
-    """The number of rows; more where a completion answers several questions of one text."""
+    """The number of records."""
 
     data_format: str = ""
     """The data format of rows for trainers; empty for others."""
@@ -82,6 +86,11 @@ class TaskQuestions:
                 for text in dict.fromkeys(texts):
                     self._by_text[text].append(placed)
 
+    @property
+    def all(self) -> list[Question]:
+        """The questions of all splits."""
+        return [placed.question for placed in self.by_id.values()]
+
     def with_text(self, text: str) -> list[PlacedQuestion]:
         """The questions with this text, with or without their options; white space aside."""
         return self._by_text.get(_one_spaced(text), [])
@@ -93,30 +102,32 @@ class TaskQuestions:
         question whose text was edited since is not asked by the request any more.
         """
         asked = [question.id for question in pooled.questions if question.task == self.task.name]
-        ids = dict.fromkeys([*asked, *pooled.verdicts])
-        prompt = _one_spaced(_sent_text(pooled.completion.request))
+        ids = dict.fromkeys([*asked, *(graded.id for graded in pooled.verdicts)])
+        request = pooled.completion.request
         return [
             placed
             for id_ in ids
-            if (placed := self.by_id.get(id_)) and _one_spaced(placed.question.text) in prompt
+            if (placed := self.by_id.get(id_)) and asks(request, placed.question)
         ]
 
     def verdict_on(self, pooled: PooledCompletion, placed: PlacedQuestion | None) -> str | None:
         """The verdict on a completion as the answer to one question; None where there is none.
 
-        A verdict on a question that the task has no more, as after its ids were changed, stands
-        for all.
+        One by another gold answer than the question has now is none. Where ids were changed, the
+        verdict on the same text stands.
         """
-        former = (verdict for id_, verdict in pooled.verdicts.items() if id_ not in self.by_id)
-        if placed is None:
-            return next(iter(pooled.verdicts.values()), None)
-        return pooled.verdicts.get(placed.question.id) or next(former, None)
+        verdicts = pooled.verdicts
+        if placed is not None:
+            verdicts = tuple(graded for graded in verdicts if self._stands(graded, placed.question))
+        return next((graded.verdict for graded in verdicts), None)
 
-
-def _sent_text(request: Request) -> str:
-    """All that a request sends to the model, as one text."""
-    prompt = request.prompt
-    return prompt if isinstance(prompt, str) else "\n".join(turn.content for turn in prompt)
+    def _stands(self, graded: GradedQuestion, question: Question) -> bool:
+        """Whether a verdict on a text that the completion was asked is one on this question."""
+        if graded.id != question.id and graded.id in self.by_id:
+            return False  # of two questions with one text, each has its own
+        if not graded.digest:
+            return True
+        return (graded.digest, graded.gold) == (question_digest(question), question.answer)
 
 
 def _one_spaced(text: str) -> str:
@@ -145,12 +156,14 @@ def completion_rows(
     """
     columns = (*COMPLETIONS, *LOGPROBS) if logprobs else COMPLETIONS
     pool = store.pool(stages, logprobs=logprobs)
-    rows = (
-        _completion_row(pooled, placed, questions, logprobs=logprobs)
+    records = (
+        [
+            _completion_row(pooled, placed, questions, logprobs=logprobs)
+            for placed in questions.answered_by(pooled) or (None,)
+        ]
         for pooled in pool
-        for placed in questions.answered_by(pooled) or (None,)
     )
-    return ExportTable(columns, rows, store.pool_size(stages))
+    return ExportTable(columns, records, store.pool_size(stages))
 
 
 def _completion_row(
@@ -241,19 +254,21 @@ def _token_bytes(logprobs: TokenLogprobs) -> list[list[bytes]]:
 def rationale_rows(store: Store, questions: TaskQuestions) -> ExportTable:
     """Every rationale with its verdict, whether it was kept or not.
 
+    One whose question or gold answer has changed since curation names no question.
+
     Raises:
         DataError: Nothing has been curated yet.
     """
-    rows = (_rationale_row(pooled, questions) for pooled in store.pooled_rationales())
-    return ExportTable(RATIONALES, rows, sum(_verdicts(store).values()))
+    pool = store.pooled_rationales(questions.all)
+    records = ([_rationale_row(pooled, questions)] for pooled in pool)
+    return ExportTable(RATIONALES, records, sum(_verdicts(store).values()))
 
 
 def _rationale_row(pooled: PooledRationale, questions: TaskQuestions) -> Row:
     rationale = pooled.rationale
-    placed = questions.by_id.get(rationale.question_id)
+    placed = questions.by_id[rationale.question_id] if pooled.question else None
     return {
         **_question_values(placed, questions.task),
-        "question_id": rationale.question_id,
         "rationale": rationale.text,
         "answer": rationale.answer,
         "verdict": rationale.verdict,
@@ -291,24 +306,22 @@ def training_rows(
     """
     wording = _exportable_format(kind, data_format or DEFAULT_FORMATS[kind])
     columns = CHAT if kind == "chat" else prompt_completion(chat=wording.chat)
-    rows = (
-        _training_row(pooled, questions, kind, wording)
-        for pooled in store.pooled_rationales()
+    records = (
+        [_training_row(pooled, kind, wording)]
+        for pooled in store.pooled_rationales(questions.all)
         if pooled.rationale.verdict == "kept"
     )
-    return ExportTable(columns, rows, _verdicts(store).get("kept", 0), wording.name)
+    return ExportTable(columns, records, _verdicts(store).get("kept", 0), wording.name)
 
 
-def _training_row(
-    pooled: PooledRationale, questions: TaskQuestions, kind: ExportKind, wording: DataFormat
-) -> Row:
-    placed = questions.by_id.get(pooled.rationale.question_id)
-    if placed is None:
+def _training_row(pooled: PooledRationale, kind: ExportKind, wording: DataFormat) -> Row:
+    question = pooled.question
+    if question is None:
         raise DataError(
             f"the rationale of question {pooled.rationale.question_id!r} is kept, and the task has "
-            "no such question any more. Run potstill curate again."
+            "no such question any more, or has changed its text or gold answer. Run potstill "
+            "curate again."
         )
-    question = placed.question
     prompt = wording.prompt(question, encoder_decoder=False)
     target = wording.target(pooled.rationale.text, question.answer, encoder_decoder=False)
     answer = [{"role": "assistant", "content": target}]
@@ -326,14 +339,14 @@ def _exportable_format(kind: ExportKind, name: str) -> DataFormat:
         ConfigError: They cannot.
     """
     fitting = [
-        data_format.name
-        for data_format in FORMATS.values()
+        known
+        for known, data_format in FORMATS.items()
         if data_format.needs_rationale
         and data_format.role is None
         and not data_format.needs_exemplars
         and (data_format.chat or kind != "chat")
     ]
-    if format_named(name).name not in fitting:
+    if name not in fitting:
         raise ConfigError(f"{kind} cannot be worded as {name}; take one of {', '.join(fitting)}.")
     return format_named(name)
 

@@ -103,17 +103,20 @@ def measured_as(task: Task, *, style: str = "") -> Task:
         style: The prompt style that its questions are put in; empty: each system's own.
     """
     rule = "" if task.rule == OWN_RULE else f"{task.rule} rule"
-    return replace(task, name=", ".join(filter(None, (task.name, style, rule))))
+    if not style and not rule:
+        return task
+    name = ", ".join(filter(None, (task.name, style, rule)))
+    return replace(task, name=name, measured_set=set_of(task), prompt_style=style)
 
 
 def set_of(task: Task) -> str:
     """The set that a task's questions are of, whichever way it is measured."""
-    return task.name.partition(", ")[0]
+    return task.measured_set or task.name
 
 
 def asks_for_answers_alone(task: Task) -> bool:
     """Whether a task is measured in a prompt style that asks for no reasoning."""
-    return not {"answer_only", "zero_shot"}.isdisjoint(task.name.split(", ")[1:])
+    return task.prompt_style in ("answer_only", "zero_shot")
 
 
 def bracketed_gold(task: Task, question: Question) -> str:

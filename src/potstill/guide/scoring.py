@@ -18,6 +18,7 @@ from potstill.errors import DataError
 from potstill.grading.answers import READERS
 from potstill.grading.grade import grade, plain_gold
 from potstill.guide.types import GuidedAnswer
+from potstill.keys import question_digest
 from potstill.records import GuidedPrediction, GuidedScore, Policy, Question, Split, Task
 from potstill.records.policy import ALONE
 from potstill.statistics import Interval, accuracy_interval, mean_interval, paired_comparison
@@ -107,6 +108,7 @@ class Grader:
             teacher_tokens=taken.teacher_tokens,
             cost=taken.cost,
             steps=self.steps.get(question.id),
+            question_digest=question_digest(question),
         )
 
 

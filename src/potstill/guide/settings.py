@@ -5,8 +5,8 @@ from typing import Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from potstill.guide.types import AnyPolicy, GuidanceConfig, GuidanceKind, PolicySettings
-from potstill.prompts.styles import AnyStyle, style_named
-from potstill.settings import Settings
+from potstill.prompts.styles import STYLES, AnyStyle
+from potstill.settings import InvalidSettings, SettingFault, Settings
 from potstill.text.steps import StepKind
 
 ControlName = Literal[
@@ -115,8 +115,11 @@ class GuideSettings(GuidanceSettings):
     @model_validator(mode="after")
     def _questions_can_be_asked_for(self) -> Self:
         if self.asks_for_questions:
+            setting = "kind" if self.kind == "question" else "controls"
             for style in QUESTION_STYLES:
-                style_named(style)
+                if style not in STYLES:
+                    words = f": question is asked in {style}, and {STYLES.unknown(style)}."
+                    raise InvalidSettings([SettingFault((setting,), words)], at="guide")
         return self
 
     @property

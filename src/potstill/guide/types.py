@@ -268,9 +268,15 @@ def expand_policy(raw: object) -> object:
         ((name, value),) = raw.items()
         if name in ("at", "first_n"):
             return {"when": name, "steps": value}
-        if name == "when_unsure" and isinstance(value, Mapping):
+        if name == "when_unsure" and isinstance(value, Mapping) and "when" not in value:
             return {"when": name, **value}
     return raw
 
 
-AnyPolicy = Annotated[PolicySettings, BeforeValidator(expand_policy)]
+def _policy(raw: object) -> object:
+    if not isinstance(raw, str | Mapping | PolicySettings):
+        raise ValueError("give a policy's name, or a mapping such as {at: 2}")
+    return expand_policy(raw)
+
+
+AnyPolicy = Annotated[PolicySettings, BeforeValidator(_policy)]

@@ -23,7 +23,7 @@ from potstill.models.settings import LocalSettings
 from potstill.pipeline.recipe import Recipe, load_recipe
 from potstill.pipeline.run import Run
 from potstill.prompts.formats import format_named
-from potstill.records import Checkpoint, Rationale, Task
+from potstill.records import Checkpoint, Task
 from potstill.runtime.progress import Meter
 from potstill.sampling.ask import PromptConfig, SamplingParams
 from potstill.sampling.exemplar_pool import EVALUATION, draw_exemplars, worked_questions
@@ -108,7 +108,7 @@ def _read_member(name: str, folder: Path, meter: Meter) -> MergeMember:
             asking=_asking(checkpoint, run.recipe),
             digest=digest,
         )
-        return member._replace(asking=_with_exemplars(member, run.store.rationales()))
+        return member._replace(asking=_with_exemplars(member, run.store))
 
 
 def _open_finished(folder: Path, meter: Meter) -> Run:
@@ -136,10 +136,11 @@ def _asking(checkpoint: Checkpoint, recipe: Recipe) -> PromptConfig:
     return PromptConfig(style=style, sampling=SamplingParams(max_tokens=recipe.evaluate.max_tokens))
 
 
-def _with_exemplars(member: MergeMember, rationales: Sequence[Rationale]) -> PromptConfig:
+def _with_exemplars(member: MergeMember, store: Store) -> PromptConfig:
     """The member's way of being asked, with worked training questions where it shows some."""
     if not format_named(member.checkpoint.data_format).needs_exemplars:
         return member.asking
+    rationales = store.training_rationales(member.task)
     pool = worked_questions(member.task.splits["train"], rationales)
     count, seed = member.settings.exemplars, member.recipe.seed
     return replace(member.asking, exemplars=draw_exemplars(pool, count, seed=seed, key=EVALUATION))
@@ -163,7 +164,7 @@ def training_examples(
     encoder_decoder = member.checkpoint.encoder_decoder
     with _open_finished(member.folder, meter) as run:
         examples = make_examples(
-            run.store.rationales(),
+            run.store.training_rationales(run.task),
             run.task.splits["train"],
             member.settings,
             encoder_decoder=encoder_decoder,

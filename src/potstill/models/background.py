@@ -5,7 +5,6 @@ takes more at a time, and one transaction serves many. This is how models that a
 after another, such as local ones, come to the store.
 """
 
-import time
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from threading import Condition, Thread
@@ -14,7 +13,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 GROUPING_SECONDS = 0.01
-"""How long the first item of a group waits for others."""
+"""How long the first item of a group waits for others, where any can still come."""
 
 CLOSING_SECONDS = 2.0
 """How long closing waits for an iterator that is still working on its next item."""
@@ -83,8 +82,7 @@ class _Inbox(Generic[T]):
         """Returns everything that is there, at least one item; an empty list after the last."""
         with self._changed:
             self._changed.wait_for(lambda: self._items or self._ended)
-        time.sleep(GROUPING_SECONDS)
-        with self._changed:
+            self._changed.wait_for(lambda: self._ended, GROUPING_SECONDS)
             group, self._items = self._items, []
             self._changed.notify_all()
         return group

@@ -30,6 +30,10 @@ class Model(Protocol):
         """
         ...
 
+    def opened(self) -> "Model":
+        """Returns the model ready to be asked: itself, unless it stands for one that opens late."""
+        return self
+
     def complete_in_groups(self, requests: Iterable[Request]) -> Generator[list[Completion]]:
         """Answers requests as :meth:`complete` does, in groups of what has arrived.
 

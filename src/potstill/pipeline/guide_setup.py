@@ -4,7 +4,7 @@
 sets both up as evaluation asks them.
 """
 
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from potstill.errors import ConfigError
@@ -32,13 +32,13 @@ class LaterModel(Model):
         self.name, self.chat = identity.name, identity.chat
         self._open = open_model
 
-    def complete(self, requests: Iterable[Request]) -> Iterator[Completion]:
-        """Answer requests; see :class:`potstill.models.interface.Model`."""
-        return self._open().complete(requests)
+    def opened(self) -> Model:
+        """Returns the model behind it, opened now."""
+        return self._open()
 
-    def complete_in_groups(self, requests: Iterable[Request]) -> Generator[list[Completion]]:
-        """Answer requests; see :class:`potstill.models.interface.Model`."""
-        return self._open().complete_in_groups(requests)
+    def complete(self, requests: Iterable[Request]) -> Iterator[Completion]:
+        """Answers requests as the model behind it does."""
+        return self.opened().complete(requests)
 
 
 def guided_checkpoint(store: Store, task: str, student: str | None) -> Checkpoint:

@@ -36,15 +36,15 @@ from potstill.models.settings import (
     model_settings,
     student_settings,
 )
+from potstill.module_folders import FOLDERS
 from potstill.pipeline.names import RESERVED, check_name, check_systems, named_starts
-from potstill.plugins import FOLDERS
 from potstill.prompts.exemplars import AnyFewShot
 from potstill.prompts.formats import DataFormat, format_named
 from potstill.prompts.styles import STYLES, shows_exemplars, style_named
 from potstill.runtime.budget import BudgetSettings
 from potstill.setting_names import references
-from potstill.settings import Settings, build
-from potstill.tasks import TaskSettings, task_settings
+from potstill.settings import Settings, build, unfit
+from potstill.tasks import AnyTask
 from potstill.tasks.overlap import OverlapSettings
 from potstill.train.settings import TrainSettings
 from potstill.whole_files import write_whole
@@ -59,7 +59,10 @@ AnyModel = (
 """The settings of a model of any kind."""
 
 MODULE_FOLDERS = "module_folders.json"
-"""A file in a run's folder: where the modules of its recipe were found, from that folder."""
+"""A file in a run's folder: where the modules of its recipe were found.
+
+Each folder stands there twice, from the run's folder and as a whole path: the one holds where both
+are moved together, the other where the run alone is moved."""
 
 TAKEN = {
     **RESERVED,
@@ -73,21 +76,20 @@ def _teacher(raw: object) -> ModelSettings:
     return model_settings(raw, at="teacher")
 
 
-def _teachers(raw: object) -> dict[str, ModelSettings]:
-    """Further teachers by name."""
+_AS_TEACHER = BeforeValidator(_teacher)
+
+
+def _teachers(raw: object) -> object:
+    """Further teachers by name, their names looked at."""
     if not isinstance(raw, Mapping):
-        raise ConfigError(f"teachers is {raw!r}: give names with models, e.g. {{other: hf:NAME}}.")
+        raise unfit(raw, "give names with models, e.g. {other: hf:NAME}", at="teachers")
     for name in raw:
         check_name(name, at="teachers", reserved=TAKEN)
-    return {name: model_settings(model, at=f"teachers.{name}") for name, model in raw.items()}
+    return raw
 
 
 def _student(raw: object) -> LocalSettings:
     return student_settings(raw, at="student")
-
-
-def _task(raw: object) -> TaskSettings:
-    return task_settings(raw, at="task")
 
 
 class Recipe(Settings):
@@ -96,14 +98,14 @@ class Recipe(Settings):
     run: str
     """The run's folder."""
 
-    task: Annotated[TaskSettings, BeforeValidator(_task)]
+    task: AnyTask
     """The task to learn: its name, or a file of your own and its columns."""
 
-    teacher: Annotated[AnyModel, BeforeValidator(_teacher)]
+    teacher: Annotated[AnyModel, _AS_TEACHER]
     """The model to learn from, as kind:where."""
 
-    teachers: Annotated[dict[str, AnyModel], BeforeValidator(_teachers)] = Field(
-        default_factory=dict
+    teachers: Annotated[dict[str, Annotated[AnyModel, _AS_TEACHER]], BeforeValidator(_teachers)] = (
+        Field(default_factory=dict)
     )
     """Further teachers by name; the first is also measured beside the student, and guides it."""
 
@@ -296,11 +298,14 @@ def load_recipe(path: str | Path, changes: Sequence[str] = ()) -> Recipe:
     :func:`potstill.setting_names.resolve_names`.
 
     Raises:
-        ConfigError: The file is missing or is not YAML, a setting is unknown or out of bounds.
+        ConfigError: The file is missing or is not YAML, a setting is unknown or out of bounds, or
+            by a module's name a recipe that was loaded before means another file.
     """
     path = Path(path)
-    raw = read_yaml(path, changes)
-    return build(Recipe, {"run": f"runs/{path.stem}", **raw}, at=str(path))
+    raw = _read(path, changes)
+    recipe = build(Recipe, {"run": f"runs/{path.stem}", **raw}, at=str(path))
+    FOLDERS.add(path.parent, _module_folders(path.parent), references(recipe))
+    return recipe
 
 
 def read_yaml(path: Path, changes: Sequence[str]) -> dict[str, object]:
@@ -309,6 +314,12 @@ def read_yaml(path: Path, changes: Sequence[str]) -> dict[str, object]:
     Raises:
         ConfigError: The file is missing or is not YAML, or a change cannot be made.
     """
+    raw = _read(path, changes)
+    FOLDERS.add(path.parent, _module_folders(path.parent))
+    return raw
+
+
+def _read(path: Path, changes: Sequence[str]) -> dict[str, object]:
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -319,7 +330,6 @@ def read_yaml(path: Path, changes: Sequence[str]) -> dict[str, object]:
         raise ConfigError(f"{path} holds no settings; see README.md for a first recipe.")
     for change in changes:
         change_setting(raw, change)
-    FOLDERS.add(path.parent, earlier=_module_folders(path.parent))
     return raw
 
 
@@ -360,12 +370,17 @@ def write_resolved(recipe: Recipe) -> None:
     text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
     write_whole(recipe.folder / "recipe.yaml", text)
     known = _module_folders(recipe.folder)
-    found = [FOLDERS.holding(name) for name in references(recipe)]
-    folders = dict.fromkeys([*known, *(folder for folder in found if folder is not None)])
-    folders.pop(recipe.folder.resolve(), None)  # it is looked in anyway
-    if len(folders) > len(known):
-        relative = [os.path.relpath(folder, recipe.folder.resolve()) for folder in folders]
-        write_whole(recipe.folder / MODULE_FOLDERS, json.dumps(relative))
+    holding = map(FOLDERS.holding, references(recipe))
+    found = dict.fromkeys(folder for folder in holding if folder is not None)
+    found.pop(recipe.folder.resolve(), None)  # it is looked in anyway
+    if not found.keys() <= {*known}:
+        folders = dict.fromkeys([*found, *(folder for folder in known if folder.is_dir())])
+        places = [
+            place
+            for folder in folders
+            for place in (os.path.relpath(folder, recipe.folder.resolve()), str(folder))
+        ]
+        write_whole(recipe.folder / MODULE_FOLDERS, json.dumps(places))
 
 
 def _module_folders(folder: Path) -> list[Path]:
@@ -374,7 +389,8 @@ def _module_folders(folder: Path) -> list[Path]:
     if not file.is_file():
         return []
     try:
-        return [(folder / relative).resolve() for relative in json.loads(file.read_bytes())]
+        places = json.loads(file.read_bytes())
+        return list(dict.fromkeys((folder / place).resolve() for place in places))
     except (ValueError, TypeError) as error:
         raise ConfigError(
             f"{file} is no list of folders. Remove it, and put the recipe's modules beside it."

@@ -14,7 +14,7 @@ from collections import defaultdict
 from typing import Any
 
 from potstill.guide.types import PolicySettings
-from potstill.models.settings import KINDS
+from potstill.models.settings import KINDS, ModelSettings
 from potstill.pipeline.names import NAME_PATTERN, RESERVED
 from potstill.pipeline.recipe import TAKEN, Recipe
 from potstill.tasks.settings import TASKS
@@ -36,7 +36,8 @@ def recipe_schema() -> JsonSchema:
     # Settings of a kind that a plug-in adds are checked by the plug-in's class, which has no
     # definition of its own here.
     definitions["ModelSettings"]["additionalProperties"] = True
-    definitions["ModelSettings"]["properties"]["model"]["pattern"] = _foreign_kind_pattern(kinds)
+    definitions["ModelSettings"]["properties"]["model"]["pattern"] = _foreign_kind_pattern()
+    definitions["TaskSettings"]["properties"]["name"]["anyOf"] = [*_task_names(), {"type": "null"}]
     for section, setting, taken in (
         (schema, "teachers", TAKEN),
         (definitions["TrainSettings"], "students", RESERVED),
@@ -65,7 +66,7 @@ def _kinds_by_class() -> dict[str, list[str]]:
     """The kinds of models by the name of the settings class that the recipe has for them."""
     kinds: dict[str, list[str]] = defaultdict(list)
     for kind, settings in KINDS.items():
-        if settings.__module__.startswith("potstill."):
+        if _is_ours(settings):
             kinds[settings.__name__].append(kind)
     return dict(kinds)
 
@@ -74,31 +75,52 @@ def _kind_pattern(kinds: list[str]) -> str:
     return f"^({'|'.join(kinds)}):."
 
 
-def _foreign_kind_pattern(kinds: dict[str, list[str]]) -> str:
-    """``kind:where`` of any kind but those that have a definition."""
-    own = "|".join(kind for own_kinds in kinds.values() for kind in own_kinds)
-    return f"^(?!({own}):)[^:]+:."
+def _foreign_kind_pattern() -> str:
+    """``kind:where`` of the kinds that plug-ins add; where there are none, it fits nothing."""
+    foreign = [kind for kind, settings in KINDS.items() if not _is_ours(settings)]
+    return _kind_pattern(foreign) if foreign else "(?!)"
+
+
+def _is_ours(settings: type[ModelSettings]) -> bool:
+    return settings.__module__.startswith("potstill.")
+
+
+def _task_names() -> list[JsonSchema]:
+    """The tasks' names, for an editor to complete; case and punctuation do not count in them."""
+    spellings = (
+        "[\\W_]*".join(f"[{sign}{sign.upper()}]" for sign in name if sign.isalnum())
+        for name in TASKS
+    )
+    spelt = f"^[\\W_]*({'|'.join(spellings)})[\\W_]*$"
+    return [{"enum": list(TASKS)}, {"type": "string", "pattern": spelt}]
 
 
 def _short_forms(kinds: dict[str, list[str]]) -> dict[str, list[JsonSchema]]:
     """By the name of a settings class, the values that a recipe may hold in its place."""
     count = {"type": "integer", "minimum": 1}
+    policy = PolicySettings.model_json_schema()
     models: dict[str, list[JsonSchema]] = {
         name: [{"type": "string", "pattern": _kind_pattern(own)}] for name, own in kinds.items()
     }
     return {
         **models,
-        "ModelSettings": [{"type": "string", "pattern": _foreign_kind_pattern(kinds)}],
-        "TaskSettings": [{"enum": list(TASKS)}],
+        "ModelSettings": [{"type": "string", "pattern": _foreign_kind_pattern()}],
+        "TaskSettings": _task_names(),
         "MatchingSettings": [{"enum": ["sample", "distribution"]}],
         "FewShotSettings": [{"type": "array", "items": {"$ref": f"{_DEFINITION}ExemplarSettings"}}],
         "PolicySettings": [
-            PolicySettings.model_json_schema()["properties"]["when"],
+            policy["properties"]["when"],
             _mapping_of("at", count),
             _mapping_of("first_n", count),
-            _mapping_of("when_unsure", {"type": "object"}),
+            _mapping_of("when_unsure", _without_when(policy)),
         ],
     }
+
+
+def _without_when(policy: JsonSchema) -> JsonSchema:
+    """A policy's settings but the name, which stands before them."""
+    properties = {name: value for name, value in policy["properties"].items() if name != "when"}
+    return {"type": "object", "properties": properties, "additionalProperties": False}
 
 
 def _mapping_of(name: str, value: JsonSchema) -> JsonSchema:

@@ -10,9 +10,19 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from potstill.grading.grade import GRADER_VERSION, grade
-from potstill.records import Grade, GuidedPrediction, Policy, Prediction, Question, Rationale, Task
+from potstill.records import (
+    Grade,
+    GuidedPrediction,
+    Policy,
+    Prediction,
+    Question,
+    Rationale,
+    Split,
+    Task,
+)
 from potstill.runtime.progress import printable
 from potstill.store import Store
+from potstill.store.asked_questions import answers_question
 
 RIGHT, WRONG, NO_ANSWER = "right", "wrong", "no answer"
 
@@ -84,7 +94,7 @@ def regrade(tasks: Sequence[Task], store: Store, curate: Callable[[], Counter[st
     before = store.rationales()
     verdicts = curate()
     questions, predictions = _questions_by_place(tasks), store.predictions()
-    placed = [old for old in predictions if (old.task, "test", old.question_id) in questions]
+    placed = [old for old in predictions if _placed(old, "test", questions) is not None]
     return Regraded(
         graders=tuple(sorted(graders)),
         rationales=verdicts.total(),
@@ -156,7 +166,8 @@ def _prediction_flips(
     for old in predictions:
         if old.finish_reason == "error":
             continue  # never answered
-        place = questions[old.task, "test", old.question_id]
+        place = _placed(old, "test", questions)
+        assert place is not None, "the others are not graded"
         new = grade(place.task, old.text, place.question)
         yield from _flipped(f"{old.system.label} on {old.task} {old.question_id}", old, new)
 
@@ -166,7 +177,7 @@ def _regrade_guided(tasks: Sequence[Task], store: Store) -> GuidedVerdicts:
     questions, versions = _questions_by_place(tasks), store.graders("guided_predictions")
     regraded, flips = list[GuidedPrediction](), list[Flip]()
     for old in store.guided_predictions():
-        place = questions.get((old.task, old.split, old.question_id))
+        place = _placed(old, old.split, questions)
         if place is None or not old.text:
             continue
         new = grade(place.task, old.text, place.question)
@@ -194,6 +205,16 @@ def _scores_fit(store: Store) -> bool:
 class _TaskQuestion(NamedTuple):
     task: Task
     question: Question
+
+
+def _placed(
+    answer: Prediction | GuidedPrediction,
+    split: Split,
+    questions: Mapping[tuple[str, str, str], _TaskQuestion],
+) -> _TaskQuestion | None:
+    """The question that an answer is one to; None where its task does not have it now."""
+    place = questions.get((answer.task, split, answer.question_id))
+    return place if place is not None and answers_question(answer, place.question) else None
 
 
 def _questions_by_place(tasks: Sequence[Task]) -> dict[tuple[str, str, str], _TaskQuestion]:

@@ -204,11 +204,15 @@ class Run:
             PotstillError: A task cannot be read, the student cannot be loaded, or a module or a
                 name that the recipe gives as ``module:name`` is not there.
         """
-        resolve_names(self.recipe)
-        _ = self.task, self.entries, self.few_shot
+        self._check_recipe()
         with extra("local", needed_for="training a student"):
             from potstill.models.local.loading import is_encoder_decoder
         is_encoder_decoder(self.recipe.student)
+
+    def _check_recipe(self) -> None:
+        """The same without the student, which only a machine that trains need be able to load."""
+        resolve_names(self.recipe)
+        _ = self.task, self.entries, self.few_shot
 
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:
@@ -229,8 +233,12 @@ class Run:
 
         Returns:
             What was drawn, by teacher.
+
+        Raises:
+            PotstillError: A teacher cannot be asked; or, before any is, what :meth:`check` finds
+                but that the student cannot be loaded.
         """
-        resolve_names(self.recipe)  # before a teacher is paid for a stage that could not run
+        self._check_recipe()  # before a teacher is paid for a stage that could not run
         with self._timed("generate"):
             drawn = self.teachers.generate(self.task)
             return self.teachers.debate(self.task, drawn)

@@ -101,8 +101,9 @@ class StudentPool:
             return ()
         # As many as students learn with; where none does, as many as one would.
         learn = [student for student in students if _shows_exemplars(student)] or students
+        task = self._task()
         return draw_exemplars(
-            worked_questions(self._task().splits["train"], self._context.store.rationales()),
+            worked_questions(task.splits["train"], self._context.store.training_rationales(task)),
             max(student.exemplars for student in learn),
             seed=self._recipe.seed,
             key=EVALUATION,

@@ -66,6 +66,8 @@ class FewShotSettings(Settings):
 
 def few_shot_settings(raw: object) -> object:
     """The long form of exemplars that were given as a list."""
+    if not isinstance(raw, list | tuple | Mapping | FewShotSettings):
+        raise ValueError("give a list of worked questions, or a mapping with worked or file")
     return {"worked": raw} if isinstance(raw, list | tuple) else raw
 
 

@@ -10,9 +10,9 @@ gives its own as a mapping::
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Field, TypeAdapter, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, model_validator
 
 from potstill.errors import ConfigError
 from potstill.plugins import Registry
@@ -269,12 +269,51 @@ class FormatSettings(OwnTexts):
         )
 
 
-_FORMAT_NAME = NameOf(FORMATS)
+class _FormatName(NameOf):
+    """The name of one data format, which none of several is."""
+
+    def check(self, name: str) -> str:
+        """The name itself; a mixture is told as such."""
+        if name not in FORMATS and name in MIXTURES:
+            raise ValueError(mixture_refused(name))
+        return super().check(name)
+
+
+def mixture_refused(name: str) -> str:
+    """The sentence, without its full stop, that a mixture stands where one format has to."""
+    return (
+        f"{name!r} is a mixture of data formats, and mixtures cannot stand here. Its formats are "
+        f"{', '.join(MIXTURES[name])}"
+    )
+
+
+_FORMAT_NAME = _FormatName(FORMATS)
 _MIXTURE_NAME = NameOf(FORMATS, further=MIXTURES)
 
+
+def _weight(weight: float) -> float:
+    if not (math.isfinite(weight) and weight > 0):
+        raise ValueError("give a number above 0, or leave the format out")
+    return weight
+
+
+def _weights(weights: dict[str, float]) -> dict[str, float]:
+    if not weights:
+        raise ValueError(NO_FORMATS)
+    return weights
+
+
+def _weights_schema(schema: dict[str, Any]) -> None:
+    schema.update(propertyNames=_FORMAT_NAME.json_schema(), minProperties=1)
+    schema["additionalProperties"] = {"type": "number", "exclusiveMinimum": 0}
+
+
+NO_FORMATS = "a mixture of data formats needs one or more, such as {fine_tune_cot: 1}"
+
 Weights = Annotated[
-    dict[Annotated[str, _FORMAT_NAME], float],
-    Field(json_schema_extra=lambda schema: schema.update(propertyNames=_FORMAT_NAME.json_schema())),
+    dict[Annotated[str, _FORMAT_NAME], Annotated[float, AfterValidator(_weight)]],
+    AfterValidator(_weights),
+    Field(json_schema_extra=_weights_schema),
 ]
 """Weights by data format."""
 
@@ -285,6 +324,8 @@ def _name_or_texts(raw: object) -> object:
     """A known name as it is, and a mapping as a format; so either has only its own faults told."""
     if isinstance(raw, Mapping):
         return FormatSettings.model_validate(raw)
+    if not isinstance(raw, str | FormatSettings):
+        raise ValueError("give a name, or a mapping with prompt and target")
     return _FORMAT_NAME.check(raw) if isinstance(raw, str) else raw
 
 
@@ -292,13 +333,9 @@ def _name_texts_or_weights(raw: object) -> object:
     """The same where also a mixture may stand: a mapping without ``prompt`` and ``target``."""
     if isinstance(raw, Mapping) and {"prompt", "target"}.isdisjoint(raw):
         return _WEIGHTS.validate_python(raw)
-    if isinstance(raw, str) and raw not in FORMATS and raw not in MIXTURES:
-        raise ValueError(_unknown_mixture(raw))
-    return raw if isinstance(raw, str) else _name_or_texts(raw)
-
-
-def _unknown_mixture(name: str) -> str:
-    return f"{FORMATS.unknown(name)}, and the mixtures {', '.join(MIXTURES)}"
+    if not isinstance(raw, str | Mapping | FormatSettings):
+        raise ValueError("give a name, or a mapping with prompt and target, or weights by format")
+    return _MIXTURE_NAME.check(raw) if isinstance(raw, str) else _name_or_texts(raw)
 
 
 AnyFormat = Annotated[
@@ -319,7 +356,12 @@ def format_named(name: str | FormatSettings) -> DataFormat:
     Raises:
         ConfigError: There is none.
     """
-    return FORMATS.named(name) if isinstance(name, str) else name.data_format
+    if not isinstance(name, str):
+        return name.data_format
+    try:
+        return FORMATS.named(_FORMAT_NAME.check(name))
+    except ValueError as error:
+        raise error if isinstance(error, ConfigError) else ConfigError(f"{error}.") from None
 
 
 def shares(data_format: str | FormatSettings | Mapping[str, float]) -> dict[str, float]:
@@ -335,11 +377,11 @@ def shares(data_format: str | FormatSettings | Mapping[str, float]) -> dict[str,
         return {data_format.key: 1.0}
     if isinstance(data_format, str):
         if data_format not in FORMATS and data_format not in MIXTURES:
-            raise ConfigError(f"{_unknown_mixture(data_format)}.")
+            raise ConfigError(f"{FORMATS.unknown(data_format, further=MIXTURES)}.")
         mixture = MIXTURES.get(data_format)
         data_format = {data_format: 1.0} if mixture is None else mixture
     if not data_format:
-        raise ConfigError("a mixture of data formats needs one or more, such as {fine_tune_cot: 1}")
+        raise ConfigError(f"{NO_FORMATS}.")
     for name, weight in data_format.items():
         format_named(name)
         if not (math.isfinite(weight) and weight > 0):

@@ -174,6 +174,8 @@ def _name_or_texts(raw: object) -> object:
     """A known name as it is, and a mapping as a style; so either has only its own faults told."""
     if isinstance(raw, Mapping):
         return StyleSettings.model_validate(raw)
+    if not isinstance(raw, str | StyleSettings):
+        raise ValueError("give a name, or a mapping with template")
     return _STYLE_NAME.check(raw) if isinstance(raw, str) else raw
 
 

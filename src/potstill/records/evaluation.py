@@ -68,6 +68,10 @@ class Prediction:
     finish_reason: FinishReason
     completion_tokens: int
 
+    question_digest: str = ""
+    """Stands for the question's text and options, see :func:`potstill.keys.question_digest`; empty:
+    an older potstill kept its id alone."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Score:
@@ -176,6 +180,10 @@ class GuidedPrediction:
 
     steps: int | None = None
     """Steps of the teacher's own chain for the question; None where it is not known."""
+
+    question_digest: str = ""
+    """Stands for the question's text and options, see :func:`potstill.keys.question_digest`; empty:
+    an older potstill kept its id alone."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -38,10 +38,20 @@ class Task:
     """A set of questions with splits, an answer type and a grader named by it."""
 
     name: str
+    """Unique in a run: the set's name, followed by the prompt style and the rule where one set is
+    measured in several ways, as in ``bbh_navigate, answer_only, bbh rule``."""
+
     answer_type: AnswerType
     splits: Mapping[Split, tuple[Question, ...]]
     rule: RuleName = "potstill"
     """How answers are read and compared."""
+
+    measured_set: str = ""
+    """The set that the questions are of, where one set is measured in several ways; empty: its name
+    is the task's."""
+
+    prompt_style: str = ""
+    """The prompt style that every system is asked in; empty: each in its own."""
 
     source: str = ""
     """Where the questions come from."""

@@ -33,6 +33,13 @@ class Rationale:
     teacher: str = "teacher"
     """Who wrote it, by the name in the recipe."""
 
+    question_digest: str = ""
+    """Stands for the text and the options of the question that it was graded on, see
+    :func:`potstill.keys.question_digest`; empty: an older potstill kept the question's id alone."""
+
+    gold: str | None = None
+    """The gold answer that it was graded by; None where ``question_digest`` is empty."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Likelihood:

@@ -4,7 +4,7 @@ Systems stand here as tables name them (:attr:`potstill.records.System.as_shown`
 the step of the checkpoint that was taken for it, any other checkpoint with its step.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from potstill.records import (
     TrainingStep,
 )
 from potstill.store import Store
+from potstill.store.asked_questions import answers_question
 from potstill.tasks.overlap import Overlap
 
 SUBJECT = System("rationales")
@@ -61,6 +62,8 @@ class Results:
     predictions: Sequence[Prediction]
     comparisons: Sequence[Comparison]
     rationales: Sequence[Rationale]
+    """Those of the leading task's training questions as they are now."""
+
     training: Sequence[TrainingStep]
     checkpoints: Sequence[Checkpoint]
     stages: Sequence[StageRecord]
@@ -84,10 +87,32 @@ class Results:
     roles: Mapping[str, str] = field(default_factory=dict)
     """The role of each task by its name; empty where it is not known."""
 
+    outdated_rationales: int = 0
+    """Rationales left out: their question or gold answer has changed since they were curated."""
+
+    outdated_answers: int = 0
+    """Test answers not shown beside a question: theirs has changed since it was asked."""
+
     @property
     def leading(self) -> Task:
         """The task that is trained for."""
         return self.tasks[0]
+
+    @property
+    def outdated_notes(self) -> list[str]:
+        """Sentences on rationales and test answers to questions that the tasks have no more."""
+        notes = []
+        if self.outdated_rationales:
+            notes.append(
+                f"{self.outdated_rationales:,} rationales are left out: the questions or gold "
+                "answers that they were curated for have changed. Run potstill curate again."
+            )
+        if self.outdated_answers:
+            notes.append(
+                f"{self.outdated_answers:,} test answers are to questions that have changed, and "
+                "stand beside none. Run potstill evaluate again."
+            )
+        return notes
 
     @property
     def task_names(self) -> list[str]:
@@ -216,17 +241,21 @@ def read_results(
     """
     file = folder / "recipe.yaml" if folder else None
     recipe = file.read_text("utf-8", errors="replace") if file and file.exists() else ""
+    predictions = store.predictions()
+    current = store.current_rationales(tasks[0].splits["train"])
     return Results(
         tasks=tuple(tasks),
         recipe=recipe,
         settings=_settings(recipe),
         scores=store.scores(),
-        predictions=store.predictions(),
+        predictions=predictions,
         comparisons=[
             flipped(comparison) if comparison.second.as_shown == SUBJECT else comparison
             for comparison in store.comparisons()
         ],
-        rationales=store.rationales(),
+        rationales=current.rationales,
+        outdated_rationales=current.outdated,
+        outdated_answers=_outdated_answers(predictions, tasks),
         training=store.training(),
         checkpoints=store.checkpoints(),
         stages=store.stages(),
@@ -238,6 +267,19 @@ def read_results(
         guided_predictions=store.guided_predictions(),
         teacher_scores=store.teacher_scores(),
         roles=roles or {},
+    )
+
+
+def _outdated_answers(predictions: Iterable[Prediction], tasks: Iterable[Task]) -> int:
+    """Counts the test answers to questions that their task does not have now."""
+    questions = {
+        task.name: {question.id: question for question in task.splits["test"]} for task in tasks
+    }
+    return sum(
+        (question := questions[prediction.task].get(prediction.question_id)) is None
+        or not answers_question(prediction, question)
+        for prediction in predictions
+        if prediction.task in questions
     )
 
 

@@ -16,6 +16,7 @@ from potstill.records import GuidedKind, GuidedPrediction, GuidedScore, Policy, 
 from potstill.records.policy import RANDOM
 from potstill.report.accuracy import Results
 from potstill.report.questions import clipped
+from potstill.store.asked_questions import answers_question
 
 Curve = Sequence[tuple[float, float]]
 """Teacher tokens a question and accuracy, by ascending tokens."""
@@ -282,7 +283,13 @@ def turned(results: Results, section: GuidanceSection, *, right: bool) -> Turned
         if task.name == section.task
         for question in task.splits["test"]
     }
-    known = [pair for pair in changed if pair[1].question_id in questions and pair[1].guidance]
+    known = [
+        (alone, guided)
+        for alone, guided in changed
+        if guided.guidance
+        and (question := questions.get(guided.question_id)) is not None
+        and answers_question(guided, question)
+    ]
     shown = sorted(known, key=lambda pair: pair[1].leaked)[:MOST_EXAMPLES]
     examples = [_example(questions[guided.question_id], alone, guided) for alone, guided in shown]
     return Turned(len(changed), len(pairs), examples)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from potstill.records import Prediction, Question, Rationale, Split
 from potstill.report.accuracy import Results
 from potstill.report.text import label
+from potstill.store.asked_questions import answers_question
 
 MOST_QUESTIONS = 2_000
 """Questions put into the page, so that it opens at once."""
@@ -77,6 +78,7 @@ class _Rows:
     def row(self, task: str, split: Split, question: Question) -> dict[str, object]:
         """Returns one question; names are short words because the page repeats them often."""
         answers = self._answers.get((task, question.id), []) if split == "test" else []
+        answers = [answer for answer in answers if answers_question(answer, question)]
         rationales = self._rationales.get(question.id, []) if split == "train" else []
         return {
             "id": question.id,

@@ -44,7 +44,7 @@ def summary(results: Results) -> dict[str, object]:
         "guidance": {found.task: _guidance(results, found) for found in guidance(results)},
         "teachers": [asdict(score) for score in results.teacher_scores],
         "overlap": [_counts(overlap) for overlap in results.overlaps],
-        "notes": list(results.notes),
+        "notes": [*results.notes, *results.outdated_notes],
         "stages": {stage.name: _spent(stage) for stage in results.stages},
     }
 

@@ -192,7 +192,7 @@ def complete_missing(
         if not missing or stop.is_set():  # a model that has nothing to do is not even started
             return SampleCounts(wanted, there, 0, 0)
         pending = _narrowed(requests, missing, stop)
-        with closing(model.complete_in_groups(pending)) as groups:
+        with closing(model.opened().complete_in_groups(pending)) as groups:
             # Taking the next group tells the model that the last one is stored.
             for group in groups:
                 store.add_completions(model.name, group, stage=stage)
@@ -273,14 +273,27 @@ def sample_requests(
     if not asking.style.answer_cue:
         return counts
     second = [
-        answer_request
+        second_request
         for request in requests
-        for stored in context.store.completions(model.name, request)
-        if (answer_request := asking.answer_request(stored.completion)) is not None
+        for second_request in second_requests(model.name, context.store, request, asking)
     ]
     # Samples that wrote the same rationale share one answer request.
     complete_missing(model, second, context, label=f"{label}, final answers", stage=stage)
     return counts
+
+
+def second_requests(
+    model_name: str, store: Store, request: Request, asking: PromptConfig
+) -> Iterator[Request]:
+    """Yields the second requests that the stored answers to a first one lead to, by sample.
+
+    There are none in a style of one step. Each asks the question of the first.
+    """
+    if asking.style.answer_cue:
+        for stored in store.completions(model_name, request):
+            second = asking.answer_request(stored.completion)
+            if second is not None:
+                yield second
 
 
 class Answer(NamedTuple):

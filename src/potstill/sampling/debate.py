@@ -29,6 +29,7 @@ from potstill.sampling.ask import (
     answers,
     answers_to,
     sample_requests,
+    second_requests,
     stem,
 )
 from potstill.store import Store
@@ -102,6 +103,35 @@ def further_requests(
     samples = range(teacher.asking.sampling.samples)
     requests = (_request(question, teacher, before, sample, task) for sample in samples)
     return [request for request in requests if request is not None]
+
+
+def asked_requests(
+    store: Store,
+    question: Question,
+    teachers: Sequence[AskedTeacher],
+    rounds: Sequence[Round],
+    *,
+    task: str,
+) -> Iterator[tuple[str, Request]]:
+    """Yields all that was asked for a question, with the names of the models that were asked.
+
+    Args:
+        store: Holds the completions.
+        question: The question that was asked.
+        teachers: Everybody who was asked.
+        rounds: What :func:`read_rounds` reads for these.
+        task: The name of the question's task.
+    """
+    for number in range(len(rounds)):
+        for teacher in teachers:
+            if number == 0:
+                requests = [teacher.asking.request(question, task=task)]
+            else:
+                requests = further_requests(question, teacher, rounds[number - 1], task=task)
+            for request in requests:
+                yield teacher.model, request
+                for second in second_requests(teacher.model, store, request, teacher.asking):
+                    yield teacher.model, second
 
 
 def _again(

@@ -5,6 +5,7 @@ disk, before it counts, so kill -9, a power cut or a full disk loses nothing tha
 """
 
 from potstill.store.completions import (
+    GradedQuestion,
     PooledCompletion,
     PooledRationale,
     PoolTables,
@@ -12,7 +13,7 @@ from potstill.store.completions import (
 )
 from potstill.store.results import CurationTables, ResultTables
 
-__all__ = ["PooledCompletion", "PooledRationale", "Store", "StoredCompletion"]
+__all__ = ["GradedQuestion", "PooledCompletion", "PooledRationale", "Store", "StoredCompletion"]
 
 
 class Store(PoolTables, CurationTables, ResultTables):

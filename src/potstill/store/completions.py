@@ -10,7 +10,7 @@ export`` and ``potstill import`` do.
 """
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
 from operator import attrgetter
@@ -18,9 +18,20 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from potstill.errors import DataError
 from potstill.keys import body_key, request_body, request_key, stored_request
-from potstill.records import Amount, Completion, FinishReason, Rationale, Request, TokenLogprobs
-from potstill.store.database import Connection, Rows, explained
+from potstill.records import (
+    Amount,
+    Completion,
+    FinishReason,
+    Question,
+    Rationale,
+    Request,
+    Task,
+    TokenLogprobs,
+)
+from potstill.store.asked_questions import graded_on
+from potstill.store.database import Connection, Rows, columns_of, explained
 from potstill.store.packed_logprobs import PackedLogprobs, pack, unpack
 
 
@@ -228,6 +239,17 @@ class AskedQuestion(NamedTuple):
     id: str
 
 
+class GradedQuestion(NamedTuple):
+    """A question that a completion was curated as answering, and the verdict on it."""
+
+    id: str
+    digest: str
+    """As :attr:`potstill.records.Rationale.question_digest`."""
+
+    gold: str | None
+    verdict: str
+
+
 class PooledCompletion(NamedTuple):
     """A completion with everything that is stored beside it."""
 
@@ -242,18 +264,29 @@ class PooledCompletion(NamedTuple):
     questions: tuple[AskedQuestion, ...]
     """The questions that its request was asked for; none where only an older potstill asked."""
 
-    verdicts: Mapping[str, str]
-    """The verdicts of curation on it, by the id of the question that it was read as answering."""
+    verdicts: tuple[GradedQuestion, ...]
+    """The verdicts of curation on it, one for each question that it was read as answering."""
 
 
 class PooledRationale(NamedTuple):
     """A rationale, with the model that wrote it and the reason for which it ended."""
 
     rationale: Rationale
+    question: Question | None
+    """The question that it was graded on; None where the task has it no more, or has changed it."""
+
     model: str
     """By what name its teacher's completions are stored."""
 
     finish_reason: FinishReason
+
+
+class CurrentRationales(NamedTuple):
+    """The rationales that were graded on questions as a task has them now."""
+
+    rationales: list[Rationale]
+    outdated: int
+    """Rationales whose question the task has no more, or has changed since."""
 
 
 class PoolTables(CompletionTables):
@@ -276,8 +309,9 @@ class PoolTables(CompletionTables):
                 " (SELECT json_group_array(json_array(task, question_id)) FROM request_questions"
                 " WHERE request_questions.request_key = key), verdicts"
                 " FROM completions JOIN requests ON request_key = key"
-                " LEFT JOIN (SELECT completion_id, json_group_object(question_id, verdict)"
-                " AS verdicts FROM rationales GROUP BY completion_id) AS curated"
+                " LEFT JOIN (SELECT completion_id, json_group_array(json_array(question_id,"
+                " question_digest, gold, verdict)) AS verdicts FROM rationales"
+                " GROUP BY completion_id) AS curated"
                 " ON completion_id = completions.id"
                 f" WHERE stage IN ({marks}) ORDER BY completions.id",
                 stages,
@@ -288,10 +322,8 @@ class PoolTables(CompletionTables):
                 probabilities = self.logprobs(id_) if logprobs else None
                 completion = replace(completion, error=error, logprobs=probabilities)
                 questions = tuple(AskedQuestion(*names) for names in orjson.loads(asked))
-                verdict_by_question = orjson.loads(verdicts or "{}")
-                yield PooledCompletion(
-                    id_, model, completion, stage, questions, verdict_by_question
-                )
+                graded = tuple(GradedQuestion(*values) for values in orjson.loads(verdicts or "[]"))
+                yield PooledCompletion(id_, model, completion, stage, questions, graded)
 
     def pool_size(self, stages: Sequence[str]) -> int:
         """Counts the completions that :meth:`pool` yields."""
@@ -302,20 +334,53 @@ class PoolTables(CompletionTables):
             ).fetchone()
         return int(count)
 
-    def pooled_rationales(self) -> Iterator[PooledRationale]:
-        """Yields every rationale with its verdict, one at a time, in the order of curation."""
+    def pooled_rationales(self, questions: Iterable[Question]) -> Iterator[PooledRationale]:
+        """Yields every rationale with its verdict, one at a time, in the order of curation.
+
+        Args:
+            questions: The questions that the task has now.
+        """
+        question_by_id = {question.id: question for question in questions}
+        columns = columns_of(Rationale)
+        selected = ", ".join(f"rationales.{column}" for column in columns)
         with explained(self.path):
             rows = self._db.execute(
-                "SELECT rationales.question_id, completion_id, rationales.sample, rationales.text,"
-                " answer,"
-                " verdict, teacher, model, finish_reason FROM rationales"
+                f"SELECT {selected}, body, finish_reason FROM rationales"
                 " JOIN completions ON completion_id = completions.id"
                 " JOIN requests ON request_key = key ORDER BY rationales.rowid"
             )
-            names = ("question_id", "completion_id", "sample", "text", "answer", "verdict")
-            for *values, teacher, model, reason in rows:
-                fields = dict(zip(names, values, strict=True))
-                yield PooledRationale(Rationale(**fields, teacher=teacher), model, reason)
+            for *values, body, reason in rows:
+                rationale = Rationale(**dict(zip(columns, values, strict=True)))
+                model, request = stored_request(body, max_tokens=1, samples=(rationale.sample,))
+                question = question_by_id.get(rationale.question_id)
+                if question is not None and not graded_on(rationale, question, request):
+                    question = None
+                yield PooledRationale(rationale, question, model, reason)
+
+    def current_rationales(self, questions: Iterable[Question]) -> CurrentRationales:
+        """Returns the rationales that were graded on these questions as they are now.
+
+        Args:
+            questions: The questions that the task has now.
+        """
+        pooled = list(self.pooled_rationales(questions))
+        current = [one.rationale for one in pooled if one.question is not None]
+        return CurrentRationales(current, len(pooled) - len(current))
+
+    def training_rationales(self, task: Task) -> list[Rationale]:
+        """Returns the rationales of a task's training questions, in the order of curation.
+
+        Raises:
+            DataError: Some were graded on questions, or by gold answers, that the task has not now.
+        """
+        current = self.current_rationales(task.splits["train"])
+        if current.outdated:
+            raise DataError(
+                f"{current.outdated:,} of {len(current.rationales) + current.outdated:,} rationales"
+                " were curated for other training questions or gold answers than those "
+                f"{task.name} has now. Run potstill curate again."
+            )
+        return current.rationales
 
     def verdicts(self) -> dict[str, int]:
         """Counts the rationales by verdict, the most frequent first."""

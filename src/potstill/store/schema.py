@@ -101,6 +101,14 @@ _REQUEST_QUESTIONS = """
 """The questions that each request asks: several where a text stands under several ids. They are
 written before the request is sent, so a request may not be in ``requests`` yet."""
 
+_QUESTION_DIGESTS = """
+    ALTER TABLE rationales ADD COLUMN question_digest TEXT NOT NULL DEFAULT '';
+    ALTER TABLE rationales ADD COLUMN gold TEXT;
+    ALTER TABLE predictions ADD COLUMN question_digest TEXT NOT NULL DEFAULT '';
+    ALTER TABLE guided_predictions ADD COLUMN question_digest TEXT NOT NULL DEFAULT '';
+"""
+"""The question behind each rationale and test answer: its id may come to be that of another."""
+
 MIGRATIONS: tuple[SchemaStep, ...] = (
     """
     CREATE TABLE requests (
@@ -204,5 +212,6 @@ MIGRATIONS: tuple[SchemaStep, ...] = (
     _TYPED_POLICIES,
     type_systems,
     _REQUEST_QUESTIONS,
+    _QUESTION_DIGESTS,
 )
 """Ordered steps from an empty file to the newest schema; the version is how many were taken."""

@@ -11,10 +11,18 @@ from potstill.tasks import splits
 from potstill.tasks.datasets.pool import Dataset, Pool
 from potstill.tasks.files import answer_type_of, read_file
 from potstill.tasks.procedural import FAMILY_COUNTS, Family
-from potstill.tasks.settings import TASKS, TaskSettings, task_named, task_names, task_settings
+from potstill.tasks.settings import (
+    TASKS,
+    AnyTask,
+    TaskSettings,
+    task_named,
+    task_names,
+    task_settings,
+)
 
 __all__ = [
     "GRADER_VERSION",
+    "AnyTask",
     "TaskSettings",
     "grade",
     "load_task",

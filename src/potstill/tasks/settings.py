@@ -11,25 +11,35 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from potstill.errors import ConfigError
 from potstill.grading.answers import READERS
 from potstill.grading.rules import OWN_RULE, AnyRule, rule_named
-from potstill.plugins import Registry
+from potstill.plugins import Registry, guarded
 from potstill.records import Task
 from potstill.setting_names import NameOf
-from potstill.settings import Settings, build
+from potstill.settings import Settings, build, unfit
 from potstill.tasks.datasets import DATASETS, Dataset
 from potstill.tasks.procedural import FAMILIES, Family
 
 SplitName = Literal["published", "fine_tune_cot", "template", "hash"]
+
+
+def _guard_task(task: Dataset | Family, label: str) -> Dataset | Family:
+    """The same task, in whose functions a failure is one line."""
+    if isinstance(task, Family):
+        return replace(task, draw=guarded(task.draw, f"draw of {label}"))
+    read_hub = guarded(task.read_hub, f"read_hub of {label}") if task.read_hub else None
+    return replace(task, read=guarded(task.read, f"read of {label}"), read_hub=read_hub)
+
 
 TASKS = Registry[Dataset | Family](
     "task",
     {**DATASETS, **FAMILIES},
     group="potstill.tasks",
     fits=lambda thing: isinstance(thing, Dataset | Family),
+    guard=_guard_task,
 )
 """The published sets and procedural families by name."""
 
@@ -94,7 +104,7 @@ class TaskSettings(Settings):
     @classmethod
     def _spelt_as_known(cls, name: str | None) -> str | None:
         if name is not None and spelt(name) is None:
-            raise ConfigError(unknown(name))
+            raise ValueError(unknown(name))
         return None if name is None else spelt(name)
 
     @model_validator(mode="after")
@@ -181,7 +191,17 @@ def task_settings(raw: object, *, at: str) -> TaskSettings:
     """
     if isinstance(raw, TaskSettings):
         return raw
+    if isinstance(raw, str) and spelt(raw) is None:
+        raise unfit(raw, unknown(raw), at=at)
     values = {"name": raw} if isinstance(raw, str) else raw
     if not isinstance(values, Mapping):
-        raise ConfigError(f"{at} is {raw!r}: give a task's name, or a mapping with name or file.")
+        raise unfit(raw, "give a task's name, or a mapping with name or file", at=at)
     return build(TaskSettings, values, at=at)
+
+
+def _task(raw: object) -> TaskSettings:
+    return task_settings(raw, at="task")
+
+
+AnyTask = Annotated[TaskSettings, BeforeValidator(_task)]
+"""A task in a recipe: its name, or a mapping with name or file."""

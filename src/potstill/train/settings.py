@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from potstill.errors import ConfigError
 from potstill.models.settings import LocalSettings, student_settings
-from potstill.plugins import Registry
+from potstill.plugins import Registry, unknown_name
 from potstill.prompts.decomposition import Role
 from potstill.prompts.formats import (
     FORMATS,
@@ -20,7 +20,7 @@ from potstill.prompts.formats import (
 from potstill.records import System
 from potstill.setting_names import NameOf
 from potstill.settings import Settings
-from potstill.tasks import TaskSettings, task_settings
+from potstill.tasks import AnyTask
 
 BY_BYTES = "offsets"
 """The name of potstill's own alignment among the alignments."""
@@ -51,12 +51,12 @@ QUESTIONS_A_STEP = 16
 """Different questions in a step below which siblings cost accuracy."""
 
 
-def _start(raw: object) -> LocalSettings | None:
-    return None if raw is None else student_settings(raw, at="start")
+def _start(raw: object) -> LocalSettings:
+    return student_settings(raw, at="start")
 
 
-def _replayed(raw: object) -> TaskSettings:
-    return task_settings(raw, at="replay.tasks")
+AnyStart = Annotated[LocalSettings, BeforeValidator(_start)]
+"""A model to start from, as kind:where or a mapping."""
 
 
 def _one_length(steps: int | None, epochs: float | None) -> None:
@@ -114,21 +114,23 @@ class MatchingSettings(Settings):
 def _matching(raw: object) -> object:
     """Returns the settings that ``sample`` and ``distribution`` are short for."""
     short = {"sample": {"distribution": 0.0}, "distribution": {}}
-    return short.get(raw, raw) if isinstance(raw, str) else raw
+    own = "a mapping with distribution and divergence"
+    if isinstance(raw, str):
+        if raw not in short:
+            raise ValueError(unknown_name("matching", raw, list(short), own=own))
+        return short[raw]
+    if not isinstance(raw, Mapping | MatchingSettings):
+        raise ValueError(f"give {', '.join(short)}, or {own}")
+    return raw
 
 
-def _bare(data_format: object) -> object:
-    """A format without rationales: a name as it is read, and a recipe's own once it is made."""
-    if isinstance(data_format, str):
-        name, known = data_format, FORMATS.get(data_format)
-    elif isinstance(data_format, FormatSettings):
-        name, known = data_format.key, data_format.data_format
-    else:
-        return data_format
-    if known is None or not known.is_bare:
+def _bare(data_format: str | FormatSettings) -> str | FormatSettings:
+    """A format without rationales."""
+    known = format_named(data_format)
+    if not known.is_bare:
         bare = [other for other, listed in FORMATS.items() if listed.is_bare]
         raise ValueError(
-            f"replayed questions have gold answers alone, which {name!r} does not "
+            f"replayed questions have gold answers alone, which {known.name!r} does not "
             f"word. Take one of {', '.join(bare)}"
         )
     return data_format
@@ -137,15 +139,13 @@ def _bare(data_format: object) -> object:
 class ReplaySettings(Settings):
     """Further examples of other tasks, so that what the student could do is not forgotten."""
 
-    tasks: tuple[Annotated[TaskSettings, BeforeValidator(_replayed)], ...] = Field(min_length=1)
+    tasks: tuple[AnyTask, ...] = Field(min_length=1)
     """The tasks; their training questions with their gold answers are replayed."""
 
     share: float = Field(default=0.1, gt=0, lt=1)
     """Share of all examples that are replayed."""
 
-    data_format: Annotated[AnyFormat, BeforeValidator(_bare), AfterValidator(_bare)] = (
-        "zero_shot_answer"
-    )
+    data_format: Annotated[AnyFormat, AfterValidator(_bare)] = "zero_shot_answer"
     """The format that they are worded in; one without rationales."""
 
 
@@ -173,7 +173,7 @@ class StudentSettings(Settings):
     replay: ReplaySettings | None = None
     """Mix examples of other tasks in; null mixes none."""
 
-    start: Annotated[LocalSettings | None, BeforeValidator(_start)] = None
+    start: AnyStart | None = None
     """The model to start from, where it is not the recipe's student."""
 
     questions: int | None = Field(default=None, ge=1)
@@ -250,12 +250,6 @@ class StopSettings(Settings):
         return self
 
 
-def _starts(raw: object) -> object:
-    if not isinstance(raw, Mapping):
-        return raw
-    return {name: student_settings(start, at=f"starts.{name}") for name, start in raw.items()}
-
-
 class TrainSettings(Settings):
     """The students, and the length and manner of their training."""
 
@@ -268,7 +262,7 @@ class TrainSettings(Settings):
     )
     """The students by name; the first default learns the gold answers alone, to compare with."""
 
-    starts: Annotated[dict[str, LocalSettings], BeforeValidator(_starts)] = Field(default={})
+    starts: dict[str, AnyStart] = Field(default={})
     """Train each student from each of these, as STUDENT_NAME; empty: from the recipe's student."""
 
     steps: int | None = Field(default=None, ge=1)

@@ -71,14 +71,15 @@ def train(
         The checkpoints of all students, oldest first.
 
     Raises:
-        DataError: A student that learns from rationales has none.
+        DataError: A student that learns from rationales has none, or they were curated for other
+            questions or gold answers.
         ModelError: A start model cannot be loaded.
     """
     students = {
         system: student.model_copy(update={"start": student.start or models.start})
         for system, student in settings.sweep().items()
     }
-    rationales = context.store.rationales()
+    rationales = context.store.training_rationales(task)
     writers = {rationale.completion_id: rationale.teacher for rationale in rationales}
     teachers = {"teacher": models.teacher, **models.further}
     texts = TeacherTexts(context.store, teachers, writers)
@@ -113,17 +114,11 @@ def _student_examples(
 
     Raises:
         ConfigError: The student wants more questions than there are.
-        DataError: The rationales are of other questions, or none fits one of its data formats.
+        DataError: None of the rationales fits one of its data formats.
     """
     with extra("local", needed_for="potstill train"):
         from potstill.models.local.loading import is_encoder_decoder
     questions = task.splits["train"]
-    ids = {question.id for question in questions}
-    if any(rationale.question_id not in ids for rationale in rationales):
-        raise DataError(
-            f"the rationales were curated for other training questions than those {task.name} has "
-            "now. Run potstill curate again."
-        )
     if student.questions is not None and student.questions > len(questions):
         raise ConfigError(
             f"train.students.{name}.questions is {student.questions}; {task.name} has only "
