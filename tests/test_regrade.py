@@ -98,7 +98,7 @@ def test_flipped_verdicts_are_listed_by_grader(folder: Path) -> None:
     result = CliRunner().invoke(main, ["regrade", str(folder)])
     assert result.exit_code == 0, result.output
     lines = result.stdout.splitlines()
-    assert lines[0] == "regrade: 3 rationales, grader version 1 before, 2 now"
+    assert lines[0] == f"regrade: 3 rationales, grader version 1 before, {GRADER_VERSION} now"
     assert lines[1] == "  1 verdicts of rationales flipped"
     assert lines[2].endswith("sample 1: kept (read 4) -> wrong_answer (read 5)")
     assert lines[3] == "  1 of 3 rationales are kept now"

@@ -100,6 +100,13 @@ def print_curated(run: "Run", verdicts: "Counter[str]") -> None:
     )
     kept = f"curate: {verdicts['kept']:,} of {verdicts.total():,} rationales kept"
     click.echo(f"{kept}; dropped: {dropped}" if dropped else kept)
+    thinking = run.store.thinking_counts()
+    if thinking.thought:
+        line = f"curate: {thinking.thought:,} of {thinking.total:,} completions think before they"
+        line += " answer; their thinking is kept apart"
+        if thinking.unanswered:
+            line += f". {thinking.unanswered:,} give no answer behind it"
+        click.echo(line)
     if run.recipe.teachers:
         from potstill.report import teachers_table
 

@@ -20,6 +20,7 @@ from potstill.keys import question_digest
 from potstill.pipeline.run import Run
 from potstill.records import Completion, FinishReason, Question
 from potstill.tasks.fields import MISSING, check_fields, field_value
+from potstill.text.thinking import answer_and_thinking
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -152,13 +153,19 @@ class ForeignRows:
         listed = rationale if isinstance(rationale, list) else [rationale]
         texts = [text for text in listed if isinstance(text, str) and text.strip()]
         notes = self._notes(row)
-        for text in texts:
-            if self._is_own(question, text, notes):
+        unanswered = 0
+        for written in texts:
+            text, thinking = answer_and_thinking(written)
+            if not text.strip():
+                unanswered += 1
+            elif self._is_own(question, text, notes):
                 self.there += 1
             else:
-                yield from self._completions(question, text, notes)
+                yield from self._completions(question, text, thinking, notes)
         if not texts:
             raise ValueError(f"{self._fields.rationale}: there is none")
+        if unanswered:
+            raise ValueError(f"{self._fields.rationale}: {unanswered} hold nothing but thinking")
         if len(texts) < len(listed):
             raise ValueError(f"{self._fields.rationale}: {len(listed) - len(texts)} hold no text")
 
@@ -224,7 +231,7 @@ class ForeignRows:
         return _RowNotes(written, sample, reason, values["completion_id"])
 
     def _completions(
-        self, question: Question, text: str, notes: _RowNotes
+        self, question: Question, text: str, thinking: str | None, notes: _RowNotes
     ) -> Iterator[tuple[str, Completion]]:
         """A rationale as the teacher would give it: in one step, or with the answer in a second."""
         asking, reason = self._asking, notes.finish_reason
@@ -244,6 +251,7 @@ class ForeignRows:
             request=replace(request, samples=(sample,)),
             sample=sample,
             text=text,
+            thinking=thinking,
             finish_reason=reason,
         )
         yield self._model, first

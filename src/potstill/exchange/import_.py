@@ -29,6 +29,7 @@ from potstill.pipeline.run import Run
 from potstill.pipeline.teachers import FIRST
 from potstill.records import Completion, FinishReason, Message, Request, TokenLogprobs
 from potstill.runtime.progress import Advance
+from potstill.text.thinking import answer_and_thinking
 
 STAGE = "import"
 """The stage that imported completions are stored under."""
@@ -220,6 +221,9 @@ def read_completion(row: Row) -> tuple[str, Completion]:
         values = _CompletionRow.model_validate(present)
     except ValidationError as error:
         raise ValueError(_first_fault(error)) from error
+    text, thinking = values.text, values.thinking
+    if thinking is None:
+        text, thinking = answer_and_thinking(text, begun=values.answer_prefix)
     turns = values.messages or ()
     request = Request(
         prompt=values.prompt
@@ -239,8 +243,8 @@ def read_completion(row: Row) -> tuple[str, Completion]:
     return values.model, Completion(
         request=request,
         sample=values.sample,
-        text=values.text,
-        thinking=values.thinking,
+        text=text,
+        thinking=thinking,
         finish_reason=values.finish_reason,
         error=values.error,
         prompt_tokens=values.prompt_tokens,

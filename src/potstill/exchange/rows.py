@@ -30,6 +30,7 @@ from potstill.prompts.styles import question_text
 from potstill.records import Message, Question, Split, Task, TokenLogprobs
 from potstill.store import GradedQuestion, PooledCompletion, PooledRationale, Store
 from potstill.store.asked_questions import asks
+from potstill.text.thinking import answer_and_thinking
 
 Row = Mapping[str, object]
 
@@ -323,7 +324,9 @@ def _training_row(pooled: PooledRationale, kind: ExportKind, wording: DataFormat
             "curate again."
         )
     prompt = wording.prompt(question, encoder_decoder=False)
-    target = wording.target(pooled.rationale.text, question.answer, encoder_decoder=False)
+    # An older potstill curated texts with their thinking.
+    reasoning, _ = answer_and_thinking(pooled.rationale.text)
+    target = wording.target(reasoning, question.answer, encoder_decoder=False)
     answer = [{"role": "assistant", "content": target}]
     if kind == "chat":
         return {"messages": [*_turns(prompt), *answer]}

@@ -4,6 +4,7 @@ In "4 bags of 5 make 20, and 2 are lost. The answer is 18 apples." the marker "T
 to the statement "18 apples.", the reader for numbers takes 18 from it, and 18 is the gold answer
 "18.0": correct, by the rule ``marker``. In general, one rule decides which candidate is the answer:
 
+0. Thinking is no part of the text (``text.thinking``); where it has not ended there is no answer.
 1. A text that has answered and runs on into a next question ends before it.
 2. Of the statements that mark a final answer ("The answer is 18", "**Answer:** 18", "#### 18",
    "--> 18", "\boxed{18}", '{"answer": 18}', "18 is the answer" and their kin, in any case and in
@@ -26,8 +27,9 @@ from potstill.grading.answers.base import NONE_GIVEN
 from potstill.grading.markers import statements, text_end
 from potstill.grading.rules import grade_by_rule
 from potstill.records import Grade, Question, Task
+from potstill.text.thinking import separate
 
-GRADER_VERSION = "2"
+GRADER_VERSION = "3"
 """Stored with every verdict; it changes whenever some text may be graded differently."""
 
 _LOOP_TAIL = 600
@@ -80,6 +82,8 @@ def grade(task: Task, text: str, question: Question) -> Grade:
     """
     if task.rule != "potstill":
         return grade_by_rule(task, text, question)
+    parts = separate(text)
+    text, before = parts.answer(text), parts.start
     reader = READERS[task.answer_type]
     question, gold = plain_gold(reader, question)
     answer, rule = _find_answer(text, reader, question)
@@ -94,7 +98,8 @@ def grade(task: Task, text: str, question: Question) -> Grade:
         correct, rule = False, "timeout"
     elif not isinstance(correct, bool):
         raise _misread(task, "same", correct, "True, False or, where time ran out, None")
-    return Grade(answer=answer.answer, correct=correct, rule=rule, span=(answer.start, answer.end))
+    span = (before + answer.start, before + answer.end)
+    return Grade(answer=answer.answer, correct=correct, rule=rule, span=span)
 
 
 def _misread(task: Task, method: str, returned: object, wanted: str) -> ConfigError:
@@ -134,15 +139,18 @@ def split_rationale(text: str, grade: Grade) -> str:
         grade: The grade that :func:`grade` gave it.
 
     Returns:
-        The text up to its final-answer marker where nothing but the answer follows, else all of it.
+        The text behind its thinking, up to its final-answer marker where nothing but the answer
+        follows, else all of it.
         A boxed number stays: it is part of the reasoning's last sentence. So does what
         answers a labelled sub-question ("Question 2: How much? Answer: 13 * 2 = 26"): it is a step.
     """
+    parts = separate(text)
+    text = parts.answer(text)
     if grade.rule != "marker" or grade.span is None:
         return text.strip()
     text = text[: text_end(text)]
     closing = next(statements(text, len(text)), None)
-    if closing is None or not closing.start <= grade.span[0] < closing.end:
+    if closing is None or not closing.start <= grade.span[0] - parts.start < closing.end:
         return text.strip()
     for _ in range(3):  # "So the answer is 18.\n#### 18" closes twice
         if closing is None or closing.boxed or _goes_on(text, closing.start):

@@ -19,6 +19,7 @@ from potstill.errors import DataError, ModelError, extra
 from potstill.models.interface import Model
 from potstill.models.settings import RecordedSettings
 from potstill.records import Completion, Request
+from potstill.text.thinking import answer_and_thinking
 
 logger = logging.getLogger(__name__)
 
@@ -63,9 +64,17 @@ class RecordedModel(Model):
 
 def _completions(request: Request, texts: list[str]) -> Iterator[Completion]:
     for sample in request.samples:
-        if sample < len(texts) and texts[sample].startswith(request.answer_prefix):
-            text = texts[sample].removeprefix(request.answer_prefix)
-            yield Completion(request=request, sample=sample, text=text, finish_reason="stop")
+        if sample >= len(texts):
+            continue
+        text, thinking = answer_and_thinking(texts[sample])
+        if text.startswith(request.answer_prefix):
+            yield Completion(
+                request=request,
+                sample=sample,
+                text=text.removeprefix(request.answer_prefix),
+                thinking=thinking,
+                finish_reason="stop",
+            )
 
 
 def _salt(columns: tuple[str, str]) -> bytes:

@@ -27,6 +27,7 @@ from potstill.runtime.context import RunContext
 from potstill.runtime.signals import stoppable
 from potstill.store import Store
 from potstill.tasks.overlap import Words, words
+from potstill.text.thinking import answer_and_thinking
 
 ANSWER_TOKENS = 64
 """Longest answer to the second step of a two-step style, in tokens."""
@@ -335,7 +336,10 @@ def answers_to(
     """Returns the stored answers to one request that ``asking`` made, by sample."""
     stored = []
     for id_, completion in store.completions(model_name, request):
-        text, tokens, cost = completion.text, completion.completion_tokens, completion.cost
+        reasoning = completion.text
+        if completion.thinking is None:  # what an older potstill stored holds it in the text
+            reasoning, _ = answer_and_thinking(reasoning, begun=request.answer_prefix)
+        text, tokens, cost = reasoning, completion.completion_tokens, completion.cost
         answer_request = asking.answer_request(completion)
         if answer_request is not None:
             for final in store.completions(model_name, answer_request):
@@ -343,7 +347,7 @@ def answers_to(
                 tokens += final.completion.completion_tokens
                 cost += final.completion.cost
         reason = completion.finish_reason
-        stored.append(Answer(id_, completion.sample, completion.text, text, reason, tokens, cost))
+        stored.append(Answer(id_, completion.sample, reasoning, text, reason, tokens, cost))
     return stored
 
 

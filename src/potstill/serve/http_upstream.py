@@ -18,18 +18,17 @@ from potstill.models.openai.client import LARGEST_ANSWER, open_session, read_con
 from potstill.models.openai.http_errors import Fault
 from potstill.models.openai.model import server_key
 from potstill.models.openai.requests import request_body, runs
-from potstill.models.openai.responses import THINKING, read_reply
+from potstill.models.openai.responses import read_reply
 from potstill.models.settings import ModelSettings, OpenAISettings
 from potstill.records import Completion, Request
 from potstill.serve.upstreams import Emit, LocalUpstream, Upstream, UpstreamError
+from potstill.text.thinking import may_close, may_open, separate
 
 REFUSALS = {400, 413, 422}
 """Statuses that say that the request itself cannot be answered."""
 
 UNKNOWN_ROUTE = {404, 405, 501}
 """Statuses of a server that is there and does not list its models."""
-
-THINK_BEGIN, THINK_END = "<think>", "</think>"
 
 PROBE_SECONDS = 2.0
 """Longest wait for a server to say that it is there."""
@@ -199,28 +198,33 @@ class _Stream:
 
 
 class _VisibleText:
-    """A text without the thinking block that it may begin with, as it comes piece by piece."""
+    """A text without the thinking that it may begin with, as it comes piece by piece.
+
+    What a lone closing mark ends has been passed on before the mark comes; the whole reply, which
+    is read at the end, has it apart.
+    """
 
     def __init__(self) -> None:
         self._held = ""
         self._begun = False
+        self._thinks = False
 
     def feed(self, piece: str) -> str:
         """Returns the part that is certain not to be thinking."""
         if self._begun:
             return piece
         self._held += piece
-        begin = self._held.lstrip()
-        if not begin.startswith(THINK_BEGIN[: len(begin)]):
-            return self._begin(self._held)
-        if THINK_END not in begin:
+        if self._thinks and not may_close(piece):
             return ""
-        thinking = THINKING.match(self._held)
-        return self._begin(self._held[thinking.end() :]) if thinking else ""
+        separated = separate(self._held)
+        self._thinks = not separated.closed
+        if separated.thinking is None and may_open(self._held):
+            return ""
+        return self._begin(separated.answer(self._held))
 
     def release(self) -> str:
         """Returns the part that was held back for nothing, at the end of the text."""
-        return "" if self._begun or THINKING.match(self._held) else self._begin(self._held)
+        return "" if self._begun else self._begin(separate(self._held).answer(self._held))
 
     def _begin(self, text: str) -> str:
         self._begun = bool(text)

@@ -239,6 +239,15 @@ class AskedQuestion(NamedTuple):
     id: str
 
 
+class ThinkingCounts(NamedTuple):
+    """How many completions thought before they answered."""
+
+    total: int
+    thought: int
+    unanswered: int
+    """Of these, how many gave no answer behind their thinking."""
+
+
 class GradedQuestion(NamedTuple):
     """A question that a completion was curated as answering, and the verdict on it."""
 
@@ -390,6 +399,16 @@ class PoolTables(CompletionTables):
                     "SELECT verdict, count(*) FROM rationales GROUP BY 1 ORDER BY 2 DESC, 1"
                 ).fetchall()
             )
+
+    def thinking_counts(self) -> ThinkingCounts:
+        """Counts the curated completions in which a model thought before it answered."""
+        with explained(self.path):
+            row = self._db.execute(
+                "SELECT count(*), count(thinking), coalesce(sum(thinking IS NOT NULL AND"
+                " trim(completions.text) = ''), 0) FROM completions WHERE id IN"
+                " (SELECT completion_id FROM rationales)"
+            ).fetchone()
+            return ThinkingCounts(*row)
 
     def samples(self, model: str, request: Request) -> dict[int, str]:
         """Returns the stored texts that serve a request, by sample, whichever it asks for."""

@@ -23,6 +23,7 @@ from potstill.models.local.batching import Prompt, PromptQueue
 from potstill.models.local.stop_strings import StopStrings
 from potstill.models.settings import LocalSettings
 from potstill.records import Completion, Message, Request, TokenLogprobs
+from potstill.text.thinking import SPECIAL_MARKS, answer_and_thinking
 
 with extra("local", needed_for="running a model on this machine"):
     from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
@@ -141,18 +142,36 @@ class HFModel(Model):
     def _completion(self, row: SampleRow) -> Completion:
         """Returns a finished row's text, cut before a stop string, and its probabilities."""
         prompt = row.prompt
-        text = self._prompts.text(row.tokens, prompt.anchor)[: row.stop_at]
+        written = self._prompts.text(row.tokens, prompt.anchor)[: row.stop_at]
         if row.stop_at is not None and row.top:
-            del row.top[self._prompts.count_to(len(text), row.tokens, prompt.anchor) :]
+            del row.top[self._prompts.count_to(len(written), row.tokens, prompt.anchor) :]
+        text, thinking = answer_and_thinking(
+            written,
+            prompt=self._prompts.ending(prompt.decoder_ids or prompt.ids),
+            begun=prompt.request.answer_prefix,
+        )
         return Completion(
             request=prompt.request,
             sample=row.sample,
             text=text,
+            thinking=thinking,
             finish_reason="stop" if row.ended else "length",
             prompt_tokens=len(prompt.ids),
             completion_tokens=len(row.tokens),
             logprobs=_token_logprobs(row),
         )
+
+
+def _unshown(tokenizer: PreTrainedTokenizerBase) -> frozenset[int] | None:
+    """Returns the special tokens that texts leave out, where others among them mark thinking.
+
+    Returns:
+        None where no special token does, so that all of them are left out.
+    """
+    added = getattr(tokenizer, "added_tokens_decoder", {})
+    special = {number: token.content for number, token in added.items() if token.special}
+    marks = {number for number, content in special.items() if content.strip() in SPECIAL_MARKS}
+    return frozenset({*special, *tokenizer.all_special_ids} - marks) if marks else None
 
 
 def _token_logprobs(row: SampleRow) -> TokenLogprobs | None:
@@ -202,6 +221,10 @@ ANCHOR_TOKENS = 8
 """Most tokens before a completion that are decoded with it; a character is at most 4 bytes."""
 
 
+ENDING_TOKENS = 16
+"""Tokens at the end of a prompt that are searched for an opening mark of thinking."""
+
+
 class PromptEncoder:
     """From requests to a model's token ids, and from its token ids to text.
 
@@ -214,6 +237,7 @@ class PromptEncoder:
         self.tokenizer = tokenizer
         self.source = source
         self.special = frozenset(tokenizer.all_special_ids)
+        self._unshown = _unshown(tokenizer)
         self.stop_strings = StopStrings(tokenizer, self.text)
 
     def prompt_ids(self, request: Request, *, then: str = "") -> list[int]:
@@ -273,9 +297,19 @@ class PromptEncoder:
             count -= 1
         return count
 
+    def ending(self, ids: Sequence[int]) -> str:
+        """Returns the end of a prompt's text, long enough to hold an opening mark of thinking."""
+        text = self.tokenizer.decode(list(ids[-ENDING_TOKENS:]), skip_special_tokens=False)
+        assert isinstance(text, str)
+        return text
+
     def _decode(self, tokens: Sequence[int]) -> str:
+        if self._unshown is not None:
+            tokens = [token for token in tokens if token not in self._unshown]
         text = self.tokenizer.decode(
-            list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False
+            list(tokens),
+            skip_special_tokens=self._unshown is None,
+            clean_up_tokenization_spaces=False,
         )
         assert isinstance(text, str)
         return text

@@ -1,6 +1,5 @@
 """Reads a server's answers: texts, thinking, finish reasons, token counts and costs."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -16,6 +15,7 @@ from potstill.models.openai.logprobs import (
 from potstill.models.openai.requests import failure
 from potstill.models.settings import OpenAISettings
 from potstill.records import Completion, FinishReason, Request, TokenLogprobs
+from potstill.text.thinking import answer_and_thinking
 
 Json = dict[str, Any]
 
@@ -34,9 +34,6 @@ FAILED_REASONS = {"abort", "error", "cancelled"}
 
 MALFORMED = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
 """Errors that reading a malformed answer raises."""
-
-THINKING = re.compile(r"\s*<think>(.*?)(?:</think>\s*|\Z)", re.DOTALL)
-"""A thinking block, where it begins the text; it is cut short when the tokens run out in it."""
 
 
 def read_reply(
@@ -102,7 +99,7 @@ def _repeats(choice: Json, others: Sequence[Json]) -> bool:
 def _read_choice(request: Request, sample: int, choice: Json) -> Completion:
     """Returns a choice's completion without its probabilities."""
     try:
-        text, thinking, finish_reason, error = _text(choice)
+        text, thinking, finish_reason, error = _text(request, choice)
     except MALFORMED as caught:
         return _odd(request, sample, caught)
     return Completion(
@@ -164,7 +161,7 @@ def shares(total: int, known: Sequence[int]) -> list[int]:
     return [own + even + (place < remainder) for place, own in enumerate(known)]
 
 
-def _text(choice: Json) -> tuple[str, str | None, FinishReason, str | None]:
+def _text(request: Request, choice: Json) -> tuple[str, str | None, FinishReason, str | None]:
     """Returns text, thinking, finish reason and error of one choice."""
     message: Json = choice["message"] if "message" in choice else {"content": choice["text"]}
     reason = str(choice.get("finish_reason"))
@@ -175,8 +172,11 @@ def _text(choice: Json) -> tuple[str, str | None, FinishReason, str | None]:
         return refusal, thinking, "content_filter", None
     if text is not None and not isinstance(text, str):
         raise TypeError("the content is not text")
-    if text is not None and thinking is None and (block := THINKING.match(text)):
-        text, thinking = text[block.end() :], block[1].strip()
+    if text is not None:
+        prompt = request.prompt if isinstance(request.prompt, str) else ""
+        text, thinking = answer_and_thinking(
+            text, prompt=prompt, begun=request.answer_prefix, apart=thinking
+        )
     unexplained = reason not in FINISH_REASONS and not text
     no_text = text is None and FINISH_REASONS.get(reason) == "stop"
     if reason in FAILED_REASONS or unexplained or no_text:
