@@ -175,7 +175,10 @@ def test_the_chosen_student_is_exported_with_its_card(store: Store, tmp_path: Pa
     export_model(checkpoint("rationales", 20), store.scores(), tmp_path, **names_of_it)
     place = export_model(checkpoint("rationales", 20), store.scores(), tmp_path, **names_of_it)
     names = {file.name for file in place.iterdir()}
-    assert names == {"config.json", "model.safetensors", "tokenizer.json", "README.md"}
+    assert names == {
+        *("config.json", "model.safetensors", "tokenizer.json"),
+        *("README.md", "checksums.sha256"),
+    }
     card = (place / "README.md").read_text()
     assert "{question} ###" in card and "| rationales | sums | 4/6 | 66.7% |" in card
     assert {path for path in tmp_path.iterdir() if path.is_dir()} == {source.parents[1], place}

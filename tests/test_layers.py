@@ -14,7 +14,7 @@ LAYERS = [  # lowest first; names on one line never import each other
     {"errors", "statistics"},
     {"module_folders"},
     {"plugins", "records", "settings", "text", "whole_files"},
-    {"keys", "setting_names"},
+    {"checksums", "keys", "setting_names"},
     {"store"},
     {"runtime"},
     {"grading", "models", "prompts"},

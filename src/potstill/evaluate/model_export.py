@@ -4,6 +4,8 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from potstill.checksums import REMOVED, is_removed, write_checksums
+from potstill.errors import DataError
 from potstill.prompts.formats import format_named
 from potstill.prompts.styles import PromptStyle, shows_exemplars
 from potstill.records import Checkpoint, Score
@@ -62,14 +64,24 @@ def export_model(
 
     Returns:
         The folder of the model.
+
+    Raises:
+        DataError: ``potstill clean`` removed the weights of this checkpoint.
     """
+    source = folder / chosen.folder
+    if is_removed(source):
+        raise DataError(
+            f"{source} is chosen now, and potstill clean removed its weights. Remove "
+            f"{source / REMOVED}, then run potstill train and potstill evaluate again."
+        )
     card = model_card(chosen, scores, task=task, teacher=teacher, start=start)
     model = folder / "model"
     with whole_folder(model) as unfinished:
-        for file in sorted((folder / chosen.folder).iterdir()):
+        for file in sorted(source.iterdir()):
             if file.is_file() and file.suffix in MODEL_FILES:
                 shutil.copy2(file, unfinished / file.name)
         (unfinished / "README.md").write_text(card, encoding="utf-8")
+        write_checksums(unfinished)
     return model
 
 

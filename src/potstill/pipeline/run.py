@@ -36,7 +36,7 @@ from potstill.models import Model
 from potstill.pipeline.guide_setup import LaterModel, guided_checkpoint, guided_pair
 from potstill.pipeline.recipe import Recipe, load_recipe, write_resolved
 from potstill.pipeline.regrade import Regraded, regrade
-from potstill.pipeline.students import StudentPool
+from potstill.pipeline.students import StudentPool, refuse_damaged
 from potstill.pipeline.teachers import TeacherPool
 from potstill.prompts.exemplars import FewShot, read_few_shot
 from potstill.records import Checkpoint, Split, Task, Teacher
@@ -278,6 +278,7 @@ class Run:
     def evaluate(self) -> Evaluation:
         """Measure teacher, start checkpoint and students, and write the chosen one to model/."""
         recipe, settings = self.recipe, self.recipe.evaluate
+        refuse_damaged(self.store.checkpoints(), self.folder)  # before the teacher is asked
         with self._timed("evaluate"):
             evaluation = evaluate(
                 self.entries,
@@ -307,6 +308,7 @@ class Run:
         recipe, settings = self.recipe, self.recipe.guide or GuideSettings()
         with self._timed("guide"):
             checkpoint = guided_checkpoint(self.store, self.task.name, settings.student)
+            refuse_damaged([checkpoint], self.folder)
             models = guided_pair(
                 checkpoint,
                 self.students.eval_models,

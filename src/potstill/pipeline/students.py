@@ -1,11 +1,15 @@
 """The students of a run: what each starts from, and how it is opened, measured and followed."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property, partial
+from pathlib import Path
 
-from potstill.errors import extra
+from potstill.checksums import damage, is_removed
+from potstill.errors import DataError, extra
 from potstill.evaluate import DevScorer, EvalContext, EvalModels, EvalTask, Start
 from potstill.models import Model, open_model
+from potstill.models.settings import LocalSettings
+from potstill.pipeline.guide_setup import LaterModel
 from potstill.pipeline.names import NamedStart, named_starts
 from potstill.pipeline.recipe import Recipe
 from potstill.pipeline.teachers import TeacherPool
@@ -89,9 +93,16 @@ class StudentPool:
         return DevScorer(self._entries(), self.eval_models, self._recipe.evaluate, context)
 
     def _open_student(self, folder: str) -> Model:
-        """A checkpoint of this run, on the device that the recipe names for the student."""
-        place = {"model": f"hf:{self._context.folder / folder}", "revision": None}
-        return open_model(self._recipe.student.model_copy(update=place))
+        """A checkpoint of this run, on the device that the recipe names for the student.
+
+        One whose weights ``potstill clean`` removed answers from the store.
+        """
+        path = self._context.folder / folder
+        place = {"model": f"hf:{path}", "revision": None}
+        settings: LocalSettings = self._recipe.student.model_copy(update=place)
+        if is_removed(path):
+            return LaterModel(settings.identity(), partial(open_model, settings))
+        return open_model(settings)
 
     def _exemplars(self) -> tuple[Exemplar, ...]:
         """Worked training questions for in-context formats, the same for all that is asked."""
@@ -107,6 +118,27 @@ class StudentPool:
             max(student.exemplars for student in learn),
             seed=self._recipe.seed,
             key=EVALUATION,
+        )
+
+
+def refuse_damaged(checkpoints: Iterable[Checkpoint], run_folder: Path) -> None:
+    """Refuse checkpoints that are lost or damaged, before anything is asked or measured.
+
+    Args:
+        checkpoints: Those that are about to be used.
+        run_folder: The folder that theirs are seen from.
+
+    Raises:
+        DataError: At least one is not as it was written.
+    """
+    faults = {place.folder: damage(run_folder / place.folder) for place in checkpoints}
+    lost = {folder: "; ".join(found) for folder, found in faults.items() if found}
+    if lost:
+        first, fault = next(iter(lost.items()))
+        more = f", and {len(lost) - 1} more are lost or damaged" if len(lost) > 1 else ""
+        raise DataError(
+            f"{run_folder / first}: {fault}{more}. Run potstill train on the run's recipe: it "
+            "trains again what is lost; then repeat the command."
         )
 
 

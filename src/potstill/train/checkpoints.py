@@ -2,22 +2,29 @@
 
     FOLDER/
       training.json             what is trained here; written first
-      checkpoint-000100/        weights, config and tokenizer, as ``hf:`` loads them
+      checkpoint-000100/        weights, config and tokenizer, as ``hf:`` loads them; checksums
       checkpoint-000200/
         resume/                 optimiser, schedule, random state; in the newest checkpoint alone
       finished.json             losses and counts; written last
 
 A checkpoint is written under another name and renamed once all of it is on the disk, so a process
-that is killed leaves at most a folder that the next one removes.
+that is killed leaves at most a folder that the next one removes. What was lost or damaged since is
+known by the checksums, and trained again: from the newest checkpoint where that and all before it
+are whole, else from the beginning.
 """
 
 import json
+import logging
 import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
+from potstill.checksums import damage, write_checksums
 from potstill.errors import ConfigError
 from potstill.whole_files import ENDING, unfinished_folder, write_whole
+
+logger = logging.getLogger(__name__)
 
 RESUME = "resume"
 IDENTITY = "training.json"
@@ -44,13 +51,19 @@ def claim(folder: Path, identity: str) -> None:
         identity: A digest of everything that determines the result.
 
     Raises:
-        ConfigError: The folder holds another training.
+        ConfigError: The folder holds another training, or what it holds cannot be told.
     """
     if not first_process():
         return
     folder.mkdir(parents=True, exist_ok=True)
     training = read_json(folder / IDENTITY)
-    if training is not None and training.get("identity") != identity:
+    if training is None and (folder / IDENTITY).exists():
+        if not folder.name.endswith(f"-{identity[:8]}"):  # else the folder's own name says it
+            raise ConfigError(
+                f"{folder / IDENTITY} is damaged, so what is trained there cannot be told; "
+                "give another folder, or remove this one."
+            )
+    elif training is not None and training.get("identity") != identity:
         raise ConfigError(
             f"{folder} holds a student of other examples or settings; "
             "give another folder, or remove this one."
@@ -59,7 +72,7 @@ def claim(folder: Path, identity: str) -> None:
         shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
     if training is None:
         write_json(folder / IDENTITY, {"identity": identity})
-    if (folder / FINISHED).exists():
+    if read_finished(folder) is not None:
         drop_resume_states(folder)
 
 
@@ -70,10 +83,60 @@ def finish(folder: Path, values: dict[str, object]) -> None:
         drop_resume_states(folder)
 
 
+def read_finished(folder: Path) -> dict[str, object] | None:
+    """Returns what :func:`finish` wrote; None where training has not ended, or some of it is lost.
+
+    What is lost is said, and stays where it is until it is written again.
+    """
+    path = folder / FINISHED
+    values = read_json(path)
+    if values is None:
+        if path.exists():
+            logger.warning("%s is damaged; the student is trained again", path)
+        return None
+    steps = values.get("steps")
+    assert isinstance(steps, list)
+    lost = lost_checkpoints(folder, steps)
+    for checkpoint, faults in lost.items():
+        logger.warning("%s: %s; the student is trained again", checkpoint, "; ".join(faults))
+    return None if lost else values
+
+
+def lost_checkpoints(folder: Path, steps: Iterable[int]) -> dict[Path, list[str]]:
+    """Returns what is wrong with the checkpoints after these steps, by those that are not whole."""
+    faults = {place: damage(place) for step in steps for place in [checkpoint_folder(folder, step)]}
+    return {place: found for place, found in faults.items() if found}
+
+
 def newest_resumable(folder: Path) -> Path | None:
-    """Returns the newest checkpoint that training can go on from, if there is one."""
+    """Returns the newest checkpoint with what going on from it takes, if there is one."""
     states = sorted(folder.glob(f"checkpoint-*/{RESUME}"), key=lambda path: path.parent.name)
     return states[-1].parent if states else None
+
+
+def whole_resumable(folder: Path, save_steps: Iterable[int]) -> Path | None:
+    """Returns the newest checkpoint to go on from, if that and all before it are whole.
+
+    Args:
+        folder: The training's folder.
+        save_steps: The steps after which a checkpoint is written.
+    """
+    newest = newest_resumable(folder)
+    if newest is None:
+        return None
+    reached = int(newest.name.rpartition("-")[2])
+    lost = lost_checkpoints(folder, (step for step in save_steps if step <= reached))
+    if state := damage(newest / RESUME):
+        lost[newest / RESUME] = state
+    for checkpoint, faults in lost.items():
+        logger.warning("%s: %s; training begins anew", checkpoint, "; ".join(faults))
+    return None if lost else newest
+
+
+def seal(checkpoint: Path) -> None:
+    """Write the checksums of a checkpoint and of its resume state."""
+    write_checksums(checkpoint / RESUME)
+    write_checksums(checkpoint)
 
 
 def drop_resume_states(folder: Path, *, but: Path | None = None) -> None:
@@ -91,10 +154,17 @@ def write_json(path: Path, values: dict[str, object]) -> None:
 
 
 def read_json(path: Path) -> dict[str, object] | None:
-    """Returns what :func:`write_json` wrote, or None where there is no such file."""
+    """Returns what :func:`write_json` wrote, or None where there is no such file, or no such JSON.
+
+    Raises:
+        ConfigError: The file cannot be read at all.
+    """
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    assert isinstance(values, dict)
-    return values
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}.") from error
+    except (ValueError, RecursionError):
+        return None
+    return values if isinstance(values, dict) else None

@@ -185,7 +185,7 @@ def train_student(
     """
     identity = training_identity(student, examples, settings, seed=seed)
     checkpoints.claim(folder, identity)
-    finished = checkpoints.read_json(folder / checkpoints.FINISHED)
+    finished = checkpoints.read_finished(folder)
     if finished is not None:
         return _trained_student(finished, folder)
     loaded = _load_start(_start(student))
@@ -282,7 +282,7 @@ def _build_trainer(
 
 def _train_or_resume(trainer: StudentTrainer, reporter: Reporter, folder: Path) -> TrainerState:
     """Train to the end, from the newest checkpoint on where there is one."""
-    newest = checkpoints.newest_resumable(folder)
+    newest = checkpoints.whole_resumable(folder, trainer.save_steps)
     resume = newest / checkpoints.RESUME if newest else None
     if resume is not None:  # a killed process may have seen that training ends here
         state: TrainerState = TrainerState.load_from_json(str(resume / "trainer_state.json"))

@@ -211,6 +211,8 @@ class StudentTrainer(Trainer):
             # Of several processes each writes its own random state, and its part of the weights.
             self._write(unfinished_folder(target))
             barrier()
+            if self.args.should_save:
+                checkpoints.seal(unfinished_folder(target))
         barrier()
         if self.args.should_save:
             checkpoints.drop_resume_states(folder, but=target)

@@ -2,13 +2,12 @@
 
 import hashlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
-from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -20,15 +19,12 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
-from potstill.errors import ModelError
+from potstill.checksums import is_removed, read_checksums, sha256_of
+from potstill.errors import ModelError, PotstillError
+from potstill.models.local.weight_files import check_folder, check_weight_files, check_whole
 from potstill.models.settings import LocalSettings
 
 DTypeName = Literal["auto", "float32", "bfloat16", "float16"]
-
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt")
-
-FAULTS = (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError)
-"""Errors that transformers raises for a model that cannot be had."""
 
 READ_FILES = (".json", ".safetensors", ".model", ".txt", ".jinja", ".py")
 """Endings of the files in a model's folder that can change what it writes."""
@@ -62,21 +58,30 @@ def load_model_and_tokenizer(
         trust_remote_code: Run code that comes with the model.
 
     Raises:
-        ModelError: The folder is missing or lacks a part, its weights are pickled only, or the
-            hub has no such model or cannot be reached.
+        ModelError: The folder is missing, lacks a part or is damaged, weights are pickled, missing
+            or no numbers, or the hub has no such model or cannot be reached.
     """
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     if is_folder(source):
-        _check_folder(Path(source))
+        check_folder(Path(source))
+        check_whole(Path(source))
     options = {"revision": revision, "trust_remote_code": trust_remote_code}
     with quietly(), _one_line_errors(source):
+        check_weight_files(source, revision)
         config = AutoConfig.from_pretrained(source, **options)
         tokenizer = AutoTokenizer.from_pretrained(source, **options)
         encoder_decoder = bool(config.is_encoder_decoder)
         auto = AutoModelForSeq2SeqLM if encoder_decoder else AutoModelForCausalLM
-        model = auto.from_pretrained(
-            source, config=config, dtype=_dtype(dtype, device), use_safetensors=True, **options
+        loaded: Any = auto.from_pretrained(
+            source,
+            config=config,
+            dtype=_dtype(dtype, device),
+            use_safetensors=True,
+            output_loading_info=True,
+            **options,
         )
+        model, outcome = loaded
+        _check_weights(source, model, outcome["missing_keys"])
         torch.nn.Module.to(model, device)
         model.eval()
     if tokenizer.pad_token_id is None:
@@ -101,7 +106,7 @@ def load_config(settings: LocalSettings) -> PretrainedConfig:
     """
     source = settings.source
     if is_folder(source):
-        _check_folder(Path(source))
+        check_folder(Path(source))
     with quietly(), _one_line_errors(source):
         config = AutoConfig.from_pretrained(
             source, revision=settings.revision, trust_remote_code=settings.trust_remote_code
@@ -138,12 +143,15 @@ def is_folder(source: str) -> bool:
 
 def folder_digest(folder: Path) -> str:
     """Returns 12 hexadecimal digits that change when the config, tokenizer or weights do."""
+    if is_removed(folder):
+        files = read_checksums(folder)
+    else:
+        paths = (path for path in folder.iterdir() if path.is_file())
+        files = {path.name: sha256_of(path) for path in paths if path.suffix in READ_FILES}
     digest = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
-        if path.suffix in READ_FILES and path.is_file():
-            digest.update(path.name.encode() + b"\0")
-            with path.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
+    for name in sorted(files):
+        if Path(name).suffix in READ_FILES:
+            digest.update(name.encode() + b"\0" + bytes.fromhex(files[name]))
     return digest.hexdigest()[:12]
 
 
@@ -161,31 +169,28 @@ def model_name(settings: LocalSettings, source: str, config: PretrainedConfig) -
     return f"{settings.model}@{str(config._commit_hash)[:12]}"
 
 
-def _check_folder(folder: Path) -> None:
-    """Refuse a folder that no model can be loaded from.
+def _check_weights(source: str, model: PreTrainedModel, missing: Iterable[str]) -> None:
+    """Refuse a model that has weights which the files do not give, or which are no numbers.
+
+    Args:
+        source: The model's folder or hub name, for messages.
+        model: The model, loaded.
+        missing: The names of the weights that transformers has drawn at random.
 
     Raises:
-        ModelError: It is missing, lacks a part, or has pickled weights only.
+        ModelError: There are such weights.
     """
-    if not folder.is_dir():
+    lacking = sorted(missing)
+    if lacking:
         raise ModelError(
-            f"{folder} is not a folder; give a folder with a model in it, or a hub name."
+            f"{source} lacks {len(lacking)} of its weights, such as {lacking[0]}; they would be "
+            "random. Fetch or save the model again."
         )
-    if not (folder / "config.json").is_file():
-        raise ModelError(f"{folder} has no config.json, so it does not hold a transformers model.")
-    if not any((folder / name).is_file() for name in TOKENIZER_FILES):
-        raise ModelError(
-            f"{folder} has no tokenizer ({' or '.join(TOKENIZER_FILES)}); "
-            "save one beside the model with tokenizer.save_pretrained."
-        )
-    if any(folder.glob("*.safetensors")):
-        return
-    if any(folder.glob("*.bin")):
-        raise ModelError(
-            f"{folder} has only pickled weights (.bin), which can run code when they are read; "
-            "load it once where you trust it and save it again with model.save_pretrained."
-        )
-    raise ModelError(f"{folder} has no weights (*.safetensors).")
+    for name, weight in model.named_parameters():
+        if weight.is_floating_point() and not bool(weight.isfinite().all()):
+            raise ModelError(
+                f"{source} is damaged: {name} holds values that are no numbers (NaN or infinite)."
+            )
 
 
 def _dtype(dtype: DTypeName | torch.dtype, device: str) -> torch.dtype:
@@ -202,12 +207,18 @@ def _dtype(dtype: DTypeName | torch.dtype, device: str) -> torch.dtype:
 def _one_line_errors(source: str) -> Iterator[None]:
     """Say in one line why a model cannot be had.
 
-    A RuntimeError is a device that is not there, or too little memory.
+    Nothing but transformers works in the block, on files that others wrote, so whatever it raises
+    is a model that cannot be had: a RuntimeError may be a device that is not there, or too little
+    memory; a config of the wrong types ends in an AttributeError.
     """
     try:
         yield
-    except FAULTS as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
+    except PotstillError:
+        raise
+    except Exception as error:
+        lines = str(error).strip().splitlines() or [""]
+        if not isinstance(error, OSError | ValueError | ImportError | RuntimeError) or not lines[0]:
+            lines[0] = f"{type(error).__name__} {lines[0]}".rstrip()
         what = source if is_folder(source) else f"{source} is not a folder, and as a hub name it"
         raise ModelError(f"{what} cannot be loaded: {lines[0]}") from error
 
