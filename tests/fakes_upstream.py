@@ -193,7 +193,12 @@ def settings_for(
     """Settings of a server in front of these two, on any free port."""
 
     def side(upstream: FakeUpstream) -> Body:
-        return {"model": "openai:tiny", "base_url": upstream.url, "api_key_env": None}
+        return {
+            "model": "openai:tiny",
+            "base_url": upstream.url,
+            "api_key_env": None,
+            "prefill": "continue_final_message",  # else it would be found out by further requests
+        }
 
     values: Body = {"student": side(student), "port": 0, "temperature": 0.0}
     if teacher is not None:

@@ -256,6 +256,9 @@ class Held:
     async def ready(self) -> bool:
         return True
 
+    async def can_continue(self) -> bool:
+        return True
+
     async def answer(self, request: Request, emit: Emit | None = None) -> list[Completion]:
         self.asked += 1
         await self.let_go.wait()

@@ -135,7 +135,7 @@ class _Draft:
             text, state = extend_step(
                 text, completions[0], config.steps, question=config.kind == "question"
             )
-            if state != "more":
+            if state != "more" or self.teacher.whole_steps:
                 break
         step = self._keep(text, cut=state == "cut")
         self.guidance += [step] if step else []
@@ -253,9 +253,10 @@ def extend_step(
     text = (begun + written.text).strip()
     steps = split_steps(text, layout)
     if question:
-        if written.finish_reason == "length":
+        asked, mark, _ = text.partition("?")  # it need not have stopped there
+        if not mark and written.finish_reason == "length":
             return text, "cut"
-        return (text if text.endswith("?") else f"{text}?"), "over"
+        return f"{asked}?", "over"
     if len(steps) > 1:  # it did not stop where it was told to
         return steps[0], "over"
     if written.finish_reason == "length":

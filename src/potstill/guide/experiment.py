@@ -57,7 +57,12 @@ class GuideModels:
     """How the teacher is asked for the question to begin with."""
 
     continues: bool
-    """Whether the teacher can go on from steps that are there; recorded answers cannot."""
+    """Whether the teacher can go on from steps that are there; recorded answers cannot, nor can
+    every server."""
+
+    whole_steps: bool = False
+    """Whether the teacher is a server that cannot; see :class:`potstill.guide.types.Participant`.
+    """
 
     start: Callable[[], Model]
     """Opens the model that the student was trained from."""
@@ -191,7 +196,9 @@ class SplitExperiment:
         models = self.models
         asking = models.question_asking if kind == "question" else models.teacher_asking
         request = asking.request(question, task=self.task.name)
-        return Participant(request=request, lead=lead_after(request.prompt))
+        return Participant(
+            request=request, lead=lead_after(request.prompt), whole_steps=models.whole_steps
+        )
 
     @property
     def answer(self) -> Callable[[Sequence[ModelCall]], list[Sequence[Completion]]]:

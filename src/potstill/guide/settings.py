@@ -151,6 +151,11 @@ class GuideSettings(GuidanceSettings):
         always = [PolicySettings(when="never"), PolicySettings(when="first")]
         return (*(policy for policy in always if policy.label not in labels), *self.policies)
 
+    @property
+    def needing_continuation(self) -> list[PolicySettings]:
+        """The policies for which the teacher goes on from steps that are there."""
+        return [policy for policy in self.followed if policy.places.stop > 1]
+
     def config(self, layout: StepKind) -> GuidanceConfig:
         """How answers are guided, where the student's kept rationales have this layout."""
         return self.guidance_config(self.steps or layout, temperature=self.temperature)

@@ -113,21 +113,42 @@ def _budget_notes(answerer: CallAnswerer) -> list[str]:
 
 
 def _check(settings: GuideSettings, models: GuideModels) -> None:
-    """Refuse policies and kinds of guidance that recorded rationales cannot give."""
+    """Refuse policies and kinds of guidance that the teacher cannot give."""
     if models.continues:
         return
-    for policy in settings.followed:
-        if policy.places.stop > 1:
-            raise ConfigError(
-                f"guide.policies names {policy.label}, and {models.teacher.name} cannot go on "
-                "from steps that are there. With recorded rationales take never, first, "
-                "when_unsure or learned, or ask a live teacher."
-            )
+    if models.whole_steps:
+        check_continuing(settings, models.teacher.name)
+        return
+    for policy in settings.needing_continuation:
+        raise ConfigError(
+            f"guide.policies names {policy.label}, and {models.teacher.name} cannot go on "
+            "from steps that are there. With recorded rationales take never, first, "
+            "when_unsure or learned, or ask a live teacher."
+        )
     if settings.kind == "question" or "question" in settings.controls:
         raise ConfigError(
             f"guidance by questions asks the teacher for one, and {models.teacher.name} holds "
             "recorded rationales. Take another kind and leave the control out, or ask a live "
             "teacher."
+        )
+
+
+def check_continuing(settings: GuideSettings, teacher: str) -> None:
+    """Refuse policies for which a server would have to go on from an answer that is begun.
+
+    Args:
+        settings: The guide stage's.
+        teacher: The server that was found not to.
+
+    Raises:
+        ConfigError: There is such a policy.
+    """
+    for policy in settings.needing_continuation:
+        raise ConfigError(
+            f"guide.policies names {policy.label}, for which the teacher goes on from steps that "
+            f"are there, and {teacher} was tried and does not. Set teacher.chat_template to the "
+            "hub name or folder of its tokenizer, by which the completions route can do it; or "
+            "take never, first, when_unsure or learned."
         )
 
 

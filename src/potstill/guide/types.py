@@ -44,6 +44,10 @@ class Participant:
     lead: str = ""
     """The text between prompt and first step, such as a space."""
 
+    whole_steps: bool = False
+    """Whether a step is asked for without stop strings, since what a stop string cuts off too
+    early, as after "1.", cannot be gone on from."""
+
     def continue_from(self, prefix: str) -> Request:
         """The request for the rest of an answer that says ``prefix`` so far."""
         return replace(self.request, answer_prefix=self.lead + prefix if prefix else "")
@@ -57,8 +61,11 @@ class Participant:
         """The request for one greedy step after ``prefix``.
 
         A lead that a stop string would end is given; a space is left to the model, as its tokens
-        join it to the word behind it.
+        join it to the word behind it. A whole step is cut out of what is written.
         """
+        if self.whole_steps:
+            assert not prefix, "it cannot go on from steps that are there"
+            stop = ()
         request = self.continue_from(prefix)
         if not prefix and self.lead.strip(" "):
             request = replace(request, answer_prefix=self.lead)

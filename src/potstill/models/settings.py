@@ -32,6 +32,9 @@ BUNDLED = ("teacher", "student", "guide")
 BUNDLED_FOLDER = Path(__file__).parent / "bundled"
 """A folder for each bundled model."""
 
+Prefill = Literal["continue_final_message", "prefix", "trailing", "template", "none"]
+"""Ways of having a chat model go on from an answer that is begun; see ``prefill``."""
+
 RESERVED_OPTIONS = {
     "api-key",
     "config",
@@ -213,6 +216,11 @@ class ServerSettings(ModelSettings):
         return self.concurrency
 
 
+def _is_none(value: object) -> bool:
+    """Whether a setting is not given; it is then left out of hashes that older versions made."""
+    return value is None
+
+
 class OpenAISettings(ServerSettings):
     """``openai:NAME``: any OpenAI-compatible server."""
 
@@ -244,6 +252,27 @@ class OpenAISettings(ServerSettings):
 
     completion_price: float | None = Field(default=None, ge=0)
     """US dollars a million completion tokens; null as above."""
+
+    prefill: Prefill | None = Field(default=None, exclude_if=_is_none)
+    """How the server is had to go on from an answer that is begun, as guidance needs it:
+    continue_final_message (vLLM, SGLang, llama.cpp), prefix (``prefix: true`` on the last message:
+    DeepSeek, Mistral), trailing (the last message is the assistant's), template (by the completions
+    route and ``chat_template``), none (it cannot); null: found out by a short probe."""
+
+    chat_template: str | None = Field(default=None, exclude_if=_is_none)
+    """prefill template: the hub name or folder of the tokenizer whose chat template words a chat
+    for the completions route."""
+
+    @model_validator(mode="after")
+    def _template_is_named(self) -> Self:
+        if self.prefill == "template" and self.chat_template is None:
+            raise ValueError(
+                "prefill is template, and no template is named. Set chat_template to the hub name "
+                "or folder of the model's tokenizer"
+            )
+        if self.prefill == "template" and self.mode == "batch":
+            raise ValueError("prefill is template, which batches do not take; set mode: live")
+        return self
 
     def open(self, runtime: Runtime | None = None) -> "Model":
         """Returns the model; the server is not asked yet."""

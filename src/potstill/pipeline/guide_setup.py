@@ -96,6 +96,7 @@ def guided_pair(
     *,
     teacher: Model,
     continues: bool,
+    whole_steps: bool,
     start: System,
 ) -> GuideModels:
     """A checkpoint and its teacher, each asked as evaluation asks it.
@@ -107,6 +108,7 @@ def guided_pair(
         guide: The settings of the guide stage.
         teacher: The model that guides the student.
         continues: Whether the teacher can go on from steps that are there.
+        whole_steps: Whether it is a server that cannot.
         start: The start that the student was trained from.
 
     Raises:
@@ -134,6 +136,7 @@ def guided_pair(
             else teacher_asking
         ),
         continues=continues,
+        whole_steps=whole_steps,
         start=next(model.open for model in models.starts if model.system == start),
         self_asking={
             style_named(style).name: _self_asking(style, models.few_shot, asking.sampling)

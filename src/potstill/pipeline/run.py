@@ -239,6 +239,7 @@ class Run:
                 but that the student cannot be loaded.
         """
         self._check_recipe()  # before a teacher is paid for a stage that could not run
+        self.teachers.check_servers()
         with self._timed("generate"):
             drawn = self.teachers.generate(self.task)
             return self.teachers.debate(self.task, drawn)
@@ -309,13 +310,15 @@ class Run:
         with self._timed("guide"):
             checkpoint = guided_checkpoint(self.store, self.task.name, settings.student)
             refuse_damaged([checkpoint], self.folder)
+            asked, continues = self.teachers.guiding()
             models = guided_pair(
                 checkpoint,
                 self.students.eval_models,
                 recipe.evaluate,
                 settings,
-                teacher=LaterModel(self.asked_teacher, lambda: self.teacher),
-                continues=recipe.teacher.can_continue,
+                teacher=LaterModel(self.asked_teacher, lambda: self.teachers.opened_as(asked)),
+                continues=continues,
+                whole_steps=asked.can_continue and not continues,
                 start=self.students.start_of(checkpoint).system,
             )
             kept = [one.text for one in self.store.rationales() if one.verdict == "kept"]

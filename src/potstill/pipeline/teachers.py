@@ -7,11 +7,19 @@ from functools import cached_property
 from itertools import takewhile
 
 from potstill.curate import Measure, curate
-from potstill.errors import ConfigError, MissingExtraError, ModelError, PotstillError
+from potstill.errors import (
+    BudgetError,
+    ConfigError,
+    MissingExtraError,
+    ModelError,
+    PotstillError,
+)
 from potstill.generate import GenerateResult, generate, teacher_asking
+from potstill.guide import check_continuing
 from potstill.keys import settings_hash
-from potstill.models import Model, open_model
+from potstill.models import Model, ModelSettings, open_model
 from potstill.pipeline.recipe import Recipe
+from potstill.pipeline.server_checks import continuing
 from potstill.pipeline.student_likelihood import LikelihoodScorer, LikelihoodSpec
 from potstill.prompts.exemplars import FewShot
 from potstill.records import Task, Teacher
@@ -42,6 +50,40 @@ class TeacherPool:
     def first(self) -> Model:
         """The first teacher, opened when first asked for."""
         return open_model(self._recipe.teacher, self._context.runtime)
+
+    def guiding(self) -> tuple[ModelSettings, bool]:
+        """Returns how the first teacher is asked for single steps, and if it goes on from some.
+
+        A server is tried where nothing is known of it. One that cannot be asked now is taken for
+        one that goes on: with all of its answers stored it is not needed, and else it is what the
+        stage ends with.
+
+        Raises:
+            ConfigError: ``prefill`` names a way that the server does not have.
+        """
+        settings = self._recipe.teacher
+        try:
+            return continuing(settings, self._context.runtime, self._store)
+        except (ModelError, BudgetError):
+            return settings, settings.can_continue
+
+    def opened_as(self, settings: ModelSettings) -> Model:
+        """Returns the first teacher, opened with these settings."""
+        if settings == self._recipe.teacher:
+            return self.first
+        return open_model(settings, self._context.runtime)
+
+    def check_servers(self) -> None:
+        """Find out what later stages need of the first teacher, before it is paid for anything.
+
+        Raises:
+            ConfigError: It cannot do what a setting needs.
+        """
+        guide = self._recipe.guide
+        if guide is not None and guide.needing_continuation:
+            settings, continues = self.guiding()
+            if settings.can_continue and not continues:
+                check_continuing(guide, settings.model)
 
     def known(self, name: str = FIRST) -> Teacher:
         """Returns a teacher's name and kind from the store; else the teacher is opened for it."""

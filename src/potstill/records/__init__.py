@@ -1,5 +1,6 @@
 """The records that flow through a run: frozen, with no work in them."""
 
+from potstill.records.capability import UNKNOWN, Capability, CapabilityName
 from potstill.records.completion import (
     Amount,
     Completion,
@@ -33,8 +34,11 @@ from potstill.records.training import (
 )
 
 __all__ = [
+    "UNKNOWN",
     "Amount",
     "AnswerType",
+    "Capability",
+    "CapabilityName",
     "Checkpoint",
     "Choice",
     "Comparison",

@@ -12,15 +12,17 @@ from typing import Any
 import aiohttp
 import orjson
 
-from potstill.errors import ModelError
+from potstill.errors import ConfigError, ModelError, PotstillError
 from potstill.models import open_model
 from potstill.models.openai.client import LARGEST_ANSWER, open_session, read_content
 from potstill.models.openai.http_errors import Fault
 from potstill.models.openai.model import server_key
-from potstill.models.openai.requests import request_body, runs
+from potstill.models.openai.requests import request_body, route_of, runs
 from potstill.models.openai.responses import read_reply
+from potstill.models.openai.server_probes import NO_WAY, probe_server
 from potstill.models.settings import ModelSettings, OpenAISettings
 from potstill.records import Completion, Request
+from potstill.runtime import Runtime
 from potstill.serve.upstreams import Emit, LocalUpstream, Upstream, UpstreamError
 from potstill.text.thinking import may_close, may_open, separate
 
@@ -63,7 +65,8 @@ class HttpUpstream:
         self._key = server_key(settings)
         self.chat = settings.chat
         self._base_url = settings.base_url.rstrip("/")
-        self._url = self._base_url + ("/chat/completions" if settings.chat else "/completions")
+        self._continues: bool | None = None
+        self._trying = asyncio.Lock()
         self._probe = (-PROBE_VALID_SECONDS, False)
         self._probing = asyncio.Lock()
 
@@ -94,6 +97,24 @@ class HttpUpstream:
         except (aiohttp.ClientError, OSError):
             return False
 
+    async def can_continue(self) -> bool:
+        """Whether it goes on from a begun answer; tried once, where ``prefill`` does not say."""
+        async with self._trying:
+            if self._continues is None:
+                self._continues = await self._find_way()
+        return self._continues
+
+    async def _find_way(self) -> bool:
+        settings = self._settings
+        if not settings.chat or settings.prefill is not None:
+            return settings.prefill != NO_WAY
+        try:
+            found = await probe_server(settings, self._key, Runtime(), ["continuing"])
+        except PotstillError as error:
+            raise UpstreamError(f"it could not be tried ({type(error).__name__})") from None
+        self._settings = settings.model_copy(update={"prefill": found["continuing"]})
+        return found["continuing"] != NO_WAY
+
     async def answer(self, request: Request, emit: Emit | None = None) -> list[Completion]:
         """All samples; see :class:`potstill.serve.upstreams.Upstream`."""
         groups = await asyncio.gather(
@@ -105,7 +126,10 @@ class HttpUpstream:
         self, request: Request, samples: Sequence[int], emit: Emit | None
     ) -> list[Completion]:
         """A run of samples; those that the server leaves out are asked for one by one."""
-        body = request_body(self._settings, request, samples)
+        try:
+            body = request_body(self._settings, request, samples)
+        except ConfigError as error:
+            raise UpstreamError(f"it cannot be asked this ({error})", refused=True) from None
         if emit is not None:
             body |= {"stream": True, "stream_options": {"include_usage": True}}
         try:
@@ -128,7 +152,7 @@ class HttpUpstream:
 
     async def _reply(self, body: Json, samples: Sequence[int], emit: Emit | None) -> Json:
         """The server's answer to one body, passed on while it comes where it streams."""
-        async with await self._open(orjson.dumps(body)) as response:
+        async with await self._open(body) as response:
             if emit is not None and response.content_type == "text/event-stream":
                 return await _Stream(samples, emit).read(response)
             reply: Json = orjson.loads(await read_content(response))
@@ -139,12 +163,13 @@ class HttpUpstream:
                 await emit(sample, text + visible.release())
         return reply
 
-    async def _open(self, data: bytes) -> aiohttp.ClientResponse:
+    async def _open(self, body: Json) -> aiohttp.ClientResponse:
         """Send a body; the answer is a good one, and its content still to be read."""
+        data, url = orjson.dumps(body), self._base_url + route_of(body)
         try:
-            response = await self._session.post(self._url, data=data, allow_redirects=False)
+            response = await self._session.post(url, data=data, allow_redirects=False)
         except (aiohttp.ServerDisconnectedError, ConnectionResetError):
-            response = await self._session.post(self._url, data=data, allow_redirects=False)
+            response = await self._session.post(url, data=data, allow_redirects=False)
         if response.status != HTTPStatus.OK:
             response.close()
             message = f"it answered with HTTP status {response.status}"

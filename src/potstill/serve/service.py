@@ -14,6 +14,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from typing import Any
 from potstill.errors import ConfigError, ModelError, extra
 from potstill.guide.decoder import guided_answer
 from potstill.guide.thresholds import FittedGates, read_gates
-from potstill.guide.types import GuidedDecoder, Participant
+from potstill.guide.types import GuidedDecoder, Participant, PolicySettings
 from potstill.serve.access import (
     ACCOUNT,
     Access,
@@ -108,17 +109,36 @@ class Service:
     def _upstreams(self) -> list[Upstream]:
         return [self.student] + ([self.teacher.upstream] if self.teacher else [])
 
-    def decoder(self, request: ChatRequest, student: Participant) -> GuidedDecoder:
+    async def _takes_whole_steps(self, policy: PolicySettings) -> bool:
+        """Whether the teacher has to be asked for whole steps, before it is paid for one.
+
+        Raises:
+            ApiError: One of the two cannot go on from a begun answer, and the policy needs it to.
+        """
+        if policy.when == "never" or self.teacher is None:
+            return False
+        try:
+            if not await self.student.can_continue():
+                raise _cannot_continue("student", policy)
+            whole_steps = not await self.teacher.upstream.can_continue()
+        except UpstreamError:
+            return False  # asking finds out what it is
+        if whole_steps and policy.places.stop > 1:
+            raise _cannot_continue("teacher", policy)
+        return whole_steps
+
+    async def decoder(self, request: ChatRequest, student: Participant) -> GuidedDecoder:
         """The decoder that writes the answer to a request.
 
         Raises:
-            ApiError: Its policy has no gate.
+            ApiError: Its policy has no gate, or one of the two cannot do what it needs.
         """
+        whole_steps = await self._takes_whole_steps(request.policy)
         try:
             gate = self.gates.gate(request.policy)
         except ConfigError as error:
             raise invalid(str(error), "guidance", "invalid_guidance") from None
-        teacher = self.participants.teacher(request)
+        teacher = replace(self.participants.teacher(request), whole_steps=whole_steps)
         return guided_answer(student, teacher, request.policy, self.settings.config, gate)
 
 
@@ -170,7 +190,7 @@ class _Reply:
         service, account = self._service, self._account
         account.policy = request.policy.label
         student = service.participants.student(request)
-        decoder = service.decoder(request, student)
+        decoder = await service.decoder(request, student)
         output = self._output(request)
         shown = self._shown(request, student.lead, output)
         session = GuidedSession(
@@ -214,6 +234,15 @@ class _Reply:
             shown_lead = None if self._service.settings.student_format else ""
         stops = () if request.policy.when == "never" else request.stop
         return Shown(shown_lead, stops, request.samples, output.piece)
+
+
+def _cannot_continue(who: str, policy: PolicySettings) -> ApiError:
+    return invalid(
+        f"the {who} does not go on from an answer that is begun, which {policy.label} needs; this "
+        f"server's settings can name a way with {who}.prefill and {who}.chat_template.",
+        "guidance",
+        "no_continuation",
+    )
 
 
 def _student_failed(error: UpstreamError) -> ApiError:

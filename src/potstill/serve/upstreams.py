@@ -52,6 +52,14 @@ class Upstream(Protocol):
         """Whether it would answer now."""
         ...
 
+    async def can_continue(self) -> bool:
+        """Whether it goes on from an answer that is begun.
+
+        Raises:
+            UpstreamError: It cannot be asked now.
+        """
+        ...
+
     async def answer(self, request: Request, emit: Emit | None = None) -> list[Completion]:
         """The completions of all samples, in their order.
 
@@ -170,6 +178,10 @@ class LocalUpstream:
         """Stop the thread after the batch it works on."""
         self._waiting.put(None)
         await asyncio.to_thread(self._thread.join, CLOSE_SECONDS)
+
+    async def can_continue(self) -> bool:
+        """It does: it is given its answer so far as text."""
+        return True
 
     async def ready(self) -> bool:
         """Whether the thread is there; the model was loaded before."""

@@ -11,12 +11,13 @@ from potstill.store.completions import (
     PoolTables,
     StoredCompletion,
 )
+from potstill.store.found_capabilities import CapabilityTables
 from potstill.store.results import CurationTables, ResultTables
 
 __all__ = ["GradedQuestion", "PooledCompletion", "PooledRationale", "Store", "StoredCompletion"]
 
 
-class Store(PoolTables, CurationTables, ResultTables):
+class Store(PoolTables, CurationTables, ResultTables, CapabilityTables):
     """The store of one run.
 
     Use as a context manager. A second writer on the same file is refused at once.

@@ -109,6 +109,15 @@ _QUESTION_DIGESTS = """
 """
 """The question behind each rationale and test answer: its id may come to be that of another."""
 
+_CAPABILITIES = """
+    CREATE TABLE capabilities (
+        address TEXT NOT NULL, model TEXT NOT NULL, route TEXT NOT NULL, name TEXT NOT NULL,
+        value TEXT NOT NULL, found_at REAL NOT NULL,
+        PRIMARY KEY (address, model, route, name)
+    );
+"""
+"""What servers were found to be able to do; see :class:`potstill.records.Capability`."""
+
 MIGRATIONS: tuple[SchemaStep, ...] = (
     """
     CREATE TABLE requests (
@@ -213,5 +222,6 @@ MIGRATIONS: tuple[SchemaStep, ...] = (
     type_systems,
     _REQUEST_QUESTIONS,
     _QUESTION_DIGESTS,
+    _CAPABILITIES,
 )
 """Ordered steps from an empty file to the newest schema; the version is how many were taken."""

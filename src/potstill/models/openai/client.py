@@ -32,6 +32,7 @@ from potstill.models.openai.http_errors import (
     retry_after,
 )
 from potstill.models.openai.rate_limit import RateLimiter
+from potstill.models.openai.requests import route_of
 from potstill.models.settings import OpenAISettings
 from potstill.records import Amount
 from potstill.runtime import Runtime
@@ -84,7 +85,6 @@ class Client:
     def __init__(self, settings: OpenAISettings, key: str | None, runtime: Runtime) -> None:
         self._settings = settings
         self._base_url = settings.base_url.rstrip("/")
-        self._url = self._base_url + ("/chat/completions" if settings.chat else "/completions")
         self._key = key
         self._spellings = {key, quote(key, safe=""), escape(key)} if key else set[str]()
         """The key as it may stand in an address or a page."""
@@ -127,13 +127,13 @@ class Client:
             ModelError: No request can succeed.
             BudgetError: It could cost more than there is left.
         """
-        data = orjson.dumps(body)
+        data, url = orjson.dumps(body), self._base_url + route_of(body)
         tries = Tries()
         while True:
             async with self._limiter.concurrency:
                 await self._wait_for_turn(size, tries)
                 try:
-                    reply = await self._try(data, size, tries.deadline)
+                    reply = await self._try(url, data, size, tries.deadline)
                 except Fault as caught:
                     fault = caught
                 else:
@@ -164,7 +164,7 @@ class Client:
             tries.deadline = _now() + self._settings.deadline
             tries.successes = self._successes
 
-    async def _try(self, data: bytes, size: Size, deadline: float) -> dict[str, Any]:
+    async def _try(self, url: str, data: bytes, size: Size, deadline: float) -> dict[str, Any]:
         """One try, set aside in the budget before it is sent and settled by what came of it."""
         number = await self._set_aside(size.most)
         seconds = min(max(deadline - _now(), SHORTEST_TRY), self._settings.timeout)
@@ -174,7 +174,7 @@ class Client:
         try:
             with connection_faults(seconds, self._clean):
                 async with self._session.post(
-                    self._url, data=data, allow_redirects=False, timeout=timeout
+                    url, data=data, allow_redirects=False, timeout=timeout
                 ) as response:
                     self._reached = True
                     content = self.masked(await read_content(response))
@@ -298,6 +298,7 @@ class Client:
 
     def _refuse(self, status: int, headers: Mapping[str, str], content: bytes) -> None:
         """Raises what an answer other than 200 means."""
+        url = self._base_url + ("/chat/completions" if self._settings.chat else "/completions")
         message = f"HTTP {status}: {self._clean(message_of(content)) or phrase(status)}"
         answers = self._successes > 0
         if status == 401 or (status == 403 and not answers):
@@ -306,13 +307,13 @@ class Client:
             raise ServerError(f"{self._base_url} wants to be paid first ({message}).")
         if status == HTTPStatus.NOT_FOUND and not answers:
             raise ServerError(
-                f"{self._url} does not know the model {self._settings.where!r}, or is not "
+                f"{url} does not know the model {self._settings.where!r}, or is not "
                 f"the right address ({message}); check the model's name and base_url."
             )
         if 300 <= status < 400 and not answers:
             where = self._clean(headers.get("Location", "another address"))
             raise ServerError(
-                f"{self._url} redirects to {where!r}, which is not followed; set base_url to the "
+                f"{url} redirects to {where!r}, which is not followed; set base_url to the "
                 "server itself."
             )
         wait = retry_after(headers)

@@ -1,11 +1,12 @@
 """The request bodies that are sent to an OpenAI-compatible server."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
 from potstill.errors import ConfigError
 from potstill.models.interface import sample_seed
+from potstill.models.openai.chat_templates import templated
 from potstill.models.settings import OpenAISettings
 from potstill.records import Completion, Request
 
@@ -42,7 +43,7 @@ def request_body(settings: OpenAISettings, request: Request, samples: Sequence[i
     body: Json = {"model": settings.where, "temperature": request.temperature}
     body |= _prompt(settings, request)
     own_server = urlsplit(settings.base_url).hostname == "api.openai.com"
-    limit = "max_completion_tokens" if own_server and settings.chat else "max_tokens"
+    limit = "max_completion_tokens" if own_server and "messages" in body else "max_tokens"
     body[limit] = request.max_tokens
     if request.top_p != 1:
         body["top_p"] = request.top_p
@@ -52,12 +53,17 @@ def request_body(settings: OpenAISettings, request: Request, samples: Sequence[i
         body["stop"] = list(request.stop)
     if request.temperature > 0:
         body["seed"] = (sample_seed(request, 0) & 0x3FFF_FFFF) + samples[0]
-    if request.top_logprobs and settings.chat:
+    if request.top_logprobs and "messages" in body:
         body |= {"logprobs": True, "top_logprobs": request.top_logprobs}
     elif request.top_logprobs:
         body["logprobs"] = request.top_logprobs
     body |= settings.body
     return {name: value for name, value in body.items() if value is not None}
+
+
+def route_of(body: Mapping[str, object]) -> str:
+    """Returns the route that a body is for, as it follows the server's address."""
+    return "/chat/completions" if "messages" in body else "/completions"
 
 
 def _prompt(settings: OpenAISettings, request: Request) -> Json:
@@ -73,8 +79,23 @@ def _prompt(settings: OpenAISettings, request: Request) -> Json:
         messages = [{"role": "user", "content": prompt}]
     else:
         messages = [{"role": turn.role, "content": turn.content} for turn in prompt]
-    if not prefix:
-        return {"messages": messages}
-    messages.append({"role": "assistant", "content": prefix})
-    flags = {"continue_final_message": True, "add_generation_prompt": False}
-    return {"messages": messages, **flags}
+    return _begun(settings, messages, prefix) if prefix else {"messages": messages}
+
+
+def _begun(settings: OpenAISettings, messages: list[Json], prefix: str) -> Json:
+    """Returns the fields that have a chat model go on from the beginning of its answer."""
+    prefill = settings.prefill or "continue_final_message"
+    if prefill == "none":
+        raise ConfigError(
+            f"{settings.model} cannot go on from an answer that is begun (prefill: none)."
+        )
+    if prefill == "template":
+        assert settings.chat_template is not None, "the settings see to it"
+        return {"prompt": templated(settings.chat_template, messages) + prefix}
+    last: Json = {"role": "assistant", "content": prefix}
+    if prefill == "prefix":
+        last["prefix"] = True
+    fields: Json = {"messages": [*messages, last]}
+    if prefill == "continue_final_message":
+        fields |= {"continue_final_message": True, "add_generation_prompt": False}
+    return fields

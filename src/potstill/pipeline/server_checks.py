@@ -1,0 +1,98 @@
+"""What the servers of a run can do: found out once, kept in its store, held against the recipe.
+
+A server is asked by the probes of models/openai/server_probes.py when a setting first depends on
+it. What was found is read from the store from then on; ``potstill check`` asks anew.
+"""
+
+import time
+from collections.abc import Collection
+from typing import Literal, NamedTuple
+
+from potstill.errors import ConfigError
+from potstill.keys import settings_hash
+from potstill.models.openai.model import server_key
+from potstill.models.openai.server_probes import NO_WAY, find_capabilities
+from potstill.models.settings import ModelSettings, OpenAISettings
+from potstill.records import Capability, CapabilityName
+from potstill.runtime import Runtime
+from potstill.store import Store
+
+
+class ServedModel(NamedTuple):
+    """The columns by which the store knows a model behind a server."""
+
+    address: str
+    model: str
+    route: Literal["chat", "completions"]
+
+
+def served_model(settings: OpenAISettings) -> ServedModel:
+    """Returns the columns by which the store knows a model behind a server."""
+    model = settings.where
+    if settings.body:
+        model += f"#{settings_hash(settings.body)}"
+    route: Literal["chat", "completions"] = "chat" if settings.chat else "completions"
+    return ServedModel(settings.base_url.rstrip("/"), model, route)
+
+
+def known_capabilities(store: Store, settings: OpenAISettings) -> dict[str, Capability]:
+    """Returns what the store knows of a server, by the ability's name."""
+    return store.capabilities(**served_model(settings)._asdict())
+
+
+def find_and_keep(
+    settings: OpenAISettings,
+    runtime: Runtime,
+    store: Store | None,
+    names: Collection[CapabilityName],
+) -> dict[str, Capability]:
+    """Asks a server by the probes of these names, and keeps what was found.
+
+    Raises:
+        ModelError: The server cannot be asked.
+        BudgetError: The budget does not allow it.
+    """
+    values = find_capabilities(settings, server_key(settings), runtime, names)
+    server, now = served_model(settings)._asdict(), time.time()
+    found = [
+        Capability(**server, name=name, value=value, found_at=now) for name, value in values.items()
+    ]
+    if store is not None and not store.read_only:
+        store.keep_capabilities(found)
+    return {capability.name: capability for capability in found}
+
+
+def continuing(
+    settings: ModelSettings, runtime: Runtime, store: Store
+) -> tuple[ModelSettings, bool]:
+    """Returns a teacher's settings with its way of going on from a begun answer filled in.
+
+    Returns:
+        The settings, and whether there is such a way.
+
+    Raises:
+        ConfigError: ``prefill`` names a way that the server does not have.
+        ModelError: The server cannot be asked.
+        BudgetError: The budget does not allow it.
+    """
+    if not isinstance(settings, OpenAISettings):
+        return settings, settings.can_continue
+    if not settings.chat or settings.prefill == NO_WAY:
+        return settings, not settings.chat
+    known = known_capabilities(store, settings)
+    if "continuing" in known and settings.prefill in (None, known["continuing"].value):
+        way = known["continuing"].value
+    else:
+        # That one way is not there says nothing of the others.
+        kept_in = store if settings.prefill is None else None
+        found = find_and_keep(settings, runtime, kept_in, ["continuing"])
+        way = found["continuing"].value
+        if kept_in is None and way != NO_WAY and not store.read_only:
+            store.keep_capabilities(found.values())
+    if settings.prefill is not None and way == NO_WAY:
+        raise ConfigError(
+            f"prefill of {settings.model} is {settings.prefill}, and the server at "
+            f"{settings.base_url} was tried and does not go on from a begun answer by it. Leave "
+            "prefill out to have a way found, or set none."
+        )
+    return settings.model_copy(update={"prefill": way}), way != NO_WAY
