@@ -329,7 +329,7 @@ def test_rationales_are_not_paired_with_the_rows_that_took_their_place(shifted: 
 def test_trainers_get_no_rationale_of_another_row(shifted: SumsRun, what: str) -> None:
     file = shifted.folder / "rows.jsonl"
     told = refused("export", shifted.recipe, file, "--what", what)
-    assert "Run potstill curate again" in told
+    assert "potstill curate" in told
     assert not file.exists()
     shifted.do("curate")
     for row in shifted.exported(what):
@@ -339,12 +339,12 @@ def test_trainers_get_no_rationale_of_another_row(shifted: SumsRun, what: str) -
 def test_no_student_learns_a_rationale_of_another_row(shifted: SumsRun) -> None:
     told = refused("train", shifted.recipe)
     assert "6 of 6 rationales were curated for other training questions" in told
-    assert "Run potstill curate again" in told
+    assert "potstill curate" in told
 
 
 def test_no_exemplar_is_made_of_a_rationale_of_another_row(shifted: SumsRun) -> None:
     told = refused("evaluate", shifted.recipe, "--set", "evaluate.asked_in=[in_context_cot]")
-    assert "Run potstill curate again" in told
+    assert "potstill curate" in told
 
 
 def test_a_rationale_is_not_paired_with_a_gold_answer_that_it_was_not_graded_by(

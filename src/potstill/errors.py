@@ -7,6 +7,7 @@
     │   ├── ServerError      a server refused, failed or was not reached
     │   └── AuthError        a key is missing or was refused
     ├── BudgetError          the next request could pass the budget       (also RuntimeError)
+    ├── OutdatedError        a stage builds on another recipe's results   (also RuntimeError)
     ├── StoreError           the store is locked, full or from the future (also RuntimeError)
     └── MissingExtraError    an optional package is not installed         (also ImportError)
 
@@ -14,7 +15,7 @@ A message says what, where, the value seen and the way out. The command line sho
 and exits with 2; anything else that is raised is a bug of ours and keeps its traceback.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 
@@ -44,6 +45,22 @@ class AuthError(ModelError):
 
 class BudgetError(PotstillError, RuntimeError):
     """The next request could cost more than the run's budget still has."""
+
+
+class OutdatedError(PotstillError, RuntimeError):
+    """What a stage builds on was made by another recipe than today's.
+
+    Args:
+        reason: What was, and what differs; a sentence without its full stop.
+        commands: The commands to repeat, in their order.
+        arguments: What stands behind each of them, where it is known.
+    """
+
+    def __init__(self, reason: str, commands: Sequence[str], arguments: str = "") -> None:
+        tail = f" {arguments}" if arguments else ""
+        words = ", then ".join(f"potstill {command}{tail}" for command in commands)
+        super().__init__(f"{reason}. Run: {words}")
+        self.reason, self.commands = reason, tuple(commands)
 
 
 class StoreError(PotstillError, RuntimeError):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 import potstill
-from potstill.errors import PotstillError
+from potstill.errors import OutdatedError, PotstillError
 
 if TYPE_CHECKING:
     from potstill.pipeline.run import Run
@@ -105,7 +105,16 @@ def open_run(recipe: Path, changes: tuple[str, ...], *, read_only: bool = False)
         Run(load_recipe(recipe, changes), Meter.on_stderr(), read_only=read_only) as run,
         _logged(run.context.events),
     ):
-        yield run
+        try:
+            yield run
+        except OutdatedError as error:
+            words = arguments_of(recipe, changes)
+            raise OutdatedError(error.reason, error.commands, words) from error
+
+
+def arguments_of(recipe: Path, changes: tuple[str, ...]) -> str:
+    """The arguments that give a command the same recipe with the same changes."""
+    return shlex.join([str(recipe), *(word for change in changes for word in ("--set", change))])
 
 
 @contextmanager

@@ -3,14 +3,13 @@
 For each stage: the command; ``run_STAGE``, which does the work; ``print_STAGE``, which shows it.
 """
 
-import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from potstill.cli.app import main, open_run, recipe_command, set_option
+from potstill.cli.app import arguments_of, main, open_run, recipe_command, set_option
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -211,6 +210,8 @@ def print_report(run: "Run", files: "ReportFiles") -> None:
     from potstill.report import accuracy_table
 
     print_table(accuracy_table(run.store, run.measured_tasks))
+    for note in run.stale_notes():
+        click.echo(f"report: {note}")
     click.echo(f"report: {files.html}")
 
 
@@ -282,5 +283,4 @@ def print_table(table: object) -> None:
 
 def print_next(stage: str, recipe: Path, changes: tuple[str, ...]) -> None:
     """Show the command that goes on."""
-    arguments = [str(recipe), *(word for change in changes for word in ("--set", change))]
-    click.echo(f"next: potstill {stage} {shlex.join(arguments)}")
+    click.echo(f"next: potstill {stage} {arguments_of(recipe, changes)}")

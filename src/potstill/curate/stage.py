@@ -60,6 +60,7 @@ def curate(
     *,
     debate_rounds: int = 0,
     measure: Measure | None = None,
+    made_by: str = "",
 ) -> Counter[str]:
     """Give every stored rationale of the training questions a verdict.
 
@@ -73,6 +74,8 @@ def curate(
         settings: Which rationales are kept.
         debate_rounds: How often the teachers answered again.
         measure: Tells how likely the student finds rationales; ``choose: likelihood`` needs it.
+        made_by: Stands for all that determines the results, and is stored with them; by default
+            a hash of the settings.
 
     Returns:
         How many rationales got each verdict.
@@ -94,7 +97,9 @@ def curate(
     ]
     rounds, seed = [answers.rounds for answers in answered], teachers[0].asking.sampling.seed
     scores = list(teacher_scores(rounds, order, rationales, likelihoods, seed=seed))
-    made_by = settings_hash(settings.model_dump(), task.rule, GRADER_VERSION, order, debate_rounds)
+    made_by = made_by or settings_hash(
+        settings.model_dump(), task.rule, GRADER_VERSION, order, debate_rounds
+    )
     context.store.replace_rationales(
         rationales, scores, grader=GRADER_VERSION, settings_hash=made_by
     )

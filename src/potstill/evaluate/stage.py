@@ -58,6 +58,7 @@ def evaluate(
     context: RunContext,
     *,
     seed: int,
+    made_by: str = "",
 ) -> Evaluation:
     """Measure teacher, starts and students on the same test questions.
 
@@ -74,6 +75,8 @@ def evaluate(
         settings: How systems are measured, and by which rule a checkpoint is taken.
         context: The run, whose store holds the checkpoints and takes answers and results.
         seed: Seeds the bootstrap and the samples that students vote over.
+        made_by: Stands for all that determines the results, and is stored with them; by default
+            a hash of the settings.
     """
     measuring = EvalContext(context, left_out=[])
     development = DevScorer(entries, models, settings, measuring)
@@ -100,7 +103,9 @@ def evaluate(
     scores = dev_scores + [result.score for result in measured]
     predictions = [prediction for result in measured for prediction in result.predictions]
     rules = [entry.task.rule for entry in entries]
-    made_by = settings_hash(settings.model_dump(mode="json"), rules, GRADER_VERSION, seed)
+    made_by = made_by or settings_hash(
+        settings.model_dump(mode="json"), rules, GRADER_VERSION, seed
+    )
     context.store.replace_evaluation(
         scores, predictions, comparisons, choices, grader=GRADER_VERSION, settings_hash=made_by
     )

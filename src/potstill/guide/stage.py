@@ -50,6 +50,7 @@ def guide(
     *,
     layout: StepKind,
     seed: int,
+    made_by: str = "",
 ) -> GuidanceResult:
     """Measure every policy, control and baseline on the same test questions.
 
@@ -63,6 +64,8 @@ def guide(
         context: The run. Its folder gets ``guide.json`` where a policy is conditional.
         layout: How the student's kept rationales are laid out.
         seed: Seeds all that is drawn.
+        made_by: Stands for all that determines the results, and is stored with them; by default
+            a hash of the settings.
 
     Raises:
         ConfigError: A policy has the teacher go on from steps that are there, and it cannot.
@@ -92,7 +95,9 @@ def guide(
     answered = by_policy(drive_in_batches(test.decoders(policies), test.answer))
     measured = _TestMeasurement(test, settings, chains, answered)
     scores = [*selection.scores, *measured.scores()]
-    made_by = settings_hash(settings.model_dump(mode="json"), task.rule, GRADER_VERSION, seed)
+    made_by = made_by or settings_hash(
+        settings.model_dump(mode="json"), task.rule, GRADER_VERSION, seed
+    )
     context.store.replace_guidance(
         scores,
         [*selection.predictions, *measured.predictions],

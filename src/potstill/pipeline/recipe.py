@@ -361,14 +361,17 @@ def _long_form(section: str, short: object, within: str) -> dict[str, object]:
     return {key: short}
 
 
+def resolved(recipe: Recipe) -> str:
+    """Returns the recipe with every default filled in, as YAML."""
+    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
 def write_resolved(recipe: Recipe) -> None:
     """Write the recipe with every default filled in to the run's folder, before any work.
 
     Where modules of a user's own were imported for it, their folders are written beside it.
     """
-    values = recipe.model_dump(mode="json")
-    text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
-    write_whole(recipe.folder / "recipe.yaml", text)
+    write_whole(recipe.folder / "recipe.yaml", resolved(recipe))
     known = _module_folders(recipe.folder)
     holding = map(FOLDERS.holding, references(recipe))
     found = dict.fromkeys(folder for folder in holding if folder is not None)

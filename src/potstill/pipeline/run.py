@@ -32,10 +32,21 @@ from potstill.evaluate import (
 )
 from potstill.generate import GenerateResult
 from potstill.guide import GuidanceResult, GuideSettings, guide
+from potstill.keys import settings_hash
 from potstill.models import Model
 from potstill.pipeline.guide_setup import LaterModel, guided_checkpoint, guided_pair
-from potstill.pipeline.recipe import Recipe, load_recipe, write_resolved
+from potstill.pipeline.recipe import Recipe, load_recipe, resolved, write_resolved
 from potstill.pipeline.regrade import Regraded, regrade
+from potstill.pipeline.stale import (
+    Inputs,
+    curate_inputs,
+    evaluate_inputs,
+    guide_inputs,
+    require_current,
+    stale_stages,
+    train_inputs,
+    untrained_students,
+)
 from potstill.pipeline.students import StudentPool, refuse_damaged
 from potstill.pipeline.teachers import TeacherPool
 from potstill.prompts.exemplars import FewShot, read_few_shot
@@ -48,7 +59,7 @@ from potstill.runtime.events import EventLog
 from potstill.runtime.progress import Meter
 from potstill.sampling.ask import PromptConfig, unheld
 from potstill.setting_names import resolve_names
-from potstill.store import Store
+from potstill.store import Stage, Store
 from potstill.tasks import load_task
 from potstill.tasks.overlap import Overlap, overlaps, without
 from potstill.text.steps import step_kind
@@ -84,8 +95,10 @@ class Run:
         self.context = RunContext(
             store=self.store, folder=self.folder, progress=meter.of(self.runtime)
         )
+        self._recipe_hash = settings_hash(recipe.model_dump(mode="json", exclude={"run"}))
         if not read_only:
             write_resolved(recipe)
+            self.store.use_recipe(resolved(recipe), recipe_hash=self._recipe_hash)
 
     def __enter__(self) -> Self:
         return self
@@ -247,7 +260,19 @@ class Run:
     def curate(self) -> Counter[str]:
         """Give every rationale a verdict; returns how many got each."""
         with self._timed("curate"):
-            return self.teachers.curate(self.task)
+            return self._curate()
+
+    def _curate(self) -> Counter[str]:
+        made_by = self._keep("curate", curate_inputs(self))
+        return self.teachers.curate(self.task, made_by=made_by)
+
+    def _keep(self, stage: Stage, inputs: Inputs) -> str:
+        """Keeps what determines the results that a stage is about to store; returns its hash."""
+        if not self.store.read_only:
+            self.store.keep_provenance(
+                stage, inputs.values, settings_hash=inputs.digest, recipe_hash=self._recipe_hash
+            )
+        return inputs.digest
 
     def regrade(self) -> Regraded:
         """Grade what is stored again, by today's grader; no model is asked.
@@ -261,10 +286,15 @@ class Run:
                 "older potstill made it, or the recipe's teacher was changed. Run potstill curate "
                 "on it once."
             )
-        return regrade(self.measured_tasks, self.store, lambda: self.teachers.curate(self.task))
+        return regrade(self.measured_tasks, self.store, self._curate)
 
     def train(self) -> list[Checkpoint]:
-        """Train every student of the recipe."""
+        """Train every student of the recipe.
+
+        Raises:
+            OutdatedError: The rationales are not of this recipe.
+        """
+        require_current(self, "train")
         with self._timed("train"):
             recipe = self.recipe
             return train(
@@ -274,10 +304,16 @@ class Run:
                 self.context,
                 seed=recipe.seed,
                 ends_at=self.students.ends_at if recipe.train.stop else None,
+                made_by=self._keep("train", train_inputs(self)),
             )
 
     def evaluate(self) -> Evaluation:
-        """Measure teacher, start checkpoint and students, and write the chosen one to model/."""
+        """Measure teacher, start checkpoint and students, and write the chosen one to model/.
+
+        Raises:
+            OutdatedError: The students are not of this recipe.
+        """
+        require_current(self, "evaluate")
         recipe, settings = self.recipe, self.recipe.evaluate
         refuse_damaged(self.store.checkpoints(), self.folder)  # before the teacher is asked
         with self._timed("evaluate"):
@@ -287,7 +323,12 @@ class Run:
                 settings,
                 self.context,
                 seed=recipe.seed,
+                made_by=self._keep("evaluate", evaluate_inputs(self)),
             )
+        evaluation.left_out.extend(
+            f"{student} is not trained yet; potstill train does that"
+            for student in untrained_students(self)
+        )
         chosen = evaluation.chosen
         if chosen is not None:
             export_model(
@@ -304,8 +345,10 @@ class Run:
         """Measure what the teacher's steps bring to the chosen student.
 
         Raises:
-            PotstillError: There is no student yet, or a policy does not fit it or its teacher.
+            PotstillError: There is no student yet, it is not of this recipe, or a policy does not
+                fit it or its teacher.
         """
+        require_current(self, "guide")
         recipe, settings = self.recipe, self.recipe.guide or GuideSettings()
         with self._timed("guide"):
             checkpoint = guided_checkpoint(self.store, self.task.name, settings.student)
@@ -323,19 +366,30 @@ class Run:
             )
             kept = [one.text for one in self.store.rationales() if one.verdict == "kept"]
             return guide(
-                self.task, models, settings, self.context, layout=step_kind(kept), seed=recipe.seed
+                self.task,
+                models,
+                settings,
+                self.context,
+                layout=step_kind(kept),
+                seed=recipe.seed,
+                made_by=self._keep("guide", guide_inputs(self)),
             )
 
     def report(self) -> ReportFiles:
         """Write report.html and summary.json from what there is so far."""
+        notes = self.few_shot.notes if self.few_shot else ()
         return write_report(
             self.store,
             self.measured_tasks,
             self.folder,
             overlaps=self.overlaps,
-            notes=self.few_shot.notes if self.few_shot else (),
+            notes=(*notes, *self.stale_notes()),
             roles=roles(self.entries),
         )
+
+    def stale_notes(self) -> list[str]:
+        """Returns a sentence on each stage whose results are not of today's recipe."""
+        return [stale.note for stale in stale_stages(self)]
 
 
 def run_runtime(recipe: Recipe, store: Store) -> Runtime:

@@ -45,6 +45,7 @@ class TeacherPool:
     ) -> None:
         self._recipe, self._context, self._store = recipe, context, context.store
         self._few_shot = few_shot
+        self._known: dict[str, Teacher] = {}
 
     @cached_property
     def first(self) -> Model:
@@ -86,12 +87,15 @@ class TeacherPool:
                 check_continuing(guide, settings.model)
 
     def known(self, name: str = FIRST) -> Teacher:
-        """Returns a teacher's name and kind from the store; else the teacher is opened for it."""
-        known = self._store.teacher(settings_hash=self._hash(name))
-        if known is not None:
-            return known
-        with self._opened(name) as model:
-            return self._remembered(name, model)
+        """Returns a teacher's name and kind from the store, else as its settings tell them.
+
+        No server is asked and no key is needed.
+        """
+        if name not in self._known:
+            stored = self._store.teacher(settings_hash=self._hash(name))
+            settings = self._recipe.named_teachers[name]
+            self._known[name] = stored or self._remembered(name, settings.identity())
+        return self._known[name]
 
     def asking(self, name: str = FIRST) -> PromptConfig:
         """Returns how a teacher is asked for rationales."""
@@ -180,8 +184,13 @@ class TeacherPool:
             faults.raise_any(answered)
         return results
 
-    def curate(self, task: Task) -> Counter[str]:
-        """Give every rationale a verdict; returns how many got each."""
+    def curate(self, task: Task, *, made_by: str = "") -> Counter[str]:
+        """Give every rationale a verdict; returns how many got each.
+
+        Args:
+            task: Its training questions were asked.
+            made_by: Stands for all that determines the verdicts, and is stored with them.
+        """
         return curate(
             task,
             self.asked,
@@ -189,6 +198,7 @@ class TeacherPool:
             self._recipe.curate,
             debate_rounds=self._debate_rounds,
             measure=self._measure,
+            made_by=made_by,
         )
 
     @property
@@ -220,8 +230,8 @@ class TeacherPool:
         finally:
             self._context.runtime.release()  # the next may need the same GPU
 
-    def _remembered(self, name: str, model: Model) -> Teacher:
-        """Keeps in the store by what name an opened teacher's completions are stored."""
+    def _remembered(self, name: str, model: Model | Teacher) -> Teacher:
+        """Keeps in the store by what name a teacher's completions are stored."""
         teacher = Teacher(name=model.name, chat=model.chat)
         if not self._store.read_only:
             self._store.remember_teacher(teacher, settings_hash=self._hash(name))

@@ -25,7 +25,7 @@ from potstill.records import (
     TeacherScore,
     TrainingStep,
 )
-from potstill.store import Store
+from potstill.store import Stage, Store
 from potstill.store.asked_questions import answers_question
 from potstill.tasks.overlap import Overlap
 
@@ -53,7 +53,7 @@ class Results:
     """The leading task, then further ones."""
 
     recipe: str
-    """The resolved recipe as YAML; empty where there is none."""
+    """The recipe that the results are of, as YAML with its defaults; empty where there is none."""
 
     settings: Mapping[str, object]
     """The same, read; empty where it cannot be."""
@@ -234,13 +234,12 @@ def read_results(
     Args:
         store: The run's store; a writer may be at work on it.
         tasks: The leading task, then further ones.
-        folder: Where ``recipe.yaml`` may be.
+        folder: Where ``recipe.yaml`` may be, which counts where the store knows no recipe.
         overlaps: The questions and phrases that training and each evaluation set share.
         notes: Further sentences for the reader.
         roles: The role of each task by its name.
     """
-    file = folder / "recipe.yaml" if folder else None
-    recipe = file.read_text("utf-8", errors="replace") if file and file.exists() else ""
+    recipe = _recipe_text(store, folder)
     predictions = store.predictions()
     current = store.current_rationales(tasks[0].splits["train"])
     return Results(
@@ -268,6 +267,17 @@ def read_results(
         teacher_scores=store.teacher_scores(),
         roles=roles or {},
     )
+
+
+def _recipe_text(store: Store, folder: Path | None) -> str:
+    """Returns the recipe that made the newest results; that of the folder if none is known."""
+    stages: tuple[Stage, ...] = ("evaluate", "train", "curate")
+    made = (store.provenance(stage) for stage in stages)
+    known = next((one for one in made if one is not None), None)
+    if known is not None and known.recipe:
+        return known.recipe
+    file = folder / "recipe.yaml" if folder else None
+    return file.read_text("utf-8", errors="replace") if file and file.exists() else ""
 
 
 def _outdated_answers(predictions: Iterable[Prediction], tasks: Iterable[Task]) -> int:

@@ -12,12 +12,22 @@ from potstill.store.completions import (
     StoredCompletion,
 )
 from potstill.store.found_capabilities import CapabilityTables
+from potstill.store.provenance import Provenance, ProvenanceTables, Stage, Writer
 from potstill.store.results import CurationTables, ResultTables
 
-__all__ = ["GradedQuestion", "PooledCompletion", "PooledRationale", "Store", "StoredCompletion"]
+__all__ = [
+    "GradedQuestion",
+    "PooledCompletion",
+    "PooledRationale",
+    "Provenance",
+    "Stage",
+    "Store",
+    "StoredCompletion",
+    "Writer",
+]
 
 
-class Store(PoolTables, CurationTables, ResultTables, CapabilityTables):
+class Store(PoolTables, CurationTables, ResultTables, CapabilityTables, ProvenanceTables):
     """The store of one run.
 
     Use as a context manager. A second writer on the same file is refused at once.

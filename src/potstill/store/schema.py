@@ -118,6 +118,18 @@ _CAPABILITIES = """
 """
 """What servers were found to be able to do; see :class:`potstill.records.Capability`."""
 
+_PROVENANCE = """
+    CREATE TABLE recipes (
+        hash TEXT PRIMARY KEY, text TEXT NOT NULL, used_at REAL NOT NULL
+    ) WITHOUT ROWID;
+    CREATE TABLE provenance (
+        stage TEXT NOT NULL, settings_hash TEXT NOT NULL, recipe TEXT NOT NULL,
+        inputs TEXT NOT NULL, PRIMARY KEY (stage, settings_hash)
+    ) WITHOUT ROWID;
+"""
+"""The recipes that a run was given, and what determined the results of each stage: the values
+behind the ``settings_hash`` of its rows, as a JSON object by name."""
+
 MIGRATIONS: tuple[SchemaStep, ...] = (
     """
     CREATE TABLE requests (
@@ -223,5 +235,6 @@ MIGRATIONS: tuple[SchemaStep, ...] = (
     _REQUEST_QUESTIONS,
     _QUESTION_DIGESTS,
     _CAPABILITIES,
+    _PROVENANCE,
 )
 """Ordered steps from an empty file to the newest schema; the version is how many were taken."""

@@ -54,6 +54,7 @@ def train(
     *,
     seed: int,
     ends_at: StopAt | None = None,
+    made_by: str = "",
 ) -> list[Checkpoint]:
     """Train every student of the recipe, one after the other.
 
@@ -66,6 +67,8 @@ def train(
         context: The run; its store holds the rationales and takes logs and checkpoints.
         seed: Fixes the order of examples and everything else that is random.
         ends_at: Called as soon as a checkpoint is written; None trains to the end.
+        made_by: Stands for all that determines the results, and is stored with them; by default
+            a hash of the settings.
 
     Returns:
         The checkpoints of all students, oldest first.
@@ -97,7 +100,7 @@ def train(
         steps += _training_steps(system, trained)
         checkpoints += _checkpoint_records(system, student, trained, context.folder)
     if not context.store.read_only:  # the first of several processes keeps the store
-        made_by = settings_hash(settings.model_dump(mode="json"), seed)
+        made_by = made_by or settings_hash(settings.model_dump(mode="json"), seed)
         context.store.replace_training(steps, checkpoints, settings_hash=made_by)
     return checkpoints
 

@@ -1,0 +1,458 @@
+"""Whether a stage's stored results are of today's recipe: what determined them, then and now.
+
+Each stage keeps the inputs of its results in the store, by name, and :func:`stale_stages` holds
+them against what the same stage would take today::
+
+    curate:    teacher was openai:a@..., is openai:b@...   -> potstill generate, potstill curate
+    train:     train.learning_rate was 0.0003, is 0.001    -> potstill train
+
+Only inputs that change the results count: not how many requests are in flight, nor a further task
+to measure on when a student is guided. What an older potstill made says little of its inputs; of
+its rationales, the stored requests tell the teacher and how it was asked.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, NamedTuple
+
+import orjson
+
+from potstill.errors import OutdatedError, PotstillError
+from potstill.guide import GuideSettings
+from potstill.keys import question_digest, settings_hash
+from potstill.prompts.formats import format_named
+from potstill.records import Question, Task
+from potstill.settings import Settings
+from potstill.store import Provenance, Stage, Store
+from potstill.train.settings import StudentSettings
+
+if TYPE_CHECKING:
+    from potstill.pipeline.run import Run
+
+SAME_STUDENT = {"students", "starts", "batch_tokens", "gradient_checkpointing", "report_to"}
+"""Settings of training that are kept with each student, or do not change what it learns."""
+
+RESULTS: Mapping[Stage, str] = {
+    "curate": "the rationales",
+    "train": "the students",
+    "evaluate": "the scores",
+    "guide": "the guided scores",
+}
+"""What each stage leaves, in a sentence."""
+
+QUESTIONS, GOLD = "the training questions", "the gold answers"
+
+_OF_CHOICE = (
+    "the checkpoints", "evaluate.select", "evaluate.max_tokens", "the development questions"
+)  # fmt: skip
+"""Inputs of evaluation by which it chooses the checkpoint that is guided."""
+
+
+class Inputs(NamedTuple):
+    """What determines the results of a stage."""
+
+    values: Mapping[str, object]
+    """JSON values by name: a setting's, or ``the ...`` for data of which a digest is kept."""
+
+    defaults: frozenset[str] = frozenset()
+    """Settings that have their default value; results from before the setting agree with it."""
+
+    @property
+    def digest(self) -> str:
+        """Stands for all values; stored with each row of the results."""
+        return settings_hash(self.values)
+
+
+class StaleStage(NamedTuple):
+    """A stage whose stored results are not what today's recipe would give."""
+
+    stage: Stage
+    inputs: tuple[str, ...]
+    """The names of the inputs that differ; none where only an earlier stage is stale."""
+
+    reasons: tuple[str, ...]
+    """What differs, e.g. ``generate.temperature was 0.7, is 1.0``."""
+
+    repeat: tuple[str, ...]
+    """The commands that bring its results up to date, in their order."""
+
+    @property
+    def note(self) -> str:
+        """The same for a reader, with the commands to repeat."""
+        commands = ", then ".join(f"potstill {command}" for command in self.repeat)
+        return f"{str(self)[:1].upper()}{str(self)[1:]}. Run: {commands}."
+
+    def __str__(self) -> str:
+        """What is stale and why, in a sentence without its full stop."""
+        return f"{RESULTS[self.stage]} are not of this recipe: {'; '.join(self.reasons)}"
+
+
+def stale_stages(run: "Run") -> list[StaleStage]:
+    """Returns the stages whose results are not of today's recipe, in the order of the stages.
+
+    A stage without results is not stale. Nobody is asked, and nothing is written.
+
+    Args:
+        run: Opened for reading or writing.
+
+    Raises:
+        PotstillError: A task of the recipe cannot be read.
+    """
+    stale: dict[Stage, StaleStage] = {}
+    for stage, inputs_of in _INPUTS.items():
+        made = run.store.provenance(stage)
+        if made is None:
+            continue
+        then, now = _inputs_then(run.store, stage, made), inputs_of(run)
+        names = tuple(_differing(then, now, complete=made.is_known))
+        reasons = [reason for name in names for reason in _told(name, then, now)]
+        if stage == "curate" and (not made.is_known or {*names} & {QUESTIONS, GOLD}):
+            reasons += _outdated(run)
+        reasons += [f"{RESULTS[earlier]} are stale" for earlier in _inherited(run, stage, stale)]
+        if reasons:
+            stale[stage] = StaleStage(stage, names, tuple(reasons), _repeated(stage, names))
+    return list(stale.values())
+
+
+def unknown_stages(store: Store) -> list[Stage]:
+    """Returns the stages with results of which the store does not say what determined them."""
+    made = {stage: store.provenance(stage) for stage in _INPUTS}
+    return [stage for stage, known in made.items() if known and not known.is_known]
+
+
+def require_current(run: "Run", stage: Stage) -> None:
+    """Refuse to build on results that are not of today's recipe.
+
+    Args:
+        run: The run.
+        stage: The stage that is about to begin.
+
+    Raises:
+        OutdatedError: What it builds on has to be made again first.
+    """
+    needed = [stale for stale in stale_stages(run) if _is_needed(run, stale, stage)]
+    if needed:
+        commands = dict.fromkeys(command for stale in needed for command in stale.repeat)
+        raise OutdatedError("; ".join(map(str, needed)), [*commands])
+
+
+def untrained_students(run: "Run") -> list[str]:
+    """Returns the labels of the recipe's students that have no checkpoint, where any has one."""
+    trained = {checkpoint.system for checkpoint in run.store.checkpoints()}
+    students = run.recipe.train.sweep() if trained else ()
+    return [system.label for system in students if system not in trained]
+
+
+# what determines each stage's results ------------------------------------------------------------
+
+
+def curate_inputs(run: "Run") -> Inputs:
+    """Returns what determines the rationales: who wrote them, how, and which are kept."""
+    recipe, task = run.recipe, run.task
+    values, defaults = dict[str, object](), frozenset[str]()
+    for name in recipe.named_teachers:
+        values["teacher" if name == "teacher" else f"teachers.{name}"] = _teacher(run, name)
+        values["the prompt style" if name == "teacher" else f"the prompt style of {name}"] = _style(
+            run, name
+        )
+    for section, settings in (("generate", recipe.generate), ("curate", recipe.curate)):
+        own = _section(section, settings, exclude={"prompt_style"})
+        values, defaults = {**values, **own.values}, defaults | own.defaults
+    if recipe.generate.temperature > 0:  # greedy answers do not depend on it
+        values["seed"] = recipe.seed
+    if recipe.curate.choose == "likelihood":
+        values["student"] = recipe.student.model
+    values["task.rule"] = task.rule
+    values |= _training_questions(task)
+    return Inputs(values, defaults)
+
+
+def train_inputs(run: "Run") -> Inputs:
+    """Returns what determines the students: their settings, and the data that they learn."""
+    recipe = run.recipe
+    common = _section("train", recipe.train, exclude=SAME_STUDENT)
+    values: dict[str, object] = {
+        "seed": recipe.seed,
+        **common.values,
+        **_training_questions(run.task),
+    }
+    for system, student in recipe.train.sweep().items():
+        start = student.start or recipe.student
+        values[f"train.students.{system.label}"] = {
+            **student.model_dump(mode="json", exclude_defaults=True, exclude={"start"}),
+            "start": start.model,
+            "revision": start.revision,
+        }
+    if learns_rationales(recipe.train.students.values()):
+        values["the rationales"] = _rationales(run.store)
+    return Inputs(values, common.defaults)
+
+
+def evaluate_inputs(run: "Run") -> Inputs:
+    """Returns what determines the scores: the systems, the questions and how they are asked."""
+    recipe = run.recipe
+    settings = _section("evaluate", recipe.evaluate)
+    values: dict[str, object] = {
+        "seed": recipe.seed,
+        **settings.values,
+        "the checkpoints": _checkpoints(run.store),
+        "student": recipe.student.model,
+    }
+    values |= {"teacher": _teacher(run, "teacher"), "the prompt style": _style(run, "teacher")}
+    for entry in run.entries:
+        for split in ("dev", "test") if entry.followed else ("test",):
+            name = "development" if split == "dev" else "test"
+            values[f"the {name} questions of {entry.name}"] = _questions(entry.task.splits[split])
+    return Inputs(values, settings.defaults)
+
+
+def guide_inputs(run: "Run") -> Inputs:
+    """Returns what determines the guided scores: the student, its teacher and the questions."""
+    recipe, task = run.recipe, run.task
+    settings = _section("guide", recipe.guide or GuideSettings())
+    values: dict[str, object] = {
+        "seed": recipe.seed,
+        **settings.values,
+        "evaluate.max_tokens": recipe.evaluate.max_tokens,
+        "teacher": _teacher(run, "teacher"),
+        "the prompt style": _style(run, "teacher"),
+        "the checkpoints": _checkpoints(run.store),
+        "the development questions": _questions(task.splits["dev"]),
+        "the test questions": _questions(task.splits["test"]),
+    }
+    return Inputs(values, settings.defaults)
+
+
+_INPUTS: Mapping[Stage, Callable[["Run"], Inputs]] = {
+    "curate": curate_inputs,
+    "train": train_inputs,
+    "evaluate": evaluate_inputs,
+    "guide": guide_inputs,
+}
+
+
+# the values of inputs ----------------------------------------------------------------------------
+
+
+def learns_rationales(students: Iterable[StudentSettings]) -> bool:
+    """Whether any of the students learns from rationales, or from worked questions with them."""
+    formats = {format_named(name) for student in students for name in student.formats}
+    return any(one.needs_rationale or one.needs_exemplars for one in formats)
+
+
+def _section(name: str, settings: Settings, *, exclude: Collection[str] = ()) -> Inputs:
+    """Returns a section's settings by their full names.
+
+    Inside a setting of several parts only those are kept that are not default, so that a part which
+    a later version adds makes no difference.
+    """
+    full = settings.model_dump(mode="json", exclude={*exclude})
+    given = settings.model_dump(mode="json", exclude={*exclude}, exclude_defaults=True)
+    values = {f"{name}.{field}": given.get(field, full[field]) for field in full}
+    return Inputs(values, frozenset(f"{name}.{field}" for field in full.keys() - given.keys()))
+
+
+def _teacher(run: "Run", name: str) -> str:
+    """Returns by what name a teacher's answers are stored; kind:where if it cannot be told now."""
+    try:
+        return run.teachers.known(name).name
+    except PotstillError:
+        return run.recipe.named_teachers[name].model
+
+
+def _style(run: "Run", name: str) -> object:
+    """Returns the name of the style that a teacher is asked in, and a digest of all it says."""
+    try:
+        asking = run.teachers.asking(name)
+    except PotstillError:
+        return None
+    said = settings_hash(asdict(asking.style), [asdict(one) for one in asking.exemplars])
+    return {"name": asking.style.name, "text": said}
+
+
+def _questions(questions: Sequence[Question]) -> object:
+    """Returns how many questions there are, with digests of their texts and gold answers."""
+    return {
+        "count": len(questions),
+        "texts": settings_hash([question_digest(question) for question in questions]),
+        "answers": settings_hash([question.answer for question in questions]),
+    }
+
+
+def _training_questions(task: Task) -> dict[str, object]:
+    """Returns the same of training questions, as two inputs: gold answers take no new asking."""
+    questions = task.splits["train"]
+    texts = [question_digest(question) for question in questions]
+    answers = [question.answer for question in questions]
+    return {
+        QUESTIONS: {"count": len(texts), "texts": settings_hash(texts)},
+        GOLD: {"count": len(texts), "texts": settings_hash(texts, answers)},
+    }
+
+
+def _rationales(store: Store) -> object:
+    """Returns how many rationales there are, with a digest of all that students learn of them."""
+    rationales = store.rationales()
+    learned = [
+        (one.question_id, one.teacher, one.sample, one.text, one.verdict, one.gold)
+        for one in rationales
+    ]
+    return {"count": len(rationales), "texts": settings_hash(learned)}
+
+
+def _checkpoints(store: Store) -> object:
+    """Returns how many checkpoints there are, with a digest of their names."""
+    folders = [checkpoint.folder for checkpoint in store.checkpoints()]
+    return {"count": len(folders), "texts": settings_hash(folders)}
+
+
+def _inputs_then(store: Store, stage: Stage, made: Provenance) -> Mapping[str, object]:
+    """Returns what determined a stage's results, as far as the store can tell."""
+    if made.is_known or stage != "curate":
+        return made.inputs
+    derived: dict[str, object] = {}
+    for writer in store.writers():  # the name alone: older versions made it in other ways
+        name = "teacher" if writer.teacher == "teacher" else f"teachers.{writer.teacher}"
+        derived.setdefault(name, writer.model.partition("@")[0])
+        derived.setdefault("generate.temperature", writer.temperature)
+        derived.setdefault("generate.top_p", writer.top_p)
+        if writer.seed is not None:
+            derived.setdefault("seed", writer.seed)
+    return derived
+
+
+# then and now ------------------------------------------------------------------------------------
+
+_SETTINGS = ("teachers.", "generate.", "curate.", "train.", "evaluate.", "guide.")
+
+_COME_AND_GO = ("teachers.", "train.students.")
+"""Inputs that a recipe may have any number of, by name."""
+
+
+def _differing(then: Mapping[str, object], now: Inputs, *, complete: bool) -> Iterator[str]:
+    """Yields the names of inputs that differ.
+
+    A setting that the results do not name is from after them, and agrees if it has its default. A
+    student that is new is no fault of those that are there.
+
+    Args:
+        then: The inputs of the results.
+        now: The inputs today.
+        complete: Whether ``then`` holds all that were inputs then.
+    """
+    for name, was in then.items():
+        if name == GOLD and then[QUESTIONS] != now.values[QUESTIONS]:
+            continue  # of other questions the gold answers are others too
+        if name in now.values:
+            if not _same(name, was, now.values[name]):
+                yield name
+        elif name.startswith(_COME_AND_GO):
+            yield name
+    if complete:
+        for name in now.values:
+            is_setting = name.startswith(_SETTINGS) and not name.startswith("train.students.")
+            if is_setting and name not in then and name not in now.defaults:
+                yield name
+
+
+def _same(name: str, was: object, now: object) -> bool:
+    """Whether two values of an input are the same, as far as both are known."""
+    if name.startswith("the prompt style") and (was is None or now is None):
+        return True
+    if name == "teacher" or name.startswith("teachers."):
+        names = str(was), str(now)
+        if not all("@" in one for one in names):  # of one of them no more is known than kind:where
+            return names[0].partition("@")[0] == names[1].partition("@")[0]
+    return was == now
+
+
+def _told(name: str, then: Mapping[str, object], now: Inputs) -> Iterator[str]:
+    """Yields what is different in an input, in words."""
+    if name not in now.values:
+        yield f"{name} is not in it any more"
+    elif name not in then:
+        yield f"{name} is new: {_shown(now.values[name])}"
+    elif name.startswith("the "):
+        yield _data_told(name, then[name], now.values[name])
+    elif name.startswith("train.students."):
+        was, is_ = then[name], now.values[name]
+        assert isinstance(was, Mapping) and isinstance(is_, Mapping)
+        for part in dict.fromkeys((*was, *is_)):
+            if was.get(part) != is_.get(part):
+                yield f"{name}.{part} {_was_and_is(was.get(part), is_.get(part))}"
+    else:
+        yield f"{name} {_was_and_is(then[name], now.values[name])}"
+
+
+def _data_told(name: str, was: object, now: object) -> str:
+    """Returns what has changed in data of which the digests are known."""
+    assert isinstance(was, Mapping) and isinstance(now, Mapping)
+    if name.startswith("the prompt style"):
+        names = was["name"], now["name"]
+        return f"{name} " + (_was_and_is(*names) if len({*names}) > 1 else "has another text")
+    if was["count"] != now["count"]:
+        return f"{name} were {was['count']:,}, are {now['count']:,}"
+    edited = was["texts"] == now["texts"]
+    return f"gold answers of {name} were edited" if edited else f"{name} are others than then"
+
+
+def _outdated(run: "Run") -> Iterator[str]:
+    """Yields how many rationales answer questions that the task has not now, if any do."""
+    current = run.store.current_rationales(run.task.splits["train"])
+    if current.outdated:
+        yield (
+            f"{current.outdated:,} of {len(current.rationales) + current.outdated:,} rationales "
+            "were curated for other training questions or gold answers than "
+            f"{run.task.name} has now"
+        )
+
+
+def _was_and_is(was: object, now: object) -> str:
+    return f"was {_shown(was)}, is {_shown(now)}"
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    text = orjson.dumps(value).decode()
+    return text if len(text) <= 60 else f"{text[:40]} ... {text[-15:]}"
+
+
+# what depends on what ----------------------------------------------------------------------------
+
+
+def _inherited(run: "Run", stage: Stage, stale: Iterable[Stage]) -> Iterator[Stage]:
+    """Yields the stages before this one that it builds on and that are stale."""
+    return (earlier for earlier in stale if earlier in _foundations(run, stage))
+
+
+def _foundations(run: "Run", stage: Stage) -> tuple[Stage, ...]:
+    """Returns the stages whose results a stage builds on by itself."""
+    match stage:
+        case "train":
+            learning = learns_rationales(run.recipe.train.students.values())
+            return ("curate",) if learning else ()
+        case "evaluate":
+            return ("train",)
+        case "guide":
+            return ("train", "evaluate")
+        case _:
+            return ()
+
+
+def _is_needed(run: "Run", stale: StaleStage, stage: Stage) -> bool:
+    """Whether a stage cannot be built on what is stale."""
+    if stage == "guide" and stale.stage == "evaluate":
+        return any(name.startswith(_OF_CHOICE) for name in stale.inputs)
+    foundations = _foundations(run, stage)
+    if "train" in foundations:
+        foundations += _foundations(run, "train")
+    return stale.stage in foundations
+
+
+def _repeated(stage: Stage, names: Iterable[str]) -> tuple[str, ...]:
+    """Returns the commands that make a stage's results anew."""
+    asked = ("teacher", "generate.", "seed", "the prompt style", "the training questions")
+    if stage == "curate" and any(name.startswith(asked) for name in names):
+        return ("generate", "curate")
+    return (stage,)
