@@ -111,6 +111,7 @@ def write_scores(
 def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SmallRun:
     monkeypatch.setattr("potstill.pipeline.run.train", write_checkpoints)
     monkeypatch.setattr("potstill.pipeline.run.evaluate", write_scores)
+    monkeypatch.setattr("potstill.pipeline.run.refuse_damaged", lambda *_: None)
     return SmallRun(tmp_path)
 
 
