@@ -41,6 +41,9 @@ FLAGS = {
         "RUN", "FILE", "--question-field", "--id-field", "--rationale-field", "--answer-field",
         "--teacher", "--set",
     },
+    "experiment": {
+        *("RECIPES", "--seeds", "--against", "--jobs", "--per-seed", "--variant", "--out", "--set"),
+    },
     "merge": {"RUNS", "--out", "--method", "--set"},
     "plan": {"RECIPE", "--set", "--probe"},
     "push": {

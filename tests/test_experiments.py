@@ -1,21 +1,30 @@
 """Putting the runs of several seeds together."""
 
 import json
+import shlex
 from pathlib import Path
-from types import ModuleType
 
 import pytest
-from test_recipes import experiments
+from click.testing import CliRunner
 
+from potstill.cli import main
+from potstill.errors import ConfigError
+from potstill.experiment.experiment_page import (
+    curve_table,
+    experiment_figures,
+    experiment_page,
+    sharing_note,
+)
+from potstill.experiment.run_results import (
+    development_curves,
+    results_by_rule,
+    results_on_tests,
+)
+from potstill.experiment.seeded_runs import run_one, seeded_runs
 from potstill.records import Choice, Prediction, Score, System
 from potstill.store import Store
 
 SHORT = "task: two_step_arithmetic\nteacher: bundled:teacher\nstudent: bundled:student\n"
-
-
-@pytest.fixture(scope="module")
-def script() -> ModuleType:
-    return experiments()
 
 
 @pytest.fixture
@@ -54,134 +63,162 @@ def answered(folder: Path, **systems: dict[str, bool]) -> None:
         store.add_stage_time("evaluate", 1.0)
 
 
-def jobs(script: ModuleType, recipe: Path, *words: str) -> list:  # type: ignore[type-arg]
-    return script.jobs_of(script.parsed([str(recipe), *words]))  # type: ignore[no-any-return]
-
-
-def test_every_seed_and_variant_is_a_run_of_its_own(script: ModuleType, recipe: Path) -> None:
-    words = ["--seeds", "0", "1", "--set", "train.steps=5", "--per-seed", "task.split_seed"]
-    made = jobs(script, recipe, *words, "--variant", "hot", "generate.temperature=2")
-    assert [job.folder.name for job in made] == [
+def test_every_seed_and_variant_is_a_run_of_its_own(recipe: Path) -> None:
+    runs = seeded_runs(
+        [recipe],
+        [0, 1],
+        changes=["train.steps=5"],
+        per_seed=["task.split_seed"],
+        variants=[["hot", "generate.temperature=2"]],
+    )
+    assert [run.folder.name for run in runs] == [
         "short-seed0", "short-seed1", "short-hot-seed0", "short-hot-seed1",
     ]  # fmt: skip
-    assert made[3].changes == (
+    assert runs[3].changes == (
         "train.steps=5", "generate.temperature=2", "seed=1", "task.split_seed=1",
-        f"run={made[3].folder}",
+        f"run={runs[3].folder}",
     )  # fmt: skip
 
 
-def test_seeds_are_pooled_and_pairs_stay_within_a_seed(script: ModuleType, recipe: Path) -> None:
-    made = jobs(script, recipe, "--seeds", "0", "1")
+def test_two_variants_of_one_name_are_refused(recipe: Path) -> None:
+    with pytest.raises(ConfigError, match="short-a-seed0 would take the runs of two"):
+        seeded_runs([recipe], [0], variants=[["a", "seed=1"], ["a", "seed=2"]])
+
+
+def test_comparisons_are_over_runs_and_pairs_stay_within_a_seed(recipe: Path) -> None:
+    runs = seeded_runs([recipe], [0, 1])
     answered(
-        made[0].folder,
-        ours={"a": True, "b": True, "c": False},
-        base={"a": False, "b": True, "c": False},
+        runs[0].folder,
+        ours={"a": True, "b": True, "c": True, "x": False},
+        base={"a": False, "b": True, "c": False, "x": False},
     )
     answered(
-        made[1].folder,
-        ours={"d": True, "e": False, "f": True},
-        base={"d": False, "e": True, "f": False},
+        runs[1].folder,
+        ours={"d": True, "e": False, "f": True, "g": False},
+        base={"d": False, "e": True, "f": False, "g": False},
     )
-    ours, base = script.pooled(made)["sums"]
-    assert (ours.right, ours.total) == (4, 6)
-    assert ours.accuracies() == [pytest.approx(2 / 3)] * 2
-    result = ours.against(base)
-    assert (result.only_first, result.only_second, result.total) == (3, 1, 6)
-    assert result.p_value == pytest.approx(0.625)  # 2 (C(4,0) + C(4,1)) / 2^4
-    assert script.note_on_sharing([ours, base]) == ""
-    text = script.page(recipe, made, ["base"])
-    assert "| ours | 2/3 | 2/3 | 66.7% | 30.0% to 90.3% | 0.0 |" in text
-    assert "| base | 1/3 | 1/3 | 33.3% | 9.7% to 70.0% | 0.0 |" in text
-    assert "| ours | +33.3 |" in text and "| 3 | 1 | 0.62 |" in text
+    ours, base = results_on_tests(runs)["sums"]
+    assert (ours.right, ours.total) == (5, 8)
+    assert ours.accuracies == {0: 0.75, 1: 0.5}
+    over_runs, pairs = ours.compared_with(base) or (None, None)
+    assert over_runs and pairs
+    assert (pairs.only_first, pairs.only_second, pairs.total) == (4, 1, 8)
+    assert pairs.p_value == pytest.approx(0.375)  # 2 (C(5,0) + C(5,1)) / 2^5
+    # differences 0.5 and 0.25: their mean's standard error is 0.125, t of one degree of freedom 3
+    assert (over_runs.runs, over_runs.difference) == (2, 0.375)
+    assert over_runs.p_value == pytest.approx(0.2048, abs=1e-4)
+    text = experiment_page(recipe, runs, ["base"])
+    assert "| ours | 3/4 | 2/4 | 62.5% | 0.0% to 100.0% | 17.7 | 30.6% to 86.3% |" in text
+    assert "| base | 1/4 | 1/4 | 25.0% | - | 0.0 | 7.1% to 59.1% |" in text
+    assert "| ours | +37.5 | -121.3 to +196.3 | 0.2 | 4 | 1 |" in text
+    assert "2 runs: an interval over so few is wide" in text
     assert "more than one seed" not in text
     assert text.endswith("Seconds a run: short-seed0 3, short-seed1 3.")
 
 
-def test_shared_test_questions_are_told(script: ModuleType, recipe: Path) -> None:
-    made = jobs(script, recipe, "--seeds", "0", "1")
-    for job in made:
-        answered(job.folder, ours={"a": True, "b": True})
-    told = "Of 2 test questions 2 were asked under more than one seed"
-    assert told in script.page(recipe, made, [])
+def test_one_run_says_what_its_interval_means(recipe: Path) -> None:
+    runs = seeded_runs([recipe], [0])
+    answered(runs[0].folder, ours={"a": True, "b": True}, base={"a": False, "b": True})
+    text = experiment_page(recipe, runs, ["base", "bass"])
+    assert "| ours | 2/2 | 100.0% | - | - | 34.2% to 100.0% |" in text
+    assert "95% over this run's questions | McNemar p" in text
+    assert "Another training of the same recipe may differ by more" in text
+    assert "There is no system bass to compare with; there are ours, base." in text
 
 
-def test_systems_of_a_variant_are_paired_where_the_questions_are_the_same(
-    script: ModuleType, recipe: Path
-) -> None:
-    made = jobs(script, recipe, "--variant", "same", "seed=0", "--variant", "other", "seed=0")
-    answered(made[0].folder, ours={"a": True, "b": True})
-    answered(made[1].folder, ours={"b": False, "a": False})
-    answered(made[2].folder, ours={"a": True, "x": True})
-    systems = {each.system: each for each in script.pooled(made)["sums"]}
+def test_shared_test_questions_are_told(recipe: Path) -> None:
+    runs = seeded_runs([recipe], [0, 1])
+    for run in runs:
+        answered(run.folder, ours={"a": True, "b": True})
+    note = "Of 2 test questions 2 were asked under more than one seed"
+    assert note in experiment_page(recipe, runs, [])
+    assert sharing_note([]) == ""
+
+
+def test_systems_of_a_variant_are_paired_where_the_questions_are_the_same(recipe: Path) -> None:
+    runs = seeded_runs([recipe], [0], variants=[["same", "seed=0"], ["other", "seed=0"]])
+    answered(runs[0].folder, ours={"a": True, "b": True})
+    answered(runs[1].folder, ours={"b": False, "a": False})
+    answered(runs[2].folder, ours={"a": True, "x": True})
+    systems = {system.name: system for system in results_on_tests(runs)["sums"]}
     assert list(systems) == ["ours", "same/ours", "other/ours"]
-    assert systems["same/ours"].against(systems["ours"]).only_second == 2
-    assert systems["other/ours"].against(systems["ours"]) is None
-    assert "| other/ours |" not in script.page(recipe, made, ["ours"]).partition("against")[2]
+    compared = systems["same/ours"].compared_with(systems["ours"])
+    assert compared and compared.over_questions.only_second == 2
+    assert systems["other/ours"].compared_with(systems["ours"]) is None
+    assert "| other/ours |" not in experiment_page(recipe, runs, ["ours"]).partition("against")[2]
 
 
-def test_the_figures_are_plain_values(script: ModuleType, recipe: Path) -> None:
-    made = jobs(script, recipe)
-    answered(made[0].folder, ours={"a": True, "b": True}, base={"a": False, "b": True})
-    figures = json.loads(json.dumps(script.figures(made, ["base"])))
-    assert figures["tasks"]["sums"]["ours"]["by_seed"] == {"0": [2, 2]}
-    assert figures["tasks"]["sums"]["ours"]["against"]["base"]["difference"] == 0.5
-    assert (
-        "against" not in figures["tasks"]["sums"]["base"]
-        or not (figures["tasks"]["sums"]["base"]["against"])
-    )
+def test_the_figures_are_plain_values(recipe: Path) -> None:
+    runs = seeded_runs([recipe], [0])
+    answered(runs[0].folder, ours={"a": True, "b": True}, base={"a": False, "b": True})
+    tasks = json.loads(json.dumps(experiment_figures(runs, ["base"])))["tasks"]
+    assert tasks["sums"]["ours"]["by_seed"] == {"0": [2, 2]}
+    compared = tasks["sums"]["ours"]["against"]["base"]
+    assert compared["over_runs"] is None and compared["over_questions"]["difference"] == 0.5
+    assert tasks["sums"]["base"]["against"] == {}
 
 
-def test_a_run_that_fails_is_told_in_its_own_words(
-    script: ModuleType, recipe: Path, tmp_path: Path
-) -> None:
-    (job,) = jobs(script, recipe)
-    missing = job._replace(recipe=tmp_path / "gone.yaml")
-    told = script.run(missing, 1)
-    assert told.startswith(f"{job.folder}: ended with 2: Error: cannot read")
-    assert (job.folder / "log.txt").exists()
+def test_a_run_that_fails_is_told_in_its_own_words(recipe: Path, tmp_path: Path) -> None:
+    (run,) = seeded_runs([recipe], [0])
+    failure = run_one(run._replace(recipe=tmp_path / "gone.yaml"), 1)
+    assert failure and failure.startswith(f"{run.folder}: ended with 2: Error: cannot read")
+    assert (run.folder / "log.txt").exists()
 
 
 @pytest.mark.slow
-def test_an_experiment_runs_from_end_to_end(
-    script: ModuleType, recipe: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_an_experiment_runs_from_end_to_end(recipe: Path, tmp_path: Path) -> None:
     small = [
         "task={name: two_step_arithmetic, train: 6, dev: 3, test: 5}", "generate.samples=2",
         "generate.max_tokens=40", "train.steps=2", "train.checkpoints=1", "evaluate.max_tokens=40",
     ]  # fmt: skip
-    words = [str(recipe), "--seeds", "3", "--out", str(tmp_path / "out.json")]
+    words = ["experiment", str(recipe), "--seeds", "1", "--out", str(tmp_path / "out.json")]
     for change in small:
         words += ["--set", change]
-    assert script.main(words) == 0
-    printed = capsys.readouterr().out
-    assert "| rationales |" in printed and "against answers_only" in printed
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 0, done.output
+    assert "| rationales |" in done.stdout and "against answers_only" in done.stdout
     results = json.loads((tmp_path / "out.json").read_text())["short"]
-    assert list(results["seconds"]) == ["short-seed3"]
+    assert list(results["seconds"]) == ["short-seed0"]
     assert results["tasks"]["two_step_arithmetic"]["rationales"]["total"] == 5
 
 
-def test_a_rule_that_agrees_with_the_one_used_has_its_answers(
-    script: ModuleType, recipe: Path
+def test_a_failed_run_ends_the_command_with_1(recipe: Path) -> None:
+    words = shlex.split(f"experiment {recipe} --seeds 1 --set teacher=recorded:gone.jsonl")
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 1
+    assert "short-seed0: ended with 2" in done.stderr
+    assert "1 of 1 runs failed; repeat the command to go on" in done.stderr
+
+
+def test_figures_that_could_not_be_written_are_told_before_any_run(
+    recipe: Path, tmp_path: Path
 ) -> None:
-    made = jobs(script, recipe, "--seeds", "0", "1")
-    for job, pareto in zip(made, (20, 10), strict=True):
-        answered(job.folder, ours={"a": True, "b": True}, **{"ours@20": {"a": True, "b": False}})
-        with Store(job.folder / "run.sqlite") as store:
+    words = ["experiment", str(recipe), "--out", str(tmp_path / "gone" / "out.json")]
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 2 and "there is no folder" in done.stderr
+    assert not list((tmp_path / "runs").glob("*"))
+
+
+def test_a_rule_that_agrees_with_the_one_used_has_its_answers(recipe: Path) -> None:
+    runs = seeded_runs([recipe], [0, 1])
+    for run, pareto in zip(runs, (20, 10), strict=True):
+        answered(run.folder, ours={"a": True, "b": True}, **{"ours@20": {"a": True, "b": False}})
+        with Store(run.folder / "run.sqlite") as store:
             choices = [
                 Choice(student="ours", rule="in_distribution", step=10, used=True),
                 Choice(student="ours", rule="pareto", step=pareto, used=False),
             ]
             predictions = store.predictions()
             store.replace_evaluation([], predictions, [], choices, grader="2", settings_hash="")
-    first, pareto_of = script.by_rule(made)["sums"]
-    assert (first.system, first.right, first.total) == ("ours/in_distribution", 4, 4)
-    assert (pareto_of.system, pareto_of.right, pareto_of.total) == ("ours/pareto", 3, 4)
-    assert [each.system for each in script.pooled(made)["sums"]] == ["ours"]
+    first, pareto_of = results_by_rule(runs)["sums"]
+    assert (first.name, first.right, first.total) == ("ours/in_distribution", 4, 4)
+    assert (pareto_of.name, pareto_of.right, pareto_of.total) == ("ours/pareto", 3, 4)
+    assert [system.name for system in results_on_tests(runs)["sums"]] == ["ours"]
 
 
-def test_development_questions_are_pooled_by_step(script: ModuleType, recipe: Path) -> None:
-    made = jobs(script, recipe, "--seeds", "0", "1")
-    for job, right in zip(made, (3, 4), strict=True):
+def test_development_questions_are_pooled_by_step(recipe: Path) -> None:
+    runs = seeded_runs([recipe], [0, 1])
+    for run, right in zip(runs, (3, 4), strict=True):
         scores = [
             Score(
                 system=system,
@@ -196,7 +233,7 @@ def test_development_questions_are_pooled_by_step(script: ModuleType, recipe: Pa
             )
             for system in (System("start"), System("ours", step=40, taken=False))
         ]
-        with Store(job.folder / "run.sqlite") as store:
+        with Store(run.folder / "run.sqlite") as store:
             store.replace_evaluation(scores, [], [], grader="2", settings_hash="")
-    assert script.curves(made) == {"sums": {"start": {0: (7, 20)}, "ours": {40: (7, 20)}}}
-    assert "| ours |  | 35.0 [18.1, 56.7] |" in script.curve_table(script.curves(made)["sums"])
+    assert development_curves(runs) == {"sums": {"start": {0: (7, 20)}, "ours": {40: (7, 20)}}}
+    assert "| ours |  | 35.0 [18.1, 56.7] |" in curve_table(development_curves(runs)["sums"])

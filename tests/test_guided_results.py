@@ -3,26 +3,25 @@
 import json
 import math
 import sqlite3
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from itertools import product
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 from guided_run import predicted, scored
-from test_recipes import experiments
 
+from potstill.experiment.experiment_page import experiment_figures, experiment_page
+from potstill.experiment.guided_results import (
+    GUIDED_HEADS,
+    guided_figures,
+    guided_results,
+    guided_rows,
+)
+from potstill.experiment.seeded_runs import SeededRun
 from potstill.records import GuidedPrediction, GuidedScore, Policy
 from potstill.store import Store
 from potstill.store.schema import MIGRATIONS
-
-
-@pytest.fixture(scope="module")
-def script() -> ModuleType:
-    experiments()  # it imports its neighbour
-    return sys.modules["guided_results"]
 
 
 def answers(
@@ -83,26 +82,26 @@ def runs(tmp_path: Path) -> dict[int, Path]:
 GAINS = [(0, 0), (1, 1), (0, 1), (0, 0), (0, 1), (0, -1), (1, 1), (0, 1)]
 
 
-def test_seeds_are_pooled_and_pairs_stay_within_a_seed(
-    script: ModuleType, runs: Mapping[int, Path]
-) -> None:
-    policies, _ = script.guided_results(runs)
+def test_seeds_are_pooled_and_pairs_stay_within_a_seed(runs: Mapping[int, Path]) -> None:
+    policies, _ = guided_results(runs)
     never, first, learned = policies
-    assert [each.name for each in policies] == ["never", "first", "learned"]
-    assert [(each.right, each.total) for each in policies] == [(2, 8), (6, 8), (4, 8)]
+    results = [policy.results for policy in policies]
+    assert [result.name for result in results] == ["never", "first", "learned"]
+    assert [(result.right, result.total) for result in results] == [(2, 8), (6, 8), (4, 8)]
     assert [each.teacher_tokens for each in policies] == [0.0, 10.0, 2.5]
     assert never.against is None
-    against = first.against
+    assert first.against and learned.against
+    over_runs, against = first.against
+    assert over_runs == (2, 0.5, None, None)  # the same gain in both runs tells no variance
     assert (against.only_first, against.only_second, against.total) == (5, 1, 8)
     assert against.difference == 0.5
     assert against.p_value == pytest.approx(14 / 64)  # 2 (C(6,0) + C(6,1)) / 2^6
-    assert (learned.against.only_first, learned.against.only_second) == (2, 0)
+    pairs = learned.against.over_questions
+    assert (pairs.only_first, pairs.only_second) == (2, 0)
 
 
-def test_questions_whose_guidance_leaks_are_counted_apart(
-    script: ModuleType, runs: Mapping[int, Path]
-) -> None:
-    never, first, learned = script.guided_results(runs)[0]
+def test_questions_whose_guidance_leaks_are_counted_apart(runs: Mapping[int, Path]) -> None:
+    never, first, learned = guided_results(runs)[0]
     # first leaks to a right answer of one seed and to a wrong one of the other
     assert (never.unleaked, first.unleaked, learned.unleaked) == ((2, 8), (5, 6), (3, 7))
 
@@ -117,9 +116,9 @@ def quantile(shares: Mapping[float, float], level: float) -> float:
     raise AssertionError("probabilities sum to 1")
 
 
-def test_the_kept_gain_and_its_interval(script: ModuleType, runs: Mapping[int, Path]) -> None:
-    never, first, learned = script.guided_results(runs)[0]
-    assert never.kept is None and first.kept is None
+def test_the_kept_gain_and_its_interval(runs: Mapping[int, Path]) -> None:
+    never, first, learned = guided_results(runs)[0]
+    assert never.kept is None and first.kept is None and learned.kept
     assert (learned.kept.gain, learned.kept.tokens) == (2 / 4, 20 / 80)
     # all draws of eight questions by how often each kind of gain is in them
     kinds = {kind: GAINS.count(kind) / 8 for kind in GAINS}
@@ -141,17 +140,15 @@ def test_the_kept_gain_and_its_interval(script: ModuleType, runs: Mapping[int, P
 
 
 @pytest.mark.parametrize(("learned", "share"), [("1110", 1.0), ("1000", 0.0), ("0000", -1 / 2)])
-def test_the_ends_of_the_kept_gain(
-    script: ModuleType, tmp_path: Path, learned: str, share: float
-) -> None:
+def test_the_ends_of_the_kept_gain(tmp_path: Path, learned: str, share: float) -> None:
     folder = kept(
         tmp_path,
         *answers("never", "1000"),
         *answers("first", "1110", tokens=[5] * 4),
         *answers("when_unsure_entropy", learned, tokens=[5, 0, 0, 0]),
     )
-    found = script.guided_results({0: folder})[0][2].kept
-    assert (found.gain, found.tokens) == (share, 1 / 4)
+    found = guided_results({0: folder})[0][2].kept
+    assert found and (found.gain, found.tokens) == (share, 1 / 4)
     if share >= 0:  # it is the same in every draw
         assert found.interval == (share, share)
 
@@ -161,76 +158,74 @@ def test_the_ends_of_the_kept_gain(
     [("1000", 5), ("0000", 5), ("0100", 5), ("1110", 0)],
     ids=["no gain", "a loss", "a gain and a loss", "tokens are not known"],
 )
-def test_where_nothing_is_gained_there_is_no_share(
-    script: ModuleType, tmp_path: Path, first: str, tokens: int
-) -> None:
+def test_where_nothing_is_gained_there_is_no_share(tmp_path: Path, first: str, tokens: int) -> None:
     folder = kept(
         tmp_path,
         *answers("never", "1000"),
         *answers("first", first, tokens=[tokens] * 4),
         *answers("learned", "1100"),
     )
-    policies, expected = script.guided_results({0: folder})
+    policies, expected = guided_results({0: folder})
     assert policies[2].kept is None
-    assert script.guided_rows(policies, expected)[2][-1] == ""
-    figures = json.dumps(script.guided_figures(policies, expected), allow_nan=False)
+    assert guided_rows(policies, expected)[2][-1] == ""
+    figures = json.dumps(guided_figures(policies, expected), allow_nan=False)
     assert json.loads(figures)["policies"]["learned"]["kept"] is None
 
 
 def test_baselines_without_answers_are_weighted_by_their_questions(
-    script: ModuleType, runs: Mapping[int, Path]
+    runs: Mapping[int, Path],
 ) -> None:
-    expected = script.guided_results(runs)[1]
+    expected = guided_results(runs)[1]
     # (4 * 0.5 + 12 * 0.75) / 16 and (4 * 50 + 12 * 30) / 16; first has its answers
     assert expected == [("routing_random_0.5", 11 / 16, 35.0), ("teacher", 1.0, 40.0)]
 
 
-def test_the_lines_of_the_table(script: ModuleType, runs: Mapping[int, Path]) -> None:
-    policies, expected = script.guided_results(runs)
-    never, first, learned, routing, teacher = script.guided_rows(policies, expected)
-    assert never == ["never", "2/8", "25.0 [7.1, 59.1]", "", "", "0.0", "25.0 of 8", ""]
-    assert first[:3] == ["first", "6/8", "75.0 [40.9, 92.9]"]
-    assert first[3].startswith("+50.0 (") and first[4:] == ["0.22", "10.0", "83.3 of 6", ""]
+def test_the_lines_of_the_table(runs: Mapping[int, Path]) -> None:
+    policies, expected = guided_results(runs)
+    never, first, learned, routing, teacher = guided_rows(policies, expected)
+    assert never == ["never", "2/8", "25.0", "-", "", "", "", "0.0", "25.0 of 8", ""]
+    assert first[:7] == ["first", "6/8", "75.0", "-", "+50.0", "-", "-"]
+    assert first[7:] == ["10.0", "83.3 of 6", ""]
     assert learned[-1].startswith("50% (0% to ") and learned[-1].endswith("%) at 25%")
-    assert routing == ["routing_random_0.5", "", "68.8", "", "", "35.0", "", ""]
-    assert teacher == ["teacher", "", "100.0", "", "", "40.0", "", ""]
-    assert {len(script.GUIDED_HEADS)} == {len(each) for each in (never, first, routing)}
+    assert routing == ["routing_random_0.5", "", "68.8", "", "", "", "", "35.0", "", ""]
+    assert teacher == ["teacher", "", "100.0", "", "", "", "", "40.0", "", ""]
+    assert {len(GUIDED_HEADS)} == {len(row) for row in (never, first, routing)}
 
 
-def test_where_all_leaks_there_is_no_accuracy_without(script: ModuleType, tmp_path: Path) -> None:
+def test_where_all_leaks_there_is_no_accuracy_without(tmp_path: Path) -> None:
     folder = kept(tmp_path, *answers("never", "10"), *answers("first", "11", leaked=[0, 1]))
-    policies, expected = script.guided_results({0: folder})
-    assert script.guided_rows(policies, expected)[1][6] == ""
+    policies, expected = guided_results({0: folder})
+    assert guided_rows(policies, expected)[1][8] == ""
 
 
-def test_runs_without_guidance_have_no_lines(script: ModuleType, tmp_path: Path) -> None:
-    found = script.guided_results({0: kept(tmp_path)})
+def test_runs_without_guidance_have_no_lines(tmp_path: Path) -> None:
+    found = guided_results({0: kept(tmp_path)})
     assert found == ([], [])
-    assert script.guided_rows(*found) == []
-    assert script.guided_figures(*found) == {"policies": {}, "expected": {}}
+    assert guided_rows(*found) == []
+    assert guided_figures(*found) == {"policies": {}, "expected": {}}
 
 
-def test_the_figures_are_plain_values(script: ModuleType, runs: Mapping[int, Path]) -> None:
-    figures = script.guided_figures(*script.guided_results(runs))
+def test_the_figures_are_plain_values(runs: Mapping[int, Path]) -> None:
+    figures = guided_figures(*guided_results(runs))
     figures = json.loads(json.dumps(figures, allow_nan=False))
     learned = figures["policies"]["learned"]
     assert (learned["right"], learned["total"], learned["unleaked"]) == (4, 8, [3, 7])
-    assert learned["against"]["difference"] == 0.25
+    assert learned["against"]["over_runs"]["difference"] == 0.25
     assert learned["kept"]["gain"] == 0.5 and len(learned["kept"]["interval"]) == 2
     assert figures["expected"]["teacher"]["accuracy"] == 1.0
 
 
 def test_guidance_has_its_part_of_the_page(runs: Mapping[int, Path], tmp_path: Path) -> None:
-    script = experiments()
-    jobs = [
-        script.Job(tmp_path / "short.yaml", variant, seed, (), runs[seed])
+    seeded = [
+        SeededRun(tmp_path / "short.yaml", variant, seed, (), runs[seed])
         for variant, seed in (("", 0), ("other", 1))
     ]
-    page = script.page(tmp_path / "short.yaml", jobs, [])
+    page = experiment_page(tmp_path / "short.yaml", seeded, [])
     plain, other = page.split("### guidance, other")
     assert "### guidance\n" in plain and "| first | 3/4 |" in plain
     assert "| first | 3/4 |" in other and "| teacher |  | 100.0 |" in other
-    assert list(script.figures(jobs, [])["guidance"]) == ["", "other"]
+    guidance = experiment_figures(seeded, [])["guidance"]
+    assert isinstance(guidance, dict) and list(guidance) == ["", "other"]
 
 
 OLD_SCORES = {

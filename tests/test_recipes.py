@@ -1,15 +1,14 @@
 """The recipes that come with the project load, and so do the commands that they name."""
 
-import importlib.util
 import re
 import shlex
-import sys
 from itertools import pairwise
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
+from potstill.cli.experiments import experiment_command
+from potstill.experiment.seeded_runs import seeded_runs
 from potstill.pipeline.recipe import Recipe, load_recipe
 
 ROOT = Path(__file__).parents[1]
@@ -17,22 +16,11 @@ RECIPES = sorted(ROOT.glob("recipes/**/*.yaml"))
 BASELINES = {"teacher", "start", "start_zero_shot", "start_few_shot"}
 
 
-def experiments() -> ModuleType:
-    """scripts/experiments.py as a module."""
-    spec = importlib.util.spec_from_file_location("experiments", ROOT / "scripts/experiments.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, str(ROOT / "scripts"))  # it imports its neighbours
-    sys.modules["experiments"] = module  # where its dataclasses look for their module
-    spec.loader.exec_module(module)
-    return module
-
-
 def commands(path: Path) -> list[list[str]]:
     """The commands in a recipe's comments, as words."""
     lines = [line[1:] for line in path.read_text(encoding="utf-8").splitlines() if line[:1] == "#"]
     text = re.sub(r"\\\n *", "", "\n".join(lines))
-    found = re.findall(r"^ {2,}((?:potstill|python) .+)$", text, re.MULTILINE)
+    found = re.findall(r"^ {2,}(potstill .+)$", text, re.MULTILINE)
     return [shlex.split(command) for command in found]
 
 
@@ -63,22 +51,27 @@ def test_an_experiment_states_what_was_published_and_how_it_is_run(path: Path) -
         pytest.param(path, words, id=f"{path.stem}-{number}")
         for path in RECIPES
         for number, words in enumerate(commands(path))
-        if words[:2] in (["potstill", "run"], ["python", "scripts/experiments.py"])
+        if words[:2] in (["potstill", "run"], ["potstill", "experiment"])
     ],
 )
 def test_the_commands_in_a_recipe_load(path: Path, words: list[str]) -> None:
     named = path.relative_to(ROOT).as_posix()
     assert named in words
-    if words[0] == "potstill":
+    if words[1] == "run":
         changes = [word for flag, word in pairwise(words) if flag == "--set"]
         load_recipe(path, changes)
         return
-    script = experiments()
-    arguments = script.parsed([str(path) if word == named else word for word in words[2:]])
-    jobs = script.jobs_of(arguments)
-    assert len({job.folder for job in jobs}) == len(jobs)
+    here = [str(path) if word == named else word for word in words[2:]]
+    options = experiment_command.make_context("experiment", here).params
+    runs = seeded_runs(
+        options["recipes"],
+        range(options["seeds"]),
+        changes=options["changes"],
+        per_seed=options["per_seed"],
+        variants=[shlex.split(variant) for variant in options["variants"]],
+    )
     known = set()
-    for job in jobs:
-        prefix = f"{job.variant}/" if job.variant else ""
-        known |= {prefix + system for system in systems(load_recipe(path, job.changes))}
-    assert set(arguments.against) <= known
+    for run in runs:
+        prefix = f"{run.variant}/" if run.variant else ""
+        known |= {prefix + system for system in systems(load_recipe(path, run.changes))}
+    assert set(options["against"]) <= known

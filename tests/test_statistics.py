@@ -2,7 +2,12 @@ import math
 
 import pytest
 
-from potstill.statistics import accuracy_interval, paired_comparison
+from potstill.statistics import (
+    accuracy_interval,
+    compare_runs,
+    paired_comparison,
+    runs_interval,
+)
 
 
 def wilson(correct: int, total: int) -> tuple[float, float]:
@@ -54,3 +59,27 @@ def test_bootstrap_interval_is_near_the_normal_one() -> None:
 def test_unpaired_answers_are_refused() -> None:
     with pytest.raises(ValueError, match="cannot pair 2 answers with 1"):
         paired_comparison([True, False], [True], resamples=100, seed=0)
+
+
+def test_an_interval_over_runs_worked_by_hand() -> None:
+    # 254, 200 and 157 of 300: mean 0.6789, standard deviation 0.1620, t of two degrees 4.3027
+    low, high = runs_interval([254 / 300, 200 / 300, 157 / 300]) or (0, 0)
+    assert low == pytest.approx(0.6789 - 4.3027 * 0.1620 / 3**0.5, abs=2e-4)
+    assert high == 1.0  # no accuracy is above 1
+
+
+def test_equal_runs_and_single_ones_have_no_interval_over_runs() -> None:
+    assert runs_interval([0.1 + 0.2, 0.3]) is None
+    with pytest.raises(ValueError, match="run another seed"):
+        runs_interval([0.5])
+
+
+def test_the_paired_t_agrees_with_scipy() -> None:
+    from scipy.stats import ttest_rel
+
+    first, second = [0.5, 0.61, 0.4, 0.7, 0.66], [0.45, 0.5, 0.42, 0.6, 0.5]
+    result, theirs = compare_runs(first, second), ttest_rel(first, second)
+    assert result.runs == 5
+    assert result.difference == pytest.approx(0.08)
+    assert result.p_value == pytest.approx(theirs.pvalue)
+    assert result.interval == pytest.approx(tuple(theirs.confidence_interval()))

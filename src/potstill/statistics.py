@@ -1,14 +1,21 @@
-"""Intervals and paired tests for counts of right answers.
+"""Intervals and paired tests for counts of right answers, over questions and over trainings.
 
 Every accuracy comes with its count and a 95% interval (Wilson), every comparison of two systems is
 question by question (McNemar's exact test, paired bootstrap): two systems on the same questions
 differ far less by chance than on two sets of them.
+
+These are over questions. They say how far the same trained student would move on other questions
+of the kind, and nothing of another training, which draws other samples and another order: what is
+said of a method rests on several trainings, with intervals over runs (Student's t).
 """
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+
+ROUNDING = 1e-12
+"""Standard errors of accuracies below this are those of binary fractions, not of runs."""
 
 
 class Interval(NamedTuple):
@@ -36,6 +43,23 @@ class PairedResult(NamedTuple):
 
     p_value: float
     """The chance of so unequal counts, or more unequal ones, if both were equally good."""
+
+
+class RunsComparison(NamedTuple):
+    """The comparison of two systems over several runs, each with a seed that both share."""
+
+    runs: int
+    difference: float
+    """The first system's mean accuracy less the second's."""
+
+    interval: Interval | None
+    """The 95% interval of the difference over runs; None where it is the same in all of them."""
+
+    p_value: float | None
+    """The chance of so large a mean difference, or a larger one, if there were none.
+
+    None where the interval is.
+    """
 
 
 def accuracy_interval(correct: int, total: int) -> Interval:
@@ -110,3 +134,62 @@ def mean_interval(values: Sequence[float], *, resamples: int, seed: int) -> Inte
     )
     low, high = np.quantile(drawn @ distinct / len(values), [0.025, 0.975])
     return Interval(float(low), float(high))
+
+
+def runs_interval(accuracies: Sequence[float]) -> Interval | None:
+    """Returns the 95% interval of a mean over runs (Student 1908), within 0 and 1.
+
+    It takes the runs for draws of one normal distribution.
+
+    Args:
+        accuracies: One for each run, 0 to 1.
+
+    Returns:
+        None where all runs are equal: of their variance nothing is known then.
+
+    Raises:
+        ValueError: There are fewer than two runs.
+    """
+    mean, error = _mean_and_error(accuracies)
+    if not error:
+        return None
+    half = error * _t_bound(len(accuracies))
+    return Interval(max(mean - half, 0.0), min(mean + half, 1.0))
+
+
+def compare_runs(first: Sequence[float], second: Sequence[float]) -> RunsComparison:
+    """Compare two systems over runs by the paired t test (Student 1908).
+
+    Args:
+        first: The first system's accuracy in each run.
+        second: The second system's, in the same order: the runs of a pair share their seed, and so
+            their questions and samples.
+
+    Raises:
+        ValueError: The lengths differ, or there are fewer than two runs.
+    """
+    from scipy.stats import t
+
+    differences = [ours - theirs for ours, theirs in zip(first, second, strict=True)]
+    runs = len(differences)
+    mean, error = _mean_and_error(differences)
+    if not error:
+        return RunsComparison(runs, mean, None, None)
+    half = error * _t_bound(runs)
+    p_value = 2 * float(t.sf(abs(mean) / error, runs - 1))
+    return RunsComparison(runs, mean, Interval(mean - half, mean + half), p_value)
+
+
+def _t_bound(runs: int) -> float:
+    """Returns how many standard errors a 95% interval over some runs reaches to either side."""
+    from scipy.stats import t
+
+    return float(t.ppf(0.975, runs - 1))
+
+
+def _mean_and_error(values: Sequence[float]) -> tuple[float, float]:
+    """Returns the mean of some runs and its standard error, 0 where they are equal."""
+    if len(values) < 2:
+        raise ValueError(f"{len(values)} run has no variance between runs; run another seed")
+    error = float(np.std(values, ddof=1)) / len(values) ** 0.5
+    return float(np.mean(values)), error if error > ROUNDING else 0.0

@@ -24,7 +24,7 @@ ORDER = (
     *("demo", "plan", "run"),
     *("generate", "curate", "train", "evaluate", "guide", "report"),
     *("export", "import", "push"),
-    *("serve", "merge", "fuse", "tasks", "grade", "regrade", "schema"),
+    *("serve", "experiment", "merge", "fuse", "tasks", "grade", "regrade", "schema"),
 )
 """The commands as help lists them: a run, its stages, its data, and the tools beside them."""
 

@@ -1,5 +1,10 @@
-"""The results of guidance in several runs of one recipe, their questions taken together."""
+"""Reads what guidance brought in several runs of one recipe, and compares policies over the runs.
 
+A policy says when and with what the teacher steps in. Its gain is to the same student alone, on the
+questions that both answered under the same seed.
+"""
+
+import statistics
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,13 +12,18 @@ from typing import NamedTuple
 
 import numpy as np
 
+from potstill.experiment.run_results import (
+    RESAMPLES,
+    SystemComparison,
+    SystemResults,
+    comparison_figures,
+    difference_cells,
+    system_figures,
+)
 from potstill.records import GuidedPrediction, GuidedScore, Policy
 from potstill.records.policy import ALONE
-from potstill.statistics import Interval, PairedResult, accuracy_interval, paired_comparison
+from potstill.statistics import Interval
 from potstill.store import Store
-
-RESAMPLES = 10_000
-"""Bootstrap resamples behind the intervals of differences and of kept shares."""
 
 ALWAYS = Policy(kind="policy", name="first")
 """Guiding the first step of every answer."""
@@ -22,7 +32,7 @@ Question = tuple[int, str]
 """The seed of a run, and the question's id."""
 
 
-class Kept(NamedTuple):
+class KeptGain(NamedTuple):
     """The shares of always guiding the first step that a conditional policy keeps."""
 
     gain: float
@@ -35,26 +45,24 @@ class Kept(NamedTuple):
     """Share of the teacher's tokens."""
 
 
-class PooledPolicy(NamedTuple):
-    """One policy over all runs."""
+class PolicyResults(NamedTuple):
+    """One policy in all runs."""
 
-    name: str
-    right: int
-    total: int
+    results: SystemResults
     teacher_tokens: float
     """Mean a question."""
 
     unleaked: tuple[int, int]
     """Right and all answers whose guidance does not hold the gold answer."""
 
-    against: PairedResult | None
+    against: SystemComparison | None
     """Against the student alone, on the questions that both have; None for itself."""
 
-    kept: Kept | None
+    kept: KeptGain | None
     """None where it is not conditional, or always guiding gains nothing or counts no tokens."""
 
 
-class Expected(NamedTuple):
+class ExpectedPolicy(NamedTuple):
     """A baseline by its scores alone: routing, pass@k, the teacher alone."""
 
     name: str
@@ -62,7 +70,7 @@ class Expected(NamedTuple):
     teacher_tokens: float
 
 
-def guided_results(folders: Mapping[int, Path]) -> tuple[list[PooledPolicy], list[Expected]]:
+def guided_results(folders: Mapping[int, Path]) -> tuple[list[PolicyResults], list[ExpectedPolicy]]:
     """Read the guided answers of some runs.
 
     Args:
@@ -92,30 +100,35 @@ def _pool(
     policy: Policy,
     given: Mapping[Question, GuidedPrediction],
     answers: Mapping[Policy, Mapping[Question, GuidedPrediction]],
-) -> PooledPolicy:
+) -> PolicyResults:
     alone = answers[ALONE]
-    pairs = [(each.correct, alone[at].correct) for at, each in given.items() if at in alone]
+    both = {at: answer for at, answer in given.items() if at in alone}
     against = None
-    if policy != ALONE and pairs:
-        ours, theirs = zip(*pairs, strict=True)
-        against = paired_comparison(ours, theirs, resamples=RESAMPLES, seed=0)
-    unleaked = [each.correct for each in given.values() if not each.leaked]
-    return PooledPolicy(
-        name=policy.label,
-        right=sum(each.correct for each in given.values()),
-        total=len(given),
-        teacher_tokens=sum(each.teacher_tokens for each in given.values()) / len(given),
+    if policy != ALONE and both:
+        ours = _verdicts(policy, both)
+        against = ours.compared_with(_verdicts(ALONE, {at: alone[at] for at in both}))
+    unleaked = [answer.correct for answer in given.values() if not answer.leaked]
+    return PolicyResults(
+        results=_verdicts(policy, given),
+        teacher_tokens=sum(answer.teacher_tokens for answer in given.values()) / len(given),
         unleaked=(sum(unleaked), len(unleaked)),
         against=against,
         kept=_kept(given, answers[ALWAYS], alone) if policy.is_conditional else None,
     )
 
 
+def _verdicts(policy: Policy, given: Mapping[Question, GuidedPrediction]) -> SystemResults:
+    by_seed: dict[int, dict[str, bool]] = defaultdict(dict)
+    for (seed, question), answer in given.items():
+        by_seed[seed][question] = answer.correct
+    return SystemResults(name=policy.label, by_seed=by_seed)
+
+
 def _kept(
     given: Mapping[Question, GuidedPrediction],
     always: Mapping[Question, GuidedPrediction],
     alone: Mapping[Question, GuidedPrediction],
-) -> Kept | None:
+) -> KeptGain | None:
     gains = np.array(
         [(each.correct - alone[at].correct, always[at].correct - alone[at].correct)
          for at, each in given.items()],
@@ -131,67 +144,76 @@ def _kept(
     gaining = sums[sums[:, 1] > 0]
     low, high = np.quantile(gaining[:, 0] / gaining[:, 1], [0.025, 0.975])
     tokens = sum(each.teacher_tokens for each in given.values())
-    return Kept(kept / most, Interval(float(low), float(high)), tokens / paid)
+    return KeptGain(kept / most, Interval(float(low), float(high)), tokens / paid)
 
 
-def _expected(name: str, scores: Sequence[GuidedScore]) -> Expected:
+def _expected(name: str, scores: Sequence[GuidedScore]) -> ExpectedPolicy:
     total = sum(score.total for score in scores)
     accuracy = sum(score.accuracy * score.total for score in scores) / total
-    return Expected(name, accuracy, sum(s.teacher_tokens * s.total for s in scores) / total)
-
-
-def guided_rows(policies: Sequence[PooledPolicy], expected: Sequence[Expected]) -> list[list[str]]:
-    """The lines of a table; its heads are ``GUIDED_HEADS``."""
-    rows = []
-    for each in policies:
-        low, high = accuracy_interval(each.right, each.total)
-        right, total = each.unleaked
-        difference = p = kept = ""
-        if each.against is not None:
-            ends = each.against.interval
-            difference = f"{100 * each.against.difference:+.1f}"
-            difference += f" ({100 * ends.low:+.1f} to {100 * ends.high:+.1f})"
-            p = f"{each.against.p_value:.2g}"
-        if each.kept is not None:
-            ends = each.kept.interval
-            kept = f"{each.kept.gain:.0%} ({ends.low:.0%} to {ends.high:.0%})"
-            kept += f" at {each.kept.tokens:.0%}"
-        accuracy = f"{100 * each.right / each.total:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
-        leaked = f"{100 * right / total:.1f} of {total}" if total else ""
-        count = f"{each.right}/{each.total}"
-        tokens = f"{each.teacher_tokens:.1f}"
-        rows.append([each.name, count, accuracy, difference, p, tokens, leaked, kept])
-    for one in expected:
-        accuracy, tokens = f"{100 * one.accuracy:.1f}", f"{one.teacher_tokens:.1f}"
-        rows.append([one.name, "", accuracy, "", "", tokens, "", ""])
-    return rows
+    return ExpectedPolicy(name, accuracy, sum(s.teacher_tokens * s.total for s in scores) / total)
 
 
 GUIDED_HEADS = (
     "policy",
     "right",
-    "accuracy",
+    "mean",
+    "95% over runs",
     "points to the student alone",
+    "95%",
     "p",
     "teacher tokens",
     "without leaked",
     "gain kept at tokens",
 )
+"""The columns of ``guided_rows``; a difference is over runs, for a single run over questions."""
+
+
+def guided_rows(
+    policies: Sequence[PolicyResults], expected: Sequence[ExpectedPolicy]
+) -> list[list[str]]:
+    """Returns the rows of a table, whose heads are ``GUIDED_HEADS``."""
+    rows = []
+    for policy in policies:
+        results, (right, total) = policy.results, policy.unleaked
+        accuracy = statistics.fmean(results.accuracies.values())
+        ends = results.over_runs
+        kept = ""
+        if policy.kept is not None:
+            share = policy.kept.interval
+            kept = f"{policy.kept.gain:.0%} ({share.low:.0%} to {share.high:.0%})"
+            kept += f" at {policy.kept.tokens:.0%}"
+        rows.append(
+            [
+                results.name,
+                f"{results.right}/{results.total}",
+                f"{100 * accuracy:.1f}",
+                f"{100 * ends.low:.1f} to {100 * ends.high:.1f}" if ends else "-",
+                *difference_cells(policy.against),
+                f"{policy.teacher_tokens:.1f}",
+                f"{100 * right / total:.1f} of {total}" if total else "",
+                kept,
+            ]
+        )
+    for one in expected:
+        cells = f"{100 * one.accuracy:.1f}", *([""] * 4), f"{one.teacher_tokens:.1f}"
+        rows.append([one.name, "", *cells, "", ""])
+    return rows
 
 
 def guided_figures(
-    policies: Sequence[PooledPolicy], expected: Sequence[Expected]
+    policies: Sequence[PolicyResults], expected: Sequence[ExpectedPolicy]
 ) -> dict[str, object]:
-    """The same as plain values."""
+    """Returns the same as plain values."""
     return {
         "policies": {
-            each.name: {
-                **each._asdict(),
-                "interval": accuracy_interval(each.right, each.total),
-                "against": each.against._asdict() if each.against else None,
-                "kept": each.kept._asdict() if each.kept else None,
+            policy.results.name: {
+                **system_figures(policy.results),
+                "teacher_tokens": policy.teacher_tokens,
+                "unleaked": policy.unleaked,
+                "against": comparison_figures(policy.against),
+                "kept": policy.kept._asdict() if policy.kept else None,
             }
-            for each in policies
+            for policy in policies
         },
-        "expected": {each.name: each._asdict() for each in expected},
+        "expected": {one.name: one._asdict() for one in expected},
     }

@@ -1,0 +1,92 @@
+"""The command that runs recipes with several seeds: experiment."""
+
+import json
+import os
+import shlex
+import sys
+from pathlib import Path
+
+import click
+
+from potstill.cli.app import main, set_option
+from potstill.errors import ConfigError
+
+
+@main.command("experiment")
+@click.argument("recipes", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--seeds",
+    default=5,
+    show_default=True,
+    help="Trainings of each, with seeds 0, 1, 2, ...",
+    type=click.IntRange(min=1),
+)
+@click.option(
+    "--against",
+    multiple=True,
+    default=["answers_only"],
+    show_default=True,
+    metavar="SYSTEM",
+    help="Compare every other with this system. May be repeated.",
+)
+@click.option("--jobs", default=1, show_default=True, help="Runs at once.", type=click.IntRange(1))
+@click.option(
+    "--per-seed",
+    multiple=True,
+    metavar="NAME",
+    help="A further setting that gets the seed's number, e.g. task.split_seed: where questions can "
+    "be drawn anew, each seed has its own. May be repeated.",
+)
+@click.option(
+    "--variant",
+    "variants",
+    multiple=True,
+    metavar="'NAME SETTING=VALUE ...'",
+    help="The recipe once more with other settings; its systems are named NAME/SYSTEM. May be "
+    "repeated.",
+)
+@click.option("--out", type=click.Path(path_type=Path), help="Takes the figures as JSON.")
+@set_option("all runs, e.g. train.steps=200")
+def experiment_command(
+    recipes: tuple[Path, ...],
+    seeds: int,
+    against: tuple[str, ...],
+    jobs: int,
+    per_seed: tuple[str, ...],
+    variants: tuple[str, ...],
+    out: Path | None,
+    changes: tuple[str, ...],
+) -> None:
+    """Run recipes with several seeds, and compare over runs.
+
+    Each seed is one run in a folder of its own, RUN-seed0 and so on. What is done is not done
+    again, so an interrupted experiment is repeated to go on. Tables are printed as Markdown:
+    intervals and tests are over runs.
+    """
+    from potstill.experiment.experiment_page import experiment_figures, experiment_page
+    from potstill.experiment.seeded_runs import run_all, seeded_runs
+    from potstill.whole_files import write_whole
+
+    if out is not None and not out.absolute().parent.is_dir():
+        raise ConfigError(f"--out {out}: there is no folder {out.parent}; make it first")
+    runs = seeded_runs(
+        recipes,
+        range(seeds),
+        changes=changes,
+        per_seed=per_seed,
+        variants=[shlex.split(variant) for variant in variants],
+    )
+    failed = run_all(runs, jobs, lambda line: click.echo(line, err=True))
+    if failed:
+        click.echo(f"{failed} of {len(runs)} runs failed; repeat the command to go on", err=True)
+        click.get_current_context().exit(1)
+    figures: dict[str, object] = {
+        "command": shlex.join(["potstill", *sys.argv[1:]]),
+        "cores": os.cpu_count(),
+    }
+    for recipe in recipes:
+        of_recipe = [run for run in runs if run.recipe == recipe]
+        click.echo(experiment_page(recipe, of_recipe, against) + "\n")
+        figures[recipe.stem] = experiment_figures(of_recipe, against)
+    if out is not None:
+        write_whole(out, json.dumps(figures, indent=2) + "\n")
