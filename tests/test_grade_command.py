@@ -161,11 +161,11 @@ def test_a_gold_that_does_not_fit_is_counted_and_shown() -> None:
             ["answers.jsonl", "--out", "answers.jsonl/x"],
             "cannot write answers.jsonl/x: answers.jsonl is no folder",
         ),
-        (["none.jsonl"], "none.jsonl cannot be read: No such file"),
-        (["broken.jsonl"], "broken.jsonl, line 2: not JSON"),
-        (["broken.jsonl.gz"], "broken.jsonl.gz cannot be"),
+        (["none.jsonl"], "cannot read none.jsonl: No such file"),
+        (["broken.jsonl"], "broken.jsonl, line 2: broken JSON"),
+        (["broken.jsonl.gz"], "broken.jsonl.gz: damaged gzip data"),
         (["empty.jsonl"], "empty.jsonl holds no completions"),
-        (["answers.txt"], "give a .jsonl, .json, .csv or .parquet file"),
+        (["answers.md"], "Give a .jsonl, .json, .csv, .tsv or .parquet file"),
         (["golds.jsonl"], "no gold answer fits the task. golds.jsonl, line 1"),
     ],
 )
@@ -175,7 +175,7 @@ def test_mistakes_are_told_in_one_line(arguments: list[str], message: str) -> No
     Path("broken.jsonl").write_text('{"completion": "7", "answer": "7"}\n{"compl', encoding="utf-8")
     Path("broken.jsonl.gz").write_bytes(b"no gzip")
     Path("empty.jsonl").touch()
-    Path("answers.txt").touch()
+    Path("answers.md").touch()
     Path("out.jsonl").write_text("as it was", encoding="utf-8")
     result = graded(*(["--out", "out.jsonl"] if "--out" not in arguments else []), *arguments)
     assert result.exit_code == 2

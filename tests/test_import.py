@@ -224,7 +224,7 @@ def test_a_second_teacher_takes_rationales_by_its_name(tmp_path: Path) -> None:
 
 
 def test_files_that_cannot_be_read_are_told(run: Run, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no such file"):
+    with pytest.raises(DataError, match="No such file"):
         import_file(run, tmp_path / "none.jsonl")
     damaged = tmp_path / "damaged.parquet"
     damaged.write_bytes(b"PAR1 and no more")

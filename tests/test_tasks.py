@@ -166,8 +166,8 @@ def test_choices_may_be_given_by_letter_or_text(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("lines", "settings", "message"),
     [
-        ('{"question": "a", "answer": 1}\n{"question":', {}, "line 2: not JSON"),
-        ("[1]", {}, "line 1: not a JSON object"),
+        ('{"question": "a", "answer": 1}\n{"question":', {}, "line 2: broken JSON"),
+        ("[1]", {}, "line 1: a list where an object should be"),
         ("", {}, "holds no questions"),
         ('{"qestion": "a", "answer": 1}', {}, "no column 'question'.*Did you mean question: qest"),
         ('{"question": "a", "answer": null}', {}, "line 1: the question has no answer"),

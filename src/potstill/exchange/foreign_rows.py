@@ -19,6 +19,7 @@ from potstill.exchange.rows import PlacedQuestion, Row, TaskQuestions
 from potstill.keys import question_digest
 from potstill.pipeline.run import Run
 from potstill.records import Completion, FinishReason, Question
+from potstill.tables import own_text
 from potstill.tasks.fields import MISSING, check_fields, field_value
 from potstill.text.thinking import answer_and_thinking
 
@@ -183,7 +184,7 @@ class ForeignRows:
                 same_text = self._questions.with_text(str(text))
                 candidates = candidates if with_id in same_text else same_text
         else:
-            candidates = self._questions.with_text(str(value))
+            candidates = self._questions.with_text(_text(name, value))
         return _only_training_question(candidates, by="id" if fields.id else "text")
 
     def _is_own(self, question: Question, text: str, notes: _RowNotes) -> bool:
@@ -226,9 +227,8 @@ class ForeignRows:
             raise ValueError(f"{self._fields.sample}: a whole number from 0 on is needed")
         if reason not in ("stop", "length", "content_filter"):
             raise ValueError(f"{self._fields.finish_reason}: give stop, length or content_filter")
-        answer = values["answer"]
-        written = "" if answer is None else str(answer).strip()
-        return _RowNotes(written, sample, reason, values["completion_id"])
+        answer = _text(str(self._fields.answer), values["answer"])
+        return _RowNotes(answer, sample, reason, values["completion_id"])
 
     def _completions(
         self, question: Question, text: str, thinking: str | None, notes: _RowNotes
@@ -279,6 +279,18 @@ def _only_training_question(candidates: list[PlacedQuestion], *, by: str) -> Que
     if len(training) > 1:
         raise ValueError(f"several questions have this {by}; name their ids with --id-field")
     return training[0]
+
+
+def _text(name: str, value: object) -> str:
+    """The text of a column; empty for none.
+
+    Raises:
+        ValueError: It holds a list or a mapping; the message names the column.
+    """
+    try:
+        return own_text(value) or ""
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
 
 
 def _digest(text: str) -> bytes:

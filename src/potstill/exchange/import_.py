@@ -23,12 +23,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from potstill.errors import ConfigError, DataError
 from potstill.exchange.export import in_groups
 from potstill.exchange.foreign_rows import ForeignRows, RowFields
-from potstill.exchange.reading import first_row, numbered_rows, row_count
 from potstill.exchange.rows import Row, TaskQuestions
 from potstill.pipeline.run import Run
 from potstill.pipeline.teachers import FIRST
 from potstill.records import Completion, FinishReason, Message, Request, TokenLogprobs
 from potstill.runtime.progress import Advance
+from potstill.tables import first_row, row_count, source_rows
 from potstill.text.thinking import answer_and_thinking
 
 STAGE = "import"
@@ -132,7 +132,7 @@ def _read_rows(
     run: Run, path: Path, reader: RowReader, result: ImportResult, advance: Advance
 ) -> Iterator[tuple[str, Completion]]:
     """The completions of all rows; those of no use are counted and logged."""
-    for at, row, fault in numbered_rows(path):
+    for at, row, fault in source_rows(path):
         try:
             if row is None:
                 raise ValueError(fault)

@@ -9,17 +9,15 @@ is read by ``Fields(verdict="theirs.correct")``.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import NamedTuple
 
-import orjson
-
 from potstill.errors import DataError
 from potstill.records import Question, Task
-from potstill.tasks.datasets.pool import Row
-from potstill.tasks.files import rows
+from potstill.tables import Row, own_text, rows
+from potstill.tasks.choice_forms import gold_option, option_list, text_separator
 
 _VERDICTS = {
     "true": True, "1": True, "1.0": True, "yes": True, "correct": True, "right": True,
@@ -68,17 +66,20 @@ def items(path: Path, task: Task, fields: Fields) -> Iterator[Item]:
     Raises:
         DataError: The file cannot be read, lacks a field, or a value cannot be used.
     """
-    for number, (at, row) in enumerate(rows(path), start=1):
-        if number == 1:
-            needed = {"text": fields.text, "gold": fields.gold, "verdict": fields.verdict}
-            check_fields(row, needed, at=at)
+    placed = rows(path)
+    for at, row in placed[:1]:
+        needed = {"text": fields.text, "gold": fields.gold, "verdict": fields.verdict}
+        check_fields(row, needed, at=at)
+    cells = [field_value(row, fields.choices) for _, row in placed]
+    sign = text_separator([cell for cell in cells if isinstance(cell, str)])
+    for at, row in placed:
         value = field_value(row, fields.text)
         many = isinstance(value, list)
         texts = tuple(
             _written(text, at=at) for text in (value if isinstance(value, list) else [value])
         )
         verdicts = _verdicts(row, fields.verdict, len(texts), at=at)
-        yield Item(at, texts, many, _question(row, task, fields, at=at), verdicts)
+        yield Item(at, texts, many, _question(row, task, fields, sign, at=at), verdicts)
 
 
 MISSING = object()
@@ -140,63 +141,25 @@ def _written(text: object, *, at: str) -> str:
     return str(text)
 
 
-def _question(row: Row, task: Task, fields: Fields, *, at: str) -> Question:
+def _question(row: Row, task: Task, fields: Fields, sign: str | None, *, at: str) -> Question:
+    """The question of a row; ``sign`` stands between the options of one text."""
     gold, text = field_value(row, fields.gold), field_value(row, fields.question)
     if isinstance(gold, list) and len(gold) == 1:
         gold = gold[0]
-    missing = gold is None or gold is MISSING
-    question = Question(
-        id=at,
-        text=text if isinstance(text, str) else "",
-        answer="" if missing else str(gold).strip(),
-        choices=_options(field_value(row, fields.choices), at=at),
+    try:
+        answer = "" if gold is MISSING else own_text(gold) or ""
+    except ValueError as error:
+        raise DataError(f"{at}: {fields.gold!r} {error}.") from error
+    choices = field_value(row, fields.choices)
+    try:
+        options = option_list(None if choices is MISSING else choices, sign)
+        if task.answer_type == "choice" and options.texts:
+            answer = gold_option(answer, options)
+    except ValueError as error:
+        raise DataError(f"{at}: {fields.choices!r} {error}.") from error
+    return Question(
+        id=at, text=text if isinstance(text, str) else "", answer=answer, choices=options.texts
     )
-    return _by_letter(question) if task.answer_type == "choice" else question
-
-
-def _by_letter(question: Question) -> Question:
-    """The gold as a letter, where it is given as an option's text."""
-    texts = [choice.casefold() for choice in question.choices]
-    gold = question.answer.casefold()
-    if len(question.answer.strip("(). ")) == 1 or texts.count(gold) != 1:
-        return question
-    return replace(question, answer=chr(ord("A") + texts.index(gold)))
-
-
-def _options(value: object, *, at: str) -> tuple[str, ...]:
-    """The texts of options A, B, C ... from the forms in which they are published.
-
-    A list of texts, with or without their letters; a mapping of letters to texts; the hub's
-    ``{"label": [...], "text": [...]}``; a list of ``{"label", "text"}``; any of these as JSON.
-    """
-    if isinstance(value, str) and value[:1] in "[{":
-        try:
-            value = orjson.loads(value)
-        except orjson.JSONDecodeError as error:
-            raise DataError(f"{at}: the choices are not JSON ({error}).") from error
-    if value is MISSING or value is None:
-        return ()
-    if isinstance(value, Mapping) and {"label", "text"} <= set(value):
-        value = dict(zip(value["label"], value["text"], strict=True))
-    if isinstance(value, list) and all(isinstance(one, Mapping) for one in value):
-        value = {str(one.get("label")): one.get("text") for one in value}
-    if isinstance(value, Mapping):
-        value = [value[label] for label in sorted(value)]
-    if not isinstance(value, list):
-        raise DataError(f"{at}: the choices must be a list of options, not {str(value)[:60]!r}.")
-    return tuple(_unlettered([str(option).strip() for option in value]))
-
-
-def _unlettered(options: list[str]) -> list[str]:
-    """Options without letters before them, where each has its own: "A)21", "(A) 21", "A. 21"."""
-    letters = [chr(ord("A") + index) for index in range(len(options))]
-    bare = []
-    for letter, option in zip(letters, options, strict=True):
-        for mark in (f"({letter})", f"{letter})", f"{letter}.", f"{letter}:"):
-            if option.startswith(mark):
-                bare.append(option.removeprefix(mark).strip())
-                break
-    return bare if len(bare) == len(options) else options
 
 
 def _verdicts(row: Row, name: str | None, count: int, *, at: str) -> tuple[bool | None, ...]:

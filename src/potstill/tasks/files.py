@@ -1,31 +1,57 @@
-"""A user's own questions from a file: its rows, and the questions with their splits.
+"""A user's own questions from a file, with their splits; every fault of the file is told at once.
 
-A file is JSONL, a JSON array, CSV or Parquet, with a question a row::
+A file is JSON lines, JSON, separated text or Parquet, with a question a row::
 
     {"question": "Tom has 3 pens and buys 5. How many has he?", "answer": "8", "split": "train"}
 """
 
-import csv
 import hashlib
-import io
-import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TypeGuard
+from typing import NamedTuple
 
-from potstill.errors import ConfigError, DataError, extra
+from potstill.errors import ConfigError, DataError
 from potstill.grading.answers import READERS
 from potstill.grading.grade import plain_gold
 from potstill.records import AnswerType, Question, Split
-from potstill.tasks.datasets.pool import Row, jsonl_rows, read_json, read_text
+from potstill.tables import FileLayout, Row, listed_faults, own_text, source_rows
+from potstill.tasks.answer_types import type_advice
+from potstill.tasks.choice_forms import (
+    MOST,
+    AnswerNumbers,
+    OptionList,
+    answer_numbers,
+    gold_option,
+    option_cells,
+    option_list,
+    text_separator,
+)
 from potstill.tasks.settings import TaskSettings
 from potstill.tasks.splits import Splits, by_hash, by_template, normalised, three_ways
 
 SPLIT_COLUMN = "split"
 _SPLIT_NAMES: dict[str, Split] = {
-    "train": "train", "dev": "dev", "validation": "dev", "valid": "dev", "test": "test",
+    "train": "train", "training": "train", "test": "test", "testing": "test", "dev": "dev",
+    "development": "dev", "validation": "dev", "valid": "dev", "val": "dev",
 }  # fmt: skip
+
+
+class _PlacedRow(NamedTuple):
+    """A row of the file, with its place for messages and its split's name, if it has one."""
+
+    at: str
+    row: Row
+    split: str | None
+
+
+class _ReadQuestion(NamedTuple):
+    """A question as it stands in the file, before its gold answer is looked at."""
+
+    placed: _PlacedRow
+    question: Question
+    options: OptionList
 
 
 def answer_type_of(settings: TaskSettings) -> AnswerType:
@@ -41,38 +67,194 @@ def read_file(path: Path, settings: TaskSettings) -> Splits:
 
     Raises:
         DataError: The file cannot be read or is empty; a column, a question or an answer is
-            missing; an answer does not fit; an id stands twice; one question has two answers.
+            missing; an answer does not fit; an id stands twice; one question has two answers. All
+            faults of its rows are told, the first twenty with their lines.
     """
-    members: list[tuple[str | None, Question]] = []
-    at_of: dict[str, str] = {}
-    answers: dict[str, tuple[str, str]] = {}
-    for number, (at, row) in enumerate(rows(path), start=1):
-        if number == 1:
-            _check_columns(row, settings, at=at)
-        question = _question(row, settings, at=at, path=path, taken=at_of)
-        if question.id in at_of:
-            raise DataError(f"{at}: the id {question.id!r} already stands at {at_of[question.id]}.")
-        at_of[question.id] = at
-        key = normalised(" ".join([question.text, *question.choices]))
-        first_answer, first_at = answers.setdefault(key, (question.answer, at))
-        # Whichever of two answers were graded by would be noise, so neither is guessed.
-        if first_answer != question.answer:
-            raise DataError(
-                f"{at}: the question of {first_at} again, but its answer is {question.answer!r} "
-                f"here and {first_answer!r} there. Correct one of the two."
-            )
-        members.append((_text(row.get(SPLIT_COLUMN)), question))
-    if not members:
+    reading = _FileReading(path, settings)
+    questions = reading.questions()
+    if reading.faults:
+        raise listed_faults(path, reading.sorted_faults(), way_out=reading.way_out)
+    if not questions:
         raise DataError(f"{path} holds no questions.")
-    return _splits(members, settings, at_of)
+    return _splits(questions, settings)
 
 
-def _splits(
-    members: Iterable[tuple[str | None, Question]], settings: TaskSettings, at_of: dict[str, str]
-) -> Splits:
+class _FileReading:
+    """One reading of a file, which goes on past the rows that have a fault."""
+
+    def __init__(self, path: Path, settings: TaskSettings) -> None:
+        self._path, self._settings = path, settings
+        self.faults: list[tuple[int, str]] = []
+        """What is wrong, each with the number of its row."""
+
+        self.way_out = ""
+        """What mends all answers that do not fit, where something does."""
+
+        self._numbers: dict[str, int] = {}
+
+    def sorted_faults(self) -> list[str]:
+        """The faults in the file's order."""
+        return [fault for _, fault in sorted(self.faults, key=lambda fault: fault[0])]
+
+    def questions(self) -> list[tuple[_PlacedRow, Question]]:
+        """The questions of all rows that have no fault."""
+        read = [question for placed in self._rows() if (question := self._read(placed))]
+        return self._unique(self._graded(read))
+
+    def _rows(self) -> list[_PlacedRow]:
+        layout = FileLayout(self._settings.encoding, self._settings.separator)
+        placed: list[_PlacedRow] = []
+        for number, (place, row, fault) in enumerate(source_rows(self._path, layout), start=1):
+            at = f"{self._path}, {place}"
+            self._numbers[at] = number
+            if row is None:
+                self._fault(at, f"{fault}.")
+                continue
+            if not placed:
+                check_columns(row, self._settings, at=at)
+            try:
+                placed.append(_PlacedRow(at, row, own_text(row.get(SPLIT_COLUMN))))
+            except ValueError as error:
+                self._fault(at, f"{SPLIT_COLUMN!r} {error}.")
+        return self._with_option_texts(placed)
+
+    def _with_option_texts(self, placed: list[_PlacedRow]) -> list[_PlacedRow]:
+        """The same rows; notes the sign between options that stand in one text."""
+        column = self._settings.choices
+        cells = [one.row.get(column) for one in placed] if isinstance(column, str) else []
+        self._sign = text_separator([cell for cell in cells if isinstance(cell, str)])
+        return placed
+
+    def _read(self, placed: _PlacedRow) -> _ReadQuestion | None:
+        """One row as a question; None for one that has a fault."""
+        settings, row = self._settings, placed.row
+        try:
+            text = self._needed(row, settings.question, "the question is empty")
+            gold = self._needed(
+                row, settings.answer, "the question has no answer", type_=answer_type_of(settings)
+            )
+            options = self._options(row)
+            own_id = self._needed(row, settings.id, "the id is empty") if settings.id else ""
+            template = own_text(row.get(settings.template_id)) if settings.template_id else None
+            if placed.split is None:
+                split = None
+            else:
+                split = _SPLIT_NAMES.get(placed.split.casefold())
+                if split is None:
+                    raise ValueError(f"split is {placed.split!r}; give train, dev or test")
+        except ValueError as error:
+            self._fault(placed.at, f"{error}.")
+            return None
+        question = Question(
+            id=own_id, text=text, answer=gold, choices=options.texts, template_id=template
+        )
+        return _ReadQuestion(placed._replace(split=split), question, options)
+
+    def _needed(self, row: Row, column: str, missing: str, *, type_: str = "") -> str:
+        """The text of a column that every row must have."""
+        value = row.get(column)
+        if type_ == "list" and isinstance(value, list) and all(isinstance(v, str) for v in value):
+            value = ", ".join(value)
+        try:
+            text = own_text(value)
+        except ValueError as error:
+            raise ValueError(f"{column!r} {error}") from error
+        if text is None:
+            raise ValueError(missing)
+        return text
+
+    def _options(self, row: Row) -> OptionList:
+        """The options of a row: of one column in any form, or of a column each."""
+        column = self._settings.choices
+        if column is None:
+            return OptionList(())
+        name = repr(column) if isinstance(column, str) else "the columns of options"
+        try:
+            if isinstance(column, str):
+                options = option_list(row.get(column), self._sign)
+            else:
+                options = option_cells([row.get(one) for one in column])
+        except ValueError as error:
+            raise ValueError(f"{name} {error}") from error
+        if not 2 <= len(options.texts) <= MOST:
+            raise ValueError(
+                f"{name} must hold a list of 2 to {MOST} options, and holds {len(options.texts)}"
+            )
+        return options
+
+    def _graded(self, read: list[_ReadQuestion]) -> Iterator[tuple[_PlacedRow, Question]]:
+        """The questions with their gold answers as they are compared; notes those that unfit."""
+        kind = answer_type_of(self._settings)
+        golds = [question.answer for _, question, _ in read]
+        has_options = self._settings.choices is not None
+        numbers = answer_numbers(golds, [one.options for one in read]) if has_options else None
+        misfits = 0
+        for placed, question, options in read:
+            try:
+                if has_options:
+                    letter = _letter(question, options, numbers)
+                    question = replace(question, answer=letter)
+                yield placed, plain_gold(READERS[kind], question)[0]
+            except DataError as error:
+                misfits += 1
+                self._fault(placed.at, str(error).removeprefix(f"question {question.id}: "))
+        if misfits and not (numbers and numbers.fault):
+            given = self._settings.answer_type is not None
+            self.way_out = type_advice(golds, kind, given=given, has_options=has_options)
+
+    def _unique(
+        self, graded: Iterable[tuple[_PlacedRow, Question]]
+    ) -> list[tuple[_PlacedRow, Question]]:
+        """The questions with ids of their own, once it is sure that none is contradicted."""
+        members: list[tuple[_PlacedRow, Question]] = []
+        at_of: dict[str, str] = {}
+        answers: dict[str, tuple[str, str]] = {}
+        for placed, question in graded:
+            if not self._settings.id:
+                made = _made_id(self._path.stem, question.text, at_of)
+                question = replace(question, id=made)
+            elif question.id in at_of:
+                first = at_of[question.id]
+                self._fault(placed.at, f"the id {question.id!r} already stands at {first}.")
+                continue
+            at_of[question.id] = placed.at
+            key = normalised(" ".join([question.text, *question.choices]))
+            first_answer, first_at = answers.setdefault(key, (question.answer, placed.at))
+            # Whichever of two answers were graded by would be noise, so neither is guessed.
+            if first_answer != question.answer:
+                self._fault(
+                    placed.at,
+                    f"the question of {first_at} again, but its answer is {question.answer!r} "
+                    f"here and {first_answer!r} there. Correct one of the two.",
+                )
+                continue
+            members.append((placed, question))
+        return self._in_named_splits(members)
+
+    def _in_named_splits(
+        self, members: list[tuple[_PlacedRow, Question]]
+    ) -> list[tuple[_PlacedRow, Question]]:
+        """The same questions; notes those without a split where others name theirs."""
+        if any(placed.split for placed, _ in members):
+            for placed, _ in members:
+                if placed.split is None:
+                    self._fault(placed.at, "split is empty; give train, dev or test.")
+        return members
+
+    def _fault(self, at: str, words: str) -> None:
+        self.faults.append((self._numbers[at], f"{at}: {words}"))
+
+
+def _letter(question: Question, options: OptionList, numbers: AnswerNumbers | None) -> str:
+    try:
+        return gold_option(question.answer, options, numbers)
+    except ValueError as error:
+        raise DataError(f"the answer {error}.") from error
+
+
+def _splits(members: Sequence[tuple[_PlacedRow, Question]], settings: TaskSettings) -> Splits:
     """The splits by their column; where no row has one, by template if asked to, else by hash."""
-    members = list(members)
-    if all(name is None for name, _ in members):
+    if all(placed.split is None for placed, _ in members):
         questions, seed = tuple(question for _, question in members), settings.split_seed
         if settings.split != "template":
             return by_hash(questions, seed=seed)
@@ -84,57 +266,9 @@ def _splits(
             "splits of its own. Leave one out."
         )
     splits: dict[Split, list[Question]] = {"train": [], "dev": [], "test": []}
-    for name, question in members:
-        split = _SPLIT_NAMES.get((name or "").casefold())
-        if split is None:
-            raise DataError(f"{at_of[question.id]}: split is {name!r}; give train, dev or test.")
-        splits[split].append(question)
+    for placed, question in members:
+        splits[_SPLIT_NAMES[placed.split or ""]].append(question)
     return {name: tuple(questions) for name, questions in splits.items()}
-
-
-def _question(
-    row: Row, settings: TaskSettings, *, at: str, path: Path, taken: dict[str, str]
-) -> Question:
-    """One row as a question, with its gold answer checked."""
-    text, gold = _text(row.get(settings.question)), _text(row.get(settings.answer))
-    if text is None:
-        raise DataError(f"{at}: the question is empty.")
-    if gold is None:
-        raise DataError(f"{at}: the question has no answer.")
-    choices = _choices(row, settings, at=at)
-    own_id = _text(row.get(settings.id)) if settings.id else _made_id(path.stem, text, taken)
-    if own_id is None:
-        raise DataError(f"{at}: the id is empty.")
-    question = Question(
-        id=own_id,
-        text=text,
-        answer=_letter(gold, choices),
-        choices=choices,
-        template_id=_text(row.get(settings.template_id)) if settings.template_id else None,
-    )
-    try:
-        return plain_gold(READERS[answer_type_of(settings)], question)[0]
-    except DataError as error:
-        raise DataError(f"{at}: {error}") from error
-
-
-def _letter(gold: str, choices: tuple[str, ...]) -> str:
-    """The letter of the option that the gold answer gives in full; else the answer as it is."""
-    return chr(ord("A") + choices.index(gold)) if choices.count(gold) == 1 else gold
-
-
-def _choices(row: Row, settings: TaskSettings, *, at: str) -> tuple[str, ...]:
-    if settings.choices is None:
-        return ()
-    value = row.get(settings.choices)
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except json.JSONDecodeError:
-            value = None
-    if not isinstance(value, list | tuple) or not 2 <= len(value) <= 26:
-        raise DataError(f"{at}: {settings.choices!r} must be a list of 2 to 26 options.")
-    return tuple(str(option).strip() for option in value)
 
 
 def _made_id(stem: str, text: str, taken: dict[str, str]) -> str:
@@ -146,81 +280,22 @@ def _made_id(stem: str, text: str, taken: dict[str, str]) -> str:
     return name
 
 
-def _check_columns(row: Row, settings: TaskSettings, *, at: str) -> None:
-    for setting in ("question", "answer", "choices", "id", "template_id"):
-        column = getattr(settings, setting)
-        if column is None or column in row:
-            continue
-        near = get_close_matches(column, list(row), n=1)
-        hint = f" Did you mean {setting}: {near[0]}?" if near else ""
-        present = ", ".join(map(repr, row))
-        raise DataError(f"{at}: there is no column {column!r}; there are {present}.{hint}")
-
-
-def _text(value: object) -> str | None:
-    """A value as text; None for nothing and for nothing but spaces."""
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value).strip() or None if value is not None else None
-
-
-def rows(path: Path) -> Iterator[tuple[str, Row]]:
-    """The rows of a file, each with its place for messages.
-
-    Any but Parquet may be packed, as ``.jsonl.gz``. A JSON file holds one array of objects, or an
-    object with one such array in it, as BIG-bench keeps its ``examples``, or an object that names
-    each of them, as by an id.
+def check_columns(row: Row, settings: TaskSettings, *, at: str) -> None:
+    """Refuses a file that lacks a column that the settings name.
 
     Raises:
-        DataError: The file cannot be read, or holds something else than rows.
-        MissingExtraError: Parquet is to be read without the package for it.
+        DataError: It lacks one; the message names those there are and the nearest.
     """
-    suffix = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix.lower()
-    if suffix == ".jsonl":
-        yield from ((f"{path}, line {number}", row) for number, row in jsonl_rows(path))
-        return
-    readers = {".json": _json_rows, ".csv": _csv_rows, ".parquet": _parquet_rows}
-    if suffix not in readers:
-        raise DataError(f"{path}: give a .jsonl, .json, .csv or .parquet file.")
-    numbered = enumerate(readers[suffix](path), start=1)
-    yield from ((f"{path}, row {number}", row) for number, row in numbered)
-
-
-def _json_rows(path: Path) -> list[Row]:
-    whole = read_json(path)
-    if isinstance(whole, dict):
-        lists = {name: part for name, part in whole.items() if part and _are_rows(part)}
-        if len(lists) > 1:
+    for setting in ("question", "answer", "choices", "id", "template_id"):
+        given = getattr(settings, setting)
+        for column in given if isinstance(given, tuple) else (given,):
+            if column is None or column in row:
+                continue
+            near = get_close_matches(column, list(row), n=1)
+            same = [name for name in row if name.casefold() == column.casefold()]
+            hint = f"Did you mean {setting}: {(same or near)[0]}?" if same or near else ""
+            present = ", ".join(map(repr, row))
             raise DataError(
-                f"{path} holds several arrays of objects: {', '.join(map(repr, lists))}. "
-                "Keep the one that is meant."
+                f"{at}: there is no column {column!r}; there are {present}. "
+                + (hint or f"Name the right one as task.{setting}.")
             )
-        whole = next(iter(lists.values()), list(whole.values()))
-    if not _are_rows(whole):
-        raise DataError(f"{path} must hold one JSON array of objects.")
-    return whole
-
-
-def _are_rows(value: object) -> TypeGuard[list[Row]]:
-    return isinstance(value, list) and all(isinstance(row, dict) for row in value)
-
-
-def _csv_rows(path: Path) -> list[Row]:
-    try:
-        csv_rows = list(csv.DictReader(io.StringIO(read_text(path), newline=""), strict=True))
-    except csv.Error as error:
-        raise DataError(f"{path} is not CSV: {error}.") from error
-    for number, row in enumerate(csv_rows, start=1):
-        if None in row:
-            raise DataError(f"{path}, row {number}: more values than there are columns.")
-    return list(csv_rows)
-
-
-def _parquet_rows(path: Path) -> list[Row]:
-    with extra("parquet", needed_for=f"reading {path.name}"):
-        import pyarrow
-        import pyarrow.parquet
-    try:
-        return list(pyarrow.parquet.read_table(path).to_pylist())
-    except (OSError, pyarrow.ArrowException) as error:
-        raise DataError(f"{path} cannot be read as Parquet: {error}.") from error

@@ -23,6 +23,11 @@ from potstill.settings import Settings, build, unfit
 from potstill.tasks.datasets import DATASETS, Dataset
 from potstill.tasks.procedural import FAMILIES, Family
 
+_FILE_ENDINGS = {
+    ".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".txt", ".parquet", ".gz", ".xlsx", ".xls",
+}  # fmt: skip
+"""Endings by which a name is taken for that of a file."""
+
 SplitName = Literal["published", "fine_tune_cot", "template", "hash"]
 
 
@@ -55,7 +60,13 @@ class TaskSettings(Settings):
     """A task that ``potstill tasks`` lists: a published set or a procedural family."""
 
     file: Path | None = None
-    """Your own questions: JSONL, a JSON array, CSV or Parquet."""
+    """Your own questions: JSON lines, a JSON array, CSV or other separated text, or Parquet."""
+
+    encoding: str | None = None
+    """The file's encoding where it is not UTF-8 and no byte order mark says it, e.g. ``cp1252``."""
+
+    separator: str | None = Field(default=None, min_length=1, max_length=1)
+    """The sign between the columns of separated text; by default found from the file."""
 
     path: Path | None = None
     """The original file of a published set, or its folder; by default it is read from the hub."""
@@ -72,8 +83,8 @@ class TaskSettings(Settings):
     answer: str = "answer"
     """Column of the file with the gold answer; for a choice a letter or an option's exact text."""
 
-    choices: str | None = None
-    """Column of the file with the list of options; in CSV a JSON array."""
+    choices: str | tuple[str, ...] | None = None
+    """Column of the file with the options, or a list of columns with an option each."""
 
     id: str | None = None
     """Column of the file with unique ids; by default ids are made from the text."""
@@ -99,6 +110,22 @@ class TaskSettings(Settings):
 
     split_seed: int = 0
     """Settles which questions go to which split."""
+
+    @field_validator("encoding")
+    @classmethod
+    def _is_encoding(cls, encoding: str | None) -> str | None:
+        try:
+            "".encode(encoding or "utf-8")
+        except LookupError as error:
+            raise ValueError("no such encoding; usual ones are utf-8, cp1252, utf-16") from error
+        return encoding
+
+    @field_validator("choices")
+    @classmethod
+    def _are_several(cls, choices: str | tuple[str, ...] | None) -> str | tuple[str, ...] | None:
+        if isinstance(choices, tuple) and len(choices) < 2:
+            raise ValueError("give one column by its name, or the columns of two options or more")
+        return choices
 
     @field_validator("name")
     @classmethod
@@ -169,6 +196,8 @@ def spelt(name: str) -> str | None:
 def unknown(name: str) -> str:
     """The message that no task has this name, with the nearest that one has."""
     letters = {_letters(known): known for known in task_names()}
+    if Path(name).suffix.lower() in _FILE_ENDINGS or Path(name).is_file():
+        return f"there is no task {name!r}. For a file of your own write task: {{file: {name}}}."
     near = get_close_matches(_letters(name), letters, n=1)
     hint = f"Did you mean {letters[near[0]]!r}?" if near else "potstill tasks lists them."
     return f"there is no task {name!r}. {hint}"

@@ -5,18 +5,16 @@ and often also stands on the Hugging Face hub. One file in this folder describes
 source, licence and sizes, and a reader that makes a :class:`Pool` of :class:`Question` records.
 """
 
-import gzip
 import json
-import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 from potstill.errors import DataError, extra
 from potstill.records import AnswerType, Question
-
-Row = Mapping[str, object]
+from potstill.tables import Row as Row
+from potstill.tables.encodings import decoded, file_bytes
 
 
 class Pool(NamedTuple):
@@ -80,20 +78,12 @@ def named_file(path: Path, name: str) -> Path:
 
 
 def read_text(path: Path) -> str:
-    """Returns the text of a file, unpacked where its name ends in ``.gz``.
+    """Returns the text of a file in UTF-8 or with a byte order mark, unpacked where it is gzipped.
 
     Raises:
-        DataError: The file cannot be read, or is not UTF-8.
+        DataError: The file cannot be read, or is no such text.
     """
-    try:
-        packed = path.read_bytes()
-        return (gzip.decompress(packed) if path.suffix == ".gz" else packed).decode("utf-8-sig")
-    except (EOFError, zlib.error) as error:
-        raise DataError(f"{path} cannot be unpacked: {error}.") from error
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8: {error.reason} at byte {error.start}.") from error
+    return decoded(file_bytes(path), path)
 
 
 def read_json(path: Path) -> object:

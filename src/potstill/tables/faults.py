@@ -1,0 +1,59 @@
+"""What is wrong with a file, told all at once, and values that stand where a text should."""
+
+import math
+from collections.abc import Sequence
+from decimal import Decimal
+from pathlib import Path
+
+from potstill.errors import DataError, shortened
+
+SHOWN = 20
+"""Faults of one file that are told; the others are counted."""
+
+
+def listed_faults(path: Path, faults: Sequence[str], *, way_out: str = "") -> DataError:
+    """Returns the error that tells the faults of a file, one a line.
+
+    Args:
+        path: The file.
+        faults: What is wrong, each with its line or row, in the file's order.
+        way_out: What mends them all, where something does.
+    """
+    lines = list(faults[:SHOWN])
+    if more := len(faults) - len(lines):
+        lines.append(f"{path}: {more:,} more {'fault' if more == 1 else 'faults'}.")
+    if way_out:
+        lines.append(f"{path}: {way_out}" if len(faults) > 1 else way_out)
+    return DataError((" " if len(faults) == 1 else "\n").join(lines))
+
+
+def own_text(value: object) -> str | None:
+    """Returns a value as text without spaces around it; None for nothing, spaces and NaN.
+
+    Whole numbers lose their ``.0``.
+
+    Raises:
+        ValueError: It is a list or a mapping, which has no text of its own.
+    """
+    if isinstance(value, list | tuple | dict):
+        raise ValueError(_no_text(value))
+    if isinstance(value, float | Decimal):
+        if math.isnan(value):
+            return None
+        if math.isfinite(value) and value == int(value):
+            return str(int(value))
+    return str(value).strip() or None if value is not None else None
+
+
+def _no_text(value: object) -> str:
+    """Returns why a list or a mapping cannot stand for a text, and the way out."""
+    turns = value if isinstance(value, list | tuple) else ()
+    if turns and all(isinstance(turn, dict) and "role" in turn for turn in turns):
+        return (
+            f"holds chat messages ({shortened(value, longest=60)}). Give the text of the user's "
+            "message alone"
+        )
+    kind = "a mapping" if isinstance(value, dict) else "a list"
+    inside = next(iter(value.values() if isinstance(value, dict) else turns), None)
+    example = f", such as {shortened(inside, longest=40)}" if isinstance(inside, str | int) else ""
+    return f"is {kind} ({shortened(value, longest=60)}). Give a text or a number{example}"
