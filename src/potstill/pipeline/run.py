@@ -214,13 +214,22 @@ class Run:
         """Find what would stop a later stage now, before the teacher is paid.
 
         Raises:
-            PotstillError: A task cannot be read, the student cannot be loaded, or a module or a
-                name that the recipe gives as ``module:name`` is not there.
+            PotstillError: A task cannot be read, a student cannot be trained as the recipe says,
+                or a module or a name that the recipe gives as ``module:name`` is not there.
         """
         self._check_recipe()
+        self.check_students()
+
+    def check_students(self) -> None:
+        """Find what would stop the training of a student; no weights are read.
+
+        Raises:
+            PotstillError: A start cannot be had, or cannot be trained as the recipe says.
+        """
         with extra("local", needed_for="training a student"):
-            from potstill.models.local.loading import is_encoder_decoder
-        is_encoder_decoder(self.recipe.student)
+            from potstill.train.start_checks import check_starts
+        starts = {system: start.settings for system, start in self.students.starts.items()}
+        check_starts(self.recipe.train, starts, self.task.splits["train"])
 
     def _check_recipe(self) -> None:
         """The same without the student, which only a machine that trains need be able to load."""

@@ -13,7 +13,6 @@ so the same call on the same folder resumes the one and repeats the other for no
 import hashlib
 import logging
 import math
-import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -21,10 +20,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import nn
-from transformers import PreTrainedModel, TrainerState
+from transformers import TrainerState
 
-from potstill.errors import ConfigError, DataError, extra
+from potstill.errors import DataError
 from potstill.keys import settings_hash
 from potstill.models.local.loading import (
     Loaded,
@@ -50,9 +48,11 @@ from potstill.train.batches import (
 from potstill.train.chunked_loss import Head
 from potstill.train.encoding import Encoded, EncodedExamples, Encoder
 from potstill.train.examples import example_shares
+from potstill.train.lora import add_lora
 from potstill.train.losses import loss_of
 from potstill.train.prefix_sharing import can_share, enable
-from potstill.train.settings import LoraSettings, StudentSettings, TrainSettings
+from potstill.train.settings import StudentSettings, TrainSettings
+from potstill.train.start_checks import check_end_token
 from potstill.train.trainer import (
     Objective,
     OnStep,
@@ -256,7 +256,7 @@ def _build_trainer(
     use_cpu = next(loaded.model.parameters()).device.type == "cpu"
     arguments = training_arguments(settings, folder, steps=steps, seed=seed, use_cpu=use_cpu)
     torch.manual_seed(seed)
-    model = _add_lora(loaded.model, settings.lora) if settings.lora else loaded.model
+    model = add_lora(loaded.model, settings.lora) if settings.lora else loaded.model
     head = Head.of(model, chunked=not sharded(arguments))
     collate, by_length = _choose_collation(loaded, max(example.length for example in examples))
     order = Order(settings.batch_size, settings.together, shares or None, by_length, seed)
@@ -325,8 +325,7 @@ def _load_start(start: LocalSettings) -> Loaded:
         revision=start.revision,
         trust_remote_code=start.trust_remote_code,
     )
-    if loaded.tokenizer.eos_token_id is None:
-        raise ConfigError(f"{source}: its tokenizer has no end-of-sequence token to learn.")
+    check_end_token(loaded.tokenizer, source)
     return loaded
 
 
@@ -348,24 +347,6 @@ def _optimiser_steps(
     counts = Counter(example.data_format for example in examples)
     a_pass = max((counts[name] / share for name, share in shares.items()), default=len(examples))
     return math.ceil((settings.epochs or DEFAULT_EPOCHS) * a_pass / settings.batch_size)
-
-
-def _add_lora(model: PreTrainedModel, settings: LoraSettings) -> nn.Module:
-    """Returns the model with low-rank additions (arXiv 2106.09685), its own weights frozen."""
-    with extra("lora", needed_for="train.lora"):
-        from peft import LoraConfig, get_peft_model
-    config = LoraConfig(
-        r=settings.rank,
-        lora_alpha=settings.alpha,  # type: ignore[arg-type]  # fractions work too
-        lora_dropout=settings.dropout,
-        target_modules=list(settings.target_modules or ()) or "all-linear",
-        task_type="SEQ_2_SEQ_LM" if model.config.is_encoder_decoder else "CAUSAL_LM",
-    )
-    with warnings.catch_warnings():  # peft asks transformers by a name of before 5.23
-        warnings.filterwarnings("ignore", ".*is_gradient_checkpointing", FutureWarning)
-        wrapped = get_peft_model(model, config)
-    assert isinstance(wrapped, nn.Module)
-    return wrapped
 
 
 def _trained_student(values: dict[str, Any], folder: Path) -> TrainedStudent:

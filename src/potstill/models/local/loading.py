@@ -59,14 +59,15 @@ def load_model_and_tokenizer(
 
     Raises:
         ModelError: The folder is missing, lacks a part or is damaged, weights are pickled, missing
-            or no numbers, or the hub has no such model or cannot be reached.
+            or no numbers, its tokenizer belongs to another model, or the hub has no such model or
+            cannot be reached.
     """
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     if is_folder(source):
         check_folder(Path(source))
         check_whole(Path(source))
     options = {"revision": revision, "trust_remote_code": trust_remote_code}
-    with quietly(), _one_line_errors(source):
+    with quietly(), one_line_errors(source):
         check_weight_files(source, revision)
         config = AutoConfig.from_pretrained(source, **options)
         tokenizer = AutoTokenizer.from_pretrained(source, **options)
@@ -86,7 +87,9 @@ def load_model_and_tokenizer(
         model.eval()
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
-    return Loaded(model, tokenizer, encoder_decoder)
+    loaded = Loaded(model, tokenizer, encoder_decoder)
+    check_embedding(loaded, source)
+    return loaded
 
 
 def is_encoder_decoder(settings: LocalSettings) -> bool:
@@ -107,7 +110,7 @@ def load_config(settings: LocalSettings) -> PretrainedConfig:
     source = settings.source
     if is_folder(source):
         check_folder(Path(source))
-    with quietly(), _one_line_errors(source):
+    with quietly(), one_line_errors(source):
         config = AutoConfig.from_pretrained(
             source, revision=settings.revision, trust_remote_code=settings.trust_remote_code
         )
@@ -122,12 +125,66 @@ def load_tokenizer(settings: LocalSettings) -> PreTrainedTokenizerBase:
         ModelError: As :func:`load_model_and_tokenizer`; the weights are not read.
     """
     source = settings.source
-    with quietly(), _one_line_errors(source):
+    with quietly(), one_line_errors(source):
         tokenizer = AutoTokenizer.from_pretrained(
             source, revision=settings.revision, trust_remote_code=settings.trust_remote_code
         )
     assert isinstance(tokenizer, PreTrainedTokenizerBase)
     return tokenizer
+
+
+def check_embedding(loaded: Loaded, source: str) -> None:
+    """Refuse a tokenizer whose tokens the model has no embeddings for.
+
+    Special tokens that no text holds may lie beyond: Gemma 3's tokenizer has one for images.
+
+    Raises:
+        ModelError: An ordinary token, or one that begins or ends a text, has none.
+    """
+    tokenizer = loaded.tokenizer
+    rows = embedding_rows(loaded.model)
+    special = {token for token, added in tokenizer.added_tokens_decoder.items() if added.special}
+    allowed = special.difference({tokenizer.bos_token_id, tokenizer.eos_token_id})
+    beyond = sorted(
+        (token, text)
+        for text, token in tokenizer.get_vocab().items()
+        if token >= rows and token not in allowed
+    )
+    if beyond:
+        token, text = beyond[0]
+        raise ModelError(
+            f"{source}: its tokenizer has {len(beyond):,} tokens that the model has no embedding "
+            f"for, the first {text!r} ({token}); the model has {rows:,}. Resize its embeddings "
+            "(model.resize_token_embeddings) and save it, or take the tokenizer that belongs to it."
+        )
+
+
+def embedding_rows(model: PreTrainedModel) -> int:
+    """Returns the number of tokens that a model has embeddings for."""
+    weight = model.get_input_embeddings().weight
+    assert isinstance(weight, torch.Tensor)
+    return int(weight.shape[0])
+
+
+def check_device(device: str | None, *, at: str) -> None:
+    """Refuse a device that is not there.
+
+    Args:
+        device: A torch device; None is always there.
+        at: The model that is to be put on it, for the message.
+
+    Raises:
+        ModelError: torch does not know the device, or this machine has none.
+    """
+    if device is None:
+        return
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, ValueError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise ModelError(
+            f"{at}: the device {device!r} cannot be used: {reason} Leave device out, or give cpu."
+        ) from error
 
 
 def parameters_of(model: torch.nn.Module) -> int:
@@ -204,7 +261,7 @@ def _dtype(dtype: DTypeName | torch.dtype, device: str) -> torch.dtype:
 
 
 @contextmanager
-def _one_line_errors(source: str) -> Iterator[None]:
+def one_line_errors(source: str) -> Iterator[None]:
     """Say in one line why a model cannot be had.
 
     Nothing but transformers works in the block, on files that others wrote, so whatever it raises
@@ -216,11 +273,16 @@ def _one_line_errors(source: str) -> Iterator[None]:
     except PotstillError:
         raise
     except Exception as error:
-        lines = str(error).strip().splitlines() or [""]
-        if not isinstance(error, OSError | ValueError | ImportError | RuntimeError) or not lines[0]:
-            lines[0] = f"{type(error).__name__} {lines[0]}".rstrip()
         what = source if is_folder(source) else f"{source} is not a folder, and as a hub name it"
-        raise ModelError(f"{what} cannot be loaded: {lines[0]}") from error
+        raise ModelError(f"{what} cannot be loaded: {first_line(error)}") from error
+
+
+def first_line(error: BaseException) -> str:
+    """Returns an error's first line, with the second where the first only announces it."""
+    lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()] or [""]
+    if not isinstance(error, OSError | ValueError | ImportError | RuntimeError) or not lines[0]:
+        lines[0] = f"{type(error).__name__} {lines[0]}".rstrip()  # a KeyError says a key alone
+    return " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
 
 
 @contextmanager

@@ -26,7 +26,12 @@ from potstill.records import Completion, Message, Request, TokenLogprobs
 from potstill.text.thinking import SPECIAL_MARKS, answer_and_thinking
 
 with extra("local", needed_for="running a model on this machine"):
-    from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import (
+        DynamicCache,
+        PretrainedConfig,
+        PreTrainedModel,
+        PreTrainedTokenizerBase,
+    )
     from transformers.cache_utils import DynamicLayer
 
     from potstill.models.local.decoding import Decoder, SampleRow
@@ -57,7 +62,7 @@ class HFModel(Model):
             revision=settings.revision,
             trust_remote_code=settings.trust_remote_code,
         )
-        _check_cache(loaded.model, source)
+        check_cache(loaded.model.config, source)
         name = model_name(settings, source, loaded.model.config)
         self._set_up(loaded, source, name=name, batch_tokens=settings.batch_tokens)
 
@@ -201,7 +206,7 @@ def _end_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> froz
     return frozenset(token for token in [*several, tokenizer.eos_token_id] if token is not None)
 
 
-def _check_cache(model: PreTrainedModel, source: str) -> None:
+def check_cache(config: PretrainedConfig, source: str) -> None:
     """Refuse models whose cache is other than keys and values (Mamba, linear attention).
 
     Sliding windows are welcome: the model masks what lies outside them.
@@ -209,10 +214,10 @@ def _check_cache(model: PreTrainedModel, source: str) -> None:
     Raises:
         ModelError: The model keeps a recurrent state.
     """
-    layers = DynamicCache(config=model.config).layers
+    layers = DynamicCache(config=config).layers
     if not all(isinstance(layer, DynamicLayer) for layer in layers):
         raise ModelError(
-            f"{source}: {model.config.model_type} models keep a recurrent state, which hf: cannot "
+            f"{source}: {config.model_type} models keep a recurrent state, which hf: cannot "
             "batch; serve it and give openai:NAME with base_url."
         )
 
