@@ -72,7 +72,8 @@ def candidates(
         for pair in pair_checkpoints(name, pair_settings, checkpoints):
             system = pair_system(name, pair, models, settings)
             taught = pair_system(name, pair, models, settings, teacher_asks=True)
-            further = (taught,) if pair_settings.teacher_questions else ()
+            asks_teacher = pair_settings.teacher_questions and settings.teacher
+            further = (taught,) if asks_teacher else ()
             offered.append(CheckpointCandidate(system, pair.step, None, further))
         yield offered
 

@@ -99,6 +99,9 @@ class PairSettings(Settings):
 class EvaluateSettings(Settings):
     """The tasks that systems are measured on, how they are asked, the rule of choice."""
 
+    teacher: bool = True
+    """Measure the first teacher on the same questions; false leaves it out, and asks it nothing."""
+
     tasks: tuple[AnyTask, ...] = ()
     """Tasks beside the recipe's own, whose test splits show transfer and forgetting."""
 
@@ -133,6 +136,16 @@ class EvaluateSettings(Settings):
         if silent := [known.name for known in formats if not known.states_answer]:
             raise ValueError(f"a student asked in {silent[0]} gives no answer")
         return tuple(dict.fromkeys(asked_in))
+
+    @model_validator(mode="after")
+    def _teacher_is_there(self) -> Self:
+        for name, pair in self.socratic.items():
+            if pair.count == "teacher" and not self.teacher:
+                raise ValueError(
+                    f"socratic.{name}.count is teacher, and teacher is false, which leaves the "
+                    "teacher out. Give the pair count: own, or leave teacher out"
+                )
+        return self
 
     @model_validator(mode="after")
     def _rule_has_its_tasks(self) -> Self:

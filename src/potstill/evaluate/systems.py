@@ -136,7 +136,9 @@ class EvalModels(NamedTuple):
 def baseline_systems(models: EvalModels, settings: EvaluateSettings) -> list[MeasuredSystem]:
     """Returns the teacher, and each start asked without and with reasoning; all greedy."""
     greedy = SamplingParams(max_tokens=settings.max_tokens)
-    systems = [MeasuredSystem(System("teacher"), models.teacher, greedy_teacher(models, settings))]
+    asking = greedy_teacher(models, settings)
+    teacher = MeasuredSystem(System("teacher"), models.teacher, asking)
+    systems = [teacher] if settings.teacher else []
     for start in models.starts:
         own_way = start_system(start, settings)
         plain = PromptConfig(style=style_named("zero_shot"), sampling=greedy)

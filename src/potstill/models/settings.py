@@ -99,6 +99,13 @@ class ModelSettings(Settings):
         model = self.open()
         return Teacher(name=model.name, chat=model.chat)
 
+    def check_key(self) -> None:
+        """Check that the key is there that its server is asked with; most kinds need none.
+
+        Raises:
+            AuthError: It is not, or is no key.
+        """
+
     def prices(self) -> "Prices":
         """Returns the prices of its tokens."""
         from potstill.models.openai.cost import FREE
@@ -285,6 +292,12 @@ class OpenAISettings(ServerSettings):
         from potstill.models.openai.model import server_name
 
         return Teacher(name=server_name(self), chat=self.chat)
+
+    def check_key(self) -> None:
+        """Check that the key is in the environment; a server on this machine may do without."""
+        from potstill.models.openai.model import server_key
+
+        server_key(self)
 
     def prices(self) -> "Prices":
         """Returns the recipe's own prices, else the price table's."""

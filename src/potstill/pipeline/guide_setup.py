@@ -4,7 +4,6 @@
 sets both up as evaluation asks them.
 """
 
-from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from potstill.errors import ConfigError
@@ -15,30 +14,9 @@ from potstill.models import Model
 from potstill.prompts.exemplars import FewShot
 from potstill.prompts.formats import format_named
 from potstill.prompts.styles import AnyStyle, shows_exemplars, style_named
-from potstill.records import Checkpoint, Completion, Request, System, Teacher
+from potstill.records import Checkpoint, System
 from potstill.sampling.ask import PromptConfig, SamplingParams
 from potstill.store import Store
-
-
-class LaterModel(Model):
-    """A model that is opened when it is first asked for something that is not stored.
-
-    Args:
-        identity: The model's name, and whether it is asked in chat messages.
-        open_model: Opens it.
-    """
-
-    def __init__(self, identity: Teacher, open_model: Callable[[], Model]) -> None:
-        self.name, self.chat = identity.name, identity.chat
-        self._open = open_model
-
-    def opened(self) -> Model:
-        """Returns the model behind it, opened now."""
-        return self._open()
-
-    def complete(self, requests: Iterable[Request]) -> Iterator[Completion]:
-        """Answers requests as the model behind it does."""
-        return self.opened().complete(requests)
 
 
 def guided_checkpoint(store: Store, task: str, student: str | None) -> Checkpoint:

@@ -16,6 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Self
@@ -34,7 +35,8 @@ from potstill.generate import GenerateResult
 from potstill.guide import GuidanceResult, GuideSettings, guide
 from potstill.keys import settings_hash
 from potstill.models import Model
-from potstill.pipeline.guide_setup import LaterModel, guided_checkpoint, guided_pair
+from potstill.pipeline.guide_setup import guided_checkpoint, guided_pair
+from potstill.pipeline.later_model import LaterModel
 from potstill.pipeline.recipe import Recipe, load_recipe, resolved, write_resolved
 from potstill.pipeline.regrade import Regraded, regrade
 from potstill.pipeline.stale import (
@@ -42,22 +44,23 @@ from potstill.pipeline.stale import (
     curate_inputs,
     evaluate_inputs,
     guide_inputs,
+    is_stale,
     require_current,
     stale_stages,
     train_inputs,
     untrained_students,
 )
 from potstill.pipeline.students import StudentPool, refuse_damaged
-from potstill.pipeline.teachers import TeacherPool
+from potstill.pipeline.teachers import FIRST, TeacherPool
 from potstill.prompts.exemplars import FewShot, read_few_shot
-from potstill.records import Checkpoint, Split, Task, Teacher
+from potstill.records import Checkpoint, Request, Split, Task, Teacher
 from potstill.report import ReportFiles, write_report
 from potstill.runtime import Runtime
 from potstill.runtime.budget import Budget
 from potstill.runtime.context import RunContext
 from potstill.runtime.events import EventLog
 from potstill.runtime.progress import Meter
-from potstill.sampling.ask import PromptConfig, unheld
+from potstill.sampling.ask import PromptConfig, SamplingParams, unheld
 from potstill.setting_names import resolve_names
 from potstill.store import Stage, Store
 from potstill.tasks import load_task
@@ -218,6 +221,10 @@ class Run:
                 or a module or a name that the recipe gives as ``module:name`` is not there.
         """
         self._check_recipe()
+        self.teachers.check_keys(self.task)
+        self._check_measuring_key()
+        if self.recipe.guide is not None:
+            self._check_guiding_key()
         self.check_students()
 
     def check_students(self) -> None:
@@ -230,6 +237,33 @@ class Run:
             from potstill.train.start_checks import check_starts
         starts = {system: start.settings for system, start in self.students.starts.items()}
         check_starts(self.recipe.train, starts, self.task.splits["train"])
+
+    def _check_measuring_key(self) -> None:
+        """Check the first teacher's key, if it has still to answer questions it is measured on.
+
+        Raises:
+            AuthError: The key is missing.
+        """
+        if not self.recipe.evaluate.teacher:
+            return
+
+        def requests() -> Iterator[Request]:
+            sampling = SamplingParams(max_tokens=self.recipe.evaluate.max_tokens)
+            greedy = replace(self.asking, sampling=sampling)
+            for entry in self.entries:
+                asking = entry.asking or greedy
+                yield from asking.requests(entry.task.splits["test"], task=entry.name)
+
+        self.teachers.check_key(FIRST, requests)
+
+    def _check_guiding_key(self) -> None:
+        """Check the first teacher's key, unless the guided answers of this recipe are stored.
+
+        Raises:
+            AuthError: The key is missing.
+        """
+        if self.store.provenance("guide") is None or is_stale(self, "guide"):
+            self.recipe.teacher.check_key()
 
     def _check_recipe(self) -> None:
         """The same without the student, which only a machine that trains need be able to load."""
@@ -261,6 +295,7 @@ class Run:
                 but that the student cannot be loaded.
         """
         self._check_recipe()  # before a teacher is paid for a stage that could not run
+        self.teachers.check_keys(self.task)
         self.teachers.check_servers()
         with self._timed("generate"):
             drawn = self.teachers.generate(self.task)
@@ -325,6 +360,7 @@ class Run:
         require_current(self, "evaluate")
         recipe, settings = self.recipe, self.recipe.evaluate
         refuse_damaged(self.store.checkpoints(), self.folder)  # before the teacher is asked
+        self._check_measuring_key()  # before students are measured, which takes long
         with self._timed("evaluate"):
             evaluation = evaluate(
                 self.entries,
@@ -358,6 +394,7 @@ class Run:
                 fit it or its teacher.
         """
         require_current(self, "guide")
+        self._check_guiding_key()
         recipe, settings = self.recipe, self.recipe.guide or GuideSettings()
         with self._timed("guide"):
             checkpoint = guided_checkpoint(self.store, self.task.name, settings.student)

@@ -114,6 +114,11 @@ def stale_stages(run: "Run") -> list[StaleStage]:
     return list(stale.values())
 
 
+def is_stale(run: "Run", stage: Stage) -> bool:
+    """Whether a stage has results that are not of today's recipe."""
+    return any(stale.stage == stage for stale in stale_stages(run))
+
+
 def unknown_stages(store: Store) -> list[Stage]:
     """Returns the stages with results of which the store does not say what determined them."""
     made = {stage: store.provenance(stage) for stage in _INPUTS}
@@ -198,7 +203,8 @@ def evaluate_inputs(run: "Run") -> Inputs:
         "the checkpoints": _checkpoints(run.store),
         "student": recipe.student.model,
     }
-    values |= {"teacher": _teacher(run, "teacher"), "the prompt style": _style(run, "teacher")}
+    if recipe.evaluate.teacher:
+        values |= {"teacher": _teacher(run, "teacher"), "the prompt style": _style(run, "teacher")}
     for entry in run.entries:
         for split in ("dev", "test") if entry.followed else ("test",):
             name = "development" if split == "dev" else "test"

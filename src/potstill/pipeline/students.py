@@ -9,7 +9,7 @@ from potstill.errors import DataError, extra
 from potstill.evaluate import DevScorer, EvalContext, EvalModels, EvalTask, Start
 from potstill.models import Model, open_model
 from potstill.models.settings import LocalSettings
-from potstill.pipeline.guide_setup import LaterModel
+from potstill.pipeline.later_model import LaterModel
 from potstill.pipeline.names import NamedStart, named_starts
 from potstill.pipeline.recipe import Recipe
 from potstill.pipeline.teachers import TeacherPool

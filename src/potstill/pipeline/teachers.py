@@ -1,13 +1,15 @@
 """The teachers of a run: how each is asked, and what becomes of what they wrote."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
-from functools import cached_property
+from dataclasses import replace
+from functools import cached_property, partial
 from itertools import takewhile
 
 from potstill.curate import Measure, curate
 from potstill.errors import (
+    AuthError,
     BudgetError,
     ConfigError,
     MissingExtraError,
@@ -18,11 +20,13 @@ from potstill.generate import GenerateResult, generate, teacher_asking
 from potstill.guide import check_continuing
 from potstill.keys import settings_hash
 from potstill.models import Model, ModelSettings, open_model
+from potstill.models.settings import OpenAISettings
+from potstill.pipeline.later_model import LaterModel
 from potstill.pipeline.recipe import Recipe
 from potstill.pipeline.server_checks import continuing
 from potstill.pipeline.student_likelihood import LikelihoodScorer, LikelihoodSpec
 from potstill.prompts.exemplars import FewShot
-from potstill.records import Task, Teacher
+from potstill.records import Request, Task, Teacher
 from potstill.runtime.context import RunContext
 from potstill.sampling.ask import PromptConfig, SampleCounts
 from potstill.sampling.debate import AskedTeacher, answer_again
@@ -50,7 +54,45 @@ class TeacherPool:
     @cached_property
     def first(self) -> Model:
         """The first teacher, opened when first asked for."""
-        return open_model(self._recipe.teacher, self._context.runtime)
+        return self._open(FIRST)
+
+    def _open(self, name: str) -> Model:
+        """Opens a teacher; one behind a server only once it is asked for what is not stored."""
+        settings, runtime = self._recipe.named_teachers[name], self._context.runtime
+        if isinstance(settings, OpenAISettings):
+            return LaterModel(settings.identity(), partial(open_model, settings, runtime))
+        return open_model(settings, runtime)
+
+    def check_keys(self, task: Task) -> None:
+        """Check the keys of the teachers that have still to write rationales.
+
+        Raises:
+            AuthError: One is missing.
+        """
+        enough = self._recipe.generate.enough_right  # the first round draws so many of all
+        for name in self._recipe.named_teachers:
+
+            def first_requests(name: str = name) -> Iterator[Request]:
+                for request in self.asking(name).requests(task.splits["train"], task=task.name):
+                    yield replace(request, samples=request.samples[:enough])
+
+            self.check_key(name, first_requests)
+
+    def check_key(self, name: str, requests: Callable[[], Iterable[Request]]) -> None:
+        """Check a teacher's key, if one of the requests is not answered yet.
+
+        Args:
+            name: The teacher's name in the recipe.
+            requests: Makes the requests; called only where the key is missing.
+
+        Raises:
+            AuthError: It is missing.
+        """
+        try:
+            self._recipe.named_teachers[name].check_key()
+        except AuthError:
+            if any(self._store.missing(self.known(name).name, requests())):
+                raise
 
     def guiding(self) -> tuple[ModelSettings, bool]:
         """Returns how the first teacher is asked for single steps, and if it goes on from some.
@@ -226,7 +268,7 @@ class TeacherPool:
             if name == FIRST:
                 yield self.first
             else:
-                yield open_model(self._recipe.teachers[name], self._context.runtime)
+                yield self._open(name)
         finally:
             self._context.runtime.release()  # the next may need the same GPU
 

@@ -87,6 +87,8 @@ def _add_later(
 def _evaluate_needs(run: Run, ledger: Ledger, teacher: AskedTeacher) -> Iterator[Need]:
     """The first teacher's own answers, greedy, to all that systems are measured on."""
     settings = run.recipe.evaluate
+    if not settings.teacher:
+        return
     greedy = replace(teacher.asking, sampling=SamplingParams(max_tokens=settings.max_tokens))
     # A Socratic pair with as many steps as the teacher takes needs its answers to choose by, too.
     counts_teacher = any(pair.count == "teacher" for pair in settings.socratic.values())
