@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 ORDER = (
-    *("demo", "plan", "run"),
+    *("init", "demo", "plan", "run"),
     *("generate", "curate", "train", "evaluate", "guide", "report"),
     *("export", "import", "push"),
     *("serve", "experiment", "merge", "fuse", "tasks", "grade", "regrade", "schema"),

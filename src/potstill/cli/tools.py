@@ -1,5 +1,6 @@
-"""Commands beside the stages: serve, merge, tasks, grade, regrade, schema."""
+"""Commands beside the stages: init, serve, merge, tasks, grade, regrade, schema."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,51 @@ from potstill.cli.stages import print_table
 
 if TYPE_CHECKING:
     from potstill.merge.stage import MergeRun
+    from potstill.pipeline.first_recipe import FirstRecipe
+
+
+@main.command("init")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Takes the recipe; by default FILE's name with .yaml, in the folder you are in.",
+)
+@set_option("the recipe, e.g. task.question=Frage")
+def init_command(file: Path, out: Path | None, changes: tuple[str, ...]) -> None:
+    """Write a first recipe for a file of questions: CSV, JSON lines, JSON or Parquet.
+
+    Encoding, separator, columns, options and answer type are guessed and shown, with three
+    questions as they will be asked; --set says what is guessed wrong.
+    """
+    from potstill.pipeline.first_recipe import first_recipe, write_first_recipe
+
+    plain = file.with_suffix("") if file.suffix == ".gz" else file
+    out = out or Path(f"{plain.stem}.yaml")
+    made = first_recipe(file, changes, name=out.stem)
+    write_first_recipe(made, out)
+    print_first_recipe(made, out)
+
+
+def print_first_recipe(made: "FirstRecipe", out: Path) -> None:
+    """Show what was guessed, and three questions as they will be asked."""
+    from potstill.runtime.progress import printable
+
+    counts = {name: len(members) for name, members in made.task.splits.items()}
+    total = sum(counts.values())
+    divided = ", ".join(f"{count:,} {name}" for name, count in counts.items())
+    click.echo(f"{made.task.source}: {total:,} questions ({divided})")
+    for guess in made.guesses:
+        click.echo(f"  {guess}")
+    for note in made.task.notes:
+        click.echo(f"  {note}")
+    for number, (prompt, answer) in enumerate(zip(made.prompts, made.answers, strict=True), 1):
+        click.echo(f"\nquestion {number}, as it will be asked:")
+        for line in prompt.splitlines():
+            click.echo(f"  | {printable(line)}")
+        click.echo(f"  gold answer: {printable(answer)}")
+    click.echo(f"\nwritten: {out}; put your teacher's name there")
+    click.echo(f"next: potstill plan {shlex.quote(str(out))}")
 
 
 @main.command("serve")

@@ -123,9 +123,23 @@ class Run:
         for split, use in SPLIT_USES.items():
             if not task.splits[split]:
                 raise ConfigError(
-                    f"the {split} split of {task.name} is empty, and {use}. Set task.{split}."
+                    f"the {split} split of {task.name} is empty, and {use}. "
+                    + self._filling(split, dropped=bool(self._loaded.splits[split]))
                 )
         return task
+
+    def _filling(self, split: Split, *, dropped: bool) -> str:
+        """What gives a split questions again.
+
+        Args:
+            split: The one that is empty.
+            dropped: Whether all of its questions were dropped for their overlap.
+        """
+        if dropped:
+            return "All of its questions overlap with what is measured on; set overlap.drop: false."
+        if getattr(self.recipe.task, split) == 0:
+            return f"Leave task.{split}: 0 out of the recipe, or give a number of questions."
+        return f"Set task.{split} to a number of questions."
 
     @cached_property
     def _loaded(self) -> Task:

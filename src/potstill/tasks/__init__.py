@@ -1,12 +1,14 @@
 """Tasks: questions with splits, read from files and hubs or drawn, and their grading by name."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
-from potstill.errors import ConfigError
+from potstill.errors import ConfigError, DataError
 from potstill.grading import grade as grading
 from potstill.grading.grade import GRADER_VERSION, split_rationale
 from potstill.grading.rules import measured_as
 from potstill.records import Grade, Question, Split, Task
+from potstill.statistics import accuracy_interval
 from potstill.tasks import splits
 from potstill.tasks.datasets.pool import Dataset, Pool
 from potstill.tasks.files import answer_type_of, read_file
@@ -32,6 +34,9 @@ __all__ = [
     "task_names",
     "task_settings",
 ]
+
+_FEW_TEST, _FEW_DEV = 30, 10
+"""Questions of a file's test and development split below which a note says how little they tell."""
 
 
 def grade(
@@ -82,16 +87,59 @@ def _own(settings: TaskSettings) -> Task:
     """A task from a user's file."""
     path = settings.file
     assert path is not None
-    return _finished(
+    divided = read_file(path, settings)
+    _refuse_empty(divided, settings)
+    task = _finished(
         Task(
             name=path.stem,
             answer_type=answer_type_of(settings),
-            splits=read_file(path, settings),
+            splits=divided,
             rule=settings.rule,
             source=str(path),
         ),
         settings,
     )
+    return replace(task, notes=(*task.notes, *_small_splits(task)))
+
+
+def _refuse_empty(divided: splits.Splits, settings: TaskSettings) -> None:
+    """Refuses a file that leaves a split empty which its recipe needs, with what would fill it.
+
+    Raises:
+        DataError: It does.
+    """
+    limits = {"train": settings.train, "dev": settings.dev, "test": settings.test}
+    empty = [name for name, members in divided.items() if not members and limits[name] != 0]
+    if not empty:
+        return
+    everything = [question for members in divided.values() for question in members]
+    counts = ", ".join(f"{len(members)} {name}" for name, members in divided.items())
+    told = (
+        f"{settings.file}: of its {len(everything)} questions {counts}, and the {empty[0]} split "
+        "is empty: a student learns from train, is chosen by dev and measured on test."
+    )
+    seed = splits.fitting_seed(everything) if settings.split != "template" else None
+    by_seed = f", or set task.split_seed: {seed} to divide these few otherwise" if seed else ""
+    raise DataError(
+        f"{told} Give more questions (some hundreds are a good start){by_seed}, or say each row's "
+        "split in a column 'split'. Where the recipe only measures on this task, set "
+        f"{empty[0]}: 0 there."
+    )
+
+
+def _small_splits(task: Task) -> Iterator[str]:
+    """Yields what is to be known of splits so small that their figures say little."""
+    test, dev = len(task.splits["test"]), len(task.splits["dev"])
+    if 0 < test < _FEW_TEST:
+        low, high = accuracy_interval(test // 2, test)
+        yield (
+            f"only {test} test question{'s' if test > 1 else ''}: the 95% interval of an accuracy "
+            f"is about {100 * (high - low):.0f} points wide, so hardly any difference will show. "
+            "Some hundreds of questions are a good start"
+        )
+    if 0 < dev < _FEW_DEV:
+        few = "1 development question chooses" if dev == 1 else f"{dev} development questions choose"
+        yield f"only {few} the checkpoint"
 
 
 def _published(dataset: Dataset, settings: TaskSettings) -> Task:

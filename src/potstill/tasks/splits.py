@@ -9,7 +9,7 @@ instead, as there: of all questions, or of all templates, so that no template is
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,10 @@ TEST_SHARE = 0.3
 
 DEV_SHARE, MOST_DEV = 0.1, 500
 """Share of a published training split that becomes the development split, and its largest size."""
+
+
+_SEEDS = 1000
+"""Split seeds that are tried where a small file leaves a split empty."""
 
 
 def normalised(text: str) -> str:
@@ -142,6 +146,18 @@ def by_hash(questions: Iterable[Question], *, seed: int) -> Splits:
     return {name: tuple(members) for name, members in splits.items()}
 
 
+def fitting_seed(questions: Sequence[Question]) -> int | None:
+    """Returns the first split seed by whose hash no split of a small file is empty.
+
+    It looks at how many questions fall into each split and at nothing else. None where there are
+    fewer than three, or no seed does.
+    """
+    if len(questions) < 3:
+        return None
+    seeds = range(_SEEDS)
+    return next((seed for seed in seeds if all(by_hash(questions, seed=seed).values())), None)
+
+
 def without_overlap(splits: Splits) -> tuple[Splits, tuple[str, ...]]:
     """Takes questions out of train that stand in dev or test, and out of dev that stand in test.
 
@@ -174,8 +190,8 @@ def limited(splits: Splits, counts: Mapping[Split, int | None], *, seed: int, at
             raise ConfigError(f"{at}: {name} is {count}; there are only {len(members)} questions.")
         if not members and count != 0:
             raise DataError(
-                f"{at}: the {name} split is empty; give more questions, or, for a task that is "
-                f"only measured on, set {name}: 0."
+                f"{at}: the {name} split is empty. Give more questions; where the recipe only "
+                f"measures on this task, set {name}: 0 there."
             )
         chosen[name] = members if count is None else first_placed(members, count, seed, "limit")
     return chosen

@@ -1,0 +1,212 @@
+"""A task's settings guessed from a file of questions: how it is written, and what its columns hold.
+
+Names of columns are tried first, in the languages that are common; then what stands in them. What
+was guessed is told, with the reason, so that its user can correct it.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from potstill.errors import DataError
+from potstill.grading.answers.options import options_of
+from potstill.records import Question
+from potstill.tables import FileLayout, Row, rows
+from potstill.tables.encodings import decoded, file_bytes, looks_like, mark_of
+from potstill.tables.faults import own_text
+from potstill.tables.separated import NAMES, separator_of
+from potstill.tasks.answer_types import are_letters, fitting_type
+from potstill.tasks.settings import TaskSettings
+
+QUESTION_NAMES = (
+    "question", "questions", "problem", "prompt", "query", "instruction", "input", "text", "q",
+    "stem", "question_text", "frage", "fragen", "aufgabe", "pregunta", "problema", "domanda",
+    "vraag", "pergunta", "fråga", "spørgsmål", "pytanie", "otázka", "kérdés", "soru", "вопрос",
+    "問題", "问题", "質問",
+)  # fmt: skip
+ANSWER_NAMES = (
+    "answer", "answers", "gold", "gold_answer", "final_answer", "correct_answer", "answerkey",
+    "answer_key", "correct", "label", "target", "ground_truth", "solution", "output", "a",
+    "antwort", "antworten", "lösung", "loesung", "ergebnis", "réponse", "reponse", "respuesta",
+    "risposta", "antwoord", "resposta", "svar", "odpowiedź", "odpověď", "válasz", "cevap", "ответ",
+    "答え", "答案", "回答",
+)  # fmt: skip
+CHOICE_NAMES = (
+    "choices", "options", "answer_choices", "alternatives", "antwortmöglichkeiten", "auswahl",
+    "optionen", "choix", "opciones", "opzioni", "opties", "opções",
+)  # fmt: skip
+# "A", "option_a", "Option A", "choiceA", "opa", "option 1".
+_OPTION_COLUMN = re.compile(
+    r"(?:(?:option|opt|op|choice|answer|antwort|réponse)[\s_-]?)?\(?([a-z]|\d{1,2})\)?",
+    re.IGNORECASE,
+)
+
+
+class GuessedTask(NamedTuple):
+    """A task's settings, and why each was guessed so."""
+
+    settings: TaskSettings
+    values: Mapping[str, object]
+    """The settings that differ from their defaults, in the recipe's order."""
+
+    reasons: Mapping[str, str]
+    """What tells a setting, in a few words, by its name."""
+
+
+def guess_task(path: Path, given: Mapping[str, object]) -> GuessedTask:
+    """Guesses how a file of questions is to be read.
+
+    Args:
+        path: The file.
+        given: Settings of the task that the user names; they are taken as they are.
+
+    Raises:
+        DataError: The file cannot be read, or no column holds questions or answers.
+    """
+    values: dict[str, object] = {"file": str(path), **given}
+    reasons: dict[str, str] = {}
+    _guess_layout(path, values, reasons)
+    layout = FileLayout(_text(values, "encoding"), _text(values, "separator"))
+    table = [row for _, row in rows(path, layout)]
+    if not table:
+        raise DataError(f"{path} holds no questions.")
+    _guess_columns(path, table, values)
+    _guess_type(table, values, reasons)
+    return GuessedTask(TaskSettings.model_validate(values), values, reasons)
+
+
+def _text(values: Mapping[str, object], name: str) -> str | None:
+    value = values.get(name)
+    return value if isinstance(value, str) else None
+
+
+def _guess_layout(path: Path, values: dict[str, object], reasons: dict[str, str]) -> None:
+    """Notes the encoding where it is not UTF-8, and the separator where it is not the comma."""
+    data = file_bytes(path)
+    if data.startswith(b"PAR1"):
+        return
+    if "encoding" not in values and mark_of(data) is None:
+        try:
+            data.decode("utf-8")
+        except UnicodeDecodeError:
+            encoding = looks_like(data)
+            if encoding is not None:
+                values["encoding"] = encoding
+                reasons["encoding"] = "it is not UTF-8; see whether the questions read right"
+    text = decoded(data, path, _text(values, "encoding"))
+    separates = text.lstrip()[:1] not in ("{", "[")
+    if "separator" not in values and separates and (separator := separator_of(text)) != ",":
+        values["separator"] = separator
+        reasons["separator"] = f"a {NAMES.get(separator, 'sign')} divides every row alike"
+
+
+def _guess_columns(path: Path, table: Sequence[Row], values: dict[str, object]) -> None:
+    """Notes the columns of the questions, the answers, the options and the ids."""
+    columns = [name for name in dict.fromkeys(name for row in table[:100] for name in row) if name]
+    taken = {value for value in values.values() if isinstance(value, str)}
+    free = [name for name in columns if name not in taken]
+    choices = values.get("choices") or _named(free, CHOICE_NAMES) or _option_columns(free)
+    if choices:
+        values["choices"] = choices
+        free = [name for name in free if name != choices and name not in _listed(choices)]
+    question = values.get("question") or _named(free, QUESTION_NAMES)
+    answer = values.get("answer") or _named([n for n in free if n != question], ANSWER_NAMES)
+    texts = [name for name in free if name not in (question, answer) and name != "split"]
+    if (question is None or answer is None) and len(texts) + bool(question or answer) == 2:
+        # Two columns: the longer texts are the questions.
+        ordered = sorted(texts, key=lambda name: _mean_length(table, name))
+        question = question or ordered[-1]
+        answer = answer or ordered[0]
+    if question is None or answer is None:
+        which = "questions" if question is None else "answers"
+        setting = "question" if question is None else "answer"
+        raise DataError(
+            f"{path}: which column holds the {which} is not clear; there are "
+            f"{', '.join(map(repr, columns))}. Say it with --set task.{setting}=NAME."
+        )
+    ordered_values = {"file": values.pop("file")}
+    ordered_values |= {
+        name: values.pop(name) for name in ("encoding", "separator") if name in values
+    }
+    ordered_values |= {"question": question, "answer": answer} | values
+    values.clear()
+    values.update(ordered_values)
+    if "id" not in values and "id" in free and _are_ids(table):
+        values["id"] = "id"
+
+
+def _named(columns: Sequence[str], names: Sequence[str]) -> str | None:
+    """Returns the column that has one of the names, the first names before the later ones."""
+    by_name = {column.strip().casefold(): column for column in reversed(columns)}
+    return next((by_name[name] for name in names if name in by_name), None)
+
+
+def _option_columns(columns: Sequence[str]) -> list[str] | None:
+    """Returns the columns of options A, B, C ... or 1, 2, 3 ...; None where there are not two."""
+    marks = {}
+    for column in columns:
+        match = _OPTION_COLUMN.fullmatch(column.strip())
+        if match:
+            marks.setdefault(match[1].casefold(), column)
+    for first in ("a", "1"):
+        found = []
+        mark = first
+        while mark in marks:
+            found.append(marks[mark])
+            mark = chr(ord(mark) + 1) if first == "a" else str(int(mark) + 1)
+        if len(found) >= 2:
+            return found
+    return None
+
+
+def _listed(choices: object) -> Sequence[str]:
+    return choices if isinstance(choices, list | tuple) else ()
+
+
+def _mean_length(table: Sequence[Row], column: str) -> float:
+    return sum(len(str(row.get(column) or "")) for row in table) / len(table)
+
+
+def _are_ids(table: Sequence[Row]) -> bool:
+    try:
+        ids = [own_text(row.get("id")) for row in table]
+    except ValueError:
+        return False
+    return None not in ids and len(set(ids)) == len(ids)
+
+
+def _guess_type(table: Sequence[Row], values: dict[str, object], reasons: dict[str, str]) -> None:
+    """Notes the answer type where it is not what would be taken without it."""
+    if "answer_type" in values or "choices" in values:
+        return
+    column = str(values["answer"])
+    try:
+        golds = [text for row in table if (text := own_text(row.get(column)))]
+    except ValueError:
+        return  # reading the questions says where, and what to do
+    kind = fitting_type(golds) if golds else None
+    if kind == "number":
+        return
+    if kind is None and are_letters(golds) and _list_options(table, str(values["question"])):
+        values["answer_type"] = "choice"
+        reasons["answer_type"] = "the questions list options, and the answers are letters"
+    elif kind is None and _are_formulas(golds):
+        values["answer_type"] = "math"
+        reasons["answer_type"] = "answers are written in LaTeX"
+    else:
+        values["answer_type"] = kind or "text"
+        reasons["answer_type"] = {
+            "yes_no": "every answer is yes or no",
+            "date": "every answer is a date",
+        }.get(kind or "", "compared as short texts; others are number, yes_no, date, list, math")
+
+
+def _list_options(table: Sequence[Row], column: str) -> bool:
+    """Says whether every question's text lists the options of a choice."""
+    texts = [str(row.get(column) or "") for row in table]
+    return all(options_of(Question(id="", text=text, answer="A")).texts for text in texts)
+
+
+def _are_formulas(golds: Sequence[str]) -> bool:
+    return sum("\\" in gold or "$" in gold for gold in golds) * 2 > len(golds)

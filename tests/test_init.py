@@ -1,0 +1,139 @@
+"""``potstill init``: from a file as its user has it to a report, with no edit but the teacher."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+from loopback import Body, Loopback, prompt_of
+
+from potstill.cli import main
+from potstill.pipeline.recipe import load_recipe
+from potstill.tasks import load_task
+
+SHORT = ("train.steps=2", "train.batch_size=2", "train.checkpoints=1", "generate.samples=1")
+SHORT += ("evaluate.max_tokens=8", "train.max_length=64")
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def potstill(*arguments: str) -> Result:
+    return CliRunner().invoke(main, arguments, catch_exceptions=False)
+
+
+def questions(count: int, words: tuple[str, str]) -> bytes:
+    """A semicolon-separated table in Latin-1, as a German Excel writes it."""
+    lines = [f"Ist {n} größer als {count - n}?;{words[n <= count - n]}" for n in range(count)]
+    return "\r\n".join(["Frage;Antwort", *lines, ""]).encode("latin-1")
+
+
+@pytest.mark.parametrize(
+    ("words", "kind"), [(("yes", "no"), "yes_no"), (("ja", "nein"), "text")], ids=["en", "de"]
+)
+def test_a_semicolon_table_in_latin_1_reaches_a_report(words: tuple[str, str], kind: str) -> None:
+    pytest.importorskip("torch")
+    Path("fragen.csv").write_bytes(questions(14, words))
+
+    def answer(body: Body) -> list[str]:
+        asked = re.match(r"Ist (\d+) größer als (\d+)\?", prompt_of(body))
+        assert asked, prompt_of(body)
+        word = words[int(asked[1]) <= int(asked[2])]
+        return [f"{asked[1]} und {asked[2]}.\nThe answer is {word}."] * body.get("n", 1)
+
+    made = potstill("init", "fragen.csv", "--set", "student=bundled:student")
+    assert made.exit_code == 0, made.output
+    assert "Ist 1 größer als 13?" in made.output and f"gold answer: {words[1]}" in made.output
+    recipe = yaml.safe_load(Path("fragen.yaml").read_text(encoding="utf-8"))
+    assert recipe["task"] == {
+        "file": "fragen.csv", "encoding": "cp1252", "separator": ";", "question": "Frage",
+        "answer": "Antwort", "answer_type": kind,
+    } | ({"split_seed": seed} if (seed := recipe["task"].get("split_seed")) else {})  # fmt: skip
+    with Loopback(answer) as server:
+        teacher = {"model": "openai:mine", "base_url": server.url}
+        sets = [f"teacher={json.dumps(teacher)}", *SHORT]
+        done = potstill("run", "fragen.yaml", *[word for one in sets for word in ("--set", one)])
+    assert done.exit_code == 0, done.output
+    assert Path("runs/fragen/report.html").is_file()
+    assert re.search(r"curate: (\d+) of \1 rationales kept", done.output), done.output
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "task"),
+    [
+        (
+            "q.csv",
+            "id,question,option_a,option_b,correct\n1,1?,x,y,A\n2,2?,x,y,B\n3,3?,x,y,B\n",
+            {"question": "question", "answer": "correct", "choices": ["option_a", "option_b"],
+             "id": "id"},
+        ),
+        (
+            "q.tsv",
+            "Aufgabe\tLösung\n1 + 1?\t2\n2 + 2?\t4\n3 + 3?\t6\n",
+            {"separator": "\t", "question": "Aufgabe", "answer": "Lösung"},
+        ),
+        (
+            "q.jsonl",
+            "\n".join(f'{{"x": "what is {n} of it?", "y": "May {n}, 2020"}}' for n in (1, 2, 3)),
+            {"question": "x", "answer": "y", "answer_type": "date"},
+        ),
+        (
+            "q.jsonl",
+            "\n".join(f'{{"question": "{n}? (A) one (B) two", "answer": "B"}}' for n in range(3)),
+            {"question": "question", "answer": "answer", "answer_type": "choice"},
+        ),
+    ],
+)  # fmt: skip
+def test_columns_and_types_are_guessed(name: str, text: str, task: dict[str, object]) -> None:
+    Path(name).write_text(text, encoding="utf-8")
+    made = potstill("init", name)
+    assert made.exit_code == 0, made.output
+    read = yaml.safe_load(Path("q.yaml").read_text(encoding="utf-8"))["task"]
+    read.pop("split_seed", None)
+    assert read == {"file": name, **task}
+    splits = load_task(load_recipe("q.yaml").task).splits
+    assert all(splits.values()), "no split of even three questions is empty"
+
+
+def test_what_is_guessed_wrong_is_said_with_set() -> None:
+    Path("q.csv").write_text(
+        "n,words,value,other\n1,a b,2,x\n2,c d,3,y\n3,e,4,z\n", encoding="utf-8"
+    )
+    unclear = potstill("init", "q.csv")
+    assert unclear.exit_code == 2
+    assert "which column holds the questions is not clear" in unclear.stderr
+    assert "'n', 'words', 'value', 'other'. Say it with --set task.question=NAME" in unclear.stderr
+    made = potstill("init", "q.csv", "--set", "task.question=words", "--set", "task.answer=value")
+    assert made.exit_code == 0, made.output
+    task = yaml.safe_load(Path("q.yaml").read_text(encoding="utf-8"))["task"]
+    assert (task["question"], task["answer"]) == ("words", "value")
+
+
+def test_a_recipe_that_is_there_is_not_overwritten() -> None:
+    Path("q.csv").write_text("question,answer\n1?,1\n2?,2\n3?,3\n", encoding="utf-8")
+    Path("q.yaml").write_text("mine", encoding="utf-8")
+    refused = potstill("init", "q.csv")
+    assert refused.exit_code == 2 and "q.yaml is there already" in refused.stderr
+    assert Path("q.yaml").read_text(encoding="utf-8") == "mine"
+    assert potstill("init", "q.csv", "--out", "other.yaml").exit_code == 0
+    assert load_recipe("other.yaml").run == "runs/other"
+
+
+def test_too_few_questions_are_refused_before_a_recipe_is_written() -> None:
+    Path("q.csv").write_text("question,answer\n1?,1\n2?,2\n", encoding="utf-8")
+    refused = potstill("init", "q.csv")
+    assert refused.exit_code == 2
+    assert "q.csv holds 2 questions, too few" in refused.stderr
+    assert not Path("q.yaml").exists()
+
+
+def test_a_small_file_says_how_little_it_tells() -> None:
+    rows = "".join(f"{n}?,{n}\n" for n in range(12))
+    Path("q.csv").write_text(f"question,answer\n{rows}", encoding="utf-8")
+    made = potstill("init", "q.csv")
+    assert "test question" in made.output and "points wide" in made.output
+    assert "development question" in made.output
