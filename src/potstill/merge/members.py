@@ -171,7 +171,11 @@ def training_examples(
             seed=member.recipe.seed,
         )
     drawn = random.Random(seed).sample(examples, min(count, len(examples)))
-    encoder = Encoder(tokenizer, encoder_decoder=encoder_decoder)
+    encoder = Encoder(
+        tokenizer,
+        encoder_decoder=encoder_decoder,
+        control_tokens=member.start.control_tokens,
+    )
     encoded = encoder.encode(drawn, max_length=member.recipe.train.max_length).examples
     if not encoded:
         raise DataError(

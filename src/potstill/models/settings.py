@@ -13,7 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, Self
 from weakref import WeakSet
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from potstill.errors import extra
 from potstill.plugins import Registry, guarded, guarded_iterator
@@ -161,6 +167,18 @@ class LocalSettings(ModelSettings):
 
     trust_remote_code: bool = False
     """Run code that comes with a hub model; only for authors you trust."""
+
+    control_tokens: bool = False
+    """Read control tokens such as ``<|im_end|>`` that prompts and examples spell as such. Without
+    it they are text, so that nobody's text can end a turn or begin one."""
+
+    @model_serializer(mode="wrap")
+    def _without_former_defaults(self, dump: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """Leaves out what settings of before had not: hashes of settings stay what they were."""
+        values: dict[str, object] = dump(self)
+        if not self.control_tokens:
+            values.pop("control_tokens", None)
+        return values
 
     @model_validator(mode="after")
     def _is_bundled(self) -> Self:

@@ -127,7 +127,11 @@ class LikelihoodScorer:
         positions = getattr(config, "max_position_embeddings", None)
         if positions is not None and not encoder_decoder:
             longest = min(longest, positions)
-        encoder = Encoder(load_tokenizer(start), encoder_decoder=encoder_decoder)
+        encoder = Encoder(
+            load_tokenizer(start),
+            encoder_decoder=encoder_decoder,
+            control_tokens=start.control_tokens,
+        )
         encoded = {
             key: example
             for key, entry in unmeasured.items()

@@ -88,7 +88,9 @@ def _own_tokenizer(settings: LocalSettings) -> TokenCounter:
     with extra("local", needed_for="counting with the teacher's tokenizer"):
         from potstill.models.local.loading import load_tokenizer
         from potstill.models.local.model import PromptEncoder
-    encoder = PromptEncoder(load_tokenizer(settings), settings.where)
+    encoder = PromptEncoder(
+        load_tokenizer(settings), settings.where, control_tokens=settings.control_tokens
+    )
     return TokenCounter(
         lambda request: len(encoder.prompt_ids(request)), "by the model's own tokenizer", True
     )

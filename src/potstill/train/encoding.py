@@ -64,6 +64,7 @@ class Encoder:
         encoder_decoder: Whether prompts go to an encoder.
         matching: Whether, and how, the teacher's probabilities are carried to the student's
             tokens.
+        control_tokens: Read control tokens that texts spell as such; else they are text.
     """
 
     def __init__(
@@ -72,8 +73,9 @@ class Encoder:
         *,
         encoder_decoder: bool,
         matching: MatchingSettings | None = None,
+        control_tokens: bool = False,
     ) -> None:
-        self._prompts = PromptEncoder(tokenizer, "the student")
+        self._prompts = PromptEncoder(tokenizer, "the student", control_tokens=control_tokens)
         self._encoder_decoder = encoder_decoder
         self._end = tokenizer.eos_token_id
         self._matching = matching if matching and matching.distribution else None
@@ -94,7 +96,7 @@ class Encoder:
         request = Request(prompt=example.prompt)
         if self._encoder_decoder:
             prompt = self._prompts.encoder_ids(request)
-            target = self._ids(example.target)
+            target = self._prompts.answer_ids(example.target)
         else:
             example = self._without_opening(example, request)
             prompt = self._prompts.prompt_ids(request)
@@ -139,8 +141,8 @@ class Encoder:
             if prompts.text(ids, prompts.anchor(prompt_ids)) == target:
                 return ids
         # Apart, with or without the target's first space.
-        alone = self._ids(target)
-        for ids in (alone, self._ids(target.removeprefix(" "))):
+        alone = prompts.answer_ids(target)
+        for ids in (alone, prompts.answer_ids(target.removeprefix(" "))):
             if prompts.text(ids, prompts.anchor(prompt_ids)) == target:
                 return ids
         return alone  # a tokenizer that loses part of any text, such as its line breaks
@@ -167,7 +169,3 @@ class Encoder:
             tail=np.append(carried.tail, np.float32(0)),
             soft=np.append(carried.soft, False),
         )
-
-    def _ids(self, text: str) -> list[int]:
-        tokenizer = self._prompts.tokenizer
-        return list(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])

@@ -134,7 +134,8 @@ def training_identity(
     own_loss = {} if student.loss is None else {"loss": student.loss}
     objective = example_shares(student), student.matching.model_dump() | own_loss
     texts = [_example_values(example) for example in examples]
-    return settings_hash(weights, texts, values, objective, seed)
+    reading = [{"control_tokens": True}] if start.control_tokens else []
+    return settings_hash(weights, texts, values, objective, seed, *reading)
 
 
 def _example_values(example: Example) -> tuple[object, ...]:
@@ -226,7 +227,10 @@ def _encode_fitting(
         DataError: None is left.
     """
     encoder = Encoder(
-        loaded.tokenizer, encoder_decoder=loaded.encoder_decoder, matching=student.matching
+        loaded.tokenizer,
+        encoder_decoder=loaded.encoder_decoder,
+        matching=student.matching,
+        control_tokens=_start(student).control_tokens,
     )
     encoded = encoder.encode(examples, max_length=_longest(loaded, settings.max_length))
     if not encoded.examples:

@@ -221,9 +221,10 @@ def model_name(settings: LocalSettings, source: str, config: PretrainedConfig) -
         config: The model's config, which knows the hub's commit.
     """
     kind, _, where = settings.model.partition(":")
+    reading = "+control_tokens" if settings.control_tokens else ""
     if is_folder(source):
-        return f"{kind}:{Path(where).name}@{folder_digest(Path(source))}"
-    return f"{settings.model}@{str(config._commit_hash)[:12]}"
+        return f"{kind}:{Path(where).name}@{folder_digest(Path(source))}{reading}"
+    return f"{settings.model}@{str(config._commit_hash)[:12]}{reading}"
 
 
 def _check_weights(source: str, model: PreTrainedModel, missing: Iterable[str]) -> None:

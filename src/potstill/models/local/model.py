@@ -11,15 +11,17 @@ losing a space: tokenizers drop the space before the first word of a text, so a 
 decoded behind the last tokens of its prompt.
 """
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from potstill.errors import ModelError, extra
+from potstill.errors import ModelError, extra, shortened
 from potstill.models.interface import Model
 from potstill.models.local.batching import Prompt, PromptQueue
+from potstill.models.local.control_tokens import ControlTokens
 from potstill.models.local.stop_strings import StopStrings
 from potstill.models.settings import LocalSettings
 from potstill.records import Completion, Message, Request, TokenLogprobs
@@ -45,6 +47,9 @@ with extra("local", needed_for="running a model on this machine"):
 __all__ = ["HFModel", "Loaded", "load_model_and_tokenizer"]
 
 
+logger = logging.getLogger(__name__)
+
+
 class HFModel(Model):
     """A causal or encoder-decoder model of transformers.
 
@@ -64,15 +69,29 @@ class HFModel(Model):
         )
         check_cache(loaded.model.config, source)
         name = model_name(settings, source, loaded.model.config)
-        self._set_up(loaded, source, name=name, batch_tokens=settings.batch_tokens)
+        self._set_up(
+            loaded,
+            source,
+            name=name,
+            batch_tokens=settings.batch_tokens,
+            control_tokens=settings.control_tokens,
+        )
 
-    def _set_up(self, loaded: Loaded, source: str, *, name: str, batch_tokens: int) -> None:
+    def _set_up(
+        self,
+        loaded: Loaded,
+        source: str,
+        *,
+        name: str,
+        batch_tokens: int,
+        control_tokens: bool = False,
+    ) -> None:
         """Keep the model and all that requests need of it; an ensemble is set up by this, too."""
         self.model, self.tokenizer, self.encoder_decoder = loaded
         self.name = name
         self.chat = self.tokenizer.chat_template is not None
         self._batch_tokens = batch_tokens
-        self._prompts = PromptEncoder(self.tokenizer, source)
+        self._prompts = PromptEncoder(self.tokenizer, source, control_tokens=control_tokens)
         self._end_ids = _end_ids(self.model, self.tokenizer)
         text_config = self.model.config.get_text_config(decoder=True)
         self._positions: int | None = getattr(text_config, "max_position_embeddings", None)
@@ -117,6 +136,12 @@ class HFModel(Model):
 
     def _prepare(self, request: Request) -> Prompt | Completion:
         """Returns the request in tokens, or a completion that says why it cannot be asked."""
+        try:
+            return self._encode(request)
+        except ModelError as error:  # a chat template that refuses this order of turns
+            return _refusal(request, str(error))
+
+    def _encode(self, request: Request) -> Prompt | Completion:
         decoder_ids: list[int] = []
         if self.encoder_decoder:
             ids = self._prompts.encoder_ids(request)
@@ -236,11 +261,16 @@ class PromptEncoder:
     Args:
         tokenizer: The model's tokenizer.
         source: The model's folder or hub name, for messages.
+        control_tokens: Read control tokens that texts spell as such; else they are text.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, source: str) -> None:
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerBase, source: str, *, control_tokens: bool = False
+    ) -> None:
         self.tokenizer = tokenizer
         self.source = source
+        self._control = ControlTokens(tokenizer, allowed=control_tokens)
+        self._warned = False
         self.special = frozenset(tokenizer.all_special_ids)
         self._unshown = _unshown(tokenizer)
         self.stop_strings = StopStrings(tokenizer, self.text)
@@ -252,29 +282,43 @@ class PromptEncoder:
             request: The request.
             then: Further text, as a model would have written it after the prompt.
         """
-        text = self.prompt_text(request) + then
+        text = self._hidden_text(request) + self._control.hide(then, answer=True)
         if not isinstance(request.prompt, str):
             return self._ids(text, special=False)
-        ids = self._ids(text, special=True)
+        # Once more, for what only both parts together spell.
+        ids = self._ids(self._control.hide(text, answer=True), special=True)
         while ids and ids[-1] == self.tokenizer.eos_token_id:
             ids.pop()  # some tokenizers close every text; the prompt has to stay open
         return ids
 
     def prompt_text(self, request: Request) -> str:
-        """Returns the text that a decoder-only model continues, rendered by its chat template."""
+        """Returns the text that a decoder-only model continues, rendered by its chat template.
+
+        Raises:
+            ModelError: There is no chat template, or it refuses the messages.
+        """
+        return self._control.shown(self._hidden_text(request))
+
+    def _hidden_text(self, request: Request) -> str:
+        """Returns the same with the spellings of control tokens hidden."""
+        prefix = self._control.hide(request.answer_prefix, answer=True)
         if isinstance(request.prompt, str):
-            return request.prompt + request.answer_prefix
-        return self._render(request.prompt, request.answer_prefix)
+            return self._control.hide(request.prompt) + prefix
+        return self._render(request.prompt, prefix)
 
     def encoder_ids(self, request: Request) -> list[int]:
         """Returns an encoder's input in tokens; the answer prefix goes to the decoder."""
         if isinstance(request.prompt, str):
-            return self._ids(request.prompt, special=True)
+            return self._ids(self._control.hide(request.prompt), special=True)
         return self._ids(self._render(request.prompt, ""), special=False)
 
     def prefix_ids(self, request: Request) -> list[int]:
         """Returns the answer prefix as a decoder's own tokens."""
-        return self._ids(request.answer_prefix, special=False) if request.answer_prefix else []
+        return self.answer_ids(request.answer_prefix) if request.answer_prefix else []
+
+    def answer_ids(self, text: str) -> list[int]:
+        """Returns the tokens of what a model writes, without those that stand around a text."""
+        return self._ids(self._control.hide(text, answer=True), special=False)
 
     def anchor(self, ids: Sequence[int]) -> list[int]:
         """Returns the last tokens of a prompt, back to the last special one.
@@ -320,22 +364,59 @@ class PromptEncoder:
         return text
 
     def _ids(self, text: str, *, special: bool) -> list[int]:
+        """Returns the tokens of a text in which the spellings of control tokens are hidden."""
+        if self._control.is_hidden_in(text):
+            self._warn(self._control.spelled(text))
+            return self._control.encode(text, special=special)
         return list(self.tokenizer(text, add_special_tokens=special, verbose=False)["input_ids"])
 
+    def _warn(self, spelled: str | None) -> None:
+        """Say once that a text spells a control token: it may be a recipe's own prompt style."""
+        if not self._warned:
+            logger.warning(
+                "%s: a text spells the control token %s, which is read as text. Where your own "
+                "prompt style means the token, set control_tokens: true for the model.",
+                *(self.source, spelled),
+            )
+        self._warned = True
+
     def _render(self, messages: tuple[Message, ...], prefix: str) -> str:
+        """Returns a chat as text, the spellings of control tokens in its turns hidden.
+
+        Args:
+            messages: The turns.
+            prefix: The beginning of the answer, what it spells hidden.
+
+        Raises:
+            ModelError: There is no chat template, or it refuses the messages.
+        """
         if self.tokenizer.chat_template is None:
             raise ModelError(
                 f"{self.source}: its tokenizer has no chat template, so it cannot be asked in "
                 "chat messages; use a prompt style of plain text, such as zero_shot_cot."
             )
-        turns = [{"role": turn.role, "content": turn.content} for turn in messages]
+        turns = [
+            {
+                "role": turn.role,
+                "content": self._control.hide(turn.content, answer=turn.role == "assistant"),
+            }
+            for turn in messages
+        ]
         if prefix:
             turns.append({"role": "assistant", "content": prefix})
-        text = self.tokenizer.apply_chat_template(
-            turns,
-            tokenize=False,
-            add_generation_prompt=not prefix,
-            continue_final_message=bool(prefix),
-        )
+        try:
+            text = self.tokenizer.apply_chat_template(
+                turns,
+                tokenize=False,
+                add_generation_prompt=not prefix,
+                continue_final_message=bool(prefix),
+            )
+        except Exception as error:  # a template is a program that somebody else wrote
+            lines = str(error).strip().splitlines()
+            raise ModelError(
+                f"{self.source}: its chat template refuses these messages ({type(error).__name__}: "
+                f"{shortened(lines[0] if lines else '', longest=200)}). Ask it in plain text, by a "
+                "prompt style such as zero_shot_cot, or mend its chat template."
+            ) from error
         assert isinstance(text, str)
         return text
