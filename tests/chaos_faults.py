@@ -13,6 +13,9 @@ from loopback import Body, prompt_of, scripted
 OVERHEAD = 16
 """Tokens that a prompt has beyond its bytes at most, for its template."""
 
+WORDS = 16
+"""Words of a scripted text."""
+
 HUGE = 10 * 2**20
 """Bytes of the largest answers."""
 
@@ -103,9 +106,11 @@ def usage(asked: Asked, seed: int) -> Body:
     own = draw("prompt", seed, prompt)
     read = 1 + int(own * (len(prompt.encode()) + OVERHEAD - 1))
     limit = body.get("max_tokens") or body["max_completion_tokens"]
+    least = min(WORDS, limit)  # a scripted text has so many words
     written = sum(
-        1 + int(draw("written", seed, prompt, each) * limit) for each in asked.seeds
-    )  # from 1 to the limit: draw() is below 1
+        least + int(draw("written", seed, prompt, each) * (limit - least + 1))
+        for each in asked.seeds
+    )  # up to the limit: draw() is below 1
     cached = int(draw("cached", seed, prompt, asked.attempt) * read)
     return {
         "prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written,

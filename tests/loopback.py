@@ -24,6 +24,13 @@ Answerer = Callable[[Body], list[Any]]
 """From a request's body to its choices: texts, or choices as JSON objects."""
 
 
+CHOICE_TOKENS = 20
+"""Tokens of each choice, unless a test says otherwise; a scripted text has 16 words."""
+
+EVEN_USAGE: Body = {"prompt_tokens": 7}
+"""So many for each choice, and these for the prompt."""
+
+
 def prompt_of(body: Body) -> str:
     """The prompt, or the last user message, with the answer prefix."""
     if "prompt" in body:
@@ -93,7 +100,7 @@ class Loopback:
         self.delay = 0.0
         self.key: str | None = None
         self.largest_n: int | None = None
-        self.usage: Body | None = {"prompt_tokens": 7, "completion_tokens": 10}
+        self.usage: Body | None = EVEN_USAGE
         self.faults: list[Fault] = []
         """Taken one by one by the requests that come; answers afterwards."""
 
@@ -196,7 +203,10 @@ class Loopback:
             answer if isinstance(answer, dict) else _choice(path, answer) for answer in answers
         ]
         reply: Body = {"choices": [{"index": n, **choice} for n, choice in enumerate(choices)]}
-        return reply if self.usage is None else {**reply, "usage": self.usage}
+        usage = self.usage
+        if usage is EVEN_USAGE:
+            usage = {**usage, "completion_tokens": CHOICE_TOKENS * len(choices)}
+        return reply if usage is None else {**reply, "usage": usage}
 
     def _write_log(self, body: Body) -> None:
         if self.log is None:

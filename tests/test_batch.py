@@ -12,7 +12,7 @@ import pytest
 from batches import BatchServer, Trouble, requests
 from commands import Commands
 from fakes import context_of
-from loopback import scripted
+from loopback import CHOICE_TOKENS, scripted
 
 from potstill.errors import AuthError, BudgetError, ModelError, ServerError
 from potstill.models.openai import client
@@ -26,6 +26,9 @@ from potstill.runtime.budget import Budget, BudgetSettings
 from potstill.runtime.events import EventLog
 from potstill.sampling.ask import SampleCounts, complete_missing
 from potstill.store import Store
+
+ANSWER_TOKENS = 7 + 2 * CHOICE_TOKENS
+"""Tokens of an answer with two samples."""
 
 ASK_IN_BATCHES = "from batches import main; main()"
 
@@ -175,9 +178,9 @@ def test_kill_9_at_any_instant_buys_nothing_twice(
         assert command.wait(60) == 0
     assert commands.log.read_text().split() == ["0", "10", "0"]
     once(server, 10)
-    # Five answers of 17 tokens: what was set aside for the killed process is settled as well.
+    # Five answers: what was set aside for the killed process is settled as well.
     account = Budget(journal=tmp_path / "spending.jsonl")
-    assert (account.spent.tokens, account.left) == (5 * 17, ())
+    assert (account.spent.tokens, account.left) == (5 * ANSWER_TOKENS, ())
 
 
 def test_stopping_leaves_the_batch_to_the_next_command(server: BatchServer, tmp_path: Path) -> None:
@@ -198,7 +201,7 @@ def test_stopping_leaves_the_batch_to_the_next_command(server: BatchServer, tmp_
     assert list(model(server, control, poll_seconds=3600.0).complete(asked)) == []
     assert seen == [(4, "0 of 4 lines done in a batch")]
     assert (control.events.in_flight, control.events.notes) == (0, {})
-    assert control.budget.spent.tokens > 4 * 17
+    assert control.budget.spent.tokens > 4 * ANSWER_TOKENS
     control.close()
     events = [orjson.loads(line) for line in (tmp_path / "log.jsonl").read_bytes().splitlines()]
     assert [(each["event"], each["status"], each["lines"]) for each in events] == [
@@ -208,7 +211,7 @@ def test_stopping_leaves_the_batch_to_the_next_command(server: BatchServer, tmp_
     server.polls = 1
     again = Runtime(budget=Budget(journal=tmp_path / "spending.jsonl"))
     assert prompts_of(list(model(server, again).complete(asked))) == all_of(asked)
-    assert (again.budget.spent.tokens, again.budget.left) == (4 * 17, ())
+    assert (again.budget.spent.tokens, again.budget.left) == (4 * ANSWER_TOKENS, ())
     once(server, 8)
 
 
@@ -229,7 +232,7 @@ def test_closing_the_iterator_leaves_the_rest_to_the_next_call(server: BatchServ
     rest = list(model(server, control).complete(requests(3)))
     assert first in rest
     assert not control.budget.left
-    assert control.budget.spent.tokens == 3 * 17
+    assert control.budget.spent.tokens == 3 * ANSWER_TOKENS
     once(server, 6)
 
 
@@ -303,7 +306,7 @@ def test_a_batch_that_cannot_be_made_costs_nothing(server: BatchServer) -> None:
         list(model(server, control).complete(requests(2)))
     assert control.budget.in_flight == Amount()
     assert len(list(model(server, control).complete(requests(2)))) == 4
-    assert control.budget.spent.tokens == 2 * 17
+    assert control.budget.spent.tokens == 2 * ANSWER_TOKENS
 
 
 def test_a_fault_that_may_pass_gets_another_batch(server: BatchServer) -> None:
@@ -469,9 +472,9 @@ def test_the_account_has_what_the_answers_say(server: BatchServer) -> None:
     control = Runtime()
     prices = {"prompt_price": 100.0, "completion_price": 1000.0}
     found = list(model(server, control, **prices).complete(requests(3)))
-    # Each of three answers: 7 tokens of its prompt, 10 written.
-    assert control.budget.spent.tokens == 3 * 17
-    assert control.budget.spent.usd == pytest.approx(3 * (7 * 100 + 10 * 1000) / 1e6)
+    # Each of three answers: 7 tokens of its prompt, 20 of each sample.
+    assert control.budget.spent.tokens == 3 * ANSWER_TOKENS
+    assert control.budget.spent.usd == pytest.approx(3 * (7 * 100 + 40 * 1000) / 1e6)
     assert sum(each.cost for each in found) == pytest.approx(control.budget.spent.usd)
     assert control.budget.in_flight == Amount()
 
@@ -484,14 +487,14 @@ def test_an_answer_without_usage_counts_at_its_most(server: BatchServer) -> None
 
 
 def test_batches_are_as_large_as_the_budget_allows(server: BatchServer) -> None:
-    # A line may take 2 * 64 tokens and its prompt with its frame, about 100; it takes 17.
+    # A line may take 2 * 64 tokens and its prompt with its frame, about 100; it takes 47.
     control = Runtime(budget=Budget(BudgetSettings(tokens=1200)))
     found = list(model(server, control).complete(requests(16)))
     assert prompts_of(found) == all_of(requests(16))
     sizes = [len(made.lines) for made in server.made.values()]
     assert sizes[0] == 4
     assert sum(sizes) == 16
-    assert control.budget.spent.tokens == 16 * 17
+    assert control.budget.spent.tokens == 16 * ANSWER_TOKENS
     once(server, 32)
 
 
@@ -502,7 +505,7 @@ def test_the_budget_is_never_passed(server: BatchServer) -> None:
         for each in model(server, control).complete(requests(40)):
             found.append(each)
     assert 0 < len(found) < 80
-    assert control.budget.spent.tokens == len(found) // 2 * 17 <= 600
+    assert control.budget.spent.tokens == len(found) // 2 * ANSWER_TOKENS <= 600
     once(server, len(found))
 
 

@@ -73,7 +73,7 @@ class ChatServer(Loopback):
         texts = [turn["content"] for turn in body.get("messages", [])] or [body["prompt"]]
         marks = 2 if begun(body) and not self.goes_on(body) else 0
         count = len(" ".join(texts).split()) + marks
-        self.usage = {"prompt_tokens": count, "completion_tokens": 3}
+        self.usage = {"prompt_tokens": count, "completion_tokens": 4}
         return await super()._reply(path, body)
 
 
@@ -189,7 +189,7 @@ def test_probes_are_counted_in_the_account() -> None:
         find_capabilities(made, None, runtime, ["continuing"])
     words = len(QUESTION.split())
     begun_too = words + len(BEGUN.split())
-    assert runtime.budget.spent.usd == pytest.approx(words + 3 + begun_too + 3)
+    assert runtime.budget.spent.usd == pytest.approx(words + 4 + begun_too + 4)
 
 
 def recipe(folder: Path, server: Loopback, guide: Body, **teacher: Any) -> Path:

@@ -31,7 +31,6 @@ from potstill.pipeline.run import Run
 from potstill.records import (
     Amount,
     Completion,
-    FinishReason,
     Message,
     Request,
     Teacher,
@@ -107,7 +106,7 @@ def token_logprobs(draw: st.DrawFn, top: int) -> TokenLogprobs:
 @st.composite
 def completions(draw: st.DrawFn) -> Completion:
     request = draw(requests())
-    reason: FinishReason = draw(st.sampled_from(get_args(FinishReason)))
+    reason = draw(st.sampled_from(["stop", "length", "content_filter", "tool_calls", "error", "x"]))
     return Completion(
         request=request,
         sample=request.samples[0],

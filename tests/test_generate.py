@@ -1,5 +1,7 @@
 import re
 import sqlite3
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ from potstill.curate import CurateSettings, curate
 from potstill.errors import ConfigError
 from potstill.generate import GenerateSettings, generate, teacher_asking
 from potstill.prompts.exemplars import ExemplarSettings, FewShotSettings, read_few_shot
-from potstill.records import Request
+from potstill.records import Completion, Request
 from potstill.sampling.ask import SampleCounts, answers
 from potstill.sampling.debate import AskedTeacher
 from potstill.settings import build
@@ -150,6 +152,27 @@ def test_every_dropped_rationale_has_its_reason(store: Store) -> None:
         "over_cap", "unfinished",
     ]  # fmt: skip
     assert found[0][0] == "One and one make two."
+
+
+@pytest.mark.parametrize(
+    ("reason", "verdict"),
+    [("stop", "kept"), ("tool_calls", "unfinished"), ("content_filter", "unfinished"),
+     ("pondered", "unknown_end")],
+)  # fmt: skip
+def test_only_what_ended_by_itself_is_kept(store: Store, reason: str, verdict: str) -> None:
+    class Ending(ScriptedModel):
+        def complete(self, requests: Iterable[Request]) -> Iterator[Completion]:
+            for completion in super().complete(requests):
+                yield replace(completion, finish_reason=reason)
+
+    task, teacher = (
+        sums(train=1),
+        Ending(lambda request, sample: "So.\nThe answer is 2.", chat=True),
+    )
+    asking = teacher_asking(teacher, GenerateSettings(samples=1), seed=0)
+    generate(task, teacher, asking, context_of(store))
+    asked = AskedTeacher("teacher", teacher.name, asking)
+    assert curate(task, [asked], context_of(store), CurateSettings(min_words=1)) == {verdict: 1}
 
 
 def test_curation_can_keep_wrong_answers_and_duplicates(store: Store) -> None:

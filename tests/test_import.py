@@ -247,7 +247,7 @@ def test_damaged_rows_of_completions_are_named(run: Run, tmp_path: Path) -> None
         good,
         {**good, "sample": -1},
         {**good, "text": None},
-        {**good, "finish_reason": "tired"},
+        {**good, "finish_reason": ""},
         {**good, "messages": None},
         {**good, "messages": [{"role": "oracle", "content": "x"}]},
         {**good, "logprobs": [[-1.0]], "token_ids": None, "token_bytes": None},

@@ -15,6 +15,7 @@ from loopback import Body, Fault, Loopback, scripted
 
 from potstill.errors import AuthError, ConfigError, ModelError, ServerError
 from potstill.models.openai import client, http_errors
+from potstill.models.openai.cost import FRAME_TOKENS, TURN_TOKENS
 from potstill.models.openai.logprobs import token_logprobs
 from potstill.models.openai.model import OpenAIModel
 from potstill.models.openai.responses import shares
@@ -221,14 +222,16 @@ def test_an_answer_without_text_is_an_error_of_its_sample(
 
 def test_cost_counts_the_prompt_once_and_every_token(server: Loopback) -> None:
     server.usage = {"prompt_tokens": 1000, "completion_tokens": 11}
+    answer_with(server, *[chat_choice("It is 5.")] * 3)
     found = ask(model(server, prompt_price=2.0, completion_price=10.0), samples=(0, 1, 2))
     assert [completion.completion_tokens for completion in found] == [4, 4, 3]
     assert [completion.prompt_tokens for completion in found] == [1000] * 3
     assert sum(completion.cost for completion in found) == pytest.approx(2e-3 + 11e-5)
     assert found[1].cost == pytest.approx(4e-5)
     server.usage = None
-    [free] = ask(model(server, prompt_price=2.0))
-    assert (free.completion_tokens, free.prompt_tokens, free.cost) == (0, 0, 0.0)
+    [free, *_] = ask(model(server, prompt_price=2.0))
+    assert (free.completion_tokens, free.prompt_tokens) == (0, 0)
+    assert free.cost == pytest.approx((len("2 + 3?") + TURN_TOKENS + FRAME_TOKENS) * 2e-6)
 
 
 def test_shares_hold_to_the_total() -> None:

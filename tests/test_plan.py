@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 from click.testing import CliRunner
-from loopback import Body, Loopback, prompt_of
+from loopback import Body, Loopback, prompt_of, scripted
 from rich.console import Console
 
 from potstill.cli import main
@@ -30,8 +30,14 @@ TRAIN, DEV, TEST = 6, 2, 3
 
 @pytest.fixture
 def server() -> Iterator[Loopback]:
-    with Loopback() as running:
+    with Loopback(sums) as running:
+        running.usage = {"prompt_tokens": 7, "completion_tokens": 10}
         yield running
+
+
+def sums(body: Body) -> list[str]:
+    """Answers of one word."""
+    return [text.split()[-1] for text in scripted(body)]
 
 
 def sum_of(body: Body) -> int:

@@ -117,7 +117,6 @@ def test_a_garbled_stream_is_an_error_without_its_words(
     [
         "<think>\nHm, hm.\n</think>\n\nThe answer is 42.",
         " <think> </think>42",
-        "<think> and no end",
         "<thin ice",
         "<thi",
         "  42",
@@ -132,6 +131,17 @@ def test_a_stream_leaves_thinking_out_as_a_whole_answer_does(
     alone = {"guidance": "never"}
     whole = text_of(chat(server, extra_body=alone), stream=False)
     assert text_of(chat(server, stream=True, extra_body=alone), stream=True) == whole
+
+
+@pytest.mark.parametrize("streams", [True, False])
+@pytest.mark.parametrize("stream", [True, False])
+def test_thinking_without_an_answer_is_a_failure(
+    server: Served, student: FakeUpstream, streams: bool, stream: bool
+) -> None:
+    student.script = lambda body: "<think> and no end"
+    student.streams = streams
+    with pytest.raises(openai.APIError, match="gave no text"):
+        text_of(chat(server, stream=stream, extra_body={"guidance": "never"}), stream=stream)
 
 
 def test_words_before_a_fault_are_followed_by_the_error(

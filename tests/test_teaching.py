@@ -28,7 +28,10 @@ def adds(body: Body) -> list[str]:
     prompt, seed = prompt_of(body), body.get("seed", 0)
     total = sum(map(int, prompt.partition("What is ")[2].partition("?")[0].split(" + ")))
     ways = (sha256(f"{seed + n} {prompt}".encode()).hexdigest() for n in range(body.get("n", 1)))
-    return [f"Way {way[:8]}: add them.\nThe answer is {total}." for way in ways]
+    end = f"The answer is {total}."
+    if body.get("stop") == ["\n"]:  # what comes behind a line's end is not wanted
+        return [end for _ in ways]
+    return [f"Way {way[:8]}: add them.\n{end}" for way in ways]
 
 
 def counts(body: Body) -> list[str]:

@@ -26,7 +26,8 @@ from potstill.store import Store
 
 VERDICTS = {
     KEPT: "kept for training",
-    "unfinished": "cut off at max_tokens, or stopped by a content filter",
+    "unfinished": "cut off at max_tokens, stopped by a content filter, or left for a tool",
+    "unknown_end": "the server ended it for a reason that is not known, which may be a cut",
     "no_answer": "no final answer found",
     "wrong_answer": "the answer is not the gold answer",
     "no_consensus": "no answer has most votes at the end of the debate",
@@ -165,7 +166,7 @@ def _own_verdicts(
     verdicts = []
     for sample, held in zip(round_.samples, round_.consensus.held, strict=True):
         verdict = own_verdict(sample, settings)
-        finished = verdict not in ("unfinished", "no_answer", "wrong_answer")
+        finished = verdict not in ("unfinished", "unknown_end", "no_answer", "wrong_answer")
         if debate_rounds and finished and not held:
             agreed = round_.consensus.answer is not None
             verdict = "against_consensus" if agreed else "no_consensus"

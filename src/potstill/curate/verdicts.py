@@ -5,7 +5,8 @@ from typing import NamedTuple
 from potstill.curate.settings import CurateSettings
 from potstill.grading.grade import grade, split_rationale
 from potstill.keys import question_digest
-from potstill.records import Grade, Question, Rationale, Task
+from potstill.models.finish_reasons import is_known
+from potstill.records import FinishReason, Grade, Question, Rationale, Task
 from potstill.sampling.ask import Answer
 
 KEPT = "kept"
@@ -17,12 +18,17 @@ class GradedSample(NamedTuple):
     teacher: str
     completion_id: int
     sample: int
-    finished: bool
+    finish_reason: FinishReason
     grade: Grade
     text: str
     """The reasoning, without the closing answer statement."""
 
     verdict: str = KEPT
+
+    @property
+    def finished(self) -> bool:
+        """Whether it ended by itself."""
+        return self.finish_reason == "stop"
 
     @property
     def vote(self) -> str | None:
@@ -54,14 +60,15 @@ def grade_sample(task: Task, question: Question, teacher: str, answer: Answer) -
     graded = grade(task, answer.text, question)
     one_step = answer.text == answer.reasoning
     text = split_rationale(answer.text, graded) if one_step else answer.reasoning.strip()
-    return GradedSample(teacher, answer.completion_id, answer.sample, answer.finished, graded, text)
+    reason = answer.finish_reason
+    return GradedSample(teacher, answer.completion_id, answer.sample, reason, graded, text)
 
 
 def own_verdict(sample: GradedSample, settings: CurateSettings) -> str:
     """The verdict on one rationale, its siblings aside."""
     words = len(sample.text.split())
     if not sample.finished:
-        return "unfinished"
+        return "unfinished" if is_known(sample.finish_reason) else "unknown_end"
     if settings.right_answer and sample.grade.answer is None:
         return "no_answer"
     if settings.right_answer and not sample.grade.correct:

@@ -17,6 +17,7 @@ from typing import NamedTuple, Self
 from potstill.errors import ConfigError
 from potstill.exchange.rows import PlacedQuestion, Row, TaskQuestions
 from potstill.keys import question_digest
+from potstill.models.finish_reasons import FAILED, finish_reason_of
 from potstill.pipeline.run import Run
 from potstill.records import Completion, FinishReason, Question
 from potstill.tables import own_text
@@ -222,10 +223,10 @@ class ForeignRows:
         for name, field in asdict(self._fields).items():
             value = MISSING if field is None else field_value(row, field)
             values[name] = None if value is MISSING else value
-        sample, reason = values["sample"], values["finish_reason"] or "stop"
+        sample, reason = values["sample"], finish_reason_of(values["finish_reason"]) or "stop"
         if sample is not None and (not isinstance(sample, int) or sample < 0):
             raise ValueError(f"{self._fields.sample}: a whole number from 0 on is needed")
-        if reason not in ("stop", "length", "content_filter"):
+        if reason == FAILED:
             raise ValueError(f"{self._fields.finish_reason}: give stop, length or content_filter")
         answer = _text(str(self._fields.answer), values["answer"])
         return _RowNotes(answer, sample, reason, values["completion_id"])

@@ -24,9 +24,10 @@ from potstill.errors import ConfigError, DataError
 from potstill.exchange.export import in_groups
 from potstill.exchange.foreign_rows import ForeignRows, RowFields
 from potstill.exchange.rows import Row, TaskQuestions
+from potstill.models.finish_reasons import finish_reason_of
 from potstill.pipeline.run import Run
 from potstill.pipeline.teachers import FIRST
-from potstill.records import Completion, FinishReason, Message, Request, TokenLogprobs
+from potstill.records import Completion, Message, Request, TokenLogprobs
 from potstill.runtime.progress import Advance
 from potstill.tables import first_row, row_count, source_rows
 from potstill.text.thinking import answer_and_thinking
@@ -188,7 +189,7 @@ class _CompletionRow(BaseModel):
     sample: _Count
     text: str
     thinking: str | None = None
-    finish_reason: FinishReason
+    finish_reason: str = Field(min_length=1)
     error: str | None = None
     prompt_tokens: _Count = 0
     completion_tokens: _Count = 0
@@ -245,7 +246,7 @@ def read_completion(row: Row) -> tuple[str, Completion]:
         sample=values.sample,
         text=text,
         thinking=thinking,
-        finish_reason=values.finish_reason,
+        finish_reason=finish_reason_of(values.finish_reason) or "stop",
         error=values.error,
         prompt_tokens=values.prompt_tokens,
         completion_tokens=values.completion_tokens,

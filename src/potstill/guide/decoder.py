@@ -222,6 +222,9 @@ def _answered(completions: Sequence[Completion]) -> bool:
 State = Literal["more", "over", "cut"]
 """Whether a step goes on, is over, or was cut off by its limit."""
 
+ENDED = {"stop", "content_filter"}
+"""Reasons of a text that is not cut; one that is not known may be."""
+
 PIECES = 3
 """Most requests for one step: a stop string may end it before it has begun, or after "1."."""
 
@@ -254,12 +257,12 @@ def extend_step(
     steps = split_steps(text, layout)
     if question:
         asked, mark, _ = text.partition("?")  # it need not have stopped there
-        if not mark and written.finish_reason == "length":
+        if not mark and written.finish_reason not in ENDED:
             return text, "cut"
         return f"{asked}?", "over"
     if len(steps) > 1:  # it did not stop where it was told to
         return steps[0], "over"
-    if written.finish_reason == "length":
+    if written.finish_reason not in ENDED:
         return text, "cut"
     end = "?" if _ASKS.match(split_steps(text, "sentences")[-1]) else "."
     ended = closed(text, layout, end)

@@ -9,7 +9,9 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-FinishReason = Literal["stop", "length", "content_filter", "error"]
+FinishReason = str
+"""Why a text ended: ``stop`` by itself, ``length`` at a limit, ``content_filter``, ``tool_calls``,
+``error``; a reason of a server's that is none of these is kept as the server wrote it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,19 +100,20 @@ class Completion:
     """The answer, without ``request.answer_prefix``."""
 
     finish_reason: FinishReason
-    """``stop``: ended by itself; ``length``: cut at ``max_tokens``; ``error``: see ``error``."""
+    """Only one with ``stop`` is whole; of one with ``error``, see there."""
 
     thinking: str | None = None
     """Thinking text, where the server separates it from the answer."""
 
     prompt_tokens: int = 0
-    """Tokens of the prompt, as the model counts them."""
+    """Tokens of the prompt, as the model counts them; 0 where it does not say."""
 
     completion_tokens: int = 0
-    """Tokens written, thinking included."""
+    """Tokens written, thinking included; 0 where the model does not say."""
 
     cost: float = 0.0
-    """US dollars, by the price given for the model; 0 where none was given."""
+    """US dollars, by the price given for the model; 0 where none was given. Tokens that the server
+    does not count are taken at their most."""
 
     logprobs: TokenLogprobs | None = None
     """Token probabilities, where ``request.top_logprobs`` asked for them."""

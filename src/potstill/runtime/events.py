@@ -21,6 +21,9 @@ The log, ``log.jsonl`` in the run's folder, has one JSON object a line: ``time``
     The ``limit`` of tries in flight has doubled or halved since it was last told.
 ``samples_at_once``
     The server gives no more than ``most`` samples in one answer.
+``prefix_repeated``
+    A server was asked whether it ``repeats`` the beginning of an answer that it is given; what it
+    repeats is left out of its answers.
 ``batch``
     What became of a batch ``id`` at a server: its ``status``, how many of its ``lines`` are
     ``completed`` and ``failed``; the status ``left`` is a batch that runs on without us.

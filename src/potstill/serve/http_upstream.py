@@ -5,7 +5,8 @@ its rate: a user is waiting, and without the teacher's step the student answers 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
 
@@ -14,17 +15,19 @@ import orjson
 
 from potstill.errors import ConfigError, ModelError, PotstillError
 from potstill.models import open_model
-from potstill.models.openai.client import LARGEST_ANSWER, open_session, read_content
+from potstill.models.openai.client import open_session, read_content
 from potstill.models.openai.http_errors import Fault
 from potstill.models.openai.model import server_key
-from potstill.models.openai.requests import request_body, route_of, runs
-from potstill.models.openai.responses import read_reply
+from potstill.models.openai.repeated_prefix import PROBE, PrefixHabit
+from potstill.models.openai.reply_json import reply_of
+from potstill.models.openai.requests import given_beginning, request_body, route_of, runs
+from potstill.models.openai.responses import MALFORMED, read_reply
 from potstill.models.openai.server_probes import NO_WAY, probe_server
 from potstill.models.settings import ModelSettings, OpenAISettings
 from potstill.records import Completion, Request
 from potstill.runtime import Runtime
+from potstill.serve.answer_stream import AnswerStream, StreamedText
 from potstill.serve.upstreams import Emit, LocalUpstream, Upstream, UpstreamError
-from potstill.text.thinking import may_close, may_open, separate
 
 REFUSALS = {400, 413, 422}
 """Statuses that say that the request itself cannot be answered."""
@@ -69,6 +72,8 @@ class HttpUpstream:
         self._trying = asyncio.Lock()
         self._probe = (-PROBE_VALID_SECONDS, False)
         self._probing = asyncio.Lock()
+        self._prefix_habits = {streamed: PrefixHabit() for streamed in (False, True)}
+        self._probing_prefix = asyncio.Lock()
 
     async def start(self) -> None:
         """Open the session."""
@@ -133,16 +138,13 @@ class HttpUpstream:
         if emit is not None:
             body |= {"stream": True, "stream_options": {"include_usage": True}}
         try:
-            reply = await self._reply(body, samples, emit)
-            completions = read_reply(self._settings, request, samples, reply)
-        except (aiohttp.ClientError, OSError, Fault) as error:
+            completions = await self._completions(request, samples, body, emit)
+        except (aiohttp.ClientError, OSError) as error:
             raise UpstreamError(f"the connection failed ({type(error).__name__})") from None
         except ModelError:
             raise UpstreamError("it gives no token probabilities") from None
-        except (ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as error:
+        except (*MALFORMED, Fault) as error:
             raise UpstreamError(f"its answer is not understood ({type(error).__name__})") from None
-        if any(completion.finish_reason == "error" for completion in completions):
-            raise UpstreamError("it gave no text")
         answered = {completion.sample for completion in completions}
         missing = [sample for sample in samples if sample not in answered]
         rest = await asyncio.gather(
@@ -150,18 +152,56 @@ class HttpUpstream:
         )
         return [*completions, *(completion for group in rest for completion in group)]
 
-    async def _reply(self, body: Json, samples: Sequence[int], emit: Emit | None) -> Json:
-        """The server's answer to one body, passed on while it comes where it streams."""
+    async def _completions(
+        self, request: Request, samples: Sequence[int], body: Json, emit: Emit | None
+    ) -> list[Completion]:
+        """The completions in the server's answer to one body, passed on while it comes."""
+        given = given_beginning(request, body)
         async with await self._open(body) as response:
-            if emit is not None and response.content_type == "text/event-stream":
-                return await _Stream(samples, emit).read(response)
-            reply: Json = orjson.loads(await read_content(response))
-        if emit is not None:
-            for sample, choice in zip(samples, reply["choices"], strict=False):
-                visible = _VisibleText()
-                text = visible.feed(_text(choice.get("message") or choice))
-                await emit(sample, text + visible.release())
-        return reply
+            streamed = response.content_type == "text/event-stream"
+            habit = self._prefix_habits[streamed]
+            if streamed:
+                texts = [
+                    StreamedText(given, request.stop, lambda: self._repeats(habit, streamed=True))
+                    for _ in samples
+                ]
+                reply = await AnswerStream(samples, texts, emit).read(response)
+            else:
+                reply = reply_of(await read_content(response), response.content_type, str)
+        if not streamed:
+            habit.learn(given, reply)
+            if given and habit.is_unclear(given, reply):
+                await self._repeats(habit, streamed=False)
+        completions = read_reply(self._settings, request, samples, reply, habit)
+        if any(completion.finish_reason == "error" for completion in completions):
+            raise UpstreamError("it gave no text")
+        if emit is not None and not streamed:
+            for completion in completions:
+                await emit(completion.sample, completion.text)
+        return completions
+
+    async def _repeats(self, habit: PrefixHabit, *, streamed: bool) -> bool:
+        """Whether the server repeats the beginning of an answer that it is given.
+
+        A probe tells where nothing has so far. Where it fails, what is repeated is taken off.
+        """
+        async with self._probing_prefix:
+            if habit.repeats is None:
+                body = request_body(self._settings, PROBE, PROBE.samples)
+                with suppress(*MALFORMED, aiohttp.ClientError, OSError, Fault, UpstreamError):
+                    if streamed:
+                        body |= {"stream": True}
+                    async with await self._open(body) as response:
+                        if response.content_type == "text/event-stream":
+                            plain = [StreamedText("", (), _never)]
+                            reply = await AnswerStream([0], plain, None).read(response)
+                        else:
+                            content = await read_content(response)
+                            reply = reply_of(content, response.content_type, str)
+                    habit.learn_from_probe(given_beginning(PROBE, body), reply)
+            if habit.repeats is None:
+                habit.repeats = True
+        return habit.repeats
 
     async def _open(self, body: Json) -> aiohttp.ClientResponse:
         """Send a body; the answer is a good one, and its content still to be read."""
@@ -177,108 +217,8 @@ class HttpUpstream:
         return response
 
 
-class _Stream:
-    """The answer to a streamed request, put together as one that was not streamed."""
-
-    def __init__(self, samples: Sequence[int], emit: Emit) -> None:
-        self._samples, self._emit = samples, emit
-        self._parts: list[list[str]] = [[] for _ in samples]
-        self._visible = [_VisibleText() for _ in samples]
-        self._reasons: list[str | None] = [None for _ in samples]
-        self._usage: Json | None = None
-        self._pieces = 0
-
-    async def read(self, response: aiohttp.ClientResponse) -> Json:
-        """Pass every piece on, and return the whole."""
-        async for event in _events(response):
-            if "error" in event:
-                raise UpstreamError("it broke off its answer")
-            self._usage = event.get("usage") or self._usage
-            for choice in event.get("choices") or ():
-                await self._take(choice)
-        for sample, visible in zip(self._samples, self._visible, strict=True):
-            if rest := visible.release():
-                await self._emit(sample, rest)
-        choices = [
-            {"text": "".join(parts), "finish_reason": reason}
-            for parts, reason in zip(self._parts, self._reasons, strict=True)
-            if parts or reason
-        ]
-        if not all(choice["finish_reason"] for choice in choices):
-            raise UpstreamError("its answer has no end")
-        # A server that sends no usage sends about a token in each piece.
-        return {"choices": choices, "usage": self._usage or {"completion_tokens": self._pieces}}
-
-    async def _take(self, choice: Json) -> None:
-        place = choice.get("index") or 0
-        if place >= len(self._samples):
-            return
-        self._reasons[place] = choice.get("finish_reason") or self._reasons[place]
-        text = _text(choice.get("delta") or choice)
-        if text:
-            self._pieces += 1
-            self._parts[place].append(text)
-            if visible := self._visible[place].feed(text):
-                await self._emit(self._samples[place], visible)
-
-
-class _VisibleText:
-    """A text without the thinking that it may begin with, as it comes piece by piece.
-
-    What a lone closing mark ends has been passed on before the mark comes; the whole reply, which
-    is read at the end, has it apart.
-    """
-
-    def __init__(self) -> None:
-        self._held = ""
-        self._begun = False
-        self._thinks = False
-
-    def feed(self, piece: str) -> str:
-        """Returns the part that is certain not to be thinking."""
-        if self._begun:
-            return piece
-        self._held += piece
-        if self._thinks and not may_close(piece):
-            return ""
-        separated = separate(self._held)
-        self._thinks = not separated.closed
-        if separated.thinking is None and may_open(self._held):
-            return ""
-        return self._begin(separated.answer(self._held))
-
-    def release(self) -> str:
-        """Returns the part that was held back for nothing, at the end of the text."""
-        return "" if self._begun else self._begin(separate(self._held).answer(self._held))
-
-    def _begin(self, text: str) -> str:
-        self._begun = bool(text)
-        return text
-
-
-def _text(message: Json) -> str:
-    """The text of a chat's message or delta, or of a plain choice."""
-    text = message.get("content") or message.get("text") or ""
-    if not isinstance(text, str):
-        raise TypeError("the content is not text")
-    return text
-
-
-async def _events(response: aiohttp.ClientResponse) -> AsyncIterator[Json]:
-    """The events of a stream, up to its end."""
-    size = 0
-    async for line in response.content:
-        size += len(line)
-        if size > LARGEST_ANSWER:
-            raise UpstreamError("its answer is too long")
-        if not line.startswith(b"data:"):
-            continue
-        data = line[5:].strip()
-        if data == b"[DONE]":
-            return
-        event = orjson.loads(data)
-        if isinstance(event, dict):
-            yield event
+async def _never() -> bool:
+    return False
 
 
 def open_upstream(settings: ModelSettings) -> Upstream:

@@ -6,7 +6,7 @@ teacher that has failed several times in a row is left alone for a while, then o
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from potstill.records import Completion, Request
@@ -135,14 +135,13 @@ class TeacherGuard:
             self._absent("resting")
             return []
         left = deadline - asyncio.get_running_loop().time()
-        guess = tokens = _guess_tokens(request)
+        guess = tokens = sum(_guess_tokens(request))
         self._budget.under_way += guess
         try:
             async with asyncio.timeout(min(self._seconds, TEACHER_SHARE * left)):
                 completions = await self.upstream.answer(request)
             self._breaker.succeeded()
-            tokens = max(completion.prompt_tokens for completion in completions)
-            tokens += sum(completion.completion_tokens for completion in completions)
+            tokens = _tokens_of(request, completions)
         except UpstreamError as error:
             tokens = 0
             if not error.refused:  # else one client could have it rest for all
@@ -167,9 +166,18 @@ class TeacherGuard:
         return "ready" if await self.upstream.ready() else "unreachable"
 
 
-def _guess_tokens(request: Request) -> int:
-    """About how many tokens a request takes at most, before they are counted."""
+def _tokens_of(request: Request, completions: Sequence[Completion]) -> int:
+    """Returns the tokens of an answer; those that are not counted are taken as guessed."""
+    prompt, answer = _guess_tokens(request)
+    read = max(completion.prompt_tokens for completion in completions)
+    written = sum(completion.completion_tokens for completion in completions)
+    wrote = any(completion.text or completion.thinking for completion in completions)
+    return (read or prompt) + (written or answer * wrote)
+
+
+def _guess_tokens(request: Request) -> tuple[int, int]:
+    """Returns about how many tokens a prompt has, and how many its answer has at most."""
     prompt = request.prompt
     texts = [prompt] if isinstance(prompt, str) else [turn.content for turn in prompt]
     characters = sum(map(len, texts)) + len(request.answer_prefix)
-    return characters // TOKEN_CHARACTERS + request.max_tokens
+    return characters // TOKEN_CHARACTERS, request.max_tokens * len(request.samples)

@@ -124,8 +124,8 @@ class CompletionTables(Rows):
     def missing(self, model: str, requests: Iterable[Request]) -> Iterator[Request]:
         """Yields the requests, narrowed to the samples that still have to be asked for.
 
-        A sample is there if it ended by itself, or was cut off at no less than the
-        ``max_tokens`` asked for now. One that failed is asked for again.
+        A sample is there if it ended by itself, or was cut off (or ended for a reason that is not
+        known) at no less than the ``max_tokens`` asked for now. One that failed is asked for again.
         """
         for request in requests:
             there = self._best(request_key(model, request), request)
@@ -159,8 +159,8 @@ class CompletionTables(Rows):
             rows = self._db.execute(
                 "SELECT id, sample, text, thinking, finish_reason, prompt_tokens,"
                 " completion_tokens, cost FROM completions WHERE request_key = ? AND"
-                " (finish_reason = 'length' AND max_tokens >= ?"
-                " OR finish_reason NOT IN ('length', 'error')) ORDER BY max_tokens",
+                " (finish_reason IN ('stop', 'content_filter', 'tool_calls')"
+                " OR finish_reason != 'error' AND max_tokens >= ?) ORDER BY max_tokens",
                 (key, request.max_tokens),
             )
             return {row[1]: row for row in rows}

@@ -32,6 +32,7 @@ from potstill.models.openai.http_errors import (
     retry_after,
 )
 from potstill.models.openai.rate_limit import RateLimiter
+from potstill.models.openai.reply_json import reply_of
 from potstill.models.openai.requests import route_of
 from potstill.models.settings import OpenAISettings
 from potstill.records import Amount
@@ -210,16 +211,7 @@ class Client:
         """Returns the JSON of an answer that has a choice; raises what another one means."""
         if response.status != HTTPStatus.OK:
             self._refuse(response.status, response.headers, content)
-        try:
-            reply = orjson.loads(content)
-        except orjson.JSONDecodeError:
-            raise Fault("the server's answer is not valid JSON", retry=True) from None
-        if not (isinstance(reply, dict) and isinstance(reply.get("choices"), list)):
-            message = self._clean(message_of(content)) or "the server's answer has no choices"
-            raise Fault(message, retry=True)
-        if not any(isinstance(choice, dict) for choice in reply["choices"]):
-            raise Fault("the server's answer is empty", retry=True)
-        return reply
+        return reply_of(content, response.content_type, self._clean)
 
     def _pause_after(
         self, fault: Fault, tries: Tries, *, retries: float = math.inf, paused: float = 0.0

@@ -3,6 +3,7 @@
 A request has a size at most, a likely one, and the one that the server counts.
 """
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
+from potstill.models.openai.usage import TokenCounts, token_counts
 from potstill.models.settings import OpenAISettings
 from potstill.records import Amount, Request
 
@@ -118,24 +120,53 @@ FRAME_TOKENS = 64
 TURN_TOKENS = 16
 """Tokens that a server may put around each turn of a chat."""
 
-LARGEST_COUNT = 2**26
-"""Tokens that an answer may be said to have; more is no count."""
-
 
 @dataclass(slots=True)
 class Size:
     """One request's size."""
 
-    most: Amount
-    """The most it can cost: a token has at least one byte, and no text is longer than its limit."""
+    read: int
+    """The most tokens that its prompt has: a token has at least one byte."""
+
+    written: int
+    """The most tokens that it writes, all samples together."""
+
+    limit: int
+    """The most tokens of one sample that it asks for."""
 
     likely_tokens: float
     prompt_bytes: int
+    prefix: str
+    """The beginning of the answer that is given."""
+
+    samples: int
     sizes: "Sizes"
 
+    @property
+    def most(self) -> Amount:
+        """The most it can cost."""
+        return self.sizes.amount(TokenCounts(self.read, self.written, 0))
+
+    def counts(self, reply: Mapping[str, Any]) -> TokenCounts:
+        """Returns the tokens of an answer, those that the server does not count at their most."""
+        counted = self.counted(reply)
+        return TokenCounts(
+            self.read if counted.read is None else counted.read,
+            self.written if counted.written is None else counted.written,
+            counted.cached,
+        )
+
+    def counted(self, reply: Mapping[str, Any]) -> TokenCounts:
+        """Returns the tokens of an answer as far as the server counts them."""
+        return token_counts(reply, prefix=self.prefix, limit=self.limit)
+
     def paid(self, reply: Mapping[str, Any]) -> Amount | None:
-        """Returns the amount that the server counted; None where it does not say."""
-        return self.sizes.counted(self.prompt_bytes, reply)
+        """Returns the amount that the server counted; None where it does not count anything."""
+        counted = self.counted(reply)
+        if not (counted.read or counted.written):
+            return None
+        self.sizes.learn(self, counted, len(reply["choices"]))
+        return self.sizes.amount(self.counts(reply))
 
 
 class Sizes:
@@ -148,6 +179,9 @@ class Sizes:
     def __init__(self, prices: Prices) -> None:
         self._prices = prices
         self._frame = FRAME_TOKENS
+        self._beyond = 0
+        """Tokens by which a sample was longer than it was allowed to be: some servers think on."""
+
         self._bytes = self._prompt_tokens = self._completion_tokens = self._choices = 0
 
     def size(self, request: Request, body: Mapping[str, Any]) -> Size:
@@ -157,11 +191,12 @@ class Sizes:
         prompt_bytes = sum(len(turn.encode()) for turn in [*turns, request.answer_prefix])
         longest = body.get("max_tokens") or body.get("max_completion_tokens")
         samples = int(body.get("n") or 1)
-        written = samples * int(longest or request.max_tokens)
+        limit = int(longest or request.max_tokens)
+        written = samples * (limit + self._beyond)
         read = prompt_bytes + TURN_TOKENS * len(turns) + self._frame
-        usd = (read * self._prices.prompt + written * self._prices.completion) / 1e6
         likely = prompt_bytes * self._tokens_a_byte + min(written, samples * self._tokens_a_choice)
-        return Size(Amount(read + written, usd), likely, prompt_bytes, self)
+        given = body.get("prompt", request.answer_prefix)
+        return Size(read, written, limit, likely, prompt_bytes, str(given), samples, self)
 
     @property
     def _tokens_a_byte(self) -> float:
@@ -171,37 +206,26 @@ class Sizes:
     def _tokens_a_choice(self) -> float:
         return self._completion_tokens / self._choices if self._choices else float("inf")
 
-    def counted(self, prompt_bytes: int, reply: Mapping[str, Any]) -> Amount | None:
-        """Returns an answer's amount by its own usage; None where it gives none."""
-        read, written = tokens_of(reply)
-        if not (read or written):
-            return None
-        self._frame = max(self._frame, read - prompt_bytes)
-        self._bytes += prompt_bytes
-        self._prompt_tokens += read
-        self._completion_tokens += written
-        self._choices += len(reply["choices"])
-        usd = prompt_cost(self._prices, reply) + written * self._prices.completion / 1e6
+    def amount(self, counts: TokenCounts) -> Amount:
+        """Returns the amount of so many tokens."""
+        read, written = counts.read or 0, counts.written or 0
+        usd = prompt_cost(self._prices, counts) + written * self._prices.completion / 1e6
         return Amount(read + written, usd)
 
+    def learn(self, size: Size, counted: TokenCounts, choices: int) -> None:
+        """Learn from an answer's own counts."""
+        if counted.read:
+            self._frame = max(self._frame, counted.read - size.prompt_bytes)
+            self._bytes += size.prompt_bytes
+            self._prompt_tokens += counted.read
+        if counted.written and counted.read != 0:
+            self._completion_tokens += counted.written
+            self._choices += choices
+            longer = math.ceil(counted.written / max(choices, 1)) - size.limit
+            self._beyond = max(self._beyond, longer)
 
-def tokens_of(reply: Mapping[str, Any]) -> tuple[int, int]:
-    """Returns the tokens of the prompt and of all choices by the server's count; 0 without one.
 
-    What is no count, such as a text or a negative number, counts as missing.
-    """
-    return _count(reply, "prompt_tokens"), _count(reply, "completion_tokens")
-
-
-def prompt_cost(prices: Prices, reply: Mapping[str, Any]) -> float:
+def prompt_cost(prices: Prices, counts: TokenCounts) -> float:
     """Returns the US dollars of the prompt; cached tokens count at their own price."""
-    read = _count(reply, "prompt_tokens")
-    cached = min(_count(reply, "prompt_tokens_details", "cached_tokens"), read)
-    return ((read - cached) * prices.prompt + cached * prices.cached) / 1e6
-
-
-def _count(reply: Mapping[str, Any], *names: str) -> int:
-    value: object = reply.get("usage")
-    for name in names:
-        value = value.get(name) if isinstance(value, Mapping) else None
-    return value if type(value) is int and 0 <= value <= LARGEST_COUNT else 0
+    read = counts.read or 0
+    return ((read - counts.cached) * prices.prompt + counts.cached * prices.cached) / 1e6

@@ -9,6 +9,7 @@ from http import HTTPStatus
 import aiohttp
 import orjson
 
+from potstill.models.openai.lenient_json import read_json
 from potstill.records import Amount
 
 LONGEST_COOLDOWN = 600.0
@@ -93,21 +94,24 @@ def connection_faults(seconds: float, clean: Callable[[str], str]) -> Iterator[N
 def message_of(content: bytes) -> str:
     """Returns the message in an error's body: ``{"error": {"message": ...}}`` and its variants."""
     try:
-        value = orjson.loads(content)
-    except orjson.JSONDecodeError:
+        value = read_json(content)
+    except ValueError:
         return content[:LONGEST_MESSAGE].decode(errors="replace")
     for name in ("error", "message", "detail"):
         if isinstance(value, dict) and name in value:
             value = value[name]
-    return value if isinstance(value, str) else orjson.dumps(value).decode()
+    try:
+        return value if isinstance(value, str) else orjson.dumps(value).decode()
+    except orjson.JSONEncodeError:  # nested too deep, or numbers of any size
+        return content[:LONGEST_MESSAGE].decode(errors="replace")
 
 
 def code_of(content: bytes) -> object:
     """Returns the code or type in an error's body."""
     try:
-        error = orjson.loads(content)["error"]
+        error = read_json(content)["error"]
         return error.get("code") or error.get("type")
-    except (orjson.JSONDecodeError, LookupError, TypeError, AttributeError):
+    except (ValueError, LookupError, TypeError, AttributeError):
         return None
 
 

@@ -44,6 +44,15 @@ def positions(listed: Json) -> list[Json]:
     return listed.get("content") or _positions(listed)
 
 
+def spelled(listed: Sequence[Json]) -> bytes:
+    """Returns the text that the chosen tokens spell.
+
+    Raises:
+        LookupError, TypeError, ValueError, AttributeError: They are not as documented.
+    """
+    return b"".join(map(bytes, _names(listed)[0]))
+
+
 def _positions(listed: Json) -> list[Json]:
     """Returns the completions route's parallel lists, as the chat route's list of positions."""
     tokens, logprobs = listed.get("tokens") or [], listed.get("token_logprobs") or []

@@ -66,6 +66,12 @@ def route_of(body: Mapping[str, object]) -> str:
     return "/chat/completions" if "messages" in body else "/completions"
 
 
+def given_beginning(request: Request, body: Mapping[str, object]) -> str:
+    """Returns the text that a server goes on from, with which its answer may begin as well."""
+    prompt = body.get("prompt")
+    return prompt if isinstance(prompt, str) else request.answer_prefix
+
+
 def _prompt(settings: OpenAISettings, request: Request) -> Json:
     prompt, prefix = request.prompt, request.answer_prefix
     if not settings.chat:

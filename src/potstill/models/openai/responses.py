@@ -1,43 +1,38 @@
 """Reads a server's answers: texts, thinking, finish reasons, token counts and costs."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from potstill.errors import ModelError
-from potstill.models.openai.cost import prices_of, prompt_cost, tokens_of
+from potstill.models.finish_reasons import is_known
+from potstill.models.openai.choice_text import before_stop, read_choice_text
+from potstill.models.openai.cost import Sizes, prices_of, prompt_cost
 from potstill.models.openai.logprobs import (
     no_probabilities,
     positions,
     token_logprobs,
     token_logprobs_of_each,
 )
-from potstill.models.openai.requests import failure
+from potstill.models.openai.repeated_prefix import PrefixHabit
+from potstill.models.openai.requests import failure, given_beginning, request_body
 from potstill.models.settings import OpenAISettings
-from potstill.records import Completion, FinishReason, Request, TokenLogprobs
+from potstill.records import Completion, Request, TokenLogprobs
 from potstill.text.thinking import answer_and_thinking
 
 Json = dict[str, Any]
-
-FINISH_REASONS: dict[str, FinishReason] = {
-    "stop": "stop",
-    "eos": "stop",
-    "length": "length",
-    "max_tokens": "length",
-    "model_length": "length",
-    "content_filter": "content_filter",
-}
-"""Any other reason, and none at all, counts as ``stop`` where there is text, else as an error."""
-
-FAILED_REASONS = {"abort", "error", "cancelled"}
-"""Finish reasons of a text that the server broke off."""
 
 MALFORMED = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
 """Errors that reading a malformed answer raises."""
 
 
 def read_reply(
-    settings: OpenAISettings, request: Request, samples: Sequence[int], reply: Json
+    settings: OpenAISettings,
+    request: Request,
+    samples: Sequence[int],
+    reply: Json,
+    habit: PrefixHabit,
 ) -> list[Completion]:
     """Returns the completions in a server's answer, at least one; an index names its sample.
 
@@ -45,26 +40,38 @@ def read_reply(
     Probabilities are of all that the server lists, a thinking block in the text included. A choice
     that is not as documented becomes a failure, and takes no other with it.
 
+    Args:
+        settings: The server.
+        request: What was asked.
+        samples: The samples that the answer is to have.
+        reply: The answer's JSON, with a choice at least.
+        habit: Whether the server repeats the beginning of an answer that it is given; what the
+            answer shows of it is learned.
+
     Raises:
         ModelError: Probabilities were asked for and there are none.
     """
+    body = request_body(settings, request, samples)
+    given = given_beginning(request, body)
+    habit.learn(given, reply)
+    prices = prices_of(settings)
+    size = Sizes(prices).size(request, body)
+    counted, counts = size.counted(reply), size.counts(reply)
+    is_full = len(samples) == 1 and (counted.written or 0) >= size.limit
+    reader = _ChoiceReader(request, given, habit, is_full=is_full)
     pairs = _by_sample(reply["choices"], samples)
-    read = [_read_choice(request, sample, choice) for sample, choice in pairs]
+    read = [reader.read(sample, choice) for sample, choice in pairs]
     if request.top_logprobs:
         read = _with_logprobs(settings, read, [choice for _, choice in pairs])
-    prompt_tokens, written = tokens_of(reply)
-    tokens = shares(
-        written,
-        [
-            0 if completion.logprobs is None else len(completion.logprobs.logprobs)
-            for completion in read
-        ],
-    )
-    prices = prices_of(settings)
-    costs = [prices.completion * count / 1e6 for count in tokens]
-    costs[0] += prompt_cost(prices, reply)
+    known = [
+        0 if completion.logprobs is None else len(completion.logprobs.logprobs)
+        for completion in read
+    ]
+    costs = [prices.completion * count / 1e6 for count in shares(counts.written or 0, known)]
+    costs[0] += prompt_cost(prices, counts)
+    tokens = shares(counted.written or 0, known)
     return [
-        replace(completion, prompt_tokens=prompt_tokens, completion_tokens=count, cost=cost)
+        replace(completion, prompt_tokens=counted.read or 0, completion_tokens=count, cost=cost)
         for completion, count, cost in zip(read, tokens, costs, strict=True)
     ]
 
@@ -96,20 +103,47 @@ def _repeats(choice: Json, others: Sequence[Json]) -> bool:
     )
 
 
-def _read_choice(request: Request, sample: int, choice: Json) -> Completion:
-    """Returns a choice's completion without its probabilities."""
-    try:
-        text, thinking, finish_reason, error = _text(request, choice)
-    except MALFORMED as caught:
-        return _odd(request, sample, caught)
-    return Completion(
-        request=request,
-        sample=sample,
-        text=text,
-        finish_reason=finish_reason,
-        thinking=thinking,
-        error=error,
-    )
+@dataclass(frozen=True, slots=True)
+class _ChoiceReader:
+    """Reads the choices of one answer."""
+
+    request: Request
+    given: str
+    """The beginning that the server was given, and may repeat."""
+
+    habit: PrefixHabit
+    is_full: bool
+    """Whether the server counts as many tokens as were allowed. A text whose end it does not
+    explain was cut off then."""
+
+    def read(self, sample: int, choice: Json) -> Completion:
+        """Returns a choice's completion without its probabilities."""
+        try:
+            said = read_choice_text(choice, partial(self._told_apart, choice))
+        except MALFORMED as caught:
+            return _odd(self.request, sample, caught)
+        text, reason = said.text, said.finish_reason
+        if self.is_full and (reason is None or not is_known(reason)):
+            reason = "length"
+        before = before_stop(text, self.request.stop)
+        if before is not None and said.error is None:
+            text, reason = before, "stop"
+        return Completion(
+            request=self.request,
+            sample=sample,
+            text=text,
+            finish_reason=reason or "stop",
+            thinking=said.thinking,
+            error=said.error,
+        )
+
+    def _told_apart(self, choice: Json, text: str, thinking: str | None) -> tuple[str, str | None]:
+        """Returns the answer in a text and all thinking, without what the server was given."""
+        if self.given:
+            text = self.habit.written(self.given, text, choice)
+        prompt = self.request.prompt if isinstance(self.request.prompt, str) else ""
+        begun = self.request.answer_prefix
+        return answer_and_thinking(text, prompt=prompt, begun=begun, apart=thinking)
 
 
 def _with_logprobs(
@@ -159,29 +193,6 @@ def shares(total: int, known: Sequence[int]) -> list[int]:
         known, rest = [0] * len(known), total
     even, remainder = divmod(rest, len(known))
     return [own + even + (place < remainder) for place, own in enumerate(known)]
-
-
-def _text(request: Request, choice: Json) -> tuple[str, str | None, FinishReason, str | None]:
-    """Returns text, thinking, finish reason and error of one choice."""
-    message: Json = choice["message"] if "message" in choice else {"content": choice["text"]}
-    reason = str(choice.get("finish_reason"))
-    reasoning = message.get("reasoning_content") or message.get("reasoning")
-    thinking = reasoning if isinstance(reasoning, str) else None
-    text, refusal = message.get("content"), message.get("refusal")
-    if text is None and isinstance(refusal, str) and refusal:
-        return refusal, thinking, "content_filter", None
-    if text is not None and not isinstance(text, str):
-        raise TypeError("the content is not text")
-    if text is not None:
-        prompt = request.prompt if isinstance(request.prompt, str) else ""
-        text, thinking = answer_and_thinking(
-            text, prompt=prompt, begun=request.answer_prefix, apart=thinking
-        )
-    unexplained = reason not in FINISH_REASONS and not text
-    no_text = text is None and FINISH_REASONS.get(reason) == "stop"
-    if reason in FAILED_REASONS or unexplained or no_text:
-        return "", thinking, "error", f"the server gave no text (finish_reason: {reason})"
-    return text or "", thinking, FINISH_REASONS.get(reason, "stop"), None
 
 
 def _listed(

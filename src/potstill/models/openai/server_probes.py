@@ -24,10 +24,12 @@ import aiohttp
 import orjson
 
 from potstill.errors import ModelError
+from potstill.models.openai.choice_text import content_of, message_in
 from potstill.models.openai.client import Client, open_session, read_content
-from potstill.models.openai.cost import Sizes, prices_of, tokens_of
+from potstill.models.openai.cost import Sizes, prices_of
 from potstill.models.openai.http_errors import Fault
 from potstill.models.openai.requests import request_body
+from potstill.models.openai.usage import token_counts
 from potstill.models.settings import OpenAISettings, Prefill
 from potstill.records import UNKNOWN, CapabilityName, Request
 from potstill.runtime import Runtime
@@ -184,10 +186,10 @@ def _texts(reply: Json) -> list[str]:
     """Returns the texts of an answer's choices; an empty one for what is no text."""
     texts = []
     for choice in reply["choices"]:
-        choice = choice if isinstance(choice, dict) else {}
-        message = choice.get("message") or choice
-        text = (message.get("content") or message.get("text")) if isinstance(message, dict) else ""
-        texts.append(text if isinstance(text, str) else "")
+        text: str | None = None
+        with suppress(LookupError, TypeError, ValueError, AttributeError):
+            text = content_of(message_in(choice).get("content")).text
+        texts.append(text or "")
     return texts
 
 
@@ -220,9 +222,13 @@ async def _goes_on(prober: Prober, settings: OpenAISettings) -> bool:
     text = _texts(reply)[0]
     if text.startswith(BEGUN) or text.lstrip().lower().startswith(REST):
         return True
-    before, after = tokens_of(await prober.plain())[0], tokens_of(reply)[0]
+    before, after = _prompt_tokens(await prober.plain()), _prompt_tokens(reply)
     longer = await prober.ask(_request(f"{QUESTION} {BEGUN}", max_tokens=1))
-    return 0 < tokens_of(longer)[0] - before == after - before
+    return 0 < _prompt_tokens(longer) - before == after - before
+
+
+def _prompt_tokens(reply: Json) -> int:
+    return token_counts(reply).read or 0
 
 
 # sampling ----------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ again for those that it leaves out.
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from itertools import chain
 from queue import SimpleQueue
@@ -20,7 +20,8 @@ from potstill.models.openai.client import Client
 from potstill.models.openai.cost import Sizes, prices_of
 from potstill.models.openai.http_errors import Fault, Halted
 from potstill.models.openai.logprobs import no_probabilities
-from potstill.models.openai.requests import failure, request_body, runs
+from potstill.models.openai.repeated_prefix import PROBE, PrefixHabit
+from potstill.models.openai.requests import failure, given_beginning, request_body, runs
 from potstill.models.openai.responses import read_reply
 from potstill.models.settings import OpenAISettings
 from potstill.records import Completion, Request
@@ -75,6 +76,9 @@ class ServerFacts:
 
     probabilities: bool = False
     """Whether it has given token probabilities."""
+
+    prefix: PrefixHabit = field(default_factory=PrefixHabit)
+    """Whether it repeats the beginning of an answer that it is given."""
 
     def can(self, request: Request) -> bool:
         """Whether nothing in the request is new to the server."""
@@ -274,6 +278,7 @@ class Asker:
         """The request that goes alone."""
 
         self._first_ended = asyncio.Event()
+        self._probing = asyncio.Lock()
 
     async def ask(self, request: Request, samples: Sequence[int]) -> bool:
         """Ask for one run of a request's samples, and again for those that the server leaves out.
@@ -299,7 +304,8 @@ class Asker:
             except Fault as fault:
                 await self._refused(request, samples, fault)
                 return False
-            answered = read_reply(self._settings, request, samples, reply)
+            await self._find_prefix_habit(given_beginning(request, body), reply)
+            answered = read_reply(self._settings, request, samples, reply, self._known.prefix)
             self._keep(answered, 1)
             await self._ask_left_out(request, samples, answered)
             return any(completion.error is None for completion in answered)
@@ -323,6 +329,29 @@ class Asker:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._first_ended.wait(), FIRST_SECONDS)
         return False
+
+    async def _find_prefix_habit(self, given: str, reply: dict[str, Any]) -> None:
+        """Have a probe tell whether the server repeats beginnings, where an answer leaves it open.
+
+        Where the probe fails, what an answer repeats is taken off.
+        """
+        habit = self._known.prefix
+        habit.learn(given, reply)
+        if not (given and habit.is_unclear(given, reply)):
+            return
+        async with self._probing:
+            if habit.repeats is not None:
+                return
+            self.client.stored(1)  # else the probe might wait for this answer's own place
+            body = request_body(self._settings, PROBE, PROBE.samples)
+            try:
+                answer = await self.client.post(body, self._sizes.size(PROBE, body))
+                habit.learn_from_probe(given_beginning(PROBE, body), answer)
+            except Fault:
+                self.client.stored(-1)
+            if habit.repeats is None:
+                habit.repeats = True
+            self._events.record("prefix_repeated", repeats=habit.repeats)
 
     async def _ask_left_out(
         self, request: Request, samples: Sequence[int], answered: Sequence[Completion]

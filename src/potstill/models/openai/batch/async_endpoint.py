@@ -18,6 +18,7 @@ import orjson
 from potstill.errors import ModelError, ServerError
 from potstill.models.openai.client import Client, Tries, read_content
 from potstill.models.openai.http_errors import Fault, connection_faults
+from potstill.models.openai.lenient_json import read_json
 from potstill.models.openai.requests import Json
 
 T = TypeVar("T")
@@ -137,8 +138,8 @@ class AsyncBatchEndpoint(Client):
             async with self._request(method, path, query, data, lines) as response:
                 content = self.masked(await read_content(response))
             try:
-                reply = orjson.loads(content)
-            except orjson.JSONDecodeError:
+                reply = read_json(content)
+            except ValueError:
                 raise Fault("the server's answer is not valid JSON", retry=True) from None
             if not isinstance(reply, dict):
                 raise Fault("the server's answer is no object", retry=True)

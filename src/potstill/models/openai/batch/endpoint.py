@@ -13,10 +13,9 @@ from threading import Thread
 from types import TracebackType
 from typing import Any, TypeVar
 
-import orjson
-
 from potstill.models.openai.batch.async_endpoint import AsyncBatchEndpoint
 from potstill.models.openai.http_errors import Halted
+from potstill.models.openai.lenient_json import read_json
 from potstill.models.openai.requests import Json
 from potstill.models.settings import OpenAISettings
 from potstill.runtime import Runtime
@@ -130,8 +129,8 @@ class BatchEndpoint:
             file.seek(0)
             for line in file:
                 try:
-                    entry = orjson.loads(self._endpoint.masked(line))
-                except orjson.JSONDecodeError:
+                    entry = read_json(self._endpoint.masked(line))
+                except ValueError:
                     continue  # its request counts as not answered
                 if isinstance(entry, dict):
                     yield entry

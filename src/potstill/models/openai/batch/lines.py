@@ -13,12 +13,14 @@ from typing import NamedTuple
 from potstill.errors import ModelError
 from potstill.keys import request_key
 from potstill.models.openai.batch.endpoint import BatchEndpoint
-from potstill.models.openai.cost import prices_of, prompt_cost, tokens_of
+from potstill.models.openai.cost import Sizes, prices_of
 from potstill.models.openai.http_errors import RETRIED
 from potstill.models.openai.logprobs import no_probabilities
+from potstill.models.openai.repeated_prefix import PrefixHabit
 from potstill.models.openai.requests import Json, failure, runs
 from potstill.models.openai.responses import read_reply
 from potstill.models.openai.session import REFUSALS
+from potstill.models.openai.usage import token_counts
 from potstill.models.settings import OpenAISettings
 from potstill.records import Amount, Completion, Request
 from potstill.runtime.events import EventLog
@@ -120,6 +122,11 @@ class PendingSamples:
         """Returns the request of a line that is wanted."""
         return self._asked[line.place].requests[0]
 
+    def known(self, line: BatchLine) -> Request | None:
+        """Returns the request of a line; None where it is none of these."""
+        entry = self._asked.get(line.place)
+        return None if entry is None else entry.requests[0]
+
     def wants(self, line: BatchLine) -> bool:
         """Whether any of a line's samples is missing."""
         entry = self._asked.get(line.place)
@@ -198,8 +205,9 @@ class Answers:
     ) -> None:
         self._settings, self._client = settings, client
         self._wanted, self._events = wanted, events
-        self._prices = prices_of(settings)
+        self._sizes = Sizes(prices_of(settings))
         self._tries: Counter[BatchLine] = Counter()
+        self._prefix = PrefixHabit()
         self._several = False
         """Whether the server has given several samples in one line."""
 
@@ -228,7 +236,7 @@ class Answers:
                 awaited.discard(line)
                 reply = _reply(entry)
                 if reply is not None:
-                    paid = _sum(paid, self._paid(reply))
+                    paid = _sum(paid, self._paid(line, reply))
                     places.add(line.place)
                 if not self._wanted.wants(line):
                     continue
@@ -252,7 +260,7 @@ class Answers:
 
     def _answered(self, line: BatchLine, reply: Json, *, fresh: bool) -> Iterator[Completion]:
         request = self._wanted.request(line)
-        completions = read_reply(self._settings, request, line.samples, reply)
+        completions = read_reply(self._settings, request, line.samples, reply, self._prefix)
         self._several = self._several or len(completions) > 1
         if len(completions) < line.count:
             self._wanted.limit(len(completions))
@@ -290,10 +298,16 @@ class Answers:
         passing = (answered and status in RETRIED) or code in PASSING_CODES
         return _Refusal(self._client.clean(words), status if answered else None, passing)
 
-    def _paid(self, reply: Json) -> Amount | None:
-        read, written = tokens_of(reply)
-        usd = prompt_cost(self._prices, reply) + written * self._prices.completion / 1e6
-        return Amount(read + written, usd) if read or written else None
+    def _paid(self, line: BatchLine, reply: Json) -> Amount | None:
+        """Returns the cost of a line's answer; None where the server does not say it."""
+        request = self._wanted.known(line)
+        if request is not None:
+            body = {"n": line.count, **self._settings.body}
+            return self._sizes.size(request, body).paid(reply)
+        counted = token_counts(reply, limit=line.max_tokens)
+        if counted.read is None or counted.written is None:
+            return None
+        return self._sizes.amount(counted)
 
 
 def _object(value: object) -> Json:

@@ -1,0 +1,191 @@
+"""The text of one choice of a server's answer, its thinking, and why it ended."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from potstill.models.finish_reasons import FAILED, finish_reason_of, is_known
+from potstill.records import FinishReason
+
+Json = dict[str, Any]
+
+OTHER_REASONS = ("native_finish_reason", "finish_details", "stop_reason", "done_reason")
+"""Where else a choice may say why it ended, for when ``finish_reason`` says nothing known."""
+
+PART_FIELDS = ("text", "content", "thinking", "reasoning", "value")
+"""The fields of a part in which its text may stand."""
+
+LONGEST_MESSAGE = 300
+"""Characters of a server's words about a choice."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChoiceText:
+    """What a choice says."""
+
+    text: str
+    thinking: str | None
+    finish_reason: FinishReason | None
+    """None where the server gives none."""
+
+    error: str | None
+    """Why there is no text, where the reason is ``error``."""
+
+
+@dataclass(slots=True)
+class Content:
+    """A message's content, be it a text or a list of parts."""
+
+    text: str | None = None
+    """None where there is neither a text nor a part of one."""
+
+    thinking: list[str] = field(default_factory=list)
+    refusal: str | None = None
+
+
+def content_of(value: object) -> Content:
+    """Returns the text of a message's content, and the thinking that stands among its parts.
+
+    Raises:
+        TypeError: It is neither text nor a list of known parts.
+    """
+    content = Content()
+    if value is None or isinstance(value, str):
+        content.text = value
+        return content
+    for part in value if isinstance(value, list) else [value]:
+        kind, text = _part(part)
+        if kind == "thinking":
+            content.thinking.append(text)
+        elif kind == "refusal":
+            content.refusal = text
+        elif kind == "text":
+            content.text = (content.text or "") + text
+    return content
+
+
+def _part(part: object) -> tuple[str, str]:
+    """Returns whether a part is text, thinking, a refusal or something else, and what it says."""
+    if isinstance(part, str):
+        return "text", part
+    if not isinstance(part, Mapping):
+        raise TypeError("the content is not text")
+    kind = str(part.get("type") or "text").lower()
+    if "think" in kind or "reason" in kind:
+        return "thinking", _joined(part)
+    if kind == "refusal":
+        return "refusal", str(part.get("refusal") or "")
+    if kind in ("text", "output_text"):
+        return "text", _joined(part)
+    if any(isinstance(part.get(name), str) for name in ("text", "content")):
+        raise TypeError(f"the content has a part of the unknown kind {kind[:40]!r}")
+    return "other", ""  # references, calls of tools, pictures: nothing that could be read
+
+
+def _joined(value: object) -> str:
+    """Returns the text of a part, which may be made of further parts."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Mapping):
+        return _joined(next((value[name] for name in PART_FIELDS if value.get(name)), ""))
+    if isinstance(value, Sequence):
+        return "".join(map(_joined, value))
+    raise TypeError("the content is not text")
+
+
+def message_in(choice: Json) -> Json:
+    """Returns a choice's message; of a plain text, one with it as content.
+
+    Raises:
+        LookupError, TypeError: The choice has neither.
+    """
+    message = choice.get("message")
+    if message is None:
+        return {"content": choice["text"]}
+    if isinstance(message, str):
+        return {"content": message}
+    if not isinstance(message, dict):
+        raise TypeError("the message is no object")
+    return message
+
+
+def before_stop(text: str, stops: Sequence[str]) -> str | None:
+    """Returns the text before the stop string that is complete first; None without one in it."""
+    matches = [(at + len(stop), at) for stop in stops if stop and (at := text.find(stop)) >= 0]
+    return text[: min(matches)[1]] if matches else None
+
+
+Separation = Callable[[str, str | None], tuple[str, str | None]]
+"""From a text and the thinking beside it to the answer in it and all thinking."""
+
+
+def read_choice_text(choice: Json, told_apart: Separation) -> ChoiceText:
+    """Returns what a choice says.
+
+    An empty text is none behind thinking, or without a known reason for its end.
+
+    Args:
+        choice: As the server sent it.
+        told_apart: Finds the answer in the text, and the thinking.
+
+    Raises:
+        LookupError, TypeError, ValueError, AttributeError: The choice is not as documented.
+    """
+    if error := choice.get("error"):
+        return _failed(None, f"the server failed ({_words(error)})")
+    message = message_in(choice)
+    content = content_of(message.get("content"))
+    thinking = _thinking(message, content)
+    reason, given = _reason(choice)
+    refusal = content.refusal or message.get("refusal")
+    text = content.text
+    if not text and isinstance(refusal, str) and refusal:
+        return ChoiceText(
+            text=refusal, thinking=thinking, finish_reason="content_filter", error=None
+        )
+    if text is not None:
+        text, thinking = told_apart(text, thinking)
+    if reason == FAILED or _is_missing(text, thinking, reason):
+        return _failed(thinking, f"the server gave no text (finish_reason: {given})")
+    return ChoiceText(text=text or "", thinking=thinking, finish_reason=reason, error=None)
+
+
+def _is_missing(text: str | None, thinking: str | None, reason: FinishReason | None) -> bool:
+    """Whether a choice lacks a text that its reason does not explain the lack of."""
+    if reason in ("length", "content_filter"):
+        return False
+    if thinking and not (text or "").strip():
+        return True
+    return text is None or (not text and reason != "stop")
+
+
+def _thinking(message: Json, content: Content) -> str | None:
+    """Returns the thinking that stands apart from the text."""
+    apart = message.get("reasoning_content") or message.get("reasoning")
+    if isinstance(apart, str):
+        return apart
+    return "".join(content.thinking) or None
+
+
+def _reason(choice: Json) -> tuple[FinishReason | None, str]:
+    """Returns why a choice ended, and the words for it that the server has."""
+    reason = finish_reason_of(choice.get("finish_reason"))
+    others = [finish_reason_of(choice.get(name)) for name in OTHER_REASONS]
+    if reason == "stop" and others[0] in ("length", "content_filter"):
+        reason = others[0]  # a gateway's own word is less than that of the model behind it
+    elif reason is None or not is_known(reason):
+        known = (other for other in others if other is not None and is_known(other))
+        reason = next(known, reason)
+    return reason, _words(choice.get("finish_reason"))
+
+
+def _failed(thinking: str | None, error: str) -> ChoiceText:
+    return ChoiceText(text="", thinking=thinking, finish_reason="error", error=error)
+
+
+def _words(value: object) -> str:
+    """Returns a server's words on one line."""
+    if isinstance(value, Mapping):
+        value = value.get("message") or value.get("code") or dict(value)
+    printable = "".join(char if char.isprintable() else " " for char in str(value))
+    return " ".join(printable.split())[:LONGEST_MESSAGE]

@@ -1,0 +1,186 @@
+"""The answer to a streamed request: shown while it comes, and put together for reading."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any
+
+import aiohttp
+
+from potstill.models.openai.choice_text import content_of
+from potstill.models.openai.client import LARGEST_ANSWER
+from potstill.models.openai.lenient_json import read_json
+from potstill.models.openai.repeated_prefix import rest_after
+from potstill.serve.answering import Cutter
+from potstill.serve.upstreams import Emit, UpstreamError
+from potstill.text.thinking import may_close, may_open, separate
+
+Json = dict[str, Any]
+
+
+class AnswerStream:
+    """The answer to a streamed request, put together as one that was not streamed.
+
+    Args:
+        samples: The samples that were asked for, one to each index of a choice.
+        texts: What is to be shown of each.
+        emit: Takes each sample's pieces; None: nobody watches.
+    """
+
+    def __init__(
+        self, samples: Sequence[int], texts: Sequence["StreamedText"], emit: Emit | None
+    ) -> None:
+        self._samples, self._texts, self._emit = samples, texts, emit
+        self._parts: list[list[str]] = [[] for _ in samples]
+        self._thinking: list[list[str]] = [[] for _ in samples]
+        self._reasons: list[object] = [None for _ in samples]
+        self._usage: Json | None = None
+        self._pieces = 0
+        self._ended = False
+        """Whether the server has said that nothing more comes."""
+
+    async def read(self, response: aiohttp.ClientResponse) -> Json:
+        """Pass every piece on, and return the whole.
+
+        Raises:
+            UpstreamError: The answer was broken off.
+            LookupError, TypeError, ValueError, AttributeError: It is not understood.
+        """
+        async for event in self._events(response):
+            if event.get("error"):
+                raise UpstreamError("it broke off its answer")
+            self._usage = event.get("usage") or self._usage
+            for choice in event.get("choices") or ():
+                await self._take(choice)
+        for sample, text in zip(self._samples, self._texts, strict=True):
+            await self._show(sample, await text.release())
+        choices = [
+            {
+                "message": {
+                    "content": "".join(parts),
+                    "reasoning_content": "".join(thinking) or None,
+                },
+                "finish_reason": reason,
+            }
+            for parts, thinking, reason in zip(
+                self._parts, self._thinking, self._reasons, strict=True
+            )
+            if parts or reason
+        ]
+        if not self._ended and not all(choice["finish_reason"] for choice in choices):
+            raise UpstreamError("its answer has no end")
+        # A server that sends no usage sends about a token in each piece.
+        return {"choices": choices, "usage": self._usage or {"completion_tokens": self._pieces}}
+
+    async def _events(self, response: aiohttp.ClientResponse) -> AsyncIterator[Json]:
+        """The events of a stream, up to its end."""
+        size = 0
+        async for line in response.content:
+            size += len(line)
+            if size > LARGEST_ANSWER:
+                raise UpstreamError("its answer is too long")
+            if not line.startswith(b"data:"):
+                continue
+            data = line[5:].strip()
+            if data == b"[DONE]":
+                self._ended = True
+                return
+            event = read_json(data)
+            if isinstance(event, dict):
+                yield event
+
+    async def _take(self, choice: Json) -> None:
+        place = choice.get("index") or 0
+        if place >= len(self._samples):
+            return
+        if choice.get("error"):
+            raise UpstreamError("it broke off its answer")
+        self._reasons[place] = choice.get("finish_reason") or self._reasons[place]
+        delta = choice.get("delta") or choice.get("message") or choice
+        content = content_of(delta.get("content") or delta.get("text"))
+        apart = delta.get("reasoning_content") or delta.get("reasoning")
+        thinking = [apart] if isinstance(apart, str) else content.thinking
+        self._thinking[place] += thinking
+        self._pieces += bool(content.text or thinking)
+        if content.text:
+            self._parts[place].append(content.text)
+            await self._show(self._samples[place], await self._texts[place].feed(content.text))
+
+    async def _show(self, sample: int, text: str) -> None:
+        if text and self._emit is not None:
+            await self._emit(sample, text)
+
+
+class StreamedText:
+    """What is shown of a text that comes piece by piece.
+
+    It is shown without the beginning that the server was given and repeats, without the thinking
+    that it may begin with, and up to the first stop string.
+
+    Args:
+        given: The beginning that the server was given.
+        stops: Strings that end the text; a server may leave them in it.
+        repeats: Finds out whether the server repeats what it was given.
+    """
+
+    def __init__(
+        self, given: str, stops: Sequence[str], repeats: Callable[[], Awaitable[bool]]
+    ) -> None:
+        self._given, self._repeats = given, repeats
+        self._held = ""
+        self._visible = _VisibleText()
+        self._cutter = Cutter([stop for stop in stops if stop])
+
+    async def feed(self, piece: str) -> str:
+        """Returns the part that is certain."""
+        if self._given.strip():
+            self._held += piece
+            if len(self._held) < len(self._given) and self._given.startswith(self._held):
+                return ""
+            piece = await self._without_given()
+        return self._cutter.feed(self._visible.feed(piece))
+
+    async def release(self) -> str:
+        """Returns the part that was held back for nothing, at the end of the text."""
+        held = await self._without_given()
+        text = self._visible.feed(held) + self._visible.release()
+        return self._cutter.feed(text) + self._cutter.release()
+
+    async def _without_given(self) -> str:
+        """Returns what was held back, without what was given."""
+        held, given = self._held, self._given
+        self._held = self._given = ""
+        rest = rest_after(given, held)
+        return rest if rest is not None and await self._repeats() else held
+
+
+class _VisibleText:
+    """A text without the thinking that it may begin with, as it comes piece by piece.
+
+    What a lone closing mark ends has been passed on before the mark comes; the whole reply, which
+    is read at the end, has it apart.
+    """
+
+    def __init__(self) -> None:
+        self._held = ""
+        self._begun = False
+        self._thinks = False
+
+    def feed(self, piece: str) -> str:
+        """Returns the part that is certain not to be thinking."""
+        if self._begun:
+            return piece
+        self._held += piece
+        if self._thinks and not may_close(piece):
+            return ""
+        separated = separate(self._held)
+        self._thinks = not separated.closed
+        if separated.thinking is None and may_open(self._held):
+            return ""
+        return self._begin(separated.answer(self._held))
+
+    def release(self) -> str:
+        """Returns the part that was held back for nothing, at the end of the text."""
+        return "" if self._begun else self._begin(separate(self._held).answer(self._held))
+
+    def _begin(self, text: str) -> str:
+        self._begun = bool(text)
+        return text
