@@ -37,6 +37,7 @@ FLAGS = {
         "--verdict-field", "--rule", "--out",
     },
     "guide": {"RECIPE", "--set"},
+    "init": {"FILE", "--out", "--set"},
     "import": {
         "RUN", "FILE", "--question-field", "--id-field", "--rationale-field", "--answer-field",
         "--teacher", "--set",
@@ -306,12 +307,12 @@ def test_a_broken_line_of_questions_is_named() -> None:
     path = recipe()
     with Path("questions.jsonl").open("a") as file:
         file.write('{"question": \n')
-    assert "questions.jsonl, line 5: not JSON" in refused("generate", path)
+    assert "questions.jsonl, line 5: broken JSON" in refused("generate", path)
 
 
 def test_a_missing_file_of_questions_is_named() -> None:
     path = recipe(task={"file": "none.jsonl"})
-    assert "none.jsonl cannot be read: No such file" in refused("generate", path)
+    assert "cannot read none.jsonl: No such file" in refused("generate", path)
 
 
 def test_a_split_that_was_set_to_nothing_is_refused_with_its_use() -> None:
@@ -531,15 +532,18 @@ def test_the_readmes_recipe_is_planned_in_80_columns(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    blocks = readme.partition("## A first recipe")[2].split("```")
-    row, recipe = (block.partition("\n")[2] for block in (blocks[1], blocks[3]))
-    asked = json.loads(row)["question"]
-    rows = [{"question": f"{asked} ({n})", "answer": "29"} for n in range(60)]
+    section = readme.partition("## Quick start")[2].partition("\n## ")[0]
+    texts = [block.partition("\n")[2] for block in section.split("```")[1::2]]
+    (table,) = [text for text in texts if text.startswith("question,answer\n")]
+    (recipe,) = [text for text in texts if text.startswith("task:")]
+    header, row = table.splitlines()
+    asked, _, answer = row.rpartition(",")
+    rows = [f"{asked} ({n}),{answer}" for n in range(60)]
     monkeypatch.chdir(tmp_path)
-    Path("questions.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    Path("pens.csv").write_text("\n".join([header, *rows]), encoding="utf-8")
     Path("pens.yaml").write_text(recipe, encoding="utf-8")
     monkeypatch.setenv("COLUMNS", "80")
     done = CliRunner().invoke(main, ["plan", "pens.yaml"], catch_exceptions=False)
     assert re.search(r"^generate rationales +0 ", done.output, re.MULTILINE)
-    assert re.search(r"^evaluate questions test +0 ", done.output, re.MULTILINE)
+    assert re.search(r"^evaluate pens test +0 ", done.output, re.MULTILINE)
     assert max(len(line) for line in done.output.splitlines()) <= 80

@@ -13,8 +13,10 @@ from potstill.cli import main
 from potstill.pipeline.recipe import load_recipe
 from potstill.tasks import load_task
 
-SHORT = ("train.steps=2", "train.batch_size=2", "train.checkpoints=1", "generate.samples=1")
-SHORT += ("evaluate.max_tokens=8", "train.max_length=64")
+SHORT = [
+    "train.steps=2", "train.batch_size=2", "train.checkpoints=1", "train.max_length=64",
+    "generate.samples=1", "evaluate.max_tokens=8",
+]  # fmt: skip
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ Every section of a recipe is a class of its own beside its stage::
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, NamedTuple, TypeVar
 
@@ -125,8 +125,30 @@ def _is_misspelt(error: dict[str, Any]) -> bool:
 def _meant(cls: type[Settings], error: dict[str, Any]) -> tuple[str | int, ...]:
     """The place of the setting that a misspelt name was to be; its own where nothing is near."""
     *parents, name = error["loc"]
-    near = get_close_matches(str(name), _names_at(cls, list(map(str, parents))), n=1)
-    return (*parents, near[0] if near else name)
+    near = nearest_name(str(name), _names_at(cls, list(map(str, parents))))
+    return (*parents, near or name)
+
+
+def nearest_name(name: str, known: Iterable[str]) -> str | None:
+    """Returns the known name that a misspelt or shortened one most likely stands for; None if none.
+
+    ``lr`` is ``learning_rate`` by its initials, ``temp`` is ``temperature`` by its beginning, and
+    ``num_train_epochs`` is ``epochs`` by its end; else the name that is spelt most alike.
+    """
+    plain, names = name.casefold(), sorted(known)
+    short = plain.replace("_", "")
+    by_initials = [other for other in names if len(short) > 1 and _initials(other) == short]
+    by_beginning = [other for other in names if len(plain) > 2 and other.startswith(plain)]
+    for fitting in (by_initials, by_beginning):
+        if len(fitting) == 1:
+            return fitting[0]
+    near = get_close_matches(plain, names, n=1)
+    ends = [other for other in names if len(other) > 3 and plain.endswith(f"_{other}")]
+    return next(iter([*near, *ends]), None)
+
+
+def _initials(name: str) -> str:
+    return "".join(word[0] for word in name.split("_") if word)
 
 
 def _told(cls: type[Settings], error: dict[str, Any]) -> list[SettingFault]:
@@ -145,8 +167,8 @@ def _told(cls: type[Settings], error: dict[str, Any]) -> list[SettingFault]:
         place = (*parents, key)
     if _is_misspelt(error):
         known = sorted(_names_at(cls, list(place[:-1])))
-        near = get_close_matches(place[-1], known, n=1)
-        hint = f"Did you mean {near[0]!r}?" if near else f"Known here: {', '.join(known)}."
+        near = nearest_name(place[-1], known)
+        hint = f"Did you mean {near!r}?" if near else f"Known here: {', '.join(known)}."
         return [SettingFault(place, hint, is_misspelt=True)]
     if error["type"] == "missing":
         return [SettingFault(place, " is missing; it has no default.")]

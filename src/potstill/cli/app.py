@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
@@ -30,9 +30,13 @@ ORDER = (
 
 
 class _UserError(click.ClickException):
-    """A user's mistake, shown as one line; the process exits with 2."""
+    """A user's mistake, shown on a line, or on one for each fault; the process exits with 2."""
 
     exit_code = 2
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        for line in self.format_message().splitlines():
+            click.echo(f"Error: {line}", file=file, err=file is None)
 
 
 class _CommandGroup(click.Group):

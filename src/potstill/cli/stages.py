@@ -88,8 +88,11 @@ def curate_command(recipe: Path, changes: tuple[str, ...]) -> None:
 
 
 def run_curate(run: "Run") -> None:
-    """Give every rationale a verdict."""
+    """Give every rationale a verdict; where none is kept, tell why and end here."""
+    from potstill.pipeline.nothing_kept import require_kept
+
     print_curated(run, run.curate())
+    require_kept(run)
 
 
 def print_curated(run: "Run", verdicts: "Counter[str]") -> None:

@@ -23,10 +23,11 @@ if TYPE_CHECKING:
 )
 @set_option("the recipe, e.g. task.question=Frage")
 def init_command(file: Path, out: Path | None, changes: tuple[str, ...]) -> None:
-    """Write a first recipe for a file of questions: CSV, JSON lines, JSON or Parquet.
+    """Write a first recipe for a file of questions.
 
-    Encoding, separator, columns, options and answer type are guessed and shown, with three
-    questions as they will be asked; --set says what is guessed wrong.
+    FILE is CSV or other separated text, JSON lines, JSON or Parquet. Encoding, separator, columns,
+    options and answer type are guessed and shown, with three questions as they will be asked; --set
+    says what is guessed wrong.
     """
     from potstill.pipeline.first_recipe import first_recipe, write_first_recipe
 

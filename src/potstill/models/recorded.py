@@ -7,16 +7,19 @@ A line of such a file holds a question and one rationale, or a list of them::
 
 import hashlib
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
-from potstill.errors import DataError, ModelError
+from potstill.errors import DataError, ModelError, shortened
 from potstill.models.interface import Model
 from potstill.models.settings import RecordedSettings
 from potstill.records import Completion, Request
 from potstill.tables import SourceRow, listed_faults, source_rows
 from potstill.text.thinking import answer_and_thinking
+
+_SHOWN = 3
+"""Questions that are shown where none of a file's fits."""
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +60,23 @@ class RecordedModel(Model):
             yield from _completions(request, texts)
         if unknown:
             logger.warning("%s has no rationale for %d of the questions", self._path, unknown)
+
+    def require_match(self, questions: Sequence[str]) -> None:
+        """Refuses a file that holds a rationale of none of these questions.
+
+        Raises:
+            DataError: None is there; the message shows questions of both.
+        """
+        if not questions or any(_normalised(text) in self._rationales for text in questions):
+            return
+        theirs = ", ".join(shortened(text) for text in [*self._rationales][:_SHOWN])
+        ours = ", ".join(shortened(text) for text in questions[:_SHOWN])
+        raise DataError(
+            f"{self._path} has no rationale for any of the {len(questions):,} training questions. "
+            f"They are matched by their text, white space aside. The file asks: {theirs}. The task "
+            f"asks: {ours}. Name the file's column with question_field, or give the file of "
+            "rationales that belongs to the task."
+        )
 
 
 def _completions(request: Request, texts: list[str]) -> Iterator[Completion]:

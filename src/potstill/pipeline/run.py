@@ -37,6 +37,7 @@ from potstill.keys import settings_hash
 from potstill.models import Model
 from potstill.pipeline.guide_setup import guided_checkpoint, guided_pair
 from potstill.pipeline.later_model import LaterModel
+from potstill.pipeline.nothing_kept import require_kept
 from potstill.pipeline.recipe import Recipe, load_recipe, resolved, write_resolved
 from potstill.pipeline.regrade import Regraded, regrade
 from potstill.pipeline.stale import (
@@ -351,8 +352,10 @@ class Run:
 
         Raises:
             OutdatedError: The rationales are not of this recipe.
+            DataError: No rationale was kept, and a student is to learn some.
         """
         require_current(self, "train")
+        require_kept(self)
         with self._timed("train"):
             recipe = self.recipe
             return train(

@@ -20,6 +20,7 @@ from potstill.generate import GenerateResult, generate, teacher_asking
 from potstill.guide import check_continuing
 from potstill.keys import settings_hash
 from potstill.models import Model, ModelSettings, open_model
+from potstill.models.recorded import RecordedModel
 from potstill.models.settings import OpenAISettings
 from potstill.pipeline.later_model import LaterModel
 from potstill.pipeline.recipe import Recipe
@@ -182,6 +183,8 @@ class TeacherPool:
             with faults.collected(name), self._opened(name) as model:
                 self._remembered(name, model)
                 self._check_told_apart(name, model.name)
+                if isinstance(model, RecordedModel):
+                    model.require_match([question.text for question in task.splits["train"]])
                 results[name] = generate(
                     task,
                     model,

@@ -138,7 +138,9 @@ def _small_splits(task: Task) -> Iterator[str]:
             "Some hundreds of questions are a good start"
         )
     if 0 < dev < _FEW_DEV:
-        few = "1 development question chooses" if dev == 1 else f"{dev} development questions choose"
+        few = (
+            "1 development question chooses" if dev == 1 else f"{dev} development questions choose"
+        )
         yield f"only {few} the checkpoint"
 
 

@@ -144,7 +144,7 @@ def _named(columns: Sequence[str], names: Sequence[str]) -> str | None:
 
 def _option_columns(columns: Sequence[str]) -> list[str] | None:
     """Returns the columns of options A, B, C ... or 1, 2, 3 ...; None where there are not two."""
-    marks = {}
+    marks: dict[str, str] = {}
     for column in columns:
         match = _OPTION_COLUMN.fullmatch(column.strip())
         if match:

@@ -136,10 +136,13 @@ def _student_examples(
     formats = {example.data_format for example in examples}
     for data_format in student.formats:
         if data_format not in formats:
+            told = f"the student {name!r} learns from rationales ({data_format}), and none of "
+            if not rationales:
+                raise DataError(
+                    f"{told}0 was kept. Run potstill generate and potstill curate first."
+                )
             raise DataError(
-                f"the student {name!r} learns from rationales ({data_format}), and none of "
-                f"{len(rationales)} was kept. Run potstill generate and potstill curate first, or "
-                "look at what curate dropped."
+                f"{told}{len(rationales):,} fits. See the verdicts that potstill curate counts."
             )
     if student.replay is not None:
         tasks = [load_task(replayed_task) for replayed_task in student.replay.tasks]

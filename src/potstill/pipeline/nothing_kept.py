@@ -1,0 +1,95 @@
+"""What is told where curation kept no rationale: three samples as they were read, and what to do.
+
+Repeating a stage would change nothing, so that is never the advice.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from potstill.curate import VERDICTS
+from potstill.errors import DataError
+from potstill.pipeline.stale import learns_rationales
+from potstill.records import Question, Rationale
+from potstill.runtime.progress import printable
+
+if TYPE_CHECKING:
+    from potstill.pipeline.run import Run
+
+SHOWN = 3
+"""Samples that are shown."""
+
+_LONGEST = 160
+"""Characters of a text that are shown."""
+
+
+def require_kept(run: "Run") -> None:
+    """Refuses to go on where students are to learn rationales and none was kept.
+
+    Raises:
+        DataError: None was; the message shows samples of those that were dropped.
+    """
+    if not learns_rationales(run.recipe.train.students.values()):
+        return
+    verdicts = Counter(run.store.verdicts())
+    if verdicts and not verdicts["kept"]:
+        raise DataError("\n".join(_lines(run, verdicts)))
+
+
+def _lines(run: "Run", verdicts: "Counter[str]") -> Iterator[str]:
+    """Yields what is told, a line each."""
+    commonest, count = verdicts.most_common(1)[0]
+    yield (
+        f"none of {verdicts.total():,} rationales was kept: {count:,} are {commonest} "
+        f"({VERDICTS.get(commonest, commonest)})."
+    )
+    questions = {question.id: question for question in run.task.splits["train"]}
+    dropped = [one for one in run.store.rationales() if one.verdict == commonest]
+    shown = list({one.question_id: one for one in reversed(dropped)}.values())[::-1][:SHOWN]
+    for rationale in shown:
+        yield _sample(rationale, questions.get(rationale.question_id))
+    yield _advice(run, commonest)
+
+
+def _sample(rationale: Rationale, question: Question | None) -> str:
+    """Returns a question, its gold answer, what was read and what was written, on one line."""
+    asked = f"asked {_shown(question.text)}, gold answer {question.answer!r}, " if question else ""
+    read = "no answer" if rationale.answer is None else repr(printable(rationale.answer))
+    return f"sample: {asked}read {read} in {_shown(rationale.text, end=True)}"
+
+
+def _shown(text: str, *, end: bool = False) -> str:
+    """Returns a text between quotes, the beginning or the end of a long one left out."""
+    text = printable(text)
+    if len(text) > _LONGEST:
+        text = f"…{text[-_LONGEST:]}" if end else f"{text[:_LONGEST]}…"
+    return f'"{text}"'
+
+
+def _advice(run: "Run", verdict: str) -> str:
+    """Returns what may help against the commonest reason for dropping."""
+    generate, kind = run.recipe.generate, run.task.answer_type
+    match verdict:
+        case "wrong_answer":
+            return (
+                f"See in the samples whether the gold answers are right and are of the type {kind} "
+                "(task.answer_type), and whether the teacher knows them. If they are, take a "
+                "stronger teacher, or ask it in another generate.prompt_style."
+            )
+        case "no_answer":
+            return (
+                f"No answer of the type {kind} was found. See in the samples whether "
+                "task.answer_type is right; else raise generate.max_tokens (now "
+                f"{generate.max_tokens}), or ask in another generate.prompt_style, such as "
+                "instruct_cot, which has the answer marked."
+            )
+        case "unfinished":
+            return (
+                f"Raise generate.max_tokens, which is {generate.max_tokens}; potstill generate "
+                "then asks again for those that were cut off, and for nothing else."
+            )
+        case "too_short" | "too_long":
+            limits = f"{run.recipe.curate.min_words} to {run.recipe.curate.max_words or 'any'}"
+            return f"Change curate.min_words or curate.max_words; now {limits} words are kept."
+        case _:
+            return "Change what the recipe's section curate keeps, or the teacher."
