@@ -140,7 +140,7 @@ def test_no_stage_builds_on_rationales_of_another_recipe(
     small.do("generate", "curate", "train")
     changes, reason = EDITS[edit]
     text = json.dumps(changes).replace("{folder}", str(small.folder))
-    small.write(json.loads(text))
+    small.write({**json.loads(text), "reuse": True})
     done = small.command(stage)
     assert done.exit_code == 2
     assert len(done.output.splitlines()) == 1

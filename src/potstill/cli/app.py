@@ -99,14 +99,24 @@ def recipe_command(name: str) -> Callable[[Callable[..., None]], click.Command]:
 
 
 @contextmanager
-def open_run(recipe: Path, changes: tuple[str, ...], *, read_only: bool = False) -> Iterator["Run"]:
-    """The run of a recipe, with its progress on the terminal and the command in its log."""
+def open_run(
+    recipe: Path, changes: tuple[str, ...], *, read_only: bool = False, is_moved: bool = False
+) -> Iterator["Run"]:
+    """The run of a recipe, with its progress on the terminal and the command in its log.
+
+    Args:
+        recipe: The recipe.
+        changes: Settings to put in the place of its own.
+        read_only: As for :class:`potstill.pipeline.run.Run`.
+        is_moved: Likewise.
+    """
     from potstill.pipeline.recipe import load_recipe
     from potstill.pipeline.run import Run
     from potstill.runtime.progress import Meter
 
+    read = load_recipe(recipe, changes)
     with (
-        Run(load_recipe(recipe, changes), Meter.on_stderr(), read_only=read_only) as run,
+        Run(read, Meter.on_stderr(), read_only=read_only, is_moved=is_moved) as run,
         _logged(run.context.events),
     ):
         try:

@@ -35,6 +35,7 @@ def generate_command(recipe: Path, changes: tuple[str, ...]) -> None:
 
 def run_generate(run: "Run") -> None:
     """Draw rationales from every teacher."""
+    run.identity.claim()
     print_task_notes(run)
     print_generated(run, run.generate())
 

@@ -27,10 +27,11 @@ def _run_at(
     place: Path, changes: tuple[str, ...] = (), *, read_only: bool = False
 ) -> Iterator["Run"]:
     """The run of a recipe, or the run in a folder, wherever it was moved to."""
-    if place.is_dir():
+    is_folder = place.is_dir()
+    if is_folder:
         changes = (*changes, f"run={json.dumps(str(place))}")
         place = place / "recipe.yaml"
-    with open_run(place, changes, read_only=read_only) as run:
+    with open_run(place, changes, read_only=read_only, is_moved=is_folder) as run:
         yield run
 
 

@@ -112,6 +112,7 @@ def export_table(
         raise ConfigError(f"stages and token probabilities are of completions, not of {kind}.")
     if kind in ("completions", "rationales") and data_format is not None:
         raise ConfigError(f"a data format words chat and prompt_completion, not {kind}.")
+    run.identity.check_task()
     questions = TaskQuestions(run.task)
     if kind == "completions":
         named_stages = tuple(stages) or EXPORTED_STAGES

@@ -100,6 +100,7 @@ def import_file(
         ConfigError: The recipe has no such teacher, or one is named for completions.
         DataError: The file cannot be read, or lacks a column that is needed.
     """
+    run.identity.claim()
     start = time.monotonic()
     columns = first_row(path)
     if fields is None and columns.keys() >= NEEDED:

@@ -75,7 +75,7 @@ def read_members(folders: Sequence[Path], meter: Meter) -> list[MergeMember]:
     """The chosen students of these runs.
 
     Args:
-        folders: The runs' folders. Relative paths in their recipes count from the working folder.
+        folders: The runs' folders.
         meter: Passed on to the runs.
 
     Raises:
@@ -114,7 +114,7 @@ def _read_member(name: str, folder: Path, meter: Meter) -> MergeMember:
 def _open_finished(folder: Path, meter: Meter) -> Run:
     """The run in a folder, wherever it was moved to, opened to be read."""
     recipe = load_recipe(folder / "recipe.yaml").model_copy(update={"run": str(folder)})
-    return Run(recipe, meter, read_only=True)
+    return Run(recipe, meter, read_only=True, is_moved=True)
 
 
 def _chosen_checkpoint(store: Store, folder: Path, digest: str) -> Checkpoint:

@@ -112,6 +112,9 @@ class Recipe(Settings):
     student: Annotated[LocalSettings, BeforeValidator(_student)]
     """The checkpoint to start from, as hf:NAME, hf:FOLDER or bundled:student."""
 
+    reuse: bool = False
+    """Go on in the run's folder though its task, teacher or student were others."""
+
     seed: int = Field(default=0, ge=0)
     """Seeds every random choice that the run makes."""
 

@@ -16,7 +16,6 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Self
@@ -33,38 +32,39 @@ from potstill.evaluate import (
 )
 from potstill.generate import GenerateResult
 from potstill.guide import GuidanceResult, GuideSettings, guide
-from potstill.keys import settings_hash
 from potstill.models import Model
 from potstill.pipeline.guide_setup import guided_checkpoint, guided_pair
+from potstill.pipeline.kept_questions import task_of
+from potstill.pipeline.key_checks import check_guiding_key, check_measuring_key
 from potstill.pipeline.later_model import LaterModel
 from potstill.pipeline.nothing_kept import require_kept
-from potstill.pipeline.recipe import Recipe, load_recipe, resolved, write_resolved
+from potstill.pipeline.recipe import Recipe, load_recipe
+from potstill.pipeline.recipe_changes import RunIdentity
 from potstill.pipeline.regrade import Regraded, regrade
 from potstill.pipeline.stale import (
     Inputs,
     curate_inputs,
     evaluate_inputs,
     guide_inputs,
-    is_stale,
     require_current,
     stale_stages,
     train_inputs,
     untrained_students,
 )
 from potstill.pipeline.students import StudentPool, refuse_damaged
-from potstill.pipeline.teachers import FIRST, TeacherPool
+from potstill.pipeline.teachers import TeacherPool
 from potstill.prompts.exemplars import FewShot, read_few_shot
-from potstill.records import Checkpoint, Request, Split, Task, Teacher
+from potstill.records import Checkpoint, Split, Task, Teacher
 from potstill.report import ReportFiles, write_report
 from potstill.runtime import Runtime
 from potstill.runtime.budget import Budget
 from potstill.runtime.context import RunContext
 from potstill.runtime.events import EventLog
 from potstill.runtime.progress import Meter
-from potstill.sampling.ask import PromptConfig, SamplingParams, unheld
+from potstill.sampling.ask import PromptConfig, unheld
 from potstill.setting_names import resolve_names
 from potstill.store import Stage, Store
-from potstill.tasks import load_task
+from potstill.tasks import TaskSettings
 from potstill.tasks.overlap import Overlap, overlaps, without
 from potstill.text.steps import step_kind
 from potstill.train import Models, train
@@ -84,13 +84,19 @@ class Run:
         meter: Shows the progress.
         read_only: Open the store beside a writer, for the report alone. Of the processes of
             ``accelerate launch`` only the first writes.
+        is_moved: Whether the run is named by its folder, so that relative paths in its recipe do
+            not count from the working folder.
 
     Attributes:
         context: The things every stage works with: store, folder, progress, budget and log.
+        identity: Whether the recipe is that of the run.
     """
 
-    def __init__(self, recipe: Recipe, meter: Meter, *, read_only: bool = False) -> None:
+    def __init__(
+        self, recipe: Recipe, meter: Meter, *, read_only: bool = False, is_moved: bool = False
+    ) -> None:
         self.recipe, self.folder = recipe, recipe.folder
+        self._is_moved = is_moved
         read_only = read_only or os.environ.get("RANK", "0") != "0"
         if not (self.folder / "run.sqlite").is_file():
             resolve_names(recipe)  # or nothing is made for it
@@ -99,10 +105,7 @@ class Run:
         self.context = RunContext(
             store=self.store, folder=self.folder, progress=meter.of(self.runtime)
         )
-        self._recipe_hash = settings_hash(recipe.model_dump(mode="json", exclude={"run"}))
-        if not read_only:
-            write_resolved(recipe)
-            self.store.use_recipe(resolved(recipe), recipe_hash=self._recipe_hash)
+        self.identity = RunIdentity(recipe, self.store)
 
     def __enter__(self) -> Self:
         return self
@@ -145,7 +148,10 @@ class Run:
     @cached_property
     def _loaded(self) -> Task:
         """The task before overlapping questions are dropped."""
-        return load_task(self.recipe.task)
+        return self._read(self.recipe.task)
+
+    def _read(self, settings: TaskSettings) -> Task:
+        return task_of(settings, self.store, is_moved=self._is_moved)
 
     @cached_property
     def overlaps(self) -> list[Overlap]:
@@ -175,7 +181,7 @@ class Run:
         settings = self.recipe.evaluate
         generic = settings.generic.tasks if settings.generic else ()
         others = (settings.out_of_distribution, generic, settings.tasks)
-        return TaskSets(self._loaded, *(tuple(map(load_task, listed)) for listed in others))
+        return TaskSets(self._loaded, *(tuple(map(self._read, listed)) for listed in others))
 
     @cached_property
     def entries(self) -> list[EvalTask]:
@@ -235,11 +241,12 @@ class Run:
             PotstillError: A task cannot be read, a student cannot be trained as the recipe says,
                 or a module or a name that the recipe gives as ``module:name`` is not there.
         """
+        self.identity.claim()
         self._check_recipe()
         self.teachers.check_keys(self.task)
-        self._check_measuring_key()
+        check_measuring_key(self)
         if self.recipe.guide is not None:
-            self._check_guiding_key()
+            check_guiding_key(self)
         self.check_students()
 
     def check_students(self) -> None:
@@ -252,33 +259,6 @@ class Run:
             from potstill.train.start_checks import check_starts
         starts = {system: start.settings for system, start in self.students.starts.items()}
         check_starts(self.recipe.train, starts, self.task.splits["train"])
-
-    def _check_measuring_key(self) -> None:
-        """Check the first teacher's key, if it has still to answer questions it is measured on.
-
-        Raises:
-            AuthError: The key is missing.
-        """
-        if not self.recipe.evaluate.teacher:
-            return
-
-        def requests() -> Iterator[Request]:
-            sampling = SamplingParams(max_tokens=self.recipe.evaluate.max_tokens)
-            greedy = replace(self.asking, sampling=sampling)
-            for entry in self.entries:
-                asking = entry.asking or greedy
-                yield from asking.requests(entry.task.splits["test"], task=entry.name)
-
-        self.teachers.check_key(FIRST, requests)
-
-    def _check_guiding_key(self) -> None:
-        """Check the first teacher's key, unless the guided answers of this recipe are stored.
-
-        Raises:
-            AuthError: The key is missing.
-        """
-        if self.store.provenance("guide") is None or is_stale(self, "guide"):
-            self.recipe.teacher.check_key()
 
     def _check_recipe(self) -> None:
         """The same without the student, which only a machine that trains need be able to load."""
@@ -309,6 +289,7 @@ class Run:
             PotstillError: A teacher cannot be asked; or, before any is, what :meth:`check` finds
                 but that the student cannot be loaded.
         """
+        self.identity.claim()
         self._check_recipe()  # before a teacher is paid for a stage that could not run
         self.teachers.check_keys(self.task)
         self.teachers.check_servers()
@@ -318,6 +299,7 @@ class Run:
 
     def curate(self) -> Counter[str]:
         """Give every rationale a verdict; returns how many got each."""
+        self.identity.claim()
         with self._timed("curate"):
             return self._curate()
 
@@ -329,7 +311,10 @@ class Run:
         """Keeps what determines the results that a stage is about to store; returns its hash."""
         if not self.store.read_only:
             self.store.keep_provenance(
-                stage, inputs.values, settings_hash=inputs.digest, recipe_hash=self._recipe_hash
+                stage,
+                inputs.values,
+                settings_hash=inputs.digest,
+                recipe_hash=self.identity.recipe_hash,
             )
         return inputs.digest
 
@@ -355,6 +340,7 @@ class Run:
             DataError: No rationale was kept, and a student is to learn some.
         """
         require_current(self, "train")
+        self.identity.claim()
         require_kept(self)
         with self._timed("train"):
             recipe = self.recipe
@@ -375,9 +361,10 @@ class Run:
             OutdatedError: The students are not of this recipe.
         """
         require_current(self, "evaluate")
+        self.identity.claim()
         recipe, settings = self.recipe, self.recipe.evaluate
         refuse_damaged(self.store.checkpoints(), self.folder)  # before the teacher is asked
-        self._check_measuring_key()  # before students are measured, which takes long
+        check_measuring_key(self)  # before students are measured, which takes long
         with self._timed("evaluate"):
             evaluation = evaluate(
                 self.entries,
@@ -411,7 +398,8 @@ class Run:
                 fit it or its teacher.
         """
         require_current(self, "guide")
-        self._check_guiding_key()
+        self.identity.claim()
+        check_guiding_key(self)
         recipe, settings = self.recipe, self.recipe.guide or GuideSettings()
         with self._timed("guide"):
             checkpoint = guided_checkpoint(self.store, self.task.name, settings.student)
@@ -439,7 +427,12 @@ class Run:
             )
 
     def report(self) -> ReportFiles:
-        """Write report.html and summary.json from what there is so far."""
+        """Write report.html and summary.json from what there is so far.
+
+        Raises:
+            ConfigError: The run is of another task.
+        """
+        self.identity.check_task()
         notes = self.few_shot.notes if self.few_shot else ()
         return write_report(
             self.store,
@@ -467,7 +460,7 @@ def stored_run(folder: Path, meter: Meter) -> Run:
     """A run that is there already, wherever it was moved to.
 
     Args:
-        folder: The run's folder. Relative paths in its recipe count from the working folder.
+        folder: The run's folder.
         meter: Shown the progress.
 
     Raises:
@@ -476,4 +469,4 @@ def stored_run(folder: Path, meter: Meter) -> Run:
     if not (folder / "run.sqlite").is_file():
         raise ConfigError(f"{folder} is no run: it holds no run.sqlite. Give a run's folder.")
     recipe = load_recipe(folder / "recipe.yaml")
-    return Run(recipe.model_copy(update={"run": str(folder)}), meter)
+    return Run(recipe.model_copy(update={"run": str(folder)}), meter, is_moved=True)

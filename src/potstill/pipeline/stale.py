@@ -385,9 +385,9 @@ def _told(name: str, then: Mapping[str, object], now: Inputs) -> Iterator[str]:
         assert isinstance(was, Mapping) and isinstance(is_, Mapping)
         for part in dict.fromkeys((*was, *is_)):
             if was.get(part) != is_.get(part):
-                yield f"{name}.{part} {_was_and_is(was.get(part), is_.get(part))}"
+                yield f"{name}.{part} {was_and_is(was.get(part), is_.get(part))}"
     else:
-        yield f"{name} {_was_and_is(then[name], now.values[name])}"
+        yield f"{name} {was_and_is(then[name], now.values[name])}"
 
 
 def _data_told(name: str, was: object, now: object) -> str:
@@ -395,7 +395,7 @@ def _data_told(name: str, was: object, now: object) -> str:
     assert isinstance(was, Mapping) and isinstance(now, Mapping)
     if name.startswith("the prompt style"):
         names = was["name"], now["name"]
-        return f"{name} " + (_was_and_is(*names) if len({*names}) > 1 else "has another text")
+        return f"{name} " + (was_and_is(*names) if len({*names}) > 1 else "has another text")
     if was["count"] != now["count"]:
         return f"{name} were {was['count']:,}, are {now['count']:,}"
     edited = was["texts"] == now["texts"]
@@ -413,7 +413,8 @@ def _outdated(run: "Run") -> Iterator[str]:
         )
 
 
-def _was_and_is(was: object, now: object) -> str:
+def was_and_is(was: object, now: object) -> str:
+    """Returns two values of a setting in words."""
     return f"was {_shown(was)}, is {_shown(now)}"
 
 

@@ -190,6 +190,7 @@ def probe_run(run: Run, count: int) -> dict[str, Probe]:
         ModelError: A teacher cannot be asked.
         BudgetError: The budget does not allow it.
     """
+    run.identity.claim()
     return {
         name: _probe(run, name, settings, count)
         for name, settings in run.recipe.named_teachers.items()

@@ -12,11 +12,13 @@ from potstill.store.completions import (
     StoredCompletion,
 )
 from potstill.store.found_capabilities import CapabilityTables
+from potstill.store.kept_tasks import KeptTask, TaskTables
 from potstill.store.provenance import Provenance, ProvenanceTables, Stage, Writer
 from potstill.store.results import CurationTables, ResultTables
 
 __all__ = [
     "GradedQuestion",
+    "KeptTask",
     "PooledCompletion",
     "PooledRationale",
     "Provenance",
@@ -27,7 +29,9 @@ __all__ = [
 ]
 
 
-class Store(PoolTables, CurationTables, ResultTables, CapabilityTables, ProvenanceTables):
+class Store(
+    PoolTables, CurationTables, ResultTables, CapabilityTables, ProvenanceTables, TaskTables
+):
     """The store of one run.
 
     Use as a context manager. A second writer on the same file is refused at once.

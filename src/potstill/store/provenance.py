@@ -91,6 +91,14 @@ class ProvenanceTables(Rows):
             ).fetchone()
         return str(row[0]) if row else ""
 
+    def has_results(self) -> bool:
+        """Whether a model has answered anything, or a stage left anything."""
+        tables = ("completions", *_RESULTS.values())
+        exists = " OR ".join(f"EXISTS (SELECT 1 FROM {table})" for table in tables)
+        with explained(self.path):
+            (found,) = self._db.execute(f"SELECT {exists}").fetchone()
+        return bool(found)
+
     def keep_provenance(
         self, stage: Stage, inputs: Mapping[str, object], *, settings_hash: str, recipe_hash: str
     ) -> None:

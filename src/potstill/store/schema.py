@@ -130,6 +130,20 @@ _PROVENANCE = """
 """The recipes that a run was given, and what determined the results of each stage: the values
 behind the ``settings_hash`` of its rows, as a JSON object by name."""
 
+_TASKS = """
+    CREATE TABLE tasks (
+        settings_hash TEXT PRIMARY KEY, digest TEXT NOT NULL, facts TEXT NOT NULL,
+        places TEXT NOT NULL, kept_at REAL NOT NULL
+    ) WITHOUT ROWID;
+    CREATE TABLE questions (
+        task TEXT NOT NULL, split TEXT NOT NULL, place INTEGER NOT NULL, id TEXT NOT NULL,
+        text TEXT NOT NULL, answer TEXT NOT NULL, choices TEXT NOT NULL, template_id TEXT,
+        PRIMARY KEY (task, place)
+    ) WITHOUT ROWID;
+"""
+"""The tasks as the run read them last, by the hash of their settings, and their questions, by the
+digest of the task."""
+
 MIGRATIONS: tuple[SchemaStep, ...] = (
     """
     CREATE TABLE requests (
@@ -236,5 +250,6 @@ MIGRATIONS: tuple[SchemaStep, ...] = (
     _QUESTION_DIGESTS,
     _CAPABILITIES,
     _PROVENANCE,
+    _TASKS,
 )
 """Ordered steps from an empty file to the newest schema; the version is how many were taken."""
