@@ -101,7 +101,8 @@ class Exchange:
         cached = used["prompt_tokens_details"]["cached_tokens"]
         for_prompt, for_cached, for_answer = habits.prices
         usd = for_prompt * (read - cached) + for_cached * cached + for_answer * written
-        self._note("billed", tokens=read + written, usd=usd / 1e6)
+        if kind != "html":  # a page to log in on stands before the model
+            self._note("billed", tokens=read + written, usd=usd / 1e6)
         return answer(asked, kind, used)
 
     async def _deliver(self, kind: str | None, made: Answer) -> bool:

@@ -15,7 +15,7 @@ from fakes import sums
 from speakers import Speaker, number, student_is_sure, student_says, teacher_says
 
 from potstill.cli import main
-from potstill.errors import ConfigError
+from potstill.errors import ConfigError, ModelError
 from potstill.guide import GuidanceResult, GuideModels, GuideSettings, guide
 from potstill.guide.baselines import pass_at, route_by_doubt
 from potstill.guide.scoring import leaks
@@ -315,17 +315,40 @@ def test_the_overall_budget_is_kept_and_counts_what_is_stored(tmp_path: Path) ->
     assert asked(again) == (0, 0)
 
 
+class Failing(Speaker):
+    """Fails where asked for a step that ends at a stop string; on some questions, or on all."""
+
+    spared: tuple[int, ...] = ()
+
+    def completion(self, request: Any, sample: int) -> Any:
+        made = super().completion(request, sample)
+        if ". " not in request.stop or number(request) in self.spared:
+            return made
+        return replace(made, text="", finish_reason="error", error="HTTP 400: no stop")
+
+
 def test_a_silent_teacher_is_told_of(tmp_path: Path) -> None:
-    class Failing(Speaker):
+    teacher = Failing(teacher_says, name="teacher")
+    teacher.spared = (9,)
+    found = run(tmp_path, parties(teacher=teacher), {})
+    assert score(found, "first").guided == 1
+    assert "first: the teacher did not answer for 3 of 4 questions" in " ".join(found.notes)
+
+
+def test_a_teacher_that_gives_no_step_at_all_is_not_measured_as_if_it_had(tmp_path: Path) -> None:
+    pair = parties(teacher=Failing(teacher_says, name="teacher"))
+    with pytest.raises(ModelError, match=r"all of 4 samples failed, .* HTTP 400: no stop"):
+        run(tmp_path, pair, {})
+
+
+def test_a_teacher_that_answers_nothing_ends_the_stage(tmp_path: Path) -> None:
+    class Silent(Failing):
         def completion(self, request: Any, sample: int) -> Any:
             made = super().completion(request, sample)
             return replace(made, text="", finish_reason="error", error="overloaded")
 
-    pair = parties(teacher=Failing(teacher_says, name="teacher"))
-    found = run(tmp_path, pair, {})
-    assert score(found, "first").accuracy == score(found, "never").accuracy
-    assert score(found, "first").guided == 0
-    assert "first: the teacher did not answer for 4 of 4 questions" in " ".join(found.notes)
+    with pytest.raises(ModelError, match="overloaded"):
+        run(tmp_path, parties(teacher=Silent(teacher_says, name="teacher")), {})
 
 
 def test_no_gain_on_development_questions_means_never(tmp_path: Path) -> None:

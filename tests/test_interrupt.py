@@ -18,7 +18,7 @@ from potstill.runtime import Runtime, signals
 from potstill.runtime.events import EventLog
 from potstill.runtime.signals import Terminated, stoppable
 
-FLYING = 8
+FLYING = 4
 QUESTIONS = 40
 
 

@@ -208,7 +208,7 @@ def test_thinking_and_finish_reasons(
 
 @pytest.mark.parametrize(
     "choices",
-    [[], [chat_choice(None)], [chat_choice(None, "tool_calls")], [chat_choice("5", "abort")],
+    [[chat_choice(None)], [chat_choice(None, "tool_calls")], [chat_choice("5", "abort")],
      [chat_choice("", None)], [{"finish_reason": "stop"}], [{"message": {"content": [5]}}]],
 )  # fmt: skip
 def test_an_answer_without_text_is_an_error_of_its_sample(
@@ -218,6 +218,12 @@ def test_an_answer_without_text_is_an_error_of_its_sample(
     [found] = ask(model(server))
     assert (found.finish_reason, found.text) == ("error", "")
     assert found.error
+
+
+def test_an_answer_without_choices_is_an_error_of_its_sample(server: Loopback) -> None:
+    answer_with(server)
+    [found] = ask(model(server, retries=2))
+    assert (found.finish_reason, found.error) == ("error", "the server's answer is empty")
 
 
 def test_cost_counts_the_prompt_once_and_every_token(server: Loopback) -> None:

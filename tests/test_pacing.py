@@ -13,6 +13,7 @@ from commands import until
 from loopback import Fault, Loopback, scripted
 
 from potstill.errors import ModelError
+from potstill.models.openai import first_answers
 from potstill.models.openai.model import OpenAIModel
 from potstill.models.openai.rate_limit import START
 from potstill.models.openai.requests import request_body
@@ -109,7 +110,10 @@ def in_flight(events: Sequence[Event]) -> list[int]:
     return [event["in_flight"] for event in events]
 
 
-def test_concurrency_grows_where_the_server_never_pushes_back() -> None:
+def test_concurrency_grows_where_the_server_never_pushes_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(first_answers, "FIRST_AT_ONCE", 1000)  # no answer comes before they are out
     with Loopback() as server, ThreadPoolExecutor(1) as pool:
         server.hold()
         asking = pool.submit(ask, server, questions(700), concurrency=200)

@@ -19,7 +19,7 @@ from potstill.keys import question_digest
 from potstill.models import Model
 from potstill.records import Comparison, Prediction, Question, Score, Split, System, Task
 from potstill.runtime.context import RunContext
-from potstill.sampling.ask import Answer, PromptConfig, answers, sample_requests
+from potstill.sampling.ask import Answer, PromptConfig, all_failed, answers, sample_requests
 from potstill.statistics import accuracy_interval, paired_comparison
 
 
@@ -45,6 +45,9 @@ class EvalContext(NamedTuple):
 
         A question that a system failed on counts as wrong. A file of recorded answers that lacks
         some is another matter: its accuracy on the others would be of other questions.
+
+        Raises:
+            ModelError: The system cannot be asked, or all of its answers failed.
         """
         task, system, asking = entry.task, measured.system, entry.asking or measured.asking
         questions = task.splits[split]
@@ -70,6 +73,8 @@ class EvalContext(NamedTuple):
             samples = {
                 question.id: answers(model.name, store, question, asking) for question in questions
             }
+        if not any(samples.values()) and self.run.store.failures(model.name):
+            raise all_failed(model.name, len(samples), self.run.store)
         predictions = [
             _predict(system, task, question, samples[question.id]) for question in questions
         ]

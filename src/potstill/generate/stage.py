@@ -100,14 +100,20 @@ def generate(
         enough_right: Draw for a question only until so many rationales are right; see
             :func:`draw_until_enough`.
         name: How the teacher is called in the progress display.
+
+    Raises:
+        ModelError: The teacher cannot be asked, or all that was wanted of it failed.
     """
     label = f"rationales of {name}"
     if enough_right is not None:
-        return draw_until_enough(task, teacher, asking, context, enough=enough_right, label=label)
-    requests = asking.requests(task.splits["train"], task=task.name)
-    return GenerateResult(
-        sample_requests(teacher, requests, asking, context, label=label, stage="generate")
-    )
+        drawn = draw_until_enough(task, teacher, asking, context, enough=enough_right, label=label)
+    else:
+        requests = asking.requests(task.splits["train"], task=task.name)
+        drawn = GenerateResult(
+            sample_requests(teacher, requests, asking, context, label=label, stage="generate")
+        )
+    drawn.counts.check_any(teacher.name, context.store)
+    return drawn
 
 
 def draw_until_enough(

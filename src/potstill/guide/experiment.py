@@ -250,11 +250,16 @@ class SplitExperiment:
     def whole_answers(
         self, model: Model, asking: PromptConfig, purpose: str
     ) -> dict[str, list[Answer]]:
-        """A model's whole answers, by question."""
+        """A model's whole answers, by question.
+
+        Raises:
+            ModelError: It cannot be asked, or gave none.
+        """
         context = self.answerer.context
         requests = asking.requests(self.questions, task=self.task.name)
         label = f"{self.label}, {purpose}"
-        sample_requests(model, requests, asking, context, label=label, stage=STAGE)
+        counts = sample_requests(model, requests, asking, context, label=label, stage=STAGE)
+        counts.check_any(model.name, context.store)
         return {
             question.id: answers(model.name, context.store, question, asking)
             for question in self.questions

@@ -29,7 +29,7 @@ from potstill.keys import settings_hash
 from potstill.records import GuidedPrediction, GuidedScore, Policy, Question, Task
 from potstill.records.policy import ALONE, RANDOM, TEACHER_ALONE
 from potstill.runtime.context import RunContext
-from potstill.sampling.ask import Answer
+from potstill.sampling.ask import Answer, all_failed
 from potstill.sampling.rounds import drive_in_batches
 from potstill.text.steps import StepKind
 
@@ -323,7 +323,16 @@ class _TestMeasurement:
             yield self._score(policy, graded)
 
     def _note_silence(self, policy: Policy, answers: Mapping[str, GuidedAnswer]) -> None:
+        """Tell of answers that lack the step they were to have.
+
+        Raises:
+            ModelError: All of them do, for another reason than a budget.
+        """
         silent = sum(answer.silent for answer in answers.values())
+        answerer, teacher = self._experiment.answerer, self._experiment.models.teacher.name
+        store = answerer.context.store
+        if silent == len(answers) and not answerer.refused and store.failures(teacher):
+            raise all_failed(teacher, silent, store)
         if silent:
             self.notes.append(
                 f"{policy.label}: the teacher did not answer for {silent:,} of {len(answers):,} "

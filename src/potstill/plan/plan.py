@@ -213,6 +213,7 @@ def _probe(run: Run, name: str, settings: ModelSettings, count: int) -> Probe:
         model, chosen, asked.asking, run.context, label=label, stage="generate"
     )
     seconds = time.monotonic() - begin
+    counts.check_any(model.name, run.store)
     run.runtime.release()  # the next may need the same memory
     return Probe(
         requests=len(chosen),

@@ -214,6 +214,8 @@ class _Traffic:
 
 KINDS = {
     "answer": "unreadable answer",
+    "page": "web page",
+    "error": "error in place of an answer",
     "connection": "no connection",
     "reset": "connection lost",
 }

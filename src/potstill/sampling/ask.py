@@ -17,7 +17,7 @@ from functools import cache
 from threading import Event
 from typing import NamedTuple, Self, overload
 
-from potstill.errors import ConfigError
+from potstill.errors import ConfigError, ModelError
 from potstill.keys import request_key
 from potstill.models.interface import Model
 from potstill.prompts.exemplars import FewShot
@@ -151,6 +151,19 @@ class SampleCounts(NamedTuple):
     failed: int
     """Samples that failed; asking again tries them again."""
 
+    def check_any(self, model: str, store: Store) -> None:
+        """Refuse to go on where all that was wanted has failed, and nothing is stored.
+
+        Args:
+            model: ``Model.name`` of the model that was asked.
+            store: Where the failures are.
+
+        Raises:
+            ModelError: So it is; the message has the most frequent reason.
+        """
+        if self.failed and not (self.there or self.stored):
+            raise all_failed(model, self.failed, store)
+
     @property
     def absent(self) -> int:
         """Samples that the model has not got, as a file of recorded rationales may not."""
@@ -160,6 +173,15 @@ class SampleCounts(NamedTuple):
     def total(cls, counts: Iterable[Self]) -> Self:
         """Returns the sums of several counts."""
         return cls(*(sum(column) for column in zip((0, 0, 0, 0), *counts, strict=True)))
+
+
+def all_failed(model: str, samples: int, store: Store) -> ModelError:
+    """Returns the error of a model none of whose samples was answered, with the usual reason."""
+    reason = next(iter(store.failures(model)), "no reason given").rstrip(".")
+    return ModelError(
+        f"{model}: all of {samples:,} samples failed, most often with: {reason}. None of them is "
+        "stored; mend the cause and repeat the command."
+    )
 
 
 def complete_missing(

@@ -175,16 +175,23 @@ class CompletionTables(Rows):
             ).fetchone()
         return None if row is None else unpack(PackedLogprobs(*row))
 
-    def failures(self) -> dict[str, int]:
-        """Counts the samples that failed and have not been answered since, by reason."""
+    def failures(self, model: str | None = None) -> dict[str, int]:
+        """Counts the samples that failed and have not been answered since, by reason.
+
+        Args:
+            model: The one whose samples are counted; None: every model's.
+        """
         with explained(self.path):
             return dict(
                 self._db.execute(
                     "SELECT coalesce(error, finish_reason), count(*) FROM completions AS failed"
-                    " WHERE finish_reason = 'error' AND NOT EXISTS (SELECT 1 FROM completions"
+                    " JOIN requests ON requests.key = failed.request_key"
+                    " WHERE finish_reason = 'error' AND coalesce(?, model) = model"
+                    " AND NOT EXISTS (SELECT 1 FROM completions"
                     " AS other WHERE other.request_key = failed.request_key AND"
                     " other.sample = failed.sample AND other.finish_reason != 'error')"
-                    " GROUP BY 1 ORDER BY 2 DESC"
+                    " GROUP BY 1 ORDER BY 2 DESC",
+                    (model,),
                 ).fetchall()
             )
 

@@ -21,6 +21,7 @@ import orjson
 
 from potstill.errors import AuthError, ModelError, ServerError
 from potstill.models.openai.cost import Size
+from potstill.models.openai.first_answers import FirstAnswers
 from potstill.models.openai.http_errors import (
     RETRIED,
     Fault,
@@ -81,16 +82,29 @@ class Tries:
 
 
 class Client:
-    """One HTTP session with a server. Belongs to the event loop in which it is made."""
+    """One HTTP session with a server. Belongs to the event loop in which it is made.
 
-    def __init__(self, settings: OpenAISettings, key: str | None, runtime: Runtime) -> None:
+    Args:
+        settings: The server and how it is asked.
+        key: The server's key, if it wants one.
+        runtime: The run's budget, log and stop signal.
+        first: Told of failures, and ends the asking where there is nothing else.
+    """
+
+    def __init__(
+        self,
+        settings: OpenAISettings,
+        key: str | None,
+        runtime: Runtime,
+        first: FirstAnswers | None = None,
+    ) -> None:
         self._settings = settings
         self._base_url = settings.base_url.rstrip("/")
         self._key = key
         self._spellings = {key, quote(key, safe=""), escape(key)} if key else set[str]()
         """The key as it may stand in an address or a page."""
 
-        self._events, self._budget = runtime.events, runtime.budget
+        self._events, self._budget, self._first = runtime.events, runtime.budget, first
         self._limiter = RateLimiter(settings, runtime.events)
         self._halt = asyncio.Event()
         self._settled = asyncio.Event()
@@ -137,6 +151,7 @@ class Client:
                     reply = await self._try(url, data, size, tries.deadline)
                 except Fault as caught:
                     fault = caught
+                    self._watch(fault)
                 else:
                     self._successes += 1
                     self._failures_in_a_row = 0
@@ -146,6 +161,16 @@ class Client:
             if pause is None:
                 raise self._too_late(tries) if tries.late else self._given_up(fault, tries)
             await self._sleep(pause)
+
+    def _watch(self, fault: Fault) -> None:
+        """Count a fault that asking again does not mend, as a refusal or a page does not pass.
+
+        Raises:
+            ServerError: Nothing was answered so far, and all fail alike.
+        """
+        if self._first is None or fault.may_pass:
+            return
+        self._first.failed(self._clean(str(fault)), refused=fault.paid == Amount())
 
     async def _wait_for_turn(self, size: Size, tries: Tries) -> None:
         """Wait until this try may be sent.

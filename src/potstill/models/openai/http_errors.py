@@ -27,6 +27,13 @@ PUSHBACK = {"429", "503", "529", "timeout"}
 """Kinds of faults by which a server says that it has too much to do."""
 
 
+UNWRITTEN = {"page"}
+"""Kinds of answers with status 200 that no model had a part in."""
+
+PASSING = {"timeout", "connection", "reset"}
+"""Kinds of faults that say nothing of the next request."""
+
+
 class Fault(Exception):
     """The failure of one try of a request; its message is a sentence."""
 
@@ -43,7 +50,8 @@ class Fault(Exception):
         self.retry = retry
         self.kind = kind
         """In a word: the status of the answer, ``timeout``, ``connection`` (never reached),
-        ``reset`` (lost on the way), ``answer`` (not to be understood)."""
+        ``reset`` (lost on the way), ``answer`` (not to be understood), ``page`` (a web page) or
+        ``error`` (a message) in the place of an answer."""
 
         self.wait = wait
         """Seconds the server wants to be left alone; 0 where it does not say."""
@@ -57,6 +65,11 @@ class Fault(Exception):
         return self.kind != "connection"
 
     @property
+    def may_pass(self) -> bool:
+        """Whether the same request may well be answered a while later."""
+        return self.kind in PASSING or self.status in RETRIED
+
+    @property
     def refused(self) -> bool:
         """Whether the server had too much to do."""
         return self.kind in PUSHBACK
@@ -64,6 +77,8 @@ class Fault(Exception):
     @property
     def paid(self) -> Amount | None:
         """The amount 0 where the server surely wrote nothing; None where it may have."""
+        if self.kind in UNWRITTEN:
+            return Amount()
         sure = self.status not in UNSURE if self.status is not None else not self.reached
         return Amount() if sure else None
 

@@ -18,6 +18,7 @@ from potstill.keys import settings_hash
 from potstill.models.background import arrivals, one_by_one
 from potstill.models.interface import Model
 from potstill.models.openai.batch.model import Batches
+from potstill.models.openai.first_answers import FirstAnswers
 from potstill.models.openai.session import ServerFacts, Session
 from potstill.models.settings import OpenAISettings
 from potstill.records import Completion, Request
@@ -47,7 +48,7 @@ class OpenAIModel(Model):
     def __init__(self, settings: OpenAISettings, runtime: Runtime | None = None) -> None:
         self._settings = settings
         self._runtime = runtime or Runtime()
-        self._known = ServerFacts()
+        self._known = ServerFacts(first=FirstAnswers(settings.base_url))
         self._key = server_key(settings)
         self.chat = settings.chat
         self.name = server_name(settings)

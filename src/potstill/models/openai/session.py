@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from potstill.errors import ModelError
 from potstill.models.openai.client import Client
 from potstill.models.openai.cost import Sizes, prices_of
+from potstill.models.openai.first_answers import FirstAnswers, Vanguard
 from potstill.models.openai.http_errors import Fault, Halted
 from potstill.models.openai.logprobs import no_probabilities
 from potstill.models.openai.repeated_prefix import PROBE, PrefixHabit
@@ -79,6 +80,9 @@ class ServerFacts:
 
     prefix: PrefixHabit = field(default_factory=PrefixHabit)
     """Whether it repeats the beginning of an answer that it is given."""
+
+    first: FirstAnswers = field(default_factory=FirstAnswers)
+    """Whether it has answered at all."""
 
     def can(self, request: Request) -> bool:
         """Whether nothing in the request is new to the server."""
@@ -200,7 +204,7 @@ class Session:
 
     def _halt(self) -> None:
         self.halted = True
-        self._asker.client.halt()
+        self._asker.halt()
 
     def _create_tasks(self, coroutines: Sequence[Coroutine[Any, Any, bool]]) -> None:
         for coroutine in coroutines:
@@ -270,8 +274,9 @@ class Asker:
         known: ServerFacts,
         keep: Callable[[list[Completion], int], None],
     ) -> None:
-        self.client = Client(settings, key, runtime)
+        self.client = Client(settings, key, runtime, known.first)
         self._settings, self._events, self._known = settings, runtime.events, known
+        self._vanguard = Vanguard(known.first)
         self._keep = keep
         self._sizes = Sizes(prices_of(settings))
         self._first: Request | None = None
@@ -279,6 +284,11 @@ class Asker:
 
         self._first_ended = asyncio.Event()
         self._probing = asyncio.Lock()
+
+    def halt(self) -> None:
+        """Send nothing any more."""
+        self.client.halt()
+        self._vanguard.open()
 
     async def ask(self, request: Request, samples: Sequence[int]) -> bool:
         """Ask for one run of a request's samples, and again for those that the server leaves out.
@@ -300,13 +310,17 @@ class Asker:
                 return await self._ask_each(request, _parts(samples, most))
             body = request_body(self._settings, request, samples)
             try:
-                reply = await self.client.post(body, self._sizes.size(request, body))
+                async with self._vanguard.place():
+                    reply = await self.client.post(body, self._sizes.size(request, body))
+                    await self._find_prefix_habit(given_beginning(request, body), reply)
+                    answered = read_reply(
+                        self._settings, request, samples, reply, self._known.prefix
+                    )
+                    self._keep(answered, 1)
+                    self._watch(answered)
             except Fault as fault:
                 await self._refused(request, samples, fault)
                 return False
-            await self._find_prefix_habit(given_beginning(request, body), reply)
-            answered = read_reply(self._settings, request, samples, reply, self._known.prefix)
-            self._keep(answered, 1)
             await self._ask_left_out(request, samples, answered)
             return any(completion.error is None for completion in answered)
         finally:
@@ -352,6 +366,21 @@ class Asker:
             if habit.repeats is None:
                 habit.repeats = True
             self._events.record("prefix_repeated", repeats=habit.repeats)
+
+    def _watch(self, answered: Sequence[Completion]) -> None:
+        """Note whether an answer was a good one.
+
+        Raises:
+            ServerError: None was so far, and they fail alike.
+        """
+        if any(completion.text for completion in answered):
+            self._known.first.succeeded()
+            return
+        failures = [completion.error for completion in answered if completion.error is not None]
+        if failures:
+            self._known.first.failed(failures[0])
+        elif not answered[0].request.stop:  # before a stop string there may be nothing
+            self._known.first.failed("an answer without any text")
 
     async def _ask_left_out(
         self, request: Request, samples: Sequence[int], answered: Sequence[Completion]
