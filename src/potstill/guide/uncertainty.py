@@ -67,6 +67,7 @@ def signals_of(step: Completion, samples: Sequence[str] = ()) -> Signals:
         )
     # One row a token: its own log-probability, then those of the likeliest tokens there.
     table = step.logprobs.logprobs
+    table = table[np.isfinite(table[:, 0])]  # the others are not known
     if not len(table):  # it ended at once: nothing that could be doubted
         return Signals(0.0, 0.0, 0.0, _disagreement(step.text, samples), step.prompt_tokens)
     chosen = -table[:, 0].astype(np.float64)

@@ -24,6 +24,12 @@ The log, ``log.jsonl`` in the run's folder, has one JSON object a line: ``time``
 ``prefix_repeated``
     A server was asked whether it ``repeats`` the beginning of an answer that it is given; what it
     repeats is left out of its answers.
+``no_finish_reason``
+    So many texts (``count``) came without a reason for their end while a model was asked; they
+    count as ended.
+``untrusted_positions``
+    So many tokens (``count``) were listed with the probabilities of others while a model was asked,
+    and go by the text alone.
 ``batch``
     What became of a batch ``id`` at a server: its ``status``, how many of its ``lines`` are
     ``completed`` and ``failed``; the status ``left`` is a batch that runs on without us.

@@ -15,13 +15,14 @@ import orjson
 
 from potstill.errors import ConfigError, ModelError, PotstillError
 from potstill.models import open_model
+from potstill.models.openai.choice_text import MALFORMED
 from potstill.models.openai.client import open_session, read_content
 from potstill.models.openai.http_errors import Fault
 from potstill.models.openai.model import server_key
 from potstill.models.openai.repeated_prefix import PROBE, PrefixHabit
 from potstill.models.openai.reply_json import reply_of
 from potstill.models.openai.requests import given_beginning, request_body, route_of, runs
-from potstill.models.openai.responses import MALFORMED, read_reply
+from potstill.models.openai.responses import read_reply
 from potstill.models.openai.server_probes import NO_WAY, probe_server
 from potstill.models.settings import ModelSettings, OpenAISettings
 from potstill.records import Completion, Request

@@ -9,6 +9,9 @@ from potstill.records import FinishReason
 
 Json = dict[str, Any]
 
+MALFORMED = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
+"""Errors that reading a malformed answer raises."""
+
 OTHER_REASONS = ("native_finish_reason", "finish_details", "stop_reason", "done_reason")
 """Where else a choice may say why it ended, for when ``finish_reason`` says nothing known."""
 

@@ -3,6 +3,7 @@
 Shape suffixes: T tokens of a completion, K alternatives kept at each token.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from operator import itemgetter
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from potstill.models.openai.trusted_positions import doubtful_rows, has_odd_names, trusted
 from potstill.models.settings import OpenAISettings
 from potstill.records import TokenLogprobs
 
@@ -21,6 +23,8 @@ LOGPROB_FLOOR = -9999.0
 
 ROUNDING = 0.01
 """The most that rounding may lift a log-probability above 0; a larger one is an error."""
+
+_ID = re.compile(r"token_id:\d+")
 
 LONGEST_NAME = 1024
 """Bytes of a token."""
@@ -58,7 +62,12 @@ def _positions(listed: Json) -> list[Json]:
     tokens, logprobs = listed.get("tokens") or [], listed.get("token_logprobs") or []
     tops = listed.get("top_logprobs") or [None] * len(tokens)
     return [
-        {"bytes": _legacy_bytes(token), "logprob": logprob, "top_logprobs": _legacy_top(top)}
+        {
+            "token": token,
+            "bytes": _legacy_bytes(token),
+            "logprob": logprob,
+            "top_logprobs": _legacy_top(top),
+        }
         for token, logprob, top in zip(tokens, logprobs, tops, strict=True)
     ]
 
@@ -142,6 +151,39 @@ def token_logprobs_of_each(choices: Sequence[Sequence[Json]], top: int) -> list[
         )
         begin = end
     return packed
+
+
+def trusted_logprobs_of_each(
+    choices: Sequence[Sequence[Json]], texts: Sequence[str], top: int
+) -> list[TokenLogprobs]:
+    """Returns packed probabilities of several completions, those alone that are their tokens' own.
+
+    Args:
+        choices: The positions of each.
+        texts: What each says.
+        top: How many candidates are kept at each position.
+
+    Raises:
+        LookupError, TypeError, ValueError, AttributeError: Some are no log-probabilities of tokens.
+    """
+    packed = token_logprobs_of_each(choices, top)
+    return [
+        token_logprobs(trusted(choice, text), top)
+        if has_odd_names(record) or doubtful_rows(record).any()
+        else record
+        for record, choice, text in zip(packed, choices, texts, strict=True)
+    ]
+
+
+def trusted_logprobs(positions: Sequence[Json], text: str, top: int) -> TokenLogprobs:
+    """Returns one completion's; see :func:`trusted_logprobs_of_each`."""
+    return trusted_logprobs_of_each([positions], [text], top)[0]
+
+
+def named_by_ids(listed: Sequence[Json]) -> bool:
+    """Whether the first position names its token by a number, as ``token_id:35`` or bare."""
+    token = listed[0].get("token") if listed else None
+    return type(token) is int or (isinstance(token, str) and bool(_ID.fullmatch(token)))
 
 
 def _logprob(entry: Json) -> float:

@@ -18,6 +18,12 @@ def failure(request: Request, sample: int, error: str) -> Completion:
     return Completion(request=request, sample=sample, text="", finish_reason="error", error=error)
 
 
+def not_understood(request: Request, sample: int, caught: Exception) -> Completion:
+    """Returns the completion of a sample whose answer is not as documented."""
+    message = f"the server's answer is not understood: {type(caught).__name__}: {caught}"
+    return failure(request, sample, message)
+
+
 def runs(samples: Sequence[int]) -> list[list[int]]:
     """Returns samples in runs without a gap, each of which is asked for at once.
 

@@ -5,26 +5,17 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from potstill.errors import ModelError
 from potstill.models.finish_reasons import is_known
-from potstill.models.openai.choice_text import before_stop, read_choice_text
+from potstill.models.openai.choice_logprobs import with_logprobs
+from potstill.models.openai.choice_text import MALFORMED, before_stop, read_choice_text
 from potstill.models.openai.cost import Sizes, prices_of, prompt_cost
-from potstill.models.openai.logprobs import (
-    no_probabilities,
-    positions,
-    token_logprobs,
-    token_logprobs_of_each,
-)
 from potstill.models.openai.repeated_prefix import PrefixHabit
-from potstill.models.openai.requests import failure, given_beginning, request_body
+from potstill.models.openai.requests import given_beginning, not_understood, request_body
 from potstill.models.settings import OpenAISettings
-from potstill.records import Completion, Request, TokenLogprobs
+from potstill.records import Completion, Request
 from potstill.text.thinking import answer_and_thinking
 
 Json = dict[str, Any]
-
-MALFORMED = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
-"""Errors that reading a malformed answer raises."""
 
 
 def read_reply(
@@ -62,7 +53,7 @@ def read_reply(
     pairs = _by_sample(reply["choices"], samples)
     read = [reader.read(sample, choice) for sample, choice in pairs]
     if request.top_logprobs:
-        read = _with_logprobs(settings, read, [choice for _, choice in pairs])
+        read = with_logprobs(settings, read, [choice for _, choice in pairs])
     known = [
         0 if completion.logprobs is None else len(completion.logprobs.logprobs)
         for completion in read
@@ -121,7 +112,7 @@ class _ChoiceReader:
         try:
             said = read_choice_text(choice, partial(self._told_apart, choice))
         except MALFORMED as caught:
-            return _odd(self.request, sample, caught)
+            return not_understood(self.request, sample, caught)
         text, reason = said.text, said.finish_reason
         if self.is_full and (reason is None or not is_known(reason)):
             reason = "length"
@@ -146,42 +137,6 @@ class _ChoiceReader:
         return answer_and_thinking(text, prompt=prompt, begun=begun, apart=thinking)
 
 
-def _with_logprobs(
-    settings: OpenAISettings, read: Sequence[Completion], choices: Sequence[Json]
-) -> list[Completion]:
-    """Returns the completions with their probabilities, computed together where that works."""
-    entries = [
-        _listed(settings, completion, choice)
-        for completion, choice in zip(read, choices, strict=True)
-    ]
-    listed = [entry for entry in entries if not isinstance(entry, Completion)]
-    packed: list[TokenLogprobs | None]
-    top = read[0].request.top_logprobs
-    try:
-        packed = list(token_logprobs_of_each(listed, top))
-    except MALFORMED:
-        packed = [None] * len(listed)
-    left = iter(packed)
-    return [
-        entry if isinstance(entry, Completion) else _packed(completion, entry, next(left))
-        for completion, entry in zip(read, entries, strict=True)
-    ]
-
-
-def _packed(completion: Completion, listed: list[Json], packed: TokenLogprobs | None) -> Completion:
-    """Returns a completion with its probabilities, computed alone where it failed with others."""
-    try:
-        logprobs = packed or token_logprobs(listed, completion.request.top_logprobs)
-    except MALFORMED as caught:
-        return _odd(completion.request, completion.sample, caught)
-    return replace(completion, logprobs=logprobs)
-
-
-def _odd(request: Request, sample: int, caught: Exception) -> Completion:
-    message = f"the server's answer is not understood: {type(caught).__name__}: {caught}"
-    return failure(request, sample, message)
-
-
 def shares(total: int, known: Sequence[int]) -> list[int]:
     """Returns each sample's tokens, of which servers tell the sum alone.
 
@@ -193,21 +148,3 @@ def shares(total: int, known: Sequence[int]) -> list[int]:
         known, rest = [0] * len(known), total
     even, remainder = divmod(rest, len(known))
     return [own + even + (place < remainder) for place, own in enumerate(known)]
-
-
-def _listed(
-    settings: OpenAISettings, completion: Completion, choice: Json
-) -> list[Json] | Completion:
-    """Returns the positions that a choice lists; the completion itself where it is to have none."""
-    if completion.error is not None:
-        return completion
-    try:
-        listed = positions(choice.get("logprobs") or {})
-        some = any(entry["top_logprobs"] for entry in listed)
-    except MALFORMED as caught:
-        return _odd(completion.request, completion.sample, caught)
-    if not listed and completion.finish_reason == "content_filter":
-        return completion  # a refusal has none, and takes no other answer with it
-    if (not listed and completion.text) or (listed and not some):
-        raise ModelError(no_probabilities(settings))
-    return listed

@@ -6,6 +6,7 @@ again for those that it leaves out.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from potstill.models.openai.logprobs import no_probabilities
 from potstill.models.openai.repeated_prefix import PROBE, PrefixHabit
 from potstill.models.openai.requests import failure, given_beginning, request_body, runs
 from potstill.models.openai.responses import read_reply
+from potstill.models.openai.trusted_positions import by_text
 from potstill.models.settings import OpenAISettings
 from potstill.records import Completion, Request
 from potstill.runtime import Runtime
@@ -192,6 +194,7 @@ class Session:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
         finally:
+            self._asker.record_oddities()
             await self._asker.client.close()
 
     async def _wait_for_end(self) -> None:
@@ -284,6 +287,8 @@ class Asker:
 
         self._first_ended = asyncio.Event()
         self._probing = asyncio.Lock()
+        self._oddities = Counter[str]()
+        """By the name of an event, how often it came about."""
 
     def halt(self) -> None:
         """Send nothing any more."""
@@ -316,6 +321,7 @@ class Asker:
                     answered = read_reply(
                         self._settings, request, samples, reply, self._known.prefix
                     )
+                    self._count_oddities(reply, answered)
                     self._keep(answered, 1)
                     self._watch(answered)
             except Fault as fault:
@@ -381,6 +387,22 @@ class Asker:
             self._known.first.failed(failures[0])
         elif not answered[0].request.stop:  # before a stop string there may be nothing
             self._known.first.failed("an answer without any text")
+
+    def _count_oddities(self, reply: dict[str, Any], answered: Sequence[Completion]) -> None:
+        """Count what is no error and should be seen all the same."""
+        self._oddities["no_finish_reason"] += sum(
+            isinstance(choice, dict) and choice.get("finish_reason") is None
+            for choice in reply["choices"]
+        )
+        self._oddities["untrusted_positions"] += sum(
+            by_text(completion.logprobs) for completion in answered
+        )
+
+    def record_oddities(self) -> None:
+        """Write the counts of what was odd to the log."""
+        for name, count in self._oddities.items():
+            if count:
+                self._events.record(name, count=count)
 
     async def _ask_left_out(
         self, request: Request, samples: Sequence[int], answered: Sequence[Completion]
