@@ -94,6 +94,8 @@ _BEFORE_ALONE = re.compile(r"[\W_]{0,9}(?:(?:the|my|our|your|final|correct|short
 _BEFORE_BEHIND = re.compile(
     r"\s(?:is|are|would\ be|must\ be)\s(?:the|our|my)\s(?:\w{1,12}\s){0,2}$"
 )
+# "This is the answer" speaks of what stands before it.
+_PRONOUN = re.compile(r"\W*(?:(?:and|so|thus|hence) )?(?:this|that|which|it|these)\W*")
 _BEHIND = re.compile(r"(?<![^\W_])(?:answer|ans|option|choice)(?=[*_)\"'}]{0,4}(?:[.!,;\n]|$))")
 # "the correct option is", and "option B is correct".
 _GOOD = ("correct ", "right ", "best ", "closest ", "likely ", "appropriate ", "suitable ", "only ")
@@ -274,7 +276,7 @@ def _heading(low: str, at: int, limit: int) -> Statement | None:
         window = max(0, lead.start() - 200)
         breaks = list(_CLAUSE.finditer(low, window, lead.start()))
         start = breaks[-1].end() if breaks else window
-        if low.find("boxed{", start, at) >= 0:
+        if low.find("boxed{", start, at) >= 0 or _PRONOUN.fullmatch(low, start, lead.start()):
             return None
         return Statement(start, start, lead.start(), boxed=False)
     return None

@@ -55,6 +55,22 @@ _SURE = re.compile(
     """,
     re.VERBOSE | re.MULTILINE,
 )
+# A letter that is chosen in so many words: "I would pick B \u2014 a safe choice".
+_PICKED = re.compile(
+    r"\b(?:choose|chose|pick|picked|select|selected|go with|going with|opt for|vote for) "
+    r"(?:option |answer )?[*_(\"']{0,3}([A-Z])(?![\w'\u2019])(?! [a-z])"
+)
+# A command of LaTeX before a letter, which is a sign of a formula then: "\\langle B".
+_IN_FORMULA = re.compile(r"\\(?!text|math|boxed|bf|rm)[A-Za-z]+ ?\Z")
+# Letters of other scripts that are written as an option's, and letters of full width.
+_LOOK_ALIKES = str.maketrans(
+    "\u0410\u0412\u0421\u0415\u041a\u041c\u041d\u041e\u0420\u0422\u0425"
+    "\u0391\u0392\u0395\u0397\u0399\u039a\u039c\u039d\u039f\u03a1\u03a4\u03a7"
+    + "".join(map(chr, range(0xFF21, 0xFF3B)))
+    + "\uff08\uff09\uff0e\u3002",
+    "ABCEKMHOPTXABEHIKMNOPTX" + "".join(map(chr, range(65, 91))) + "()..",
+)
+_AROUND_LETTER = " \t\n*_()[]{}.:$\"'\u201c\u201d\u300c\u300d"
 # What follows an article: "A box", "I think"; but in "A is right" and "A because" stands an option.
 _AFTER_ARTICLE = re.compile(r" (?!(?:because|since|as|for|is|or|and)\b)[a-z]")
 
@@ -155,6 +171,8 @@ class ChoiceReader:
 
     def _first(self, text: str, start: int, end: int, options: Options) -> AnswerCandidate | None:
         """Returns the first option of a statement; ``NONE_GIVEN`` where its letter is no option."""
+        if alone := _letter_alone(text, start, end, options):
+            return alone
         head = _HEAD.match(text, start, end)
         if head:
             letter = text[head.end() - 1]
@@ -168,7 +186,8 @@ class ChoiceReader:
         letters = self._letters(text, start, end, options)
         candidates = [next(letters, None), self._option_text(text, start, end, options)]
         named = [candidate for candidate in candidates if candidate]
-        first = min(named, key=lambda candidate: candidate.start, default=None)
+        # Where both begin at one place, "A glass rod" is the option's text and no letter.
+        first = min(named, key=lambda candidate: (candidate.start, -candidate.end), default=None)
         return NONE_GIVEN if first is None and head and head["upper"] else first
 
     def _refused(self, text: str, start: int, end: int, options: Options) -> AnswerCandidate | None:
@@ -193,16 +212,32 @@ class ChoiceReader:
         closing = _LAST_LETTER.search(text, max(0, end - 20), end)
         if closing and options.has(closing[1]):
             return AnswerCandidate(closing[1], *closing.span(1))
+        picked = last(_PICKED.finditer(text, max(0, end - 300), end))
+        if picked and options.has(picked[1]):
+            return AnswerCandidate(picked[1], *picked.span(1))
         breaks = last(_BREAK.finditer(text, max(0, end - _LONGEST_BARE), max(0, end - 1)))
         start = breaks.end() if breaks else 0 if end < _LONGEST_BARE else end
         low = lowered(text[start:end])
         letters = options.letters_by_text()
         named = [option for option in letters if _find_whole(low, option) >= 0]
         longest = max(named, key=len, default="")
+        if len(named) > 1 and (result := self._calculated(text, start, end, options)):
+            return result
         if not longest or any(option not in longest for option in named) or _NOT.search(low):
             return None
         at = start + _find_whole(low, longest)
         return AnswerCandidate(letters[longest], at, at + len(longest))
+
+    def _calculated(
+        self, text: str, start: int, end: int, options: Options
+    ) -> AnswerCandidate | None:
+        """Returns the option whose value a calculation that ends the text comes to."""
+        sign = text.rfind("=", start, end)
+        _, by_value = options.letters_by_form()
+        numbers = list(number_spans.numbers(text, sign + 1, end)) if sign >= 0 and by_value else []
+        if len(numbers) != 1 or numbers[0].value not in by_value:
+            return None
+        return AnswerCandidate(by_value[numbers[0].value], numbers[0].start, numbers[0].end)
 
     def _letters(
         self, text: str, start: int, end: int, options: Options
@@ -210,7 +245,11 @@ class ChoiceReader:
         """Yields the letters that stand alone and name an option."""
         for match in _LETTER.finditer(text, start, end):
             letter, after = match[0], match.end()
-            if not options.has(letter):
+            if not options.has(letter) or _IN_FORMULA.search(
+                text, max(0, match.start() - 20), match.start()
+            ):
+                continue
+            if letter in "AI" and _opens_another(text, after, end, letter, options):
                 continue
             if letter in "AI" and _AFTER_ARTICLE.match(text, after, end):
                 own = options.text(letter)
@@ -248,6 +287,30 @@ class ChoiceReader:
             if letter := by_value.get(number.value):
                 return AnswerCandidate(letter, number.start, number.end)
         return None
+
+
+def _letter_alone(text: str, start: int, end: int, options: Options) -> AnswerCandidate | None:
+    """Returns the letter that a statement consists of, in another script or width too."""
+    part = text[start : min(end, start + 20)]
+    if part.isascii() or end - start > 20:
+        return None
+    plain = part.translate(_LOOK_ALIKES).strip(_AROUND_LETTER)
+    if len(plain) != 1 or not options.has(plain):
+        return None
+    at = next(at for at, sign in enumerate(part, start) if sign.translate(_LOOK_ALIKES) == plain)
+    return AnswerCandidate(plain, at, at + 1)
+
+
+def _opens_another(text: str, after: int, end: int, letter: str, options: Options) -> bool:
+    """Says whether the "A" of "A Glass Rod" is the article of another letter's option."""
+    if text[after : after + 1] != " ":
+        return False
+    low = lowered(text[after + 1 : min(end, after + 200)])
+    return any(
+        low.startswith(option) and _stands_alone(low, 0, len(option)) and len(option) > 1
+        for option, other in options.letters_by_text().items()
+        if other != letter
+    )
 
 
 def _joined_option(

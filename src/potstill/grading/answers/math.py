@@ -16,8 +16,12 @@ from typing import NamedTuple
 
 from potstill.errors import DataError
 from potstill.grading import math_pool
+from potstill.grading.answers import number_spans
 from potstill.grading.answers.base import AnswerCandidate, last
+from potstill.grading.answers.inequalities import interval_of, is_interval
+from potstill.grading.answers.math_prose import closing_sentence, new_in, stated
 from potstill.grading.answers.number import NumberReader
+from potstill.grading.answers.plain_math import latex_of, plain_formulas
 from potstill.records import Question
 
 # --- Finding an expression in a text ---
@@ -41,6 +45,11 @@ _OPEN_BOX = re.compile(r"\\(?:boxed|fbox)\s{0,2}\{\Z")
 _JOINED = re.compile(r"\s{0,3}(?:,|,?\s{0,3}\b(?:and|or)\b)\s{0,3}")
 _SENTENCE_END = re.compile(r"(?<!\\)[.!?](?=\s|$)|\n")
 _REASON = re.compile(r",?\s\(?(?:because|since|which|where|as|so)\b")
+# Words that open a statement of prose: "there are 256", "The magnitude of $z$ is 13".
+_PROSE_OPENS = re.compile(r"[\s*:,]{0,9}(?:[A-Za-z'\u2019]{2,}[\s,]+){2}")
+# What names the kind of an expression before it, as in "the point (2, 3)".
+_NAMED_FIRST = re.compile(r"(?:the|an?)\s(?:[a-z]{4,}\s){1,2}(?=[(\[\\\d$])", re.IGNORECASE)
+_SAYS_WORDS = re.compile(r":\s|\b(?:is|are|be)\s(?:the\s|an?\s)?")
 # Three words in a row are prose; a digit, an operator or a command is the sign of a formula.
 _PROSE = re.compile(r"(?:(?<!\\)\b[A-Za-z]{2,}\W+){2}[A-Za-z]{2,}")
 _SIGN = re.compile(r"[\d\\=^+*/<>_]|\s-\s")
@@ -61,6 +70,8 @@ class MathReader:
             return _candidate(text, *box)
         if not text[start:end].strip() or _OPEN_BOX.search(text, max(0, start - 12), start):
             return None  # nothing follows, or the text ends inside the box
+        if answer := self._prose(text, start, min(end, start + 2_000)):
+            return answer
         formula = next(_formulas(text, start, min(end, start + 2_000)), None)
         if formula and not re.search(r"\d", text[start : formula.start]):
             return formula
@@ -70,6 +81,15 @@ class MathReader:
         """Returns the last box, or the last formula or number, or a text that is one formula."""
         if box := _last_box(text, end):
             return _candidate(text, *box)
+        start, stop = closing_sentence(text, end)
+        if len(_form(normal(question.answer)).word) > 1 and (words := _words(text, start, stop)):
+            return words
+        candidates = _in_sentence(text, start, stop)
+        if candidates and (
+            answer := stated(text, start, candidates)
+            or new_in(text, start, candidates, question.text)
+        ):
+            return answer
         begin = max(0, end - 20_000)
         formulas = list(_formulas(text, begin, end))
         # A lone letter only names what the text is about, as in "the length of side $D$".
@@ -98,8 +118,21 @@ class MathReader:
 
     def same(self, answer: str, gold: str) -> bool | None:
         """Says whether the two are equal; None where that cannot be told in time."""
+        if is_interval(gold) and (interval := interval_of(answer)):
+            answer = interval
+        elif is_interval(answer) and (interval := interval_of(gold)):
+            gold = interval
         quick = equal(gold, answer)
         return math_pool.same(gold, answer) if quick is None else quick
+
+    def _prose(self, text: str, start: int, end: int) -> AnswerCandidate | None:
+        """Returns what the first sentence of a prose statement states; None for anything else."""
+        cut = _SENTENCE_END.search(text, start + 1, end)
+        end = cut.start() if cut else end
+        candidates = _in_sentence(text, start, end)
+        if not candidates or not _PROSE_OPENS.match(text, start, candidates[0].start):
+            return None
+        return stated(text, start, candidates)
 
     def _plain(self, text: str, start: int, end: int, question: Question) -> AnswerCandidate | None:
         """Returns the statement's first sentence, or the number in it where it is prose."""
@@ -107,9 +140,35 @@ class MathReader:
             start += len(text[start:end]) - len(text[start:end].lstrip(" \n*:"))
             cut = limit.search(text, start + 1, end)
             end = cut.start() if cut else end
+        if len(_form(normal(question.answer)).word) > 1 and end - start <= _LONGEST_LINE:
+            return _candidate(text, start, end)
         if end - start > _LONGEST_LINE or _PROSE.search(text, start, end):
             return NumberReader().marked(text, start, end, question)
-        return _candidate(text, start, end)
+        named = _NAMED_FIRST.match(text, start, end)
+        return _candidate(text, named.end() if named else start, end)
+
+
+def _in_sentence(text: str, start: int, end: int) -> list[AnswerCandidate]:
+    """Returns the formulas and numbers of a range, in order; numbers within formulas are none."""
+    found = [*_formulas(text, start, end), *_unicode_formulas(text, start, end)]
+    for number in number_spans.numbers(text, start, end):
+        if not any(formula.start <= number.start < formula.end for formula in found):
+            value = number_spans.format_number(number.value)
+            found.append(AnswerCandidate(value, number.start, number.end))
+    return sorted(found, key=lambda candidate: candidate.start)
+
+
+def _unicode_formulas(text: str, start: int, end: int) -> Iterator[AnswerCandidate]:
+    """Yields the formulas of a range that are written without LaTeX, such as "2√3 + 1"."""
+    for place in plain_formulas(text, start, end):
+        if answer := _candidate(text, *place):
+            yield answer
+
+
+def _words(text: str, start: int, end: int) -> AnswerCandidate | None:
+    """Returns the words that a sentence ends in, behind a colon or "is"."""
+    said = last(_SAYS_WORDS.finditer(text, start, end))
+    return _candidate(text, said.end(), end) if said and end - said.end() <= _LONGEST_LINE else None
 
 
 _BRACES = re.compile(r"(?P<box>\\(?:boxed|fbox)\s{0,2}\{)|\\.|(?P<open>\{)|\}", re.DOTALL)
@@ -206,7 +265,7 @@ def normal(latex: str) -> str:
     Among it: ``$`` signs, ``\left`` and ``\right``, spacing, ``\dfrac`` for ``\frac``, the short
     form ``\frac12``, ``{,}`` between thousands, a full stop behind it.
     """
-    latex = latex.replace("\x00", "").strip()
+    latex = latex_of(latex.replace("\x00", "")).strip()
     if len(latex) > _LONGEST:
         return latex
     opening = _BEFORE.match(latex)
@@ -223,14 +282,16 @@ _NEAR = Fraction(1, 10**5)
 
 # An answer in words: "\text{even}"; an option's letter; "even", "not possible".
 _WORD = re.compile(
-    r"\\text\{(?P<text>[^{}\d\\]+)\} | (?P<letter>\(?[A-H]\)?)"
-    r"| (?P<bare>[A-Za-z]{4,}(?:[ ,-]{1,2}[A-Za-z]+)* | [A-Za-z]{2,}(?:[ ][A-Za-z]{2,})+)",
+    r"\\text\{(?P<text>[^{}\d\\]+|[A-Za-z]{3}[^{}\\]*)\}"
+    r"| (?P<letter>\(?[A-H]\)?) | (?P<list>[A-Z](?:,[ ]?[A-Z])+|[A-Za-z]{3,}(?:,[ ]?[A-Za-z]{3,})+)"
+    r"| (?P<bare>[A-Za-z]{4,}(?:[ ,-]{1,2}[A-Za-z]+)* | [A-Za-z]{2,}(?:[ ][A-Za-z]{2,})+"
+    r"| [A-Z][a-z]{2,}(?:[ ]\d+)+)",
     re.VERBOSE,
 )
 # A value and its unit: "5\text{ cm}^2", "5 cm", "5miles"; functions and constants are no units.
 _UNIT = re.compile(
     r"""(?P<body> .*? ) (?: \\text\{(?P<text>[^{}]*)\}
-      | (?<=[\d}]) (?:[ ](?=[A-Za-z]{2})|(?=[A-Za-z]{3}))
+      | (?<=[\d}]) (?:[ ](?=[A-Za-z]{2})|(?=[A-Za-z]{3}|of[ ]))
         (?!sqrt|sin|cos|tan|log|mod|and|(?:or|pi)\b) (?P<bare>[A-Za-z]+(?:[ ][a-z]+)*) )
       (?P<power> \^\{?\d\}? )?""",
     re.VERBOSE,
@@ -300,8 +361,8 @@ def _form(latex: str) -> _Form:
     latex = normal(latex)
     plain = latex.replace("\\%", "").replace("\\$", "").replace("^\\circ", "")
     if words := _WORD.fullmatch(plain):
-        word = (words["text"] or words["letter"] or words["bare"]).strip(" ().,:;!\"'")
-        word = " ".join(word.split())
+        word = words[words.lastgroup or 0].strip(" ().,:;!\"'")
+        word = re.sub(r"\s*,\s*", ", ", " ".join(word.split()))
         return _Form("", "", "", False, word if len(word) == 1 else word.casefold())
     unit = ""
     if len(plain) < 200 and (measured := _UNIT.fullmatch(plain)) and measured["body"]:

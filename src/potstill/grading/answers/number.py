@@ -11,7 +11,20 @@ from functools import lru_cache
 from potstill.errors import DataError
 from potstill.grading.answers import number_spans
 from potstill.grading.answers.base import NONE_GIVEN, AnswerCandidate, last, refuses
-from potstill.grading.answers.number_spans import MAGNITUDES, NUMBER_PHRASE, Number, word_number
+from potstill.grading.answers.number_context import (
+    before_its_calculation,
+    calculates,
+    in_another_unit,
+    is_one_of_several,
+    left_of,
+)
+from potstill.grading.answers.number_spans import (
+    MAGNITUDES,
+    NUMBER_PHRASE,
+    Number,
+    ordinal_number,
+    word_number,
+)
 from potstill.records import Question
 
 _LONGEST_STATEMENT = 2_000
@@ -80,7 +93,10 @@ class NumberReader:
         start = step.end() if step else start
         number = self._opening_word(text, start, end)
         if number is None:
-            number = self._stated(text, start, end, question) or word_number(text, start, end)
+            stated = self._stated(text, start, end, question)
+            if stated and is_one_of_several(text, stated, start, end):
+                return NONE_GIVEN
+            number = stated or word_number(text, start, end) or ordinal_number(text, start, end)
         return number and _candidate(text, number, question)
 
     def last(self, text: str, end: int, question: Question) -> AnswerCandidate | None:
@@ -91,7 +107,8 @@ class NumberReader:
         """
         concluded = self._concluded(text, end, question)
         if concluded:
-            return _candidate(text, concluded, question)
+            several = is_one_of_several(text, concluded, 0, end)
+            return NONE_GIVEN if several else _candidate(text, concluded, question)
         number = None
         for size in (200, 2_000, 100_000):  # seldom more than the closing lines need be read
             start = max(0, end - size)
@@ -101,7 +118,11 @@ class NumberReader:
         if number is None and not _DIGIT.search(text, 0, end):
             for phrase in NUMBER_PHRASE.finditer(text, max(0, end - 2_000), end):
                 number = word_number(text, phrase.start(), end) or number
-        return number and _candidate(text, number, question)
+        if number is None:
+            return None
+        number = before_its_calculation(text, number) or number
+        several = is_one_of_several(text, number, 0, end)
+        return NONE_GIVEN if several else _candidate(text, number, question)
 
     def gold(self, question: Question) -> str:
         """Returns the gold number, e.g. "1000" for "$1,000.00" or "a thousand"."""
@@ -146,6 +167,8 @@ class NumberReader:
         in_prose = prose or _SUBJECT.search(text, start, number.start) is not None
         if in_prose:
             start, number = _closing_clause(text, start, end, number)
+        elif converted := in_another_unit(text, number, end, question.text):
+            return converted
         if not _DIGIT.search(text, number.end, end):
             return number
         # The number's sentence, up to an aside or a reason given for it.
@@ -153,11 +176,18 @@ class NumberReader:
         for limit in (_SENTENCE_END, _REASON if in_prose else _ASIDE):
             cut = limit.search(text, number.end, stop)
             stop = cut.start() if cut else stop
-        # The last "=" or "is" with a number behind it.
+        # The last "=" or "is" with a number behind it, unless what follows is yet to be
+        # calculated: "20 = 4 * 5" gives 20.
         signs = list((_IS if in_prose else _EQUALS).finditer(text, start, stop))
-        for sign in reversed(signs):
-            if result := _first(text, sign.end(), stop):
-                return result
+        results = [_first(text, sign.end(), stop) for sign in reversed(signs)]
+        found = [result for result in results if result]
+        plain = [result for result in found if not calculates(text, result.end, stop)]
+        if plain:
+            return plain[0]
+        if found:
+            sign = next((sign for sign in signs if sign[0] == "="), None)
+            left = left_of(text, start, sign.start()) if sign else None
+            return left or found[0]
         return _first_new(text, number, start, stop, question) if in_prose else number
 
     def _concluded(self, text: str, end: int, question: Question) -> Number | None:

@@ -47,9 +47,14 @@ _TOKEN = re.compile(
                           | [ ](?=(?:\d{3}[ ])*000(?!\d)) ) \d++ )*) )?
     # decimals: "2.5", ".5"
     (?P<decimals> (?:(?<=\d)|(?<!\w))\.\d++ )?
-    # "1e5"; "1.5 x 10^5"; "36/2"; the second part of "2 1/2", "2\frac{1}{2}" and "2½"
+    # "1e5"; "1.5 x 10^5", also with a raised 5; "2^10", "5²"; "36/2"; the second part of "2 1/2",
+    # "2\frac{1}{2}" and "2½"
     (?P<rest> [eE](?P<e>[+-]?\d{1,3})(?!\w)
-            | \s?(?:[x\u00d7*]|\\times|\\cdot)\s?10\s?\^\s?\{?(?P<power>[-\u2212]?\d{1,3})(?!\d)\}?
+            | \s?(?:[x\u00d7*\u00b7]|\\times|\\cdot)\s?10
+              (?: \s?(?:\^|\*\*)\s?\{?(?P<power>[-\u2212]?\d{1,3})(?!\d)\}?
+                | (?P<raised_ten>\u207b?[\u00b9\u00b2\u00b3\u2070\u2074-\u2079]{1,3}) )
+            | (?:\^\{?|\*\*(?=\d{1,3}(?![\d*])))(?P<exponent>\d{1,3})(?![\d.])\}?
+            | (?P<raised>[\u00b9\u00b2\u00b3\u2070\u2074-\u2079]{1,3})
             | [/\u2044](?P<denominator>\d{1,99})(?![\d/])
             | [ ](?P<part>\d{1,3})[/\u2044](?P<parts>\d{1,3})(?![\d/])
             | [ ]?\\[dt]?frac\{(?P<mixed_part>\d{1,3})\}\{(?P<mixed_parts>\d{1,3})\}
@@ -58,6 +63,7 @@ _TOKEN = re.compile(
     re.VERBOSE,
 )
 _START = re.compile(r"\d|\.\d|\\[dtc]?frac|[\u00bc-\u00be\u2150-\u215e]")
+_ORDINAL_NUMBER = re.compile(rf"(?<![{JOINED}.])(\d{{1,9}})(?:st|nd|rd|th)\b", re.IGNORECASE)
 _ORDINAL = re.compile(r"(?:st|nd|rd|th)\b", re.IGNORECASE)
 # Groups of three ("1,000,000"), or of two before the last three, as in India ("12,34,567").
 _GROUPED = re.compile(r"\d{1,3}(?:,\d{3})+|\d{1,2}(?:,\d{2})+,\d{3}")
@@ -68,6 +74,9 @@ _JOINS = re.compile(rf"[{JOINED})\]}}%\u2212\u2013-]\Z|[\d)] \Z")
 _CURRENCY = re.compile(r"(?:\\?[$\u20ac\u00a3\u00a5\u20b9]|(?:US|A|C)\$|Rs\.?) ?\Z")
 _NEGATIVE = re.compile(r"(?:\bnegative|(?:\b(?:is|are|be)|[=:]) minus) \Z", re.IGNORECASE)
 _MINUS = "-\u2212\u2013\uff0d"
+_DIGITS = re.compile(r"[\d.,]*\d")
+# What stands before an exponent or an index: "cm^2", "m^{3}", "x_{1}", "s^-1", "cm**2".
+_EXPONENT = re.compile(r"(?:\^\{?[-\u2212]?|_\{|(?<=[A-Za-z0-9)])\*\*)\Z")
 _LAST_JOINED = 0x530
 """Letters before this code point join the digits behind them ("x2"); Chinese ones do not."""
 
@@ -212,8 +221,11 @@ def _with_rest(number: Fraction, token: re.Match[str], *, mixed: bool) -> Fracti
     Returns:
         None where the rest does not belong to the number.
     """
-    if exponent := token["e"] or token["power"]:
+    if exponent := token["e"] or token["power"] or _plain_digits(token["raised_ten"]):
         return number * Fraction(10) ** int(exponent.replace("\u2212", "-"))
+    if exponent := token["exponent"] or _plain_digits(token["raised"]):
+        size = len(str(number.numerator)) + len(str(number.denominator))
+        return number ** int(exponent) if size * int(exponent) <= _MOST_DIGITS else None
     if token["denominator"] and int(token["denominator"]):
         return number / int(token["denominator"])
     if not mixed:
@@ -237,10 +249,23 @@ def _is_part_of_word(text: str, start: int) -> bool:
     if start < 1:
         return False
     before = text[start - 1]
+    if before in "^{*-\u2212" and _EXPONENT.search(text, max(0, start - 4), start):
+        return not (before == "*" and text.startswith("**", _digits_end(text, start)))
     if before == "." or before == "_":
         joined = text[start - 2] if start > 1 else " "
         return joined.isdecimal() if before == "." else _joins(joined)
     return _joins(before)
+
+
+def _digits_end(text: str, start: int) -> int:
+    """Returns where the digits that begin at ``start`` end."""
+    digits = _DIGITS.match(text, start)
+    return digits.end() if digits else start
+
+
+def _plain_digits(raised: str | None) -> str:
+    """Returns superscript digits and their sign as plain ones."""
+    return unicodedata.normalize("NFKC", raised) if raised else ""
 
 
 def _joins(letter: str) -> bool:
@@ -344,6 +369,12 @@ def word_number(text: str, start: int, end: int) -> Number | None:
             value, stop = value + more / 100, cents.end()
         return Number(-value if phrase["minus"] else value, phrase.start(), stop)
     return None
+
+
+def ordinal_number(text: str, start: int, end: int) -> Number | None:
+    """Returns the first ordinal in digits of a range, such as "3rd"."""
+    ordinal = _ORDINAL_NUMBER.search(text, start, end)
+    return ordinal and Number(Fraction(int(ordinal[1])), *ordinal.span())
 
 
 def _is_pronoun(phrase: re.Match[str]) -> bool:

@@ -1,0 +1,185 @@
+"""What stands around a number: a calculation, a second number, the same in another unit.
+
+"The answer is 20 = 4 * 5" states 20, "3 or 4" and "5-10" state no single number, and "3 dozen,
+which is 36 eggs" states 36.
+"""
+
+import re
+
+from potstill.grading.answers import number_spans
+from potstill.grading.answers.number_spans import Number
+
+_CURRENCY = r"(?:\\?[$\u20ac\u00a3\u00a5\u20b9])?"
+_UNITS = r"(?:\s?(?:\\?%|\u00b0|[A-Za-z]+\.?)(?:\s[a-z]+){0,2})?"
+# An operator and what it is applied to, behind a number and its unit: "4 bags * 5".
+_OPERATES = re.compile(
+    rf"{_UNITS}\s?(?:[-+*/\u00d7\u00f7\u00b7\u2212\u2013]|(?<=[\s\d])x(?=\s?[\d$])"
+    rf"|\\times|\\cdot|\\div)"
+    rf"\s?\(?{_CURRENCY}\d|\s?\(\s?{_CURRENCY}\d+\s?[-+*/\u00d7]"
+)
+# The same in front of a number.
+_OPERATED = re.compile(r"(?:[-+*/\u00d7\u00f7\u00b7\u2212x(]|\\times|\\cdot|\\div)\s?\$?\Z")
+# What stands between two numbers of which one is the answer.
+_OR = re.compile(
+    rf"(?P<unit>{_UNITS})[*_]{{0,2}},?\s(?:or|and/or)\s"
+    rf"(?:(?:even|maybe|perhaps|possibly|about|else)\s)?[*_]{{0,2}}(?={_CURRENCY}\d)"
+)
+_TO = re.compile(
+    rf"[*_]{{0,2}}\s?(?:[-\u2013\u2014~]|\bto\b)\s?[*_]{{0,2}}(?={_CURRENCY}\d)", re.IGNORECASE
+)
+_BETWEEN = re.compile(r"\bbetween\s(?:the\s)?[^\w\n]{0,3}\Z", re.IGNORECASE)
+_AND = re.compile(rf"{_UNITS}[*_]{{0,2}}\sand\s[*_]{{0,2}}(?={_CURRENCY}\d)")
+_LIST = re.compile(
+    rf"[*_$]{{0,2}}(?:,\s?(?:(?:and|or)\s)?|\s(?:and|or)\s)[*_]{{0,2}}(?={_CURRENCY}\d)"
+)
+_END = re.compile(r"[\s.*_!$\\)\]}]*\Z")
+_UNIT_WORD = re.compile(r"\s?(\\?%|[A-Za-z]+)")
+
+# Units that people say again in another one.
+_CONVERTED = re.compile(
+    r"\s?(?:dozens?|pairs?|scores?|gross|hours?|hrs?|minutes?|mins?|seconds?|days?|weeks?|months?"
+    r"|years?|decades?|cents?|feet|foot|ft|yards?|miles?|met(?:er|re)s?|kilomet(?:er|re)s?|km"
+    r"|pounds?|lbs?|kilograms?|kg|gallons?|quarts?|lit(?:er|re)s?)\b",
+    re.IGNORECASE,
+)
+_SAID_AGAIN = re.compile(
+    r"(?:\bi\.e\.,?|\bthat is,?|\bin other words,?|\bwhich (?:is|equals|means|makes)|[=(])"
+    r"\s?(?=\$?\d)",
+    re.IGNORECASE,
+)
+_ASKED_UNIT = re.compile(r"\bhow many (\w+)", re.IGNORECASE)
+_SENTENCE_END = re.compile(r"[.!?](?=\s[A-Z]|\s*\Z)|\n")
+
+
+def calculates(text: str, at: int, end: int) -> bool:
+    """Says whether the number that ends at a place is the first of a calculation."""
+    return _OPERATES.match(text, at, end) is not None
+
+
+def before_its_calculation(text: str, number: Number) -> Number | None:
+    """Returns the number that the calculation behind it gives: 20 for the 5 of "20 = 4 * 5".
+
+    None where the number ends no such calculation.
+    """
+    line = max(text.rfind("\n", 0, number.start) + 1, number.start - 200)
+    sign = text.rfind("=", line, number.start)
+    if sign < 0:
+        return None
+    first = next(number_spans.numbers(text, sign + 1, number.end), None)
+    if first is None or first.start == number.start or not calculates(text, first.end, number.end):
+        return None
+    return left_of(text, line, sign)
+
+
+def left_of(text: str, line: int, sign: int) -> Number | None:
+    """Returns the number directly before an equals sign; None where that side is a calculation.
+
+    Args:
+        text: The whole text.
+        line: Where the line begins.
+        sign: The place of the sign.
+    """
+    before = list(number_spans.numbers(text, line, sign))
+    if not before or not re.fullmatch(rf"{_UNITS}[\s$(*_]*", text[before[-1].end : sign]):
+        return None
+    left = before[-1]
+    operated = _OPERATED.search(text, max(line, left.start - 9), left.start)
+    return None if operated and len(before) > 1 else left
+
+
+def is_one_of_several(text: str, number: Number, start: int, end: int) -> bool:
+    """Says whether a number is an end of a range or one of several that are left open.
+
+    Args:
+        text: The whole text.
+        number: A number in ``text[start:end]``.
+        start: Where the statement begins.
+        end: Where it ends.
+    """
+    return _joins_another(text, number, end) or any(
+        _joins_another(text, before, end, number) for before in _just_before(text, number, start)
+    )
+
+
+def _just_before(text: str, number: Number, start: int) -> list[Number]:
+    """Returns the number that stands shortly before another one, if any."""
+    begin = max(start, number.start - 40)
+    if begin > start:  # clear of a number that the cut would halve
+        begin = max(text.find(" ", begin, number.start), begin)
+    return list(number_spans.numbers(text, begin, number.start))[-1:]
+
+
+def _joins_another(text: str, number: Number, end: int, wanted: Number | None = None) -> bool:
+    """Says whether a second number (the wanted one, if given) makes a number one of several."""
+    join = _OR.match(text, number.end, end)
+    if join and (other := _number_at(text, join.end(), end, wanted)):
+        return not _says_the_same(text, number, other, join["unit"])
+    between = _BETWEEN.search(text, max(0, number.start - 15), number.start)
+    for pattern in (_AND,) if between else (_TO,):
+        join = pattern.match(text, number.end, end)
+        if join and (other := _number_at(text, join.end(), end, wanted)):
+            # A subtraction that is written last is left as it is: "5-3" ends in 3.
+            return other.value > number.value or (wanted is None and other.value < number.value)
+    listed = _LIST.match(text, number.end, end)
+    if listed and wanted is None:
+        return _is_bare_list(text, number, end)
+    return False
+
+
+def _number_at(text: str, at: int, end: int, wanted: Number | None) -> Number | None:
+    """Returns the number that begins at a place, its currency sign aside; only the wanted one."""
+    number = next(number_spans.numbers(text, at, min(end, at + 60)), None)
+    if number is None or number.start > at + 2:
+        return None
+    return number if wanted is None or wanted.start == number.start else None
+
+
+def _says_the_same(text: str, number: Number, other: Number, unit: str) -> bool:
+    """Says whether "or" gives one value twice: "3/4 or 75%", "1.5 hours or 90 minutes"."""
+    if number_spans.equal(number.value, other.value):
+        return True
+    if abs(number.value - other.value) * 100 <= abs(number.value) and (
+        number.value.denominator > 1 or other.value.denominator > 1
+    ):
+        return True
+    second = _UNIT_WORD.match(text, other.end)
+    other_unit = second[1] if second else ""
+    if "%" in other_unit or "percent" in other_unit:
+        return other.value == 100 * number.value
+    first = _UNIT_WORD.match(unit)
+    return bool(first and other_unit) and first is not None and first[1] != other_unit
+
+
+def _is_bare_list(text: str, number: Number, end: int) -> bool:
+    """Says whether nothing but numbers follows a number: "3, 4 and 5"."""
+    at = number.end
+    while listed := _LIST.match(text, at, end):
+        other = _number_at(text, listed.end(), end, None)
+        if other is None:
+            return False
+        at = other.end
+    return at > number.end and _END.match(text[at:end]) is not None
+
+
+def in_another_unit(text: str, number: Number, end: int, question: str) -> Number | None:
+    """Returns the number that says a first one again in the unit that is asked for.
+
+    Of "1 hour and 30 minutes, i.e. 90 minutes" it is 90, of "3 dozen, which is 36 eggs" 36. To the
+    question "How many minutes ...?" it is 90 of "1.5 hours (90 minutes)".
+    """
+    if not _CONVERTED.match(text, number.end, end):
+        return None
+    stop = _SENTENCE_END.search(text, number.end, end)
+    end = stop.start() if stop else end
+    own_unit = _UNIT_WORD.match(text, number.end)
+    for again in _SAID_AGAIN.finditer(text, number.end, end):
+        other = _number_at(text, again.end(), end, None)
+        unit = _UNIT_WORD.match(text, other.end, end) if other else None
+        if other is None or unit is None or (own_unit and unit[1] == own_unit[1] == ""):
+            continue
+        asked = _ASKED_UNIT.search(question)
+        if asked and own_unit and asked[1].casefold() == own_unit[1].casefold():
+            return None
+        if not next(number_spans.numbers(text, unit.end(), end), None):
+            return other
+    return None

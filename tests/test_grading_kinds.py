@@ -1,0 +1,211 @@
+"""Kinds of statements that a grader misreads where it goes by the first or last candidate."""
+
+import pytest
+
+from potstill import Question, grade
+from potstill.records import AnswerType
+
+BOXES = ("a red box", "an old lamp", "a glass rod", "a cup of tea")
+
+
+def read(answer_type: AnswerType, text: str, gold: str, asked: str = "") -> str | None:
+    choices = BOXES if answer_type == "choice" else ()
+    question = Question(id="q", text=asked, answer=gold, choices=choices)
+    return grade(answer_type, text, question).answer
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The floor covers 30 m^2.",
+        "Its area is $30~\\mathrm{cm}^{2}$",
+        "5 cm x 6 cm = 30 cm^2.",
+        "It covers 30 square feet (30 ft^2).",
+        "The volume is 30 in**3",
+        "The tank holds 30 dm\u00b3.",
+        "The speed is 30 m*s^-1",
+        "$a_{1} = 30\\text{ km}^2$",
+    ],
+)
+def test_the_exponent_of_a_unit_is_no_answer(text: str) -> None:
+    assert read("number", text, "30") == "30"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("2^10", "1024"), ("5\u00b2", "25"), ("3\u00d710\u2074", "30000"), ("4 * 10**3", "4000"),
+     ("6\u00b710^{2}", "600"), ("9^{9999}", "9")],
+)  # fmt: skip
+def test_powers_of_numbers_have_their_value(text: str, value: str) -> None:
+    assert read("number", f"The answer is {text}", "1") == value
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The answer is 24 = 4 * 6.",
+        "**Answer: 24** = 4 \u00d7 6",
+        "Final answer: $24 = 4 \\times 6$",
+        "#### 24 = 30-6",
+        "Answer: 24 eggs = 4 boxes * 6",
+        "So the total is 24 = 4 * 6.",
+        "In the end she has 24 = 12 + 12",
+        "So 24 = 2(4+8).",
+        "The answer is 4 * 6 = 24 eggs.",
+        "The answer is 24 = 48/2 = 24.",
+    ],
+)
+def test_a_result_counts_on_either_side_of_its_equation(text: str) -> None:
+    assert read("number", text, "24") == "24"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The answer is 8 or 9.",
+        "The answer is $8 or $9.",
+        "The answer is 8 apples or 9 apples.",
+        "The answer is 7, 8 or 9.",
+        "The answer is 8, 9",
+        "The answer is 8 and 9.",
+        "The answer is between 8 and 9.",
+        "Between 8 and 9 hours are left. The answer is between 8 and 9 hours.",
+        "The answer is 8-9.",
+        "Answer: 8\u20139 apples",
+        "The answer is 8 to 9.",
+        "The answer is from 8 to 9 days",
+        "So he has 8 or 9 left.",
+        "It takes 8-9",
+        "The answer could be 8 or possibly 9, by how one rounds.",
+    ],
+)
+def test_several_numbers_are_no_single_answer(text: str) -> None:
+    assert grade("number", text, "8").rule == "no_answer"
+    assert grade("number", text, "9").rule == "no_answer"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("The answer is 8 or 8.0.", "8"),
+        ("The answer is 3/4 or 75%.", "0.75"),
+        ("The answer is 8 eggs, with 3 left over.", "8"),
+        ("The difference between 11 and 3 is 8.", "8"),
+        ("The answer is 11 - 3 = 8.", "8"),
+        ("The answer is 8 (it rose from 3 to 11).", "8"),
+        ("The answer is 1 hour and 30 minutes, i.e. 90 minutes.", "90"),
+        ("The answer is 3 dozen, which is 36 eggs.", "36"),
+        ("The answer is 3 dozen.", "3"),
+        ("The answer is the 3rd floor.", "3"),
+        ("The answer is 2 of the 3rd row's 5 seats.", "2"),
+    ],
+)
+def test_what_looks_like_several_and_is_one(text: str, value: str) -> None:
+    assert read("number", text, "1") == value
+
+
+def test_the_unit_that_is_asked_for_counts() -> None:
+    text = "The answer is 2 hours (that is 120 minutes)."
+    assert read("number", text, "1", "How many minutes does it take?") == "120"
+    assert read("number", text, "1", "How many hours does it take?") == "2"
+
+
+@pytest.mark.parametrize(
+    ("text", "letter"),
+    [
+        ("The answer is A Glass Rod.", "C"),
+        ("Answer: A GLASS ROD", "C"),
+        ("The answer is: A Cup of Tea", "D"),
+        ("Answer: A red box", "A"),
+        ("The answer is A.", "A"),
+        ("The answer is A because it is red.", "A"),
+        ("I would pick B \u2014 a safe choice.", "B"),
+        ("I choose (D), since tea is hot.", "D"),
+        ("\u041e\u0442\u0432\u0435\u0442: \u0421", "C"),
+        ("\u7b54\u6848\uff1a\uff08\uff22\uff09", "B"),
+        ("**Answer: D**\n\nIt follows as \\boxed{\\langle B\\rangle \\ll \\Delta E}.", "D"),
+    ],
+)
+def test_letters_and_the_texts_of_options(text: str, letter: str) -> None:
+    assert read("choice", text, "A") == letter
+
+
+def test_a_calculation_names_the_option_of_its_result() -> None:
+    question = Question(id="q", text="", answer="B", choices=("20", "21", "22"))
+    assert grade("choice", "20 + 1 = 21", question).answer == "B"
+
+
+MATHEMATICS = [
+    ("\u221a2", "\\sqrt{2}"),
+    ("3\u221a(5)", "3\\sqrt{5}"),
+    ("x\u00b2 + 1", "x^2+1"),
+    ("\u00bd", "\\frac{1}{2}"),
+    ("(-\u221e, 3]", "(-\\infty,3]"),
+    ("3\u00d710\u2074", "30000"),
+    ("(1+\u221a5)/2", "\\frac{1+\\sqrt{5}}{2}"),
+    ("2\u03c0", "2\\pi"),
+    ("sqrt(13)", "\\sqrt{13}"),
+    ("2pi/3", "\\frac{2\\pi}{3}"),
+    ("x \u2264 3", "x\\le 3"),
+    ("\u00b13", "\\pm 3"),
+    ("1 \u2264 x < 5", "[1,5)"),
+    ("x > 2", "(2,\\infty)"),
+    ("5 \u2265 x", "(-\\infty,5]"),
+    ("the point (2, 3)", "(2,3)"),
+    ("2 square units", "2"),
+    ("\\frac{2}{15} of a gallon", "\\frac{2}{15}"),
+    ("A,B", "\\text{A, B}"),
+    ("June 20", "\\text{June 20}"),
+    ("Red, Green, Blue", "\\text{Red, Green, Blue}"),
+    ("there are 256 such integers", "256"),
+    ("that the magnitude of $5-12i$ is 13", "13"),
+    ("that exactly $5$ values of $x$ work, so there are $5$", "5"),
+]
+
+
+@pytest.mark.parametrize(("text", "gold"), MATHEMATICS)
+def test_mathematics_without_latex_and_in_prose(text: str, gold: str) -> None:
+    pytest.importorskip("math_verify")
+    assert grade("math", f"The answer is {text}.", gold).correct
+
+
+@pytest.mark.parametrize(
+    ("text", "gold"),
+    [
+        ("Thus there are 23 integers of the form $1+9n$.", "23"),
+        ("The probability of white is $\\dfrac{5}{11}$.  This is the final answer.", "\\frac5{11}"),
+        ("Hence the ratio is $\\frac{2}{25}$, which is our answer.", "\\frac{2}{25}"),
+        ("The largest area is 36 square inches, which occurs when $w=6$ and $l=6$.", "36"),
+        ("There are $3$ red and $8$ in all, so the probability is $\\frac38$.", "\\frac38"),
+        ("There are 2 primes between 30 and 40: 31 and 37.", "2"),
+        (
+            "From most to least popular the order is: Chess, Darts, Golf",
+            "\\text{Chess, Darts, Golf}",
+        ),
+        ("The length is 2\u221a3.", "2\\sqrt{3}"),
+    ],
+)
+def test_the_last_sentence_of_a_solution_states_its_answer(text: str, gold: str) -> None:
+    pytest.importorskip("math_verify")
+    assert grade("math", text, gold).correct
+
+
+@pytest.mark.parametrize(
+    ("text", "gold"),
+    [
+        ("(1,2]", "(1,2)"),
+        ("1 < x < 2", "[1,2]"),
+        ("\u221a3", "\\sqrt{2}"),
+        ("x \u2265 3", "x\\le 3"),
+    ],
+)
+def test_what_differs_stays_wrong(text: str, gold: str) -> None:
+    pytest.importorskip("math_verify")
+    assert not grade("math", f"The answer is ${text}$.", gold).correct
+
+
+def test_a_description_is_no_answer_where_one_number_is_new() -> None:
+    pytest.importorskip("math_verify")
+    text = "The car can travel 256 miles on 8 gallons of gas."
+    question = Question(id="q", text="How far does it go on 8 gallons?", answer="256")
+    assert grade("math", text, question).correct
