@@ -133,6 +133,19 @@ def test_nameless_pieces_of_a_character_take_its_probabilities_along() -> None:
     assert b"".join(chosen_names(record)).decode() == " 🤖 ok"
 
 
+def test_a_whole_character_among_candidates_that_go_on_within_one_is_none_of_them() -> None:
+    listed = [
+        position(
+            ("🤖", -6.0), (b"\x96", -0.01), (b"\x97", -4.9)
+        ),  # llama.cpp: the rest is left out
+        position((b"\xf0\x9f", -0.3), (b"\xf0\x9f", -0.3), ("a", -2.0)),
+        position((b"\xa4\x95", -6.0), (b"\xa4\x96", -0.01), (b"\xa4\x97", -4.9)),
+    ]
+    record = trusted_logprobs(listed, "🤖🤕", 2)
+    assert lost(record) == [0]
+    assert b"".join(chosen_names(record)).decode() == "🤖🤕"
+
+
 def test_a_special_token_without_a_name_costs_its_neighbour_nothing() -> None:
     listed = [position(("", -0.1), ("", -0.1), ("x", -3.0)),
               position(("Yes", -0.2), ("Yes", -0.2), ("No", -2.0))]  # fmt: skip

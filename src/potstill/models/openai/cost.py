@@ -147,9 +147,8 @@ class Size:
         """The most it can cost."""
         return self.sizes.amount(TokenCounts(self.read, self.written, 0))
 
-    def counts(self, reply: Mapping[str, Any]) -> TokenCounts:
-        """Returns the tokens of an answer, those that the server does not count at their most."""
-        counted = self.counted(reply)
+    def filled(self, counted: TokenCounts) -> TokenCounts:
+        """Returns an answer's tokens, those that the server does not count at their most."""
         return TokenCounts(
             self.read if counted.read is None else counted.read,
             self.written if counted.written is None else counted.written,
@@ -166,7 +165,7 @@ class Size:
         if not (counted.read or counted.written):
             return None
         self.sizes.learn(self, counted, len(reply["choices"]))
-        return self.sizes.amount(self.counts(reply))
+        return self.sizes.amount(self.filled(counted))
 
 
 class Sizes:

@@ -128,35 +128,12 @@ def token_logprobs(positions: Sequence[Json], top: int) -> TokenLogprobs:
     )
 
 
-def token_logprobs_of_each(choices: Sequence[Sequence[Json]], top: int) -> list[TokenLogprobs]:
-    """Returns packed probabilities of several completions, each as by :func:`token_logprobs`.
-
-    All are computed together: most of what one takes is the same for few tokens as for many.
-
-    Raises:
-        LookupError, TypeError, ValueError, AttributeError: Some are no log-probabilities of tokens.
-    """
-    whole = token_logprobs(list(chain.from_iterable(choices)), top)
-    assert whole.lengths is not None
-    bytes_to = [0, *np.cumsum(whole.lengths.sum(axis=1, dtype=np.int64)).tolist()]
-    packed, begin = [], 0
-    for choice in choices:
-        end = begin + len(choice)
-        packed.append(
-            TokenLogprobs(
-                logprobs=whole.logprobs[begin:end],
-                token_bytes=whole.token_bytes[bytes_to[begin] : bytes_to[end]],
-                lengths=whole.lengths[begin:end],
-            )
-        )
-        begin = end
-    return packed
-
-
 def trusted_logprobs_of_each(
     choices: Sequence[Sequence[Json]], texts: Sequence[str], top: int
 ) -> list[TokenLogprobs]:
     """Returns packed probabilities of several completions, those alone that are their tokens' own.
+
+    All are computed together: most of what one takes is the same for few tokens as for many.
 
     Args:
         choices: The positions of each.
@@ -166,13 +143,22 @@ def trusted_logprobs_of_each(
     Raises:
         LookupError, TypeError, ValueError, AttributeError: Some are no log-probabilities of tokens.
     """
-    packed = token_logprobs_of_each(choices, top)
-    return [
-        token_logprobs(trusted(choice, text), top)
-        if has_odd_names(record) or doubtful_rows(record).any()
-        else record
-        for record, choice, text in zip(packed, choices, texts, strict=True)
-    ]
+    whole = token_logprobs(list(chain.from_iterable(choices)), top)
+    assert whole.lengths is not None
+    doubtful = np.ones(len(whole.logprobs)) if has_odd_names(whole) else doubtful_rows(whole)
+    bytes_to = [0, *np.cumsum(whole.lengths.sum(axis=1, dtype=np.int64)).tolist()]
+    packed, begin = [], 0
+    for choice, text in zip(choices, texts, strict=True):
+        end = begin + len(choice)
+        record = TokenLogprobs(
+            logprobs=whole.logprobs[begin:end],
+            token_bytes=whole.token_bytes[bytes_to[begin] : bytes_to[end]],
+            lengths=whole.lengths[begin:end],
+        )
+        odd = doubtful[begin:end].any()
+        packed.append(token_logprobs(trusted(choice, text), top) if odd else record)
+        begin = end
+    return packed
 
 
 def trusted_logprobs(positions: Sequence[Json], text: str, top: int) -> TokenLogprobs:

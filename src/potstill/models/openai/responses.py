@@ -47,7 +47,8 @@ def read_reply(
     habit.learn(given, reply)
     prices = prices_of(settings)
     size = Sizes(prices).size(request, body)
-    counted, counts = size.counted(reply), size.counts(reply)
+    counted = size.counted(reply)
+    counts = size.filled(counted)
     is_full = len(samples) == 1 and (counted.written or 0) >= size.limit
     reader = _ChoiceReader(request, given, habit, is_full=is_full)
     pairs = _by_sample(reply["choices"], samples)

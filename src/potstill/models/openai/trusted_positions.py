@@ -30,21 +30,28 @@ UNREADABLE = "\ufffd".encode()
 
 _BYTE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 
-_LEAST_OF_SEVERAL = 0x80
-"""The least first byte of a character of several bytes."""
+_CHARACTER_MASK, _WITHIN_CHARACTER = 0xC0, 0x80
+"""The upper bits of a byte, and what they are in all bytes of a character but the first."""
 
 
 def doubtful_rows(record: TokenLogprobs) -> NDArray[np.bool_]:
     """Returns, for each position, whether the chosen token may be another than its name says.
 
-    It is where it has no name, or where it has the probability of a candidate, and no candidate of
-    that probability has a name as long.
+    It is where it has no name, where it has the probability of a candidate and no candidate of that
+    probability has a name as long, or where the likeliest candidate goes on within a character and
+    it does not.
     """
     assert record.lengths is not None
     chosen, others = record.logprobs[:, :1], record.logprobs[:, 1:]
     alike = (others == chosen) & np.isfinite(others)
     named = (alike & (record.lengths[:, 1:] == record.lengths[:, :1])).any(axis=1)
-    doubtful: NDArray[np.bool_] = (record.lengths[:, 0] == 0) | (alike.any(axis=1) & ~named)
+    letters = np.frombuffer(record.token_bytes + b"\0", np.uint8)
+    begins = (record.lengths.cumsum(dtype=np.int64).reshape(record.lengths.shape))[:, :2]
+    begins = begins - record.lengths[:, :2]
+    within = (letters[begins] & _CHARACTER_MASK == _WITHIN_CHARACTER) & (record.lengths[:, :2] > 0)
+    doubtful: NDArray[np.bool_] = record.lengths[:, 0] == 0
+    doubtful |= alike.any(axis=1) & ~named
+    doubtful |= within[:, -1] & ~within[:, 0]
     return doubtful
 
 
@@ -87,7 +94,8 @@ def trusted(positions: Sequence[Json], text: str) -> list[Json]:
     """
     row = _Row([name_of(entry) for entry in positions])
     for place, entry in enumerate(positions):
-        row.judge(place, _own_name(entry, row.names[place]))
+        name = row.names[place]
+        row.judge(place, _own_name(entry, name), within=_is_within(entry) and _has_letter(name))
     if any(UNREADABLE in name for name in row.names):
         row.spell(text.encode())
     return [
@@ -117,6 +125,18 @@ def _own_name(entry: Json, name: bytes) -> bytes | None:
     return alike[0] if len(alike) == 1 else None
 
 
+def _is_within(entry: Json) -> bool:
+    """Whether the likeliest candidate goes on within a character."""
+    first = name_of(entry["top_logprobs"][0])[:1] if entry["top_logprobs"] else b""
+    return bool(first) and first[0] & _CHARACTER_MASK == _WITHIN_CHARACTER
+
+
+def _has_letter(name: bytes) -> bool:
+    """Whether a name begins with a character of several bytes, white space aside."""
+    first = name.lstrip()[:1]
+    return bool(first) and first[0] & _CHARACTER_MASK == _CHARACTER_MASK
+
+
 @dataclass(slots=True)
 class _Row:
     """The tokens of one text, one after the other."""
@@ -131,8 +151,14 @@ class _Row:
     def __post_init__(self) -> None:
         self.right = [True] * len(self.names)
 
-    def judge(self, place: int, own: bytes | None) -> None:
-        """Judge a token by its own name; those that were held back before it get theirs."""
+    def judge(self, place: int, own: bytes | None, *, within: bool) -> None:
+        """Judge a token by its own name; those that were held back before it get theirs.
+
+        Args:
+            place: Which token it is.
+            own: What its candidates call it.
+            within: Whether it is named by a whole character, and its candidates go on within one.
+        """
         name = self.names[place]
         if not name:
             self._nameless.append((place, own))
@@ -140,13 +166,13 @@ class _Row:
         held, self._nameless = self._nameless, []
         before = [earlier or b"" for _, earlier in held]
         if own is None:
-            self.right[place] = not held
+            self.right[place] = not held and not within
         elif all(before) and name == b"".join([*before, own]):
             for (earlier_place, _), earlier in zip(held, before, strict=True):
                 self.names[earlier_place] = earlier
             self.names[place] = own
         else:
-            pieces = bool(held) and name.lstrip()[:1] >= bytes([_LEAST_OF_SEVERAL])
+            pieces = bool(held) and _has_letter(name)
             self.right[place] = own == name and not pieces
 
     def spell(self, text: bytes) -> None:

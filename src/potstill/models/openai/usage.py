@@ -5,7 +5,7 @@ one of several samples, one half alone, not at all. Where two counts contradict 
 text, the larger holds: what was billed is never taken for less than what the answer shows of it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from potstill.models.openai.choice_text import content_of, message_in
@@ -111,7 +111,7 @@ def _listed(choice: Mapping[str, Any]) -> int:
     if not isinstance(listed, Mapping):
         return 0
     positions = listed.get("content") or listed.get("tokens")
-    return len(positions) if isinstance(positions, Sequence) else 0
+    return len(positions) if isinstance(positions, list) else 0
 
 
 def _count(reply: Mapping[str, Any], *names: str) -> int | None:
