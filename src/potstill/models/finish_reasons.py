@@ -62,12 +62,15 @@ def finish_reason_of(given: object) -> FinishReason | None:
     """Returns why a text ended.
 
     Args:
-        given: As JSON has it. An object names its reason in ``type``, ``reason`` or ``name``.
+        given: As JSON has it. An object names its reason in ``type``, ``reason`` or ``name``, a
+            list holds it alone.
 
     Returns:
         One of the known reasons; the reason as it was written, on one line and shortened, where
         none of them is meant; None where no reason is given.
     """
+    if isinstance(given, list) and len(given) == 1:
+        given = given[0]
     if isinstance(given, Mapping):
         given = next((given[name] for name in ("type", "reason", "name") if name in given), None)
     if given is None or given == "":

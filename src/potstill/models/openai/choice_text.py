@@ -15,7 +15,7 @@ MALFORMED = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError
 OTHER_REASONS = ("native_finish_reason", "finish_details", "stop_reason", "done_reason")
 """Where else a choice may say why it ended, for when ``finish_reason`` says nothing known."""
 
-PART_FIELDS = ("text", "content", "thinking", "reasoning", "value")
+PART_FIELDS = ("text", "content", "thinking", "reasoning", "summary", "value")
 """The fields of a part in which its text may stand."""
 
 LONGEST_MESSAGE = 300
@@ -103,6 +103,8 @@ def message_in(choice: Json) -> Json:
         LookupError, TypeError: The choice has neither.
     """
     message = choice.get("message")
+    if message is None:
+        message = choice.get("delta")  # a piece of a stream that is the whole
     if message is None:
         return {"content": choice["text"]}
     if isinstance(message, str):

@@ -38,7 +38,7 @@ def read_json(content: bytes) -> Any:
     except orjson.JSONDecodeError:
         pass
     try:
-        return _without_surrogates(json.loads(_decoded(content), strict=False))
+        return _without_surrogates(json.loads(_decoded(content).rstrip("\0"), strict=False))
     except RecursionError:
         raise ValueError("the JSON is nested too deep") from None
 

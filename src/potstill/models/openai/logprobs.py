@@ -101,7 +101,7 @@ def token_logprobs(positions: Sequence[Json], top: int) -> TokenLogprobs:
     """
     entries: list[Json] = []
     for position in positions:
-        likeliest = position["top_logprobs"]
+        likeliest = position["top_logprobs"] or ()
         entries.append(position)
         entries += likeliest if len(likeliest) == top else _so_many(likeliest, top)
     shape = len(positions), 1 + top

@@ -9,11 +9,11 @@ from potstill.models.openai.lenient_json import read_json
 
 Json = dict[str, Any]
 
-_EVENT_STREAM = re.compile(rb"\s*(?:data|event|id|retry):")
+_EVENT_STREAM = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:data|event|id|retry):")
 _COMMENTS = re.compile(rb"\s*(?::[^\n]*\n\s*)+")
 """Lines by which a server keeps a connection alive."""
 
-_PAGE = re.compile(rb"\s*<(?:!doctype|html|head|body|\?xml|!--|title|h1|script)", re.IGNORECASE)
+_PAGE = re.compile(rb"(?:\xef\xbb\xbf)?\s*<[A-Za-z!?]")
 
 
 def reply_of(content: bytes, content_type: str, clean: Callable[[str], str]) -> Json:
