@@ -25,6 +25,7 @@ BUNDLED = ROOT / "src" / "potstill" / "models" / "bundled"
 
 FLAGS = {
     "potstill": {"--version", "--help"},
+    "ask": {"RUN", "QUESTION"},
     "curate": {"RECIPE", "--set"},
     "demo": {"--set"},
     "evaluate": {"RECIPE", "--set"},
@@ -55,7 +56,7 @@ FLAGS = {
     "report": {"RECIPE", "--set"},
     "run": {"RECIPE", "--set"},
     "schema": set(),
-    "serve": {"CONFIG", "--set"},
+    "serve": {"RUN|CONFIG", "--set"},
     "tasks": {"NAME"},
     "train": {"RECIPE", "--set"},
 }  # fmt: skip

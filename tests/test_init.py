@@ -10,7 +10,12 @@ from click.testing import CliRunner, Result
 from loopback import Body, Loopback, prompt_of
 
 from potstill.cli import main
+from potstill.models import open_model
+from potstill.models.settings import LocalSettings
 from potstill.pipeline.recipe import load_recipe
+from potstill.records import Request
+from potstill.serve.settings import ServeSettings
+from potstill.store import Store
 from potstill.tasks import load_task
 
 SHORT = [
@@ -37,7 +42,9 @@ def questions(count: int, words: tuple[str, str]) -> bytes:
 @pytest.mark.parametrize(
     ("words", "kind"), [(("yes", "no"), "yes_no"), (("ja", "nein"), "text")], ids=["en", "de"]
 )
-def test_a_semicolon_table_in_latin_1_reaches_a_report(words: tuple[str, str], kind: str) -> None:
+def test_a_semicolon_table_in_latin_1_reaches_a_report(
+    words: tuple[str, str], kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("torch")
     Path("fragen.csv").write_bytes(questions(14, words))
 
@@ -62,6 +69,42 @@ def test_a_semicolon_table_in_latin_1_reaches_a_report(words: tuple[str, str], k
     assert done.exit_code == 0, done.output
     assert Path("runs/fragen/report.html").is_file()
     assert re.search(r"curate: (\d+) of \1 rationales kept", done.output), done.output
+    if kind == "yes_no":
+        check_the_student_is_used(monkeypatch)
+
+
+def check_the_student_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run of the recipe ``fragen.yaml`` answers, is served, and is reported by its folder."""
+    asked = potstill("ask", "runs/fragen", "Ist 3 größer als 4?")
+    assert asked.exit_code == 0, asked.output
+    settings = LocalSettings(model="hf:runs/fragen/model")
+    # In the words that fine_tune_cot trains on, greedily: what was measured.
+    request = Request(prompt="Ist 3 größer als 4? ###", max_tokens=8, stop=("###", "END"))
+    (expected,) = open_model(settings).complete([request])
+    assert asked.stdout.split() == expected.text.split()
+    assert ("cut off" in asked.stderr) == (expected.finish_reason == "length")
+    assert "the question is empty" in potstill("ask", "runs/fragen", " ").stderr
+    served: list[ServeSettings] = []
+    monkeypatch.setattr("potstill.serve.server.serve", served.append)
+    done = potstill("serve", "runs/fragen", "--set", "port=0", "--set", "student.device=cpu")
+    assert done.exit_code == 0, done.output
+    assert served[0].student == LocalSettings(model="hf:runs/fragen/model", device="cpu")
+    assert (served[0].student_format, served[0].name) == ("fine_tune_cot", "fragen")
+    assert (served[0].temperature, served[0].max_tokens, served[0].port) == (0.0, 8, 0)
+    for command in ("report", "plan"):
+        done = potstill(command, "runs/fragen")
+        assert done.exit_code == 0, done.output
+
+
+def test_a_run_without_a_student_says_so(tmp_path: Path) -> None:
+    Path("q.csv").write_text("question,answer\n1?,1\n2?,2\n3?,3\n", encoding="utf-8")
+    assert potstill("init", "q.csv", "--set", "teacher=bundled:teacher").exit_code == 0
+    for command in ("ask", "serve"):
+        refused = potstill(command, str(tmp_path), *(["1?"] if command == "ask" else []))
+        assert refused.exit_code == 2 and "recipe.yaml: No such file" in refused.stderr
+    Store(tmp_path / "runs" / "q" / "run.sqlite").close()
+    refused = potstill("ask", "q.yaml", "1?")
+    assert "runs/q has no chosen student yet. Run potstill evaluate" in refused.stderr
 
 
 @pytest.mark.parametrize(

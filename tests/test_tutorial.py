@@ -29,7 +29,11 @@ def test_the_tutorial_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.chdir(tmp_path)
     (questions,) = blocks("python")
     exec(compile(questions, "tutorial.md", "exec"), {})
+    made = CliRunner().invoke(main, ["init", "pens.csv"], catch_exceptions=False)
+    assert made.exit_code == 0, made.output
     recipe, server = blocks("yaml")
+    task = yaml.safe_load(Path("pens.yaml").read_text(encoding="utf-8"))["task"]
+    assert task == yaml.safe_load(recipe)["task"]
     Path("pens.yaml").write_text(recipe, encoding="utf-8")
     sets = [word for change in SMALL for word in ("--set", change)]
     for command in ("plan", "run", "generate", "curate", "train", "evaluate", "report"):
@@ -37,6 +41,8 @@ def test_the_tutorial_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         assert done.exit_code == 0, done.output
     exported = CliRunner().invoke(main, ["export", "pens.yaml", "rationales.jsonl"])
     assert exported.exit_code == 0, exported.output
+    asked = CliRunner().invoke(main, ["ask", "runs/pens", "Ana has 3 pens. How many?"])
+    assert asked.exit_code == 0, asked.output
     settings = build(ServeSettings, yaml.safe_load(server), at="serve.yaml")
     assert settings.student.model == "hf:runs/pens/model"
     assert Path("runs/pens/model/model.safetensors").is_file()

@@ -1,6 +1,7 @@
 """The ``potstill`` command itself: how errors are shown, and the options that commands share."""
 
 import errno
+import json
 import shlex
 import signal
 import sys
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 ORDER = (
     *("init", "demo", "plan", "run"),
     *("generate", "curate", "train", "evaluate", "guide", "report"),
-    *("export", "import", "push"),
-    *("serve", "experiment", "merge", "fuse", "tasks", "grade", "regrade", "schema"),
+    *("ask", "serve", "export", "import", "push"),
+    *("experiment", "merge", "fuse", "tasks", "grade", "regrade", "schema"),
 )
 """The commands as help lists them: a run, its stages, its data, and the tools beside them."""
 
@@ -99,22 +100,16 @@ def recipe_command(name: str) -> Callable[[Callable[..., None]], click.Command]:
 
 
 @contextmanager
-def open_run(
-    recipe: Path, changes: tuple[str, ...], *, read_only: bool = False, is_moved: bool = False
-) -> Iterator["Run"]:
-    """The run of a recipe, with its progress on the terminal and the command in its log.
+def open_run(recipe: Path, changes: tuple[str, ...], *, read_only: bool = False) -> Iterator["Run"]:
+    """The run of a recipe, or the run in a folder, wherever it was moved to.
 
-    Args:
-        recipe: The recipe.
-        changes: Settings to put in the place of its own.
-        read_only: As for :class:`potstill.pipeline.run.Run`.
-        is_moved: Likewise.
+    Its progress is on the terminal, and the command in its log.
     """
     from potstill.pipeline.recipe import load_recipe
     from potstill.pipeline.run import Run
     from potstill.runtime.progress import Meter
 
-    read = load_recipe(recipe, changes)
+    read, is_moved = load_recipe(*recipe_of(recipe, changes)), recipe.is_dir()
     with (
         Run(read, Meter.on_stderr(), read_only=read_only, is_moved=is_moved) as run,
         _logged(run.context.events),
@@ -124,6 +119,13 @@ def open_run(
         except OutdatedError as error:
             words = arguments_of(recipe, changes)
             raise OutdatedError(error.reason, error.commands, words) from error
+
+
+def recipe_of(place: Path, changes: tuple[str, ...]) -> tuple[Path, tuple[str, ...]]:
+    """Returns a recipe with its changes; of a run's folder its own recipe, which keeps to it."""
+    if not place.is_dir():
+        return place, changes
+    return place / "recipe.yaml", (*changes, f"run={json.dumps(str(place))}")
 
 
 def arguments_of(recipe: Path, changes: tuple[str, ...]) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from potstill.cli.app import arguments_of, main, open_run, recipe_command, set_option
+from potstill.cli.app import arguments_of, main, open_run, recipe_command, recipe_of, set_option
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -272,7 +272,7 @@ def plan_command(recipe: Path, changes: tuple[str, ...], probe: int) -> None:
     if probe:
         with open_run(recipe, changes) as run:
             probes = probe_run(run, probe)
-    print_table(plan_page(plan_run(load_recipe(recipe, changes), probes)))
+    print_table(plan_page(plan_run(load_recipe(*recipe_of(recipe, changes)), probes)))
 
 
 # shared ------------------------------------------------------------------------------------------

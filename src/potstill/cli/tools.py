@@ -1,4 +1,4 @@
-"""Commands beside the stages: init, serve, merge, tasks, grade, regrade, schema."""
+"""Commands beside the stages: init, ask, serve, merge, tasks, grade, regrade, schema."""
 
 import shlex
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from potstill.cli.app import main, set_option
+from potstill.cli.app import main, open_run, set_option
 from potstill.cli.stages import print_table
 
 if TYPE_CHECKING:
@@ -59,17 +59,52 @@ def print_first_recipe(made: "FirstRecipe", out: Path) -> None:
     click.echo(f"next: potstill plan {shlex.quote(str(out))}")
 
 
+@main.command("ask")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("question")
+def ask_command(run: Path, question: str) -> None:
+    """Put a question to the student that a run chose.
+
+    RUN is its folder, or the recipe. The student is asked as it was trained and measured. A
+    QUESTION of - is read from standard input.
+    """
+    from potstill.pipeline.chosen_student import ask_student
+    from potstill.runtime.progress import printable
+
+    text = click.get_text_stream("stdin").read() if question == "-" else question
+    with open_run(run, (), read_only=True) as opened_run:
+        answer = ask_student(opened_run, text)
+    for line in answer.text.strip().splitlines():
+        click.echo(printable(line))
+    if answer.finish_reason == "length":
+        limit = answer.request.max_tokens
+        click.echo(f"(cut off: no end within {limit:,} tokens, evaluate.max_tokens)", err=True)
+
+
 @main.command("serve")
-@click.argument("config", type=click.Path(path_type=Path))
+@click.argument("config", metavar="RUN|CONFIG", type=click.Path(path_type=Path))
 @set_option("the server, e.g. port=8000")
 def serve_command(config: Path, changes: tuple[str, ...]) -> None:
-    """Answer as one model: a student, and a teacher that steps in. CONFIG is a YAML file."""
+    """Answer as one model: a student, and a teacher that steps in.
+
+    RUN is a run's folder, whose chosen student is served as it was trained. CONFIG is a YAML file
+    of settings.
+    """
     from potstill.errors import extra
-    from potstill.pipeline.recipe import read_yaml
+    from potstill.pipeline.recipe import change_setting, read_yaml
     from potstill.serve.settings import ServeSettings
     from potstill.settings import build
 
-    settings = build(ServeSettings, read_yaml(config, changes), at=str(config))
+    if config.is_dir():
+        from potstill.pipeline.chosen_student import serving
+
+        with open_run(config, (), read_only=True) as run:
+            raw = serving(run)
+        for change in changes:
+            change_setting(raw, change)
+    else:
+        raw = read_yaml(config, changes)
+    settings = build(ServeSettings, raw, at=str(config))
     with extra("serve", needed_for="potstill serve"):
         from potstill.serve.server import serve
     serve(settings)

@@ -1,9 +1,6 @@
 """Commands that take a run's data out and bring data in: export, import, push."""
 
-import json
 import shlex
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,19 +17,6 @@ KINDS: tuple["ExportKind", ...] = ("rationales", "completions", "chat", "prompt_
 """The kinds of rows that can be exported and pushed."""
 
 _FORMAT_HELP = "How chat and prompt_completion are worded: a data format. chat or fine_tune_cot."
-
-
-@contextmanager
-def _run_at(
-    place: Path, changes: tuple[str, ...] = (), *, read_only: bool = False
-) -> Iterator["Run"]:
-    """The run of a recipe, or the run in a folder, wherever it was moved to."""
-    is_folder = place.is_dir()
-    if is_folder:
-        changes = (*changes, f"run={json.dumps(str(place))}")
-        place = place / "recipe.yaml"
-    with open_run(place, changes, read_only=read_only, is_moved=is_folder) as run:
-        yield run
 
 
 @main.command("export")
@@ -63,7 +47,7 @@ def export_command(run: Path, file: Path, what: "ExportKind", **options: Any) ->
     """
     from potstill.exchange import export_run
 
-    with _run_at(run, read_only=True) as opened_run:
+    with open_run(run, (), read_only=True) as opened_run:
         exported = export_run(opened_run, file, what, **options)
     click.echo(f"export: {exported.rows:,} {what} rows in {file}")
     _print_without_question(exported.without_question, what)
@@ -109,7 +93,7 @@ def import_command(
     from potstill.exchange import RowFields, import_file
 
     names = {option.removesuffix("_field"): field for option, field in fields.items() if field}
-    with _run_at(run, changes) as opened_run:
+    with open_run(run, changes) as opened_run:
         row_fields = RowFields(**names) if names else None
         result = import_file(opened_run, file, row_fields, teacher=teacher)
         print_imported(opened_run, result)
@@ -167,7 +151,7 @@ def push_command(
 
     if to is None:
         check_push(name)
-    with _run_at(run, read_only=True) as opened_run, TemporaryDirectory() as temporary:
+    with open_run(run, (), read_only=True) as opened_run, TemporaryDirectory() as temporary:
         folder = to or Path(temporary) / "pushed"
         _write_folder(opened_run, folder, name, what, linked=to is None, **options)
         if to is not None:

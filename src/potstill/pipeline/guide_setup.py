@@ -11,6 +11,7 @@ from potstill.evaluate import EvalModels, EvaluateSettings, student_system
 from potstill.guide import GuideModels, GuideSettings
 from potstill.guide.settings import QUESTION_STYLES
 from potstill.models import Model
+from potstill.pipeline.chosen_student import best_checkpoint, offered_checkpoints
 from potstill.prompts.exemplars import FewShot
 from potstill.prompts.formats import format_named
 from potstill.prompts.styles import AnyStyle, shows_exemplars, style_named
@@ -30,21 +31,13 @@ def guided_checkpoint(store: Store, task: str, student: str | None) -> Checkpoin
     Raises:
         ConfigError: Nothing was evaluated, there is no such student, or it writes no rationale.
     """
-    chosen = [choice for choice in store.choices() if choice.used]
-    names = [choice.system.label for choice in chosen]
+    names = [choice.system.label for choice in store.choices() if choice.used]
     if student is not None and student not in names:
         raise ConfigError(
             f"guide.student is {student!r}, which was not trained and evaluated; there are: "
             f"{', '.join(names) or 'none'}."
         )
-    checkpoints = {
-        (checkpoint.system, checkpoint.step): checkpoint for checkpoint in store.checkpoints()
-    }
-    offered = [
-        checkpoints[choice.system, choice.step]
-        for choice in chosen
-        if student in (None, choice.system.label) and (choice.system, choice.step) in checkpoints
-    ]
+    offered = offered_checkpoints(store, student)
     if not offered:
         raise ConfigError("there is no student to guide yet. Run potstill evaluate first.")
     reasoning = [
@@ -55,15 +48,7 @@ def guided_checkpoint(store: Store, task: str, student: str | None) -> Checkpoin
             f"{offered[0].system.label} answers in {offered[0].data_format}, without any step that "
             "could be guided. Name or train a student that writes rationales."
         )
-    correct = {
-        (score.system.bare, score.step): score.correct
-        for score in store.scores()
-        if (score.task, score.split) == (task, "dev")
-    }
-    return max(
-        reversed(reasoning),
-        key=lambda checkpoint: correct.get((checkpoint.system, checkpoint.step), -1),
-    )
+    return best_checkpoint(store, task, reasoning)
 
 
 def guided_pair(

@@ -1,0 +1,130 @@
+"""The student that a run chose: found in its store, asked a question, and served.
+
+It stands in ``model/`` of the run's folder, and is asked in the data format that it was trained on,
+greedily, as it was measured.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from potstill.errors import ConfigError, DataError, ModelError
+from potstill.models import open_model
+from potstill.models.settings import LocalSettings
+from potstill.pipeline.recipe import Recipe
+from potstill.prompts.formats import format_named
+from potstill.records import Checkpoint, Completion, Question
+from potstill.sampling.ask import PromptConfig, SamplingParams
+from potstill.store import Store
+from potstill.text.steps import step_kind
+
+if TYPE_CHECKING:
+    from potstill.pipeline.run import Run
+
+
+def offered_checkpoints(store: Store, student: str | None = None) -> list[Checkpoint]:
+    """Returns the checkpoint that evaluation took of each student, or of one of this name."""
+    checkpoints = {
+        (checkpoint.system, checkpoint.step): checkpoint for checkpoint in store.checkpoints()
+    }
+    taken = [choice for choice in store.choices() if choice.used]
+    return [
+        checkpoints[choice.system, choice.step]
+        for choice in taken
+        if student in (None, choice.system.label) and (choice.system, choice.step) in checkpoints
+    ]
+
+
+def best_checkpoint(store: Store, task: str, offered: Sequence[Checkpoint]) -> Checkpoint:
+    """Returns the checkpoint that is most often right on development questions.
+
+    Of equal ones it is the last, as in evaluation.
+
+    Args:
+        store: Holds the scores.
+        task: The task trained for.
+        offered: One or more checkpoints.
+    """
+    correct = {
+        (score.system.bare, score.step): score.correct
+        for score in store.scores()
+        if score.split == "dev" and (score.task == task or score.task.startswith(f"{task}, "))
+    }
+    return max(
+        reversed(offered),
+        key=lambda checkpoint: correct.get((checkpoint.system, checkpoint.step), -1),
+    )
+
+
+def chosen_checkpoint(run: "Run") -> Checkpoint:
+    """Returns the checkpoint that stands in ``model/``.
+
+    Raises:
+        DataError: Nothing was evaluated yet, or the model is not there.
+    """
+    offered = offered_checkpoints(run.store)
+    if not offered or not (run.folder / "model").is_dir():
+        raise DataError(
+            f"{run.folder} has no chosen student yet. Run potstill evaluate on it first."
+        )
+    return best_checkpoint(run.store, _task_name(run.recipe), offered)
+
+
+def ask_student(run: "Run", text: str) -> Completion:
+    """Puts a question to the chosen student, as it was asked when it was measured.
+
+    Args:
+        run: A run that was evaluated.
+        text: The question; the options of a choice stand in it.
+
+    Raises:
+        ConfigError: The question is empty.
+        DataError: There is no chosen student yet.
+        ModelError: It cannot be asked.
+    """
+    if not text.strip():
+        raise ConfigError("the question is empty.")
+    checkpoint = chosen_checkpoint(run)
+    data_format = format_named(checkpoint.data_format)
+    exemplars = run.students.eval_models.exemplars if data_format.needs_exemplars else ()
+    asking = PromptConfig(
+        style=data_format.style(encoder_decoder=checkpoint.encoder_decoder),
+        sampling=SamplingParams(max_tokens=run.recipe.evaluate.max_tokens),
+        exemplars=exemplars,
+    )
+    model = open_model(_settings(run.recipe, run.folder))
+    (completion,) = model.complete([asking.request(Question(id="", text=text, answer=""))])
+    if completion.finish_reason == "error":
+        raise ModelError(f"{run.folder / 'model'}: {completion.error}.")
+    return completion
+
+
+def serving(run: "Run") -> dict[str, object]:
+    """Returns the settings of a server of the chosen student, as a settings file holds them.
+
+    Raises:
+        DataError: There is no chosen student yet.
+    """
+    checkpoint = chosen_checkpoint(run)
+    kept = [one.text for one in run.store.rationales() if one.verdict == "kept"]
+    return {
+        "student": _settings(run.recipe, run.folder).model_dump(mode="json", exclude_defaults=True),
+        "student_format": checkpoint.data_format,
+        "steps": step_kind(kept),
+        "name": run.folder.resolve().name,
+        "temperature": 0.0,
+        "max_tokens": run.recipe.evaluate.max_tokens,
+    }
+
+
+def _settings(recipe: Recipe, folder: Path) -> LocalSettings:
+    """Returns the settings of the chosen student, on the device that the recipe names."""
+    place = {"model": f"hf:{folder / 'model'}", "revision": None}
+    settings: LocalSettings = recipe.student.model_copy(update=place)
+    return settings
+
+
+def _task_name(recipe: Recipe) -> str:
+    """Returns the name of the task trained for, without reading its questions."""
+    task = recipe.task
+    return task.file.stem if task.file is not None else str(task.name)
