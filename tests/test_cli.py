@@ -47,6 +47,7 @@ FLAGS = {
         *("RECIPES", "--seeds", "--against", "--jobs", "--per-seed", "--variant", "--out", "--set"),
     },
     "merge": {"RUNS", "--out", "--method", "--set"},
+    "check": {"WHAT", "--set"},
     "plan": {"RECIPE", "--set", "--probe"},
     "push": {
         "RUN", "OWNER/NAME", "--what", "--private", "--to", "--licence", "--language", "--logprobs",

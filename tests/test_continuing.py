@@ -55,7 +55,7 @@ class ChatServer(Loopback):
         return self.way != "ignored" and "continue_final_message" in body
 
     def choices(self, body: Body) -> list[Any]:
-        text = "Extraordinary is the word."
+        text = f"{BEGUN}inary." if begun(body) else "Extraordinary is the word."
         if self.goes_on(body):
             text = f"{REST}." if self.knows_words else " zebra zebra"
             if self.way == "repeating":
@@ -210,7 +210,7 @@ def test_a_policy_that_the_teacher_cannot_follow_is_refused_before_it_is_paid(
         for _ in range(2):
             with Run(made, Meter(None)) as run, pytest.raises(ConfigError) as error:
                 run.generate()
-            assert "guide.policies names first_n_2" in str(error.value)
+            assert "guide.policies: first_n_2 needs more than" in str(error.value)
             assert "teacher.chat_template" in str(error.value)
         texts = [str(body["messages"]) for body in server.bodies]
         assert all(QUESTION in text for text in texts), "no question of the task was asked"

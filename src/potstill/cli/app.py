@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 ORDER = (
-    *("init", "demo", "plan", "run"),
+    *("init", "check", "demo", "plan", "run"),
     *("generate", "curate", "train", "evaluate", "guide", "report"),
     *("ask", "serve", "export", "import", "push"),
     *("experiment", "merge", "fuse", "tasks", "grade", "regrade", "schema"),

@@ -2,14 +2,13 @@
 
 from potstill.guide.experiment import GuideModels
 from potstill.guide.settings import GuideSettings
-from potstill.guide.stage import GuidanceResult, check_continuing, guide
+from potstill.guide.stage import GuidanceResult, guide
 from potstill.guide.types import policy_named
 
 __all__ = [
     "GuidanceResult",
     "GuideModels",
     "GuideSettings",
-    "check_continuing",
     "guide",
     "policy_named",
 ]

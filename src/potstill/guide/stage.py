@@ -122,7 +122,7 @@ def _check(settings: GuideSettings, models: GuideModels) -> None:
     if models.continues:
         return
     if models.whole_steps:
-        check_continuing(settings, models.teacher.name)
+        _check_continuing(settings, models.teacher.name)
         return
     for policy in settings.needing_continuation:
         raise ConfigError(
@@ -138,7 +138,7 @@ def _check(settings: GuideSettings, models: GuideModels) -> None:
         )
 
 
-def check_continuing(settings: GuideSettings, teacher: str) -> None:
+def _check_continuing(settings: GuideSettings, teacher: str) -> None:
     """Refuse policies for which a server would have to go on from an answer that is begun.
 
     Args:

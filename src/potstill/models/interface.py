@@ -19,6 +19,9 @@ class Model(Protocol):
     chat: bool
     """Whether prompts should be chat messages rather than plain text."""
 
+    is_server: bool = False
+    """Whether it is asked over HTTP, and may not do all that a request says."""
+
     def complete(self, requests: Iterable[Request]) -> Iterator[Completion]:
         """Answers requests, each sample as soon as it is ready, in any order.
 

@@ -6,7 +6,7 @@ it. What was found is read from the store from then on; ``potstill check`` asks 
 
 import time
 from collections.abc import Collection
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from potstill.errors import ConfigError
 from potstill.keys import settings_hash
@@ -58,7 +58,9 @@ def find_and_keep(
         Capability(**server, name=name, value=value, found_at=now) for name, value in values.items()
     ]
     if store is not None and not store.read_only:
-        store.keep_capabilities(found)
+        # That the one way of a recipe's own is not there says nothing of the others.
+        kept = [one for one in found if settings.prefill is None or one.value != NO_WAY]
+        store.keep_capabilities(kept)
     return {capability.name: capability for capability in found}
 
 
@@ -83,12 +85,7 @@ def continuing(
     if "continuing" in known and settings.prefill in (None, known["continuing"].value):
         way = known["continuing"].value
     else:
-        # That one way is not there says nothing of the others.
-        kept_in = store if settings.prefill is None else None
-        found = find_and_keep(settings, runtime, kept_in, ["continuing"])
-        way = found["continuing"].value
-        if kept_in is None and way != NO_WAY and not store.read_only:
-            store.keep_capabilities(found.values())
+        way = find_and_keep(settings, runtime, store, ["continuing"])["continuing"].value
     if settings.prefill is not None and way == NO_WAY:
         raise ConfigError(
             f"prefill of {settings.model} is {settings.prefill}, and the server at "
@@ -96,3 +93,30 @@ def continuing(
             "prefill out to have a way found, or set none."
         )
     return settings.model_copy(update={"prefill": way}), way != NO_WAY
+
+
+def check_server(
+    settings: ModelSettings, runtime: Runtime, store: Store | None
+) -> dict[str, Capability]:
+    """Asks a model's server by every probe, whatever is known of it.
+
+    Args:
+        settings: The model's; one with a server of its own has it started, and stopped again.
+        runtime: Its account counts what the probes cost.
+        store: Takes what was found; None: nobody keeps it.
+
+    Raises:
+        ConfigError: The model runs in this process, or is a file.
+        ModelError: The server cannot be asked.
+        BudgetError: The budget does not allow it.
+    """
+    endpoint = settings.endpoint()
+    if endpoint is None:
+        raise ConfigError(
+            f"{settings.model} is asked in this process; there is no server to check."
+        )
+    kept_in = store if isinstance(settings, OpenAISettings) else None  # else its port changes
+    try:
+        return find_and_keep(endpoint.settings, runtime, kept_in, get_args(CapabilityName))
+    finally:
+        endpoint.stop()

@@ -17,7 +17,6 @@ from potstill.errors import (
     PotstillError,
 )
 from potstill.generate import GenerateResult, generate, teacher_asking
-from potstill.guide import check_continuing
 from potstill.keys import settings_hash
 from potstill.models import Model, ModelSettings, open_model
 from potstill.models.recorded import RecordedModel
@@ -25,6 +24,7 @@ from potstill.models.settings import OpenAISettings
 from potstill.pipeline.later_model import LaterModel
 from potstill.pipeline.recipe import Recipe
 from potstill.pipeline.server_checks import continuing
+from potstill.pipeline.server_needs import refuse_lacking
 from potstill.pipeline.student_likelihood import LikelihoodScorer, LikelihoodSpec
 from potstill.prompts.exemplars import FewShot
 from potstill.records import Request, Task, Teacher
@@ -118,16 +118,14 @@ class TeacherPool:
         return open_model(settings, self._context.runtime)
 
     def check_servers(self) -> None:
-        """Find out what later stages need of the first teacher, before it is paid for anything.
+        """Find out what the recipe needs of the teachers' servers, before they are paid.
 
         Raises:
-            ConfigError: It cannot do what a setting needs.
+            ConfigError: One cannot do what a setting needs.
         """
-        guide = self._recipe.guide
-        if guide is not None and guide.needing_continuation:
-            settings, continues = self.guiding()
-            if settings.can_continue and not continues:
-                check_continuing(guide, settings.model)
+        if self._recipe.guide is not None and self._recipe.guide.needing_continuation:
+            self.guiding()  # a way that the recipe names is tried as well
+        refuse_lacking(self._recipe, self._context.runtime, self._store)
 
     def known(self, name: str = FIRST) -> Teacher:
         """Returns a teacher's name and kind from the store, else as its settings tell them.

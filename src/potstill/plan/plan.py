@@ -17,15 +17,17 @@ from potstill.generate import teacher_asking
 from potstill.keys import settings_hash
 from potstill.models import Model, open_model
 from potstill.models.background import one_by_one
-from potstill.models.settings import ModelSettings
+from potstill.models.settings import ModelSettings, OpenAISettings
 from potstill.pipeline.recipe import Recipe
 from potstill.pipeline.run import Run
+from potstill.pipeline.server_checks import known_capabilities
+from potstill.pipeline.server_needs import lacks
 from potstill.pipeline.teachers import FIRST
 from potstill.plan.estimate import LengthSample, Spread, counter_for, total
 from potstill.plan.needs import Figures, Ledger, Need, TeacherFacts, estimate_need
 from potstill.plan.stage_needs import generate_needs, run_needs
 from potstill.plan.throughput import Probe, Throughput, estimate_throughput, measured_rate
-from potstill.records import Amount, Completion, Request, Teacher
+from potstill.records import Amount, Capability, Completion, Request, Teacher
 from potstill.runtime.budget import Budget, BudgetSettings
 from potstill.runtime.progress import Meter
 from potstill.sampling.ask import sample_requests
@@ -43,6 +45,9 @@ class PlannedTeacher(NamedTuple):
     settings: ModelSettings
     known: TeacherFacts
     throughput: Throughput
+    capabilities: dict[str, Capability]
+    """What is known of its server, by the ability's name; empty where nothing is, or it has none.
+    """
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,6 +69,9 @@ class Plan:
     budget: BudgetSettings
     spent: Amount
     """The spending so far, by the run's account."""
+
+    lacks: list[str]
+    """What servers were found not to do that the recipe needs, a line each."""
 
     @property
     def usd(self) -> Spread:
@@ -98,34 +106,40 @@ def plan_run(recipe: Recipe, probes: Mapping[str, Probe] | None = None) -> Plan:
         budget = Budget(
             recipe.budget, journal=recipe.folder / "spending.jsonl", before=run.store.spent()
         )
+        planned = [
+            _planned_teacher(run, name, facts[name], figures, (probes or {}).get(name))
+            for name in teachers
+        ]
         return Plan(
             run=recipe.run,
             begun=run.recipe.run == recipe.run,
             task=run.task.name,
             questions=len(run.task.splits["train"]),
-            teachers=[
-                _planned_teacher(recipe, name, facts[name], figures, (probes or {}).get(name))
-                for name in teachers
-            ],
+            teachers=planned,
             figures=figures,
             budget=budget.limit,
             spent=budget.spent,
+            lacks=lacks(recipe, {teacher.name: teacher.capabilities for teacher in planned}),
         )
 
 
 def _planned_teacher(
-    recipe: Recipe,
+    run: Run,
     name: str,
     facts: TeacherFacts,
     figures: Sequence[Figures],
     probe: Probe | None,
 ) -> PlannedTeacher:
+    recipe = run.recipe
     settings = recipe.named_teachers[name]
     own = [item for item in figures if item.need.teacher.name == name]
     label = name if recipe.teachers else "the teacher"  # as the generate stage calls it
     rate = measured_rate(recipe.folder / "log.jsonl", label)
     throughput = estimate_throughput(settings, own, rate, probe)
-    return PlannedTeacher(name, settings, facts, throughput)
+    capabilities: dict[str, Capability] = {}
+    if isinstance(settings, OpenAISettings):
+        capabilities = known_capabilities(run.store, settings)
+    return PlannedTeacher(name, settings, facts, throughput, capabilities)
 
 
 @contextmanager

@@ -15,9 +15,11 @@ from rich.table import Table
 from rich.text import Text
 
 from potstill.models.openai.cost import taken
+from potstill.models.settings import OpenAISettings
 from potstill.plan.estimate import Spread, total
 from potstill.plan.needs import Figures
 from potstill.plan.plan import Plan, PlannedTeacher
+from potstill.plan.server_table import describe_capabilities
 from potstill.runtime.progress import clock, dollars
 
 
@@ -92,6 +94,10 @@ def _with_interval(spread: Spread) -> str:
 def _facts(plan: Plan) -> Iterator[tuple[str, str]]:
     for teacher in plan.teachers:
         yield teacher.name, _describe_teacher(teacher)
+        if isinstance(teacher.settings, OpenAISettings):
+            yield "  can", describe_capabilities(teacher.capabilities)
+    for line in plan.lacks:
+        yield "refused", line
     if any(teacher.settings.is_paid for teacher in plan.teachers):
         yield "cost", _describe_cost(plan)
     if plan.budget.usd is not None or plan.budget.tokens is not None:

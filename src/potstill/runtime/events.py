@@ -30,6 +30,8 @@ The log, ``log.jsonl`` in the run's folder, has one JSON object a line: ``time``
 ``untrusted_positions``
     So many tokens (``count``) were listed with the probabilities of others while a model was asked,
     and go by the text alone.
+``samples_equal``
+    The samples of each of the first ``questions`` are one text, at this ``temperature``.
 ``batch``
     What became of a batch ``id`` at a server: its ``status``, how many of its ``lines`` are
     ``completed`` and ``failed``; the status ``left`` is a batch that runs on without us.

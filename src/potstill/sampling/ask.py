@@ -25,6 +25,7 @@ from potstill.prompts.styles import Exemplar, PromptStyle, prompt_for
 from potstill.records import Completion, FinishReason, Question, Request, Task
 from potstill.runtime.context import RunContext
 from potstill.runtime.signals import stoppable
+from potstill.sampling.equal_samples import EqualSamples
 from potstill.store import Store
 from potstill.tasks.overlap import Words, words
 from potstill.text.thinking import answer_and_thinking
@@ -214,11 +215,13 @@ def complete_missing(
     ):
         if not missing or stop.is_set():  # a model that has nothing to do is not even started
             return SampleCounts(wanted, there, 0, 0)
-        pending = _narrowed(requests, missing, stop)
-        with closing(model.opened().complete_in_groups(pending)) as groups:
+        pending, opened = _narrowed(requests, missing, stop), model.opened()
+        watch = EqualSamples(opened, context.events)
+        with closing(opened.complete_in_groups(pending)) as groups:
             # Taking the next group tells the model that the last one is stored.
             for group in groups:
                 store.add_completions(model.name, group, stage=stage)
+                watch.see(group)
                 failures = sum(completion.finish_reason == "error" for completion in group)
                 tokens = sum(completion.completion_tokens for completion in group)
                 advance(len(group), tokens, sum(completion.cost for completion in group))

@@ -45,6 +45,8 @@ class OpenAIModel(Model):
     what is answered; it never holds a key.
     """
 
+    is_server = True
+
     def __init__(self, settings: OpenAISettings, runtime: Runtime | None = None) -> None:
         self._settings = settings
         self._runtime = runtime or Runtime()

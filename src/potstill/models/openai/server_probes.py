@@ -215,12 +215,11 @@ async def _continuing(prober: Prober) -> str:
 async def _goes_on(prober: Prober, settings: OpenAISettings) -> bool:
     """Whether a server goes on within the word at which an answer breaks off.
 
-    A weak model may not know the word. Then the tokens of the prompt tell: those of the beginning
-    are added and no others, where a new turn adds its marks as well.
+    A new turn may repeat the beginning, and a weak model not know the word. Then the tokens of the
+    prompt tell: those of the beginning are added and no others, where a new turn adds its marks.
     """
     reply = await prober.ask(_request(QUESTION, answer_prefix=BEGUN), settings)
-    text = _texts(reply)[0]
-    if text.startswith(BEGUN) or text.lstrip().lower().startswith(REST):
+    if _texts(reply)[0].lstrip().lower().startswith(REST):
         return True
     before, after = _prompt_tokens(await prober.plain()), _prompt_tokens(reply)
     longer = await prober.ask(_request(f"{QUESTION} {BEGUN}", max_tokens=1))

@@ -6,6 +6,7 @@ again for those that it leaves out.
 """
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
@@ -29,6 +30,8 @@ from potstill.models.openai.trusted_positions import by_text
 from potstill.models.settings import OpenAISettings
 from potstill.records import Completion, Request
 from potstill.runtime import Runtime
+
+logger = logging.getLogger(__name__)
 
 STOP_POLL_SECONDS = 0.1
 """How often the loop looks whether the run is to stop."""
@@ -459,6 +462,12 @@ class Asker:
         if known.largest_n is None or count < known.largest_n:
             known.largest_n = count
             self._events.record("samples_at_once", most=count)
+            logger.warning(
+                "%s gives %d of several samples in one answer (n): the others are asked for one "
+                "by one, and each pays for its prompt again.",
+                self._settings.base_url,
+                count,
+            )
 
 
 def _parts(samples: Sequence[int], size: int) -> list[Sequence[int]]:

@@ -1,0 +1,52 @@
+"""What servers were found to be able to do, in words."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from potstill.models.settings import ModelSettings
+from potstill.records import UNKNOWN, Amount, Capability
+from potstill.runtime.progress import dollars, printable
+
+LABELS = {
+    "continuing": "goes on from a begun answer by",
+    "samples_at_once": "samples in one answer, of three",
+    "temperature": "temperature",
+    "logprobs": "likeliest tokens with probabilities",
+    "prompt_logprobs": "scores a given text by",
+    "token_ids": "token ids",
+    "context": "longest prompt and answer, tokens",
+}
+"""What each ability is called, in the order in which they are shown."""
+
+
+def server_table(
+    settings: ModelSettings, found: Mapping[str, Capability], spent: Amount
+) -> RenderableType:
+    """The outcome of every probe of one server, and what they took."""
+    head = f"{settings.model} at {settings.address or 'a server of its own'}"
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=False)
+    table.add_column(overflow="fold")
+    table.add_column(style="bold", overflow="fold")
+    for name, label in LABELS.items():
+        if name in found:
+            table.add_row(label, Text(printable(found[name].value)))
+    cost = f", {dollars(spent.usd)}" if spent.usd else ""
+    return Group(Text(head), table, Text(f"asked with {spent.tokens:,} tokens{cost}"))
+
+
+def describe_capabilities(found: Mapping[str, Capability]) -> str:
+    """The same in one sentence, with the day of the newest finding."""
+    if not found:
+        return "not known; potstill check tells, with a few hundred tokens"
+    parts = [
+        f"{name.replace('_', ' ')} {printable(found[name].value)}"
+        for name in LABELS
+        if name in found and found[name].value != UNKNOWN
+    ]
+    newest = max(capability.found_at for capability in found.values())
+    day = datetime.fromtimestamp(newest).date().isoformat()
+    return f"{', '.join(parts) or 'nothing that could be told'} (tried on {day})"
