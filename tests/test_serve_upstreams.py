@@ -310,6 +310,30 @@ def test_what_is_under_way_counts_against_the_hourly_limit() -> None:
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize(
+    ("read", "written", "text", "spent"),
+    [(6, 4, "x", 10), (0, 4, "x", 14), (6, 0, "x", 36), (0, 0, "x", 40), (6, 0, "", 6)],
+)
+def test_tokens_that_the_teacher_does_not_count_are_spent_as_guessed(
+    read: int, written: int, text: str, spent: int
+) -> None:
+    request = Request(prompt="x" * 40, max_tokens=30)  # guessed at 40 / 4 + 30 tokens
+
+    class Teacher(Held):
+        async def answer(self, request: Request, emit: Emit | None = None) -> list[Completion]:
+            return [
+                Completion(request=request, sample=0, text=text, finish_reason="stop",
+                           prompt_tokens=read, completion_tokens=written)
+            ]  # fmt: skip
+
+    async def scenario() -> None:
+        guard = TeacherGuard(Teacher(), TeacherLimits(tokens_per_hour=100), lambda reason: None)
+        await guard.ask(request, asyncio.get_running_loop().time() + 60)
+        assert guard._budget.spent == spent
+
+    asyncio.run(scenario())
+
+
 def test_after_a_rest_one_of_many_tries_the_teacher() -> None:
     async def scenario() -> None:
         upstream, absences = Held(), list[str]()
