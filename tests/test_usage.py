@@ -86,6 +86,8 @@ def test_the_text_tells_what_was_written_at_least() -> None:
     listed = reply(usage, "ab")
     listed["choices"][0]["logprobs"] = {"content": [{}, {}, {}]}
     assert token_counts(listed).written == 3
+    listed["choices"][0] |= {"logprobs": None, "token_ids": [5, 6, 7, 8]}
+    assert token_counts(listed).written == 4
 
 
 def test_a_missing_half_counts_at_its_most() -> None:

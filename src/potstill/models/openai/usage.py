@@ -106,12 +106,11 @@ def least_words(text: str) -> int:
 
 
 def _listed(choice: Mapping[str, Any]) -> int:
-    """Returns how many positions a choice lists probabilities of."""
+    """Returns how many tokens a choice lists, by their probabilities or their ids."""
     listed = choice.get("logprobs")
-    if not isinstance(listed, Mapping):
-        return 0
-    positions = listed.get("content") or listed.get("tokens")
-    return len(positions) if isinstance(positions, list) else 0
+    logprobs = listed if isinstance(listed, Mapping) else {}
+    lists = logprobs.get("content") or logprobs.get("tokens"), choice.get("token_ids")
+    return max(len(tokens) if isinstance(tokens, list) else 0 for tokens in lists)
 
 
 def _count(reply: Mapping[str, Any], *names: str) -> int | None:
