@@ -486,6 +486,13 @@ def test_an_answer_without_usage_counts_at_its_most(server: BatchServer) -> None
     assert control.budget.spent.tokens > 2 * 64
 
 
+def test_a_half_that_an_answer_does_not_count_is_at_its_most(server: BatchServer) -> None:
+    server.usage = {"prompt_tokens": 7}
+    control = Runtime()
+    list(model(server, control).complete(requests(1)))
+    assert control.budget.spent.tokens == 7 + 2 * 64
+
+
 def test_batches_are_as_large_as_the_budget_allows(server: BatchServer) -> None:
     # A line may take 2 * 64 tokens and its prompt with its frame, about 100; it takes 47.
     control = Runtime(budget=Budget(BudgetSettings(tokens=1200)))

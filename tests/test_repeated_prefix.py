@@ -74,6 +74,8 @@ def going_on(*written: str) -> Callable[[Body], list[str]]:
         (f"{GIVEN} ", f"{GIVEN}7.", "7."),
         ("First, count.\n", "First, count.\n\nAna has 3.", "\nAna has 3."),
         (GIVEN, GIVEN, ""),
+        (f"\n{GIVEN} ", f"{GIVEN} 7.", "7."),
+        (f"\n{GIVEN} ", f"\n{GIVEN} 7.", "7."),
         (GIVEN, " 7.", None),
         (GIVEN, "The answer", None),
         (GIVEN, GIVEN.lower(), None),
@@ -227,6 +229,8 @@ def test_a_stream_that_repeats_its_beginning_is_shown_as_it_is_read(
     for given, text, stops, rest in (
         ("1. Add. ", "1. Add. 1. Go. END no", ("END",), "1. Go. "),
         ("1. Add. ", "1. Add.", (), ""),
+        (" 1. Add. ", "1. Add. Go", (), "Go"),
+        (" 1. Add. ", " 1. Add. Go", (), "Go"),
         ("1. Add. ", "1. A", (), None),
         ("1. Add. ", "2. Go", (), None),
         ("1. Add.\n", "1. Add.<think>hm", (), "<think>hm"),

@@ -37,7 +37,9 @@ RATIONALES = (
     Column("verdict", "text", "kept, or the reason for being dropped"),
     Column("teacher", "text", "The model that wrote it"),
     Column("sample", "whole number", "Which of the question's samples it is, counted from 0"),
-    Column("finish_reason", "text", "stop, length (cut at max_tokens) or content_filter"),
+    Column(
+        "finish_reason", "text", "stop, length (a cut), content_filter, or the server's own word"
+    ),
     Column("completion_id", "whole number", "The completion's row in the run's store"),
 )
 
@@ -50,7 +52,11 @@ COMPLETIONS = (
     Column("sample", "whole number", "Which sample of the request it is, counted from 0"),
     Column("text", "text", "What the model wrote"),
     Column("thinking", "text", "Its thinking, where the server keeps it apart"),
-    Column("finish_reason", "text", "stop, length (cut at max_tokens), content_filter or error"),
+    Column(
+        "finish_reason",
+        "text",
+        "stop, length (a cut), content_filter, error, or the server's own word",
+    ),
     Column("error", "text", "Why there is no answer, where finish_reason is error"),
     Column("prompt_tokens", "whole number", "Tokens of the prompt, as the model counts them"),
     Column("completion_tokens", "whole number", "Tokens written, thinking included"),

@@ -132,6 +132,8 @@ class StreamedText:
     async def feed(self, piece: str) -> str:
         """Returns the part that is certain."""
         if self._given.strip():
+            if not self._held and not piece[:1].isspace():
+                self._given = self._given.lstrip()
             self._held += piece
             if len(self._held) < len(self._given) and self._given.startswith(self._held):
                 return ""

@@ -83,13 +83,15 @@ class PrefixHabit:
 def rest_after(given: str, text: str) -> str | None:
     """Returns what follows the given beginning; None where the text does not begin with it.
 
-    White space at its end may be missing, since some chat templates trim it.
+    White space at both its ends may be missing, since some servers and chat templates trim it.
     """
     solid = given.rstrip()
+    if not text.startswith(solid):
+        solid = solid.lstrip()
     if not solid or not text.startswith(solid):
         return None
     rest = text[len(solid) :]
-    for space in given[len(solid) :]:
+    for space in given[len(given.rstrip()) :]:
         if not rest.startswith(space):
             break
         rest = rest[1:]

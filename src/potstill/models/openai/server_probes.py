@@ -21,13 +21,13 @@ from http import HTTPStatus
 from typing import Any, NamedTuple
 
 import aiohttp
-import orjson
 
 from potstill.errors import ModelError
 from potstill.models.openai.choice_text import content_of, message_in
 from potstill.models.openai.client import Client, open_session, read_content
 from potstill.models.openai.cost import Sizes, prices_of
 from potstill.models.openai.http_errors import Fault
+from potstill.models.openai.lenient_json import read_json
 from potstill.models.openai.requests import request_body
 from potstill.models.openai.usage import token_counts
 from potstill.models.settings import OpenAISettings, Prefill
@@ -170,7 +170,7 @@ class Prober:
             async with session.get(url, timeout=timeout, allow_redirects=False) as response:
                 if response.status != HTTPStatus.OK:
                     return []
-                models = orjson.loads(await read_content(response))["data"]
+                models = read_json(await read_content(response))["data"]
             return [model for model in models if isinstance(model, dict)]
         except (aiohttp.ClientError, OSError, Fault, LookupError, TypeError, ValueError):
             return []
