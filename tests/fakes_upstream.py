@@ -42,7 +42,7 @@ def prefix_of(body: Body) -> str:
 
 def student_says(body: Body) -> str:
     """On from a step of the teacher the right way, alone the wrong one."""
-    prompt = body["prompt"] if "prompt" in body else prefix_of(body)
+    prompt = str(body["prompt"]) if "prompt" in body else prefix_of(body)
     return REST if STEP in prompt else ALONE
 
 
@@ -53,7 +53,7 @@ def teacher_says(body: Body) -> str:
 def words_in(body: Body) -> int:
     """Tokens of a body's prompt."""
     text = " ".join(turn["content"] for turn in body.get("messages", [])) or body["prompt"]
-    return len(text.split())
+    return len(text if isinstance(text, list) else text.split())
 
 
 class FakeUpstream:
@@ -65,6 +65,12 @@ class FakeUpstream:
         """Seconds before an answer."""
 
         self.status = 200
+        self.models_status: int | None = None
+        """The status of the list of models, where it is another."""
+
+        self.further: Body = {}
+        """Fields of every choice that is not streamed, over its own."""
+
         self.echo = False
         """Whether errors repeat the Authorization header and the prompt."""
 
@@ -110,7 +116,7 @@ class FakeUpstream:
         await runner.cleanup()
 
     async def _models(self, _: web.Request) -> web.Response:
-        return web.json_response({"data": []}, status=self.status)
+        return web.json_response({"data": []}, status=self.models_status or self.status)
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
@@ -153,7 +159,7 @@ class FakeUpstream:
                 top = [{"token": "a", "bytes": [97], "logprob": -0.5}]
                 entry = {"token": "a", "bytes": [97], "logprob": -0.5, "top_logprobs": top}
                 choice["logprobs"] = {"content": [entry] * len(text.split())}
-            choices.append(choice)
+            choices.append(choice | self.further)
         return {"choices": choices, "usage": self._usage(body, answers)}
 
     async def _stream(self, request: web.Request, body: Body) -> web.StreamResponse:

@@ -266,7 +266,7 @@ def test_a_doubtful_student_gets_its_step_from_the_teacher(
         ({"stop": [""]}, "stop"),
         ({"stop": ["x"] * 17}, "stop"),
         ({"messages": []}, "messages"),
-        ({"messages": [{"role": "tool", "content": "x"}]}, "messages[0]"),
+        ({"messages": [{"role": "narrator", "content": "x"}]}, "messages[0]"),
         ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "messages[0]"),
         ({"messages": [{"role": "user", "content": "x" * 100_001}]}, "messages"),
         ({"tools": [{"type": "function"}]}, "tools"),

@@ -261,7 +261,7 @@ def test_a_fault_of_ours_has_the_shape_of_an_error(
     def fail(*_: object) -> None:
         raise RuntimeError("a fault")
 
-    monkeypatch.setattr("potstill.serve.service.read_request", fail)
+    monkeypatch.setattr("potstill.serve.service.request_of", fail)
     with pytest.raises(openai.InternalServerError, match="the server failed") as caught:
         chat(server)
     assert (caught.value.status_code, caught.value.type) == (500, "server_error")

@@ -29,7 +29,13 @@ from potstill.records import Completion, Request
 from potstill.serve.http_upstream import HttpUpstream
 from potstill.serve.settings import TeacherLimits
 from potstill.serve.teacher_limits import TeacherGuard
-from potstill.serve.upstreams import Emit, LocalUpstream, UpstreamError
+from potstill.serve.upstreams import (
+    PLAIN,
+    Emit,
+    LocalUpstream,
+    StudentOptions,
+    UpstreamError,
+)
 
 
 def text_of(answer: Any, *, stream: bool) -> str:
@@ -269,7 +275,11 @@ class Held:
     async def can_continue(self) -> bool:
         return True
 
-    async def answer(self, request: Request, emit: Emit | None = None) -> list[Completion]:
+    def refusal(self, options: StudentOptions) -> None: ...
+
+    async def answer(
+        self, request: Request, emit: Emit | None = None, options: StudentOptions = PLAIN
+    ) -> list[Completion]:
         self.asked += 1
         await self.let_go.wait()
         if self.error:

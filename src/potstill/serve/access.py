@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from http import HTTPStatus
 
 from potstill.errors import extra
+from potstill.serve.api_error import ApiError, Gone, send_error
 from potstill.serve.metrics import Account, Metrics
-from potstill.serve.response import ApiError, Gone, send_error
 from potstill.serve.settings import is_loopback
 
 with extra("serve", needed_for="potstill serve"):
@@ -27,6 +27,7 @@ ACCOUNT = "potstill.account"
 ROUTES = {
     "/v1/chat/completions": "chat",
     "/v1/completions": "completions",
+    "/v1/responses": "responses",
     "/v1/models": "models",
     "/healthz": "healthz",
     "/readyz": "readyz",
@@ -37,7 +38,7 @@ ROUTES = {
 OPEN = ("healthz", "readyz")
 """Routes that ask for no token: an orchestrator has none."""
 
-ANSWERED = ("chat", "completions")
+ANSWERED = ("chat", "completions", "responses")
 """Routes that are refused while the server stops."""
 
 

@@ -10,6 +10,7 @@ from potstill.models.openai.client import LARGEST_ANSWER
 from potstill.models.openai.lenient_json import read_json
 from potstill.models.openai.repeated_prefix import rest_after
 from potstill.serve.answering import Cutter
+from potstill.serve.student_details import StreamedDetails
 from potstill.serve.upstreams import Emit, UpstreamError
 from potstill.text.thinking import may_close, may_open, separate
 
@@ -32,6 +33,7 @@ class AnswerStream:
         self._parts: list[list[str]] = [[] for _ in samples]
         self._thinking: list[list[str]] = [[] for _ in samples]
         self._reasons: list[object] = [None for _ in samples]
+        self._details = [StreamedDetails() for _ in samples]
         self._usage: Json | None = None
         self._pieces = 0
         self._ended = False
@@ -54,14 +56,17 @@ class AnswerStream:
             await self._show(sample, await text.release())
         choices = [
             {
+                "index": place,
                 "message": {
                     "content": "".join(parts),
                     "reasoning_content": "".join(thinking) or None,
+                    "tool_calls": details.tool_calls,
                 },
+                "logprobs": details.logprobs,
                 "finish_reason": reason,
             }
-            for parts, thinking, reason in zip(
-                self._parts, self._thinking, self._reasons, strict=True
+            for place, (parts, thinking, reason, details) in enumerate(
+                zip(self._parts, self._thinking, self._reasons, self._details, strict=True)
             )
             if parts or reason
         ]
@@ -95,6 +100,7 @@ class AnswerStream:
             raise UpstreamError("it broke off its answer")
         self._reasons[place] = choice.get("finish_reason") or self._reasons[place]
         delta = choice.get("delta") or choice.get("message") or choice
+        self._details[place].add(choice, delta)
         content = content_of(delta.get("content") or delta.get("text"))
         apart = delta.get("reasoning_content") or delta.get("reasoning")
         thinking = [apart] if isinstance(apart, str) else content.thinking

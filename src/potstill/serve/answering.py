@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from potstill.guide.types import GuidedAnswer, GuidedDecoder, ModelCall, Usage
 from potstill.records import Completion, FinishReason, Request
 from potstill.serve.teacher_limits import TeacherGuard
-from potstill.serve.upstreams import Emit, Upstream
+from potstill.serve.upstreams import PLAIN, Emit, StudentOptions, Upstream
 
 
 @dataclass(kw_only=True, slots=True)
@@ -34,6 +34,9 @@ class GuidedSession:
 
     emit: Emit | None = None
     """Given the student's last words while they are written."""
+
+    options: StudentOptions = PLAIN
+    """What else the student is asked."""
 
     ending_asked: bool = False
     """Whether the last words were asked for, and so went to ``emit``."""
@@ -57,7 +60,7 @@ class GuidedSession:
                 if call.last:
                     completions = await self._write_ending(call)
                 elif call.who == "student":
-                    completions = await self.student.answer(call.request)
+                    completions = await self.student.answer(call.request, None, self.options)
                     self.student_usage.add(completions)
                     self._count_draft(completions)
                 elif self.teacher is not None:
@@ -76,10 +79,10 @@ class GuidedSession:
         if not await self.show_steps(call):
             return _empty(request, "stop")
         room = request.max_tokens - self._tokens(request.answer_prefix)
-        if room < 1:
+        if request.answer_prefix and room < 1:
             return _empty(request, "length")
         request = replace(request, max_tokens=room)
-        completions = await self.student.answer(request, self.emit)
+        completions = await self.student.answer(request, self.emit, self.options)
         self.student_usage.add(completions)
         return completions
 

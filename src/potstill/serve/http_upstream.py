@@ -7,6 +7,7 @@ its rate: a user is waiting, and without the teacher's step the student answers 
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 
@@ -28,7 +29,22 @@ from potstill.models.settings import ModelSettings, OpenAISettings
 from potstill.records import Completion, Request
 from potstill.runtime import Runtime
 from potstill.serve.answer_stream import AnswerStream, StreamedText
-from potstill.serve.upstreams import Emit, LocalUpstream, Upstream, UpstreamError
+from potstill.serve.client_fields import FORWARDED
+from potstill.serve.student_details import (
+    further_fields,
+    refusal_of,
+    with_details,
+    without_tool_calls,
+)
+from potstill.serve.upstreams import (
+    PLAIN,
+    Emit,
+    LocalUpstream,
+    Refusal,
+    StudentOptions,
+    Upstream,
+    UpstreamError,
+)
 
 REFUSALS = {400, 413, 422}
 """Statuses that say that the request itself cannot be answered."""
@@ -38,6 +54,12 @@ UNKNOWN_ROUTE = {404, 405, 501}
 
 PROBE_SECONDS = 2.0
 """Longest wait for a server to say that it is there."""
+
+ANSWER_SECONDS = 10.0
+"""Longest wait for one token of a server that cannot list its models."""
+
+ANSWER_VALID_SECONDS = 60.0
+"""Seconds for which an answer shows that such a server answers."""
 
 PROBE_VALID_SECONDS = 5.0
 """Seconds for which the outcome of a probe stands."""
@@ -72,6 +94,7 @@ class HttpUpstream:
         self._continues: bool | None = None
         self._trying = asyncio.Lock()
         self._probe = (-PROBE_VALID_SECONDS, False)
+        self._answered_at = -ANSWER_VALID_SECONDS
         self._probing = asyncio.Lock()
         self._prefix_habits = {streamed: PrefixHabit() for streamed in (False, True)}
         self._probing_prefix = asyncio.Lock()
@@ -99,9 +122,21 @@ class HttpUpstream:
             async with self._session.get(
                 f"{self._base_url}/models", timeout=timeout, allow_redirects=False
             ) as response:
-                return response.status == HTTPStatus.OK or response.status in UNKNOWN_ROUTE
+                if response.status == HTTPStatus.OK or response.status in UNKNOWN_ROUTE:
+                    return True
         except (aiohttp.ClientError, OSError):
             return False
+        return await self._answers()
+
+    async def _answers(self) -> bool:
+        """Whether a server answers that fails to list its models; a token a minute finds out."""
+        if asyncio.get_running_loop().time() - self._answered_at < ANSWER_VALID_SECONDS:
+            return True
+        with suppress(UpstreamError, TimeoutError):
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await self.answer(Request(prompt="1 + 1 =", max_tokens=1))
+                return True
+        return False
 
     async def can_continue(self) -> bool:
         """Whether it goes on from a begun answer; tried once, where ``prefill`` does not say."""
@@ -121,40 +156,60 @@ class HttpUpstream:
         self._settings = settings.model_copy(update={"prefill": found["continuing"]})
         return found["continuing"] != NO_WAY
 
-    async def answer(self, request: Request, emit: Emit | None = None) -> list[Completion]:
+    def refusal(self, options: StudentOptions) -> Refusal | None:
+        """What the route does not take by which the server is asked."""
+        return refusal_of(options, chat=self.chat)
+
+    async def answer(
+        self, request: Request, emit: Emit | None = None, options: StudentOptions = PLAIN
+    ) -> list[Completion]:
         """All samples; see :class:`potstill.serve.upstreams.Upstream`."""
+        if options.echo:  # its stop strings are for what is written, not for the prompt
+            fields = {**options.fields, **({"stop": list(request.stop)} if request.stop else {})}
+            request, options = replace(request, stop=()), replace(options, fields=fields)
         groups = await asyncio.gather(
-            *(self._ask_samples(request, samples, emit) for samples in runs(request.samples))
+            *(
+                self._ask_samples(request, samples, emit, options)
+                for samples in runs(request.samples)
+            )
         )
         return [completion for group in groups for completion in group]
 
     async def _ask_samples(
-        self, request: Request, samples: Sequence[int], emit: Emit | None
+        self, request: Request, samples: Sequence[int], emit: Emit | None, options: StudentOptions
     ) -> list[Completion]:
         """A run of samples; those that the server leaves out are asked for one by one."""
         try:
             body = request_body(self._settings, request, samples)
         except ConfigError as error:
             raise UpstreamError(f"it cannot be asked this ({error})", refused=True) from None
-        if emit is not None:
+        body |= further_fields(options)
+        body |= {name: value for name, value in self._settings.body.items() if value is not None}
+        if emit is not None and not options.echo:
             body |= {"stream": True, "stream_options": {"include_usage": True}}
         try:
-            completions = await self._completions(request, samples, body, emit)
+            completions = await self._completions(request, samples, body, emit, options)
         except (aiohttp.ClientError, OSError) as error:
             raise UpstreamError(f"the connection failed ({type(error).__name__})") from None
         except ModelError:
             raise UpstreamError("it gives no token probabilities") from None
         except (*MALFORMED, Fault) as error:
             raise UpstreamError(f"its answer is not understood ({type(error).__name__})") from None
+        self._answered_at = asyncio.get_running_loop().time()
         answered = {completion.sample for completion in completions}
         missing = [sample for sample in samples if sample not in answered]
         rest = await asyncio.gather(
-            *(self._ask_samples(request, [sample], emit) for sample in missing)
+            *(self._ask_samples(request, [sample], emit, options) for sample in missing)
         )
         return [*completions, *(completion for group in rest for completion in group)]
 
     async def _completions(
-        self, request: Request, samples: Sequence[int], body: Json, emit: Emit | None
+        self,
+        request: Request,
+        samples: Sequence[int],
+        body: Json,
+        emit: Emit | None,
+        options: StudentOptions,
     ) -> list[Completion]:
         """The completions in the server's answer to one body, passed on while it comes."""
         given = given_beginning(request, body)
@@ -173,7 +228,9 @@ class HttpUpstream:
             habit.learn(given, reply)
             if given and habit.is_unclear(given, reply):
                 await self._repeats(habit, streamed=False)
-        completions = read_reply(self._settings, request, samples, reply, habit)
+        plain = without_tool_calls(reply)
+        completions = read_reply(self._settings, request, samples, plain, habit)
+        completions = with_details(completions, samples, reply, options)
         if any(completion.finish_reason == "error" for completion in completions):
             raise UpstreamError("it gave no text")
         if emit is not None and not streamed:
@@ -213,7 +270,11 @@ class HttpUpstream:
             response = await self._session.post(url, data=data, allow_redirects=False)
         if response.status != HTTPStatus.OK:
             response.close()
+            if response.status not in REFUSALS:
+                self._answered_at = -ANSWER_VALID_SECONDS
             message = f"it answered with HTTP status {response.status}"
+            if passed_on := sorted(body.keys() & FORWARDED.keys()):
+                message += f"; {', '.join(passed_on)} was passed on to it"
             raise UpstreamError(message, refused=response.status in REFUSALS)
         return response
 

@@ -4,7 +4,7 @@ Labels come from fixed sets, so that no client can make them grow.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Literal
@@ -42,12 +42,13 @@ class Account:
     student: Usage = field(default_factory=Usage)
     teacher: Usage = field(default_factory=Usage)
 
-    def settle(self, answer: GuidedAnswer) -> None:
-        """Note whether the teacher stepped in."""
-        if answer.silent:
+    def settle(self, answers: Sequence[GuidedAnswer]) -> None:
+        """Note whether the teacher stepped in, in any of the answers."""
+        if any(answer.silent for answer in answers):
             self.outcome = "silent"
         else:
-            self.outcome = "guided" if answer.guidance else "unguided"
+            guided = any(answer.guidance for answer in answers)
+            self.outcome = "guided" if guided else "unguided"
 
 
 class Metrics:

@@ -1,4 +1,4 @@
-"""A client's request: read from its JSON body, and worded for the student and the teacher.
+"""A client's request, read from its JSON body.
 
 The body is that of OpenAI's chat or text completions, with the field ``guidance`` beside it. It is
 read by hand, not by a schema: every request passes here, and an error names OpenAI's own field::
@@ -8,48 +8,25 @@ read by hand, not by a schema: every request passes here, and an error names Ope
 
 import math
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Literal
+from typing import Any
 
 import orjson
 
 from potstill.errors import ConfigError
-from potstill.guide.types import Participant, PolicySettings, expand_policy, lead_after
-from potstill.prompts.formats import format_named
-from potstill.prompts.styles import prompt_for, style_named
-from potstill.records import Message, Question, Request
-from potstill.serve.response import ApiError, invalid
+from potstill.guide.types import PolicySettings, expand_policy
+from potstill.serve.api_error import ApiError, invalid
+from potstill.serve.client_fields import ALONE, forwarded_fields, needs_no_guidance
+from potstill.serve.conversation import ClientPrompt, read_messages, read_prompts
 from potstill.serve.settings import Route, ServeSettings
-from potstill.serve.upstreams import Upstream
 from potstill.settings import build
 
 Json = dict[str, Any]
-Role = Literal["system", "user", "assistant"]
 
-ROLES: dict[object, Role] = {
-    "system": "system",
-    "developer": "system",
-    "user": "user",
-    "assistant": "assistant",
-}
-
-NOT_OFFERED: dict[str, Sequence[object]] = {
-    "audio": (),
-    "best_of": (1,),
-    "echo": (False,),
-    "frequency_penalty": (0,),
-    "functions": ([],),
-    "logit_bias": ({},),
-    "logprobs": (False, 0),
-    "presence_penalty": (0,),
-    "response_format": ({"type": "text"},),
-    "suffix": ("",),
-    "tools": ([],),
-    "top_logprobs": (0,),
-}
-"""Fields that change the answer in ways that are not offered, with values that change nothing."""
+MOST_LOGPROBS = 20
+"""Likeliest tokens that may be listed beside each."""
 
 MOST_STOPS = 16
 LONGEST_STOP = 1000
@@ -59,11 +36,14 @@ what a policy is made of."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ChatRequest:
+class ClientRequest:
     """A request that can be answered."""
 
-    prompt: str | tuple[Message, ...]
-    """Text to continue, or the turns of a chat."""
+    prompts: tuple[ClientPrompt, ...]
+    """One, or several on the text route; each gets all samples."""
+
+    by_chat: bool
+    """Whether the answer is a chat's message, and not a text that goes on."""
 
     samples: int
     temperature: float
@@ -76,38 +56,114 @@ class ChatRequest:
     """Whether a stream ends with the usage."""
 
     policy: PolicySettings
+    fields: Json
+    """Fields that are passed on to the student's server."""
+
+    echo: bool
+    """Whether the answer begins with the prompt."""
+
+    logprobs: int | None
+    """How many likeliest tokens are listed beside each, whose own probability comes too; None: no
+    probabilities."""
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether the teacher never steps in."""
+        return self.policy.when == "never"
 
 
-def read_request(route: Route, content: bytes, settings: ServeSettings) -> ChatRequest:
-    """Read a body.
+def request_of(route: Route, body: Json, settings: ServeSettings) -> ClientRequest:
+    """Read the fields of a chat or of a text completion.
 
     Raises:
         ApiError: It cannot be served.
     """
-    body = _json(content)
     _check_model(body, settings)
-    for name, plain in NOT_OFFERED.items():
-        if body.get(name) is not None and body[name] not in plain:
-            raise invalid(f"{name} is not offered by this server.", name, "unsupported_parameter")
     limits = settings.limits
     options = body.get("stream_options")
     if options is not None and not isinstance(options, dict):
         raise invalid("stream_options has to be an object.", "stream_options")
-    return ChatRequest(
-        prompt=_prompt(route, body, limits.prompt_characters),
+    by_chat, longest = route != "completions", limits.prompt_characters
+    echo = _flag(body, "echo")
+    if echo and by_chat:
+        raise invalid("echo is for the route /v1/completions.", "echo", "unsupported_parameter")
+    fields = forwarded_fields(body)
+    request = ClientRequest(
+        prompts=(read_messages(body.get("messages"), longest=longest),)
+        if by_chat
+        else read_prompts(body.get("prompt"), longest=longest, most=limits.prompts),
+        by_chat=by_chat,
         samples=_integer(body, "n", 1, low=1, high=limits.samples),
         temperature=_number(body, "temperature", settings.temperature, low=0, high=2),
         top_p=_number(body, "top_p", 1.0, low=0, high=1),
-        max_tokens=_max_tokens(body, settings),
+        max_tokens=_max_tokens(body, settings, least=0 if echo else 1),
         stop=_stop(body),
         seed=_integer(body, "seed", random.getrandbits(31), low=-(2**63), high=2**63 - 1),
         stream=_flag(body, "stream"),
         include_usage=_flag(options or {}, "include_usage"),
         policy=_policy(body, settings),
+        fields=fields,
+        echo=echo,
+        logprobs=_chat_logprobs(body) if by_chat else _text_logprobs(body, echo=echo),
     )
+    _check_guidance(request, settings)
+    return request
 
 
-def _json(content: bytes) -> Json:
+def _check_guidance(request: ClientRequest, settings: ServeSettings) -> None:
+    """Check that nothing is asked that no teacher's step fits in.
+
+    Raises:
+        ApiError: Something is.
+    """
+    if request.is_alone:
+        return
+    asked = [name for name in ALONE if name in request.fields]
+    asked += ["echo"] if request.echo else []
+    asked += ["logprobs"] if request.logprobs is not None else []
+    if asked:
+        raise needs_no_guidance(asked[0], request.policy.label, overrides=settings.overrides)
+    if any(prompt.ids for prompt in request.prompts):
+        raise invalid(
+            "prompt is given in token ids, which the teacher cannot read; send it as text, or "
+            '"guidance": "never" beside it.',
+            "prompt",
+        )
+
+
+def _chat_logprobs(body: Json) -> int | None:
+    """How many likeliest tokens a chat is to list: ``logprobs`` is a flag, ``top_logprobs`` counts.
+
+    Raises:
+        ApiError: They are neither, or one is missing.
+    """
+    wanted = _flag(body, "logprobs") if body.get("logprobs") != 0 else False
+    most = _integer(body, "top_logprobs", 0, low=0, high=MOST_LOGPROBS)
+    if most and not wanted:
+        raise invalid("top_logprobs needs logprobs: true beside it.", "top_logprobs")
+    return most if wanted else None
+
+
+def _text_logprobs(body: Json, *, echo: bool) -> int | None:
+    """The same on the text route; 0 asks for the tokens' own alone, where the prompt comes too.
+
+    Raises:
+        ApiError: It is no count.
+    """
+    if body.get("top_logprobs"):
+        raise invalid("top_logprobs is for chats; give logprobs a number here.", "top_logprobs")
+    if body.get("logprobs") is True or body.get("logprobs") is False:
+        body = {**body, "logprobs": int(body["logprobs"])}
+    most = _integer(body, "logprobs", 0, low=0, high=MOST_LOGPROBS)
+    return most if most or (echo and body.get("logprobs") is not None) else None
+
+
+def read_json_object(content: bytes) -> Json:
+    """Read a body that has to be a JSON object.
+
+    Raises:
+        ApiError: It is none.
+    """
     try:
         body = orjson.loads(content)
     except orjson.JSONDecodeError:
@@ -128,61 +184,14 @@ def _check_model(body: Json, settings: ServeSettings) -> None:
         )
 
 
-def _prompt(route: Route, body: Json, longest: int) -> str | tuple[Message, ...]:
-    prompt: str | tuple[Message, ...]
-    if route == "chat":
-        prompt = _messages(body.get("messages"))
-        length = sum(len(turn.content) for turn in prompt)
-    else:
-        prompt = _plain_prompt(body.get("prompt"))
-        length = len(prompt)
-    if length > longest:
-        param = "messages" if route == "chat" else "prompt"
-        message = f"the prompt has {length} characters; this server takes {longest}."
-        raise invalid(message, param, "context_length_exceeded")
-    return prompt
-
-
-def _plain_prompt(raw: object) -> str:
-    if isinstance(raw, list) and len(raw) == 1:
-        raw = raw[0]
-    if not isinstance(raw, str) or not raw:
-        raise invalid("prompt has to be one text; several are several requests.", "prompt")
-    return raw
-
-
-def _messages(raw: object) -> tuple[Message, ...]:
-    if not isinstance(raw, list) or not raw:
-        raise invalid("messages has to be a list of one or more turns.", "messages")
-    return tuple(_message(turn, f"messages[{place}]") for place, turn in enumerate(raw))
-
-
-def _message(turn: object, param: str) -> Message:
-    if not isinstance(turn, dict):
-        raise invalid(f"{param} is not an object.", param)
-    role = turn.get("role")
-    if not isinstance(role, str) or role not in ROLES:
-        raise invalid(f"the role of {param} is none of {', '.join(map(str, ROLES))}.", param)
-    content = turn.get("content")
-    if isinstance(content, list):
-        content = "".join(_part(part, param) for part in content)
-    if not isinstance(content, str):
-        raise invalid(f"the content of {param} is not text.", param)
-    return Message(role=ROLES[role], content=content)
-
-
-def _part(part: object, param: str) -> str:
-    text = part.get("text") if isinstance(part, dict) and part.get("type") == "text" else None
-    if not isinstance(text, str):
-        raise invalid(f"{param} has a part that is not text.", param)
-    return text
-
-
-def _max_tokens(body: Json, settings: ServeSettings) -> int:
+def _max_tokens(body: Json, settings: ServeSettings, *, least: int) -> int:
+    """The longest answer; -1 asks for as long a one as the server gives."""
     newer = body.get("max_completion_tokens") is not None
     name = "max_completion_tokens" if newer else "max_tokens"
     high = settings.limits.max_tokens
-    return _integer(body, name, min(settings.max_tokens, high), low=1, high=high)
+    if body.get(name) == -1 and body.get(name) is not True:
+        return high
+    return _integer(body, name, min(settings.max_tokens, high), low=least, high=high)
 
 
 def _stop(body: Json) -> tuple[str, ...]:
@@ -245,6 +254,8 @@ def _integer(body: Json, name: str, default: int, *, low: int, high: int) -> int
     value = body.get(name)
     if value is None:
         return default
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # some languages have no whole numbers
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
         raise invalid(f"{name} has to be a whole number from {low} to {high}.", name)
     return value
@@ -265,59 +276,3 @@ def _flag(body: Json, name: str) -> bool:
     if not isinstance(value, bool | None):
         raise invalid(f"{name} has to be true or false.", name)
     return bool(value)
-
-
-@dataclass(frozen=True, slots=True)
-class ParticipantBuilder:
-    """Words a client's request for the student and for the teacher."""
-
-    settings: ServeSettings
-    student_upstream: Upstream
-    teacher_upstream: Upstream | None
-    """None: nobody steps in."""
-
-    def student(self, request: ChatRequest) -> Participant:
-        """How the student is asked for its answer."""
-        prompt, stop = request.prompt, request.stop
-        lead = lead_after(prompt)
-        if self.settings.student_format and not isinstance(prompt, str):
-            data_format = format_named(self.settings.student_format)
-            encoder_decoder = self.student_upstream.encoder_decoder
-            style = data_format.style(encoder_decoder=encoder_decoder)
-            lead = data_format.lead(encoder_decoder=encoder_decoder)
-            prompt, stop = prompt_for(style, _question(prompt)), (*stop, *style.stop)
-        whole_answer = Request(
-            prompt=_prompt_for(self.student_upstream, prompt),
-            samples=tuple(range(request.samples)),
-            temperature=request.temperature,
-            top_p=request.top_p,
-            max_tokens=request.max_tokens,
-            stop=stop,
-            seed=request.seed,
-        )
-        return Participant(request=whole_answer, lead=lead)
-
-    def teacher(self, request: ChatRequest) -> Participant:
-        """How the teacher is asked for a step; it stops at its step's end alone."""
-        prompt = request.prompt
-        if self.settings.teacher_style:
-            prompt = prompt_for(style_named(self.settings.teacher_style), _question(prompt))
-        if self.teacher_upstream is not None:
-            prompt = _prompt_for(self.teacher_upstream, prompt)
-        whole_answer = Request(prompt=prompt, max_tokens=request.max_tokens, seed=request.seed)
-        return Participant(request=whole_answer, lead=lead_after(prompt))
-
-
-def _question(prompt: str | tuple[Message, ...]) -> Question:
-    """The last turn of the user, or the prompt as it is."""
-    if isinstance(prompt, str):
-        return Question(id="", text=prompt, answer="")
-    turns = [turn.content for turn in prompt if turn.role == "user"] or [prompt[-1].content]
-    return Question(id="", text=turns[-1], answer="")
-
-
-def _prompt_for(upstream: Upstream, prompt: str | tuple[Message, ...]) -> str | tuple[Message, ...]:
-    """A prompt that this upstream takes: a chat is text for one that knows no chats."""
-    if isinstance(prompt, str) or upstream.chat:
-        return prompt
-    return "\n\n".join(turn.content for turn in prompt)

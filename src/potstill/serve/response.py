@@ -1,8 +1,7 @@
-"""Answers and errors in the shape of OpenAI's API: objects, the events of a stream, error bodies.
+"""Answers in the shape of OpenAI's API: objects, and the events of a stream.
 
 Beside OpenAI's own fields an answer has ``potstill``: who took how many tokens, and where the
-teacher stepped in. Messages of errors are the server's own words. An upstream's are never passed
-on: they may repeat a key or another client's prompt.
+teacher stepped in.
 """
 
 import asyncio
@@ -10,16 +9,17 @@ import secrets
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from http import HTTPStatus
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import orjson
 
 from potstill.errors import extra
 from potstill.guide.types import GuidedAnswer, Usage
-from potstill.records import FinishReason
+from potstill.records import Completion, FinishReason
+from potstill.serve.api_error import ApiError, send_error
 from potstill.serve.metrics import Account
-from potstill.serve.settings import Route
+from potstill.serve.upstreams import DetailedCompletion
 
 with extra("serve", needed_for="potstill serve"):
     from starlette.types import Send
@@ -48,17 +48,21 @@ def usage(student: Usage, teacher: Usage) -> Json:
     }
 
 
-def extension(student: Usage, teacher: Usage, answer: GuidedAnswer, policy: str) -> Json:
-    """The tokens of each of the two, their cost, and where the teacher stepped in."""
+def extension(student: Usage, teacher: Usage, answers: Sequence[GuidedAnswer], policy: str) -> Json:
+    """The tokens of each of the two, their cost, and where the teacher stepped in.
+
+    Where several prompts are answered, ``guided`` and ``silent`` say whether any of them is, and
+    ``steps`` is their sum.
+    """
     return {
         "student_tokens": _tokens(student),
         "teacher_tokens": _tokens(teacher),
         "cost": student.cost + teacher.cost,
         "guidance": {
             "policy": policy,
-            "guided": bool(answer.guidance),
-            "silent": answer.silent,
-            "steps": len(answer.guidance),
+            "guided": any(answer.guidance for answer in answers),
+            "silent": any(answer.silent for answer in answers),
+            "steps": sum(len(answer.guidance) for answer in answers),
         },
     }
 
@@ -67,84 +71,142 @@ def _tokens(usage: Usage) -> Json:
     return {"prompt": usage.prompt_tokens, "completion": usage.completion_tokens}
 
 
-class ResponseWriter:
-    """One answer in the objects and events of its route.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ServedSample:
+    """One finished text of an answer."""
+
+    text: str
+    reason: FinishReason
+    thinking: str | None = None
+    """The thinking before it, where its server tells it apart."""
+
+    logprobs: Any = None
+    """Its probabilities, in the shape of the route."""
+
+    tool_calls: tuple[Any, ...] = ()
+
+    @classmethod
+    def of(cls, text: str, reason: FinishReason, ending: Completion) -> "ServedSample":
+        """Returns a text with what the student's last words have beside it."""
+        details: Json = {}
+        if isinstance(ending, DetailedCompletion):
+            details = {"logprobs": ending.logprobs_shown, "tool_calls": ending.tool_calls}
+        return cls(text=text, reason=reason, thinking=ending.thinking, **details)
+
+
+class AnswerWriter(Protocol):
+    """Writes one answer in the objects and events of its route."""
+
+    def whole(self, samples: Sequence[ServedSample], usage_field: Json, own: Json) -> bytes:
+        """The answer in one object."""
+        ...
+
+    def begin(self, samples: int) -> bytes:
+        """The events with which a stream of so many samples begins."""
+        ...
+
+    def piece(self, place: int, text: str) -> bytes:
+        """The event of a piece of one sample's text."""
+        ...
+
+    def end(self, samples: Sequence[ServedSample], usage_field: Json, own: Json) -> bytes:
+        """The events with which a stream ends, its texts having been passed on."""
+        ...
+
+    def failure(self, error: ApiError) -> bytes:
+        """The event of a fault in the midst of a stream."""
+        ...
+
+
+class CompletionWriter:
+    """The answer of the chat or the text route.
 
     Args:
-        route: The chat or the text route.
+        by_chat: Which of the two.
         model: The model's name for clients.
-        usage_field: Whether every event has the field ``usage``, as clients expect who asked for
-            it.
+        include_usage: Whether a stream ends with the usage, and has the field in every event, as
+            clients expect who asked for it.
     """
 
-    def __init__(self, route: Route, model: str, *, usage_field: bool = False) -> None:
-        self._chat = route == "chat"
-        self._object = "chat.completion" if self._chat else "text_completion"
-        kind = "chatcmpl" if self._chat else "cmpl"
+    def __init__(self, model: str, *, by_chat: bool, include_usage: bool = False) -> None:
+        self._chat, self._include_usage = by_chat, include_usage
+        kind = "chatcmpl" if by_chat else "cmpl"
         self._head: Json = {
             "id": f"{kind}-{secrets.token_hex(12)}",
-            "object": self._object,
+            "object": "chat.completion" if by_chat else "text_completion",
             "created": int(time.time()),
             "model": model,
         }
-        self._usage_field: Json = {"usage": None} if usage_field else {}
+        self._usage_field: Json = {"usage": None} if include_usage else {}
 
-    def whole(
-        self,
-        texts: Sequence[str],
-        reasons: Sequence[FinishReason],
-        thinking: Sequence[str | None],
-        further: Json,
-    ) -> bytes:
-        """The answer in one object.
-
-        Args:
-            texts: By sample.
-            reasons: Why each ends.
-            thinking: The thinking before each, where its server tells it apart.
-            further: Fields that stand beside the choices.
-        """
+    def whole(self, samples: Sequence[ServedSample], usage_field: Json, own: Json) -> bytes:
+        """See :class:`AnswerWriter`."""
         choices = [
-            {"index": place, **self._content(text, thought), "logprobs": None, "finish_reason": why}
-            for place, (text, why, thought) in enumerate(zip(texts, reasons, thinking, strict=True))
+            {
+                "index": place,
+                **self._content(sample),
+                "logprobs": sample.logprobs,
+                "finish_reason": sample.reason,
+            }
+            for place, sample in enumerate(samples)
         ]
-        return orjson.dumps({**self._head, "choices": choices, **further})
+        return orjson.dumps({**self._head, "choices": choices, **usage_field, **own})
 
-    def first(self, place: int) -> bytes:
-        """The event with which a sample of a chat begins; empty for plain text."""
+    def begin(self, samples: int) -> bytes:
+        """See :class:`AnswerWriter`; a text's stream has no beginning of its own."""
         if not self._chat:
             return b""
-        return self._event(place, {"role": "assistant", "content": ""}, None)
+        delta = {"role": "assistant", "content": ""}
+        return b"".join(self._event(place, delta) for place in range(samples))
 
     def piece(self, place: int, text: str) -> bytes:
-        """The event of a piece of text."""
-        return self._event(place, {"content": text} if self._chat else text, None)
+        """See :class:`AnswerWriter`."""
+        return self._event(place, {"content": text} if self._chat else text)
 
-    def end(self, place: int, reason: FinishReason, further: Json | None = None) -> bytes:
-        """The event with which a sample ends."""
-        return self._event(place, {} if self._chat else "", reason, further)
+    def end(self, samples: Sequence[ServedSample], usage_field: Json, own: Json) -> bytes:
+        """See :class:`AnswerWriter`; calls of tools and probabilities come whole, at the end."""
+        events, last = [], len(samples) - 1
+        for place, sample in enumerate(samples):
+            if sample.tool_calls:
+                calls = [{"index": n, **call} for n, call in enumerate(sample.tool_calls)]
+                events.append(self._event(place, {"tool_calls": calls}))
+            further = own if place == last and not self._include_usage else {}
+            content: Json | str = {} if self._chat else ""
+            events.append(
+                self._event(place, content, sample.reason, sample.logprobs, further=further)
+            )
+        if self._include_usage:
+            events.append(event({**self._chunk_head(), "choices": [], **usage_field, **own}))
+        return b"".join(events) + DONE
 
-    def totals(self, further: Json) -> bytes:
-        """The event after the last choice."""
-        return event({**self._chunk_head(), "choices": [], **further})
+    def failure(self, error: ApiError) -> bytes:
+        """See :class:`AnswerWriter`."""
+        return event(error.content)
 
-    def _content(self, text: str, thought: str | None) -> Json:
+    def _content(self, sample: ServedSample) -> Json:
         if not self._chat:
-            return {"text": text}
-        thinking = {} if thought is None else {"reasoning_content": thought}
-        return {"message": {"role": "assistant", "content": text, "refusal": None, **thinking}}
+            return {"text": sample.text}
+        text = None if sample.tool_calls and not sample.text else sample.text
+        message: Json = {"role": "assistant", "content": text, "refusal": None}
+        if sample.thinking is not None:
+            message["reasoning_content"] = sample.thinking
+        if sample.tool_calls:
+            message["tool_calls"] = list(sample.tool_calls)
+        return {"message": message}
 
     def _event(
         self,
         place: int,
         content: Json | str,
-        reason: FinishReason | None,
+        reason: FinishReason | None = None,
+        logprobs: object = None,
+        *,
         further: Json | None = None,
     ) -> bytes:
         choice = {
             "index": place,
             ("delta" if self._chat else "text"): content,
-            "logprobs": None,
+            "logprobs": logprobs,
             "finish_reason": reason,
         }
         head = {**self._chunk_head(), "choices": [choice]}
@@ -157,88 +219,6 @@ class ResponseWriter:
 ERROR_SECONDS = 1.0
 """Longest wait, in seconds, for a client to take an error."""
 
-RETRY_AFTER = 1
-"""Seconds after which a client that was turned away may come again."""
-
-
-class ApiError(Exception):
-    """A request that gets no answer.
-
-    Args:
-        status: The HTTP status.
-        message: The fault, and the way out.
-        param: The field of the request that is at fault.
-        code: A name for programs.
-        close: Whether the connection cannot be used again.
-    """
-
-    def __init__(
-        self,
-        status: int,
-        message: str,
-        *,
-        param: str | None = None,
-        code: str | None = None,
-        close: bool = False,
-    ) -> None:
-        super().__init__(message)
-        self.status = status
-        self.message = message
-        self.param = param
-        self.code = code
-        self.close = close
-
-    @property
-    def content(self) -> dict[str, Any]:
-        """The error as a JSON object."""
-        fields = {"message": self.message, "type": _kind(self.status)}
-        return {"error": {**fields, "param": self.param, "code": self.code}}
-
-    @property
-    def headers(self) -> list[tuple[bytes, bytes]]:
-        """The headers that go with it, as ASGI has them."""
-        headers = [(b"content-type", b"application/json")]
-        if self.status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
-            headers.append((b"retry-after", str(RETRY_AFTER).encode()))
-        if self.status == HTTPStatus.UNAUTHORIZED:
-            headers.append((b"www-authenticate", b"Bearer"))
-        if self.close:
-            headers.append((b"connection", b"close"))
-        return headers
-
-    @property
-    def body(self) -> bytes:
-        """:attr:`content` in bytes."""
-        return orjson.dumps(self.content)
-
-
-def invalid(message: str, param: str | None = None, code: str | None = None) -> ApiError:
-    """A request that cannot be understood or served as it is."""
-    return ApiError(HTTPStatus.BAD_REQUEST, message, param=param, code=code)
-
-
-def too_late(seconds: float) -> ApiError:
-    """A request whose time ran out."""
-    message = f"there was no answer within {seconds:g} seconds; ask for a shorter one."
-    return ApiError(HTTPStatus.GATEWAY_TIMEOUT, message, code="timeout")
-
-
-def _kind(status: int) -> str:
-    if status == HTTPStatus.TOO_MANY_REQUESTS:
-        return "rate_limit_error"
-    return "server_error" if status >= 500 else "invalid_request_error"
-
-
-class Gone(Exception):
-    """The client has left."""
-
-
-async def send_error(send: Send, error: ApiError) -> None:
-    """Send an error as the whole answer."""
-    message: dict[str, Any] = {"type": "http.response.start", "status": int(error.status)}
-    await send({**message, "headers": error.headers})
-    await send({"type": "http.response.body", "body": error.body})
-
 
 class ResponseSender:
     """The ASGI messages of one response."""
@@ -246,6 +226,8 @@ class ResponseSender:
     def __init__(self, send: Send) -> None:
         self._send = send
         self.started = False
+        self.writer: AnswerWriter | None = None
+        """Words a fault in the midst of a stream."""
 
     async def begin(self, *headers: tuple[bytes, bytes]) -> None:
         """Send status 200 and the headers."""
@@ -265,26 +247,24 @@ class ResponseSender:
                     await send_error(self._send, error)
                     return
                 account.status = error.status
-                await self.body(event(error.content), more=False)
+                assert self.writer is not None, "it was there before the first event"
+                await self.body(self.writer.failure(error), more=False)
 
 
 class WholeOutput:
     """An answer that is sent as one JSON object."""
 
-    def __init__(self, sender: ResponseSender, writer: ResponseWriter, samples: int) -> None:
+    def __init__(self, sender: ResponseSender, writer: AnswerWriter, samples: int) -> None:
         self._sender, self._writer = sender, writer
-        self._texts = [""] * samples
+        self.texts = [""] * samples
 
     async def piece(self, place: int, text: str) -> None:
         """Keep a piece of one sample's text."""
-        self._texts[place] += text
+        self.texts[place] += text
 
-    async def finish(
-        self, reasons: Sequence[FinishReason], answer: GuidedAnswer, usage_field: Json, own: Json
-    ) -> None:
+    async def finish(self, samples: Sequence[ServedSample], usage_field: Json, own: Json) -> None:
         """Send the whole."""
-        thinking = [ending.thinking for ending in answer.endings]
-        content = self._writer.whole(self._texts, reasons, thinking, {**usage_field, **own})
+        content = self._writer.whole(samples, usage_field, own)
         await self._sender.begin(
             (b"content-type", b"application/json"),
             (b"content-length", str(len(content)).encode()),
@@ -295,35 +275,28 @@ class WholeOutput:
 class StreamOutput:
     """An answer that is sent as events while it is written."""
 
-    def __init__(
-        self, sender: ResponseSender, writer: ResponseWriter, samples: int, *, include_usage: bool
-    ) -> None:
+    def __init__(self, sender: ResponseSender, writer: AnswerWriter, samples: int) -> None:
         self._sender, self._writer = sender, writer
-        self._samples, self._include_usage = samples, include_usage
+        sender.writer = writer
+        self._sending = asyncio.Lock()  # several prompts are answered at once
+        self.texts = [""] * samples
 
     async def piece(self, place: int, text: str) -> None:
         """Send a piece of one sample's text."""
-        await self._begin()
-        await self._sender.body(self._writer.piece(place, text))
+        self.texts[place] += text
+        async with self._sending:
+            await self._begin()
+            await self._sender.body(self._writer.piece(place, text))
 
-    async def finish(
-        self, reasons: Sequence[FinishReason], answer: GuidedAnswer, usage_field: Json, own: Json
-    ) -> None:
+    async def finish(self, samples: Sequence[ServedSample], usage_field: Json, own: Json) -> None:
         """Send why each sample ends, and the usage where it was asked for."""
         await self._begin()
-        writer, last = self._writer, self._samples - 1
-        ends = [writer.end(place, reason) for place, reason in enumerate(reasons[:-1])]
-        if self._include_usage:
-            ends.append(writer.end(last, reasons[-1]))
-            ends.append(writer.totals({**usage_field, **own}))
-        else:
-            ends.append(writer.end(last, reasons[-1], own))
-        await self._sender.body(b"".join(ends) + DONE, more=False)
+        await self._sender.body(self._writer.end(samples, usage_field, own), more=False)
 
     async def _begin(self) -> None:
         """Send the head of the stream, once its first words are there."""
         if self._sender.started:
             return
         await self._sender.begin((b"content-type", b"text/event-stream; charset=utf-8"))
-        if first := b"".join(self._writer.first(place) for place in range(self._samples)):
+        if first := self._writer.begin(len(self.texts)):
             await self._sender.body(first)

@@ -12,7 +12,7 @@ which drives the decoder of guide/decoder.py and asks the two upstreams.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from http import HTTPStatus
@@ -22,7 +22,7 @@ from typing import Any
 from potstill.errors import ConfigError, ModelError, extra
 from potstill.guide.decoder import guided_answer
 from potstill.guide.thresholds import FittedGates, read_gates
-from potstill.guide.types import GuidedDecoder, Participant, PolicySettings
+from potstill.guide.types import GuidedAnswer, GuidedDecoder, Participant, PolicySettings
 from potstill.serve.access import (
     ACCOUNT,
     Access,
@@ -31,37 +31,41 @@ from potstill.serve.access import (
     while_connected,
 )
 from potstill.serve.answering import GuidedSession, Shown
+from potstill.serve.api_error import ApiError, Gone, invalid, too_late
+from potstill.serve.conversation import ClientPrompt
 from potstill.serve.metrics import CLIENT_LEFT, Account, Metrics
-from potstill.serve.request import ChatRequest, ParticipantBuilder, read_request
+from potstill.serve.participants import ParticipantBuilder
+from potstill.serve.request import ClientRequest, read_json_object, request_of
 from potstill.serve.response import (
     EXTENSION,
-    ApiError,
-    Gone,
+    AnswerWriter,
+    CompletionWriter,
     Json,
     ResponseSender,
-    ResponseWriter,
+    ServedSample,
     StreamOutput,
     WholeOutput,
     extension,
-    invalid,
-    too_late,
     usage,
 )
+from potstill.serve.responses_api import ResponseObjectWriter, chat_body
 from potstill.serve.settings import Route, ServeSettings
 from potstill.serve.teacher_limits import TeacherGuard
-from potstill.serve.upstreams import Upstream, UpstreamError
+from potstill.serve.upstreams import Emit, StudentOptions, Upstream, UpstreamError
 
 with extra("serve", needed_for="potstill serve"):
     from fastapi import FastAPI, Request, Response
     from fastapi.responses import JSONResponse
     from prometheus_client import CONTENT_TYPE_LATEST
     from starlette.exceptions import HTTPException
+    from starlette.middleware.cors import CORSMiddleware
     from starlette.routing import Route as PathRoute
     from starlette.types import Receive, Scope, Send
 
 ANSWER_PATHS: Mapping[str, Route] = {
     "/v1/chat/completions": "chat",
     "/v1/completions": "completions",
+    "/v1/responses": "responses",
 }
 
 
@@ -127,8 +131,21 @@ class Service:
             raise _cannot_continue("teacher", policy)
         return whole_steps
 
-    async def decoder(self, request: ChatRequest, student: Participant) -> GuidedDecoder:
-        """The decoder that writes the answer to a request.
+    def check_student(self, options: StudentOptions) -> None:
+        """Check that the student can do what else is asked of it.
+
+        Raises:
+            ApiError: It cannot.
+        """
+        refusal = self.student.refusal(options)
+        if refusal is not None:
+            message = f"{refusal.field} cannot be served: {refusal.reason}."
+            raise invalid(message, refusal.field, "unsupported_parameter")
+
+    async def decoder(
+        self, request: ClientRequest, asked: ClientPrompt, student: Participant
+    ) -> GuidedDecoder:
+        """The decoder that writes the answer to one prompt of a request.
 
         Raises:
             ApiError: Its policy has no gate, or one of the two cannot do what it needs.
@@ -138,7 +155,7 @@ class Service:
             gate = self.gates.gate(request.policy)
         except ConfigError as error:
             raise invalid(str(error), "guidance", "invalid_guidance") from None
-        teacher = replace(self.participants.teacher(request), whole_steps=whole_steps)
+        teacher = replace(self.participants.teacher(request, asked), whole_steps=whole_steps)
         return guided_answer(student, teacher, request.policy, self.settings.config, gate)
 
 
@@ -157,9 +174,10 @@ class AnswerRoute:
             async with asyncio.timeout(limits.seconds) as clock:
                 with service.admission.admit():
                     content = await read_body(scope, receive, limits.body_bytes)
-                    request = read_request(self._route, content, service.settings)
-                    reply = _Reply(service, self._route, account, sender)
-                    await while_connected(reply.write(request, clock.when() or 0.0), receive)
+                    request, writer = self._read(content)
+                    deadline = clock.when() or 0.0
+                    reply = _Reply(service, request, account, deadline)
+                    await while_connected(reply.write(sender, writer), receive)
         except ApiError as error:
             await sender.fail(error, account)
         except TimeoutError:
@@ -167,73 +185,135 @@ class AnswerRoute:
         except Gone:
             account.status = CLIENT_LEFT
 
+    def _read(self, content: bytes) -> tuple[ClientRequest, AnswerWriter]:
+        """The request in a body, and the writer of its answer.
+
+        Raises:
+            ApiError: It cannot be served.
+        """
+        settings, body = self._service.settings, read_json_object(content)
+        if self._route == "responses":
+            request = request_of("responses", chat_body(body), settings)
+            return request, ResponseObjectWriter(settings.served_name, body)
+        request = request_of(self._route, body, settings)
+        include_usage = request.stream and request.include_usage
+        name, by_chat = settings.served_name, request.by_chat
+        return request, CompletionWriter(name, by_chat=by_chat, include_usage=include_usage)
+
+
+Output = WholeOutput | StreamOutput
+
 
 class _Reply:
-    """The answer to one request on its way to the client."""
+    """The answer to one request on its way to the client.
+
+    Args:
+        service: Answers.
+        request: The client's.
+        account: Counts what it takes.
+        deadline: When the answer is due, by the event loop's clock.
+    """
 
     def __init__(
-        self, service: Service, route: Route, account: Account, sender: ResponseSender
+        self, service: Service, request: ClientRequest, account: Account, deadline: float
     ) -> None:
-        self._service, self._route, self._account = service, route, account
-        self._sender = sender
+        self._service, self._request, self._account = service, request, account
+        self._deadline = deadline
+        account.policy = request.policy.label
 
-    async def write(self, request: ChatRequest, deadline: float) -> None:
-        """Have the answer written, and send it.
+    async def write(self, sender: ResponseSender, writer: AnswerWriter) -> None:
+        """Have the answers to all prompts written, and send them as one.
+
+        Raises:
+            ApiError: One has none.
+        """
+        request, account = self._request, self._account
+        samples = len(request.prompts) * request.samples
+        kind = StreamOutput if request.stream else WholeOutput
+        output: Output = kind(sender, writer, samples)
+        written = await _together(
+            [
+                self._answer(asked, output, place * request.samples)
+                for place, asked in enumerate(request.prompts)
+            ]
+        )
+        answers = [answer for answer, _ in written]
+        account.settle(answers)
+        usage_field: Json = {"usage": usage(account.student, account.teacher)}
+        label = request.policy.label
+        own = {EXTENSION: extension(account.student, account.teacher, answers, label)}
+        await output.finish([sample for _, part in written for sample in part], usage_field, own)
+
+    async def _answer(self, asked: ClientPrompt, output: Output, first: int) -> "Part":
+        """Have the answer to one prompt written.
 
         Args:
-            request: The client's.
-            deadline: When the answer is due, by the event loop's clock.
+            asked: The prompt.
+            output: Takes the texts.
+            first: The place of its first sample among those of all prompts.
 
         Raises:
             ApiError: There is none.
         """
-        service, account = self._service, self._account
-        account.policy = request.policy.label
-        student = service.participants.student(request)
-        decoder = await service.decoder(request, student)
-        output = self._output(request)
-        shown = self._shown(request, student.lead, output)
+        service, account, request = self._service, self._account, self._request
+        options = service.participants.options(request, asked)
+        service.check_student(options)
+        student = service.participants.student(request, asked)
+        decoder = await service.decoder(request, asked, student)
+
+        async def out(place: int, text: str) -> None:
+            await output.piece(first + place, text)
+
+        shown = self._shown(student.lead, out)
         session = GuidedSession(
             student=service.student,
             teacher=service.teacher,
-            deadline=deadline,
+            deadline=self._deadline,
             student_usage=account.student,
             teacher_usage=account.teacher,
             show_steps=shown.steps,
             emit=shown.piece if request.stream else None,
+            options=options,
         )
         async with service.admission.slots:
             try:
                 answer = await session.run(decoder)
-                account.settle(answer)
-                written = request.stream and session.ending_asked
-                reasons = await shown.end(answer, written=written)
-                usage_field: Json = {"usage": usage(account.student, account.teacher)}
-                label = request.policy.label
-                own = {EXTENSION: extension(account.student, account.teacher, answer, label)}
-                await output.finish(reasons, answer, usage_field, own)
             except UpstreamError as error:
                 raise _student_failed(error) from None
             except ModelError:
                 message = f"the student gives no token probabilities, which {account.policy} needs."
                 raise ApiError(HTTPStatus.BAD_GATEWAY, message, code="no_logprobs") from None
+        reasons = await shown.end(answer, written=request.stream and session.ending_asked)
+        texts = output.texts[first:]
+        return answer, [
+            ServedSample.of(text, reason, ending)
+            for text, reason, ending in zip(texts, reasons, answer.endings, strict=False)
+        ]
 
-    def _output(self, request: ChatRequest) -> WholeOutput | StreamOutput:
-        name = self._service.settings.served_name
-        if not request.stream:
-            writer = ResponseWriter(self._route, name)
-            return WholeOutput(self._sender, writer, request.samples)
-        include_usage = request.include_usage
-        writer = ResponseWriter(self._route, name, usage_field=include_usage)
-        return StreamOutput(self._sender, writer, request.samples, include_usage=include_usage)
-
-    def _shown(self, request: ChatRequest, lead: str, output: WholeOutput | StreamOutput) -> Shown:
+    def _shown(self, lead: str, out: Emit) -> Shown:
         """The texts for the client; only an answer with steps before it can hold a stop string."""
+        request = self._request
         shown_lead: str | None = lead
-        if self._route == "chat":
+        if request.by_chat:
             shown_lead = None if self._service.settings.student_format else ""
-        stops = () if request.policy.when == "never" else request.stop
-        return Shown(shown_lead, stops, request.samples, output.piece)
+        stops = () if request.is_alone else request.stop
+        return Shown(shown_lead, stops, request.samples, out)
+
+
+Part = tuple[GuidedAnswer, list[ServedSample]]
+
+
+async def _together(works: Sequence[Coroutine[None, None, Part]]) -> list[Part]:
+    """Do all at once; where one fails the others are given up."""
+    if len(works) == 1:
+        return [await works[0]]
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _cannot_continue(who: str, policy: PolicySettings) -> ApiError:
@@ -274,6 +354,14 @@ def make_app(service: Service, tokens: Sequence[str]) -> FastAPI:
         lifespan=lifespan, openapi_url=None, redirect_slashes=False, exception_handlers=_HANDLERS
     )
     app.add_middleware(Access, admission=service.admission, metrics=service.metrics, tokens=tokens)
+    if origins := service.settings.cors_origins:  # added last, so it words every answer's headers
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=origins,
+            allow_methods=("GET", "POST"),
+            allow_headers=("*",),
+            expose_headers=("x-request-id",),
+        )
     for path, route in ANSWER_PATHS.items():
         app.router.routes.append(
             PathRoute(path, endpoint=AnswerRoute(service, route), methods=["POST"])

@@ -1,6 +1,7 @@
 """Settings of the guided server: the YAML file of ``potstill serve``."""
 
 import ipaddress
+import re
 from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -22,7 +23,12 @@ from potstill.text.steps import StepKind
 
 AnyModel = LocalSettings | OpenAISettings | VLLMSettings | RecordedSettings
 
-Route = Literal["chat", "completions"]
+Route = Literal["chat", "completions", "responses"]
+
+_ORIGIN = re.compile(
+    r"https?://[A-Za-z0-9.-]+(?::\d{1,5})?|https?://\[[0-9A-Fa-f:.]+\](?::\d{1,5})?"
+)
+"""A page's origin as browsers write it."""
 
 
 def _student(raw: object) -> ModelSettings:
@@ -41,6 +47,9 @@ class RequestLimits(Settings):
 
     prompt_characters: int = Field(default=100_000, ge=1)
     """Longest prompt, or all turns of a chat together."""
+
+    prompts: int = Field(default=128, ge=1)
+    """Most prompts of one request on the text route."""
 
     samples: int = Field(default=8, ge=1)
     """Largest ``n``."""
@@ -128,6 +137,10 @@ class ServeSettings(GuidanceSettings):
     token_env: str | None = None
     """The environment variable that holds the clients' bearer tokens, with white space between."""
 
+    cors_origins: tuple[str, ...] = ()
+    """Origins whose pages browsers may let ask this server, e.g. ``https://chat.example.org``, or
+    ``*`` for all, which needs ``token_env``."""
+
     limits: RequestLimits = RequestLimits()
     teacher_limits: TeacherLimits = TeacherLimits()
 
@@ -163,6 +176,22 @@ class ServeSettings(GuidanceSettings):
                 f"host is {self.host}, which other machines reach, and no token is asked for. Name "
                 "the environment variable that holds one with token_env, or listen on 127.0.0.1"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _origins_are_origins(self) -> Self:
+        for origin in self.cors_origins:
+            if origin == "*" and self.token_env is None:
+                raise ValueError(
+                    "cors_origins holds *, by which any page that is open in a browser here could "
+                    "ask this server, and no token is asked for. Name the pages' origins, or give "
+                    "token_env"
+                )
+            if origin != "*" and not _ORIGIN.fullmatch(origin):
+                raise ValueError(
+                    f"cors_origins holds {origin!r}, which is no origin. Give scheme, host and "
+                    "port alone, such as http://localhost:3000"
+                )
         return self
 
     @property

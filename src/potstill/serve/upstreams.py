@@ -6,11 +6,11 @@ machine (:class:`LocalUpstream`, one thread that answers all waiting requests in
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from threading import Thread
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
 
 from potstill.models.interface import Interruptible, Model
 from potstill.records import Completion, Request
@@ -30,6 +30,54 @@ class UpstreamError(Exception):
     def __init__(self, message: str, *, refused: bool = False) -> None:
         super().__init__(message)
         self.refused = refused
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StudentOptions:
+    """What a client asks of the student beside its prompt and its draws."""
+
+    fields: Mapping[str, object] = field(default_factory=dict)
+    """Fields for the body of its server's requests."""
+
+    ids: tuple[int, ...] = ()
+    """The prompt in its tokens, in the place of the text."""
+
+    turns: tuple[Mapping[str, object], ...] = ()
+    """The turns of a chat as they came, in the place of those in words."""
+
+    echo: bool = False
+    """Whether the answer begins with the prompt."""
+
+    logprobs: int | None = None
+    """How many likeliest tokens are listed beside each; None: no probabilities."""
+
+    by_chat: bool = False
+    """Whether the client asks in a chat, which settles the shape of probabilities."""
+
+    worded: bool = False
+    """Whether the server words the chat for the student, as a text."""
+
+
+PLAIN = StudentOptions()
+"""Nothing else is asked."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DetailedCompletion(Completion):
+    """A completion with what it holds beside its text."""
+
+    logprobs_shown: Mapping[str, Any] | None = None
+    """Probabilities in the shape of the client's route."""
+
+    tool_calls: tuple[Mapping[str, Any], ...] = ()
+    """Calls of tools, as the student's server has them."""
+
+
+class Refusal(NamedTuple):
+    """A field that an upstream does not take."""
+
+    field: str
+    reason: str
 
 
 class Upstream(Protocol):
@@ -60,13 +108,20 @@ class Upstream(Protocol):
         """
         ...
 
-    async def answer(self, request: Request, emit: Emit | None = None) -> list[Completion]:
+    def refusal(self, options: StudentOptions) -> Refusal | None:
+        """What of these it cannot do; None: nothing."""
+        ...
+
+    async def answer(
+        self, request: Request, emit: Emit | None = None, options: StudentOptions = PLAIN
+    ) -> list[Completion]:
         """The completions of all samples, in their order.
 
         Args:
             request: The prompt, and how to go on from it.
             emit: Given the texts piece by piece while they are written, where that is possible,
                 and otherwise whole.
+            options: What else is asked, none of which is refused.
 
         Raises:
             UpstreamError: A sample has no answer.
@@ -187,7 +242,20 @@ class LocalUpstream:
         """Whether the thread is there; the model was loaded before."""
         return self._thread.is_alive()
 
-    async def answer(self, request: Request, emit: Emit | None = None) -> list[Completion]:
+    def refusal(self, options: StudentOptions) -> Refusal | None:
+        """A student on this machine draws by temperature and top_p alone."""
+        if options.fields:
+            name = next(iter(options.fields))
+            return Refusal(name, "a student on this machine does not take it; leave it out")
+        asked = {"echo": options.echo, "logprobs": options.logprobs is not None}
+        for name, is_asked in (*asked.items(), ("prompt", bool(options.ids))):
+            if is_asked:
+                return Refusal(name, "a student on this machine is asked for texts by texts")
+        return None
+
+    async def answer(
+        self, request: Request, emit: Emit | None = None, options: StudentOptions = PLAIN
+    ) -> list[Completion]:
         """All samples; see :class:`potstill.serve.upstreams.Upstream`."""
         loop = asyncio.get_running_loop()
         job = _Job(request, loop, loop.create_future())
