@@ -13,9 +13,11 @@ from tiny_models import TEXTS, build_tiny_causal, build_tiny_seq2seq
 from transformers import GenerationConfig
 
 from potstill.errors import ModelError
+from potstill.models import open_model
 from potstill.models.local.model import HFModel, load_model_and_tokenizer
 from potstill.models.settings import LocalSettings
 from potstill.records import Completion, Message, Request
+from potstill.runtime import Runtime
 
 PROMPTS = [*dict.fromkeys(TEXTS), "Q: short", "Let's"]
 SAMPLED = Request(prompt=PROMPTS[0], samples=(0, 1, 2), temperature=1.5, max_tokens=20)
@@ -190,6 +192,19 @@ def test_a_completion_comes_before_longer_ones_are_finished(llama: HFModel) -> N
     handle.remove()
     assert first.request.max_tokens == 1
     assert len(steps) == 1
+
+
+def test_tokens_are_counted_while_they_are_written(llama_folder: Path) -> None:
+    runtime = Runtime()
+    model = open_model(LocalSettings(model=f"hf:{llama_folder}", device="cpu"), runtime)
+    requests = [replace(SAMPLED, max_tokens=100), replace(SAMPLED, max_tokens=7)]
+    answers = model.complete(requests)
+    first = next(answers)
+    assert first.request.max_tokens == 7
+    # Of each sample of the longer answer, none of which is there.
+    assert runtime.events.writing == 7 * len(SAMPLED.samples)
+    list(answers)
+    assert runtime.events.writing == 0
 
 
 def test_text_ends_before_a_stop_string_across_tokens(llama: HFModel) -> None:

@@ -163,7 +163,8 @@ def test_the_log_gets_the_counts_with_or_without_a_console(tmp_path: Path) -> No
     assert 0 <= lines[-1].pop("seconds") < 60
     assert lines[-1] == {
         "event": "progress", "label": "rationales", "done": 5, "total": 5, "new": 4, "tokens": 80,
-        "usd": 0.25, "in_flight": 0, "limit": 0, "retries": {"429": 1}, "given_up": {},
+        "writing": 0, "usd": 0.25, "in_flight": 0, "limit": 0, "retries": {"429": 1},
+        "given_up": {},
     }  # fmt: skip
 
 
@@ -224,3 +225,53 @@ def test_a_commands_log_tells_what_happened_and_no_secret(
     retry = next(event for event in events if event["event"] == "retry")
     assert retry["kind"] == "429" and "slow down" in retry["message"]
     assert events[-1]["error"] == "BudgetError" and events[-1]["seconds"] > 0
+
+
+# From the first second on
+
+
+@pytest.mark.usefixtures("at_once")
+def test_work_of_unknown_length_is_shown_and_ends_without_a_line() -> None:
+    out = io.StringIO()
+    with Meter(Console(file=out)).stage("loading", total=None):
+        until(lambda: "loading: 0:00 so far" in out.getvalue())
+        shown = out.getvalue()
+    assert out.getvalue().startswith(shown)
+    assert " in " not in out.getvalue()
+
+
+@pytest.mark.usefixtures("at_once")
+def test_what_is_waited_for_is_said_where_there_is_no_terminal() -> None:
+    out, runtime = io.StringIO(), Runtime()
+    with (
+        Meter(Console(file=out), runtime).stage("rationales", total=9),
+        runtime.events.noted("m", "vLLM starts m: 61 s"),
+    ):
+        until(lambda: "0/9" in out.getvalue() and "vLLM starts m: 61 s" in out.getvalue())
+
+
+@pytest.mark.usefixtures("now")
+def test_the_time_that_is_left_goes_by_tokens_where_they_are_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tally = Tally("training", 4, 0, "steps", tokens=1000)
+    tally.add(0, 100, 0.0)  # a part of the first step
+    begun = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: begun + 10)
+    assert tally.describe() == "0/4 steps  10 tokens/s  1:30 left"
+
+
+@pytest.mark.usefixtures("now")
+def test_tokens_of_unfinished_answers_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    tally = Tally("rationales", 800, 0, "", writing=lambda: 640)
+    begun = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: begun + 10)
+    assert tally.describe() == "0/800  64 tokens/s  0:10 so far"
+
+
+def test_the_log_begins_with_the_work(tmp_path: Path) -> None:
+    runtime = Runtime(events=EventLog(tmp_path / "log.jsonl"))
+    with Meter(None, runtime).stage("training r", total=400, unit="steps"):
+        (line,) = (tmp_path / "log.jsonl").read_text().splitlines()
+    assert json.loads(line)["label"] == "training r"
+    assert json.loads(line)["done"] == 0

@@ -439,3 +439,49 @@ def test_killed_at_any_instant_it_resumes_to_the_same_weights(
     expected = weights(whole)
     for name, weight in weights(again).items():
         torch.testing.assert_close(weight, expected[name], rtol=1e-3, atol=1e-4)
+
+
+class Recorded:
+    """Keeps what a watch is told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[int, ...]] = []
+
+    def begins(self, *, steps: int, step: int, tokens: int) -> None:
+        self.told.append((steps, step, tokens))
+
+    def advances(self, steps: int, tokens: int) -> None:
+        self.told.append((steps, tokens))
+
+
+def test_a_watch_is_told_of_the_beginning_of_every_part_and_every_step(
+    start: Path, tmp_path: Path
+) -> None:
+    watch = Recorded()
+    wanted = settings(steps=6, batch_tokens=60)
+    trained = train_student(learner(start), sums(), wanted, tmp_path, watch=watch)
+    (steps, step, tokens), *advances = watch.told
+    assert (steps, step, tokens) == (6, 0, trained.tokens)
+    assert sum(more for more, _ in advances) == 6
+    assert sum(more for _, more in advances) == trained.tokens
+    assert advances[0][0] == 0  # before the first step is done
+    assert len(advances) > 2 * 6
+
+
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing")
+def test_an_adapter_stands_beside_the_merged_weights(start: Path, tmp_path: Path) -> None:
+    from peft import PeftModel
+
+    wanted = settings(steps=10, lora=LoraSettings(rank=4))
+    trained = train_student(learner(start), sums(8), wanted, tmp_path)
+    # Each of 2 layers has 7 linear ones; rank * (inputs + outputs) weights for each.
+    assert 0 < trained.trained_parameters < trained.parameters / 2
+    folder = trained.checkpoints[-1][1]
+    ids = torch.arange(20)[None] + 30
+    with torch.inference_mode():
+        merged = AutoModelForCausalLM.from_pretrained(folder)(ids).logits
+        base = AutoModelForCausalLM.from_pretrained(start)
+        apart = PeftModel.from_pretrained(base, str(folder / "adapter"))(ids).logits
+    torch.testing.assert_close(merged, apart, rtol=1e-4, atol=1e-4)
+    both = train_student(learner(start), sums(8), settings(), tmp_path / "all")
+    assert both.trained_parameters == both.parameters

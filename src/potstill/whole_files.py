@@ -87,6 +87,7 @@ def whole_folder(folder: Path) -> Iterator[Path]:
         unfinished.mkdir(parents=True)
     try:
         yield unfinished
+        give_ordinary_modes(unfinished)
         for path in [*unfinished.rglob("*"), unfinished]:
             flush_to_disk(path)
         with _refused(folder):
@@ -97,6 +98,17 @@ def whole_folder(folder: Path) -> Iterator[Path]:
         shutil.rmtree(unfinished, ignore_errors=True)
     flush_to_disk(folder.parent)
     shutil.rmtree(former, ignore_errors=True)
+
+
+def give_ordinary_modes(folder: Path) -> None:
+    """Give the files below a folder the mode that new files have here.
+
+    Libraries that write by way of a temporary file leave it readable to its owner alone.
+    """
+    mode = folder.stat().st_mode & 0o666  # the folder was made with what the umask allows
+    for path in folder.rglob("*"):
+        if path.is_file():
+            path.chmod(mode)
 
 
 def unfinished_folder(folder: Path) -> Path:

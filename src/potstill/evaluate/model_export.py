@@ -9,6 +9,7 @@ from potstill.errors import DataError
 from potstill.prompts.formats import format_named
 from potstill.prompts.styles import PromptStyle, shows_exemplars
 from potstill.records import Checkpoint, Score
+from potstill.records.training import ADAPTER
 from potstill.whole_files import whole_folder
 
 MODEL_FILES = {".json", ".safetensors", ".model", ".txt", ".jinja"}
@@ -80,6 +81,8 @@ def export_model(
         for file in sorted(source.iterdir()):
             if file.is_file() and file.suffix in MODEL_FILES:
                 shutil.copy2(file, unfinished / file.name)
+        if (source / ADAPTER).is_dir():
+            shutil.copytree(source / ADAPTER, unfinished / ADAPTER)
         (unfinished / "README.md").write_text(card, encoding="utf-8")
         write_checksums(unfinished)
     return model

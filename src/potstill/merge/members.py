@@ -16,9 +16,12 @@ from potstill.merge.weights import MergedWeights, Weights, linear_layers
 from potstill.models.local.loading import (
     Loaded,
     folder_digest,
+    load_config,
     load_model_and_tokenizer,
+    parameters_of,
     quietly,
 )
+from potstill.models.local.saving import dtype_on_disk, save_model
 from potstill.models.settings import LocalSettings
 from potstill.pipeline.recipe import Recipe, load_recipe
 from potstill.pipeline.run import Run
@@ -225,11 +228,12 @@ def merge_models(folders: Sequence[Path], combine: Combine) -> MergedModel:
     return MergedModel(first, merged.ridged)
 
 
-def save_model(merged: Loaded, folder: Path) -> None:
-    """Write a model as ``hf:`` loads it."""
+def save_merged(merged: Loaded, folder: Path, *, member: Path) -> None:
+    """Write a model as ``hf:`` loads it, in the number format of one of its members."""
+    start = LocalSettings(model=f"hf:{member}")
+    dtype = dtype_on_disk(load_config(start), parameters_of(merged.model))
     with quietly():
-        merged.model.save_pretrained(folder)
-        merged.tokenizer.save_pretrained(folder)
+        save_model(merged.model, merged.tokenizer, folder, dtype=dtype)
 
 
 def _difference(one: Loaded, other: Loaded) -> str | None:

@@ -14,7 +14,7 @@ from potstill.merge.members import (
     Combine,
     MergeMember,
     merge_models,
-    save_model,
+    save_merged,
     training_examples,
 )
 from potstill.merge.settings import MergeSettings
@@ -82,7 +82,7 @@ class ModelMerger:
         if _read_identity(folder).get("identity") != identity:
             model, ridged = merge_models([member.model for member in self._members], combine)
             with whole_folder(folder) as unfinished:
-                save_model(model, unfinished)
+                save_merged(model, unfinished, member=self._members[0].model)
                 made_from: dict[str, object] = {"identity": identity, "ridged": list(ridged)}
                 write_json(unfinished / IDENTITY_FILE, made_from)
         return folder

@@ -157,7 +157,8 @@ class LocalSettings(ModelSettings):
     """A torch device such as ``cuda:1``; by default CUDA where there is one, else the CPU."""
 
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """Number format of the weights; ``auto`` is bfloat16 on CUDA and float32 elsewhere."""
+    """Number format of the weights; ``auto`` is bfloat16 on CUDA. On a processor it is float32 for
+    small models, else the faster of float32 and bfloat16 by a trial, which the run keeps."""
 
     batch_tokens: int = Field(default=32_768, ge=1)
     """Most tokens (prompts and longest completions) that are computed in one batch."""
@@ -202,7 +203,7 @@ class LocalSettings(ModelSettings):
         """Loads the model onto its device."""
         from potstill.models.local.model import HFModel
 
-        return HFModel(self, source=self.source)
+        return HFModel(self, source=self.source, runtime=runtime)
 
     def identity(self, *, content: bool = True) -> Teacher:
         """Returns the name and whether its tokenizer has a chat template."""

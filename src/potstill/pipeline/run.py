@@ -60,6 +60,7 @@ from potstill.runtime import Runtime
 from potstill.runtime.budget import Budget
 from potstill.runtime.context import RunContext
 from potstill.runtime.events import EventLog
+from potstill.runtime.number_formats import NumberFormats
 from potstill.runtime.progress import Meter
 from potstill.sampling.ask import PromptConfig, unheld
 from potstill.setting_names import resolve_names
@@ -453,7 +454,8 @@ def run_runtime(recipe: Recipe, store: Store) -> Runtime:
     folder = recipe.folder
     journal = folder / "spending.jsonl"
     budget = Budget(recipe.budget, journal=journal, before=store.spent())
-    return Runtime(budget=budget, events=EventLog(folder / "log.jsonl"))
+    formats = NumberFormats(folder / "number_formats.json", former=store.has_answers_of("hf"))
+    return Runtime(budget=budget, events=EventLog(folder / "log.jsonl"), number_formats=formats)
 
 
 def stored_run(folder: Path, meter: Meter) -> Run:

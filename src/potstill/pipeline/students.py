@@ -63,11 +63,12 @@ class StudentPool:
         with extra("local", needed_for="measuring a student"):
             from potstill.models.local.loading import is_encoder_decoder
         starts = {start.system: start.settings for start in self.starts.values()}
+        runtime = self._context.runtime
         return EvalModels(
             teacher=lambda: self._teachers.first,
             teacher_asking=self._teachers.asking(),
             starts=tuple(
-                Start(system, partial(open_model, settings), is_encoder_decoder(settings))
+                Start(system, partial(open_model, settings, runtime), is_encoder_decoder(settings))
                 for system, settings in starts.items()
             ),
             open_student=self._open_student,
@@ -102,7 +103,7 @@ class StudentPool:
         settings: LocalSettings = self._recipe.student.model_copy(update=place)
         if is_removed(path):
             return LaterModel(settings.identity(), partial(open_model, settings))
-        return open_model(settings)
+        return open_model(settings, self._context.runtime)
 
     def _exemplars(self) -> tuple[Exemplar, ...]:
         """Worked training questions for in-context formats, the same for all that is asked."""

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from potstill.records.completion import Message, TokenLogprobs
 from potstill.records.evaluation import System
 
+ADAPTER = "adapter"
+"""The folder beside a checkpoint's merged weights that holds low-rank additions, for peft."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rationale:

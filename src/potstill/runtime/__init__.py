@@ -6,6 +6,7 @@ from threading import Event
 
 from potstill.runtime.budget import Budget
 from potstill.runtime.events import EventLog
+from potstill.runtime.number_formats import NumberFormats
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,9 @@ class Runtime:
 
     stop: Event = field(default_factory=Event)
     """Once set, nothing new is sent; what is in flight is finished and handed over."""
+
+    number_formats: NumberFormats = field(default_factory=NumberFormats)
+    """What was chosen for models on a processor, by trying."""
 
     releasing: list[Callable[[], None]] = field(default_factory=list)
     """Functions that :meth:`release` calls."""

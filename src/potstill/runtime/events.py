@@ -8,9 +8,10 @@ The log, ``log.jsonl`` in the run's folder, has one JSON object a line: ``time``
 ``stage_begins``, ``stage_ends``
     A ``stage``; with the ``seconds`` it took.
 ``progress``
-    Every ten seconds, and once at its end, of a piece of work with a ``label``: how many of
-    ``total`` are ``done``, how many of them are ``new`` since it began ``seconds`` ago, the new
-    ones' ``tokens`` and ``usd``, tries ``in_flight`` and the ``limit`` of them, and the command's
+    At the beginning, every ten seconds, and at the end of a piece of work with a ``label``: how
+    many of ``total`` are ``done``, how many of them are ``new`` since it began ``seconds`` ago, the
+    new ones' ``tokens`` and ``usd``, the tokens that this machine is ``writing`` of answers that
+    are not done, tries ``in_flight`` and the ``limit`` of them, and the command's
     ``retries`` and ``given_up`` by kind.
 ``retry``
     A try failed with a fault of this ``kind`` and is repeated after ``wait`` seconds; the server's
@@ -38,6 +39,9 @@ The log, ``log.jsonl`` in the run's folder, has one JSON object a line: ``time``
 ``vllm``
     A server of a ``model`` on this machine is ``starting`` (its ``output`` is in a file of its
     own), ``ready`` after so many ``seconds``, or ``ended`` (``status``).
+``number_format``
+    In what a ``model`` computes a kind of ``work`` on a processor: the format ``chosen``, and the
+    seconds that a trial took in ``float32`` and ``bfloat16``.
 ``left_out``
     A row of an imported ``file`` was left out: ``at`` which line or row it stands, and ``why``.
 ``interrupted``
@@ -53,7 +57,8 @@ An answer has no line of its own. Prompts, answers and keys are never written.
 import os
 import time
 from collections import Counter
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
 
@@ -84,6 +89,12 @@ class EventLog:
         self.notes: dict[str, str] = {}
         """The reason each waiting model waits, in a few words, by model."""
 
+        self.writing = 0
+        """Tokens that models on this machine have written of answers that are not finished."""
+
+        self.show: Callable[[str], None] = lambda _: None
+        """Shows a line to whoever watches the run."""
+
         self._log = log
         self._file: int | None = None
         self._lock = Lock()
@@ -109,6 +120,25 @@ class EventLog:
                 flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
                 self._file = os.open(self._log, flags, 0o644)
             os.write(self._file, line)
+
+    @contextmanager
+    def noted(self, key: str, note: str) -> Iterator[None]:
+        """Have the view say what is waited for, and since when, while the block runs.
+
+        Args:
+            key: By which several notes at once are told apart.
+            note: The work, in a few words.
+        """
+        self.notes[key] = note
+        try:
+            yield
+        finally:
+            self.notes.pop(key, None)
+
+    def announce(self, name: str, line: str, **fields: object) -> None:
+        """Write one event to the log, and show a line that says the same."""
+        self.record(name, **fields)
+        self.show(line)
 
     def retried(self, kind: str, *, wait: float, message: str) -> None:
         """A try failed and will be repeated after so many seconds."""

@@ -17,8 +17,11 @@ from rich.text import Text
 
 from potstill.runtime import Runtime
 
+FIRST_SECONDS = 2.0
+"""When the first line is written where there is no terminal, so that work is seen to begin."""
+
 LINE_SECONDS = 10.0
-"""How often a line is written where there is no terminal, and to the log."""
+"""How often further ones are, and lines to the log, whose first one stands at the beginning."""
 
 TICK_SECONDS = 0.25
 """How often the view is brought up to date."""
@@ -39,8 +42,8 @@ Advance = Callable[[int, int, float], None]
 class Meter:
     """Shows how far long work has come.
 
-    On a terminal each stage has a live view; elsewhere a line every ten seconds, and one at its
-    end. The run's log gets the same counts.
+    On a terminal each stage has a live view; elsewhere a line after two seconds, every ten seconds,
+    and at its end. The run's log gets the same counts.
 
     Args:
         console: Where to show it; None shows nothing.
@@ -50,6 +53,13 @@ class Meter:
     def __init__(self, console: Console | None, runtime: Runtime | None = None) -> None:
         self._console = console
         self.runtime = runtime or Runtime()
+        if console is not None:
+            self.runtime.events.show = self.say
+
+    def say(self, line: str) -> None:
+        """Show a line, above the live view where there is one."""
+        if self._console is not None:
+            self._console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     def of(self, runtime: Runtime) -> "Meter":
         """Returns the same meter, showing the budget and the log of this runtime."""
@@ -61,17 +71,29 @@ class Meter:
         return cls(Console(file=sys.stderr))
 
     @contextmanager
-    def stage(self, label: str, *, total: int, done: int = 0, unit: str = "") -> Iterator[Advance]:
+    def stage(
+        self,
+        label: str,
+        *,
+        total: int | None,
+        done: int = 0,
+        unit: str = "",
+        tokens: int | None = None,
+    ) -> Iterator[Advance]:
         """Show one stage of work while the block runs.
 
         Args:
             label: The work being done, in a few words.
-            total: How many there are.
+            total: How many there are; None for work whose length is not known, such as loading.
             done: How many were there before.
             unit: The thing counted, e.g. ``steps``.
+            tokens: The tokens of what is not done, where that is known: the time that is left goes
+                by them, as few large steps say little.
         """
-        tally, console = Tally(label, total, done, unit), self._console
-        if done >= total:
+        events = self.runtime.events
+        tally = Tally(label, total, done, unit, tokens=tokens, writing=lambda: events.writing)
+        console = self._console
+        if total is not None and done >= total:
             yield tally.add
             return
         traffic = _Traffic(self.runtime)
@@ -89,14 +111,26 @@ class Tally:
 
     Args:
         label: The work being done, in a few words.
-        total: How many there are.
+        total: How many there are; None where that is not known.
         done: How many were there before; they do not count for the rate.
         unit: The thing counted.
+        tokens: The tokens of all that is not done, where that is known.
+        writing: Returns the tokens of what has begun and is not done.
     """
 
-    def __init__(self, label: str, total: int, done: int, unit: str) -> None:
+    def __init__(
+        self,
+        label: str,
+        total: int | None,
+        done: int,
+        unit: str,
+        *,
+        tokens: int | None = None,
+        writing: Callable[[], int] = lambda: 0,
+    ) -> None:
         self.label, self.total, self.done, self.unit = label, total, done, unit
         self.tokens, self.cost = 0, 0.0
+        self._all_tokens, self._writing = tokens, writing
         self._start = _Point(time.monotonic(), done, 0)
         self._points = deque([self._start])
 
@@ -110,6 +144,16 @@ class Tally:
         """Since it began."""
         return time.monotonic() - self._start.time
 
+    @property
+    def written(self) -> int:
+        """Tokens so far, those of what is not done among them."""
+        return self.tokens + self._writing()
+
+    @property
+    def ended(self) -> bool:
+        """Whether all of it is done."""
+        return self.total is not None and self.done >= self.total
+
     def add(self, count: int, tokens: int, cost: float) -> None:
         """Count more."""
         self.done += count
@@ -118,18 +162,23 @@ class Tally:
 
     def describe(self) -> str:
         """How far, how fast and how long still; at the end how long it took."""
+        if self.total is None:
+            return f"{clock(self.seconds)} so far"
         unit = f" {self.unit}" if self.unit else ""
         parts = [f"{self.done:,}/{self.total:,}{unit}"]
-        now = _Point(time.monotonic(), self.done, self.tokens)
-        since = self._start if self.done >= self.total else self._earlier(now)
+        now = _Point(time.monotonic(), self.done, self.written)
+        since = self._start if self.ended else self._earlier(now)
         seconds = max(now.time - since.time, 1e-6)
         rate = (now.done - since.done) / seconds
+        token_rate = max(now.tokens - since.tokens, 0) / seconds
         if rate:
-            parts.append(f"{rate:,.1f}/s")
-        if now.tokens > since.tokens:
-            parts.append(f"{(now.tokens - since.tokens) / seconds:,.0f} tokens/s")
-        if self.done >= self.total:
+            parts.append(f"{rate:,.1f}/s" if rate >= 0.1 else f"{60 * rate:,.1f}/min")
+        if token_rate:
+            parts.append(f"{token_rate:,.0f} tokens/s")
+        if self.ended:
             parts.append(f"in {clock(self.seconds)}")
+        elif token_rate and self._all_tokens is not None:
+            parts.append(f"{clock(max(self._all_tokens - now.tokens, 0) / token_rate)} left")
         elif rate:
             parts.append(f"{clock((self.total - self.done) / rate)} left")
         else:
@@ -164,7 +213,7 @@ class _Traffic:
         self._given_up = runtime.events.given_up.copy()
 
     def describe(self, cost: float) -> str:
-        """Spending and tries in flight; nothing where no server is asked.
+        """Spending, tries in flight, answers being written, and what is waited for.
 
         Args:
             cost: US dollars of the stage's answers, which an account without prices misses.
@@ -173,6 +222,9 @@ class _Traffic:
         parts = [spent] if (spent := self._spent(cost)) else []
         if events.limit:
             parts.append(f"{events.in_flight:,} of {events.limit:,} in flight")
+        if events.writing:
+            parts.append(f"{events.writing:,} tokens of unfinished answers")
+        parts += list(events.notes.values())
         return "  ".join(parts)
 
     @property
@@ -235,7 +287,7 @@ def _live(tally: Tally, traffic: _Traffic, console: Console) -> AbstractContextM
         table.add_column(no_wrap=True, max_width=40)
         table.add_column(ratio=1, min_width=10)
         table.add_column(no_wrap=True)
-        bar = ProgressBar(total=tally.total, completed=tally.done)
+        bar = ProgressBar(total=tally.total, completed=tally.done, pulse=tally.total is None)
         table.add_row(Text(tally.label), bar, Text(tally.describe()))
         further = (traffic.describe(tally.cost), traffic.faults, traffic.stopping)
         lines = Group(table, *(Text(line) for line in further if line))
@@ -253,23 +305,25 @@ class _Ticker:
         self._thread = Thread(target=self._tick, name="potstill-progress", daemon=True)
 
     def __enter__(self) -> None:
+        self._log()
         self._thread.start()
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._ended.set()
         self._thread.join()
         self._log()
-        if kind is None:
+        if kind is None and self._tally.total is not None:
             self._print()
 
     def _tick(self) -> None:
         last, announced = time.monotonic(), False
+        pause = min(FIRST_SECONDS, LINE_SECONDS)
         while not self._ended.wait(TICK_SECONDS):
             if (stopping := self._traffic.stopping) and not announced:
                 announced = True
                 self._say(stopping)
-            if time.monotonic() - last >= LINE_SECONDS:
-                last = time.monotonic()
+            if time.monotonic() - last >= pause:
+                last, pause = time.monotonic(), LINE_SECONDS
                 self._log()
                 self._print()
 
@@ -292,6 +346,7 @@ class _Ticker:
             new=tally.new,
             seconds=round(tally.seconds, 3),
             tokens=tally.tokens,
+            writing=events.writing,
             usd=tally.cost,
             in_flight=events.in_flight,
             limit=events.limit,

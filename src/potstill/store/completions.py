@@ -195,6 +195,14 @@ class CompletionTables(Rows):
                 ).fetchall()
             )
 
+    def has_answers_of(self, kind: str) -> bool:
+        """Whether a model of this kind has answered, such as ``hf``."""
+        with explained(self.path):
+            row = self._db.execute(
+                "SELECT 1 FROM requests WHERE model LIKE ? || ':%' LIMIT 1", (kind,)
+            ).fetchone()
+        return row is not None
+
     def spent(self) -> Amount:
         """Returns what the stored answers of servers cost.
 

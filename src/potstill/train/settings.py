@@ -296,7 +296,8 @@ class TrainSettings(Settings):
     """Most tokens of prompt and target together; longer examples are dropped and counted."""
 
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Number format of the products; ``auto`` is bfloat16 on CUDA devices that have it."""
+    """Number format of the products; ``auto`` is bfloat16 on CUDA devices that have it. On a
+    processor it is float32 for small models, else the faster by a trial, which the run keeps."""
 
     lora: LoraSettings | None = None
     """Train low-rank additions only; null trains all weights."""

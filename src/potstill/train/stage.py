@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from potstill.errors import ConfigError, DataError, extra
 from potstill.keys import settings_hash
@@ -25,7 +25,6 @@ from potstill.train.settings import StudentSettings, TrainSettings
 
 if TYPE_CHECKING:
     from potstill.train.student import TrainedStudent
-    from potstill.train.trainer import TrainProgress
 
 logger = logging.getLogger(__name__)
 
@@ -189,32 +188,56 @@ def _train_in_folder(
 
     identity = training_identity(student, examples, settings, seed=seed)
     folder = context.folder / "checkpoints" / f"{system.label}-{identity[:8]}"
-    steps_shown = tokens_shown = 0
-    with ExitStack() as stack:
-        advance: Advance | None = None
 
-        def on_step(progress: "TrainProgress") -> None:
-            nonlocal advance, steps_shown, tokens_shown
-            if advance is None:  # how many steps there are is known only now
-                label = f"training {system.label}"
-                bar = context.progress.stage(label, total=progress.steps, unit="steps")
-                advance = stack.enter_context(bar)
-            advance(progress.step - steps_shown, progress.tokens - tokens_shown, 0.0)
-            steps_shown, tokens_shown = progress.step, progress.tokens
+    def on_checkpoint(so_far: "TrainedStudent") -> bool:
+        assert ends_at is not None
+        return ends_at(_checkpoint_records(system, student, so_far, context.folder))
 
-        def on_checkpoint(so_far: "TrainedStudent") -> bool:
-            assert ends_at is not None
-            return ends_at(_checkpoint_records(system, student, so_far, context.folder))
-
+    with _MeterWatch(context, f"training {system.label}") as watch:
         return train_student(
             student,
             examples,
             settings,
             folder,
-            on_step=on_step,
+            watch=watch,
             on_checkpoint=on_checkpoint if ends_at else None,
+            runtime=context.runtime,
             seed=seed,
         )
+
+
+class _MeterWatch:
+    """Shows a training from its first second on: what it is prepared by, then how far it is.
+
+    Args:
+        context: The run, whose meter shows it.
+        label: The work, in a few words.
+    """
+
+    def __init__(self, context: RunContext, label: str) -> None:
+        self._context, self._label = context, label
+        self._shown = ExitStack()
+        self._advance: Advance | None = None
+
+    def __enter__(self) -> "_MeterWatch":
+        label = f"{self._label}: loading and encoding"
+        self._shown.enter_context(self._context.progress.stage(label, total=None))
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self._shown.__exit__(*exception)
+
+    def begins(self, *, steps: int, step: int, tokens: int) -> None:
+        """Training begins, or goes on; see :class:`potstill.train.trainer.Watch`."""
+        self._shown.close()
+        meter = self._context.progress
+        stage = meter.stage(self._label, total=steps, done=step, unit="steps", tokens=tokens)
+        self._advance = self._shown.enter_context(stage)
+
+    def advances(self, steps: int, tokens: int) -> None:
+        """So many more steps and tokens."""
+        assert self._advance is not None
+        self._advance(steps, tokens, 0.0)
 
 
 def _checkpoint_records(

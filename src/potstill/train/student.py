@@ -13,6 +13,7 @@ so the same call on the same folder resumes the one and repeats the other for no
 import hashlib
 import logging
 import math
+import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -24,16 +25,21 @@ from transformers import TrainerState
 
 from potstill.errors import DataError
 from potstill.keys import settings_hash
+from potstill.models.local.format_trials import chosen, is_tried, shape_name
 from potstill.models.local.loading import (
     Loaded,
     folder_digest,
     is_folder,
+    load_config,
     load_model_and_tokenizer,
     parameters_of,
     quietly,
+    trained_parameters,
 )
+from potstill.models.local.saving import dtype_on_disk
 from potstill.models.settings import LocalSettings
 from potstill.records import Example
+from potstill.runtime import Runtime
 from potstill.store.packed_logprobs import pack
 from potstill.train import checkpoints
 from potstill.train.batches import (
@@ -50,6 +56,7 @@ from potstill.train.encoding import Encoded, EncodedExamples, Encoder
 from potstill.train.examples import example_shares
 from potstill.train.lora import add_lora
 from potstill.train.losses import loss_of
+from potstill.train.precision import try_training
 from potstill.train.prefix_sharing import can_share, enable
 from potstill.train.settings import StudentSettings, TrainSettings
 from potstill.train.start_checks import check_end_token
@@ -58,6 +65,8 @@ from potstill.train.trainer import (
     OnStep,
     Reporter,
     StudentTrainer,
+    Unwatched,
+    Watch,
     sharded,
     training_arguments,
 )
@@ -70,7 +79,14 @@ DEFAULT_EPOCHS = 20.0
 SAME_RESULT = {"students", "batch_tokens", "gradient_checkpointing", "report_to"}
 """Settings that do not change what a student learns, up to rounding."""
 
-COUNTS = ("examples", "too_long", "encoder_decoder", "parameters", "soft_share")
+COUNTS = (
+    "examples",
+    "too_long",
+    "encoder_decoder",
+    "parameters",
+    "trained_parameters",
+    "soft_share",
+)
 """Fields of a finished training that are kept beside its log."""
 
 
@@ -114,6 +130,9 @@ class TrainedStudent:
 
     parameters: int
     """Weights of the model."""
+
+    trained_parameters: int
+    """Weights that were trained: all, or those of low-rank additions."""
 
     soft_share: float | None
     """Share of trained tokens with the teacher's probabilities; None: sample matching alone."""
@@ -164,7 +183,9 @@ def train_student(
     folder: Path,
     *,
     on_step: OnStep = lambda _: None,
+    watch: Watch | None = None,
     on_checkpoint: Callable[[TrainedStudent], bool] | None = None,
+    runtime: Runtime | None = None,
     seed: int = 0,
 ) -> TrainedStudent:
     """Train one student, or go on with what a killed process left behind.
@@ -176,7 +197,9 @@ def train_student(
         settings: The length and manner of training; ``students`` is not looked at.
         folder: Belongs to this training alone; takes its checkpoints.
         on_step: Called with the progress every few steps.
+        watch: Told how far it is from the first step on, also within a step.
         on_checkpoint: Called after each checkpoint with all there are; True ends the training.
+        runtime: The run's; it keeps the precision that ``auto`` comes to, and shows it.
         seed: Fixes the order of examples and everything else that is random.
 
     Raises:
@@ -189,8 +212,10 @@ def train_student(
     finished = checkpoints.read_finished(folder)
     if finished is not None:
         return _trained_student(finished, folder)
-    loaded = _load_start(_start(student))
+    start = _start(student)
+    loaded = _load_start(start)
     encoded = _encode_fitting(loaded, examples, student, settings)
+    settings = _with_precision(settings, loaded, encoded, folder, runtime or Runtime())
     counts: dict[str, object] = {
         "examples": len(encoded.examples),
         "too_long": encoded.too_long,
@@ -200,6 +225,7 @@ def train_student(
     }
     with quietly():
         trainer, reporter = _build_trainer(loaded, encoded, settings, student, folder, seed)
+        counts["trained_parameters"] = trained_parameters(trainer.model)
 
         def so_far(state: TrainerState) -> dict[str, object]:
             steps = [step for step in sorted(trainer.save_steps) if step <= state.global_step]
@@ -209,7 +235,7 @@ def train_student(
             assert on_checkpoint is not None
             return on_checkpoint(_trained_student(so_far(state), folder))
 
-        reporter.attach(trainer, on_step, ends_at if on_checkpoint else None)
+        reporter.attach(trainer, on_step, watch or Unwatched(), ends_at if on_checkpoint else None)
         values = so_far(_train_or_resume(trainer, reporter, folder))
     checkpoints.finish(folder, values)
     return _trained_student(values, folder)
@@ -239,6 +265,37 @@ def _encode_fitting(
             f"than {settings.max_length} tokens. Raise train.max_length, or keep more rationales."
         )
     return encoded
+
+
+def _with_precision(
+    settings: TrainSettings,
+    loaded: Loaded,
+    encoded: EncodedExamples,
+    folder: Path,
+    runtime: Runtime,
+) -> TrainSettings:
+    """Returns the settings with what ``precision: auto`` comes to on a processor.
+
+    It is what the run chose before, be it for a student that was interrupted, else the faster one
+    of a trial. Small models, and trainings in several processes, stay in float32.
+    """
+    if settings.precision != "auto" or loaded.model.device.type != "cpu":
+        return settings
+    shape = shape_name(loaded.model.config) + (", low-rank" if settings.lora else "")
+    precision = runtime.number_formats.known(f"training: {shape}")
+    if precision is None:
+        begun = checkpoints.newest_resumable(folder) is not None
+        alone = os.environ.get("WORLD_SIZE", "1") == "1"
+        precision = "float32"
+        if is_tried(loaded.model) and alone and not begun:
+            trial = try_training(loaded, encoded.examples)
+            precision = chosen("training", _name(folder), shape, trial, runtime)
+    return settings.model_copy(update={"precision": precision})
+
+
+def _name(folder: Path) -> str:
+    """Returns the student's name, which its folder begins with."""
+    return folder.name.rpartition("-")[0] or folder.name
 
 
 def _build_trainer(
@@ -279,6 +336,7 @@ def _build_trainer(
         collator=Collator(collate),
         tokenizer=loaded.tokenizer,
         save_steps=sorted({math.ceil(steps * part / settings.checkpoints) for part in parts}),
+        dtype=dtype_on_disk(load_config(_start(student)), parameters_of(loaded.model)),
     )
     tokens = [sum(len(examples[index].target) for index in step) for step in plan]
     return trainer, Reporter(tokens)
@@ -355,6 +413,7 @@ def _optimiser_steps(
 
 def _trained_student(values: dict[str, Any], folder: Path) -> TrainedStudent:
     """Returns what ``finished.json`` says as a record."""
+    values.setdefault("trained_parameters", values["parameters"])  # before it was kept
     log = tuple(LogLine(*line) for line in values["log"])
     return TrainedStudent(
         checkpoints=tuple(

@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -38,6 +38,8 @@ from transformers import (
 from transformers.trainer_callback import PrinterCallback
 
 from potstill.errors import ConfigError
+from potstill.models.local.saving import save_model
+from potstill.records.training import ADAPTER
 from potstill.train import checkpoints
 from potstill.train.batches import Batch, Collator, Steps
 from potstill.train.chunked_loss import Head
@@ -78,6 +80,27 @@ class TrainProgress:
 
 OnStep = Callable[[TrainProgress], None]
 
+
+class Watch(Protocol):
+    """Told how far a training is, part by part of each step."""
+
+    def begins(self, *, steps: int, step: int, tokens: int) -> None:
+        """Training begins, or goes on.
+
+        Args:
+            steps: Optimiser steps in all.
+            step: Those that were taken before.
+            tokens: Tokens to be trained on from here, prompts left out.
+        """
+
+    def advances(self, steps: int, tokens: int) -> None:
+        """So many more optimiser steps were taken, and so many more tokens trained on."""
+
+
+class Unwatched(Watch):
+    """Does nothing."""
+
+
 EndsAt = Callable[[TrainerState], bool]
 """Called after each checkpoint has been written; True ends the training there."""
 
@@ -103,6 +126,7 @@ class StudentTrainer(Trainer):
         collator: Makes tensors of a step's parts.
         tokenizer: Saved with each checkpoint.
         save_steps: The numbers of the steps after which a checkpoint is written.
+        dtype: The number format of the weights in checkpoints. Training goes on from float32 ones.
     """
 
     def __init__(
@@ -115,6 +139,7 @@ class StudentTrainer(Trainer):
         collator: Collator,
         tokenizer: PreTrainedTokenizerBase,
         save_steps: Sequence[int],
+        dtype: torch.dtype = torch.float32,
     ) -> None:
         use_cache = getattr(model.config, "use_cache", None)
         super().__init__(
@@ -126,6 +151,10 @@ class StudentTrainer(Trainer):
         self.model_accepts_loss_kwargs = True  # compute_loss divides by the whole step's tokens
         self.tokenizer = tokenizer
         self.save_steps = frozenset(save_steps)
+        self._dtype = dtype
+        self.on_part: Callable[[int], None] = lambda _: None
+        """Called with the tokens of each part of a step but its last, once it is computed."""
+
         self._objective = objective
         self._use_cache = use_cache
         encoder_decoder = bool(model.config.is_encoder_decoder)  # type: ignore[union-attr]
@@ -157,6 +186,7 @@ class StudentTrainer(Trainer):
             self.accelerator.gradient_state._set_sync_gradients(False)
             with self.accelerator.no_sync(model):
                 super().training_step(model, part, num_items_in_batch)
+            self.on_part(len(part["weights"]))
         self.accelerator.gradient_state._set_sync_gradients(True)
         loss = super().training_step(model, last, num_items_in_batch)
         if self._encoder_once is not None:
@@ -237,18 +267,22 @@ class StudentTrainer(Trainer):
     def _write_model(self, folder: Path, resume: Path, state_dict: dict[str, Tensor]) -> None:
         model: Any = self.accelerator.unwrap_model(self.model)
         if not isinstance(model, PreTrainedModel):  # peft: the additions, then the merged weights
+            for place in (resume, folder / ADAPTER):
+                model.save_pretrained(place, state_dict=state_dict)
+                (place / "README.md").unlink(missing_ok=True)
+            model = copy.deepcopy(model).merge_and_unload()
+            state_dict = model.state_dict()
+        elif self._dtype != torch.float32:  # going on from rounded weights would lose small steps
             model.save_pretrained(resume, state_dict=state_dict)
-            model, state_dict = copy.deepcopy(model).merge_and_unload(), {}
         cached, model.config.use_cache = model.config.use_cache, self._use_cache
-        model.save_pretrained(folder, state_dict=state_dict or None)
+        save_model(model, self.tokenizer, folder, state_dict=state_dict, dtype=self._dtype)
         model.config.use_cache = cached
-        self.tokenizer.save_pretrained(folder)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        """Load weights: they stand beside the resume state, low-rank additions within it."""
+        """Load weights: within the resume state where it has its own, else beside it."""
         resume = Path(resume_from_checkpoint)
-        low_rank = (resume / "adapter_config.json").is_file()
-        super()._load_from_checkpoint(str(resume if low_rank else resume.parent), model)
+        own = any((resume / name).is_file() for name in ("adapter_config.json", "config.json"))
+        super()._load_from_checkpoint(str(resume if own else resume.parent), model)
 
 
 class Reporter(TrainerCallback):
@@ -262,19 +296,26 @@ class Reporter(TrainerCallback):
         self._tokens_after = [0, *itertools.accumulate(tokens)]
         self.trainer: StudentTrainer
         self._on_step: OnStep
+        self._watch: Watch = Unwatched()
+        self._watched = 0
         self._ends_at: EndsAt | None
         self._start = self._seconds_before = 0.0
         self._first = 0
 
-    def attach(self, trainer: StudentTrainer, on_step: OnStep, ends_at: EndsAt | None) -> None:
+    def attach(
+        self, trainer: StudentTrainer, on_step: OnStep, watch: Watch, ends_at: EndsAt | None
+    ) -> None:
         """Follow a trainer, which then prints nothing itself.
 
         Args:
             trainer: The trainer.
             on_step: Called by process 0 with each report.
+            watch: Told by process 0 how far it is.
             ends_at: Called by process 0 after each checkpoint.
         """
         self.trainer, self._on_step, self._ends_at = trainer, on_step, ends_at
+        if trainer.is_world_process_zero():
+            self._watch, trainer.on_part = watch, self._part
         trainer.remove_callback(PrinterCallback)
         trainer.add_callback(self)
 
@@ -291,12 +332,17 @@ class Reporter(TrainerCallback):
         self._start, self._first = time.perf_counter(), state.global_step
         if state.log_history:
             self._seconds_before = float(state.log_history[-1]["seconds"])
+        self._watched = self._tokens_after[self._first]
+        tokens = self._tokens_after[-1] - self._watched
+        self._watch.begins(steps=state.max_steps, step=self._first, tokens=tokens)
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
     ) -> None:
         """Report every few steps; save where a checkpoint is due."""
         step = state.global_step
+        self._watch.advances(1, self._tokens_after[step] - self._watched)
+        self._watched = self._tokens_after[step]
         control.should_save = step in self.trainer.save_steps
         if step % LOG_STEPS and not control.should_save:
             return
@@ -313,6 +359,12 @@ class Reporter(TrainerCallback):
         self.trainer.log({name: getattr(progress, name) for name in ("loss", "tokens", "seconds")})
         if state.is_world_process_zero:
             self._on_step(progress)
+
+    def _part(self, tokens: int) -> None:
+        # Of several processes each computes its own part of a step; this one's is what is known.
+        tokens = min(tokens, self._tokens_after[-1] - self._watched)
+        self._watched += tokens
+        self._watch.advances(0, tokens)
 
     def on_save(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object

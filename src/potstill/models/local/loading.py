@@ -26,6 +26,9 @@ from potstill.models.settings import LocalSettings
 
 DTypeName = Literal["auto", "float32", "bfloat16", "float16"]
 
+SMALL_MODEL = 20_000_000
+"""Weights of a model below which float32 is kept, in use and on the disk, on a processor."""
+
 READ_FILES = (".json", ".safetensors", ".model", ".txt", ".jinja", ".py")
 """Endings of the files in a model's folder that can change what it writes."""
 
@@ -190,6 +193,11 @@ def check_device(device: str | None, *, at: str) -> None:
 def parameters_of(model: torch.nn.Module) -> int:
     """Returns the number of a model's weights; tied ones count once."""
     return sum(weight.numel() for weight in model.parameters())
+
+
+def trained_parameters(model: torch.nn.Module) -> int:
+    """Returns the number of a model's weights that training changes."""
+    return sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
 
 
 def is_folder(source: str) -> bool:

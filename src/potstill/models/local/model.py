@@ -25,9 +25,12 @@ from potstill.models.local.control_tokens import ControlTokens
 from potstill.models.local.stop_strings import StopStrings
 from potstill.models.settings import LocalSettings
 from potstill.records import Completion, Message, Request, TokenLogprobs
+from potstill.runtime import Runtime
+from potstill.runtime.events import EventLog
 from potstill.text.thinking import SPECIAL_MARKS, answer_and_thinking
 
 with extra("local", needed_for="running a model on this machine"):
+    import torch
     from transformers import (
         DynamicCache,
         PretrainedConfig,
@@ -37,8 +40,11 @@ with extra("local", needed_for="running a model on this machine"):
     from transformers.cache_utils import DynamicLayer
 
     from potstill.models.local.decoding import Decoder, SampleRow
+    from potstill.models.local.format_trials import generation_format, shape_name
     from potstill.models.local.loading import (
+        DTypeName,
         Loaded,
+        load_config,
         load_model_and_tokenizer,
         model_name,
     )
@@ -59,14 +65,12 @@ class HFModel(Model):
     alone, not on what is computed beside it.
     """
 
-    def __init__(self, settings: LocalSettings, *, source: str) -> None:
-        loaded = load_model_and_tokenizer(
-            source,
-            dtype=settings.dtype,
-            device=settings.device,
-            revision=settings.revision,
-            trust_remote_code=settings.trust_remote_code,
-        )
+    def __init__(
+        self, settings: LocalSettings, *, source: str, runtime: Runtime | None = None
+    ) -> None:
+        runtime = runtime or Runtime()
+        with runtime.events.noted(source, f"loading {settings.model}"):
+            loaded = _load(settings, source, runtime)
         check_cache(loaded.model.config, source)
         name = model_name(settings, source, loaded.model.config)
         self._set_up(
@@ -76,6 +80,7 @@ class HFModel(Model):
             batch_tokens=settings.batch_tokens,
             control_tokens=settings.control_tokens,
         )
+        self._events = runtime.events
 
     def _set_up(
         self,
@@ -89,6 +94,7 @@ class HFModel(Model):
         """Keep the model and all that requests need of it; an ensemble is set up by this, too."""
         self.model, self.tokenizer, self.encoder_decoder = loaded
         self.name = name
+        self._events = EventLog()
         self.chat = self.tokenizer.chat_template is not None
         self._batch_tokens = batch_tokens
         self._prompts = PromptEncoder(self.tokenizer, source, control_tokens=control_tokens)
@@ -114,6 +120,15 @@ class HFModel(Model):
         decoder = Decoder(
             self.model, end_ids=self._end_ids, find_stop=self._prompts.stop_strings.find
         )
+        try:
+            yield from self._decode(decoder, queue, wanted)
+        finally:
+            self._events.writing = 0
+
+    def _decode(
+        self, decoder: Decoder, queue: PromptQueue, wanted: Callable[[Request], bool]
+    ) -> Iterator[Completion]:
+        """Write what is queued to its end, and count tokens on the way."""
         while True:
             finished: list[SampleRow] = []
             if decoder.open:
@@ -131,6 +146,7 @@ class HFModel(Model):
                     row.finished = row.finished or not wanted(row.prompt.request)
                 finished += decoder.step()
             decoder.drop_finished()
+            self._events.writing = sum(len(row.tokens) for row in decoder.rows if not row.finished)
             for row in finished:
                 yield self._completion(row)
 
@@ -202,6 +218,34 @@ def _unshown(tokenizer: PreTrainedTokenizerBase) -> frozenset[int] | None:
     special = {number: token.content for number, token in added.items() if token.special}
     marks = {number for number, content in special.items() if content.strip() in SPECIAL_MARKS}
     return frozenset({*special, *tokenizer.all_special_ids} - marks) if marks else None
+
+
+def _on_processor(device: str | None) -> bool:
+    return device == "cpu" if device is not None else not torch.cuda.is_available()
+
+
+def _load(settings: LocalSettings, source: str, runtime: Runtime) -> Loaded:
+    """Loads a model in its number format; ``auto`` is, on a processor, what a trial speaks for."""
+
+    def load(dtype: DTypeName) -> Loaded:
+        return load_model_and_tokenizer(
+            source,
+            dtype=dtype,
+            device=settings.device,
+            revision=settings.revision,
+            trust_remote_code=settings.trust_remote_code,
+        )
+
+    if settings.dtype != "auto" or not _on_processor(settings.device):
+        return load(settings.dtype)
+    known = runtime.number_formats.known(f"generation: {shape_name(load_config(settings))}")
+    if known is not None:
+        return load(known)
+    loaded = load("float32")
+    if generation_format(loaded.model, settings.model, runtime) == "float32":
+        return loaded
+    del loaded
+    return load("bfloat16")  # anew: cast, the buffers of rotary positions would be rounded, too
 
 
 def _token_logprobs(row: SampleRow) -> TokenLogprobs | None:

@@ -1,0 +1,126 @@
+"""float32 or bfloat16 on a processor: the faster one, found by trying both.
+
+Processors with AMX or AVX512-BF16 multiply in bfloat16 up to twice as fast; on others it is slower
+by far. So nothing is derived from the processor's name: a little of the work is done in each.
+Models of fewer than :data:`SMALL_MODEL` weights stay in float32 without a trial: their time goes
+into other things than products, and they have nothing to spare for rounding.
+"""
+
+import copy
+import os
+import time
+from collections.abc import Callable
+
+import torch
+from transformers import PretrainedConfig, PreTrainedModel
+
+from potstill.models.local.loading import SMALL_MODEL, parameters_of
+from potstill.runtime import Runtime
+from potstill.runtime.number_formats import NumberFormat, Trial
+
+REPEATS = 2
+"""How often each format is tried; the faster time counts, so that the first warms up."""
+
+ENOUGH_SECONDS = 5.0
+"""A trial that took so long is not repeated: what warms up is a small part of it."""
+
+ROWS, PROMPT_TOKENS, NEW_TOKENS = 8, 32, 8
+"""The texts that a trial of generation writes, their prompts and their lengths in tokens."""
+
+
+def is_tried(model: PreTrainedModel) -> bool:
+    """Whether ``auto`` tries both formats for a model: large enough, and on a processor."""
+    return model.device.type == "cpu" and parameters_of(model) >= SMALL_MODEL
+
+
+def shape_name(config: PretrainedConfig) -> str:
+    """Returns what models of the same shape are called alike: a start and all its students."""
+    sizes = (
+        (getattr(config, "num_hidden_layers", None), "layers"),
+        (getattr(config, "hidden_size", None), "wide"),
+        (getattr(config, "vocab_size", None), "tokens"),
+    )
+    return ", ".join([config.model_type, *(f"{size} {what}" for size, what in sizes if size)])
+
+
+def timed(work: Callable[[NumberFormat], None]) -> Trial:
+    """Returns the seconds that some work takes in each format, the best of a few tries.
+
+    Args:
+        work: Does it once in the format that it is given.
+    """
+    formats: tuple[NumberFormat, ...] = ("float32", "bfloat16")
+    seconds = dict.fromkeys(formats, float("inf"))
+    for _ in range(REPEATS):
+        if ENOUGH_SECONDS <= sum(seconds.values()) < float("inf"):
+            break
+        for number_format in formats:
+            begin = time.perf_counter()
+            work(number_format)
+            seconds[number_format] = min(seconds[number_format], time.perf_counter() - begin)
+    return Trial(**seconds)
+
+
+def generation_format(model: PreTrainedModel, name: str, runtime: Runtime) -> NumberFormat:
+    """Returns the format to generate in: the faster one of a trial, which the run keeps.
+
+    Args:
+        model: Loaded in float32.
+        name: The model's name, for the view.
+        runtime: The run's; it keeps the choice and shows it.
+    """
+    shape = shape_name(model.config)
+    if not is_tried(model):
+        return "float32"
+    if _memory_left() < 2 * parameters_of(model):
+        runtime.events.announce(
+            "number_format",
+            f"{name} generates in float32: there is no memory for a trial of bfloat16",
+            work="generation",
+            model=shape,
+            chosen="float32",
+        )
+        return "float32"
+    return chosen("generation", name, shape, _try_generation(model), runtime)
+
+
+def chosen(work: str, name: str, shape: str, trial: Trial, runtime: Runtime) -> NumberFormat:
+    """Returns the format that a trial speaks for; the run keeps it with its figures and shows it.
+
+    Args:
+        work: ``training`` or ``generation``.
+        name: The model's or student's name, for the view.
+        shape: From :func:`shape_name`.
+        trial: The figures.
+        runtime: The run's.
+    """
+    runtime.number_formats.keep(f"{work}: {shape}", trial)
+    fields = {"work": work, "model": shape, "chosen": trial.chosen, **trial._asdict()}
+    runtime.events.announce("number_format", trial.describe(f"{name}: {work}"), **fields)
+    return trial.chosen
+
+
+@torch.inference_mode()
+def _try_generation(model: PreTrainedModel) -> Trial:
+    models = {"float32": model, "bfloat16": copy.deepcopy(model).to(torch.bfloat16)}
+    ids = torch.arange(ROWS * PROMPT_TOKENS).reshape(ROWS, -1) % model.config.vocab_size
+
+    def write(number_format: NumberFormat) -> None:
+        models[number_format].generate(
+            ids,
+            attention_mask=torch.ones_like(ids),
+            max_new_tokens=NEW_TOKENS,
+            min_new_tokens=NEW_TOKENS,
+            do_sample=False,
+            pad_token_id=0,
+        )
+
+    return timed(write)
+
+
+def _memory_left() -> int:
+    """Returns the bytes of memory that are free; without a bound where that is not known."""
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError):
+        return 1 << 62
