@@ -154,8 +154,10 @@ class HFModel(Model):
         """Returns the request in tokens, or a completion that says why it cannot be asked."""
         try:
             return self._encode(request)
-        except ModelError as error:  # a chat template that refuses this order of turns
-            return _refusal(request, str(error))
+        except ModelError as error:
+            if not self.chat:
+                raise  # no message can be asked, this one or another
+            return _refusal(request, str(error))  # its template refuses this order of turns
 
     def _encode(self, request: Request) -> Prompt | Completion:
         decoder_ids: list[int] = []
