@@ -103,6 +103,8 @@ def print_curated(run: "Run", verdicts: "Counter[str]") -> None:
     )
     kept = f"curate: {verdicts['kept']:,} of {verdicts.total():,} rationales kept"
     click.echo(f"{kept}; dropped: {dropped}" if dropped else kept)
+    for judged in run.judge_lines():
+        click.echo(judged)
     thinking = run.store.thinking_counts()
     if thinking.thought:
         line = f"curate: {thinking.thought:,} of {thinking.total:,} completions think before they"

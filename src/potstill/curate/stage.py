@@ -16,12 +16,13 @@ from potstill.curate.teacher_selection import (
 )
 from potstill.curate.verdicts import KEPT, GradedSample, grade_sample, own_verdict
 from potstill.errors import DataError
-from potstill.grading.grade import GRADER_VERSION
+from potstill.grading.grade import GRADER_VERSION, Grader, grade
 from potstill.grading.votes import same_answers
 from potstill.keys import settings_hash
 from potstill.records import Likelihood, Question, Request, Task
 from potstill.runtime.context import RunContext
 from potstill.sampling.debate import AskedTeacher, Round, asked_requests, read_rounds
+from potstill.sampling.judge import Judge
 from potstill.store import Store
 
 VERDICTS = {
@@ -61,6 +62,7 @@ def curate(
     *,
     debate_rounds: int = 0,
     measure: Measure | None = None,
+    judge: Judge | None = None,
     made_by: str = "",
 ) -> Counter[str]:
     """Give every stored rationale of the training questions a verdict.
@@ -74,6 +76,7 @@ def curate(
         context: The run; its store holds the completions, and takes the rationales and scores.
         settings: Which rationales are kept.
         debate_rounds: How often the teachers answered again.
+        judge: Reads what the rules cannot, where the task's rule is ``judge``.
         measure: Tells how likely the student finds rationales; ``choose: likelihood`` needs it.
         made_by: Stands for all that determines the results, and is stored with them; by default
             a hash of the settings.
@@ -84,7 +87,11 @@ def curate(
     Raises:
         DataError: There is no completion to read.
     """
-    answered = _answered_questions(context.store, task, teachers, debate_rounds)
+    if judge is not None:
+        texts = _finished_texts(context.store, task, teachers, debate_rounds)
+        judge.ask(task, texts, stage="curate")
+    graded_by = judge.grade if judge else grade
+    answered = _answered_questions(context.store, task, teachers, debate_rounds, graded_by)
     judged = [_own_verdicts(answers.rounds[-1], settings, debate_rounds) for answers in answered]
     likelihoods: Mapping[int, Likelihood] = {}
     if settings.choose == "likelihood":
@@ -108,7 +115,11 @@ def curate(
 
 
 def _answered_questions(
-    store: Store, task: Task, teachers: Sequence[AskedTeacher], debate_rounds: int
+    store: Store,
+    task: Task,
+    teachers: Sequence[AskedTeacher],
+    debate_rounds: int,
+    graded_by: Grader,
 ) -> list[_AnsweredQuestion]:
     """The training questions that were answered, with all answers graded.
 
@@ -122,7 +133,7 @@ def _answered_questions(
         for question in questions[start : start + _QUESTIONS_AT_ONCE]:
             rounds = read_rounds(store, question, teachers, debate_rounds)
             asked += asked_requests(store, question, teachers, rounds, task=task.name)
-            judged = _graded(task, question, rounds)
+            judged = _graded(task, question, rounds, graded_by)
             if judged:
                 answered.append(_AnsweredQuestion(question, judged))
         _name_questions(store, teachers, asked)
@@ -135,6 +146,16 @@ def _answered_questions(
     return answered
 
 
+def _finished_texts(
+    store: Store, task: Task, teachers: Sequence[AskedTeacher], debate_rounds: int
+) -> Iterator[tuple[Question, str]]:
+    """The teachers' whole answers to the training questions, those that were cut off left out."""
+    for question in task.splits["train"]:
+        for round_ in read_rounds(store, question, teachers, debate_rounds):
+            for given in round_.values():
+                yield from ((question, answer.text) for answer in given if answer.finished)
+
+
 def _name_questions(
     store: Store, teachers: Sequence[AskedTeacher], asked: Sequence[tuple[str, Request]]
 ) -> None:
@@ -145,12 +166,14 @@ def _name_questions(
         )
 
 
-def _graded(task: Task, question: Question, rounds: Sequence[Round]) -> list[JudgedRound]:
+def _graded(
+    task: Task, question: Question, rounds: Sequence[Round], graded_by: Grader
+) -> list[JudgedRound]:
     """All answers to a question graded, by sample; nothing where there is no last round."""
     same, judged = same_answers(task), list[JudgedRound]()
     for round_ in rounds:
         samples = [
-            grade_sample(task, question, teacher, answer)
+            grade_sample(task, question, teacher, answer, graded_by)
             for teacher, answers in round_.items()
             for answer in answers
         ]

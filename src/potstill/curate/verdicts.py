@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from potstill.curate.settings import CurateSettings
-from potstill.grading.grade import grade, split_rationale
+from potstill.grading.grade import Grader, grade, split_rationale
 from potstill.keys import question_digest
 from potstill.models.finish_reasons import is_known
 from potstill.records import FinishReason, Grade, Question, Rationale, Task
@@ -55,9 +55,11 @@ class GradedSample(NamedTuple):
         )
 
 
-def grade_sample(task: Task, question: Question, teacher: str, answer: Answer) -> GradedSample:
+def grade_sample(
+    task: Task, question: Question, teacher: str, answer: Answer, graded_by: Grader = grade
+) -> GradedSample:
     """Grades one sample, and takes the closing answer statement off its reasoning."""
-    graded = grade(task, answer.text, question)
+    graded = graded_by(task, answer.text, question)
     one_step = answer.text == answer.reasoning
     text = split_rationale(answer.text, graded) if one_step else answer.reasoning.strip()
     reason = answer.finish_reason

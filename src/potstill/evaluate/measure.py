@@ -13,13 +13,14 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from potstill.evaluate.systems import AnswerJob, EvalTask, MeasuredSystem
-from potstill.grading.grade import grade
+from potstill.grading.grade import Grader, grade
 from potstill.grading.votes import count_votes, same_answers
 from potstill.keys import question_digest
 from potstill.models import Model
 from potstill.records import Comparison, Prediction, Question, Score, Split, System, Task
 from potstill.runtime.context import RunContext
 from potstill.sampling.ask import Answer, PromptConfig, all_failed, answers, sample_requests
+from potstill.sampling.judge import Judge
 from potstill.statistics import accuracy_interval, paired_comparison
 
 
@@ -37,6 +38,9 @@ class EvalContext(NamedTuple):
     run: RunContext
     left_out: list[str]
     """Which systems could not be measured on what, and why; what else should be said of them."""
+
+    judge: Judge | None = None
+    """Reads what the rules cannot, of tasks whose rule is ``judge``."""
 
     def measure(
         self, measured: MeasuredSystem, model: Model, entry: EvalTask, split: Split
@@ -75,20 +79,35 @@ class EvalContext(NamedTuple):
             }
         if not any(samples.values()) and self.run.store.failures(model.name):
             raise all_failed(model.name, len(samples), self.run.store)
+        graded_by: Grader = grade
+        if self.judge is not None:
+            texts = (
+                (question, sample.text)
+                for question in questions
+                for sample in samples[question.id]
+                if sample.finished
+            )
+            self.judge.ask(task, texts, stage=f"evaluate {system.label} {split}")
+            graded_by = self.judge.grade
         predictions = [
-            _predict(system, task, question, samples[question.id]) for question in questions
+            _predict(system, task, question, samples[question.id], graded_by)
+            for question in questions
         ]
         return Measured(measured, _score(system, task, split, predictions), predictions)
 
 
 def _predict(
-    system: System, task: Task, question: Question, samples: Sequence[Answer]
+    system: System,
+    task: Task,
+    question: Question,
+    samples: Sequence[Answer],
+    graded_by: Grader,
 ) -> Prediction:
     """Returns the system's answer: its only sample's, or the one most of its samples reach.
 
     A question that the system failed on counts as wrong, not as if it had not been asked.
     """
-    graded = [grade(task, sample.text, question) for sample in samples]
+    graded = [graded_by(task, sample.text, question) for sample in samples]
     elected = winner(task, [verdict.answer for verdict in graded])
     return Prediction(
         system=system,

@@ -20,6 +20,7 @@ from potstill.grading.grade import GRADER_VERSION
 from potstill.keys import settings_hash
 from potstill.records import Checkpoint, Choice, Comparison, Score
 from potstill.runtime.context import RunContext
+from potstill.sampling.judge import Judge
 
 
 class Evaluation(NamedTuple):
@@ -58,6 +59,7 @@ def evaluate(
     context: RunContext,
     *,
     seed: int,
+    judge: Judge | None = None,
     made_by: str = "",
 ) -> Evaluation:
     """Measure teacher, starts and students on the same test questions.
@@ -74,11 +76,12 @@ def evaluate(
         models: The models beside the store's checkpoints, and how each is opened.
         settings: How systems are measured, and by which rule a checkpoint is taken.
         context: The run, whose store holds the checkpoints and takes answers and results.
+        judge: Reads what the rules cannot, of tasks whose rule is ``judge``.
         seed: Seeds the bootstrap and the samples that students vote over.
         made_by: Stands for all that determines the results, and is stored with them; by default
             a hash of the settings.
     """
-    measuring = EvalContext(context, left_out=[])
+    measuring = EvalContext(context, left_out=[], judge=judge)
     development = DevScorer(entries, models, settings, measuring)
     systems = baseline_systems(models, settings)
     dev_scores = [

@@ -19,18 +19,22 @@ is looked at; no rule belongs to one model or one data set.
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 
 from potstill.errors import ConfigError, DataError, shortened
 from potstill.grading.answers import READERS, AnswerCandidate, Reader
 from potstill.grading.answers.base import NONE_GIVEN
 from potstill.grading.markers import statements, text_end
-from potstill.grading.rules import grade_by_rule
+from potstill.grading.rules import JUDGE_RULE, OWN_RULE, grade_by_rule
 from potstill.records import Grade, Question, Task
 from potstill.text.thinking import separate
 
 GRADER_VERSION = "3"
 """Stored with every verdict; it changes whenever some text may be graded differently."""
+
+Grader = Callable[[Task, str, Question], Grade]
+"""Reads a text's answer to a question of a task and compares it to the gold, as :func:`grade`."""
 
 _LOOP_TAIL = 600
 """Characters at the end of a text that are searched for a loop."""
@@ -74,13 +78,14 @@ def grade(task: Task, text: str, question: Question) -> Grade:
 
     Returns:
         The answer as read, with the rule ``marker``, ``last`` or ``no_answer``; ``timeout`` where
-        mathematics could not be compared in time; the name of the published rule that read it.
+        mathematics could not be compared in time; the name of the published rule that read it. By
+        the rule ``judge`` only what the rules read is graded here; no model is asked.
 
     Raises:
         DataError: The gold answer does not fit the answer type.
         ConfigError: A reader or a rule of a user's own returned something else than it has to.
     """
-    if task.rule != "potstill":
+    if task.rule not in (OWN_RULE, JUDGE_RULE):
         return grade_by_rule(task, text, question)
     parts = separate(text)
     text, before = parts.answer(text), parts.start

@@ -19,6 +19,9 @@ from potstill.setting_names import NameOf
 OWN_RULE = "potstill"
 """The name of potstill's own grader among the rules."""
 
+JUDGE_RULE = "judge"
+"""The name of the rule by which a model reads what potstill's own grader cannot."""
+
 
 class RuleVerdict(NamedTuple):
     """The answer that a rule reads in a text, and whether it is right."""
@@ -57,7 +60,7 @@ def rule_named(name: str) -> str:
     return name
 
 
-_RULE_NAME = NameOf(RULES, further=(OWN_RULE,))
+_RULE_NAME = NameOf(RULES, further=(OWN_RULE, JUDGE_RULE))
 
 AnyRule = Annotated[str, _RULE_NAME]
 """A rule in a recipe, by name."""

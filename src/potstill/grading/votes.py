@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from operator import eq
 
 from potstill.grading.answers import READERS
+from potstill.grading.rules import JUDGE_RULE, OWN_RULE
 from potstill.records import Task
 
 Same = Callable[[str, str], bool]
@@ -17,7 +18,7 @@ Same = Callable[[str, str], bool]
 
 def same_answers(task: Task) -> Same:
     """Returns how a task compares two answers as read; the published rules do it as strings."""
-    if task.rule != "potstill":
+    if task.rule not in (OWN_RULE, JUDGE_RULE):
         return eq
     same = READERS[task.answer_type].same
     return lambda one, other: same(one, other) is True  # None: no verdict in time

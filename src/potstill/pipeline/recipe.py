@@ -26,6 +26,7 @@ from potstill.curate.settings import CurateSettings
 from potstill.errors import ConfigError
 from potstill.evaluate.settings import EvaluateSettings, check_pairs
 from potstill.generate.settings import GenerateSettings
+from potstill.grading.rules import JUDGE_RULE
 from potstill.guide.settings import GuideSettings
 from potstill.models.settings import (
     LocalSettings,
@@ -46,6 +47,7 @@ from potstill.setting_names import references
 from potstill.settings import Settings, build, unfit
 from potstill.tasks import AnyTask
 from potstill.tasks.overlap import OverlapSettings
+from potstill.tasks.settings import TaskSettings
 from potstill.train.settings import TrainSettings
 from potstill.whole_files import write_whole
 
@@ -88,6 +90,10 @@ def _teachers(raw: object) -> object:
     return raw
 
 
+def _judge(raw: object) -> ModelSettings | None:
+    return None if raw is None else model_settings(raw, at="judge")
+
+
 def _student(raw: object) -> LocalSettings:
     return student_settings(raw, at="student")
 
@@ -120,6 +126,9 @@ class Recipe(Settings):
 
     exemplars: AnyFewShot | None = None
     """Worked questions: for a teacher asked by few_shot_cot, and for the start as a baseline."""
+
+    judge: Annotated[AnyModel | None, BeforeValidator(_judge)] = None
+    """The model that reads answers which the rules cannot; asked by ``rule: judge`` alone."""
 
     budget: BudgetSettings | None = None
     """The most that the run may spend on servers; null sets no limit."""
@@ -204,10 +213,32 @@ class Recipe(Settings):
         return self
 
     @model_validator(mode="after")
+    def _judge_is_asked(self) -> "Recipe":
+        evaluated = self.evaluate
+        generic = evaluated.generic
+        rules = {
+            task.rule
+            for task in (self.task, *evaluated.tasks, *evaluated.out_of_distribution)
+            if isinstance(task, TaskSettings)
+        }
+        rules.update(generic.rules if generic else ())
+        if JUDGE_RULE in rules and self.judge is None:
+            raise ValueError(
+                "a task's rule is judge, and no model is to judge. Name one, e.g. "
+                "judge: {model: openai:gpt-5-mini}, or leave the rule out"
+            )
+        if self.judge is not None and JUDGE_RULE not in rules:
+            raise ValueError(
+                f"judge is {self.judge.model}, and no task is graded by it. Set task.rule: judge, "
+                "or leave judge out"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _budget_has_prices(self) -> "Recipe":
         if self.budget is None or self.budget.usd is None:
             return self
-        for teacher in self.named_teachers.values():
+        for teacher in (*self.named_teachers.values(), *filter(None, [self.judge])):
             if teacher.is_paid and not teacher.prices().known:
                 raise ValueError(
                     f"budget.usd is {self.budget.usd:g}, and what {teacher.model} costs at "

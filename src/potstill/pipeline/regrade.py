@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from potstill.grading.grade import GRADER_VERSION, grade
+from potstill.grading.grade import GRADER_VERSION, Grader, grade
 from potstill.records import (
     Grade,
     GuidedPrediction,
@@ -73,7 +73,12 @@ class Regraded(NamedTuple):
     guided: GuidedVerdicts
 
 
-def regrade(tasks: Sequence[Task], store: Store, curate: Callable[[], Counter[str]]) -> Regraded:
+def regrade(
+    tasks: Sequence[Task],
+    store: Store,
+    curate: Callable[[], Counter[str]],
+    graded_by: Grader = grade,
+) -> Regraded:
     """Grade every stored rationale, test answer and guided answer again.
 
     The new verdicts of rationales and guided answers take the place of the old ones. Test answers
@@ -85,6 +90,7 @@ def regrade(tasks: Sequence[Task], store: Store, curate: Callable[[], Counter[st
         tasks: The task that was trained for, then further ones.
         store: The run's store, opened for writing.
         curate: Curates the teachers' completions again and counts the verdicts.
+        graded_by: Grades test answers and guided ones.
 
     Raises:
         DataError: The teachers have answered no training question.
@@ -102,7 +108,7 @@ def regrade(tasks: Sequence[Task], store: Store, curate: Callable[[], Counter[st
         unplaced_predictions=len(predictions) - len(placed),
         verdicts=verdicts,
         rationale_flips=list(_rationale_flips(before, store.rationales())),
-        prediction_flips=list(_prediction_flips(placed, questions)),
+        prediction_flips=list(_prediction_flips(placed, questions, graded_by)),
         guided=_regrade_guided(tasks, store),
     )
 
@@ -160,7 +166,9 @@ def _rationale_flips(before: Sequence[Rationale], after: Sequence[Rationale]) ->
 
 
 def _prediction_flips(
-    predictions: Sequence[Prediction], questions: Mapping[tuple[str, str, str], "_TaskQuestion"]
+    predictions: Sequence[Prediction],
+    questions: Mapping[tuple[str, str, str], "_TaskQuestion"],
+    graded_by: Grader,
 ) -> Iterator[Flip]:
     """The test answers whose verdict has changed; for a vote, those of the elected sample."""
     for old in predictions:
@@ -168,7 +176,7 @@ def _prediction_flips(
             continue  # never answered
         place = _placed(old, "test", questions)
         assert place is not None, "the others are not graded"
-        new = grade(place.task, old.text, place.question)
+        new = graded_by(place.task, old.text, place.question)
         yield from _flipped(f"{old.system.label} on {old.task} {old.question_id}", old, new)
 
 

@@ -16,7 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Self
 
@@ -31,9 +31,11 @@ from potstill.evaluate import (
     roles,
 )
 from potstill.generate import GenerateResult
+from potstill.grading.grade import grade
 from potstill.guide import GuidanceResult, GuideSettings, guide
 from potstill.models import Model
 from potstill.pipeline.guide_setup import guided_checkpoint, guided_pair
+from potstill.pipeline.judge_lines import described_judge
 from potstill.pipeline.kept_questions import task_of
 from potstill.pipeline.key_checks import check_guiding_key, check_measuring_key
 from potstill.pipeline.later_model import LaterModel
@@ -245,6 +247,8 @@ class Run:
         self.identity.claim()
         self._check_recipe()
         self.teachers.check_keys(self.task)
+        if self.recipe.judge is not None:
+            self.recipe.judge.check_key()
         check_measuring_key(self)
         if self.recipe.guide is not None:
             check_guiding_key(self)
@@ -304,9 +308,9 @@ class Run:
         with self._timed("curate"):
             return self._curate()
 
-    def _curate(self) -> Counter[str]:
+    def _curate(self, *, asks_judge: bool = True) -> Counter[str]:
         made_by = self._keep("curate", curate_inputs(self))
-        return self.teachers.curate(self.task, made_by=made_by)
+        return self.teachers.curate(self.task, made_by=made_by, asks_judge=asks_judge)
 
     def _keep(self, stage: Stage, inputs: Inputs) -> str:
         """Keeps what determines the results that a stage is about to store; returns its hash."""
@@ -331,7 +335,10 @@ class Run:
                 "older potstill made it, or the recipe's teacher was changed. Run potstill curate "
                 "on it once."
             )
-        return regrade(self.measured_tasks, self.store, self._curate)
+        judge = self.teachers.judge
+        graded_by = judge.grade if judge else grade
+        curate = partial(self._curate, asks_judge=False)
+        return regrade(self.measured_tasks, self.store, curate, graded_by)
 
     def train(self) -> list[Checkpoint]:
         """Train every student of the recipe.
@@ -373,6 +380,7 @@ class Run:
                 settings,
                 self.context,
                 seed=recipe.seed,
+                judge=self.teachers.judge,
                 made_by=self._keep("evaluate", evaluate_inputs(self)),
             )
         evaluation.left_out.extend(
@@ -440,9 +448,13 @@ class Run:
             self.measured_tasks,
             self.folder,
             overlaps=self.overlaps,
-            notes=(*notes, *self.stale_notes()),
+            notes=(*notes, *self.judge_lines(), *self.stale_notes()),
             roles=roles(self.entries),
         )
+
+    def judge_lines(self) -> list[str]:
+        """How the judge did in each stage, and what it has cost; empty where none was asked."""
+        return list(described_judge(self.store.judge_figures(), self.store.stages()))
 
     def stale_notes(self) -> list[str]:
         """Returns a sentence on each stage whose results are not of today's recipe."""

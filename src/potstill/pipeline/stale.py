@@ -168,6 +168,8 @@ def curate_inputs(run: "Run") -> Inputs:
     if recipe.curate.choose == "likelihood":
         values["student"] = recipe.student.model
     values["task.rule"] = task.rule
+    if recipe.judge is not None:
+        values["judge"] = recipe.judge.model
     values |= _training_questions(task)
     return Inputs(values, defaults)
 

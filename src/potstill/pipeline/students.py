@@ -90,7 +90,7 @@ class StudentPool:
     @cached_property
     def _development(self) -> DevScorer:
         """Scores checkpoints on development questions while training is under way."""
-        context = EvalContext(self._context, left_out=[])
+        context = EvalContext(self._context, left_out=[], judge=self._teachers.judge)
         return DevScorer(self._entries(), self.eval_models, self._recipe.evaluate, context)
 
     def _open_student(self, folder: str) -> Model:

@@ -31,6 +31,7 @@ from potstill.records import Request, Task, Teacher
 from potstill.runtime.context import RunContext
 from potstill.sampling.ask import PromptConfig, SampleCounts
 from potstill.sampling.debate import AskedTeacher, answer_again
+from potstill.sampling.judge import Judge
 
 FIRST = "teacher"
 """The name of the teacher that is also measured beside the student, and guides it."""
@@ -227,13 +228,15 @@ class TeacherPool:
             faults.raise_any(answered)
         return results
 
-    def curate(self, task: Task, *, made_by: str = "") -> Counter[str]:
+    def curate(self, task: Task, *, made_by: str = "", asks_judge: bool = True) -> Counter[str]:
         """Give every rationale a verdict; returns how many got each.
 
         Args:
             task: Its training questions were asked.
             made_by: Stands for all that determines the verdicts, and is stored with them.
+            asks_judge: Whether the judge may be asked for what it has not said yet.
         """
+        judge = self.judge if asks_judge or self.judge is None else self.judge.unasked()
         return curate(
             task,
             self.asked,
@@ -241,8 +244,18 @@ class TeacherPool:
             self._recipe.curate,
             debate_rounds=self._debate_rounds,
             measure=self._measure,
+            judge=judge,
             made_by=made_by,
         )
+
+    @cached_property
+    def judge(self) -> Judge | None:
+        """The judge of the recipe; None where it has none."""
+        settings = self._recipe.judge
+        if settings is None:
+            return None
+        opening = partial(open_model, settings, self._context.runtime)
+        return Judge(LaterModel(settings.identity(), opening), self._context)
 
     @property
     def _debate_rounds(self) -> int:

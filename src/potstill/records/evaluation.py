@@ -229,6 +229,33 @@ class GuidedScore:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class JudgeFigures:
+    """How a model did that reads answers which the rules cannot read."""
+
+    stage: str
+    """The stage that graded by it."""
+
+    task: str
+    model: str
+    """``Model.name`` of the judge."""
+
+    unread: int
+    """Texts in which the rules read no answer."""
+
+    answered: int
+    """Of these, how many the judge read an answer in."""
+
+    silent: int
+    """Of these, how many it was not to be had for, or gave no verdict on."""
+
+    compared: int
+    """Texts that both it and the rules were to read."""
+
+    agreed: int
+    """Of these, how many it read the same answer in."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class StageRecord:
     """The time and means that a stage has taken."""
 

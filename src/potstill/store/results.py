@@ -14,6 +14,7 @@ from potstill.records import (
     Comparison,
     GuidedPrediction,
     GuidedScore,
+    JudgeFigures,
     Likelihood,
     Prediction,
     Rationale,
@@ -122,6 +123,19 @@ class ResultTables(Rows):
     def guided_predictions(self) -> list[GuidedPrediction]:
         """Returns every graded answer of the last experiment with guidance."""
         return self._records(GuidedPrediction, "guided_predictions")
+
+    def keep_judge_figures(self, figures: JudgeFigures) -> None:
+        """Keep how a judge did, in the place of what it did before for the stage and task."""
+        with self._transaction() as db:
+            db.execute(
+                "DELETE FROM judge_figures WHERE stage = ? AND task = ?",
+                (figures.stage, figures.task),
+            )
+            insert(db, "judge_figures", [figures])
+
+    def judge_figures(self) -> list[JudgeFigures]:
+        """Returns how the judge did, by stage and task."""
+        return self._records(JudgeFigures, "judge_figures")
 
     def add_stage_time(self, name: str, seconds: float) -> None:
         """Add to the time that a stage has taken."""

@@ -130,6 +130,14 @@ _PROVENANCE = """
 """The recipes that a run was given, and what determined the results of each stage: the values
 behind the ``settings_hash`` of its rows, as a JSON object by name."""
 
+_JUDGE_FIGURES = """
+    CREATE TABLE judge_figures (
+        stage TEXT NOT NULL, task TEXT NOT NULL, model TEXT NOT NULL, unread INTEGER NOT NULL,
+        answered INTEGER NOT NULL, silent INTEGER NOT NULL, compared INTEGER NOT NULL,
+        agreed INTEGER NOT NULL, PRIMARY KEY (stage, task)
+    );
+"""
+
 _TASKS = """
     CREATE TABLE tasks (
         settings_hash TEXT PRIMARY KEY, digest TEXT NOT NULL, facts TEXT NOT NULL,
@@ -251,5 +259,6 @@ MIGRATIONS: tuple[SchemaStep, ...] = (
     _CAPABILITIES,
     _PROVENANCE,
     _TASKS,
+    _JUDGE_FIGURES,
 )
 """Ordered steps from an empty file to the newest schema; the version is how many were taken."""
