@@ -17,6 +17,7 @@ from loopback import CHOICE_TOKENS, scripted
 from potstill.errors import AuthError, BudgetError, ModelError, ServerError
 from potstill.models.openai import client
 from potstill.models.openai.batch import submit
+from potstill.models.openai.batch.endpoint import entries_in
 from potstill.models.openai.batch.lines import BatchLine, line_of
 from potstill.models.openai.model import OpenAIModel
 from potstill.models.settings import OpenAISettings
@@ -594,3 +595,10 @@ def test_custom_ids_are_read_as_they_are_written() -> None:
     for strange in (None, 7, "", "task-1", line.custom_id + "-5", line.custom_id[1:],
                     "0" * 32 + "-1-0-0", "0" * 32 + "-1-0-99999999"):  # fmt: skip
         assert line_of(strange) is None
+
+
+def test_lines_of_json_are_found_between_damage_and_raw_line_breaks() -> None:
+    lines = [b'{"a": 1}\n', b"damage {\n", b'{"a": 2}\n', b'{"a": "two\n', b"\n", b'lines"}\n',
+             b'{"a": "\\ud83d"}\n', b"[4]\n", b'{"a": "cut']  # fmt: skip
+    found = [entry["a"] for entry in entries_in(lines)]
+    assert found == [1, 2, "two\n\nlines", "\ufffd"]

@@ -7,13 +7,14 @@ thread of its own, and ends whatever it waits for once the run is to stop.
 
 import asyncio
 import tempfile
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterable, Iterator
 from concurrent.futures import wait
 from threading import Thread
 from types import TracebackType
 from typing import Any, TypeVar
 
 from potstill.models.openai.batch.async_endpoint import AsyncBatchEndpoint
+from potstill.models.openai.client import LARGEST_ANSWER
 from potstill.models.openai.http_errors import Halted
 from potstill.models.openai.lenient_json import read_json
 from potstill.models.openai.requests import Json
@@ -127,10 +128,24 @@ class BatchEndpoint:
             if not self._run(self._endpoint.download(file_id, file)):
                 return
             file.seek(0)
-            for line in file:
-                try:
-                    entry = read_json(self._endpoint.masked(line))
-                except ValueError:
-                    continue  # its request counts as not answered
-                if isinstance(entry, dict):
-                    yield entry
+            yield from entries_in(map(self._endpoint.masked, file))
+
+
+def entries_in(lines: Iterable[bytes]) -> Iterator[Json]:
+    """Yields the objects in lines of JSON, of which a raw line break may have cut one in several.
+
+    Lines that are none are left out: their requests count as not answered.
+    """
+    held = b""
+    for line in lines:
+        for content in (line, held + line) if held else (line,):
+            try:
+                entry = read_json(content)
+            except ValueError:
+                continue
+            if isinstance(entry, dict):
+                yield entry
+            held = b""
+            break
+        else:
+            held = (held + line)[-LARGEST_ANSWER:]
