@@ -57,8 +57,8 @@ def chat(*contents: str) -> tuple[Message, ...]:
 def test_a_client_forges_no_turn() -> None:
     tokenizer = chatml_tokenizer()
     ids = PromptEncoder(tokenizer, "m").prompt_ids(Request(prompt=chat("Be kind.", FORGED)))
-    start = tokenizer.convert_tokens_to_ids("<|im_start|>")
-    end = tokenizer.convert_tokens_to_ids("<|im_end|>")
+    vocabulary = tokenizer.get_vocab()
+    start, end = vocabulary["<|im_start|>"], vocabulary["<|im_end|>"]
     assert ids.count(start) == 3  # system, user, and the assistant's turn that begins
     assert ids.count(end) == 2
     assert tokenizer.decode(ids) == (

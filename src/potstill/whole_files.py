@@ -19,6 +19,7 @@ A folder is filled the same way, under a hidden name beside its own::
 
 import errno
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -109,6 +110,36 @@ def give_ordinary_modes(folder: Path) -> None:
     for path in folder.rglob("*"):
         if path.is_file():
             path.chmod(mode)
+
+
+@contextmanager
+def library_faults(path: Path) -> Iterator[None]:
+    """Turn what safetensors and torch raise when they cannot write into the OSError that it is.
+
+    Args:
+        path: What is being written, for the message.
+
+    Raises:
+        OSError: The block could not write.
+    """
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        told = _OS_ERROR.search(str(error))
+        if told is None and not any(word in str(error) for word in _WRITERS):
+            raise
+        # torch's own writer does not say why; mostly there is no space left.
+        code = int(told[1]) if told else errno.ENOSPC
+        raise OSError(code, os.strerror(code), str(path)) from error
+
+
+_OS_ERROR = re.compile(r"\(os error (\d+)\)")
+"""As Rust's libraries end the message of an error of the system."""
+
+_WRITERS = ("PytorchStreamWriter", "inline_container", "unexpected pos")
+"""Words in the messages of torch's writer of files."""
 
 
 def unfinished_folder(folder: Path) -> Path:

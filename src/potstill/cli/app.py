@@ -2,12 +2,13 @@
 
 import errno
 import json
+import resource
 import shlex
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -47,21 +48,66 @@ class _CommandGroup(click.Group):
         return sorted(self.commands, key=ORDER.index)
 
     def invoke(self, ctx: click.Context) -> Any:
+        _raise_file_limit()
         try:
             return super().invoke(ctx)
         except PotstillError as error:
             raise _UserError(str(error)) from error
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            reason = _system_reason(error)
+            if reason is None:
                 raise
-            raise _UserError(
-                f"the disk is full ({error.filename or 'while writing'}). What was stored before "
-                "is safe; free some space, then repeat the command."
-            ) from error
+            raise _UserError(reason) from error
         except KeyboardInterrupt as stopped:
             again = shlex.join(["potstill", *sys.argv[1:]])
             click.echo(f"\nStopped. What has arrived is kept; go on with: {again}", err=True)
             ctx.exit(128 + getattr(stopped, "signal", signal.SIGINT))
+
+
+MOST_FILES = 4096
+"""Files that a command may want to have open at once."""
+
+SYSTEM_REASONS = {
+    **dict.fromkeys(
+        (errno.ENOSPC, errno.EDQUOT),
+        "the disk is full ({at}). What was stored before is safe; "
+        "free some space, then repeat the command.",
+    ),
+    **dict.fromkeys(
+        (errno.EMFILE, errno.ENFILE),
+        "too many files are open at once. Raise the limit with "
+        "ulimit -n 4096, or lower the concurrency of the models that are asked, then repeat.",
+    ),
+    errno.EFBIG: "a file may not grow so large here ({at}). Raise the limit with ulimit -f, or "
+    "work on another disk, then repeat the command.",
+    errno.EROFS: "{at} is on a medium that can only be read. Copy it, or work elsewhere.",
+    errno.EACCES: "permission denied ({at}).",
+    errno.EPERM: "it is not permitted ({at}).",
+    errno.EIO: "the disk cannot be read or written ({at}: input/output error). Look after it, then "
+    "repeat the command.",
+    errno.ENAMETOOLONG: "a name is too long for this disk ({at}).",
+    errno.ENOTDIR: "a file stands where a folder is needed ({at}).",
+    errno.EISDIR: "a folder stands where a file is needed ({at}).",
+}
+"""What the system refuses by no fault of ours, by its number, in words with a place for where."""
+
+
+def _raise_file_limit() -> None:
+    """Allow as many open files as this process may have: some systems begin with 256.
+
+    Requests in flight take one each.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(MOST_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _system_reason(error: OSError) -> str | None:
+    """Returns why the system refused something, in a line; None where it may be our own fault."""
+    reason = SYSTEM_REASONS.get(error.errno or 0)
+    return reason and reason.format(at=error.filename or "while writing")
 
 
 @click.group(

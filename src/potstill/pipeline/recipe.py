@@ -50,6 +50,7 @@ from potstill.tasks.overlap import OverlapSettings
 from potstill.tasks.settings import TaskSettings
 from potstill.train.settings import TrainSettings
 from potstill.whole_files import write_whole
+from potstill.yaml_text import parse_yaml
 
 AnyModel = (
     LocalSettings
@@ -355,11 +356,11 @@ def read_yaml(path: Path, changes: Sequence[str]) -> dict[str, object]:
 
 def _read(path: Path, changes: Sequence[str]) -> dict[str, object]:
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw = parse_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    except ValueError as error:
+        raise ConfigError(f"{path} is not YAML: {error}") from error
     if not isinstance(raw, dict):
         raise ConfigError(f"{path} holds no settings; see README.md for a first recipe.")
     for change in changes:
@@ -373,8 +374,8 @@ def change_setting(raw: dict[str, object], change: str) -> None:
     if not equals:
         raise ConfigError(f"--set {change!r}: give NAME=VALUE, e.g. train.steps=200.")
     try:
-        setting = yaml.safe_load(value)
-    except yaml.YAMLError as error:
+        setting = parse_yaml(value)
+    except ValueError as error:
         raise ConfigError(f"--set {change!r}: the value is not YAML.") from error
     *sections, last = name.strip().split(".")
     place, within = raw, ""
@@ -428,7 +429,7 @@ def _module_folders(folder: Path) -> list[Path]:
     try:
         places = json.loads(file.read_bytes())
         return list(dict.fromkeys((folder / place).resolve() for place in places))
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise ConfigError(
             f"{file} is no list of folders. Remove it, and put the recipe's modules beside it."
         ) from error

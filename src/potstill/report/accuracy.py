@@ -8,8 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import yaml
-
 from potstill.records import (
     Checkpoint,
     Choice,
@@ -28,6 +26,7 @@ from potstill.records import (
 from potstill.store import Stage, Store
 from potstill.store.asked_questions import answers_question
 from potstill.tasks.overlap import Overlap
+from potstill.yaml_text import parse_yaml
 
 SUBJECT = System("rationales")
 """The student that a report is about, where there is one of this name."""
@@ -310,7 +309,7 @@ def flipped(comparison: Comparison) -> Comparison:
 def _settings(recipe: str) -> Mapping[str, object]:
     """Returns a recipe as values; one edited into nonsense has none, and is shown as text."""
     try:
-        values = yaml.safe_load(recipe)
-    except yaml.YAMLError:
+        values = parse_yaml(recipe)
+    except ValueError:
         return {}
     return values if isinstance(values, dict) else {}

@@ -1,5 +1,6 @@
 """The money a run has paid servers, the money it may have paid, and the limit that it keeps to."""
 
+import logging
 import os
 from pathlib import Path
 from threading import Lock
@@ -10,8 +11,11 @@ from pydantic import Field
 
 from potstill.errors import BudgetError
 from potstill.records import Amount
+from potstill.runtime.spending import Spending, read_spending
 from potstill.settings import Settings
 from potstill.whole_files import write_whole
+
+logger = logging.getLogger(__name__)
 
 
 class BudgetSettings(Settings):
@@ -55,9 +59,17 @@ class Budget:
         self._journal = journal
         self._file: int | None = None
         self._held = b""
-        known, self._left = _replay(journal) if journal is not None else (Amount(), {})
+        known = read_spending(journal) if journal is not None else Spending(Amount(), {}, ())
+        self._left = known.left
         stored = before or Amount()
-        self.spent = Amount(max(known.tokens, stored.tokens), max(known.usd, stored.usd))
+        self._unknown = ""
+        """Why nothing may be spent."""
+
+        if known.faults:
+            self._tell_damage(known.faults, stored)
+        self.spent = Amount(
+            max(known.spent.tokens, stored.tokens), max(known.spent.usd, stored.usd)
+        )
         """Paid, and lost tries at their most."""
 
     def __enter__(self) -> Self:
@@ -73,6 +85,19 @@ class Budget:
                 self._flush()
                 os.close(self._file)
                 self._file = None
+
+    def _tell_damage(self, faults: tuple[str, ...], stored: Amount) -> None:
+        """Say that the journal does not tell all that was paid; with a limit, nothing more is."""
+        more = f", and {len(faults) - 1} further lines" if len(faults) > 1 else ""
+        damage = f"{self._journal} is damaged ({faults[0]}{more})"
+        if self.limit == BudgetSettings():
+            logger.warning("%s; what those lines say is not counted", damage)
+            return
+        self._unknown = (
+            f"{damage}, so what this run has spent is not known. By what is stored it is at least "
+            f"{stored.tokens:,} tokens and ${stored.usd:,.4f}. Lower the budget by what else was "
+            "spent, then remove the file: the account goes on from what is stored."
+        )
 
     @property
     def in_flight(self) -> Amount:
@@ -96,8 +121,11 @@ class Budget:
             Its number; None while what is in flight has to be settled first.
 
         Raises:
-            BudgetError: Nothing is in flight, and the try does not fit.
+            BudgetError: Nothing is in flight, and the try does not fit; or the journal is damaged,
+                so that nobody knows whether it would.
         """
+        if self._unknown:
+            raise BudgetError(self._unknown)
         with self._lock:
             sum_ = self.spent.plus(self._in_flight).plus(most)
             if self._passes(sum_):
@@ -197,32 +225,3 @@ class Budget:
         held, self._held = self._held, b""
         if self._file is not None:
             os.write(self._file, held)
-
-
-def _replay(journal: Path) -> tuple[Amount, dict[str, Amount]]:
-    """Returns the sum in an earlier command's journal, and the tries it left open, by label.
-
-    Tries without an end count at their most.
-    """
-    if not journal.exists():
-        return Amount(), {}
-    spent = Amount()
-    open_ = dict[int | str, Amount]()  # by label where there is one: numbers change
-    labels = dict[int, str]()
-    for line in journal.read_bytes().splitlines():
-        try:
-            entry = orjson.loads(line)
-        except orjson.JSONDecodeError:
-            continue  # cut off by the end of the process, before its try was sent
-        amount = Amount(entry["tokens"], entry["usd"])
-        number = next((entry[what] for what in ("begin", "resume", "end") if what in entry), 0)
-        if "label" in entry:
-            labels[number] = entry["label"]
-        if "begin" in entry or "resume" in entry or "left" in entry:
-            open_[labels.get(number, number)] = amount
-        else:
-            open_.pop(labels.get(number, number), None)
-            spent = spent.plus(amount)
-    for most in open_.values():
-        spent = spent.plus(most)
-    return spent, {label: most for label, most in open_.items() if isinstance(label, str)}

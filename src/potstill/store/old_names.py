@@ -18,9 +18,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from potstill.records import System
+from potstill.yaml_text import parse_yaml
 
 SYSTEM = """
     model TEXT NOT NULL, start TEXT, variant TEXT NOT NULL, step INTEGER, taken INTEGER NOT NULL"""
@@ -214,8 +213,8 @@ def _old_students(db: sqlite3.Connection) -> Iterator[str]:
 def _recipe(folder: Path) -> Mapping[str, Any]:
     """The settings in ``recipe.yaml``; empty where there is none that can be read."""
     try:
-        values = yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        values = parse_yaml((folder / "recipe.yaml").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
         return {}
     return values if isinstance(values, Mapping) else {}
 

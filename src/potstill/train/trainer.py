@@ -47,7 +47,7 @@ from potstill.train.encoder_sharing import EncoderOnce
 from potstill.train.losses import Loss, Targets
 from potstill.train.prefix_sharing import layout, use
 from potstill.train.settings import TrainSettings
-from potstill.whole_files import unfinished_folder, whole_folder
+from potstill.whole_files import library_faults, unfinished_folder, whole_folder
 
 LOG_STEPS = 10
 """The loss is read from the device, and reported, every so many steps and at each checkpoint."""
@@ -236,7 +236,8 @@ class StudentTrainer(Trainer):
         folder = Path(str(self.args.output_dir))
         target = checkpoints.checkpoint_folder(folder, self.state.global_step)
         barrier = self.accelerator.wait_for_everyone
-        with whole_folder(target) if self.args.should_save else nullcontext():
+        whole = whole_folder(target) if self.args.should_save else nullcontext()
+        with whole, library_faults(target):
             barrier()
             # Of several processes each writes its own random state, and its part of the weights.
             self._write(unfinished_folder(target))
