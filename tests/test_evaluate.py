@@ -11,6 +11,7 @@ from potstill.evaluate import (
     EvaluateSettings,
     Evaluation,
     Start,
+    StudentOrigin,
     VoteSettings,
     evaluate,
     export_model,
@@ -171,9 +172,9 @@ def test_the_chosen_student_is_exported_with_its_card(store: Store, tmp_path: Pa
     source.mkdir(parents=True)
     for name in ("config.json", "model.safetensors", "tokenizer.json", "optimizer.pt"):
         (source / name).write_text(name)
-    names_of_it = {"task": "sums", "teacher": "openai:big", "start": "hf:small"}
-    export_model(checkpoint("rationales", 20), store.scores(), tmp_path, **names_of_it)
-    place = export_model(checkpoint("rationales", 20), store.scores(), tmp_path, **names_of_it)
+    origin = StudentOrigin(task="sums", start="hf:small", formats=["fine_tune_cot"])
+    export_model(checkpoint("rationales", 20), store.scores(), tmp_path, origin)
+    place = export_model(checkpoint("rationales", 20), store.scores(), tmp_path, origin)
     names = {file.name for file in place.iterdir()}
     assert names == {
         *("config.json", "model.safetensors", "tokenizer.json"),

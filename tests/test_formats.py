@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from transformers import GPT2Tokenizer, Qwen2Tokenizer
 
 from potstill.errors import ConfigError
-from potstill.evaluate.model_export import model_card
+from potstill.evaluate.model_card import StudentOrigin, model_card
 from potstill.grading.grade import split_rationale
 from potstill.prompts.exemplars import Exemplar
 from potstill.prompts.formats import FORMATS, MIXTURES, format_named, shares
@@ -271,7 +271,8 @@ def card(data_format: str) -> str:
         student="s", step=1, folder="c", data_format=data_format, encoder_decoder=False,
         examples=1, too_long=0,
     )  # fmt: skip
-    return model_card(chosen, [], task="sums", teacher="t", start="hf:x")
+    origin = StudentOrigin(task="sums", start="hf:x", formats=[data_format])
+    return model_card(chosen, [], origin)
 
 
 @every_format

@@ -160,15 +160,21 @@ def run_evaluate(run: "Run") -> None:
 
 
 def print_evaluated(run: "Run", evaluation: "Evaluation") -> None:
-    """Show what could not be measured, and which checkpoint was chosen."""
+    """Show what could not be measured, which checkpoint was chosen, and what it is worth."""
+    from potstill.evaluate import gain, is_shown_better
+
     for reason in evaluation.left_out:
         click.echo(f"evaluate: {reason}")
-    chosen = evaluation.chosen
+    chosen, rule = evaluation.chosen, run.recipe.evaluate.select
     if chosen is not None:
+        by_rule = f"is chosen by {rule} on" if rule != "in_distribution" else "is best on"
         click.echo(
-            f"evaluate: {chosen.system.label} step {chosen.step} is best on development questions; "
+            f"evaluate: {chosen.system.label} step {chosen.step} {by_rule} development questions; "
             f"copied to {run.folder / 'model'}"
         )
+    against = evaluation.against_start
+    if against is not None and not is_shown_better(against):
+        click.echo(f"evaluate: {gain(against)}")
 
 
 # guide -------------------------------------------------------------------------------------------

@@ -2,6 +2,12 @@
 
 from potstill.evaluate.candidates import DevScorer
 from potstill.evaluate.measure import EvalContext
+from potstill.evaluate.model_card import (
+    StudentOrigin,
+    compared_with_start,
+    gain,
+    is_shown_better,
+)
 from potstill.evaluate.model_export import export_model
 from potstill.evaluate.settings import (
     EvaluateSettings,
@@ -31,12 +37,16 @@ __all__ = [
     "GenericSettings",
     "PairSettings",
     "Start",
+    "StudentOrigin",
     "TaskSets",
     "VoteSettings",
     "baseline_systems",
+    "compared_with_start",
     "entries",
     "evaluate",
     "export_model",
+    "gain",
+    "is_shown_better",
     "roles",
     "student_system",
 ]

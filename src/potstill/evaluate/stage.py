@@ -38,6 +38,9 @@ class Evaluation(NamedTuple):
     left_out: list[str]
     """Which systems could not be measured on what, and why; what else should be said of them."""
 
+    against_start: Comparison | None = None
+    """The chosen student against its start on test questions, the start asked as it does best."""
+
 
 class Selection(NamedTuple):
     """The choice that development questions make for one student or pair."""

@@ -7,21 +7,24 @@ path of this machine.
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import yaml
 
 import potstill
 from potstill.errors import ConfigError, DataError
 from potstill.exchange.columns import LOGPROBS
 from potstill.exchange.export import CountedRows, ExportResult, export_table, write_rows
 from potstill.exchange.hub import DatasetFacts, dataset_card, front_matter
-from potstill.exchange.rows import ExportKind, ExportTable, Row
+from potstill.exchange.rows import ExportKind, ExportTable, Row, without_address
 from potstill.pipeline.recipe import Recipe
 from potstill.pipeline.run import Run
 from potstill.prompts.styles import style_named
+from potstill.store import Provenance
 from potstill.whole_files import whole_folder
 
 SHARD_ROWS = 50_000
@@ -120,27 +123,44 @@ def _facts(
 
 
 def _origin(run: Run) -> list[tuple[str, str]]:
-    """The settings of the recipe by which the rationales came about."""
-    recipe, teachers = run.recipe, run.recipe.named_teachers
-    generate = recipe.generate
-    if not run.teachers.unknown:
-        styles = [run.teachers.asking(name).style.name for name in teachers]
-    elif generate.prompt_style is not None:
-        styles = [style_named(generate.prompt_style).name]
-    else:
-        styles = ["instruct_cot for chat models, else zero_shot_cot"]
-    generating = generate.model_dump(mode="json", exclude={"prompt_style"}, exclude_none=True)
-    curating = recipe.curate.model_dump(mode="json", exclude_none=True)
+    """How the rationales came about, from the store where it knows, else by the recipe."""
+    made = run.store.provenance("curate")
+    recipe = yaml.safe_load(made.recipe) if made is not None and made.recipe else {}
+    sections = run.recipe.model_dump(mode="json") | recipe
+    generating = {**sections["generate"], "seed": sections["seed"]}
+    writers = [without_address(writer.model) for writer in run.store.writers()]
+    teachers = [teacher.model for teacher in run.recipe.named_teachers.values()]
+    names = [public_name(name) for name in dict.fromkeys(writers or teachers)]
     return [
-        ("teacher", ", ".join(public_name(teacher.model) for teacher in teachers.values())),
-        ("prompt style", ", ".join(dict.fromkeys(styles))),
-        ("drawn with", _listed({**generating, "seed": recipe.seed})),
-        ("curated with", _listed(curating)),
+        ("teacher", ", ".join(names)),
+        ("prompt style", ", ".join(_styles(run, made))),
+        ("drawn with", _listed(generating, exclude={"prompt_style"})),
+        ("curated with", _listed(sections["curate"])),
     ]
 
 
-def _listed(values: Mapping[str, object]) -> str:
-    return ", ".join(f"{name} {json.dumps(value)}" for name, value in values.items())
+def _styles(run: Run, made: Provenance | None) -> list[str]:
+    """The prompt styles that the rationales were drawn with, each once."""
+    kept = made.inputs if made is not None else {}
+    styles = [value for name, value in kept.items() if name.startswith("the prompt style")]
+    names = [str(style["name"]) for style in styles if isinstance(style, Mapping)]
+    generate = run.recipe.generate
+    if names:
+        return list(dict.fromkeys(names))
+    if not run.teachers.unknown:
+        asked = (run.teachers.asking(name) for name in run.recipe.named_teachers)
+        return list(dict.fromkeys(asking.style.name for asking in asked))
+    if generate.prompt_style is not None:
+        return [style_named(generate.prompt_style).name]
+    return ["instruct_cot for chat models, else zero_shot_cot"]
+
+
+def _listed(values: Mapping[str, object], *, exclude: Collection[str] = ()) -> str:
+    return ", ".join(
+        f"{name} {json.dumps(value)}"
+        for name, value in values.items()
+        if value is not None and name not in exclude
+    )
 
 
 def public_name(model: str) -> str:

@@ -27,7 +27,6 @@ from potstill.evaluate import (
     TaskSets,
     entries,
     evaluate,
-    export_model,
     roles,
 )
 from potstill.generate import GenerateResult
@@ -53,6 +52,7 @@ from potstill.pipeline.stale import (
     train_inputs,
     untrained_students,
 )
+from potstill.pipeline.student_export import export_chosen
 from potstill.pipeline.students import StudentPool, refuse_damaged
 from potstill.pipeline.teachers import TeacherPool
 from potstill.prompts.exemplars import FewShot, read_few_shot
@@ -387,17 +387,7 @@ class Run:
             f"{student} is not trained yet; potstill train does that"
             for student in untrained_students(self)
         )
-        chosen = evaluation.chosen
-        if chosen is not None:
-            export_model(
-                chosen,
-                evaluation.scores,
-                self.folder,
-                task=self.task.name,
-                teacher=recipe.teacher.model,
-                start=self.students.start_of(chosen).settings.model,
-            )
-        return evaluation
+        return export_chosen(self, evaluation)
 
     def guide(self) -> GuidanceResult:
         """Measure what the teacher's steps bring to the chosen student.

@@ -23,7 +23,7 @@ from potstill.records import (
     TeacherScore,
     TrainingStep,
 )
-from potstill.store import Stage, Store
+from potstill.store import Stage, Store, Writer
 from potstill.store.asked_questions import answers_question
 from potstill.tasks.overlap import Overlap
 from potstill.yaml_text import parse_yaml
@@ -85,6 +85,9 @@ class Results:
 
     roles: Mapping[str, str] = field(default_factory=dict)
     """The role of each task by its name; empty where it is not known."""
+
+    writers: Sequence[Writer] = ()
+    """Who wrote the rationales, by the requests that were really asked."""
 
     outdated_rationales: int = 0
     """Rationales left out: their question or gold answer has changed since they were curated."""
@@ -212,6 +215,12 @@ class Results:
         compared = (self.comparison(self.subject, other, self.leading.name) for other in others)
         return next((comparison for comparison in compared if comparison is not None), None)
 
+    @property
+    def authors(self) -> str:
+        """The models that wrote the rationales; of a run without any, the recipe's teacher."""
+        names = (writer.model.rpartition("@")[0] or writer.model for writer in self.writers)
+        return ", ".join(dict.fromkeys(names)) or self.model("teacher")
+
     def model(self, role: str) -> str:
         """Returns the model of ``teacher`` or ``student`` in the recipe, or an empty text."""
         section = self.settings.get(role)
@@ -265,6 +274,7 @@ def read_results(
         guided_predictions=store.guided_predictions(),
         teacher_scores=store.teacher_scores(),
         roles=roles or {},
+        writers=store.writers(),
     )
 
 

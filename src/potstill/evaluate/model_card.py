@@ -1,0 +1,204 @@
+"""The card of a chosen student: what it learned and from whom, how it was chosen and to be asked.
+
+It is written from the store and the results. The recipe names a teacher; the card names who wrote
+what the student learned.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from potstill.evaluate.selection import SelectionRule
+from potstill.prompts.formats import format_named
+from potstill.prompts.styles import PromptStyle, shows_exemplars
+from potstill.records import Checkpoint, Comparison, Score, System
+from potstill.store import Writer
+
+CARD = """---
+base_model: {start}
+tags: [potstill, distillation, chain-of-thought]
+---
+# {task} student
+
+Distilled with potstill: started from `{start}` and trained on **{task}**, on {learned}.
+This is checkpoint {step} of the student `{student}`, {choice}. The test split chose nothing.
+{gain}
+## How to ask it
+
+{prompt}
+
+It was trained to be asked in the data format `{data_format}`, and writes {reading}
+
+## Accuracy on test questions
+
+| system | task | right | accuracy | 95% interval |
+|---|---|---|---|---|
+{rows}
+
+Intervals are Wilson's. Trained on one task, a student pays with its other abilities: measure what
+you need before you rely on it.
+"""
+
+CHOICES: Mapping[SelectionRule, str] = {
+    "in_distribution": "the accuracy on its task",
+    "out_of_distribution": "the mean accuracy on tasks of its family that were not trained for",
+    "worst_case": "the smallest worst shortfall from the best checkpoint, over its task and tasks "
+    "of its family",
+    "pareto": "the accuracy on its task and on generic tasks together",
+}
+"""By selection rule, what a checkpoint is chosen by on development questions."""
+
+SHOWN = 0.05
+"""The p-value below which a difference is said to be there."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StudentOrigin:
+    """Where a chosen student comes from."""
+
+    task: str
+    """The name of the task that it was trained for."""
+
+    start: str
+    """The model that it started from, as the recipe names it."""
+
+    formats: Sequence[str]
+    """The data formats that it learned."""
+
+    writers: Sequence[Writer] = ()
+    """Who wrote the rationales, from the store."""
+
+    rule: SelectionRule = "in_distribution"
+    """The rule by which its checkpoint was chosen."""
+
+    students: int = 1
+    """How many students it was chosen among, itself included."""
+
+
+def model_card(
+    chosen: Checkpoint,
+    scores: Sequence[Score],
+    origin: StudentOrigin,
+    against_start: Comparison | None = None,
+) -> str:
+    """Returns the text of a model card.
+
+    Args:
+        chosen: The checkpoint.
+        scores: The scores of the evaluation that chose it.
+        origin: Where the student comes from.
+        against_start: The student against its start, see :func:`compared_with_start`.
+    """
+    data_format = format_named(chosen.data_format)
+    rows = [
+        f"| {score.system.label} | {score.task} | {score.correct}/{score.total} "
+        f"| {score.correct / score.total:.1%} | {score.low:.1%} to {score.high:.1%} |"
+        for score in scores
+        if score.split == "test"
+    ]
+    return CARD.format(
+        start=origin.start,
+        task=origin.task,
+        learned=_learned(origin),
+        step=chosen.step,
+        student=chosen.system.label,
+        choice=_choice(origin),
+        gain=f"\n{gain(against_start)}\n" if against_start else "",
+        prompt=_prompt(data_format.style(encoder_decoder=chosen.encoder_decoder)),
+        data_format=chosen.data_format,
+        reading=data_format.reading,
+        rows="\n".join(rows),
+    )
+
+
+def compared_with_start(
+    chosen: Checkpoint, comparisons: Sequence[Comparison], *, start: System, task: str
+) -> Comparison | None:
+    """Returns a student against its start on test questions, the start asked as it does best.
+
+    Args:
+        chosen: The student's checkpoint.
+        comparisons: All of an evaluation.
+        start: The start that it was trained from.
+        task: The task that it was trained for.
+
+    Returns:
+        The one with the least difference; None where they were not compared.
+    """
+    student = chosen.system
+    ways = {System("start", start.start, variant) for variant in ("", "zero_shot", "few_shot")}
+    against = [
+        one
+        for one in comparisons
+        if one.task == task and one.first.as_shown == student and one.second.as_shown in ways
+    ]
+    return min(against, key=lambda one: one.difference, default=None)
+
+
+def is_shown_better(comparison: Comparison) -> bool:
+    """Whether the first of two systems is shown to be right more often than the second."""
+    return comparison.difference > 0 and comparison.p_value < SHOWN
+
+
+def gain(comparison: Comparison) -> str:
+    """Returns how a student stands against its start, in a sentence."""
+    numbers = (
+        f"{100 * comparison.difference:+.1f} points, 95% interval {100 * comparison.low:+.1f} to "
+        f"{100 * comparison.high:+.1f}, on {comparison.total:,} test questions of {comparison.task}"
+    )
+    if is_shown_better(comparison):
+        return f"Against its start ({comparison.second.label}): {numbers}."
+    return f"It is not shown to be better than its start ({comparison.second.label}): {numbers}."
+
+
+def _learned(origin: StudentOrigin) -> str:
+    """Returns what the student learned, and who wrote it."""
+    formats = [format_named(name) for name in origin.formats]
+    authors = _authors(origin.writers)
+    if not any(one.needs_rationale or one.needs_exemplars for one in formats):
+        return "the gold answers alone; it learned nothing that a model wrote"
+    learned = f"rationales of {authors}, closed by the gold answers"
+    if any(one.is_bare for one in formats):
+        return f"the gold answers, and on {learned}"
+    return learned
+
+
+def _authors(writers: Sequence[Writer]) -> str:
+    """Returns the models that wrote kept rationales, with how many; addresses are left out."""
+    kept = Counter[str]()
+    for writer in writers:
+        if writer.kept:
+            kept[writer.model.rpartition("@")[0] or writer.model] += writer.kept
+    if not kept:
+        return "a model that the store does not name"
+    *others, last = [f"`{name}` ({count:,})" for name, count in kept.items()]
+    names = f"{', '.join(others)} and {last}" if others else f"`{next(iter(kept))}`"
+    imported = sum(writer.imported for writer in writers)
+    return f"{names} (of which {imported:,} came from files)" if imported else names
+
+
+def _choice(origin: StudentOrigin) -> str:
+    """Returns how the checkpoint and the student were chosen."""
+    words = f"chosen among its checkpoints by {CHOICES[origin.rule]}, on development questions"
+    if origin.students > 1:
+        words += (
+            f"; of {origin.students} students it is the one with the most right answers to the "
+            "development questions of its task"
+        )
+    return words
+
+
+def _prompt(style: PromptStyle) -> str:
+    """Returns how to ask in this style, in words."""
+    kind = "The user's turn of a chat" if style.chat else "Prompt"
+    words = f"{kind}, with the question in the place of `{{question}}`:\n\n{_block(style.template)}"
+    if shows_exemplars(style):
+        words += (
+            "\n\nIn the place of `{exemplars}` stand worked questions with a blank line between "
+            f"them, each worded so:\n\n{_block(style.exemplar)}"
+        )
+    return words
+
+
+def _block(text: str) -> str:
+    return f"```\n{text}\n```"

@@ -1,0 +1,49 @@
+"""The chosen student of a run, written to ``model/`` with what is known of where it comes from."""
+
+from typing import TYPE_CHECKING
+
+from potstill.evaluate import (
+    Evaluation,
+    StudentOrigin,
+    compared_with_start,
+    export_model,
+)
+from potstill.prompts.formats import format_named
+from potstill.records import Checkpoint
+
+if TYPE_CHECKING:
+    from potstill.pipeline.run import Run
+
+
+def export_chosen(run: "Run", evaluation: Evaluation) -> Evaluation:
+    """Write the chosen student to ``model/``, with its model card.
+
+    Returns:
+        The evaluation, with the chosen student held against its start.
+    """
+    chosen = evaluation.chosen
+    if chosen is None:
+        return evaluation
+    start = run.students.start_of(chosen)
+    task = run.task.name
+    against = compared_with_start(chosen, evaluation.comparisons, start=start.system, task=task)
+    export_model(chosen, evaluation.scores, run.folder, _origin_of(run, chosen), against)
+    return evaluation._replace(against_start=against)
+
+
+def _origin_of(run: "Run", chosen: Checkpoint) -> StudentOrigin:
+    """Returns where a student comes from, by the store and, for its settings, by the recipe."""
+    settings = run.recipe.train.sweep().get(chosen.system)
+    alone = {
+        checkpoint.system
+        for checkpoint in run.store.checkpoints()
+        if format_named(checkpoint.data_format).states_answer
+    }
+    return StudentOrigin(
+        task=run.task.name,
+        start=run.students.start_of(chosen).settings.model,
+        formats=[*settings.formats] if settings else [chosen.data_format],
+        writers=run.store.writers(),
+        rule=run.recipe.evaluate.select,
+        students=len(alone),
+    )
