@@ -21,6 +21,7 @@ from potstill.models.openai.model import OpenAIModel
 from potstill.models.openai.responses import shares
 from potstill.models.settings import OpenAISettings
 from potstill.records import Completion, Message, Request, TokenLogprobs
+from potstill.runtime import Runtime
 
 
 @pytest.fixture(autouse=True)
@@ -298,7 +299,46 @@ def test_retry_after_is_read_in_all_its_forms() -> None:
     date = formatdate(time.time() + 30, usegmt=True)
     assert 28 < http_errors.retry_after({"Retry-After": date}) <= 30
     assert http_errors.retry_after({"Retry-After": "soon"}) == 0
-    assert http_errors.retry_after({"Retry-After": "99999"}) == http_errors.LONGEST_COOLDOWN
+    assert http_errors.retry_after({"Retry-After": "99999"}) == 99999
+    assert http_errors.retry_after({"Retry-After": "1" * 400}) == 0
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize(
+    ("wait", "deadline", "most"),
+    [("86400", 8.0, "0:08"), ("86400", 99999.0, "1:00:00"), ("9", 8.0, "0:08")],
+)
+def test_a_pause_that_nobody_would_wait_for_ends_the_command(
+    server: Loopback, status: int, wait: str, deadline: float, most: str
+) -> None:
+    answer_with(server, "5")
+    server.faults = [Fault(), Fault(status=status, headers={"Retry-After": wait})]
+    teacher = model(server, deadline=deadline, concurrency=1)
+    with pytest.raises(ServerError) as caught:
+        list(teacher.complete([Request(prompt=str(n)) for n in range(9)]))
+    asked = "24:00:00" if wait == "86400" else "0:09"
+    assert f"asks to be left alone for {asked} (HTTP {status}" in str(caught.value)
+    assert f"longer than the {most} that are waited at most" in str(caught.value)
+    assert len(server.bodies) <= 3
+
+
+def test_the_view_tells_of_a_pause(server: Loopback) -> None:
+    server.faults = [Fault(status=429, headers={"Retry-After": "0.4"})]
+    runtime = Runtime()
+    settings = OpenAISettings(model="openai:tiny", base_url=server.url, api_key_env=None)
+    asking = OpenAIModel(settings, runtime)
+    notes: list[str] = []
+
+    def note() -> None:
+        while not notes:
+            notes.extend(runtime.events.notes.values())
+
+    watching = threading.Thread(target=note, daemon=True)
+    watching.start()
+    assert [one.finish_reason for one in asking.complete([Request(prompt="2 + 3?")])] == ["stop"]
+    watching.join(5)
+    assert notes[0].startswith("paused until ") and server.url in notes[0]
+    assert runtime.events.notes == {}, "and no longer than it lasts"
 
 
 def test_a_refused_key_names_the_variable_and_never_the_key(

@@ -23,6 +23,7 @@ from potstill.errors import AuthError, ModelError, ServerError
 from potstill.models.openai.cost import Size
 from potstill.models.openai.first_answers import FirstAnswers
 from potstill.models.openai.http_errors import (
+    LONGEST_COOLDOWN,
     RETRIED,
     Fault,
     Halted,
@@ -38,6 +39,7 @@ from potstill.models.openai.requests import route_of
 from potstill.models.settings import OpenAISettings
 from potstill.records import Amount
 from potstill.runtime import Runtime
+from potstill.runtime.progress import clock
 
 FIRST_BACKOFF = 0.5
 """Seconds of the first wait at most; the limit doubles with every try."""
@@ -334,6 +336,8 @@ class Client:
                 "server itself."
             )
         wait = retry_after(headers)
+        if status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
+            self._check_wait(wait, message)
         if status == HTTPStatus.TOO_MANY_REQUESTS and wait:
             self._limiter.pause(wait)
             wait = 0.0  # the pause has it, for all requests
@@ -341,6 +345,17 @@ class Client:
         astray = 300 <= status < 400 or status in (403, 404)
         retry = status in RETRIED or astray
         raise Fault(message, retry=retry, kind=str(status), wait=wait, status=status)
+
+    def _check_wait(self, wait: float, message: str) -> None:
+        """Raise where the server wants to be left alone for longer than anybody would wait."""
+        batch, deadline = self._settings.in_batches, self._settings.deadline
+        longest = LONGEST_COOLDOWN if batch else min(deadline, LONGEST_COOLDOWN)
+        if wait > longest:
+            raise ServerError(
+                f"{self._base_url} asks to be left alone for {clock(wait)} ({message}), longer "
+                f"than the {clock(longest)} that are waited at most. What was answered is kept; "
+                "repeat the command then."
+            )
 
     def _refused_key(self, message: str) -> str:
         variable = self._settings.api_key_env

@@ -1,5 +1,6 @@
 """The faults of requests by class, and the reading of a server's error answers."""
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -12,8 +13,8 @@ import orjson
 from potstill.models.openai.lenient_json import read_json
 from potstill.records import Amount
 
-LONGEST_COOLDOWN = 600.0
-"""Seconds that a server's Retry-After is obeyed at most."""
+LONGEST_COOLDOWN = 3600.0
+"""Seconds that a server's Retry-After is waited for at most; a longer one ends the command."""
 
 LONGEST_MESSAGE = 2**16
 """Bytes of an error's body that are looked at."""
@@ -151,4 +152,4 @@ def retry_after(headers: Mapping[str, str]) -> float:
             seconds = parsedate_to_datetime(header).timestamp() - time.time()
     except (ValueError, OverflowError):
         return 0.0
-    return min(seconds, LONGEST_COOLDOWN) if seconds > 0 else 0.0
+    return max(seconds, 0.0) if math.isfinite(seconds) else 0.0

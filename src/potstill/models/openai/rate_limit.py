@@ -2,7 +2,9 @@
 
 import asyncio
 import math
+import time
 from collections import deque
+from datetime import datetime
 
 from potstill.models.settings import OpenAISettings
 from potstill.runtime.events import EventLog
@@ -158,11 +160,20 @@ class RateLimiter:
         self.tokens = Rate(settings.tokens_per_minute)
         self._requests = Rate(settings.requests_per_minute)
         self._pause_until = -math.inf
+        self._events, self._server = events, settings.base_url
 
     def pause(self, seconds: float) -> None:
-        """Let nothing start for so long."""
-        now = asyncio.get_running_loop().time()
-        self._pause_until = max(self._pause_until, now + seconds)
+        """Let nothing start for so long; the view says so meanwhile."""
+        loop = asyncio.get_running_loop()
+        self._pause_until = max(self._pause_until, loop.time() + seconds)
+        ends = datetime.fromtimestamp(time.time() + self.paused).strftime("%H:%M:%S")
+        note = f"paused until {ends}, as {self._server} asks (Retry-After)"
+        self._events.notes[self._server] = note
+        loop.call_later(self.paused, self._end_pause)
+
+    def _end_pause(self) -> None:
+        if not self.paused:
+            self._events.notes.pop(self._server, None)
 
     def wait(self, tokens: float) -> float:
         """Returns the seconds that a try of so many tokens waits; the limits count it from now.
