@@ -29,10 +29,10 @@ LAYERS = [  # lowest first; names on one line never import each other
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 FILES = sorted(PACKAGE.rglob("*.py"))
 FAMILIES = {
-    "model.py": "a kind of model each",
-    "math.py": "the answer type, and the dataset of that name",
+    "model.py": {"models/local", "models/openai", "models/openai/batch", "models/vllm"},
+    "math.py": {"grading/answers", "tasks/datasets"},
 }
-"""File names that may stand more than once beside those of every stage, and why."""
+"""File names that stand more than once beside those of every stage, and the folders they are in."""
 
 
 @cache
@@ -49,6 +49,8 @@ def imported_parts(tree: ast.Module) -> set[str]:
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             names += [f"{node.module}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Attribute) and ast.unparse(node.value) == "potstill":
+            names += [f"potstill.{node.attr}"] if node.attr != "__version__" else []
     return {name.split(".")[1] for name in names if name.startswith("potstill.")}
 
 
@@ -80,25 +82,40 @@ def test_a_class_name_stands_once() -> None:
 def test_a_file_name_stands_once_outside_the_listed_families() -> None:
     names = Counter(path.name for path in FILES)
     repeated = {name for name, times in names.items() if times > 1}
-    assert repeated - {"__init__.py", "settings.py", "stage.py"} <= FAMILIES.keys()
-    assert repeated >= FAMILIES.keys(), "a family of one is none"
+    folders = {
+        name: {path.parent.relative_to(PACKAGE).as_posix() for path in FILES if path.name == name}
+        for name in repeated - {"__init__.py", "settings.py", "stage.py"}
+    }
+    assert folders == FAMILIES
 
 
 def tuples_for_splatting(function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[str]:
-    """Names to which the function assigns a tuple literal and which it uses as ``*name`` alone."""
-    assigned, splats, loads = set[str](), Counter[str](), Counter[str]()
+    """What a function makes or takes to be a tuple and uses as ``*name`` in calls alone."""
+    parameters = (
+        *function.args.posonlyargs,
+        *function.args.args,
+        *function.args.kwonlyargs,
+    )
+    tuples = {name.arg for name in parameters if is_tuple(name.annotation)}
+    splats, loads = Counter[str](), Counter[str]()
     for node in ast.walk(function):
         if isinstance(node, ast.Assign):
-            assigned |= {name for target in node.targets for name in tuples_in(target, node.value)}
+            tuples |= {name for target in node.targets for name in tuples_in(target, node.value)}
+        elif isinstance(node, ast.AnnAssign) and node.value is not None:
+            tuples |= {*tuples_in(node.target, node.value)}
         elif isinstance(node, ast.Call):
-            splats.update(
-                argument.value.id
-                for argument in node.args
-                if isinstance(argument, ast.Starred) and isinstance(argument.value, ast.Name)
-            )
+            starred = [item.value for item in node.args if isinstance(item, ast.Starred)]
+            splats.update(value.id for value in starred if isinstance(value, ast.Name))
+            yield from (ast.unparse(value) for value in starred if isinstance(value, ast.Tuple))
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
             loads[node.id] += 1
-    return (name for name in assigned if splats[name] and splats[name] == loads[name])
+    yield from (name for name in tuples if splats[name] and splats[name] == loads[name])
+
+
+def is_tuple(annotation: ast.expr | None) -> bool:
+    """Whether a type is a tuple of a known length; of any length it is a sequence."""
+    text = ast.unparse(annotation) if annotation is not None else ""
+    return text.startswith("tuple[") and not text.endswith("...]")
 
 
 def tuples_in(target: ast.expr, value: ast.expr) -> Iterator[str]:
@@ -124,18 +141,27 @@ def test_no_tuple_is_made_to_be_splatted(path: Path) -> None:
 
 def test_tuples_for_splatting_are_seen() -> None:
     text = """
-def call(a, b):
+def call(a, b, taken: tuple[int, str], many: tuple[int, ...], used: tuple[int, str]):
     both, more = (a, b), [a]
     third = a, b
+    fourth: tuple[int, int] = (a, b)
     kept = a, b
-    other(*both)
-    other(*third, *more)
-    other(*kept)
-    return kept
+    other(*both, *fourth, *taken, *many)
+    other(*third, *more, *(1, 2))
+    other(*kept, *used)
+    return kept, used
 """
     (function,) = ast.parse(text).body
     assert isinstance(function, ast.FunctionDef)
-    assert sorted(tuples_for_splatting(function)) == ["both", "third"]
+    seen = ["(1, 2)", "both", "fourth", "taken", "third"]
+    assert sorted(tuples_for_splatting(function)) == seen
+
+
+def test_every_form_of_import_is_seen() -> None:
+    text = "import potstill\nimport potstill.cli\nfrom potstill import store\n"
+    text += "from potstill.tasks.files import read\npotstill.merge.stage.MergeRun\n"
+    assert imported_parts(ast.parse(text)) == {"cli", "store", "tasks", "merge"}
+    assert not imported_parts(ast.parse("import potstill\nprint(potstill.__version__)"))
 
 
 def test_only_the_store_speaks_sql() -> None:

@@ -501,7 +501,13 @@ def test_what_cannot_be_merged_is_refused_in_one_line(runs: list[str], tmp_path:
     assert "Did you mean 'alpha'?" in refused(*runs, "--out", "x", "--set", "alhpa=1")
     assert "sums is the folder of another run" in refused(*runs, "--out", "sums")
     finished_run(Path("average"), tmp_path / "start", tmp_path / "a", sign="-")
-    assert "average is named like a method" in refused("sums", "average", "--out", "x")
+    for name in ("teacher", "start"):
+        shutil.copytree("average", f"odd/{name}")
+    for run in ("average", "odd/teacher", "odd/start"):
+        name = Path(run).name
+        assert f"merged runs.{name}: {name} is taken" in refused("sums", run, "--out", "x")
+    shutil.copytree("average", "odd/regmean-0.1")
+    assert "named like a trial of RegMean" in refused("sums", "odd/regmean-0.1", "--out", "x")
     assert not Path("x").exists()
 
 

@@ -115,7 +115,7 @@ def test_students_from_several_starts_cannot_come_out_alike(tmp_path: Path) -> N
     [
         {"train": {"students": {"../../../evil": {}}}},
         {"train": {"students": {"a..b": {}}}},
-        {"train": {"students": {"a b": {}}}},
+        {"train": {"students": {"a  b": {}}}},
         {"train": {"students": {"ours@400": {}}}},
         {"train": {"students": {"": {}}}},
         {"train": {"students": {"a" * 65: {}}}},
@@ -128,7 +128,9 @@ def test_students_from_several_starts_cannot_come_out_alike(tmp_path: Path) -> N
 def test_a_name_that_could_leave_its_folder_or_table_is_refused(
     sections: dict[str, Any], tmp_path: Path
 ) -> None:
-    assert "Take letters, digits, - and _, with single . inside" in refusal(tmp_path, **sections)
+    assert "Take letters, digits, - and _, with single spaces or . + = ( ) , inside" in refusal(
+        tmp_path, **sections
+    )
 
 
 def test_further_teachers_cannot_have_the_names_that_are_taken(tmp_path: Path) -> None:
@@ -138,7 +140,9 @@ def test_further_teachers_cannot_have_the_names_that_are_taken(tmp_path: Path) -
         )
 
 
-@pytest.mark.parametrize("name", ["rationales", "a.b", "Qwen3-0.6B", "x_1", "7", "größer"])
+@pytest.mark.parametrize(
+    "name", ["rationales", "a.b", "Qwen3-0.6B", "x_1", "7", "größer", "my student", "D=8 (long)"]
+)
 def test_ordinary_names_are_taken(name: str) -> None:
     check_name(name, at="train.students")
 
@@ -196,3 +200,17 @@ def test_names_that_are_accepted_tell_all_systems_apart(
         assert alike or "is taken" in str(error)
     else:
         assert not alike
+
+
+@pytest.mark.parametrize("run", ["", ".", "..", "runs/..", "runs/a\nb", "runs/\x1b[31m"])
+def test_a_run_without_a_folder_of_its_own_is_refused(run: str, tmp_path: Path) -> None:
+    assert "Name a folder of the run's own" in refusal(tmp_path, run=run)
+
+
+def test_a_recipe_is_not_written_over_by_its_run(tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    text = f"# mine\nrun: {tmp_path}\ntask: fact_chain\nteacher: {BIG}\nstudent: {BIG}\n"
+    recipe.write_text(text)
+    shown = CliRunner().invoke(main, ["generate", str(recipe)])
+    assert shown.exit_code == 2 and "would be written over this file" in shown.output
+    assert recipe.read_text() == text

@@ -384,12 +384,14 @@ def unused_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def test_an_unreachable_server_is_told_in_one_line_soon(server: Loopback) -> None:
-    start = time.monotonic()
+@pytest.mark.timeout(60)
+def test_an_unreachable_server_is_told_in_one_line_without_a_wait(
+    server: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "FIRST_BACKOFF", 1000.0)
     with pytest.raises(ServerError, match=r"cannot reach .* check base_url") as caught:
         ask(model(server, base_url=f"http://127.0.0.1:{unused_port()}/v1"))
     assert "\n" not in str(caught.value)
-    assert time.monotonic() - start < 2
 
 
 def test_a_server_that_dies_does_not_turn_every_question_into_an_error() -> None:
@@ -449,16 +451,16 @@ def test_an_answer_does_not_wait_for_those_of_its_other_samples(server: Loopback
     groups.close()
 
 
+@pytest.mark.timeout(60)
 def test_closing_gives_up_what_is_in_flight_and_ends_the_thread(server: Loopback) -> None:
     completions = model(server).complete([Request(prompt=str(n)) for n in range(5)])
-    server.faults = [Fault(), *[Fault(delay=30.0)] * 4]
+    server.faults = [Fault(), *[Fault(delay=1000.0)] * 4]
     next(completions)
     arriving = time.monotonic() + 5
     while server.in_flight < 4 and time.monotonic() < arriving:
         time.sleep(0.01)
     start = time.monotonic()
     getattr(completions, "close")()  # noqa: B009
-    assert time.monotonic() - start < 2
     assert "potstill-openai" not in {thread.name for thread in threading.enumerate()}
     while server.in_flight and time.monotonic() - start < 5:
         time.sleep(0.01)

@@ -26,6 +26,7 @@ from rich.console import Console
 from potstill.errors import ConfigError
 from potstill.records import Completion, Request, System
 from potstill.report import accuracy_table, write_report
+from potstill.report.accuracy import read_results
 from potstill.report.text import MINUS, TIMES
 from potstill.store import Store
 
@@ -112,8 +113,8 @@ def test_examples_left_out_are_told(whole_run: FilledRun) -> None:
 def test_headline_says_how_much_was_gained(whole_run: FilledRun) -> None:
     assert (
         "Rationale tuning reaches 72.0% on two_step_arithmetic, 41.3 points above answer-only "
-        f"tuning (95% interval 35 to 48, p = 2.1 {TIMES} 10⁻²⁰, 300 questions)."
-        in report_of(whole_run).words
+        f"tuning (95% interval 35 to 48, p = 2.1 {TIMES} 10⁻²⁰, 300 questions), and 67.0 points "
+        "above the start checkpoint (60 to 74)." in report_of(whole_run).words
     )
 
 
@@ -127,6 +128,22 @@ def test_headline_claims_nothing_that_is_not_shown(run: FilledRun) -> None:
     headline = report_of(run).words
     assert "No difference is shown between rationale tuning (72.0%)" in headline
     assert f"+2.0 points, 95% interval {MINUS}5 to +9, p = 0.410" in headline
+
+
+@pytest.mark.parametrize(("right", "subject"), [((7, 5), "d1"), ((5, 7), "d8"), ((6, 6), "d8")])
+def test_the_page_is_about_the_student_that_development_questions_chose(
+    run: FilledRun, right: tuple[int, int], subject: str
+) -> None:
+    name = run.tasks[0].name
+    students = [System("d1", step=10), System("d8", step=10)]
+    scores = [
+        score(student, name, correct, 10, split="dev")
+        for student, correct in zip(students, right, strict=True)
+    ]
+    tested = [score(student, name, 150, 300) for student in students]
+    run.store.replace_evaluation([*scores, *tested], [], [], grader="2", settings_hash="c")
+    found = read_results(run.store, run.tasks).subject
+    assert found is not None and found.model == subject
 
 
 def test_headline_of_baselines_alone_says_that_no_student_is_measured(run: FilledRun) -> None:

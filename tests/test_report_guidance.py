@@ -23,7 +23,7 @@ from potstill.report.guidance import (
     pieces,
     turned,
 )
-from potstill.report.guidance_text import control, dollars, findings, label, short
+from potstill.report.guidance_text import control, dollars, findings, foremost, label, short
 from potstill.report.page import page
 from potstill.report.tables import summary
 from potstill.report.text import MINUS
@@ -97,11 +97,18 @@ def test_findings_say_what_was_bought_and_what_is_kept() -> None:
         "teacher tokens."
     )
     assert "the best of 4 on the same questions" in bought
-    assert "would reach an expected 60.0% at random and 67.2% by entropy." in instead
+    assert "expected 60.0% at random (10.0 points less than guidance) and 67.2% by" in instead
     assert kept_of_it == (
         "“When unsure, by entropy” keeps 75% of the gain of always guiding the first step at 40% "
         "of its teacher tokens (+15.0 of +20.0 points)."
     )
+
+
+def test_the_head_of_the_page_says_what_routing_would_reach_in_the_same_breath() -> None:
+    results = results_of(SCORES)
+    (sentence,) = foremost(results, guidance(results))
+    assert "+30.0 points" in sentence
+    assert "sending whole questions to the teacher would reach an expected 60.0%" in sentence
 
 
 def test_findings_claim_no_gain_where_the_interval_holds_zero() -> None:

@@ -1,10 +1,12 @@
 """The parts of the report: charts, shares of a limit, numbers in words."""
 
+import re
+
 import pytest
 from report_run import Reader
 
 from potstill.report.charts import Line, Point, line_chart, thinned, ticks
-from potstill.report.questions import MOST_QUESTIONS, fair_shares
+from potstill.report.questions import MOST_QUESTIONS, clipped, fair_shares
 from potstill.report.text import (
     DASH,
     MINUS,
@@ -83,3 +85,22 @@ def test_numbers_in_words() -> None:
         "2 h 05 min",
     ]
     assert [dollars(value) for value in (0, 0.0012, 3.5)] == [DASH, "$0.0012", "$3.50"]
+
+
+def test_a_long_text_keeps_its_beginning_its_end_and_the_answer_that_was_graded() -> None:
+    text = "first words " + "a" * 5_000 + " The answer is 42. " + "b" * 5_000 + " last words"
+    span = (text.index("42"), text.index("42") + 2)
+    shown = clipped(text, span)
+    assert shown.startswith("first words ") and shown.endswith(" last words")
+    assert " The answer is 42. " in shown
+    assert shown.count("characters left out] … ") == 2
+    left_out = sum(int(number.replace(",", "")) for number in re.findall(r"\[([\d,]+) char", shown))
+    whole = re.sub(r" … \[[\d,]+ characters left out\] … ", "", shown)
+    assert len(whole) + left_out == len(text)
+
+
+def test_a_text_that_fits_and_one_whose_answer_is_at_an_end_are_shown_in_one_or_two_parts() -> None:
+    assert clipped("x" * 3_000) == "x" * 3_000
+    assert clipped("x" * 3_001).count("[1 characters left out]") == 1
+    end = "x" * 9_000 + " 42"
+    assert clipped(end, (9_001, 9_003)).count("left out") == 1

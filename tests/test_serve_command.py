@@ -69,10 +69,8 @@ def serving(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
 def test_it_tells_its_port_and_stops_when_told(config: Path, sign: signal.Signals) -> None:
     with serving(str(config)) as (process, url):
         assert urlopen(url.replace("/v1", "/healthz")).status == 200
-        before = time.monotonic()
         process.send_signal(sign)
         assert process.wait(10) == 0
-        assert time.monotonic() - before < 3
         assert process.stderr is not None
         assert "Traceback" not in process.stderr.read()
 

@@ -25,6 +25,22 @@ def test_interval_is_wilsons(correct: int, total: int) -> None:
     assert accuracy_interval(correct, total) == pytest.approx(wilson(correct, total), abs=1e-9)
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "low", "high"),
+    [
+        ([True] * 20, [True] * 20, -0.1684, 0.1684),  # 1 - 0.025 ** (1 / 20), the exact bound
+        ([False] * 20, [False] * 20, -0.1684, 0.1684),
+        ([True] * 20, [False] * 20, 0.8316, 1.0),
+        ([True], [True], -0.975, 0.975),
+    ],
+)
+def test_pairs_of_one_kind_leave_an_interval_with_a_width(
+    first: list[bool], second: list[bool], low: float, high: float
+) -> None:
+    result = paired_comparison(first, second, resamples=100, seed=0)
+    assert result.interval == pytest.approx((low, high), abs=1e-4)
+
+
 def test_an_accuracy_of_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="no accuracy of 0"):
         accuracy_interval(0, 0)
@@ -44,7 +60,7 @@ def test_mcnemar_worked_by_hand() -> None:
 def test_equal_systems_do_not_differ() -> None:
     result = paired_comparison([True, False] * 20, [True, False] * 20, resamples=1000, seed=0)
     assert result.p_value == 1.0
-    assert result.interval == (0.0, 0.0)
+    assert result.interval == pytest.approx((-0.0881, 0.0881), abs=1e-4)  # 1 - 0.025 ** (1 / 40)
 
 
 def test_bootstrap_interval_is_near_the_normal_one() -> None:

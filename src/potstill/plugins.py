@@ -342,6 +342,19 @@ def _last_line(error: Exception, of: object) -> str:
     return lines[-1] if lines else ""
 
 
+def _line_outside(error: BaseException) -> str:
+    """Where an error left a module that was being imported, as `` (FILE:LINE)``; else nothing."""
+    ours = Path(__file__).parent
+    lines = [
+        f" ({frame.f_code.co_filename}:{line})"
+        for frame, line in walk_tb(error.__traceback__)
+        if not frame.f_code.co_filename.startswith("<")
+        and not Path(frame.f_code.co_filename).is_relative_to(ours)
+        and "importlib" not in Path(frame.f_code.co_filename).parts
+    ]
+    return lines[-1] if lines else ""
+
+
 def is_within(module: str, package: str | None) -> bool:
     """Whether a module is the package of this name or lies in it."""
     return package is not None and f"{module}.".startswith(f"{package}.")
@@ -369,7 +382,7 @@ def load_object(reference: str, *, expected: str, distribution: str = "") -> Any
         thing: Any = (import_module if distribution else FOLDERS.import_module)(module_name)
     except PotstillError:
         raise
-    except Exception as error:  # somebody else's module can fail in any way
+    except (Exception, SystemExit) as error:  # somebody else's module can fail in any way
         if isinstance(error, ModuleNotFoundError) and is_within(module_name, error.name):
             places = "among the installed packages"
             if not distribution:
@@ -378,7 +391,7 @@ def load_object(reference: str, *, expected: str, distribution: str = "") -> Any
                 f"{expected} {reference}{by}: there is no module {module_name!r} {places}. Install "
                 "it, or put its file beside the recipe."
             ) from None
-        fault = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        fault = f"{type(error).__name__}: {' '.join(str(error).split())}{_line_outside(error)}"
         mend = "Mend or uninstall it" if distribution else "Mend it"
         raise ConfigError(
             f"{expected} {reference}{by} cannot be imported: {fault}. {mend}."

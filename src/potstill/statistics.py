@@ -83,7 +83,10 @@ def paired_comparison(
 
     The p-value is the exact two-sided McNemar test (McNemar 1947): a binomial test on the
     questions that only one of the two answered rightly. The interval of the difference in accuracy
-    is the percentile interval of the paired bootstrap (Efron & Tibshirani 1993, chapter 13).
+    is the percentile interval of the paired bootstrap (Efron & Tibshirani 1993, chapter 13). Where
+    all pairs are of one kind, both right or both wrong for instance, no resample differs from them;
+    then the interval is that of all shares of the other kinds which none in so many questions
+    leaves possible (Clopper & Pearson 1934).
 
     Args:
         first: Whether the first system was right, question by question.
@@ -108,6 +111,9 @@ def paired_comparison(
     drawn = np.random.default_rng(seed).multinomial(total, shares, size=resamples)
     low, high = np.quantile((drawn[:, 0] - drawn[:, 1]) / total, [0.025, 0.975])
     difference = (only_first - only_second) / total
+    if total in (only_first, only_second, total - discordant):
+        unseen = 1 - 0.025 ** (1 / total)
+        low, high = max(difference - unseen, -1.0), min(difference + unseen, 1.0)
     return PairedResult(
         only_first, only_second, total, difference, Interval(float(low), float(high)), p_value
     )

@@ -19,7 +19,7 @@ from dataclasses import replace
 from fractions import Fraction
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Self
+from typing import Self, get_args
 
 import yaml
 
@@ -34,10 +34,11 @@ from potstill.merge.evaluate import (
 )
 from potstill.merge.members import MergeMember, read_members
 from potstill.merge.merge import ModelMerger
-from potstill.merge.settings import MergeSettings
+from potstill.merge.settings import MergeSettings, Method
 from potstill.models import Model, open_model
 from potstill.models.local.ensemble import EnsembleModel
 from potstill.models.local.model import HFModel
+from potstill.pipeline.names import RESERVED, check_name
 from potstill.pipeline.recipe import change_setting
 from potstill.records import Score, Task
 from potstill.report import ReportFiles, write_report
@@ -48,6 +49,9 @@ from potstill.settings import build
 from potstill.store import Store
 from potstill.tasks.overlap import overlaps
 from potstill.whole_files import write_whole
+
+TRIAL = "regmean-{}"
+"""The name of the student that RegMean makes with one of several values of alpha."""
 
 
 class MergeRun:
@@ -139,7 +143,7 @@ class MergeRun:
             return {self.settings.alpha[0]: Fraction(0)}
         accuracies = {}
         for alpha in self.settings.alpha:
-            name = f"regmean-{alpha:g}"
+            name = TRIAL.format(f"{alpha:g}")
             folder = self._merger.regmean(name, alpha)
             system = MergeSystem(name, partial(self._open, folder), self._asking)
             results = measure_on_tasks(system, self.tasks, self._eval_context, "dev")
@@ -292,12 +296,18 @@ def merge_settings(methods: Sequence[str] = (), changes: Sequence[str] = ()) -> 
     return build(MergeSettings, raw, at="merge")
 
 
+RESERVED_NAMES = RESERVED | dict.fromkeys(get_args(Method), "a method of merging has this name")
+"""Names that no run to be merged can have: results go by the runs' names."""
+
+
 def _check_names(members: Sequence[MergeMember]) -> None:
     for member in members:
-        if member.name in ("average", "regmean", "ensemble"):
-            raise ConfigError(
-                f"{member.folder} is named like a method, and results go by name. Rename it."
-            )
+        name = member.name
+        if name.startswith(TRIAL.format("")):
+            raise ConfigError(f"{member.folder} is named like a trial of RegMean. Rename it.")
+        for part in name.split("/"):  # folders before the last tell two of one name apart
+            reserved = RESERVED_NAMES if part == name else {}
+            check_name(part, at="names of merged runs", reserved=reserved)
 
 
 def _check_starts(members: Sequence[MergeMember]) -> None:

@@ -41,7 +41,8 @@ def task_of(settings: TaskSettings, store: Store, *, is_moved: bool = False) -> 
         gone = next(iter(kept.places.values()))
         logger.warning(
             "%s is not there any more; the questions of %s are the store's own copy",
-            *(gone, kept.task.name),
+            gone,
+            kept.task.name,
         )
         return kept.task
     task = load_task(found)

@@ -28,14 +28,14 @@ RESERVED = {
 }
 """Names that no system of a recipe can have, and by what they are taken."""
 
-_NAME = re.compile(r"\w([\w.-]*[\w-])?")
+_NAME = re.compile(r"\w([\w .+=(),-]*[\w)+-])?")
 
 NAME_PATTERN = (
-    r"^(?!.*\.\.)(?![.-])[^\x00-\x2c\x2f\x3a-\x40\x5b-\x5e\x60\x7b-\x7f]"
-    rf"{{1,{LONGEST}}}(?<!\.)$"
+    r"^(?!.*(\.\.|  ))(?![ .+=(),-])[^\x00-\x1f!-'*/:;<>-@\x5b-\x5e\x60\x7b-\x7f]"
+    rf"{{1,{LONGEST}}}(?<![ .=(,])$"
 )
 """The same for JSON schemas, in whose regular expressions ``\\w`` is ASCII alone: all signs of
-ASCII are left out but letters, digits, ``_``, ``-`` and ``.``."""
+ASCII are left out but letters, digits and those that a name may hold."""
 
 
 def check_name(name: object, *, at: str, reserved: Mapping[str, str] = RESERVED) -> None:
@@ -47,15 +47,15 @@ def check_name(name: object, *, at: str, reserved: Mapping[str, str] = RESERVED)
         reserved: Names that are taken, and by what.
 
     Raises:
-        ConfigError: It is not made of letters, digits, ``_``, ``-`` and ``.``, or it is taken.
+        ConfigError: It is not made of letters, digits and a few signs, or it is taken.
     """
     text = str(name)
     if text in reserved:
         raise ConfigError(f"{at}.{text}: {text} is taken: {reserved[text]}. Take another name.")
-    if not _NAME.fullmatch(text) or ".." in text or len(text) > LONGEST:
+    if not _NAME.fullmatch(text) or ".." in text or "  " in text or len(text) > LONGEST:
         raise ConfigError(
-            f"{at} names {shortened(text)}. Take letters, digits, - and _, with single . inside, "
-            f"and {LONGEST} characters at most."
+            f"{at} names {shortened(text)}. Take letters, digits, - and _, with single spaces or "
+            f". + = ( ) , inside, and {LONGEST} characters at most."
         )
 
 

@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Annotated
 
 import yaml
-from pydantic import BeforeValidator, Field, SerializeAsAny, model_validator
+from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator, model_validator
 
 from potstill.curate.settings import CurateSettings
-from potstill.errors import ConfigError
+from potstill.errors import ConfigError, shortened
 from potstill.evaluate.settings import EvaluateSettings, check_pairs
 from potstill.generate.settings import GenerateSettings
 from potstill.grading.rules import JUDGE_RULE
@@ -60,6 +60,9 @@ AnyModel = (
     | SerializeAsAny[ModelSettings]  # a kind that an installed distribution adds
 )
 """The settings of a model of any kind."""
+
+RESOLVED = "recipe.yaml"
+"""The file in a run's folder that holds the recipe with every default filled in."""
 
 MODULE_FOLDERS = "module_folders.json"
 """A file in a run's folder: where the modules of its recipe were found.
@@ -142,6 +145,15 @@ class Recipe(Settings):
 
     guide: GuideSettings | None = None
     """The teacher's steps inside the student's answers; null: ``potstill run`` leaves them out."""
+
+    @field_validator("run")
+    @classmethod
+    def _run_is_a_folder_of_its_own(cls, run: str) -> str:
+        if Path(run).name in ("", "..") or any(not letter.isprintable() for letter in run):
+            raise ValueError(
+                f"run is {shortened(run)}. Name a folder of the run's own, e.g. runs/first"
+            )
+        return run
 
     @model_validator(mode="after")
     def _names_tell_systems_apart(self) -> "Recipe":
@@ -339,8 +351,22 @@ def load_recipe(path: str | Path, changes: Sequence[str] = ()) -> Recipe:
     path = Path(path)
     raw = _read(path, changes)
     recipe = build(Recipe, {"run": f"runs/{path.stem}", **raw}, at=str(path))
+    _check_recipe_stays(path, recipe)
     FOLDERS.add(path.parent, _module_folders(path.parent), references(recipe))
     return recipe
+
+
+def _check_recipe_stays(path: Path, recipe: Recipe) -> None:
+    """Refuse a run's folder in which a user's own recipe would be written over."""
+    written = recipe.folder / RESOLVED
+    if not (written.exists() and path.samefile(written)):
+        return
+    begun = (recipe.folder / "run.sqlite").exists()
+    if not begun and path.read_text(encoding="utf-8") != resolved(recipe):
+        raise ConfigError(
+            f"{path}: run is {recipe.folder}, where the resolved recipe would be written over "
+            "this file. Name another folder as run, or the file otherwise."
+        )
 
 
 def read_yaml(path: Path, changes: Sequence[str]) -> dict[str, object]:
@@ -406,7 +432,7 @@ def write_resolved(recipe: Recipe) -> None:
 
     Where modules of a user's own were imported for it, their folders are written beside it.
     """
-    write_whole(recipe.folder / "recipe.yaml", resolved(recipe))
+    write_whole(recipe.folder / RESOLVED, resolved(recipe))
     known = _module_folders(recipe.folder)
     holding = map(FOLDERS.holding, references(recipe))
     found = dict.fromkeys(folder for folder in holding if folder is not None)

@@ -198,11 +198,19 @@ class Results:
 
     @property
     def subject(self) -> System | None:
-        """The student that the report is about: ``rationales``, else the one measured last."""
+        """The student that the report is about: ``rationales``, else the one in ``model/``.
+
+        That one has the most right development answers, of equals the one measured last.
+        """
         measured = [system for system in self.systems if system in self.students]
-        if not measured:
-            return None
-        return SUBJECT if SUBJECT in measured else measured[-1]
+        if SUBJECT in measured or not measured:
+            return SUBJECT if measured else None
+        development = {
+            score.system.bare: score.correct
+            for score in self.scores
+            if score.split == "dev" and score.task == self.leading.name and score.chosen
+        }
+        return max(reversed(measured), key=lambda student: development.get(student, -1))
 
     @property
     def main_comparison(self) -> Comparison | None:

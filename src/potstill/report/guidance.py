@@ -298,15 +298,15 @@ def turned(results: Results, section: GuidanceSection, *, right: bool) -> Turned
 def _example(
     question: Question, alone: GuidedPrediction, guided: GuidedPrediction
 ) -> GuidedExample:
-    parts = pieces(clipped(guided.text, MOST_CHARACTERS), guided.guidance)
+    parts = pieces(clipped(guided.text, most=MOST_CHARACTERS), guided.guidance)
     is_marked = any(part.guided for part in parts)
     return GuidedExample(
         question.id,
         question.text,
         question.answer,
-        clipped(alone.text, MOST_CHARACTERS),
+        clipped(alone.text, most=MOST_CHARACTERS),
         parts,
-        "" if is_marked else clipped(guided.guidance, MOST_CHARACTERS),
+        "" if is_marked else clipped(guided.guidance, most=MOST_CHARACTERS),
         guided.leaked,
     )
 

@@ -127,12 +127,12 @@ def findings(section: GuidanceSection) -> list[str]:
 
 
 def foremost(results: Results, measured: Sequence[GuidanceSection]) -> list[str]:
-    """The best policy's gain on the leading task, for the head of the page."""
+    """Returns the best policy's gain on the leading task, and what its price buys otherwise."""
     leading = [section for section in measured if section.task == results.leading.name]
     return [
-        f"Guidance by the teacher. {finding}"
+        f"Guidance by the teacher. {' '.join(sentences)}"
         for section in leading
-        for finding in findings(section)[:1]
+        if (sentences := findings(section)[: 2 if section.best and gains(section.best) else 1])
     ]
 
 
@@ -166,9 +166,9 @@ def _bought(section: GuidanceSection, best: GuidedScore, alone: GuidedScore) -> 
 
 def _instead(section: GuidanceSection, best: GuidedScore) -> str:
     ways = [
-        f"{percent(reached)} at random"
-        if name == RANDOM
-        else f"{percent(reached)} by {signal(name)}"
+        f"{percent(reached)} {'at random' if name == RANDOM else f'by {signal(name)}'} "
+        f"({100 * abs(reached - best.accuracy):.1f} points "
+        f"{'more' if reached > best.accuracy else 'less'} than guidance)"
         for name, reached in section.routed(best.teacher_tokens).items()
     ]
     if not ways:

@@ -7,6 +7,7 @@ from potstill.records import Prediction, Question, Rationale, Split
 from potstill.report.accuracy import Results
 from potstill.report.text import label
 from potstill.store.asked_questions import answers_question
+from potstill.tasks import grade
 
 MOST_QUESTIONS = 2_000
 """Questions put into the page, so that it opens at once."""
@@ -15,7 +16,10 @@ MOST_RATIONALES = 8
 """Rationales shown for each question."""
 
 MOST_CHARACTERS = 3_000
-"""Characters shown of each text of a model."""
+"""Characters shown of each text of a model, its beginning and its end by halves."""
+
+AROUND_ANSWER = 200
+"""Characters shown before and after an answer that stands between those halves."""
 
 
 def browser_data(results: Results) -> dict[str, object]:
@@ -74,6 +78,7 @@ class _Rows:
         for rationale in results.rationales:
             self._rationales[rationale.question_id].append(rationale)
         self._several = len({rationale.teacher for rationale in results.rationales}) > 1
+        self._tasks = {task.name: task for task in results.tasks}
 
     def row(self, task: str, split: Split, question: Question) -> dict[str, object]:
         """Returns one question; names are short words because the page repeats them often."""
@@ -92,7 +97,7 @@ class _Rows:
                     "right": prediction.correct,
                     "answer": prediction.answer,
                     "cut": prediction.finish_reason == "length",
-                    "text": clipped(prediction.text),
+                    "text": self._clipped(prediction.text, task, question),
                 }
                 for prediction in answers
             ],
@@ -100,7 +105,7 @@ class _Rows:
                 {
                     "verdict": rationale.verdict,
                     "answer": rationale.answer,
-                    "text": clipped(rationale.text),
+                    "text": self._clipped(rationale.text, task, question),
                     "teacher": rationale.teacher if self._several else "",
                 }
                 for rationale in rationales[:MOST_RATIONALES]
@@ -109,9 +114,30 @@ class _Rows:
             "more": max(len(rationales) - MOST_RATIONALES, 0),
         }
 
+    def _clipped(self, text: str, task: str, question: Question) -> str:
+        """Returns what is shown of a text; only a long one is graded again for its answer."""
+        if len(text) <= MOST_CHARACTERS:
+            return text
+        return clipped(text, grade(self._tasks[task], text, question).span)
 
-def clipped(text: str, most: int = MOST_CHARACTERS) -> str:
-    """Returns the beginning of a text, and how much of it is left out."""
+
+def clipped(text: str, span: tuple[int, int] | None = None, most: int = MOST_CHARACTERS) -> str:
+    """Returns the beginning and the end of a text, and how much is left out where.
+
+    Args:
+        text: The text as a model wrote it.
+        span: Where the answer that was graded stands in it; it is shown with what is around it.
+        most: Characters of beginning and end together.
+    """
     if len(text) <= most:
         return text
-    return f"{text[:most]} … [{len(text) - most:,} more characters]"
+    shown = [(0, most // 2), (len(text) - most // 2, len(text))]
+    if span is not None:
+        shown.append((max(span[0] - AROUND_ANSWER, 0), min(span[1] + AROUND_ANSWER, len(text))))
+    parts, reached = [], 0
+    for start, end in sorted(shown):
+        if start > reached:
+            parts.append(f" … [{start - reached:,} characters left out] … ")
+        parts.append(text[max(start, reached) : end])
+        reached = max(reached, end)
+    return "".join(parts)

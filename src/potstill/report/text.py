@@ -211,8 +211,25 @@ def _compared(results: Results, comparison: Comparison) -> str:
     return (
         f"{label(comparison.first)} reaches {first} on {comparison.task}, "
         f"{abs(comparison.difference) * 100:.1f} points {side} {other} "
-        f"(95% interval {low} to {high}, {evidence})."
+        f"(95% interval {low} to {high}, {evidence}){_to_its_start(results, comparison)}."
     )
+
+
+def _to_its_start(results: Results, main: Comparison) -> str:
+    """Returns the difference to the student's start, where the headline is about another."""
+    start = results.start_of(main.first)
+    if main.second == start:
+        return ""
+    compared = results.comparison(main.first, start, main.task)
+    if compared is None:
+        return ""
+    name, change = in_sentence(start), compared.difference
+    if compared.p_value >= SHOWN:
+        low, high = points(compared.low, 0), points(compared.high, 0)
+        return f"; to {name} no difference is shown: {points(change)} points ({low} to {high})"
+    sign, side = (1, "above") if change > 0 else (-1, "below")
+    ends = sorted(round(100 * sign * end) for end in (compared.low, compared.high))
+    return f", and {abs(100 * change):.1f} points {side} {name} ({ends[0]} to {ends[1]})"
 
 
 def _reached(results: Results, system: System) -> str:

@@ -329,7 +329,7 @@ class TrainSettings(Settings):
         return self
 
     @property
-    def together(self) -> int:
+    def group_size(self) -> int:
         """``siblings``, or by default as many as leave some 16 different questions in a step.
 
         Siblings make training faster and a step's gradient poorer: see docs/log.md.

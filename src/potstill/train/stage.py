@@ -170,7 +170,9 @@ def _warn_of_undivided(
     if lost:
         logger.warning(
             "%s does not learn %d of %d kept rationales: they answer no sub-questions of their own",
-            *(name, lost, kept),
+            name,
+            lost,
+            kept,
         )
 
 

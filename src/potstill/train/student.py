@@ -320,7 +320,7 @@ def _build_trainer(
     model = add_lora(loaded.model, settings.lora) if settings.lora else loaded.model
     head = Head.of(model, chunked=not sharded(arguments))
     collate, by_length = _choose_collation(loaded, max(example.length for example in examples))
-    order = Order(settings.batch_size, settings.together, shares or None, by_length, seed)
+    order = Order(settings.batch_size, settings.group_size, shares or None, by_length, seed)
     plan = plan_steps(examples, order, steps)
     parts = range(1, settings.checkpoints + 1)
     trainer = StudentTrainer(

@@ -422,7 +422,8 @@ class PromptEncoder:
             logger.warning(
                 "%s: a text spells the control token %s, which is read as text. Where your own "
                 "prompt style means the token, set control_tokens: true for the model.",
-                *(self.source, spelled),
+                self.source,
+                spelled,
             )
         self._warned = True
 
