@@ -9,8 +9,9 @@ The table has a row for each need::
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
@@ -21,6 +22,9 @@ from potstill.plan.needs import Figures
 from potstill.plan.plan import Plan, PlannedTeacher
 from potstill.plan.server_table import describe_capabilities
 from potstill.runtime.progress import clock, dollars
+
+_STAGE_WIDTH = 10
+"""Columns of a stage's name and the gap behind it."""
 
 
 def plan_page(plan: Plan) -> RenderableType:
@@ -35,25 +39,80 @@ def plan_page(plan: Plan) -> RenderableType:
     return Group(head, Text(), _table(plan), Text(), facts)
 
 
-def _table(plan: Plan) -> Table:
+class _AmountRow(NamedTuple):
+    """One row of the table: what is asked, and its amounts."""
+
+    stage: str
+    what: str
+    amounts: Sequence[str]
+    bold: bool = False
+
+    @property
+    def label(self) -> str:
+        """The stage and what is asked, below each other from row to row."""
+        return f"{self.stage:<{_STAGE_WIDTH}}{self.what}".rstrip()
+
+
+class _AmountTable:
+    """The rows, as wide as the terminal allows.
+
+    A row's amounts stand behind its label where that leaves room, else on a line below it; no word
+    is broken and no amount left out.
+    """
+
+    def __init__(self, names: Sequence[str], rows: Sequence[_AmountRow]) -> None:
+        self._heads = [name.split("\n") for name in names]
+        self._rows = rows
+        columns = zip(*(row.amounts for row in rows), strict=True)
+        self._widths = [
+            max(map(len, [*head, *column]))
+            for head, column in zip(self._heads, columns, strict=True)
+        ]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Yields the lines."""
+        width = options.max_width
+        labels = [row.label for row in self._rows]
+        roomy = max(map(len, labels)) + sum(self._widths) + 2 * len(self._widths)
+        gap = 2 if roomy <= width else 1
+        amounts_width = sum(self._widths) + gap * len(self._widths)
+        label_width = min(max(map(len, labels)), max(0, width - amounts_width))
+        lines = max(map(len, self._heads))
+        heads = [[""] * (lines - len(head)) + head for head in self._heads]
+        titles = [""] * (lines - 1) + [f"{'stage':<{_STAGE_WIDTH}}what"]
+        for title, *cells in zip(titles, *heads, strict=True):
+            yield from self._lines(title, cells, label_width, gap, style="bold")
+        for row in self._rows:
+            style = "bold" if row.bold else ""
+            yield from self._lines(row.label, row.amounts, label_width, gap, style=style)
+
+    def _lines(
+        self, label: str, cells: Sequence[str], label_width: int, gap: int, *, style: str
+    ) -> Iterator[Text]:
+        """Yields a row as one line, or as two where its label is longer than the room for it."""
+        amounts = "".join(
+            " " * gap + f"{cell:>{width}}" for cell, width in zip(cells, self._widths, strict=True)
+        )
+        if len(label) > label_width:
+            yield Text(label, style=style)
+            label = ""
+        yield Text(f"{label:<{label_width}}{amounts}", style=style, no_wrap=True)
+
+
+def _table(plan: Plan) -> _AmountTable:
     paid = any(teacher.settings.is_paid for teacher in plan.teachers)
-    between = 1 if paid else 2  # with costs, 80 columns hold no wider gaps
-    table = Table(box=None, padding=(0, between, 0, 0), pad_edge=False, header_style="bold")
-    for name in ("stage", "what"):
-        table.add_column(name, overflow="fold")
-    for name in ("stored", "to ask", "requests", "tokens\nread", "tokens\nwritten", "at most"):
-        table.add_column(name, justify="right", no_wrap=True)
-    if paid:
-        table.add_column("cost", justify="right", no_wrap=True)
+    names = ["stored", "to ask", "requests", "tokens\nread", "tokens\nwritten", "at most"]
+    rows = []
     stage = ""
     for figures in plan.figures:
         need = figures.need
         shown_stage = need.stage if need.stage != stage else ""
         stage = need.stage
-        table.add_row(shown_stage, Text(_short_purpose(need.what)), *_row([figures], paid=paid))
+        amounts = tuple(_row([figures], paid=paid))
+        rows.append(_AmountRow(shown_stage, _short_purpose(need.what), amounts))
     if len(plan.figures) > 1:
-        table.add_row("in all", "", *_row(plan.figures, paid=paid), style="bold")
-    return table
+        rows.append(_AmountRow("in all", "", tuple(_row(plan.figures, paid=paid)), bold=True))
+    return _AmountTable([*names, "cost"] if paid else names, rows)
 
 
 def _short_purpose(what: str) -> str:
