@@ -26,18 +26,18 @@ BUNDLED = ROOT / "src" / "potstill" / "models" / "bundled"
 FLAGS = {
     "potstill": {"--version", "--help"},
     "ask": {"RUN", "QUESTION"},
-    "curate": {"RECIPE", "--set"},
-    "demo": {"--set"},
-    "evaluate": {"RECIPE", "--set"},
+    "curate": {"RECIPE", "--quiet", "--set"},
+    "demo": {"--quiet", "--set"},
+    "evaluate": {"RECIPE", "--quiet", "--set"},
     "export": {
         "RUN", "FILE", "--what", "--logprobs", "--stage", "--data-format", "--overwrite",
     },
-    "generate": {"RECIPE", "--set"},
+    "generate": {"RECIPE", "--quiet", "--set"},
     "grade": {
         "FILE", "--task", "--text-field", "--gold-field", "--choices-field", "--question-field",
-        "--verdict-field", "--rule", "--out",
+        "--verdict-field", "--rule", "--out", "--overwrite",
     },
-    "guide": {"RECIPE", "--set"},
+    "guide": {"RECIPE", "--quiet", "--set"},
     "init": {"FILE", "--out", "--set"},
     "import": {
         "RUN", "FILE", "--question-field", "--id-field", "--rationale-field", "--answer-field",
@@ -48,18 +48,18 @@ FLAGS = {
     },
     "merge": {"RUNS", "--out", "--method", "--set"},
     "check": {"WHAT", "--set"},
-    "plan": {"RECIPE", "--set", "--probe"},
+    "plan": {"RECIPE", "--quiet", "--set", "--probe"},
     "push": {
         "RUN", "OWNER/NAME", "--what", "--private", "--to", "--licence", "--language", "--logprobs",
         "--data-format",
     },
     "regrade": {"RUN"},
-    "report": {"RECIPE", "--set"},
-    "run": {"RECIPE", "--set"},
+    "report": {"RECIPE", "--quiet", "--set"},
+    "run": {"RECIPE", "--quiet", "--set"},
     "schema": set(),
     "serve": {"RUN|CONFIG", "--set"},
     "tasks": {"NAME"},
-    "train": {"RECIPE", "--set"},
+    "train": {"RECIPE", "--quiet", "--set"},
 }  # fmt: skip
 """Settings live in the recipe; a new flag needs a reason why it cannot."""
 
@@ -546,6 +546,6 @@ def test_the_readmes_recipe_is_planned_in_80_columns(
     Path("pens.yaml").write_text(recipe, encoding="utf-8")
     monkeypatch.setenv("COLUMNS", "80")
     done = CliRunner().invoke(main, ["plan", "pens.yaml"], catch_exceptions=False)
-    assert re.search(r"^generate rationales +0 ", done.output, re.MULTILINE)
-    assert re.search(r"^evaluate pens test +0 ", done.output, re.MULTILINE)
+    assert re.search(r"^generate  rationales +0 ", done.output, re.MULTILINE)
+    assert re.search(r"^evaluate  pens test +0 ", done.output, re.MULTILINE)
     assert max(len(line) for line in done.output.splitlines()) <= 80

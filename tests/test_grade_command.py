@@ -177,7 +177,8 @@ def test_mistakes_are_told_in_one_line(arguments: list[str], message: str) -> No
     Path("empty.jsonl").touch()
     Path("answers.md").touch()
     Path("out.jsonl").write_text("as it was", encoding="utf-8")
-    result = graded(*(["--out", "out.jsonl"] if "--out" not in arguments else []), *arguments)
+    out = ["--out", "out.jsonl", "--overwrite"] if "--out" not in arguments else []
+    result = graded(*out, *arguments)
     assert result.exit_code == 2
     assert message in result.stderr
     assert len(result.stderr.splitlines()) == 1
@@ -188,3 +189,12 @@ def test_mistakes_are_told_in_one_line(arguments: list[str], message: str) -> No
 
 def test_an_unknown_task_is_told_with_the_nearest() -> None:
     assert "Did you mean 'gsm8k'?" in graded(written(ROWS), task="gsm9k").stderr
+
+
+def test_a_file_that_is_there_is_replaced_only_when_told_to() -> None:
+    Path("out.jsonl").write_text("as it was", encoding="utf-8")
+    refused = graded(written(ROWS), "--out", "out.jsonl")
+    assert refused.exit_code == 2 and "out.jsonl is there already" in refused.stderr
+    assert Path("out.jsonl").read_text(encoding="utf-8") == "as it was"
+    assert graded(written(ROWS), "--out", "out.jsonl", "--overwrite").exit_code == 0
+    assert Path("out.jsonl").read_text(encoding="utf-8").count("\n") == len(ROWS)

@@ -1,5 +1,6 @@
 """``potstill init``: from a file as its user has it to a report, with no edit but the teacher."""
 
+import html
 import json
 import re
 from pathlib import Path
@@ -69,6 +70,12 @@ def test_a_semicolon_table_in_latin_1_reaches_a_report(
     assert done.exit_code == 0, done.output
     assert Path("runs/fragen/report.html").is_file()
     assert re.search(r"curate: (\d+) of \1 rationales kept", done.output), done.output
+    assert re.search(r"^cost: .* for \d+ tokens; time: \d", done.output, re.MULTILINE)
+    assert 'ask it: potstill ask runs/fragen "QUESTION"' in done.output
+    headline = re.search(r"report: .*\n\n(.+)\n", done.output)
+    assert headline and headline[1] in html.unescape(
+        Path("runs/fragen/report.html").read_text(encoding="utf-8")
+    )
     if kind == "yes_no":
         check_the_student_is_used(monkeypatch)
 
@@ -91,9 +98,9 @@ def check_the_student_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     assert served[0].student == LocalSettings(model="hf:runs/fragen/model", device="cpu")
     assert (served[0].student_format, served[0].name) == ("fine_tune_cot", "fragen")
     assert (served[0].temperature, served[0].max_tokens, served[0].port) == (0.0, 8, 0)
-    for command in ("report", "plan"):
-        done = potstill(command, "runs/fragen")
-        assert done.exit_code == 0, done.output
+    for command in ("report", "plan", "curate"):
+        done = potstill(command, "runs/fragen", "--quiet")
+        assert done.exit_code == 0 and not done.stderr, done.output
 
 
 def test_a_run_without_a_student_says_so(tmp_path: Path) -> None:

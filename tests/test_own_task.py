@@ -1,6 +1,7 @@
 """What goes wrong with a task of one's own is said with what would mend it, never in a circle."""
 
 import json
+import logging
 from pathlib import Path
 
 import pytest
@@ -115,3 +116,19 @@ def test_every_line_of_an_error_says_that_it_is_one() -> None:
         "Error: sums.yaml: unknown setting 'train.lr'. Did you mean 'learning_rate'?",
         "Error: sums.yaml: unknown setting 'train.stepz'. Did you mean 'steps'?",
     ]
+
+
+def test_a_hub_that_is_not_reached_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """As huggingface_hub does, it logs each of its retries before it fails."""
+    transformers = pytest.importorskip("transformers")
+
+    def fails(*_: object, **__: object) -> None:
+        for number in range(1, 6):
+            logging.getLogger("huggingface_hub.utils._http").warning("Retrying in %ds", number)
+        raise OSError("We couldn't connect to the hub")
+
+    monkeypatch.setattr(transformers.AutoConfig, "from_pretrained", fails)
+    (line,) = told(potstill("run", recipe("bundled:teacher", student="hf:NOBODY/nothing")))
+    assert "NOBODY/nothing" in line and "Retrying" not in capfd.readouterr().err

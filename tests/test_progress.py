@@ -275,3 +275,36 @@ def test_the_log_begins_with_the_work(tmp_path: Path) -> None:
         (line,) = (tmp_path / "log.jsonl").read_text().splitlines()
     assert json.loads(line)["label"] == "training r"
     assert json.loads(line)["done"] == 0
+
+
+@pytest.mark.parametrize("width", [100, 80, 60, 40])
+def test_a_live_view_cuts_neither_label_nor_time_however_narrow(width: int) -> None:
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=width)
+    label = "rationales on multi_step_arithmetic test, step 300"
+    with Meter(console).stage(label, total=2000, unit="steps") as advance:
+        advance(2000, 160_000, 0.0)
+    shown = re.sub(r"\x1b\[[\d?;]*[a-zA-Z]", "", out.getvalue()).split("\r")[-1]
+    assert " ".join(shown.split()).startswith(label)
+    assert re.search(r"in 0:00\s*$", shown) and "…" not in shown
+    assert all(len(line) <= width - 3 for line in shown.splitlines())
+
+
+@pytest.mark.usefixtures("at_once")
+def test_work_that_asks_nobody_tells_of_no_tries_in_flight() -> None:
+    out, control = io.StringIO(), busy()
+    with Meter(Console(file=out), control).stage("rationales", total=1) as advance:
+        advance(1, 0, 0.0)
+    control.events.in_flight = 0
+    with Meter(Console(file=out), control).stage("training", total=1) as advance:
+        advance(1, 0, 0.0)
+    asked, trained = out.getvalue().splitlines()
+    assert "10 of 64 in flight" in asked and "in flight" not in trained
+
+
+def test_lines_off_a_terminal_come_more_and_more_seldom() -> None:
+    times = [0.0]
+    while times[-1] < 3600:
+        times.append(progress.next_line(times[-1]))
+    assert times[1:4] == [10.0, 20.0, 30.0]
+    assert len(times) <= 16  # in an hour; one each ten seconds were 360

@@ -15,6 +15,7 @@ A message says what, where, the value seen and the way out. The command line sho
 and exits with 2; anything else that is raised is a bug of ours and keeps its traceback.
 """
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -100,3 +101,23 @@ def extra(name: str, *, needed_for: str) -> Iterator[None]:
             f"{needed_for} needs the package {error.name!r}, which is not installed. "
             f"Install it with: pip install 'potstill[{name}]'"
         ) from error
+
+
+@contextmanager
+def without_remarks(*packages: str) -> Iterator[None]:
+    """Silence what packages log below an error while the block runs.
+
+    Where the block fails, one error of ours says so; a line for each of their retries says less.
+
+    Args:
+        packages: The names of their loggers, such as ``huggingface_hub``.
+    """
+    loggers = [logging.getLogger(name) for name in packages]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -20,6 +20,7 @@ from potstill.errors import OutdatedError, PotstillError
 if TYPE_CHECKING:
     from potstill.pipeline.run import Run
     from potstill.runtime.events import EventLog
+    from potstill.runtime.progress import Meter
 
 
 ORDER = (
@@ -134,11 +135,38 @@ def set_option(example: str) -> Callable[[Callable[..., None]], Callable[..., No
     )
 
 
+_QUIET = "potstill.quiet"
+"""By this name the context keeps whether no progress is to be shown."""
+
+
+def _keep_quiet(context: click.Context, _: click.Parameter, quiet: bool) -> None:
+    context.find_root().meta[_QUIET] = quiet
+
+
+def quiet_option(function: Callable[..., None]) -> Callable[..., None]:
+    """The option ``--quiet``."""
+    return click.option(
+        "--quiet",
+        is_flag=True,
+        expose_value=False,
+        callback=_keep_quiet,
+        help="Show no progress: results and errors alone. The run's log has it all the same.",
+    )(function)
+
+
+def progress_meter() -> "Meter":
+    """A meter on standard error; one that shows nothing under ``--quiet``."""
+    from potstill.runtime.progress import Meter
+
+    quiet = click.get_current_context().find_root().meta.get(_QUIET, False)
+    return Meter(None) if quiet else Meter.on_stderr()
+
+
 def recipe_command(name: str) -> Callable[[Callable[..., None]], click.Command]:
     """A command that works on a recipe."""
 
     def decorate(function: Callable[..., None]) -> click.Command:
-        function = set_option("the recipe, e.g. train.steps=200")(function)
+        function = quiet_option(set_option("the recipe, e.g. train.steps=200")(function))
         function = click.argument("recipe", type=click.Path(path_type=Path))(function)
         return main.command(name)(function)
 
@@ -153,11 +181,10 @@ def open_run(recipe: Path, changes: tuple[str, ...], *, read_only: bool = False)
     """
     from potstill.pipeline.recipe import load_recipe
     from potstill.pipeline.run import Run
-    from potstill.runtime.progress import Meter
 
     read, is_moved = load_recipe(*recipe_of(recipe, changes)), recipe.is_dir()
     with (
-        Run(read, Meter.on_stderr(), read_only=read_only, is_moved=is_moved) as run,
+        Run(read, progress_meter(), read_only=read_only, is_moved=is_moved) as run,
         _logged(run.context.events),
     ):
         try:

@@ -3,13 +3,22 @@
 For each stage: the command; ``run_STAGE``, which does the work; ``print_STAGE``, which shows it.
 """
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from potstill.cli.app import arguments_of, main, open_run, recipe_command, recipe_of, set_option
+from potstill.cli.app import (
+    arguments_of,
+    main,
+    open_run,
+    quiet_option,
+    recipe_command,
+    recipe_of,
+    set_option,
+)
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -241,6 +250,7 @@ def run_command(recipe: Path, changes: tuple[str, ...]) -> None:
 
 
 @main.command("demo")
+@quiet_option
 @set_option("the demonstration, e.g. seed=1")
 def demo_command(changes: tuple[str, ...]) -> None:
     """Distil the bundled pair; a few minutes on two cores."""
@@ -257,7 +267,27 @@ def run_all(run: "Run") -> None:
     run_evaluate(run)
     if run.recipe.guide:
         run_guide(run)
-    run_report(run)
+    report = run.report()
+    print_report(run, report)
+    print_end(run, report.headline)
+
+
+def print_end(run: "Run", headline: str) -> None:
+    """Show the run's main result, what it cost and took, and what can be done with the student."""
+    from potstill.report.text import duration
+    from potstill.runtime.progress import dollars
+
+    click.echo(f"\n{headline}")
+    spent = run.runtime.budget.spent
+    paid = f"{dollars(spent.usd)} for {spent.tokens:,} tokens" if spent.tokens else "no server paid"
+    seconds = sum(stage.seconds for stage in run.store.stages())
+    click.echo(f"cost: {paid}; time: {duration(seconds)}")
+    model = run.folder / "model"
+    if model.is_dir():
+        folder = shlex.quote(str(run.folder))
+        click.echo(f"student: {model}, as transformers loads it")
+        click.echo(f'  ask it: potstill ask {folder} "QUESTION"')
+        click.echo(f"  serve it: potstill serve {folder}")
 
 
 # plan --------------------------------------------------------------------------------------------

@@ -193,7 +193,10 @@ def tasks_command(name: str | None) -> None:
     "zero_shot_cot or bbh; or module:name of one of your own.",
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Takes one JSON line for each row.")
-def grade_command(file: Path, name: str, rule: str, out: Path | None, **fields: str | None) -> None:
+@click.option("--overwrite", is_flag=True, help="Replace the file of --out if it is there.")
+def grade_command(
+    file: Path, name: str, rule: str, out: Path | None, overwrite: bool, **fields: str | None
+) -> None:
     """Grade a file of completions: JSONL, JSON, CSV or Parquet.
 
     A field is named as it stands in a row; cot.answer is the field answer inside cot. A row may
@@ -206,7 +209,7 @@ def grade_command(file: Path, name: str, rule: str, out: Path | None, **fields: 
 
     names = {option.removesuffix("_field"): field for option, field in fields.items() if field}
     task, meter = task_named(name, rule=rule), Meter.on_stderr()
-    graded = grade_file(file, task, Fields(**names), meter, out=out)
+    graded = grade_file(file, task, Fields(**names), meter, out=out, overwrite=overwrite)
     for line in describe_graded(graded):
         click.echo(line)
     if out is not None:

@@ -69,7 +69,13 @@ class GradedFile:
 
 
 def grade_file(
-    path: Path, task: Task, fields: Fields, meter: Meter, *, out: Path | None = None
+    path: Path,
+    task: Task,
+    fields: Fields,
+    meter: Meter,
+    *,
+    out: Path | None = None,
+    overwrite: bool = False,
 ) -> GradedFile:
     """Grade every completion of a file.
 
@@ -80,13 +86,16 @@ def grade_file(
         meter: Shows how many rows are graded.
         out: Takes one JSON line for each row, in order, with ``answer``, ``correct`` and ``rule``;
             for a row with a list of completions, these are lists. It appears when all is graded.
+        overwrite: Replace ``out`` if it is there.
 
     Raises:
-        ConfigError: ``out`` is the file that is read, or cannot be written.
+        ConfigError: ``out`` is the file that is read, is there already, or cannot be written.
         DataError: The file cannot be read, has no rows, lacks a field, or no gold answer fits.
     """
     if out and out.exists() and path.exists() and out.samefile(path):
         raise ConfigError(f"{out} is the file to be graded; write to another one.")
+    if out and out.exists() and not overwrite:
+        raise ConfigError(f"{out} is there already; name another file, or give --overwrite.")
     tally, rows = _Tally(), list(items(path, task, fields))
     with (
         whole_file(out) if out else nullcontext() as lines,

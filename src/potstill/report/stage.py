@@ -10,6 +10,7 @@ from potstill.records import Task
 from potstill.report.accuracy import read_results
 from potstill.report.page import page
 from potstill.report.tables import summary
+from potstill.report.text import headline
 from potstill.store import Store
 from potstill.tasks.overlap import Overlap
 from potstill.whole_files import write_whole
@@ -23,6 +24,9 @@ class ReportFiles(NamedTuple):
 
     summary: Path
     """The results as JSON."""
+
+    headline: str
+    """The main result in one sentence, no stronger than its numbers."""
 
 
 def write_report(
@@ -50,7 +54,7 @@ def write_report(
         ConfigError: A file cannot be written.
     """
     results = read_results(store, tasks, folder, overlaps=overlaps, notes=notes, roles=roles)
-    written = ReportFiles(folder / "report.html", folder / "summary.json")
+    written = ReportFiles(folder / "report.html", folder / "summary.json", headline(results))
     write_whole(written.html, page(results))
     write_whole(
         written.summary,

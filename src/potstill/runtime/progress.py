@@ -21,7 +21,11 @@ FIRST_SECONDS = 2.0
 """When the first line is written where there is no terminal, so that work is seen to begin."""
 
 LINE_SECONDS = 10.0
-"""How often further ones are, and lines to the log, whose first one stands at the beginning."""
+"""How often a line is written to the log, whose first one stands at the beginning."""
+
+LINE_GROWTH = 1.5
+"""Where there is no terminal, each further line comes when the work has taken so many times as long
+as at the line before."""
 
 TICK_SECONDS = 0.25
 """How often the view is brought up to date."""
@@ -31,6 +35,9 @@ RATE_SECONDS = 60.0
 
 WIDEST = 120
 """Columns that the view fills at most."""
+
+NARROWEST_BAR = 10
+"""Columns of the bar beside its label; where less is left, the label has a line of its own."""
 
 ECHO = "^C "
 """Text a terminal may write behind the view; on a line of its own it would shift the view."""
@@ -42,8 +49,8 @@ Advance = Callable[[int, int, float], None]
 class Meter:
     """Shows how far long work has come.
 
-    On a terminal each stage has a live view; elsewhere a line after two seconds, every ten seconds,
-    and at its end. The run's log gets the same counts.
+    On a terminal each stage has a live view; elsewhere a line after two seconds, further ones more
+    and more seldom, and one at its end. The run's log gets the same counts every ten seconds.
 
     Args:
         console: Where to show it; None shows nothing.
@@ -211,6 +218,7 @@ class _Traffic:
         self.runtime = runtime
         self._retries = runtime.events.retries.copy()
         self._given_up = runtime.events.given_up.copy()
+        self._asks = False
 
     def describe(self, cost: float) -> str:
         """Spending, tries in flight, answers being written, and what is waited for.
@@ -220,7 +228,9 @@ class _Traffic:
         """
         events = self.runtime.events
         parts = [spent] if (spent := self._spent(cost)) else []
-        if events.limit:
+        # The limit stays when a stage that asked is over: one that asks nobody has none in flight.
+        self._asks = self._asks or events.in_flight > 0
+        if events.limit and self._asks:
             parts.append(f"{events.in_flight:,} of {events.limit:,} in flight")
         if events.writing:
             parts.append(f"{events.writing:,} tokens of unfinished answers")
@@ -283,21 +293,32 @@ def _live(tally: Tally, traffic: _Traffic, console: Console) -> AbstractContextM
     """The view on a terminal, brought up to date by a thread of its own."""
 
     def view() -> Constrain:
-        table = Table.grid(expand=True, padding=(0, 1))
-        table.add_column(no_wrap=True, max_width=40)
-        table.add_column(ratio=1, min_width=10)
-        table.add_column(no_wrap=True)
+        width = min(console.width, WIDEST) - len(ECHO)
+        described = tally.describe()
         bar = ProgressBar(total=tally.total, completed=tally.done, pulse=tally.total is None)
-        table.add_row(Text(tally.label), bar, Text(tally.describe()))
+        room = width - len(described) - 1
+        beside = len(tally.label) + 1 + NARROWEST_BAR <= room
+        table = Table.grid(expand=True, padding=(0, 1))
+        if beside:
+            table.add_column(no_wrap=True)
+        table.add_column(ratio=1, min_width=min(NARROWEST_BAR, max(0, room)))
+        table.add_column(no_wrap=room >= 0)
+        table.add_row(*([Text(tally.label)] if beside else []), bar, Text(described))
         further = (traffic.describe(tally.cost), traffic.faults, traffic.stopping)
-        lines = Group(table, *(Text(line) for line in further if line))
-        return Constrain(lines, min(console.width, WIDEST) - len(ECHO))
+        above = [] if beside else [Text(tally.label)]
+        lines = Group(*above, table, *(Text(line) for line in further if line))
+        return Constrain(lines, width)
 
     return Live(get_renderable=view, console=console, refresh_per_second=1 / TICK_SECONDS)
 
 
+def next_line(seconds: float) -> float:
+    """Returns after how many seconds of work the line behind one after ``seconds`` is written."""
+    return max(seconds + LINE_SECONDS, LINE_GROWTH * seconds)
+
+
 class _Ticker:
-    """Writes a line every ten seconds: to the console where it is no terminal, and to the log."""
+    """Writes lines: to the log every ten seconds, to a console that is no terminal more seldom."""
 
     def __init__(self, tally: Tally, traffic: _Traffic, console: Console | None) -> None:
         self._tally, self._traffic, self._console = tally, traffic, console
@@ -316,8 +337,9 @@ class _Ticker:
             self._print()
 
     def _tick(self) -> None:
-        last, announced = time.monotonic(), False
-        pause = min(FIRST_SECONDS, LINE_SECONDS)
+        begin = last = time.monotonic()
+        pause = due = min(FIRST_SECONDS, LINE_SECONDS)
+        announced = False
         while not self._ended.wait(TICK_SECONDS):
             if (stopping := self._traffic.stopping) and not announced:
                 announced = True
@@ -325,7 +347,9 @@ class _Ticker:
             if time.monotonic() - last >= pause:
                 last, pause = time.monotonic(), LINE_SECONDS
                 self._log()
-                self._print()
+                if last - begin >= due:
+                    due = next_line(last - begin)
+                    self._print()
 
     def _print(self) -> None:
         tally, traffic = self._tally, self._traffic

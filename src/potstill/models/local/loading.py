@@ -20,7 +20,7 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from potstill.checksums import is_removed, read_checksums, sha256_of
-from potstill.errors import ModelError, PotstillError
+from potstill.errors import ModelError, PotstillError, without_remarks
 from potstill.models.local.weight_files import check_folder, check_weight_files, check_whole
 from potstill.models.settings import LocalSettings
 
@@ -296,7 +296,7 @@ def first_line(error: BaseException) -> str:
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """Silence the progress bars and remarks of transformers while the block runs."""
+    """Silence the progress bars and remarks of transformers and the hub while the block runs."""
     level, bars = (
         transformers_logging.get_verbosity(),
         transformers_logging.is_progress_bar_enabled(),
@@ -304,7 +304,8 @@ def quietly() -> Iterator[None]:
     transformers_logging.set_verbosity(logging.ERROR)
     transformers_logging.disable_progress_bar()
     try:
-        yield
+        with without_remarks("huggingface_hub"):
+            yield
     finally:
         transformers_logging.set_verbosity(level)
         if bars:

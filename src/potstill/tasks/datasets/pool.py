@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from potstill.errors import DataError, extra
+from potstill.errors import DataError, extra, without_remarks
 from potstill.records import AnswerType, Question
 from potstill.tables import Row as Row
 from potstill.tables.encodings import decoded, file_bytes
@@ -185,7 +185,8 @@ def hub_rows(name: str, *, config: str | None = None, split: str) -> list[Row]:
     with extra("hub", needed_for=f"reading {name} from the hub"):
         import datasets
     try:
-        rows = datasets.load_dataset(name, config, split=split)
+        with without_remarks("huggingface_hub", "datasets"):
+            rows = datasets.load_dataset(name, config, split=split)
     except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
         raise DataError(
             f"{name} could not be read from the hub: {error}. "
