@@ -41,6 +41,11 @@ def draw(
     return generate(task, model, asking, context_of(store), enough_right=enough)
 
 
+def gold_of(request: Request) -> str:
+    """The right answer to n + n."""
+    return str(2 * int(request.question.split()[2]))
+
+
 def asked_of(model: ScriptedModel) -> dict[str, list[int]]:
     """The samples asked for, by what was asked."""
     samples: dict[str, list[int]] = {}
@@ -100,7 +105,7 @@ def test_samples_go_to_the_questions_that_need_them(store: Store) -> None:
         "What is 5 + 5?": 8,
     }
     assert all(samples == list(range(len(samples))) for samples in asked.values())
-    assert drawn == (SampleCounts(wanted=29, there=0, stored=29, failed=0), 4)
+    assert drawn[:2] == (SampleCounts(wanted=29, there=0, stored=29, failed=0), 4)
 
 
 def test_a_question_that_has_enough_is_not_asked_further(store: Store) -> None:
@@ -195,7 +200,7 @@ def test_a_cut_off_sample_and_a_failed_one_are_not_right(store: Store) -> None:
     asking = teacher_asking(model, settings, seed=0)
     drawn = generate(task, model, asking, context_of(store), enough_right=2)
     assert asked_of(model) == {"What is 1 + 1?": [0, 1, 2, 3]}
-    assert drawn == (SampleCounts(wanted=4, there=0, stored=3, failed=1), 1)
+    assert drawn[:2] == (SampleCounts(wanted=4, there=0, stored=3, failed=1), 1)
 
 
 def test_the_two_steps_of_zero_shot_cot_are_graded_together(store: Store) -> None:
@@ -208,9 +213,86 @@ def test_the_two_steps_of_zero_shot_cot_are_graded_together(store: Store) -> Non
     drawn = draw(model, store, samples=8, enough=1, task=task)
     first = [r for r in model.asked if "Therefore" not in str(r.prompt)]
     assert [request.samples for request in first] == [(0,), (1,), (2, 3)]
-    assert drawn == (SampleCounts(wanted=4, there=0, stored=4, failed=0), 1)
+    assert drawn[:2] == (SampleCounts(wanted=4, there=0, stored=4, failed=0), 1)
 
 
 def test_more_right_rationales_than_samples_are_refused() -> None:
     with pytest.raises(ConfigError, match="no question gets more than 4 samples"):
         build(GenerateSettings, {"samples": 4, "enough_right": 5}, at="recipe")
+
+
+@pytest.mark.parametrize(
+    ("asked", "right", "most_wrong", "more"),
+    [
+        (0, 0, 1, 4),  # the first round is drawn whole
+        (4, 3, 1, 0),
+        (4, 3, 2, 1),  # one more wrong one ends it
+        (4, 2, 3, 1),
+        (4, 0, 4, 0),
+        (8, 1, 12, 5),
+        (4, 4, 9, 0),
+    ],
+)
+def test_a_question_is_left_once_so_many_are_wrong(
+    asked: int, right: int, most_wrong: int, more: int
+) -> None:
+    assert further_samples(asked, right, 4, 16, most_wrong) == more
+
+
+@given(st.integers(1, 6), st.integers(1, 9), st.floats(0, 1), st.randoms())
+def test_no_more_are_wrong_than_allowed_beyond_the_first_round(
+    enough: int, most_wrong: int, rate: float, draws: random.Random
+) -> None:
+    asked = right = 0
+    while more := further_samples(asked, right, enough, 64, most_wrong):
+        asked += more
+        right += sum(draws.random() < rate for _ in range(more))
+    assert asked - right <= max(enough, most_wrong)
+    assert right >= enough or asked - right >= min(most_wrong, 64 - right)
+
+
+def test_a_limit_needs_something_to_limit() -> None:
+    with pytest.raises(ValueError, match="without enough_right all 4 samples are drawn"):
+        GenerateSettings(most_wrong=3)
+
+
+@pytest.mark.parametrize(("rate", "enough"), [(0.2, 1), (0.5, 1), (0.5, 2)])
+def test_a_teachers_accuracy_does_not_depend_on_when_asking_ends(
+    store: Store, rate: float, enough: int
+) -> None:
+    draws = random.Random(f"{rate} {enough}")
+    answered = dict[tuple[str, int], bool]()
+
+    def answer(request: Request, sample: int) -> str:
+        right = answered.setdefault((request.question, sample), draws.random() < rate)
+        return f"The answer is {gold_of(request)}." if right else "The answer is 0.5."
+
+    task = sums(train=400)
+    model = ScriptedModel(answer, chat=True)
+    settings = GenerateSettings(samples=16, enough_right=enough)
+    asking = teacher_asking(model, settings, seed=0)
+    drawn = generate(task, model, asking, context_of(store), enough_right=enough)
+    asked = AskedTeacher("teacher", model.name, asking)
+    curate(task, [asked], context_of(store), CurateSettings(), enough_right=enough)
+    (score,) = store.teacher_scores()
+    # Within four standard errors of the mean over 400 questions of `enough` draws each.
+    assert score.accuracy == pytest.approx(rate, abs=4 * (rate * (1 - rate) / 400 / enough) ** 0.5)
+    assert score.samples == 400 * enough
+    assert drawn.right == sum(answered.values())
+
+
+def test_a_teacher_that_knows_some_questions_alone_keeps_its_accuracy(store: Store) -> None:
+    """Half of the questions are always right, half never: 0.5, of the pooled samples 1 in 9."""
+
+    def answer(request: Request, sample: int) -> str:
+        known = int(gold_of(request)) % 4 == 0
+        return f"The answer is {gold_of(request)}." if known else "The answer is 0.5."
+
+    task, model = sums(train=40), ScriptedModel(answer, chat=True)
+    asking = teacher_asking(model, GenerateSettings(samples=8, enough_right=1), seed=0)
+    drawn = generate(task, model, asking, context_of(store), enough_right=1)
+    assert (drawn.right, drawn.counts.wanted) == (20, 20 + 8 * 20)
+    asked = AskedTeacher("teacher", model.name, asking)
+    curate(task, [asked], context_of(store), CurateSettings(), enough_right=1)
+    (score,) = store.teacher_scores()
+    assert (score.accuracy, score.samples) == (0.5, 40)

@@ -150,7 +150,7 @@ def moved(curated: Path, how: str, monkeypatch: pytest.MonkeyPatch) -> Path:
         (elsewhere / "sums.jsonl").write_text('{"id": "q2", "question": "Why?", "answer": "1"}\n')
         monkeypatch.chdir(elsewhere)
     else:
-        run = shutil.move(curated.parent, curated.parent.parent / "archive") / "run"
+        run = Path(shutil.move(curated.parent, curated.parent.parent / "archive")) / "run"
         monkeypatch.chdir(curated.parent.parent)
     return run.resolve()
 

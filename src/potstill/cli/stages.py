@@ -80,7 +80,13 @@ def print_generated(run: "Run", results: Mapping[str, "GenerateResult"]) -> None
             click.echo(
                 f"  {result.enough:,} of {questions:,} questions have {settings.enough_right} "
                 f"right rationales; {counts.wanted:,} samples in place of "
-                f"{questions * settings.samples:,}"
+                f"{questions * settings.samples:,}, of which {result.right:,} are right"
+            )
+        if result.after_wrong:
+            click.echo(
+                f"  {result.after_wrong:,} of them had as many wrong answers or more; where an "
+                "answer can be guessed, a right one may then be luck. generate.most_wrong leaves "
+                "such questions earlier"
             )
     for reason, count in run.store.failures().items():
         click.echo(f"  {count:,} failed: {reason}", err=True)

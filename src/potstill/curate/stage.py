@@ -64,6 +64,7 @@ def curate(
     measure: Measure | None = None,
     judge: Judge | None = None,
     made_by: str = "",
+    enough_right: int | None = None,
 ) -> Counter[str]:
     """Give every stored rationale of the training questions a verdict.
 
@@ -80,6 +81,7 @@ def curate(
         measure: Tells how likely the student finds rationales; ``choose: likelihood`` needs it.
         made_by: Stands for all that determines the results, and is stored with them; by default
             a hash of the settings.
+        enough_right: How many right samples of a question ended its drawing, if it was so drawn.
 
     Returns:
         How many rationales got each verdict.
@@ -103,7 +105,7 @@ def curate(
         for answers, samples in zip(answered, judged, strict=True)
         for sample in _final_verdicts(answers, samples, settings, likelihoods, order)
     ]
-    rounds, seed = [answers.rounds for answers in answered], teachers[0].asking.sampling.seed
+    rounds, seed = _counted_rounds(task, answered, enough_right), teachers[0].asking.sampling.seed
     scores = list(teacher_scores(rounds, order, rationales, likelihoods, seed=seed))
     made_by = made_by or settings_hash(
         settings.model_dump(), task.rule, GRADER_VERSION, order, debate_rounds
@@ -112,6 +114,24 @@ def curate(
         rationales, scores, grader=GRADER_VERSION, settings_hash=made_by
     )
     return Counter(rationale.verdict for rationale in rationales)
+
+
+def _counted_rounds(
+    task: Task, answered: Sequence[_AnsweredQuestion], enough_right: int | None
+) -> list[list[JudgedRound]]:
+    """The rounds that a teacher's accuracy is counted on.
+
+    Where a question was asked until some answers were right, the share of right ones among all is
+    too high: of a teacher that is right half of the time it is 0.69 on average where one right
+    sample ends it. The first samples were drawn whatever they brought, so they are counted.
+    """
+    if enough_right is None:
+        return [answers.rounds for answers in answered]
+    same, counted = same_answers(task), list[list[JudgedRound]]()
+    for answers in answered:
+        first = [sample for sample in answers.rounds[0].samples if sample.sample < enough_right]
+        counted.append([JudgedRound(first, consensus(first, same))])
+    return counted
 
 
 def _answered_questions(

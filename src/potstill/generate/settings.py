@@ -22,6 +22,10 @@ class GenerateSettings(Settings):
     enough_right: int | None = Field(default=None, ge=1)
     """Draw for a question only until so many rationales are right; null always draws all."""
 
+    most_wrong: int | None = Field(default=None, ge=1)
+    """With ``enough_right``: leave a question once so many of its samples are wrong; null asks on
+    up to ``samples``, where a right answer may at last be luck."""
+
     temperature: float = Field(default=0.7, ge=0)
     """Softmax temperature of the teacher; 0 is greedy and allows one sample only."""
 
@@ -52,6 +56,11 @@ class GenerateSettings(Settings):
             raise ValueError(
                 f"enough_right is {self.enough_right}, and no question gets more than "
                 f"{self.samples} samples. Raise generate.samples, or lower enough_right"
+            )
+        if self.most_wrong is not None and self.enough_right is None:
+            raise ValueError(
+                f"most_wrong is {self.most_wrong}, and without enough_right all {self.samples} "
+                "samples are drawn of every question. Give enough_right, or leave most_wrong out"
             )
         if self.enough_right is not None and self.debate is not None:
             raise ValueError(

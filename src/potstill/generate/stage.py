@@ -78,6 +78,12 @@ class GenerateResult(NamedTuple):
     enough: int | None = None
     """Questions that have as many right rationales as wanted; None where no number was."""
 
+    right: int = 0
+    """Right samples of those drawn until enough are right."""
+
+    after_wrong: int = 0
+    """Questions among ``enough`` of which no fewer samples were wrong than right."""
+
 
 def generate(
     task: Task,
@@ -86,6 +92,7 @@ def generate(
     context: RunContext,
     *,
     enough_right: int | None = None,
+    most_wrong: int | None = None,
     name: str = "the teacher",
 ) -> GenerateResult:
     """Draw rationales for every training question that does not yet have enough of them.
@@ -99,6 +106,7 @@ def generate(
         context: The run; what its store holds is not asked for again.
         enough_right: Draw for a question only until so many rationales are right; see
             :func:`draw_until_enough`.
+        most_wrong: Leave a question once so many of its samples are wrong.
         name: How the teacher is called in the progress display.
 
     Raises:
@@ -106,7 +114,15 @@ def generate(
     """
     label = f"rationales of {name}"
     if enough_right is not None:
-        drawn = draw_until_enough(task, teacher, asking, context, enough=enough_right, label=label)
+        drawn = draw_until_enough(
+            task,
+            teacher,
+            asking,
+            context,
+            enough=enough_right,
+            most_wrong=most_wrong,
+            label=label,
+        )
     else:
         requests = asking.requests(task.splits["train"], task=task.name)
         drawn = GenerateResult(
@@ -124,6 +140,7 @@ def draw_until_enough(
     *,
     enough: int,
     label: str,
+    most_wrong: int | None = None,
 ) -> GenerateResult:
     """Ask round by round, each time only about the questions that lack right rationales.
 
@@ -142,14 +159,19 @@ def draw_until_enough(
         context: The run, whose store takes the answers.
         enough: Right rationales wanted of each question.
         label: How the work is called in the progress display.
+        most_wrong: Leave a question once so many of its samples are wrong.
     """
     questions, limit = task.splits["train"], asking.sampling.samples
     drawn, right = Counter[str](), Counter[str]()
     rounds: list[SampleCounts] = []
+
+    def more_of(id_: str) -> int:
+        return further_samples(drawn[id_], right[id_], enough, limit, most_wrong)
+
     while wanted := {
         question: range(drawn[question.id], drawn[question.id] + more)
         for question in questions
-        if (more := further_samples(drawn[question.id], right[question.id], enough, limit))
+        if (more := more_of(question.id))
     }:
         requests = [
             replace(asking.request(question, task=task.name), samples=tuple(samples))
@@ -163,19 +185,31 @@ def draw_until_enough(
             drawn[question.id] = samples.stop
             stored = answers(teacher.name, context.store, question, asking)
             right[question.id] += count_right(task, question, stored, samples)
-    solved = sum(right[question.id] >= enough for question in questions)
-    return GenerateResult(SampleCounts.total(rounds), solved)
+    solved = [question.id for question in questions if right[question.id] >= enough]
+    return GenerateResult(
+        SampleCounts.total(rounds),
+        enough=len(solved),
+        right=right.total(),
+        after_wrong=sum(drawn[id_] >= 2 * right[id_] for id_ in solved),
+    )
 
 
-def further_samples(asked: int, right: int, enough: int, limit: int) -> int:
+def further_samples(
+    asked: int, right: int, enough: int, limit: int, most_wrong: int | None = None
+) -> int:
     """Returns how many more samples to draw of a question, ``right`` of whose ``asked`` are right.
 
     First as many as are wanted in the end. Then as many as should fill the gap at the question's
     own rate of success, taken as (right + 1) / (asked + 2) (Laplace's rule of succession), but no
-    more than it has been asked for so far: a few failures say little. At most ``limit`` in all.
+    more than it has been asked for so far: a few failures say little. At most ``limit`` in all,
+    and after the first round no more than it takes to have ``most_wrong`` wrong ones.
     """
     if right >= enough:
         return 0
+    if asked and most_wrong is not None:
+        limit = min(limit, right + most_wrong)
+        if asked >= limit:
+            return 0
     expected = math.ceil((enough - right) * (asked + 2) / (right + 1))
     return min(expected, asked or enough, limit - asked)
 

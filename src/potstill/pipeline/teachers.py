@@ -190,6 +190,7 @@ class TeacherPool:
                     self.asking(name),
                     self._context,
                     enough_right=self._recipe.generate.enough_right,
+                    most_wrong=self._recipe.generate.most_wrong,
                     name=name if self._recipe.teachers else "the teacher",
                 )
         faults.raise_any(results)
@@ -246,6 +247,7 @@ class TeacherPool:
             measure=self._measure,
             judge=judge,
             made_by=made_by,
+            enough_right=self._recipe.generate.enough_right,
         )
 
     @cached_property

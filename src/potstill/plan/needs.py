@@ -192,7 +192,13 @@ class _OpenQuestion(NamedTuple):
 
 
 def needs_until_enough(
-    ledger: Ledger, teacher: AskedTeacher, task: Task, *, enough: int, what: str
+    ledger: Ledger,
+    teacher: AskedTeacher,
+    task: Task,
+    *,
+    enough: int,
+    what: str,
+    most_wrong: int | None = None,
 ) -> list[Need]:
     """Samples until ``enough`` are right: the next round for sure, those after it as a bound.
 
@@ -207,7 +213,7 @@ def needs_until_enough(
     for question in questions:
         request = asking.request(question, task=task.name)
         asked = right = 0
-        while more := further_samples(asked, right, enough, limit):
+        while more := further_samples(asked, right, enough, limit, most_wrong):
             round_ = replace(request, samples=tuple(range(asked, asked + more)))
             requests.append(round_)
             if ledger.add(need, round_):
@@ -220,9 +226,11 @@ def needs_until_enough(
     # Further rounds are expected by the share of right samples so far (Laplace's rule).
     rate = (solved + 1) / (tried + 2) if tried else 0.0
     for request, asked, after_round, lacking in open_questions:
-        most = limit - after_round
-        if most:
-            share = expected_draws(rate, lacking, after_round - asked, limit - asked) / most
+        # A question is left at the latest with most_wrong wrong samples and all but one right.
+        ends = limit if most_wrong is None else min(limit, asked + most_wrong + lacking - 1)
+        most = ends - after_round
+        if most > 0:
+            share = expected_draws(rate, lacking, after_round - asked, ends - asked) / most
             need.later.append(Later(request, most, asking.sampling.max_tokens, share))
     if not asking.style.answer_cue:
         return [need]

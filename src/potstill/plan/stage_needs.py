@@ -38,7 +38,10 @@ def generate_needs(run: Run, ledger: Ledger, teacher: AskedTeacher) -> list[Need
     what = f"rationales of {teacher.name}" if run.recipe.teachers else "rationales"
     enough = run.recipe.generate.enough_right
     if enough is not None:
-        return needs_until_enough(ledger, teacher, run.task, enough=enough, what=what)
+        most_wrong = run.recipe.generate.most_wrong
+        return needs_until_enough(
+            ledger, teacher, run.task, enough=enough, what=what, most_wrong=most_wrong
+        )
     return needs_of_samples(
         ledger, teacher, run.task, "train", teacher.asking, stage="generate", what=what
     )

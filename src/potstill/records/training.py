@@ -80,6 +80,9 @@ class TeacherScore:
     """Questions that it answered."""
 
     samples: int
+    """Samples that the accuracy is counted on; with ``generate.enough_right`` the first ones of
+    each question, since later ones are drawn only where answers were wrong."""
+
     kept: int
     """Rationales that were kept; those of a debate are of its last round."""
 
