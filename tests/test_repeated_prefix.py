@@ -20,10 +20,11 @@ from fakes_upstream import (
 from loopback import Loopback
 
 from potstill.models.openai.model import OpenAIModel
-from potstill.models.openai.repeated_prefix import PROBE, PrefixHabit, rest_after
+from potstill.models.openai.repeated_prefix import PROBE, PrefixHabit
 from potstill.models.settings import OpenAISettings
 from potstill.records import Completion, Request
 from potstill.serve.answer_stream import StreamedText
+from potstill.text.common_prefix import rest_after
 
 GIVEN = "The answer is the number"
 

@@ -82,6 +82,7 @@ def test_the_text_tells_what_was_written_at_least() -> None:
     assert token_counts(reply(usage, "one " * 50), limit=30).written == 30
     assert token_counts(reply(usage, "x" * 640)).written == 20
     assert token_counts(reply(usage, "one " * 50), prefix="one " * 45).written == 5
+    assert token_counts(reply(usage, "so five"), prefix="so ").written == 2
     assert token_counts(reply(usage, "5", thinking="two and three " * 9)).written == 28
     listed = reply(usage, "ab")
     listed["choices"][0]["logprobs"] = {"content": [{}, {}, {}]}

@@ -8,10 +8,10 @@ import aiohttp
 from potstill.models.openai.choice_text import content_of
 from potstill.models.openai.client import LARGEST_ANSWER
 from potstill.models.openai.lenient_json import read_json
-from potstill.models.openai.repeated_prefix import rest_after
 from potstill.serve.answering import Cutter
 from potstill.serve.student_details import StreamedDetails
 from potstill.serve.upstreams import Emit, UpstreamError
+from potstill.text.common_prefix import rest_after
 from potstill.text.thinking import may_close, may_open, separate
 
 Json = dict[str, Any]

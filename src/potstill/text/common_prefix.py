@@ -32,3 +32,21 @@ def common_prefix_bytes(one: bytes, other: bytes) -> int:
 def neighbour_prefixes(rows: Sequence[NDArray[Any]]) -> list[int]:
     """The common prefix of each row and the next one; one number fewer than there are rows."""
     return [common_prefix(one, other) for one, other in pairwise(rows)]
+
+
+def rest_after(given: str, text: str) -> str | None:
+    """Returns what follows the given beginning; None where the text does not begin with it.
+
+    White space at both its ends may be missing, since some servers and chat templates trim it.
+    """
+    solid = given.rstrip()
+    if not text.startswith(solid):
+        solid = solid.lstrip()
+    if not solid or not text.startswith(solid):
+        return None
+    rest = text[len(solid) :]
+    for space in given[len(given.rstrip()) :]:
+        if not rest.startswith(space):
+            break
+        rest = rest[1:]
+    return rest

@@ -18,6 +18,7 @@ from potstill.models.openai.choice_text import content_of, message_in
 from potstill.models.openai.logprobs import positions, spelled
 from potstill.models.openai.usage import least_words, told_tokens
 from potstill.records import Request
+from potstill.text.common_prefix import rest_after
 
 Json = dict[str, Any]
 
@@ -78,24 +79,6 @@ class PrefixHabit:
         proof = _proof(given, choice, text)
         repeats = self.repeats is not False if proof is None else proof
         return rest if repeats else text
-
-
-def rest_after(given: str, text: str) -> str | None:
-    """Returns what follows the given beginning; None where the text does not begin with it.
-
-    White space at both its ends may be missing, since some servers and chat templates trim it.
-    """
-    solid = given.rstrip()
-    if not text.startswith(solid):
-        solid = solid.lstrip()
-    if not solid or not text.startswith(solid):
-        return None
-    rest = text[len(solid) :]
-    for space in given[len(given.rstrip()) :]:
-        if not rest.startswith(space):
-            break
-        rest = rest[1:]
-    return rest
 
 
 def _texts(reply: Json) -> Sequence[tuple[Json, str]]:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from potstill.models.openai.choice_text import content_of, message_in
+from potstill.text.common_prefix import rest_after
 
 LARGEST_COUNT = 2**26
 """Tokens that an answer may be said to have; more is no count."""
@@ -86,10 +87,11 @@ def _least_tokens(choice: dict[str, Any], prefix: str, limit: int | None) -> tup
         content = content_of(message.get("content"))
         apart = message.get("reasoning_content") or message.get("reasoning")
         thinking = apart if isinstance(apart, str) else "".join(content.thinking)
-        text = (content.text or "").removeprefix(prefix)
+        text = content.text or ""
+        rest = rest_after(prefix, text)
     except (LookupError, TypeError, ValueError, AttributeError):
         return 0, 0
-    visible, beside = least_words(text), least_words(thinking)
+    visible, beside = least_words(text if rest is None else rest), least_words(thinking)
     if limit is not None and visible + beside > limit:
         visible, beside = min(visible, limit), max(limit - visible, 0)
     return max(visible, _listed(choice) - beside), beside
