@@ -330,7 +330,9 @@ def test_tokens_that_the_teacher_does_not_count_are_spent_as_guessed(
     request = Request(prompt="x" * 40, max_tokens=30)  # guessed at 40 / 4 + 30 tokens
 
     class Teacher(Held):
-        async def answer(self, request: Request, emit: Emit | None = None) -> list[Completion]:
+        async def answer(
+            self, request: Request, emit: Emit | None = None, options: StudentOptions = PLAIN
+        ) -> list[Completion]:
             return [
                 Completion(request=request, sample=0, text=text, finish_reason="stop",
                            prompt_tokens=read, completion_tokens=written)
