@@ -34,6 +34,31 @@ def test_a_recipe_is_loaded_from_a_path_in_either_form(
     assert recipe.run == "runs/first"
 
 
+def test_a_recipe_is_made_from_a_mapping_which_stays_as_it_was(tmp_path: Path) -> None:
+    values: dict[str, object] = {
+        "run": str(tmp_path / "mine"), "task": "coin_toss", "teacher": "bundled:teacher",
+        "student": "bundled:student", "train": {"steps": 3},
+    }  # fmt: skip
+    recipe = potstill.load_recipe(values, ["train.steps=5", "task.train=7"])
+    assert (recipe.train.steps, recipe.task.train, recipe.folder) == (5, 7, tmp_path / "mine")
+    assert values["train"] == {"steps": 3} and values["task"] == "coin_toss"
+    del values["run"]
+    with pytest.raises(potstill.PotstillError, match="recipe: run is missing"):
+        potstill.load_recipe(values)
+
+
+def test_a_run_needs_no_meter(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("torch")
+    recipe = potstill.load_recipe(
+        {"run": str(tmp_path / "mine"), "task": {"name": "coin_toss", "train": 2, "dev": 1,
+         "test": 1}, "teacher": "bundled:teacher", "student": "bundled:student",
+         "generate": {"samples": 1, "max_tokens": 2}}
+    )  # fmt: skip
+    with potstill.Run(recipe) as run:
+        run.generate()
+    assert capfd.readouterr().err == ""
+
+
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="has no attribute 'nonesuch'"):
         potstill.nonesuch  # noqa: B018

@@ -128,3 +128,31 @@ def test_what_is_not_a_recipe_is_refused(tmp_path: Path) -> None:
         load_recipe(recipe_file(tmp_path), ["seed"])
     with pytest.raises(ConfigError, match="has no settings inside"):
         load_recipe(recipe_file(tmp_path, SHORT + "seed: 1\n"), ["seed.x=1"])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "task: gsm8k\ntrain:\n  steps: 3\nstudent: x\ntrain:\n  learning_rate: 1\n",
+            "recipe.yaml, line 5: 'train' stands on line 2 already",
+        ),
+        (
+            "task: {name: gsm8k, train: 3,\n  train: 4}\n",
+            "line 2: 'train' stands on line 1 already",
+        ),
+        ("a: [{b: 1}, {c: 1, c: 2}]", "line 1: 'c' stands on line 1 already"),
+        (
+            "task: gsm8k\nteacher: openai:x: y\n",
+            "recipe.yaml is not YAML: line 2, column 18: mapping values are not allowed here "
+            "('teacher: openai:x: y')",
+        ),
+    ],
+)
+def test_yaml_that_loses_a_setting_or_is_none_is_told_with_its_lines(
+    tmp_path: Path, text: str, message: str
+) -> None:
+    (tmp_path / "recipe.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        load_recipe(tmp_path / "recipe.yaml")
+    assert message in str(caught.value) and "\n" not in str(caught.value)

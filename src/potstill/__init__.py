@@ -5,7 +5,7 @@ The public names are loaded when first used, so that importing the package is qu
     import potstill
 
     recipe = potstill.load_recipe("recipe.yaml")
-    with potstill.Run(recipe, potstill.Meter(None)) as run:
+    with potstill.Run(recipe) as run:
         run.generate()
         run.curate()
         run.train()

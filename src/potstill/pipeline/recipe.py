@@ -16,6 +16,7 @@ so that the run's own recipe finds them too.
 import json
 import os
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Annotated
 
@@ -50,7 +51,7 @@ from potstill.tasks.overlap import OverlapSettings
 from potstill.tasks.settings import TaskSettings
 from potstill.train.settings import TrainSettings
 from potstill.whole_files import write_whole
-from potstill.yaml_text import parse_yaml
+from potstill.yaml_text import RepeatedName, parse_yaml
 
 AnyModel = (
     LocalSettings
@@ -334,12 +335,14 @@ class Recipe(Settings):
         return Path(self.run)
 
 
-def load_recipe(path: str | Path, changes: Sequence[str] = ()) -> Recipe:
+def load_recipe(source: str | Path | Mapping[str, object], changes: Sequence[str] = ()) -> Recipe:
     """Read a recipe.
 
     Args:
-        path: A YAML file. Where it names no ``run`` folder, it is ``runs/`` and the file's name.
-        changes: Settings to put in the place of the file's, as ``train.steps=200``.
+        source: A YAML file, or the same settings as a mapping, such as ``{"run": "runs/mine",
+            "task": "gsm8k", ...}``. Where a file names no ``run`` folder, it is ``runs/`` and the
+            file's name.
+        changes: Settings to put in the place of its own, as ``train.steps=200``.
 
     What it names as ``module:name`` is not imported yet; see
     :func:`potstill.setting_names.resolve_names`.
@@ -348,7 +351,14 @@ def load_recipe(path: str | Path, changes: Sequence[str] = ()) -> Recipe:
         ConfigError: The file is missing or is not YAML, a setting is unknown or out of bounds, or
             by a module's name a recipe that was loaded before means another file.
     """
-    path = Path(path)
+    if isinstance(source, Mapping):
+        raw = deepcopy(dict(source))
+        for change in changes:
+            change_setting(raw, change)
+        recipe = build(Recipe, raw, at="recipe")
+        FOLDERS.add(Path(), [], references(recipe))
+        return recipe
+    path = Path(source)
     raw = _read(path, changes)
     recipe = build(Recipe, {"run": f"runs/{path.stem}", **raw}, at=str(path))
     _check_recipe_stays(path, recipe)
@@ -385,6 +395,8 @@ def _read(path: Path, changes: Sequence[str]) -> dict[str, object]:
         raw = parse_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}.") from error
+    except RepeatedName as error:
+        raise ConfigError(f"{path}, {error}") from error
     except ValueError as error:
         raise ConfigError(f"{path} is not YAML: {error}") from error
     if not isinstance(raw, dict):
@@ -402,7 +414,7 @@ def change_setting(raw: dict[str, object], change: str) -> None:
     try:
         setting = parse_yaml(value)
     except ValueError as error:
-        raise ConfigError(f"--set {change!r}: the value is not YAML.") from error
+        raise ConfigError(f"--set {change!r}: the value is not YAML: {error}") from error
     *sections, last = name.strip().split(".")
     place, within = raw, ""
     for section in sections:

@@ -84,7 +84,7 @@ class Run:
 
     Args:
         recipe: The settings of every stage.
-        meter: Shows the progress.
+        meter: Shows the progress; None shows none.
         read_only: Open the store beside a writer, for the report alone. Of the processes of
             ``accelerate launch`` only the first writes.
         is_moved: Whether the run is named by its folder, so that relative paths in its recipe do
@@ -96,9 +96,15 @@ class Run:
     """
 
     def __init__(
-        self, recipe: Recipe, meter: Meter, *, read_only: bool = False, is_moved: bool = False
+        self,
+        recipe: Recipe,
+        meter: Meter | None = None,
+        *,
+        read_only: bool = False,
+        is_moved: bool = False,
     ) -> None:
         self.recipe, self.folder = recipe, recipe.folder
+        meter = meter or Meter(None)
         self._is_moved = is_moved
         read_only = read_only or os.environ.get("RANK", "0") != "0"
         if not (self.folder / "run.sqlite").is_file():
