@@ -18,6 +18,7 @@ from potstill.grading.answers.base import (
     lowered,
     refuses,
 )
+from potstill.grading.answers.yes_no_prose import implied, leaves_open
 from potstill.records import Question
 
 _WINDOW = 300
@@ -25,6 +26,12 @@ _WINDOW = 300
 
 _LONGEST = 100_000
 """Characters of a text that are searched at all."""
+
+_LEAD_WORDS = 4
+"""Words before a yes or no that answers; one that comes later may only be spoken of."""
+
+_LONGEST_PARAGRAPH = 1_500
+"""Characters of a last paragraph that are read for what it says without yes or no."""
 
 _YES_NO = re.compile(
     rf"""
@@ -66,16 +73,27 @@ class YesNoReader:
     concludes = False
 
     def marked(self, text: str, start: int, end: int, question: Question) -> AnswerCandidate | None:
-        """Returns the first word that says yes or no, else the first state named."""
+        """Returns the first word that says yes or no, else the first state named.
+
+        Else what the statement's sentences say without such a word (``yes_no_prose``).
+        """
         end = min(end, start + _LONGEST)
         answer = next(self._words(text, start, end), None)
         answer = answer or next(self._states(text, start, end, question), None)
-        return answer or (NONE_GIVEN if refuses(text, start, end) else None)
+        if answer is None:
+            if refuses(text, start, end):
+                return NONE_GIVEN
+            said = _implied(text, start, end, question)
+            return None if said is NONE_GIVEN and text[end:].strip() else said
+        late = len(text[start : answer.start].split()) > _LEAD_WORDS
+        late = late and text[answer.end : end].strip("\"' *_).") != ""
+        return NONE_GIVEN if late and leaves_open(text, start, end) else answer
 
     def last(self, text: str, end: int, question: Question) -> AnswerCandidate | None:
         """Returns the last word that says yes or no, or the last sentence's state if it is later.
 
-        Both are looked for in the last 100,000 characters.
+        Where neither stands in the last paragraph, what its sentences say without them comes first,
+        unless the text begins with the word. Both are looked for in the last 100,000 characters.
         """
         begin = max(0, end - _LONGEST)
         start = text.find(" ", max(begin, end - _WINDOW), end)
@@ -85,7 +103,11 @@ class YesNoReader:
         closing = last(_BREAK.finditer(text, max(begin, stop - _WINDOW), stop))
         state = last(self._states(text, closing.end() if closing else begin, stop, question))
         answers = [answer for answer in (word, state) if answer]
-        return max(answers, key=lambda answer: answer.start, default=None)
+        named = max(answers, key=lambda answer: answer.start, default=None)
+        paragraph = max(text.rfind("\n", begin, stop) + 1, begin, stop - _LONGEST_PARAGRAPH)
+        if named and (named.start >= paragraph or not text[begin : named.start].strip("\n *_")):
+            return _implied(text, paragraph, stop, question) if _is_aside(text, named) else named
+        return _implied(text, paragraph, stop, question) or named
 
     def gold(self, question: Question) -> str:
         """Returns ``yes`` or ``no``."""
@@ -126,6 +148,24 @@ class YesNoReader:
                 continue
             yes = (match["state"].casefold() == state) != bool(match["negated"])
             yield AnswerCandidate("yes" if yes else "no", *match.span())
+
+
+def _implied(text: str, start: int, end: int, question: Question) -> AnswerCandidate | None:
+    """Returns what sentences say that use neither word; ``NONE_GIVEN`` where they leave it open."""
+    said = implied(text, start, end, question.text)
+    if said is None:
+        return None
+    return AnswerCandidate(said.answer, said.start, said.end) if said.answer else NONE_GIVEN
+
+
+def _is_aside(text: str, named: AnswerCandidate) -> bool:
+    """Says whether a late yes or no stands in a sentence that leaves the question open."""
+    begin = max(text.rfind(sign, 0, named.start) for sign in ".!?\n") + 1
+    late = len(text[begin : named.start].split()) > _LEAD_WORDS
+    end = _SENTENCE_END.search(text, named.end)
+    stop = end.start() if end else len(text)
+    goes_on = text[named.end : stop].strip("\"' *_)") != ""
+    return late and goes_on and leaves_open(text, begin, stop)
 
 
 def _repeats(text: str, match: re.Match[str], question: str) -> bool:
