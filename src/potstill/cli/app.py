@@ -15,7 +15,9 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 import potstill
+from potstill.cli.terminal import clean_warnings, echo
 from potstill.errors import OutdatedError, PotstillError
+from potstill.text.terminal_text import terminal_text
 
 if TYPE_CHECKING:
     from potstill.pipeline.run import Run
@@ -39,7 +41,7 @@ class _UserError(click.ClickException):
 
     def show(self, file: IO[Any] | None = None) -> None:
         for line in self.format_message().splitlines():
-            click.echo(f"Error: {line}", file=file, err=file is None)
+            echo(f"Error: {line}", file=file, err=file is None)
 
 
 class _CommandGroup(click.Group):
@@ -50,8 +52,12 @@ class _CommandGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         _raise_file_limit()
+        clean_warnings()
         try:
             return super().invoke(ctx)
+        except click.ClickException as error:
+            error.message = terminal_text(error.message)
+            raise
         except PotstillError as error:
             raise _UserError(str(error)) from error
         except OSError as error:
@@ -61,7 +67,7 @@ class _CommandGroup(click.Group):
             raise _UserError(reason) from error
         except KeyboardInterrupt as stopped:
             again = shlex.join(["potstill", *sys.argv[1:]])
-            click.echo(f"\nStopped. What has arrived is kept; go on with: {again}", err=True)
+            echo(f"\nStopped. What has arrived is kept; go on with: {again}", err=True)
             ctx.exit(128 + getattr(stopped, "signal", signal.SIGINT))
 
 

@@ -6,6 +6,7 @@ import click
 
 from potstill.cli.app import main, open_run, set_option
 from potstill.cli.stages import print_table
+from potstill.cli.terminal import echo
 
 
 @main.command("check")
@@ -49,7 +50,7 @@ def _check_recipe(path: Path, changes: tuple[str, ...]) -> None:
         for name, settings in run.recipe.named_teachers.items():
             before = run.runtime.budget.spent
             if settings.address is None:  # of its own, or none
-                click.echo(f"{name}: {settings.model} is no server")
+                echo(f"{name}: {settings.model} is no server")
                 continue
             found[name] = check_server(settings, run.runtime, run.store)
             spent = run.runtime.budget.spent.minus(before)

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from potstill.cli.app import main, set_option
+from potstill.cli.terminal import echo
 from potstill.errors import ConfigError
 
 
@@ -76,9 +77,9 @@ def experiment_command(
         per_seed=per_seed,
         variants=[shlex.split(variant) for variant in variants],
     )
-    failed = run_all(runs, jobs, lambda line: click.echo(line, err=True))
+    failed = run_all(runs, jobs, lambda line: echo(line, err=True))
     if failed:
-        click.echo(f"{failed} of {len(runs)} runs failed; repeat the command to go on", err=True)
+        echo(f"{failed} of {len(runs)} runs failed; repeat the command to go on", err=True)
         click.get_current_context().exit(1)
     figures: dict[str, object] = {
         "command": shlex.join(["potstill", *sys.argv[1:]]),
@@ -86,7 +87,7 @@ def experiment_command(
     }
     for recipe in recipes:
         of_recipe = [run for run in runs if run.recipe == recipe]
-        click.echo(experiment_page(recipe, of_recipe, against) + "\n")
+        echo(experiment_page(recipe, of_recipe, against) + "\n")
         figures[recipe.stem] = experiment_figures(of_recipe, against)
     if out is not None:
         write_whole(out, json.dumps(figures, indent=2) + "\n")

@@ -19,6 +19,7 @@ from potstill.cli.app import (
     recipe_of,
     set_option,
 )
+from potstill.cli.terminal import echo
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -52,9 +53,9 @@ def run_generate(run: "Run") -> None:
 def print_task_notes(run: "Run") -> None:
     """Show what is to be known of the task, before a teacher is asked."""
     for note in run.task.notes:
-        click.echo(f"{run.task.name}: {note}")
+        echo(f"{run.task.name}: {note}")
     for note in run.few_shot.notes if run.few_shot else ():
-        click.echo(f"exemplars: {note}")
+        echo(f"exemplars: {note}")
     shared = ", ".join(
         f"{overlap.training:,} with {overlap.task} {overlap.split}"
         for overlap in run.overlaps
@@ -62,7 +63,7 @@ def print_task_notes(run: "Run") -> None:
     )
     if shared:
         outcome = "left out" if run.recipe.overlap.drop else "kept; overlap.drop leaves them out"
-        click.echo(f"overlap: of the training questions {shared} ({outcome})")
+        echo(f"overlap: of the training questions {shared} ({outcome})")
 
 
 def print_generated(run: "Run", results: Mapping[str, "GenerateResult"]) -> None:
@@ -70,14 +71,14 @@ def print_generated(run: "Run", results: Mapping[str, "GenerateResult"]) -> None
     for teacher, result in results.items():
         label = f"generate, {teacher}" if len(results) > 1 else "generate"
         counts, settings = result.counts, run.recipe.generate
-        click.echo(
+        echo(
             f"{label}: {counts.stored:,} completions stored, {counts.there:,} already there"
             + (f", {counts.failed:,} failed" if counts.failed else "")
             + (f", {counts.absent:,} not to be had" if counts.absent else "")
         )
         if result.enough is not None:
             questions = len(run.task.splits["train"])
-            click.echo(
+            echo(
                 f"  {result.enough:,} of {questions:,} questions have {settings.enough_right} "
                 f"right rationales; {counts.wanted:,} samples in place of "
                 f"{questions * settings.samples:,}, of which {result.right:,} are right"
@@ -89,7 +90,7 @@ def print_generated(run: "Run", results: Mapping[str, "GenerateResult"]) -> None
                 "such questions earlier"
             )
     for reason, count in run.store.failures().items():
-        click.echo(f"  {count:,} failed: {reason}", err=True)
+        echo(f"  {count:,} failed: {reason}", err=True)
 
 
 # curate ------------------------------------------------------------------------------------------
@@ -117,16 +118,16 @@ def print_curated(run: "Run", verdicts: "Counter[str]") -> None:
         f"{count:,} {verdict}" for verdict, count in verdicts.most_common() if verdict != "kept"
     )
     kept = f"curate: {verdicts['kept']:,} of {verdicts.total():,} rationales kept"
-    click.echo(f"{kept}; dropped: {dropped}" if dropped else kept)
+    echo(f"{kept}; dropped: {dropped}" if dropped else kept)
     for judged in run.judge_lines():
-        click.echo(judged)
+        echo(judged)
     thinking = run.store.thinking_counts()
     if thinking.thought:
         line = f"curate: {thinking.thought:,} of {thinking.total:,} completions think before they"
         line += " answer; their thinking is kept apart"
         if thinking.unanswered:
             line += f". {thinking.unanswered:,} give no answer behind it"
-        click.echo(line)
+        echo(line)
     if run.recipe.teachers:
         from potstill.report import teachers_table
 
@@ -155,7 +156,7 @@ def print_trained(checkpoints: "list[Checkpoint]") -> None:
     for student, checkpoint in newest.items():
         too_long = f"; {checkpoint.too_long:,} too long" if checkpoint.too_long else ""
         trained = f"{checkpoint.step:,} steps on {checkpoint.examples:,} examples"
-        click.echo(f"train: {student}, {trained}{too_long}")
+        echo(f"train: {student}, {trained}{too_long}")
 
 
 # evaluate ----------------------------------------------------------------------------------------
@@ -179,17 +180,17 @@ def print_evaluated(run: "Run", evaluation: "Evaluation") -> None:
     from potstill.evaluate import gain, is_shown_better
 
     for reason in evaluation.left_out:
-        click.echo(f"evaluate: {reason}")
+        echo(f"evaluate: {reason}")
     chosen, rule = evaluation.chosen, run.recipe.evaluate.select
     if chosen is not None:
         by_rule = f"is chosen by {rule} on" if rule != "in_distribution" else "is best on"
-        click.echo(
+        echo(
             f"evaluate: {chosen.system.label} step {chosen.step} {by_rule} development questions; "
             f"copied to {run.folder / 'model'}"
         )
     against = evaluation.against_start
     if against is not None and not is_shown_better(against):
-        click.echo(f"evaluate: {gain(against)}")
+        echo(f"evaluate: {gain(against)}")
 
 
 # guide -------------------------------------------------------------------------------------------
@@ -214,7 +215,7 @@ def print_guided(result: "GuidanceResult") -> None:
 
     print_table(guided_table(result.scores))
     for note in result.notes:
-        click.echo(f"guide: {note}")
+        echo(f"guide: {note}")
 
 
 # report ------------------------------------------------------------------------------------------
@@ -238,8 +239,8 @@ def print_report(run: "Run", files: "ReportFiles") -> None:
 
     print_table(accuracy_table(run.store, run.measured_tasks))
     for note in run.stale_notes():
-        click.echo(f"report: {note}")
-    click.echo(f"report: {files.html}")
+        echo(f"report: {note}")
+    echo(f"report: {files.html}")
 
 
 # all stages --------------------------------------------------------------------------------------
@@ -283,17 +284,17 @@ def print_end(run: "Run", headline: str) -> None:
     from potstill.report.text import duration
     from potstill.runtime.progress import dollars
 
-    click.echo(f"\n{headline}")
+    echo(f"\n{headline}")
     spent = run.runtime.budget.spent
     paid = f"{dollars(spent.usd)} for {spent.tokens:,} tokens" if spent.tokens else "no server paid"
     seconds = sum(stage.seconds for stage in run.store.stages())
-    click.echo(f"cost: {paid}; time: {duration(seconds)}")
+    echo(f"cost: {paid}; time: {duration(seconds)}")
     model = run.folder / "model"
     if model.is_dir():
         folder = shlex.quote(str(run.folder))
-        click.echo(f"student: {model}, as transformers loads it")
-        click.echo(f'  ask it: potstill ask {folder} "QUESTION"')
-        click.echo(f"  serve it: potstill serve {folder}")
+        echo(f"student: {model}, as transformers loads it")
+        echo(f'  ask it: potstill ask {folder} "QUESTION"')
+        echo(f"  serve it: potstill serve {folder}")
 
 
 # plan --------------------------------------------------------------------------------------------
@@ -324,11 +325,11 @@ def plan_command(recipe: Path, changes: tuple[str, ...], probe: int) -> None:
 
 def print_table(table: object) -> None:
     """Show a table or page of rich's."""
-    from rich.console import Console
+    from potstill.runtime.terminal_console import TerminalConsole
 
-    Console(highlight=False).print(table)
+    TerminalConsole(highlight=False).print(table)
 
 
 def print_next(stage: str, recipe: Path, changes: tuple[str, ...]) -> None:
     """Show the command that goes on."""
-    click.echo(f"next: potstill {stage} {arguments_of(recipe, changes)}")
+    echo(f"next: potstill {stage} {arguments_of(recipe, changes)}")

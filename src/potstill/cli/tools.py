@@ -8,6 +8,7 @@ import click
 
 from potstill.cli.app import main, open_run, set_option
 from potstill.cli.stages import print_table
+from potstill.cli.terminal import echo
 
 if TYPE_CHECKING:
     from potstill.merge.stage import MergeRun
@@ -45,18 +46,18 @@ def print_first_recipe(made: "FirstRecipe", out: Path) -> None:
     counts = {name: len(members) for name, members in made.task.splits.items()}
     total = sum(counts.values())
     divided = ", ".join(f"{count:,} {name}" for name, count in counts.items())
-    click.echo(f"{made.task.source}: {total:,} questions ({divided})")
+    echo(f"{made.task.source}: {total:,} questions ({divided})")
     for guess in made.guesses:
-        click.echo(f"  {guess}")
+        echo(f"  {guess}")
     for note in made.task.notes:
-        click.echo(f"  {note}")
+        echo(f"  {note}")
     for number, (prompt, answer) in enumerate(zip(made.prompts, made.answers, strict=True), 1):
-        click.echo(f"\nquestion {number}, as it will be asked:")
+        echo(f"\nquestion {number}, as it will be asked:")
         for line in prompt.splitlines():
-            click.echo(f"  | {printable(line)}")
-        click.echo(f"  gold answer: {printable(answer)}")
-    click.echo(f"\nwritten: {out}; put your teacher's name there")
-    click.echo(f"next: potstill plan {shlex.quote(str(out))}")
+            echo(f"  | {printable(line)}")
+        echo(f"  gold answer: {printable(answer)}")
+    echo(f"\nwritten: {out}; put your teacher's name there")
+    echo(f"next: potstill plan {shlex.quote(str(out))}")
 
 
 @main.command("ask")
@@ -75,10 +76,10 @@ def ask_command(run: Path, question: str) -> None:
     with open_run(run, (), read_only=True) as opened_run:
         answer = ask_student(opened_run, text)
     for line in answer.text.strip().splitlines():
-        click.echo(printable(line))
+        echo(printable(line))
     if answer.finish_reason == "length":
         limit = answer.request.max_tokens
-        click.echo(f"(cut off: no end within {limit:,} tokens, evaluate.max_tokens)", err=True)
+        echo(f"(cut off: no end within {limit:,} tokens, evaluate.max_tokens)", err=True)
 
 
 @main.command("serve")
@@ -155,11 +156,11 @@ def run_merge(run: "MergeRun") -> None:
     from potstill.report import accuracy_table
 
     for method, folder in run.merge().items():
-        click.echo(f"merge: {method} of {len(run.members)} students in {folder}")
+        echo(f"merge: {method} of {len(run.members)} students in {folder}")
     run.evaluate()
     files = run.report()
     print_table(accuracy_table(run.store, run.tasks))
-    click.echo(f"report: {files.html}")
+    echo(f"report: {files.html}")
 
 
 @main.command("tasks")
@@ -211,9 +212,9 @@ def grade_command(
     task, meter = task_named(name, rule=rule), Meter.on_stderr()
     graded = grade_file(file, task, Fields(**names), meter, out=out, overwrite=overwrite)
     for line in describe_graded(graded):
-        click.echo(line)
+        echo(line)
     if out is not None:
-        click.echo(f"written: {out}")
+        echo(f"written: {out}")
 
 
 @main.command("regrade")
@@ -226,7 +227,7 @@ def regrade_command(run: Path) -> None:
 
     with stored_run(run, Meter.on_stderr()) as stored:
         for line in describe_regraded(stored.regrade()):
-            click.echo(line)
+            echo(line)
 
 
 @main.command("schema")
@@ -236,4 +237,4 @@ def schema_command() -> None:
 
     from potstill.pipeline.recipe_schema import recipe_schema
 
-    click.echo(json.dumps(recipe_schema(), indent=2))
+    echo(json.dumps(recipe_schema(), indent=2))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from potstill.cli.app import main, open_run, set_option
+from potstill.cli.terminal import echo
 
 if TYPE_CHECKING:
     from potstill.exchange import ExportKind, ImportResult
@@ -49,20 +50,20 @@ def export_command(run: Path, file: Path, what: "ExportKind", **options: Any) ->
 
     with open_run(run, (), read_only=True) as opened_run:
         exported = export_run(opened_run, file, what, **options)
-    click.echo(f"export: {exported.rows:,} {what} rows in {file}")
+    echo(f"export: {exported.rows:,} {what} rows in {file}")
     _print_without_question(exported.without_question, what)
 
 
 def _print_without_question(rows: int, what: "ExportKind") -> None:
     """Say how many rows name no question, and what brings their questions back."""
     if rows and what == "completions":
-        click.echo(
+        echo(
             f"  {rows:,} are not known to ask a question of the task; their question columns are "
             "empty. After the questions' file was renamed or its ids were changed, and in a run of "
             "an older potstill, repeat the stages that asked: nothing that is stored is asked again"
         )
     elif rows:
-        click.echo(
+        echo(
             f"  {rows:,} were curated for a question or a gold answer that the task has not now; "
             "their question columns are empty. Run potstill curate again"
         )
@@ -102,23 +103,23 @@ def import_command(
 def print_imported(run: "Run", result: "ImportResult") -> None:
     """Show how much was stored, and which rows were left out and why."""
     left_out = f", {result.left_out:,} left out" if result.left_out else ""
-    click.echo(
+    echo(
         f"import: {result.stored:,} {result.kind} stored, {result.there:,} already there{left_out}"
     )
     if result.kind == "completions":
         for model, count in result.models.most_common():
-            click.echo(f"  {count:,} of {model}")
+            echo(f"  {count:,} of {model}")
     if result.beyond:
         samples = run.recipe.generate.samples
-        click.echo(
+        echo(
             f"  {result.beyond:,} are more than generate.samples ({samples}) of their questions; "
             "raise it to use them"
         )
     for at, why in result.shown:
-        click.echo(f"  {at}: {why}", err=True)
+        echo(f"  {at}: {why}", err=True)
     if result.left_out > len(result.shown):
         more = result.left_out - len(result.shown)
-        click.echo(f"  and {more:,} more; all are in {run.folder / 'log.jsonl'}", err=True)
+        echo(f"  and {more:,} more; all are in {run.folder / 'log.jsonl'}", err=True)
 
 
 @main.command("push")
@@ -155,11 +156,11 @@ def push_command(
         folder = to or Path(temporary) / "pushed"
         _write_folder(opened_run, folder, name, what, linked=to is None, **options)
         if to is not None:
-            click.echo(f"push: {folder} holds what would be pushed to {name}")
+            echo(f"push: {folder} holds what would be pushed to {name}")
             return
         kind: Literal["model", "dataset"] = "model" if what == "model" else "dataset"
         pushed = push_folder(folder, name, kind, private=private, message=f"{what}, by potstill")
-    click.echo(f"push: {pushed.url} ({'private' if pushed.private else 'public'})")
+    echo(f"push: {pushed.url} ({'private' if pushed.private else 'public'})")
 
 
 def _write_folder(

@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from potstill.runtime import Runtime
+from potstill.runtime.terminal_console import TerminalConsole
 
 FIRST_SECONDS = 2.0
 """When the first line is written where there is no terminal, so that work is seen to begin."""
@@ -75,7 +76,7 @@ class Meter:
     @classmethod
     def on_stderr(cls) -> "Meter":
         """A meter on standard error."""
-        return cls(Console(file=sys.stderr))
+        return cls(TerminalConsole(file=sys.stderr))
 
     @contextmanager
     def stage(

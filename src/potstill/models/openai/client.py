@@ -11,10 +11,8 @@ import random
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from html import escape
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import quote
 
 import aiohttp
 import orjson
@@ -33,6 +31,7 @@ from potstill.models.openai.http_errors import (
     phrase,
     retry_after,
 )
+from potstill.models.openai.key_mask import KeyMask
 from potstill.models.openai.rate_limit import RateLimiter
 from potstill.models.openai.reply_json import reply_of
 from potstill.models.openai.requests import route_of
@@ -103,9 +102,7 @@ class Client:
         self._settings = settings
         self._base_url = settings.base_url.rstrip("/")
         self._key = key
-        self._spellings = {key, quote(key, safe=""), escape(key)} if key else set[str]()
-        """The key as it may stand in an address or a page."""
-
+        self._mask = KeyMask(key)
         self._events, self._budget, self._first = runtime.events, runtime.budget, first
         self._limiter = RateLimiter(settings, runtime.events)
         self._halt = asyncio.Event()
@@ -368,12 +365,11 @@ class Client:
 
     def masked(self, content: bytes) -> bytes:
         """Returns an answer without the key, which must not come into the store by a repetition."""
-        return content.replace(self._key.encode(), b"***") if self._key else content
+        return self._mask.bytes(content)
 
     def _clean(self, text: str) -> str:
         """Returns a server's words on one line, short, and without the key should it repeat it."""
-        for key in self._spellings:
-            text = text.replace(key, "***")
+        text = self._mask.text(text)
         printable = "".join(char if char.isprintable() else " " for char in text)
         text = " ".join(printable.split())
         return text if len(text) <= 300 else text[:299] + "…"
