@@ -7,13 +7,15 @@ machine (:class:`LocalUpstream`, one thread that answers all waiting requests in
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any, NamedTuple, Protocol
 
 from potstill.models.interface import Interruptible, Model
+from potstill.models.token_requests import EchoedCompletion, TokenModel, TokenRequest
 from potstill.records import Completion, Request
+from potstill.serve.token_lists import chat_shape, listed_tokens, text_shape
 
 Emit = Callable[[int, str], Awaitable[None]]
 """Takes a piece of a sample's text as soon as it is written."""
@@ -247,10 +249,13 @@ class LocalUpstream:
         if options.fields:
             name = next(iter(options.fields))
             return Refusal(name, "a student on this machine does not take it; leave it out")
-        asked = {"echo": options.echo, "logprobs": options.logprobs is not None}
-        for name, is_asked in (*asked.items(), ("prompt", bool(options.ids))):
-            if is_asked:
-                return Refusal(name, "a student on this machine is asked for texts by texts")
+        if options.logprobs is None and not options.echo and not options.ids:
+            return None
+        name = "prompt" if options.ids else "echo" if options.echo else "logprobs"
+        if not isinstance(self._model, TokenModel):
+            return Refusal(name, "the student does not name its tokens")
+        if self.encoder_decoder and name != "logprobs":
+            return Refusal(name, "the student reads its prompt apart from its answer")
         return None
 
     async def answer(
@@ -258,13 +263,30 @@ class LocalUpstream:
     ) -> list[Completion]:
         """All samples; see :class:`potstill.serve.upstreams.Upstream`."""
         loop = asyncio.get_running_loop()
-        job = _Job(request, loop, loop.create_future())
+        job = _Job(_in_tokens(request, options), loop, loop.create_future())
         self._waiting.put(job)
-        completions = await job.future
+        completions = [self._shown(completion, options) for completion in await job.future]
         if emit is not None:
             for completion in completions:
                 await emit(completion.sample, completion.text)
         return completions
+
+    def _shown(self, completion: Completion, options: StudentOptions) -> Completion:
+        """A completion with its prompt and its probabilities, where they are asked for."""
+        if options.logprobs is None and not options.echo:
+            return completion
+        values = {field.name: getattr(completion, field.name) for field in fields(Completion)}
+        if isinstance(completion, EchoedCompletion):
+            values |= {"text": completion.prompt_text + completion.text}
+        shown = None
+        if options.logprobs is not None:
+            assert isinstance(self._model, TokenModel), "refused before"
+            tokens, spell = listed_tokens(completion, options.logprobs), self._model.spell
+            by_text = not options.by_chat
+            shown = (
+                text_shape(tokens, spell, values["text"]) if by_text else chat_shape(tokens, spell)
+            )
+        return DetailedCompletion(**values, logprobs_shown=shown)
 
     def _work(self) -> None:
         closed = False
@@ -300,3 +322,13 @@ class LocalUpstream:
         if isinstance(self._model, Interruptible):
             return self._model.complete_wanted(feed, feed.wanted)
         return self._model.complete(feed)
+
+
+def _in_tokens(request: Request, options: StudentOptions) -> Request:
+    """A request as a model on this machine is asked it, with the probabilities that are wanted."""
+    if options.logprobs is not None:
+        request = replace(request, top_logprobs=max(1, options.logprobs))
+    if not options.echo and not options.ids:
+        return request
+    values = {field.name: getattr(request, field.name) for field in fields(Request)}
+    return TokenRequest(**values, prompt_ids=options.ids, echo=options.echo)

@@ -13,7 +13,7 @@ decoded behind the last tokens of its prompt.
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 from transformers import PreTrainedTokenizerBase
@@ -24,6 +24,7 @@ from potstill.models.local.batching import Prompt, PromptQueue
 from potstill.models.local.control_tokens import ControlTokens
 from potstill.models.local.stop_strings import StopStrings
 from potstill.models.settings import LocalSettings
+from potstill.models.token_requests import SpelledToken
 from potstill.records import Completion, Message, Request, TokenLogprobs
 from potstill.runtime import Runtime
 from potstill.runtime.events import EventLog
@@ -40,6 +41,7 @@ with extra("local", needed_for="running a model on this machine"):
     from transformers.cache_utils import DynamicLayer
 
     from potstill.models.local.decoding import Decoder, SampleRow
+    from potstill.models.local.echoes import Echoes
     from potstill.models.local.format_trials import generation_format, shape_name
     from potstill.models.local.loading import (
         DTypeName,
@@ -49,6 +51,7 @@ with extra("local", needed_for="running a model on this machine"):
         model_name,
     )
     from potstill.models.local.prefill import reads_apart
+    from potstill.models.local.token_bytes import token_speller
 
 __all__ = ["HFModel", "Loaded", "load_model_and_tokenizer"]
 
@@ -99,6 +102,7 @@ class HFModel(Model):
         self._batch_tokens = batch_tokens
         self._prompts = PromptEncoder(self.tokenizer, source, control_tokens=control_tokens)
         self._end_ids = _end_ids(self.model, self.tokenizer)
+        self._echoes = Echoes(self.model, self._prompts, self._end_ids)
         text_config = self.model.config.get_text_config(decoder=True)
         self._positions: int | None = getattr(text_config, "max_position_embeddings", None)
         self._reads_apart = cache(lambda: reads_apart(self.model))
@@ -166,7 +170,7 @@ class HFModel(Model):
             start = self.model.config.decoder_start_token_id
             decoder_ids = [start, *self._prompts.prefix_ids(request)]
         else:
-            ids = self._prompts.prompt_ids(request)
+            ids = self._echoes.prompt_ids(request)
         # A decoder's positions hold what it has read and what it writes.
         written = decoder_ids if self.encoder_decoder else ids
         room = request.max_tokens
@@ -174,6 +178,8 @@ class HFModel(Model):
             room = min(room, self._positions - len(written))
         if not ids:
             return _refusal(request, "the prompt has no tokens")
+        if done := self._echoes.at_once(request, ids, self._positions):
+            return done
         if room < 1 or len(ids) > (self._positions or len(ids)):
             longest = max(len(ids), len(written))
             fault = f"the prompt has {longest} tokens; the model has {self._positions} positions"
@@ -187,6 +193,11 @@ class HFModel(Model):
             max_tokens=room,
         )
 
+    @cached_property
+    def spell(self) -> Callable[[int], SpelledToken]:
+        """Names tokens; see :class:`potstill.models.token_requests.TokenModel`."""
+        return token_speller(self.tokenizer)
+
     def _completion(self, row: SampleRow) -> Completion:
         """Returns a finished row's text, cut before a stop string, and its probabilities."""
         prompt = row.prompt
@@ -198,7 +209,7 @@ class HFModel(Model):
             prompt=self._prompts.ending(prompt.decoder_ids or prompt.ids),
             begun=prompt.request.answer_prefix,
         )
-        return Completion(
+        completion = Completion(
             request=prompt.request,
             sample=row.sample,
             text=text,
@@ -208,6 +219,7 @@ class HFModel(Model):
             completion_tokens=len(row.tokens),
             logprobs=_token_logprobs(row),
         )
+        return self._echoes.behind_prompt(completion, prompt.ids, row.tokens)
 
 
 def _unshown(tokenizer: PreTrainedTokenizerBase) -> frozenset[int] | None:

@@ -19,6 +19,8 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
+from potstill.models.token_requests import SpelledToken
+
 Speller = Callable[[str], bytes]
 """A vocabulary's piece to the bytes that it stands for."""
 
@@ -41,6 +43,23 @@ def token_bytes(tokenizer: PreTrainedTokenizerBase) -> list[bytes | None]:
     for token in tokenizer.all_special_ids:
         table[token] = None
     return table
+
+
+def token_speller(tokenizer: PreTrainedTokenizerBase) -> Callable[[int], SpelledToken]:
+    """Returns the function that names a tokenizer's tokens for those who ask for probabilities."""
+    table = token_bytes(tokenizer)
+
+    def spell(token: int) -> SpelledToken:
+        spelled = table[token] if token < len(table) else None
+        if spelled is None:
+            return SpelledToken(str(tokenizer.convert_ids_to_tokens(token)), b"")
+        try:
+            return SpelledToken(spelled.decode(), spelled)
+        except UnicodeDecodeError:
+            escaped = "".join(f"\\x{byte:02x}" for byte in spelled)
+            return SpelledToken(f"bytes:{escaped}", spelled)
+
+    return spell
 
 
 def spells_alone(tokenizer: PreTrainedTokenizerBase) -> bool:

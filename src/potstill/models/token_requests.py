@@ -1,0 +1,59 @@
+"""Requests in a model's own tokens, and answers that list the tokens of their prompt.
+
+Only models on this machine take them, and they are never stored: the guided server uses them for
+clients that score texts, such as lm-evaluation-harness.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol, runtime_checkable
+
+from potstill.records import Completion, Request
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TokenRequest(Request):
+    """A request whose prompt may be given in tokens, and may be scored."""
+
+    prompt_ids: tuple[int, ...] = ()
+    """The prompt in tokens, in the place of its text; empty: the text counts."""
+
+    echo: bool = False
+    """Whether the answer is an :class:`EchoedCompletion`; ``max_tokens`` may then be 0."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EchoedCompletion(Completion):
+    """A completion that holds its prompt, too.
+
+    ``logprobs``, where ``top_logprobs`` asks for them, has a row for every token but the first, the
+    end token included.
+    """
+
+    ids: tuple[int, ...]
+    """Tokens of the prompt and of what was written, the end token included."""
+
+    prompt_text: str
+    """The prompt as text, control tokens left out."""
+
+
+class SpelledToken(NamedTuple):
+    """A token as clients are shown it."""
+
+    text: str
+    """Its text; ``bytes:`` and the bytes where they are no text by themselves."""
+
+    bytes: bytes
+    """The bytes that it adds to a text; a control token adds none."""
+
+
+@runtime_checkable
+class TokenModel(Protocol):
+    """A model that takes :class:`TokenRequest` and names its tokens."""
+
+    encoder_decoder: bool
+
+    @property
+    def spell(self) -> Callable[[int], SpelledToken]:
+        """The function that names a token of its vocabulary as clients are shown it."""
+        ...
