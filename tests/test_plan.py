@@ -460,7 +460,7 @@ def test_unknown_prices_are_not_taken_for_nothing(tmp_path: Path, server: Loopba
     assert "not known; set prompt_price and completion_price of teacher" in text
     assert "$0" not in text
     free = {**teacher, "prompt_price": 0, "completion_price": 0}
-    assert "cost     nothing" in shown(planned(recipe_file(tmp_path, server, teacher=free)))
+    assert "cost nothing" in words_of(planned(recipe_file(tmp_path, server, teacher=free)))
 
 
 def test_a_local_teacher_has_no_costs_on_its_page(tmp_path: Path, server: Loopback) -> None:
@@ -478,3 +478,95 @@ def test_a_teacher_behind_vllm_is_planned_without_starting_it(
     assert "$" not in text and "prompts counted by the model's own tokenizer" in text
     own = by_what(planned(path, "teacher=bundled:teacher"))["rationales"]
     assert by_what(plan)["rationales"].prompt_tokens == own.prompt_tokens
+
+
+# the students ------------------------------------------------------------------------------------
+
+
+def words_of(plan: Plan) -> str:
+    return " ".join(shown(plan).split())
+
+
+def test_a_new_student_is_planned_with_steps_time_memory_and_disk(
+    tmp_path: Path, server: Loopback
+) -> None:
+    train = {"epochs": 4, "batch_size": 8, "checkpoints": 2}
+    plan = planned(recipe_file(tmp_path, server, train=train))
+    answers, rationales = plan.students.students
+    # Without rationales there is one example to a question; with them at most each sample's.
+    assert answers.examples == (TRAIN, True) and rationales.examples == (2 * TRAIN, False)
+    assert answers.steps == (3, True) and rationales.steps == (6, False)
+    weights = 20 * 0 + rationales.parameters
+    assert rationales.trained == weights > 600_000
+    # Float32 checkpoints of a small model; two moments of AdamW while it is trained.
+    assert rationales.disk == 2 * 4 * weights and rationales.disk_meanwhile == 8 * weights
+    assert rationales.memory > 16 * weights
+    assert rationales.seconds > 0 and "by a trial of a step" in rationales.how
+    text = words_of(plan)
+    assert "from bundled:student, 669 thousand weights" in text
+    assert "at most 12 examples, at most 6 steps; training at most about 0:0" in text
+    # 2 development questions for the start and 2 checkpoints of 2 students; 3 of test, each way.
+    assert plan.students.measured_here == 2 * (1 + 4) + 3 * (2 + 2)
+
+
+def test_low_rank_additions_are_counted_apart(tmp_path: Path, server: Loopback) -> None:
+    train = {"steps": 4, "checkpoints": 1, "lora": {"rank": 4}}
+    plan = planned(recipe_file(tmp_path, server, train=train))
+    student = plan.students.students[0]
+    assert 0 < student.trained < student.parameters / 10
+    assert student.disk_meanwhile == 8 * student.trained
+    assert "are added and trained" in words_of(plan)
+
+
+def test_models_that_do_not_exist_are_said_and_the_command_fails(
+    tmp_path: Path, server: Loopback
+) -> None:
+    path = recipe_file(tmp_path, server, student=f"hf:{tmp_path}/none")
+    result = CliRunner().invoke(main, ["plan", str(path)])
+    assert result.exit_code == 2
+    assert "rationales" in result.stdout  # the plan is shown all the same
+    assert "none is not a folder" in result.stderr
+    teacher = planned(recipe_file(tmp_path, server, teacher=f"hf:{tmp_path}/absent"))
+    (fault,) = teacher.faults
+    assert "absent is not a folder" in fault
+
+
+def test_a_missing_key_is_said(
+    tmp_path: Path, server: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SOME_KEY", raising=False)
+    teacher = {"model": "openai:big", "base_url": "https://a.test/v1", "api_key_env": "SOME_KEY"}
+    path = recipe_file(tmp_path, server, teacher=teacher)
+    plan = planned(path)
+    assert not plan.faults
+    assert "set the environment variable SOME_KEY" in words_of(plan)
+    monkeypatch.setenv("SOME_KEY", "k")
+    assert planned(path).keys == []
+
+
+def test_a_recording_is_planned_with_what_it_holds(tmp_path: Path, server: Loopback) -> None:
+    recording = tmp_path / "recorded.jsonl"
+    row = {"question": "Ann has 2 pens and buys 2 more. How many?", "rationale": "It is 4."}
+    recording.write_text(json.dumps(row) + "\n")
+    plan = planned(recipe_file(tmp_path, server, teacher=f"recorded:{recording}"))
+    assert total(figures.samples for figures in plan.figures).most == 1
+    assert plan.teachers[0].absent == 2 * TRAIN - 1 + TEST
+    assert "the file lacks 14 of the samples" in words_of(plan)
+
+
+def test_a_trained_student_is_not_planned_again(tmp_path: Path, server: Loopback) -> None:
+    path = recipe_file(
+        tmp_path,
+        server,
+        train={
+            "steps": 3,
+            "checkpoints": 1,
+            "students": {"a": {"data_format": "fine_tune_answer"}},
+        },
+    )
+    with Run(load_recipe(path), Meter(None)) as run:
+        run.train()
+    (student,) = planned(path).students.students
+    assert student.done == 3 and student.seconds == 0
+    assert "1 checkpoints" not in words_of(planned(path))
+    assert "3 steps; trained already" in words_of(planned(path))

@@ -12,14 +12,16 @@ from click.testing import CliRunner
 from tiny_models import build_tiny_causal, build_tiny_seq2seq
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
+import potstill.models.local.saving
 from potstill.cli import main
 from potstill.errors import ConfigError, ModelError
 from potstill.models.local.loading import load_model_and_tokenizer
 from potstill.models.settings import LocalSettings
 from potstill.records import Example, Question, System
 from potstill.train.lora import add_lora
+from potstill.train.precision import trained_rate
 from potstill.train.settings import LoraSettings, StudentSettings, TrainSettings
-from potstill.train.start_checks import check_starts
+from potstill.train.start_checks import check_starts, start_shape
 from potstill.train.student import train_student
 
 QUESTIONS = [Question(id=str(n), text=f"What is {n} times 7?", answer=str(7 * n)) for n in (2, 3)]
@@ -115,7 +117,7 @@ def test_a_chat_template_is_tried_on_the_questions(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no chat template"):
         check(plain, students=students)
     (chat / "chat_template.jinja").write_text("{{ raise_exception('users only on Mondays') }}")
-    with pytest.raises(ConfigError, match=r"chat template fails.*users only on Mondays"):
+    with pytest.raises(ModelError, match=r"chat template refuses.*users only on Mondays"):
         check(chat, students=students)
 
 
@@ -254,3 +256,16 @@ def test_a_tied_model_of_one_folder_is_told_by_its_config() -> None:
                 add_lora(model, settings)
         else:
             add_lora(model, settings)
+
+
+def test_a_shape_is_told_without_weights_and_keeps_the_starts_format(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(potstill.models.local.saving, "SMALL_MODEL", 0)
+    folder = build_tiny_causal(tmp_path, "llama")
+    edit(folder / "config.json", dtype="bfloat16")
+    shape = start_shape(LocalSettings(model=f"hf:{folder}", device="cpu"), None)
+    whole = load_model_and_tokenizer(str(folder), device="cpu").model
+    assert shape.parameters == shape.trained == sum(one.numel() for one in whole.parameters())
+    assert (shape.stored_bytes, shape.layers, shape.width) == (2, 2, 32)
+    assert trained_rate(shape.with_random_weights(), 20) > 0

@@ -20,6 +20,7 @@ from potstill.cli.app import (
     set_option,
 )
 from potstill.cli.terminal import echo
+from potstill.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -317,7 +318,10 @@ def plan_command(recipe: Path, changes: tuple[str, ...], probe: int) -> None:
     if probe:
         with open_run(recipe, changes) as run:
             probes = probe_run(run, probe)
-    print_table(plan_page(plan_run(load_recipe(*recipe_of(recipe, changes)), probes)))
+    plan = plan_run(load_recipe(*recipe_of(recipe, changes)), probes)
+    print_table(plan_page(plan))
+    if plan.faults:
+        raise ConfigError(f"the run would stop: {plan.faults[0]}")
 
 
 # shared ------------------------------------------------------------------------------------------

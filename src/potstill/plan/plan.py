@@ -8,16 +8,21 @@ they come.
 import time
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from potstill.errors import MissingExtraError, ModelError
+from potstill.errors import AuthError, MissingExtraError, ModelError, PotstillError, extra
 from potstill.generate import teacher_asking
 from potstill.keys import settings_hash
 from potstill.models import Model, open_model
 from potstill.models.background import one_by_one
-from potstill.models.settings import ModelSettings, OpenAISettings
+from potstill.models.settings import (
+    ModelSettings,
+    OpenAISettings,
+    RecordedSettings,
+    VLLMSettings,
+)
 from potstill.pipeline.recipe import Recipe
 from potstill.pipeline.run import Run
 from potstill.pipeline.server_checks import known_capabilities
@@ -26,6 +31,7 @@ from potstill.pipeline.teachers import FIRST
 from potstill.plan.estimate import LengthSample, Spread, counter_for, total
 from potstill.plan.needs import Figures, Ledger, Need, TeacherFacts, estimate_need
 from potstill.plan.stage_needs import generate_needs, run_needs
+from potstill.plan.student_plans import StudentPlans, plan_students
 from potstill.plan.throughput import Probe, Throughput, estimate_throughput, measured_rate
 from potstill.records import Amount, Capability, Completion, Request, Teacher
 from potstill.runtime.budget import Budget, BudgetSettings
@@ -49,6 +55,9 @@ class PlannedTeacher(NamedTuple):
     """What is known of its server, by the ability's name; empty where nothing is, or it has none.
     """
 
+    absent: int
+    """Samples that a file of recorded rationales has not got."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
@@ -69,6 +78,13 @@ class Plan:
     budget: BudgetSettings
     spent: Amount
     """The spending so far, by the run's account."""
+
+    students: StudentPlans
+    faults: list[str]
+    """What stands against the run as the recipe has it, a line each: it would stop there."""
+
+    keys: list[str]
+    """Keys that are not set, a line each."""
 
     lacks: list[str]
     """What servers were found not to do that the recipe needs, a line each."""
@@ -101,15 +117,20 @@ def plan_run(recipe: Recipe, probes: Mapping[str, Probe] | None = None) -> Plan:
         teachers = recipe.named_teachers
         asked = [asked_teacher(run, name, settings) for name, settings in teachers.items()]
         needs = run_needs(run, Ledger(run.store), asked)
+        absent = only_recorded(needs, teachers)
         facts = {name: _teacher_facts(name, recipe, needs) for name in teachers}
         figures = [estimate_need(need, facts[need.teacher.name]) for need in needs]
         budget = Budget(
             recipe.budget, journal=recipe.folder / "spending.jsonl", before=run.store.spent()
         )
         planned = [
-            _planned_teacher(run, name, facts[name], figures, (probes or {}).get(name))
+            _planned_teacher(
+                run, name, facts[name], figures, (probes or {}).get(name), absent.get(name, 0)
+            )
             for name in teachers
         ]
+        students = plan_students(run, recipe.folder)
+        against = obstacles(needs, teachers)
         return Plan(
             run=recipe.run,
             begun=run.recipe.run == recipe.run,
@@ -119,6 +140,9 @@ def plan_run(recipe: Recipe, probes: Mapping[str, Probe] | None = None) -> Plan:
             figures=figures,
             budget=budget.limit,
             spent=budget.spent,
+            students=students,
+            faults=[*against.faults, *filter(None, [students.fault])],
+            keys=against.keys,
             lacks=lacks(recipe, {teacher.name: teacher.capabilities for teacher in planned}),
         )
 
@@ -129,6 +153,7 @@ def _planned_teacher(
     facts: TeacherFacts,
     figures: Sequence[Figures],
     probe: Probe | None,
+    absent: int,
 ) -> PlannedTeacher:
     recipe = run.recipe
     settings = recipe.named_teachers[name]
@@ -139,7 +164,7 @@ def _planned_teacher(
     capabilities: dict[str, Capability] = {}
     if isinstance(settings, OpenAISettings):
         capabilities = known_capabilities(run.store, settings)
-    return PlannedTeacher(name, settings, facts, throughput, capabilities)
+    return PlannedTeacher(name, settings, facts, throughput, capabilities, absent)
 
 
 @contextmanager
@@ -164,6 +189,76 @@ def asked_teacher(run: Run, name: str, settings: ModelSettings) -> AskedTeacher:
         teacher = _identify(settings, run.store)
     asking = teacher_asking(teacher, recipe.generate, seed=recipe.seed, few_shot=run.few_shot)
     return AskedTeacher(name, teacher.name, asking)
+
+
+def only_recorded(needs: Sequence[Need], teachers: Mapping[str, ModelSettings]) -> dict[str, int]:
+    """Leave in the needs of recorded teachers what their files hold; the rest will not be asked.
+
+    Returns:
+        The number of samples that each such file lacks.
+    """
+    absent: dict[str, int] = {}
+    for name, settings in teachers.items():
+        if not isinstance(settings, RecordedSettings):
+            continue
+        with suppress(PotstillError):  # told as a fault of the teacher
+            model = settings.open()
+            for need in (need for need in needs if need.teacher.name == name):
+                before = need.missing
+                held: dict[Request, list[int]] = {}
+                for completion in model.complete(need.sure):
+                    held.setdefault(completion.request, []).append(completion.sample)
+                need.sure = [
+                    replace(request, samples=tuple(samples)) for request, samples in held.items()
+                ]
+                need.later = [] if need.second else need.later
+                absent[name] = absent.get(name, 0) + before - need.missing
+    return absent
+
+
+class Obstacles(NamedTuple):
+    """What stands against asking the teachers from here."""
+
+    faults: list[str]
+    """Models and files that cannot be used, a line each."""
+
+    keys: list[str]
+    """Keys that are not set, a line each."""
+
+
+def obstacles(needs: Sequence[Need], teachers: Mapping[str, ModelSettings]) -> Obstacles:
+    """Returns what stands against asking the teachers for what is missing; nobody is asked."""
+    found = Obstacles([], [])
+    for name, settings in teachers.items():
+        if not any(need.missing for need in needs if need.teacher.name == name):
+            continue  # nobody asks it
+        try:
+            _check_teacher(settings)
+        except AuthError as error:
+            found.keys.append(str(error))
+        except PotstillError as error:
+            found.faults.append(f"{name}: {error}")
+    return found
+
+
+def _check_teacher(settings: ModelSettings) -> None:
+    """Refuse a teacher that could not be asked here, as far as it shows without asking.
+
+    Raises:
+        AuthError: Its key is not set.
+        PotstillError: Its folder or file cannot be used, or its packages are not installed.
+    """
+    if isinstance(settings, OpenAISettings):
+        from potstill.models.openai.model import server_key
+
+        server_key(settings)
+    elif isinstance(settings, VLLMSettings):
+        with extra("local", needed_for="reading the config of a folder"):
+            from potstill.models.local.loading import is_folder, load_config
+        if is_folder(settings.where):
+            load_config(settings.tokenizer)
+    else:
+        settings.identity(content=False)
 
 
 def _identify(settings: ModelSettings, store: Store) -> Teacher:

@@ -16,11 +16,12 @@ from rich.table import Table
 from rich.text import Text
 
 from potstill.models.openai.cost import taken
-from potstill.models.settings import OpenAISettings
+from potstill.models.settings import OpenAISettings, RecordedSettings
 from potstill.plan.estimate import Spread, total
 from potstill.plan.needs import Figures
 from potstill.plan.plan import Plan, PlannedTeacher
 from potstill.plan.server_table import describe_capabilities
+from potstill.plan.student_table import student_facts
 from potstill.runtime.progress import clock, dollars
 
 _STAGE_WIDTH = 10
@@ -162,6 +163,11 @@ def _facts(plan: Plan) -> Iterator[tuple[str, str]]:
     if plan.budget.usd is not None or plan.budget.tokens is not None:
         yield "budget", _describe_budget(plan)
     yield "time", _describe_time(plan)
+    yield from student_facts(plan.students)
+    for key in plan.keys:
+        yield "key", key
+    for fault in plan.faults:
+        yield "stops", fault
 
 
 def _describe_teacher(teacher: PlannedTeacher) -> str:
@@ -171,7 +177,10 @@ def _describe_teacher(teacher: PlannedTeacher) -> str:
         at = f" at {settings.address}"
     parts = [f"{settings.model}{at}; prompts counted {known.counter.how}"]
     count = known.rationales.count
-    if count:
+    if isinstance(settings, RecordedSettings):
+        if teacher.absent:
+            parts.append(f"the file lacks {teacher.absent:,} of the samples, which are not asked")
+    elif count:
         parts.append(f"answers as long as its {count:,} stored rationales")
     else:
         parts.append("how long its answers are is not known; --probe 20 measures it")

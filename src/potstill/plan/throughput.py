@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import orjson
 
-from potstill.models.settings import ModelSettings
+from potstill.models.settings import ModelSettings, RecordedSettings
 from potstill.plan.estimate import total
 from potstill.plan.needs import Figures
 
@@ -50,18 +50,18 @@ def measured_rate(log: Path, teacher: str) -> float | None:
     Returns:
         None where it was asked for nothing yet.
     """
-    if not log.is_file():
-        return None
     new = seconds = 0.0
-    for event in _last_progress(log, f"rationales of {teacher}"):
+    for event in last_progress(log, f"rationales of {teacher}"):
         new += event["new"]
         seconds += event["seconds"]
     return new / seconds if new and seconds else None
 
 
-def _last_progress(log: Path, label: str) -> list[dict[str, float]]:
+def last_progress(log: Path, label: str) -> list[dict[str, float]]:
     """The last ``progress`` event of each piece of work with this label."""
     last: list[dict[str, float]] = []
+    if not log.is_file():
+        return last
     for line in log.read_bytes().splitlines():
         try:
             event = orjson.loads(line)
@@ -88,7 +88,9 @@ def estimate_throughput(
     """
     samples = total(item.samples for item in figures).likely
     if not samples:
-        return Throughput(0.0, "nothing is missing")
+        return Throughput(0.0, "nothing is to be asked")
+    if isinstance(settings, RecordedSettings):
+        return Throughput(0.0, "read from its file")
     if settings.in_batches:
         return Throughput(None, "batches are done within a day each")
     seconds, how = _measured_seconds(settings, figures, rate, probe)

@@ -1,11 +1,12 @@
 """The trial behind ``precision: auto`` on a processor: a step forward and back in each format."""
 
+import time
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from potstill.models.local.format_trials import timed
+from potstill.models.local.format_trials import ENOUGH_SECONDS, timed
 from potstill.models.local.loading import Loaded
 from potstill.runtime.number_formats import NumberFormat, Trial
 from potstill.train.encoding import Encoded
@@ -53,3 +54,37 @@ def _inputs(loaded: Loaded, example: Encoded) -> dict[str, Tensor | bool]:
         return {"input_ids": prompt, "labels": target, "use_cache": False}
     ids = torch.cat([prompt, target], dim=1)
     return {"input_ids": ids, "labels": ids, "use_cache": False}
+
+
+def trained_rate(loaded: Loaded, tokens: int) -> float:
+    """Returns the tokens a second of a step forward and back in float32.
+
+    The better of two, where the first did not take long.
+
+    Args:
+        loaded: The model; its weights do not matter.
+        tokens: The tokens of an example.
+    """
+    half = max(min(tokens, TRIAL_TOKENS) // 2, 1)
+    example = Encoded([1] * half, [1] * half)
+    seconds = []
+    for _ in range(2):
+        begin = time.perf_counter()
+        loaded.model(**_inputs(loaded, example)).loss.backward()
+        seconds.append(time.perf_counter() - begin)
+        if seconds[-1] >= ENOUGH_SECONDS:
+            break
+    return 2 * half / min(seconds)
+
+
+def product_speed(device: str | None) -> float:
+    """Returns the operations a second of a matrix product: float32, or bfloat16 on a GPU."""
+    on_gpu = device is not None and device.startswith("cuda")
+    size, dtype = (4096, torch.bfloat16) if on_gpu else (1024, torch.float32)
+    matrix = torch.ones(size, size, device=device or "cpu", dtype=dtype)
+    seconds = []
+    for _ in range(3):
+        begin = time.perf_counter()
+        float((matrix @ matrix)[0, 0])  # read, so that a GPU is waited for
+        seconds.append(time.perf_counter() - begin)
+    return float(2 * size**3 / min(seconds))

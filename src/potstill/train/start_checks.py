@@ -5,11 +5,12 @@ Found before anything is asked, by config and tokenizer alone: the model is buil
 are encoded as the student will read them. What only the weights show is found when they are loaded.
 """
 
+import copy
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
-from jinja2 import TemplateError
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForSeq2SeqLM,
@@ -25,19 +26,23 @@ from potstill.models.local.loading import (
     check_device,
     check_embedding,
     embedding_rows,
-    first_line,
     load_config,
     load_tokenizer,
     one_line_errors,
+    parameters_of,
     quietly,
+    trained_parameters,
 )
 from potstill.models.local.model import PromptEncoder, check_cache
+from potstill.models.local.saving import dtype_on_disk
+from potstill.models.local.weight_files import check_weight_files
 from potstill.models.settings import LocalSettings
 from potstill.prompts.formats import format_named
 from potstill.prompts.styles import Exemplar, question_text
-from potstill.records import Question, Request, System
+from potstill.records import Example, Question, Request, System
+from potstill.train.encoding import Encoder
 from potstill.train.lora import add_lora
-from potstill.train.settings import StudentSettings, TrainSettings
+from potstill.train.settings import LoraSettings, StudentSettings, TrainSettings
 
 TRIED_QUESTIONS = 50
 """Questions that are encoded for each data format."""
@@ -77,6 +82,79 @@ def check_starts(
         _check_prompts(system.label, students[system], skeletons[start], settings, questions)
 
 
+class StartShape(NamedTuple):
+    """The sizes of a start, found without its weights."""
+
+    start: LocalSettings
+    config: PretrainedConfig
+    tokenizer: PreTrainedTokenizerBase
+    encoder_decoder: bool
+    parameters: int
+    trained: int
+    """The number of weights that training changes."""
+
+    stored_bytes: int
+    """Bytes a weight of a checkpoint."""
+
+    layers: int
+    width: int
+    device: str
+    """The torch device that it is trained on."""
+
+    @property
+    def on_processor(self) -> bool:
+        """Whether it is trained on a processor."""
+        return self.device == "cpu"
+
+    def lengths(self, examples: Sequence[Example]) -> list[int]:
+        """Returns the tokens of each example, prompt and target."""
+        encoder = Encoder(self.tokenizer, encoder_decoder=self.encoder_decoder)
+        encoded = encoder.encode(examples, max_length=sys.maxsize)
+        return [example.length for example in encoded.examples]
+
+    def with_random_weights(self) -> Loaded:
+        """Returns a model of this shape, on the processor, to be tried and thrown away."""
+        model = _built(self.config, self.start)
+        torch.nn.Module.to_empty(model, device="cpu")
+        draw = torch.Generator().manual_seed(0)
+        for tensor in (*model.parameters(), *model.buffers()):
+            if tensor.is_floating_point():
+                tensor.data.normal_(std=0.02, generator=draw)
+            else:
+                tensor.data.zero_()
+        return Loaded(model, self.tokenizer, self.encoder_decoder)
+
+
+def start_shape(start: LocalSettings, lora: LoraSettings | None) -> StartShape:
+    """Returns the sizes of a start, and what of it is trained.
+
+    Args:
+        start: The start.
+        lora: Low-rank additions, where only those are trained.
+
+    Raises:
+        PotstillError: As :func:`check_starts`.
+    """
+    config = load_config(start)
+    model = _built(config, start)
+    parameters = parameters_of(model)
+    trained = trained_parameters(add_lora(_built(config, start), lora)) if lora else parameters
+    text_config = config.get_text_config(decoder=True)
+    stacks = 2 if config.is_encoder_decoder else 1
+    return StartShape(
+        start=start,
+        config=config,
+        tokenizer=load_tokenizer(start),
+        encoder_decoder=bool(config.is_encoder_decoder),
+        parameters=parameters,
+        trained=trained,
+        stored_bytes=dtype_on_disk(config, parameters).itemsize,
+        layers=stacks * int(getattr(text_config, "num_hidden_layers", 0) or 0),
+        width=int(getattr(text_config, "hidden_size", 0) or 0),
+        device=start.device or ("cuda" if torch.cuda.is_available() else "cpu"),
+    )
+
+
 def check_trackers(names: Iterable[str]) -> None:
     """Refuse trackers that are unknown or not installed.
 
@@ -96,6 +174,7 @@ def check_trackers(names: Iterable[str]) -> None:
 def _skeleton(start: LocalSettings, settings: TrainSettings) -> Skeleton:
     """Returns the start without its weights, once nothing that shows in it speaks against it."""
     config, tokenizer = load_config(start), load_tokenizer(start)
+    check_weight_files(start.source, start.revision)
     check_device(start.device, at=start.model)
     check_end_token(tokenizer, start.model)
     check_cache(config, start.model)
@@ -123,7 +202,9 @@ def check_end_token(tokenizer: PreTrainedTokenizerBase, source: str) -> None:
 def _built(config: PretrainedConfig, start: LocalSettings) -> PreTrainedModel:
     auto: Any = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
     with quietly(), one_line_errors(start.source), torch.device("meta"):
-        model = auto.from_config(config, trust_remote_code=start.trust_remote_code)
+        trusted = start.trust_remote_code
+        own = copy.deepcopy(config)  # its number format is changed by the building
+        model = auto.from_config(own, dtype=torch.float32, trust_remote_code=trusted)
         model.tie_weights()
     assert isinstance(model, PreTrainedModel)
     return model
@@ -139,14 +220,15 @@ def _check_prompts(
     """Refuse data formats whose prompts this start cannot read, or has no room for.
 
     Raises:
-        ConfigError: The chat template fails, a token has no embedding, or no prompt fits.
+        ModelError: The chat template is missing or refuses the questions.
+        ConfigError: A token has no embedding, or no prompt fits.
     """
     encoder = PromptEncoder(start.tokenizer, f"the student {label}")
     rows = embedding_rows(start.model)
     for name in student.formats:
         lengths = []
         for question in questions[:TRIED_QUESTIONS]:
-            ids = _prompt_ids(encoder, name, start, question, label)
+            ids = _prompt_ids(encoder, name, start, question)
             if beyond := [token for token in ids if token >= rows]:
                 raise ConfigError(
                     f"the student {label}: the data format {name} takes the token "
@@ -164,19 +246,13 @@ def _check_prompts(
 
 
 def _prompt_ids(
-    encoder: PromptEncoder, name: str, start: Skeleton, question: Question, label: str
+    encoder: PromptEncoder, name: str, start: Skeleton, question: Question
 ) -> list[int]:
     data_format = format_named(name)
     shown: tuple[Exemplar, ...] = ()
     if data_format.needs_exemplars:  # as many as can be known by now
         shown = (Exemplar(question=question_text(question), rationale="", answer=question.answer),)
     prompt = data_format.prompt(question, encoder_decoder=start.encoder_decoder, exemplars=shown)
-    try:
-        if start.encoder_decoder:
-            return encoder.encoder_ids(Request(prompt=prompt))
-        return encoder.prompt_ids(Request(prompt=prompt))
-    except (TemplateError, ValueError) as error:
-        raise ConfigError(
-            f"the student {label}: the tokenizer's chat template fails on the data format {name}: "
-            f"{first_line(error)}"
-        ) from error
+    if start.encoder_decoder:
+        return encoder.encoder_ids(Request(prompt=prompt))
+    return encoder.prompt_ids(Request(prompt=prompt))

@@ -128,6 +128,8 @@ def load_tokenizer(settings: LocalSettings) -> PreTrainedTokenizerBase:
         ModelError: As :func:`load_model_and_tokenizer`; the weights are not read.
     """
     source = settings.source
+    if is_folder(source):
+        check_folder(Path(source))
     with quietly(), one_line_errors(source):
         tokenizer = AutoTokenizer.from_pretrained(
             source, revision=settings.revision, trust_remote_code=settings.trust_remote_code

@@ -1,0 +1,63 @@
+"""The part of a plan's page that says what training the students takes."""
+
+from collections.abc import Iterator
+
+from potstill.plan.student_plans import Bound, PlannedStudent, StudentPlans
+from potstill.runtime.progress import clock
+
+
+def student_facts(plans: StudentPlans) -> Iterator[tuple[str, str]]:
+    """Yields a line for each student, and one for what all of them take of the disk."""
+    for student in plans.students:
+        yield student.system.label, _describe(student)
+    if not plans.students:
+        return
+    yield (
+        "measuring",
+        (f"about {plans.measured_here:,} answers of starts and students, written on this machine"),
+    )
+    model = max(student.disk / max(student.checkpoints, 1) for student in plans.students)
+    disk = sum(student.disk for student in plans.students if not _is_trained(student)) + model
+    disk += max(student.disk_meanwhile for student in plans.students)
+    short = "" if disk <= plans.free_disk else ", WHICH IS NOT ENOUGH"
+    yield "disk", f"at most {_size(disk)} with model/; {_size(plans.free_disk)} are free{short}"
+
+
+def _describe(student: PlannedStudent) -> str:
+    weights = _weights(student.parameters)
+    if student.trained < student.parameters:
+        weights += f", of which {_weights(student.trained)} are added and trained"
+    learned = f"{_bound(student.examples)} examples, {_bound(student.steps)} steps"
+    parts = [f"from {student.start}, {weights}", learned]
+    if _is_trained(student):
+        return "; ".join([*parts, "trained already"])
+    if student.done:
+        parts.append(f"{student.done:,} of them taken")
+    bound = "about" if student.steps.known else "at most about"
+    parts.append(f"training {bound} {clock(student.seconds)} ({student.how})")
+    parts.append(f"about {_size(student.memory)} of memory")
+    parts.append(
+        f"{_size(student.disk)} on the disk in {student.checkpoints} checkpoints, and "
+        f"{_size(student.disk_meanwhile)} while it is trained"
+    )
+    return "; ".join(parts)
+
+
+def _is_trained(student: PlannedStudent) -> bool:
+    return student.done >= student.steps.number
+
+
+def _bound(amount: Bound) -> str:
+    return f"{amount.number:,}" if amount.known else f"at most {amount.number:,}"
+
+
+def _weights(count: int) -> str:
+    for size, unit in ((1e9, " billion"), (1e6, " million"), (1e3, " thousand")):
+        if count >= size:
+            return f"{count / size:.3g}{unit} weights"
+    return f"{count} weights"
+
+
+def _size(amount: float) -> str:
+    """Bytes in GB, or MB where they are few."""
+    return f"{amount / 1e9:.1f} GB" if amount >= 1e8 else f"{amount / 1e6:.1f} MB"
