@@ -1,6 +1,8 @@
 import multiprocessing
 import sqlite3
-from dataclasses import replace
+import subprocess
+import sys
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 
 from potstill.errors import StoreError
 from potstill.keys import request_key, settings_hash
+from potstill.prompts.styles import style_named
 from potstill.records import (
     Checkpoint,
     Completion,
@@ -289,3 +292,13 @@ def test_checkpoints_keep_their_order_and_types(store: Store) -> None:
 def test_settings_hash_ignores_order_and_tells_values_apart() -> None:
     assert settings_hash({"a": 1, "b": 2}) == settings_hash({"b": 2, "a": 1})
     assert settings_hash({"a": 1}) != settings_hash({"a": 2})
+
+
+def test_a_hash_of_settings_is_the_same_in_every_process() -> None:
+    """A prompt style holds a function, whose text in Python has its place in memory."""
+    style = asdict(style_named("instruct_cot"))
+    said = "from potstill.keys import settings_hash; from dataclasses import asdict; "
+    said += "from potstill.prompts.styles import style_named; "
+    said += "print(settings_hash(asdict(style_named('instruct_cot'))))"
+    other = subprocess.run([sys.executable, "-c", said], capture_output=True, text=True, check=True)
+    assert other.stdout.strip() == settings_hash(style)

@@ -1,10 +1,13 @@
 """Hashes that stand for requests, for settings and for questions."""
 
 import hashlib
+import re
 
 import orjson
 
 from potstill.records import Message, Question, Request
+
+_PLACE = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
 def request_key(model: str, request: Request) -> bytes:
@@ -23,8 +26,16 @@ def body_key(body: bytes) -> bytes:
 
 def settings_hash(*parts: object) -> str:
     """Twelve hex digits that stand for plain values, such as ``settings.model_dump()``."""
-    content = orjson.dumps(parts, option=orjson.OPT_SORT_KEYS, default=str)
+    content = orjson.dumps(parts, option=orjson.OPT_SORT_KEYS, default=_plain)
     return hashlib.sha256(content).hexdigest()[:12]
+
+
+def _plain(value: object) -> str:
+    """Returns a text for what JSON does not know, the same in every process.
+
+    The text of a function, or of an object without one of its own, holds its place in memory.
+    """
+    return _PLACE.sub("", str(value))
 
 
 def question_digest(question: Question) -> str:
