@@ -1,7 +1,10 @@
 """Stages know whether what they build on was made by today's recipe, and say what to repeat."""
 
 import json
+import os
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -23,6 +26,7 @@ from potstill.runtime.context import RunContext
 from potstill.runtime.progress import Meter
 from potstill.train.settings import TrainSettings
 
+SOURCE = Path(__file__).parents[1] / "src"
 SPLITS = ("train", "train", "train", "dev", "test")
 
 
@@ -290,3 +294,31 @@ def test_a_report_says_what_is_stale_and_shows_the_recipe_of_its_results(small: 
 def summary_notes(small: SmallRun) -> list[str]:
     notes: list[str] = json.loads((small.folder / "run" / "summary.json").read_text())["notes"]
     return notes
+
+
+INPUTS = """
+import sys
+from potstill.pipeline import stale
+from potstill.pipeline.recipe import load_recipe
+from potstill.pipeline.run import Run
+from potstill.runtime.progress import Meter
+with Run(load_recipe(sys.argv[1]), Meter(None), read_only=True) as run:
+    for inputs in (stale.curate_inputs, stale.train_inputs, stale.evaluate_inputs):
+        print(inputs(run).digest)
+    print(stale.guide_inputs(run).digest, stale.stale_stages(run))
+"""
+
+
+def test_another_process_finds_the_same_inputs(small: SmallRun) -> None:
+    small.write({"exemplars": [{"question": "1 + 1?", "rationale": "One.", "answer": "2"}],
+                 "generate.prompt_style": "few_shot_cot"})  # fmt: skip
+    small.do("generate", "curate", "train", "evaluate")
+    told = [
+        subprocess.run(
+            [sys.executable, "-c", INPUTS, str(small.recipe)], capture_output=True, text=True,
+            check=True, env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(SOURCE)},
+        ).stdout
+        for seed in ("1", "2")
+    ]  # fmt: skip
+    assert told[0] == told[1]
+    assert told[0].rstrip().endswith(" []")

@@ -12,7 +12,6 @@ its rationales, the stored requests tell the teacher and how it was asked.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
@@ -274,8 +273,11 @@ def _style(run: "Run", name: str) -> object:
         asking = run.teachers.asking(name)
     except PotstillError:
         return None
-    said = settings_hash(asdict(asking.style), [asdict(one) for one in asking.exemplars])
-    return {"name": asking.style.name, "text": said}
+    request = asking.request(Question(id="", text="QUESTION", answer="", choices=("ONE", "TWO")))
+    prompt = request.prompt
+    turns = prompt if isinstance(prompt, str) else [(turn.role, turn.content) for turn in prompt]
+    text = settings_hash(turns, request.stop, asking.style.answer_cue)
+    return {"name": asking.style.name, "text": text}
 
 
 def _questions(questions: Sequence[Question]) -> object:
