@@ -187,11 +187,13 @@ def open_run(recipe: Path, changes: tuple[str, ...], *, read_only: bool = False)
     """
     from potstill.pipeline.recipe import load_recipe
     from potstill.pipeline.run import Run
+    from potstill.runtime.signals import terminating
 
     read, is_moved = load_recipe(*recipe_of(recipe, changes)), recipe.is_dir()
     with (
         Run(read, progress_meter(), read_only=read_only, is_moved=is_moved) as run,
         _logged(run.context.events),
+        terminating(),
     ):
         try:
             yield run

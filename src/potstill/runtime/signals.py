@@ -19,6 +19,26 @@ class Terminated(KeyboardInterrupt):
     signal = signal.SIGTERM
 
 
+def _raise_terminated(number: int, _: FrameType | None) -> None:
+    raise Terminated
+
+
+@contextmanager
+def terminating() -> Iterator[None]:
+    """Let SIGTERM in the block end it as Ctrl-C does, by :class:`Terminated`, and not at once.
+
+    A handler that is there already is left alone. :func:`stoppable` inside takes its place.
+    """
+    own = current_thread() is main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    if own:
+        signal.signal(signal.SIGTERM, _raise_terminated)
+    try:
+        yield
+    finally:
+        if own:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
 ENDINGS = {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: Terminated}
 """The exception that each stopping signal ends the work with."""
 
@@ -68,14 +88,18 @@ class _Signals:
         """Put the handlers in the place of Python's own."""
         if current_thread() is not main_thread():
             return
-        defaults = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
-        for number, default in defaults.items():
-            if signal.getsignal(number) is default:
+        plain = {
+            signal.SIGINT: (signal.default_int_handler,),
+            signal.SIGTERM: (signal.SIG_DFL, _raise_terminated),
+        }
+        for number, handlers in plain.items():
+            handler = signal.getsignal(number)
+            if handler in handlers:
                 signal.signal(number, self._catch)
-                self._before[number] = default
+                self._before[number] = handler
 
     def restore(self) -> None:
-        """Put Python's own handlers back; the run may be asked again."""
+        """Put the handlers back that were there; the run may be asked again."""
         for number, handler in self._before.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
         if self._timer is not None:

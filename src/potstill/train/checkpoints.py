@@ -7,17 +7,18 @@
         resume/                 optimiser, schedule, random state; in the newest checkpoint alone
       finished.json             losses and counts; written last
 
-A checkpoint is written under another name and renamed once all of it is on the disk, so a process
-that is killed leaves at most a folder that the next one removes. What was lost or damaged since is
-known by the checksums, and trained again: from the newest checkpoint where that and all before it
-are whole, else from the beginning.
+Where training is interrupted, a checkpoint beside those that are due is written to go on from; the
+next one that is due takes its place. A checkpoint is written under another name and renamed once
+all of it is on the disk, so a process that is killed leaves at most a folder that the next one
+removes. What was lost or damaged since is known by the checksums, and trained again: from the
+newest checkpoint where that and all before it are whole, else from the beginning.
 """
 
 import json
 import logging
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from pathlib import Path
 
 from potstill.checksums import damage, write_checksums
@@ -145,6 +146,22 @@ def drop_resume_states(folder: Path, *, but: Path | None = None) -> None:
         if state.parent != but:
             unfinished = unfinished_folder(folder / f"{state.parent.name}-{RESUME}")
             state.rename(unfinished)
+            shutil.rmtree(unfinished)
+
+
+def drop_interrupted(folder: Path, *, due: Container[int], but: Path) -> None:
+    """Remove checkpoints that were written only to go on from, where training was interrupted.
+
+    Args:
+        folder: The training's folder.
+        due: The steps after which a checkpoint is written in any case.
+        but: The newest checkpoint, which stays.
+    """
+    for place in folder.glob("checkpoint-*"):
+        step = place.name.rpartition("-")[2]
+        if place != but and step.isdecimal() and int(step) not in due:
+            unfinished = unfinished_folder(place)
+            place.rename(unfinished)
             shutil.rmtree(unfinished)
 
 

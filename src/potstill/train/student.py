@@ -40,6 +40,7 @@ from potstill.models.local.saving import dtype_on_disk
 from potstill.models.settings import LocalSettings
 from potstill.records import Example
 from potstill.runtime import Runtime
+from potstill.runtime.signals import stoppable
 from potstill.store.packed_logprobs import pack
 from potstill.train import checkpoints
 from potstill.train.batches import (
@@ -199,14 +200,18 @@ def train_student(
         on_step: Called with the progress every few steps.
         watch: Told how far it is from the first step on, also within a step.
         on_checkpoint: Called after each checkpoint with all there are; True ends the training.
-        runtime: The run's; it keeps the precision that ``auto`` comes to, and shows it.
+        runtime: The run's; it keeps the precision that ``auto`` comes to, and shows it. Once its
+            ``stop`` is set, as by the first Ctrl-C or SIGTERM, training stops after the step that
+            it is at, with a checkpoint to go on from.
         seed: Fixes the order of examples and everything else that is random.
 
     Raises:
         ConfigError: The folder holds another training.
         DataError: No example is left to train on.
         ModelError: The start model cannot be loaded.
+        KeyboardInterrupt: Training was stopped, see ``runtime``.
     """
+    runtime = runtime or Runtime()
     identity = training_identity(student, examples, settings, seed=seed)
     checkpoints.claim(folder, identity)
     finished = checkpoints.read_finished(folder)
@@ -215,14 +220,8 @@ def train_student(
     start = _start(student)
     loaded = _load_start(start)
     encoded = _encode_fitting(loaded, examples, student, settings)
-    settings = _with_precision(settings, loaded, encoded, folder, runtime or Runtime())
-    counts: dict[str, object] = {
-        "examples": len(encoded.examples),
-        "too_long": encoded.too_long,
-        "encoder_decoder": loaded.encoder_decoder,
-        "parameters": parameters_of(loaded.model),
-        "soft_share": encoded.soft_share if student.matching.distribution else None,
-    }
+    settings = _with_precision(settings, loaded, encoded, folder, runtime)
+    counts = _counts(student, loaded, encoded)
     with quietly():
         trainer, reporter = _build_trainer(loaded, encoded, settings, student, folder, seed)
         counts["trained_parameters"] = trained_parameters(trainer.model)
@@ -235,10 +234,25 @@ def train_student(
             assert on_checkpoint is not None
             return on_checkpoint(_trained_student(so_far(state), folder))
 
-        reporter.attach(trainer, on_step, watch or Unwatched(), ends_at if on_checkpoint else None)
-        values = so_far(_train_or_resume(trainer, reporter, folder))
+        ends = ends_at if on_checkpoint else None
+        reporter.attach(trainer, on_step, watch or Unwatched(), ends, runtime.stop.is_set)
+        with stoppable(runtime):  # after Ctrl-C the step is finished, and a checkpoint written
+            values = so_far(_train_or_resume(trainer, reporter, folder))
     checkpoints.finish(folder, values)
     return _trained_student(values, folder)
+
+
+def _counts(
+    student: StudentSettings, loaded: Loaded, encoded: EncodedExamples
+) -> dict[str, object]:
+    """Returns what is counted of a training before it begins."""
+    return {
+        "examples": len(encoded.examples),
+        "too_long": encoded.too_long,
+        "encoder_decoder": loaded.encoder_decoder,
+        "parameters": parameters_of(loaded.model),
+        "soft_share": encoded.soft_share if student.matching.distribution else None,
+    }
 
 
 def _encode_fitting(

@@ -247,6 +247,7 @@ class StudentTrainer(Trainer):
         barrier()
         if self.args.should_save:
             checkpoints.drop_resume_states(folder, but=target)
+            checkpoints.drop_interrupted(folder, due=self.save_steps, but=target)
 
     def any_process(self, yes: bool) -> bool:
         """Whether the answer of any process is yes; all of them have to ask."""
@@ -300,11 +301,17 @@ class Reporter(TrainerCallback):
         self._watch: Watch = Unwatched()
         self._watched = 0
         self._ends_at: EndsAt | None
+        self._stops: Callable[[], bool]
         self._start = self._seconds_before = 0.0
         self._first = 0
 
     def attach(
-        self, trainer: StudentTrainer, on_step: OnStep, watch: Watch, ends_at: EndsAt | None
+        self,
+        trainer: StudentTrainer,
+        on_step: OnStep,
+        watch: Watch,
+        ends_at: EndsAt | None,
+        stops: Callable[[], bool] = lambda: False,
     ) -> None:
         """Follow a trainer, which then prints nothing itself.
 
@@ -313,8 +320,11 @@ class Reporter(TrainerCallback):
             on_step: Called by process 0 with each report.
             watch: Told by process 0 how far it is.
             ends_at: Called by process 0 after each checkpoint.
+            stops: Called by every process after each step; where it says so, a checkpoint to go on
+                from is written, and training stops.
         """
         self.trainer, self._on_step, self._ends_at = trainer, on_step, ends_at
+        self._stops = stops
         if trainer.is_world_process_zero():
             self._watch, trainer.on_part = watch, self._part
         trainer.remove_callback(PrinterCallback)
@@ -340,11 +350,15 @@ class Reporter(TrainerCallback):
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
     ) -> None:
-        """Report every few steps; save where a checkpoint is due."""
+        """Report every few steps; save where a checkpoint is due, or where training is to stop."""
         step = state.global_step
         self._watch.advances(1, self._tokens_after[step] - self._watched)
         self._watched = self._tokens_after[step]
-        control.should_save = step in self.trainer.save_steps
+        stops = self._stops()
+        if args.world_size > 1:  # a signal reaches one process before the others
+            stops = self.trainer.any_process(stops)
+        control.should_save = step in self.trainer.save_steps or stops
+        control.should_training_stop |= stops
         if step % LOG_STEPS and not control.should_save:
             return
         spent = time.perf_counter() - self._start
@@ -371,7 +385,8 @@ class Reporter(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
     ) -> None:
         """End the training at this checkpoint if ``ends_at`` says so."""
-        control.should_training_stop |= self.ends_at(state)
+        if not control.should_training_stop:
+            control.should_training_stop = self.ends_at(state)
 
 
 RECOMPUTE = next(  # its name in transformers from 5.23 on, and before
