@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from fakes import ScriptedModel, context_of, sums
+from tiny_models import build_tiny_causal
 
 from potstill.evaluate import (
     EvalModels,
@@ -16,8 +17,12 @@ from potstill.evaluate import (
     evaluate,
     export_model,
 )
+from potstill.evaluate.systems import start_system
 from potstill.generate import GenerateSettings, teacher_asking
+from potstill.pipeline.recipe import load_recipe
+from potstill.pipeline.run import Run
 from potstill.records import Checkpoint, Completion, Request, System
+from potstill.runtime.progress import Meter
 from potstill.store import Store
 
 
@@ -183,3 +188,43 @@ def test_the_chosen_student_is_exported_with_its_card(store: Store, tmp_path: Pa
     card = (place / "README.md").read_text()
     assert "{question} ###" in card and "| rationales | sums | 4/6 | 66.7% |" in card
     assert {path for path in tmp_path.iterdir() if path.is_dir()} == {source.parents[1], place}
+
+
+def test_a_starts_cut_rationale_is_asked_for_its_answer_as_published(store: Store) -> None:
+    def script(request: Request, sample: int) -> str:
+        right = 2 * int(re.search(r"What is (\d+)", str(request.prompt))[1])  # type: ignore[index]
+        is_second = "Therefore, the answer is" in str(request.prompt)
+        return f" {right}." if is_second else "word " * 600
+
+    start = ScriptedModel(script, name="start")
+    teacher = ScriptedModel(script, name="teacher")
+    models = against(teacher, start)
+    evaluate(ENTRIES, models, EvaluateSettings(bootstrap=500), context_of(store), seed=0)
+    scores = {score.system.label: score for score in store.scores() if score.split == "test"}
+    assert (scores["start"].correct, scores["start"].truncated) == (6, 6)
+    # A teacher's cut rationale is not paid for twice.
+    assert scores["teacher"].correct == 0
+
+
+@pytest.mark.parametrize("chat", [False, True])
+def test_a_start_is_asked_as_a_teacher_of_the_same_weights_would_be(chat: bool) -> None:
+    model = ScriptedModel(lambda r, s: "", chat=chat)
+    start = Start(System("start"), lambda: model, encoder_decoder=False, chat=chat)
+    asking = start_system(start, EvaluateSettings()).asking
+    assert asking.style == teacher_asking(model, GenerateSettings(), seed=0).style
+    request = asking.request(TASK.splits["test"][0])
+    assert isinstance(request.prompt, tuple) == chat
+
+
+def test_a_runs_start_is_known_to_be_a_chat_model_by_its_tokenizer(tmp_path: Path) -> None:
+    for chat in (False, True):
+        folder = build_tiny_causal(tmp_path / str(chat), chat=chat)
+        recipe = {
+            "run": str(tmp_path / f"run{chat}"),
+            "task": {"name": "fact_chain", "train": 4, "dev": 2, "test": 2},
+            "teacher": "bundled:teacher",
+            "student": {"model": f"hf:{folder}", "device": "cpu"},
+        }
+        with Run(load_recipe(recipe), Meter(None)) as run:
+            (start,) = run.students.eval_models.starts
+        assert start.chat == chat

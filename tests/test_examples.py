@@ -47,6 +47,7 @@ from potstill.train.examples import (
     make_examples,
     replayed,
     teacher_span,
+    unequal_questions,
 )
 from potstill.train.settings import ReplaySettings, StudentSettings, TrainSettings
 
@@ -482,3 +483,28 @@ def test_changing_one_student_leaves_the_others_as_they_are(
 def test_more_questions_than_there_are_is_refused(tmp_path: Path, start: LocalSettings) -> None:
     with pytest.raises(ConfigError, match=r"students.one.questions is 5; sums has only 4"):
         trained(tmp_path, start, one={"questions": 5})
+
+
+def test_students_that_learn_different_questions_are_told_of() -> None:
+    task = sums(train=4)
+    kept = [
+        Rationale(
+            question_id=question.id,
+            completion_id=number,
+            sample=0,
+            text="so",
+            answer=question.answer,
+            verdict="kept" if number < 2 else "wrong_answer",
+        )
+        for number, question in enumerate(task.splits["train"][:3])
+    ]
+    students = {
+        "answers_only": StudentSettings(data_format="fine_tune_answer"),
+        "rationales": StudentSettings(),
+    }
+    told = unequal_questions(students, task, kept)
+    assert "answers_only 4, rationales 2 of 4" in told
+    both = dict.fromkeys(("one", "other"), students["rationales"])
+    assert unequal_questions(both, task, kept) == ""
+    meant = {**students, "answers_only": StudentSettings(questions=2)}
+    assert unequal_questions(meant, task, kept) == ""

@@ -7,8 +7,9 @@ from fakes import sums
 from hypothesis import given
 from hypothesis import strategies as st
 
-from potstill.records import Question, Split, Task
+from potstill.records import Prediction, Question, Split, System, Task
 from potstill.report import write_report
+from potstill.report.overlap_notes import overlap_notes, untouched
 from potstill.store import Store
 from potstill.tasks import load_task, task_settings
 from potstill.tasks.overlap import COMMON, OverlapSettings, overlaps, without, words
@@ -153,5 +154,38 @@ def test_the_report_shows_counts_and_pairs_and_escapes_them(tmp_path: Path) -> N
     assert "&lt;img src=x&gt; two three four five" in page and "<img src=x>" not in page
     assert "Left &lt;out&gt;." in page and counts["notes"] == ["Left <out>."]
     shown = asdict(found[1])
-    assert counts["overlap"][1] == {n: shown[n] for n in shown if n not in {"examples", "ids"}}
+    assert counts["overlap"][1] == {
+        n: shown[n] for n in shown if n not in {"examples", "ids", "hit_ids"}
+    }
     assert counts["overlap"][1]["ngram"] == counts["overlap"][1]["hit"] == 1
+
+
+def test_accuracy_is_also_given_without_the_questions_that_overlap() -> None:
+    shared = "Tom has 3 red pens and 4 blue pens in his bag. How many pens has he got?"
+    test = [Question(id=f"t{n}", text=f"What is {n} times {n + 1}?", answer="1") for n in range(3)]
+    test.append(Question(id="leak", text=shared.upper(), answer="7"))
+    training = Question(id="a", text=shared, answer="7")
+    splits: dict[Split, tuple[Question, ...]]
+    splits = {"train": (training,), "dev": (), "test": tuple(test)}
+    own = Task(name="own", answer_type="number", splits=splits)
+    found = overlaps(own, [], OverlapSettings())
+    assert [overlap.hit_ids for overlap in found] == [frozenset(), {"leak"}]
+    predictions = [
+        Prediction(
+            system=System(name, step=1),
+            task=own.name,
+            question_id=question.id,
+            text="",
+            answer="",
+            correct=question.id == "leak" or (name == "b" and question.id == "t0"),
+            finish_reason="stop",
+            completion_tokens=1,
+        )
+        for name in ("a", "b")
+        for question in test
+    ]
+    left = {one.system.model: (one.correct, one.total) for one in untouched(found[1], predictions)}
+    assert left == {"a": (0, 3), "b": (1, 3)}
+    (note,) = overlap_notes(found, predictions)
+    assert "1 of 4 test questions" in note and "(1 of 3)" in note and "33.3%" in note
+    assert not list(overlap_notes(found[:1], predictions))

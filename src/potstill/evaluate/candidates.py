@@ -125,7 +125,7 @@ class DevScorer:
         return self._known[system.system]
 
     def score_start(self, system: System) -> TaskScores:
-        """Returns the scores of a start, asked by Zero-shot-CoT where nothing else is said."""
+        """Returns the scores of a start, asked to reason where nothing else is said."""
         start = next(start for start in self._models.starts if start.system == system)
         return self.score_system(start_system(start, self._settings))
 

@@ -113,6 +113,8 @@ class Start(NamedTuple):
 
     open: Callable[[], Model]
     encoder_decoder: bool
+    chat: bool = False
+    """Whether its tokenizer has a chat template."""
 
 
 class EvalModels(NamedTuple):
@@ -159,9 +161,16 @@ def greedy_teacher(models: EvalModels, settings: EvaluateSettings) -> PromptConf
 
 
 def start_system(start: Start, settings: EvaluateSettings) -> MeasuredSystem:
-    """Returns a start asked by Zero-shot-CoT, as it stands at the beginning of a training."""
-    sampling = SamplingParams(max_tokens=settings.max_tokens)
-    asking = PromptConfig(style=style_named("zero_shot_cot"), sampling=sampling)
+    """Returns a start asked to reason, as it stands at the beginning of a training.
+
+    A chat model is asked by instruction, as a teacher of the same weights would be; others by
+    Zero-shot-CoT as it was published, where a rationale that is cut is asked for its answer, too.
+    """
+    asking = PromptConfig(
+        style=style_named("instruct_cot" if start.chat else "zero_shot_cot"),
+        sampling=SamplingParams(max_tokens=settings.max_tokens),
+        answers_cut=True,
+    )
     return MeasuredSystem(start.system, start.open, asking)
 
 

@@ -71,6 +71,7 @@ from potstill.tasks import TaskSettings
 from potstill.tasks.overlap import Overlap, overlaps, without
 from potstill.text.steps import step_kind
 from potstill.train import Models, train
+from potstill.train.examples import unequal_questions
 
 SPLIT_USES: dict[Split, str] = {
     "train": "the teacher explains its questions",
@@ -444,9 +445,17 @@ class Run:
             self.measured_tasks,
             self.folder,
             overlaps=self.overlaps,
-            notes=(*notes, *self.judge_lines(), *self.stale_notes()),
+            notes=(*notes, *self._unequal_notes(), *self.judge_lines(), *self.stale_notes()),
             roles=roles(self.entries),
         )
+
+    def _unequal_notes(self) -> list[str]:
+        """A sentence where trained students learned different questions without being told to."""
+        trained = {checkpoint.system.label for checkpoint in self.store.checkpoints()}
+        sweep = self.recipe.train.sweep().items()
+        students = {one.label: settings for one, settings in sweep if one.label in trained}
+        rationales = self.store.training_rationales(self.task) if len(students) > 1 else []
+        return [*filter(None, [unequal_questions(students, self.task, rationales)])]
 
     def judge_lines(self) -> list[str]:
         """How the judge did in each stage, and what it has cost; empty where none was asked."""

@@ -68,7 +68,12 @@ class StudentPool:
             teacher=lambda: self._teachers.first,
             teacher_asking=self._teachers.asking(),
             starts=tuple(
-                Start(system, partial(open_model, settings, runtime), is_encoder_decoder(settings))
+                Start(
+                    system,
+                    partial(open_model, settings, runtime),
+                    is_encoder_decoder(settings),
+                    settings.identity(content=False).chat,
+                )
                 for system, settings in starts.items()
             ),
             open_student=self._open_student,

@@ -19,6 +19,7 @@ from potstill.report.guidance import (
     turned,
 )
 from potstill.report.guidance_text import findings
+from potstill.report.overlap_notes import untouched
 from potstill.report.text import DASH, interval, percent
 from potstill.store import Store
 from potstill.tasks.overlap import Overlap
@@ -43,7 +44,7 @@ def summary(results: Results) -> dict[str, object]:
         "comparisons": [_comparison(comparison) for comparison in results.comparisons],
         "guidance": {found.task: _guidance(results, found) for found in guidance(results)},
         "teachers": [asdict(score) for score in results.teacher_scores],
-        "overlap": [_counts(overlap) for overlap in results.overlaps],
+        "overlap": [_counts(overlap) | _without(overlap, results) for overlap in results.overlaps],
         "notes": [*results.notes, *results.outdated_notes],
         "stages": {stage.name: _spent(stage) for stage in results.stages},
     }
@@ -116,8 +117,20 @@ def _guidance(results: Results, found: GuidanceSection) -> dict[str, object]:
 
 def _counts(overlap: Overlap) -> dict[str, object]:
     """Returns an overlap without the questions, which stand nowhere else in summary.json."""
-    left_out = ("examples", "ids")
+    left_out = ("examples", "ids", "hit_ids")
     return {name: value for name, value in asdict(overlap).items() if name not in left_out}
+
+
+def _without(overlap: Overlap, results: Results) -> dict[str, object]:
+    """Returns the right answers without the overlapping test questions, where there are some."""
+    systems = untouched(overlap, results.predictions)
+    if not systems:
+        return {}
+    return {
+        "without": {
+            one.system.label: {"correct": one.correct, "total": one.total} for one in systems
+        }
+    }
 
 
 def _spent(stage: StageRecord) -> dict[str, float]:

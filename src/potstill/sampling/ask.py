@@ -53,6 +53,9 @@ class PromptConfig:
     style: PromptStyle
     sampling: SamplingParams
     exemplars: tuple[Exemplar, ...] = ()
+    answers_cut: bool = False
+    """Whether a rationale that ``max_tokens`` cut gets its second step, as in Zero-shot-CoT's
+    published code. A teacher's is no use in training, and is not asked on for."""
 
     def request(self, question: Question, *, task: str | None = None) -> Request:
         """Returns the first request for a question; an exemplar that is the question is left out.
@@ -90,8 +93,12 @@ class PromptConfig:
         return LazyRequests(tuple(questions), self, task)
 
     def answer_request(self, completion: Completion) -> Request | None:
-        """Returns the second request of a two-step style, once the rationale has ended."""
-        if not self.style.answer_cue or completion.finish_reason != "stop":
+        """Returns the second request of a two-step style; None where the rationale leads to none.
+
+        It has to have ended by itself, or to be cut where cut ones are answered, too.
+        """
+        ends = ("stop", "length") if self.answers_cut else ("stop",)
+        if not self.style.answer_cue or completion.finish_reason not in ends:
             return None
         first = completion.request
         return replace(

@@ -76,6 +76,9 @@ class Overlap:
     ids: frozenset[str]
     """The overlapping training questions; templates do not count."""
 
+    hit_ids: frozenset[str] = frozenset()
+    """The questions of the evaluation set that a training question overlaps with."""
+
     @property
     def training(self) -> int:
         """How many training questions overlap."""
@@ -185,6 +188,7 @@ def _overlap(
         same_template=_same_template(task, questions) if measured is task else None,
         examples=tuple(examples),
         ids=frozenset(ids),
+        hit_ids=frozenset(questions[place].id for place in hit),
     )
 
 

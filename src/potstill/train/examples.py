@@ -311,3 +311,37 @@ class TeacherTexts:
         tokenizer = self._teachers[name].tokenizer
         assert tokenizer is not None, "only local models name tokens by id"
         return Vocabulary(load_tokenizer(tokenizer))
+
+
+def unequal_questions(
+    students: Mapping[str, StudentSettings], task: Task, rationales: Sequence[Rationale]
+) -> str:
+    """Returns a sentence on students that learn different questions without being told to.
+
+    One that learns answers alone learns every question; one that learns rationales only those
+    with a rationale to learn. Where the recipe limits a student's questions, it means to.
+
+    Args:
+        students: The students by their labels.
+        task: The questions.
+        rationales: The curated rationales.
+
+    Returns:
+        Empty where all learn the same.
+    """
+    counts: dict[str, int] = {}
+    every = {question.id for question in task.splits["train"]}
+    for name, student in students.items():
+        if student.questions is not None:
+            continue
+        learned = set(_candidates(rationales, student))
+        bare = any(not format_named(listed).needs_rationale for listed in student.formats)
+        counts[name] = len(every if bare else learned & every)
+    if len(set(counts.values())) < 2:
+        return ""
+    told = ", ".join(f"{name} {count:,}" for name, count in counts.items())
+    return (
+        f"The students learn different questions: {told} of {len(every):,}. A student of "
+        "rationales learns those with a rationale that was kept, so a comparison of the two is "
+        "partly one of questions. Keep rationales of all of them, or compare with that in mind."
+    )

@@ -20,7 +20,13 @@ from potstill.records import Checkpoint, Example, Rationale, System, Task, Train
 from potstill.runtime.context import RunContext
 from potstill.runtime.progress import Advance
 from potstill.tasks import load_task
-from potstill.train.examples import TeacherTexts, make_examples, replayed, undivided
+from potstill.train.examples import (
+    TeacherTexts,
+    make_examples,
+    replayed,
+    undivided,
+    unequal_questions,
+)
 from potstill.train.settings import StudentSettings, TrainSettings
 
 if TYPE_CHECKING:
@@ -90,6 +96,9 @@ def train(
         system: _student_examples(system.label, student, task, rationales, texts, seed)
         for system, student in students.items()
     }
+    named = {system.label: student for system, student in students.items()}
+    if unequal := unequal_questions(named, task, rationales):
+        logger.warning("%s", unequal)
     steps: list[TrainingStep] = []
     checkpoints: list[Checkpoint] = []
     for system, student in students.items():
