@@ -130,6 +130,11 @@ def test_letters_and_the_texts_of_options(text: str, letter: str) -> None:
     assert read("choice", text, "A") == letter
 
 
+def test_several_letters_are_no_answer_whatever_follows() -> None:
+    assert read("choice", "Answer: A, C, and D. One needs a red box and a cup of tea.", "A") is None
+    assert read("choice", "It is a red box because it is not an old lamp.", "A") == "A"
+
+
 def test_a_calculation_names_the_option_of_its_result() -> None:
     question = Question(id="q", text="", answer="B", choices=("20", "21", "22"))
     assert grade("choice", "20 + 1 = 21", question).answer == "B"

@@ -78,6 +78,7 @@ _AFTER_ARTICLE = re.compile(r" (?!(?:because|since|as|for|is|or|and)\b)[a-z]")
 _NOT_THIS = re.compile(r"\W{0,9}(?:(?P<neither>neither)|not)\b", re.IGNORECASE)
 _DENIED = re.compile(r"(?:\b(?:not|nor|neither)|n['\u2019]t)(?: be)? \Z", re.IGNORECASE)
 _NOT = re.compile(r"\b(?:not|no|neither|nor|none|never|cannot)\b|n['\u2019]t\b")
+_REASON = re.compile(r",? (?:because|since)\b|, (?:as|so)\b")
 _CLOSEST = re.compile(r"\b(?:closest|nearest)\b(?: to\b| is\b)?", re.IGNORECASE)
 
 # What may stand between an option and a second one that is joined to it: closing signs, the
@@ -129,7 +130,8 @@ class ChoiceReader:
             return named
         # One option's text may hold both: "both A and B".
         spanning = self._option_text(text, start, end, options)
-        return spanning if spanning and spanning.end >= second.end else NONE_GIVEN
+        spans = spanning and spanning.start <= named.start and spanning.end >= second.end
+        return spanning if spans else NONE_GIVEN
 
     def last(self, text: str, end: int, question: Question) -> AnswerCandidate | None:
         """Returns the last line's last letter in brackets, named "option B" or alone.
@@ -218,6 +220,8 @@ class ChoiceReader:
         breaks = last(_BREAK.finditer(text, max(0, end - _LONGEST_BARE), max(0, end - 1)))
         start = breaks.end() if breaks else 0 if end < _LONGEST_BARE else end
         low = lowered(text[start:end])
+        if reason := _REASON.search(low):  # "James would wipe out because he was not good"
+            low = low[: reason.start()]
         letters = options.letters_by_text()
         named = [option for option in letters if _find_whole(low, option) >= 0]
         longest = max(named, key=len, default="")
