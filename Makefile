@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PYTEST_WORKERS ?= 2
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test check bench clean
+.PHONY: demo test check bench real-servers clean
 
 demo: $(VENV)/local ## distil the bundled teacher into the bundled student
 	$(BIN)/potstill demo
@@ -29,6 +29,12 @@ bench: $(VENV)/bench ## the figures under benchmarks/results
 	$(BIN)/python benchmarks/grading.py --write
 	$(BIN)/python benchmarks/serving.py --json benchmarks/results/serving.json
 	$(BIN)/python benchmarks/grading_speed.py --json benchmarks/results/grading_speed.json
+
+SERVERS ?= .servers
+
+real-servers: $(VENV)/dev ## vLLM, llama.cpp and transformers serve as teacher and student; brings 5 GB into SERVERS
+	scripts/get_real_servers.sh $(SERVERS)
+	$(BIN)/python scripts/real_servers.py $(SERVERS)
 
 clean: ## everything that was made, the runs left alone
 	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
