@@ -216,6 +216,8 @@ class HttpUpstream:
         async with await self._open(body) as response:
             streamed = response.content_type == "text/event-stream"
             habit = self._prefix_habits[streamed]
+            if options.echo:  # the prompt is repeated since it was asked for, which is no habit
+                habit = PrefixHabit(repeats=True)
             if streamed:
                 texts = [
                     StreamedText(given, request.stop, lambda: self._repeats(habit, streamed=True))
