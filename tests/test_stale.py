@@ -20,8 +20,9 @@ from potstill.evaluate import Evaluation
 from potstill.keys import settings_hash
 from potstill.pipeline.recipe import load_recipe
 from potstill.pipeline.run import Run
-from potstill.pipeline.stale import StaleStage, stale_stages, unknown_stages
-from potstill.records import Checkpoint, Score, System
+from potstill.pipeline.stale import StaleStage, guide_inputs, stale_stages, unknown_stages
+from potstill.records import Checkpoint, GuidedScore, Score, System
+from potstill.records.policy import ALONE
 from potstill.runtime.context import RunContext
 from potstill.runtime.progress import Meter
 from potstill.train.settings import TrainSettings
@@ -322,3 +323,24 @@ def test_another_process_finds_the_same_inputs(small: SmallRun) -> None:
     ]  # fmt: skip
     assert told[0] == told[1]
     assert told[0].rstrip().endswith(" []")
+
+
+def test_guidance_depends_on_the_choice_alone(small: SmallRun) -> None:
+    small.do("generate", "curate", "train", "evaluate")
+    score = GuidedScore(
+        policy=ALONE, task="sums", split="test", accuracy=1, low=0, high=1, total=1, guided=0,
+        teacher_tokens=0, student_tokens=1, cost=0, leaked=0, unleaked_accuracy=None,
+        difference=None, difference_low=None, difference_high=None, p_value=None,
+    )  # fmt: skip
+    with Run(load_recipe(small.recipe), Meter(None)) as run:
+        inputs = guide_inputs(run)
+        run.store.keep_provenance(
+            "guide", inputs.values, settings_hash=inputs.digest, recipe_hash="r"
+        )
+        run.store.replace_guidance([score], [], grader="1", settings_hash=inputs.digest)
+    assert small.stale() == []
+    coins = {"name": "coin_toss", "train": 0, "dev": 0, "test": 3}
+    small.write({"evaluate.tasks": [coins]})
+    assert [stale.stage for stale in small.stale()] == ["evaluate"]
+    small.write({"evaluate.max_tokens": 99})
+    assert [stale.stage for stale in small.stale()] == ["evaluate", "guide"]

@@ -107,7 +107,11 @@ def stale_stages(run: "Run") -> list[StaleStage]:
         reasons = [reason for name in names for reason in _told(name, then, now)]
         if stage == "curate" and (not made.is_known or {*names} & {QUESTIONS, GOLD}):
             reasons += _outdated(run)
-        reasons += [f"{RESULTS[earlier]} are stale" for earlier in _inherited(run, stage, stale)]
+        reasons += [
+            f"{RESULTS[earlier.stage]} are stale"
+            for earlier in stale.values()
+            if _builds_on(run, stage, earlier)
+        ]
         if reasons:
             stale[stage] = StaleStage(stage, names, tuple(reasons), _repeated(stage, names))
     return list(stale.values())
@@ -432,9 +436,11 @@ def _shown(value: object) -> str:
 # what depends on what ----------------------------------------------------------------------------
 
 
-def _inherited(run: "Run", stage: Stage, stale: Iterable[Stage]) -> Iterator[Stage]:
-    """Yields the stages before this one that it builds on and that are stale."""
-    return (earlier for earlier in stale if earlier in _foundations(run, stage))
+def _builds_on(run: "Run", stage: Stage, earlier: StaleStage) -> bool:
+    """Whether a stage builds by itself on what is stale in an earlier one."""
+    if stage == "guide" and earlier.stage == "evaluate":
+        return any(name.startswith(_OF_CHOICE) for name in earlier.inputs)
+    return earlier.stage in _foundations(run, stage)
 
 
 def _foundations(run: "Run", stage: Stage) -> tuple[Stage, ...]:
@@ -453,12 +459,9 @@ def _foundations(run: "Run", stage: Stage) -> tuple[Stage, ...]:
 
 def _is_needed(run: "Run", stale: StaleStage, stage: Stage) -> bool:
     """Whether a stage cannot be built on what is stale."""
-    if stage == "guide" and stale.stage == "evaluate":
-        return any(name.startswith(_OF_CHOICE) for name in stale.inputs)
-    foundations = _foundations(run, stage)
-    if "train" in foundations:
-        foundations += _foundations(run, "train")
-    return stale.stage in foundations
+    if _builds_on(run, stage, stale):
+        return True
+    return "train" in _foundations(run, stage) and stale.stage in _foundations(run, "train")
 
 
 def _repeated(stage: Stage, names: Iterable[str]) -> tuple[str, ...]:
