@@ -1,6 +1,9 @@
 """A student's examples and its training, which can be stopped at any instant."""
 
+import os
 import random
+import subprocess
+import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -485,3 +488,40 @@ def test_an_adapter_stands_beside_the_merged_weights(start: Path, tmp_path: Path
     torch.testing.assert_close(merged, apart, rtol=1e-4, atol=1e-4)
     both = train_student(learner(start), sums(8), settings(), tmp_path / "all")
     assert both.trained_parameters == both.parameters
+
+
+SHARED = """
+import sys
+from pathlib import Path
+from test_train import learner, settings, sums
+from potstill.train.student import train_student
+train_student(learner(Path(sys.argv[1])), sums(), settings(), Path(sys.argv[2]))
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_train_the_weights_of_one(start: Path, tmp_path: Path) -> None:
+    """By torchrun, on processors (gloo)."""
+    alone = train_student(learner(start), sums(), settings(), tmp_path / "alone")
+    script = tmp_path / "shared.py"
+    script.write_text(SHARED)
+    launched = subprocess.run(
+        [
+            *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
+            *("--nproc-per-node", "2", str(script), str(start), str(tmp_path / "shared")),
+        ],
+        env={
+            **os.environ,
+            "OMP_NUM_THREADS": "1",
+            "PYTHONPATH": os.pathsep.join([*sys.path, str(Path(__file__).parent)]),
+        },
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert launched.returncode == 0, launched.stderr
+    shared = train_student(learner(start), sums(), settings(), tmp_path / "shared")
+    assert losses(shared) == pytest.approx(losses(alone), rel=1e-5)
+    expected = weights(alone)
+    for name, weight in weights(shared).items():
+        torch.testing.assert_close(weight, expected[name], rtol=1e-4, atol=1e-5)

@@ -157,7 +157,9 @@ def print_trained(checkpoints: "list[Checkpoint]") -> None:
     for student, checkpoint in newest.items():
         too_long = f"; {checkpoint.too_long:,} too long" if checkpoint.too_long else ""
         trained = f"{checkpoint.step:,} steps on {checkpoint.examples:,} examples"
-        echo(f"train: {student}, {trained}{too_long}")
+        added, weights = checkpoint.trained_parameters, checkpoint.parameters
+        low_rank = f"; {added:,} weights added to {weights:,}" if 0 < added < weights else ""
+        echo(f"train: {student}, {trained}{low_rank}{too_long}")
 
 
 # evaluate ----------------------------------------------------------------------------------------

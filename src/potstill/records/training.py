@@ -216,6 +216,9 @@ class Checkpoint:
     parameters: int = 0
     """Weights of the model."""
 
+    trained_parameters: int = 0
+    """Weights that were trained: all, or those of low-rank additions; 0 where that is not known."""
+
     soft_share: float | None = None
     """Share of trained tokens with the teacher's probabilities; None: sample matching alone."""
 

@@ -260,5 +260,6 @@ MIGRATIONS: tuple[SchemaStep, ...] = (
     _PROVENANCE,
     _TASKS,
     _JUDGE_FIGURES,
+    "ALTER TABLE checkpoints ADD COLUMN trained_parameters INTEGER NOT NULL DEFAULT 0;",
 )
 """Ordered steps from an empty file to the newest schema; the version is how many were taken."""

@@ -266,6 +266,7 @@ def _checkpoint_records(
             examples=trained.examples,
             too_long=trained.too_long,
             parameters=trained.parameters,
+            trained_parameters=trained.trained_parameters,
             soft_share=trained.soft_share,
         )
         for step, folder in trained.checkpoints
