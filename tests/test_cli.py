@@ -548,4 +548,4 @@ def test_the_readmes_recipe_is_planned_in_80_columns(
     done = CliRunner().invoke(main, ["plan", "pens.yaml"], catch_exceptions=False)
     assert re.search(r"^generate  rationales +0 ", done.output, re.MULTILINE)
     assert re.search(r"^evaluate  pens test +0 ", done.output, re.MULTILINE)
-    assert max(len(line) for line in done.output.splitlines()) <= 80
+    assert max(len(line) for line in done.stdout.splitlines()) <= 80

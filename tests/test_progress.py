@@ -11,8 +11,10 @@ import yaml
 from click.testing import CliRunner
 from loopback import Fault, Loopback
 from rich.console import Console
+from rich.table import Table
 
 from potstill.cli import main
+from potstill.cli.printing import print_table
 from potstill.records import Amount
 from potstill.runtime import Runtime, progress
 from potstill.runtime.budget import Budget, BudgetSettings
@@ -308,3 +310,28 @@ def test_lines_off_a_terminal_come_more_and_more_seldom() -> None:
         times.append(progress.next_line(times[-1]))
     assert times[1:4] == [10.0, 20.0, 30.0]
     assert len(times) <= 16  # in an hour; one each ten seconds were 360
+
+
+def test_what_is_over_in_a_moment_has_no_line_off_a_terminal() -> None:
+    out = io.StringIO()
+    with Meter(Console(file=out)).stage("grading", total=1) as advance:
+        advance(1, 0, 0.0)
+    assert out.getvalue() == ""
+
+
+@pytest.mark.parametrize("width", [80, 60, 40])
+def test_a_table_wider_than_the_terminal_is_shown_row_by_row_and_whole(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], width: int
+) -> None:
+    table = Table(title="accuracy")
+    tasks = ["two_step_arithmetic", "multi_step_arithmetic", "coin_toss"]
+    for head in ("system", *tasks):
+        table.add_column(head, no_wrap=True)
+    table.add_row("tuned on rationales", "86.0% [81.6, 89.5] 258/300", "3.0%", "62.0%")
+    monkeypatch.setenv("COLUMNS", str(width))
+    print_table(table)
+    shown = capsys.readouterr().out
+    assert max(map(len, shown.splitlines())) <= width and "…" not in shown
+    flat = " ".join(shown.split())
+    assert "two_step_arithmetic 86.0% [81.6, 89.5] 258/300" in flat
+    assert all(word in flat for word in ["accuracy", "tuned on rationales", *tasks])

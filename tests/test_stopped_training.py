@@ -29,6 +29,9 @@ class SignalAfter(Watch):
     def __init__(self, steps: int, number: signal.Signals) -> None:
         self.done, self._steps, self._number = 0, steps, number
 
+    def begins(self, *, steps: int, step: int, tokens: int) -> None:
+        pass
+
     def advances(self, steps: int, tokens: int) -> None:
         self.done += steps
         if steps and self.done == self._steps:

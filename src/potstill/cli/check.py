@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from potstill.cli.app import main, open_run, set_option
-from potstill.cli.stages import print_table
+from potstill.cli.printing import print_table
 from potstill.cli.terminal import echo
 
 

@@ -19,6 +19,7 @@ from potstill.cli.app import (
     recipe_of,
     set_option,
 )
+from potstill.cli.printing import print_table
 from potstill.cli.terminal import echo
 from potstill.errors import ConfigError
 
@@ -327,13 +328,6 @@ def plan_command(recipe: Path, changes: tuple[str, ...], probe: int) -> None:
 
 
 # shared ------------------------------------------------------------------------------------------
-
-
-def print_table(table: object) -> None:
-    """Show a table or page of rich's."""
-    from potstill.runtime.terminal_console import TerminalConsole
-
-    TerminalConsole(highlight=False).print(table)
 
 
 def print_next(stage: str, recipe: Path, changes: tuple[str, ...]) -> None:

@@ -1,13 +1,14 @@
 """Commands beside the stages: init, ask, serve, merge, tasks, grade, regrade, schema."""
 
 import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from potstill.cli.app import main, open_run, set_option
-from potstill.cli.stages import print_table
+from potstill.cli.printing import print_table
 from potstill.cli.terminal import echo
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def ask_command(run: Path, question: str) -> None:
     from potstill.pipeline.chosen_student import ask_student
     from potstill.runtime.progress import printable
 
-    text = click.get_text_stream("stdin").read() if question == "-" else question
+    text = sys.stdin.read() if question == "-" else question
     with open_run(run, (), read_only=True) as opened_run:
         answer = ask_student(opened_run, text)
     for line in answer.text.strip().splitlines():

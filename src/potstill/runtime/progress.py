@@ -323,6 +323,7 @@ class _Ticker:
 
     def __init__(self, tally: Tally, traffic: _Traffic, console: Console | None) -> None:
         self._tally, self._traffic, self._console = tally, traffic, console
+        self._shown = False
         self._ended = Event()
         self._thread = Thread(target=self._tick, name="potstill-progress", daemon=True)
 
@@ -334,7 +335,11 @@ class _Ticker:
         self._ended.set()
         self._thread.join()
         self._log()
-        if kind is None and self._tally.total is not None:
+        # What was over in a moment and was never shown needs no line of its own: most of a run's
+        # pieces of work are so short, and what came of them is told by the command.
+        moment = min(FIRST_SECONDS, LINE_SECONDS)
+        shown = self._shown or self._tally.seconds >= moment
+        if kind is None and self._tally.total is not None and shown:
             self._print()
 
     def _tick(self) -> None:
@@ -353,6 +358,7 @@ class _Ticker:
                     self._print()
 
     def _print(self) -> None:
+        self._shown = True
         tally, traffic = self._tally, self._traffic
         parts = tally.describe(), traffic.describe(tally.cost), traffic.faults
         self._say(f"{tally.label}: {'  '.join(part for part in parts if part)}")
