@@ -31,6 +31,12 @@ WOULD = "Would a vegan order the roast chicken?"
         (WOULD, "So the answer is not necessarily, but some do.", "no"),
         (WOULD, "The answer is most likely.", "yes"),
         ("Is the town the largest of Ohio?", "It is not the largest of Ohio.", "no"),
+        (
+            WOULD,
+            "There is no one answer to this question as tastes differ. However, in general, a "
+            "vegan would not order the roast chicken.",
+            "no",
+        ),
         ("Is a slug fast?", "Slugs are not fast. Cheetahs are fast.", "no"),
         ("Is it impossible to swim there?", "It is not impossible to swim there.", "no"),
         ("Are queen bees unnecessary for apples?", "Queen bees are necessary for apples.", "no"),

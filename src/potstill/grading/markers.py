@@ -94,6 +94,8 @@ _BEFORE_ALONE = re.compile(r"[\W_]{0,9}(?:(?:the|my|our|your|final|correct|short
 _BEFORE_BEHIND = re.compile(
     r"\s(?:is|are|would\ be|must\ be)\s(?:the|our|my)\s(?:\w{1,12}\s){0,2}$"
 )
+# "There is no definitive answer to this, as there is ..." marks nothing.
+_NO_ANSWER = re.compile(r"(?<!or )(?<!/)\bno\s(?:\w{1,20}\s){0,3}\Z")
 # "This is the answer" speaks of what stands before it.
 _PRONOUN = re.compile(r"\W*(?:(?:and|so|thus|hence) )?(?:this|that|which|it|these)\W*")
 _BEHIND = re.compile(r"(?<![^\W_])(?:answer|ans|option|choice)(?=[*_)\"'}]{0,4}(?:[.!,;\n]|$))")
@@ -238,6 +240,8 @@ def _statement(low: str, at: int, marker: _Marker, limit: int) -> Statement | No
         marker: The marker.
         limit: The place where the statement ends at the latest.
     """
+    if marker.word == "ans" and _NO_ANSWER.search(low, max(0, at - 40), at):
+        return None
     opening = marker.pattern.match(low, at, limit)
     if opening is None or not _introduced(low, at, marker.before):
         return _heading(low, at, limit) if marker.word in ("ans", "option", "choice") else None

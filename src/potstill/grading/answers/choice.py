@@ -18,6 +18,7 @@ from potstill.grading.answers.base import (
     lowered,
     refuses,
 )
+from potstill.grading.answers.number_context import calculates
 from potstill.grading.answers.options import Options, options_of, words_alone
 from potstill.records import Question
 
@@ -44,7 +45,7 @@ _LETTER = re.compile(rf"(?<![{JOINED}'\u2019])[A-Z](?![{JOINED}'\u2019])")
 _GLUED = re.compile(r"[\s*_\"'(:]{0,5}([A-Z])")  # "B5 pens": the option's text must follow
 # A letter that ends a text: "so I choose B."
 _LAST_LETTER = re.compile(
-    r"\b(?:is ?|are |was |were |be |choose |pick |with )([A-Z])[\s.)\]*]{0,9}\Z"
+    r"\b(?:is ?|are |was |were |be |choose |pick |with |your |the |it |= ?)([A-Z])[\s.)\]*]{0,9}\Z"
 )
 # A letter that names an option wherever it stands: "(B)"; "B)"; "option B"; "B" alone on its line.
 _SURE = re.compile(
@@ -186,7 +187,11 @@ class ChoiceReader:
             if own and lowered(text[glued.end() : glued.end() + len(own)]) == own:
                 return AnswerCandidate(glued[1], *glued.span(1))
         letters = self._letters(text, start, end, options)
-        candidates = [next(letters, None), self._option_text(text, start, end, options)]
+        spelt = self._option_text(text, start, end, options)
+        is_number = spelt and number_spans.parse(text[spelt.start : spelt.end]) is not None
+        if spelt and is_number and calculates(text, spelt.end, end):
+            spelt = self._calculated(text, start, end, options)  # "750 + 5 = 755" is not 750
+        candidates = [next(letters, None), spelt]
         named = [candidate for candidate in candidates if candidate]
         # Where both begin at one place, "A glass rod" is the option's text and no letter.
         first = min(named, key=lambda candidate: (candidate.start, -candidate.end), default=None)

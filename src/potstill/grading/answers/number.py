@@ -14,9 +14,12 @@ from potstill.grading.answers.base import NONE_GIVEN, AnswerCandidate, last, ref
 from potstill.grading.answers.number_context import (
     before_its_calculation,
     calculates,
+    gives_up,
     in_another_unit,
     is_one_of_several,
     left_of,
+    of_what_is_asked,
+    percent_again,
 )
 from potstill.grading.answers.number_spans import (
     MAGNITUDES,
@@ -29,6 +32,9 @@ from potstill.records import Question
 
 _LONGEST_STATEMENT = 2_000
 """Characters of a statement that are read."""
+
+_CLOSING_LENGTH = 400
+"""Characters at the end of a text in which it may give up."""
 
 _DIGIT = re.compile(r"\d|[\u00bc-\u00be\u2150-\u215e]")
 
@@ -87,7 +93,7 @@ class NumberReader:
         out counts where it is all that follows the marker, or where the statement has no digits.
         """
         end = min(end, start + _LONGEST_STATEMENT)
-        if refuses(text, start, end):
+        if refuses(text, start, end) or gives_up(text, start, end):
             return NONE_GIVEN
         step = _STEP.match(text, start, end)
         start = step.end() if step else start
@@ -96,6 +102,8 @@ class NumberReader:
             stated = self._stated(text, start, end, question)
             if stated and is_one_of_several(text, stated, start, end):
                 return NONE_GIVEN
+            if stated and abs(_gold_value(question.answer) or 0) >= 1:
+                stated = percent_again(text, stated, end) or stated
             number = stated or word_number(text, start, end) or ordinal_number(text, start, end)
         return number and _candidate(text, number, question)
 
@@ -105,6 +113,8 @@ class NumberReader:
         Numbers are looked for in the last 100,000 characters. Where the last sentence draws a
         conclusion ("So he has 5 left"), what it states comes first.
         """
+        if gives_up(text, max(0, end - _CLOSING_LENGTH), end):
+            return NONE_GIVEN
         concluded = self._concluded(text, end, question)
         if concluded:
             several = is_one_of_several(text, concluded, 0, end)
@@ -188,7 +198,10 @@ class NumberReader:
             sign = next((sign for sign in signs if sign[0] == "="), None)
             left = left_of(text, start, sign.start()) if sign else None
             return left or found[0]
-        return _first_new(text, number, start, stop, question) if in_prose else number
+        if not in_prose:
+            return number
+        counted = of_what_is_asked(text, start, stop, question.text)
+        return counted or _first_new(text, number, start, stop, question)
 
     def _concluded(self, text: str, end: int, question: Question) -> Number | None:
         """Returns the number of the last sentence, where it draws a conclusion ("So he has 5")."""

@@ -47,6 +47,19 @@ _SAID_AGAIN = re.compile(
     r"\s?(?=\$?\d)",
     re.IGNORECASE,
 )
+_PERCENT_AGAIN = re.compile(r",?\s(?:or|i\.e\.,?|which is|=)\s(?=\d+(?:\.\d+)?\s?(?:\\?%|percent))")
+# A closing sentence that takes back what stands before it: "However, we cannot determine it."
+_GIVES_UP = re.compile(
+    r"(?:^|(?<=[.!?]\s)|(?<=\n))\W*(?:(?:however|but|so|thus|therefore|hence|unfortunately),? )?"
+    r"(?:we|it|one|i|you|there|the|this)\b[^.!?\n]{0,60}?\b(?:cannot|can ?not|can['\u2019]t"
+    r"|impossible|not possible|unable|not enough information)\b[^.!?\n]{0,30}?\b(?:be )?"
+    r"(?:determin|know|find|calculat|answer|tell|say|comput|solve)[^.!?\n]*[.!?]?\s*\Z",
+    re.IGNORECASE,
+)
+_ASKED_COUNT = re.compile(
+    r"\bhow many (?:(?:more|fewer|less|of|the|total|different|other|extra|additional) )*(\w{3,})",
+    re.IGNORECASE,
+)
 _ASKED_UNIT = re.compile(r"\bhow many (\w+)", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"[.!?](?=\s[A-Z]|\s*\Z)|\n")
 
@@ -183,3 +196,37 @@ def in_another_unit(text: str, number: Number, end: int, question: str) -> Numbe
         if not next(number_spans.numbers(text, unit.end(), end), None):
             return other
     return None
+
+
+def percent_again(text: str, number: Number, end: int) -> Number | None:
+    """Returns the percentage that says a share again: 16 of "0.16, or 16%"."""
+    again = _PERCENT_AGAIN.match(text, number.end, end)
+    other = _number_at(text, again.end(), end, None) if again else None
+    return other if other and other.value == 100 * number.value else None
+
+
+def gives_up(text: str, start: int, end: int) -> bool:
+    """Says whether the last sentence of a range says that the answer cannot be had."""
+    return _GIVES_UP.search(text[start:end]) is not None
+
+
+def of_what_is_asked(text: str, start: int, end: int, question: str) -> Number | None:
+    """Returns the one number that counts what a question asks for, among several that count.
+
+    To "How many peaches ...?" it is 3 of "Jake has 136 apples and 3 peaches".
+    """
+    asked = _ASKED_COUNT.search(question)
+    if asked is None:
+        return None
+    noun = asked[1].casefold().removesuffix("s")
+    counted: dict[object, Number] = {}
+    others = 0
+    for number in number_spans.numbers(text, start, end):
+        if number_spans.parse(text[number.start : number.end]) is None:
+            continue
+        behind = text[number.end : number.end + 40].casefold().split()
+        if behind and behind[0].strip(".,;:!?)").removesuffix("s") == noun:
+            counted[number.value] = number
+        else:
+            others += 1
+    return next(iter(counted.values())) if len(counted) == 1 and others else None

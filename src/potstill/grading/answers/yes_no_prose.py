@@ -244,10 +244,10 @@ def implied(text: str, start: int, end: int, question: str) -> Implied | None:
         if read is None:
             continue
         if _OPEN.search(low):
-            read = "", read[1]
+            read = "", 0.0
         elif opens and not _SAYS_AFTER_ALL.search(low):
             continue
-        concludes = _CONCLUDES.match(low) is not None
+        concludes = bool(read[0]) and _CONCLUDES.match(low) is not None
         if best is None or read[1] + concludes > best[0]:
             best = read[1] + concludes, Implied(read[0], begin, stop)
     return best[1] if best else _open_in(text, sentences)
