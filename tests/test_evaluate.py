@@ -1,11 +1,13 @@
 import re
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from fakes import ScriptedModel, context_of, sums
 from tiny_models import build_tiny_causal
 
+from potstill.errors import ModelError
 from potstill.evaluate import (
     EvalModels,
     EvalTask,
@@ -169,6 +171,20 @@ def test_a_file_that_lacks_answers_is_left_out(store: Store) -> None:
     found = evaluate(ENTRIES, against(teacher, start), settings, context_of(store), seed=0)
     assert found.left_out == ["teacher is left out on sums: it has no answer to 1 of 6 questions"]
     assert {score.system.label for score in store.scores()} == {"start_zero_shot", "start"}
+
+
+def test_a_system_all_of_whose_answers_failed_is_not_measured_as_wrong(store: Store) -> None:
+    class Failing(ScriptedModel):
+        def complete(self, requests: Iterable[Request]) -> Iterator[Completion]:
+            for made in super().complete(requests):
+                yield replace(made, text="", finish_reason="error", error="HTTP 400: no")
+
+    teacher = Failing(lambda r, s: "", chat=True, name="server")
+    start = ScriptedModel(lambda r, s: right_up_to(9, r), name="start")
+    settings = EvaluateSettings(bootstrap=100)
+    with pytest.raises(ModelError, match=r"server: all of \d+ samples failed, .* HTTP 400: no"):
+        evaluate(ENTRIES, against(teacher, start), settings, context_of(store), seed=0)
+    assert store.scores() == []
 
 
 def test_the_chosen_student_is_exported_with_its_card(store: Store, tmp_path: Path) -> None:
