@@ -66,6 +66,7 @@ def test_an_older_run_reports_what_it_reported(
     assert done.exit_code == 0, done.output
     then = json.loads((DATA / "summary.json").read_text())
     now = summary_of(folder)
+    assert now["notes"].pop().startswith("An older potstill made the rationales, the students, the")
     assert {name: now[name] for name in then} == then
     assert list(now["tasks"]["fact_chain"]) == list(then["tasks"]["fact_chain"])
     page = (folder / "report.html").read_text()
@@ -132,7 +133,7 @@ class Answered:
 
 
 def test_an_older_run_goes_on_and_asks_nothing_again(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def opened(settings: LocalSettings, *_: object, **__: object) -> Answered:
         place = settings.model.removeprefix(f"hf:{folder}/")
@@ -143,7 +144,12 @@ def test_an_older_run_goes_on_and_asks_nothing_again(
     with stored_run(folder, Meter(None)) as run:
         run.evaluate()
         run.report()
+    assert "since its last command" not in caplog.text  # its settings say the same as then
     then, now = json.loads((DATA / "summary.json").read_text()), summary_of(folder)
+    assert now["notes"].pop().startswith("An older potstill made the rationales, the students and")
+    for results in (then, now):  # an interval of few questions is another one by now
+        for comparison in results["comparisons"]:
+            del comparison["low"], comparison["high"]
     assert {name: now[name] for name in then} == then
     assert (folder / "model" / "README.md").exists()
 

@@ -239,3 +239,23 @@ def test_a_run_made_before_takes_its_recipe_from_its_folder(tmp_path: Path) -> N
     )
     with stored_run(tmp_path / "sums", Meter(None)) as run:
         assert len(run.task.splits["train"]) == 3
+
+
+def test_a_run_outlives_its_recording(small: SmallRun) -> None:
+    small.do("generate", "curate")
+    (small.folder / "one.jsonl").unlink()
+    for stage in ("generate", "curate", "train"):
+        done = small.command(stage)
+        assert done.exit_code == 0, done.output
+    done = small.command("generate", "--set", "generate.samples=3")
+    assert done.exit_code == 2
+    assert "cannot read" in done.output
+
+
+def test_an_export_says_that_its_rationales_are_stale(small: SmallRun) -> None:
+    small.do("generate", "curate")
+    small.write({"curate.right_answer": False})
+    file = small.folder / "out.jsonl"
+    words = "The rationales are not of this recipe: curate.right_answer was true, is false. Run: "
+    assert words in do("export", small.recipe, file).output
+    assert words not in do("export", small.folder / "run", file, "--overwrite").output

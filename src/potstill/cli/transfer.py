@@ -50,8 +50,18 @@ def export_command(run: Path, file: Path, what: "ExportKind", **options: Any) ->
 
     with open_run(run, (), read_only=True) as opened_run:
         exported = export_run(opened_run, file, what, **options)
+        _print_stale(opened_run, what)
     echo(f"export: {exported.rows:,} {what} rows in {file}")
     _print_without_question(exported.without_question, what)
+
+
+def _print_stale(run: "Run", what: "ExportKind") -> None:
+    """Say that exported rationales are not of the run's recipe."""
+    from potstill.pipeline.stale import stale_stages
+
+    if what != "completions":
+        for stale in stale_stages(run, ["curate"]):
+            click.echo(stale.note, err=True)
 
 
 def _print_without_question(rows: int, what: "ExportKind") -> None:
@@ -185,4 +195,5 @@ def _write_folder(
         words += ["--data-format", options["data_format"]]
     description = DatasetDescription(name, shlex.join(words), licence, language)
     written = dataset_folder(run, folder, what, description, **options)
+    _print_stale(run, what)
     _print_without_question(written.without_question, what)

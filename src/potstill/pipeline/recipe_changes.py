@@ -122,8 +122,23 @@ def _changes(
         elif isinstance(before, Mapping) and isinstance(value, Mapping):
             yield from _changes(at, before, value, own)
             yield from (f"{at}.{other} is gone" for other in before if other not in value)
-        elif before != value:
+        elif before != value and not _same_lists(before, value, own):
             yield f"{at} {was_and_is(before, value)}"
+
+
+def _same_lists(was: object, now: object, given: object) -> bool:
+    """Whether two lists of mappings differ by no more than settings that came later."""
+    if not (isinstance(was, list) and isinstance(now, list) and isinstance(given, list)):
+        return False
+    if not len(was) == len(now) == len(given):
+        return False
+    members = zip(was, now, given, strict=True)
+    return all(
+        isinstance(before, Mapping)
+        and isinstance(value, Mapping)
+        and not any(_changes("", before, value, own))
+        for before, value, own in members
+    )
 
 
 def _told(differing: list[str]) -> str:

@@ -50,6 +50,7 @@ from potstill.pipeline.stale import (
     require_current,
     stale_stages,
     train_inputs,
+    unknown_note,
     untrained_students,
 )
 from potstill.pipeline.student_export import export_chosen
@@ -462,8 +463,9 @@ class Run:
         return list(described_judge(self.store.judge_figures(), self.store.stages()))
 
     def stale_notes(self) -> list[str]:
-        """Returns a sentence on each stage whose results are not of today's recipe."""
-        return [stale.note for stale in stale_stages(self)]
+        """Returns a sentence on each stage whose results are not of today's recipe, or may be."""
+        notes = [stale.note for stale in stale_stages(self)]
+        return [*notes, *filter(None, [unknown_note(self.store)])]
 
 
 def run_runtime(recipe: Recipe, store: Store) -> Runtime:

@@ -86,20 +86,21 @@ class StaleStage(NamedTuple):
         return f"{RESULTS[self.stage]} are not of this recipe: {'; '.join(self.reasons)}"
 
 
-def stale_stages(run: "Run") -> list[StaleStage]:
+def stale_stages(run: "Run", stages: Collection[Stage] = tuple(RESULTS)) -> list[StaleStage]:
     """Returns the stages whose results are not of today's recipe, in the order of the stages.
 
     A stage without results is not stale. Nobody is asked, and nothing is written.
 
     Args:
         run: Opened for reading or writing.
+        stages: The stages that are looked at; those that they build on have to be among them.
 
     Raises:
         PotstillError: A task of the recipe cannot be read.
     """
     stale: dict[Stage, StaleStage] = {}
     for stage, inputs_of in _INPUTS.items():
-        made = run.store.provenance(stage)
+        made = run.store.provenance(stage) if stage in stages else None
         if made is None:
             continue
         then, now = _inputs_then(run.store, stage, made), inputs_of(run)
@@ -126,6 +127,19 @@ def unknown_stages(store: Store) -> list[Stage]:
     """Returns the stages with results of which the store does not say what determined them."""
     made = {stage: store.provenance(stage) for stage in _INPUTS}
     return [stage for stage, known in made.items() if known and not known.is_known]
+
+
+def unknown_note(store: Store) -> str:
+    """Returns a sentence on results of which it is not known what determined them; or nothing."""
+    unknown = [RESULTS[stage] for stage in unknown_stages(store)]
+    if not unknown:
+        return ""
+    *others, last = unknown
+    names = f"{', '.join(others)} and {last}" if others else last
+    return (
+        f"An older potstill made {names}; of their recipe no more is known than the teachers and "
+        "how they were sampled."
+    )
 
 
 def require_current(run: "Run", stage: Stage) -> None:

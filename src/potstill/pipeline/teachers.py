@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property, partial
 from itertools import takewhile
+from pathlib import Path
 
 from potstill.curate import Measure, curate
 from potstill.errors import (
@@ -20,7 +21,7 @@ from potstill.generate import GenerateResult, generate, teacher_asking
 from potstill.keys import settings_hash
 from potstill.models import Model, ModelSettings, open_model
 from potstill.models.recorded import RecordedModel
-from potstill.models.settings import OpenAISettings
+from potstill.models.settings import OpenAISettings, RecordedSettings
 from potstill.pipeline.later_model import LaterModel
 from potstill.pipeline.recipe import Recipe
 from potstill.pipeline.server_checks import continuing
@@ -59,11 +60,18 @@ class TeacherPool:
         return self._open(FIRST)
 
     def _open(self, name: str) -> Model:
-        """Opens a teacher; one behind a server only once it is asked for what is not stored."""
+        """Opens a teacher; one behind a server only once it is asked for what is not stored.
+
+        So is a recording whose file is gone, if the store knows its name.
+        """
         settings, runtime = self._recipe.named_teachers[name], self._context.runtime
+        later = partial(open_model, settings, runtime)
         if isinstance(settings, OpenAISettings):
-            return LaterModel(settings.identity(), partial(open_model, settings, runtime))
-        return open_model(settings, runtime)
+            return LaterModel(settings.identity(), later)
+        if isinstance(settings, RecordedSettings) and not Path(settings.where).exists():
+            known = self._store.teacher(settings_hash=self._hash(name))
+            return LaterModel(known, later) if known else later()
+        return later()
 
     def check_keys(self, task: Task) -> None:
         """Check the keys of the teachers that have still to write rationales.
