@@ -103,10 +103,12 @@ def _up_to_stop(listed: list[Json], text: bytes, stops: Sequence[str]) -> list[J
     spelled = b"".join(names)
     at = spelled.find(text)
     behind = spelled[at + len(text) :]
-    found = [len(stop.encode()) for stop in stops if stop and behind.startswith(stop.encode())]
-    if at < 0 or not found:
+    stop_lengths = [
+        len(stop.encode()) for stop in stops if stop and behind.startswith(stop.encode())
+    ]
+    if at < 0 or not stop_lengths:
         return listed
-    end, begin = at + len(text) + max(found), 0
+    end, begin = at + len(text) + max(stop_lengths), 0
     for place, name in enumerate(names):
         if begin >= end:
             return listed[:place]

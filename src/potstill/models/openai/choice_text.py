@@ -124,14 +124,14 @@ Separation = Callable[[str, str | None], tuple[str, str | None]]
 """From a text and the thinking beside it to the answer in it and all thinking."""
 
 
-def read_choice_text(choice: Json, told_apart: Separation) -> ChoiceText:
+def read_choice_text(choice: Json, separate: Separation) -> ChoiceText:
     """Returns what a choice says.
 
     An empty text is none behind thinking, or without a known reason for its end.
 
     Args:
         choice: As the server sent it.
-        told_apart: Finds the answer in the text, and the thinking.
+        separate: Finds the answer in the text, and the thinking.
 
     Raises:
         LookupError, TypeError, ValueError, AttributeError: The choice is not as documented.
@@ -149,7 +149,7 @@ def read_choice_text(choice: Json, told_apart: Separation) -> ChoiceText:
             text=refusal, thinking=thinking, finish_reason="content_filter", error=None
         )
     if text is not None:
-        text, thinking = told_apart(text, thinking)
+        text, thinking = separate(text, thinking)
     if reason == FAILED or _is_missing(text, thinking, reason):
         return _failed(thinking, f"the server gave no text (finish_reason: {given})")
     return ChoiceText(text=text or "", thinking=thinking, finish_reason=reason, error=None)

@@ -16,7 +16,7 @@ from typing import Any
 
 from potstill.models.openai.choice_text import content_of, message_in
 from potstill.models.openai.logprobs import positions, spelled
-from potstill.models.openai.usage import least_words, told_tokens
+from potstill.models.openai.usage import least_words, written_tokens
 from potstill.records import Request
 from potstill.text.common_prefix import rest_after
 
@@ -43,7 +43,7 @@ class PrefixHabit:
         for choice, text in choices:
             proof = _proof(given, choice, text)
             if proof is None and self.repeats is None and rest_after(given, text) is not None:
-                written = told_tokens(reply) if len(choices) == 1 else None
+                written = written_tokens(reply) if len(choices) == 1 else None
                 proof = True if written and least_words(text) > written else None
             if proof is not None and (proof or self.repeats is None):
                 self.repeats = proof
@@ -83,15 +83,15 @@ class PrefixHabit:
 
 def _texts(reply: Json) -> Sequence[tuple[Json, str]]:
     """Returns the choices that have a text, with it."""
-    found = []
+    texts = []
     for choice in reply["choices"]:
         try:
             text = content_of(message_in(choice).get("content")).text
         except (LookupError, TypeError, ValueError, AttributeError):
             continue
         if text:
-            found.append((choice, text))
-    return found
+            texts.append((choice, text))
+    return texts
 
 
 def _proof(given: str, choice: Json, text: str) -> bool | None:

@@ -111,25 +111,25 @@ class _ChoiceReader:
     def read(self, sample: int, choice: Json) -> Completion:
         """Returns a choice's completion without its probabilities."""
         try:
-            said = read_choice_text(choice, partial(self._told_apart, choice))
+            content = read_choice_text(choice, partial(self._separate, choice))
         except MALFORMED as caught:
             return not_understood(self.request, sample, caught)
-        text, reason = said.text, said.finish_reason
+        text, reason = content.text, content.finish_reason
         if self.is_full and (reason is None or not is_known(reason)):
             reason = "length"
         before = before_stop(text, self.request.stop)
-        if before is not None and said.error is None:
+        if before is not None and content.error is None:
             text, reason = before, "stop"
         return Completion(
             request=self.request,
             sample=sample,
             text=text,
             finish_reason=reason or "stop",
-            thinking=said.thinking,
-            error=said.error,
+            thinking=content.thinking,
+            error=content.error,
         )
 
-    def _told_apart(self, choice: Json, text: str, thinking: str | None) -> tuple[str, str | None]:
+    def _separate(self, choice: Json, text: str, thinking: str | None) -> tuple[str, str | None]:
         """Returns the answer in a text and all thinking, without what the server was given."""
         if self.given:
             text = self.habit.written(self.given, text, choice)

@@ -38,7 +38,7 @@ def token_counts(
         limit: The most tokens of one choice.
     """
     read = _count(reply, "prompt_tokens") or _count(reply, "input_tokens") or None
-    written = told_tokens(reply)
+    written = written_tokens(reply)
     total = _count(reply, "total_tokens")
     choices = [choice for choice in reply["choices"] if isinstance(choice, dict)]
     least = [_least_tokens(choice, prefix, limit) for choice in choices]
@@ -97,7 +97,7 @@ def _least_tokens(choice: dict[str, Any], prefix: str, limit: int | None) -> tup
     return max(visible, _listed(choice) - beside), beside
 
 
-def told_tokens(reply: Mapping[str, Any]) -> int | None:
+def written_tokens(reply: Mapping[str, Any]) -> int | None:
     """Returns the tokens written as the server puts it, thinking included; None without a count."""
     return _first(_count(reply, "completion_tokens"), _count(reply, "output_tokens"))
 
