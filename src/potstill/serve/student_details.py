@@ -98,10 +98,10 @@ def with_details(
     """
     if options.logprobs is None and not options.echo and "tools" not in options.fields:
         return list(completions)
-    choices = {
-        choice["index"] if type(choice.get("index")) is int else place: choice
-        for place, choice in enumerate(reply["choices"])
-    }
+    listed = reply["choices"]
+    indices = [choice.get("index") for choice in listed]
+    told_apart = len(set(indices)) == len(listed) and all(type(at) is int for at in indices)
+    choices = dict(zip(indices if told_apart else range(len(listed)), listed, strict=True))
     by_sample = {sample: choices[place] for place, sample in enumerate(samples) if place in choices}
     return [
         _detailed(completion, by_sample[completion.sample], options) for completion in completions
