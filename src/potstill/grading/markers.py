@@ -95,7 +95,7 @@ _BEFORE_BEHIND = re.compile(
     r"\s(?:is|are|would\ be|must\ be)\s(?:the|our|my)\s(?:\w{1,12}\s){0,2}$"
 )
 # "There is no definitive answer to this, as there is ..." marks nothing.
-_NO_ANSWER = re.compile(r"(?<!or )(?<!/)\bno\s(?:\w{1,20}\s){0,3}\Z")
+_NO_ANSWER = re.compile(r"(?<!or )(?<!/)\bno\s(?:(?!is\b|are\b|was\b)\w{1,20}\s){0,3}\Z")
 # "This is the answer" speaks of what stands before it.
 _PRONOUN = re.compile(r"\W*(?:(?:and|so|thus|hence) )?(?:this|that|which|it|these)\W*")
 _BEHIND = re.compile(r"(?<![^\W_])(?:answer|ans|option|choice)(?=[*_)\"'}]{0,4}(?:[.!,;\n]|$))")

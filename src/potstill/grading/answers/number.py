@@ -102,7 +102,7 @@ class NumberReader:
             stated = self._stated(text, start, end, question)
             if stated and is_one_of_several(text, stated, start, end):
                 return NONE_GIVEN
-            if stated and abs(_gold_value(question.answer) or 0) >= 1:
+            if stated and abs(_gold_value(question.answer) or Fraction(0)) >= 1:
                 stated = percent_again(text, stated, end) or stated
             number = stated or word_number(text, start, end) or ordinal_number(text, start, end)
         return number and _candidate(text, number, question)
