@@ -288,6 +288,8 @@ def test_a_wrong_column_is_met_with_those_there_are(tmp_path: Path) -> None:
     told = refused(tmp_path / "f.csv", "Frage;Antwort\n1?;1\n")
     assert "no column 'question'; there are 'Frage', 'Antwort'" in told
     assert "Name the right one as task.question" in told
+    headless = refused(tmp_path / "f.csv", "What is 1+1?;2\n1?;1\n")
+    assert "the first line has to name the columns, and holds 'What is 1+1?', '2'" in headless
     assert "Did you mean question: Question?" in refused(
         tmp_path / "f.csv", "Question;Answer\n1?;1\n"
     )
@@ -307,3 +309,12 @@ def test_rows_of_any_kind_come_with_all_their_faults(tmp_path: Path) -> None:
         "line 2: broken JSON (Expecting value).",
         "line 3: a list where an object should be.",
     ]
+
+
+def test_a_comma_that_may_be_decimal_is_not_guessed(tmp_path: Path) -> None:
+    text = "question;answer\na?;2,5\nb?;1,234\nc?;0,125\n"
+    told = refused(tmp_path / "f.csv", text)
+    assert told.startswith(f"{tmp_path / 'f.csv'}, line 3: the answer '1,234' may be 1.234 or 1234")
+    assert "\n" not in told
+    grouped = questions(tmp_path / "f.csv", "question;answer\na?;2.5\nb?;1,234\n")
+    assert {question.answer for question in grouped} == {"2.5", "1,234"}

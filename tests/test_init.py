@@ -189,3 +189,10 @@ def test_a_small_file_says_how_little_it_tells() -> None:
     made = potstill("init", "q.csv")
     assert "test question" in made.output and "points wide" in made.output
     assert "development question" in made.output
+
+
+def test_a_table_without_a_header_is_answered_with_the_line_to_add() -> None:
+    Path("q.csv").write_text("What is 1+1?,2\nWhat is 2+2?,4\n", encoding="utf-8")
+    refused = potstill("init", "q.csv")
+    assert refused.exit_code == 2 and "holds 'What is 1+1?', '2'." in refused.stderr
+    assert "such as question,answer" in refused.stderr

@@ -116,10 +116,10 @@ def _with_seed(path: Path, guessed: GuessedTask) -> GuessedTask:
     everything = [question for members in splits.values() for question in members]
     seed = fitting_seed(everything)
     if seed is None:
+        count = "1 question" if len(everything) == 1 else f"{len(everything)} questions"
         raise DataError(
-            f"{path} holds {len(everything)} questions, too few to learn from some, choose by "
-            "others and measure on others still. Some hundreds are a good start; about 30 will do "
-            "to try."
+            f"{path} holds {count}, too few to learn from some, choose by others and measure on "
+            "others still. Some hundreds are a good start; about 30 will do to try."
         )
     settings = guessed.settings.model_copy(update={"split_seed": seed})
     return GuessedTask(

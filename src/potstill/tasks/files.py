@@ -6,13 +6,14 @@ A file is JSON lines, JSON, separated text or Parquet, with a question a row::
 """
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import NamedTuple
 
-from potstill.errors import ConfigError, DataError
+from potstill.errors import ConfigError, DataError, shortened
 from potstill.grading.answers import READERS
 from potstill.grading.grade import plain_gold
 from potstill.records import AnswerType, Question, Split
@@ -36,6 +37,12 @@ _SPLIT_NAMES: dict[str, Split] = {
     "train": "train", "training": "train", "test": "test", "testing": "test", "dev": "dev",
     "development": "dev", "validation": "dev", "valid": "dev", "val": "dev",
 }  # fmt: skip
+
+
+_NUMBER = re.compile(r"-?\d+(?:[.,]\d+)?")
+_DECIMAL_COMMA = re.compile(r"-?\d+,\d{1,2}")
+_EITHER_COMMA = re.compile(r"-?[1-9]\d{0,2},\d{3}")
+"""A number whose comma may stand before decimals or between thousands."""
 
 
 class _PlacedRow(NamedTuple):
@@ -189,7 +196,17 @@ class _FileReading:
         has_options = self._settings.choices is not None
         numbers = answer_numbers(golds, [one.options for one in read]) if has_options else None
         misfits = 0
+        decimal_commas = kind == "number" and any(map(_DECIMAL_COMMA.fullmatch, golds))
         for placed, question, options in read:
+            gold = question.answer
+            if decimal_commas and _EITHER_COMMA.fullmatch(gold):
+                self._fault(
+                    placed.at,
+                    f"the answer {gold!r} may be {gold.replace(',', '.')} or "
+                    f"{gold.replace(',', '')}: other answers have a decimal comma. Write it with a "
+                    "point, or without a sign between the thousands.",
+                )
+                continue
             try:
                 if has_options:
                     letter = _letter(question, options, numbers)
@@ -280,6 +297,17 @@ def _made_id(stem: str, text: str, taken: dict[str, str]) -> str:
     return name
 
 
+def missing_header(columns: Sequence[str]) -> str:
+    """Returns what is told of a first line that holds a question and no names; else nothing."""
+    if not any(name.rstrip().endswith("?") or _NUMBER.fullmatch(name.strip()) for name in columns):
+        return ""
+    return (
+        "the first line has to name the columns, and holds "
+        f"{', '.join(shortened(name, longest=40) for name in columns)}. Put a line with names "
+        "above it, such as question,answer."
+    )
+
+
 def check_columns(row: Row, settings: TaskSettings, *, at: str) -> None:
     """Refuses a file that lacks a column that the settings name.
 
@@ -291,6 +319,8 @@ def check_columns(row: Row, settings: TaskSettings, *, at: str) -> None:
         for column in given if isinstance(given, tuple) else (given,):
             if column is None or column in row:
                 continue
+            if missing := missing_header(list(row)):
+                raise DataError(f"{at}: {missing}")
             near = get_close_matches(column, list(row), n=1)
             same = [name for name in row if name.casefold() == column.casefold()]
             hint = f"Did you mean {setting}: {(same or near)[0]}?" if same or near else ""

@@ -17,6 +17,7 @@ from potstill.tables.encodings import decoded, file_bytes, looks_like, mark_of
 from potstill.tables.faults import own_text
 from potstill.tables.separated import NAMES, separator_of
 from potstill.tasks.answer_types import are_letters, fitting_type
+from potstill.tasks.files import missing_header
 from potstill.tasks.settings import TaskSettings
 
 QUESTION_NAMES = (
@@ -118,6 +119,9 @@ def _guess_columns(path: Path, table: Sequence[Row], values: dict[str, object]) 
         ordered = sorted(texts, key=lambda name: _mean_length(table, name))
         question = question or ordered[-1]
         answer = answer or ordered[0]
+    if not any(_named(columns, names) for names in (QUESTION_NAMES, ANSWER_NAMES)):
+        if missing := missing_header(columns):
+            raise DataError(f"{path}: {missing}")
     if question is None or answer is None:
         which = "questions" if question is None else "answers"
         setting = "question" if question is None else "answer"
