@@ -48,6 +48,7 @@ FLAGS = {
     },
     "merge": {"RUNS", "--out", "--method", "--set"},
     "check": {"WHAT", "--set"},
+    "clean": {"RUN", "--yes"},
     "plan": {"RECIPE", "--quiet", "--set", "--probe"},
     "push": {
         "RUN", "OWNER/NAME", "--what", "--private", "--to", "--licence", "--language", "--logprobs",

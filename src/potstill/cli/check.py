@@ -1,24 +1,29 @@
-"""``potstill check``: what the servers that a recipe or a model names can do."""
+"""``potstill check`` and ``potstill clean``: what servers can do, whether a run is whole."""
 
 from pathlib import Path
 
 import click
 
-from potstill.cli.app import main, open_run, set_option
+from potstill.cli.app import main, open_run, progress_meter, set_option
 from potstill.cli.printing import print_table
 from potstill.cli.terminal import echo
+from potstill.text.terminal_text import terminal_text
 
 
 @main.command("check")
 @click.argument("what")
 @set_option("the recipe or the model, e.g. base_url=http://127.0.0.1:8000/v1")
 def check_command(what: str, changes: tuple[str, ...]) -> None:
-    """Find out what a server can do, by a few tokens.
+    """Find out what a server can do, or whether a run is whole.
 
-    WHAT is a recipe, whose teachers are asked and which is held against the outcome, or a model as
-    openai:NAME.
+    WHAT is a recipe, whose teachers are asked a few tokens and which is held against the outcome; a
+    model as openai:NAME; or a run's folder, which is looked over for damage and for what is stale:
+    nobody is asked, nothing is written, and what is found ends the command with 1.
     """
     path = Path(what)
+    if path.is_dir():
+        _check_run(path)
+        return
     if path.is_file():
         _check_recipe(path, changes)
         return
@@ -37,6 +42,57 @@ def check_command(what: str, changes: tuple[str, ...]) -> None:
     finally:
         runtime.close()
     print_table(server_table(settings, found, runtime.budget.spent))
+
+
+def _check_run(folder: Path) -> None:
+    """Show what is wrong with a run, and end with 1 where anything is."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from potstill.pipeline.run_check import check_run
+
+    checked = check_run(folder)
+    for note in checked.notes:
+        echo(f"check: {note}")
+    removed = f", {checked.removed:,} of them removed by potstill clean" if checked.removed else ""
+    held = f"{checked.completions:,} completions, {checked.checkpoints:,} checkpoints{removed}"
+    if not checked.faults:
+        echo(f"check: {folder} is whole: {held}")
+        return
+    table = Table("where", "what is wrong", "what to do", box=None, padding=(0, 2, 0, 0))
+    for fault in checked.faults:
+        table.add_row(*(Text(terminal_text(word), overflow="fold") for word in fault))
+    print_table(table)
+    count = "1 fault" if len(checked.faults) == 1 else f"{len(checked.faults):,} faults"
+    echo(f"check: {count} in {folder} ({held})")
+    click.get_current_context().exit(1)
+
+
+@main.command("clean")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--yes", is_flag=True, help="Remove without asking.")
+def clean_command(run: Path, yes: bool) -> None:
+    """Remove what a run needs no more. What and how many bytes is said first.
+
+    RUN is its folder. The weights of checkpoints that were not chosen go, optimizer states of
+    finished trainings, trainings of former recipes, and what killed processes left. Nothing goes
+    that a repeated command would have to ask, or train, again.
+    """
+    from potstill.pipeline.run import stored_run
+    from potstill.pipeline.run_clean import remove, superseded
+
+    with stored_run(run, progress_meter()) as opened:
+        things = superseded(opened)
+        for thing in things:
+            echo(f"{thing.size:>15,} bytes  {thing.path.relative_to(run)}: {thing.what}")
+        total = sum(thing.size for thing in things)
+        if not things:
+            echo(f"clean: {run} holds nothing that could go")
+            return
+        if not yes:
+            click.confirm(f"Remove these {total:,} bytes?", abort=True)
+        remove(things)
+        echo(f"clean: {total:,} bytes removed")
 
 
 def _check_recipe(path: Path, changes: tuple[str, ...]) -> None:

@@ -441,10 +441,12 @@ class Run:
         """
         self.identity.check_task()
         notes = self.few_shot.notes if self.few_shot else ()
+        is_writable = os.access(self.folder, os.W_OK)
         return write_report(
             self.store,
             self.measured_tasks,
-            self.folder,
+            # Of a run on a medium that can only be read the report comes to the working folder.
+            self.folder if is_writable else Path.cwd() / f"report-of-{self.folder.resolve().name}",
             overlaps=self.overlaps,
             notes=(*notes, *self._unequal_notes(), *self.judge_lines(), *self.stale_notes()),
             roles=roles(self.entries),
@@ -477,12 +479,13 @@ def run_runtime(recipe: Recipe, store: Store) -> Runtime:
     return Runtime(budget=budget, events=EventLog(folder / "log.jsonl"), number_formats=formats)
 
 
-def stored_run(folder: Path, meter: Meter) -> Run:
+def stored_run(folder: Path, meter: Meter, *, read_only: bool = False) -> Run:
     """A run that is there already, wherever it was moved to.
 
     Args:
         folder: The run's folder.
         meter: Shown the progress.
+        read_only: As for :class:`Run`.
 
     Raises:
         ConfigError: The folder holds no run.
@@ -490,4 +493,5 @@ def stored_run(folder: Path, meter: Meter) -> Run:
     if not (folder / "run.sqlite").is_file():
         raise ConfigError(f"{folder} is no run: it holds no run.sqlite. Give a run's folder.")
     recipe = load_recipe(folder / "recipe.yaml")
-    return Run(recipe.model_copy(update={"run": str(folder)}), meter, is_moved=True)
+    recipe = recipe.model_copy(update={"run": str(folder)})
+    return Run(recipe, meter, read_only=read_only, is_moved=True)

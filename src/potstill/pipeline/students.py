@@ -107,7 +107,9 @@ class StudentPool:
         place = {"model": f"hf:{path}", "revision": None}
         settings: LocalSettings = self._recipe.student.model_copy(update=place)
         if is_removed(path):
-            return LaterModel(settings.identity(), partial(open_model, settings))
+            return LaterModel(
+                settings.identity(), partial(open_model, settings, self._context.runtime)
+            )
         return open_model(settings, self._context.runtime)
 
     def _exemplars(self) -> tuple[Exemplar, ...]:

@@ -358,6 +358,12 @@ class PoolTables(CompletionTables):
             ).fetchone()
         return int(count)
 
+    def count_completions(self) -> int:
+        """Counts all completions, failed ones as well."""
+        with explained(self.path):
+            (count,) = self._db.execute("SELECT count(*) FROM completions").fetchone()
+        return int(count)
+
     def pooled_rationales(self, questions: Iterable[Question]) -> Iterator[PooledRationale]:
         """Yields every rationale with its verdict, one at a time, in the order of curation.
 

@@ -11,11 +11,13 @@ a table are named like a record's fields, and a record inside a record takes col
 
 import fcntl
 import os
+import shutil
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Self, TypeVar
 
 from potstill.errors import StoreError
@@ -44,10 +46,7 @@ class Database:
 
     def _open(self, read_only: bool) -> Connection:
         with explained(self.path):
-            mode = "ro" if read_only else "rwc"
-            db = sqlite3.connect(
-                f"{self.path.resolve().as_uri()}?mode={mode}", uri=True, timeout=30
-            )
+            db = connect_to_read(self.path) if read_only else sqlite3.connect(self.path, timeout=30)
             db.isolation_level = None
             db.execute("PRAGMA foreign_keys = ON")
             if not read_only:
@@ -55,19 +54,21 @@ class Database:
                 # FULL flushes at every commit: what was paid for outlives a power cut.
                 db.execute("PRAGMA synchronous = FULL")
                 db.execute("PRAGMA wal_autocheckpoint = 8000")
-            self._migrate(db, read_only)
-        return db
+            return self._migrate(db, read_only)
 
-    def _migrate(self, db: Connection, read_only: bool) -> None:
+    def _migrate(self, db: Connection, read_only: bool) -> Connection:
+        """Bring the file up to date; returns the connection to go on with."""
         (version,) = db.execute("PRAGMA user_version").fetchone()
         if version > len(MIGRATIONS):
             raise StoreError(
                 f"{self.path} is of schema {version}; this potstill knows up to "
                 f"{len(MIGRATIONS)}. Use the newer potstill that wrote it."
             )
-        if version < len(MIGRATIONS) and read_only:
+        if version < len(MIGRATIONS) and read_only and os.access(self.path.parent, os.W_OK):
             self._migrate_as_writer(version)
-            return
+            return db
+        if version < len(MIGRATIONS) and read_only:
+            db = _in_memory(db)  # of a medium that cannot be written
         for number, step in enumerate(MIGRATIONS[version:], start=version + 1):
             if isinstance(step, str):
                 db.executescript(f"BEGIN;{step};PRAGMA user_version = {number};COMMIT;")
@@ -80,6 +81,7 @@ class Database:
                 db.rollback()
                 raise
             db.execute("COMMIT")
+        return db
 
     def _migrate_as_writer(self, version: int) -> None:
         """Bring the file up to date before it is read, unless somebody writes it."""
@@ -118,6 +120,44 @@ class Database:
                 self._db.rollback()
                 raise
             self._db.execute("COMMIT")
+
+
+def connect_to_read(path: Path) -> Connection:
+    """Opens a file for reading, also on a medium that cannot be written.
+
+    A reader of a file in WAL mode writes beside it. Where it cannot, the file is read as one that
+    does not change; with what a killed writer left beside it, as a copy.
+
+    Raises:
+        sqlite3.Error: It cannot be opened.
+    """
+    uri = path.resolve().as_uri()
+    db = sqlite3.connect(f"{uri}?mode=ro", uri=True, timeout=30)
+    try:
+        db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.OperationalError as error:
+        db.close()
+        if not any(words in str(error) for words in ("unable to open", "readonly")):
+            raise
+        left = path.with_name(f"{path.name}-wal")
+        if left.exists() and left.stat().st_size:
+            return _with_what_was_left(path, left)
+        db = sqlite3.connect(f"{uri}?mode=ro&immutable=1", uri=True)
+    return db
+
+
+def _with_what_was_left(path: Path, left: Path) -> Connection:
+    with TemporaryDirectory() as folder:
+        shutil.copy(left, folder)
+        return _in_memory(sqlite3.connect(shutil.copy(path, folder)))
+
+
+def _in_memory(db: Connection) -> Connection:
+    """Returns a copy of a database; the one that was copied is closed."""
+    copy = sqlite3.connect(":memory:", isolation_level=None)
+    db.backup(copy)
+    db.close()
+    return copy
 
 
 @contextmanager

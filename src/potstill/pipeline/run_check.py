@@ -1,0 +1,142 @@
+"""Whether a run is whole: its store, account, recipe, checkpoints and model, and what is stale.
+
+Nothing is written and nobody is asked, so a run at work or on a medium that cannot be written can
+be checked too.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from potstill.checksums import damage, is_removed
+from potstill.errors import ConfigError, PotstillError
+from potstill.pipeline.recipe import load_recipe
+from potstill.pipeline.run import stored_run
+from potstill.pipeline.stale import stale_stages, unknown_stages
+from potstill.runtime.progress import Meter
+from potstill.runtime.spending import read_spending
+from potstill.store import Store
+from potstill.store.integrity import store_faults
+
+NEW_STORE = "restore the file from a copy, or begin a new run"
+ROWS = (
+    "restore the file from a copy, or begin a new run; potstill export saves what can be read "
+    "of the completions, and potstill import takes it in"
+)
+TRAIN = "potstill train"
+EVALUATE = "potstill evaluate"
+
+
+class RunFault(NamedTuple):
+    """Something wrong with a run."""
+
+    where: str
+    """A file or folder of the run, or a table of its store."""
+
+    fault: str
+    way_out: str
+    """What to do, a command first where one mends it."""
+
+
+class CheckedRun(NamedTuple):
+    """The outcome of a check."""
+
+    faults: list[RunFault]
+    completions: int
+    """Completions in the store, where it can be read."""
+
+    checkpoints: int
+    """Checkpoints that the store names, those included that were removed on purpose."""
+
+    removed: int
+    """Checkpoints whose weights ``potstill clean`` removed."""
+
+    notes: list[str]
+    """What is no fault and should be known."""
+
+
+def check_run(folder: Path) -> CheckedRun:
+    """Look a run over.
+
+    Args:
+        folder: The run's folder.
+
+    Raises:
+        ConfigError: It holds no run.
+    """
+    path = folder / "run.sqlite"
+    if not path.is_file():
+        raise ConfigError(f"{folder} is no run: it holds no run.sqlite. Give a run's folder.")
+    in_file = [
+        RunFault(f"run.sqlite, {one.table}" if one.table else "run.sqlite", one.fault,
+                 ROWS if one.table else NEW_STORE)
+        for one in store_faults(path)
+    ]  # fmt: skip
+    faults = [*in_file, *_account_faults(folder), *_recipe_faults(folder)]
+    if any(fault.where == "run.sqlite" for fault in in_file):
+        return CheckedRun(faults, 0, 0, 0, [])
+    with Store(path, read_only=True) as store:
+        checkpoints = [folder / checkpoint.folder for checkpoint in store.checkpoints()]
+        completions, unknown = store.count_completions(), unknown_stages(store)
+    faults += _checkpoint_faults(folder, checkpoints)
+    if not any(fault.where == "recipe.yaml" for fault in faults):
+        faults += _stale_faults(folder)
+    notes = [f"an older potstill made the results of {stage}; of which recipe is not known"
+             for stage in unknown]  # fmt: skip
+    return CheckedRun(
+        faults, completions, len(checkpoints), sum(map(is_removed, checkpoints)), notes
+    )
+
+
+def _account_faults(folder: Path) -> Iterator[RunFault]:
+    """Yields the lines of the account that cannot be read."""
+    way_out = "with a budget: lower it by what those lines said, then remove the file"
+    try:
+        for fault in read_spending(folder / "spending.jsonl").faults:
+            yield RunFault("spending.jsonl", fault, way_out)
+    except PotstillError as error:
+        yield RunFault("spending.jsonl", str(error), way_out)
+
+
+def _recipe_faults(folder: Path) -> Iterator[RunFault]:
+    try:
+        load_recipe(folder / "recipe.yaml")
+    except PotstillError as error:
+        yield RunFault(
+            "recipe.yaml", str(error), "repeat any command with the recipe that began the run"
+        )
+
+
+def _checkpoint_faults(folder: Path, checkpoints: list[Path]) -> Iterator[RunFault]:
+    """Yields checkpoints that are missing or damaged, and the same of ``model/``."""
+    for checkpoint in checkpoints:
+        where = checkpoint.relative_to(folder).as_posix()
+        for fault in damage(checkpoint) or _bare(checkpoint):
+            yield RunFault(where, fault, f"{TRAIN}, which trains it again")
+    for finished in sorted((folder / "checkpoints").glob("*/finished.json")):
+        if not finished.read_bytes().strip():
+            where = finished.relative_to(folder).as_posix()
+            yield RunFault(where, "the file is empty", f"{TRAIN}, which trains the student again")
+    model = folder / "model"
+    if model.is_dir():
+        for fault in damage(model) or _bare(model):
+            yield RunFault("model", fault, f"{EVALUATE}, which writes it again")
+
+
+def _bare(folder: Path) -> list[str]:
+    """Returns what a folder without checksums lacks of a model, at least."""
+    if is_removed(folder):
+        return []
+    lacking = [] if (folder / "config.json").is_file() else ["config.json is missing"]
+    return lacking if any(folder.glob("*.safetensors")) else [*lacking, "it has no weights"]
+
+
+def _stale_faults(folder: Path) -> Iterator[RunFault]:
+    """Yields stages whose results are not of the run's recipe."""
+    try:
+        with stored_run(folder, Meter(None), read_only=True) as run:
+            for stale in stale_stages(run):
+                commands = ", then ".join(f"potstill {command}" for command in stale.repeat)
+                yield RunFault(stale.stage, str(stale), commands)
+    except PotstillError as error:
+        yield RunFault("recipe.yaml", str(error), "mend what the recipe names, then check again")
