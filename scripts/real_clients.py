@@ -84,10 +84,15 @@ def openai_checks(url: str, model: str) -> Iterator[Check]:
     yield "penalties", lambda: chat(presence_penalty=0.5, frequency_penalty=0.5)
     yield "completions", completion
     yield "completions of a list", lambda: completion(prompt=["3 + 4 =", "4 + 4 ="])
-    yield (
-        "completions with echo and log-probabilities",
-        lambda: completion(echo=True, logprobs=1, max_tokens=0, extra_body={"guidance": "never"}),
-    )
+
+    def scored() -> object:
+        alone = OpenAI(base_url=os.environ[ALONE], api_key="none")
+        made = alone.completions.create(
+            model=os.environ[STUDENT], prompt="3 + 4 = 7", max_tokens=0, echo=True, logprobs=1
+        )
+        return made.choices[0].logprobs
+
+    yield "echo with log-probabilities, of a student alone", scored
     yield "responses", lambda: client.responses.create(model=model, input=ASKED).output_text
     yield "models", lambda: [one.id for one in client.models.list()]
 

@@ -42,7 +42,7 @@ CONTEXT = 2048
 
 Json = dict[str, Any]
 
-_PATH = re.compile(r"(?<!:)(?<!/)/(?:[\w.@-]+/)+[\w.@-]*")
+_PATH = re.compile(r"(?<!/)/(?!/)(?:[\w.@-]+/)+[\w.@-]*")
 """A path on this machine, which is nobody else's."""
 
 
@@ -327,7 +327,8 @@ def page(results: Json) -> str:
         f"`make real-servers` on {results['day']}: {machine}. SmolLM2-135M-Instruct as "
         "teacher of the bundled student, and on both sides of the guided server. A "
         "stage's cell is its exit status and its seconds, which other work on the machine makes "
-        "longer.\n\n"
+        "longer. Status 2 of check: two samples are more than a server can do that ignores the "
+        "temperature; the recipe is refused and goes on with one.\n\n"
         + "\n".join([head, *rows]) + "\n" + _clients_table(results.get("clients", []))
     )  # fmt: skip
 
