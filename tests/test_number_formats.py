@@ -25,7 +25,7 @@ from potstill.runtime.number_formats import NumberFormats, Trial
 from potstill.train.encoding import Encoded
 from potstill.train.precision import try_training
 from potstill.train.student import TrainedStudent, train_student
-from potstill.train.trainer import TrainProgress
+from potstill.train.trainer import TrainProgress, training_arguments
 from potstill.whole_files import whole_folder
 
 
@@ -136,11 +136,10 @@ def test_training_takes_what_its_trial_speaks_for_and_keeps_it(
     large: None, start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken, trials = [], []
-    arguments = potstill.train.student.training_arguments
 
     def spied(settings: object, *rest: object, **named: object) -> object:
         taken.append(settings.precision)  # type: ignore[attr-defined]
-        return arguments(settings, *rest, **named)  # type: ignore[arg-type]
+        return training_arguments(settings, *rest, **named)  # type: ignore[arg-type]
 
     def trial(*_: object) -> Trial:
         trials.append(1)

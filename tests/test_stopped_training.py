@@ -18,12 +18,12 @@ from potstill.runtime.events import EventLog
 from potstill.runtime.signals import Terminated, terminating
 from potstill.train.settings import LoraSettings
 from potstill.train.student import train_student
-from potstill.train.trainer import Watch
+from potstill.train.trainer import Unwatched
 
 __all__ = ["start"]  # the fixture
 
 
-class SignalAfter(Watch):
+class SignalAfter(Unwatched):
     """Sends a signal to this process after so many steps, and counts those that were taken."""
 
     def __init__(self, steps: int, number: signal.Signals) -> None:

@@ -224,6 +224,7 @@ def train_student(
     counts = _counts(student, loaded, encoded)
     with quietly():
         trainer, reporter = _build_trainer(loaded, encoded, settings, student, folder, seed)
+        assert trainer.model is not None
         counts["trained_parameters"] = trained_parameters(trainer.model)
 
         def so_far(state: TrainerState) -> dict[str, object]:

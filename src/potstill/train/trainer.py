@@ -97,8 +97,14 @@ class Watch(Protocol):
         """So many more optimiser steps were taken, and so many more tokens trained on."""
 
 
-class Unwatched(Watch):
-    """Does nothing."""
+class Unwatched:
+    """A watch that does nothing with what it is told."""
+
+    def begins(self, *, steps: int, step: int, tokens: int) -> None:
+        """See :class:`Watch`."""
+
+    def advances(self, steps: int, tokens: int) -> None:
+        """See :class:`Watch`."""
 
 
 EndsAt = Callable[[TrainerState], bool]

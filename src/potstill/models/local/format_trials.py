@@ -10,6 +10,7 @@ import copy
 import os
 import time
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from transformers import PretrainedConfig, PreTrainedModel
@@ -102,7 +103,9 @@ def chosen(work: str, name: str, shape: str, trial: Trial, runtime: Runtime) -> 
 
 @torch.inference_mode()
 def _try_generation(model: PreTrainedModel) -> Trial:
-    models = {"float32": model, "bfloat16": copy.deepcopy(model).to(torch.bfloat16)}
+    rounded = copy.deepcopy(model)
+    torch.nn.Module.to(rounded, torch.bfloat16)
+    models: dict[str, Any] = {"float32": model, "bfloat16": rounded}
     ids = torch.arange(ROWS * PROMPT_TOKENS).reshape(ROWS, -1) % model.config.vocab_size
 
     def write(number_format: NumberFormat) -> None:

@@ -90,9 +90,9 @@ def load_model_and_tokenizer(
         model.eval()
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
-    loaded = Loaded(model, tokenizer, encoder_decoder)
-    check_embedding(loaded, source)
-    return loaded
+    whole = Loaded(model, tokenizer, encoder_decoder)
+    check_embedding(whole, source)
+    return whole
 
 
 def is_encoder_decoder(settings: LocalSettings) -> bool:
