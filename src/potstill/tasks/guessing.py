@@ -119,9 +119,9 @@ def _guess_columns(path: Path, table: Sequence[Row], values: dict[str, object]) 
         ordered = sorted(texts, key=lambda name: _mean_length(table, name))
         question = question or ordered[-1]
         answer = answer or ordered[0]
-    if not any(_named(columns, names) for names in (QUESTION_NAMES, ANSWER_NAMES)):
-        if missing := missing_header(columns):
-            raise DataError(f"{path}: {missing}")
+    is_named = any(_named(columns, names) for names in (QUESTION_NAMES, ANSWER_NAMES))
+    if not is_named and (missing := missing_header(columns)):
+        raise DataError(f"{path}: {missing}")
     if question is None or answer is None:
         which = "questions" if question is None else "answers"
         setting = "question" if question is None else "answer"
