@@ -14,8 +14,9 @@ from tiny_runs import finished_run
 
 from potstill.cli import main
 from potstill.errors import ConfigError, DataError
-from potstill.pipeline.run import stored_run
-from potstill.records import Question, Task
+from potstill.pipeline.recipe import load_recipe
+from potstill.pipeline.run import Run, stored_run
+from potstill.records import Completion, Question, Task
 from potstill.runtime.progress import Meter
 from potstill.store import Store
 
@@ -259,3 +260,26 @@ def test_an_export_says_that_its_rationales_are_stale(small: SmallRun) -> None:
     words = "The rationales are not of this recipe: curate.right_answer was true, is false. Run: "
     assert words in do("export", small.recipe, file).output
     assert words not in do("export", small.folder / "run", file, "--overwrite").output
+
+
+def test_a_teacher_that_only_failed_is_given_up_without_consent(small: SmallRun) -> None:
+    with Run(load_recipe(small.recipe), Meter(None)) as run:
+        request = run.asking.request(run.task.splits["train"][0], task=run.task.name)
+        failed = Completion(
+            request=request, sample=0, text="", finish_reason="error", error="no such model"
+        )
+        run.store.add_completions(run.asked_teacher.name, [failed], stage="generate")
+    small.write({"teacher": f"recorded:{small.folder}/two.jsonl"})
+    done = small.command("generate")
+    assert done.exit_code == 0, done.output
+
+
+def test_the_commands_to_repeat_hold_the_consent_that_they_need(small: SmallRun) -> None:
+    small.do("generate", "curate")
+    small.write({"teacher": f"recorded:{small.folder}/two.jsonl"})
+    told = small.command("train").output
+    assert f"Run: potstill generate {small.recipe} --set reuse=true, then potstill curate" in told
+    for command in told.partition("Run: ")[2].strip().split(", then "):
+        done = do(*command.split()[1:])
+        assert done.exit_code == 0, done.output
+    assert small.command("train").exit_code == 0

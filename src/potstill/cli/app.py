@@ -198,7 +198,8 @@ def open_run(recipe: Path, changes: tuple[str, ...], *, read_only: bool = False)
         try:
             yield run
         except OutdatedError as error:
-            words = arguments_of(recipe, changes)
+            consent = ("reuse=true",) if run.identity.needs_consent else ()
+            words = arguments_of(recipe, (*changes, *consent))
             raise OutdatedError(error.reason, error.commands, words) from error
 
 

@@ -51,6 +51,11 @@ class RunIdentity:
         """Stands for all settings of the recipe."""
         return settings_hash(self._recipe.model_dump(mode="json", exclude={"run", "reuse"}))
 
+    @property
+    def needs_consent(self) -> bool:
+        """Whether the run is of another task, teacher or student, and nobody consented."""
+        return bool(self._others)
+
     def claim(self) -> None:
         """Make the recipe that of the run, and say what it changes.
 

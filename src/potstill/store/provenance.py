@@ -92,8 +92,8 @@ class ProvenanceTables(Rows):
         return str(row[0]) if row else ""
 
     def has_results(self) -> bool:
-        """Whether a model has answered anything, or a stage left anything."""
-        tables = ("completions", *_RESULTS.values())
+        """Whether a model has answered anything, or a stage left anything; failures are nothing."""
+        tables = ("completions WHERE finish_reason != 'error'", *_RESULTS.values())
         exists = " OR ".join(f"EXISTS (SELECT 1 FROM {table})" for table in tables)
         with explained(self.path):
             (found,) = self._db.execute(f"SELECT {exists}").fetchone()
