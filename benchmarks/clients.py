@@ -1,9 +1,9 @@
 """Real clients, unchanged, against ``potstill serve``: does what their users do with them work?
 
 Each client is installed in an environment of its own with its version pinned, and its driver in
-``client_drivers/`` takes a few steps. Two servers are asked: the bundled student, guided by the
-bundled teacher; and a scripted student behind a server, asked alone, for what the bundled one
-cannot write, such as calls of tools.
+``client_drivers/`` takes a few steps. It asks the bundled student, guided by the bundled teacher
+and alone, and a scripted student behind a server for what the bundled one cannot write, such as
+calls of tools.
 
     python benchmarks/clients.py                      # all of them; prints the table
     python benchmarks/clients.py --only openai dspy
@@ -166,14 +166,15 @@ def main() -> None:
     asked = parser.parse_args()
     with (
         scripted_student() as upstream,
-        served("student=bundled:student", "teacher=bundled:teacher") as guided,
+        served("teacher=bundled:teacher") as guided,
+        served() as alone,
         served(
             f"student={{model: 'openai:scripted', base_url: '{upstream}', api_key_env: null}}"
         ) as scripted,
     ):
         environment = {
-            "GUIDED_URL": guided, "SCRIPTED_URL": scripted, "OPENAI_API_KEY": "none",
-            "STUDENT_FOLDER": str(STUDENT_FOLDER), "HF_HUB_OFFLINE": "1",
+            "GUIDED_URL": guided, "ALONE_URL": alone, "SCRIPTED_URL": scripted,
+            "OPENAI_API_KEY": "none", "STUDENT_FOLDER": str(STUDENT_FOLDER), "HF_HUB_OFFLINE": "1",
             "LITELLM_LOCAL_MODEL_COST_MAP": "True", "PYTHONPATH": str(DRIVERS),
         }  # fmt: skip
         outcomes = [

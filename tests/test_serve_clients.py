@@ -445,6 +445,30 @@ def test_probabilities_of_a_chat_are_passed_on(student: FakeUpstream, stream: bo
     assert entries[0].top_logprobs[0].bytes == [97]
 
 
+def test_probabilities_of_a_text_that_come_in_pieces_are_put_together(
+    student: FakeUpstream,
+) -> None:
+    from aiohttp import web
+
+    async def pieces(request: Any, body: Body) -> Any:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        for place, (text, logprob) in enumerate([(" 4", -0.5), ("2", -0.25)]):
+            listed = {"tokens": [text], "token_logprobs": [logprob], "text_offset": [place]}
+            choice = {"index": 0, "text": text, "logprobs": listed, "finish_reason": None}
+            await response.write(f"data: {json.dumps({'choices': [choice]})}\n\n".encode())
+        end = {"index": 0, "text": "", "logprobs": None, "finish_reason": "stop"}
+        await response.write(f"data: {json.dumps({'choices': [end]})}\n\ndata: [DONE]\n\n".encode())
+        return response
+
+    student._stream = pieces  # type: ignore[method-assign]
+    with served(settings_for(student, student={"chat": False})) as running:
+        chunks = list(complete(running, logprobs=1, stream=True))
+    assert "".join(chunk.choices[0].text for chunk in chunks) == " 42"
+    listed = [chunk.choices[0].logprobs for chunk in chunks if chunk.choices[0].logprobs]
+    assert [(one.tokens, one.token_logprobs) for one in listed] == [([" 4", "2"], [-0.5, -0.25])]
+
+
 def test_a_student_without_probabilities_is_said_to_have_none(student: FakeUpstream) -> None:
     student.further = {"logprobs": None}
     with served(settings_for(student)) as running:

@@ -21,7 +21,8 @@ def message_for(body: Body) -> tuple[Body, str]:
         function = {"name": tools[0]["function"]["name"], "arguments": json.dumps(arguments)}
         call = {"id": "call_1", "type": "function", "function": function}
         return {"role": "assistant", "content": None, "tool_calls": [call]}, "tool_calls"
-    if shape != "text" or ("JSON" in asked.upper() and "[[ ##" not in asked):
+    wants_json = "json object" in asked.lower() or ("JSON" in asked and "[[ ##" not in asked)
+    if shape != "text" or wants_json:
         return {"role": "assistant", "content": '{"answer": 7}'}, "stop"
     if "[[ ##" in asked:
         return {

@@ -9,6 +9,9 @@ from collections.abc import Callable
 GUIDED = os.environ.get("GUIDED_URL", "")
 """Where a student of this machine is guided by its teacher."""
 
+ALONE = os.environ.get("ALONE_URL", "")
+"""Where the same student is asked without a teacher."""
+
 SCRIPTED = os.environ.get("SCRIPTED_URL", "")
 """Where a scripted student behind a server is asked alone: it calls tools and writes JSON."""
 

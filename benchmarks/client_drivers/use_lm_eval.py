@@ -14,7 +14,7 @@ from typing import Any
 
 import lm_eval
 from lm_eval.tasks import TaskManager
-from steps import GUIDED, MODEL, step
+from steps import ALONE, GUIDED, MODEL, step
 
 WEIGHTS = os.environ["STUDENT_FOLDER"]
 DOCUMENTS = [
@@ -72,7 +72,7 @@ for name, text in TASKS.items():
 manager = TaskManager(include_path=str(folder), include_defaults=False)
 LOCAL = {"pretrained": WEIGHTS, "device": "cpu", "dtype": "float32"}
 SERVED = {
-    "model": MODEL, "base_url": f"{GUIDED}/completions", "tokenizer": WEIGHTS, "max_length": 256,
+    "model": MODEL, "base_url": f"{ALONE}/completions", "tokenizer": WEIGHTS, "max_length": 256,
     "max_retries": 1,
 }  # fmt: skip
 CHAT = {**SERVED, "base_url": f"{GUIDED}/chat/completions"}
