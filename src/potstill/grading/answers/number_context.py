@@ -24,6 +24,8 @@ _OR = re.compile(
     rf"(?P<unit>{_UNITS})[*_]{{0,2}},?\s(?:or|and/or)\s"
     rf"(?:(?:even|maybe|perhaps|possibly|about|else)\s)?[*_]{{0,2}}(?={_CURRENCY}\d)"
 )
+# Some such sign stands beside every number that is one of several.
+_JOINS = re.compile(r"\bor\b|\bto\b|\band\b|,|[-\u2013\u2014~]", re.IGNORECASE)
 _TO = re.compile(
     rf"[*_]{{0,2}}\s?(?:[-\u2013\u2014~]|\bto\b)\s?[*_]{{0,2}}(?={_CURRENCY}\d)", re.IGNORECASE
 )
@@ -56,6 +58,9 @@ _GIVES_UP = re.compile(
     r"(?:determin|know|find|calculat|answer|tell|say|comput|solve)[^.!?\n]*[.!?]?\s*\Z",
     re.IGNORECASE,
 )
+_GIVING_UP = ("cannot", "can not", "can't", "can\u2019t", "possible", "unable", "not enough")
+"""One of these stands in every sentence that gives up; looking for them is quick."""
+
 _ASKED_COUNT = re.compile(
     r"\bhow many (?:(?:more|fewer|less|of|the|total|different|other|extra|additional) )*(\w{3,})",
     re.IGNORECASE,
@@ -109,6 +114,9 @@ def is_one_of_several(text: str, number: Number, start: int, end: int) -> bool:
         start: Where the statement begins.
         end: Where it ends.
     """
+    around = max(start, number.start - 45), min(end, number.end + 45)
+    if not _JOINS.search(text, *around):
+        return False
     return _joins_another(text, number, end) or any(
         _joins_another(text, before, end, number) for before in _just_before(text, number, start)
     )
@@ -207,7 +215,9 @@ def percent_again(text: str, number: Number, end: int) -> Number | None:
 
 def gives_up(text: str, start: int, end: int) -> bool:
     """Says whether the last sentence of a range says that the answer cannot be had."""
-    return _GIVES_UP.search(text[start:end]) is not None
+    part = text[start:end]
+    low = part.casefold()
+    return any(sign in low for sign in _GIVING_UP) and _GIVES_UP.search(part) is not None
 
 
 def of_what_is_asked(text: str, start: int, end: int, question: str) -> Number | None:
