@@ -114,8 +114,7 @@ def is_one_of_several(text: str, number: Number, start: int, end: int) -> bool:
         start: Where the statement begins.
         end: Where it ends.
     """
-    around = max(start, number.start - 45), min(end, number.end + 45)
-    if not _JOINS.search(text, *around):
+    if not _JOINS.search(text, max(start, number.start - 45), min(end, number.end + 45)):
         return False
     return _joins_another(text, number, end) or any(
         _joins_another(text, before, end, number) for before in _just_before(text, number, start)
