@@ -121,10 +121,9 @@ def test_a_template_words_the_chat_for_the_completions_route(bundled_chat: Path)
 
 
 def test_a_control_token_in_a_question_is_not_worded_by_a_template(bundled_chat: Path) -> None:
-    from potstill.models.local.loading import load_tokenizer
-    from potstill.models.settings import LocalSettings
+    from transformers import AutoTokenizer
 
-    control = str(load_tokenizer(LocalSettings(model=f"hf:{bundled_chat}")).eos_token)
+    control = str(AutoTokenizer.from_pretrained(bundled_chat).eos_token)
     made = OpenAISettings(model="openai:t", prefill="template", chat_template=str(bundled_chat))
     with pytest.raises(ConfigError, match="control token"):
         request_body(made, Request(prompt=f"2 {control} 3?", answer_prefix="It is"), (0,))
@@ -132,7 +131,7 @@ def test_a_control_token_in_a_question_is_not_worded_by_a_template(bundled_chat:
 
 @pytest.fixture(scope="module")
 def bundled_chat(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tokenizer with a chat template."""
+    """A tokenizer with a chat template, and no weights beside it."""
     from potstill.models.local.loading import load_tokenizer
     from potstill.models.settings import LocalSettings
 

@@ -5,7 +5,6 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from potstill.errors import ConfigError, extra, shortened
-from potstill.models.settings import LocalSettings
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -47,8 +46,11 @@ def templated(source: str, messages: Sequence[Mapping[str, str]]) -> str:
 def _loaded(source: str) -> "tuple[PreTrainedTokenizerBase, tuple[str, ...]]":
     """Returns a tokenizer and its control tokens."""
     with extra("local", needed_for="prefill: template"):
-        from potstill.models.local.loading import load_tokenizer
-    tokenizer = load_tokenizer(LocalSettings(model=f"hf:{source}"))
+        from transformers import AutoTokenizer
+
+        from potstill.models.local.loading import one_line_errors, quietly
+    with quietly(), one_line_errors(source):  # the weights need not lie beside it
+        tokenizer = AutoTokenizer.from_pretrained(source)
     if tokenizer.chat_template is None:
         raise ConfigError(
             f"chat_template names {source}, whose tokenizer has no chat template. Name the model "
