@@ -29,6 +29,9 @@ from typing import BinaryIO
 
 from potstill.errors import ConfigError
 
+OPEN_FILES = "/proc/self/fd"
+"""Where Linux shows a process's open files."""
+
 ENDING = "unfinished"
 """Hidden files are called ``.NAME.PROCESS.unfinished``, with the writing process's number; hidden
 folders ``.NAME.unfinished``, since several processes may fill one together."""
@@ -57,17 +60,42 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     with _refused(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_leftovers(path)
-        opened = unfinished.open("wb")
+        opened = _nameless(path.parent)
+        is_nameless = opened is not None
+        opened = opened or unfinished.open("wb")
     try:
         with opened as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
+            if is_nameless:
+                with _refused(path):
+                    unfinished.unlink(missing_ok=True)
+                    # By a folder's descriptor, or Python links the link itself.
+                    own = f"{OPEN_FILES}/{file.fileno()}"
+                    os.link(own, unfinished, src_dir_fd=file.fileno(), follow_symlinks=True)
         with _refused(path):
             unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
     flush_to_disk(path.parent)
+
+
+def _nameless(folder: Path) -> BinaryIO | None:
+    """Opens a file that has no name yet, so that a killed process leaves nothing of it.
+
+    Returns:
+        None where the system or the disk has none (Linux has them on most).
+    """
+    if not hasattr(os, "O_TMPFILE") or not os.path.isdir(OPEN_FILES):
+        return None
+    try:
+        descriptor = os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        if error.errno in (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL):
+            return None
+        raise
+    return os.fdopen(descriptor, "wb")
 
 
 @contextmanager

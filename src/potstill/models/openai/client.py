@@ -9,15 +9,17 @@ import asyncio
 import math
 import random
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import orjson
 
-from potstill.errors import AuthError, ModelError, ServerError
+from potstill.errors import AuthError, ConfigError, ModelError, ServerError
 from potstill.models.openai.cost import Size
 from potstill.models.openai.first_answers import FirstAnswers
 from potstill.models.openai.http_errors import (
@@ -57,6 +59,15 @@ SHORTEST_TRY = 0.001
 
 LARGEST_ANSWER = 64 * 2**20
 """Bytes."""
+
+LONG_ANSWER = 2 * 2**20
+"""Bytes from which on an answer is a long one."""
+
+LONG_AT_ONCE = 4
+"""Long answers that a client reads at once: with 256 in flight their bodies then take at most
+LONG_AT_ONCE times LARGEST_ANSWER and 256 times LONG_ANSWER, 768 MiB, and not 16 GiB."""
+
+THIS_MACHINE = ("localhost", "::1", "0.0.0.0")
 
 READ_BYTES = 2**20
 """Bytes of an answer that may wait to be read; most answers then come without a pause."""
@@ -103,6 +114,7 @@ class Client:
         self._base_url = settings.base_url.rstrip("/")
         self._key = key
         self._mask = KeyMask(key)
+        self._long_answers = asyncio.Semaphore(LONG_AT_ONCE)
         self._events, self._budget, self._first = runtime.events, runtime.budget, first
         self._limiter = RateLimiter(settings, runtime.events)
         self._halt = asyncio.Event()
@@ -202,7 +214,7 @@ class Client:
                     url, data=data, allow_redirects=False, timeout=timeout
                 ) as response:
                     self._reached = True
-                    content = self.masked(await read_content(response))
+                    content = self.masked(await read_content(response, self._long_answers))
             reply = self._read(response, content)
             paid = size.paid(reply)
             if paid is not None:
@@ -388,22 +400,57 @@ def open_session(settings: OpenAISettings, key: str | None) -> aiohttp.ClientSes
         headers=headers,
         timeout=aiohttp.ClientTimeout(total=settings.timeout, sock_connect=30.0),
         connector=aiohttp.TCPConnector(limit=0),
+        proxy=proxy_for(settings.base_url),
         cookie_jar=aiohttp.DummyCookieJar(),
         read_bufsize=READ_BYTES,
     )
 
 
-async def read_content(response: aiohttp.ClientResponse) -> bytes:
+def proxy_for(base_url: str) -> str | None:
+    """Returns the proxy that the environment names for a server; None where it is asked directly.
+
+    ``HTTPS_PROXY``, ``HTTP_PROXY``, ``ALL_PROXY`` and ``NO_PROXY`` are read as other programs read
+    them; a server on this machine is asked directly.
+
+    Raises:
+        ConfigError: The proxy is none for HTTP.
+    """
+    url = urlsplit(base_url)
+    host = url.hostname or ""
+    proxies = getproxies()
+    proxy = proxies.get(url.scheme) or proxies.get("all")
+    if not proxy or host in THIS_MACHINE or host.startswith("127.") or proxy_bypass(host):
+        return None
+    if "://" not in proxy:
+        proxy = f"http://{proxy}"
+    if urlsplit(proxy).scheme not in ("http", "https"):
+        raise ConfigError(
+            f"the environment names the proxy {urlsplit(proxy).scheme}://... for {host}, and only "
+            "HTTP proxies can be used. Set HTTPS_PROXY to one, or NO_PROXY to the server's name."
+        )
+    return proxy
+
+
+async def read_content(
+    response: aiohttp.ClientResponse, large: asyncio.Semaphore | None = None
+) -> bytes:
     """Returns an answer's body.
+
+    Args:
+        response: The answer.
+        large: Lets so many long answers be read at once; the others wait, unread.
 
     Raises:
         Fault: It is longer than :data:`LARGEST_ANSWER`.
     """
     chunks: list[bytes] = []
     length = 0
-    async for chunk in response.content.iter_any():
-        chunks.append(chunk)
-        length += len(chunk)
-        if length > LARGEST_ANSWER:
-            raise Fault(f"the answer is longer than {LARGEST_ANSWER} bytes", retry=False)
+    async with AsyncExitStack() as held:
+        async for chunk in response.content.iter_any():
+            chunks.append(chunk)
+            if large is not None and length <= LONG_ANSWER < length + len(chunk):
+                await held.enter_async_context(large)
+            length += len(chunk)
+            if length > LARGEST_ANSWER:
+                raise Fault(f"the answer is longer than {LARGEST_ANSWER} bytes", retry=False)
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
