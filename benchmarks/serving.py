@@ -143,7 +143,8 @@ def running() -> Iterator[Running]:
 
 
 def _model(url: str) -> dict[str, object]:
-    return {"model": "openai:tiny", "base_url": url, "api_key_env": None}
+    own = {"model": "openai:tiny", "base_url": url, "api_key_env": None}
+    return own | {"prefill": "continue_final_message"}  # the stub goes on from what is begun
 
 
 @asynccontextmanager

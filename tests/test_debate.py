@@ -215,7 +215,7 @@ DEBATE = {"debate": {"rounds": 1}}
         ({"teachers": {"b": "recorded:x.jsonl"}, "generate": DEBATE}, "b is recorded:x.jsonl"),
         ({"teachers": {"b": "bundled:teacher"}}, "two of the teachers are the same"),
         ({"teachers": {"consensus": "bundled:guide"}}, "consensus is taken"),
-        ({"teachers": {"The other": "bundled:guide"}}, "teachers names 'The other'"),
+        ({"teachers": {"The/other": "bundled:guide"}}, "teachers names 'The/other'"),
         ({"teachers": ["bundled:guide"]}, "give names with models"),
         ({"teachers": {"b": "bundled:none"}}, "there is no bundled:none"),
         ({"teachers": {}, "curate": {"choose": "agreement"}}, "there is one teacher"),
