@@ -54,6 +54,9 @@ _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 LONGEST_REASON = 64
 """Characters of a reason that is kept as it was written."""
 
+LONGEST_READ = 256
+"""Characters of a reason that are looked at, so that a page in its place takes no time."""
+
 FAILED = "error"
 """The reason of a text that the server broke off."""
 
@@ -75,7 +78,8 @@ def finish_reason_of(given: object) -> FinishReason | None:
         given = next((given[name] for name in ("type", "reason", "name") if name in given), None)
     if given is None or given == "":
         return None
-    written = "".join(char if char.isprintable() else " " for char in str(given)).strip()
+    text = str(given)[:LONGEST_READ]
+    written = "".join(char if char.isprintable() else " " for char in text).strip()
     name = _ENUMERATION.sub("", written).partition(":")[0].strip("<> ")
     name = re.sub(r"[\s-]+", "_", _CAMEL.sub("_", name)).lower()
     if name in ("", "none", "null"):
