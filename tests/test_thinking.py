@@ -15,8 +15,10 @@ from potstill.cli import main
 from potstill.exchange import export_run, import_file
 from potstill.grading.grade import split_rationale
 from potstill.models.local.model import HFModel, PromptEncoder
+from potstill.models.openai.repeated_prefix import PrefixHabit
+from potstill.models.openai.responses import read_reply
 from potstill.models.recorded import RecordedModel
-from potstill.models.settings import LocalSettings, RecordedSettings
+from potstill.models.settings import LocalSettings, OpenAISettings, RecordedSettings
 from potstill.records import Message, Request
 from potstill.text.thinking import answer_and_thinking, may_open, separate
 
@@ -269,3 +271,17 @@ def test_graded_files_and_questions_see_no_thinking(tmp_path: Path) -> None:
     assert shown.exit_code == 0, shown.output
     verdicts = [json.loads(line) for line in out.read_text().splitlines()]
     assert [(row["answer"], row["correct"]) for row in verdicts] == [(None, False), ("7", True)]
+
+
+@pytest.mark.parametrize("text", BLOCKS.values(), ids=BLOCKS)
+def test_a_servers_reply_holds_the_answer_apart(text: str) -> None:
+    settings = OpenAISettings(model="openai:m", base_url="http://t.example")
+    request = Request(prompt=(Message(role="user", content="6 + 1?"),))
+    for beside in ({}, {"reasoning_content": "Maybe 8?"}):
+        message = {"role": "assistant", "content": text.format(SEVEN), **beside}
+        reply = {
+            "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+            "usage": {"prompt_tokens": 9, "completion_tokens": 9, "total_tokens": 18},
+        }
+        [completion] = read_reply(settings, request, (0,), reply, PrefixHabit())
+        assert (completion.text, completion.thinking) == (SEVEN, "Maybe 8?")
