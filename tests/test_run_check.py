@@ -1,10 +1,12 @@
 """potstill check tells every damage of a run; potstill clean removes only what nothing needs."""
 
+import os
 import shutil
 import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,7 +31,7 @@ from potstill.records import (
     TrainingStep,
 )
 from potstill.runtime.progress import Meter
-from potstill.store import Store, database
+from potstill.store import Store
 from potstill.store.integrity import store_faults
 
 LATER = PLACE.replace("000002", "000004")
@@ -195,7 +197,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "a checkpoint gone": lambda run: shutil.rmtree(run / LATER),
     "a bit of a checkpoint": lambda run: (run / LATER / "config.json").write_text("{}"),
     "the model damaged": lambda run: (run / "model" / "model.safetensors").write_bytes(b"x"),
-    "the model emptied": lambda run: [file.unlink() for file in (run / "model").iterdir()],
+    "the model emptied": lambda run: [*map(os.remove, (run / "model").iterdir())],
     "the account damaged": lambda run: (run / "spending.jsonl").write_text("x\n"),
     "no recipe": lambda run: (run / "recipe.yaml").unlink(),
     "a damaged recipe": lambda run: (run / "recipe.yaml").write_text("a: &a [*a]"),
@@ -255,19 +257,18 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
 
 def read_only_sqlite(monkeypatch: pytest.MonkeyPatch) -> None:
     """SQLite opens a WAL file on such a medium only as one that does not change."""
-    connect = sqlite3.connect
+    connect: Any = sqlite3.connect
 
-    def on_medium(name: object, *rest: object, **options: object) -> sqlite3.Connection:
+    def on_medium(name: object, *rest: object, **options: object) -> Any:
         if "mode=ro" in str(name) and "immutable" not in str(name):
-            raise_at_first_use = connect(":memory:", factory=Refusing)
-            return raise_at_first_use
-        return connect(name, *rest, **options)  # type: ignore[arg-type]
+            return connect(":memory:", factory=Refusing)
+        return connect(name, *rest, **options)
 
-    monkeypatch.setattr(database.sqlite3, "connect", on_medium)
+    monkeypatch.setattr("sqlite3.connect", on_medium)
 
 
 class Refusing(sqlite3.Connection):
-    def execute(self, *_: object) -> sqlite3.Cursor:  # type: ignore[override]
+    def execute(self, *_: object) -> sqlite3.Cursor:
         raise sqlite3.OperationalError("unable to open database file")
 
 
@@ -297,7 +298,7 @@ def test_a_run_on_a_medium_that_cannot_be_written_is_read(
 def test_the_report_of_a_run_that_cannot_be_written_comes_to_the_working_folder(
     run: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    access = database.os.access
+    access = os.access
     monkeypatch.setattr("os.access", lambda path, mode: path != run and access(path, mode))
     monkeypatch.chdir(tmp_path)
     with stored_run(run, Meter(None), read_only=True) as opened:

@@ -56,7 +56,7 @@ class _CommandGroup(click.Group):
         try:
             return super().invoke(ctx)
         except click.ClickException as error:
-            error.message = terminal_text(error.message)
+            vars(error)["message"] = terminal_text(error.message)
             raise
         except PotstillError as error:
             raise _UserError(str(error)) from error

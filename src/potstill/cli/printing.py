@@ -10,10 +10,11 @@ if TYPE_CHECKING:
 
 def print_table(table: object) -> None:
     """Show a table or page of rich's; a table wider than the terminal row by row."""
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console(highlight=False)
+    from potstill.runtime.terminal_console import TerminalConsole
+
+    console = TerminalConsole(highlight=False)
     if isinstance(table, Table) and _is_too_wide(table, console):
         for line in _row_by_row(table):
             console.print(line)

@@ -86,7 +86,7 @@ def print_generated(run: "Run", results: Mapping[str, "GenerateResult"]) -> None
                 f"{questions * settings.samples:,}, of which {result.right:,} are right"
             )
         if result.after_wrong:
-            click.echo(
+            echo(
                 f"  {result.after_wrong:,} of them had as many wrong answers or more; where an "
                 "answer can be guessed, a right one may then be luck. generate.most_wrong leaves "
                 "such questions earlier"

@@ -61,7 +61,7 @@ def _print_stale(run: "Run", what: "ExportKind") -> None:
 
     if what != "completions":
         for stale in stale_stages(run, ["curate"]):
-            click.echo(stale.note, err=True)
+            echo(stale.note, err=True)
 
 
 def _print_without_question(rows: int, what: "ExportKind") -> None:

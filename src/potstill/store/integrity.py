@@ -8,6 +8,7 @@ import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -253,7 +254,7 @@ def _wrong_requests(db: sqlite3.Connection) -> Iterator[str]:
         if body_key(body) != key:
             yield f"{name} is not the one that its key stands for"
             continue
-        fault = _failure(lambda body=body: stored_request(body, max_tokens=1, samples=(0,)))
+        fault = _failure(partial(stored_request, body, max_tokens=1, samples=(0,)))
         if fault:
             yield f"{name} cannot be read ({fault})"
         elif orjson.loads(body)["model"].encode() != model:
@@ -277,7 +278,7 @@ def _logprobs_fault(packed: PackedLogprobs) -> str | None:
     """Returns what is wrong with token probabilities, in words; None where nothing is."""
     if (packed.ids is None) == (packed.lengths is None):
         return "name their tokens neither by ids nor by bytes, or by both"
-    fault = _failure(lambda: unpack(packed))
+    fault = _failure(partial(unpack, packed))
     if fault:
         return f"cannot be unpacked ({fault})"
     record = unpack(packed)
