@@ -7,7 +7,7 @@ members' weights and the settings of the method. Where the hash is another one, 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from potstill.keys import settings_hash
 from potstill.merge.members import (
@@ -95,7 +95,7 @@ class ModelMerger:
         if not path.is_file():
             grams = dict(self._make_grams(member))
             with whole_file(path) as file:
-                save_file(grams, file.name)
+                file.write(save(grams))
         return load_file(path)
 
     def _make_grams(self, member: MergeMember) -> Weights:
