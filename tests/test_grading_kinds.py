@@ -69,6 +69,8 @@ def test_a_result_counts_on_either_side_of_its_equation(text: str) -> None:
         "The answer is 8, 9",
         "The answer is 8 and 9.",
         "The answer is between 8 and 9.",
+        "The answer is 8 through 9.",
+        "The answer is 8..9",
         "Between 8 and 9 hours are left. The answer is between 8 and 9 hours.",
         "The answer is 8-9.",
         "Answer: 8\u20139 apples",

@@ -60,7 +60,7 @@ REASONS: dict[str, list[object]] = {
                "FinishReason.MAX_TOKENS", "<FinishReason.MAX_TOKENS: 2>", "FINISH_REASON_LENGTH",
                "model_length", "max_output_tokens", "model_context_window_exceeded",
                "MAX_OUTPUT_TOKENS_REACHED", {"reason": "length"}, "finish_reason: length",
-               "truncated"],
+               "truncated", "stop: max_tokens", "stop:length", {"finish_reason": "length"}],
     "content_filter": ["content_filter", "SAFETY", "FinishReason.RECITATION", "sensitive",
                        "PROHIBITED_CONTENT", "SPII", "contentFilter", "guardrail_intervened",
                        "output_content_filtered"],
@@ -84,6 +84,8 @@ def test_no_reason_is_none_and_an_unknown_one_is_itself() -> None:
     assert [finish_reason_of(given) for given in absent] == [None] * 5
     assert finish_reason_of("pondered\x1b enough") == "pondered  enough"
     assert finish_reason_of(7) == "7"
+    assert finish_reason_of("stop: quota") == "stop: quota"
+    assert finish_reason_of({"why": 5}) == "{'why': 5}"
     # A page in a reason's place is not searched, which would take hours.
     assert finish_reason_of("max" * 1_000_000) == ("max" * 22)[:64]
     assert len(finish_reason_of("x" * 999) or "") == 64
@@ -171,6 +173,7 @@ def test_a_stop_string_that_the_server_leaves_in_the_text_ends_it(
           {"type": "output_text", "text": "5"}], "5", "2, 3"),
         ([{"type": "thinking", "thinking": "2"}, {"type": "thinking", "thinking": "3"}, "5"],
          "5", "23"),
+        ([{"text": "2, 3", "thought": True}, {"text": "5"}], "5", "2, 3"),
     ],
 )  # fmt: skip
 def test_content_in_parts_is_joined(
@@ -196,6 +199,10 @@ def test_a_refusal_among_parts_is_one(server: Loopback) -> None:
         (choice("", reasoning_content="2, 3"), "no text"),
         (choice("\n", reasoning="2, 3"), "no text"),
         (choice([{"type": "thinking", "thinking": "2, 3"}]), "no text"),
+        (choice("", reasoning_details=[{"text": "2, 3"}]), "no text"),
+        (choice("", thinking="2, 3"), "no text"),
+        (choice("", tool_calls=[{"id": "add"}]), "no text"),
+        (choice({"parts": [{"text": "5"}]}), "a part without a text: parts"),
         ({**choice("2 +"), "error": {"message": "upstream\nfell", "code": 502}}, "upstream fell"),
         (choice("2 +", "abort"), "finish_reason: abort"),
     ],

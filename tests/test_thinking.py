@@ -1,6 +1,7 @@
 """Thinking told from the answer, in texts and at every door by which texts come in."""
 
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,8 @@ BLOCKS = {
     ),
     "Kimi": "◁think▷Maybe 8?◁/think▷{}",
     "HuatuoGPT": "## Thinking\n\nMaybe 8?\n\n## Final Response\n\n{}",
+    "Ollama": "Thinking...\nMaybe 8?\n...done thinking.\n\n{}",
+    "Zephyr": "<|assistant|>\n<think>Maybe 8?</think>\n\n{}",
     "Granite": "Here is my thought process:\nMaybe 8?\nHere is my response:\n{}",
     "gpt-oss": (
         "<|channel|>analysis<|message|>Maybe 8?<|end|>"
@@ -159,7 +162,7 @@ def test_an_answer_holds_no_thinking(text: str) -> None:
     assert thinking is not None or answer == text
 
 
-@pytest.mark.parametrize("text", [text for text in BLOCKS.values() if text[0] in "<[#\u25c1H"])
+@pytest.mark.parametrize("text", [text for text in BLOCKS.values() if text[0] in "<[#\u25c1HT"])
 def test_a_stream_waits_as_long_as_thinking_may_come(text: str) -> None:
     begun = next(
         text[:size] for size in range(len(text)) if separate(text[: size + 1]).thinking is not None
@@ -171,6 +174,9 @@ def test_a_stream_waits_as_long_as_thinking_may_come(text: str) -> None:
 def test_a_thousand_marks_take_no_time() -> None:
     text = "the tag </think> and " * 20_000
     assert answer_and_thinking(text) == (text, None)
+    began = time.process_time()
+    answer_and_thinking("</think>" * 50_000)  # 1.4 s where each mark looks through the whole text
+    assert time.process_time() - began < 1
 
 
 # --- The doors ---

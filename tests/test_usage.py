@@ -35,6 +35,9 @@ def test_thinking_beside_the_field_was_written() -> None:
     assert token_counts(reply(only_detail)) == TokenCounts(20, 906, 0)
     within = {**only_detail, "completion_tokens": 910}
     assert token_counts(reply(within)) == TokenCounts(20, 910, 0)
+    named_otherwise = {"input_tokens": 20, "output_tokens": 6,
+                       "output_tokens_details": {"reasoning_tokens": 900}}  # fmt: skip
+    assert token_counts(reply(named_otherwise)) == TokenCounts(20, 906, 0)
     # 25 tokens of thinking and 10 words are no 30 tokens.
     tight = {**within, "completion_tokens": 30,
              "completion_tokens_details": {"reasoning_tokens": 25}}  # fmt: skip
@@ -62,6 +65,16 @@ def test_thinking_beside_the_field_was_written() -> None:
 )
 def test_counts_in_part(usage: object, counts: tuple[int | None, int | None]) -> None:
     assert token_counts(reply(usage))[:2] == counts
+
+
+def test_a_prompt_counts_with_what_the_cache_holds_beside_it() -> None:
+    beside = {"cache_read_input_tokens": 5000, "cache_creation_input_tokens": 1000}
+    claude = {"input_tokens": 20, "output_tokens": 30, **beside}
+    assert token_counts(reply(claude)) == TokenCounts(6020, 30, 5000)
+    relayed = {"prompt_tokens": 20, "completion_tokens": 30, "total_tokens": 6050, **beside}
+    assert token_counts(reply(relayed)) == TokenCounts(6020, 30, 5000)
+    within = {"prompt_tokens": 6020, "completion_tokens": 30, "total_tokens": 6050, **beside}
+    assert token_counts(reply(within)) == TokenCounts(6020, 30, 5000)
 
 
 def test_nothing_written_is_a_count_where_there_is_no_text() -> None:

@@ -65,8 +65,8 @@ def finish_reason_of(given: object) -> FinishReason | None:
     """Returns why a text ended.
 
     Args:
-        given: As JSON has it. An object names its reason in ``type``, ``reason`` or ``name``, a
-            list holds it alone.
+        given: As JSON has it. An object names its reason in ``type``, ``reason``,
+            ``finish_reason`` or ``name``, a list holds it alone.
 
     Returns:
         One of the known reasons; the reason as it was written, on one line and shortened, where
@@ -75,12 +75,16 @@ def finish_reason_of(given: object) -> FinishReason | None:
     if isinstance(given, list) and len(given) == 1:
         given = given[0]
     if isinstance(given, Mapping):
-        given = next((given[name] for name in ("type", "reason", "name") if name in given), None)
+        names = ("type", "reason", "finish_reason", "name")
+        given = next((given[name] for name in names if name in given), dict(given) or None)
     if given is None or given == "":
         return None
     text = str(given)[:LONGEST_READ]
     written = "".join(char if char.isprintable() else " " for char in text).strip()
-    name = _ENUMERATION.sub("", written).partition(":")[0].strip("<> ")
+    name = _ENUMERATION.sub("", written)
+    if written.startswith("<"):
+        name = name.partition(":")[0]  # the member's value behind its name
+    name = name.strip("<> ")
     name = re.sub(r"[\s-]+", "_", _CAMEL.sub("_", name)).lower()
     if name in ("", "none", "null"):
         return None

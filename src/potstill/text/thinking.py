@@ -38,6 +38,7 @@ _HEADINGS = (
     ("## Thinking\n", "## Final Response\n"),  # HuatuoGPT-o1
     ("Here is my thought process:", "Here is my response:"),  # Granite 3.2
     ("Here's my thought process:", "Here's my response:"),
+    ("Thinking...\n", "...done thinking.\n"),  # what Ollama prints
 )
 """Words that open and close thinking; the closing one alone says nothing."""
 
@@ -99,10 +100,13 @@ _AT_THE_START = (
     # as Open WebUI stores it
     _Block(re.compile(r'<details type="reasoning"[^<>]{0,300}>'), re.compile("</details>")),
 )
-_LEADS = ("<|im_start|>", "<|start_header_id|>", "<s>", "<bos>", "<|turn>", "assistant", "model")
+_LEADS = (
+    "<|im_start|>", "<|start_header_id|>", "<|assistant|>", "<s>", "<bos>", "<|turn>", "assistant",
+    "model",
+)  # fmt: skip
 # What a template may leave in front of a text, such as "<|im_start|>assistant\n".
 _LEAD = re.compile(
-    rf"{_SPACE}(?:(?:<\|im_start\|>|<\|start_header_id\|>|<s>|<bos>|<\|turn>){_SPACE}"
+    rf"{_SPACE}(?:(?:<\|im_start\|>|<\|start_header_id\|>|<\|assistant\|>|<s>|<bos>|<\|turn>){_SPACE}"
     rf"(?:assistant|model)?{_SPACE}(?:<\|end_header_id\|>)?{_SPACE})?"
 )
 # Gemma 4 names the channel first: "<|channel>thought\n".
@@ -200,7 +204,7 @@ _LAST_SIGNS = frozenset(">]▷")
 
 # A text without any of these, and without these beginnings, holds no mark, which is soon seen.
 _SIGNS = ("</", "|>", "[/THINK]", "◁/", "assistantfinal")
-_FIRST_SIGNS = ("<", "[THINK]", "◁", "## Thinking", "Here")
+_FIRST_SIGNS = ("<", "[THINK]", "◁", "## Thinking", "Here", "Thinking...")
 _ENDS_OF_OPENINGS = (">", ">\n", ">\n\n", "[THINK]", "[THINK]\n", "▷", "▷\n")
 
 
@@ -314,7 +318,8 @@ def _closing_of(block: _Block, text: str, at: int) -> re.Match[str] | None:
 def _lone_closing(text: str, at: int) -> re.Match[str] | None:
     """Returns the first closing mark from a place on that ends thinking without an opening one."""
     closings = [*islice(_CLOSING.finditer(text, at), _MOST_TRIED)]
-    openings = [mark.start() for mark in _OPENING.finditer(text, at)] if closings else []
+    last = closings[-1].start() if closings else at
+    openings = [mark.start() for mark in _OPENING.finditer(text, at, last)]
     for before, mark in enumerate(closings):
         if bisect_left(openings, mark.start()) <= before and _ends_thinking(text, at, mark):
             return mark

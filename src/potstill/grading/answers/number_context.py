@@ -25,9 +25,13 @@ _OR = re.compile(
     rf"(?:(?:even|maybe|perhaps|possibly|about|else)\s)?[*_]{{0,2}}(?={_CURRENCY}\d)"
 )
 # Some such sign stands beside every number that is one of several.
-_JOINS = re.compile(r"\bor\b|\bto\b|\band\b|,|[-\u2013\u2014~]", re.IGNORECASE)
+_JOINS = re.compile(
+    r"\bor\b|\bto\b|\band\b|\bthrough\b|,|\.\.|[-\u2013\u2014~\u2026]", re.IGNORECASE
+)
 _TO = re.compile(
-    rf"[*_]{{0,2}}\s?(?:[-\u2013\u2014~]|\bto\b)\s?[*_]{{0,2}}(?={_CURRENCY}\d)", re.IGNORECASE
+    rf"[*_]{{0,2}}\s?(?:[-\u2013\u2014~\u2026]|\.{{2,3}}|\b(?:to|through)\b)\s?[*_]{{0,2}}"
+    rf"(?={_CURRENCY}\d)",
+    re.IGNORECASE,
 )
 _BETWEEN = re.compile(r"\bbetween\s(?:the\s)?[^\w\n]{0,3}\Z", re.IGNORECASE)
 _AND = re.compile(rf"{_UNITS}[*_]{{0,2}}\sand\s[*_]{{0,2}}(?={_CURRENCY}\d)")

@@ -18,6 +18,12 @@ OTHER_REASONS = ("native_finish_reason", "finish_details", "stop_reason", "done_
 PART_FIELDS = ("text", "content", "thinking", "reasoning", "summary", "value")
 """The fields of a part in which its text may stand."""
 
+OTHER_CONTENT = (
+    "reasoning_details", "reasoning_text", "thinking", "thinking_blocks", "thought",
+    "reasoning", "reasoning_content", "tool_calls", "function_call", "audio",
+)  # fmt: skip
+"""Fields of a message that hold what a model wrote elsewhere than in its text."""
+
 LONGEST_MESSAGE = 300
 """Characters of a server's words about a choice."""
 
@@ -74,11 +80,13 @@ def _part(part: object) -> tuple[str, str]:
     if not isinstance(part, Mapping):
         raise TypeError("the content is not text")
     kind = str(part.get("type") or "text").lower()
-    if "think" in kind or "reason" in kind:
+    if "think" in kind or "reason" in kind or part.get("thought") is True:
         return "thinking", _joined(part)
     if kind == "refusal":
         return "refusal", str(part.get("refusal") or "")
     if kind in ("text", "output_text"):
+        if not any(name in part for name in PART_FIELDS):
+            raise TypeError(f"the content has a part without a text: {', '.join(part)[:80]}")
         return "text", _joined(part)
     if any(isinstance(part.get(name), str) for name in ("text", "content")):
         raise TypeError(f"the content has a part of the unknown kind {kind[:40]!r}")
@@ -127,7 +135,8 @@ Separation = Callable[[str, str | None], tuple[str, str | None]]
 def read_choice_text(choice: Json, separate: Separation) -> ChoiceText:
     """Returns what a choice says.
 
-    An empty text is none behind thinking, or without a known reason for its end.
+    An empty text is none behind thinking or beside what a model wrote in another field, such as a
+    call of a tool, or without a known reason for its end.
 
     Args:
         choice: As the server sent it.
@@ -150,16 +159,23 @@ def read_choice_text(choice: Json, separate: Separation) -> ChoiceText:
         )
     if text is not None:
         text, thinking = separate(text, thinking)
-    if reason == FAILED or _is_missing(text, thinking, reason):
+    elsewhere = thinking or any(message.get(name) for name in OTHER_CONTENT)
+    if reason == FAILED or _is_missing(text, bool(elsewhere), reason):
         return _failed(thinking, f"the server gave no text (finish_reason: {given})")
     return ChoiceText(text=text or "", thinking=thinking, finish_reason=reason, error=None)
 
 
-def _is_missing(text: str | None, thinking: str | None, reason: FinishReason | None) -> bool:
-    """Whether a choice lacks a text that its reason does not explain the lack of."""
+def _is_missing(text: str | None, elsewhere: bool, reason: FinishReason | None) -> bool:
+    """Whether a choice lacks a text that its reason does not explain the lack of.
+
+    Args:
+        text: The text.
+        elsewhere: Whether the model wrote something beside it.
+        reason: Why it ended.
+    """
     if reason in ("length", "content_filter"):
         return False
-    if thinking and not (text or "").strip():
+    if elsewhere and not (text or "").strip():
         return True
     return text is None or (not text and reason != "stop")
 

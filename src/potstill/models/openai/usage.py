@@ -37,7 +37,7 @@ def token_counts(
         prefix: The beginning of the answer that the server was given, and may repeat.
         limit: The most tokens of one choice.
     """
-    read = _count(reply, "prompt_tokens") or _count(reply, "input_tokens") or None
+    read, cached = _read_tokens(reply)
     written = written_tokens(reply)
     total = _count(reply, "total_tokens")
     choices = [choice for choice in reply["choices"] if isinstance(choice, dict)]
@@ -53,8 +53,22 @@ def token_counts(
             written += reasoning
         if written < seen:
             written = max(seen, written * len(choices))
-    cached = _count(reply, "prompt_tokens_details", "cached_tokens") or 0
     return TokenCounts(read, written, min(cached, read or 0))
+
+
+def _read_tokens(reply: Mapping[str, Any]) -> tuple[int | None, int]:
+    """Returns the tokens of the prompt, and how many of them came from the server's cache.
+
+    Claude's counts leave those out that were written to the cache or read from it; behind some
+    gateways ``prompt_tokens`` does as well, which shows where they are more than the prompt.
+    """
+    read = _count(reply, "prompt_tokens") or _count(reply, "input_tokens") or None
+    from_cache = _count(reply, "cache_read_input_tokens") or 0
+    beside = from_cache + (_count(reply, "cache_creation_input_tokens") or 0)
+    if beside > (read or 0):
+        read = (read or 0) + beside
+    cached = _count(reply, "prompt_tokens_details", "cached_tokens")
+    return read, from_cache if cached is None else cached
 
 
 def _by_total(read: int | None, written: int | None, total: int) -> tuple[int | None, int | None]:
@@ -75,6 +89,7 @@ def _reasoning(reply: Mapping[str, Any]) -> int:
     """Returns the tokens of thinking, which most servers count as written, and some beside it."""
     return (
         _count(reply, "completion_tokens_details", "reasoning_tokens")
+        or _count(reply, "output_tokens_details", "reasoning_tokens")
         or _count(reply, "reasoning_tokens")
         or 0
     )
