@@ -143,7 +143,7 @@ def running() -> Iterator[Running]:
 
 
 def _model(url: str) -> dict[str, object]:
-    own = {"model": "openai:tiny", "base_url": url, "api_key_env": None}
+    own: dict[str, object] = {"model": "openai:tiny", "base_url": url, "api_key_env": None}
     return own | {"prefill": "continue_final_message"}  # the stub goes on from what is begun
 
 
