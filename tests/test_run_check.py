@@ -4,6 +4,7 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -167,7 +168,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "words for a number": sql("UPDATE completions SET max_tokens = 'many' WHERE id = 1"),
     "bytes for a text": sql("UPDATE completions SET text = x'ff00' WHERE id = 1"),
     "no UTF-8": sql("UPDATE completions SET text = CAST(x'ff41' AS TEXT) WHERE id = 1"),
-    "an unknown end": sql("UPDATE completions SET finish_reason = 'maybe' WHERE id = 1"),
+    "an unknown end": sql("UPDATE completions SET finish_reason = '' WHERE id = 1"),
     "a failure that was kept": sql("UPDATE completions SET finish_reason = 'error', error = 'x'"),
     "probabilities cut": sql("UPDATE logprobs SET logprobs = substr(logprobs, 1, 7)"),
     "probabilities above one": sql(
@@ -213,6 +214,13 @@ def test_a_whole_run_is_whole_and_nothing_is_written(run: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "is whole: 4 completions, 2 checkpoints" in result.output
     assert {path: path.stat().st_mtime_ns for path in files} == before
+
+
+@pytest.mark.parametrize("reason", ["content_filter", "tool_calls", "pause_turn"])
+def test_an_end_in_the_servers_own_words_is_no_damage(run: Path, reason: str) -> None:
+    with closing(sqlite3.connect(run / "run.sqlite")) as db, db:
+        db.execute("UPDATE completions SET finish_reason = ?", (reason,))
+    assert store_faults(run / "run.sqlite") == []
 
 
 def test_what_is_stale_is_told_with_the_commands_to_repeat(run: Path) -> None:

@@ -28,7 +28,7 @@ CONTRADICTIONS = {
     "completions": (
         "sample < 0 OR max_tokens < 1 OR prompt_tokens < 0 OR completion_tokens < 0"
         " OR NOT cost BETWEEN 0 AND 1e9 OR created_at < 0 OR stage = ''"
-        " OR finish_reason NOT IN ('stop', 'length', 'error')"
+        " OR finish_reason = ''"
         " OR (error IS NOT NULL AND finish_reason != 'error')"
     ),
     "rationales": (
