@@ -98,6 +98,8 @@ def test_several_numbers_are_no_single_answer(text: str) -> None:
         ("The answer is 3 dozen, which is 36 eggs.", "36"),
         ("The answer is 3 dozen.", "3"),
         ("The answer is the 3rd floor.", "3"),
+        ("The answer is \uff11\uff0c\uff12\uff13\uff14\uff0c\uff15\uff16\uff17", "1234567"),
+        ("The answer isn't 3 but 2.", "2"),
         ("The answer is 2 of the 3rd row's 5 seats.", "2"),
     ],
 )
@@ -110,6 +112,8 @@ def test_what_looks_like_several_and_is_one(text: str, value: str) -> None:
     [
         "They had more than 22. However, we cannot determine the exact number.",
         "The answer is at least 22. So it is not possible to determine how many.",
+        "The answer is not 22.",
+        "So the total isn't equal to $22",
         "22 = 5, which is false. We can't give an answer, so we cannot calculate it.",
     ],
 )
@@ -143,6 +147,9 @@ def test_the_unit_that_is_asked_for_counts() -> None:
         ("The answer is A because it is red.", "A"),
         ("I would pick B \u2014 a safe choice.", "B"),
         ("I choose (D), since tea is hot.", "D"),
+        ("A and B are wrong. So C is correct.", "C"),
+        ("D is right.", "D"),
+        ("So it's B", "B"),
         ("\u041e\u0442\u0432\u0435\u0442: \u0421", "C"),
         ("\u7b54\u6848\uff1a\uff08\uff22\uff09", "B"),
         ("**Answer: D**\n\nIt follows as \\boxed{\\langle B\\rangle \\ll \\Delta E}.", "D"),

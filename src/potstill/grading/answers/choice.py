@@ -45,7 +45,13 @@ _LETTER = re.compile(rf"(?<![{JOINED}'\u2019])[A-Z](?![{JOINED}'\u2019])")
 _GLUED = re.compile(r"[\s*_\"'(:]{0,5}([A-Z])")  # "B5 pens": the option's text must follow
 # A letter that ends a text: "so I choose B."
 _LAST_LETTER = re.compile(
-    r"\b(?:is ?|are |was |were |be |choose |pick |with |your |the |it |= ?)([A-Z])[\s.)\]*]{0,9}\Z"
+    r"\b(?:is ?|are |was |were |be |choose |pick |with |your |the |it |it['\u2019]s |= ?)"
+    r"([A-Z])[\s.)\]*]{0,9}\Z"
+)
+# One that is called right at the end: "A and B are wrong. So C is correct."
+_CALLED_RIGHT = re.compile(
+    r"(?:\A|[.!?:]\s|\n|\b(?i:so|thus|hence|therefore),?\s)[\s*_\"']{0,6}([A-Z])[*_\"']{0,3} "
+    r"(?:is|must be) (?:the )?(?:correct|right|best)(?: (?:one|option|choice))?[\s.!*_]{0,6}\Z"
 )
 # A letter that names an option wherever it stands: "(B)"; "B)"; "option B"; "B" alone on its line.
 _SURE = re.compile(
@@ -217,6 +223,7 @@ class ChoiceReader:
             if options.has(letter):
                 return AnswerCandidate(letter, head.end() - 1, head.end())
         closing = _LAST_LETTER.search(text, max(0, end - 20), end)
+        closing = closing or _CALLED_RIGHT.search(text, max(0, end - 60), end)
         if closing and options.has(closing[1]):
             return AnswerCandidate(closing[1], *closing.span(1))
         picked = last(_PICKED.finditer(text, max(0, end - 300), end))

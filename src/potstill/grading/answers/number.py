@@ -69,6 +69,11 @@ _UNIT = re.compile(
     r"|(?P<scale>thousand|million|billion|trillion)\b|(?P<k>(?<=\d)[kK]\b))",
     re.IGNORECASE,
 )
+# What takes away the number behind it: "The answer is not 5."
+_DENIES = re.compile(
+    r"(?:\b(?:is|are|was|were|be|does|do|did) not|n['\u2019]t)(?: be)?(?: equal(?: to)?)?"
+    r" [$*]{0,3}\Z"
+)
 _CENTS = re.compile(r"(?: dollars?,?)? and (\d{1,2}) cents\b", re.IGNORECASE)
 
 
@@ -117,8 +122,7 @@ class NumberReader:
             return NONE_GIVEN
         concluded = self._concluded(text, end, question)
         if concluded:
-            several = is_one_of_several(text, concluded, 0, end)
-            return NONE_GIVEN if several else _candidate(text, concluded, question)
+            return _single(text, concluded, end, question)
         number = None
         for size in (200, 2_000, 100_000):  # seldom more than the closing lines need be read
             start = max(0, end - size)
@@ -131,8 +135,7 @@ class NumberReader:
         if number is None:
             return None
         number = before_its_calculation(text, number) or number
-        several = is_one_of_several(text, number, 0, end)
-        return NONE_GIVEN if several else _candidate(text, number, question)
+        return _single(text, number, end, question)
 
     def gold(self, question: Question) -> str:
         """Returns the gold number, e.g. "1000" for "$1,000.00" or "a thousand"."""
@@ -271,6 +274,14 @@ def _gold_value(answer: str) -> Fraction | None:
 def _magnitude(unit: re.Match[str]) -> int:
     """Returns the factor of a magnitude word, or of "k"."""
     return MAGNITUDES[unit["scale"].casefold()] if unit["scale"] else 1000
+
+
+def _single(text: str, number: Number, end: int, question: Question) -> AnswerCandidate:
+    """Returns a number as an answer; ``NONE_GIVEN`` where it is denied or one of several."""
+    denied = _DENIES.search(text, max(0, number.start - 24), number.start)
+    if denied or is_one_of_several(text, number, 0, end):
+        return NONE_GIVEN
+    return _candidate(text, number, question)
 
 
 def _candidate(text: str, number: Number, question: Question) -> AnswerCandidate:

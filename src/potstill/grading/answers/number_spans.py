@@ -43,7 +43,7 @@ _TOKEN = re.compile(
     # digits and what may stand between groups of them: "1,000", "1{,}000", "1\,000", "1'000", and a
     # space where only zeros follow ("1 000"); "3,4,5" also matches, and is taken apart later
   | (?P<whole> \d++ (?>(?: (?: ,|\{,\}|\\[,!]|,\\!
-                          | [\u00a0\u202f\u2009'\u2019](?=\d{3}(?!\d))
+                          | [\u00a0\u202f\u2009'\u2019\uff0c](?=\d{3}(?!\d))
                           | [ ](?=(?:\d{3}[ ])*000(?!\d)) ) \d++ )*) )?
     # decimals: "2.5", ".5"
     (?P<decimals> (?:(?<=\d)|(?<!\w))\.\d++ )?
