@@ -112,6 +112,21 @@ def test_only_a_text_that_ended_by_itself_is_whole(
     assert ask(model(server)).finish_reason == reason
 
 
+def test_an_unknown_end_is_said_with_the_first_answer_and_once(
+    server: Loopback, caplog: pytest.LogCaptureFixture
+) -> None:
+    answer_with(server, choice("so 5", "pondered"))
+    asked = model(server)
+    ask(asked)
+    words = [record.getMessage() for record in caplog.records]
+    assert len(words) == 1
+    assert "'pondered', which potstill does not know" in words[0]
+    caplog.clear()
+    answer_with(server, choice("so 5", "stop"))
+    ask(model(server))
+    assert caplog.records == []
+
+
 @pytest.mark.parametrize("reason", [None, "pondered"])
 def test_a_text_as_long_as_allowed_was_cut_where_nothing_says_why_it_ended(
     server: Loopback, reason: str | None

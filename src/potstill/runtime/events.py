@@ -28,6 +28,8 @@ The log, ``log.jsonl`` in the run's folder, has one JSON object a line: ``time``
 ``no_finish_reason``
     So many texts (``count``) came without a reason for their end while a model was asked; they
     count as ended.
+``unknown_finish_reason``
+    So many texts (``count``) came with a reason for their end that is not known; they count as cut.
 ``untrusted_positions``
     So many tokens (``count``) were listed with the probabilities of others while a model was asked,
     and go by the text alone.

@@ -18,6 +18,7 @@ from threading import Event, Thread
 from typing import Any, NamedTuple
 
 from potstill.errors import ModelError
+from potstill.models.finish_reasons import is_known
 from potstill.models.openai.client import Client
 from potstill.models.openai.cost import Sizes, prices_of
 from potstill.models.openai.first_answers import FirstAnswers, Vanguard
@@ -400,6 +401,19 @@ class Asker:
         self._oddities["untrusted_positions"] += sum(
             by_text(completion.logprobs) for completion in answered
         )
+        unknown = [
+            completion.finish_reason
+            for completion in answered
+            if not is_known(completion.finish_reason)
+        ]
+        if unknown and not self._oddities["unknown_finish_reason"]:
+            logger.warning(
+                "%s ends an answer for the reason %r, which potstill does not know: such answers "
+                "may be cut, and are not trained on.",
+                self._settings.base_url,
+                unknown[0],
+            )
+        self._oddities["unknown_finish_reason"] += len(unknown)
 
     def record_oddities(self) -> None:
         """Write the counts of what was odd to the log."""
