@@ -570,3 +570,31 @@ def test_a_trained_student_is_not_planned_again(tmp_path: Path, server: Loopback
     assert student.done == 3 and student.seconds == 0
     assert "1 checkpoints" not in words_of(planned(path))
     assert "3 steps; trained already" in words_of(planned(path))
+
+
+@pytest.mark.parametrize(
+    ("changes", "done"),
+    [
+        (["train.steps=2"], 0),
+        (["train.steps=4"], 0),
+        (["train.learning_rate=0.001"], 0),
+        (["evaluate.max_tokens=20"], 3),
+    ],
+)
+def test_a_student_of_another_recipe_is_planned_again(
+    tmp_path: Path, server: Loopback, changes: list[str], done: int
+) -> None:
+    path = recipe_file(
+        tmp_path,
+        server,
+        train={
+            "steps": 3,
+            "checkpoints": 1,
+            "students": {"a": {"data_format": "fine_tune_answer"}},
+        },
+    )
+    with Run(load_recipe(path), Meter(None)) as run:
+        run.train()
+    (student,) = planned(path, *changes).students.students
+    assert student.done == done
+    assert ("trained already" in words_of(planned(path, *changes))) == (done == 3)

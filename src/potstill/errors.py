@@ -58,9 +58,7 @@ class OutdatedError(PotstillError, RuntimeError):
     """
 
     def __init__(self, reason: str, commands: Sequence[str], arguments: str = "") -> None:
-        tail = f" {arguments}" if arguments else ""
-        words = ", then ".join(f"potstill {command}{tail}" for command in commands)
-        super().__init__(f"{reason}. Run: {words}")
+        super().__init__(f"{reason}. Run: {repeat_commands(commands, arguments)}")
         self.reason, self.commands = reason, tuple(commands)
 
 
@@ -70,6 +68,17 @@ class StoreError(PotstillError, RuntimeError):
 
 class MissingExtraError(PotstillError, ImportError):
     """A package of an optional extra is not installed."""
+
+
+def repeat_commands(commands: Sequence[str], arguments: str = "") -> str:
+    """Returns commands to repeat, as they are typed, in their order.
+
+    Args:
+        commands: Their names.
+        arguments: What stands behind each of them, where it is known.
+    """
+    tail = f" {arguments}" if arguments else ""
+    return ", then ".join(f"potstill {command}{tail}" for command in commands)
 
 
 def shortened(value: object, *, longest: int = 80) -> str:

@@ -16,7 +16,7 @@ import click
 
 import potstill
 from potstill.cli.terminal import clean_warnings, echo
-from potstill.errors import OutdatedError, PotstillError
+from potstill.errors import ConfigError, OutdatedError, PotstillError
 from potstill.text.terminal_text import terminal_text
 
 if TYPE_CHECKING:
@@ -204,9 +204,17 @@ def open_run(recipe: Path, changes: tuple[str, ...], *, read_only: bool = False)
 
 
 def recipe_of(place: Path, changes: tuple[str, ...]) -> tuple[Path, tuple[str, ...]]:
-    """Returns a recipe with its changes; of a run's folder its own recipe, which keeps to it."""
+    """Returns a recipe with its changes; of a run's folder its own recipe, which keeps to it.
+
+    Raises:
+        ConfigError: The folder holds no recipe.
+    """
     if not place.is_dir():
         return place, changes
+    if not (place / "recipe.yaml").exists():
+        raise ConfigError(
+            f"{place} is no run: it holds no recipe.yaml. Give a run's folder or a recipe."
+        )
     return place / "recipe.yaml", (*changes, f"run={json.dumps(str(place))}")
 
 

@@ -7,6 +7,7 @@ import click
 from potstill.cli.app import main, open_run, progress_meter, set_option
 from potstill.cli.printing import print_table
 from potstill.cli.terminal import echo
+from potstill.errors import ConfigError
 from potstill.text.terminal_text import terminal_text
 
 
@@ -27,6 +28,10 @@ def check_command(what: str, changes: tuple[str, ...]) -> None:
     if path.is_file():
         _check_recipe(path, changes)
         return
+    if ":" not in what:
+        raise ConfigError(
+            f"there is no {what}. Give a recipe, a run's folder, or a model as openai:NAME."
+        )
     from potstill.models import model_settings
     from potstill.pipeline.recipe import change_setting
     from potstill.pipeline.server_checks import check_server
@@ -96,7 +101,6 @@ def clean_command(run: Path, yes: bool) -> None:
 
 
 def _check_recipe(path: Path, changes: tuple[str, ...]) -> None:
-    from potstill.errors import ConfigError
     from potstill.pipeline.server_checks import check_server
     from potstill.pipeline.server_needs import lacks
     from potstill.plan.server_table import server_table

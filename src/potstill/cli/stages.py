@@ -229,20 +229,15 @@ def print_guided(result: "GuidanceResult") -> None:
 def report_command(recipe: Path, changes: tuple[str, ...]) -> None:
     """Write the run as a page, also while it is at work."""
     with open_run(recipe, changes, read_only=True) as run:
-        run_report(run)
+        print_report(run, run.report(), arguments_of(recipe, changes))
 
 
-def run_report(run: "Run") -> None:
-    """Write the report."""
-    print_report(run, run.report())
-
-
-def print_report(run: "Run", files: "ReportFiles") -> None:
-    """Show the accuracies, and where the report is."""
+def print_report(run: "Run", files: "ReportFiles", arguments: str = "") -> None:
+    """Show the accuracies, what is stale with the commands to repeat, and where the report is."""
     from potstill.report import accuracy_table
 
     print_table(accuracy_table(run.store, run.measured_tasks))
-    for note in run.stale_notes():
+    for note in run.stale_notes(arguments):
         echo(f"report: {note}")
     echo(f"report: {files.html}")
 

@@ -50,18 +50,18 @@ def export_command(run: Path, file: Path, what: "ExportKind", **options: Any) ->
 
     with open_run(run, (), read_only=True) as opened_run:
         exported = export_run(opened_run, file, what, **options)
-        _print_stale(opened_run, what)
+        _print_stale(opened_run, what, run)
     echo(f"export: {exported.rows:,} {what} rows in {file}")
     _print_without_question(exported.without_question, what)
 
 
-def _print_stale(run: "Run", what: "ExportKind") -> None:
-    """Say that exported rationales are not of the run's recipe."""
+def _print_stale(run: "Run", what: "ExportKind", place: Path) -> None:
+    """Say that exported rationales are not of the run's recipe, with the commands to repeat."""
     from potstill.pipeline.stale import stale_stages
 
     if what != "completions":
         for stale in stale_stages(run, ["curate"]):
-            echo(stale.note, err=True)
+            echo(stale.note(shlex.quote(str(place))), err=True)
 
 
 def _print_without_question(rows: int, what: "ExportKind") -> None:
@@ -195,5 +195,5 @@ def _write_folder(
         words += ["--data-format", options["data_format"]]
     description = DatasetDescription(name, shlex.join(words), licence, language)
     written = dataset_folder(run, folder, what, description, **options)
-    _print_stale(run, what)
+    _print_stale(run, what, run.folder)
     _print_without_question(written.without_question, what)

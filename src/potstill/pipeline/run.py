@@ -464,9 +464,13 @@ class Run:
         """How the judge did in each stage, and what it has cost; empty where none was asked."""
         return list(described_judge(self.store.judge_figures(), self.store.stages()))
 
-    def stale_notes(self) -> list[str]:
-        """Returns a sentence on each stage whose results are not of today's recipe, or may be."""
-        notes = [stale.note for stale in stale_stages(self)]
+    def stale_notes(self, arguments: str = "") -> list[str]:
+        """Returns a sentence on each stage whose results are not of today's recipe, or may be.
+
+        Args:
+            arguments: What stands behind the commands that it names, where it is known.
+        """
+        notes = [stale.note(arguments) for stale in stale_stages(self)]
         return [*notes, *filter(None, [unknown_note(self.store)])]
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
 
-from potstill.errors import OutdatedError, PotstillError
+from potstill.errors import OutdatedError, PotstillError, repeat_commands
 from potstill.guide import GuideSettings
 from potstill.keys import question_digest, settings_hash
 from potstill.prompts.formats import format_named
@@ -75,11 +75,14 @@ class StaleStage(NamedTuple):
     repeat: tuple[str, ...]
     """The commands that bring its results up to date, in their order."""
 
-    @property
-    def note(self) -> str:
-        """The same for a reader, with the commands to repeat."""
-        commands = ", then ".join(f"potstill {command}" for command in self.repeat)
-        return f"{str(self)[:1].upper()}{str(self)[1:]}. Run: {commands}."
+    def note(self, arguments: str = "") -> str:
+        """Returns the same for a reader, with the commands to repeat.
+
+        Args:
+            arguments: What stands behind each of the commands, where it is known.
+        """
+        sentence = f"{str(self)[:1].upper()}{str(self)[1:]}"
+        return f"{sentence}. Run: {repeat_commands(self.repeat, arguments)}"
 
     def __str__(self) -> str:
         """What is stale and why, in a sentence without its full stop."""
@@ -163,6 +166,17 @@ def untrained_students(run: "Run") -> list[str]:
     trained = {checkpoint.system for checkpoint in run.store.checkpoints()}
     students = run.recipe.train.sweep() if trained else ()
     return [system.label for system in students if system not in trained]
+
+
+def outdated_students(run: "Run") -> set[str]:
+    """Returns the labels of trained students that the recipe would train again as others."""
+    trained = {checkpoint.system.label for checkpoint in run.store.checkpoints()}
+    stale = [stage for stage in stale_stages(run) if stage.stage == "train"]
+    own = "train.students."
+    for stage in stale:
+        if stage.inputs and all(name.startswith(own) for name in stage.inputs):
+            return trained & {name.removeprefix(own) for name in stage.inputs}
+    return trained if stale else set()
 
 
 # what determines each stage's results ------------------------------------------------------------

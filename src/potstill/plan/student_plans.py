@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from potstill.errors import PotstillError, extra
 from potstill.pipeline.run import Run
+from potstill.pipeline.stale import outdated_students
 from potstill.plan.throughput import last_progress
 from potstill.prompts.formats import format_named
 from potstill.records import Example, System, Task
@@ -73,7 +74,7 @@ class PlannedStudent:
     examples: Bound
     steps: Bound
     done: int
-    """Optimiser steps of the newest checkpoint that is there."""
+    """Optimiser steps of the newest checkpoint that is there, and is of this recipe."""
 
     seconds: float
     """Time that the steps still take."""
@@ -127,6 +128,7 @@ def _planned(run: Run, folder: Path) -> list[PlannedStudent]:
         from potstill.train.start_checks import start_shape
     settings = run.recipe.train
     speeds: dict[str, Speed] = {}
+    outdated = outdated_students(run)
     students = []
     for system, student in settings.sweep().items():
         start = run.students.starts[system].settings
@@ -136,7 +138,8 @@ def _planned(run: Run, folder: Path) -> list[PlannedStudent]:
         mean = sum(lengths) / len(lengths)
         own = settings.for_student(student)
         steps = own.steps or math.ceil((own.epochs or 20.0) * count.number / own.batch_size)
-        done = max((one.step for one in run.store.checkpoints() if one.system == system), default=0)
+        taken = [one.step for one in run.store.checkpoints() if one.system == system]
+        done = 0 if system.label in outdated else max(taken, default=0)
         rate = _measured_rate(folder, system)
         if rate is not None:
             seconds, how = (steps - done) / rate, "as fast as in this run before"
