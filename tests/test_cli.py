@@ -198,7 +198,7 @@ def test_a_missing_recipe_is_named() -> None:
 
 
 def test_a_folder_is_no_recipe(tmp_path: Path) -> None:
-    assert "cannot read" in refused("run", str(tmp_path))
+    assert "it holds no recipe.yaml" in refused("run", str(tmp_path))
 
 
 def test_what_is_not_yaml_is_refused_with_its_line() -> None:

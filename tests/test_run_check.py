@@ -20,6 +20,7 @@ from potstill.cli import main
 from potstill.pipeline.run import stored_run
 from potstill.pipeline.run_check import check_run
 from potstill.pipeline.run_clean import remove, superseded
+from potstill.pipeline.stale import StaleStage
 from potstill.records import (
     Choice,
     Comparison,
@@ -32,7 +33,7 @@ from potstill.records import (
     TrainingStep,
 )
 from potstill.runtime.progress import Meter
-from potstill.store import Store
+from potstill.store import Stage, Store
 from potstill.store.integrity import store_faults
 
 LATER = PLACE.replace("000002", "000004")
@@ -227,9 +228,9 @@ def test_what_is_stale_is_told_with_the_commands_to_repeat(run: Path) -> None:
     """The teacher that is named in the store is none of the recipe's."""
     faults = check_run(run).faults
     assert [(fault.where, fault.way_out) for fault in faults] == [
-        ("curate", "potstill generate, then potstill curate"),
-        ("train", "potstill train"),
-        ("evaluate", "potstill evaluate"),
+        ("curate", f"potstill generate {run}, then potstill curate {run}"),
+        ("train", f"potstill train {run}"),
+        ("evaluate", f"potstill evaluate {run}"),
     ]
     with stored_run(run, Meter(None)) as opened:
         assert superseded(opened) == []  # who knows what the trainings to come will need
@@ -354,6 +355,23 @@ def test_clean_keeps_all_checkpoints_where_none_was_chosen(run: Path) -> None:
     sql("DELETE FROM choices")(run)
     with stored_run(run, Meter(None)) as opened:
         assert superseded(opened) == []
+
+
+@pytest.mark.parametrize("stage", ["train", "evaluate"])
+def test_clean_keeps_former_trainings_where_a_stage_is_stale(
+    run: Path, monkeypatch: pytest.MonkeyPatch, stage: Stage
+) -> None:
+    former = run / "checkpoints" / "rationales-former"
+    former.mkdir()
+    (former / "finished.json").write_text('{"steps": []}')
+    outdated = StaleStage(stage, (), (), (stage,))
+    clean = "potstill.pipeline.run_clean"
+    monkeypatch.setattr(f"{clean}.untrained_students", lambda _: [])
+    with stored_run(run, Meter(None)) as opened:
+        monkeypatch.setattr(f"{clean}.stale_stages", lambda _: [outdated])
+        assert superseded(opened) == []
+        monkeypatch.setattr(f"{clean}.stale_stages", lambda _: [])
+        assert former in [thing.path for thing in superseded(opened)]
 
 
 def test_a_removal_that_was_killed_is_ended_by_the_next(run: Path) -> None:

@@ -116,6 +116,17 @@ def test_what_is_no_yaml_or_holds_no_settings_is_told(tmp_path: Path) -> None:
         assert told in found.stderr and found.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize(("run", "folder"), [("", "runs/sums"), ("run: of mine\n", "'of mine'")])
+def test_a_recipe_is_told_to_be_one_with_the_run_to_serve(
+    tmp_path: Path, run: str, folder: str
+) -> None:
+    recipe = tmp_path / "sums.yaml"
+    recipe.write_text(f"{run}task: two_step_arithmetic\nteacher: bundled:teacher\n")
+    result = CliRunner().invoke(main_command, ["serve", str(recipe)])
+    assert result.exit_code == 2
+    assert result.output == f"Error: {recipe} is a recipe. Serve its run: potstill serve {folder}\n"
+
+
 def test_without_the_extra_the_command_that_installs_it_is_told(config: Path) -> None:
     found = subprocess.run(
         [sys.executable, "-c", WITHOUT, "serve", str(config)],

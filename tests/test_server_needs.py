@@ -201,6 +201,25 @@ def test_a_server_that_fails_is_told_in_one_line() -> None:
     assert "cannot reach http://127.0.0.1:9/v1" in result.output
 
 
+@pytest.mark.parametrize(("written", "passes"), [(0, False), (1, False), (8, True)])
+def test_check_refuses_a_server_that_answers_nothing_but_not_one_that_thinks(
+    written: int, passes: bool
+) -> None:
+    with Loopback(lambda body: [""] * body.get("n", 1)) as server:
+        server.usage = {"prompt_tokens": 5, "completion_tokens": written}
+        result = command(
+            "check", "openai:tiny", "--set", f"base_url={server.url}", "--set", "api_key_env=null"
+        )
+    assert result.exit_code == (0 if passes else 2), result.output
+    assert ("a plain question of one line without any text" in result.output) is not passes
+
+
+@pytest.mark.parametrize("what", ["openai", "nothing.yaml", "runs/none"])
+def test_check_of_what_is_not_there_names_what_it_takes(what: str) -> None:
+    result = command("check", what)
+    assert result.output.startswith(f"Error: there is no {what}. Give a recipe, a run's folder, or")
+
+
 def test_samples_that_are_all_one_text_are_told_after_the_first_questions(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -184,6 +184,14 @@ def test_what_changes_nothing_is_no_reason(small: SmallRun, edit: str) -> None:
     small.do("train")
 
 
+def test_a_report_names_the_commands_with_their_recipe(small: SmallRun) -> None:
+    small.do("generate", "curate")
+    done = small.command("report", "--set", "generate.temperature=0.3")
+    assert done.exit_code == 0
+    words = f"{small.recipe} --set generate.temperature=0.3"
+    assert f"Run: potstill generate {words}, then potstill curate {words}\n" in done.output
+
+
 def test_topping_up_goes_on(small: SmallRun) -> None:
     small.do("generate", "curate", "train", "evaluate")
     small.write({"generate.samples": 4})

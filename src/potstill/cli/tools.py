@@ -92,7 +92,7 @@ def serve_command(config: Path, changes: tuple[str, ...]) -> None:
     RUN is a run's folder, whose chosen student is served as it was trained. CONFIG is a YAML file
     of settings.
     """
-    from potstill.errors import extra
+    from potstill.errors import ConfigError, extra
     from potstill.pipeline.recipe import change_setting, read_yaml
     from potstill.serve.settings import ServeSettings
     from potstill.settings import build
@@ -106,6 +106,9 @@ def serve_command(config: Path, changes: tuple[str, ...]) -> None:
             change_setting(raw, change)
     else:
         raw = read_yaml(config, changes)
+        if {"task", "train", "evaluate"} & raw.keys():
+            folder = shlex.quote(str(raw.get("run", f"runs/{config.stem}")))
+            raise ConfigError(f"{config} is a recipe. Serve its run: potstill serve {folder}")
     settings = build(ServeSettings, raw, at=str(config))
     with extra("serve", needed_for="potstill serve"):
         from potstill.serve.server import serve

@@ -465,11 +465,7 @@ class Run:
         return list(described_judge(self.store.judge_figures(), self.store.stages()))
 
     def stale_notes(self, arguments: str = "") -> list[str]:
-        """Returns a sentence on each stage whose results are not of today's recipe, or may be.
-
-        Args:
-            arguments: What stands behind the commands that it names, where it is known.
-        """
+        """Returns a sentence on each stage not of today's recipe, or perhaps; see ``note``."""
         notes = [stale.note(arguments) for stale in stale_stages(self)]
         return [*notes, *filter(None, [unknown_note(self.store)])]
 

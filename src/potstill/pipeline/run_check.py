@@ -4,12 +4,13 @@ Nothing is written and nobody is asked, so a run at work or on a medium that can
 be checked too.
 """
 
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from potstill.checksums import damage, is_removed
-from potstill.errors import ConfigError, PotstillError
+from potstill.errors import ConfigError, PotstillError, repeat_commands
 from potstill.pipeline.recipe import load_recipe
 from potstill.pipeline.run import stored_run
 from potstill.pipeline.stale import stale_stages, unknown_stages
@@ -23,8 +24,6 @@ ROWS = (
     "restore the file from a copy, or begin a new run; potstill export saves what can be read "
     "of the completions, and potstill import takes it in"
 )
-TRAIN = "potstill train"
-EVALUATE = "potstill evaluate"
 
 
 class RunFault(NamedTuple):
@@ -109,18 +108,19 @@ def _recipe_faults(folder: Path) -> Iterator[RunFault]:
 
 def _checkpoint_faults(folder: Path, checkpoints: list[Path]) -> Iterator[RunFault]:
     """Yields checkpoints that are missing or damaged, and the same of ``model/``."""
+    train, evaluate = (repeat_commands([name], _quoted(folder)) for name in ("train", "evaluate"))
     for checkpoint in checkpoints:
         where = checkpoint.relative_to(folder).as_posix()
         for fault in damage(checkpoint) or _bare(checkpoint):
-            yield RunFault(where, fault, f"{TRAIN}, which trains it again")
+            yield RunFault(where, fault, f"{train}, which trains it again")
     for finished in sorted((folder / "checkpoints").glob("*/finished.json")):
         if not finished.read_bytes().strip():
             where = finished.relative_to(folder).as_posix()
-            yield RunFault(where, "the file is empty", f"{TRAIN}, which trains the student again")
+            yield RunFault(where, "the file is empty", f"{train}, which trains the student again")
     model = folder / "model"
     if model.is_dir():
         for fault in damage(model) or _bare(model):
-            yield RunFault("model", fault, f"{EVALUATE}, which writes it again")
+            yield RunFault("model", fault, f"{evaluate}, which writes it again")
 
 
 def _bare(folder: Path) -> list[str]:
@@ -131,12 +131,17 @@ def _bare(folder: Path) -> list[str]:
     return lacking if any(folder.glob("*.safetensors")) else [*lacking, "it has no weights"]
 
 
+def _quoted(folder: Path) -> str:
+    """Returns a folder as it is typed behind a command."""
+    return shlex.quote(str(folder))
+
+
 def _stale_faults(folder: Path) -> Iterator[RunFault]:
     """Yields stages whose results are not of the run's recipe."""
     try:
         with stored_run(folder, Meter(None), read_only=True) as run:
             for stale in stale_stages(run):
-                commands = ", then ".join(f"potstill {command}" for command in stale.repeat)
+                commands = repeat_commands(stale.repeat, _quoted(folder))
                 yield RunFault(stale.stage, str(stale), commands)
     except PotstillError as error:
         yield RunFault("recipe.yaml", str(error), "mend what the recipe names, then check again")

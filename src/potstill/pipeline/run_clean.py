@@ -49,9 +49,9 @@ def superseded(run: Run) -> list[Superseded]:
     """
     found = [*_leftovers(run.folder), *_states(run.folder / "checkpoints")]
     stale = {stage.stage for stage in stale_stages(run)}
-    if "train" not in stale and not untrained_students(run):
-        found += _stale_trainings(run)
     if not {"train", "evaluate"} & stale:
+        if not untrained_students(run):
+            found += _stale_trainings(run)
         found += _unchosen(run)
     return found
 

@@ -73,8 +73,6 @@ def claim(folder: Path, identity: str) -> None:
         shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
     if training is None:
         write_json(folder / IDENTITY, {"identity": identity})
-    if read_finished(folder) is not None:
-        drop_resume_states(folder)
 
 
 def finish(folder: Path, values: dict[str, object]) -> None:

@@ -216,6 +216,8 @@ def train_student(
     checkpoints.claim(folder, identity)
     finished = checkpoints.read_finished(folder)
     if finished is not None:
+        if checkpoints.first_process():  # killed after it was marked as finished, they are there
+            checkpoints.drop_resume_states(folder)
         return _trained_student(finished, folder)
     start = _start(student)
     loaded = _load_start(start)

@@ -137,6 +137,11 @@ class Prober:
                     f"{self.settings.model} at {self.settings.base_url} does not answer a plain "
                     f"question of one line ({refused})."
                 ) from None
+            if _is_empty(self._plain):
+                raise ModelError(
+                    f"{self.settings.model} at {self.settings.base_url} answers a plain question "
+                    "of one line without any text."
+                )
         return self._plain
 
     async def ask(
@@ -191,6 +196,14 @@ def _texts(reply: Json) -> list[str]:
             text = content_of(message_in(choice).get("content")).text
         texts.append(text or "")
     return texts
+
+
+def _is_empty(reply: Json) -> bool:
+    """Whether an answer ended by itself without any text, and without tokens of thinking."""
+    if any(_texts(reply)) or (token_counts(reply).written or 0) > 1:  # one may be the end's own
+        return False
+    ends = [choice.get("finish_reason") for choice in reply["choices"] if isinstance(choice, dict)]
+    return bool(ends) and all(end == "stop" for end in ends)
 
 
 # continuing --------------------------------------------------------------------------------------
