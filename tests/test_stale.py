@@ -192,6 +192,13 @@ def test_a_report_names_the_commands_with_their_recipe(small: SmallRun) -> None:
     assert f"Run: potstill generate {words}, then potstill curate {words}\n" in done.output
 
 
+def test_answers_that_another_recipe_asked_for_are_not_said_to_be_none(small: SmallRun) -> None:
+    small.do("generate")
+    done = small.command("curate", "--set", "generate.temperature=0.3")
+    assert done.exit_code == 2
+    assert "no training question of " in done.output and "as this recipe asks them" in done.output
+
+
 def test_topping_up_goes_on(small: SmallRun) -> None:
     small.do("generate", "curate", "train", "evaluate")
     small.write({"generate.samples": 4})

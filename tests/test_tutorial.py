@@ -45,6 +45,7 @@ def test_the_tutorial_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert asked.exit_code == 0, asked.output
     settings = build(ServeSettings, yaml.safe_load(server), at="serve.yaml")
     assert settings.student.model == "hf:runs/pens/model"
+    assert f'"model": "{settings.name}"' in PAGE
     assert Path("runs/pens/model/model.safetensors").is_file()
     assert Path("runs/pens/report.html").is_file()
 

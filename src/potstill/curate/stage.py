@@ -161,7 +161,7 @@ def _answered_questions(
         names = " and ".join(teacher.model for teacher in teachers)
         raise DataError(
             f"{names} {'has' if len(teachers) == 1 else 'have'} answered no training question of "
-            f"{task.name} yet; run potstill generate first."
+            f"{task.name} yet as this recipe asks them; run potstill generate first."
         )
     return answered
 
