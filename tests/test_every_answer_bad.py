@@ -69,7 +69,7 @@ LM_STUDIO = Fault(payload=b'{"error": "Unexpected endpoint or method."}')
         (PAGE, "web page", True),
         (LM_STUDIO, "Unexpected endpoint or method", False),
         (choices(said(5), said(5)), "not understood", False),
-        (choices(said({"a": 1}), said({"a": 1})), "without any text", False),
+        (choices(said({"a": 1}), said({"a": 1})), "without a text", False),
         (choices(said(None), said(None)), "gave no text", False),
     ],
     ids=["refused", "page", "error", "number", "no_text", "null"],

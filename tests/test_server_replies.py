@@ -217,7 +217,7 @@ def test_a_refusal_among_parts_is_one(server: Loopback) -> None:
         (choice("", reasoning_details=[{"text": "2, 3"}]), "no text"),
         (choice("", thinking="2, 3"), "no text"),
         (choice("", tool_calls=[{"id": "add"}]), "no text"),
-        (choice({"parts": [{"text": "5"}]}), "a part without a text: parts"),
+        (choice({"parts": [{"text": "5"}]}), "a part without a text: ['parts']"),
         ({**choice("2 +"), "error": {"message": "upstream\nfell", "code": 502}}, "upstream fell"),
         (choice("2 +", "abort"), "finish_reason: abort"),
     ],

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from potstill.errors import shortened
 from potstill.models.finish_reasons import FAILED, finish_reason_of, is_known
 from potstill.records import FinishReason
 
@@ -86,7 +87,7 @@ def _part(part: object) -> tuple[str, str]:
         return "refusal", str(part.get("refusal") or "")
     if kind in ("text", "output_text"):
         if not any(name in part for name in PART_FIELDS):
-            raise TypeError(f"the content has a part without a text: {', '.join(part)[:80]}")
+            raise TypeError(f"the content has a part without a text: {shortened([*part])}")
         return "text", _joined(part)
     if any(isinstance(part.get(name), str) for name in ("text", "content")):
         raise TypeError(f"the content has a part of the unknown kind {kind[:40]!r}")
