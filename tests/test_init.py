@@ -108,7 +108,7 @@ def test_a_run_without_a_student_says_so(tmp_path: Path) -> None:
     assert potstill("init", "q.csv", "--set", "teacher=bundled:teacher").exit_code == 0
     for command in ("ask", "serve"):
         refused = potstill(command, str(tmp_path), *(["1?"] if command == "ask" else []))
-        assert refused.exit_code == 2 and "recipe.yaml: No such file" in refused.stderr
+        assert refused.exit_code == 2 and "is no run: it holds no recipe.yaml" in refused.stderr
     Store(tmp_path / "runs" / "q" / "run.sqlite").close()
     refused = potstill("ask", "q.yaml", "1?")
     assert "runs/q has no chosen student yet. Run potstill evaluate" in refused.stderr

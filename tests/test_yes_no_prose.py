@@ -81,3 +81,8 @@ def test_the_words_come_first() -> None:
 @given(st.text(max_size=80), st.text(max_size=80))
 def test_any_text_is_read_without_a_fault(asked: str, text: str) -> None:
     assert read(asked, text) in ("yes", "no", None)
+
+
+def test_a_sentence_that_runs_on_without_end_says_nothing() -> None:
+    coin = "A coin is heads up. Leo does not flip the coin. Is the coin still heads up?"
+    assert read(coin, "4 not, so it. Leo does not, " + "so it " * 40 + "a kiwi heads so it") is None

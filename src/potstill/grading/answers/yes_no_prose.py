@@ -202,6 +202,10 @@ class Implied(NamedTuple):
     end: int
 
 
+_MOST_WORDS = 60
+"""Words of a sentence that is read; one that runs on beyond them has lost its way."""
+
+
 class _Asked(NamedTuple):
     subject: frozenset[str]
     """The telling words of its first half."""
@@ -287,7 +291,9 @@ def _sentences(text: str, start: int, end: int, question: str) -> list[tuple[int
     return [
         (one, other)
         for one, other in places
-        if (sentence := text[one:other].strip()) and not _repeats(sentence, question)
+        if (sentence := text[one:other].strip())
+        and len(sentence.split()) <= _MOST_WORDS
+        and not _repeats(sentence, question)
     ]
 
 
