@@ -554,7 +554,8 @@ def test_a_recording_is_planned_with_what_it_holds(tmp_path: Path, server: Loopb
     assert "the file lacks 14 of the samples" in words_of(plan)
 
 
-def test_a_trained_student_is_not_planned_again(tmp_path: Path, server: Loopback) -> None:
+def trained_recipe(tmp_path: Path, server: Loopback) -> Path:
+    """The recipe of a run whose student has learned answers in 3 steps."""
     path = recipe_file(
         tmp_path,
         server,
@@ -566,6 +567,11 @@ def test_a_trained_student_is_not_planned_again(tmp_path: Path, server: Loopback
     )
     with Run(load_recipe(path), Meter(None)) as run:
         run.train()
+    return path
+
+
+def test_a_trained_student_is_not_planned_again(tmp_path: Path, server: Loopback) -> None:
+    path = trained_recipe(tmp_path, server)
     (student,) = planned(path).students.students
     assert student.done == 3 and student.seconds == 0
     assert "1 checkpoints" not in words_of(planned(path))
@@ -584,17 +590,7 @@ def test_a_trained_student_is_not_planned_again(tmp_path: Path, server: Loopback
 def test_a_student_of_another_recipe_is_planned_again(
     tmp_path: Path, server: Loopback, changes: list[str], done: int
 ) -> None:
-    path = recipe_file(
-        tmp_path,
-        server,
-        train={
-            "steps": 3,
-            "checkpoints": 1,
-            "students": {"a": {"data_format": "fine_tune_answer"}},
-        },
-    )
-    with Run(load_recipe(path), Meter(None)) as run:
-        run.train()
+    path = trained_recipe(tmp_path, server)
     (student,) = planned(path, *changes).students.students
     assert student.done == done
     assert ("trained already" in words_of(planned(path, *changes))) == (done == 3)

@@ -334,6 +334,9 @@ def test_clean_removes_what_was_not_chosen_and_says_how_much(run: Path) -> None:
     assert refused.exit_code == 1
     assert f"{size:,} bytes  {PLACE}: weights of a checkpoint that was not chosen" in refused.output
     assert f"Remove these {size + 5 + 3 + 2:,} bytes?" in refused.output
+    unanswered = CliRunner().invoke(main, ["clean", str(run)])
+    assert unanswered.exit_code == 2
+    assert "Give --yes to remove without being asked" in unanswered.output
     assert weights.exists()
     result = CliRunner().invoke(main, ["clean", str(run), "--yes"])
     assert result.exit_code == 0, result.output

@@ -283,3 +283,22 @@ def test_the_commands_to_repeat_hold_the_consent_that_they_need(small: SmallRun)
         done = do(*command.split()[1:])
         assert done.exit_code == 0, done.output
     assert small.command("train").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("done", "stage", "change"),
+    [
+        (["generate"], "curate", "generate.temperature=0.3"),
+        (["generate", "curate"], "train", "generate.temperature=0.3"),
+        (["generate", "curate"], "evaluate", "curate.max_per_question=1"),
+    ],
+)
+def test_a_refused_command_leaves_the_recipe_of_the_run(
+    small: SmallRun, done: list[str], stage: str, change: str
+) -> None:
+    small.do(*done)
+    recipe = small.folder / "run" / "recipe.yaml"
+    before = recipe.read_text()
+    refused = small.command(stage, "--set", change)
+    assert refused.exit_code == 2, refused.output
+    assert recipe.read_text() == before

@@ -95,9 +95,25 @@ def clean_command(run: Path, yes: bool) -> None:
             echo(f"clean: {run} holds nothing that could go")
             return
         if not yes:
-            click.confirm(f"Remove these {total:,} bytes?", abort=True)
+            _confirm_removal(total)
         remove(things)
         echo(f"clean: {total:,} bytes removed")
+
+
+def _confirm_removal(total: int) -> None:
+    """Asks whether so many bytes may go; a no ends the command with 1.
+
+    Raises:
+        ConfigError: Nobody is there to answer.
+    """
+    try:
+        may_go = click.confirm(f"Remove these {total:,} bytes?")
+    except click.Abort:
+        raise ConfigError(
+            "nothing was removed, as nobody answered. Give --yes to remove without being asked."
+        ) from None
+    if not may_go:
+        raise click.Abort
 
 
 def _check_recipe(path: Path, changes: tuple[str, ...]) -> None:

@@ -89,6 +89,7 @@ def curate(
     Raises:
         DataError: There is no completion to read.
     """
+    require_answers(context.store, task, teachers, debate_rounds)
     if judge is not None:
         texts = _finished_texts(context.store, task, teachers, debate_rounds)
         judge.ask(task, texts, stage="curate")
@@ -141,11 +142,7 @@ def _answered_questions(
     debate_rounds: int,
     graded_by: Grader,
 ) -> list[_AnsweredQuestion]:
-    """The training questions that were answered, with all answers graded.
-
-    Raises:
-        DataError: None was answered.
-    """
+    """Returns the training questions that were answered, with all answers graded."""
     questions = task.splits["train"]
     answered = []
     for start in range(0, len(questions), _QUESTIONS_AT_ONCE):
@@ -157,13 +154,25 @@ def _answered_questions(
             if judged:
                 answered.append(_AnsweredQuestion(question, judged))
         _name_questions(store, teachers, asked)
-    if not answered:
+    return answered
+
+
+def require_answers(
+    store: Store, task: Task, teachers: Sequence[AskedTeacher], debate_rounds: int
+) -> None:
+    """Refuse a task of whose training questions none was answered; returns at the first that was.
+
+    Raises:
+        DataError: There is no completion to read.
+    """
+    questions = task.splits["train"]
+    rounds = (read_rounds(store, question, teachers, debate_rounds) for question in questions)
+    if not any(any(answers[-1].values()) for answers in rounds):
         names = " and ".join(teacher.model for teacher in teachers)
         raise DataError(
             f"{names} {'has' if len(teachers) == 1 else 'have'} answered no training question of "
             f"{task.name} yet as this recipe asks them; run potstill generate first."
         )
-    return answered
 
 
 def _finished_texts(

@@ -56,14 +56,25 @@ class RunIdentity:
         """Whether the run is of another task, teacher or student, and nobody consented."""
         return bool(self._others)
 
+    def require_consent(self) -> None:
+        """Refuse a recipe of another task, teacher or student to which nobody consented.
+
+        Raises:
+            ConfigError: It is such a one; names what differs.
+        """
+        if self._others:
+            raise _refusal(self._others, self._recipe)
+
     def claim(self) -> None:
         """Make the recipe that of the run, and say what it changes.
+
+        A stage calls it once nothing is left for which it would be refused: a command that did
+        nothing leaves the run's recipe as it was.
 
         Raises:
             ConfigError: The run is of another task, teacher or student, and nobody consented.
         """
-        if self._others:
-            raise _refusal(self._others, self._recipe)
+        self.require_consent()
         if not self._is_claimed:
             if self._changes:
                 logger.warning(

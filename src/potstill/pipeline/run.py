@@ -72,7 +72,6 @@ from potstill.tasks import TaskSettings
 from potstill.tasks.overlap import Overlap, overlaps, without
 from potstill.text.steps import step_kind
 from potstill.train import Models, train
-from potstill.train.examples import unequal_questions
 
 SPLIT_USES: dict[Split, str] = {
     "train": "the teacher explains its questions",
@@ -302,16 +301,23 @@ class Run:
             PotstillError: A teacher cannot be asked; or, before any is, what :meth:`check` finds
                 but that the student cannot be loaded.
         """
-        self.identity.claim()
+        self.identity.require_consent()
         self._check_recipe()  # before a teacher is paid for a stage that could not run
         self.teachers.check_keys(self.task)
+        self.identity.claim()
         self.teachers.check_servers()
         with self._timed("generate"):
             drawn = self.teachers.generate(self.task)
             return self.teachers.debate(self.task, drawn)
 
     def curate(self) -> Counter[str]:
-        """Give every rationale a verdict; returns how many got each."""
+        """Give every rationale a verdict; returns how many got each.
+
+        Raises:
+            DataError: No training question has an answer as this recipe asks.
+        """
+        self.identity.require_consent()
+        self.teachers.require_answers(self.task)
         self.identity.claim()
         with self._timed("curate"):
             return self._curate()
@@ -356,8 +362,9 @@ class Run:
             DataError: No rationale was kept, and a student is to learn some.
         """
         require_current(self, "train")
-        self.identity.claim()
+        self.identity.require_consent()
         require_kept(self)
+        self.identity.claim()
         with self._timed("train"):
             recipe = self.recipe
             return train(
@@ -377,10 +384,11 @@ class Run:
             OutdatedError: The students are not of this recipe.
         """
         require_current(self, "evaluate")
-        self.identity.claim()
+        self.identity.require_consent()
         recipe, settings = self.recipe, self.recipe.evaluate
         refuse_damaged(self.store.checkpoints(), self.folder)  # before the teacher is asked
         check_measuring_key(self)  # before students are measured, which takes long
+        self.identity.claim()
         with self._timed("evaluate"):
             evaluation = evaluate(
                 self.entries,
@@ -405,8 +413,9 @@ class Run:
                 fit it or its teacher.
         """
         require_current(self, "guide")
-        self.identity.claim()
+        self.identity.require_consent()
         check_guiding_key(self)
+        self.identity.claim()
         recipe, settings = self.recipe, self.recipe.guide or GuideSettings()
         with self._timed("guide"):
             checkpoint = guided_checkpoint(self.store, self.task.name, settings.student)
@@ -448,17 +457,9 @@ class Run:
             # Of a run on a medium that can only be read the report comes to the working folder.
             self.folder if is_writable else Path.cwd() / f"report-of-{self.folder.resolve().name}",
             overlaps=self.overlaps,
-            notes=(*notes, *self._unequal_notes(), *self.judge_lines(), *self.stale_notes()),
+            notes=(*notes, *self.students.unequal_notes, *self.judge_lines(), *self.stale_notes()),
             roles=roles(self.entries),
         )
-
-    def _unequal_notes(self) -> list[str]:
-        """A sentence where trained students learned different questions without being told to."""
-        trained = {checkpoint.system.label for checkpoint in self.store.checkpoints()}
-        sweep = self.recipe.train.sweep().items()
-        students = {one.label: settings for one, settings in sweep if one.label in trained}
-        rationales = self.store.training_rationales(self.task) if len(students) > 1 else []
-        return [*filter(None, [unequal_questions(students, self.task, rationales)])]
 
     def judge_lines(self) -> list[str]:
         """How the judge did in each stage, and what it has cost; empty where none was asked."""

@@ -20,6 +20,7 @@ from potstill.records import Checkpoint, System, Task
 from potstill.runtime.context import RunContext
 from potstill.sampling.exemplar_pool import EVALUATION, draw_exemplars, worked_questions
 from potstill.train import StudentSettings
+from potstill.train.examples import unequal_questions
 
 
 class StudentPool:
@@ -127,6 +128,16 @@ class StudentPool:
             seed=self._recipe.seed,
             key=EVALUATION,
         )
+
+    @property
+    def unequal_notes(self) -> list[str]:
+        """A sentence where trained students learned different questions without being told to."""
+        store, task = self._context.store, self._task()
+        trained = {checkpoint.system.label for checkpoint in store.checkpoints()}
+        sweep = self._recipe.train.sweep().items()
+        students = {one.label: settings for one, settings in sweep if one.label in trained}
+        rationales = store.training_rationales(task) if len(students) > 1 else []
+        return [*filter(None, [unequal_questions(students, task, rationales)])]
 
 
 def refuse_damaged(checkpoints: Iterable[Checkpoint], run_folder: Path) -> None:

@@ -8,7 +8,7 @@ from functools import cached_property, partial
 from itertools import takewhile
 from pathlib import Path
 
-from potstill.curate import Measure, curate
+from potstill.curate import Measure, curate, require_answers
 from potstill.errors import (
     AuthError,
     BudgetError,
@@ -236,6 +236,14 @@ class TeacherPool:
                     answered.append(name)
             faults.raise_any(answered)
         return results
+
+    def require_answers(self, task: Task) -> None:
+        """Refuse to curate where the teachers have answered no training question.
+
+        Raises:
+            DataError: There is no completion to read.
+        """
+        require_answers(self._store, task, self.asked, self._debate_rounds)
 
     def curate(self, task: Task, *, made_by: str = "", asks_judge: bool = True) -> Counter[str]:
         """Give every rationale a verdict; returns how many got each.
