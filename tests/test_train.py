@@ -496,6 +496,10 @@ from pathlib import Path
 from test_train import learner, settings, sums
 from potstill.train.student import train_student
 train_student(learner(Path(sys.argv[1])), sums(), settings(), Path(sys.argv[2]))
+# Else the group's threads may still be at work while the interpreter takes itself down.
+import torch.distributed
+torch.distributed.barrier()
+torch.distributed.destroy_process_group()
 """
 
 
