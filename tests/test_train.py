@@ -494,12 +494,10 @@ SHARED = """
 import sys
 from pathlib import Path
 from test_train import learner, settings, sums
+from potstill.train.processes import ending_process_group
 from potstill.train.student import train_student
-train_student(learner(Path(sys.argv[1])), sums(), settings(), Path(sys.argv[2]))
-# Else the group's threads may still be at work while the interpreter takes itself down.
-import torch.distributed
-torch.distributed.barrier()
-torch.distributed.destroy_process_group()
+with ending_process_group():
+    train_student(learner(Path(sys.argv[1])), sums(), settings(), Path(sys.argv[2]))
 """
 
 

@@ -99,14 +99,16 @@ def train(
     named = {system.label: student for system, student in students.items()}
     if unequal := unequal_questions(named, task, rationales):
         logger.warning("%s", unequal)
+    with extra("local", needed_for="potstill train"):
+        from potstill.train.processes import ending_process_group
     steps: list[TrainingStep] = []
     checkpoints: list[Checkpoint] = []
-    for system, student in students.items():
-        trained = _train_in_folder(
-            system, student, examples[system], settings.for_student(student), context, seed, ends_at
-        )
-        steps += _training_steps(system, trained)
-        checkpoints += _checkpoint_records(system, student, trained, context.folder)
+    with ending_process_group():
+        for system, student in students.items():
+            own, learned = settings.for_student(student), examples[system]
+            trained = _train_in_folder(system, student, learned, own, context, seed, ends_at)
+            steps += _training_steps(system, trained)
+            checkpoints += _checkpoint_records(system, student, trained, context.folder)
     if not context.store.read_only:  # the first of several processes keeps the store
         made_by = made_by or settings_hash(settings.model_dump(mode="json"), seed)
         context.store.replace_training(steps, checkpoints, settings_hash=made_by)

@@ -241,6 +241,8 @@ def train_student(
         reporter.attach(trainer, on_step, watch or Unwatched(), ends, runtime.stop.is_set)
         with stoppable(runtime):  # after Ctrl-C the step is finished, and a checkpoint written
             values = so_far(_train_or_resume(trainer, reporter, folder))
+            if reporter.stopped and not runtime.stop.is_set():  # another process was signalled
+                raise KeyboardInterrupt
     checkpoints.finish(folder, values)
     return _trained_student(values, folder)
 

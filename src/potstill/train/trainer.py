@@ -308,6 +308,8 @@ class Reporter(TrainerCallback):
         self._watched = 0
         self._ends_at: EndsAt | None
         self._stops: Callable[[], bool]
+        self.stopped = False
+        """Whether training was stopped before its end, by whichever of its processes."""
         self._start = self._seconds_before = 0.0
         self._first = 0
 
@@ -363,6 +365,7 @@ class Reporter(TrainerCallback):
         stops = self._stops()
         if args.world_size > 1:  # a signal reaches one process before the others
             stops = self.trainer.any_process(stops)
+        self.stopped |= stops
         control.should_save = step in self.trainer.save_steps or stops
         control.should_training_stop |= stops
         if step % LOG_STEPS and not control.should_save:
