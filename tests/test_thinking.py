@@ -58,6 +58,37 @@ BLOCKS = {
     "gpt-oss, begun by the template": (
         "Maybe 8?<|end|><|start|>assistant<|channel|>final<|message|>{}"
     ),
+    "Reflection": "<reflection>Maybe 8?</reflection>\n{}",
+    "an analysis": "<analysis>\nMaybe 8?\n</analysis>\n\n{}",
+    "a monologue": "<inner_monologue>Maybe 8?</inner_monologue>{}",
+    "MiniMax": "<mm:think>Maybe 8?</mm:think>{}",
+    "a name space nobody has named": "<acme:thinking>Maybe 8?</acme:thinking>{}",
+    "Hunyuan's suffix": "<think:opensource>Maybe 8?</think:opensource>{}",
+    "K2 Horizon": "<ifm|think_fast>Maybe 8?</ifm|think_fast>{}",
+    "with spaces in the tag": "< think >Maybe 8?</ think >{}",
+    "escaped as HTML": "&lt;think&gt;Maybe 8?&lt;/think&gt;\n{}",
+    "escaped as HTML, the opening mark is the template's": "Maybe 8?\n&lt;/think&gt;\n{}",
+    "escaped as JSON": "<think>Maybe 8?<\\/think>\n{}",
+    "behind a speaker's name": "Assistant: <think>Maybe 8?</think>\n{}",
+    "in upper case brackets": "[THINKING]Maybe 8?[/THINKING]{}",
+    "piped": "<|thinking|>Maybe 8?<|/thinking|>{}",
+    "MedGemma": "<unused94>thought\nMaybe 8?<unused95>{}",
+    "PLaMo": "<|plamo:begin_think:plamo|>Maybe 8?<|plamo:end_think:plamo|>{}",
+    "Kimi K3": (
+        "<|open|>think<|sep|>Maybe 8?<|close|>think<|sep|>"
+        "<|open|>response<|sep|>{}<|close|>response<|sep|><|close|>message<|sep|>"
+    ),
+    "Solar": "<|think|>Maybe 8?<|end|><|begin|>assistant<|content|>{}<|end|>",
+    "Inkling": (
+        "<|message_model|><|content_thinking|>Maybe 8?<|end_message|>"
+        "<|message_model|><|content_text|>{}<|end_message|>"
+    ),
+    "Muse": (
+        "<|start|>assistant to=self<|message|>Maybe 8?<|eom|>"
+        "<|start|>assistant to=user<|message|>{}<|eot|>"
+    ),
+    "Apriel": "Maybe 8?\n[BEGIN FINAL RESPONSE]\n{}\n[END FINAL RESPONSE]",
+    "a fence": "```thinking\nMaybe 8?\n```\n{}",
     "gpt-oss without its special tokens": "analysisMaybe 8?assistantfinal{}",
 }
 
@@ -84,6 +115,9 @@ def test_thinking_is_told_from_the_answer(text: str) -> None:
         "For example:\n<think>\nIs it 8?\n</think>\nThe answer is 7.",
         "We stop at </think>. The answer is 7.",
         "Here is my response: The answer is 7.",
+        "Assistant: The answer is 7.",
+        "&lt;b&gt;7&lt;/b&gt; is right. The answer is 7.",
+        "A thoughtful <reflections> block, 3 <think 7. The answer is 7.",
         "The analysis shows that 3 < 7 and 9 > 7. The answer is 7.",
         "It has two channels, <|channel|>analysis and final. The answer is 7.",
     ],
@@ -98,6 +132,9 @@ def test_a_text_that_speaks_of_the_marks_is_left_as_it_is(text: str) -> None:
     [
         "<think>The answer is 7? Let me check 6 + 1 ag",
         "<thinking>\nThe answer is 7.",
+        "Assistant: <analysis>\nThe answer is 7.",
+        "&lt;think&gt;The answer is 7.",
+        "<think/>",
         "[THINK]The answer is 7.",
         "<|channel|>analysis<|message|>The answer is 7.",
         "<think>The answer is 7.</think>",
@@ -162,7 +199,7 @@ def test_an_answer_holds_no_thinking(text: str) -> None:
     assert thinking is not None or answer == text
 
 
-@pytest.mark.parametrize("text", [text for text in BLOCKS.values() if text[0] in "<[#\u25c1HT"])
+@pytest.mark.parametrize("text", [text for text in BLOCKS.values() if text[0] in "<[#\u25c1HT&`A"])
 def test_a_stream_waits_as_long_as_thinking_may_come(text: str) -> None:
     begun = next(
         text[:size] for size in range(len(text)) if separate(text[: size + 1]).thinking is not None

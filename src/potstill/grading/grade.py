@@ -30,7 +30,7 @@ from potstill.grading.rules import JUDGE_RULE, OWN_RULE, grade_by_rule
 from potstill.records import Grade, Question, Task
 from potstill.text.thinking import separate
 
-GRADER_VERSION = "3"
+GRADER_VERSION = "4"
 """Stored with every verdict; it changes whenever some text may be graded differently."""
 
 Grader = Callable[[Task, str, Question], Grade]

@@ -1,7 +1,7 @@
 r"""Thinking told from the answer, in a text that a model wrote with both in it.
 
 Of "<think>\n6 * 7 is 42.\n</think>\n\nThe answer is 42." the answer is the last sentence. Models
-mark their thinking in many ways (``_TAGS``, ``_PAIRS``, the channels of gpt-oss). A chat template
+mark their thinking in many ways (:mod:`thinking_marks`, the channels of gpt-oss). A chat template
 may write the opening mark, so that the text has the closing one alone. Thinking that has not ended
 is followed by no answer. A text that only speaks of such marks ("the tag </think> ends it") has no
 thinking: an opening mark counts where it begins the text, and a lone closing one where nobody would
@@ -14,40 +14,19 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import NamedTuple
 
-_TAGS = (
-    # DeepSeek, Qwen, GLM, Kimi, MiniMax and most others; Claude; Gemini and EXAONE Deep, Marco-o1
-    "think", "thinking", "thought", "thoughts",
-    # instructed formats; Hermes 3; Seed-OSS; LongCat
-    "reason", "reasoning", "scratchpad", "seed:think", "longcat_think",
-)  # fmt: skip
-"""Names of tags around thinking, in any case: ``<think>`` and ``</think>``."""
-
-_PAIRS = (
-    ("[THINK]", "[/THINK]"),  # Magistral, Ministral
-    ("<|channel>", "<channel|>"),  # Gemma 4
-    ("<|inner_prefix|>", "<|inner_suffix|>"),  # Apertus
-    ("<|START_THINKING|>", "<|END_THINKING|>"),  # Command A
-    ("<|begin_of_thought|>", "<|end_of_thought|>"),  # OpenThinker, Sky-T1
-    ("<|start_think|>", "<|end_think|>"),  # Marin
-    ("◁think▷", "◁/think▷"),  # Kimi-VL
-    ("<|think_start|>", "<|think_end|>"),
+from potstill.text.thinking_marks import (
+    ANY_CLOSING,
+    ANY_OPENING,
+    BEGINNINGS,
+    BEGUN_TAG,
+    BLOCKS,
+    BLOCKS_AT_THE_START,
+    ENDS_OF_OPENINGS,
+    LEAD,
+    WRAPPERS,
+    Block,
+    may_hold_marks,
 )
-"""Further opening and closing marks, which no other text has."""
-
-_HEADINGS = (
-    ("## Thinking\n", "## Final Response\n"),  # HuatuoGPT-o1
-    ("Here is my thought process:", "Here is my response:"),  # Granite 3.2
-    ("Here's my thought process:", "Here's my response:"),
-    ("Thinking...\n", "...done thinking.\n"),  # what Ollama prints
-)
-"""Words that open and close thinking; the closing one alone says nothing."""
-
-SPECIAL_MARKS = frozenset(
-    [mark for pair in _PAIRS for mark in pair]
-    + [f"<{slash}{name}>" for name in _TAGS for slash in ("", "/")]
-    + ["<|channel|>", "<|message|>", "<|start|>", "<|end|>"]
-)
-"""Marks that a tokenizer may hold as one token, special ones among them."""
 
 _LONGEST_MARK = 400
 """Characters of an opening mark with its attributes at most."""
@@ -74,43 +53,8 @@ class Separated(NamedTuple):
         return text[self.start : self.end]
 
 
-class _Block(NamedTuple):
-    """A way to mark thinking: patterns of the opening and of the closing mark."""
-
-    opening: re.Pattern[str]
-    closing: re.Pattern[str]
-
-
-_SPACE = r"[\s\ufeff\u200b]*"
-_BLOCKS = (
-    *(
-        _Block(
-            re.compile(rf"<{name}(?:\s[^<>\n]{{0,200}})?>", re.IGNORECASE),
-            re.compile(rf"</{name}\s?>", re.IGNORECASE),
-        )
-        for name in _TAGS
-    ),
-    *(_Block(re.compile(re.escape(one)), re.compile(re.escape(other))) for one, other in _PAIRS),
-)
-_OPENING = re.compile("|".join(f"(?:{block.opening.pattern})" for block in _BLOCKS), re.I)
-_CLOSING = re.compile("|".join(f"(?:{block.closing.pattern})" for block in _BLOCKS), re.I)
-_AT_THE_START = (
-    *_BLOCKS,
-    *(_Block(re.compile(re.escape(one)), re.compile(re.escape(other))) for one, other in _HEADINGS),
-    # as Open WebUI stores it
-    _Block(re.compile(r'<details type="reasoning"[^<>]{0,300}>'), re.compile("</details>")),
-)
-_LEADS = (
-    "<|im_start|>", "<|start_header_id|>", "<|assistant|>", "<s>", "<bos>", "<|turn>", "assistant",
-    "model",
-)  # fmt: skip
-# What a template may leave in front of a text, such as "<|im_start|>assistant\n".
-_LEAD = re.compile(
-    rf"{_SPACE}(?:(?:<\|im_start\|>|<\|start_header_id\|>|<\|assistant\|>|<s>|<bos>|<\|turn>){_SPACE}"
-    rf"(?:assistant|model)?{_SPACE}(?:<\|end_header_id\|>)?{_SPACE})?"
-)
-# Gemma 4 names the channel first: "<|channel>thought\n".
-_LABEL = re.compile(r"(?<=<\|channel>)thought\n")
+# Gemma 4 and MedGemma name the channel first: "<|channel>thought\n".
+_LABEL = re.compile(r"(?:(?<=<\|channel>)|(?<=<unused94>))thought\n")
 # What follows a mark that a text only speaks of: "<think> and </think> are tags".
 _SPOKEN_OF = re.compile(r"\s(?:and|or)\s.{0,3}</|\s?tags?\b")
 # What stands before one: "the tag </think>".
@@ -128,13 +72,6 @@ _MESSAGE = re.compile(
 _MESSAGE_END = re.compile(r"<\|(?:end|return|call|start|channel)\|>")
 # The same without its special tokens: "analysis...assistantfinal...".
 _BARE_CHANNELS = re.compile(r"\s*analysis(?P<thinking>.*?)assistantfinal\s*", re.DOTALL)
-# Marks that wrap the answer behind the thinking.
-_WRAPPERS = (
-    ("<|begin_of_solution|>", "<|end_of_solution|>"),
-    ("<|START_RESPONSE|>", "<|END_RESPONSE|>"),
-    ("<response>", "</response>"),
-    ("<Output>", "</Output>"),
-)
 
 
 def separate(text: str, *, prompt: str = "", begun: str = "") -> Separated:
@@ -148,7 +85,7 @@ def separate(text: str, *, prompt: str = "", begun: str = "") -> Separated:
             mark of a closing one in the text, which therefore says nothing alone.
     """
     before = prompt + begun
-    if not _may_hold_marks(text) and not before.endswith(_ENDS_OF_OPENINGS):
+    if not may_hold_marks(text) and not before.endswith(ENDS_OF_OPENINGS):
         return Separated(None, 0, len(text), closed=True)
     channels = _by_channels(text, before)
     opened = _opened_by(before)
@@ -178,21 +115,14 @@ def answer_and_thinking(
 
 def may_open(begun: str) -> bool:
     """Says whether a text of which this much has come may yet begin with thinking."""
-    lead = _LEAD.match(begun)
+    lead = LEAD.match(begun)
     rest = begun[lead.end() if lead else 0 :]
     if len(rest) > _LONGEST_MARK:
         return False
     low = rest.casefold()
     if low.startswith(("<|channel|>", "<|start|>")):
         return "<|message|>" not in low
-    tags = (f"<{name}" for name in _TAGS)
-    others = (one for one, _ in (*_PAIRS, *_HEADINGS))
-    marks = (*tags, *others, *_LEADS, "<|start|>assistant", "<|channel|>", "analysis")
-    return any(
-        mark.casefold().startswith(low)
-        or (mark[0] == "<" and mark[1] != "|" and low.startswith(mark) and ">" not in low)
-        for mark in marks
-    )
+    return BEGUN_TAG.match(low) is not None or any(mark.startswith(low) for mark in BEGINNINGS)
 
 
 def may_close(piece: str) -> bool:
@@ -201,18 +131,6 @@ def may_close(piece: str) -> bool:
 
 
 _LAST_SIGNS = frozenset(">]▷")
-
-# A text without any of these, and without these beginnings, holds no mark, which is soon seen.
-_SIGNS = ("</", "|>", "[/THINK]", "◁/", "assistantfinal")
-_FIRST_SIGNS = ("<", "[THINK]", "◁", "## Thinking", "Here", "Thinking...")
-_ENDS_OF_OPENINGS = (">", ">\n", ">\n\n", "[THINK]", "[THINK]\n", "▷", "▷\n")
-
-
-def _may_hold_marks(text: str) -> bool:
-    """Says whether a text has a sign without which there is no mark."""
-    return text.lstrip("\ufeff\u200b \n\t").startswith(_FIRST_SIGNS) or any(
-        sign in text for sign in _SIGNS
-    )
 
 
 def _by_channels(text: str, before: str) -> Separated | None:
@@ -258,7 +176,7 @@ def _messages(text: str, before: str) -> Iterator[tuple[str, int, int]]:
         channel, start = following["channel"], following.end()
 
 
-def _by_blocks(text: str, opened: _Block | None, *, lone: bool) -> Separated:
+def _by_blocks(text: str, opened: Block | None, *, lone: bool) -> Separated:
     """Returns the parts of a text with blocks of thinking in front of its answer.
 
     Args:
@@ -285,11 +203,11 @@ def _by_blocks(text: str, opened: _Block | None, *, lone: bool) -> Separated:
     return Separated("\n\n".join(part for part in thinking if part), start, end, closed)
 
 
-def _opening_at(text: str, at: int) -> tuple[_Block, int] | None:
+def _opening_at(text: str, at: int) -> tuple[Block, int] | None:
     """Returns the block that opens at a place, and where its thinking begins; None without one."""
-    lead = _LEAD.match(text, at)
+    lead = LEAD.match(text, at)
     begin = lead.end() if lead else at
-    for block in _AT_THE_START:
+    for block in BLOCKS_AT_THE_START:
         mark = block.opening.match(text, begin)
         if mark and not _SPOKEN_OF.match(text, mark.end()):
             label = _LABEL.match(text, mark.end())
@@ -297,17 +215,17 @@ def _opening_at(text: str, at: int) -> tuple[_Block, int] | None:
     return None
 
 
-def _opened_by(before: str) -> _Block | None:
+def _opened_by(before: str) -> Block | None:
     """Returns the block that the end of a prompt opens; None where it opens none."""
     tail = before[-_LONGEST_MARK:].rstrip()
-    for block in _BLOCKS:
+    for block in BLOCKS:
         for mark in block.opening.finditer(tail):
             if mark.end() == len(tail):
                 return block
     return None
 
 
-def _closing_of(block: _Block, text: str, at: int) -> re.Match[str] | None:
+def _closing_of(block: Block, text: str, at: int) -> re.Match[str] | None:
     """Returns the mark that ends a block: its own first one, or the lone one of another kind."""
     for mark in block.closing.finditer(text, at):
         if not _is_quoted(text, mark):
@@ -317,9 +235,9 @@ def _closing_of(block: _Block, text: str, at: int) -> re.Match[str] | None:
 
 def _lone_closing(text: str, at: int) -> re.Match[str] | None:
     """Returns the first closing mark from a place on that ends thinking without an opening one."""
-    closings = [*islice(_CLOSING.finditer(text, at), _MOST_TRIED)]
+    closings = [*islice(ANY_CLOSING.finditer(text, at), _MOST_TRIED)]
     last = closings[-1].start() if closings else at
-    openings = [mark.start() for mark in _OPENING.finditer(text, at, last)]
+    openings = [mark.start() for mark in ANY_OPENING.finditer(text, at, last)]
     for before, mark in enumerate(closings):
         if bisect_left(openings, mark.start()) <= before and _ends_thinking(text, at, mark):
             return mark
@@ -364,9 +282,9 @@ def _is_quoted(text: str, mark: re.Match[str]) -> bool:
 def _unwrapped(text: str, start: int) -> tuple[int, int]:
     """Returns the range of an answer without the white space and the marks around it."""
     end = len(text)
-    for one, other in _WRAPPERS:
+    for one, other in WRAPPERS:
         behind = start + len(text[start:end]) - len(text[start:end].lstrip())
-        if text.startswith(one, behind):
+        if text.startswith(one, behind) if one else text[behind:end].rstrip().endswith(other):
             start = behind + len(one)
             stop = text.rfind(other, start, end)
             end = start + len(text[start : stop if stop >= 0 else end].rstrip())

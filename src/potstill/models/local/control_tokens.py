@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerBase
 
-from potstill.text.thinking import SPECIAL_MARKS
+from potstill.text.thinking_marks import SPECIAL_MARKS
 
 MARKS_OF_ANSWERS = frozenset(mark for mark in SPECIAL_MARKS if "|" not in mark)
 """Marks around thinking, such as ``<think>``: what a model writes may hold them as tokens."""

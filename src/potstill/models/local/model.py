@@ -28,7 +28,8 @@ from potstill.models.token_requests import SpelledToken
 from potstill.records import Completion, Message, Request, TokenLogprobs
 from potstill.runtime import Runtime
 from potstill.runtime.events import EventLog
-from potstill.text.thinking import SPECIAL_MARKS, answer_and_thinking
+from potstill.text.thinking import answer_and_thinking
+from potstill.text.thinking_marks import SPECIAL_MARKS
 
 with extra("local", needed_for="running a model on this machine"):
     import torch
