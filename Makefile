@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PYTEST_WORKERS ?= 2
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test check bench real-servers clean
+.PHONY: demo test check bench real-model real-servers clean
 
 demo: $(VENV)/local ## distil the bundled teacher into the bundled student
 	$(BIN)/potstill demo
@@ -30,6 +30,11 @@ bench: $(VENV)/bench ## the figures under benchmarks/results
 	$(BIN)/python benchmarks/serving.py --json benchmarks/results/serving.json
 	$(BIN)/python benchmarks/clients.py --write
 	$(BIN)/python benchmarks/grading_speed.py --json benchmarks/results/grading_speed.json
+
+MODEL ?= models/SmolLM2-135M-Instruct
+
+real-model: $(VENV)/local ## SmolLM2-135M-Instruct in the folder MODEL, which the recipes in recipes/real start from
+	$(BIN)/python scripts/real_model.py $(MODEL)
 
 SERVERS ?= .servers
 
