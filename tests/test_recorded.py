@@ -61,6 +61,40 @@ def test_samples_are_the_rationales_in_the_file_s_order(tmp_path: Path, form: st
     assert model.chat
 
 
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        ("Q: 2 + 3?", "2 + 3?"),
+        ("Question: 2 + 3?", "2 +\n3?"),
+        ("2 + 3?", "Q: 2 + 3?"),
+        ("Q: Where do bees live? Answer choices: A: hive, B: sea", "Where do bees live?"),
+        ("Where do bees live?\nOptions:\n(A) hive\n(B) sea", "Where do bees live?"),
+    ],
+)
+def test_a_label_and_options_of_the_prompt_are_no_part_of_a_question(
+    tmp_path: Path, theirs: str, ours: str
+) -> None:
+    path = tmp_path / "labelled.jsonl"
+    path.write_bytes(lines([{"question": theirs, "rationale": "Because."}]))
+    model = recorded(path)
+    model.require_match([ours])
+    assert [found.text for found in ask(model, ours)] == ["Because."]
+
+
+def test_a_question_that_two_of_the_file_fit_gets_the_one_that_says_the_same(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "same.jsonl"
+    stem = "Where do bees live?"
+    two = [f"{stem} Answer choices: A: hive, B: sea", f"{stem} Answer choices: A: sea, B: hive"]
+    path.write_bytes(lines([{"question": text, "rationale": text[-5:]} for text in two]))
+    model = recorded(path)
+    assert ask(model, stem) == []
+    assert [found.text for found in ask(model, two[1])] == [" hive"]
+    path.write_bytes(lines([{"question": text, "rationale": text} for text in ["Q: 1?", "1?"]]))
+    assert [found.text for found in ask(recorded(path), "1?")] == ["1?"]
+
+
 def test_an_answer_prefix_is_not_repeated(tmp_path: Path) -> None:
     model = recorded(written(tmp_path, "jsonl"))
     request = Request(prompt="", question="4 + 4?", answer_prefix="Twice ", samples=(0, 1))

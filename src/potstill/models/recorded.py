@@ -7,6 +7,7 @@ A line of such a file holds a question and one rationale, or a list of them::
 
 import hashlib
 import logging
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -21,6 +22,14 @@ from potstill.text.thinking import answer_and_thinking
 _SHOWN = 3
 """Questions that are shown where none of a file's fits."""
 
+_LABEL = re.compile(r"(?:Q|Question)\s*:\s*", re.IGNORECASE)
+"""What a published prompt begins a question with."""
+
+_OPTIONS = re.compile(
+    r"\s*\b(?:Answer [Cc]hoices|Options)\s*:\s*(?=\(?A\b).*", re.IGNORECASE | re.DOTALL
+)
+"""The options that a published prompt writes behind a question."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -28,8 +37,10 @@ class RecordedModel(Model):
     """Answers from a file: JSON lines, a JSON array, CSV, each of them maybe gzipped, or Parquet.
 
     Sample i of a question is its i-th rationale in the file; samples that the file lacks are not
-    answered. Questions are matched by their bare text, white space aside. The name stands for the
-    file's content, so moving it changes nothing and editing it starts anew.
+    answered. Questions are matched by their text, white space aside; where the file has none such,
+    by the bare question, without a label before it (``Q:``) and options behind it (``Answer
+    choices: A: ...``), unless several of the file's questions are the same then. The name stands
+    for the file's content, so moving it changes nothing and editing it starts anew.
     """
 
     chat = True
@@ -45,6 +56,7 @@ class RecordedModel(Model):
         self.name = f"recorded:{path.name}@{digest}"
         self._path = path
         self._rationales = _rationales(source_rows(path), *columns, path=path)
+        self._by_bare_text = _by_bare_text(self._rationales)
 
     def complete(self, requests: Iterable[Request]) -> Iterator[Completion]:
         """Answers requests; see :class:`potstill.models.interface.Model`."""
@@ -55,7 +67,7 @@ class RecordedModel(Model):
                     f"{self.name}: a file of rationales has no token probabilities; "
                     "set top_logprobs to 0, or ask a live model."
                 )
-            texts = self._rationales.get(_normalised(request.question), [])
+            texts = self._texts(request.question)
             unknown += not texts
             yield from _completions(request, texts)
         if unknown:
@@ -67,7 +79,7 @@ class RecordedModel(Model):
         Raises:
             DataError: None is there; the message shows questions of both.
         """
-        if not questions or any(_normalised(text) in self._rationales for text in questions):
+        if not questions or any(map(self._texts, questions)):
             return
         theirs = ", ".join(shortened(text) for text in [*self._rationales][:_SHOWN])
         ours = ", ".join(shortened(text) for text in questions[:_SHOWN])
@@ -77,6 +89,25 @@ class RecordedModel(Model):
             f"asks: {ours}. Name the file's column with question_field, or give the file of "
             "rationales that belongs to the task."
         )
+
+    def _texts(self, question: str) -> list[str]:
+        """Returns the rationales of a question, none where the file lacks it."""
+        text = _normalised(question)
+        return self._rationales.get(text) or self._by_bare_text.get(_bare(text), [])
+
+
+def _by_bare_text(rationales: dict[str, list[str]]) -> dict[str, list[str]]:
+    """Returns the rationales by bare question, but for those that several questions share."""
+    questions: dict[str, list[str]] = {}
+    for question in rationales:
+        questions.setdefault(_bare(question), []).append(question)
+    return {bare: rationales[same[0]] for bare, same in questions.items() if len(same) == 1}
+
+
+def _bare(question: str) -> str:
+    """Returns a normalised question without a label before it and options behind it."""
+    label = _LABEL.match(question)
+    return _OPTIONS.sub("", question[label.end() :] if label else question)
 
 
 def _completions(request: Request, texts: list[str]) -> Iterator[Completion]:
