@@ -68,6 +68,7 @@ def test_samples_are_the_rationales_in_the_file_s_order(tmp_path: Path, form: st
         ("Question: 2 + 3?", "2 +\n3?"),
         ("2 + 3?", "Q: 2 + 3?"),
         ("Q: Where do bees live? Answer choices: A: hive, B: sea", "Where do bees live?"),
+        ("Where do bees live?", "Where do bees live?\nWhich choice is true?"),
         ("Where do bees live?\nOptions:\n(A) hive\n(B) sea", "Where do bees live?"),
     ],
 )

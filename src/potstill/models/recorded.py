@@ -26,9 +26,10 @@ _LABEL = re.compile(r"(?:Q|Question)\s*:\s*", re.IGNORECASE)
 """What a published prompt begins a question with."""
 
 _OPTIONS = re.compile(
-    r"\s*\b(?:Answer [Cc]hoices|Options)\s*:\s*(?=\(?A\b).*", re.IGNORECASE | re.DOTALL
+    r"\s*\b(?:Which choice is true\?$|(?:Answer choices|Options)\s*:\s*(?=\(?A\b).*)",
+    re.IGNORECASE | re.DOTALL,
 )
-"""The options that a published prompt writes behind a question."""
+"""What a published prompt writes behind a question: its options, or that one is to be chosen."""
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +68,7 @@ class RecordedModel(Model):
                     f"{self.name}: a file of rationales has no token probabilities; "
                     "set top_logprobs to 0, or ask a live model."
                 )
-            texts = self._texts(request.question)
+            texts = self.recorded(request.question)
             unknown += not texts
             yield from _completions(request, texts)
         if unknown:
@@ -79,7 +80,7 @@ class RecordedModel(Model):
         Raises:
             DataError: None is there; the message shows questions of both.
         """
-        if not questions or any(map(self._texts, questions)):
+        if not questions or any(map(self.recorded, questions)):
             return
         theirs = ", ".join(shortened(text) for text in [*self._rationales][:_SHOWN])
         ours = ", ".join(shortened(text) for text in questions[:_SHOWN])
@@ -90,7 +91,7 @@ class RecordedModel(Model):
             "rationales that belongs to the task."
         )
 
-    def _texts(self, question: str) -> list[str]:
+    def recorded(self, question: str) -> list[str]:
         """Returns the rationales of a question, none where the file lacks it."""
         text = _normalised(question)
         return self._rationales.get(text) or self._by_bare_text.get(_bare(text), [])
