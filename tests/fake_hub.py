@@ -112,7 +112,8 @@ class FakeHub:
 
     async def _commit(self, request: web.Request) -> web.Response:
         if self.broken:
-            return web.json_response({"error": "out of order"}, status=400)
+            sent = request.headers["Authorization"]
+            return web.json_response({"error": f"out of order for {sent}"}, status=400)
         repository = self._repository(request)
         for line in (await request.text()).splitlines():
             entry = json.loads(line)

@@ -8,6 +8,7 @@ from typing import Any, cast
 import aiohttp
 import pytest
 
+from potstill.models.openai.key_mask import KeyMask
 from potstill.models.openai.repeated_prefix import PrefixHabit
 from potstill.models.openai.responses import read_reply
 from potstill.models.settings import OpenAISettings
@@ -48,7 +49,10 @@ async def _no() -> bool:
 
 
 def read(
-    *lines: str, samples: tuple[int, ...] = (0,), stop: tuple[str, ...] = ()
+    *lines: str,
+    samples: tuple[int, ...] = (0,),
+    stop: tuple[str, ...] = (),
+    key: str | None = None,
 ) -> tuple[list[str], list[Completion]]:
     """What is shown of each sample, and the completions."""
     shown = dict.fromkeys(samples, "")
@@ -58,7 +62,7 @@ def read(
 
     async def scenario() -> Any:
         texts = [StreamedText("", stop, _no) for _ in samples]
-        stream = AnswerStream(samples, texts, emit)
+        stream = AnswerStream(samples, texts, emit, KeyMask(key))
         return await stream.read(cast(aiohttp.ClientResponse, Lines(lines)))
 
     reply = asyncio.run(scenario())
@@ -126,3 +130,31 @@ def test_the_tokens_of_a_stream_without_usage_are_about_its_pieces() -> None:
 def test_a_stream_that_is_broken_off_is_a_failure(lines: list[str]) -> None:
     with pytest.raises(UpstreamError):
         read(*lines)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 50])
+def test_a_key_is_taken_out_wherever_pieces_of_a_stream_cut_it(size: int) -> None:
+    key = "sk-potstill/Qx7+marked-key"
+    text = f"You sent {key}, and s, sk and sk-pots are none. %73k-p is none. So 5."
+    cut = [text[at : at + size] for at in range(0, len(text), size)]
+    shown, (completion,) = read(
+        *(event(piece(part)) for part in cut), event(piece("", "stop")), END, key=key
+    )
+    expected = "You sent ***, and s, sk and sk-pots are none. %73k-p is none. So 5."
+    assert shown == [expected] and completion.text == expected
+
+
+def test_a_text_that_ends_like_the_beginning_of_a_key_is_shown_whole() -> None:
+    shown, (completion,) = read(
+        event(piece("It is sk-")), event(piece("pot")), event(piece("", "stop")), END,
+        key="sk-potstill-key",
+    )  # fmt: skip
+    assert shown == ["It is sk-pot"] and completion.text == "It is sk-pot"
+
+
+def test_a_key_is_taken_out_of_streamed_thinking() -> None:
+    _, (completion,) = read(
+        event(piece(reasoning_content="sent sk-po")), event(piece(reasoning_content="tstill-key.")),
+        event(piece("5", "stop")), END, key="sk-potstill-key",
+    )  # fmt: skip
+    assert completion.thinking == "sent ***."

@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+import yaml
 from batches import BatchServer, Trouble
 from chaos import Chaos, chaos_process
 from chaos_faults import FAULTS, REFUSALS, SPOILT
@@ -22,11 +23,13 @@ from loopback import Loopback
 from test_kill import rows, write_questions, write_recipe
 
 from potstill.cli import main
-from potstill.errors import ModelError
+from potstill.errors import ConfigError, ModelError
 from potstill.models.openai import client
 from potstill.models.openai.model import OpenAIModel
 from potstill.models.settings import OpenAISettings
 from potstill.records import Request
+from potstill.serve.settings import ServeSettings
+from potstill.settings import build
 
 KEY = "sk-potstill/Qx7+marked-key-Zw93/Lk02+end="
 VARIABLE = "POTSTILL_TEST_KEY"
@@ -141,6 +144,31 @@ for command in sys.argv[2:]:
     except SystemExit as end:
         print(command, "ended with", end.code, flush=True)
 """
+
+
+@pytest.mark.parametrize("key", [KEY, "sk-short-one", "gsk_a1B2c3D4e5F6g7H8i9J0k1", "a key"])
+def test_a_key_in_the_place_of_its_variable_is_neither_shown_nor_kept(
+    key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_questions(tmp_path / "questions.jsonl", 20)
+    settings = teacher_settings("http://127.0.0.1:9/v1") | {"api_key_env": key}
+    place = tmp_path / "run.yaml"
+    place.write_text(yaml.safe_dump({
+        "run": str(tmp_path / "run"), "task": {"file": str(tmp_path / "questions.jsonl")},
+        "teacher": settings, "student": "bundled:student",
+    }))  # fmt: skip
+    result = CliRunner().invoke(main, ["generate", str(place)])
+    assert result.exit_code == 2 and "name of an environment variable" in result.output
+    assert key not in result.output and not (tmp_path / "run").exists()
+    with pytest.raises(ConfigError) as refused:
+        build(ServeSettings, {"student": "bundled:student", "token_env": key}, at="serve.yaml")
+    assert key not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["OPENAI_API_KEY", "my_key", "KEY2", "_", "AZURE_OPENAI_KEY_2024"])
+def test_names_of_variables_are_taken(name: str) -> None:
+    values = {"model": "openai:m", "api_key_env": name}
+    assert OpenAISettings.model_validate(values).api_key_env == name
 
 
 @pytest.mark.slow

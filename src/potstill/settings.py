@@ -6,12 +6,13 @@ Every section of a recipe is a class of its own beside its stage::
     ConfigError: recipe.yaml: unknown setting 'step'. Did you mean 'steps'?
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any, NamedTuple, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from potstill.errors import ConfigError, shortened
 
@@ -23,6 +24,30 @@ class Settings(BaseModel):
 
 
 S = TypeVar("S", bound=Settings)
+
+LONGEST_VARIABLE = 20
+"""Characters from which on a name in which small letters and digits mix is taken for a key."""
+
+
+def _checked_variable(name: str) -> str:
+    """Returns the name of an environment variable, if it can be one.
+
+    Raises:
+        ConfigError: It cannot, and may be the key itself, which is not to be shown or kept.
+    """
+    is_name = re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) is not None
+    mixed = re.search("[a-z]", name) and re.search("[0-9]", name)
+    if is_name and not (mixed and len(name) >= LONGEST_VARIABLE):
+        return name
+    raise ConfigError(
+        "api_key_env and token_env take the name of an environment variable. What stands there is "
+        "none; should it be the key itself, take it out of the file, put it in a variable "
+        "(export OPENAI_API_KEY=...), and write the variable's name."
+    )
+
+
+VariableName = Annotated[str, AfterValidator(_checked_variable)]
+"""The name of an environment variable, which holds what must not stand in a file."""
 
 
 class SettingFault(NamedTuple):

@@ -20,6 +20,7 @@ import yaml
 from potstill.errors import AuthError, ConfigError, ServerError, extra
 from potstill.exchange.columns import Column
 from potstill.exchange.rows import ExportKind
+from potstill.models.openai.key_mask import KeyMask
 from potstill.runtime.progress import printable
 
 REPLACED: dict[str, list[str]] = {
@@ -120,7 +121,10 @@ def _explained(name: str, endpoint: str) -> Iterator[None]:
 
 
 def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    """Returns an error's message on one line, without the token should the hub repeat it."""
+    from huggingface_hub import get_token
+
+    return " ".join(KeyMask(get_token()).text(str(error)).split()) or type(error).__name__
 
 
 # the card of a dataset ---------------------------------------------------------------------------

@@ -26,7 +26,7 @@ from potstill.plugins import Registry, guarded, guarded_iterator
 from potstill.records import Teacher
 from potstill.runtime import Runtime
 from potstill.runtime.events import EventLog
-from potstill.settings import Settings, build, unfit
+from potstill.settings import Settings, VariableName, build, unfit
 
 if TYPE_CHECKING:
     from potstill.models.interface import Model
@@ -255,7 +255,7 @@ class OpenAISettings(ServerSettings):
     base_url: str = "https://api.openai.com/v1"
     """Where the server's routes begin."""
 
-    api_key_env: str | None = "OPENAI_API_KEY"
+    api_key_env: VariableName | None = "OPENAI_API_KEY"
     """The environment variable that holds the key; null for a server without keys."""
 
     mode: Literal["live", "batch"] = "live"

@@ -7,7 +7,9 @@ import aiohttp
 
 from potstill.models.openai.choice_text import content_of
 from potstill.models.openai.client import LARGEST_ANSWER
+from potstill.models.openai.key_mask import KeyMask
 from potstill.models.openai.lenient_json import read_json
+from potstill.models.openai.masked_pieces import StreamMask, mask_reply
 from potstill.serve.answering import Cutter
 from potstill.serve.student_details import StreamedDetails
 from potstill.serve.upstreams import Emit, UpstreamError
@@ -24,12 +26,18 @@ class AnswerStream:
         samples: The samples that were asked for, one to each index of a choice.
         texts: What is to be shown of each.
         emit: Takes each sample's pieces; None: nobody watches.
+        mask: Takes the server's key out, should it repeat it.
     """
 
     def __init__(
-        self, samples: Sequence[int], texts: Sequence["StreamedText"], emit: Emit | None
+        self,
+        samples: Sequence[int],
+        texts: Sequence["StreamedText"],
+        emit: Emit | None,
+        mask: KeyMask,
     ) -> None:
         self._samples, self._texts, self._emit = samples, texts, emit
+        self._mask, self._masks = mask, [StreamMask(mask) for _ in samples]
         self._parts: list[list[str]] = [[] for _ in samples]
         self._thinking: list[list[str]] = [[] for _ in samples]
         self._reasons: list[object] = [None for _ in samples]
@@ -52,7 +60,8 @@ class AnswerStream:
             self._usage = event.get("usage") or self._usage
             for choice in event.get("choices") or ():
                 await self._take(choice)
-        for sample, text in zip(self._samples, self._texts, strict=True):
+        for place, (sample, text) in enumerate(zip(self._samples, self._texts, strict=True)):
+            await self._add(place, self._masks[place].release())
             await self._show(sample, await text.release())
         choices = [
             {
@@ -73,7 +82,8 @@ class AnswerStream:
         if not self._ended and not all(choice["finish_reason"] for choice in choices):
             raise UpstreamError("its answer has no end")
         # A server that sends no usage sends about a token in each piece.
-        return {"choices": choices, "usage": self._usage or {"completion_tokens": self._pieces}}
+        usage = self._usage or {"completion_tokens": self._pieces}
+        return mask_reply(self._mask, {"choices": choices, "usage": usage})
 
     async def _events(self, response: aiohttp.ClientResponse) -> AsyncIterator[Json]:
         """The events of a stream, up to its end."""
@@ -88,7 +98,7 @@ class AnswerStream:
             if data == b"[DONE]":
                 self._ended = True
                 return
-            event = read_json(data)
+            event = read_json(self._mask.bytes(data))
             if isinstance(event, dict):
                 yield event
 
@@ -107,8 +117,13 @@ class AnswerStream:
         self._thinking[place] += thinking
         self._pieces += bool(content.text or thinking)
         if content.text:
-            self._parts[place].append(content.text)
-            await self._show(self._samples[place], await self._texts[place].feed(content.text))
+            await self._add(place, self._masks[place].feed(content.text))
+
+    async def _add(self, place: int, text: str) -> None:
+        """Add a piece of one sample's text, and show what is certain of it."""
+        if text:
+            self._parts[place].append(text)
+            await self._show(self._samples[place], await self._texts[place].feed(text))
 
     async def _show(self, sample: int, text: str) -> None:
         if text and self._emit is not None:

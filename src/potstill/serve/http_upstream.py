@@ -19,6 +19,8 @@ from potstill.models import open_model
 from potstill.models.openai.choice_text import MALFORMED
 from potstill.models.openai.client import open_session, read_content
 from potstill.models.openai.http_errors import Fault
+from potstill.models.openai.key_mask import KeyMask
+from potstill.models.openai.masked_pieces import mask_reply
 from potstill.models.openai.model import server_key
 from potstill.models.openai.repeated_prefix import PROBE, PrefixHabit
 from potstill.models.openai.reply_json import reply_of
@@ -89,6 +91,7 @@ class HttpUpstream:
     ) -> None:
         self._settings, self._stop_server = settings, stop_server
         self._key = server_key(settings)
+        self._mask = KeyMask(self._key)
         self.chat = settings.chat
         self._base_url = settings.base_url.rstrip("/")
         self._continues: bool | None = None
@@ -223,9 +226,9 @@ class HttpUpstream:
                     StreamedText(given, request.stop, lambda: self._repeats(habit, streamed=True))
                     for _ in samples
                 ]
-                reply = await AnswerStream(samples, texts, emit).read(response)
+                reply = await AnswerStream(samples, texts, emit, self._mask).read(response)
             else:
-                reply = reply_of(await read_content(response), response.content_type, str)
+                reply = await self._whole(response)
         if not streamed:
             habit.learn(given, reply)
             if given and habit.is_unclear(given, reply):
@@ -239,6 +242,15 @@ class HttpUpstream:
             for completion in completions:
                 await emit(completion.sample, completion.text)
         return completions
+
+    async def _whole(self, response: aiohttp.ClientResponse) -> Json:
+        """The reply to a request that is not streamed, without the key.
+
+        Raises:
+            Fault: It is none.
+        """
+        content = self._mask.bytes(await read_content(response))
+        return mask_reply(self._mask, reply_of(content, response.content_type, self._mask.text))
 
     async def _repeats(self, habit: PrefixHabit, *, streamed: bool) -> bool:
         """Whether the server repeats the beginning of an answer that it is given.
@@ -254,10 +266,9 @@ class HttpUpstream:
                     async with await self._open(body) as response:
                         if response.content_type == "text/event-stream":
                             plain = [StreamedText("", (), _never)]
-                            reply = await AnswerStream([0], plain, None).read(response)
+                            reply = await AnswerStream([0], plain, None, self._mask).read(response)
                         else:
-                            content = await read_content(response)
-                            reply = reply_of(content, response.content_type, str)
+                            reply = await self._whole(response)
                     habit.learn_from_probe(given_beginning(PROBE, body), reply)
             if habit.repeats is None:
                 habit.repeats = True

@@ -18,7 +18,7 @@ from potstill.models.settings import (
 )
 from potstill.prompts.formats import AnyFormat, format_named
 from potstill.prompts.styles import AnyStyle, shows_exemplars, style_named
-from potstill.settings import Settings
+from potstill.settings import Settings, VariableName
 from potstill.text.steps import StepKind
 
 AnyModel = LocalSettings | OpenAISettings | VLLMSettings | RecordedSettings
@@ -134,7 +134,7 @@ class ServeSettings(GuidanceSettings):
     port: int = Field(default=8321, ge=0, le=65535)
     """0 takes any free one."""
 
-    token_env: str | None = None
+    token_env: VariableName | None = None
     """The environment variable that holds the clients' bearer tokens, with white space between."""
 
     cors_origins: tuple[str, ...] = ()

@@ -34,6 +34,7 @@ from potstill.models.openai.http_errors import (
     retry_after,
 )
 from potstill.models.openai.key_mask import KeyMask
+from potstill.models.openai.masked_pieces import mask_reply
 from potstill.models.openai.rate_limit import RateLimiter
 from potstill.models.openai.reply_json import reply_of
 from potstill.models.openai.requests import route_of
@@ -247,7 +248,7 @@ class Client:
         """Returns the JSON of an answer that has a choice; raises what another one means."""
         if response.status != HTTPStatus.OK:
             self._refuse(response.status, response.headers, content)
-        return reply_of(content, response.content_type, self._clean)
+        return self.masked_reply(reply_of(content, response.content_type, self._clean))
 
     def _pause_after(
         self, fault: Fault, tries: Tries, *, retries: float = math.inf, paused: float = 0.0
@@ -378,6 +379,10 @@ class Client:
     def masked(self, content: bytes) -> bytes:
         """Returns an answer without the key, which must not come into the store by a repetition."""
         return self._mask.bytes(content)
+
+    def masked_reply(self, reply: dict[str, Any]) -> dict[str, Any]:
+        """Returns an answer's JSON without the key, should it be cut into parts or tokens."""
+        return mask_reply(self._mask, reply)
 
     def _clean(self, text: str) -> str:
         """Returns a server's words on one line, short, and without the key should it repeat it."""

@@ -10,6 +10,9 @@ from collections.abc import Iterator
 from html import escape
 from urllib.parse import quote
 
+ByteString = bytes
+"""The type, which the method of that name hides within its class."""
+
 MASK = b"***"
 
 SHORTEST_SECRET = 8
@@ -18,6 +21,14 @@ are no secret, and are words of answers."""
 
 _ESCAPES = re.compile(rb"\\u00[2-7]|\\x[2-7]|\\/|%[2-7][0-9A-Fa-f]|&#|&[a-z]+;")
 """Signs that some character of a key may be spelled in another way than by itself."""
+
+_BEGUN = re.compile(
+    rb"\\(?:u[0-9A-Fa-f]{0,3}|x[0-9A-Fa-f]?)?|%[0-9A-Fa-f]?|&(?:#?[xX]?[0-9A-Fa-f]*|[a-z]*)"
+)
+"""The beginning of such a spelling."""
+
+_LONGEST_SPELLING = 12
+"""Bytes of one character of a key in which its beginning is looked for."""
 
 
 class KeyMask:
@@ -30,7 +41,15 @@ class KeyMask:
     def __init__(self, key: str | None) -> None:
         known = key if key is not None and len(key) >= SHORTEST_SECRET else ""
         self._wholes = sorted({*_encodings(known)}, key=len, reverse=True) if known else []
-        self._escaped = re.compile(b"".join(map(_spellings, known))) if known else None
+        spellings = [_spellings(char) for char in known]
+        any_of_each = (b"(?:%b)" % b"|".join(ways) for ways in spellings)
+        self._escaped = re.compile(b"".join(any_of_each)) if known else None
+        self._chars = [[*map(re.compile, ways)] for ways in spellings]
+
+    @property
+    def knows_one(self) -> bool:
+        """Whether there is a key to take out."""
+        return bool(self._wholes)
 
     def bytes(self, content: bytes) -> bytes:
         """Returns a body without the key, which must not come into the store by a repetition."""
@@ -45,6 +64,40 @@ class KeyMask:
         """Returns a text without the key."""
         data = text.encode("utf-8", "surrogatepass")
         return self.bytes(data).decode("utf-8", "surrogatepass")
+
+    def spans(self, data: ByteString) -> list[tuple[int, int]]:
+        """Returns where the key stands in a text, in bytes, the last place first."""
+        patterns = [re.compile(re.escape(whole)) for whole in self._wholes if whole in data]
+        if self._escaped is not None and _ESCAPES.search(data):
+            patterns.append(self._escaped)
+        spans: list[tuple[int, int]] = []
+        for begin, end in (match.span() for one in patterns for match in one.finditer(data)):
+            if all(end <= other or begin >= other_end for other, other_end in spans):
+                spans.append((begin, end))
+        return sorted(spans, reverse=True)
+
+    def begun(self, text: str) -> int:
+        """Returns how many characters at a text's end may be the beginning of the key; 0: none."""
+        if not self._wholes:
+            return 0
+        data = text.encode("utf-8", "surrogatepass")
+        first = max(0, len(data) - _LONGEST_SPELLING * len(self._chars))
+        return next(
+            (len(data) - at for at in range(first, len(data)) if self._begins(data[at:])), 0
+        )
+
+    def _begins(self, data: ByteString) -> bool:
+        """Whether the key, as a whole or spelled otherwise, may go on from this beginning."""
+        if any(whole.startswith(data) for whole in self._wholes):
+            return True
+        ends = {0}
+        for ways in self._chars:
+            if any(_BEGUN.fullmatch(data, at) for at in ends):
+                return True
+            ends = {match.end() for at in ends for way in ways if (match := way.match(data, at))}
+            if len(data) in ends:
+                return True
+        return False
 
 
 def _encodings(key: str) -> Iterator[bytes]:
@@ -63,14 +116,13 @@ def _encodings(key: str) -> Iterator[bytes]:
         yield encoded[first:last].translate(bytes.maketrans(b"+/", b"-_"))
 
 
-def _spellings(char: str) -> bytes:
-    """Returns a pattern of the ways to write one character of a key."""
-    number = ord(char)
+def _spellings(char: str) -> list[bytes]:
+    """Returns patterns of the ways to write one character of a key."""
+    digits, number = f"{ord(char):02x}", ord(char)
     ways = {char, f"\\{char}", *(f"&{name};" for name in _ENTITIES.get(char, ()))}
-    digits = f"{number:02x}"
     patterns = [re.escape(way) for way in sorted(ways)]
     patterns += [rf"(?i:\\u00{digits}|\\x{digits}|%{digits}|&#0*{number};|&#x0*{digits};)"]
-    return f"(?:{'|'.join(patterns)})".encode()
+    return [pattern.encode() for pattern in patterns]
 
 
 _ENTITIES = {"&": ("amp",), "<": ("lt",), ">": ("gt",), '"': ("quot",), "'": ("apos",),

@@ -128,7 +128,11 @@ class BatchEndpoint:
             if not self._run(self._endpoint.download(file_id, file)):
                 return
             file.seek(0)
-            yield from entries_in(map(self._endpoint.masked, file))
+            for entry in entries_in(map(self._endpoint.masked, file)):
+                response = entry.get("response")
+                if isinstance(response, dict) and isinstance(response.get("body"), dict):
+                    self._endpoint.masked_reply(response["body"])
+                yield entry
 
 
 def entries_in(lines: Iterable[bytes]) -> Iterator[Json]:
