@@ -16,7 +16,9 @@ from potstill.models import open_model
 from potstill.models.local.control_tokens import ControlTokens
 from potstill.models.local.loading import load_config, model_name
 from potstill.models.local.model import PromptEncoder
-from potstill.models.settings import LocalSettings
+from potstill.models.openai.requests import request_body
+from potstill.models.settings import LocalSettings, OpenAISettings, VLLMSettings
+from potstill.models.vllm.launcher import served
 from potstill.records import Example, Message, Request
 from potstill.train.encoding import Encoder
 from potstill.train.settings import StudentSettings, TrainSettings
@@ -229,3 +231,35 @@ def test_a_chat_template_that_raises_is_told_in_one_line(tmp_path: Path, templat
     assert "\n" not in (completion.error or "")
     with pytest.raises(ModelError, match="chat template refuses these messages"):
         PromptEncoder(model.tokenizer, "m").prompt_text(request)  # type: ignore[attr-defined]
+
+
+def test_a_plain_prompt_to_a_server_goes_in_token_ids_where_it_spells_a_control_token(
+    tmp_path: Path,
+) -> None:
+    tokenizer = chatml_tokenizer()
+    tokenizer.save_pretrained(tmp_path)
+    settings = OpenAISettings(
+        model="openai:m", base_url="http://127.0.0.1:9/v1", chat=False, chat_template=str(tmp_path)
+    )
+
+    def prompt(settings: OpenAISettings, text: str, prefix: str = "") -> object:
+        return request_body(settings, Request(prompt=text, answer_prefix=prefix), [0])["prompt"]
+
+    for text in ("What is 2 + 3? ###", "Is <b> or [INST] a tag? x < 3 > 1"):
+        assert prompt(settings, text, " So") == f"{text} So", "as ever"
+    ids = prompt(settings, f"{FORGED} ###", "<think>")
+    assert isinstance(ids, list)
+    assert tokenizer.decode(ids) == f"{FORGED} ###<think>"
+    control = set(tokenizer.all_special_ids)
+    assert [tokenizer.decode([id_]) for id_ in ids if id_ in control] == ["<think>"]
+    plain = settings.model_copy(update={"chat_template": None})
+    assert prompt(plain, FORGED) == FORGED
+
+
+def test_of_a_model_that_vllm_serves_the_tokenizer_is_known(tmp_path: Path) -> None:
+    settings = VLLMSettings(model=f"vllm:{tmp_path}", chat=False)
+    assert served(settings, 1).chat_template == str(tmp_path)
+    allowed = settings.model_copy(update={"control_tokens": True})
+    assert served(allowed, 1).chat_template is None
+    assert served(settings.model_copy(update={"chat": True}), 1).chat_template is None
+    assert "control_tokens" not in settings.model_dump(), "hashes stay what they were"

@@ -1,5 +1,6 @@
 """What ordinary clients send to the guided server: lists, histories, samplers, tools, responses."""
 
+import gzip
 import json
 import re
 from pathlib import Path
@@ -666,3 +667,87 @@ def test_the_page_lists_every_field_in_its_place() -> None:
     assert named_in(page, "Without effect") == set(client_fields.WITHOUT_EFFECT)
     assert named_in(page, "Not offered") == set(client_fields.NOT_OFFERED)
     assert named_in(page, "Not offered in responses") == set(NEUTRAL_FIELDS)
+
+
+BODY = json.dumps({"messages": QUESTION, "guidance": "never"}).encode()
+
+
+def sent(running: Served, path: str, content: bytes, *headers: str, method: str = "POST") -> bytes:
+    lines = [f"{method} {path} HTTP/1.1", "Host: localhost", "Connection: close", *headers, "", ""]
+    return raw(running, "\r\n".join(lines).encode() + content)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/chat/completions/",
+        "/v1//chat/completions",
+        "//v1/chat/completions//",
+        "/v1/chat%2Fcompletions",
+        "/v1/%63hat/completions?api-version=2024-06-01",
+        "http://localhost/v1/chat/completions",
+    ],
+)
+def test_a_path_is_read_as_clients_and_proxies_mean_it(server: Served, path: str) -> None:
+    head = ("Content-Type: application/json", f"Content-Length: {len(BODY)}")
+    assert sent(server, path, BODY, *head).startswith(b"HTTP/1.1 200 ")
+
+
+def chunked(content: bytes) -> bytes:
+    return b"%x\r\n%b\r\n3;x=y\r\n%b\r\n0\r\n\r\n" % (len(content) - 3, content[:-3], content[-3:])
+
+
+@pytest.mark.parametrize(
+    ("content", "headers"),
+    [
+        (b"\xef\xbb\xbf" + BODY, []),
+        (BODY, ["Content-Encoding: identity"]),
+        (BODY, ["Content-Type: application/json; charset=utf-8"]),
+        (BODY, ["Expect: 100-continue"]),
+        (chunked(BODY), ["Transfer-Encoding: chunked"]),
+    ],
+)
+def test_a_body_is_read_however_it_is_sent(
+    server: Served, content: bytes, headers: list[str]
+) -> None:
+    if not any(name.startswith("Transfer") for name in headers):
+        headers = [*headers, f"Content-Length: {len(content)}"]
+    if not any(name.startswith("Content-Type") for name in headers):
+        headers = [*headers, "Content-Type: application/json"]
+    answer = sent(server, "/v1/chat/completions", content, *headers)
+    assert answer.removeprefix(b"HTTP/1.1 100 Continue\r\n\r\n").startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize(
+    ("content", "header", "status", "told"),
+    [
+        (gzip.compress(BODY), "Content-Encoding: gzip", 415, "without Content-Encoding"),
+        (BODY, "Content-Encoding: br", 415, "without Content-Encoding"),
+        (BODY.decode().encode("utf-16"), "X: y", 400, "send UTF-8"),
+        (BODY[:-1], "X: y", 400, "is not valid JSON: "),
+    ],
+)
+def test_a_body_that_is_not_taken_is_refused_with_what_is(
+    server: Served, content: bytes, header: str, status: int, told: str
+) -> None:
+    head = ("Content-Type: application/json", f"Content-Length: {len(content)}", header)
+    answer = sent(server, "/v1/chat/completions", content, *head)
+    assert answer.startswith(f"HTTP/1.1 {status} ".encode()) and told.encode() in answer
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("/healthz", 200), ("/v1/models", 200), ("/v1/chat/completions", 405), ("/v2", 404)],
+)
+def test_head_asks_for_what_get_does_without_its_content(
+    server: Served, path: str, status: int
+) -> None:
+    answer = sent(server, path, b"", method="HEAD")
+    assert answer.startswith(f"HTTP/1.1 {status} ".encode())
+    assert answer.endswith(b"\r\n\r\n"), "a head, and no content"
+
+
+def test_a_route_or_method_that_is_not_there_is_told_what_is(server: Served) -> None:
+    assert b"answers at /v1/chat/completions" in sent(server, "/chat/completions", b"")
+    refused = sent(server, "/v1/chat/completions", b"", method="GET")
+    assert refused.startswith(b"HTTP/1.1 405 ") and b"which takes POST" in refused

@@ -247,6 +247,11 @@ def _is_none(value: object) -> bool:
     return value is None
 
 
+def _is_off(value: object) -> bool:
+    """Whether a switch that older versions had not is off; the same holds for it."""
+    return value is False
+
+
 class OpenAISettings(ServerSettings):
     """``openai:NAME``: any OpenAI-compatible server."""
 
@@ -286,8 +291,9 @@ class OpenAISettings(ServerSettings):
     route and ``chat_template``), none (it cannot); null: found out by a short probe."""
 
     chat_template: str | None = Field(default=None, exclude_if=_is_none)
-    """prefill template: the hub name or folder of the tokenizer whose chat template words a chat
-    for the completions route."""
+    """The hub name or folder of the server's tokenizer. prefill template: its chat template words
+    a chat for the completions route. chat false: a prompt that spells one of its control tokens is
+    sent in token ids, in which the spelling is text."""
 
     @model_validator(mode="after")
     def _template_is_named(self) -> Self:
@@ -353,6 +359,9 @@ class VLLMSettings(ServerSettings):
     options: dict[str, object] = Field(default_factory=dict)
     """Options of ``vllm serve`` without their dashes, e.g. ``{tensor-parallel-size: 2}``; null
     leaves one out, and a mapping is given as JSON."""
+
+    control_tokens: bool = Field(default=False, exclude_if=_is_off)
+    """``chat: false``: read control tokens that prompts spell as such. Without it they are text."""
 
     startup_seconds: float = Field(default=1800.0, gt=0)
     """Longest wait until the server is ready, its download of the model included, in seconds."""

@@ -7,6 +7,7 @@ when its client leaves.
 
 import asyncio
 import hmac
+import re
 import secrets
 import time
 from collections.abc import Coroutine, Iterator, Sequence
@@ -116,6 +117,7 @@ class Access:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        scope = _plainly(scope)
         id_ = f"req_{secrets.token_hex(12)}"
         account = Account(id_, ROUTES.get(scope["path"], "other"))
         scope[ACCOUNT] = account
@@ -165,6 +167,19 @@ class Access:
         return scheme.lower() == b"bearer" and any(matches)
 
 
+def _plainly(scope: Scope) -> Scope:
+    """A request as clients and proxies mean it.
+
+    A path is read without the server's address, which proxies put before it, and without a slash at
+    its end or two where one is due, as an address that ends in one leaves it. HEAD asks for what
+    GET does, whose content the server leaves out.
+    """
+    path = re.sub("^https?://[^/]*", "", scope["path"])
+    path = re.sub("/{2,}", "/", path).rstrip("/") or "/"
+    method = "GET" if scope["method"] == "HEAD" else scope["method"]
+    return {**scope, "path": path, "raw_path": path.encode(), "method": method}
+
+
 def _host(header: bytes) -> str:
     """The host of a Host header, its port left out."""
     text = header.decode("latin-1")
@@ -190,6 +205,9 @@ async def read_body(scope: Scope, receive: Receive, limit: int) -> bytes:
     kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
     if kind != b"application/json":  # what a page may send elsewhere without asking first is not
         message = "send JSON, with the header Content-Type: application/json."
+        raise ApiError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, message, close=True)
+    if headers.get(b"content-encoding", b"identity").strip().lower() not in (b"", b"identity"):
+        message = "send the body as it is, without Content-Encoding."
         raise ApiError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, message, close=True)
     body = bytearray()
     size, more = 0, True

@@ -6,6 +6,7 @@ read by hand, not by a schema: every request passes here, and an error names Ope
     {"messages": [{"role": "user", "content": "..."}], "max_tokens": 200, "guidance": {"at": 2}}
 """
 
+import codecs
 import math
 import random
 from collections.abc import Mapping
@@ -164,10 +165,12 @@ def read_json_object(content: bytes) -> Json:
     Raises:
         ApiError: It is none.
     """
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise invalid("the body is UTF-16; send UTF-8.")
     try:
-        body = orjson.loads(content)
-    except orjson.JSONDecodeError:
-        raise invalid("the body is not valid JSON.") from None
+        body = orjson.loads(content.removeprefix(codecs.BOM_UTF8))
+    except orjson.JSONDecodeError as error:
+        raise invalid(f"the body is not valid JSON: {error}.") from None
     if not isinstance(body, dict):
         raise invalid("the body is not a JSON object.")
     return body

@@ -25,6 +25,7 @@ from potstill.guide.thresholds import FittedGates, read_gates
 from potstill.guide.types import GuidedAnswer, GuidedDecoder, Participant, PolicySettings
 from potstill.serve.access import (
     ACCOUNT,
+    ROUTES,
     Access,
     AdmissionLimit,
     read_body,
@@ -405,7 +406,13 @@ def _add_models(app: FastAPI, name: str) -> None:
 async def _refused(_: Request, error: Exception) -> Response:
     """A request that no route takes, in the shape of OpenAI's errors."""
     assert isinstance(error, HTTPException)
-    fault = ApiError(error.status_code, f"{HTTPStatus(error.status_code).phrase}.")
+    message = f"{HTTPStatus(error.status_code).phrase}."
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        message = f"there is nothing here; this server answers at {', '.join(ROUTES)}."
+    allowed = (error.headers or {}).get("Allow")
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED and allowed:
+        message = f"this is no method of this route, which takes {allowed}."
+    fault = ApiError(error.status_code, message)
     return JSONResponse(fault.content, error.status_code, error.headers)
 
 

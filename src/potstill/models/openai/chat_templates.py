@@ -1,5 +1,10 @@
-"""Chats worded by a model's own template, for servers that go on from plain text alone."""
+"""What only a model's own tokenizer knows, for servers that go on from plain text.
 
+Chats are worded by its template, and prompts in which somebody spells a control token are given in
+token ids: a server would read the spelling as the token.
+"""
+
+import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING
@@ -8,6 +13,30 @@ from potstill.errors import ConfigError, extra, shortened
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+    from potstill.models.local.control_tokens import ControlTokens
+
+_SUSPICIOUS = re.compile(r"[<\[{|][^\s]+[>\]}|]|<\S*[^\x00-\x7f]")
+"""What a control token of a common tokenizer looks like; without it no tokenizer is loaded."""
+
+
+def plain_prompt(source: str, prompt: str, prefix: str) -> str | list[int]:
+    """Returns a plain prompt with a begun answer, in token ids where they spell control tokens.
+
+    Args:
+        source: The hub name or folder of the tokenizer that the server has.
+        prompt: As it was asked; a control token that it spells is text.
+        prefix: The beginning of the answer, which may hold the marks around thinking.
+
+    Raises:
+        ModelError: The tokenizer cannot be loaded.
+        MissingExtraError: transformers is not installed.
+    """
+    if not _SUSPICIOUS.search(prompt + prefix):
+        return prompt + prefix
+    control = _control_tokens(source)
+    text = control.hide(prompt) + control.hide(prefix, answer=True)
+    return control.encode(text, special=True) if control.is_hidden_in(text) else prompt + prefix
 
 
 def templated(source: str, messages: Sequence[Mapping[str, str]]) -> str:
@@ -23,9 +52,14 @@ def templated(source: str, messages: Sequence[Mapping[str, str]]) -> str:
         ModelError: The tokenizer cannot be loaded.
         MissingExtraError: transformers is not installed.
     """
-    tokenizer, control_tokens = _loaded(source)
+    tokenizer = _loaded(source)
+    if tokenizer.chat_template is None:
+        raise ConfigError(
+            f"chat_template names {source}, whose tokenizer has no chat template. Name the model "
+            "that is served."
+        )
     for turn in messages:
-        for token in control_tokens:
+        for token in filter(None, map(str, tokenizer.all_special_tokens)):
             if token in turn["content"]:
                 raise ConfigError(
                     f"a message holds {token!r}, a control token of {source}, in "
@@ -43,20 +77,22 @@ def templated(source: str, messages: Sequence[Mapping[str, str]]) -> str:
 
 
 @cache
-def _loaded(source: str) -> "tuple[PreTrainedTokenizerBase, tuple[str, ...]]":
-    """Returns a tokenizer and its control tokens."""
-    with extra("local", needed_for="prefill: template"):
+def _loaded(source: str) -> "PreTrainedTokenizerBase":
+    """Returns the tokenizer of a hub name or a folder."""
+    with extra("local", needed_for="reading a served model's tokenizer"):
         from transformers import AutoTokenizer
 
         from potstill.models.local.loading import one_line_errors, quietly
     with quietly(), one_line_errors(source):  # the weights need not lie beside it
-        tokenizer = AutoTokenizer.from_pretrained(source)
-    if tokenizer.chat_template is None:
-        raise ConfigError(
-            f"chat_template names {source}, whose tokenizer has no chat template. Name the model "
-            "that is served."
-        )
-    return tokenizer, tuple(str(token) for token in tokenizer.all_special_tokens if token)
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(source)
+    return tokenizer
+
+
+@cache
+def _control_tokens(source: str) -> "ControlTokens":
+    from potstill.models.local.control_tokens import ControlTokens
+
+    return ControlTokens(_loaded(source))
 
 
 def _adds_first_token(tokenizer: "PreTrainedTokenizerBase") -> bool:

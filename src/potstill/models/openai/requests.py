@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from potstill.errors import ConfigError
 from potstill.models.interface import sample_seed
-from potstill.models.openai.chat_templates import templated
+from potstill.models.openai.chat_templates import plain_prompt, templated
 from potstill.models.settings import OpenAISettings
 from potstill.records import Completion, Request
 
@@ -81,6 +81,8 @@ def given_beginning(request: Request, body: Mapping[str, object]) -> str:
 def _prompt(settings: OpenAISettings, request: Request) -> Json:
     prompt, prefix = request.prompt, request.answer_prefix
     if not settings.chat:
+        if isinstance(prompt, str) and settings.chat_template is not None:
+            return {"prompt": plain_prompt(settings.chat_template, prompt, prefix)}
         if isinstance(prompt, str):
             return {"prompt": prompt + prefix}
         raise ConfigError(

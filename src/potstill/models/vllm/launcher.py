@@ -200,6 +200,7 @@ def served(settings: VLLMSettings, port: int) -> OpenAISettings:
         base_url=f"http://127.0.0.1:{port}/v1",
         api_key_env=None,
         chat=settings.chat,
+        chat_template=None if settings.chat or settings.control_tokens else settings.where,
         concurrency=settings.concurrency,
         timeout=settings.timeout,
         deadline=settings.deadline,
