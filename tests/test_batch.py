@@ -285,6 +285,20 @@ def test_an_answer_that_was_broken_off_is_asked_again_next_time(server: BatchSer
     assert len(server.made) == 2
 
 
+def test_an_unknown_end_is_said_and_counted(
+    server: BatchServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pondered = {"message": {"content": "so 5"}, "finish_reason": "pondered"}
+    server.answerer = lambda body: [pondered]
+    runtime = Runtime(events=EventLog(tmp_path / "log.jsonl"))
+    found = list(model(server, runtime).complete(requests(3)))
+    words = [record.getMessage() for record in caplog.records]
+    assert len([line for line in words if "'pondered', which potstill does not know" in line]) == 1
+    events = [orjson.loads(line) for line in (tmp_path / "log.jsonl").read_bytes().splitlines()]
+    [event] = [event for event in events if event["event"] == "unknown_finish_reason"]
+    assert event["count"] == len(found) > 0
+
+
 def test_what_two_batches_answered_is_taken_once(server: BatchServer) -> None:
     """The newer batch has the first sample of each request alone."""
     first = list(model(server).complete(requests(2)))

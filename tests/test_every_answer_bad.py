@@ -140,3 +140,15 @@ def test_only_a_few_are_in_flight_until_one_was_answered(tmp_path: Path) -> None
         first_answer = server.times[0] + server.delay
         assert sum(at < first_answer for at in server.times) == FIRST_AT_ONCE
         assert server.most_in_flight > FIRST_AT_ONCE
+
+
+@pytest.mark.parametrize("train", [1, 3])
+def test_fewer_questions_than_failures_that_end_it_are_no_success_either(
+    tmp_path: Path, train: int
+) -> None:
+    with Loopback(lambda body: [""] * body.get("n", 1)) as server:
+        result = generate(tmp_path, server, task={"train": train})
+        assert result.exit_code == 2, result.output
+        assert "without any text" in result.output and "next:" not in result.output
+        again = generate(tmp_path, server, task={"train": train})
+        assert again.exit_code == 2 and len(server.bodies) == train

@@ -286,6 +286,21 @@ def test_a_probe_keeps_to_the_budget(tmp_path: Path, server: Loopback) -> None:
     assert result.exit_code == 2 and "budget" in result.output and server.bodies == []
 
 
+@pytest.mark.parametrize("count", [1, 2, TRAIN])
+@pytest.mark.parametrize("text", ["", " \n"])
+def test_a_probe_of_a_server_without_text_ends_with_its_fault(
+    tmp_path: Path, server: Loopback, count: int, text: str
+) -> None:
+    server.answerer = lambda body: [text] * body.get("n", 1)
+    path = recipe_file(tmp_path, server)
+    result = CliRunner().invoke(main, ["plan", str(path), "--probe", str(count)])
+    assert result.exit_code == 2, result.output
+    assert "without any text" in result.output
+    server.answerer = sums
+    other = recipe_file(tmp_path, server, run=str(tmp_path / "other"))
+    assert CliRunner().invoke(main, ["plan", str(other), "--probe", str(count)]).exit_code == 0
+
+
 # budgets and time --------------------------------------------------------------------------------
 
 

@@ -102,6 +102,13 @@ def test_no_reason_is_none_and_an_unknown_one_is_itself() -> None:
         ({**choice("so 5", "stop"), "native_finish_reason": "MAX_TOKENS"}, "length"),
         ({**choice("so 5", "other"), "native_finish_reason": "SAFETY"}, "content_filter"),
         ({**choice("so 5", "stop"), "stop_reason": "length"}, "stop"),
+        ({**choice("so 5", "stop"), "stop_reason": "Error:"}, "stop"),
+        ({**choice("so 5", "stop"), "native_finish_reason": "error"}, "error"),
+        ({**choice("so 5", "stop"), "native_finish_reason": "cancelled"}, "error"),
+        ({**choice("so 5", "stop"), "finish_details": {"type": "max_tokens"}}, "length"),
+        ({**choice("so 5", "stop"), "native_finish_reason": "OTHER"}, "OTHER"),
+        ({**choice("so 5", "stop"), "native_finish_reason": "end_turn"}, "stop"),
+        ({**choice("so 5", "stop"), "native_finish_reason": None}, "stop"),
         (choice("so 5", None), "stop"),
     ],
 )
@@ -220,6 +227,7 @@ def test_a_refusal_among_parts_is_one(server: Loopback) -> None:
         (choice({"parts": [{"text": "5"}]}), "a part without a text: ['parts']"),
         ({**choice("2 +"), "error": {"message": "upstream\nfell", "code": 502}}, "upstream fell"),
         (choice("2 +", "abort"), "finish_reason: abort"),
+        ({**choice("2 +"), "native_finish_reason": "ERROR"}, "broke off (finish_reason: ERROR)"),
     ],
 )
 def test_a_choice_without_an_answer_is_an_error_that_says_why(
@@ -229,6 +237,39 @@ def test_a_choice_without_an_answer_is_an_error_that_says_why(
     found = ask(model(server))
     assert found.finish_reason == "error"
     assert words in str(found.error)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        ({"message": "upstream fell", "code": 502}, "upstream fell"),
+        ({"code": 0, "message": "the model was unloaded"}, "the model was unloaded"),
+        ({"code": "overloaded"}, "overloaded"),
+        ({"type": "server_error"}, "server_error"),
+        ("broken off", "broken off"),
+        (["broken off"], "broken off"),
+        (True, "True"),
+        (None, None),
+        ("", None),
+        ({}, None),
+        (False, None),
+        ({"code": 0, "message": ""}, None),
+        ({"code": None, "message": None, "type": None}, None),
+        ({"code": "200", "message": "Success"}, None),
+    ],
+)
+def test_an_error_beside_the_choices_is_one_of_every_choice(
+    server: Loopback, error: object, words: str | None
+) -> None:
+    whole = {"choices": [choice("It is 5."), choice("It is 6.")], "error": error}
+    server.faults = [Fault(payload=json.dumps(whole).encode())]
+    found = list(model(server).complete([Request(prompt="2 + 3?", samples=(0, 1))]))
+    assert len(server.bodies) == 1
+    if words is None:
+        assert [completion.text for completion in found] == ["It is 5.", "It is 6."]
+    else:
+        assert [completion.finish_reason for completion in found] == ["error", "error"]
+        assert all(words in str(completion.error) for completion in found)
 
 
 # an answer's bytes -------------------------------------------------------------------------------

@@ -110,7 +110,7 @@ def generate(
         name: How the teacher is called in the progress display.
 
     Raises:
-        ModelError: The teacher cannot be asked, or all that was wanted of it failed.
+        ModelError: The teacher cannot be asked, or all that was wanted of it failed or is empty.
     """
     label = f"rationales of {name}"
     if enough_right is not None:
@@ -128,7 +128,7 @@ def generate(
         drawn = GenerateResult(
             sample_requests(teacher, requests, asking, context, label=label, stage="generate")
         )
-    drawn.counts.check_any(teacher.name, context.store)
+    drawn.counts.check_texts(teacher.name, context.store)
     return drawn
 
 

@@ -296,7 +296,7 @@ def probe_run(run: Run, count: int) -> dict[str, Probe]:
         count: The number of requests to each teacher, each with all its samples.
 
     Raises:
-        ModelError: A teacher cannot be asked.
+        ModelError: A teacher cannot be asked, or answers without any text.
         BudgetError: The budget does not allow it.
     """
     run.identity.claim()
@@ -322,7 +322,7 @@ def _probe(run: Run, name: str, settings: ModelSettings, count: int) -> Probe:
         model, chosen, asked.asking, run.context, label=label, stage="generate"
     )
     seconds = time.monotonic() - begin
-    counts.check_any(model.name, run.store)
+    counts.check_texts(model.name, run.store)
     run.runtime.release()  # the next may need the same memory
     return Probe(
         requests=len(chosen),

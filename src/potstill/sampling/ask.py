@@ -172,6 +172,24 @@ class SampleCounts(NamedTuple):
         if self.failed and not (self.there or self.stored):
             raise all_failed(model, self.failed, store)
 
+    def check_texts(self, model: str, store: Store) -> None:
+        """Refuse to go on where nothing can be learned from: all has failed, or is empty.
+
+        Args:
+            model: ``Model.name`` of the model that was asked.
+            store: Where the answers are.
+
+        Raises:
+            ModelError: So it is.
+        """
+        self.check_any(model, store)
+        if (self.there or self.stored) and not store.has_text_of(model):
+            raise ModelError(
+                f"{model} answers without any text: all of {self.there + self.stored:,} samples "
+                "are empty. Try it by hand, with the same route and model name, before more is "
+                "asked of it."
+            )
+
     @property
     def absent(self) -> int:
         """Samples that the model has not got, as a file of recorded rationales may not."""

@@ -5,7 +5,7 @@ from typing import Any
 
 import aiohttp
 
-from potstill.models.openai.choice_text import content_of
+from potstill.models.openai.choice_text import OTHER_REASONS, content_of, error_in
 from potstill.models.openai.client import LARGEST_ANSWER
 from potstill.models.openai.key_mask import KeyMask
 from potstill.models.openai.lenient_json import read_json
@@ -40,7 +40,7 @@ class AnswerStream:
         self._mask, self._masks = mask, [StreamMask(mask) for _ in samples]
         self._parts: list[list[str]] = [[] for _ in samples]
         self._thinking: list[list[str]] = [[] for _ in samples]
-        self._reasons: list[object] = [None for _ in samples]
+        self._reasons: list[Json] = [{} for _ in samples]
         self._details = [StreamedDetails() for _ in samples]
         self._usage: Json | None = None
         self._pieces = 0
@@ -55,7 +55,7 @@ class AnswerStream:
             LookupError, TypeError, ValueError, AttributeError: It is not understood.
         """
         async for event in self._events(response):
-            if event.get("error"):
+            if error_in(event):
                 raise UpstreamError("it broke off its answer")
             self._usage = event.get("usage") or self._usage
             for choice in event.get("choices") or ():
@@ -72,12 +72,13 @@ class AnswerStream:
                     "tool_calls": details.tool_calls,
                 },
                 "logprobs": details.logprobs,
-                "finish_reason": reason,
+                "finish_reason": None,
+                **reasons,
             }
-            for place, (parts, thinking, reason, details) in enumerate(
+            for place, (parts, thinking, reasons, details) in enumerate(
                 zip(self._parts, self._thinking, self._reasons, self._details, strict=True)
             )
-            if parts or reason
+            if parts or reasons.get("finish_reason")
         ]
         if not self._ended and not all(choice["finish_reason"] for choice in choices):
             raise UpstreamError("its answer has no end")
@@ -106,9 +107,11 @@ class AnswerStream:
         place = choice.get("index") or 0
         if place >= len(self._samples):
             return
-        if choice.get("error"):
+        if error_in(choice):
             raise UpstreamError("it broke off its answer")
-        self._reasons[place] = choice.get("finish_reason") or self._reasons[place]
+        for name in ("finish_reason", *OTHER_REASONS):
+            if choice.get(name):
+                self._reasons[place][name] = choice[name]
         delta = choice.get("delta") or choice.get("message") or choice
         self._details[place].add(choice, delta)
         content = content_of(delta.get("content") or delta.get("text"))

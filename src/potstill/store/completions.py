@@ -195,6 +195,16 @@ class CompletionTables(Rows):
                 ).fetchall()
             )
 
+    def has_text_of(self, model: str) -> bool:
+        """Whether any answer of a model says something."""
+        with explained(self.path):
+            row = self._db.execute(
+                "SELECT 1 FROM completions JOIN requests ON requests.key = request_key"
+                " WHERE model = ? AND trim(text, char(9, 10, 13, 32)) != '' LIMIT 1",
+                (model,),
+            ).fetchone()
+        return row is not None
+
     def has_answers_of(self, kind: str) -> bool:
         """Whether a model of this kind has answered, such as ``hf``."""
         with explained(self.path):

@@ -16,6 +16,12 @@ MALFORMED = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError
 OTHER_REASONS = ("native_finish_reason", "finish_details", "stop_reason", "done_reason")
 """Where else a choice may say why it ended, for when ``finish_reason`` says nothing known."""
 
+OWN_REASONS = ("native_finish_reason", "finish_details")
+"""Those that hold the word of the model behind a gateway, and never a stop string."""
+
+GOOD_CODES = ("", "0", "200", "none", "null", "ok", "success", "false")
+"""Codes of an error that is none, as some servers send with every answer."""
+
 PART_FIELDS = ("text", "content", "thinking", "reasoning", "summary", "value")
 """The fields of a part in which its text may stand."""
 
@@ -24,6 +30,9 @@ OTHER_CONTENT = (
     "reasoning", "reasoning_content", "tool_calls", "function_call", "audio",
 )  # fmt: skip
 """Fields of a message that hold what a model wrote elsewhere than in its text."""
+
+GOOD_ENDS = ("stop", "tool_calls")
+"""Reasons that say nothing against a text."""
 
 LONGEST_MESSAGE = 300
 """Characters of a server's words about a choice."""
@@ -146,8 +155,8 @@ def read_choice_text(choice: Json, separate: Separation) -> ChoiceText:
     Raises:
         LookupError, TypeError, ValueError, AttributeError: The choice is not as documented.
     """
-    if error := choice.get("error"):
-        return _failed(None, f"the server failed ({_words(error)})")
+    if error := error_in(choice):
+        return _failed(None, f"the server failed ({error})")
     message = message_in(choice)
     content = content_of(message.get("content"))
     thinking = _thinking(message, content)
@@ -161,7 +170,9 @@ def read_choice_text(choice: Json, separate: Separation) -> ChoiceText:
     if text is not None:
         text, thinking = separate(text, thinking)
     elsewhere = thinking or any(message.get(name) for name in OTHER_CONTENT)
-    if reason == FAILED or _is_missing(text, bool(elsewhere), reason):
+    if reason == FAILED:
+        return _failed(thinking, f"the server broke off (finish_reason: {given})")
+    if _is_missing(text, bool(elsewhere), reason):
         return _failed(thinking, f"the server gave no text (finish_reason: {given})")
     return ChoiceText(text=text or "", thinking=thinking, finish_reason=reason, error=None)
 
@@ -191,18 +202,46 @@ def _thinking(message: Json, content: Content) -> str | None:
 
 def _reason(choice: Json) -> tuple[FinishReason | None, str]:
     """Returns why a choice ended, and the words for it that the server has."""
-    reason = finish_reason_of(choice.get("finish_reason"))
-    others = [finish_reason_of(choice.get(name)) for name in OTHER_REASONS]
-    if reason == "stop" and others[0] in ("length", "content_filter"):
-        reason = others[0]  # a gateway's own word is less than that of the model behind it
+    given = choice.get("finish_reason")
+    reason = finish_reason_of(given)
+    names: tuple[str, ...] = ()
+    wanted = is_known
+    if reason == "stop":  # a gateway's own word is less than that of the model behind it
+        names, wanted = OWN_REASONS, _is_doubt
     elif reason is None or not is_known(reason):
-        known = (other for other in others if other is not None and is_known(other))
-        reason = next(known, reason)
-    return reason, _words(choice.get("finish_reason"))
+        names = OTHER_REASONS
+    for name in names:
+        other = finish_reason_of(choice.get(name))
+        if other is not None and wanted(other):
+            return other, _words(choice[name])
+    return reason, _words(given)
 
 
-def _failed(thinking: str | None, error: str) -> ChoiceText:
-    return ChoiceText(text="", thinking=thinking, finish_reason="error", error=error)
+def _is_doubt(reason: FinishReason) -> bool:
+    """Whether the reason of a model says something against a text that has ended."""
+    return reason not in GOOD_ENDS
+
+
+def error_in(holder: Mapping[str, object]) -> str | None:
+    """Returns a server's words about the failure of an answer or a choice; None without one.
+
+    An error without a message whose code says success is none.
+
+    Args:
+        holder: The answer or the choice, with its ``error``.
+    """
+    error = holder.get("error")
+    if not error:
+        return None
+    if isinstance(error, Mapping):
+        said = [error.get(name) for name in ("code", "status", "type", "param")]
+        good = all(str(word or "").strip().lower() in GOOD_CODES for word in said)
+        message = str(error.get("message") or "").strip().lower()
+        if good and message in GOOD_CODES:
+            return None
+    elif str(error).strip().lower() in GOOD_CODES:
+        return None
+    return _words(error)
 
 
 def _words(value: object) -> str:
@@ -211,3 +250,7 @@ def _words(value: object) -> str:
         value = value.get("message") or value.get("code") or dict(value)
     printable = "".join(char if char.isprintable() else " " for char in str(value))
     return " ".join(printable.split())[:LONGEST_MESSAGE]
+
+
+def _failed(thinking: str | None, error: str) -> ChoiceText:
+    return ChoiceText(text="", thinking=thinking, finish_reason="error", error=error)

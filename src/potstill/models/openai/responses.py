@@ -7,7 +7,7 @@ from typing import Any
 
 from potstill.models.finish_reasons import is_known
 from potstill.models.openai.choice_logprobs import with_logprobs
-from potstill.models.openai.choice_text import MALFORMED, before_stop, read_choice_text
+from potstill.models.openai.choice_text import MALFORMED, before_stop, error_in, read_choice_text
 from potstill.models.openai.cost import Sizes, prices_of, prompt_cost
 from potstill.models.openai.repeated_prefix import PrefixHabit
 from potstill.models.openai.requests import given_beginning, not_understood, request_body
@@ -51,7 +51,7 @@ def read_reply(
     counts = size.filled(counted)
     is_full = len(samples) == 1 and (counted.written or 0) >= size.limit
     reader = _ChoiceReader(request, given, habit, is_full=is_full)
-    pairs = _by_sample(reply["choices"], samples)
+    pairs = _by_sample(_with_error(reply), samples)
     read = [reader.read(sample, choice) for sample, choice in pairs]
     if request.top_logprobs:
         read = with_logprobs(settings, read, [choice for _, choice in pairs])
@@ -65,6 +65,17 @@ def read_reply(
     return [
         replace(completion, prompt_tokens=counted.read or 0, completion_tokens=count, cost=cost)
         for completion, count, cost in zip(read, tokens, costs, strict=True)
+    ]
+
+
+def _with_error(reply: Json) -> Sequence[object]:
+    """Returns an answer's choices; each fails with an error that stands beside them."""
+    error = error_in(reply)
+    if error is None:
+        return list(reply["choices"])
+    return [
+        choice if not isinstance(choice, dict) or error_in(choice) else {**choice, "error": error}
+        for choice in reply["choices"]
     ]
 
 

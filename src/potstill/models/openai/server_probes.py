@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import aiohttp
 
 from potstill.errors import ModelError
-from potstill.models.openai.choice_text import content_of, message_in
+from potstill.models.openai.choice_text import content_of, error_in, message_in
 from potstill.models.openai.client import Client, open_session, read_content
 from potstill.models.openai.cost import Sizes, prices_of
 from potstill.models.openai.http_errors import Fault
@@ -164,6 +164,8 @@ class Prober:
         except Fault as fault:
             raise Refused(str(fault)) from None
         self._client.stored(1)
+        if error := error_in(reply):
+            raise Refused(error)
         return reply
 
     async def listed(self) -> list[Json]:

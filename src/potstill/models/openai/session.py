@@ -7,7 +7,6 @@ again for those that it leaves out.
 
 import asyncio
 import logging
-from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -18,16 +17,15 @@ from threading import Event, Thread
 from typing import Any, NamedTuple
 
 from potstill.errors import ModelError
-from potstill.models.finish_reasons import is_known
 from potstill.models.openai.client import Client
 from potstill.models.openai.cost import Sizes, prices_of
 from potstill.models.openai.first_answers import FirstAnswers, Vanguard
 from potstill.models.openai.http_errors import Fault, Halted
 from potstill.models.openai.logprobs import no_probabilities
+from potstill.models.openai.oddities import Oddities
 from potstill.models.openai.repeated_prefix import PROBE, PrefixHabit
 from potstill.models.openai.requests import failure, given_beginning, request_body, runs
 from potstill.models.openai.responses import read_reply
-from potstill.models.openai.trusted_positions import by_text
 from potstill.models.settings import OpenAISettings
 from potstill.records import Completion, Request
 from potstill.runtime import Runtime
@@ -198,7 +196,7 @@ class Session:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
         finally:
-            self._asker.record_oddities()
+            self._asker.oddities.record()
             await self._asker.client.close()
 
     async def _wait_for_end(self) -> None:
@@ -291,8 +289,7 @@ class Asker:
 
         self._first_ended = asyncio.Event()
         self._probing = asyncio.Lock()
-        self._oddities = Counter[str]()
-        """By the name of an event, how often it came about."""
+        self.oddities = Oddities(settings.base_url, runtime.events)
 
     def halt(self) -> None:
         """Send nothing any more."""
@@ -325,7 +322,7 @@ class Asker:
                     answered = read_reply(
                         self._settings, request, samples, reply, self._known.prefix
                     )
-                    self._count_oddities(reply, answered)
+                    self.oddities.count(reply, answered)
                     self._keep(answered, 1)
                     self._watch(answered)
             except Fault as fault:
@@ -391,35 +388,6 @@ class Asker:
             self._known.first.failed(failures[0])
         elif not answered[0].request.stop:  # before a stop string there may be nothing
             self._known.first.failed("an answer without any text")
-
-    def _count_oddities(self, reply: dict[str, Any], answered: Sequence[Completion]) -> None:
-        """Count what is no error and should be seen all the same."""
-        self._oddities["no_finish_reason"] += sum(
-            isinstance(choice, dict) and choice.get("finish_reason") is None
-            for choice in reply["choices"]
-        )
-        self._oddities["untrusted_positions"] += sum(
-            by_text(completion.logprobs) for completion in answered
-        )
-        unknown = [
-            completion.finish_reason
-            for completion in answered
-            if not is_known(completion.finish_reason)
-        ]
-        if unknown and not self._oddities["unknown_finish_reason"]:
-            logger.warning(
-                "%s ends an answer for the reason %r, which potstill does not know: such answers "
-                "may be cut, and are not trained on.",
-                self._settings.base_url,
-                unknown[0],
-            )
-        self._oddities["unknown_finish_reason"] += len(unknown)
-
-    def record_oddities(self) -> None:
-        """Write the counts of what was odd to the log."""
-        for name, count in self._oddities.items():
-            if count:
-                self._events.record(name, count=count)
 
     async def _ask_left_out(
         self, request: Request, samples: Sequence[int], answered: Sequence[Completion]

@@ -16,6 +16,7 @@ from potstill.models.openai.batch.endpoint import BatchEndpoint
 from potstill.models.openai.cost import Sizes, prices_of
 from potstill.models.openai.http_errors import RETRIED
 from potstill.models.openai.logprobs import no_probabilities
+from potstill.models.openai.oddities import Oddities
 from potstill.models.openai.repeated_prefix import PrefixHabit
 from potstill.models.openai.requests import Json, failure, runs
 from potstill.models.openai.responses import read_reply
@@ -208,6 +209,7 @@ class Answers:
         self._sizes = Sizes(prices_of(settings))
         self._tries: Counter[BatchLine] = Counter()
         self._prefix = PrefixHabit()
+        self.oddities = Oddities(settings.base_url, events)
         self._several = False
         """Whether the server has given several samples in one line."""
 
@@ -261,6 +263,7 @@ class Answers:
     def _answered(self, line: BatchLine, reply: Json, *, fresh: bool) -> Iterator[Completion]:
         request = self._wanted.request(line)
         completions = read_reply(self._settings, request, line.samples, reply, self._prefix)
+        self.oddities.count(reply, completions)
         self._several = self._several or len(completions) > 1
         if len(completions) < line.count:
             self._wanted.limit(len(completions))

@@ -134,6 +134,7 @@ class _Asking:
             if batch.number is not None:
                 self._budget.leave(batch.number)
         self._open.clear()
+        self._answers.oddities.record()
         self._show()
 
     def _read_earlier(self, batch: Json) -> Iterator[Completion]:
