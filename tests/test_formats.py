@@ -60,6 +60,7 @@ TEXTS = {
         ("Q: What is 2 + 3? A:", "The answer is 5"),
     ),
     "chat": (("What is 2 + 3?", "Two and three.\nThe answer is 5."),) * 2,
+    "chat_answer": (("What is 2 + 3?", "The answer is 5."),) * 2,
     "chat_think": (("What is 2 + 3?", THINK),) * 2,
     "predict": (("predict: What is 2 + 3?\n", "5"), ("predict: What is 2 + 3?", "5")),
     "explain": (
@@ -220,7 +221,7 @@ def test_shares_sum_to_one_and_keep_the_order(mixture: dict[str, float]) -> None
 @pytest.mark.parametrize(
     ("mixture", "told"),
     [
-        ("cot", "no data format 'cot'; known: specialization, .*fine_tune_cot, "),
+        ("cot", "no data format 'cot'; known: .*specialization, .*fine_tune_cot, "),
         ({"chat": 1, "cot": 1}, "no data format 'cot'; known: fine_tune_cot, "),
         ({"specialization": 1}, "'specialization' is a mixture of data formats, and mixtures can"),
         ({"chat": 0}, "chat is 0[:;] give a number above 0"),
@@ -244,7 +245,7 @@ def test_a_student_must_be_asked_for_an_answer(mixture: Any) -> None:
         StudentSettings(data_format=mixture)
 
 
-BARE = "Take one of fine_tune_answer, zero_shot_answer, predict"
+BARE = "Take one of fine_tune_answer, zero_shot_answer, chat_answer, predict"
 
 
 @pytest.mark.parametrize(

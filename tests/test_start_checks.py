@@ -30,7 +30,9 @@ QUESTIONS = [Question(id=str(n), text=f"What is {n} times 7?", answer=str(7 * n)
 def check(folder: Path, *, device: str = "cpu", **changes: object) -> None:
     values = {"students": {"r": {"data_format": "fine_tune_cot"}}, "steps": 2, **changes}
     start = LocalSettings(model=f"hf:{folder}", device=device)
-    check_starts(TrainSettings.model_validate(values), {System("r"): start}, QUESTIONS)
+    settings = TrainSettings.model_validate(values)
+    students = {system: one.settled(chat=False) for system, one in settings.sweep().items()}
+    check_starts(settings, students, {System("r"): start}, QUESTIONS)
 
 
 def edit(path: Path, **values: object) -> None:

@@ -66,7 +66,10 @@ class MergeMember(NamedTuple):
     @property
     def settings(self) -> StudentSettings:
         """How it was trained."""
-        return self.recipe.train.sweep()[self.checkpoint.system]
+        student = self.recipe.train.sweep()[self.checkpoint.system]
+        if student.is_settled:
+            return student
+        return student.model_copy(update={"data_format": self.checkpoint.data_format})
 
     @property
     def start(self) -> LocalSettings:

@@ -144,7 +144,8 @@ def all_systems(
         if evaluate.vote is not None:
             yield System(student.model, student.start, "vote"), f"{at} by evaluate.vote"
         for variant in dict.fromkeys(formats):
-            if variant != settings.asked_in:  # its own way, under its own name
+            own_way = settings.is_settled and variant == settings.asked_in
+            if not own_way:  # which has its own name
                 yield System(student.model, student.start, variant), f"{at} asked in {variant}"
     for name, pair in evaluate.socratic.items():
         at = f"evaluate.socratic.{name}"

@@ -15,7 +15,7 @@ so that the run's own recipe finds them too.
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Annotated
@@ -49,7 +49,7 @@ from potstill.settings import Settings, build, unfit
 from potstill.tasks import AnyTask
 from potstill.tasks.overlap import OverlapSettings
 from potstill.tasks.settings import TaskSettings
-from potstill.train.settings import TrainSettings
+from potstill.train.settings import StudentSettings, TrainSettings
 from potstill.whole_files import write_whole
 from potstill.yaml_text import RepeatedName, parse_yaml
 
@@ -319,20 +319,27 @@ class Recipe(Settings):
     def likelihood_format(self) -> DataFormat | None:
         """The format in which ``choose: likelihood`` words rationales; None where there is none.
 
-        It is the first one of a student's that holds them, shows no exemplars and has no role.
+        A student's that is not settled is taken as one without a chat template.
         """
-        for student in self.train.students.values():
-            for name in student.formats:
-                data_format = format_named(name)
-                shows_more = data_format.needs_exemplars or data_format.role is not None
-                if data_format.needs_rationale and not shows_more:
-                    return data_format
-        return None
+        return worded_by(self.train.students.values())
 
     @property
     def folder(self) -> Path:
         """The run's folder."""
         return Path(self.run)
+
+
+def worded_by(students: Iterable[StudentSettings]) -> DataFormat | None:
+    """Returns the first format of a student's that holds rationales alone; None without any.
+
+    It shows no exemplars and has no role.
+    """
+    for student in students:
+        for data_format in map(format_named, student.formats):
+            shows_more = data_format.needs_exemplars or data_format.role is not None
+            if data_format.needs_rationale and not shows_more:
+                return data_format
+    return None
 
 
 def load_recipe(source: str | Path | Mapping[str, object], changes: Sequence[str] = ()) -> Recipe:

@@ -270,7 +270,8 @@ class Run:
         with extra("local", needed_for="training a student"):
             from potstill.train.start_checks import check_starts
         starts = {system: start.settings for system, start in self.students.starts.items()}
-        check_starts(self.recipe.train, starts, self.task.splits["train"])
+        students = self.students.settled
+        check_starts(self.recipe.train, students, starts, self.task.splits["train"])
 
     def _check_recipe(self) -> None:
         """The same without the student, which only a machine that trains need be able to load."""

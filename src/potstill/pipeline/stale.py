@@ -215,12 +215,7 @@ def train_inputs(run: "Run") -> Inputs:
         **_training_questions(run.task),
     }
     for system, student in recipe.train.sweep().items():
-        start = student.start or recipe.student
-        values[f"train.students.{system.label}"] = {
-            **student.model_dump(mode="json", exclude_defaults=True, exclude={"start"}),
-            "start": start.model,
-            "revision": start.revision,
-        }
+        values[f"train.students.{system.label}"] = run.students.settler.inputs(system, student)
     if learns_rationales(recipe.train.students.values()):
         values["the rationales"] = _rationales(run.store)
     return Inputs(values, common.defaults)

@@ -33,7 +33,7 @@ def export_chosen(run: "Run", evaluation: Evaluation) -> Evaluation:
 
 def _origin_of(run: "Run", chosen: Checkpoint) -> StudentOrigin:
     """Returns where a student comes from, by the store and, for its settings, by the recipe."""
-    settings = run.recipe.train.sweep().get(chosen.system)
+    settings = run.students.settled.get(chosen.system)
     alone = {
         checkpoint.system
         for checkpoint in run.store.checkpoints()

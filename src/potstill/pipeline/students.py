@@ -21,6 +21,7 @@ from potstill.runtime.context import RunContext
 from potstill.sampling.exemplar_pool import EVALUATION, draw_exemplars, worked_questions
 from potstill.train import StudentSettings
 from potstill.train.examples import unequal_questions
+from potstill.train.settled_formats import FormatSettler
 
 
 class StudentPool:
@@ -52,6 +53,20 @@ class StudentPool:
     def starts(self) -> dict[System, NamedStart]:
         """The model that each student starts from, by student."""
         return named_starts(self._recipe.train, self._recipe.student)
+
+    @cached_property
+    def settler(self) -> FormatSettler:
+        """Settles the data format of a student that leaves it to its start's tokenizer."""
+        return FormatSettler(self._recipe.student, self._context.store)
+
+    @cached_property
+    def settled(self) -> dict[System, StudentSettings]:
+        """Every student with its start and the data formats that it is trained in.
+
+        Raises:
+            PotstillError: The tokenizer of a start cannot be had.
+        """
+        return self.settler.settle_all(self._recipe.train)
 
     def start_of(self, checkpoint: Checkpoint) -> NamedStart:
         """Returns the model that a checkpoint's training started from."""

@@ -23,16 +23,17 @@ from potstill.models import Model, ModelSettings, open_model
 from potstill.models.recorded import RecordedModel
 from potstill.models.settings import OpenAISettings, RecordedSettings
 from potstill.pipeline.later_model import LaterModel
-from potstill.pipeline.recipe import Recipe
+from potstill.pipeline.recipe import Recipe, worded_by
 from potstill.pipeline.server_checks import continuing
 from potstill.pipeline.server_needs import refuse_lacking
 from potstill.pipeline.student_likelihood import LikelihoodScorer, LikelihoodSpec
 from potstill.prompts.exemplars import FewShot
-from potstill.records import Request, Task, Teacher
+from potstill.records import Request, System, Task, Teacher
 from potstill.runtime.context import RunContext
 from potstill.sampling.ask import PromptConfig, SampleCounts
 from potstill.sampling.debate import AskedTeacher, answer_again
 from potstill.sampling.judge import Judge
+from potstill.train.settled_formats import FormatSettler
 
 FIRST = "teacher"
 """The name of the teacher that is also measured beside the student, and guides it."""
@@ -282,9 +283,12 @@ class TeacherPool:
 
     @property
     def _measure(self) -> Measure | None:
-        data_format = self._recipe.likelihood_format
-        if self._recipe.curate.choose != "likelihood" or data_format is None:
+        if self._recipe.curate.choose != "likelihood":
             return None
+        settler = FormatSettler(self._recipe.student, self._store)
+        named = self._recipe.train.students.items()
+        data_format = worded_by(settler.settle(System(name), student) for name, student in named)
+        assert data_format is not None, "the recipe has seen to it"
         learned = LikelihoodSpec(self._recipe.student, data_format, self._recipe.train.max_length)
         return LikelihoodScorer(learned, self._store, self._context.progress)
 

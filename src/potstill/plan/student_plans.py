@@ -130,7 +130,7 @@ def _planned(run: Run, folder: Path) -> list[PlannedStudent]:
     speeds: dict[str, Speed] = {}
     outdated = outdated_students(run)
     students = []
-    for system, student in settings.sweep().items():
+    for system, student in run.students.settled.items():
         start = run.students.starts[system].settings
         shape = start_shape(start, settings.lora)
         examples, count = _examples(run, student, shape.encoder_decoder)

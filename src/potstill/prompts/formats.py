@@ -10,7 +10,7 @@ gives its own as a mapping::
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, NamedTuple, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, model_validator
 
@@ -184,6 +184,14 @@ FORMATS = Registry[DataFormat](
                 chat=True,
                 reading=THEN_STATES,
             ),
+            # The same without reasoning, for its baseline.
+            DataFormat(
+                name="chat_answer",
+                template="{question}",
+                reply="The answer is {answer}.",
+                chat=True,
+                reading=STATES,
+            ),
             DataFormat(
                 name="chat_think",
                 template="{question}",
@@ -215,6 +223,23 @@ FORMATS = Registry[DataFormat](
     fits=lambda thing: isinstance(thing, DataFormat),
     in_place="a mapping with prompt and target",
 )
+
+
+class ByTemplate(NamedTuple):
+    """The two data formats of which the tokenizer of a student's start settles one."""
+
+    chat: str
+    """Where it has a chat template."""
+
+    plain: str
+    """Where it has none."""
+
+
+BY_TEMPLATE: Mapping[str, ByTemplate] = {
+    "auto": ByTemplate("chat", "fine_tune_cot"),
+    "auto_answer": ByTemplate("chat_answer", "fine_tune_answer"),
+}
+"""Names that a student gives in the place of a format, with and without rationales."""
 
 MIXTURES = Registry[Mapping[str, float]](
     "mixture of data formats",
@@ -287,8 +312,32 @@ def mixture_refused(name: str) -> str:
     )
 
 
+class _MixtureName(NameOf):
+    """The name of a data format, of a mixture, or of what the start's tokenizer settles."""
+
+    def knows(self, name: str) -> bool:
+        """Whether there is such a one."""
+        return name in BY_TEMPLATE or super().knows(name)
+
+    def check(self, name: str) -> str:
+        """The name itself."""
+        if not self.knows(name):
+            further = [*BY_TEMPLATE, *self.further]
+            raise ValueError(self.registry.unknown(name, further=further))
+        return name
+
+    def resolve(self, name: str) -> None:
+        """Load the format of a name; those of a mixture are loaded with it."""
+        if name not in BY_TEMPLATE:
+            super().resolve(name)
+
+    def json_schema(self) -> dict[str, Any]:
+        """The names as a JSON schema."""
+        return {"enum": [*BY_TEMPLATE, *self.further, *self.registry.names()]}
+
+
 _FORMAT_NAME = _FormatName(FORMATS)
-_MIXTURE_NAME = NameOf(FORMATS, further=MIXTURES)
+_MIXTURE_NAME = _MixtureName(FORMATS, further=MIXTURES)
 
 
 def _weight(weight: float) -> float:
@@ -347,7 +396,8 @@ AnyMixture = Annotated[
     Annotated[str, _MIXTURE_NAME] | FormatSettings | Weights,
     BeforeValidator(_name_texts_or_weights),
 ]
-"""The formats of a student: one of them, a mixture that is known, or weights by format."""
+"""The formats of a student: one of them, a mixture that is known, weights by format, or the one
+that its start's tokenizer settles."""
 
 
 def format_named(name: str | FormatSettings) -> DataFormat:

@@ -133,6 +133,19 @@ class ProvenanceTables(Rows):
         inputs, text = row
         return Provenance(orjson.loads(inputs or "{}"), text or "")
 
+    def training_inputs(self) -> Mapping[str, object]:
+        """Returns what determines the students of the training that was begun last, by name.
+
+        Empty where none was begun, or only by a version that did not keep it.
+        """
+        with explained(self.path):
+            row = self._db.execute(
+                "SELECT inputs FROM provenance LEFT JOIN recipes ON recipe = hash"
+                " WHERE stage = 'train' ORDER BY used_at DESC LIMIT 1"
+            ).fetchone()
+        inputs: Mapping[str, object] = orjson.loads(row[0]) if row else {}
+        return inputs
+
     def writers(self) -> list[Writer]:
         """Returns who wrote the rationales that are stored, in the order of curation.
 

@@ -10,6 +10,7 @@ from potstill.models.settings import LocalSettings, student_settings
 from potstill.plugins import Registry, unknown_name
 from potstill.prompts.decomposition import Role
 from potstill.prompts.formats import (
+    BY_TEMPLATE,
     FORMATS,
     AnyFormat,
     AnyMixture,
@@ -152,8 +153,10 @@ class ReplaySettings(Settings):
 class StudentSettings(Settings):
     """One student: what it learns, from whom and from which start."""
 
-    data_format: AnyMixture = "fine_tune_cot"
-    """The wording of examples: a format, one of your own, a known mixture, or weights by format."""
+    data_format: AnyMixture = "auto"
+    """The wording of examples: a format, one of your own, a known mixture, or weights by format.
+    ``auto`` is ``chat`` where the start's tokenizer has a chat template, else ``fine_tune_cot``;
+    ``auto_answer`` is ``chat_answer``, else ``fine_tune_answer``."""
 
     exemplars: int = Field(default=4, ge=1)
     """Worked training questions that in-context formats show."""
@@ -214,9 +217,29 @@ class StudentSettings(Settings):
         return self
 
     @property
+    def is_settled(self) -> bool:
+        """Whether it names its data formats, so that no tokenizer settles them."""
+        return not (isinstance(self.data_format, str) and self.data_format in BY_TEMPLATE)
+
+    def settled(self, *, chat: bool) -> "StudentSettings":
+        """Returns the same student with the data format that its start's tokenizer settles.
+
+        Args:
+            chat: Whether the tokenizer has a chat template.
+        """
+        if self.is_settled:
+            return self
+        known = BY_TEMPLATE[str(self.data_format)]
+        return self.model_copy(update={"data_format": known.chat if chat else known.plain})
+
+    @property
     def formats(self) -> dict[str, float]:
-        """The share of each data format in its own examples; they sum to 1."""
-        return shares(self.data_format)
+        """The share of each data format in its own examples; they sum to 1.
+
+        Of a student that is not settled it is the format without a chat template, which has the
+        same parts as the one with it, and is another wording.
+        """
+        return shares(self.settled(chat=False).data_format)
 
     @property
     def asked_in(self) -> str:
@@ -255,7 +278,7 @@ class TrainSettings(Settings):
 
     students: dict[str, StudentSettings] = Field(
         default={
-            "answers_only": StudentSettings(data_format="fine_tune_answer"),
+            "answers_only": StudentSettings(data_format="auto_answer"),
             "rationales": StudentSettings(),
         },
         min_length=1,

@@ -28,6 +28,7 @@ from potstill.train.examples import (
     unequal_questions,
 )
 from potstill.train.settings import StudentSettings, TrainSettings
+from potstill.train.settled_formats import FormatSettler, kept_defaults
 
 if TYPE_CHECKING:
     from potstill.train.student import TrainedStudent
@@ -83,10 +84,10 @@ def train(
             questions or gold answers.
         ModelError: A start model cannot be loaded.
     """
-    students = {
-        system: student.model_copy(update={"start": student.start or models.start})
-        for system, student in settings.sweep().items()
-    }
+    with extra("local", needed_for="potstill train"):
+        students = FormatSettler(models.start, context.store).settle_all(settings)
+    for note in kept_defaults(settings, students):
+        logger.warning("%s", note)
     rationales = context.store.training_rationales(task)
     writers = {rationale.completion_id: rationale.teacher for rationale in rationales}
     teachers = {"teacher": models.teacher, **models.further}

@@ -58,13 +58,15 @@ class Skeleton(NamedTuple):
 
 def check_starts(
     settings: TrainSettings,
+    students: Mapping[System, StudentSettings],
     starts: Mapping[System, LocalSettings],
     questions: Sequence[Question],
 ) -> None:
     """Find what would stop the training of any student, before its rationales are paid for.
 
     Args:
-        settings: The students, and how they are trained.
+        settings: How they are trained; its students are not looked at.
+        students: The students, their data formats settled.
         starts: The model that each student starts from.
         questions: Those that are trained on; the first few are encoded.
 
@@ -74,7 +76,6 @@ def check_starts(
         MissingExtraError: A package that the recipe needs is not installed.
     """
     check_trackers(settings.report_to)
-    students = settings.sweep()
     skeletons: dict[LocalSettings, Skeleton] = {}
     for system, start in starts.items():
         if start not in skeletons:
