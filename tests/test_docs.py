@@ -64,7 +64,9 @@ def load_every_module() -> None:
 
 def test_every_command_is_in_the_readme_with_the_function_behind_it() -> None:
     assert isinstance(main, click.Group)
-    rows = dict(re.findall(r"^\| `potstill (\w+)[^|]*\| [^|]+ \| (.+) \|$", README, re.MULTILINE))
+    rows = dict(
+        re.findall(r"^\| `potstill ([\w-]+)[^|]*\| [^|]+ \| (.+) \|$", README, re.MULTILINE)
+    )
     assert set(rows) == {name for name, command in main.commands.items() if not command.hidden}
     for cell in rows.values():
         for name in re.findall(r"`(potstill\.[\w.]+)`", cell):
@@ -134,7 +136,7 @@ def test_the_docs_name_every_table_of_the_store(tmp_path: Path) -> None:
 def test_commands_in_the_docs_exist() -> None:
     assert isinstance(main, click.Group)
     for page, text in [*blocks(""), *blocks("sh")]:
-        for command in re.findall(r"^potstill (\w+)", text, re.MULTILINE):
+        for command in re.findall(r"^potstill ([\w-]+)", text, re.MULTILINE):
             assert command in main.commands, f"{page}: potstill {command}"
 
 
@@ -243,8 +245,8 @@ def test_no_text_names_a_machine_or_a_registry() -> None:
 def test_the_architecture_names_a_file_for_every_command_of_the_readme() -> None:
     page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| (`potstill .+) \| `(src/[\w/]+\.py)` \|$", page, re.MULTILINE)
-    files = {name: file for cell, file in rows for name in re.findall(r"`potstill (\w+)`", cell)}
-    assert files.keys() == set(re.findall(r"^\| `potstill (\w+)", README, re.MULTILINE))
+    files = {name: file for cell, file in rows for name in re.findall(r"`potstill ([\w-]+)`", cell)}
+    assert files.keys() == set(re.findall(r"^\| `potstill ([\w-]+)", README, re.MULTILINE))
     assert all(first_line(ROOT / file) for file in files.values())
 
 

@@ -22,7 +22,7 @@ LAYERS = [  # lowest first; names on one line never import each other
     {"sampling"},
     {"generate", "curate", "train", "evaluate", "guide", "report"},
     {"pipeline", "serve"},
-    {"exchange", "experiment", "merge", "plan"},
+    {"deploy", "exchange", "experiment", "merge", "plan"},
     {"cli"},
     {"__main__", "__init__", "papers"},  # papers come in as an extension: nobody imports them
 ]

@@ -170,6 +170,19 @@ _WRITERS = ("PytorchStreamWriter", "inline_container", "unexpected pos")
 """Words in the messages of torch's writer of files."""
 
 
+@contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """A folder to fill, which appears under its name once all of it is there.
+
+    Raises:
+        ConfigError: It is there already, and not empty, or cannot be made.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ConfigError(f"{folder} is there already; give a folder that is new or empty.")
+    with whole_folder(folder.resolve()) as unfinished:
+        yield unfinished
+
+
 def unfinished_folder(folder: Path) -> Path:
     """Returns the place where a folder is filled before it takes its name."""
     return folder.with_name(f".{folder.name}.{ENDING}")

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 ORDER = (
     *("init", "check", "demo", "plan", "run"),
     *("generate", "curate", "train", "evaluate", "guide", "report"),
-    *("ask", "serve", "export", "import", "push", "clean"),
+    *("ask", "serve", "export-model", "verify", "export", "import", "push", "clean"),
     *("experiment", "merge", "fuse", "tasks", "grade", "regrade", "schema"),
 )
 """The commands as help lists them: a run, its stages, its data, and the tools beside them."""

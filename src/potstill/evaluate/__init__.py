@@ -8,7 +8,7 @@ from potstill.evaluate.model_card import (
     gain,
     is_shown_better,
 )
-from potstill.evaluate.model_export import export_model
+from potstill.evaluate.model_export import export_model, word_as_trained
 from potstill.evaluate.settings import (
     EvaluateSettings,
     GenericSettings,
@@ -49,4 +49,5 @@ __all__ = [
     "is_shown_better",
     "roles",
     "student_system",
+    "word_as_trained",
 ]

@@ -9,6 +9,7 @@ from potstill.errors import DataError
 from potstill.evaluate.model_card import StudentOrigin, model_card
 from potstill.records import Checkpoint, Comparison, Score
 from potstill.records.training import ADAPTER
+from potstill.sampling.ask import PromptConfig
 from potstill.whole_files import whole_folder
 
 MODEL_FILES = {".json", ".safetensors", ".model", ".txt", ".jinja"}
@@ -21,6 +22,8 @@ def export_model(
     folder: Path,
     origin: StudentOrigin,
     against_start: Comparison | None = None,
+    *,
+    asking: PromptConfig | None = None,
 ) -> Path:
     """Copy the chosen checkpoint to ``model/`` beside its model card.
 
@@ -32,6 +35,8 @@ def export_model(
         folder: The run's folder.
         origin: Where the student comes from.
         against_start: The student against its start, for the card.
+        asking: How the student is asked; servers that load the folder ask it so, greedily. None:
+            as the start is.
 
     Returns:
         The folder of the model.
@@ -51,8 +56,28 @@ def export_model(
         for file in sorted(source.iterdir()):
             if file.is_file() and file.suffix in MODEL_FILES:
                 shutil.copy2(file, unfinished / file.name)
+        if asking is not None and not chosen.encoder_decoder:
+            word_as_trained(unfinished, asking)
         if (source / ADAPTER).is_dir():
             shutil.copytree(source / ADAPTER, unfinished / ADAPTER)
         (unfinished / "README.md").write_text(card, encoding="utf-8")
         write_checksums(unfinished)
     return model
+
+
+def word_as_trained(folder: Path, asking: PromptConfig) -> bool:
+    """Have servers that load a model's folder ask it as it was measured: worded so, and greedily.
+
+    Args:
+        folder: The model's; it is changed.
+        asking: How the student was asked.
+
+    Returns:
+        Whether the chat route gives the very tokens that the student was measured with.
+    """
+    if not (folder / "tokenizer_config.json").is_file():
+        return False
+    from potstill.evaluate.served_form import set_chat_template, set_greedy
+
+    set_greedy(folder)
+    return set_chat_template(folder, asking.style, asking.exemplars).exact

@@ -8,7 +8,6 @@ path of this machine.
 import json
 import shutil
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +15,7 @@ from typing import Any, NamedTuple
 import yaml
 
 import potstill
-from potstill.errors import ConfigError, DataError
+from potstill.errors import DataError
 from potstill.exchange.columns import LOGPROBS
 from potstill.exchange.export import CountedRows, ExportResult, export_table, write_rows
 from potstill.exchange.hub import DatasetFacts, dataset_card, front_matter
@@ -25,7 +24,7 @@ from potstill.pipeline.recipe import Recipe
 from potstill.pipeline.run import Run
 from potstill.prompts.styles import style_named
 from potstill.store import Provenance
-from potstill.whole_files import whole_folder
+from potstill.whole_files import new_folder
 
 SHARD_ROWS = 50_000
 """Rows in one Parquet file of a pushed dataset."""
@@ -67,7 +66,7 @@ def dataset_folder(
     """
     table = export_table(run, kind, **options)
     with (
-        _new_folder(folder) as unfinished,
+        new_folder(folder) as unfinished,
         run.meter.stage(f"writing {kind}", total=table.total) as advance,
     ):
         counted = CountedRows(table, advance)
@@ -190,7 +189,7 @@ def model_folder(
         raise DataError(
             f"{run.folder} has no model yet; run potstill evaluate on its recipe first."
         )
-    with _new_folder(folder) as unfinished:
+    with new_folder(folder) as unfinished:
         for file in sorted(model.iterdir()):
             if not file.is_file() or file.name == "README.md":
                 continue
@@ -226,16 +225,3 @@ def _hub_model_card(
         }
     )
     return new_matter + body
-
-
-@contextmanager
-def _new_folder(folder: Path) -> Iterator[Path]:
-    """A folder that appears under its name once all of it is there.
-
-    Raises:
-        ConfigError: It is there already, and not empty, or cannot be made.
-    """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ConfigError(f"{folder} is there already; give a folder that is new or empty.")
-    with whole_folder(folder.resolve()) as unfinished:
-        yield unfinished

@@ -20,6 +20,7 @@ from potstill.models.local.loading import (
     load_model_and_tokenizer,
     parameters_of,
     quietly,
+    weights_digest,
 )
 from potstill.models.local.saving import dtype_on_disk, save_model
 from potstill.models.settings import LocalSettings
@@ -104,7 +105,7 @@ def _read_member(name: str, folder: Path, meter: Meter) -> MergeMember:
         )
     with _open_finished(folder, meter) as run:
         digest = folder_digest(folder / "model")
-        checkpoint = _chosen_checkpoint(run.store, folder, digest)
+        checkpoint = _chosen_checkpoint(run.store, folder)
         member = MergeMember(
             name=name,
             folder=folder,
@@ -123,13 +124,14 @@ def _open_finished(folder: Path, meter: Meter) -> Run:
     return Run(recipe, meter, read_only=True, is_moved=True)
 
 
-def _chosen_checkpoint(store: Store, folder: Path, digest: str) -> Checkpoint:
-    """The checkpoint that ``model/`` is a copy of."""
+def _chosen_checkpoint(store: Store, folder: Path) -> Checkpoint:
+    """The checkpoint whose weights ``model/`` holds."""
+    weights = weights_digest(folder / "model")
     tested = {(score.system.bare, score.step) for score in store.scores() if score.split == "test"}
     for checkpoint in store.checkpoints():
         place = folder / checkpoint.folder
         is_tested = (checkpoint.system, checkpoint.step) in tested
-        if is_tested and place.is_dir() and folder_digest(place) == digest:
+        if is_tested and place.is_dir() and weights_digest(place) == weights:
             return checkpoint
     raise DataError(
         f"{folder / 'model'} is none of the checkpoints that its run has measured. Run potstill "

@@ -84,19 +84,23 @@ def ask_student(run: "Run", text: str) -> Completion:
     """
     if not text.strip():
         raise ConfigError("the question is empty.")
-    checkpoint = chosen_checkpoint(run)
-    data_format = format_named(checkpoint.data_format)
-    exemplars = run.students.eval_models.exemplars if data_format.needs_exemplars else ()
-    asking = PromptConfig(
-        style=data_format.style(encoder_decoder=checkpoint.encoder_decoder),
-        sampling=SamplingParams(max_tokens=run.recipe.evaluate.max_tokens),
-        exemplars=exemplars,
-    )
+    asking = student_asking(run, chosen_checkpoint(run))
     model = open_model(_settings(run.recipe, run.folder))
     (completion,) = model.complete([asking.request(Question(id="", text=text, answer=""))])
     if completion.finish_reason == "error":
         raise ModelError(f"{run.folder / 'model'}: {completion.error}.")
     return completion
+
+
+def student_asking(run: "Run", checkpoint: Checkpoint) -> PromptConfig:
+    """Returns how a student is asked when it is measured: in its data format, greedily."""
+    data_format = format_named(checkpoint.data_format)
+    exemplars = run.students.eval_models.exemplars if data_format.needs_exemplars else ()
+    return PromptConfig(
+        style=data_format.style(encoder_decoder=checkpoint.encoder_decoder),
+        sampling=SamplingParams(max_tokens=run.recipe.evaluate.max_tokens),
+        exemplars=exemplars,
+    )
 
 
 def serving(run: "Run") -> dict[str, object]:

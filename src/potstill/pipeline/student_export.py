@@ -8,6 +8,7 @@ from potstill.evaluate import (
     compared_with_start,
     export_model,
 )
+from potstill.pipeline.chosen_student import student_asking
 from potstill.prompts.formats import format_named
 from potstill.records import Checkpoint
 
@@ -27,7 +28,8 @@ def export_chosen(run: "Run", evaluation: Evaluation) -> Evaluation:
     start = run.students.start_of(chosen)
     task = run.task.name
     against = compared_with_start(chosen, evaluation.comparisons, start=start.system, task=task)
-    export_model(chosen, evaluation.scores, run.folder, _origin_of(run, chosen), against)
+    origin, asking = _origin_of(run, chosen), student_asking(run, chosen)
+    export_model(chosen, evaluation.scores, run.folder, origin, against, asking=asking)
     return evaluation._replace(against_start=against)
 
 

@@ -29,6 +29,15 @@ def common_prefix_bytes(one: bytes, other: bytes) -> int:
     return common_prefix(np.frombuffer(one, np.uint8), np.frombuffer(other, np.uint8))
 
 
+def common_prefix_text(one: str, other: str) -> int:
+    """The number of characters that two texts begin with alike."""
+    pairs = zip(one, other, strict=False)
+    return next(
+        (place for place, (left, right) in enumerate(pairs) if left != right),
+        min(len(one), len(other)),
+    )
+
+
 def neighbour_prefixes(rows: Sequence[NDArray[Any]]) -> list[int]:
     """The common prefix of each row and the next one; one number fewer than there are rows."""
     return [common_prefix(one, other) for one, other in pairwise(rows)]

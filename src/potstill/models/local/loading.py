@@ -2,7 +2,7 @@
 
 import hashlib
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -210,14 +210,23 @@ def is_folder(source: str) -> bool:
 
 def folder_digest(folder: Path) -> str:
     """Returns 12 hexadecimal digits that change when the config, tokenizer or weights do."""
+    return _digest(folder, lambda name: Path(name).suffix in READ_FILES)
+
+
+def weights_digest(folder: Path) -> str:
+    """Returns the same of the config and the weights alone."""
+    return _digest(folder, lambda name: name == "config.json" or name.endswith(".safetensors"))
+
+
+def _digest(folder: Path, is_read: Callable[[str], bool]) -> str:
     if is_removed(folder):
         files = read_checksums(folder)
     else:
-        paths = (path for path in folder.iterdir() if path.is_file())
-        files = {path.name: sha256_of(path) for path in paths if path.suffix in READ_FILES}
+        names = (path.name for path in folder.iterdir() if path.is_file())
+        files = {name: sha256_of(folder / name) for name in names if is_read(name)}
     digest = hashlib.sha256()
     for name in sorted(files):
-        if Path(name).suffix in READ_FILES:
+        if is_read(name):
             digest.update(name.encode() + b"\0" + bytes.fromhex(files[name]))
     return digest.hexdigest()[:12]
 
