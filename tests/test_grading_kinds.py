@@ -3,6 +3,7 @@
 import pytest
 
 from potstill import Question, grade
+from potstill.grading.answers import number_spans, yes_no_words
 from potstill.records import AnswerType
 
 BOXES = ("a red box", "an old lamp", "a glass rod", "a cup of tea")
@@ -79,6 +80,9 @@ def test_a_result_counts_on_either_side_of_its_equation(text: str) -> None:
         "So he has 8 or 9 left.",
         "It takes 8-9",
         "The answer could be 8 or possibly 9, by how one rounds.",
+        "The answer is 8 \u2013 possibly 9.",
+        "The answer is 8, maybe 9.",
+        "The answer is 8 (perhaps 9)",
     ],
 )
 def test_several_numbers_are_no_single_answer(text: str) -> None:
@@ -100,6 +104,20 @@ def test_several_numbers_are_no_single_answer(text: str) -> None:
         ("The answer is the 3rd floor.", "3"),
         ("The answer is \uff11\uff0c\uff12\uff13\uff14\uff0c\uff15\uff16\uff17", "1234567"),
         ("The answer isn't 3 but 2.", "2"),
+        ("The answer is 4*5, i.e. 20.", "20"),
+        ("The answer is 4 * 5, which is 20.", "20"),
+        ("The answer is 4 \u00d7 5 (20)", "20"),
+        ("The answer is 4 (5 - 1).", "4"),
+        ("Answer: 20 \u2248 19.8", "20"),
+        ("Answer: 19.8 \u2248 20", "20"),
+        ("The answer is 10/3 \u2248 3.33", "3.33"),
+        ("The answer is 1 234 567.", "1234567"),
+        ("The answer is 12 500 people", "12500"),
+        ("The answer is 1 234,50 euros", "1234.5"),
+        ("The answer is 4 500 - 3 200 = 1 300", "1300"),
+        ("The answer is 2 100 meter races.", "2"),
+        ("The answer is 1_234_567", "1234567"),
+        ("So x_1_234 is 7", "7"),
         ("The answer is 2 of the 3rd row's 5 seats.", "2"),
     ],
 )
@@ -249,3 +267,120 @@ def test_a_description_is_no_answer_where_one_number_is_new() -> None:
     text = "The car can travel 256 miles on 8 gallons of gas."
     question = Question(id="q", text="How far does it go on 8 gallons?", answer="256")
     assert grade("math", text, question).correct
+
+
+@pytest.mark.parametrize("text", ["10 20 300", "1 234 56", "7 100-metre races", "3 400x2"])
+def test_spaces_that_join_no_thousands(text: str) -> None:
+    assert next(n.value for n in number_spans.numbers(text)) == int(text.split()[0])
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("It must be the glass rod.", "C"),
+        ("The answer is old lamp", "B"),
+        ("Only the old lamp or the glass rod fit.", None),
+        ("It is no glass rod.", None),
+    ],
+)
+def test_an_option_is_named_without_its_article(text: str, value: str | None) -> None:
+    assert read("choice", text, "C") == value
+
+
+TWICE = ("a bank", "the river", "a bank", "a pond")
+
+
+@pytest.mark.parametrize(
+    ("gold", "text", "correct"),
+    [
+        ("a bank", "The answer is C.", True),
+        ("a bank", "The answer is (A).", True),
+        ("a bank", "It must be the bank.", True),
+        ("a bank", "The answer is B.", False),
+        # a gold letter is that letter, and the text that two options have names it
+        ("C", "The answer is (A).", False),
+        ("C", "The answer is a bank.", True),
+        ("A", "The answer is a bank.", True),
+    ],
+)
+def test_options_of_one_text_are_one_where_the_gold_answer_is_a_text(
+    gold: str, text: str, correct: bool
+) -> None:
+    question = Question(id="q", text="", answer=gold, choices=TWICE)
+    assert grade("choice", text, question).correct == correct
+
+
+def test_options_whose_numbers_were_lost_are_not_named_by_their_unit() -> None:
+    question = Question(id="q", text="", answer="B", choices=("km", "km", "km"))
+    assert grade("choice", "The answer is 30 km", question).answer is None
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("Yep.", "yes"),
+        ("Nope, it did not.", "no"),
+        ("Yeah", "yes"),
+        ("Indeed, it is.", "yes"),
+        ("That is right.", "yes"),
+        ("That's not right.", "no"),
+        ("Of course.", "yes"),
+        ("I don't know whether yes.", None),
+        ("It is unclear whether the statement is true.", None),
+        ("The answer is: I cannot say if it is true or not.", None),
+        ("The answer is yes, though nobody knows whether it was so.", "yes"),
+    ],
+)
+def test_yes_and_no_in_other_words(text: str, answer: str | None) -> None:
+    assert grade("yes_no", text, "yes").answer == answer
+
+
+@pytest.mark.parametrize(
+    ("gold", "text", "answer"),
+    [
+        ("Ja", "Ja, das ist richtig.", "yes"),
+        ("Ja", "Das ist ja klar. Die Antwort ist: Nein.", "no"),
+        ("nein", "Nein, das ist nicht wahr.", "no"),
+        ("Ja", "Das ist nicht falsch.", "yes"),
+        ("Ja", "Ja oder Nein?", None),
+        ("Ja", "Yes.", "yes"),
+        ("Oui", "La r\u00e9ponse est non.", "no"),
+        ("non", "Non, ce n'est pas vrai.", "no"),
+        ("S\u00ed", "La respuesta es s\u00ed.", "yes"),
+        ("No", "S\u00ed, claro.", "yes"),
+        ("no", "Ella no vive en Lima. La respuesta es no.", "no"),
+        ("\u0414\u0430", "\u041e\u0442\u0432\u0435\u0442: \u043d\u0435\u0442.", "no"),
+        ("\u662f", "\u7b54\u6848\u662f\uff1a\u662f\u3002", "yes"),
+        ("\u5426", "\u4f46\u662f\uff0c\u7b54\u6848\uff1a\u4e0d\u662f", "no"),
+        ("Evet", "Cevap: Hay\u0131r", "no"),
+        ("wahr", "Das ist wahr.", "yes"),
+        # an English gold answer leaves other languages alone
+        ("yes", "Ja.", None),
+        ("true", "Das ist falsch.", None),
+    ],
+)
+def test_yes_and_no_in_the_language_of_the_gold_answer(
+    gold: str, text: str, answer: str | None
+) -> None:
+    assert grade("yes_no", text, gold).answer == answer
+
+
+def test_no_word_says_yes_in_one_language_and_no_in_another() -> None:
+    for table in yes_no_words._tables():
+        assert {word: yes_no_words.gold_meaning(word) for word in table} == dict(table)
+
+
+@pytest.mark.parametrize(
+    ("text", "correct"),
+    [
+        (r"$\boxed{1<x \text{ and } x<5}$", True),
+        (r"$\boxed{x<5 \text{ and } x>1}$", True),
+        (r"$\boxed{x>1 \land 5>x}$", True),
+        ("The answer is 1 < x and x < 5.", True),
+        (r"$\boxed{x>1 \text{ and } x>5}$", False),
+        (r"$\boxed{x>1 \text{ and } y<5}$", False),
+        (r"$\boxed{x<1 \text{ or } x>5}$", False),
+    ],
+)
+def test_two_inequalities_joined_by_and_are_an_interval(text: str, correct: bool) -> None:
+    assert grade("math", text, "(1,5)").correct == correct

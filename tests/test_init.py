@@ -41,7 +41,7 @@ def questions(count: int, words: tuple[str, str]) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("words", "kind"), [(("yes", "no"), "yes_no"), (("ja", "nein"), "text")], ids=["en", "de"]
+    ("words", "kind"), [(("yes", "no"), "yes_no"), (("ja", "nein"), "yes_no")], ids=["en", "de"]
 )
 def test_a_semicolon_table_in_latin_1_reaches_a_report(
     words: tuple[str, str], kind: str, monkeypatch: pytest.MonkeyPatch

@@ -123,6 +123,10 @@ class ChoiceReader:
         A small letter names one in brackets ("(b)", "b)") or where it is all that follows.
         """
         options = options_of(question)
+        return _as_first(self._marked(text, start, end, options), options)
+
+    def _marked(self, text: str, start: int, end: int, options: Options) -> AnswerCandidate | None:
+        """Returns the option of :meth:`marked`, by the letter that stands there."""
         denied = _NOT_THIS.match(text, start, end)
         if denied and not denied["neither"]:
             return None
@@ -147,6 +151,10 @@ class ChoiceReader:
         whose text stands in the last sentence.
         """
         options = options_of(question)
+        return _as_first(self._last(text, end, options), options)
+
+    def _last(self, text: str, end: int, options: Options) -> AnswerCandidate | None:
+        """Returns the option of :meth:`last`, by the letter that stands there."""
         end = max(0, end - _LONGEST_BARE) + len(text[max(0, end - _LONGEST_BARE) : end].rstrip())
         start = max(text.rfind("\n", 0, end) + 1, end - _LONGEST_BARE)
         if text[end - 1 : end].isalnum():  # a text that is cut off states nothing before its end
@@ -236,6 +244,9 @@ class ChoiceReader:
             low = low[: reason.start()]
         letters = options.letters_by_text()
         named = [option for option in letters if _find_whole(low, option) >= 0]
+        if not named:  # "It must be the glass rod", of the option "a glass rod"
+            letters = options.letters_by_noun()
+            named = [option for option in letters if _find_whole(low, option) >= 0]
         longest = max(named, key=len, default="")
         if len(named) > 1 and (result := self._calculated(text, start, end, options)):
             return result
@@ -290,7 +301,11 @@ class ChoiceReader:
             size = first.end - first.start if first else 0
             if at >= 0 and (first is None or (start + at, -len(option)) < (first.start, -size)):
                 first = AnswerCandidate(letter, start + at, start + at + len(option))
-        return first or self._equal_option(text, start, min(end, start + 300), options)
+        return (
+            first
+            or self._equal_option(text, start, min(end, start + 300), options)
+            or _by_noun(low, start, options)
+        )
 
     def _equal_option(
         self, text: str, start: int, end: int, options: Options
@@ -303,6 +318,23 @@ class ChoiceReader:
             if letter := by_value.get(number.value):
                 return AnswerCandidate(letter, number.start, number.end)
         return None
+
+
+def _as_first(candidate: AnswerCandidate | None, options: Options) -> AnswerCandidate | None:
+    """Returns an option by the first letter of those whose texts are the same."""
+    if candidate is None or candidate is NONE_GIVEN:
+        return candidate
+    return candidate._replace(answer=options.as_first(candidate.answer))
+
+
+def _by_noun(low: str, start: int, options: Options) -> AnswerCandidate | None:
+    """Returns the one option whose text stands in a range without its article."""
+    found = [
+        AnswerCandidate(letter, start + at, start + at + len(noun))
+        for noun, letter in options.letters_by_noun().items()
+        if (at := _find_whole(low, noun)) >= 0
+    ]
+    return found[0] if len(found) == 1 else None
 
 
 def _letter_alone(text: str, start: int, end: int, options: Options) -> AnswerCandidate | None:

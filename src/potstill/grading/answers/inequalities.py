@@ -1,4 +1,7 @@
-r"""Inequalities in one variable as intervals: "1 \le x < 5" is "[1,5)", "x > 2" is "(2,\infty)"."""
+r"""Inequalities in one variable as intervals: "1 \le x < 5" is "[1,5)", "x > 2" is "(2,\infty)".
+
+"1 < x and x < 5" is one interval as well, "x < 1 or x > 5" two that are joined.
+"""
 
 import re
 
@@ -10,6 +13,7 @@ _RELATIONS = (
 )
 _SPLIT = re.compile("([<>≤≥])")
 _OR = re.compile(r"\\text\{\s?or\s?\}|\\(?:lor|vee)(?![A-Za-z])|\bor\b|,")
+_AND = re.compile(r"\\text\{\s?and\s?\}|\\(?:land|wedge)(?![A-Za-z])|and")
 _VARIABLE = re.compile(r"\\?[A-Za-z]\w*")
 _INTERVAL = re.compile(r"(?:[A-Za-z]\\in ?)?[(\[][^()\[\]]{1,80},[^()\[\]]{1,80}[)\]].{0,200}")
 
@@ -29,10 +33,34 @@ def interval_of(latex: str) -> str | None:
         latex = pattern.sub(sign, latex)
     if len(latex) > 200 or not _SPLIT.search(latex):
         return None
-    intervals = [_one_interval(part.strip()) for part in _OR.split(latex)]
+    intervals = [_one_interval(_as_chain(part.strip())) for part in _OR.split(latex)]
     if not intervals or any(interval is None for interval in intervals):
         return None
     return r"\cup ".join(filter(None, intervals))
+
+
+def _as_chain(inequality: str) -> str:
+    """Returns "1<x<5" for "1<x and x<5", whatever the order; other parts as they are."""
+    parts = [_with_variable_first(part.strip()) for part in _AND.split(inequality)]
+    if len(parts) != 2 or None in parts:
+        return inequality
+    (name, relation, bound), (other, second, further) = (part for part in parts if part)
+    if name != other or (relation in "<≤") == (second in "<≤"):
+        return inequality
+    if relation in "<≤":
+        relation, bound, second, further = second, further, relation, bound
+    return f"{bound}{_mirrored(relation)}{name}{second}{further}"
+
+
+def _with_variable_first(inequality: str) -> tuple[str, str, str] | None:
+    """Returns the variable, relation and bound of an inequality; None where it is none."""
+    parts = [part.strip() for part in _SPLIT.split(inequality)]
+    if len(parts) != 3 or not all(parts):
+        return None
+    left, relation, right = parts
+    if _VARIABLE.fullmatch(right) and not _VARIABLE.fullmatch(left):
+        left, right, relation = right, left, _mirrored(relation)
+    return (left, relation, right) if _VARIABLE.fullmatch(left) else None
 
 
 def _one_interval(inequality: str) -> str | None:
@@ -41,11 +69,10 @@ def _one_interval(inequality: str) -> str | None:
     if not all(parts):
         return None
     if len(parts) == 3:
-        left, relation, right = parts
-        if _VARIABLE.fullmatch(right) and not _VARIABLE.fullmatch(left):
-            left, right, relation = right, left, _mirrored(relation)
-        if not _VARIABLE.fullmatch(left):
+        simple = _with_variable_first(inequality)
+        if simple is None:
             return None
+        _, relation, right = simple
         if relation in "<≤":
             return rf"(-\infty,{right}{_closing(relation)}"
         return rf"{_opening(relation)}{right},\infty)"

@@ -17,9 +17,11 @@ from potstill.grading.answers.number_context import (
     gives_up,
     in_another_unit,
     is_one_of_several,
+    left_if_rounder,
     left_of,
     of_what_is_asked,
     percent_again,
+    result_again,
 )
 from potstill.grading.answers.number_spans import (
     MAGNITUDES,
@@ -192,17 +194,17 @@ class NumberReader:
         # The last "=" or "is" with a number behind it, unless what follows is yet to be
         # calculated: "20 = 4 * 5" gives 20.
         signs = list((_IS if in_prose else _EQUALS).finditer(text, start, stop))
-        results = [_first(text, sign.end(), stop) for sign in reversed(signs)]
-        found = [result for result in results if result]
-        plain = [result for result in found if not calculates(text, result.end, stop)]
-        if plain:
-            return plain[0]
+        results = [(sign, _first(text, sign.end(), stop)) for sign in reversed(signs)]
+        found = [(sign, result) for sign, result in results if result]
+        for sign, result in found:
+            if not calculates(text, result.end, stop):
+                return left_if_rounder(text, start, sign, result) or result
         if found:
-            sign = next((sign for sign in signs if sign[0] == "="), None)
-            left = left_of(text, start, sign.start()) if sign else None
-            return left or found[0]
+            equals = next((sign for sign in signs if sign[0] == "="), None)
+            left = left_of(text, start, equals.start()) if equals else None
+            return left or found[0][1]
         if not in_prose:
-            return number
+            return result_again(text, number, min(end, number.end + 80)) or number
         counted = of_what_is_asked(text, start, stop, question.text)
         return counted or _first_new(text, number, start, stop, question)
 

@@ -21,12 +21,14 @@ _OPERATES = re.compile(
 _OPERATED = re.compile(r"(?:[-+*/\u00d7\u00f7\u00b7\u2212x(]|\\times|\\cdot|\\div)\s?\$?\Z")
 # What stands between two numbers of which one is the answer.
 _OR = re.compile(
-    rf"(?P<unit>{_UNITS})[*_]{{0,2}},?\s(?:or|and/or)\s"
-    rf"(?:(?:even|maybe|perhaps|possibly|about|else)\s)?[*_]{{0,2}}(?={_CURRENCY}\d)"
+    rf"(?P<unit>{_UNITS})[*_]{{0,2}}"
+    rf"(?:,?\s(?:or|and/or)\s(?:(?:even|maybe|perhaps|possibly|about|else)\s)?"
+    rf"|\s?[-\u2013\u2014,;(]\s?(?:or\s)?(?:maybe|perhaps|possibly|potentially)\s)"
+    rf"[*_]{{0,2}}(?={_CURRENCY}\d)"
 )
 # Some such sign stands beside every number that is one of several.
 _JOINS = re.compile(
-    r"\bor\b|\bto\b|\band\b|\bthrough\b|,|\.\.|[-\u2013\u2014~\u2026]", re.IGNORECASE
+    r"\bor\b|\bto\b|\band\b|\bthrough\b|,|\.\.|[-\u2013\u2014~\u2026;(]", re.IGNORECASE
 )
 _TO = re.compile(
     rf"[*_]{{0,2}}\s?(?:[-\u2013\u2014~\u2026]|\.{{2,3}}|\b(?:to|through)\b)\s?[*_]{{0,2}}"
@@ -51,6 +53,11 @@ _CONVERTED = re.compile(
 _SAID_AGAIN = re.compile(
     r"(?:\bi\.e\.,?|\bthat is,?|\bin other words,?|\bwhich (?:is|equals|means|makes)|[=(])"
     r"\s?(?=\$?\d)",
+    re.IGNORECASE,
+)
+_CALCULATED = re.compile(
+    r"(?:\bi\.e\.,?|\bin other words,?|\b(?:that|which) (?:is|equals|means|makes|gives|comes to),?"
+    r"|, so|\b(?:making|giving))\s(?=\\?\$?\d)|\((?=\\?\$?[\d.,]+\s?\))",
     re.IGNORECASE,
 )
 _PERCENT_AGAIN = re.compile(r",?\s(?:or|i\.e\.,?|which is|=)\s(?=\d+(?:\.\d+)?\s?(?:\\?%|percent))")
@@ -207,6 +214,24 @@ def in_another_unit(text: str, number: Number, end: int, question: str) -> Numbe
         if not next(number_spans.numbers(text, unit.end(), end), None):
             return other
     return None
+
+
+def result_again(text: str, number: Number, end: int) -> Number | None:
+    """Returns the result that is said behind the calculation a number begins: "4*5, i.e. 20"."""
+    if not calculates(text, number.end, end):
+        return None
+    for again in _CALCULATED.finditer(text, number.end, end):
+        other = _number_at(text, again.end(), end, None)
+        if other and not calculates(text, other.end, end):
+            return other
+    return None
+
+
+def left_if_rounder(text: str, start: int, sign: re.Match[str], right: Number) -> Number | None:
+    """Returns the whole number of "20 \u2248 19.8"; None in "19.8 \u2248 20"."""
+    left = left_of(text, start, sign.start()) if sign[0] == "\u2248" else None
+    rounder = left and left.value.denominator == 1 < right.value.denominator
+    return left if rounder else None
 
 
 def percent_again(text: str, number: Number, end: int) -> Number | None:

@@ -37,14 +37,17 @@ _TOKEN = re.compile(
     # fractions of LaTeX: "\frac{1}{2}", "\frac12"
   | \\[dtc]?frac\s?\{\s?(?P<top>-?\d{1,99})\s?\}\s?\{\s?(?P<bottom>\d{1,99})\s?\}
   | \\[dt]?frac(?P<digits>\d\d)
-    # stops between thousands: "1.000,50", "1.000.000"
-  | (?P<dotted> \d{1,3}(?>(?:\.\d{3})+),\d{1,9}(?!\d|,\d)
+    # stops or spaces between thousands: "1.000,50", "1 000,50", "1.000.000"
+  | (?P<dotted> \d{1,3}(?>(?:[.\u00a0\u202f]\d{3}|[ ]\d{3})+),\d{1,9}(?!\d|,\d)
                | \d{1,3}(?>(?:\.\d{3}){2,})(?!\d|[.,]\d) )
-    # digits and what may stand between groups of them: "1,000", "1{,}000", "1\,000", "1'000", and a
-    # space where only zeros follow ("1 000"); "3,4,5" also matches, and is taken apart later
+    # digits and what may stand between groups of them: "1,000", "1{,}000", "1\,000", "1'000",
+    # "1_000"; a space between groups of three, "12 500", unless a unit in the singular follows, as
+    # in "2 100 meter races"; "3,4,5" also matches, and is taken apart later
   | (?P<whole> \d++ (?>(?: (?: ,|\{,\}|\\[,!]|,\\!
-                          | [\u00a0\u202f\u2009'\u2019\uff0c](?=\d{3}(?!\d))
-                          | [ ](?=(?:\d{3}[ ])*000(?!\d)) ) \d++ )*) )?
+                          | [\u00a0\u202f\u2009'\u2019\uff0c_](?=\d{3}(?!\d))
+                          | [ ](?=(?:\d{3}[ ])*\d{3}(?![\d/:\u2013-]|[ ]\d|[ ]?[*x\u00d7^]
+                              |[ ](?:met(?:er|re)|gram|dollar|cent|page|piece|watt|foot|yard|mile
+                                |pound|calorie|lit(?:er|re)|point|year)\b)) ) \d++ )*) )?
     # decimals: "2.5", ".5"
     (?P<decimals> (?:(?<=\d)|(?<!\w))\.\d++ )?
     # "1e5"; "1.5 x 10^5", also with a raised 5; "2^10", "5²"; "36/2"; the second part of "2 1/2",
@@ -68,6 +71,8 @@ _ORDINAL = re.compile(r"(?:st|nd|rd|th)\b", re.IGNORECASE)
 # Groups of three ("1,000,000"), or of two before the last three, as in India ("12,34,567").
 _GROUPED = re.compile(r"\d{1,3}(?:,\d{3})+|\d{1,2}(?:,\d{2})+,\d{3}")
 _SEPARATOR = re.compile(r"[^\d]+")
+# What stands before the "20 300" of the list "10 20 300".
+_SPACED_LIST = re.compile(r"\d \Z")
 _COMMA_DECIMALS = re.compile(r"(\d+),(\d{1,2})")
 # What stands before a minus that subtracts ("5-3", "(a)-3", "5 - 3") or is a dash.
 _JOINS = re.compile(rf"[{JOINED})\]}}%\u2212\u2013-]\Z|[\d)] \Z")
@@ -180,7 +185,8 @@ def _special_value(token: re.Match[str]) -> Fraction | None:
     if token["hour"]:
         return Fraction(int(token["hour"]))
     if token["dotted"]:
-        return Fraction(token["dotted"].replace(".", "").replace(",", "."))
+        whole, _, decimals = token["dotted"].partition(",")
+        return Fraction(f"{_SEPARATOR.sub('', whole)}.{decimals or 0}")
     if token["vulgar"] and not token["whole"] and not token["decimals"]:
         return _vulgar_value(token["vulgar"])
     return None
@@ -194,6 +200,8 @@ def _joined_groups(token: re.Match[str]) -> tuple[str, str] | None:
     Returns:
         None where the groups are numbers of their own, as in "3,4,5".
     """
+    if " " in token["whole"] and _SPACED_LIST.search(token.string, 0, token.start()):
+        return None
     whole, decimals = _SEPARATOR.sub(",", token["whole"]), token["decimals"] or ""
     comma = _COMMA_DECIMALS.fullmatch(whole)
     before = token.string[max(0, token.start() - 1) : token.start()]

@@ -25,6 +25,7 @@ _LISTED = re.compile(r"(?<![\w(])\(?([A-Z])[).:]\s{0,3}(?=\S)")
 _GOLD = re.compile(
     r"(?:(?:option|choice|answer)\b)?[\s:(\[{.-]*([A-Za-z])[\s)\]}.:]*", re.IGNORECASE
 )
+_ARTICLE = re.compile(r"(?:an?|the|some) (?=\w{3})")
 _PUNCTUATION = re.compile(r"[\W_]+")
 
 
@@ -36,6 +37,9 @@ class Options(NamedTuple):
 
     letter_count: int
     """How many letters name one; without texts five, or as many as the gold answer needs."""
+
+    gold: str = ""
+    """The gold answer's letter, where it is given as one."""
 
     def has(self, letter: str) -> bool:
         """Says whether a capital letter names one."""
@@ -54,12 +58,29 @@ class Options(NamedTuple):
         return self.letters_by_text().get(lowered(answer.strip()), "")
 
     def letters_by_text(self) -> dict[str, str]:
-        """Returns the letter of each text, in lower case, that only one option has."""
-        return _letters_by_text(self.texts)
+        """Returns the letter of each text, in lower case.
+
+        Of several options with one text it is the gold answer's letter, else the first.
+        """
+        letters = _letters_by_text(self.texts)
+        own = lowered(self.text(self.gold).strip()) if self.gold else ""
+        return letters if letters.get(own, self.gold) == self.gold else {**letters, own: self.gold}
 
     def letters_by_form(self) -> tuple[dict[str, str], dict[Fraction, str]]:
         """Returns letters by text without punctuation, and by value if all options are numbers."""
         return _letters_by_form(self.texts)
+
+    def letters_by_noun(self) -> dict[str, str]:
+        """Returns the letter of each text that begins with an article, without it."""
+        return _letters_by_noun(self.texts)
+
+    def as_first(self, letter: str) -> str:
+        """Returns the first letter with the same text, where the gold answer is given as a text.
+
+        Then "B) pen" and "D) pen" are one and the same answer.
+        """
+        own = "" if self.gold else lowered(self.text(letter).strip())
+        return _letters_by_text(self.texts).get(own, letter)
 
     def refusing_letter(self) -> str | None:
         """Returns the one option that says that there is no answer, such as "None of these"."""
@@ -73,10 +94,11 @@ class Options(NamedTuple):
 
 def options_of(question: Question) -> Options:
     """Returns the options of a question, read from its text where it has none apart."""
-    if texts := question.choices or _listed_options(question.text):
-        return Options(texts, len(texts))
     named = _GOLD.fullmatch(question.answer.strip())
-    return Options((), max(_ASSUMED, _index(named[1].upper()) + 1 if named else 0))
+    gold = named[1].upper() if named else ""
+    if texts := question.choices or _listed_options(question.text):
+        return Options(texts, len(texts), gold if gold and _index(gold) < len(texts) else "")
+    return Options((), max(_ASSUMED, _index(gold) + 1 if gold else 0), gold)
 
 
 def words_alone(text: str) -> str:
@@ -108,9 +130,24 @@ def _listed_options(text: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=2048)
 def _letters_by_text(texts: tuple[str, ...]) -> dict[str, str]:
-    letters = _letters_by_key(lowered(text.strip()) for text in texts)
+    letters: dict[str, str] = {}
+    for index, text in enumerate(texts):
+        letters.setdefault(lowered(text.strip()), chr(ord("A") + index))
     letters.pop("", None)
-    return letters
+    # options that all say the same, as a unit whose numbers were lost, tell nothing
+    return letters if len(letters) > 1 or len(texts) < 2 else {}
+
+
+@lru_cache(maxsize=2048)
+def _letters_by_noun(texts: tuple[str, ...]) -> dict[str, str]:
+    opened = {text: _ARTICLE.match(text) for text in _letters_by_text(texts)}
+    nouns = [text[mark.end() :] if mark else text for text, mark in opened.items()]
+    letters = list(_letters_by_text(texts).values())
+    return {
+        noun: letter
+        for noun, letter, mark in zip(nouns, letters, opened.values(), strict=True)
+        if mark and nouns.count(noun) == 1
+    }
 
 
 @lru_cache(maxsize=2048)

@@ -11,7 +11,6 @@ from functools import lru_cache
 
 from potstill.errors import DataError
 from potstill.grading.answers.base import (
-    JOINED,
     NONE_GIVEN,
     AnswerCandidate,
     last,
@@ -19,6 +18,7 @@ from potstill.grading.answers.base import (
     refuses,
 )
 from potstill.grading.answers.yes_no_prose import implied, leaves_open
+from potstill.grading.answers.yes_no_words import gold_meaning, is_ambiguous, words_of
 from potstill.records import Question
 
 _WINDOW = 300
@@ -33,19 +33,9 @@ _LEAD_WORDS = 4
 _LONGEST_PARAGRAPH = 1_500
 """Characters of a last paragraph that are read for what it says without yes or no."""
 
-_YES_NO = re.compile(
-    rf"""
-    # at the beginning of a word, or glued to one in small letters: "TheanswerisTrue"
-    (?: (?<![{JOINED}]) | (?-i:(?<=[a-z])(?=True|False)) )
-    # "(Yes or No)" and "yes/no" say neither, so they match without naming a word
-    (?: (?:yes|true)\W(?:or\W)?(?:no|false)(?![{JOINED}])
-      | (?P<negated> (?:not|\w{{1,9}}n['\u2019]t)\s{{1,3}} )?
-        (?P<word> yes|no|true|false ) (?![{JOINED}]) )
-    """,
-    re.VERBOSE | re.IGNORECASE,
-)
 _BREAK = re.compile(r"[.!?]\s|\n")
 _SENTENCE_END = re.compile(r"[.!?\n]")
+_WORD_FOLLOWS = re.compile(r"\s\w")
 _FILLER = re.compile(r"[\s\W]*")
 # A question for a state: an auxiliary verb at the beginning of a sentence, and before the question
 # mark one word, or one with "up" or "down": "Is the coin still heads up?"
@@ -59,8 +49,12 @@ _OPPOSITES = {
     "correct": "incorrect", "legal": "illegal", "safe": "unsafe", "alive": "dead",
 }  # fmt: skip
 _OPPOSITES |= {second: first for first, second in _OPPOSITES.items()}
-_GOLD = {"yes": "yes", "true": "yes", "y": "yes", "1": "yes"}
-_GOLD |= {"no": "no", "false": "no", "n": "no", "0": "no"}
+# "I don't know whether yes": what stands before a word that is only wondered about.
+_WONDERS = re.compile(
+    r"(?:\bnot\b|n['\u2019]t\b|\bcannot\b|\b(?:un(?:clear|known|certain|sure|able)|impossible|hard"
+    r"|difficult)\b)[^.!?\n]{0,60}\b(?:whether|if)\b[^.!?\n]{0,80}\Z",
+    re.IGNORECASE,
+)
 
 
 class YesNoReader:
@@ -78,13 +72,15 @@ class YesNoReader:
         Else what the statement's sentences say without such a word (``yes_no_prose``).
         """
         end = min(end, start + _LONGEST)
-        answer = next(self._words(text, start, end), None)
+        answer = next(self._words(text, start, end, question), None)
         answer = answer or next(self._states(text, start, end, question), None)
         if answer is None:
             if refuses(text, start, end):
                 return NONE_GIVEN
             said = _implied(text, start, end, question)
             return None if said is NONE_GIVEN and text[end:].strip() else said
+        if _WONDERS.search(text, start, answer.start):
+            return NONE_GIVEN
         late = len(text[start : answer.start].split()) > _LEAD_WORDS
         late = late and text[answer.end : end].strip("\"' *_).") != ""
         return NONE_GIVEN if late and leaves_open(text, start, end) else answer
@@ -97,8 +93,10 @@ class YesNoReader:
         """
         begin = max(0, end - _LONGEST)
         start = text.find(" ", max(begin, end - _WINDOW), end)
-        word = last(self._words(text, start, end)) if end > _WINDOW and start > 0 else None
-        word = word or last(self._words(text, begin, end))
+        word = None
+        if end > _WINDOW and start > 0:
+            word = last(self._words(text, start, end, question))
+        word = word or last(self._words(text, begin, end, question))
         stop = len(text[begin:end].rstrip()) + begin
         closing = last(_BREAK.finditer(text, max(begin, stop - _WINDOW), stop))
         state = last(self._states(text, closing.end() if closing else begin, stop, question))
@@ -106,12 +104,14 @@ class YesNoReader:
         named = max(answers, key=lambda answer: answer.start, default=None)
         paragraph = max(text.rfind("\n", begin, stop) + 1, begin, stop - _LONGEST_PARAGRAPH)
         if named and (named.start >= paragraph or not text[begin : named.start].strip("\n *_")):
-            return _implied(text, paragraph, stop, question) if _is_aside(text, named) else named
+            if not _is_aside(text, named):
+                return named
+            return _implied(text, paragraph, stop, question) or NONE_GIVEN
         return _implied(text, paragraph, stop, question) or named
 
     def gold(self, question: Question) -> str:
         """Returns ``yes`` or ``no``."""
-        gold = _GOLD.get(question.answer.strip().strip(".()\"'").casefold())
+        gold = gold_meaning(question.answer)
         if gold is None:
             raise DataError(f"question {question.id}: {question.answer!r} is neither yes nor no.")
         return gold
@@ -120,19 +120,20 @@ class YesNoReader:
         """Says whether both are yes or both no."""
         return answer == gold
 
-    def _words(self, text: str, start: int, end: int) -> Iterator[AnswerCandidate]:
+    def _words(
+        self, text: str, start: int, end: int, question: Question
+    ) -> Iterator[AnswerCandidate]:
         """Yields words that say yes or no; the determiner in "no coins" does not."""
         opening = _FILLER.match(text, start, end)
         first = opening.end() if opening else start
-        for match in _YES_NO.finditer(text, start, end):
+        words = words_of(question.answer)
+        for match in words.pattern.finditer(text, start, end):
             word = (match["word"] or "").casefold()
             if not word:
                 continue
-            if word == "no" and match.start() > first:
-                behind = text[match.end() : min(end, match.end() + 2)]
-                if re.match(r"\s\w", behind):
-                    continue
-            yes = (word in ("yes", "true")) != bool(match["negated"])
+            if match.start() > first and _is_another_word(text, match, end, word):
+                continue
+            yes = (words.meanings[word] == "yes") != bool(match["negated"])
             yield AnswerCandidate("yes" if yes else "no", *match.span())
 
     def _states(
@@ -158,8 +159,22 @@ def _implied(text: str, start: int, end: int, question: Question) -> AnswerCandi
     return AnswerCandidate(said.answer, said.start, said.end) if said.answer else NONE_GIVEN
 
 
+def _is_another_word(text: str, match: re.Match[str], end: int, word: str) -> bool:
+    """Says whether a word within a sentence says neither: the "no" of "no coins"."""
+    if match["word"][0] > "\u3000" and re.match(r"\w", text[match.start() - 1]):
+        return True  # part of a word in a script without spaces
+    return is_ambiguous(word) and _WORD_FOLLOWS.match(text, match.end(), end) is not None
+
+
+def _is_wondered(text: str, named: AnswerCandidate) -> bool:
+    """Says whether a yes or no is what a text does not know: "I can't tell whether it is true"."""
+    return _WONDERS.search(text, max(0, named.start - 200), named.start) is not None
+
+
 def _is_aside(text: str, named: AnswerCandidate) -> bool:
     """Says whether a late yes or no stands in a sentence that leaves the question open."""
+    if _is_wondered(text, named):
+        return True
     begin = max(text.rfind(sign, 0, named.start) for sign in ".!?\n") + 1
     late = len(text[begin : named.start].split()) > _LEAD_WORDS
     end = _SENTENCE_END.search(text, named.end)

@@ -60,14 +60,17 @@ _SHORT = re.compile(
     r"""
     [\s*_"']{0,9}(?:(?:so|thus|therefore|hence|final answer:?),?\s)?
     (?:(?:the\s)?(?:final\s)?answer(?:\sto\sthis\squestion)?\s(?:is|would\sbe)[:,]?\s
-      |(?:the|this)\s(?:statement|sentence|claim)\sis\s)?
+      |(?:the|this|that)\s(?:statement|sentence|claim)\sis\s
+      |(?:that|this|it)(?:\sis|['\u2019]s)\s(?=(?:not\s|in)?(?:correct|right|so|the\scase|true)\b))?
     (?: (?P<no> (?:most\s|highly\s|very\s|extremely\s)?unlikely
               | (?:probably|definitely|certainly|generally|most\slikely|likely)?\s?not
                 (?:\s(?:necessarily|typically|really|likely|always|usually|entirely|plausible
                    |possible|true|correct|exactly|generally|at\sall|probable|feasible))
+              | not\s(?:right|so|the\scase) | of\scourse\snot
               | implausible | impossible | improbable | incorrect | negative | probably\snot )
       | (?P<yes> (?:most\s|very\s|highly\s|quite\s)?(?:likely|probable|probably) | definitely
-              | certainly | affirmative | plausible | correct | absolutely )
+              | certainly | affirmative | plausible | correct | absolutely | indeed | right
+              | the\scase | so(?=\s*\W*$) | of\scourse(?!\snot) )
       | (?P<possible> (?:technically\s|theoretically\s)?(?:possible|possibly)) )
     (?: \s* [.!] | \s*$ | , | \s(?:but|as|because|since|due|based|in|for|given|that)\b )
     """,
@@ -234,12 +237,14 @@ def implied(text: str, start: int, end: int, question: str) -> Implied | None:
     """
     asked = _asked(question)
     sentences = _sentences(text, start, end, question)
-    if not asked.rest or not sentences:
+    if not sentences:
         return None
     if _OPEN.search(lowered(text[slice(*sentences[-1])])):
         return Implied("", *sentences[-1])
     if (short := _short(text, sentences, asked)) is not None:
         return short
+    if not asked.rest:
+        return None
     opens = _OPEN.search(lowered(text[slice(*sentences[0])])) is not None
     best: tuple[float, Implied] | None = None
     for begin, stop in _in_order(text, sentences):

@@ -1,0 +1,128 @@
+"""The words for yes and no, by which language a gold answer is in.
+
+A gold answer "Ja" lets "ja", "nein" and "falsch" answer; "Sí" lets "sí" and "no". English
+words always do, since models fall back on them. A gold answer in English lets English ones alone.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import NamedTuple
+
+from potstill.grading.answers.base import JOINED
+
+ENGLISH: Mapping[str, str] = {
+    **dict.fromkeys(("yes", "true", "yep", "yeah", "yup"), "yes"),
+    **dict.fromkeys(("no", "false", "nope", "nah"), "no"),
+}
+"""What each English word says; "y", "n", "1" and "0" are no words."""
+
+# One line a language: its words for yes and true, then those for no and false.
+_LANGUAGES = (
+    ("ja wahr richtig", "nein falsch"),
+    ("oui vrai si", "non faux"),
+    ("sí si verdadero cierto", "no falso"),
+    ("sì si vero", "no falso"),
+    ("sim verdadeiro", "não nao falso"),
+    ("ja waar juist", "nee neen onwaar onjuist"),
+    ("ja sant", "nej falskt"),  # Swedish
+    ("ja sandt", "nej falsk"),  # Danish
+    ("ja sant", "nei usant"),  # Norwegian
+    ("kyllä tosi", "ei epätosi"),
+    ("tak prawda", "nie fałsz"),
+    ("ano pravda", "ne nepravda"),
+    ("igen igaz", "nem hamis"),
+    ("da adevărat", "nu fals"),
+    ("evet doğru", "hayır yanlış"),  # noqa: RUF001
+    ("ya benar", "tidak salah"),
+    ("có đúng", "không sai"),
+    ("да верно правда", "нет неверно ложь"),
+    ("так правда", "ні неправда"),  # Ukrainian
+    ("ναι σωστό", "όχι λάθος"),  # noqa: RUF001
+    ("是 是的 对 正确", "否 不是 不 不对 错 错误"),
+    ("はい 正しい", "いいえ 正しくない"),
+    ("네 예 참", "아니요 아니오 거짓"),
+    ("نعم صحيح", "لا خطأ"),
+    ("כן נכון", "לא"),
+    ("हाँ हां", "नहीं"),
+)
+_NUMERIC = {"y": "yes", "1": "yes", "n": "no", "0": "no"}
+# Words that are others too where a word follows: "das ist ja klar", "non seulement".
+_AMBIGUOUS = frozenset(
+    {
+        "no", "ja", "non", "si", "sí", "não", "nao", "nie", "ei", "nem", "nu", "ne", "tak", "da",
+        "ya", "có", "không", "tidak", "ano", "ні", "так", "да", "لا", "כן", "לא", "richtig",
+        "vero", "juist",
+    }
+)  # fmt: skip
+_DENIES = r"not|nicht|kein|pas|no\ es|non\ è|não\ é|niet|inte|ikke|nie|nem|bukan|не"
+_OR = "or|oder|ou|o|of|eller|lub|czy|nebo|vagy|sau|veya|atau|или|чи|ή|或|还是"
+_SAYINGS = ("yes", "no")
+
+
+class YesNoWords(NamedTuple):
+    """The words by which a question may be answered."""
+
+    pattern: re.Pattern[str]
+    """Finds them; its group ``word`` is empty where both stand as alternatives."""
+
+    meanings: Mapping[str, str]
+    """What each says: ``yes`` or ``no``."""
+
+
+def is_ambiguous(word: str) -> bool:
+    """Says whether a word answers only where no other follows it, or where it comes first."""
+    return word in _AMBIGUOUS
+
+
+def gold_meaning(gold: str) -> str | None:
+    """Returns ``yes`` or ``no`` for a gold answer in any of the languages; None for others."""
+    word = gold.strip().strip(".()\"'").casefold()
+    found = {meanings[word] for meanings in (ENGLISH, _NUMERIC, *_tables()) if word in meanings}
+    return found.pop() if len(found) == 1 else None
+
+
+def words_of(gold: str) -> YesNoWords:
+    """Returns the words of the languages that a gold answer is a word of."""
+    return _words_of(gold.strip().strip(".()\"'").casefold())
+
+
+@lru_cache(maxsize=1)
+def _tables() -> tuple[Mapping[str, str], ...]:
+    """Returns what each word says, language by language."""
+    return tuple(
+        dict.fromkeys(yes.casefold().split(), "yes") | dict.fromkeys(no.casefold().split(), "no")
+        for yes, no in _LANGUAGES
+    )
+
+
+@lru_cache(maxsize=256)
+def _words_of(gold: str) -> YesNoWords:
+    """Returns the words for a gold answer in small letters."""
+    meanings = dict(ENGLISH)
+    if gold == "no":  # English, Spanish or Italian; "si" is a word of others
+        meanings |= dict.fromkeys(("sí", "sì"), "yes")
+    elif gold not in ENGLISH:
+        for table in _tables():
+            if gold in table:
+                meanings |= {word: says for word, says in table.items() if word not in ENGLISH}
+    return YesNoWords(_pattern(meanings), meanings)
+
+
+def _pattern(meanings: Mapping[str, str]) -> re.Pattern[str]:
+    """Returns what finds the words; "(Yes or No)" and "yes/no" say neither."""
+    yes, no = (_any(word for word, says in meanings.items() if says == one) for one in _SAYINGS)
+    return re.compile(
+        rf"""
+        # at the beginning of a word, or glued to one in small letters: "TheanswerisTrue"
+        (?: (?<![{JOINED}]) | (?-i:(?<=[a-z])(?=True|False)) )
+        (?: (?:{yes})\W(?:(?:{_OR})\W)?(?:{no})(?![{JOINED}])
+          | (?P<negated> (?:{_DENIES}|\w{{1,9}}n['\u2019]t)\s{{1,3}} )?
+            (?P<word> {yes}|{no} ) (?![{JOINED}]) )
+        """,
+        re.VERBOSE | re.IGNORECASE,
+    )
+
+
+def _any(words: Iterable[str]) -> str:
+    return "|".join(sorted(words, key=len, reverse=True))
