@@ -88,7 +88,8 @@ def grade(task: Task, text: str, question: Question) -> Grade:
     if task.rule not in (OWN_RULE, JUDGE_RULE):
         return grade_by_rule(task, text, question)
     parts = separate(text)
-    text, before = parts.answer(text), parts.start
+    before = parts.start
+    text = text if parts.thinking is None else parts.answer(text)
     reader = READERS[task.answer_type]
     question, gold = plain_gold(reader, question)
     answer, rule = _find_answer(text, reader, question)

@@ -16,6 +16,7 @@ pattern is matched only where the word stands.
 
 import re
 from collections.abc import Iterator
+from operator import itemgetter
 from typing import NamedTuple
 
 from potstill.grading.answers.base import lowered
@@ -168,6 +169,7 @@ _NEXT_QUESTION = re.compile(
     r"^[\s#*]{0,9}(?:q|question|human|user|input|\#\#\#\ instruction)\s?\d{0,3}:", re.MULTILINE
 )
 _NEXT_WORDS = ("q:", "question", "human:", "user:", "input:", "instruction:")
+_PLACE = itemgetter(0)
 _WORD = re.compile(r"\w")
 _BRACE = re.compile(r"[{}]")
 _QUOTED = re.compile(r'\s{0,9}"((?:[^"\\\n]|\\.){0,2000})"')
@@ -176,6 +178,8 @@ _CLAUSE = re.compile(r"(?<=[.!?,;:])\s|\n")
 
 def text_end(text: str) -> int:
     """Returns where a text ends, or runs on into a next question once it has answered."""
+    if "\n" not in text:
+        return len(text)
     low = lowered(text)
     if not any(word in low for word in _NEXT_WORDS) or _NEXT_QUESTION.match(low):
         return len(text)
@@ -195,7 +199,7 @@ def statements(text: str, end: int) -> Iterator[Statement]:
     for _ in range(_MOST_TRIED):
         if not places:
             return
-        latest = max(range(len(places)), key=lambda index: places[index][0])
+        latest = places.index(max(places, key=_PLACE)) if len(places) > 1 else 0
         at, marker = places[latest]
         statement = _statement(low, at, marker, limit)
         if statement:
@@ -240,7 +244,11 @@ def _statement(low: str, at: int, marker: _Marker, limit: int) -> Statement | No
         marker: The marker.
         limit: The place where the statement ends at the latest.
     """
-    if marker.word == "ans" and _NO_ANSWER.search(low, max(0, at - 40), at):
+    if (
+        marker.word == "ans"
+        and low.find("no ", max(0, at - 40), at) >= 0
+        and _NO_ANSWER.search(low, max(0, at - 40), at)
+    ):
         return None
     opening = marker.pattern.match(low, at, limit)
     if opening is None or not _introduced(low, at, marker.before):

@@ -197,4 +197,8 @@ ENDS_OF_OPENINGS = (">", ">\n", ">\n\n", "[THINK]", "[THINK]\n", "▷", "▷\n")
 def may_hold_marks(text: str) -> bool:
     """Says whether a text has a sign without which there is no mark."""
     head = text[:60]
+    if "<" in head or "`" in head or "Here" in head or "Thinking" in head or "to=" in head:
+        return True
+    if not ("<" in text or "[" in text or "|>" in text or "&lt;" in text or "\u25c1" in text):
+        return "assistantfinal" in text
     return any(sign in head for sign in _FIRST_SIGNS) or any(sign in text for sign in _SIGNS)

@@ -322,7 +322,7 @@ class ChoiceReader:
 
 def _as_first(candidate: AnswerCandidate | None, options: Options) -> AnswerCandidate | None:
     """Returns an option by the first letter of those whose texts are the same."""
-    if candidate is None or candidate is NONE_GIVEN:
+    if candidate is None or candidate is NONE_GIVEN or options.gold:
         return candidate
     return candidate._replace(answer=options.as_first(candidate.answer))
 

@@ -109,8 +109,9 @@ class NumberReader:
             stated = self._stated(text, start, end, question)
             if stated and is_one_of_several(text, stated, start, end):
                 return NONE_GIVEN
-            if stated and abs(_gold_value(question.answer) or Fraction(0)) >= 1:
-                stated = percent_again(text, stated, end) or stated
+            again = percent_again(text, stated, end) if stated else None
+            if again and abs(_gold_value(question.answer) or Fraction(0)) >= 1:
+                stated = again
             number = stated or word_number(text, start, end) or ordinal_number(text, start, end)
         return number and _candidate(text, number, question)
 

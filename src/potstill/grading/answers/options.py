@@ -5,6 +5,8 @@ of these" the options are "4 pens", "5 pens" and "none of these", lettered from 
 """
 
 import re
+import string
+from collections import Counter
 from collections.abc import Hashable, Iterable
 from fractions import Fraction
 from functools import lru_cache
@@ -25,7 +27,8 @@ _LISTED = re.compile(r"(?<![\w(])\(?([A-Z])[).:]\s{0,3}(?=\S)")
 _GOLD = re.compile(
     r"(?:(?:option|choice|answer)\b)?[\s:(\[{.-]*([A-Za-z])[\s)\]}.:]*", re.IGNORECASE
 )
-_ARTICLE = re.compile(r"(?:an?|the|some) (?=\w{3})")
+_LETTERS = frozenset(string.ascii_uppercase)
+_ARTICLE = re.compile(r"\A(?:an?|the|some) (?=\w{3})")
 _PUNCTUATION = re.compile(r"[\W_]+")
 
 
@@ -51,8 +54,7 @@ class Options(NamedTuple):
 
     def gold_letter(self, answer: str) -> str:
         """Returns the letter of a gold answer, which may be an option's text; empty if neither."""
-        named = _GOLD.fullmatch(answer.strip())
-        letter = named[1].upper() if named else ""
+        letter = _letter(answer)
         if letter and _index(letter) < (len(self.texts) or 26):
             return letter
         return self.letters_by_text().get(lowered(answer.strip()), "")
@@ -62,9 +64,7 @@ class Options(NamedTuple):
 
         Of several options with one text it is the gold answer's letter, else the first.
         """
-        letters = _letters_by_text(self.texts)
-        own = lowered(self.text(self.gold).strip()) if self.gold else ""
-        return letters if letters.get(own, self.gold) == self.gold else {**letters, own: self.gold}
+        return _letters_by_text(self.texts, self.gold)
 
     def letters_by_form(self) -> tuple[dict[str, str], dict[Fraction, str]]:
         """Returns letters by text without punctuation, and by value if all options are numbers."""
@@ -72,15 +72,16 @@ class Options(NamedTuple):
 
     def letters_by_noun(self) -> dict[str, str]:
         """Returns the letter of each text that begins with an article, without it."""
-        return _letters_by_noun(self.texts)
+        return _letters_by_noun(self.texts, self.gold)
 
     def as_first(self, letter: str) -> str:
         """Returns the first letter with the same text, where the gold answer is given as a text.
 
         Then "B) pen" and "D) pen" are one and the same answer.
         """
-        own = "" if self.gold else lowered(self.text(letter).strip())
-        return _letters_by_text(self.texts).get(own, letter)
+        if self.gold or not self.texts:
+            return letter
+        return self.letters_by_text().get(lowered(self.text(letter).strip()), letter)
 
     def refusing_letter(self) -> str | None:
         """Returns the one option that says that there is no answer, such as "None of these"."""
@@ -94,16 +95,23 @@ class Options(NamedTuple):
 
 def options_of(question: Question) -> Options:
     """Returns the options of a question, read from its text where it has none apart."""
-    named = _GOLD.fullmatch(question.answer.strip())
-    gold = named[1].upper() if named else ""
+    gold = _letter(question.answer)
     if texts := question.choices or _listed_options(question.text):
         return Options(texts, len(texts), gold if gold and _index(gold) < len(texts) else "")
-    return Options((), max(_ASSUMED, _index(gold) + 1 if gold else 0), gold)
+    return Options((), max(_ASSUMED, _index(gold) + 1 if gold else 0))
 
 
 def words_alone(text: str) -> str:
     """Returns a text without case, with one space for any run of spaces and punctuation."""
     return _PUNCTUATION.sub(" ", text.casefold()).strip()
+
+
+def _letter(answer: str) -> str:
+    """Returns the capital letter that a gold answer consists of ("B", "(b)"); empty for others."""
+    if answer in _LETTERS:
+        return answer
+    named = _GOLD.fullmatch(answer.strip())
+    return named[1].upper() if named else ""
 
 
 def _index(letter: str) -> int:
@@ -129,24 +137,24 @@ def _listed_options(text: str) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=2048)
-def _letters_by_text(texts: tuple[str, ...]) -> dict[str, str]:
+def _letters_by_text(texts: tuple[str, ...], gold: str) -> dict[str, str]:
     letters: dict[str, str] = {}
     for index, text in enumerate(texts):
         letters.setdefault(lowered(text.strip()), chr(ord("A") + index))
+    if gold:
+        letters[lowered(texts[_index(gold)].strip())] = gold
     letters.pop("", None)
     # options that all say the same, as a unit whose numbers were lost, tell nothing
     return letters if len(letters) > 1 or len(texts) < 2 else {}
 
 
 @lru_cache(maxsize=2048)
-def _letters_by_noun(texts: tuple[str, ...]) -> dict[str, str]:
-    opened = {text: _ARTICLE.match(text) for text in _letters_by_text(texts)}
-    nouns = [text[mark.end() :] if mark else text for text, mark in opened.items()]
-    letters = list(_letters_by_text(texts).values())
+def _letters_by_noun(texts: tuple[str, ...], gold: str) -> dict[str, str]:
+    letters = _letters_by_text(texts, gold)
+    nouns = {text: _ARTICLE.sub("", text) for text in letters}
+    several = Counter(nouns.values())
     return {
-        noun: letter
-        for noun, letter, mark in zip(nouns, letters, opened.values(), strict=True)
-        if mark and nouns.count(noun) == 1
+        noun: letters[text] for text, noun in nouns.items() if noun != text and several[noun] == 1
     }
 
 

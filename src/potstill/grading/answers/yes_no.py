@@ -18,7 +18,7 @@ from potstill.grading.answers.base import (
     refuses,
 )
 from potstill.grading.answers.yes_no_prose import implied, leaves_open
-from potstill.grading.answers.yes_no_words import gold_meaning, is_ambiguous, words_of
+from potstill.grading.answers.yes_no_words import denied_from, gold_meaning, is_ambiguous, words_of
 from potstill.records import Question
 
 _WINDOW = 300
@@ -133,8 +133,10 @@ class YesNoReader:
                 continue
             if match.start() > first and _is_another_word(text, match, end, word):
                 continue
-            yes = (words.meanings[word] == "yes") != bool(match["negated"])
-            yield AnswerCandidate("yes" if yes else "no", *match.span())
+            denied = denied_from(text, start, match.start())
+            yes = (words.meanings[word] == "yes") == (denied is None)
+            begin = match.start() if denied is None else denied
+            yield AnswerCandidate("yes" if yes else "no", begin, match.end())
 
     def _states(
         self, text: str, start: int, end: int, question: Question

@@ -55,7 +55,12 @@ _AMBIGUOUS = frozenset(
         "vero", "juist",
     }
 )  # fmt: skip
-_DENIES = r"not|nicht|kein|pas|no\ es|non\ è|não\ é|niet|inte|ikke|nie|nem|bukan|не"
+_DENIAL = re.compile(
+    r"(?<!\w)(?:not|nicht|kein|pas|no es|non è|não é|niet|inte|ikke|nie|nem|bukan|не"
+    r"|\w{1,9}n['\u2019]t)\s{1,3}\Z",
+    re.IGNORECASE,
+)
+_DENIAL_ENDS = frozenset("tnsèéemTNSEM\u0435")
 _OR = "or|oder|ou|o|of|eller|lub|czy|nebo|vagy|sau|veya|atau|или|чи|ή|或|还是"
 _SAYINGS = ("yes", "no")
 
@@ -64,10 +69,17 @@ class YesNoWords(NamedTuple):
     """The words by which a question may be answered."""
 
     pattern: re.Pattern[str]
-    """Finds them; its group ``word`` is empty where both stand as alternatives."""
+    """Finds them; its group ``word`` is empty where both stand as alternatives, as in "yes/no"."""
 
     meanings: Mapping[str, str]
     """What each says: ``yes`` or ``no``."""
+
+
+def denied_from(text: str, start: int, at: int) -> int | None:
+    """Returns where the denial of the word at a place begins ("not true"); None without one."""
+    before = text[max(start, at - 3) : at].rstrip()[-1:]
+    denial = _DENIAL.search(text, max(start, at - 16), at) if before in _DENIAL_ENDS else None
+    return denial.start() if denial else None
 
 
 def is_ambiguous(word: str) -> bool:
@@ -78,8 +90,8 @@ def is_ambiguous(word: str) -> bool:
 def gold_meaning(gold: str) -> str | None:
     """Returns ``yes`` or ``no`` for a gold answer in any of the languages; None for others."""
     word = gold.strip().strip(".()\"'").casefold()
-    found = {meanings[word] for meanings in (ENGLISH, _NUMERIC, *_tables()) if word in meanings}
-    return found.pop() if len(found) == 1 else None
+    english = ENGLISH.get(word) or _NUMERIC.get(word)
+    return english or next((table[word] for table in _tables() if word in table), None)
 
 
 def words_of(gold: str) -> YesNoWords:
@@ -110,15 +122,13 @@ def _words_of(gold: str) -> YesNoWords:
 
 
 def _pattern(meanings: Mapping[str, str]) -> re.Pattern[str]:
-    """Returns what finds the words; "(Yes or No)" and "yes/no" say neither."""
+    """Returns what finds the words."""
     yes, no = (_any(word for word, says in meanings.items() if says == one) for one in _SAYINGS)
     return re.compile(
         rf"""
         # at the beginning of a word, or glued to one in small letters: "TheanswerisTrue"
         (?: (?<![{JOINED}]) | (?-i:(?<=[a-z])(?=True|False)) )
-        (?: (?:{yes})\W(?:(?:{_OR})\W)?(?:{no})(?![{JOINED}])
-          | (?P<negated> (?:{_DENIES}|\w{{1,9}}n['\u2019]t)\s{{1,3}} )?
-            (?P<word> {yes}|{no} ) (?![{JOINED}]) )
+        (?: (?:{yes})\W(?:(?:{_OR})\W)?(?:{no}) | (?P<word> {yes}|{no} ) ) (?![{JOINED}])
         """,
         re.VERBOSE | re.IGNORECASE,
     )
