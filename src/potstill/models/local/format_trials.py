@@ -73,7 +73,7 @@ def generation_format(model: PreTrainedModel, name: str, runtime: Runtime) -> Nu
     shape = shape_name(model.config)
     if not is_tried(model):
         return "float32"
-    if _memory_left() < 2 * parameters_of(model):
+    if memory_left() < 2 * parameters_of(model):
         runtime.events.announce(
             "number_format",
             f"{name} generates in float32: there is no memory for a trial of bfloat16",
@@ -121,7 +121,7 @@ def _try_generation(model: PreTrainedModel) -> Trial:
     return timed(write)
 
 
-def _memory_left() -> int:
+def memory_left() -> int:
     """Returns the bytes of memory that are free; without a bound where that is not known."""
     try:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
