@@ -1,5 +1,6 @@
 """A run knows its recipe and its questions: no other takes its folder, and no file is missed."""
 
+import copy
 import json
 import logging
 import shutil
@@ -100,9 +101,71 @@ def test_what_a_recipe_changes_is_said_once(
     (told,) = caplog.messages
     assert told == (
         f"{small.folder}/run since its last command: generate.samples was 2, is 3; "
-        'train.lora was null, is {"rank":4,"alpha":32.0,"dropout":0.0,"target_modules":null}; '
-        'evaluate.vote was null, is {"samples":5,"temperature":0.7,"top_p":1.0}'
+        'train.lora is new: {"rank":4}; evaluate.vote is new: {"samples":5}'
     )
+
+
+def told_after(small: SmallRun, caplog: pytest.LogCaptureFixture) -> str:
+    caplog.clear()
+    small.do("generate")
+    return "".join(message.partition(" command: ")[2] for message in caplog.messages)
+
+
+def test_of_sections_and_lists_only_what_a_recipe_says_is_told(
+    small: SmallRun, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    own = {"data_format": "zero_shot_answer"}
+    small.do("generate")
+    plain = copy.deepcopy(small.settings)
+    small.write({"guide": {}, "train.students": {"own": own}})
+    assert told_after(small, caplog) == (
+        'train.students.own is new: {"data_format":"zero_shot_answer"}; guide is new'
+    )
+    small.settings = copy.deepcopy(plain)
+    small.write({"evaluate.tasks": [{"name": "coin_toss"}]})
+    assert told_after(small, caplog) == (
+        "train.students.own is gone; "
+        'evaluate.tasks was [], is [{"name":"coin_toss"}]; guide is gone'
+    )
+    small.write({"evaluate.tasks": [{"name": "coin_toss", "test": 5}]})
+    assert told_after(small, caplog) == "evaluate.tasks[0].test was null, is 5"
+    small.settings = plain
+    small.write()
+    assert told_after(small, caplog) == 'evaluate.tasks was [{"name":"coin_toss","test":5}], is []'
+
+
+@pytest.mark.parametrize(
+    ("command", "changes", "why"),
+    [
+        ("generate", {"task.dev": 0}, "the dev split"),
+        ("train", {"train.students": {"own": {"start": "hf:/nowhere"}}}, "/nowhere"),
+    ],
+)
+def test_a_refused_recipe_is_not_taken_for_the_runs(
+    small: SmallRun,
+    caplog: pytest.LogCaptureFixture,
+    command: str,
+    changes: dict[str, object],
+    why: str,
+) -> None:
+    caplog.set_level(logging.WARNING)
+    plain = copy.deepcopy(small.settings)
+    if command == "generate":  # the first of all, too
+        small.write(changes)
+        assert why in small.command(command).output
+    small.settings = copy.deepcopy(plain)
+    small.write()
+    assert told_after(small, caplog) == ""
+    small.do("curate")
+    before = (small.folder / "run" / "recipe.yaml").read_text()
+    small.write(changes)
+    done = small.command(command)
+    assert done.exit_code == 2 and why in done.output
+    assert (small.folder / "run" / "recipe.yaml").read_text() == before
+    small.settings = plain
+    small.write()
+    assert told_after(small, caplog) == ""
 
 
 def test_a_moved_recording_and_a_renamed_file_are_no_other_run(small: SmallRun) -> None:

@@ -47,7 +47,7 @@ def generate_command(recipe: Path, changes: tuple[str, ...]) -> None:
 
 def run_generate(run: "Run") -> None:
     """Draw rationales from every teacher."""
-    run.identity.claim()
+    run.identity.require_consent()
     print_task_notes(run)
     print_generated(run, run.generate())
 

@@ -15,8 +15,9 @@ import yaml
 from potstill.errors import ConfigError, PotstillError
 from potstill.keys import settings_hash
 from potstill.pipeline.recipe import Recipe, resolved, write_resolved
-from potstill.pipeline.stale import was_and_is
+from potstill.pipeline.stale import shown, was_and_is
 from potstill.records import Task
+from potstill.settings import build
 from potstill.store import Store
 from potstill.tasks import load_task, task_settings
 
@@ -76,7 +77,7 @@ class RunIdentity:
         """
         self.require_consent()
         if not self._is_claimed:
-            if self._changes:
+            if self._changes and self._store.has_results():
                 logger.warning(
                     "%s since its last command: %s", self._recipe.run, _told(self._changes)
                 )
@@ -119,42 +120,84 @@ def _former_recipe(recipe: Recipe, store: Store) -> Mapping[str, object]:
 
 def _changed(former: Mapping[str, object], recipe: Recipe) -> list[str]:
     """Returns what a recipe changes, each as ``train.steps was 400, is 200``."""
+    if not former:
+        return []
     now = recipe.model_dump(mode="json", exclude={"run", "reuse"})
-    given = recipe.model_dump(mode="json", exclude={"run", "reuse"}, exclude_defaults=True)
-    return list(_changes("", former, now, given)) if former else []
+    return list(_changes("", former, now, _given_before(former), _given(recipe)))
+
+
+def _given(recipe: Recipe) -> Mapping[str, object]:
+    """Returns what a recipe says, without the settings that it leaves to their defaults."""
+    return recipe.model_dump(mode="json", exclude={"run", "reuse"}, exclude_defaults=True)
+
+
+def _given_before(former: Mapping[str, object]) -> Mapping[str, object]:
+    """Returns the same of the former recipe; of one that is none any more all that it says."""
+    try:
+        return _given(build(Recipe, former, at="recipe.yaml"))
+    except PotstillError:
+        return former
 
 
 def _changes(
-    place: str, was: Mapping[str, object], now: Mapping[str, object], given: object
+    place: str,
+    was: Mapping[str, object],
+    now: Mapping[str, object],
+    given_then: object,
+    given: object,
 ) -> Iterator[str]:
-    """Yields the differences of two mappings; one that was not there before counts if given."""
+    """Yields the differences of two mappings; what was or is there by default alone is none.
+
+    Args:
+        place: Where they stand.
+        was: The former one, with all defaults of its day.
+        now: Today's, with all defaults.
+        given_then: The former one without defaults.
+        given: Today's without defaults.
+    """
     for name, value in now.items():
-        own = given.get(name) if isinstance(given, Mapping) else None
+        own, own_then = _part(given, name), _part(given_then, name)
         at = f"{place}.{name}" if place else name
         before = was.get(name)
-        if name not in was:
+        if name not in was or (before is None and isinstance(value, Mapping)):
             if own is not None:
-                yield f"{at} is new"
+                yield f"{at} is new" + (f": {shown(own)}" if own and isinstance(own, dict) else "")
         elif isinstance(before, Mapping) and isinstance(value, Mapping):
-            yield from _changes(at, before, value, own)
-            yield from (f"{at}.{other} is gone" for other in before if other not in value)
-        elif before != value and not _same_lists(before, value, own):
+            yield from _changes(at, before, value, own_then, own)
+            gone = before.keys() - value.keys()
+            yield from (f"{at}.{other} is gone" for other in sorted(gone) if _has(own_then, other))
+        elif isinstance(before, Mapping) and value is None:
+            yield f"{at} is gone"
+        elif isinstance(before, list) and isinstance(value, list):
+            yield from _list_changes(at, before, value, own_then, own)
+        elif before != value:
             yield f"{at} {was_and_is(before, value)}"
 
 
-def _same_lists(was: object, now: object, given: object) -> bool:
-    """Whether two lists of mappings differ by no more than settings that came later."""
-    if not (isinstance(was, list) and isinstance(now, list) and isinstance(given, list)):
-        return False
-    if not len(was) == len(now) == len(given):
-        return False
-    members = zip(was, now, given, strict=True)
-    return all(
-        isinstance(before, Mapping)
-        and isinstance(value, Mapping)
-        and not any(_changes("", before, value, own))
-        for before, value, own in members
-    )
+def _list_changes(
+    at: str, was: list[object], now: list[object], given_then: object, given: object
+) -> Iterator[str]:
+    """Yields the differences of two lists, member by member where those are sections."""
+    sections = all(isinstance(member, Mapping) for member in (*was, *now))
+    lists = isinstance(given, list) and isinstance(given_then, list)
+    if sections and lists and len(was) == len(now):
+        members = zip(was, now, given_then, given, strict=True)  # type: ignore[arg-type]
+        for place, (before, value, own_then, own) in enumerate(members):
+            yield from _changes(f"{at}[{place}]", before, value, own_then, own)  # type: ignore[arg-type]
+    elif was != now:
+        yield (
+            f"{at} {was_and_is(given_then or [], given or [])}"
+            if sections
+            else (f"{at} {was_and_is(was, now)}")
+        )
+
+
+def _part(given: object, name: str) -> object:
+    return given.get(name) if isinstance(given, Mapping) else None
+
+
+def _has(given: object, name: str) -> bool:
+    return isinstance(given, Mapping) and name in given
 
 
 def _told(differing: list[str]) -> str:

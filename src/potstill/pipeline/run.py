@@ -360,11 +360,13 @@ class Run:
 
         Raises:
             OutdatedError: The rationales are not of this recipe.
+            PotstillError: A student cannot be trained as the recipe says.
             DataError: No rationale was kept, and a student is to learn some.
         """
         require_current(self, "train")
         self.identity.require_consent()
         require_kept(self)
+        self.check_students()
         self.identity.claim()
         with self._timed("train"):
             recipe = self.recipe

@@ -408,7 +408,7 @@ def _told(name: str, then: Mapping[str, object], now: Inputs) -> Iterator[str]:
     if name not in now.values:
         yield f"{name} is not in it any more"
     elif name not in then:
-        yield f"{name} is new: {_shown(now.values[name])}"
+        yield f"{name} is new: {shown(now.values[name])}"
     elif name.startswith("the "):
         yield _data_told(name, then[name], now.values[name])
     elif name.startswith("train.students."):
@@ -446,10 +446,11 @@ def _outdated(run: "Run") -> Iterator[str]:
 
 def was_and_is(was: object, now: object) -> str:
     """Returns two values of a setting in words."""
-    return f"was {_shown(was)}, is {_shown(now)}"
+    return f"was {shown(was)}, is {shown(now)}"
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
+    """Returns a value of a setting on one line, cut where it is long."""
     if isinstance(value, str):
         return value
     text = orjson.dumps(value).decode()
