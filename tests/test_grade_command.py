@@ -141,6 +141,18 @@ def test_a_published_rule_can_be_taken() -> None:
     assert "(0 of 1;" in graded(written(rows), "--rule", "flan_t5_cot").stdout
 
 
+def test_of_exported_rows_the_gold_answer_is_not_what_was_read() -> None:
+    exported = {"question": "What is 2 + 3?", "gold_answer": "5", "answer": "6"}
+    told = graded(written([{**exported, "rationale": "So it is 6.", "completion_id": 7}]))
+    assert told.exit_code == 2 and "Did you mean --text-field rationale?" in told.stderr
+    told = graded(written([{**exported, "text": "The answer is 6.", "completion_id": 7}]))
+    assert told.exit_code == 2 and "Did you mean --text-field text?" in told.stderr
+    rows: list[dict[str, object]] = [{**exported, "text": "The answer is 6."}]
+    assert "(0 of 1;" in graded(written(rows), "--text-field", "text").stdout
+    own = ("--text-field", "text", "--gold-field", "answer")
+    assert "(1 of 1;" in graded(written(rows), *own).stdout
+
+
 def test_a_gold_that_does_not_fit_is_counted_and_shown() -> None:
     rows: list[dict[str, object]] = [*ROWS, {"completion": "The answer is 7.", "answer": "a lot"}]
     result = graded(written(rows), "--out", "out.jsonl")

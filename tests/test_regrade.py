@@ -117,6 +117,34 @@ def test_a_folder_without_a_run_is_told_and_stays_as_it_was(tmp_path: Path) -> N
     assert not list(tmp_path.iterdir())
 
 
+def test_a_recipe_names_its_run(folder: Path, tmp_path: Path) -> None:
+    recipe = tmp_path / "again.yaml"
+    recipe.write_text((folder / "recipe.yaml").read_text())
+    by_recipe = CliRunner().invoke(main, ["regrade", str(recipe), "--quiet"])
+    assert by_recipe.exit_code == 0 and "regrade: 3 rationales" in by_recipe.output
+    cleaned = CliRunner().invoke(main, ["clean", str(recipe), "--yes"])
+    assert cleaned.exit_code == 0 and f"clean: {folder} holds nothing" in cleaned.output
+
+
+@pytest.mark.parametrize("command", ["regrade", "clean"])
+def test_a_recipe_without_a_run_begins_none(folder: Path, tmp_path: Path, command: str) -> None:
+    recipe = tmp_path / "again.yaml"
+    values = yaml.safe_load((folder / "recipe.yaml").read_text())
+    recipe.write_text(yaml.safe_dump(values | {"run": str(tmp_path / "none")}))
+    result = CliRunner().invoke(main, [command, str(recipe)])
+    assert result.exit_code == 2
+    assert f"{tmp_path / 'none'} holds no run.sqlite" in result.output
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_recipe_of_another_task_regrades_nothing(folder: Path, tmp_path: Path) -> None:
+    recipe = tmp_path / "again.yaml"
+    values = yaml.safe_load((folder / "recipe.yaml").read_text())
+    recipe.write_text(yaml.safe_dump(values | {"task": {"name": "coin_toss"}}))
+    result = CliRunner().invoke(main, ["regrade", str(recipe)])
+    assert result.exit_code == 2 and "is a run of another task" in result.output
+
+
 def test_answers_to_questions_that_are_no_more_are_said_not_to_be_graded(folder: Path) -> None:
     Path("sums.jsonl").rename("renamed.jsonl")
     text = (folder / "recipe.yaml").read_text(encoding="utf-8")

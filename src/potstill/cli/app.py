@@ -203,6 +203,25 @@ def open_run(recipe: Path, changes: tuple[str, ...], *, read_only: bool = False)
             raise OutdatedError(error.reason, error.commands, words) from error
 
 
+@contextmanager
+def open_begun_run(place: Path) -> Iterator["Run"]:
+    """The run of a recipe or in a folder, which is there already.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    from potstill.pipeline.recipe import load_recipe
+
+    folder = place if place.is_dir() else load_recipe(place).folder
+    if not (folder / "run.sqlite").is_file():
+        raise ConfigError(
+            f"{place} is no run: {folder} holds no run.sqlite. Give a run's folder, or the recipe "
+            "of one; potstill generate begins it."
+        )
+    with open_run(place, ()) as run:
+        yield run
+
+
 def recipe_of(place: Path, changes: tuple[str, ...]) -> tuple[Path, tuple[str, ...]]:
     """Returns a recipe with its changes; of a run's folder its own recipe, which keeps to it.
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from potstill.cli.app import main, open_run, progress_meter, set_option
+from potstill.cli.app import main, open_begun_run, open_run, quiet_option, set_option
 from potstill.cli.printing import print_table
 from potstill.cli.terminal import echo
 from potstill.errors import ConfigError
@@ -14,6 +14,7 @@ from potstill.text.terminal_text import terminal_text
 @main.command("check")
 @click.argument("what")
 @set_option("the recipe or the model, e.g. base_url=http://127.0.0.1:8000/v1")
+@quiet_option
 def check_command(what: str, changes: tuple[str, ...]) -> None:
     """Find out what a server can do, or whether a run is whole.
 
@@ -76,23 +77,23 @@ def _check_run(folder: Path) -> None:
 @main.command("clean")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--yes", is_flag=True, help="Remove without asking.")
+@quiet_option
 def clean_command(run: Path, yes: bool) -> None:
     """Remove what a run needs no more. What and how many bytes is said first.
 
-    RUN is its folder. The weights of checkpoints that were not chosen go, optimizer states of
-    finished trainings, trainings of former recipes, and what killed processes left. Nothing goes
-    that a repeated command would have to ask, or train, again.
+    RUN is its folder, or the recipe. The weights of checkpoints that were not chosen go, optimizer
+    states of finished trainings, trainings of former recipes, and what killed processes left.
+    Nothing goes that a repeated command would have to ask, or train, again.
     """
-    from potstill.pipeline.run import stored_run
     from potstill.pipeline.run_clean import remove, superseded
 
-    with stored_run(run, progress_meter()) as opened:
+    with open_begun_run(run) as opened:
         things = superseded(opened)
         for thing in things:
-            echo(f"{thing.size:>15,} bytes  {thing.path.relative_to(run)}: {thing.what}")
+            echo(f"{thing.size:>15,} bytes  {thing.path.relative_to(opened.folder)}: {thing.what}")
         total = sum(thing.size for thing in things)
         if not things:
-            echo(f"clean: {run} holds nothing that could go")
+            echo(f"clean: {opened.folder} holds nothing that could go")
             return
         if not yes:
             _confirm_removal(total)

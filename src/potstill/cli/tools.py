@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from potstill.cli.app import main, open_run, set_option
+from potstill.cli.app import (
+    main,
+    open_begun_run,
+    open_run,
+    progress_meter,
+    quiet_option,
+    set_option,
+)
 from potstill.cli.printing import print_table
 from potstill.cli.terminal import echo
 
@@ -64,6 +71,7 @@ def print_first_recipe(made: "FirstRecipe", out: Path) -> None:
 @main.command("ask")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("question")
+@quiet_option
 def ask_command(run: Path, question: str) -> None:
     """Put a question to the student that a run chose.
 
@@ -126,6 +134,7 @@ def serve_command(config: Path, changes: tuple[str, ...]) -> None:
     help="average, regmean or ensemble; may be repeated. All three by default.",
 )
 @set_option("merging, e.g. alpha=[0.1,0.9]")
+@quiet_option
 def merge_command(
     runs: tuple[Path, ...], out: Path, methods: tuple[str, ...], changes: tuple[str, ...]
 ) -> None:
@@ -135,11 +144,10 @@ def merge_command(
     test questions of all their tasks.
     """
     from potstill.errors import extra
-    from potstill.runtime.progress import Meter
 
     with extra("local", needed_for="potstill merge"):
         from potstill.merge.stage import MergeRun, merge_settings
-    with MergeRun(runs, out, merge_settings(methods, changes), Meter.on_stderr()) as run:
+    with MergeRun(runs, out, merge_settings(methods, changes), progress_meter()) as run:
         run_merge(run)
 
 
@@ -186,7 +194,9 @@ def tasks_command(name: str | None) -> None:
     "list or math; or module:name of a reader of your own.",
 )
 @click.option("--text-field", default="completion", show_default=True, help="The completion.")
-@click.option("--gold-field", default="answer", show_default=True, help="The gold answer.")
+@click.option(
+    "--gold-field", help="The gold answer; gold_answer where rows have it, else answer, by default."
+)
 @click.option("--choices-field", default="choices", show_default=True, help="A choice's options.")
 @click.option("--question-field", default="question", show_default=True, help="The question.")
 @click.option("--verdict-field", help="Somebody else's verdict, to compare with.")
@@ -199,6 +209,7 @@ def tasks_command(name: str | None) -> None:
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Takes one JSON line for each row.")
 @click.option("--overwrite", is_flag=True, help="Replace the file of --out if it is there.")
+@quiet_option
 def grade_command(
     file: Path, name: str, rule: str, out: Path | None, overwrite: bool, **fields: str | None
 ) -> None:
@@ -208,12 +219,11 @@ def grade_command(
     hold a list of completions. The options and the question are used where a row has them.
     """
     from potstill.pipeline.grade_file import describe_graded, grade_file
-    from potstill.runtime.progress import Meter
     from potstill.tasks import task_named
     from potstill.tasks.fields import Fields
 
     names = {option.removesuffix("_field"): field for option, field in fields.items() if field}
-    task, meter = task_named(name, rule=rule), Meter.on_stderr()
+    task, meter = task_named(name, rule=rule), progress_meter()
     graded = grade_file(file, task, Fields(**names), meter, out=out, overwrite=overwrite)
     for line in describe_graded(graded):
         echo(line)
@@ -223,14 +233,13 @@ def grade_command(
 
 @main.command("regrade")
 @click.argument("run", type=click.Path(path_type=Path))
+@quiet_option
 def regrade_command(run: Path) -> None:
-    """Grade a run's stored answers again, by today's grader. RUN is its folder."""
+    """Grade a run's stored answers again, by today's grader. RUN is its folder, or the recipe."""
     from potstill.pipeline.regrade import describe_regraded
-    from potstill.pipeline.run import stored_run
-    from potstill.runtime.progress import Meter
 
-    with stored_run(run, Meter.on_stderr()) as stored:
-        for line in describe_regraded(stored.regrade()):
+    with open_begun_run(run) as opened:
+        for line in describe_regraded(opened.regrade()):
             echo(line)
 
 

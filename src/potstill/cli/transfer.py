@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from potstill.cli.app import main, open_run, set_option
+from potstill.cli.app import main, open_run, quiet_option, set_option
 from potstill.cli.terminal import echo
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ _FORMAT_HELP = "How chat and prompt_completion are worded: a data format. chat o
 )
 @click.option("--data-format", metavar="NAME", help=_FORMAT_HELP)
 @click.option("--overwrite", is_flag=True, help="Replace FILE if it is there.")
+@quiet_option
 def export_command(run: Path, file: Path, what: "ExportKind", **options: Any) -> None:
     """Write a run's rationales, completions or training rows to FILE.
 
@@ -93,6 +94,7 @@ def _print_without_question(rows: int, what: "ExportKind") -> None:
     help="Whose answers they are to be, by its name in the recipe.",
 )
 @set_option("the recipe, e.g. task.train=100")
+@quiet_option
 def import_command(
     run: Path, file: Path, teacher: str, changes: tuple[str, ...], **fields: str | None
 ) -> None:
@@ -146,6 +148,7 @@ def print_imported(run: "Run", result: "ImportResult") -> None:
 @click.option("--language", metavar="CODE", help="Of the questions; e.g. en.")
 @click.option("--logprobs", is_flag=True, help="Add the completions' token probabilities.")
 @click.option("--data-format", metavar="NAME", help=_FORMAT_HELP)
+@quiet_option
 def push_command(
     run: Path,
     name: str,

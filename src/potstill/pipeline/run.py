@@ -55,9 +55,10 @@ from potstill.pipeline.stale import (
 )
 from potstill.pipeline.student_export import export_chosen
 from potstill.pipeline.students import StudentPool, refuse_damaged
+from potstill.pipeline.task_splits import require_splits
 from potstill.pipeline.teachers import TeacherPool
 from potstill.prompts.exemplars import FewShot, read_few_shot
-from potstill.records import Checkpoint, Split, Task, Teacher
+from potstill.records import Checkpoint, Task, Teacher
 from potstill.report import ReportFiles, write_report
 from potstill.runtime import Runtime
 from potstill.runtime.budget import Budget
@@ -72,12 +73,6 @@ from potstill.tasks import TaskSettings
 from potstill.tasks.overlap import Overlap, overlaps, without
 from potstill.text.steps import step_kind
 from potstill.train import Models, train
-
-SPLIT_USES: dict[Split, str] = {
-    "train": "the teacher explains its questions",
-    "dev": "the checkpoint is chosen on it",
-    "test": "the systems are measured on it",
-}
 
 
 class Run:
@@ -134,26 +129,8 @@ class Run:
         task = self._loaded
         if self.recipe.overlap.drop:
             task = without(task, self.overlaps)
-        for split, use in SPLIT_USES.items():
-            if not task.splits[split]:
-                raise ConfigError(
-                    f"the {split} split of {task.name} is empty, and {use}. "
-                    + self._filling(split, dropped=bool(self._loaded.splits[split]))
-                )
+        require_splits(task, self._loaded, self.recipe.task)
         return task
-
-    def _filling(self, split: Split, *, dropped: bool) -> str:
-        """What gives a split questions again.
-
-        Args:
-            split: The one that is empty.
-            dropped: Whether all of its questions were dropped for their overlap.
-        """
-        if dropped:
-            return "All of its questions overlap with what is measured on; set overlap.drop: false."
-        if getattr(self.recipe.task, split) == 0:
-            return f"Leave task.{split}: 0 out of the recipe, or give a number of questions."
-        return f"Set task.{split} to a number of questions."
 
     @cached_property
     def _loaded(self) -> Task:
@@ -342,14 +319,17 @@ class Run:
         """Grade what is stored again, by today's grader; no model is asked.
 
         Raises:
+            ConfigError: The run is of another task, teacher or student.
             DataError: There is nothing to grade, or the store does not know a teacher.
         """
+        self.identity.require_consent()
         if self.teachers.unknown:
             raise DataError(
                 f"{self.folder} does not say who its {' and '.join(self.teachers.unknown)} was: an "
                 "older potstill made it, or the recipe's teacher was changed. Run potstill curate "
                 "on it once."
             )
+        self.identity.claim()
         judge = self.teachers.judge
         graded_by = judge.grade if judge else grade
         curate = partial(self._curate, asks_judge=False)

@@ -9,7 +9,7 @@ is read by ``Fields(verdict="theirs.correct")``.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import NamedTuple
@@ -32,8 +32,9 @@ class Fields:
     text: str = "completion"
     """The completion, or a list of completions."""
 
-    gold: str = "answer"
-    """The gold answer."""
+    gold: str | None = None
+    """The gold answer; None: ``gold_answer`` where rows have it, as exported ones do, whose
+    ``answer`` is what was read in the completion; else ``answer``."""
 
     choices: str = "choices"
     """The options of a choice; may be missing."""
@@ -67,6 +68,9 @@ def items(path: Path, task: Task, fields: Fields) -> Iterator[Item]:
         DataError: The file cannot be read, lacks a field, or a value cannot be used.
     """
     placed = rows(path)
+    if fields.gold is None:
+        exported = any(field_value(row, "gold_answer") is not MISSING for _, row in placed[:1])
+        fields = replace(fields, gold="gold_answer" if exported else "answer")
     for at, row in placed[:1]:
         needed = {"text": fields.text, "gold": fields.gold, "verdict": fields.verdict}
         check_fields(row, needed, at=at)
@@ -98,6 +102,14 @@ def field_value(row: Row, name: str) -> object:
     return place
 
 
+ORDINARY_NAMES = {
+    "text": ("completion", "text", "rationale", "response", "output", "generation", "prediction"),
+    "rationale": ("rationale", "completion", "text", "response", "output", "generation"),
+    "gold": ("gold_answer", "answer", "gold", "label", "target", "solution"),
+}
+"""Names that files give to what an option asks for, the likeliest first."""
+
+
 def check_fields(
     row: Row, needed: Mapping[str, str | None], *, at: str, noun: str = "field"
 ) -> None:
@@ -116,7 +128,9 @@ def check_fields(
         if name is None or field_value(row, name) is not MISSING:
             continue
         there = list(field_names(row))
-        near = get_close_matches(name, there, n=1)
+        others = ORDINARY_NAMES.get(kind, ())
+        near = [other for other in others if name in others and other in there]
+        near = near or get_close_matches(name, there, n=1)
         hint = f" Did you mean --{kind}-field {near[0]}?" if near else ""
         raise DataError(
             f"{at}: there is no {noun} {name!r}; there are {', '.join(map(repr, there))}."
@@ -143,6 +157,7 @@ def _written(text: object, *, at: str) -> str:
 
 def _question(row: Row, task: Task, fields: Fields, sign: str | None, *, at: str) -> Question:
     """The question of a row; ``sign`` stands between the options of one text."""
+    assert fields.gold is not None, "items has settled it"
     gold, text = field_value(row, fields.gold), field_value(row, fields.question)
     if isinstance(gold, list) and len(gold) == 1:
         gold = gold[0]
