@@ -33,6 +33,7 @@ FLAGS = {
         "RUN", "FILE", "--what", "--logprobs", "--stage", "--data-format", "--overwrite",
         "--quiet",
     },
+    "export-model": {"RUN", "--to", "--out", "--dtype", "--quiet"},
     "generate": {"RECIPE", "--quiet", "--set"},
     "grade": {
         "FILE", "--task", "--text-field", "--gold-field", "--choices-field", "--question-field",
@@ -62,6 +63,9 @@ FLAGS = {
     "serve": {"RUN|CONFIG", "--set"},
     "tasks": {"NAME"},
     "train": {"RECIPE", "--quiet", "--set"},
+    "verify": {
+        "RUN", "--server", "--model", "--ollama", "--folder", "--questions", "--equal", "--quiet",
+    },
 }  # fmt: skip
 """Settings live in the recipe; a new flag needs a reason why it cannot."""
 
