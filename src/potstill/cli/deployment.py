@@ -42,7 +42,7 @@ GGUF_TYPES: tuple["GgufType", ...] = ("f16", "bf16", "q8_0")
 def export_model_command(
     run: Path, form: "StudentForm", out: Path, gguf_type: "GgufType | None"
 ) -> None:
-    """Write the student that a run chose in the form that a server loads.
+    """Write the student that a run chose as a server loads it.
 
     RUN is its folder, or the recipe. OUT is a new folder; its README says how the student is
     started, asked and verified.
@@ -80,7 +80,7 @@ def export_model_command(
 def verify_command(
     context: click.Context, run: Path, questions: int, equal: int | None, **places: Any
 ) -> None:
-    """Ask a served student test questions, and demand the measured answers.
+    """Demand of a served student the answers that were measured.
 
     RUN is the run that measured it: its folder, or the recipe. Give one of --server, --ollama and
     --folder. Ends with status 1 where fewer predictions are equal than have to be, and shows the

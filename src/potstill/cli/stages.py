@@ -202,7 +202,7 @@ def print_evaluated(run: "Run", evaluation: "Evaluation") -> None:
 
 @recipe_command("guide")
 def guide_command(recipe: Path, changes: tuple[str, ...]) -> None:
-    """Measure what steps of the teacher bring in a student's answers."""
+    """Measure what the teacher's steps bring to a student's answers."""
     with open_run(recipe, changes) as run:
         run_guide(run)
         print_next("report", recipe, changes)

@@ -42,7 +42,7 @@ _FORMAT_HELP = "How chat and prompt_completion are worded: a data format. chat o
 @click.option("--overwrite", is_flag=True, help="Replace FILE if it is there.")
 @quiet_option
 def export_command(run: Path, file: Path, what: "ExportKind", **options: Any) -> None:
-    """Write a run's rationales, completions or training rows to FILE.
+    """Write rationales, completions or training rows to FILE.
 
     RUN is its folder, or the recipe. FILE ends in .parquet, .jsonl or .jsonl.gz. The run may be at
     work meanwhile.
