@@ -50,6 +50,7 @@ from trl import SFTConfig, SFTTrainer
 from potstill.records import Example
 from potstill.train.batches import Collator, Order, Steps, flat, plan_steps
 from potstill.train.chunked_loss import Head
+from potstill.train.defaults import FORMER, with_values
 from potstill.train.encoding import Encoded, Encoder
 from potstill.train.losses import loss_of
 from potstill.train.prefix_sharing import can_share, enable
@@ -194,7 +195,8 @@ def encoded(data: Material) -> list[Encoded]:
 def ours(data: Material, folder: Path, *, siblings: int) -> float:
     """Tokens a second of our trainer."""
     model, kept = model_of(data.tokenizer), encoded(data)
-    settings = TrainSettings(steps=data.steps, batch_size=BATCH_SIZE, precision="float32")
+    given = TrainSettings(steps=data.steps, batch_size=BATCH_SIZE, precision="float32")
+    settings = with_values(given, FORMER)
     head = Head.of(model)
     assert can_share(model, longest=4096) is None
     enable(model)

@@ -519,7 +519,7 @@ def test_a_new_student_is_planned_with_steps_time_memory_and_disk(
     assert rationales.seconds > 0 and "by a trial of a step" in rationales.how
     text = words_of(plan)
     assert "from bundled:student, 669 thousand weights" in text
-    assert "at most 12 examples, at most 6 steps; training at most about 0:0" in text
+    assert "at most 12 examples, at most 6 steps; training at most about 0:" in text
     # 2 development questions for the start and 2 checkpoints of 2 students; 3 of test, each way.
     assert plan.students.measured_here == 2 * (1 + 4) + 3 * (2 + 2)
 

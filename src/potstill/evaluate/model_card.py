@@ -22,7 +22,7 @@ tags: [potstill, distillation, chain-of-thought]
 
 Distilled with potstill: started from `{start}` and trained on **{task}**, on {learned}.
 This is checkpoint {step} of the student `{student}`, {choice}. The test split chose nothing.
-{gain}
+{training}{gain}
 ## How to ask it
 
 {prompt}
@@ -103,6 +103,7 @@ def model_card(
         step=chosen.step,
         student=chosen.system.label,
         choice=_choice(origin),
+        training=f"\nTraining: {chosen.training}.\n" if chosen.training else "",
         gain=f"\n{gain(against_start)}\n" if against_start else "",
         prompt=_prompt(data_format.style(encoder_decoder=chosen.encoder_decoder)),
         data_format=chosen.data_format,

@@ -32,6 +32,7 @@ from potstill.runtime.progress import Meter
 from potstill.sampling.ask import PromptConfig, SamplingParams
 from potstill.sampling.exemplar_pool import EVALUATION, draw_exemplars, worked_questions
 from potstill.store import Store
+from potstill.train.defaults import longest_example
 from potstill.train.examples import make_examples
 from potstill.train.settings import StudentSettings
 
@@ -168,6 +169,7 @@ def training_examples(
         DataError: Its run has none any more.
     """
     from potstill.train.encoding import Encoder
+    from potstill.train.resolution import start_facts
 
     encoder_decoder = member.checkpoint.encoder_decoder
     with _open_finished(member.folder, meter) as run:
@@ -184,7 +186,8 @@ def training_examples(
         encoder_decoder=encoder_decoder,
         control_tokens=member.start.control_tokens,
     )
-    encoded = encoder.encode(drawn, max_length=member.recipe.train.max_length).examples
+    longest = longest_example(member.recipe.train, start_facts(member.start))
+    encoded = encoder.encode(drawn, max_length=longest).examples
     if not encoded:
         raise DataError(
             f"{member.folder} holds no example that {member.name} was trained on, and RegMean "

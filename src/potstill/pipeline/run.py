@@ -33,6 +33,7 @@ from potstill.generate import GenerateResult
 from potstill.grading.grade import grade
 from potstill.guide import GuidanceResult, GuideSettings, guide
 from potstill.models import Model
+from potstill.pipeline.former_training import with_former_values
 from potstill.pipeline.guide_setup import guided_checkpoint, guided_pair
 from potstill.pipeline.judge_lines import described_judge
 from potstill.pipeline.kept_questions import task_of
@@ -99,13 +100,13 @@ class Run:
         read_only: bool = False,
         is_moved: bool = False,
     ) -> None:
-        self.recipe, self.folder = recipe, recipe.folder
+        self.folder, self._is_moved = recipe.folder, is_moved
         meter = meter or Meter(None)
-        self._is_moved = is_moved
         read_only = read_only or os.environ.get("RANK", "0") != "0"
         if not (self.folder / "run.sqlite").is_file():
             resolve_names(recipe)  # or nothing is made for it
         self.store = Store(self.folder / "run.sqlite", read_only=read_only)
+        self.recipe = recipe = with_former_values(recipe, self.store)
         self.runtime = Runtime() if read_only else run_runtime(recipe, self.store)
         self.context = RunContext(
             store=self.store, folder=self.folder, progress=meter.of(self.runtime)

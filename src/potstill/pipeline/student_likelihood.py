@@ -19,6 +19,8 @@ from potstill.prompts.formats import DataFormat
 from potstill.records import Example, Likelihood
 from potstill.runtime.progress import Meter
 from potstill.store import Store
+from potstill.train import TrainSettings
+from potstill.train.defaults import longest_example
 
 if TYPE_CHECKING:
     from potstill.train.encoding import Encoded
@@ -33,8 +35,8 @@ class LikelihoodSpec(NamedTuple):
     data_format: DataFormat
     """The wording of its examples: one with rationales and without exemplars."""
 
-    max_length: int
-    """Most tokens of prompt and target; longer examples are not learned."""
+    training: TrainSettings
+    """Its longest example; longer ones are not learned."""
 
 
 class _Unmeasured(NamedTuple):
@@ -121,8 +123,10 @@ class LikelihoodScorer:
             return {}
         from potstill.models.local.loading import load_config, load_tokenizer
         from potstill.train.encoding import Encoder
+        from potstill.train.resolution import start_facts
 
-        start, longest = self._spec.start, self._spec.max_length
+        start = self._spec.start
+        longest = longest_example(self._spec.training, start_facts(start))
         config = load_config(start).get_text_config(decoder=True)
         positions = getattr(config, "max_position_embeddings", None)
         if positions is not None and not encoder_decoder:

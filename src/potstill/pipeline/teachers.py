@@ -289,7 +289,7 @@ class TeacherPool:
         named = self._recipe.train.students.items()
         data_format = worded_by(settler.settle(System(name), student) for name, student in named)
         assert data_format is not None, "the recipe has seen to it"
-        learned = LikelihoodSpec(self._recipe.student, data_format, self._recipe.train.max_length)
+        learned = LikelihoodSpec(self._recipe.student, data_format, self._recipe.train)
         return LikelihoodScorer(learned, self._store, self._context.progress)
 
     def _until_stopped(self) -> Iterator[str]:

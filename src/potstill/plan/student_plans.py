@@ -5,7 +5,6 @@ is tried with random weights. What is not known yet, such as how many rationales
 bound, and said to be one.
 """
 
-import math
 import shutil
 import time
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ from potstill.pipeline.stale import outdated_students
 from potstill.plan.throughput import last_progress
 from potstill.prompts.formats import format_named
 from potstill.records import Example, System, Task
+from potstill.train.defaults import Work, described, resolve
 from potstill.train.examples import make_examples
 from potstill.train.settings import StudentSettings
 
@@ -73,6 +73,9 @@ class PlannedStudent:
 
     examples: Bound
     steps: Bound
+    training: str
+    """How it is trained, in words."""
+
     done: int
     """Optimiser steps of the newest checkpoint that is there, and is of this recipe."""
 
@@ -125,6 +128,7 @@ def plan_students(run: Run, folder: Path) -> StudentPlans:
 
 def _planned(run: Run, folder: Path) -> list[PlannedStudent]:
     with extra("local", needed_for="planning a training"):
+        from potstill.train.resolution import start_facts
         from potstill.train.start_checks import start_shape
     settings = run.recipe.train
     speeds: dict[str, Speed] = {}
@@ -136,8 +140,8 @@ def _planned(run: Run, folder: Path) -> list[PlannedStudent]:
         examples, count = _examples(run, student, shape.encoder_decoder)
         lengths = shape.lengths(examples[:: max(len(examples) // COUNTED_EXAMPLES, 1)])
         mean = sum(lengths) / len(lengths)
-        own = settings.for_student(student)
-        steps = own.steps or math.ceil((own.epochs or 20.0) * count.number / own.batch_size)
+        own = resolve(settings.for_student(student), start_facts(start), Work(count.number, mean))
+        steps = own.steps_for(count.number)
         taken = [one.step for one in run.store.checkpoints() if one.system == system]
         done = 0 if system.label in outdated else max(taken, default=0)
         rate = _measured_rate(folder, system)
@@ -158,6 +162,7 @@ def _planned(run: Run, folder: Path) -> list[PlannedStudent]:
                 trained=shape.trained,
                 examples=count,
                 steps=Bound(steps, own.steps is not None or count.known),
+                training=described(own),
                 done=min(done, steps),
                 seconds=max(seconds, 0.0),
                 how=how,

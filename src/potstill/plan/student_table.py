@@ -35,6 +35,7 @@ def _describe(student: PlannedStudent) -> str:
         parts.append(f"{student.done:,} of them taken")
     bound = "about" if student.steps.known else "at most about"
     parts.append(f"training {bound} {clock(student.seconds)} ({student.how})")
+    parts.append(student.training)
     parts.append(f"about {_size(student.memory)} of memory")
     parts.append(
         f"{_size(student.disk)} on the disk in {student.checkpoints} checkpoints, and "

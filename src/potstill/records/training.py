@@ -222,6 +222,10 @@ class Checkpoint:
     soft_share: float | None = None
     """Share of trained tokens with the teacher's probabilities; None: sample matching alone."""
 
+    training: str = ""
+    """How it was trained, in words: learning rate, batches, length; empty where that is not kept.
+    """
+
     @property
     def system(self) -> System:
         """The student that it is a checkpoint of."""

@@ -44,6 +44,9 @@ The log, ``log.jsonl`` in the run's folder, has one JSON object a line: ``time``
 ``number_format``
     In what a ``model`` computes a kind of ``work`` on a processor: the format ``chosen``, and the
     seconds that a trial took in ``float32`` and ``bfloat16``.
+``training_values``
+    What was filled in of a ``student``'s training, where the recipe leaves it open: each value by
+    its setting's name.
 ``left_out``
     A row of an imported ``file`` was left out: ``at`` which line or row it stands, and ``why``.
 ``interrupted``

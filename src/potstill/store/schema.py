@@ -261,5 +261,6 @@ MIGRATIONS: tuple[SchemaStep, ...] = (
     _TASKS,
     _JUDGE_FIGURES,
     "ALTER TABLE checkpoints ADD COLUMN trained_parameters INTEGER NOT NULL DEFAULT 0;",
+    "ALTER TABLE checkpoints ADD COLUMN training TEXT NOT NULL DEFAULT '';",
 )
 """Ordered steps from an empty file to the newest schema; the version is how many were taken."""

@@ -48,10 +48,6 @@ LOSSES = Registry[Callable[..., Any]](
 """Losses of one's own by ``module:name`` or entry point, each a ``train.losses.Loss``."""
 
 
-QUESTIONS_A_STEP = 16
-"""Different questions in a step below which siblings cost accuracy."""
-
-
 def _start(raw: object) -> LocalSettings:
     return student_settings(raw, at="start")
 
@@ -292,10 +288,10 @@ class TrainSettings(Settings):
     """Optimiser steps of every student; give this or ``epochs``."""
 
     epochs: float | None = Field(default=None, gt=0)
-    """Passes over a student's examples; 20 where neither this nor ``steps`` is given."""
+    """Passes over a student's examples. Neither this nor ``steps``: by the start and examples."""
 
-    batch_size: int = Field(default=8, ge=1)
-    """Examples to an optimiser step, over all processes."""
+    batch_size: int | None = Field(default=None, ge=1)
+    """Examples to an optimiser step, over all processes; null: by the start's size."""
 
     siblings: int | None = Field(default=None, ge=1)
     """Examples of one question that a step takes together, which share work; null: batch / 16."""
@@ -303,20 +299,21 @@ class TrainSettings(Settings):
     batch_tokens: int = Field(default=16_384, ge=1)
     """Most tokens that a process computes at once; changes memory and speed only."""
 
-    learning_rate: float = Field(default=3e-4, gt=0)
-    """Highest step size of AdamW; 3e-4 is Fine-tune-CoT's, very small models take 1e-3."""
+    learning_rate: float | None = Field(default=None, gt=0)
+    """Highest step size of AdamW; null: by the start's size and what of it is trained."""
 
     schedule: Literal["constant", "linear", "cosine"] = "linear"
     """The course of the learning rate after its highest value: kept, or lowered to 0 at the end."""
 
-    warmup: float = Field(default=0.03, ge=0, le=1)
-    """Share of the steps in which the learning rate rises from 0."""
+    warmup: float | None = Field(default=None, ge=0, le=1)
+    """Share of the steps in which the learning rate rises from 0; null: by the start's size."""
 
-    weight_decay: float = Field(default=0.01, ge=0)
-    """AdamW's decay of weight matrices, a step, times the learning rate."""
+    weight_decay: float | None = Field(default=None, ge=0)
+    """AdamW's decay of weight matrices, a step, times the learning rate; null: 0.01, or none."""
 
-    max_length: int = Field(default=1024, ge=2)
-    """Most tokens of prompt and target together; longer examples are dropped and counted."""
+    max_length: int | None = Field(default=None, ge=2)
+    """Most tokens of prompt and target together; longer examples are dropped and counted. Null: by
+    the start's size and the memory."""
 
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Number format of the products; ``auto`` is bfloat16 on CUDA devices that have it. On a
@@ -350,14 +347,6 @@ class TrainSettings(Settings):
                 "alone. Leave stop out"
             )
         return self
-
-    @property
-    def group_size(self) -> int:
-        """``siblings``, or by default as many as leave some 16 different questions in a step.
-
-        Siblings make training faster and a step's gradient poorer: see docs/log.md.
-        """
-        return self.siblings or max(self.batch_size // QUESTIONS_A_STEP, 1)
 
     def sweep(self) -> dict[System, StudentSettings]:
         """Returns every student from every start."""

@@ -20,6 +20,7 @@ from potstill.records import Checkpoint, Example, Rationale, System, Task, Train
 from potstill.runtime.context import RunContext
 from potstill.runtime.progress import Advance
 from potstill.tasks import load_task
+from potstill.train.defaults import ResolvedTraining, described, is_open
 from potstill.train.examples import (
     TeacherTexts,
     make_examples,
@@ -102,18 +103,42 @@ def train(
         logger.warning("%s", unequal)
     with extra("local", needed_for="potstill train"):
         from potstill.train.processes import ending_process_group
+    values = _resolved(settings, students, examples, context)
     steps: list[TrainingStep] = []
     checkpoints: list[Checkpoint] = []
     with ending_process_group():
         for system, student in students.items():
-            own, learned = settings.for_student(student), examples[system]
+            own, learned = values[system], examples[system]
             trained = _train_in_folder(system, student, learned, own, context, seed, ends_at)
             steps += _training_steps(system, trained)
-            checkpoints += _checkpoint_records(system, student, trained, context.folder)
+            checkpoints += _checkpoint_records(system, student, trained, context.folder, own)
     if not context.store.read_only:  # the first of several processes keeps the store
         made_by = made_by or settings_hash(settings.model_dump(mode="json"), seed)
         context.store.replace_training(steps, checkpoints, settings_hash=made_by)
     return checkpoints
+
+
+def _resolved(
+    settings: TrainSettings,
+    students: Mapping[System, StudentSettings],
+    examples: Mapping[System, Sequence[Example]],
+    context: RunContext,
+) -> dict[System, ResolvedTraining]:
+    """Returns each student's settings with nothing left open, which the run keeps and shows."""
+    from potstill.train.resolution import KeptValues, plain_values
+
+    kept = KeptValues(context.folder)
+    resolved = {}
+    for system, student in students.items():
+        own = settings.for_student(student)
+        resolved[system] = kept.resolved(system.label, own, student, examples[system])
+        if is_open(own):
+            words = f"{system.label}: {described(resolved[system])}"
+            fields = plain_values(resolved[system])
+            context.events.announce("training_values", words, student=system.label, **fields)
+    if not context.store.read_only:  # the first of several processes keeps the folder
+        kept.write()
+    return resolved
 
 
 def _student_examples(
@@ -192,7 +217,7 @@ def _train_in_folder(
     system: System,
     student: StudentSettings,
     examples: Sequence[Example],
-    settings: TrainSettings,
+    settings: ResolvedTraining,
     context: RunContext,
     seed: int,
     ends_at: StopAt | None,
@@ -205,7 +230,7 @@ def _train_in_folder(
 
     def on_checkpoint(so_far: "TrainedStudent") -> bool:
         assert ends_at is not None
-        return ends_at(_checkpoint_records(system, student, so_far, context.folder))
+        return ends_at(_checkpoint_records(system, student, so_far, context.folder, settings))
 
     with _MeterWatch(context, f"training {system.label}") as watch:
         return train_student(
@@ -255,7 +280,11 @@ class _MeterWatch:
 
 
 def _checkpoint_records(
-    system: System, student: StudentSettings, trained: "TrainedStudent", run_folder: Path
+    system: System,
+    student: StudentSettings,
+    trained: "TrainedStudent",
+    run_folder: Path,
+    settings: ResolvedTraining,
 ) -> list[Checkpoint]:
     """The checkpoints as records, their folders seen from the run's."""
     return [
@@ -271,6 +300,7 @@ def _checkpoint_records(
             parameters=trained.parameters,
             trained_parameters=trained.trained_parameters,
             soft_share=trained.soft_share,
+            training=described(settings),
         )
         for step, folder in trained.checkpoints
     ]

@@ -5,19 +5,12 @@ Found before anything is asked, by config and tokenizer alone: the model is buil
 are encoded as the student will read them. What only the weights show is found when they are loaded.
 """
 
-import copy
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
-from transformers import (
-    AutoModelForCausalLM,
-    AutoModelForSeq2SeqLM,
-    PretrainedConfig,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-)
+from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.integrations.integration_utils import get_available_reporting_integrations
 
 from potstill.errors import ConfigError
@@ -28,9 +21,7 @@ from potstill.models.local.loading import (
     embedding_rows,
     load_config,
     load_tokenizer,
-    one_line_errors,
     parameters_of,
-    quietly,
     trained_parameters,
 )
 from potstill.models.local.model import PromptEncoder, check_cache
@@ -40,9 +31,12 @@ from potstill.models.settings import LocalSettings
 from potstill.prompts.formats import format_named
 from potstill.prompts.styles import Exemplar, question_text
 from potstill.records import Example, Question, Request, System
+from potstill.train.defaults import longest_example
 from potstill.train.encoding import Encoder
 from potstill.train.lora import add_lora
+from potstill.train.resolution import start_facts
 from potstill.train.settings import LoraSettings, StudentSettings, TrainSettings
+from potstill.train.skeleton import model_without_weights
 
 TRIED_QUESTIONS = 50
 """Questions that are encoded for each data format."""
@@ -80,7 +74,8 @@ def check_starts(
     for system, start in starts.items():
         if start not in skeletons:
             skeletons[start] = _skeleton(start, settings)
-        _check_prompts(system.label, students[system], skeletons[start], settings, questions)
+        longest = longest_example(settings, start_facts(start))
+        _check_prompts(system.label, students[system], skeletons[start], longest, questions)
 
 
 class StartShape(NamedTuple):
@@ -115,7 +110,7 @@ class StartShape(NamedTuple):
 
     def with_random_weights(self) -> Loaded:
         """Returns a model of this shape, on the processor, to be tried and thrown away."""
-        model = _built(self.config, self.start)
+        model = model_without_weights(self.config, self.start)
         torch.nn.Module.to_empty(model, device="cpu")
         draw = torch.Generator().manual_seed(0)
         for tensor in (*model.parameters(), *model.buffers()):
@@ -137,9 +132,13 @@ def start_shape(start: LocalSettings, lora: LoraSettings | None) -> StartShape:
         PotstillError: As :func:`check_starts`.
     """
     config = load_config(start)
-    model = _built(config, start)
+    model = model_without_weights(config, start)
     parameters = parameters_of(model)
-    trained = trained_parameters(add_lora(_built(config, start), lora)) if lora else parameters
+    trained = (
+        trained_parameters(add_lora(model_without_weights(config, start), lora))
+        if lora
+        else parameters
+    )
     text_config = config.get_text_config(decoder=True)
     stacks = 2 if config.is_encoder_decoder else 1
     return StartShape(
@@ -179,11 +178,11 @@ def _skeleton(start: LocalSettings, settings: TrainSettings) -> Skeleton:
     check_device(start.device, at=start.model)
     check_end_token(tokenizer, start.model)
     check_cache(config, start.model)
-    model = _built(config, start)
+    model = model_without_weights(config, start)
     encoder_decoder = bool(config.is_encoder_decoder)
     check_embedding(Loaded(model, tokenizer, encoder_decoder), start.model)
     if settings.lora is not None:
-        add_lora(_built(config, start), settings.lora)
+        add_lora(model_without_weights(config, start), settings.lora)
     return Skeleton(model, tokenizer, encoder_decoder)
 
 
@@ -200,22 +199,11 @@ def check_end_token(tokenizer: PreTrainedTokenizerBase, source: str) -> None:
         )
 
 
-def _built(config: PretrainedConfig, start: LocalSettings) -> PreTrainedModel:
-    auto: Any = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
-    with quietly(), one_line_errors(start.source), torch.device("meta"):
-        trusted = start.trust_remote_code
-        own = copy.deepcopy(config)  # its number format is changed by the building
-        model = auto.from_config(own, dtype=torch.float32, trust_remote_code=trusted)
-        model.tie_weights()
-    assert isinstance(model, PreTrainedModel)
-    return model
-
-
 def _check_prompts(
     label: str,
     student: StudentSettings,
     start: Skeleton,
-    settings: TrainSettings,
+    longest: int,
     questions: Sequence[Question],
 ) -> None:
     """Refuse data formats whose prompts this start cannot read, or has no room for.
@@ -238,9 +226,9 @@ def _check_prompts(
                     "tokenizer that belongs to it."
                 )
             lengths.append(len(ids))
-        if lengths and min(lengths) >= settings.max_length:
+        if lengths and min(lengths) >= longest:
             raise ConfigError(
-                f"train.max_length is {settings.max_length}, and of {len(lengths)} questions in "
+                f"train.max_length is {longest}, and of {len(lengths)} questions in "
                 f"the data format {name} the shortest takes {min(lengths)} tokens before an answer "
                 "begins. Raise it."
             )

@@ -14,8 +14,7 @@ import hashlib
 import logging
 import math
 import os
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -53,12 +52,14 @@ from potstill.train.batches import (
     plan_steps,
 )
 from potstill.train.chunked_loss import Head
-from potstill.train.encoding import Encoded, EncodedExamples, Encoder
+from potstill.train.defaults import ResolvedTraining
+from potstill.train.encoding import EncodedExamples, Encoder
 from potstill.train.examples import example_shares
 from potstill.train.lora import add_lora
 from potstill.train.losses import loss_of
 from potstill.train.precision import try_training
 from potstill.train.prefix_sharing import can_share, enable
+from potstill.train.resolution import pass_size, resolved_training
 from potstill.train.settings import StudentSettings, TrainSettings
 from potstill.train.start_checks import check_end_token
 from potstill.train.trainer import (
@@ -73,9 +74,6 @@ from potstill.train.trainer import (
 )
 
 logger = logging.getLogger(__name__)
-
-DEFAULT_EPOCHS = 20.0
-"""Fine-tune-CoT's number of passes."""
 
 SAME_RESULT = {"students", "batch_tokens", "gradient_checkpointing", "report_to"}
 """Settings that do not change what a student learns, up to rounding."""
@@ -147,7 +145,7 @@ def training_identity(
     seed: int = 0,
 ) -> str:
     """Returns twelve hex digits that stand for all that determines a student."""
-    start = _start(student)
+    start, settings = _start(student), resolved_training(settings, student, examples)
     source = start.source
     weights = folder_digest(Path(source)) if is_folder(source) else start.model_dump(mode="json")
     values = settings.model_dump(mode="json", exclude=SAME_RESULT)
@@ -195,7 +193,8 @@ def train_student(
         student: The model to start from, the loss, and which share of the examples each data
             format gets.
         examples: The texts to learn.
-        settings: The length and manner of training; ``students`` is not looked at.
+        settings: The length and manner of training; ``students`` is not looked at. What is left
+            open is filled in.
         folder: Belongs to this training alone; takes its checkpoints.
         on_step: Called with the progress every few steps.
         watch: Told how far it is from the first step on, also within a step.
@@ -212,6 +211,7 @@ def train_student(
         KeyboardInterrupt: Training was stopped, see ``runtime``.
     """
     runtime = runtime or Runtime()
+    settings = resolved_training(settings, student, examples)
     identity = training_identity(student, examples, settings, seed=seed)
     checkpoints.claim(folder, identity)
     finished = checkpoints.read_finished(folder)
@@ -264,7 +264,7 @@ def _encode_fitting(
     loaded: Loaded,
     examples: Sequence[Example],
     student: StudentSettings,
-    settings: TrainSettings,
+    settings: ResolvedTraining,
 ) -> EncodedExamples:
     """Returns the examples as token ids, without those that are too long.
 
@@ -287,12 +287,12 @@ def _encode_fitting(
 
 
 def _with_precision(
-    settings: TrainSettings,
+    settings: ResolvedTraining,
     loaded: Loaded,
     encoded: EncodedExamples,
     folder: Path,
     runtime: Runtime,
-) -> TrainSettings:
+) -> ResolvedTraining:
     """Returns the settings with what ``precision: auto`` comes to on a processor.
 
     It is what the run chose before, be it for a student that was interrupted, else the faster one
@@ -320,7 +320,7 @@ def _name(folder: Path) -> str:
 def _build_trainer(
     loaded: Loaded,
     encoded: EncodedExamples,
-    settings: TrainSettings,
+    settings: ResolvedTraining,
     student: StudentSettings,
     folder: Path,
     seed: int,
@@ -332,7 +332,8 @@ def _build_trainer(
         for name, share in example_shares(student).items()
         if any(example.data_format == name for example in examples)
     }
-    steps = _optimiser_steps(settings, examples, shares)
+    formats = (example.data_format for example in examples)
+    steps = settings.steps_for(pass_size(formats, shares))
     use_cpu = next(loaded.model.parameters()).device.type == "cpu"
     arguments = training_arguments(settings, folder, steps=steps, seed=seed, use_cpu=use_cpu)
     torch.manual_seed(seed)
@@ -414,20 +415,6 @@ def _longest(loaded: Loaded, max_length: int) -> int:
     """Returns the most tokens of an example that the model has positions for."""
     positions = getattr(loaded.model.config, "max_position_embeddings", None)
     return max_length if loaded.encoder_decoder or positions is None else min(max_length, positions)
-
-
-def _optimiser_steps(
-    settings: TrainSettings, examples: Sequence[Encoded], shares: Mapping[str, float]
-) -> int:
-    """Returns the number of optimiser steps.
-
-    A pass over a mixture of formats ends when its slowest one has been gone through.
-    """
-    if settings.steps is not None:
-        return settings.steps
-    counts = Counter(example.data_format for example in examples)
-    a_pass = max((counts[name] / share for name, share in shares.items()), default=len(examples))
-    return math.ceil((settings.epochs or DEFAULT_EPOCHS) * a_pass / settings.batch_size)
 
 
 def _trained_student(values: dict[str, Any], folder: Path) -> TrainedStudent:

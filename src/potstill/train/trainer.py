@@ -43,10 +43,10 @@ from potstill.records.training import ADAPTER
 from potstill.train import checkpoints
 from potstill.train.batches import Batch, Collator, Steps
 from potstill.train.chunked_loss import Head
+from potstill.train.defaults import ResolvedTraining
 from potstill.train.encoder_sharing import EncoderOnce
 from potstill.train.losses import Loss, Targets
 from potstill.train.prefix_sharing import layout, use
-from potstill.train.settings import TrainSettings
 from potstill.whole_files import library_faults, unfinished_folder, whole_folder
 
 LOG_STEPS = 10
@@ -406,7 +406,7 @@ RECOMPUTE = next(  # its name in transformers from 5.23 on, and before
 
 
 def training_arguments(
-    settings: TrainSettings, folder: Path, *, steps: int, seed: int, use_cpu: bool
+    settings: ResolvedTraining, folder: Path, *, steps: int, seed: int, use_cpu: bool
 ) -> TrainingArguments:
     """Returns our settings as the base class's, which prints and saves nothing by itself.
 
@@ -453,7 +453,7 @@ def sharded(arguments: TrainingArguments) -> bool:
     return bool(arguments.fsdp or arguments.deepspeed) or arguments.parallel_mode.value == "tpu"
 
 
-def _bfloat16(settings: TrainSettings, use_cpu: bool) -> bool:
+def _bfloat16(settings: ResolvedTraining, use_cpu: bool) -> bool:
     if settings.precision == "auto":
         return not use_cpu and torch.cuda.is_bf16_supported()
     return settings.precision == "bfloat16"

@@ -1,0 +1,220 @@
+"""What a recipe leaves open of a training is filled in from the start and its examples."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_models import build_tiny_causal
+
+from potstill.models.settings import LocalSettings
+from potstill.pipeline.recipe import load_recipe
+from potstill.pipeline.run import Run
+from potstill.records import Example
+from potstill.runtime.progress import Meter
+from potstill.train import resolution
+from potstill.train.defaults import (
+    FORMER,
+    ResolvedTraining,
+    StartFacts,
+    Work,
+    described,
+    longest_example,
+    resolve,
+)
+from potstill.train.resolution import KeptValues, plain_values, start_facts
+from potstill.train.settings import LoraSettings, StudentSettings, TrainSettings
+from potstill.train.student import training_identity
+
+OPEN, LORA = TrainSettings(), TrainSettings(lora=LoraSettings())
+SUMS = [Example(prompt=f"{n} + 1 =", target=f" {n + 1}", question_id=str(n)) for n in range(3)]
+
+
+def facts(parameters: float, **changes: Any) -> StartFacts:
+    """Facts of a decoder on a large GPU."""
+    known: dict[str, Any] = {
+        "encoder_decoder": False, "chat": False, "positions": 40_960, "layers": 30, "width": 576,
+        "on_processor": False, "memory": 80 << 30, **changes,
+    }  # fmt: skip
+    return StartFacts(parameters=int(parameters), **known)
+
+
+@pytest.mark.parametrize(
+    ("settings", "start", "learning_rate", "batch_size", "weight_decay"),
+    [
+        (OPEN, facts(135e6), 5e-4, 8, 0.01),
+        (OPEN, facts(600e6), 5e-5, 16, 0.01),
+        (OPEN, facts(600e6, chat=True), 2.5e-5, 16, 0.01),
+        (OPEN, facts(135e6, chat=True), 5e-4, 8, 0.01),
+        (OPEN, facts(8e9), 2e-5, 16, 0.01),
+        (OPEN, facts(250e6, encoder_decoder=True), 3e-4, 8, 0.01),
+        (LORA, facts(135e6), 1e-3, 8, 0.0),
+        (LORA, facts(600e6, chat=True), 5e-4, 16, 0.0),
+        (LORA, facts(8e9), 2e-4, 16, 0.0),
+    ],
+)
+def test_values_go_by_size_and_what_is_trained(
+    settings: TrainSettings,
+    start: StartFacts,
+    learning_rate: float,
+    batch_size: int,
+    weight_decay: float,
+) -> None:
+    found = resolve(settings, start, Work(examples=1000, tokens=100))
+    assert (found.learning_rate, found.batch_size) == (learning_rate, batch_size)
+    assert (found.weight_decay, found.warmup) == (weight_decay, 0.1)
+
+
+def test_what_is_given_stays() -> None:
+    given = TrainSettings(learning_rate=1e-5, warmup=0, weight_decay=0.3, max_length=77, steps=9)
+    found = resolve(given, facts(135e6), Work(1000, 100))
+    kept = {name: getattr(given, name) for name in ("learning_rate", "warmup", "weight_decay")}
+    assert plain_values(found) == {
+        "steps": 9, "epochs": None, "batch_size": 8, "max_length": 77, **kept,
+    }  # fmt: skip
+
+
+def test_passes_fall_with_the_number_of_examples() -> None:
+    def passes(examples: int) -> float | None:
+        return resolve(OPEN, facts(600e6), Work(examples, 100)).epochs
+
+    assert [passes(count) for count in (200, 1000, 2500, 5000, 40_000)] == [10, 10, 4, 3, 3]
+
+
+def test_on_a_processor_the_length_is_bounded_in_steps_and_tokens() -> None:
+    here = facts(135e6, on_processor=True)
+
+    def length(examples: int, tokens: float) -> tuple[int | None, float | None]:
+        found = resolve(OPEN, here, Work(examples, tokens))
+        return found.steps, found.epochs
+
+    assert length(150, 50) == (None, 10)  # 188 steps of 400 tokens: nothing bounds them
+    assert length(1186, 110) == (250, None)  # 8 x 110 x 250 = 220,000 tokens
+    assert length(1186, 500) == (62, None)  # 8 x 500 x 62 = 248,000
+    assert length(5, 100_000) == (1, None)
+    given = resolve(TrainSettings(epochs=4), here, Work(5000, 500))
+    assert (given.steps, given.epochs) == (None, 4)
+
+
+def test_the_longest_example_goes_by_positions_and_memory() -> None:
+    # 30 layers x 576 x 68 bytes: 1.18 MB a token.
+    roomy, small_gpu = facts(135e6), facts(135e6, memory=16 << 30)
+    assert longest_example(OPEN, roomy) == 32_768
+    assert longest_example(OPEN, roomy._replace(positions=8192)) == 8192
+    assert longest_example(OPEN, small_gpu) == 8192
+    assert longest_example(OPEN, small_gpu._replace(memory=8 << 30)) == 4096
+    assert longest_example(OPEN, facts(1e6)) == 1024
+    assert longest_example(TrainSettings(max_length=300), roomy) == 300
+
+
+def test_small_starts_have_the_former_values() -> None:
+    found = resolve(OPEN, facts(19e6), Work(1000, 100))
+    assert plain_values(found) == {"steps": None, "epochs": None, **FORMER}
+    assert found.steps_for(1000) == 20 * 1000 / 8
+    assert "learning rate 0.0003, linear after a warm-up of 3% of the steps, 20 passes" in (
+        described(found)
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "identity"),
+    [
+        (OPEN, "bcb922a59522"),
+        (TrainSettings(steps=400, learning_rate=1e-3), "b18b298495d6"),
+        (TrainSettings(epochs=20), "611aa2910a36"),
+        (LORA, "56c906e1913e"),
+    ],
+)
+def test_trainings_of_the_bundled_pair_are_those_of_before(
+    settings: TrainSettings, identity: str
+) -> None:
+    # The hashes were made before any value could be left open.
+    start = LocalSettings(model="bundled:student", device="cpu")
+    student = StudentSettings(start=start, data_format="fine_tune_cot")
+    assert training_identity(student, SUMS, settings) == identity
+
+
+def test_facts_are_read_from_config_and_tokenizer(tmp_path: Path) -> None:
+    folder = build_tiny_causal(tmp_path, "qwen3", chat=True)
+    next(folder.glob("*.safetensors")).write_bytes(b"")  # not read
+    found = start_facts(LocalSettings(model=f"hf:{folder}", device="cpu"))
+    assert found.parameters < 100_000 and found.chat and found.on_processor
+    assert 1 << 28 < found.memory < 1 << 50
+
+
+def test_a_run_keeps_what_was_filled_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    start = LocalSettings(model="bundled:student", device="cpu")
+    student = StudentSettings(start=start, data_format="fine_tune_cot")
+
+    def found(**size: Any) -> ResolvedTraining:
+        monkeypatch.setattr(resolution, "start_facts", lambda _: facts(135e6, **size))
+        kept = KeptValues(tmp_path)
+        resolved = kept.resolved("r", OPEN, student, SUMS * 1000)
+        kept.write()
+        return resolved
+
+    first = found()
+    assert first.epochs == 10_000 / 3000
+    assert found(on_processor=True) == first  # of another machine: as it was
+    (tmp_path / resolution.KEPT).unlink()
+    assert found(on_processor=True).steps == 250
+
+
+def small_recipe(folder: Path, **train: object) -> dict[str, Any]:
+    rows = [
+        {"question": f"What is {n} + {n}?", "answer": str(2 * n), "split": split}
+        for n, split in enumerate(("train", "train", "dev", "test"), start=2)
+    ]
+    lines = [
+        {
+            "question": row["question"],
+            "rationale": f"Two equal numbers are added here. The answer is {row['answer']}.",
+        }
+        for row in rows
+    ]
+    for name, listed in (("sums", rows), ("one", lines)):
+        text = "".join(json.dumps(line) + "\n" for line in listed)
+        (folder / f"{name}.jsonl").write_text(text)
+    return {
+        "run": str(folder / "run"),
+        "task": {"file": str(folder / "sums.jsonl")},
+        "teacher": f"recorded:{folder}/one.jsonl",
+        "student": {"model": "bundled:student", "device": "cpu"},
+        "generate": {"samples": 1},
+        "train": {"checkpoints": 1, "students": {"r": {}}, **train},
+    }
+
+
+def trained(recipe: dict[str, Any]) -> str:
+    """Trains by a recipe; returns how the student was trained, in words."""
+    with Run(load_recipe(recipe), Meter(None)) as run:
+        run.generate()
+        run.curate()
+        (checkpoint,) = run.train()
+        assert run.store.checkpoints() == [checkpoint]
+        return checkpoint.training
+
+
+def test_a_run_shows_what_was_filled_in(tmp_path: Path) -> None:
+    words = trained(small_recipe(tmp_path, steps=1))
+    assert words.startswith("learning rate 0.0003, linear") and ", 1 steps in batches of 8" in words
+    events = [json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text().splitlines()]
+    (event,) = [event for event in events if event["event"] == "training_values"]
+    assert (event["student"], event["steps"], event["learning_rate"]) == ("r", 1, 3e-4)
+    kept = json.loads((tmp_path / "run/training_values.json").read_text())
+    assert kept["r"]["values"]["max_length"] == 1024
+
+
+def test_a_run_of_before_keeps_its_values(tmp_path: Path) -> None:
+    former = {name: FORMER[name] for name in FORMER}
+    first = trained(small_recipe(tmp_path, steps=1, **former))  # its inputs hold numbers
+    recipe = load_recipe(small_recipe(tmp_path, steps=1))
+    assert recipe.train.learning_rate is None
+    with Run(recipe, Meter(None)) as run:
+        assert isinstance(run.recipe.train, ResolvedTraining)
+        assert run.recipe.train.learning_rate == 3e-4
+        assert run.stale_notes() == []
+        (checkpoint,) = run.train()
+    assert checkpoint.training == first
+    # The passes of a large start are 20 there, too.
+    assert resolve(run.recipe.train, facts(8e9), Work(99, 9)).learning_rate == 3e-4
