@@ -4,6 +4,7 @@ import json
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,8 @@ import torch
 from commands import Commands, until
 from test_train import learner, settings, start, sums, weights
 
+from potstill.pipeline.recipe import load_recipe
+from potstill.plan import plan_run
 from potstill.runtime import Runtime
 from potstill.runtime.events import EventLog
 from potstill.runtime.signals import Terminated, terminating
@@ -77,7 +80,7 @@ def test_a_command_that_trains_ends_on_sigterm_with_a_word_and_143(
     commands: Commands, tmp_path: Path
 ) -> None:
     recipe = tmp_path / "recipe.yaml"
-    values = {
+    values: dict[str, Any] = {
         "run": str(tmp_path / "run"),
         "task": {"name": "coin_toss", "train": 8, "dev": 2, "test": 2},
         "teacher": "bundled:teacher",
@@ -91,10 +94,23 @@ def test_a_command_that_trains_ends_on_sigterm_with_a_word_and_143(
     assert commands.run("curate", str(recipe)) == 0
     log = tmp_path / "run" / "log.jsonl"
     with commands.start("train", str(recipe)) as command:
-        until(lambda: '"unit": "steps"' in log.read_text() or "training answers" in log.read_text())
+        until(lambda: '"training answers"' in log.read_text())
         command.send(signal.SIGTERM)
         assert command.wait(60) == 143
     told = commands.log.read_text()
     assert f"go on with: potstill train {recipe}" in told and "Traceback" not in told
     last = json.loads(log.read_text().splitlines()[-1])
     assert (last["event"], last["error"]) == ("ended", "Terminated")
+    (place,) = (tmp_path / "run" / "checkpoints").glob("answers-*/checkpoint-*")
+    taken = int(place.name.rpartition("-")[2])
+    assert 0 < taken < 5000
+    assert planned_steps(recipe) == (taken, 5000)
+    values["train"]["batch_size"] = 8  # another training, which begins anew
+    recipe.write_text(json.dumps(values), encoding="utf-8")
+    assert planned_steps(recipe) == (0, 5000)
+
+
+def planned_steps(recipe: Path) -> tuple[int, int]:
+    """Returns the steps of the only student that are done, and all of them, as a plan has them."""
+    (student,) = plan_run(load_recipe(recipe)).students.students
+    return student.done, student.steps.number

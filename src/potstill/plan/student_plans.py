@@ -18,6 +18,7 @@ from potstill.pipeline.stale import outdated_students
 from potstill.plan.throughput import last_progress
 from potstill.prompts.formats import format_named
 from potstill.records import Example, System, Task
+from potstill.train import Models, interrupted_step
 from potstill.train.defaults import Work, described, resolve
 from potstill.train.examples import make_examples
 from potstill.train.settings import StudentSettings
@@ -144,6 +145,7 @@ def _planned(run: Run, folder: Path) -> list[PlannedStudent]:
         steps = own.steps_for(count.number)
         taken = [one.step for one in run.store.checkpoints() if one.system == system]
         done = 0 if system.label in outdated else max(taken, default=0)
+        done = done or _interrupted(run, system, student, count)
         rate = _measured_rate(folder, system)
         if rate is not None:
             seconds, how = (steps - done) / rate, "as fast as in this run before"
@@ -174,6 +176,17 @@ def _planned(run: Run, folder: Path) -> list[PlannedStudent]:
             )
         )
     return students
+
+
+def _interrupted(run: Run, system: System, student: StudentSettings, count: Bound) -> int:
+    """Returns the step that an interrupted training goes on from; 0 where there is none."""
+    if not count.known:
+        return 0
+    recipe = run.recipe
+    models = Models(recipe.student, recipe.teacher, recipe.teachers)
+    return interrupted_step(
+        system, student, run.task, models, recipe.train, run.context, seed=recipe.seed
+    )
 
 
 def _examples(

@@ -8,7 +8,7 @@ from potstill.train.settings import (
     StudentSettings,
     TrainSettings,
 )
-from potstill.train.stage import Models, train
+from potstill.train.stage import Models, interrupted_step, train
 
 __all__ = [
     "LoraSettings",
@@ -18,5 +18,6 @@ __all__ = [
     "StopSettings",
     "StudentSettings",
     "TrainSettings",
+    "interrupted_step",
     "train",
 ]

@@ -19,6 +19,7 @@ from potstill.models.settings import ModelSettings
 from potstill.records import Checkpoint, Example, Rationale, System, Task, TrainingStep
 from potstill.runtime.context import RunContext
 from potstill.runtime.progress import Advance
+from potstill.store import Store
 from potstill.tasks import load_task
 from potstill.train.defaults import ResolvedTraining, described, is_open
 from potstill.train.examples import (
@@ -90,9 +91,7 @@ def train(
     for note in kept_defaults(settings, students):
         logger.warning("%s", note)
     rationales = context.store.training_rationales(task)
-    writers = {rationale.completion_id: rationale.teacher for rationale in rationales}
-    teachers = {"teacher": models.teacher, **models.further}
-    texts = TeacherTexts(context.store, teachers, writers)
+    texts = _teacher_texts(context.store, models, rationales)
     # All of them before any training, so that a student without examples is refused at once.
     examples = {
         system: _student_examples(system.label, student, task, rationales, texts, seed)
@@ -139,6 +138,48 @@ def _resolved(
     if not context.store.read_only:  # the first of several processes keeps the folder
         kept.write()
     return resolved
+
+
+def interrupted_step(
+    system: System,
+    student: StudentSettings,
+    task: Task,
+    models: Models,
+    settings: TrainSettings,
+    context: RunContext,
+    *,
+    seed: int,
+) -> int:
+    """Returns the step from which the training of a student goes on; 0: it begins anew.
+
+    Args:
+        system: The student's identity.
+        student: The student, with its start and formats.
+        task: As for :func:`train`, and so are the others.
+        models: See there.
+        settings: See there.
+        context: See there.
+        seed: See there.
+
+    Raises:
+        PotstillError: It cannot be trained.
+    """
+    from potstill.train.checkpoints import newest_resumable
+
+    trainings = context.folder / "checkpoints"
+    if not any(map(newest_resumable, trainings.glob(f"{system.label}-*"))):
+        return 0
+    rationales = context.store.training_rationales(task)
+    texts = _teacher_texts(context.store, models, rationales)
+    examples = _student_examples(system.label, student, task, rationales, texts, seed)
+    own = settings.for_student(student)
+    newest = newest_resumable(_training_folder(system, student, examples, own, context, seed))
+    return int(newest.name.rpartition("-")[2]) if newest else 0
+
+
+def _teacher_texts(store: Store, models: Models, rationales: Sequence[Rationale]) -> TeacherTexts:
+    writers = {rationale.completion_id: rationale.teacher for rationale in rationales}
+    return TeacherTexts(store, {"teacher": models.teacher, **models.further}, writers)
 
 
 def _student_examples(
@@ -213,6 +254,21 @@ def _warn_of_undivided(
         )
 
 
+def _training_folder(
+    system: System,
+    student: StudentSettings,
+    examples: Sequence[Example],
+    settings: TrainSettings,
+    context: RunContext,
+    seed: int,
+) -> Path:
+    """The folder of a training, named by all that determines it."""
+    from potstill.train.student import training_identity
+
+    identity = training_identity(student, examples, settings, seed=seed)
+    return context.folder / "checkpoints" / f"{system.label}-{identity[:8]}"
+
+
 def _train_in_folder(
     system: System,
     student: StudentSettings,
@@ -223,10 +279,9 @@ def _train_in_folder(
     ends_at: StopAt | None,
 ) -> "TrainedStudent":
     """Train one student in a folder named by all that determines it, and show its progress."""
-    from potstill.train.student import train_student, training_identity
+    from potstill.train.student import train_student
 
-    identity = training_identity(student, examples, settings, seed=seed)
-    folder = context.folder / "checkpoints" / f"{system.label}-{identity[:8]}"
+    folder = _training_folder(system, student, examples, settings, context, seed)
 
     def on_checkpoint(so_far: "TrainedStudent") -> bool:
         assert ends_at is not None
