@@ -220,7 +220,7 @@ def test_first_alone_needs_no_going_on_and_is_asked_for_whole_steps(tmp_path: Pa
     with ChatServer("refused") as server:
         made = load_recipe(recipe(tmp_path, server, {"policies": ["first"]}))
         with Run(made, Meter(None)) as run:
-            run.teachers.check_servers()
+            run.teachers.check_servers(run.task)
             assert server.bodies == [], "nothing depends on it"
             asked, continues = run.teachers.guiding()
     assert (asked.model_dump().get("prefill"), continues) == ("none", False)

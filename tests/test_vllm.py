@@ -10,19 +10,27 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
 import pytest
+import yaml
+from click.testing import CliRunner
 from fakes import context_of
+from loopback import Body, Loopback
+from tiny_models import byte_level_tokenizer
+from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from potstill.cli import main
 from potstill.errors import ConfigError, MissingExtraError, ModelError
 from potstill.models import model_settings, open_model
+from potstill.models.openai.trusted_positions import by_text
 from potstill.models.settings import VLLMSettings
 from potstill.models.vllm import launcher
-from potstill.models.vllm.launcher import arguments
+from potstill.models.vllm.launcher import VLLMServer, arguments
 from potstill.models.vllm.model import VLLMModel
 from potstill.records import Completion, Request
 from potstill.runtime import Runtime
@@ -340,6 +348,118 @@ def test_the_name_tells_models_apart_and_nothing_else(tmp_path: Path) -> None:
     assert name(model=f"vllm:{tmp_path / 'two' / 'model'}") != one
 
 
+def recipe_with(folder: Path, **sections: Any) -> list[str]:
+    values: dict[str, Any] = {
+        "run": str(folder / "run"), "student": "bundled:student",
+        "task": {"name": "two_step_arithmetic", "train": 4, "dev": 2, "test": 2},
+        "teacher": {"model": "vllm:some/model", "options": {"max-model-len": 600}},
+        "generate": {"samples": 2, "max_tokens": 64},
+    }  # fmt: skip
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(values | sections))
+    return ["generate", str(folder / "recipe.yaml")]
+
+
+@pytest.mark.parametrize(
+    ("habits", "sections", "words"),
+    [
+        ({"goes_on": False}, {"guide": {"policies": [{"first_n": 2}]}},
+         "guide.policies: first_n_2 needs more than vllm:some/model was found to do: it does not"),
+        ({"lists": 0}, {"generate": {"top_logprobs": 5}},
+         "generate.top_logprobs: 5 needs more than vllm:some/model was found to do: it gives no"),
+        ({}, {"generate": {"max_tokens": 600}},
+         "generate.max_tokens: 600 needs more than vllm:some/model was found to hold"),
+    ],
+    ids=["begun", "probabilities", "context"],
+)  # fmt: skip
+def test_what_its_server_cannot_do_is_refused_before_a_question_is_asked(
+    behave: Behave, notes: Path, tmp_path: Path, habits: dict[str, Any], sections: dict[str, Any],
+    words: str,
+) -> None:  # fmt: skip
+    behave(**habits)
+    command = recipe_with(tmp_path, **sections)
+    for _ in range(2):
+        done = CliRunner().invoke(main, command)
+        assert done.exit_code == 2
+        assert words in done.output
+        assert not alive(notes)
+    assert len(starts(notes)) == 1, "what was found is kept"
+    with Store(tmp_path / "run" / "run.sqlite", read_only=True) as store:
+        assert store.pool_size(("generate",)) == 0
+
+
+def test_what_its_server_can_do_is_found_by_the_start_that_writes(
+    behave: Behave, notes: Path, tmp_path: Path
+) -> None:
+    behave(lists=5)
+    command = recipe_with(tmp_path, generate={"top_logprobs": 5, "max_tokens": 64},
+                          guide={"policies": [{"first_n": 2}]})  # fmt: skip
+    done = CliRunner().invoke(main, command)
+    assert done.exit_code == 0, done.output
+    assert len(starts(notes)) == 1
+    again = CliRunner().invoke(main, command)
+    assert again.exit_code == 0 and len(starts(notes)) == 1
+
+
+def test_without_the_command_what_is_stored_is_found_all_the_same(
+    behave: Behave, notes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = recipe_with(tmp_path)
+    assert CliRunner().invoke(main, command).exit_code == 0
+    with Store(tmp_path / "run" / "run.sqlite") as store:
+        store._db.execute("DELETE FROM capabilities")  # as a run of an older version has none
+    monkeypatch.setattr(launcher, "EXECUTABLE", "no-such-command")
+    assert CliRunner().invoke(main, command).exit_code == 0
+
+
+# token names -------------------------------------------------------------------------------------
+
+EURO = "€".encode()
+
+
+def by_ids(vocabulary: dict[str, int], body: Body) -> list[Any]:
+    """The pieces of a character, named by text or by ids as vLLM does."""
+    if body.get("return_tokens_as_token_ids"):
+        letters = bytes_to_unicode()
+        names = [f"token_id:{vocabulary[letters[byte]]}" for byte in EURO]
+    else:
+        names = ["", "", EURO.decode()]
+    content = [
+        {"token": name, "bytes": list(name.encode()), "logprob": -0.5,
+         "top_logprobs": [{"token": name, "bytes": list(name.encode()), "logprob": -0.5}]}
+        for name in names
+    ]  # fmt: skip
+    message = {"content": EURO.decode()}
+    return [{"message": message, "finish_reason": "stop", "logprobs": {"content": content}}]
+
+
+@pytest.mark.parametrize("by_id", [True, False])
+def test_pieces_of_a_character_have_their_own_bytes_by_their_ids(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, by_id: bool
+) -> None:
+    tokenizer = byte_level_tokenizer()
+    tokenizer.save_pretrained(tmp_path)
+    (tmp_path / "config.json").write_text('{"model_type": "gpt2"}')
+    (tmp_path / "model.safetensors").touch()
+    body = {} if by_id else {"return_tokens_as_token_ids": False}
+    with Loopback(partial(by_ids, tokenizer.get_vocab())) as server:
+        asked = model(model=f"vllm:{tmp_path}", body=body, retries=0)
+        port = int(server.url.rsplit(":", 1)[1].removesuffix("/v1"))
+        monkeypatch.setattr(
+            VLLMServer, "start", lambda own, stop=None: launcher.served(own._settings, port)
+        )
+        [found] = asked.complete([Request(prompt="What is the sign?", top_logprobs=1)])
+    tokens = found.logprobs
+    assert tokens is not None and tokens.lengths is not None, found.error
+    assert found.text == "€"
+    if by_id:
+        assert tokens.token_bytes == b"".join(bytes([byte, byte]) for byte in EURO)
+        assert tokens.lengths.tolist() == [[1, 1]] * 3
+        assert by_text(tokens) == 0 and (tokens.logprobs == -0.5).all()
+    else:  # the last piece has the whole name, and no probability
+        assert by_text(tokens) == 1 and tokens.token_bytes == EURO
+        assert not np.isfinite(tokens.logprobs[-1]).any()
+
+
 def test_the_guided_server_starts_and_ends_its_own(behave: Behave, notes: Path) -> None:
     settings = model_settings("vllm:some/model", at="teacher")
     teacher = open_upstream(settings)
@@ -361,8 +481,6 @@ def test_the_guided_server_starts_and_ends_its_own(behave: Behave, notes: Path) 
 def test_a_recipe_may_name_it_as_the_teacher(
     behave: Behave, notes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from click.testing import CliRunner
-
     monkeypatch.chdir(tmp_path)
     Path("recipe.yaml").write_text(
         "task: {name: two_step_arithmetic, train: 6, dev: 4, test: 4}\n"

@@ -118,6 +118,7 @@ def _confirm_removal(total: int) -> None:
 
 
 def _check_recipe(path: Path, changes: tuple[str, ...]) -> None:
+    from potstill.models.settings import ServerSettings
     from potstill.pipeline.server_checks import check_server
     from potstill.pipeline.server_needs import lacks
     from potstill.plan.server_table import server_table
@@ -126,7 +127,7 @@ def _check_recipe(path: Path, changes: tuple[str, ...]) -> None:
         found = {}
         for name, settings in run.recipe.named_teachers.items():
             before = run.runtime.budget.spent
-            if settings.address is None:  # of its own, or none
+            if not isinstance(settings, ServerSettings):
                 echo(f"{name}: {settings.model} is no server")
                 continue
             found[name] = check_server(settings, run.runtime, run.store)

@@ -284,7 +284,7 @@ class Run:
         self._check_recipe()  # before a teacher is paid for a stage that could not run
         self.teachers.check_keys(self.task)
         self.identity.claim()
-        self.teachers.check_servers()
+        self.teachers.check_servers(self.task)
         with self._timed("generate"):
             drawn = self.teachers.generate(self.task)
             return self.teachers.debate(self.task, drawn)

@@ -1,13 +1,14 @@
 """What a recipe needs of the servers that it asks, held against what they were found to do."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import NamedTuple
 
-from potstill.errors import BudgetError, ConfigError, ModelError
+from potstill.errors import BudgetError, ConfigError, MissingExtraError, ModelError
 from potstill.models.openai.server_probes import NO_WAY
-from potstill.models.settings import OpenAISettings
+from potstill.models.settings import OpenAISettings, ServerSettings
 from potstill.pipeline.recipe import Recipe
-from potstill.pipeline.server_checks import find_and_keep, known_capabilities
+from potstill.pipeline.server_checks import Served, find_and_keep, known_capabilities
 from potstill.records import Capability, CapabilityName
 from potstill.runtime import Runtime
 from potstill.store import Store
@@ -33,25 +34,31 @@ class ServerNeed(NamedTuple):
 
 def server_needs(recipe: Recipe) -> Iterator[ServerNeed]:
     """Yields what a recipe needs of its teachers' servers."""
-    generate, guide = recipe.generate, recipe.guide
-    guiding = next(iter(recipe.named_teachers))
     for name, settings in recipe.named_teachers.items():
-        if not isinstance(settings, OpenAISettings):
-            continue
-        if generate.top_logprobs:
-            setting = f"generate.top_logprobs: {generate.top_logprobs}"
-            yield ServerNeed(name, "logprobs", setting, generate.top_logprobs, True)
-        if generate.samples > 1 and generate.temperature > 0:
-            setting = f"generate.samples: {generate.samples}"
-            yield ServerNeed(name, "temperature", setting, 0, False)
-        setting = f"generate.max_tokens: {generate.max_tokens}"
-        yield ServerNeed(name, "context", setting, generate.max_tokens, False)
-        if name == guiding and guide is not None and guide.needing_continuation:
-            policies = ", ".join(policy.label for policy in guide.needing_continuation)
-            yield ServerNeed(name, "continuing", f"guide.policies: {policies}", 0, True)
+        if isinstance(settings, ServerSettings):
+            yield from _needs_of(recipe, name, settings)
 
 
-def lack(need: ServerNeed, settings: OpenAISettings, value: str) -> str | None:
+def _needs_of(recipe: Recipe, name: str, settings: ServerSettings) -> Iterator[ServerNeed]:
+    """Yields what a recipe needs of one teacher's server."""
+    generate, guide = recipe.generate, recipe.guide
+    if generate.top_logprobs:
+        setting = f"generate.top_logprobs: {generate.top_logprobs}"
+        yield ServerNeed(name, "logprobs", setting, generate.top_logprobs, True)
+    if generate.samples > 1 and generate.temperature > 0:
+        setting = f"generate.samples: {generate.samples}"
+        yield ServerNeed(name, "temperature", setting, 0, False)
+    setting = f"generate.max_tokens: {generate.max_tokens}"
+    # A server of its own is started for its first answer all the same, and this takes no tokens.
+    own = settings.address is None
+    yield ServerNeed(name, "context", setting, generate.max_tokens, own)
+    guiding = name == next(iter(recipe.named_teachers))
+    if guiding and guide is not None and guide.needing_continuation:
+        policies = ", ".join(policy.label for policy in guide.needing_continuation)
+        yield ServerNeed(name, "continuing", f"guide.policies: {policies}", 0, True)
+
+
+def lack(need: ServerNeed, settings: ServerSettings, value: str) -> str | None:
     """Returns what a server lacks and the way out, in one line; None where it lacks nothing.
 
     Args:
@@ -59,7 +66,8 @@ def lack(need: ServerNeed, settings: OpenAISettings, value: str) -> str | None:
         settings: The server's.
         value: What was found of this ability; an unknown one is no lack.
     """
-    server = f"{need.setting} needs more than {settings.model} at {settings.base_url} was found to"
+    where = settings.model + (f" at {settings.address}" if settings.address else "")
+    server = f"{need.setting} needs more than {where} was found to"
     if need.capability == "logprobs" and value.isdecimal() and int(value) < need.amount:
         if value == "0":
             return (
@@ -81,10 +89,13 @@ def lack(need: ServerNeed, settings: OpenAISettings, value: str) -> str | None:
             "generate.max_tokens lower, by as much as the prompts take."
         )
     if need.capability == "continuing" and value == NO_WAY:
+        template = (
+            "Set teacher.chat_template to the hub name or folder of its tokenizer, by which the "
+            "completions route can do it; or take"
+        )
         return (
             f"{server} do: it does not go on from an answer that is begun, as the teacher has to "
-            "under these policies. Set teacher.chat_template to the hub name or folder of its "
-            "tokenizer, by which the completions route can do it; or take never, first, "
+            f"under these policies. {template if settings.address else 'Take'} never, first, "
             "when_unsure or learned."
         )
     return None
@@ -101,30 +112,55 @@ def lacks(recipe: Recipe, found: Mapping[str, Mapping[str, Capability]]) -> list
     for need in server_needs(recipe):
         settings = recipe.named_teachers[need.teacher]
         known = found.get(need.teacher, {}).get(need.capability)
-        if isinstance(settings, OpenAISettings) and known is not None:
+        if isinstance(settings, ServerSettings) and known is not None:
             line = lack(need, settings, known.value)
             lines += [line] if line else []
     return lines
 
 
-def refuse_lacking(recipe: Recipe, runtime: Runtime, store: Store) -> None:
+def refuse_lacking(
+    recipe: Recipe,
+    runtime: Runtime,
+    store: Store,
+    served: Served,
+    is_asked: Callable[[str], bool],
+) -> None:
     """Find out what the recipe needs and nothing is known of, before anything is paid for.
 
-    A server that cannot be asked now is no fault of the recipe.
+    A server that cannot be asked now is no fault of the recipe. One of its own is started only
+    where something is to be asked of it.
+
+    Args:
+        recipe: Names the teachers.
+        runtime: Its account counts what the probes cost.
+        store: Knows what was found before, and takes what is found.
+        served: Has a model's server run while it is asked.
+        is_asked: Whether a teacher, by its name, has still something to write.
 
     Raises:
         ConfigError: A server lacks what a setting needs.
     """
     found: dict[str, dict[str, Capability]] = {}
-    for need in server_needs(recipe):
-        settings = recipe.named_teachers[need.teacher]
-        assert isinstance(settings, OpenAISettings)
-        known = found.setdefault(need.teacher, known_capabilities(store, settings))
-        by_prefill = need.capability == "continuing" and settings.prefill is not None
-        if need.is_probed and need.capability not in known and not by_prefill:
-            try:
-                known |= find_and_keep(settings, runtime, store, [need.capability])
-            except (ModelError, BudgetError):
-                return
+    for name, settings in recipe.named_teachers.items():
+        if not isinstance(settings, ServerSettings):
+            continue
+        known = found[name] = known_capabilities(store, settings)
+        missing = [
+            need.capability
+            for need in _needs_of(recipe, name, settings)
+            if need.is_probed and not _is_by_prefill(need, settings)
+        ]
+        missing = [capability for capability in missing if capability not in known]
+        if not missing or (settings.address is None and not is_asked(name)):
+            continue
+        with suppress(ModelError, BudgetError, MissingExtraError), served(settings) as asked:
+            if asked is not None:
+                known |= find_and_keep(settings, asked, runtime, store, missing)
     for line in lacks(recipe, found):
         raise ConfigError(line)
+
+
+def _is_by_prefill(need: ServerNeed, settings: ServerSettings) -> bool:
+    """Whether a recipe itself says by which way a server goes on."""
+    chosen = isinstance(settings, OpenAISettings) and settings.prefill is not None
+    return chosen and need.capability == "continuing"

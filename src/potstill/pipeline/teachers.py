@@ -21,7 +21,8 @@ from potstill.generate import GenerateResult, generate, teacher_asking
 from potstill.keys import settings_hash
 from potstill.models import Model, ModelSettings, open_model
 from potstill.models.recorded import RecordedModel
-from potstill.models.settings import OpenAISettings, RecordedSettings
+from potstill.models.settings import OpenAISettings, RecordedSettings, ServerSettings
+from potstill.models.vllm.model import VLLMModel
 from potstill.pipeline.later_model import LaterModel
 from potstill.pipeline.recipe import Recipe, worded_by
 from potstill.pipeline.server_checks import continuing
@@ -117,8 +118,8 @@ class TeacherPool:
         """
         settings = self._recipe.teacher
         try:
-            return continuing(settings, self._context.runtime, self._store)
-        except (ModelError, BudgetError):
+            return continuing(settings, self._context.runtime, self._store, self._served)
+        except (ModelError, BudgetError, MissingExtraError):
             return settings, settings.can_continue
 
     def opened_as(self, settings: ModelSettings) -> Model:
@@ -127,15 +128,46 @@ class TeacherPool:
             return self.first
         return open_model(settings, self._context.runtime)
 
-    def check_servers(self) -> None:
+    def check_servers(self, task: Task) -> None:
         """Find out what the recipe needs of the teachers' servers, before they are paid.
+
+        Args:
+            task: Its training questions are asked.
 
         Raises:
             ConfigError: One cannot do what a setting needs.
         """
-        if self._recipe.guide is not None and self._recipe.guide.needing_continuation:
+        guide, teacher = self._recipe.guide, self._recipe.teacher
+        if guide is not None and guide.needing_continuation and teacher.address is not None:
             self.guiding()  # a way that the recipe names is tried as well
-        refuse_lacking(self._recipe, self._context.runtime, self._store)
+
+        def is_asked(name: str) -> bool:
+            wanted = self.asking(name).requests(task.splits["train"], task=task.name)
+            return any(self._store.missing(self.known(name).name, wanted))
+
+        try:
+            refuse_lacking(self._recipe, self._context.runtime, self._store, self._served, is_asked)
+        except ConfigError:
+            self._context.runtime.release()
+            raise
+
+    @contextmanager
+    def _served(self, settings: ServerSettings) -> Iterator[OpenAISettings | None]:
+        """A teacher's server while it is tried; one of its own runs on for what is asked next."""
+        if isinstance(settings, OpenAISettings):
+            yield settings
+            return
+        teachers = self._recipe.named_teachers
+        name = next(name for name, other in teachers.items() if other == settings)
+        model = self.first if name == FIRST else self._open(name)
+        assert isinstance(model, VLLMModel), "no other has a server of its own"
+        with self._context.progress.stage(f"starting {settings.model}", total=None):
+            asked = model.served()
+        try:
+            yield asked
+        finally:
+            if len(teachers) > 1:
+                self._context.runtime.release()  # the next may need the same GPU
 
     def known(self, name: str = FIRST) -> Teacher:
         """Returns a teacher's name and kind from the store, else as its settings tell them.

@@ -21,6 +21,7 @@ from potstill.models.settings import (
     ModelSettings,
     OpenAISettings,
     RecordedSettings,
+    ServerSettings,
     VLLMSettings,
 )
 from potstill.pipeline.recipe import Recipe
@@ -162,7 +163,7 @@ def _planned_teacher(
     rate = measured_rate(recipe.folder / "log.jsonl", label)
     throughput = estimate_throughput(settings, own, rate, probe)
     capabilities: dict[str, Capability] = {}
-    if isinstance(settings, OpenAISettings):
+    if isinstance(settings, ServerSettings):
         capabilities = known_capabilities(run.store, settings)
     return PlannedTeacher(name, settings, facts, throughput, capabilities, absent)
 

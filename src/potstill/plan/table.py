@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from potstill.models.openai.cost import taken
-from potstill.models.settings import OpenAISettings, RecordedSettings
+from potstill.models.settings import RecordedSettings, ServerSettings
 from potstill.plan.estimate import Spread, total
 from potstill.plan.needs import Figures
 from potstill.plan.plan import Plan, PlannedTeacher
@@ -154,7 +154,7 @@ def _with_interval(spread: Spread) -> str:
 def _facts(plan: Plan) -> Iterator[tuple[str, str]]:
     for teacher in plan.teachers:
         yield teacher.name, _describe_teacher(teacher)
-        if isinstance(teacher.settings, OpenAISettings):
+        if isinstance(teacher.settings, ServerSettings):
             yield "  can", describe_capabilities(teacher.capabilities)
     for line in plan.lacks:
         yield "refused", line

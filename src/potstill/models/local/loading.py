@@ -121,8 +121,12 @@ def load_config(settings: LocalSettings) -> PretrainedConfig:
     return config
 
 
-def load_tokenizer(settings: LocalSettings) -> PreTrainedTokenizerBase:
+def load_tokenizer(settings: LocalSettings, *, is_here: bool = False) -> PreTrainedTokenizerBase:
     """Returns the tokenizer of an ``hf:`` or ``bundled:`` model.
+
+    Args:
+        settings: The model's.
+        is_here: Whether a hub's tokenizer is on this machine; it is not asked for elsewhere then.
 
     Raises:
         ModelError: As :func:`load_model_and_tokenizer`; the weights are not read.
@@ -132,7 +136,10 @@ def load_tokenizer(settings: LocalSettings) -> PreTrainedTokenizerBase:
         check_folder(Path(source))
     with quietly(), one_line_errors(source):
         tokenizer = AutoTokenizer.from_pretrained(
-            source, revision=settings.revision, trust_remote_code=settings.trust_remote_code
+            source,
+            revision=settings.revision,
+            trust_remote_code=settings.trust_remote_code,
+            local_files_only=is_here,
         )
     assert isinstance(tokenizer, PreTrainedTokenizerBase)
     return tokenizer

@@ -24,7 +24,10 @@ LOGPROB_FLOOR = -9999.0
 ROUNDING = 0.01
 """The most that rounding may lift a log-probability above 0; a larger one is an error."""
 
-_ID = re.compile(r"token_id:\d+")
+_ID = re.compile(r"token_id:(\d+)")
+
+TokenNames = Sequence[bytes | None]
+"""The bytes of every token of a vocabulary, by id; None for special tokens and unused ids."""
 
 LONGEST_NAME = 1024
 """Bytes of a token."""
@@ -74,7 +77,7 @@ def _positions(listed: Json) -> list[Json]:
 
 def _legacy_top(top: Mapping[str, float | None] | None) -> list[Json]:
     return [
-        {"bytes": _legacy_bytes(token), "logprob": logprob}
+        {"token": token, "bytes": _legacy_bytes(token), "logprob": logprob}
         for token, logprob in (top or {}).items()
     ]
 
@@ -129,7 +132,7 @@ def token_logprobs(positions: Sequence[Json], top: int) -> TokenLogprobs:
 
 
 def trusted_logprobs_of_each(
-    choices: Sequence[Sequence[Json]], texts: Sequence[str], top: int
+    choices: Sequence[Sequence[Json]], texts: Sequence[str], top: int, *, are_right: bool = False
 ) -> list[TokenLogprobs]:
     """Returns packed probabilities of several completions, those alone that are their tokens' own.
 
@@ -139,13 +142,19 @@ def trusted_logprobs_of_each(
         choices: The positions of each.
         texts: What each says.
         top: How many candidates are kept at each position.
+        are_right: Whether all names are known to be right, as those by ids are.
 
     Raises:
         LookupError, TypeError, ValueError, AttributeError: Some are no log-probabilities of tokens.
     """
     whole = token_logprobs(list(chain.from_iterable(choices)), top)
     assert whole.lengths is not None
-    doubtful = np.ones(len(whole.logprobs)) if has_odd_names(whole) else doubtful_rows(whole)
+    if are_right:
+        doubtful = np.zeros(len(whole.logprobs), np.bool_)
+    elif has_odd_names(whole):
+        doubtful = np.ones(len(whole.logprobs), np.bool_)
+    else:
+        doubtful = doubtful_rows(whole)
     bytes_to = [0, *np.cumsum(whole.lengths.sum(axis=1, dtype=np.int64)).tolist()]
     packed, begin = [], 0
     for choice, text in zip(choices, texts, strict=True):
@@ -161,9 +170,41 @@ def trusted_logprobs_of_each(
     return packed
 
 
-def trusted_logprobs(positions: Sequence[Json], text: str, top: int) -> TokenLogprobs:
+def trusted_logprobs(
+    positions: Sequence[Json], text: str, top: int, *, are_right: bool = False
+) -> TokenLogprobs:
     """Returns one completion's; see :func:`trusted_logprobs_of_each`."""
-    return trusted_logprobs_of_each([positions], [text], top)[0]
+    return trusted_logprobs_of_each([positions], [text], top, are_right=are_right)[0]
+
+
+def renamed_by_ids(listed: Sequence[Json], names: TokenNames) -> list[Json]:
+    """Returns positions whose tokens are named by ids with the tokens' bytes; special ones empty.
+
+    Raises:
+        LookupError, TypeError, ValueError, AttributeError: They are not as documented.
+    """
+    return [
+        {
+            **_renamed_by_id(position, names),
+            "top_logprobs": [
+                _renamed_by_id(other, names) for other in position["top_logprobs"] or ()
+            ],
+        }
+        for position in listed
+    ]
+
+
+def _renamed_by_id(entry: Json, names: TokenNames) -> Json:
+    token = entry["token"]
+    if type(token) is not int:
+        match = _ID.fullmatch(token)
+        if match is None:
+            raise ValueError(f"{token[:40]!r} is no token's id, and others are named by ids")
+        token = int(match[1])
+    return {
+        "bytes": names[token] or b"" if token < len(names) else b"",
+        "logprob": entry["logprob"],
+    }
 
 
 def named_by_ids(listed: Sequence[Json]) -> bool:

@@ -19,6 +19,7 @@ from potstill.models.background import arrivals, one_by_one
 from potstill.models.interface import Model
 from potstill.models.openai.batch.model import Batches
 from potstill.models.openai.first_answers import FirstAnswers
+from potstill.models.openai.logprobs import TokenNames
 from potstill.models.openai.session import ServerFacts, Session
 from potstill.models.settings import OpenAISettings
 from potstill.records import Completion, Request
@@ -43,14 +44,26 @@ class OpenAIModel(Model):
 
     The name holds the server's address and a digest of ``settings.body``, because both determine
     what is answered; it never holds a key.
+
+    Args:
+        settings: The server.
+        runtime: The run's budget, log and stop signal.
+        token_names: The bytes of the model's tokens, for a server that is asked to name them by
+            their ids.
     """
 
     is_server = True
 
-    def __init__(self, settings: OpenAISettings, runtime: Runtime | None = None) -> None:
+    def __init__(
+        self,
+        settings: OpenAISettings,
+        runtime: Runtime | None = None,
+        token_names: TokenNames | None = None,
+    ) -> None:
         self._settings = settings
         self._runtime = runtime or Runtime()
-        self._known = ServerFacts(first=FirstAnswers(settings.base_url))
+        first = FirstAnswers(settings.base_url)
+        self._known = ServerFacts(first=first, token_names=token_names)
         self._key = server_key(settings)
         self.chat = settings.chat
         self.name = server_name(settings)

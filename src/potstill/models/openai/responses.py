@@ -9,6 +9,7 @@ from potstill.models.finish_reasons import is_known
 from potstill.models.openai.choice_logprobs import with_logprobs
 from potstill.models.openai.choice_text import MALFORMED, before_stop, error_in, read_choice_text
 from potstill.models.openai.cost import Sizes, prices_of, prompt_cost
+from potstill.models.openai.logprobs import TokenNames
 from potstill.models.openai.repeated_prefix import PrefixHabit
 from potstill.models.openai.requests import given_beginning, not_understood, request_body
 from potstill.models.settings import OpenAISettings
@@ -24,6 +25,7 @@ def read_reply(
     samples: Sequence[int],
     reply: Json,
     habit: PrefixHabit,
+    names: TokenNames | None = None,
 ) -> list[Completion]:
     """Returns the completions in a server's answer, at least one; an index names its sample.
 
@@ -38,6 +40,7 @@ def read_reply(
         reply: The answer's JSON, with a choice at least.
         habit: Whether the server repeats the beginning of an answer that it is given; what the
             answer shows of it is learned.
+        names: The bytes of the model's tokens, where the server names them by their ids.
 
     Raises:
         ModelError: Probabilities were asked for and there are none.
@@ -54,7 +57,7 @@ def read_reply(
     pairs = _by_sample(_with_error(reply), samples)
     read = [reader.read(sample, choice) for sample, choice in pairs]
     if request.top_logprobs:
-        read = with_logprobs(settings, read, [choice for _, choice in pairs])
+        read = with_logprobs(settings, read, [choice for _, choice in pairs], names)
     known = [
         0 if completion.logprobs is None else len(completion.logprobs.logprobs)
         for completion in read

@@ -21,7 +21,7 @@ from potstill.models.openai.client import Client
 from potstill.models.openai.cost import Sizes, prices_of
 from potstill.models.openai.first_answers import FirstAnswers, Vanguard
 from potstill.models.openai.http_errors import Fault, Halted
-from potstill.models.openai.logprobs import no_probabilities
+from potstill.models.openai.logprobs import TokenNames, no_probabilities
 from potstill.models.openai.oddities import Oddities
 from potstill.models.openai.repeated_prefix import PROBE, PrefixHabit
 from potstill.models.openai.requests import failure, given_beginning, request_body, runs
@@ -84,6 +84,9 @@ class ServerFacts:
 
     prefix: PrefixHabit = field(default_factory=PrefixHabit)
     """Whether it repeats the beginning of an answer that it is given."""
+
+    token_names: TokenNames | None = None
+    """The bytes of its tokens by id, where it was asked to name them so."""
 
     first: FirstAnswers = field(default_factory=FirstAnswers)
     """Whether it has answered at all."""
@@ -320,7 +323,12 @@ class Asker:
                     reply = await self.client.post(body, self._sizes.size(request, body))
                     await self._find_prefix_habit(given_beginning(request, body), reply)
                     answered = read_reply(
-                        self._settings, request, samples, reply, self._known.prefix
+                        self._settings,
+                        request,
+                        samples,
+                        reply,
+                        self._known.prefix,
+                        self._known.token_names,
                     )
                     self.oddities.count(reply, answered)
                     self._keep(answered, 1)

@@ -208,6 +208,7 @@ def served(settings: VLLMSettings, port: int) -> OpenAISettings:
         prompt_price=0.0,
         completion_price=0.0,
         body=settings.body,
+        prefill="continue_final_message",
     )
 
 

@@ -7,14 +7,16 @@ by which its answers are stored.
 
 import weakref
 from collections.abc import Generator, Iterable, Iterator
+from itertools import chain, islice
 from pathlib import Path
 
-from potstill.errors import ModelError, ServerError, extra
+from potstill.errors import MissingExtraError, ModelError, ServerError, extra
 from potstill.keys import settings_hash
 from potstill.models.background import one_by_one
 from potstill.models.interface import Model
+from potstill.models.openai.logprobs import TokenNames
 from potstill.models.openai.model import OpenAIModel
-from potstill.models.settings import VLLMSettings
+from potstill.models.settings import OpenAISettings, VLLMSettings
 from potstill.models.vllm.launcher import VLLMServer
 from potstill.records import Completion, Request
 from potstill.runtime import Runtime
@@ -55,7 +57,9 @@ class VLLMModel(Model):
     def __init__(self, settings: VLLMSettings, runtime: Runtime | None = None) -> None:
         self._runtime = runtime or Runtime()
         self.chat = settings.chat
-        self.name = _name(settings)
+        self.name = stored_name(settings)
+        self._settings = settings
+        self._token_names: TokenNames | None = None
         self._server = VLLMServer(settings, self._runtime.events)
         self._runtime.releasing.append(self._server.stop)
         weakref.finalize(self, self._server.stop)
@@ -71,10 +75,17 @@ class VLLMModel(Model):
             MissingExtraError: vLLM is not installed.
             ModelError: The server does not start, or has ended; the message has its last words.
         """
+        waiting = iter(requests)
+        first = list(islice(waiting, 1))
+        if not first:
+            return
         try:
-            served = self._server.start(self._runtime.stop)
+            served, names = self.served(), None
+            if served is not None and first[0].top_logprobs:
+                served, names = self._with_token_ids(served)
             if served is not None:
-                yield from OpenAIModel(served, self._runtime).complete_in_groups(requests)
+                model = OpenAIModel(served, self._runtime, names)
+                yield from model.complete_in_groups(chain(first, waiting))
         except GeneratorExit:
             raise
         except ServerError as error:
@@ -87,12 +98,46 @@ class VLLMModel(Model):
             self._server.stop()
             raise
 
+    def served(self) -> OpenAISettings | None:
+        """Starts the server, unless it runs; returns how it is asked.
+
+        Returns:
+            None where the run was stopped before it was ready.
+
+        Raises:
+            MissingExtraError: vLLM is not installed.
+            ModelError: The server does not start; the message has its last words.
+        """
+        return self._server.start(self._runtime.stop)
+
+    def _with_token_ids(self, served: OpenAISettings) -> tuple[OpenAISettings, TokenNames | None]:
+        """Has the server name tokens by their ids, which the tokenizer here turns into bytes.
+
+        vLLM names a token by its text, and the pieces of a character that several tokens make by
+        an empty one. Where the tokenizer cannot be read here, their texts have to do.
+        """
+        if self._token_names is None:
+            try:
+                self._token_names = self._read_token_names()
+            except (ModelError, MissingExtraError) as error:
+                self._runtime.events.record("tokens_named_by_text", message=str(error))
+                return served, None
+        body = {"return_tokens_as_token_ids": True, **served.body}
+        return served.model_copy(update={"body": body}), self._token_names
+
+    def _read_token_names(self) -> TokenNames:
+        """Returns the bytes of the model's tokens, of which vLLM has read the same files."""
+        with extra("local", needed_for="naming tokens by their ids"):
+            from potstill.models.local.loading import load_tokenizer
+            from potstill.models.local.token_bytes import token_bytes
+        return token_bytes(load_tokenizer(self._settings.tokenizer, is_here=True))
+
     def close(self) -> None:
         """End the server."""
         self._server.stop()
 
 
-def _name(settings: VLLMSettings) -> str:
+def stored_name(settings: VLLMSettings) -> str:
     """Returns the name that answers are stored under."""
     name, folder = settings.model, Path(settings.where)
     if folder.is_dir():
