@@ -38,8 +38,8 @@ real-model: $(VENV)/local ## SmolLM2-135M-Instruct in the folder MODEL, which th
 
 SERVERS ?= .servers
 
-real-servers: $(VENV)/dev ## vLLM, llama.cpp and transformers serve as teacher and student; brings 5 GB into SERVERS
-	scripts/get_real_servers.sh $(SERVERS)
+real-servers: $(VENV)/dev ## vLLM, llama.cpp and transformers serve as teacher and student; brings 8 GB into SERVERS
+	PYTHON=$(abspath $(BIN))/python scripts/get_real_servers.sh $(SERVERS)
 	$(BIN)/python scripts/real_servers.py $(SERVERS)
 
 clean: ## everything that was made, the runs left alone
