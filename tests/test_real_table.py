@@ -1,0 +1,73 @@
+"""The table of real students, from result files as ``potstill experiment`` writes them."""
+
+import importlib.util
+import json
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+SCRIPT = Path(__file__).parents[1] / "scripts" / "real_table.py"
+RECIPES = Path(__file__).parents[1] / "recipes" / "real"
+
+
+@pytest.fixture(scope="module")
+def script() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("real_table", SCRIPT)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def measured(*counts: int, total: int = 150, over_runs: list[float] | None = None) -> object:
+    mean = sum(counts) / (total * len(counts))
+    by_seed = {str(seed): [right, total] for seed, right in enumerate(counts)}
+    return {
+        "mean": mean,
+        "by_seed": by_seed,
+        "right": sum(counts),
+        "over_runs": over_runs,
+        "over_questions": [0.25, 0.4],
+        "against": {
+            "answers_only": {"over_questions": {"difference": 0.32, "interval": [0.24, 0.4]}}
+        },
+    }
+
+
+def test_every_recipe_of_real_data_has_its_place_in_the_table(script: ModuleType) -> None:
+    assert set(script.TASKS) == {path.stem for path in RECIPES.glob("*.yaml")}
+
+
+def test_a_line_holds_the_best_start_and_the_mean_of_the_trainings(
+    script: ModuleType, tmp_path: Path
+) -> None:
+    systems = {
+        "start_zero_shot": measured(0),
+        "start_few_shot": measured(3),
+        "start": measured(1),
+        "answers_only": measured(3, 6, over_runs=[0.01, 0.05]),
+        "rationales": measured(45, 60, over_runs=[-0.1, 0.8]),
+    }
+    found = {"last-letters": {"tasks": {"last_letter_concatenation": systems}}}
+    (tmp_path / "real-last-letters.json").write_text(json.dumps(found))
+    lines = script.table(script.rows(tmp_path)).splitlines()
+    cells = dict(zip(script.HEAD, lines[2].strip("| ").split(" | "), strict=True))
+    assert cells["best start"] == "2.0 [25.0, 40.0] (`start_few_shot`)"
+    assert cells["answers alone"] == "3.0 [1.0, 5.0]; 2 seeds"  # (3 + 6) of 300
+    assert cells["rationales, all"].startswith("35.0 [-10.0, 80.0]")  # (45 + 60) of 300
+    assert cells["points beyond answers alone"] == "+32.0 [+24.0, +40.0]"
+    assert cells["beyond the best start"] == "not compared"
+    assert cells["LoRA"] == "not run" and cells["GPT-2 124M"] == "1.3, 4.7, 6.0"
+    assert script.not_run(tmp_path).startswith("Not run: `recipes/real/coin-flip.yaml`, ")
+    short = script.table(script.rows(tmp_path), script.SHORT).splitlines()
+    assert short[0].startswith("| task | best start | answers alone | rationales, all |")
+    assert short[2].split(" | ")[-3] == "1.3, 4.7, 6.0"
+
+
+def test_a_page_without_the_marks_is_left_alone(script: ModuleType) -> None:
+    assert script.replaced(f"a\n{script.BEGIN}old{script.END}\nb", "new").split("\n") == [
+        "a", script.BEGIN, "new", script.END, "b"
+    ]  # fmt: skip
+    with pytest.raises(SystemExit, match="the page has no"):
+        script.replaced("a page", "new")
