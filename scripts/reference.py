@@ -30,6 +30,7 @@ from potstill.generate.settings import DebateSettings, GenerateSettings
 from potstill.guide.settings import GuideSettings
 from potstill.guide.types import PolicySettings
 from potstill.merge.settings import MergeSettings
+from potstill.models.folder_server import FolderServer
 from potstill.models.settings import (
     LocalSettings,
     OpenAISettings,
@@ -71,6 +72,7 @@ SECTIONS: dict[str, Section] = {
     "task": Section("`task`, and every task under `evaluate`", TaskSettings),
     "local": Section("A model named `hf:` or `bundled:`", LocalSettings),
     "openai": Section("A model named `openai:`", OpenAISettings),
+    "folder_server": Section("A program that serves a local model", FolderServer),
     "vllm": Section("A model named `vllm:`", VLLMSettings),
     "recorded": Section("A model named `recorded:`", RecordedSettings),
     "budget": Section("`budget`", BudgetSettings),

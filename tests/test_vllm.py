@@ -30,7 +30,7 @@ from potstill.models import model_settings, open_model
 from potstill.models.openai.trusted_positions import by_text
 from potstill.models.settings import VLLMSettings
 from potstill.models.vllm import launcher
-from potstill.models.vllm.launcher import VLLMServer, arguments
+from potstill.models.vllm.launcher import LaunchedServer, arguments
 from potstill.models.vllm.model import VLLMModel
 from potstill.records import Completion, Request
 from potstill.runtime import Runtime
@@ -445,7 +445,7 @@ def test_pieces_of_a_character_have_their_own_bytes_by_their_ids(
         asked = model(model=f"vllm:{tmp_path}", body=body, retries=0)
         port = int(server.url.rsplit(":", 1)[1].removesuffix("/v1"))
         monkeypatch.setattr(
-            VLLMServer, "start", lambda own, stop=None: launcher.served(own._settings, port)
+            LaunchedServer, "start", lambda own, stop=None: own._program.asked(port)
         )
         [found] = asked.complete([Request(prompt="What is the sign?", top_logprobs=1)])
     tokens = found.logprobs

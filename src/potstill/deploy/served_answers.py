@@ -246,7 +246,7 @@ class ServedByFolder(_ByMessages):
     def __init__(
         self, folder: Path, settings: LocalSettings, *, stop: Sequence[str], max_tokens: int
     ) -> None:
-        place = {"model": f"hf:{folder}", "revision": None}
+        place = {"model": f"hf:{folder}", "revision": None, "serve": None}
         self._settings = settings.model_copy(update=place)
         self._folder, self.where = folder, str(folder)
         model = self._settings.open()

@@ -18,7 +18,8 @@ from potstill.evaluate.systems import (
 )
 from potstill.grading.grade import GRADER_VERSION
 from potstill.keys import settings_hash
-from potstill.records import Checkpoint, Choice, Comparison, Score
+from potstill.models import Model
+from potstill.records import Checkpoint, Choice, Comparison, Score, System, SystemEngine
 from potstill.runtime.context import RunContext
 from potstill.sampling.judge import Judge
 
@@ -97,13 +98,7 @@ def evaluate(
         systems += [not_taken(other.system) for other in selection.others]
         dev_scores += selection.scores
         selections.append(selection)
-    measured: list[Measured] = []
-    for system in systems:
-        model = system.open()
-        asked = (entry for entry in entries if system.answers(entry))
-        results = (measuring.measure(system, model, entry, "test") for entry in asked)
-        measured += [result for result in results if result is not None]
-        context.runtime.release()  # the next may need the same GPU
+    measured, engines = _measure_all(systems, entries, measuring)
     comparisons = list(_comparisons(measured, settings.bootstrap, seed))
     choices = [choice for selection in selections for choice in selection.choices]
     scores = dev_scores + [result.score for result in measured]
@@ -113,13 +108,50 @@ def evaluate(
         settings.model_dump(mode="json"), rules, GRADER_VERSION, seed
     )
     context.store.replace_evaluation(
-        scores, predictions, comparisons, choices, grader=GRADER_VERSION, settings_hash=made_by
+        scores,
+        predictions,
+        comparisons,
+        choices,
+        engines,
+        grader=GRADER_VERSION,
+        settings_hash=made_by,
     )
     # Of equal students the one named last: by default the one that learned from rationales.
     alone = [one for one in reversed(selections) if one.taken.checkpoint is not None]
     best = max(alone, key=lambda selection: selection.correct, default=None)
     chosen = best.taken.checkpoint if best else None
     return Evaluation(scores, comparisons, choices, chosen, measuring.left_out)
+
+
+def _measure_all(
+    systems: Sequence[MeasuredSystem], entries: Sequence[EvalTask], measuring: EvalContext
+) -> tuple[list[Measured], list[SystemEngine]]:
+    """Returns each system's results on test questions, and what computed the local ones."""
+    measured: list[Measured] = []
+    engines: list[SystemEngine] = []
+    for place, system in enumerate(systems):
+        model = system.open()
+        asked = (entry for entry in entries if system.answers(entry))
+        results = (measuring.measure(system, model, entry, "test") for entry in asked)
+        measured += [result for result in results if result is not None]
+        engines += _engine_of(system.system, model)
+        if not _is_same_model(system, systems[place + 1 : place + 2]):
+            measuring.run.runtime.release()  # the next may need the same GPU
+    return measured, engines
+
+
+def _engine_of(system: System, model: Model) -> list[SystemEngine]:
+    """Returns the program that computed a system, where it is a local one that was asked."""
+    engine, number_format = getattr(model, "engine", ""), getattr(model, "number_format", "")
+    return [SystemEngine(system=system, engine=engine, number_format=number_format)] * bool(engine)
+
+
+def _is_same_model(system: MeasuredSystem, following: Sequence[MeasuredSystem]) -> bool:
+    """Returns whether the next system, if there is one, is the same model asked in another way."""
+    return any(
+        (other.system.bare, other.system.step) == (system.system.bare, system.system.step)
+        for other in following
+    )
 
 
 def _choose(

@@ -195,7 +195,8 @@ class MergeRun:
     # asking --------------------------------------------------------------------------------------
 
     def _open(self, folder: Path) -> Model:
-        place = {"model": f"hf:{folder}", "revision": None}
+        # Members are put together in this process, and measured where they are.
+        place = {"model": f"hf:{folder}", "revision": None, "serve": None}
         return open_model(self.members[0].recipe.student.model_copy(update=place))
 
     def _open_ensemble(self) -> Model:

@@ -19,6 +19,12 @@ class Model(Protocol):
     chat: bool
     """Whether prompts should be chat messages rather than plain text."""
 
+    engine: str = ""
+    """The program that computes a local model, e.g. ``vllm``; empty for all others."""
+
+    number_format: str = ""
+    """The number format that a local model is computed in; empty where that is not known."""
+
     is_server: bool = False
     """Whether it is asked over HTTP, and may not do all that a request says."""
 

@@ -22,6 +22,7 @@ from pydantic import (
 )
 
 from potstill.errors import extra
+from potstill.models.folder_server import ServedBy, free_options
 from potstill.plugins import Registry, guarded, guarded_iterator
 from potstill.records import Teacher
 from potstill.runtime import Runtime
@@ -40,18 +41,6 @@ BUNDLED_FOLDER = Path(__file__).parent / "bundled"
 
 Prefill = Literal["continue_final_message", "prefix", "trailing", "template", "none"]
 """Ways of having a chat model go on from an answer that is begun; see ``prefill``."""
-
-RESERVED_OPTIONS = {
-    "api-key",
-    "config",
-    "headless",
-    "host",
-    "model",
-    "port",
-    "served-model-name",
-    "uds",
-}
-"""Options of vLLM's server by which it would be reached otherwise than we do."""
 
 
 class Endpoint(NamedTuple):
@@ -173,12 +162,18 @@ class LocalSettings(ModelSettings):
     """Read control tokens such as ``<|im_end|>`` that prompts and examples spell as such. Without
     it they are text, so that nobody's text can end a turn or begin one."""
 
+    serve: ServedBy = None
+    """Who answers for the model where it is asked: ``vllm``, a command line or settings of another
+    program, ``auto`` (vLLM where it is installed), or null: this process."""
+
     @model_serializer(mode="wrap")
     def _without_former_defaults(self, dump: SerializerFunctionWrapHandler) -> dict[str, object]:
         """Leaves out what settings of before had not: hashes of settings stay what they were."""
         values: dict[str, object] = dump(self)
         if not self.control_tokens:
             values.pop("control_tokens", None)
+        if self.serve is None:
+            values.pop("serve", None)
         return values
 
     @model_validator(mode="after")
@@ -200,7 +195,12 @@ class LocalSettings(ModelSettings):
         return self
 
     def open(self, runtime: Runtime | None = None) -> "Model":
-        """Loads the model onto its device."""
+        """Loads the model onto its device; a served one is started when it is first asked."""
+        if self.serve is not None:
+            from potstill.models.served.serving import open_served
+
+            if (served := open_served(self, runtime)) is not None:
+                return served
         from potstill.models.local.model import HFModel
 
         return HFModel(self, source=self.source, runtime=runtime)
@@ -211,6 +211,10 @@ class LocalSettings(ModelSettings):
             from potstill.models.local.loading import load_config, load_tokenizer, model_name
         chat = load_tokenizer(self).chat_template is not None
         name = model_name(self, self.source, load_config(self)) if content else self.model
+        if content and self.serve is not None:
+            from potstill.models.served.serving import served_name
+
+            name = served_name(self, name)
         return Teacher(name=name, chat=chat)
 
 
@@ -369,12 +373,7 @@ class VLLMSettings(ServerSettings):
     @field_validator("options")
     @classmethod
     def _options_are_free(cls, options: dict[str, object]) -> dict[str, object]:
-        options = {name.lstrip("-").replace("_", "-"): value for name, value in options.items()}
-        if taken := sorted(RESERVED_OPTIONS.intersection(options)):
-            raise ValueError(
-                f"{taken[0]} is not for you to set: the server is reached by this run alone"
-            )
-        return options
+        return free_options(options)
 
     @property
     def tokenizer(self) -> LocalSettings:
@@ -395,9 +394,9 @@ class VLLMSettings(ServerSettings):
 
     def endpoint(self) -> Endpoint:
         """Starts the server, and returns it once it is ready."""
-        from potstill.models.vllm.launcher import VLLMServer
+        from potstill.models.vllm.launcher import LaunchedServer, vllm_program
 
-        server = VLLMServer(self, EventLog())
+        server = LaunchedServer(vllm_program(self), EventLog())
         served = server.start()
         assert served is not None, "nobody stops it while it starts"
         return Endpoint(served, stop=server.stop)

@@ -123,7 +123,8 @@ def serving(run: "Run") -> dict[str, object]:
 
 def _settings(recipe: Recipe, folder: Path) -> LocalSettings:
     """Returns the settings of the chosen student, on the device that the recipe names."""
-    place = {"model": f"hf:{folder / 'model'}", "revision": None}
+    # For a question or two, and behind the guided server, no server of its own is started.
+    place = {"model": f"hf:{folder / 'model'}", "revision": None, "serve": None}
     settings: LocalSettings = recipe.student.model_copy(update=place)
     return settings
 

@@ -23,6 +23,7 @@ class LaterModel(Model):
         """Returns the model behind it, opened now if it was not before."""
         if self._model is None:
             self._model = self._open()
+            self.engine, self.number_format = self._model.engine, self._model.number_format
         return self._model
 
     def complete(self, requests: Iterable[Request]) -> Iterator[Completion]:

@@ -54,7 +54,7 @@ def measured_student(run: "Run") -> MeasuredStudent:
         checkpoint=checkpoint,
         asking=student_asking(run, checkpoint),
         task=run.task,
-        number_format=_number_format(run),
+        number_format=_number_format(run, checkpoint),
     )
 
 
@@ -92,8 +92,11 @@ def measured_answers(run: "Run", student: MeasuredStudent, most: int) -> list[Me
     return answered[:most]
 
 
-def _number_format(run: "Run") -> str | None:
-    """Returns the number format in which a run's students are computed, where it is known."""
+def _number_format(run: "Run", checkpoint: Checkpoint) -> str | None:
+    """Returns the number format in which a student was measured, where it is known."""
+    for one in run.store.engines():
+        if (one.system.bare, one.system.step) == (checkpoint.system, checkpoint.step):
+            return one.number_format or None
     settings = run.recipe.student
     if settings.dtype != "auto":
         return settings.dtype

@@ -231,6 +231,8 @@ def evaluate_inputs(run: "Run") -> Inputs:
         "the checkpoints": _checkpoints(run.store),
         "student": recipe.student.model,
     }
+    if recipe.student.serve is not None:
+        values["student.serve"] = recipe.student.model_dump(mode="json")["serve"]
     if recipe.evaluate.teacher:
         values |= {"teacher": _teacher(run, "teacher"), "the prompt style": _style(run, "teacher")}
     for entry in run.entries:

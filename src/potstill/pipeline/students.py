@@ -78,7 +78,11 @@ class StudentPool:
         """The models that the evaluate stage measures, and how each is opened."""
         with extra("local", needed_for="measuring a student"):
             from potstill.models.local.loading import is_encoder_decoder
-        starts = {start.system: start.settings for start in self.starts.values()}
+        # Starts are computed by the same program as the students that they are held against.
+        served = {"serve": self._recipe.student.serve}
+        starts = {
+            start.system: start.settings.model_copy(update=served) for start in self.starts.values()
+        }
         runtime = self._context.runtime
         return EvalModels(
             teacher=lambda: self._teachers.first,
@@ -101,12 +105,15 @@ class StudentPool:
         """Whether a student's training ends at its newest checkpoint, as ``train.stop`` says."""
         stop = self._recipe.train.stop
         assert stop is not None
-        return self._development.ends(
-            checkpoints,
-            start=self.start_of(checkpoints[-1]).system,
-            patience=stop.patience,
-            generic_loss=stop.generic_loss,
-        )
+        try:
+            return self._development.ends(
+                checkpoints,
+                start=self.start_of(checkpoints[-1]).system,
+                patience=stop.patience,
+                generic_loss=stop.generic_loss,
+            )
+        finally:
+            self._context.runtime.release()  # training needs the memory
 
     @cached_property
     def _development(self) -> DevScorer:

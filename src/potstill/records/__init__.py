@@ -20,6 +20,7 @@ from potstill.records.evaluation import (
     Score,
     StageRecord,
     System,
+    SystemEngine,
 )
 from potstill.records.policy import GuidedKind, Policy
 from potstill.records.task import AnswerType, Grade, Question, RuleName, Split, Task
@@ -64,6 +65,7 @@ __all__ = [
     "Split",
     "StageRecord",
     "System",
+    "SystemEngine",
     "Task",
     "Teacher",
     "TeacherScore",

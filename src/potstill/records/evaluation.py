@@ -56,6 +56,18 @@ class System:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class SystemEngine:
+    """The program that computed a local system's answers to the test questions."""
+
+    system: System
+    engine: str
+    """``transformers`` in this process, ``vllm``, or the name of another server's program."""
+
+    number_format: str
+    """E.g. ``float32``; empty where the program settles it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Prediction:
     """One system's graded answer to one test question."""
 

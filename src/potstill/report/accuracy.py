@@ -19,6 +19,7 @@ from potstill.records import (
     Score,
     StageRecord,
     System,
+    SystemEngine,
     Task,
     TeacherScore,
     TrainingStep,
@@ -88,6 +89,9 @@ class Results:
 
     writers: Sequence[Writer] = ()
     """Who wrote the rationales, by the requests that were really asked."""
+
+    engines: Sequence[SystemEngine] = ()
+    """The program that computed each local system."""
 
     outdated_rationales: int = 0
     """Rationales left out: their question or gold answer has changed since they were curated."""
@@ -278,6 +282,7 @@ def read_results(
         overlaps=overlaps,
         notes=notes,
         choices=store.choices(),
+        engines=store.engines(),
         guided_scores=store.guided_scores(),
         guided_predictions=store.guided_predictions(),
         teacher_scores=store.teacher_scores(),

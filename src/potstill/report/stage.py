@@ -8,6 +8,7 @@ import orjson
 
 from potstill.records import Task
 from potstill.report.accuracy import read_results
+from potstill.report.engine_notes import engine_notes
 from potstill.report.overlap_notes import overlap_notes
 from potstill.report.page import page
 from potstill.report.tables import summary
@@ -54,7 +55,8 @@ def write_report(
     Raises:
         ConfigError: A file cannot be written.
     """
-    notes = (*notes, *overlap_notes(overlaps, store.predictions()))
+    engines = engine_notes(store.engines())
+    notes = (*notes, *engines, *overlap_notes(overlaps, store.predictions()))
     results = read_results(store, tasks, folder, overlaps=overlaps, notes=notes, roles=roles)
     written = ReportFiles(folder / "report.html", folder / "summary.json", headline(results))
     write_whole(written.html, page(results))

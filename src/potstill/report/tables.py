@@ -36,6 +36,10 @@ def summary(results: Results) -> dict[str, object]:
         "leading_task": leading,
         "roles": dict(results.roles),
         "choices": [_choice(choice) for choice in results.choices],
+        "engines": {
+            one.system.label: {"engine": one.engine, "number_format": one.number_format}
+            for one in results.engines
+        },
         "paired": {
             f"{comparison.first.label} vs {comparison.second.label}": comparison.p_value
             for comparison in results.comparisons

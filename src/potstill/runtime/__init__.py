@@ -25,6 +25,9 @@ class Runtime:
     number_formats: NumberFormats = field(default_factory=NumberFormats)
     """What was chosen for models on a processor, by trying."""
 
+    shared: dict[str, object] = field(default_factory=dict)
+    """What models of one kind share in a run, by the kind's own name for it."""
+
     releasing: list[Callable[[], None]] = field(default_factory=list)
     """Functions that :meth:`release` calls."""
 

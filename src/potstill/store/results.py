@@ -20,6 +20,7 @@ from potstill.records import (
     Rationale,
     Score,
     StageRecord,
+    SystemEngine,
     Teacher,
     TeacherScore,
     TrainingStep,
@@ -58,18 +59,20 @@ class ResultTables(Rows):
         predictions: Sequence[Prediction],
         comparisons: Sequence[Comparison],
         choices: Sequence[Choice] = (),
+        engines: Sequence[SystemEngine] = (),
         *,
         grader: str,
         settings_hash: str,
     ) -> None:
         """Put one evaluation in the place of the one that was there."""
         with self._transaction() as db:
-            for table in ("scores", "predictions", "comparisons", "choices"):
+            for table in ("scores", "predictions", "comparisons", "choices", "engines"):
                 db.execute(f"DELETE FROM {table}")
             insert(db, "scores", scores, settings_hash=settings_hash)
             insert(db, "predictions", predictions, grader=grader, settings_hash=settings_hash)
             insert(db, "comparisons", comparisons, settings_hash=settings_hash)
             insert(db, "choices", choices, settings_hash=settings_hash)
+            insert(db, "engines", engines, settings_hash=settings_hash)
 
     def scores(self) -> list[Score]:
         """Returns every score of the last evaluation, in the order it was given."""
@@ -86,6 +89,10 @@ class ResultTables(Rows):
     def choices(self) -> list[Choice]:
         """Returns which checkpoint each selection rule chose, student by student."""
         return self._records(Choice, "choices")
+
+    def engines(self) -> list[SystemEngine]:
+        """Returns the program that computed each local system in the last evaluation."""
+        return self._records(SystemEngine, "engines")
 
     def replace_guidance(
         self,

@@ -152,6 +152,15 @@ _TASKS = """
 """The tasks as the run read them last, by the hash of their settings, and their questions, by the
 digest of the task."""
 
+_ENGINES = """
+    CREATE TABLE engines (
+        model TEXT NOT NULL, start TEXT, variant TEXT NOT NULL, step INTEGER,
+        taken INTEGER NOT NULL, engine TEXT NOT NULL, number_format TEXT NOT NULL,
+        settings_hash TEXT NOT NULL
+    );
+"""
+"""The program that computed each local system; see :class:`potstill.records.SystemEngine`."""
+
 MIGRATIONS: tuple[SchemaStep, ...] = (
     """
     CREATE TABLE requests (
@@ -262,5 +271,6 @@ MIGRATIONS: tuple[SchemaStep, ...] = (
     _JUDGE_FIGURES,
     "ALTER TABLE checkpoints ADD COLUMN trained_parameters INTEGER NOT NULL DEFAULT 0;",
     "ALTER TABLE checkpoints ADD COLUMN training TEXT NOT NULL DEFAULT '';",
+    _ENGINES,
 )
 """Ordered steps from an empty file to the newest schema; the version is how many were taken."""

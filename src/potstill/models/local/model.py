@@ -98,6 +98,8 @@ class HFModel(Model):
         """Keep the model and all that requests need of it; an ensemble is set up by this, too."""
         self.model, self.tokenizer, self.encoder_decoder = loaded
         self.name = name
+        self.engine = "transformers"
+        self.number_format = str(self.model.dtype).removeprefix("torch.")
         self._events = EventLog()
         self.chat = self.tokenizer.chat_template is not None
         self._batch_tokens = batch_tokens
@@ -333,6 +335,11 @@ class PromptEncoder:
         self.special = frozenset(tokenizer.all_special_ids)
         self._unshown = _unshown(tokenizer)
         self.stop_strings = StopStrings(tokenizer, self.text)
+
+    @property
+    def shows_marks(self) -> bool:
+        """Whether some special tokens, which mark thinking, are part of a text."""
+        return self._unshown is not None
 
     def prompt_ids(self, request: Request, *, then: str = "") -> list[int]:
         """Returns a decoder-only model's prompt in tokens, with the answer prefix at its end.

@@ -8,6 +8,7 @@ from potstill.errors import ConfigError
 from potstill.models.interface import sample_seed
 from potstill.models.openai.chat_templates import plain_prompt, templated
 from potstill.models.settings import OpenAISettings
+from potstill.models.token_requests import TokenRequest
 from potstill.records import Completion, Request
 
 Json = dict[str, Any]
@@ -74,12 +75,16 @@ def route_of(body: Mapping[str, object]) -> str:
 
 def given_beginning(request: Request, body: Mapping[str, object]) -> str:
     """Returns the text that a server goes on from, with which its answer may begin as well."""
+    if isinstance(request, TokenRequest) and request.prompt_ids:
+        return ""  # no server repeats the tokens of a prompt
     prompt = body.get("prompt")
     return prompt if isinstance(prompt, str) else request.answer_prefix
 
 
 def _prompt(settings: OpenAISettings, request: Request) -> Json:
     prompt, prefix = request.prompt, request.answer_prefix
+    if isinstance(request, TokenRequest) and request.prompt_ids:  # the prefix is among them
+        return {"prompt": list(request.prompt_ids)}
     if not settings.chat:
         if isinstance(prompt, str) and settings.chat_template is not None:
             return {"prompt": plain_prompt(settings.chat_template, prompt, prefix)}

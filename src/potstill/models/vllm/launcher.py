@@ -1,4 +1,4 @@
-"""A server of vLLM on this machine: started, waited for, and ended with whoever started it."""
+"""A server of a model on this machine: started, waited for, and ended with whoever started it."""
 
 import atexit
 import http.client
@@ -11,8 +11,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from threading import Event, Lock
 
@@ -45,16 +47,43 @@ LAST_BYTES = 4000
 """Bytes of the log in which these lines are looked for."""
 
 
-class VLLMServer:
-    """``vllm serve`` in a process of its own. Thread-safe.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ServerProgram:
+    """A program that serves one model over HTTP, and how it is started and asked."""
+
+    name: str
+    """In words, for messages: ``vLLM``."""
+
+    model: str
+    """The model's name or folder, for messages."""
+
+    label: str
+    """The same as a recipe names it."""
+
+    command: Callable[[int], list[str]]
+    """Returns the command line for a port; raises MissingExtraError where it is not installed."""
+
+    asked: Callable[[int], OpenAISettings]
+    """Returns how the server at a port is asked."""
+
+    health: str = "/health"
+    """The route that answers with 200 once the server is ready."""
+
+    startup_seconds: float = 1800.0
+    """Longest wait until it is ready."""
+
+
+class LaunchedServer:
+    """A program that serves a model, in a process of its own. Thread-safe.
 
     Args:
-        settings: The model and the server's options.
-        events: Takes its start and end. Its output goes to ``vllm.log`` beside this log.
+        program: The program.
+        events: Takes its start and end. Its output goes to ``vllm.log`` beside this log, or to a
+            file called after another program.
     """
 
-    def __init__(self, settings: VLLMSettings, events: EventLog) -> None:
-        self._settings, self._events = settings, events
+    def __init__(self, program: ServerProgram, events: EventLog) -> None:
+        self._program, self._events = program, events
         self._starting, self._lock = Lock(), Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._served: OpenAISettings | None = None
@@ -71,7 +100,7 @@ class VLLMServer:
             How to ask it; None where it was stopped before it was ready.
 
         Raises:
-            MissingExtraError: vLLM is not installed.
+            MissingExtraError: The program is not installed.
             ModelError: It ended, or was not ready in ``startup_seconds``.
         """
         with self._starting:
@@ -88,7 +117,7 @@ class VLLMServer:
             if not ready:
                 self.stop()
                 return None
-            self._served = served(self._settings, port)
+            self._served = self._program.asked(port)
             return self._served
 
     def stop(self) -> None:
@@ -106,7 +135,7 @@ class VLLMServer:
             process.wait()
         _await_end(process.pid)
         atexit.unregister(self.stop)
-        self._events.record("vllm", status="ended", model=self._settings.where)
+        self._record("ended")
 
     def fault(self) -> str | None:
         """Returns a message where the server has ended by itself; None where it did not.
@@ -120,16 +149,10 @@ class VLLMServer:
             process.wait(END_SECONDS)
         except subprocess.TimeoutExpired:
             return None
-        return f"the server of {self._settings.model} has ended. {self._last_words()}"
+        return f"the server of {self._program.label} has ended. {self._last_words()}"
 
     def _launch(self, port: int) -> "subprocess.Popen[bytes]":
-        where = self._settings.where
-        executable = shutil.which(EXECUTABLE)
-        if executable is None:
-            raise MissingExtraError(
-                f"{self._settings.model} needs the command {EXECUTABLE!r}, which is not on the "
-                "PATH. Install it with: pip install 'potstill[vllm]'"
-            )
+        command = self._program.command(port)
         self._log = self._log or self._log_file()
         # A key of the user's own would be asked of us, who have none for this server.
         environment = {name: value for name, value in os.environ.items() if name != "VLLM_API_KEY"}
@@ -137,7 +160,7 @@ class VLLMServer:
         with self._log.open("ab") as log:
             self._log_start = log.tell()
             process = subprocess.Popen(
-                [*supervisor, executable, *arguments(self._settings, port)],
+                [*supervisor, *command],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -146,36 +169,42 @@ class VLLMServer:
             )
         self._process = process
         atexit.register(self.stop)
-        logger.info("starting vLLM for %s; its output goes to %s", where, self._log)
-        self._events.record("vllm", status="starting", model=where, output=str(self._log))
+        name, model = self._program.name, self._program.model
+        logger.info("starting %s for %s; its output goes to %s", name, model, self._log)
+        self._record("starting", output=str(self._log))
         return process
+
+    def _record(self, status: str, **fields: object) -> None:
+        kind = self._program.name.lower()
+        self._events.record(kind, status=status, model=self._program.model, **fields)
 
     def _log_file(self) -> Path:
         folder = self._events.folder
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
-            return folder / "vllm.log"
-        handle, name = tempfile.mkstemp(prefix="potstill-vllm-", suffix=".log")
+            return folder / f"{self._program.name.lower()}.log"
+        prefix = f"potstill-{self._program.name.lower()}-"
+        handle, name = tempfile.mkstemp(prefix=prefix, suffix=".log")
         os.close(handle)
         return Path(name)
 
     def _wait(self, process: "subprocess.Popen[bytes]", port: int, stop: Event) -> bool:
         """Waits until the server is ready; False where it was stopped before."""
-        began, where, notes = time.monotonic(), self._settings.where, self._events.notes
-        longest = self._settings.startup_seconds
+        began, where, notes = time.monotonic(), self._program.model, self._events.notes
+        name, longest = self._program.name, self._program.startup_seconds
         try:
             while not stop.wait(HEALTH_POLL_SECONDS) and self._process is process:
                 seconds = time.monotonic() - began
-                notes[where] = f"vLLM starts {where}: {seconds:.0f} s"
+                notes[where] = f"{name} starts {where}: {seconds:.0f} s"
                 if process.poll() is not None:
-                    raise ModelError(f"vLLM could not serve {where}. {self._last_words()}")
-                if _is_healthy(port):
+                    raise ModelError(f"{name} could not serve {where}. {self._last_words()}")
+                if _is_healthy(port, self._program.health):
                     ready = round(seconds, 1)
-                    self._events.record("vllm", status="ready", model=where, seconds=ready)
+                    self._record("ready", seconds=ready)
                     return True
                 if seconds > longest:
                     raise ModelError(
-                        f"vLLM was not ready to serve {where} after {longest:g} seconds; raise "
+                        f"{name} was not ready to serve {where} after {longest:g} seconds; raise "
                         f"startup_seconds, or see why. {self._last_words()}"
                     )
         finally:
@@ -191,6 +220,40 @@ class VLLMServer:
         lines = [line.rstrip() for line in text.splitlines() if line.strip()][-LAST_LINES:]
         shown = "".join(f"\n  {''.join(c for c in line if c.isprintable())}" for line in lines)
         return f"The end of {self._log}:{shown}" if lines else f"{self._log} is empty."
+
+
+def vllm_program(settings: VLLMSettings) -> ServerProgram:
+    """Returns vLLM as the server of a model."""
+
+    def command(port: int) -> list[str]:
+        return [vllm_executable(settings.model), *arguments(settings, port)]
+
+    return ServerProgram(
+        name="vLLM",
+        model=settings.where,
+        label=settings.model,
+        command=command,
+        asked=partial(served, settings),
+        startup_seconds=settings.startup_seconds,
+    )
+
+
+def vllm_executable(needed_for: str) -> str:
+    """Returns the place of the command ``vllm``.
+
+    Args:
+        needed_for: What needs it, to begin the message with.
+
+    Raises:
+        MissingExtraError: vLLM is not installed.
+    """
+    executable = shutil.which(EXECUTABLE)
+    if executable is None:
+        raise MissingExtraError(
+            f"{needed_for} needs the command {EXECUTABLE!r}, which is not on the PATH. Install "
+            "it with: pip install 'potstill[vllm]'"
+        )
+    return executable
 
 
 def served(settings: VLLMSettings, port: int) -> OpenAISettings:
@@ -270,10 +333,10 @@ def _free_port() -> int:
         return port
 
 
-def _is_healthy(port: int) -> bool:
+def _is_healthy(port: int, route: str) -> bool:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2.0)
     try:
-        connection.request("GET", "/health")
+        connection.request("GET", route)
         return connection.getresponse().status == 200
     except (OSError, http.client.HTTPException):
         return False

@@ -17,7 +17,7 @@ from potstill.models.interface import Model
 from potstill.models.openai.logprobs import TokenNames
 from potstill.models.openai.model import OpenAIModel
 from potstill.models.settings import OpenAISettings, VLLMSettings
-from potstill.models.vllm.launcher import VLLMServer
+from potstill.models.vllm.launcher import LaunchedServer, vllm_program
 from potstill.records import Completion, Request
 from potstill.runtime import Runtime
 
@@ -60,7 +60,7 @@ class VLLMModel(Model):
         self.name = stored_name(settings)
         self._settings = settings
         self._token_names: TokenNames | None = None
-        self._server = VLLMServer(settings, self._runtime.events)
+        self._server = LaunchedServer(vllm_program(settings), self._runtime.events)
         self._runtime.releasing.append(self._server.stop)
         weakref.finalize(self, self._server.stop)
 
