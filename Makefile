@@ -27,6 +27,7 @@ bench: $(VENV)/bench ## the figures under benchmarks/results
 	$(BIN)/python benchmarks/distillation_loss.py --json benchmarks/results/distillation_loss.json
 	$(BIN)/python benchmarks/alignment.py --json benchmarks/results/alignment.json
 	$(BIN)/python benchmarks/grading.py --write
+	$(BIN)/python benchmarks/grading_unseen.py
 	$(BIN)/python benchmarks/serving.py --json benchmarks/results/serving.json
 	$(BIN)/python benchmarks/clients.py --write
 	$(BIN)/python benchmarks/grading_speed.py --json benchmarks/results/grading_speed.json

@@ -84,3 +84,37 @@ def test_published_totals_are_those_of_the_files(grading: ModuleType, shared_dat
     found = list(grading.FOLDERS["bbh_code_davinci_002"](outputs / "bbh_code_davinci_002"))
     navigate = [one.theirs for one in found if "/cot/navigate#" in one.id]
     assert sum(navigate) / len(navigate) == pytest.approx(0.964)
+
+
+def test_readings_of_unseen_completions_are_counted_by_draw(grading: ModuleType) -> None:
+    unseen = importlib.import_module("grading_unseen")
+
+    def read(
+        draw: int, name: str, drawn: str, right: str, reason: str = "why"
+    ) -> dict[str, object]:
+        return {
+            "draw": draw, "id": name, "stratum": "folder, number", "drawn": drawn, "right": right,
+            "reason": reason,
+        }  # fmt: skip
+
+    readings = [
+        read(1, "a", "by stratum", "no"),
+        read(2, "b", "at random", "yes", "equal, but not in the form that is asked for"),
+        read(2, "c", "at random", "yes"),
+        read(2, "d", "agreed", "yes"),
+        read(3, "e", "at random", "unclear"),
+    ]
+    page = unseen.page(readings)
+    assert "| draw 1, by stratum, before the mends | 1 | 0 | 0.0%" in page
+    assert "| draws 2 and 3, at random | 3 | 2 | 66.7%" in page
+    assert "1 of 3 are right: 33.3%" in page
+    assert "| folder, number | 3 | 2 | 66.7%" in page
+    assert "- draw 3, folder, number, 1 unclear: why" in page
+
+
+def test_a_plain_second_rule_takes_the_last_candidate(grading: ModuleType) -> None:
+    unseen = importlib.import_module("grading_unseen")
+    assert unseen.plain_verdict(completion(grading, 0, "It is 18, not 17.", None)) is False
+    assert unseen.plain_verdict(completion(grading, 0, "Not 17 but 18.", None)) is True
+    assert unseen.draw(["a", "b", "c"], "seed", 2) == unseen.draw(["c", "b", "a"], "seed", 2)
+    assert unseen.last_box(r"\boxed{1} and \boxed{2") == ""

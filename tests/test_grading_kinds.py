@@ -325,6 +325,8 @@ def test_options_whose_numbers_were_lost_are_not_named_by_their_unit() -> None:
         ("That is right.", "yes"),
         ("That's not right.", "no"),
         ("Of course.", "yes"),
+        ("That is so.", "yes"),
+        ("3 and 4 are 7. So", None),
         ("I don't know whether yes.", None),
         ("It is unclear whether the statement is true.", None),
         ("The answer is: I cannot say if it is true or not.", None),
@@ -384,3 +386,96 @@ def test_no_word_says_yes_in_one_language_and_no_in_another() -> None:
 )
 def test_two_inequalities_joined_by_and_are_an_interval(text: str, correct: bool) -> None:
     assert grade("math", text, "(1,5)").correct == correct
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The answer is (b) old lamp or (c) glass rod.",
+        "So the answer is either (b) an old lamp or (c) a glass rod.",
+        "The answer is (b) an old lamp and (c) a glass rod",
+        "Answer: b) an old lamp, c) a glass rod",
+        "Answer: an old lamp (by day) or a glass rod (by night)",
+        "Answer: an old lamp (by day) / a glass rod (by night)",
+    ],
+)
+def test_options_in_small_letters_and_with_remarks_are_several(text: str) -> None:
+    assert read("choice", text, "B") is None
+    assert read("choice", text, "C") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("The answer is (b) an old lamp (c is not).", "B"),
+        ("The answer is (b) an old lamp, which shines.", "B"),
+        ("Answer: a glass rod (for stirring) of any length", "C"),
+        ("B: an old lamp", "B"),
+        ("B: " + "This follows, since " + "one adds and adds, " * 9, None),
+        ("The answer is larger than B", None),
+    ],
+)
+def test_one_option_stays_one(text: str, value: str | None) -> None:
+    assert read("choice", text, "B") == value
+
+
+@pytest.mark.parametrize(
+    ("asked", "text", "value"),
+    [
+        (
+            "How many 2 dollar games could he buy?",
+            "Answer: Ed had 16 dollars left, and he could buy 8 games with that money.",
+            "8",
+        ),
+        (
+            "He sorted 35 and 5 pictures into 5 albums. How many pictures were in each album?",
+            "Answer: Rob sorted the 40 pictures into 5 albums with 8 pictures in each album.",
+            "8",
+        ),
+        (
+            "The red pens cost 5 dollars each. How many red pens are there?",
+            "Answer: The number of red pens is 18 and the cost of the red pens is 90 dollars.",
+            "18",
+        ),
+        (
+            "He made 144 pies and 111 more, and sold 71. How many more did he make than sell?",
+            "Answer: He made 255 pies, which is 184 more than those he sold.",
+            "184",
+        ),
+        (
+            "How many more files than apps has he left?",
+            "Answer: Dan has 22 files left, which is 20 more files than apps.",
+            "20",
+        ),
+        ("How many dollars do they cost?", "Answer: It is 18 pens, so it is 90 dollars.", "90"),
+    ],
+)
+def test_of_several_counts_the_one_that_is_asked_for(asked: str, text: str, value: str) -> None:
+    assert read("number", text, value, asked) == value
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "She left on May 9th, 2017. Therefore, today's date depends on the year.",
+        "If it is a leap year it is 02/29/2016.\nWithout more we cannot determine the date.",
+    ],
+)
+def test_a_last_sentence_takes_a_date_back(text: str) -> None:
+    assert read("date", text, "05/09/2017") is None
+    remark = "Answer: May 8, 2002 (assuming today is May 7, 2002)"
+    assert read("date", remark, "05/08/2002") == "2002-05-08"
+    asked = "It depends on May 9th, 2017. Today is 05/10/2017."
+    assert read("date", asked, "05/10/2017") == "2017-05-10"
+
+
+def test_a_long_last_line_may_end_in_what_it_gives() -> None:
+    line = "The last letter of Ann is n and the last letter of Bob is b, which one then joins. "
+    assert read("text", f"{line}Joining them gives 'nb'.", "nb") == "nb"
+    assert read("text", f'{line}So we get "nb"', "nb") == "nb"
+    assert read("text", f"{line}So it is said that 'nb' was there.", "nb") is None
+
+
+def test_neither_yes_nor_no_is_no_yes() -> None:
+    assert grade("yes_no", "The answer is neither yes nor no.", "yes").answer is None
+    assert grade("yes_no", "The answer is both yes and no.", "yes").answer is None

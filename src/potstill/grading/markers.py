@@ -82,6 +82,7 @@ _ANSWER = re.compile(
         # sign; an arrow or a dash; the end of bold type
         (?: \bis(?=[a-z](?![a-z'\u2019])) | \b(?:is|are|be|equals)\b
             (?!\s(?:not(?!\s(?:known|given|clear|provided|stated|among|in)\b)|found|given|obtained|calculated|computed)\b)
+            (?! \s(?:larg|great|small|bigg|low|high|few|less|more\b|wors|bett)\w*\sthan\b )
             (?: \s(?:therefore|thus|hence|then|indeed|simply|clearly|just|actually)\b,? )?
             \s{0,2}:?
           | [:=\uff1a] | \s(?:[-\u2013\u2014]|[-=]>|\u2192)\s | (?<=\*\*)(?=\s) ) )

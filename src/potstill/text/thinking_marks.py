@@ -188,8 +188,17 @@ _SIGNS = (
     "</", "|>", "[/THINK", "[/REASON", "◁/", "assistantfinal", "&lt;", "<\\/", "<unused95>",
     "< /", "[BEGIN FINAL",
 )  # fmt: skip
-_FIRST_SIGNS = ("<", "[THINK", "[REASON", "◁", "## Thinking", "Here", "Thinking...", "```", "to=")
-_FIRST_SIGNS += ("&lt;",)
+_FIRST_SIGNS = (
+    "[THINK",
+    "[REASON",
+    "◁",
+    "## Thinking",
+    "Here",
+    "Thinking...",
+    "```",
+    "to=",
+    "&lt;",
+)
 ENDS_OF_OPENINGS = (">", ">\n", ">\n\n", "[THINK]", "[THINK]\n", "▷", "▷\n")
 """Ends of a prompt that may open thinking."""
 

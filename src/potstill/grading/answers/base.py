@@ -136,6 +136,11 @@ _TEXT_END = re.compile(r"(?<=\w\w\w)[.!?](?=\s)|,? (?:because|since)\b")
 _WRAPPED = re.compile(r"[\s$*\"']{0,9}\\(?:text|textbf|textit|mathrm|mathbf|mbox)\s?\{")
 # What may precede the answer in a longer sentence that says it: "is", an article, "'s", ":".
 _SAYS = re.compile(r"(?:(?:^|\W)(?:is|are|was|were|be|an?|the|to)|['\u2019]s?|[:=]) [\"'(\[]{0,2}$")
+# What a sentence without a marker comes to: "Joining them gives 'abc'."
+_GIVES = re.compile(
+    r"\b(?:gives?|get|gets|is|are|yields?|forms?|makes?|results? in|obtain)(?:\s(?:us|you|me))?:?\s"
+    r"(?P<said>[\"'\u201c\u2018*][^\"'\u201c\u201d\u2018\u2019*\n]{1,60}[\"'\u201d\u2019*])[.!*]{0,3}\Z"
+)
 _NOT = re.compile(r"\bnot\b|n['\u2019]t\b|\bnever\b")
 _BRACKETS = re.compile(r"[][(){}<>](?:\s{0,3}[][(){}<>])*")
 """Brackets, of which an answer may consist where it has no letters or digits."""
@@ -155,10 +160,16 @@ class TextReader:
         return self._stripped(text, start, end)
 
     def last(self, text: str, end: int, question: Question) -> AnswerCandidate | None:
-        """Returns the last line that is not empty, where it is short enough to be an answer."""
+        """Returns the last line that is not empty, where it is short enough to be an answer.
+
+        A longer one may end in what it "gives" or "gets", in quotes.
+        """
         stripped_end = len(text[:end].rstrip())
         start = text.rfind("\n", 0, stripped_end) + 1
-        return self._stripped(text, start, end) if stripped_end - start <= _LONGEST_LINE else None
+        if stripped_end - start <= _LONGEST_LINE:
+            return self._stripped(text, start, end)
+        said = _GIVES.search(text, max(start, stripped_end - _LONGEST_LINE), stripped_end)
+        return self._stripped(text, said.start("said"), said.end("said")) if said else None
 
     def gold(self, question: Question) -> str:
         """Returns the gold text in lower case, without quotes and stops around it."""

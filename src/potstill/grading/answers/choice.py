@@ -19,11 +19,14 @@ from potstill.grading.answers.base import (
     refuses,
 )
 from potstill.grading.answers.number_context import calculates
-from potstill.grading.answers.options import Options, options_of, words_alone
+from potstill.grading.answers.options import Options, options_of, without_article, words_alone
 from potstill.records import Question
 
 _LONGEST_BARE = 1000
 """Characters of the closing text that are searched for an answer where no marker stands."""
+
+_LONGEST_OPTION = 120
+"""Characters behind a letter that opens a text, where they are not its option's text."""
 
 _MOST_TRIED = 1000
 """Places at which an option's text is looked at before it counts as absent."""
@@ -101,6 +104,10 @@ _JOINER = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
+# A small letter that is the second option: "(a) 4 pens or (b) 5 pens".
+_SMALL_LETTER = re.compile(r"[a-z](?=[)\]])")
+# A remark on an option, ahead of a second one: "less likely (by day) or more likely (by night)".
+_REMARK = re.compile(r"\s?\([^()\n]{0,80}\)(?=\s?(?:/|,|or\b|and\b))")
 # The second letter begins a clause of its own: "A, and B is too small".
 _CLAUSE = re.compile(
     r"[)\]*\"']{0,3}\s(?:is|was|does|has|can|cannot|could|would|says|refers|means|states|seems)\b"
@@ -228,7 +235,7 @@ class ChoiceReader:
         after = text[head.end() : end].strip() if head else ""
         if head and (not after or after[0] in ".:)]"):
             letter = text[head.end() - 1].upper()
-            if options.has(letter):
+            if options.has(letter) and _is_whole(after, options.text(letter)):
                 return AnswerCandidate(letter, head.end() - 1, head.end())
         closing = _LAST_LETTER.search(text, max(0, end - 20), end)
         closing = closing or _CALLED_RIGHT.search(text, max(0, end - 60), end)
@@ -337,6 +344,15 @@ def _by_noun(low: str, start: int, options: Options) -> AnswerCandidate | None:
     return found[0] if len(found) == 1 else None
 
 
+def _is_whole(after: str, own: str) -> bool:
+    """Says whether what follows a letter that opens a text is its option's text or as short.
+
+    In "A: First, we add" the letter is none.
+    """
+    rest = after.lstrip(".:)]* ")
+    return len(rest) <= _LONGEST_OPTION or (own != "" and lowered(rest).startswith(lowered(own)))
+
+
 def _letter_alone(text: str, start: int, end: int, options: Options) -> AnswerCandidate | None:
     """Returns the letter that a statement consists of, in another script or width too."""
     part = text[start : min(end, start + 20)]
@@ -373,6 +389,9 @@ def _joined_option(
         return None
     at, low = joiner.end(), lowered(text[joiner.end() : joiner.end() + 200])
     letter = _LETTER.match(text, at, end)
+    small = None if letter else _SMALL_LETTER.match(text, at, end)
+    if small and small[0].upper() != named.answer and options.has(small[0].upper()):
+        return AnswerCandidate(small[0].upper(), at, at + 1)
     if letter and letter[0] != named.answer and options.has(letter[0]):
         either = (joiner["word"] or "").startswith("or")
         article = not joiner["bracket"] and _AFTER_ARTICLE.match(text, at + 1, end)
@@ -382,6 +401,7 @@ def _joined_option(
         return None
     for option, other in options.letters_by_text().items():
         same = other == named.answer or not (joiner["sign"] or joiner["word"])
+        option = without_article(option)  # the joiner holds it
         if not same and low.startswith(option) and _stands_alone(low, 0, len(option)):
             return AnswerCandidate(other, at, at + len(option))
     return None
@@ -391,7 +411,7 @@ def _restated_end(
     text: str, named: AnswerCandidate, end: int, options: Options, by_letter: bool
 ) -> int:
     """Returns where an option ends with its closing signs and its text or letter said again."""
-    own = lowered(options.text(named.answer).strip()) if by_letter else ""
+    own = without_article(lowered(options.text(named.answer).strip())) if by_letter else ""
     at = named.end
     for _ in range(3):
         closers = _CLOSERS.match(text, at, end)
@@ -402,7 +422,8 @@ def _restated_end(
             at = behind + len(own)
         elif text.startswith(f" ({named.answer})", at):
             at += 4
-    return at
+    remark = None if by_letter else _REMARK.match(text, at, end)
+    return remark.end() if remark else at
 
 
 def _closes_bracket(text: str, match: re.Match[str]) -> bool:

@@ -36,6 +36,14 @@ _DATE = re.compile(
 )
 _IS = re.compile(r"[=:]|\b(?:is|was|be|falls on)\b", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"[.!?](?=\s+[A-Z])|\n")
+# What begins a remark on a date, as in "May 8, 2022 (assuming that it is May 7, 2022 now)".
+_REMARK = re.compile(r"\s\(|,? (?:assuming|if|provided|given|since|because|as)\b", re.IGNORECASE)
+# A last sentence that takes the dates before it back.
+_DEPENDS = re.compile(
+    r"[.\n]\s*[^.\n]*\b(?:date|answer|it|we)\b[^.\n]*\b(?:depends?|unknown|cannot be determined"
+    r"|can(?:not|['\u2019]t) determine)\b[^.\n]*\.?\s*\Z",
+    re.IGNORECASE,
+)
 
 
 class DateReader:
@@ -56,13 +64,16 @@ class DateReader:
             return NONE_GIVEN if refuses(text, start, end) else None
         sentence = _SENTENCE_END.search(text, day.end, end)
         stop = sentence.start() if sentence else end
+        remark = _REMARK.search(text, day.end, stop)
+        stop = remark.start() if remark else stop
         for verb in _IS.finditer(text, day.end, stop):
             day = next(_dates(text, verb.end(), stop), day)
         return day
 
     def last(self, text: str, end: int, question: Question) -> AnswerCandidate | None:
         """Returns the last date of the text."""
-        return last(_dates(text, 0, end))
+        day = last(_dates(text, 0, end))
+        return NONE_GIVEN if day and _DEPENDS.search(text, day.end, end) else day
 
     def gold(self, question: Question) -> str:
         """Returns the gold date as ``2021-05-01``."""

@@ -12,10 +12,13 @@ from potstill.errors import DataError
 from potstill.grading.answers import number_spans
 from potstill.grading.answers.base import NONE_GIVEN, AnswerCandidate, last, refuses
 from potstill.grading.answers.number_context import (
+    asks_for_count,
     before_its_calculation,
+    by_how_many,
     calculates,
     gives_up,
     in_another_unit,
+    is_money,
     is_one_of_several,
     left_if_rounder,
     left_of,
@@ -183,6 +186,8 @@ class NumberReader:
         in_prose = prose or _SUBJECT.search(text, start, number.start) is not None
         if in_prose:
             start, number = _closing_clause(text, start, end, number)
+            if difference := by_how_many(text, start, end, question.text):
+                return difference
         elif converted := in_another_unit(text, number, end, question.text):
             return converted
         if not _DIGIT.search(text, number.end, end):
@@ -197,8 +202,11 @@ class NumberReader:
         signs = list((_IS if in_prose else _EQUALS).finditer(text, start, stop))
         results = [(sign, _first(text, sign.end(), stop)) for sign in reversed(signs)]
         found = [(sign, result) for sign, result in results if result]
+        money = len(found) > 1 and asks_for_count(question.text)
         for sign, result in found:
-            if not calculates(text, result.end, stop):
+            if money and is_money(text, result):
+                money = False  # "there are 18 pens and their cost is 90 dollars"
+            elif not calculates(text, result.end, stop):
                 return left_if_rounder(text, start, sign, result) or result
         if found:
             equals = next((sign for sign in signs if sign[0] == "="), None)

@@ -68,9 +68,15 @@ _GIVES_UP = re.compile(
     re.IGNORECASE,
 )
 _ASKED_COUNT = re.compile(
-    r"\bhow many (?:(?:more|fewer|less|of|the|total|different|other|extra|additional) )*(\w{3,})",
+    r"\bhow many (?:(?:more|fewer|less|of|the|total|different|other|extra|additional) )*"
+    r"(?:(\w{3,})|[\d.,]+ \w+ (\w{3,}))",
     re.IGNORECASE,
 )
+_ASKS_DIFFERENCE = re.compile(r"\bhow (?:many|much) (?:more|fewer|less)\b", re.IGNORECASE)
+_MORE = re.compile(r"(?:\s[a-z]+)?\s(?:more|fewer|less)\b(?!\sto\b)", re.IGNORECASE)
+_MONEY = re.compile(r"dollars?|cents?|euros?|pounds?|rupees?|money", re.IGNORECASE)
+_EACH = re.compile(r"\b(?:each|every|per)\b", re.IGNORECASE)
+_OF_EACH = re.compile(r"[^.\d\n]{0,40}\b(?:each|every|per)\b", re.IGNORECASE)
 _ASKED_UNIT = re.compile(r"\bhow many (\w+)", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"[.!?](?=\s[A-Z]|\s*\Z)|\n")
 
@@ -245,6 +251,33 @@ def gives_up(text: str, start: int, end: int) -> bool:
     return may and _GIVES_UP.search(part) is not None
 
 
+def by_how_many(text: str, start: int, end: int, question: str) -> Number | None:
+    """Returns the one number of a range that says how many more or fewer, where that is asked.
+
+    To "How many more pens ...?" it is 3 of "Ann has 9 pens, which is 3 more than Bob".
+    """
+    if not _ASKS_DIFFERENCE.search(question):
+        return None
+    told = {}
+    for number in number_spans.numbers(text, start, end):
+        if _MORE.match(text, number.end, end):
+            told[number.value] = number
+    return next(iter(told.values())) if len(told) == 1 else None
+
+
+def asks_for_count(question: str) -> bool:
+    """Says whether a question asks how many there are of something that is no money."""
+    asked = _ASKED_COUNT.search(question)
+    return asked is not None and _MONEY.fullmatch(asked[1] or asked[2]) is None
+
+
+def is_money(text: str, number: Number) -> bool:
+    """Says whether a number is an amount of money."""
+    unit = _UNIT_WORD.match(text, number.end)
+    before = text[max(0, number.start - 1) : number.start]
+    return before in ("$", "\u20ac", "\u00a3") or bool(unit and _MONEY.fullmatch(unit[1]))
+
+
 def of_what_is_asked(text: str, start: int, end: int, question: str) -> Number | None:
     """Returns the one number that counts what a question asks for, among several that count.
 
@@ -253,7 +286,8 @@ def of_what_is_asked(text: str, start: int, end: int, question: str) -> Number |
     asked = _ASKED_COUNT.search(question)
     if asked is None:
         return None
-    noun = asked[1].casefold().removesuffix("s")
+    wanted = asked[2] or asked[1]
+    noun = wanted.casefold().removesuffix("s")
     counted: dict[object, Number] = {}
     others = 0
     for number in number_spans.numbers(text, start, end):
@@ -264,4 +298,7 @@ def of_what_is_asked(text: str, start: int, end: int, question: str) -> Number |
             counted[number.value] = number
         else:
             others += 1
+    if len(counted) > 1 and _EACH.search(question):
+        shared = [n for n in counted.values() if _OF_EACH.match(text, n.end, end)]
+        return shared[0] if len(shared) == 1 else None
     return next(iter(counted.values())) if len(counted) == 1 and others else None

@@ -101,6 +101,11 @@ def options_of(question: Question) -> Options:
     return Options((), max(_ASSUMED, _index(gold) + 1 if gold else 0))
 
 
+def without_article(text: str) -> str:
+    """Returns an option's text in lower case without the article that it begins with."""
+    return _ARTICLE.sub("", text)
+
+
 def words_alone(text: str) -> str:
     """Returns a text without case, with one space for any run of spaces and punctuation."""
     return _PUNCTUATION.sub(" ", text.casefold()).strip()
@@ -151,7 +156,7 @@ def _letters_by_text(texts: tuple[str, ...], gold: str) -> dict[str, str]:
 @lru_cache(maxsize=2048)
 def _letters_by_noun(texts: tuple[str, ...], gold: str) -> dict[str, str]:
     letters = _letters_by_text(texts, gold)
-    nouns = {text: _ARTICLE.sub("", text) for text in letters}
+    nouns = {text: without_article(text) for text in letters}
     several = Counter(nouns.values())
     return {
         noun: letters[text] for text, noun in nouns.items() if noun != text and several[noun] == 1

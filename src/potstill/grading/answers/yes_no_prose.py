@@ -66,11 +66,11 @@ _SHORT = re.compile(
               | (?:probably|definitely|certainly|generally|most\slikely|likely)?\s?not
                 (?:\s(?:necessarily|typically|really|likely|always|usually|entirely|plausible
                    |possible|true|correct|exactly|generally|at\sall|probable|feasible))
-              | not\s(?:right|so|the\scase) | of\scourse\snot
+              | not\s(?:right|so(?=\s*\W*$)|the\scase) | of\scourse\snot
               | implausible | impossible | improbable | incorrect | negative | probably\snot )
       | (?P<yes> (?:most\s|very\s|highly\s|quite\s)?(?:likely|probable|probably) | definitely
               | certainly | affirmative | plausible | correct | absolutely | indeed | right
-              | the\scase | so(?=\s*\W*$) | of\scourse(?!\snot) )
+              | (?<=is\s)(?:the\scase|so(?=\s*\W*$)) | of\scourse(?!\snot) )
       | (?P<possible> (?:technically\s|theoretically\s)?(?:possible|possibly)) )
     (?: \s* [.!] | \s*$ | , | \s(?:but|as|because|since|due|based|in|for|given|that)\b )
     """,

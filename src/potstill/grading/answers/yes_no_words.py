@@ -61,7 +61,10 @@ _DENIAL = re.compile(
     re.IGNORECASE,
 )
 _DENIAL_ENDS = frozenset("tnsèéemTNSEM\u0435")
-_OR = "or|oder|ou|o|of|eller|lub|czy|nebo|vagy|sau|veya|atau|или|чи|ή|或|还是"
+_OR = (
+    "or|and|nor|oder|und|ou|et|o|y|e|of|en|eller|och|og|lub|i|czy|nebo|vagy|sau|veya|ve|atau|dan"
+    "|или|и|чи|і|ή|και|或|和|还是"  # noqa: RUF001
+)
 _SAYINGS = ("yes", "no")
 
 
