@@ -110,7 +110,7 @@ def test_comparisons_are_over_runs_and_pairs_stay_within_a_seed(recipe: Path) ->
     text = experiment_page(recipe, runs, ["base"])
     assert "| ours | 3/4 | 2/4 | 62.5% | 0.0% to 100.0% | 17.7 | 30.6% to 86.3% |" in text
     assert "| base | 1/4 | 1/4 | 25.0% | - | 0.0 | 7.1% to 59.1% |" in text
-    assert "| ours | +37.5 | -121.3 to +196.3 | 0.2 | 4 | 1 |" in text
+    assert "| ours | +37.5 | \N{MINUS SIGN}121.3 to +196.3 | 0.2 | 4 | 1 |" in text
     assert "2 runs: an interval over so few is wide" in text
     assert "more than one seed" not in text
     assert text.endswith("Seconds a run: short-seed0 3, short-seed1 3.")

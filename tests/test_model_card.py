@@ -17,6 +17,7 @@ from potstill.evaluate.model_card import CHOICES, model_card
 from potstill.evaluate.selection import RULES
 from potstill.records import Checkpoint, Comparison, System, Teacher
 from potstill.store import Writer
+from potstill.text.points import MINUS
 
 CHOSEN = Checkpoint(
     student="own", step=4, folder="c", data_format="fine_tune_cot", encoder_decoder=False,
@@ -81,7 +82,8 @@ def compared(variant: str, difference: float, p: float, first: str = "own") -> C
          "Against its start (start): +20.0 points, 95% interval +10.0 to +30.0, on 50 test"),
         ([compared("", 0.2, 0.001), compared("zero_shot", 0.05, 0.3)],
          "It is not shown to be better than its start (start_zero_shot): +5.0 points"),
-        ([compared("", -0.2, 0.001)], "It is not shown to be better than its start (start): -20.0"),
+        ([compared("", -0.2, 0.001)],
+         f"It is not shown to be better than its start (start): {MINUS}20.0"),
         ([compared("few_shot", 0.02, 0.5), compared("fine_tune_cot", -0.9, 0.5)],
          "than its start (start_few_shot): +2.0 points"),
     ],

@@ -27,8 +27,9 @@ from potstill.errors import ConfigError
 from potstill.records import Completion, Request, System
 from potstill.report import accuracy_table, write_report
 from potstill.report.accuracy import read_results
-from potstill.report.text import MINUS, TIMES
+from potstill.report.text import TIMES
 from potstill.store import Store
+from potstill.text.points import MINUS
 
 
 @pytest.fixture

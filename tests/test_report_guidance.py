@@ -26,8 +26,8 @@ from potstill.report.guidance import (
 from potstill.report.guidance_text import control, dollars, findings, foremost, label, short
 from potstill.report.page import page
 from potstill.report.tables import summary
-from potstill.report.text import MINUS
 from potstill.store import Store
+from potstill.text.points import MINUS
 
 
 def found_in(*scores: GuidedScore) -> GuidanceSection:

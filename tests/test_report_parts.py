@@ -1,23 +1,29 @@
 """The parts of the report: charts, shares of a limit, numbers in words."""
 
 import re
+from pathlib import Path
 
 import pytest
 from report_run import Reader
 
+from potstill.evaluate import gain
+from potstill.records import Comparison, Completion, Request, System, Task
+from potstill.report.accuracy import read_results
 from potstill.report.charts import Line, Point, line_chart, thinned, ticks
+from potstill.report.page import page
 from potstill.report.questions import MOST_QUESTIONS, clipped, fair_shares
 from potstill.report.text import (
     DASH,
-    MINUS,
     NARROW,
     TIMES,
+    cost_note,
     dollars,
     duration,
     p_phrase,
     p_value,
-    points,
 )
+from potstill.store import Store
+from potstill.text.points import MINUS, points, signed
 
 
 def test_chart_scales_chosen_point_and_spoken_text() -> None:
@@ -104,3 +110,35 @@ def test_a_text_that_fits_and_one_whose_answer_is_at_an_end_are_shown_in_one_or_
     assert clipped("x" * 3_001).count("[1 characters left out]") == 1
     end = "x" * 9_000 + " 42"
     assert clipped(end, (9_001, 9_003)).count("left out") == 1
+
+
+def test_every_difference_on_a_page_has_the_same_minus_sign() -> None:
+    worse = Comparison(
+        task="sums", first=System("rationales"), second=System("start"), only_first=10,
+        only_second=40, total=300, difference=-0.1, low=-0.15, high=0.02, p_value=0.01,
+    )  # fmt: skip
+    assert f"{MINUS}10.0 points, 95% interval {MINUS}15.0 to +2.0" in gain(worse)
+    assert (signed(-3), signed(0), signed(1200)) == (f"{MINUS}3", "0", "+1,200")
+
+
+def test_a_cost_without_counts_is_said_to_be_a_most(tmp_path: Path) -> None:
+    assert cost_note(0) == ""
+    assert cost_note(1) == (
+        "1 answer came without some count of tokens; they stand at the most that they can cost."
+    )
+    request = Request(prompt="2 + 3?", samples=(0, 1, 2, 3))
+    counts = [(9, 4), (0, 0), (0, 7), (9, 0)]
+    answers = [
+        Completion(
+            request=request, sample=sample, text="5", finish_reason="stop",
+            prompt_tokens=read, completion_tokens=written, cost=0.001,
+        )
+        for sample, (read, written) in enumerate(counts)
+    ]  # fmt: skip
+    with Store(tmp_path / "run.sqlite") as store:
+        store.add_completions("teacher", answers, stage="generate")
+        assert store.uncounted() == 3
+        store.add_stage_time("generate", 1.0)
+        task = Task(name="sums", answer_type="number", splits={"train": (), "dev": (), "test": ()})
+        shown = page(read_results(store, [task]))
+    assert "3 answers came without some count of tokens" in shown

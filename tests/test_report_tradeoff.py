@@ -30,7 +30,7 @@ from potstill.records import Choice, System
 from potstill.report import accuracy_table, write_report
 from potstill.report.accuracy import Results, read_results
 from potstill.report.charts import Line, Point, line_chart, log_axis
-from potstill.report.text import MINUS, bounds, label, listed, weights
+from potstill.report.text import bounds, label, listed, weights
 from potstill.report.tradeoff import (
     Estimate,
     along_training,
@@ -40,6 +40,7 @@ from potstill.report.tradeoff import (
     sized,
 )
 from potstill.store import Store
+from potstill.text.points import MINUS
 
 RATIONALES_SMALL, RATIONALES_LARGE = System("rationales", "small"), System("rationales", "large")
 NOT_TAKEN = System("rationales", "small", step=100, taken=False)

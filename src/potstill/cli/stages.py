@@ -280,7 +280,7 @@ def run_all(run: "Run") -> None:
 
 def print_end(run: "Run", headline: str) -> None:
     """Show the run's main result, what it cost and took, and what can be done with the student."""
-    from potstill.report.text import duration
+    from potstill.report.text import cost_note, duration
     from potstill.runtime.progress import dollars
 
     echo(f"\n{headline}")
@@ -288,6 +288,8 @@ def print_end(run: "Run", headline: str) -> None:
     paid = f"{dollars(spent.usd)} for {spent.tokens:,} tokens" if spent.tokens else "no server paid"
     seconds = sum(stage.seconds for stage in run.store.stages())
     echo(f"cost: {paid}; time: {duration(seconds)}")
+    if note := cost_note(run.store.uncounted()):
+        echo(f"  {note}")
     model = run.folder / "model"
     if model.is_dir():
         folder = shlex.quote(str(run.folder))

@@ -13,6 +13,7 @@ from potstill.prompts.formats import format_named
 from potstill.prompts.styles import PromptStyle, shows_exemplars
 from potstill.records import Checkpoint, Comparison, Score, System
 from potstill.store import Writer
+from potstill.text.points import points
 
 CARD = """---
 base_model: {start}
@@ -144,8 +145,8 @@ def is_shown_better(comparison: Comparison) -> bool:
 def gain(comparison: Comparison) -> str:
     """Returns how a student stands against its start, in a sentence."""
     numbers = (
-        f"{100 * comparison.difference:+.1f} points, 95% interval {100 * comparison.low:+.1f} to "
-        f"{100 * comparison.high:+.1f}, on {comparison.total:,} test questions of {comparison.task}"
+        f"{points(comparison.difference)} points, 95% interval {points(comparison.low)} to "
+        f"{points(comparison.high)}, on {comparison.total:,} test questions of {comparison.task}"
     )
     if is_shown_better(comparison):
         return f"Against its start ({comparison.second.label}): {numbers}."

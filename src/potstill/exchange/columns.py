@@ -60,7 +60,7 @@ COMPLETIONS = (
     Column("error", "text", "Why there is no answer, where finish_reason is error"),
     Column("prompt_tokens", "whole number", "Tokens of the prompt, as the model counts them"),
     Column("completion_tokens", "whole number", "Tokens written, thinking included"),
-    Column("cost", "number", "US dollars"),
+    Column("cost", "number", "US dollars; the most that it can be where a token count is 0"),
     Column("temperature", "number", "Softmax temperature; 0 is greedy"),
     Column("top_p", "number", "Nucleus mass sampled from; 1 keeps every token"),
     Column("max_tokens", "whole number", "Longest completion"),

@@ -18,6 +18,7 @@ from potstill.statistics import (
     runs_interval,
 )
 from potstill.store import Store
+from potstill.text.points import points
 
 RESAMPLES = 10_000
 """Bootstrap resamples behind the intervals over questions."""
@@ -164,8 +165,8 @@ def difference_cells(compared: SystemComparison | None) -> tuple[str, str, str]:
         return "", "", ""
     shown = compared.over_runs or compared.over_questions
     difference, interval, p_value = shown.difference, shown.interval, shown.p_value
-    ends = "-" if interval is None else " to ".join(f"{100 * end:+.1f}" for end in interval)
-    return f"{100 * difference:+.1f}", ends, "-" if p_value is None else f"{p_value:.2g}"
+    ends = "-" if interval is None else " to ".join(map(points, interval))
+    return points(difference), ends, "-" if p_value is None else f"{p_value:.2g}"
 
 
 def system_figures(system: SystemResults) -> dict[str, object]:

@@ -27,6 +27,7 @@ from potstill.guide.uncertainty import Classifier, Gate, LearnedClassifier, Sign
 from potstill.records import GuidedPrediction, GuidedScore, Policy
 from potstill.records.policy import ALONE
 from potstill.sampling.rounds import drive_in_batches
+from potstill.text.points import signed
 from potstill.whole_files import write_whole
 
 GATES_FILE = "guide.json"
@@ -314,7 +315,7 @@ def _explain(
     if gain <= 0:
         return (
             f"{policy.label} never asks the teacher: always guiding the first step turned "
-            f"{gain:+,} of {total:,} development questions right, so there is no gain to keep."
+            f"{signed(gain)} of {total:,} development questions right, so there is no gain to keep."
         )
     if math.isinf(threshold):
         return f"{policy.label} asks the teacher only where the student does not answer."

@@ -70,6 +70,9 @@ class Results:
     failures: Mapping[str, int]
     """How many samples failed and were never answered, by reason."""
 
+    uncounted: int = 0
+    """Paid answers without some count of tokens, whose cost is the most that it can be."""
+
     overlaps: Sequence[Overlap] = ()
     """The questions and phrases that training and each evaluation set share."""
 
@@ -279,6 +282,7 @@ def read_results(
         checkpoints=store.checkpoints(),
         stages=store.stages(),
         failures=store.failures(),
+        uncounted=store.uncounted(),
         overlaps=overlaps,
         notes=notes,
         choices=store.choices(),

@@ -7,7 +7,8 @@ from potstill.records import GuidedScore, Policy
 from potstill.records.policy import RANDOM
 from potstill.report.accuracy import Results
 from potstill.report.guidance import GuidanceSection, gains, kept, per_100_tokens
-from potstill.report.text import listed, p_phrase, percent, points
+from potstill.report.text import listed, p_phrase, percent
+from potstill.text.points import points
 
 SIGNALS = {
     "mean_logprob": "mean log-probability",

@@ -33,6 +33,7 @@ from potstill.report.guidance import (
     turned,
 )
 from potstill.report.questions import browser_data
+from potstill.text.points import points
 
 MOST_COMPARISONS = 12
 """Comparisons of a task that stand open; of more, those without the subject are folded."""
@@ -41,12 +42,13 @@ FILTERS: dict[str, Callable[..., object]] = {
     "label": text.label,
     "in_sentence": text.in_sentence,
     "percent": text.percent,
-    "points": text.points,
+    "points": points,
     "interval": text.interval,
     "bounds": text.bounds,
     "p_value": text.p_value,
     "duration": text.duration,
     "dollars": text.dollars,
+    "cost_note": text.cost_note,
     "weights": text.weights,
     "rule_name": text.rule_name,
     "listed": text.listed,

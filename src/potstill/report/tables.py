@@ -23,6 +23,7 @@ from potstill.report.overlap_notes import untouched
 from potstill.report.text import DASH, interval, percent
 from potstill.store import Store
 from potstill.tasks.overlap import Overlap
+from potstill.text.points import points
 
 TASKS_ABREAST = 2
 """How many tasks fit beside each other in a terminal of 100 columns."""
@@ -240,7 +241,5 @@ def guided_table(scores: Sequence[GuidedScore]) -> Table:
 def _difference(score: GuidedScore) -> str:
     if score.difference is None or score.difference_low is None or score.difference_high is None:
         return ""
-    low, high = (
-        f"{round(100 * end) + 0:+d}" for end in (score.difference_low, score.difference_high)
-    )
-    return f"{round(100 * score.difference, 1) + 0.0:+.1f} [{low}, {high}]"
+    low, high = (points(end, 0) for end in (score.difference_low, score.difference_high))
+    return f"{points(score.difference)} [{low}, {high}]"

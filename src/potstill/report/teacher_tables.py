@@ -9,8 +9,9 @@ from rich.text import Text
 
 from potstill.records import TeacherScore
 from potstill.report.accuracy import Results
-from potstill.report.text import DASH, percent, points
+from potstill.report.text import DASH, percent
 from potstill.store import Store
+from potstill.text.points import MINUS, points
 
 CONSENSUS = "consensus"
 """The name under which the answer stands that most samples of all teachers give."""
@@ -153,4 +154,4 @@ def accuracy(score: TeacherScore) -> str:
 def nats(score: TeacherScore) -> str:
     """Mean log-probability a token under the student's start; a dash where it is not known."""
     known = score.mean_logprob
-    return DASH if known is None else f"{known:.3f}".replace("-", "\N{MINUS SIGN}")
+    return DASH if known is None else f"{known:.3f}".replace("-", MINUS)

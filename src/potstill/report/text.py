@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from potstill.records import Checkpoint, Comparison, Score, System
 from potstill.report.accuracy import OTHER_RULE, Results
 from potstill.report.tradeoff import Abilities, ChosenCheckpoint, Estimate
+from potstill.text.points import points
 
 LABELS = {
     ("teacher", ""): "Teacher",
@@ -50,7 +51,7 @@ COLUMN_ROLES = {
 }
 """By role, the words under a task's name in the table of accuracies."""
 
-MINUS, TIMES, DASH = "\N{MINUS SIGN}", "\N{MULTIPLICATION SIGN}", "\N{EN DASH}"
+TIMES, DASH = "\N{MULTIPLICATION SIGN}", "\N{EN DASH}"
 SPACE, NARROW = "\N{NO-BREAK SPACE}", "\N{NARROW NO-BREAK SPACE}"
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 SHOWN = 0.05
@@ -89,12 +90,6 @@ def _named(system: System, names: Mapping[tuple[str, str], str], joint: str, any
 def percent(share: float, digits: int = 1) -> str:
     """0.62 as ``62.0%``."""
     return f"{share:.{digits}%}"
-
-
-def points(difference: float, digits: int = 1) -> str:
-    """A difference of two shares in percentage points, with its sign: ``+41.3``."""
-    text = f"{difference * 100:+.{digits}f}"
-    return text[1:] if float(text) == 0 else text.replace("-", MINUS)
 
 
 def interval(score: Score) -> str:
@@ -157,6 +152,14 @@ def rule_name(rule: str) -> str:
 def listed(names: Sequence[str]) -> str:
     """``a``, ``a and b`` or ``a, b and c``."""
     return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
+
+
+def cost_note(uncounted: int) -> str:
+    """What is to be known of a cost in which so many answers came without a count of tokens."""
+    if not uncounted:
+        return ""
+    who = "1 answer" if uncounted == 1 else f"{uncounted:,} answers"
+    return f"{who} came without some count of tokens; they stand at the most that they can cost."
 
 
 def dollars(cost: float) -> str:

@@ -153,6 +153,18 @@ class ResultTables(Rows):
                 (name, seconds),
             )
 
+    def uncounted(self) -> int:
+        """Returns how many paid answers came without some count of tokens.
+
+        Their cost, and what the budget counts, is the most that they can have been.
+        """
+        with explained(self.path):
+            (count,) = self._db.execute(
+                "SELECT count(*) FROM completions WHERE cost > 0"
+                " AND (prompt_tokens = 0 OR (completion_tokens = 0 AND text != ''))"
+            ).fetchone()
+        return int(count)
+
     def stages(self) -> list[StageRecord]:
         """Returns what each stage has taken so far, in the order they first ran.
 
