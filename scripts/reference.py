@@ -21,6 +21,7 @@ from potstill.cli import main as potstill_command
 from potstill.curate.settings import CurateSettings
 from potstill.curate.stage import VERDICTS
 from potstill.evaluate.settings import (
+    CardSettings,
     EvaluateSettings,
     GenericSettings,
     PairSettings,
@@ -91,6 +92,7 @@ SECTIONS: dict[str, Section] = {
     "stop": Section("`train.stop`", StopSettings),
     "lora": Section("`train.lora`", LoraSettings),
     "evaluate": Section("`evaluate`", EvaluateSettings),
+    "card": Section("`card`", CardSettings),
     "generic": Section("`evaluate.generic`", GenericSettings),
     "vote": Section("`evaluate.vote`", VoteSettings),
     "socratic": Section("One pair, `evaluate.socratic.NAME`", PairSettings),

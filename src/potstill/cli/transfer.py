@@ -188,10 +188,10 @@ def _write_folder(
     **options: Any,
 ) -> None:
     """Write the folder to be pushed; a model takes no options of its own."""
-    from potstill.exchange import DatasetDescription, dataset_folder, model_folder
+    from potstill.exchange import DatasetDescription, HubStudent, dataset_folder, model_folder
 
     if what == "model":
-        model_folder(run, folder, licence=licence, linked=linked)
+        model_folder(run, folder, HubStudent(name, licence), linked=linked)
         return
     words = ["potstill", "push", run.folder.name, name, "--what", what]
     if options["data_format"]:

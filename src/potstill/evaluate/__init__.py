@@ -10,6 +10,7 @@ from potstill.evaluate.model_card import (
 )
 from potstill.evaluate.model_export import export_model, word_as_trained
 from potstill.evaluate.settings import (
+    CardSettings,
     EvaluateSettings,
     GenericSettings,
     PairSettings,
@@ -28,6 +29,7 @@ from potstill.evaluate.systems import (
 )
 
 __all__ = [
+    "CardSettings",
     "DevScorer",
     "EvalContext",
     "EvalModels",

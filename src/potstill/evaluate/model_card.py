@@ -6,27 +6,27 @@ what the student learned.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from potstill.evaluate.card_matter import card_matter, training_counts
+from potstill.evaluate.card_snippet import snippet
 from potstill.evaluate.selection import SelectionRule
+from potstill.evaluate.settings import CardSettings
 from potstill.prompts.formats import format_named
 from potstill.prompts.styles import PromptStyle, shows_exemplars
 from potstill.records import Checkpoint, Comparison, Score, System
+from potstill.sampling.ask import PromptConfig
 from potstill.store import Writer
 from potstill.text.points import points
 
-CARD = """---
-base_model: {start}
-tags: [potstill, distillation, chain-of-thought]
----
-# {task} student
+CARD = """# {task} student
 
 Distilled with potstill: started from `{start}` and trained on **{task}**, on {learned}.
 This is checkpoint {step} of the student `{student}`, {choice}. The test split chose nothing.
 {training}{gain}
 ## How to ask it
 
-{prompt}
+{program}{prompt}
 
 It was trained to be asked in the data format `{data_format}`, and writes {reading}
 
@@ -75,12 +75,23 @@ class StudentOrigin:
     students: int = 1
     """How many students it was chosen among, itself included."""
 
+    card: CardSettings = field(default_factory=CardSettings)
+    """What the recipe says of the card."""
+
+    languages: Sequence[str] = ()
+    """Languages of its task, where they are known."""
+
+    questions: Mapping[str, int] = field(default_factory=dict)
+    """The number of its task's questions, by split."""
+
 
 def model_card(
     chosen: Checkpoint,
     scores: Sequence[Score],
     origin: StudentOrigin,
     against_start: Comparison | None = None,
+    *,
+    asking: PromptConfig | None = None,
 ) -> str:
     """Returns the text of a model card.
 
@@ -89,6 +100,7 @@ def model_card(
         scores: The scores of the evaluation that chose it.
         origin: Where the student comes from.
         against_start: The student against its start, see :func:`compared_with_start`.
+        asking: How it is asked; with it the card has a program that does.
     """
     data_format = format_named(chosen.data_format)
     rows = [
@@ -97,15 +109,24 @@ def model_card(
         for score in scores
         if score.split == "test"
     ]
-    return CARD.format(
+    matter = card_matter(
+        chosen,
+        scores,
+        origin.card,
+        task=origin.task,
+        start=origin.start,
+        languages=origin.languages,
+    )
+    return matter + CARD.format(
         start=origin.start,
         task=origin.task,
         learned=_learned(origin),
         step=chosen.step,
         student=chosen.system.label,
         choice=_choice(origin),
-        training=f"\nTraining: {chosen.training}.\n" if chosen.training else "",
+        training=_training(chosen, origin),
         gain=f"\n{gain(against_start)}\n" if against_start else "",
+        program=_program(chosen, asking) if asking else "",
         prompt=_prompt(data_format.style(encoder_decoder=chosen.encoder_decoder)),
         data_format=chosen.data_format,
         reading=data_format.reading,
@@ -177,6 +198,25 @@ def _authors(writers: Sequence[Writer]) -> str:
     names = f"{', '.join(others)} and {last}" if others else f"`{next(iter(kept))}`"
     imported = sum(writer.imported for writer in writers)
     return f"{names} (of which {imported:,} came from files)" if imported else names
+
+
+def _training(chosen: Checkpoint, origin: StudentOrigin) -> str:
+    """Returns how the student was trained, and on how much."""
+    kept = sum(writer.kept for writer in origin.writers)
+    counts = ", ".join(training_counts(chosen, origin.questions, kept))
+    settings = f"\nTraining: {chosen.training}.\n" if chosen.training else ""
+    return f"{settings}\nCounts: {counts}.\n"
+
+
+def _program(chosen: Checkpoint, asking: PromptConfig) -> str:
+    """Returns a program that asks the student, run in the folder of this card."""
+    code = snippet(
+        asking.style,
+        encoder_decoder=chosen.encoder_decoder,
+        max_tokens=asking.sampling.max_tokens,
+        exemplars=asking.exemplars,
+    )
+    return f"In the folder of this card:\n\n```python\n{code}\n```\n\n"
 
 
 def _choice(origin: StudentOrigin) -> str:

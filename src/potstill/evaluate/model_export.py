@@ -50,7 +50,7 @@ def export_model(
             f"{source} is chosen now, and potstill clean removed its weights. Remove "
             f"{source / REMOVED}, then run potstill train and potstill evaluate again."
         )
-    card = model_card(chosen, scores, origin, against_start)
+    card = model_card(chosen, scores, origin, against_start, asking=asking)
     model = folder / "model"
     with whole_folder(model) as unfinished:
         for file in sorted(source.iterdir()):

@@ -15,6 +15,20 @@ from potstill.settings import Settings
 from potstill.tasks import AnyTask
 
 
+class CardSettings(Settings):
+    """What the student's card says that no run can know."""
+
+    licence: str | None = None
+    """The licence of the weights, by the hub's name for it, such as ``apache-2.0``: that of the
+    start, the teacher's terms and the data allow. None is assumed."""
+
+    languages: tuple[str, ...] = ()
+    """ISO 639 codes; English for the tasks of potstill, for a file of your own none."""
+
+    datasets: tuple[str, ...] = ()
+    """Names on the hub of the data sets that the questions come from."""
+
+
 class VoteSettings(Settings):
     """Answers by a vote over samples (self-consistency, arXiv 2203.11171)."""
 

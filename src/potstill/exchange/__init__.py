@@ -1,7 +1,7 @@
 """exchange: a run's data out to files and to the hub, and other files' data in."""
 
 from potstill.exchange.export import ExportResult, export_run
-from potstill.exchange.folders import DatasetDescription, dataset_folder, model_folder
+from potstill.exchange.folders import DatasetDescription, HubStudent, dataset_folder, model_folder
 from potstill.exchange.foreign_rows import RowFields
 from potstill.exchange.hub import PushResult, check_push, push_folder
 from potstill.exchange.import_ import ImportResult, import_file
@@ -11,6 +11,7 @@ __all__ = [
     "DatasetDescription",
     "ExportKind",
     "ExportResult",
+    "HubStudent",
     "ImportResult",
     "PushResult",
     "RowFields",

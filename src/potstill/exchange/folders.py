@@ -16,11 +16,12 @@ import yaml
 
 import potstill
 from potstill.errors import DataError
+from potstill.evaluate.card_matter import TAGS, hub_name, pipeline_tag
+from potstill.evaluate.card_snippet import HERE
 from potstill.exchange.columns import LOGPROBS
 from potstill.exchange.export import CountedRows, ExportResult, export_table, write_rows
 from potstill.exchange.hub import DatasetFacts, dataset_card, front_matter
 from potstill.exchange.rows import ExportKind, ExportTable, Row, without_address
-from potstill.pipeline.recipe import Recipe
 from potstill.pipeline.run import Run
 from potstill.prompts.styles import style_named
 from potstill.store import Provenance
@@ -170,15 +171,23 @@ def public_name(model: str) -> str:
     return f"{kind}:{Path(where).name}" if is_here else model
 
 
-def model_folder(
-    run: Run, folder: Path, *, licence: str | None = None, linked: bool = False
-) -> None:
+class HubStudent(NamedTuple):
+    """What the publisher of a student says of it."""
+
+    name: str
+    """On the hub, as ``OWNER/NAME``."""
+
+    licence: str | None = None
+    """The weights' licence, by the hub's name for it; by default that of the recipe's card."""
+
+
+def model_folder(run: Run, folder: Path, student: HubStudent, *, linked: bool = False) -> None:
     """Make a folder of the chosen student and its model card.
 
     Args:
         run: The run that chose the student.
         folder: New or empty.
-        licence: The weights' licence, by the hub's name for it.
+        student: The publisher's parts of the card.
         linked: Link the files in place of copying them, for a folder that is soon removed.
 
     Raises:
@@ -199,29 +208,29 @@ def model_folder(
                 shutil.copy2(file, unfinished / file.name)
         config = json.loads((model / "config.json").read_text(encoding="utf-8"))
         card = _hub_model_card(
-            (model / "README.md").read_text(encoding="utf-8"), run.recipe, config, licence
+            (model / "README.md").read_text(encoding="utf-8"), run, config, student
         )
         (unfinished / "README.md").write_text(card, encoding="utf-8")
 
 
-def _hub_model_card(
-    card: str, recipe: Recipe, config: Mapping[str, object], licence: str | None
-) -> str:
-    """A model card for the hub: its front matter anew, and no path of this machine in it."""
+def _hub_model_card(card: str, run: Run, config: Mapping[str, object], student: HubStudent) -> str:
+    """A model card for the hub: its front matter filled in, and no path of this machine in it."""
     matter, _, body = card.removeprefix("---\n").partition("\n---\n")
-    lines = dict(line.partition(": ")[::2] for line in matter.splitlines())
-    start = lines.get("base_model", "")
-    for model in filter(None, (start, recipe.teacher.model)):
+    read = yaml.safe_load(matter)
+    values: dict[str, object] = read if isinstance(read, dict) else {}
+    recipe = run.recipe
+    starts = [start.settings.model for start in run.students.starts.values()]
+    base = str(values.pop("base_model", None) or "")
+    for model in filter(None, (base, recipe.student.model, *starts, recipe.teacher.model)):
         body = body.replace(model, public_name(model))
-    is_hub_name = start.startswith("hf:") and public_name(start) == start
-    encoder_decoder = bool(config.get("is_encoder_decoder"))
-    new_matter = front_matter(
-        {
-            "license": licence,
-            "base_model": start.removeprefix("hf:") if is_hub_name else None,
-            "library_name": "transformers",
-            "pipeline_tag": "text2text-generation" if encoder_decoder else "text-generation",
-            "tags": ["potstill", "distillation", "chain-of-thought"],
-        }
-    )
-    return new_matter + body
+    body = body.replace(f"name = {HERE!r}", f"name = {student.name!r}", 1)
+    body = body.replace("In the folder of this card:\n\n", "", 1)
+    first = {
+        "license": student.licence or values.get("license"),
+        "base_model": hub_name(base if ":" in base else f"hf:{base}"),
+        "library_name": "transformers",
+        "pipeline_tag": pipeline_tag(encoder_decoder=bool(config.get("is_encoder_decoder"))),
+        "tags": list(TAGS),
+    }
+    others = {name: value for name, value in values.items() if name not in first}
+    return front_matter(first | others) + body

@@ -25,7 +25,7 @@ from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator, mo
 
 from potstill.curate.settings import CurateSettings
 from potstill.errors import ConfigError, shortened
-from potstill.evaluate.settings import EvaluateSettings, check_pairs
+from potstill.evaluate.settings import CardSettings, EvaluateSettings, check_pairs
 from potstill.generate.settings import GenerateSettings
 from potstill.grading.rules import JUDGE_RULE
 from potstill.guide.settings import GuideSettings
@@ -143,6 +143,8 @@ class Recipe(Settings):
     curate: CurateSettings = CurateSettings()
     train: TrainSettings = TrainSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
+
+    card: CardSettings = CardSettings()
 
     guide: GuideSettings | None = None
     """The teacher's steps inside the student's answers; null: ``potstill run`` leaves them out."""

@@ -48,4 +48,7 @@ def _origin_of(run: "Run", chosen: Checkpoint) -> StudentOrigin:
         writers=run.store.writers(),
         rule=run.recipe.evaluate.select,
         students=len(alone),
+        card=run.recipe.card,
+        languages=() if run.recipe.task.file is not None else ("en",),
+        questions={split: len(run.task.splits[split]) for split in ("train", "dev", "test")},
     )
