@@ -85,12 +85,12 @@ def recipe(served: Serving, model: Path, work: Path, **changes: Any) -> Path:
                "concurrency": 4, "chat_template": str(model)}  # fmt: skip
     values: Json = {
         "run": str(work / "run"), "teacher": teacher, "student": f"hf:{model}",
-        "task": {"name": "two_step_arithmetic", "train": 6, "dev": 3, "test": 3},
-        "generate": {"samples": 2, "max_tokens": 64},
+        "task": {"name": "two_step_arithmetic", "train": 4, "dev": 2, "test": 2},
+        "generate": {"samples": 2, "max_tokens": 48},
         "curate": {"right_answer": False},
-        "train": {"steps": 2, "batch_size": 4, "checkpoints": 1, "precision": "bfloat16",
+        "train": {"steps": 2, "batch_size": 2, "checkpoints": 1, "precision": "bfloat16",
                   "students": {"rationales": {"data_format": "chat"}}},
-        "evaluate": {"max_tokens": 64},
+        "evaluate": {"max_tokens": 48},
         "guide": {"policies": ["first", {"first_n": 2}], "routing": False, "draws": 0,
                   "bootstrap": 100},
     }  # fmt: skip
@@ -253,7 +253,7 @@ def _stages(served: Serving, model: Path, work: Path, outcome: Json) -> None:
     if outcome["capabilities"].get("temperature") == "ignored":
         # the recipe of two samples is refused, as it should be
         outcome["refused"] = potstill("generate", file)
-        file = recipe(served, model, work, generate={"samples": 1, "max_tokens": 64})
+        file = recipe(served, model, work, generate={"samples": 1, "max_tokens": 48})
     outcome["generate, killed and repeated"] = killed(file, run)
     for stage in ("curate", "train", "evaluate", "guide", "report"):
         before = served.answers()

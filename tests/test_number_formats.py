@@ -87,6 +87,7 @@ def test_generation_takes_what_its_trial_speaks_for(
 
     def trial(model: torch.nn.Module) -> Trial:
         trials.append(model)
+        assert format_trials.TRYING in runtime.events.notes.values(), "the view says it"
         return Trial(float32=4.0, bfloat16=1.5)
 
     monkeypatch.setattr(format_trials, "_try_generation", trial)
@@ -101,6 +102,7 @@ def test_generation_takes_what_its_trial_speaks_for(
     (event,) = events_of(tmp_path / "run")
     assert (event["work"], event["chosen"]) == ("generation", "bfloat16")
     assert (event["float32"], event["bfloat16"]) == (4.0, 1.5)
+    assert runtime.events.notes == {}
     (line,) = lines
     assert "generation computes in bfloat16" in line
     assert "4.00 s in float32 and 1.50 s in bfloat16" in line
@@ -143,6 +145,7 @@ def test_training_takes_what_its_trial_speaks_for_and_keeps_it(
 
     def trial(*_: object) -> Trial:
         trials.append(1)
+        assert format_trials.TRYING in runtime.events.notes.values(), "the view says it"
         return Trial(3.0, 1.0)
 
     monkeypatch.setattr(potstill.train.student, "training_arguments", spied)

@@ -230,14 +230,15 @@ class Run:
                 or a module or a name that the recipe gives as ``module:name`` is not there.
         """
         self.identity.claim()
-        self._check_recipe()
-        self.teachers.check_keys(self.task)
-        if self.recipe.judge is not None:
-            self.recipe.judge.check_key()
-        check_measuring_key(self)
-        if self.recipe.guide is not None:
-            check_guiding_key(self)
-        self.check_students()
+        with self.context.progress.stage("checking the recipe", total=None):
+            self._check_recipe()
+            self.teachers.check_keys(self.task)
+            if self.recipe.judge is not None:
+                self.recipe.judge.check_key()
+            check_measuring_key(self)
+            if self.recipe.guide is not None:
+                check_guiding_key(self)
+            self.check_students()
 
     def check_students(self) -> None:
         """Find what would stop the training of a student; no weights are read.

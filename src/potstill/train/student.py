@@ -24,7 +24,7 @@ from transformers import TrainerState
 
 from potstill.errors import DataError
 from potstill.keys import settings_hash
-from potstill.models.local.format_trials import chosen, is_tried, shape_name
+from potstill.models.local.format_trials import TRYING, chosen, is_tried, shape_name
 from potstill.models.local.loading import (
     Loaded,
     folder_digest,
@@ -307,7 +307,8 @@ def _with_precision(
         alone = os.environ.get("WORLD_SIZE", "1") == "1"
         precision = "float32"
         if is_tried(loaded.model) and alone and not begun:
-            trial = try_training(loaded, encoded.examples)
+            with runtime.events.noted("number format", TRYING):
+                trial = try_training(loaded, encoded.examples)
             precision = chosen("training", _name(folder), shape, trial, runtime)
     return settings.model_copy(update={"precision": precision})
 

@@ -25,6 +25,9 @@ REPEATS = 2
 ENOUGH_SECONDS = 5.0
 """A trial that took so long is not repeated: what warms up is a small part of it."""
 
+TRYING = "trying whether float32 or bfloat16 is faster here"
+"""What the view says meanwhile."""
+
 ROWS, PROMPT_TOKENS, NEW_TOKENS = 8, 32, 8
 """The texts that a trial of generation writes, their prompts and their lengths in tokens."""
 
@@ -82,7 +85,9 @@ def generation_format(model: PreTrainedModel, name: str, runtime: Runtime) -> Nu
             chosen="float32",
         )
         return "float32"
-    return chosen("generation", name, shape, _try_generation(model), runtime)
+    with runtime.events.noted("number format", TRYING):
+        trial = _try_generation(model)
+    return chosen("generation", name, shape, trial, runtime)
 
 
 def chosen(work: str, name: str, shape: str, trial: Trial, runtime: Runtime) -> NumberFormat:
