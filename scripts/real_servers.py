@@ -86,7 +86,7 @@ def recipe(served: Serving, model: Path, work: Path, **changes: Any) -> Path:
     values: Json = {
         "run": str(work / "run"), "teacher": teacher, "student": f"hf:{model}",
         "task": {"name": "two_step_arithmetic", "train": 4, "dev": 2, "test": 2},
-        "generate": {"samples": 2, "max_tokens": 48},
+        "generate": {"samples": 2, "max_tokens": 96},
         "curate": {"right_answer": False},
         "train": {"steps": 2, "batch_size": 2, "checkpoints": 1, "precision": "bfloat16",
                   "students": {"rationales": {"data_format": "chat"}}},
@@ -253,7 +253,7 @@ def _stages(served: Serving, model: Path, work: Path, outcome: Json) -> None:
     if outcome["capabilities"].get("temperature") == "ignored":
         # the recipe of two samples is refused, as it should be
         outcome["refused"] = potstill("generate", file)
-        file = recipe(served, model, work, generate={"samples": 1, "max_tokens": 48})
+        file = recipe(served, model, work, generate={"samples": 1, "max_tokens": 96})
     outcome["generate, killed and repeated"] = killed(file, run)
     for stage in ("curate", "train", "evaluate", "guide", "report"):
         before = served.answers()
