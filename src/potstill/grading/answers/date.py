@@ -36,11 +36,14 @@ _DATE = re.compile(
 )
 _IS = re.compile(r"[=:]|\b(?:is|was|be|falls on)\b", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"[.!?](?=\s+[A-Z])|\n")
+_LONGEST_SENTENCE = 400
+"""Characters of a last sentence that is read for taking a date back."""
+
 # What begins a remark on a date, as in "May 8, 2022 (assuming that it is May 7, 2022 now)".
 _REMARK = re.compile(r"\s\(|,? (?:assuming|if|provided|given|since|because|as)\b", re.IGNORECASE)
 # A last sentence that takes the dates before it back.
 _DEPENDS = re.compile(
-    r"[.\n]\s*[^.\n]*\b(?:date|answer|it|we)\b[^.\n]*\b(?:depends?|unknown|cannot be determined"
+    r"[.\n] ?[^.\n]*\b(?:date|answer|it|we)\b[^.\n]*\b(?:depends?|unknown|cannot be determined"
     r"|can(?:not|['\u2019]t) determine)\b[^.\n]*\.?\s*\Z",
     re.IGNORECASE,
 )
@@ -73,7 +76,7 @@ class DateReader:
     def last(self, text: str, end: int, question: Question) -> AnswerCandidate | None:
         """Returns the last date of the text."""
         day = last(_dates(text, 0, end))
-        return NONE_GIVEN if day and _DEPENDS.search(text, day.end, end) else day
+        return NONE_GIVEN if day and _takes_back(text, day.end, end) else day
 
     def gold(self, question: Question) -> str:
         """Returns the gold date as ``2021-05-01``."""
@@ -85,6 +88,12 @@ class DateReader:
     def same(self, answer: str, gold: str) -> bool:
         """Says whether both are the same day."""
         return answer == gold
+
+
+def _takes_back(text: str, start: int, end: int) -> bool:
+    """Says whether a text ends in a sentence by which the date before it cannot be known."""
+    end = start + len(text[start:end].rstrip())
+    return _DEPENDS.search(text, max(start, end - _LONGEST_SENTENCE), end) is not None
 
 
 def _dates(text: str, start: int, end: int) -> Iterator[AnswerCandidate]:
