@@ -70,9 +70,12 @@ def chat_routes(texts: Mapping[str, str], **told: Any) -> dict[str, Route]:
         "/v1/models": lambda _: {"data": [{"id": "pens"}]},
         "/v1/chat/completions": answer,
     }
-    for name, reply in told.items():
-        routes[f"/{name.replace('_', '-')}"] = lambda _, reply=reply: reply
-    return routes
+    return routes | {f"/{name.replace('_', '-')}": fixed(reply) for name, reply in told.items()}
+
+
+def fixed(reply: Json) -> Route:
+    """A route that answers every body alike."""
+    return lambda _: reply
 
 
 def ollama_routes(texts: Mapping[str, str], **details: str) -> dict[str, Route]:

@@ -12,7 +12,6 @@ from deployed_run import deployed_run, sharpen
 from transformers import AutoTokenizer
 
 from potstill.cli import main
-from potstill.deploy import gguf_file
 
 CONVERTER = """
 import json, sys
@@ -52,10 +51,11 @@ def converter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def rendered(folder: Path, text: str) -> str:
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    words: str = tokenizer.apply_chat_template(
-        [{"role": "user", "content": text}], tokenize=False, add_generation_prompt=True
+    return str(
+        tokenizer.apply_chat_template(
+            [{"role": "user", "content": text}], tokenize=False, add_generation_prompt=True
+        )
     )
-    return words
 
 
 def test_the_chat_route_of_a_plain_student_words_its_format(plain: Path, chatty: Path) -> None:
@@ -132,7 +132,7 @@ def test_a_converter_that_is_not_there_is_told(
     plain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("LLAMA_CPP", raising=False)
-    monkeypatch.setattr(gguf_file.shutil, "which", lambda _: None)
+    monkeypatch.setattr("shutil.which", lambda _: None)
     for form in ("gguf", "ollama"):
         done = potstill("export-model", plain, "--to", form, "--out", tmp_path / "out")
         assert done.exit_code == 2

@@ -18,13 +18,11 @@ from potstill.errors import ConfigError, MissingExtraError
 from potstill.models import open_model
 from potstill.models.folder_server import FolderServer
 from potstill.models.local.model import HFModel
-from potstill.models.served import serving
 from potstill.models.served.served_model import FolderServerModel
 from potstill.models.served.server_pool import ServerPool
 from potstill.models.served.serving import folder_program, served_name, server_of
 from potstill.models.settings import LocalSettings, OpenAISettings, student_settings
 from potstill.models.token_requests import TokenRequest
-from potstill.models.vllm import launcher
 from potstill.pipeline.run import stored_run
 from potstill.records import Completion, Message, Request
 from potstill.runtime import Runtime
@@ -194,11 +192,11 @@ def test_auto_takes_vllm_where_it_is_there(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     auto = settings_of(folder, serve="auto")
-    monkeypatch.setattr(serving.shutil, "which", lambda _: None)
+    monkeypatch.setattr("shutil.which", lambda _: None)
     assert server_of(auto) is None
     assert served_name(auto, "hf:x") == "hf:x"
     assert isinstance(open_model(auto), HFModel)
-    monkeypatch.setattr(serving.shutil, "which", lambda name: f"/bin/{name}")
+    monkeypatch.setattr("shutil.which", lambda name: f"/bin/{name}")
     assert server_of(auto) == FolderServer()
     seq2seq = build_tiny_seq2seq(tmp_path / "t5")
     assert server_of(settings_of(seq2seq, serve="auto")) is None
@@ -209,7 +207,7 @@ def test_auto_takes_vllm_where_it_is_there(
 def test_vllm_is_started_with_the_folder_and_the_number_format(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(launcher.shutil, "which", lambda name: f"/bin/{name}")
+    monkeypatch.setattr("shutil.which", lambda name: f"/bin/{name}")
     settings = settings_of(folder, dtype="bfloat16", serve={"options": {"max-model-len": 64}})
     assert isinstance(settings.serve, FolderServer)
     command = folder_program(settings, settings.serve).command(81)
@@ -221,7 +219,7 @@ def test_vllm_is_started_with_the_folder_and_the_number_format(
     assert isinstance(other.serve, FolderServer)
     command = folder_program(other, other.serve).command(81)
     assert command == ["/bin//x/serve", f"--dir={folder}", "-p", "81"]
-    monkeypatch.setattr(launcher.shutil, "which", lambda _: None)
+    monkeypatch.setattr("shutil.which", lambda _: None)
     with pytest.raises(MissingExtraError, match="'/x/serve', which is not on the PATH"):
         folder_program(other, other.serve).command(81)
 

@@ -76,10 +76,7 @@ def export_model_command(
     help="How many predictions have to be equal; 96 of 100 by default.",
 )
 @quiet_option
-@click.pass_context
-def verify_command(
-    context: click.Context, run: Path, questions: int, equal: int | None, **places: Any
-) -> None:
+def verify_command(run: Path, questions: int, equal: int | None, **places: Any) -> None:
     """Demand of a served student the answers that were measured.
 
     RUN is the run that measured it: its folder, or the recipe. Give one of --server, --ollama and
@@ -100,7 +97,7 @@ def verify_command(
         for line in described(found, served, student):
             echo(line)
     if not found.passed:
-        context.exit(1)
+        click.get_current_context().exit(1)
 
 
 def _served(

@@ -96,9 +96,9 @@ def _prompt(student: MeasuredStudent, served: ServedStudent, difference: Differe
     count = difference.served.prompt_tokens
     if told == Rendering() and count in (0, len(wanted)):
         return None  # all that is told agrees
-    words = tokenizer.decode(wanted, skip_special_tokens=False)
+    words = str(tokenizer.decode(wanted, skip_special_tokens=False))
     if told.ids is not None:
-        theirs = tokenizer.decode(list(told.ids), skip_special_tokens=False)
+        theirs = str(tokenizer.decode(list(told.ids), skip_special_tokens=False))
     elif told.text is not None:
         theirs = told.text
     else:

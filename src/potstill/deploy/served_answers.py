@@ -340,7 +340,7 @@ def _json_of(url: str, body: Json | None = None, *, key: str = "", seconds: floa
         reason = terminal_text(" ".join(said.split()))
         raise ServerError(f"{url} answered {error.code}: {reason or error.reason}") from error
     except (HTTPException, OSError) as error:
-        reason = getattr(error, "reason", error)
+        reason = vars(error).get("reason", error)
         raise ServerError(f"{url} was not reached: {reason}. Is the server started?") from error
     except ValueError as error:
         raise ServerError(f"{url} answered no JSON; is this the address of its routes?") from error

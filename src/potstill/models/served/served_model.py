@@ -191,7 +191,7 @@ def _end_ids(settings: LocalSettings, config: PretrainedConfig, own: object) -> 
     with quietly(), one_line_errors(source):
         try:
             named = GenerationConfig.from_pretrained(
-                source, revision=settings.revision
+                source, revision=settings.revision or "main"
             ).eos_token_id
         except OSError:
             named = getattr(config, "eos_token_id", None)
