@@ -15,7 +15,7 @@ from potstill.errors import ModelError
 from potstill.models import open_model
 from potstill.models.local.control_tokens import ControlTokens
 from potstill.models.local.loading import load_config, model_name
-from potstill.models.local.model import PromptEncoder
+from potstill.models.local.prompt_encoding import PromptEncoder
 from potstill.models.openai.requests import request_body
 from potstill.models.settings import LocalSettings, OpenAISettings, VLLMSettings
 from potstill.models.vllm.launcher import served

@@ -15,7 +15,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
-from potstill.models.local.model import PromptEncoder
+from potstill.models.local.prompt_encoding import PromptEncoder
 from potstill.models.local.stop_strings import StopStrings
 
 PUBLISHED = ("gpt2", "t5-small", "llama2", "llama3", "qwen2", "mistral", "sentencepiece_small")

@@ -15,7 +15,8 @@ from potstill import grade
 from potstill.cli import main
 from potstill.exchange import export_run, import_file
 from potstill.grading.grade import split_rationale
-from potstill.models.local.model import HFModel, PromptEncoder
+from potstill.models.local.model import HFModel
+from potstill.models.local.prompt_encoding import PromptEncoder
 from potstill.models.openai.repeated_prefix import PrefixHabit
 from potstill.models.openai.responses import read_reply
 from potstill.models.recorded import RecordedModel

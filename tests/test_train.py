@@ -17,7 +17,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenize
 from potstill.errors import ConfigError, DataError
 from potstill.models import open_model
 from potstill.models.local.loading import load_model_and_tokenizer
-from potstill.models.local.model import PromptEncoder
+from potstill.models.local.prompt_encoding import PromptEncoder
 from potstill.models.settings import LocalSettings
 from potstill.records import Example, Message, Request
 from potstill.train import checkpoints

@@ -87,7 +87,7 @@ def prompt_texts(request: Request) -> list[str]:
 def _own_tokenizer(settings: LocalSettings) -> TokenCounter:
     with extra("local", needed_for="counting with the teacher's tokenizer"):
         from potstill.models.local.loading import load_tokenizer
-        from potstill.models.local.model import PromptEncoder
+        from potstill.models.local.prompt_encoding import PromptEncoder
     encoder = PromptEncoder(
         load_tokenizer(settings), settings.where, control_tokens=settings.control_tokens
     )

@@ -206,6 +206,7 @@ def _examples(
             plain,
             encoder_decoder=encoder_decoder,
             seed=seed,
+            thinking=run.store.thinking_of(one.completion_id for one in rationales),
         )
         if examples:
             return examples, Bound(len(examples), True)

@@ -7,9 +7,10 @@ gives its own as a mapping::
     data_format: {prompt: "Problem: {question}\nSolution:", target: " {rationale} So: {answer}"}
 """
 
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, NamedTuple, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, model_validator
@@ -63,6 +64,9 @@ class DataFormat:
     chat: bool = False
     """Whether the prompt is the user's turn of a chat, by the tokenizer's own template."""
 
+    system: str = ""
+    """The system turn before a chat's first one; empty: none of its own."""
+
     role: Role | None = None
     """Whose turns in a decomposition its targets are; None: they are whole answers."""
 
@@ -95,6 +99,7 @@ class DataFormat:
             between=BLANK_LINE,
             stop=self.stop,
             chat=self.chat,
+            system=self.system,
         )
 
     def prompt(
@@ -412,6 +417,20 @@ def format_named(name: str | FormatSettings) -> DataFormat:
         return FORMATS.named(_FORMAT_NAME.check(name))
     except ValueError as error:
         raise error if isinstance(error, ConfigError) else ConfigError(f"{error}.") from None
+
+
+def with_system(name: str, system: str | None) -> str:
+    """Returns the name of a format with a system prompt: its own name where it is no chat.
+
+    The format is known by that name from then on; it is the same for the same two.
+    """
+    known = format_named(name)
+    if not system or not known.chat:
+        return name
+    digest = hashlib.blake2b(f"{name}\0{system}".encode(), digest_size=4).hexdigest()
+    worded = replace(known, name=f"{name}_{digest}", system=system)
+    FORMATS.add(worded.name, worded)
+    return worded.name
 
 
 def shares(data_format: str | FormatSettings | Mapping[str, float]) -> dict[str, float]:

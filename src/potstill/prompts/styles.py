@@ -56,6 +56,9 @@ class PromptStyle:
     chat: bool = False
     """Whether the prompt is sent as a chat message."""
 
+    system: str = ""
+    """The system turn before it, in a chat; empty: none."""
+
     exemplar: str = "Q: {question}\nA: {rationale} The answer is {answer}."
     """The form of one worked question in a few-shot prompt."""
 
@@ -240,10 +243,13 @@ def question_text(question: Question) -> str:
 def prompt_for(
     style: PromptStyle, question: Question, exemplars: Sequence[Exemplar] = ()
 ) -> str | tuple[Message, ...]:
-    """The prompt for one question: text for plain styles, one user message for chat styles."""
+    """The prompt for one question: text for plain styles, a user's message for chat styles."""
     shown = style.between.join(worked(style, exemplar) for exemplar in exemplars)
     text = filled(style.template, {"exemplars": shown, "question": question_text(question)})
-    return (Message(role="user", content=text),) if style.chat else text
+    if not style.chat:
+        return text
+    before = (Message(role="system", content=style.system),) if style.system else ()
+    return (*before, Message(role="user", content=text))
 
 
 def worked(style: PromptStyle, exemplar: Exemplar) -> str:

@@ -128,6 +128,10 @@ class Example:
     """Plain text to continue, or the turns of a chat."""
 
     target: str
+
+    thinking: str | None = None
+    """The teacher's thinking, which is learned before the target, between marks; None: none is."""
+
     weight: float = 1.0
     question_id: str = ""
     data_format: str = ""

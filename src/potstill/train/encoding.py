@@ -13,13 +13,11 @@ from typing import NamedTuple
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from potstill.models.local.model import PromptEncoder
-from potstill.records import Example, Request, SoftTargets
+from potstill.models.local.answer_layout import END_THINK, THINK, end_ids
+from potstill.models.local.prompt_encoding import PromptEncoder
+from potstill.records import Example, Request, SoftTargets, TeacherSpan
 from potstill.train.alignment import Vocabulary, soft_targets
 from potstill.train.settings import ALIGNMENTS, MatchingSettings
-
-THINKING = "<think>\n"
-"""The beginning of a target of the format ``chat_think``, and of answers in some chat templates."""
 
 
 class Encoded(NamedTuple):
@@ -27,7 +25,7 @@ class Encoded(NamedTuple):
 
     prompt: list[int]
     target: list[int]
-    """Ends with the end-of-sequence token."""
+    """Ends with the token that ends the text, or by the chat template the turn."""
 
     weight: float = 1.0
     question_id: str = ""
@@ -47,6 +45,12 @@ class EncodedExamples(NamedTuple):
     examples: list[Encoded]
     too_long: int
     """Number of examples with more than ``max_length`` tokens; a cut would lose their answer."""
+
+    thinking_too_long: int = 0
+    """Number of those that hold the teacher's thinking."""
+
+    longest: int = 0
+    """Tokens of the longest example, those that are left out among them."""
 
     @property
     def soft_share(self) -> float:
@@ -77,7 +81,8 @@ class Encoder:
     ) -> None:
         self._prompts = PromptEncoder(tokenizer, "the student", control_tokens=control_tokens)
         self._encoder_decoder = encoder_decoder
-        self._end = tokenizer.eos_token_id
+        self._end: int = tokenizer.eos_token_id
+        self._turn_ends = end_ids(tokenizer, self._prompts.layout)
         self._matching = matching if matching and matching.distribution else None
         self._vocabulary = Vocabulary(tokenizer) if self._matching else None
 
@@ -90,82 +95,122 @@ class Encoder:
         """
         encoded = [self._encode(example) for example in examples]
         fitting = [example for example in encoded if example.length <= max_length]
-        return EncodedExamples(fitting, too_long=len(encoded) - len(fitting))
+        thinking = sum(
+            example.thinking is not None and one.length > max_length
+            for example, one in zip(examples, encoded, strict=True)
+        )
+        return EncodedExamples(
+            fitting,
+            too_long=len(encoded) - len(fitting),
+            thinking_too_long=thinking,
+            longest=max((example.length for example in encoded), default=0),
+        )
 
     def _encode(self, example: Example) -> Encoded:
         request = Request(prompt=example.prompt)
+        words, thinking = _taken_apart(example)
+        answer = self._prompts.laid_out(request, words, thinking)
         if self._encoder_decoder:
             prompt = self._prompts.encoder_ids(request)
-            target = self._prompts.answer_ids(example.target)
+            target = self._prompts.laid_out_ids(answer)
         else:
-            example = self._without_opening(example, request)
             prompt = self._prompts.prompt_ids(request)
-            target = self._continuation(example.target, request, prompt)
+            target = self._continuation(answer, request, prompt)
+        ends = [self._end] if isinstance(example.prompt, str) else self._turn_ends
         return Encoded(
             prompt,
-            [*target, self._end],
+            [*target, *ends],
             weight=example.weight,
             question_id=example.question_id,
             data_format=example.data_format,
-            soft=self._soft(example, target),
+            soft=self._soft(example, self._prompts.shown(answer), thinking, target, ends),
         )
 
-    def _without_opening(self, example: Example, request: Request) -> Example:
-        """Returns an example without the mark of thinking, where the chat template writes it."""
-        if isinstance(request.prompt, str) or not example.target.startswith(THINKING):
-            return example
-        if not self._prompts.prompt_text(request).endswith(THINKING):
-            return example
-        span, cut = example.teacher, len(THINKING)
-        if span is not None:
-            span = replace(
-                span,
-                start=max(span.start - cut, 0),
-                end=span.end - cut,
-                shift=span.shift + cut,
-            )
-        return replace(example, target=example.target[cut:], teacher=span)
+    def _continuation(self, answer: str, request: Request, prompt_ids: list[int]) -> list[int]:
+        """Returns token ids that read as the answer after the prompt's.
 
-    def _continuation(self, target: str, request: Request, prompt_ids: list[int]) -> list[int]:
-        """Returns token ids that read as the target after the prompt's.
-
-        Prompt and target are encoded together where the prompt's tokens stay what they are when it
-        is asked alone. Elsewhere the target is encoded alone; some tokenizers put a space before a
-        text, so the target's own first space is left out where the text would come back with two.
+        Prompt and answer are encoded together where the prompt's tokens stay what they are when it
+        is asked alone. Elsewhere the answer is encoded alone; some tokenizers put a space before a
+        text, so the answer's own first space is left out where the text would come back with two.
         """
         prompts = self._prompts
         # Together, if the seam falls between two tokens and the target comes back as it was.
-        joint = prompts.prompt_ids(request, then=target)
+        joint = prompts.prompt_ids(request, then=answer)
         if joint[: len(prompt_ids)] == prompt_ids:
             ids = joint[len(prompt_ids) :]
-            if prompts.text(ids, prompts.anchor(prompt_ids)) == target:
+            if prompts.reads_as(ids, prompts.anchor(prompt_ids), answer):
                 return ids
         # Apart, with or without the target's first space.
-        alone = prompts.answer_ids(target)
-        for ids in (alone, prompts.answer_ids(target.removeprefix(" "))):
-            if prompts.text(ids, prompts.anchor(prompt_ids)) == target:
+        alone = prompts.laid_out_ids(answer)
+        for ids in (alone, prompts.laid_out_ids(answer.removeprefix(" "))):
+            if prompts.reads_as(ids, prompts.anchor(prompt_ids), answer):
                 return ids
         return alone  # a tokenizer that loses part of any text, such as its line breaks
 
-    def _soft(self, example: Example, target: list[int]) -> SoftTargets | None:
-        """Returns the teacher's probabilities by token; the end-of-sequence token is hard."""
+    def _soft(
+        self, example: Example, text: str, thinking: str | None, target: list[int], ends: list[int]
+    ) -> SoftTargets | None:
+        """Returns the teacher's probabilities by token; those that end the text are hard.
+
+        Args:
+            example: The example.
+            text: All that is learned but for the end.
+            thinking: The thinking in it.
+            target: The tokens of the text.
+            ends: The tokens behind it.
+        """
         if self._matching is None or self._vocabulary is None or example.teacher is None:
             return None
         carried = soft_targets(
-            example.target,
+            text,
             target,
-            example.teacher,
+            _moved(example, text, thinking),
             self._vocabulary,
             aligned_by=ALIGNMENTS.get(self._matching.alignment),
         )
-        # One row more, for the end-of-sequence token: itself with probability 1.
-        width = carried.ids.shape[1]
-        end = np.full((1, width), -1, np.int32), np.zeros((1, width), np.float32)
-        end[0][0, 0], end[1][0, 0] = self._end, 1.0
+        # A row more for each token of the end: itself with probability 1.
+        width, count = carried.ids.shape[1], len(ends)
+        ids = np.full((count, width), -1, np.int32)
+        probabilities = np.zeros((count, width), np.float32)
+        ids[:, 0], probabilities[:, 0] = ends, 1.0
         return replace(
             carried,
-            ids=np.concatenate([carried.ids, end[0]]),
-            probabilities=np.concatenate([carried.probabilities, end[1]]),
-            tail=np.append(carried.tail, np.float32(0)),
-            soft=np.append(carried.soft, False),
+            ids=np.concatenate([carried.ids, ids]),
+            probabilities=np.concatenate([carried.probabilities, probabilities]),
+            tail=np.append(carried.tail, np.zeros(count, np.float32)),
+            soft=np.append(carried.soft, np.zeros(count, bool)),
         )
+
+
+def _taken_apart(example: Example) -> tuple[str, str | None]:
+    """Returns an example's answer and thinking.
+
+    Those that the target of a chat words, as in ``chat_think``, are taken apart, so that they stand
+    between the marks of the chat template, or behind the one that the prompt opens.
+    """
+    target = example.target
+    if not isinstance(example.prompt, str) and target.startswith(THINK):
+        thinking, mark, answer = target.removeprefix(THINK).partition(END_THINK)
+        if mark:
+            return answer, thinking
+    return target, example.thinking
+
+
+def _moved(example: Example, text: str, thinking: str | None) -> TeacherSpan:
+    """Returns the place of what the teacher wrote in all that is learned.
+
+    Args:
+        example: The example, with the place in its target.
+        text: All that is learned but for the end.
+        thinking: The thinking in it.
+    """
+    span, target = example.teacher, example.target
+    assert span is not None
+    end = span.end
+    if thinking is not None and example.thinking is None:  # taken out of the target
+        by = len(text[: text.index(thinking)].encode()) - len(THINK)
+        if not text[text.index(thinking) + len(thinking) :].startswith(END_THINK):
+            end = min(end, len(THINK) + len(thinking.encode()))
+    else:
+        by = len(text.encode()) - len(target.encode())
+    return replace(span, start=max(span.start + by, 0), end=end + by, shift=span.shift - by)

@@ -12,9 +12,12 @@ that repeats the teacher's own text, with the teacher's token probabilities ther
 :func:`make_examples` is the way in; :class:`TeacherTexts` looks up what the teacher wrote.
 """
 
+import math
+import random
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -73,6 +76,9 @@ class _ExampleBuilder(NamedTuple):
     texts: Texts | None
     """Looks up what the teacher wrote, where its probabilities are learned."""
 
+    thinking: Mapping[int, str]
+    """The thinking that is learned, by the completion's row."""
+
     def example(self, data_format: DataFormat, material: _Material) -> Example:
         """Returns one example in a format."""
         kind = self.encoder_decoder
@@ -86,6 +92,7 @@ class _ExampleBuilder(NamedTuple):
         return Example(
             prompt=data_format.prompt(material.question, encoder_decoder=kind, exemplars=exemplars),
             target=target,
+            thinking=material.rationale and self.thinking.get(material.rationale.completion_id),
             question_id=material.question.id,
             data_format=data_format.name,
             teacher=teacher,
@@ -109,6 +116,7 @@ def make_examples(
     encoder_decoder: bool,
     seed: int,
     texts: Texts | None = None,
+    thinking: Mapping[int, str] = MappingProxyType({}),
 ) -> list[Example]:
     """Returns the examples that a student is trained on, one data format after the other.
 
@@ -126,6 +134,7 @@ def make_examples(
         encoder_decoder: Whether the student reads its prompt with an encoder.
         seed: Fixes the choice of questions, where the student learns only some, and of exemplars.
         texts: Looks up what the teacher wrote, for students that match its probabilities.
+        thinking: The teacher's thinking by the completion's row, for students that learn it.
 
     Raises:
         DataError: There are too few worked questions to draw exemplars from.
@@ -141,12 +150,40 @@ def make_examples(
     shown = any(data_format.needs_exemplars for data_format in formats)
     pool = worked_questions(questions, seen) if shown else []
     matched = cache(texts) if texts is not None and student.matching.distribution > 0 else None
-    builder = _ExampleBuilder(student, encoder_decoder, pool, seed, matched)
+    rows = [one.completion_id for question in questions for one in taken[question.id]]
+    long = long_ones(rows, thinking, student.long_share, seed=seed)
+    builder = _ExampleBuilder(student, encoder_decoder, pool, seed, matched, long)
     return [
         builder.example(data_format, material)
         for data_format in formats
         for material in _materials(data_format, questions, taken)
     ]
+
+
+def long_ones(
+    rows: Sequence[int], thinking: Mapping[int, str], share: float, *, seed: int
+) -> dict[int, str]:
+    """Returns the thinking that is learned, by the completion's row.
+
+    A share of them is spread evenly over the rationales that have thinking, in their order.
+
+    Args:
+        rows: The completions whose rationales are learned.
+        thinking: Their thinking, where they have any.
+        share: The share of all rationales to be learned with thinking; 1 takes all there is.
+        seed: Fixes at which of them the share begins.
+    """
+    having = [row for row in rows if row in thinking]
+    if not having:
+        return {}
+    rate = min(1.0, share * len(rows) / len(having)) if share < 1 else 1.0
+    begin = random.Random(seed).random()
+    taken = [math.floor(begin + place * rate) for place in range(len(having) + 1)]
+    return {
+        row: thinking[row]
+        for row, before, after in zip(having, taken, taken[1:], strict=False)
+        if after > before
+    }
 
 
 def replayed(

@@ -17,6 +17,7 @@ from potstill.prompts.formats import (
     FormatSettings,
     format_named,
     shares,
+    with_system,
 )
 from potstill.records import System
 from potstill.setting_names import NameOf
@@ -146,6 +147,32 @@ class ReplaySettings(Settings):
     """The format that they are worded in; one without rationales."""
 
 
+class ThinkingMix(Settings):
+    """The shares of rationales that are learned with the teacher's thinking and without it.
+
+    Short ones with a fifth of long ones suit models of fewer than 3 billion weights better than
+    long ones alone (arXiv 2502.12143).
+    """
+
+    long: float = Field(gt=0)
+    """Weight of rationales with the teacher's thinking."""
+
+    short: float = Field(gt=0)
+    """Weight of rationales without it."""
+
+
+def _thinking(raw: object) -> object:
+    """One of the two words, or a mixture; so either has only its own faults told."""
+    if isinstance(raw, Mapping):
+        return ThinkingMix.model_validate(raw)
+    if raw not in ("keep", "drop") and not isinstance(raw, ThinkingMix):
+        mixture = "a mixture, such as {long: 0.2, short: 0.8}"
+        raise ValueError(
+            unknown_name("treatment of thinking", str(raw), ["keep", "drop"], own=mixture)
+        )
+    return raw
+
+
 class StudentSettings(Settings):
     """One student: what it learns, from whom and from which start."""
 
@@ -153,6 +180,14 @@ class StudentSettings(Settings):
     """The wording of examples: a format, one of your own, a known mixture, or weights by format.
     ``auto`` is ``chat`` where the start's tokenizer has a chat template, else ``fine_tune_cot``;
     ``auto_answer`` is ``chat_answer``, else ``fine_tune_answer``."""
+
+    system: str | None = Field(default=None, min_length=1)
+    """The system prompt of its chats, in training and when it is asked; null: the template's own,
+    if it has one."""
+
+    thinking: Annotated[Literal["keep", "drop"] | ThinkingMix, BeforeValidator(_thinking)] = "drop"
+    """The teacher's thinking: learned before the rationale (``keep``), left out (``drop``), or kept
+    for a share of the rationales, as in ``{long: 0.2, short: 0.8}``."""
 
     exemplars: int = Field(default=4, ge=1)
     """Worked training questions that in-context formats show."""
@@ -199,6 +234,7 @@ class StudentSettings(Settings):
     @model_validator(mode="after")
     def _check(self) -> "StudentSettings":
         try:
+            _ = self.settled(chat=True).formats  # which a checkpoint names, with its system prompt
             asked_in = format_named(self.asked_in)
         except ConfigError as error:
             raise ValueError(str(error).removesuffix(".")) from error
@@ -206,6 +242,18 @@ class StudentSettings(Settings):
             raise ValueError(
                 f"a student is asked in its first data format, and {asked_in.name} gives no "
                 "answer. Put another one first, such as predict"
+            )
+        roles = [known.role for known in map(format_named, self.formats) if known.role]
+        bare = not any(format_named(name).needs_rationale for name in self.formats)
+        if self.thinking != "drop" and (roles or bare):
+            learned = "turns of a decomposition" if roles else "answers without rationales"
+            raise ValueError(
+                f"thinking stands before a rationale, and the student learns {learned}"
+            )
+        if self.system is not None and self.is_settled and not self._is_chat:
+            raise ValueError(
+                "system is the first turn of a chat, and no data format of the student is one. "
+                "Leave system out, or take chat"
             )
         if self.take != "first" and self.max_rationales is None:
             raise ValueError(f"take: {self.take} needs max_rationales, which says how many")
@@ -235,7 +283,19 @@ class StudentSettings(Settings):
         Of a student that is not settled it is the format without a chat template, which has the
         same parts as the one with it, and is another wording.
         """
-        return shares(self.settled(chat=False).data_format)
+        named = shares(self.settled(chat=False).data_format)
+        return {with_system(name, self.system): share for name, share in named.items()}
+
+    @property
+    def _is_chat(self) -> bool:
+        return any(format_named(name).chat for name in shares(self.data_format))
+
+    @property
+    def long_share(self) -> float:
+        """The share of its rationales that are learned with the teacher's thinking."""
+        if isinstance(self.thinking, ThinkingMix):
+            return self.thinking.long / (self.thinking.long + self.thinking.short)
+        return float(self.thinking == "keep")
 
     @property
     def asked_in(self) -> str:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from potstill.errors import ConfigError, DataError, extra
 from potstill.keys import settings_hash
 from potstill.models.settings import ModelSettings
+from potstill.prompts.formats import format_named
 from potstill.records import Checkpoint, Example, Rationale, System, Task, TrainingStep
 from potstill.runtime.context import RunContext
 from potstill.runtime.progress import Advance
@@ -92,9 +93,12 @@ def train(
         logger.warning("%s", note)
     rationales = context.store.training_rationales(task)
     texts = _teacher_texts(context.store, models, rationales)
+    thinks = any(student.long_share for student in students.values())
+    rows = (rationale.completion_id for rationale in rationales)
+    thinking = context.store.thinking_of(rows) if thinks else {}
     # All of them before any training, so that a student without examples is refused at once.
     examples = {
-        system: _student_examples(system.label, student, task, rationales, texts, seed)
+        system: _student_examples(system.label, student, task, rationales, texts, thinking, seed)
         for system, student in students.items()
     }
     named = {system.label: student for system, student in students.items()}
@@ -188,6 +192,7 @@ def _student_examples(
     task: Task,
     rationales: Sequence[Rationale],
     texts: TeacherTexts,
+    thinking: Mapping[int, str],
     seed: int,
 ) -> list[Example]:
     """The examples of one student, those of other tasks that it replays among them.
@@ -207,8 +212,15 @@ def _student_examples(
     assert student.start is not None
     encoder_decoder = is_encoder_decoder(student.start)
     examples = make_examples(
-        rationales, questions, student, encoder_decoder=encoder_decoder, seed=seed, texts=texts
+        rationales,
+        questions,
+        student,
+        encoder_decoder=encoder_decoder,
+        seed=seed,
+        texts=texts,
+        thinking=thinking,
     )
+    _tell_of_thinking(name, student, examples)
     _warn_of_undivided(name, student, rationales)
     formats = {example.data_format for example in examples}
     for data_format in student.formats:
@@ -225,6 +237,33 @@ def _student_examples(
         tasks = [load_task(replayed_task) for replayed_task in student.replay.tasks]
         examples += replayed(tasks, student.replay, encoder_decoder=encoder_decoder)
     return examples
+
+
+def _tell_of_thinking(name: str, student: StudentSettings, examples: Sequence[Example]) -> None:
+    """Say how many rationales are learned with the teacher's thinking, and how many without.
+
+    Raises:
+        DataError: None of them has any, and the student is to learn it.
+    """
+    reasoning = [
+        example for example in examples if format_named(example.data_format).needs_rationale
+    ]
+    if not student.long_share or not reasoning:
+        return
+    long = sum(example.thinking is not None for example in reasoning)
+    if not long:
+        raise DataError(
+            f"the student {name!r} learns the teacher's thinking, and none of {len(reasoning):,} "
+            "kept rationales has any: the teacher shows none. Set "
+            f"train.students.{name}.thinking to drop, or take a teacher that shows it."
+        )
+    logger.warning(
+        "%s learns %d rationales with the teacher's thinking and %d without%s",
+        name,
+        long,
+        len(reasoning) - long,
+        "" if long >= student.long_share * len(reasoning) - 1 else ", which have none",
+    )
 
 
 def _warn_of_undivided(

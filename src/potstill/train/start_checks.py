@@ -24,7 +24,8 @@ from potstill.models.local.loading import (
     parameters_of,
     trained_parameters,
 )
-from potstill.models.local.model import PromptEncoder, check_cache
+from potstill.models.local.model import check_cache
+from potstill.models.local.prompt_encoding import PromptEncoder
 from potstill.models.local.saving import dtype_on_disk
 from potstill.models.local.weight_files import check_weight_files
 from potstill.models.settings import LocalSettings

@@ -24,6 +24,7 @@ from transformers import TrainerState
 
 from potstill.errors import DataError
 from potstill.keys import settings_hash
+from potstill.models.local.answer_layout import add_turn_end, thinking_template
 from potstill.models.local.format_trials import TRYING, chosen, is_tried, shape_name
 from potstill.models.local.loading import (
     Loaded,
@@ -37,6 +38,7 @@ from potstill.models.local.loading import (
 )
 from potstill.models.local.saving import dtype_on_disk
 from potstill.models.settings import LocalSettings
+from potstill.prompts.formats import format_named
 from potstill.records import Example
 from potstill.runtime import Runtime
 from potstill.runtime.signals import stoppable
@@ -171,6 +173,7 @@ def _example_values(example: Example) -> tuple[object, ...]:
         example.question_id,
         example.data_format,
         digest,
+        *([] if example.thinking is None else [{"thinking": example.thinking}]),
         *((span.start, span.end, span.shift) if span else ()),
     )
 
@@ -219,8 +222,7 @@ def train_student(
         if checkpoints.first_process():  # killed after it was marked as finished, they are there
             checkpoints.drop_resume_states(folder)
         return _trained_student(finished, folder)
-    start = _start(student)
-    loaded = _load_start(start)
+    loaded = _load_start(student)
     encoded = _encode_fitting(loaded, examples, student, settings)
     settings = _with_precision(settings, loaded, encoded, folder, runtime)
     counts = _counts(student, loaded, encoded)
@@ -277,7 +279,19 @@ def _encode_fitting(
         matching=student.matching,
         control_tokens=_start(student).control_tokens,
     )
-    encoded = encoder.encode(examples, max_length=_longest(loaded, settings.max_length))
+    longest = _longest(loaded, settings.max_length)
+    encoded = encoder.encode(examples, max_length=longest)
+    if encoded.thinking_too_long:
+        logger.warning(
+            "%d of %d examples have more than %d tokens and are left out, %d of them with the "
+            "teacher's thinking; the longest has %d. Raise train.max_length to that, or set the "
+            "student's thinking to drop or to a mixture such as {long: 0.2, short: 0.8}",
+            encoded.too_long,
+            len(examples),
+            longest,
+            encoded.thinking_too_long,
+            encoded.longest,
+        )
     if not encoded.examples:
         raise DataError(
             f"no example is left to train on: of {len(examples)}, {encoded.too_long} have more "
@@ -398,8 +412,13 @@ def _start(student: StudentSettings) -> LocalSettings:
     return student.start
 
 
-def _load_start(start: LocalSettings) -> Loaded:
-    """Load the start model with its weights in float32; lower precisions lose small updates."""
+def _load_start(student: StudentSettings) -> Loaded:
+    """Load the start model with its weights in float32; lower precisions lose small updates.
+
+    What the student's checkpoints are saved with is set: the chat template behind whose prompts it
+    may think, and the token that ends its turns among those that end an answer.
+    """
+    start = _start(student)
     source = start.source
     loaded = load_model_and_tokenizer(
         source,
@@ -409,6 +428,10 @@ def _load_start(start: LocalSettings) -> Loaded:
         trust_remote_code=start.trust_remote_code,
     )
     check_end_token(loaded.tokenizer, source)
+    if student.long_share and (template := thinking_template(loaded.tokenizer)):
+        loaded.tokenizer.chat_template = template
+    if any(format_named(name).chat for name in student.formats):
+        add_turn_end(loaded.model, loaded.tokenizer)
     return loaded
 
 

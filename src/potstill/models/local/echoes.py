@@ -13,7 +13,7 @@ from potstill.models.token_requests import EchoedCompletion, TokenRequest
 from potstill.records import Completion, Request, TokenLogprobs
 
 if TYPE_CHECKING:
-    from potstill.models.local.model import PromptEncoder
+    from potstill.models.local.prompt_encoding import PromptEncoder
 
 
 class Echoes:

@@ -1,0 +1,251 @@
+"""From requests to a local model's token ids, and from its token ids back to text.
+
+Prompts of chats are rendered by the tokenizer's template, and answers laid out as it lays them out
+(``answer_layout``); spellings of control tokens in texts stay text (``control_tokens``).
+"""
+
+import logging
+from collections.abc import Sequence
+from functools import cached_property
+
+from transformers import PreTrainedTokenizerBase
+
+from potstill.errors import ModelError, shortened
+from potstill.models.local.answer_layout import PLAIN_TEXT, AnswerLayout, answer_layout, end_ids
+from potstill.models.local.control_tokens import ControlTokens
+from potstill.models.local.stop_strings import StopStrings
+from potstill.records import Message, Request
+from potstill.text.thinking_marks import SPECIAL_MARKS
+
+logger = logging.getLogger(__name__)
+
+ANCHOR_TOKENS = 8
+"""Most tokens before a completion that are decoded with it; a character is at most 4 bytes."""
+
+
+ENDING_TOKENS = 16
+"""Tokens at the end of a prompt that are searched for an opening mark of thinking."""
+
+
+class PromptEncoder:
+    """From requests to a model's token ids, and from its token ids to text.
+
+    Args:
+        tokenizer: The model's tokenizer.
+        source: The model's folder or hub name, for messages.
+        control_tokens: Read control tokens that texts spell as such; else they are text.
+    """
+
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerBase, source: str, *, control_tokens: bool = False
+    ) -> None:
+        self.tokenizer = tokenizer
+        self.source = source
+        self._control = ControlTokens(tokenizer, allowed=control_tokens)
+        self._warned = False
+        self.special = frozenset(tokenizer.all_special_ids)
+        self._unshown = _unshown(tokenizer)
+        self.stop_strings = StopStrings(tokenizer, self.text)
+
+    @property
+    def shows_marks(self) -> bool:
+        """Whether some special tokens, which mark thinking, are part of a text."""
+        return self._unshown is not None
+
+    @cached_property
+    def layout(self) -> AnswerLayout:
+        """How the chat template lays out answers."""
+        return answer_layout(self.tokenizer)
+
+    @cached_property
+    def turn_ends(self) -> frozenset[int]:
+        """The token that ends an answer by the chat template; none without a template."""
+        if self.tokenizer.chat_template is None:
+            return frozenset()
+        return frozenset(end_ids(self.tokenizer, self.layout)[-1:])
+
+    def laid_out(self, request: Request, answer: str, thinking: str | None = None) -> str:
+        """Returns what a model writes behind a prompt, the spellings in its parts hidden.
+
+        Args:
+            request: The prompt; only behind chats are answers laid out by the template.
+            answer: The text of the answer, or its beginning.
+            thinking: What stands before it between marks; None: no thinking.
+        """
+        answer = self._control.hide(answer, answer=True)
+        if thinking is not None:
+            thinking = self._control.hide(thinking, answer=True)
+        if isinstance(request.prompt, str):
+            return PLAIN_TEXT.written(answer, thinking)
+        return self.layout.written(answer, thinking)
+
+    def prompt_ids(self, request: Request, *, then: str = "") -> list[int]:
+        """Returns a decoder-only model's prompt in tokens, with the answer prefix at its end.
+
+        Args:
+            request: The request.
+            then: Further text as :meth:`laid_out` gives it, which a model would have written.
+        """
+        text = self._hidden_text(request) + then
+        if not isinstance(request.prompt, str):
+            return self._ids(text, special=False)
+        # Once more, for what only both parts together spell.
+        ids = self._ids(self._control.hide(text, answer=True), special=True)
+        while ids and ids[-1] == self.tokenizer.eos_token_id:
+            ids.pop()  # some tokenizers close every text; the prompt has to stay open
+        return ids
+
+    def prompt_text(self, request: Request) -> str:
+        """Returns the text that a decoder-only model continues, rendered by its chat template.
+
+        Raises:
+            ModelError: There is no chat template, or it refuses the messages.
+        """
+        return self._control.shown(self._hidden_text(request))
+
+    def _hidden_text(self, request: Request) -> str:
+        """Returns the same with the spellings of control tokens hidden."""
+        prefix = self._control.hide(request.answer_prefix, answer=True)
+        if isinstance(request.prompt, str):
+            return self._control.hide(request.prompt) + prefix
+        return self._render(request.prompt, prefix)
+
+    def encoder_ids(self, request: Request) -> list[int]:
+        """Returns an encoder's input in tokens; the answer prefix goes to the decoder."""
+        if isinstance(request.prompt, str):
+            return self._ids(self._control.hide(request.prompt), special=True)
+        return self._ids(self._render(request.prompt, ""), special=False)
+
+    def prefix_ids(self, request: Request) -> list[int]:
+        """Returns the answer prefix as a decoder's own tokens."""
+        return self.answer_ids(request.answer_prefix) if request.answer_prefix else []
+
+    def answer_ids(self, text: str) -> list[int]:
+        """Returns the tokens of what a model writes, without those that stand around a text."""
+        return self.laid_out_ids(self._control.hide(text, answer=True))
+
+    def laid_out_ids(self, laid_out: str) -> list[int]:
+        """Returns the same of a text as :meth:`laid_out` gives it."""
+        return self._ids(laid_out, special=False)
+
+    def reads_as(self, tokens: Sequence[int], anchor: Sequence[int], laid_out: str) -> bool:
+        """Whether tokens behind a prompt spell a text as :meth:`laid_out` gives it."""
+        text = self.shown(laid_out)
+        if self.text(tokens, anchor) == text:
+            return True
+        whole = self.tokenizer.decode([*anchor, *tokens], clean_up_tokenization_spaces=False)
+        assert isinstance(whole, str)
+        return whole.endswith(text)  # control tokens of the template among them
+
+    def shown(self, laid_out: str) -> str:
+        """Returns a text as :meth:`laid_out` gives it with all that was hidden in it."""
+        return self._control.shown(laid_out)
+
+    def anchor(self, ids: Sequence[int]) -> list[int]:
+        """Returns the last tokens of a prompt, back to the last special one.
+
+        A completion is decoded after them, because tokenizers drop the space before the first
+        word of a text.
+        """
+        tail: list[int] = []
+        for token in reversed(ids[-ANCHOR_TOKENS:]):
+            if token in self.special:
+                break
+            tail.append(token)
+        return tail[::-1]
+
+    def text(self, tokens: Sequence[int], anchor: Sequence[int]) -> str:
+        """Returns the text of ``tokens`` where they follow ``anchor``."""
+        before = self._decode(anchor) if anchor else ""
+        both = self._decode([*anchor, *tokens])
+        return both[len(before) :] if both.startswith(before) else self._decode(tokens)
+
+    def count_to(self, length: int, tokens: Sequence[int], anchor: Sequence[int]) -> int:
+        """Returns how many of ``tokens`` it takes to write the first ``length`` characters."""
+        count = len(tokens)
+        while count and len(self.text(tokens[: count - 1], anchor)) >= length:
+            count -= 1
+        return count
+
+    def ending(self, ids: Sequence[int]) -> str:
+        """Returns the end of a prompt's text, long enough to hold an opening mark of thinking."""
+        text = self.tokenizer.decode(list(ids[-ENDING_TOKENS:]), skip_special_tokens=False)
+        assert isinstance(text, str)
+        return text
+
+    def _decode(self, tokens: Sequence[int]) -> str:
+        if self._unshown is not None:
+            tokens = [token for token in tokens if token not in self._unshown]
+        text = self.tokenizer.decode(
+            list(tokens),
+            skip_special_tokens=self._unshown is None,
+            clean_up_tokenization_spaces=False,
+        )
+        assert isinstance(text, str)
+        return text
+
+    def _ids(self, text: str, *, special: bool) -> list[int]:
+        """Returns the tokens of a text in which the spellings of control tokens are hidden."""
+        if self._control.is_hidden_in(text):
+            self._warn(self._control.spelled(text))
+            return self._control.encode(text, special=special)
+        return list(self.tokenizer(text, add_special_tokens=special, verbose=False)["input_ids"])
+
+    def _warn(self, spelled: str | None) -> None:
+        """Say once that a text spells a control token: it may be a recipe's own prompt style."""
+        if not self._warned:
+            logger.warning(
+                "%s: a text spells the control token %s, which is read as text. Where your own "
+                "prompt style means the token, set control_tokens: true for the model.",
+                self.source,
+                spelled,
+            )
+        self._warned = True
+
+    def _render(self, messages: tuple[Message, ...], prefix: str) -> str:
+        """Returns a chat as text, the spellings of control tokens in its turns hidden.
+
+        Args:
+            messages: The turns.
+            prefix: The beginning of the answer, what it spells hidden.
+
+        Raises:
+            ModelError: There is no chat template, or it refuses the messages.
+        """
+        if self.tokenizer.chat_template is None:
+            raise ModelError(
+                f"{self.source}: its tokenizer has no chat template, so it cannot be asked in "
+                "chat messages; use a prompt style of plain text, such as zero_shot_cot."
+            )
+        turns = [
+            {
+                "role": turn.role,
+                "content": self._control.hide(turn.content, answer=turn.role == "assistant"),
+            }
+            for turn in messages
+        ]
+        try:
+            text = self.tokenizer.apply_chat_template(
+                turns, tokenize=False, add_generation_prompt=True
+            )
+        except Exception as error:  # a template is a program that somebody else wrote
+            lines = str(error).strip().splitlines()
+            raise ModelError(
+                f"{self.source}: its chat template refuses these messages ({type(error).__name__}: "
+                f"{shortened(lines[0] if lines else '', longest=200)}). Ask it in plain text, by a "
+                "prompt style such as zero_shot_cot, or mend its chat template."
+            ) from error
+        assert isinstance(text, str)
+        return text + self.layout.begun(prefix) if prefix else text
+
+
+def _unshown(tokenizer: PreTrainedTokenizerBase) -> frozenset[int] | None:
+    """Returns the special tokens that texts leave out, where others among them mark thinking.
+
+    Returns:
+        None where no special token does, so that all of them are left out.
+    """
+    added = getattr(tokenizer, "added_tokens_decoder", {})
+    special = {number: token.content for number, token in added.items() if token.special}
+    marks = {number for number, content in special.items() if content.strip() in SPECIAL_MARKS}
+    return frozenset({*special, *tokenizer.all_special_ids} - marks) if marks else None
