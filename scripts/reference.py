@@ -53,6 +53,7 @@ from potstill.train.settings import (
     ReplaySettings,
     StopSettings,
     StudentSettings,
+    ThinkingMix,
     TrainSettings,
 )
 
@@ -87,6 +88,7 @@ SECTIONS: dict[str, Section] = {
     "curate": Section("`curate`", CurateSettings),
     "train": Section("`train`", TrainSettings),
     "students": Section("One student, `train.students.NAME`", StudentSettings),
+    "thinking": Section("`train.students.NAME.thinking` as a mapping", ThinkingMix),
     "matching": Section("`train.students.NAME.matching`", MatchingSettings),
     "replay": Section("`train.students.NAME.replay`", ReplaySettings),
     "stop": Section("`train.stop`", StopSettings),

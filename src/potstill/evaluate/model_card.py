@@ -234,6 +234,8 @@ def _prompt(style: PromptStyle) -> str:
     """Returns how to ask in this style, in words."""
     kind = "The user's turn of a chat" if style.chat else "Prompt"
     words = f"{kind}, with the question in the place of `{{question}}`:\n\n{_block(style.template)}"
+    if style.system:
+        words += f"\n\nThe system turn before it:\n\n{_block(style.system)}"
     if shows_exemplars(style):
         words += (
             "\n\nIn the place of `{exemplars}` stand worked questions with a blank line between "

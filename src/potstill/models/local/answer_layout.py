@@ -261,4 +261,5 @@ def _difference(prompt: str, whole: str) -> str:
         ),
         min(len(prompt), len(whole)),
     )
-    return f"the prompt ends with {prompt[at:]!r}, where an answer is rendered without it"
+    shown = prompt[at:].replace("\n", "\\n")
+    return f"the prompt ends with `{shown}`, where an answer is rendered without it"
