@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from potstill.models.local.loading import quietly
-from potstill.models.local.model import PromptEncoder
+from potstill.models.local.prompt_encoding import PromptEncoder
 from potstill.prompts.format_templates import format_template, worded_question
 from potstill.prompts.styles import Exemplar, PromptStyle, prompt_for
 from potstill.records import Question, Request
