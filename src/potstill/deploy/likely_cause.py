@@ -84,7 +84,7 @@ def _prompt(student: MeasuredStudent, served: ServedStudent, difference: Differe
     from transformers import AutoTokenizer
 
     from potstill.models.local.loading import quietly
-    from potstill.models.local.model import PromptEncoder
+    from potstill.models.local.prompt_encoding import PromptEncoder
 
     with quietly():
         tokenizer = AutoTokenizer.from_pretrained(student.model)

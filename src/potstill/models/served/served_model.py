@@ -36,7 +36,7 @@ with extra("local", needed_for="a served student"):
         one_line_errors,
         quietly,
     )
-    from potstill.models.local.model import PromptEncoder
+    from potstill.models.local.prompt_encoding import PromptEncoder
     from potstill.models.local.token_bytes import token_bytes
 
 
