@@ -13,7 +13,8 @@ from potstill.models.settings import LocalSettings
 from potstill.pipeline.chosen_student import ask_student
 from potstill.pipeline.recipe import Recipe, load_recipe
 from potstill.pipeline.run import Run
-from potstill.pipeline.stale import stale_stages, train_inputs
+from potstill.pipeline.stage_inputs import train_inputs
+from potstill.pipeline.stale import stale_stages
 from potstill.records import Checkpoint, System
 from potstill.runtime.progress import Meter
 from potstill.settings import build

@@ -20,7 +20,8 @@ from potstill.evaluate import Evaluation
 from potstill.keys import settings_hash
 from potstill.pipeline.recipe import load_recipe
 from potstill.pipeline.run import Run
-from potstill.pipeline.stale import StaleStage, guide_inputs, stale_stages, unknown_stages
+from potstill.pipeline.stage_inputs import guide_inputs
+from potstill.pipeline.stale import StaleStage, stale_stages, unknown_stages
 from potstill.records import Checkpoint, GuidedScore, Score, System
 from potstill.records.policy import ALONE
 from potstill.runtime.context import RunContext
@@ -214,7 +215,7 @@ def test_topping_up_goes_on(small: SmallRun) -> None:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"train.learning_rate": 0.1}, "train.learning_rate was 0.0003, is 0.1"),
+        ({"train.learning_rate": 0.1}, "train.learning_rate was null, is 0.1"),
         ({"student": "bundled:guide"}, "train.students.answers_only.start was bundled"),
         ({"train.lora": {"rank": 4}}, 'train.lora was null, is {"rank":4}'),
         ({"train.students": {"new": {}}}, "train.students.answers_only is not in it any more"),
@@ -298,7 +299,7 @@ def test_a_report_says_what_is_stale_and_shows_the_recipe_of_its_results(small: 
     small.write({"train.learning_rate": 0.25, "task.rule": "zero_shot_cot"})
     done = small.command("report")
     assert done.exit_code == 0, done.output
-    words = "The students are not of this recipe: train.learning_rate was 0.0003, is 0.25"
+    words = "The students are not of this recipe: train.learning_rate was null, is 0.25"
     assert words in done.output
     assert any(words in note for note in summary_notes(small))
     page = (small.folder / "run" / "report.html").read_text()
@@ -314,14 +315,15 @@ def summary_notes(small: SmallRun) -> list[str]:
 
 INPUTS = """
 import sys
-from potstill.pipeline import stale
+from potstill.pipeline import stage_inputs, stale
 from potstill.pipeline.recipe import load_recipe
 from potstill.pipeline.run import Run
 from potstill.runtime.progress import Meter
 with Run(load_recipe(sys.argv[1]), Meter(None), read_only=True) as run:
-    for inputs in (stale.curate_inputs, stale.train_inputs, stale.evaluate_inputs):
+    stages = stage_inputs.curate_inputs, stage_inputs.train_inputs, stage_inputs.evaluate_inputs
+    for inputs in stages:
         print(inputs(run).digest)
-    print(stale.guide_inputs(run).digest, stale.stale_stages(run))
+    print(stage_inputs.guide_inputs(run).digest, stale.stale_stages(run))
 """
 
 

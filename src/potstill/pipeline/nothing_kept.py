@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from potstill.curate import VERDICTS
 from potstill.errors import DataError
-from potstill.pipeline.stale import learns_rationales
+from potstill.pipeline.stage_inputs import learns_rationales
 from potstill.records import Question, Rationale
 from potstill.runtime.progress import printable
 

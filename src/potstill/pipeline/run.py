@@ -43,17 +43,14 @@ from potstill.pipeline.nothing_kept import require_kept
 from potstill.pipeline.recipe import Recipe, load_recipe
 from potstill.pipeline.recipe_changes import RunIdentity
 from potstill.pipeline.regrade import Regraded, regrade
-from potstill.pipeline.stale import (
+from potstill.pipeline.stage_inputs import (
     Inputs,
     curate_inputs,
     evaluate_inputs,
     guide_inputs,
-    require_current,
-    stale_stages,
     train_inputs,
-    unknown_note,
-    untrained_students,
 )
+from potstill.pipeline.stale import require_current, stale_stages, unknown_note, untrained_students
 from potstill.pipeline.student_export import export_chosen
 from potstill.pipeline.students import StudentPool, refuse_damaged
 from potstill.pipeline.task_splits import require_splits

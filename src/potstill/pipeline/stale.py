@@ -11,25 +11,17 @@ to measure on when a student is guided. What an older potstill made says little 
 its rationales, the stored requests tell the teacher and how it was asked.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
 
-from potstill.errors import OutdatedError, PotstillError, repeat_commands
-from potstill.guide import GuideSettings
-from potstill.keys import question_digest, settings_hash
-from potstill.prompts.formats import format_named
-from potstill.records import Question, Task
-from potstill.settings import Settings
+from potstill.errors import OutdatedError, repeat_commands
+from potstill.pipeline.stage_inputs import GOLD, QUESTIONS, STAGE_INPUTS, Inputs, learns_rationales
 from potstill.store import Provenance, Stage, Store
-from potstill.train.settings import StudentSettings
 
 if TYPE_CHECKING:
     from potstill.pipeline.run import Run
-
-SAME_STUDENT = {"students", "starts", "batch_tokens", "gradient_checkpointing", "report_to"}
-"""Settings of training that are kept with each student, or do not change what it learns."""
 
 RESULTS: Mapping[Stage, str] = {
     "curate": "the rationales",
@@ -39,27 +31,10 @@ RESULTS: Mapping[Stage, str] = {
 }
 """What each stage leaves, in a sentence."""
 
-QUESTIONS, GOLD = "the training questions", "the gold answers"
-
 _OF_CHOICE = (
     "the checkpoints", "evaluate.select", "evaluate.max_tokens", "the development questions"
 )  # fmt: skip
 """Inputs of evaluation by which it chooses the checkpoint that is guided."""
-
-
-class Inputs(NamedTuple):
-    """What determines the results of a stage."""
-
-    values: Mapping[str, object]
-    """JSON values by name: a setting's, or ``the ...`` for data of which a digest is kept."""
-
-    defaults: frozenset[str] = frozenset()
-    """Settings that have their default value; results from before the setting agree with it."""
-
-    @property
-    def digest(self) -> str:
-        """Stands for all values; stored with each row of the results."""
-        return settings_hash(self.values)
 
 
 class StaleStage(NamedTuple):
@@ -102,7 +77,7 @@ def stale_stages(run: "Run", stages: Collection[Stage] = tuple(RESULTS)) -> list
         PotstillError: A task of the recipe cannot be read.
     """
     stale: dict[Stage, StaleStage] = {}
-    for stage, inputs_of in _INPUTS.items():
+    for stage, inputs_of in STAGE_INPUTS.items():
         made = run.store.provenance(stage) if stage in stages else None
         if made is None:
             continue
@@ -128,7 +103,7 @@ def is_stale(run: "Run", stage: Stage) -> bool:
 
 def unknown_stages(store: Store) -> list[Stage]:
     """Returns the stages with results of which the store does not say what determined them."""
-    made = {stage: store.provenance(stage) for stage in _INPUTS}
+    made = {stage: store.provenance(stage) for stage in STAGE_INPUTS}
     return [stage for stage, known in made.items() if known and not known.is_known]
 
 
@@ -177,172 +152,6 @@ def outdated_students(run: "Run") -> set[str]:
         if stage.inputs and all(name.startswith(own) for name in stage.inputs):
             return trained & {name.removeprefix(own) for name in stage.inputs}
     return trained if stale else set()
-
-
-# what determines each stage's results ------------------------------------------------------------
-
-
-def curate_inputs(run: "Run") -> Inputs:
-    """Returns what determines the rationales: who wrote them, how, and which are kept."""
-    recipe, task = run.recipe, run.task
-    values, defaults = dict[str, object](), frozenset[str]()
-    for name in recipe.named_teachers:
-        values["teacher" if name == "teacher" else f"teachers.{name}"] = _teacher(run, name)
-        values["the prompt style" if name == "teacher" else f"the prompt style of {name}"] = _style(
-            run, name
-        )
-    for section, settings in (("generate", recipe.generate), ("curate", recipe.curate)):
-        own = _section(section, settings, exclude={"prompt_style"})
-        values, defaults = {**values, **own.values}, defaults | own.defaults
-    if recipe.generate.temperature > 0:  # greedy answers do not depend on it
-        values["seed"] = recipe.seed
-    if recipe.curate.choose == "likelihood":
-        values["student"] = recipe.student.model
-    values["task.rule"] = task.rule
-    if recipe.judge is not None:
-        values["judge"] = recipe.judge.model
-    values |= _training_questions(task)
-    return Inputs(values, defaults)
-
-
-def train_inputs(run: "Run") -> Inputs:
-    """Returns what determines the students: their settings, and the data that they learn."""
-    recipe = run.recipe
-    common = _section("train", recipe.train, exclude=SAME_STUDENT)
-    values: dict[str, object] = {
-        "seed": recipe.seed,
-        **common.values,
-        **_training_questions(run.task),
-    }
-    for system, student in recipe.train.sweep().items():
-        values[f"train.students.{system.label}"] = run.students.settler.inputs(system, student)
-    if learns_rationales(recipe.train.students.values()):
-        values["the rationales"] = _rationales(run.store)
-    return Inputs(values, common.defaults)
-
-
-def evaluate_inputs(run: "Run") -> Inputs:
-    """Returns what determines the scores: the systems, the questions and how they are asked."""
-    recipe = run.recipe
-    settings = _section("evaluate", recipe.evaluate)
-    values: dict[str, object] = {
-        "seed": recipe.seed,
-        **settings.values,
-        "the checkpoints": _checkpoints(run.store),
-        "student": recipe.student.model,
-    }
-    if recipe.student.serve is not None:
-        values["student.serve"] = recipe.student.model_dump(mode="json")["serve"]
-    if recipe.evaluate.teacher:
-        values |= {"teacher": _teacher(run, "teacher"), "the prompt style": _style(run, "teacher")}
-    for entry in run.entries:
-        for split in ("dev", "test") if entry.followed else ("test",):
-            name = "development" if split == "dev" else "test"
-            values[f"the {name} questions of {entry.name}"] = _questions(entry.task.splits[split])
-    return Inputs(values, settings.defaults)
-
-
-def guide_inputs(run: "Run") -> Inputs:
-    """Returns what determines the guided scores: the student, its teacher and the questions."""
-    recipe, task = run.recipe, run.task
-    settings = _section("guide", recipe.guide or GuideSettings())
-    values: dict[str, object] = {
-        "seed": recipe.seed,
-        **settings.values,
-        "evaluate.max_tokens": recipe.evaluate.max_tokens,
-        "teacher": _teacher(run, "teacher"),
-        "the prompt style": _style(run, "teacher"),
-        "the checkpoints": _checkpoints(run.store),
-        "the development questions": _questions(task.splits["dev"]),
-        "the test questions": _questions(task.splits["test"]),
-    }
-    return Inputs(values, settings.defaults)
-
-
-_INPUTS: Mapping[Stage, Callable[["Run"], Inputs]] = {
-    "curate": curate_inputs,
-    "train": train_inputs,
-    "evaluate": evaluate_inputs,
-    "guide": guide_inputs,
-}
-
-
-# the values of inputs ----------------------------------------------------------------------------
-
-
-def learns_rationales(students: Iterable[StudentSettings]) -> bool:
-    """Whether any of the students learns from rationales, or from worked questions with them."""
-    formats = {format_named(name) for student in students for name in student.formats}
-    return any(one.needs_rationale or one.needs_exemplars for one in formats)
-
-
-def _section(name: str, settings: Settings, *, exclude: Collection[str] = ()) -> Inputs:
-    """Returns a section's settings by their full names.
-
-    Inside a setting of several parts only those are kept that are not default, so that a part which
-    a later version adds makes no difference.
-    """
-    full = settings.model_dump(mode="json", exclude={*exclude})
-    given = settings.model_dump(mode="json", exclude={*exclude}, exclude_defaults=True)
-    values = {f"{name}.{field}": given.get(field, full[field]) for field in full}
-    return Inputs(values, frozenset(f"{name}.{field}" for field in full.keys() - given.keys()))
-
-
-def _teacher(run: "Run", name: str) -> str:
-    """Returns by what name a teacher's answers are stored; kind:where if it cannot be told now."""
-    try:
-        return run.teachers.known(name).name
-    except PotstillError:
-        return run.recipe.named_teachers[name].model
-
-
-def _style(run: "Run", name: str) -> object:
-    """Returns the name of the style that a teacher is asked in, and a digest of all it says."""
-    try:
-        asking = run.teachers.asking(name)
-    except PotstillError:
-        return None
-    request = asking.request(Question(id="", text="QUESTION", answer="", choices=("ONE", "TWO")))
-    prompt = request.prompt
-    turns = prompt if isinstance(prompt, str) else [(turn.role, turn.content) for turn in prompt]
-    text = settings_hash(turns, request.stop, asking.style.answer_cue)
-    return {"name": asking.style.name, "text": text}
-
-
-def _questions(questions: Sequence[Question]) -> object:
-    """Returns how many questions there are, with digests of their texts and gold answers."""
-    return {
-        "count": len(questions),
-        "texts": settings_hash([question_digest(question) for question in questions]),
-        "answers": settings_hash([question.answer for question in questions]),
-    }
-
-
-def _training_questions(task: Task) -> dict[str, object]:
-    """Returns the same of training questions, as two inputs: gold answers take no new asking."""
-    questions = task.splits["train"]
-    texts = [question_digest(question) for question in questions]
-    answers = [question.answer for question in questions]
-    return {
-        QUESTIONS: {"count": len(texts), "texts": settings_hash(texts)},
-        GOLD: {"count": len(texts), "texts": settings_hash(texts, answers)},
-    }
-
-
-def _rationales(store: Store) -> object:
-    """Returns how many rationales there are, with a digest of all that students learn of them."""
-    rationales = store.rationales()
-    learned = [
-        (one.question_id, one.teacher, one.sample, one.text, one.verdict, one.gold)
-        for one in rationales
-    ]
-    return {"count": len(rationales), "texts": settings_hash(learned)}
-
-
-def _checkpoints(store: Store) -> object:
-    """Returns how many checkpoints there are, with a digest of their names."""
-    folders = [checkpoint.folder for checkpoint in store.checkpoints()]
-    return {"count": len(folders), "texts": settings_hash(folders)}
 
 
 def _inputs_then(store: Store, stage: Stage, made: Provenance) -> Mapping[str, object]:
