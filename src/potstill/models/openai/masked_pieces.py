@@ -49,12 +49,12 @@ def mask_reply(mask: KeyMask, reply: Json) -> Json:
         logprobs = choice.get("logprobs")
         if isinstance(logprobs, dict):
             _mask_row(mask, logprobs.get("content"))
-            masked, likeliest = (
-                _mask_row(mask, logprobs.get("tokens")),
-                logprobs.get("top_logprobs"),
-            )
-            for place in masked if isinstance(likeliest, list) else ():
-                likeliest[place : place + 1] = [{}]
+            masked = _mask_row(mask, logprobs.get("tokens"))
+            likeliest = logprobs.get("top_logprobs")
+            if isinstance(likeliest, list):
+                logprobs["top_logprobs"] = [
+                    {} if place in masked else value for place, value in enumerate(likeliest)
+                ]
     return reply
 
 
@@ -107,5 +107,5 @@ def _with_piece(item: Any, text: str) -> Any:
         return text
     name = next(name for name in PIECES if isinstance(item.get(name), str))
     spelled = {"bytes": [*text.encode()]} if isinstance(item.get("bytes"), list) else {}
-    alone = {"top_logprobs": []} if "top_logprobs" in item else {}
+    alone: Json = {"top_logprobs": []} if "top_logprobs" in item else {}
     return {**item, name: text, **spelled, **alone}
