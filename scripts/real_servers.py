@@ -307,12 +307,19 @@ def _faults_of(outcome: Json) -> Iterator[str]:
     if not outcome["report page"]:
         yield "there is no report"
     for side in (BOTH_SIDES, TRAINED):
-        for policy, answer in outcome[side].items():
-            guided_by_teacher = answer.get("potstill", {}).get("teacher_tokens", 0) > 0
-            if answer["status"] != 200 or not answer["student_answers"]:
-                yield f"{side}, {policy}: {answer}"
-            elif guided_by_teacher == (policy == "never"):
-                yield f"{side}, {policy}: guided: {guided_by_teacher}"
+        yield from (f"{side}, {fault}" for fault in _served_faults(outcome[side]))
+
+
+def _served_faults(answers: Json) -> Iterator[str]:
+    """Yields what is not as it should be with what the guided server answered."""
+    for policy, answer in answers.items():
+        wanted = policy != "never"
+        if answer["status"] != 200 or not answer["student_answers"]:
+            yield f"{policy}: {answer}"
+        elif answer["potstill"]["guidance"]["guided"] != wanted:
+            yield f"{policy}: {answer['potstill']['guidance']}"
+        elif wanted and not answer["teacher_answers"]:
+            yield f"{policy}: guided, and the teacher's server has answered nothing"
 
 
 def page(results: Json) -> str:
@@ -335,7 +342,8 @@ def page(results: Json) -> str:
         "and the student that is trained, and stands on both sides of the guided server; then the "
         "trained student's `model/`, served by the same program, stands on the student's side. A "
         "cell is an exit or HTTP status and its seconds, which other work on the machine makes "
-        "longer. Answers are those that the server itself has logged. Status 2 of check: "
+        "longer. Answers are those that the server itself has logged; tokens are the student's "
+        "and the teacher's. Status 2 of check: "
         "two samples are more than a server can do that ignores the temperature; the recipe is "
         "refused and goes on with one.\n\n"
         + "\n".join([head, *lines]) + "\n" + _clients_table(results.get("clients", []))
@@ -385,9 +393,12 @@ def _guided(policy: str) -> Callable[[Json], object]:
 def _policy(side: str, policy: object) -> Callable[[Json], object]:
     def cell(one: Json) -> str:
         done = one[side][str(policy)]
-        tokens = done.get("potstill", {})
-        sides = f"{tokens.get('student_tokens')} + {tokens.get('teacher_tokens')} tokens"
-        return f"{done['status']}, {done['seconds']} s, {sides}"
+        if done["status"] != 200:
+            return f"{done['status']}, {done['seconds']} s"
+        student, teacher = (
+            done["potstill"][f"{who}_tokens"]["completion"] for who in ("student", "teacher")
+        )
+        return f"200, {done['seconds']} s, {student} + {teacher} tokens"
 
     return cell
 

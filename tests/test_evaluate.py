@@ -1,3 +1,4 @@
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -19,11 +20,15 @@ from potstill.evaluate import (
     evaluate,
     export_model,
 )
-from potstill.evaluate.systems import start_system
+from potstill.evaluate.measure import EvalContext
+from potstill.evaluate.systems import MeasuredSystem, start_system
 from potstill.generate import GenerateSettings, teacher_asking
 from potstill.pipeline.recipe import load_recipe
 from potstill.pipeline.run import Run
 from potstill.records import Checkpoint, Completion, Request, System
+from potstill.runtime import Runtime
+from potstill.runtime.context import RunContext
+from potstill.runtime.events import EventLog
 from potstill.runtime.progress import Meter
 from potstill.store import Store
 
@@ -244,3 +249,15 @@ def test_a_runs_start_is_known_to_be_a_chat_model_by_its_tokenizer(tmp_path: Pat
         with Run(load_recipe(recipe), Meter(None)) as run:
             (start,) = run.students.eval_models.starts
         assert start.chat == chat
+
+
+def test_the_view_says_which_model_is_loaded(store: Store, tmp_path: Path) -> None:
+    events = EventLog(tmp_path / "log.jsonl")
+    context = RunContext(store=store, folder=tmp_path, progress=Meter(None, Runtime(events=events)))
+    system = System(model="rationales", step=20)
+    measured = MeasuredSystem(system, lambda: ScriptedModel(lambda request, sample: ""), None)  # type: ignore[arg-type]
+    EvalContext(context, left_out=[]).opened(measured)
+    events.close()
+    lines = (tmp_path / "log.jsonl").read_text().splitlines()
+    labels = [json.loads(line)["label"] for line in lines]
+    assert {*labels} == {"loading rationales step 20"}

@@ -167,7 +167,7 @@ class DevScorer:
         return should_stop(history, begin, patience=patience, generic_loss=generic_loss)
 
     def _measure(self, system: MeasuredSystem) -> TaskScores:
-        model, scores = system.open(), dict[str, Score]()
+        model, scores = self._context.opened(system), dict[str, Score]()
         for entry in filter(system.answers, self._entries):
             measured = self._context.measure(system, model, entry, "dev")
             assert measured is not None, "a local model answers every question"

@@ -42,6 +42,15 @@ class EvalContext(NamedTuple):
     judge: Judge | None = None
     """Reads what the rules cannot, of tasks whose rule is ``judge``."""
 
+    def opened(self, measured: MeasuredSystem) -> Model:
+        """Returns a system's model, opened while the view says so: a large one takes long.
+
+        Raises:
+            PotstillError: It cannot be loaded.
+        """
+        with self.run.progress.stage(f"loading {_named(measured.system)}", total=None):
+            return measured.open()
+
     def measure(
         self, measured: MeasuredSystem, model: Model, entry: EvalTask, split: Split
     ) -> Measured | None:
@@ -55,8 +64,7 @@ class EvalContext(NamedTuple):
         """
         task, system, asking = entry.task, measured.system, entry.asking or measured.asking
         questions = task.splits[split]
-        at_step = "" if system.step is None or not system.taken else f" step {system.step}"
-        label = f"{system.label}{at_step} on {task.name} {split}"
+        label = f"{_named(system)} on {task.name} {split}"
         if measured.answering is not None:
             job = AnswerJob(task.name, questions, self.run, label, self.left_out)
             samples = measured.answering(model, job)
@@ -94,6 +102,12 @@ class EvalContext(NamedTuple):
             for question in questions
         ]
         return Measured(measured, _score(system, task, split, predictions), predictions)
+
+
+def _named(system: System) -> str:
+    """Returns what a system is called in the view."""
+    at_step = "" if system.step is None or not system.taken else f" step {system.step}"
+    return f"{system.label}{at_step}"
 
 
 def _predict(

@@ -130,7 +130,7 @@ def _measure_all(
     measured: list[Measured] = []
     engines: list[SystemEngine] = []
     for place, system in enumerate(systems):
-        model = system.open()
+        model = measuring.opened(system)
         asked = (entry for entry in entries if system.answers(entry))
         results = (measuring.measure(system, model, entry, "test") for entry in asked)
         measured += [result for result in results if result is not None]

@@ -403,16 +403,17 @@ class Run:
             checkpoint = guided_checkpoint(self.store, self.task.name, settings.student)
             refuse_damaged([checkpoint], self.folder)
             asked, continues = self.teachers.guiding()
-            models = guided_pair(
-                checkpoint,
-                self.students.eval_models,
-                recipe.evaluate,
-                settings,
-                teacher=LaterModel(self.asked_teacher, lambda: self.teachers.opened_as(asked)),
-                continues=continues,
-                whole_steps=asked.can_continue and not continues,
-                start=self.students.start_of(checkpoint).system,
-            )
+            with self.context.progress.stage("loading the student", total=None):
+                models = guided_pair(
+                    checkpoint,
+                    self.students.eval_models,
+                    recipe.evaluate,
+                    settings,
+                    teacher=LaterModel(self.asked_teacher, lambda: self.teachers.opened_as(asked)),
+                    continues=continues,
+                    whole_steps=asked.can_continue and not continues,
+                    start=self.students.start_of(checkpoint).system,
+                )
             kept = [one.text for one in self.store.rationales() if one.verdict == "kept"]
             return guide(
                 self.task,
