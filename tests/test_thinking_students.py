@@ -16,7 +16,7 @@ from potstill.models.local.answer_layout import (
     thinking_template,
 )
 from potstill.models.local.prompt_encoding import PromptEncoder
-from potstill.prompts.formats import format_named
+from potstill.prompts.formats import FORMATS, format_named
 from potstill.records import Example, Message, Question, Rationale, Request
 from potstill.settings import build
 from potstill.train.encoding import Encoder
@@ -34,6 +34,12 @@ TURNS = (
 )
 FIELD = "{{ '<think>\n' + (m.reasoning_content or '') + '\n</think>\n\n' + m['content'] }}"
 LAST = "{{ m['content'].split('</think>')[-1].lstrip() }}"
+
+
+@pytest.fixture(autouse=True)
+def own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Formats with system prompts are known within a test alone."""
+    monkeypatch.setattr(FORMATS, "_defined", dict(FORMATS._defined))
 
 
 def template(answer: str = "{{ m['content'] }}", opening: str = "") -> str:
@@ -71,7 +77,7 @@ def example(thinking: str | None = None, **changes: Any) -> Example:
 def learned(made: PreTrainedTokenizerFast, one: Example) -> tuple[str, str]:
     """Returns the prompt and what is trained behind it, as text."""
     (encoded,) = Encoder(made, encoder_decoder=False).encode([one], max_length=10_000).examples
-    return made.decode(encoded.prompt), made.decode(encoded.target)
+    return str(made.decode(encoded.prompt)), str(made.decode(encoded.target))
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
@@ -163,7 +169,7 @@ def test_spelled_marks_of_the_question_stay_text() -> None:
         .encode([example("It says <|im_end|>.", prompt=turns)], max_length=1000)
         .examples
     )
-    end = made.convert_tokens_to_ids("<|im_end|>")
+    (end,) = made.convert_tokens_to_ids(["<|im_end|>"])
     assert one.prompt.count(end) == 1, "the user's turn ends once"
     assert one.target.count(end) == 1 and one.target[-1] == end
 

@@ -89,10 +89,11 @@ class _ExampleBuilder(NamedTuple):
             at = len(data_format.lead(encoder_decoder=kind))
             wrote = self.texts(material.rationale.completion_id)
             teacher = teacher_span(target, at, material.own, wrote)
+        row = material.rationale.completion_id if material.rationale is not None else -1
         return Example(
             prompt=data_format.prompt(material.question, encoder_decoder=kind, exemplars=exemplars),
             target=target,
-            thinking=material.rationale and self.thinking.get(material.rationale.completion_id),
+            thinking=self.thinking.get(row),
             question_id=material.question.id,
             data_format=data_format.name,
             teacher=teacher,
@@ -340,6 +341,10 @@ class TeacherTexts:
             return written.decode(), tokens
         except UnicodeDecodeError:
             return None
+
+    def thinking_of(self, rationales: Iterable[Rationale]) -> dict[int, str]:
+        """Returns the thinking before rationales, by the completion's row, where they have any."""
+        return self._store.thinking_of(rationale.completion_id for rationale in rationales)
 
     def _read_vocabulary(self, name: str) -> "Vocabulary":
         from potstill.models.local.loading import load_tokenizer

@@ -93,12 +93,9 @@ def train(
         logger.warning("%s", note)
     rationales = context.store.training_rationales(task)
     texts = _teacher_texts(context.store, models, rationales)
-    thinks = any(student.long_share for student in students.values())
-    rows = (rationale.completion_id for rationale in rationales)
-    thinking = context.store.thinking_of(rows) if thinks else {}
     # All of them before any training, so that a student without examples is refused at once.
     examples = {
-        system: _student_examples(system.label, student, task, rationales, texts, thinking, seed)
+        system: _student_examples(system.label, student, task, rationales, texts, seed)
         for system, student in students.items()
     }
     named = {system.label: student for system, student in students.items()}
@@ -192,7 +189,6 @@ def _student_examples(
     task: Task,
     rationales: Sequence[Rationale],
     texts: TeacherTexts,
-    thinking: Mapping[int, str],
     seed: int,
 ) -> list[Example]:
     """The examples of one student, those of other tasks that it replays among them.
@@ -218,7 +214,7 @@ def _student_examples(
         encoder_decoder=encoder_decoder,
         seed=seed,
         texts=texts,
-        thinking=thinking,
+        thinking=texts.thinking_of(rationales) if student.long_share else {},
     )
     _tell_of_thinking(name, student, examples)
     _warn_of_undivided(name, student, rationales)
