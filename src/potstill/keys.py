@@ -50,8 +50,11 @@ def request_body(model: str, request: Request) -> bytes:
     """The JSON text that :func:`request_key` hashes."""
     prompt = request.prompt
     turns = prompt if isinstance(prompt, str) else [(turn.role, turn.content) for turn in prompt]
+    budget = request.thinking_tokens
+    further = {} if budget is None else {"thinking_tokens": budget}
     return orjson.dumps(
         {
+            **further,
             "model": model,
             "prompt": turns,
             "answer_prefix": request.answer_prefix,
@@ -84,6 +87,7 @@ def stored_request(body: str, *, max_tokens: int, samples: tuple[int, ...]) -> t
         temperature=stored["temperature"],
         top_p=stored["top_p"],
         max_tokens=max_tokens,
+        thinking_tokens=stored.get("thinking_tokens"),
         stop=tuple(stored["stop"]),
         top_logprobs=stored["top_logprobs"],
         seed=stored["seed"] or 0,

@@ -11,6 +11,7 @@ from potstill.prompts.decomposition import Role
 from potstill.prompts.exemplars import AnyFewShot
 from potstill.prompts.formats import FORMAT_OF, AnyFormat, format_named
 from potstill.prompts.styles import AnyStyle, shows_exemplars, style_named
+from potstill.sampling.ask import SamplingParams
 from potstill.settings import Settings
 from potstill.tasks import AnyTask
 
@@ -134,6 +135,10 @@ class EvaluateSettings(Settings):
     max_tokens: int = Field(default=512, ge=1)
     """Longest answer, in the answering model's tokens; answers are greedy."""
 
+    thinking_tokens: int | None = Field(default=None, ge=1)
+    """Most tokens that starts and students may think for; then the closing mark is written for
+    them, and they answer. Less than ``max_tokens``; null: no limit of its own."""
+
     socratic: dict[str, PairSettings] = Field(default={})
     """Pairs of students by name, which answer by sub-questions in turn (arXiv 2212.00193)."""
 
@@ -150,6 +155,20 @@ class EvaluateSettings(Settings):
         if silent := [known.name for known in formats if not known.states_answer]:
             raise ValueError(f"a student asked in {silent[0]} gives no answer")
         return tuple(dict.fromkeys(asked_in))
+
+    @model_validator(mode="after")
+    def _thinking_leaves_room(self) -> Self:
+        if self.thinking_tokens is not None and self.thinking_tokens >= self.max_tokens:
+            raise ValueError(
+                f"thinking_tokens is {self.thinking_tokens}, and max_tokens {self.max_tokens}, "
+                "which leaves no room for an answer. Raise max_tokens"
+            )
+        return self
+
+    @property
+    def greedy(self) -> SamplingParams:
+        """How starts and students are asked: greedily, within their limits."""
+        return SamplingParams(max_tokens=self.max_tokens, thinking_tokens=self.thinking_tokens)
 
     @model_validator(mode="after")
     def _teacher_is_there(self) -> Self:

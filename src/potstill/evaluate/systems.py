@@ -168,7 +168,7 @@ def start_system(start: Start, settings: EvaluateSettings) -> MeasuredSystem:
     """
     asking = PromptConfig(
         style=style_named("instruct_cot" if start.chat else "zero_shot_cot"),
-        sampling=SamplingParams(max_tokens=settings.max_tokens),
+        sampling=settings.greedy,
         answers_cut=True,
     )
     return MeasuredSystem(start.system, start.open, asking)
@@ -245,7 +245,7 @@ def _format_asking(
         )
     return PromptConfig(
         style=style,
-        sampling=SamplingParams(max_tokens=settings.max_tokens),
+        sampling=settings.greedy,
         exemplars=models.exemplars if shows_exemplars(style) else (),
     )
 

@@ -14,7 +14,7 @@ from potstill.models.settings import LocalSettings
 from potstill.pipeline.recipe import Recipe
 from potstill.prompts.formats import format_named
 from potstill.records import Checkpoint, Completion, Question
-from potstill.sampling.ask import PromptConfig, SamplingParams
+from potstill.sampling.ask import PromptConfig
 from potstill.store import Store
 from potstill.text.steps import step_kind
 
@@ -98,7 +98,7 @@ def student_asking(run: "Run", checkpoint: Checkpoint) -> PromptConfig:
     exemplars = run.students.eval_models.exemplars if data_format.needs_exemplars else ()
     return PromptConfig(
         style=data_format.style(encoder_decoder=checkpoint.encoder_decoder),
-        sampling=SamplingParams(max_tokens=run.recipe.evaluate.max_tokens),
+        sampling=run.recipe.evaluate.greedy,
         exemplars=exemplars,
     )
 
@@ -118,6 +118,7 @@ def serving(run: "Run") -> dict[str, object]:
         "name": run.folder.resolve().name,
         "temperature": 0.0,
         "max_tokens": run.recipe.evaluate.max_tokens,
+        "thinking_tokens": run.recipe.evaluate.thinking_tokens,
     }
 
 

@@ -275,6 +275,18 @@ class Recipe(Settings):
         return self
 
     @model_validator(mode="after")
+    def _thinking_can_be_ended(self) -> "Recipe":
+        starts = [start.settings for start in named_starts(self.train, self.student).values()]
+        served = [start.model for start in (self.student, *starts) if start.serve is not None]
+        if self.evaluate.thinking_tokens is not None and served:
+            raise ValueError(
+                f"evaluate.thinking_tokens is given, and {served[0]} is served; only a model in "
+                "this process has the end of its thinking written for it. Leave serve out of it, "
+                "or thinking_tokens"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _pairs_are_trained(self) -> "Recipe":
         students = self.train.sweep()
         check_pairs(

@@ -44,6 +44,10 @@ class Request:
     max_tokens: int = 512
     """Longest completion, in the model's own tokens."""
 
+    thinking_tokens: int | None = None
+    """Most tokens of thinking: a model on this machine that still thinks then has the closing mark
+    written for it, and answers. None: as many as ``max_tokens`` has room for."""
+
     stop: tuple[str, ...] = ()
     """The completion ends before the first of these strings."""
 

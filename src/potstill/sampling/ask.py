@@ -42,6 +42,7 @@ class SamplingParams:
     temperature: float = 0.0
     top_p: float = 1.0
     max_tokens: int = 512
+    thinking_tokens: int | None = None
     top_logprobs: int = 0
     seed: int = 0
 
@@ -75,6 +76,7 @@ class PromptConfig:
             temperature=sampling.temperature,
             top_p=sampling.top_p,
             max_tokens=sampling.max_tokens,
+            thinking_tokens=sampling.thinking_tokens,
             top_logprobs=sampling.top_logprobs,
             stop=self.style.stop,
             seed=sampling.seed,
@@ -108,6 +110,7 @@ class PromptConfig:
             temperature=0.0,
             top_p=1.0,
             max_tokens=ANSWER_TOKENS,
+            thinking_tokens=None,
             stop=("\n",),
             top_logprobs=0,
         )

@@ -37,6 +37,7 @@ class ParticipantBuilder:
             temperature=request.temperature,
             top_p=request.top_p,
             max_tokens=request.max_tokens,
+            thinking_tokens=self.settings.thinking_tokens,
             stop=stop,
             seed=request.seed,
         )

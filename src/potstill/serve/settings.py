@@ -128,6 +128,10 @@ class ServeSettings(GuidanceSettings):
     max_tokens: int = Field(default=512, ge=1)
     """Longest answer where a request gives no limit, in the student's tokens."""
 
+    thinking_tokens: int | None = Field(default=None, ge=1)
+    """Most tokens that the student thinks for; then the closing mark is written for it, and it
+    answers. Only for a student in this process; null: no limit of its own."""
+
     host: str = "127.0.0.1"
     """The address to listen on; other than this machine's own only with ``token_env``."""
 
@@ -150,6 +154,17 @@ class ServeSettings(GuidanceSettings):
             raise ValueError(
                 f"guidance is {self.policy.label}, and there is no teacher. Give teacher, or "
                 "guidance: never"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _thinking_can_be_ended(self) -> Self:
+        local = isinstance(self.student, LocalSettings) and self.student.serve is None
+        if self.thinking_tokens is not None and not local:
+            raise ValueError(
+                f"thinking_tokens is {self.thinking_tokens}, and {self.student.model} answers in a "
+                "process of its own; only for a student as hf:FOLDER, without serve, the end of "
+                "its thinking is written. Leave thinking_tokens out, or serve the folder here"
             )
         return self
 

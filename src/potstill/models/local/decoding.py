@@ -51,6 +51,9 @@ class SampleRow:
     ended: bool = False
     """Whether it finished by itself: by an end token or a stop string, not by its length."""
 
+    forced: list[int] = field(default_factory=list)
+    """Tokens that are written next, whatever the model would choose."""
+
     stop_at: int | None = None
     """The place in the text where a stop string begins."""
 
@@ -95,12 +98,22 @@ class Decoder:
         model: A causal model or an encoder-decoder.
         end_ids: The tokens that end a text.
         find_stop: Finds stop strings.
+        end_thinking: Returns the tokens that end the thinking of a row that has spent its budget of
+            it; none where the row does not think.
     """
 
-    def __init__(self, model: PreTrainedModel, *, end_ids: frozenset[int], find_stop: FindStop):
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        *,
+        end_ids: frozenset[int],
+        find_stop: FindStop,
+        end_thinking: Callable[[SampleRow], Sequence[int]] = lambda _: (),
+    ):
         self.model = model
         self.end_ids = end_ids
         self.find_stop = find_stop
+        self.end_thinking = end_thinking
         self.rows: list[SampleRow] = []
         self._freed = 0
         self._cache: RowCache | None = None
@@ -298,6 +311,9 @@ class Decoder:
             ``(R,)`` the tokens, and the rows that they finish.
         """
         chosen_R = choose(logits_RV, [row.draw() if not row.finished else IDLE for row in rows])
+        for place, row in enumerate(rows):
+            if row.forced and not row.finished:
+                chosen_R[place] = row.forced.pop(0)
         # The most alternatives that any row wants; each keeps its own first columns of them.
         k = max(0 if row.finished else row.prompt.request.top_logprobs for row in rows)
         top = top_logprobs(logits_RV, chosen_R, k) if k else None
@@ -326,6 +342,8 @@ class Decoder:
             row.stop_at = self.find_stop(row.tokens, prompt.anchor, prompt.request.stop)
             row.ended = row.stop_at is not None
         row.finished = row.ended or len(row.tokens) == prompt.max_tokens
+        if not row.finished and len(row.tokens) == prompt.request.thinking_tokens:
+            row.forced = list(self.end_thinking(row))
 
 
 IDLE = Draw(temperature=0.0, top_p=1.0, uniform=0.0)

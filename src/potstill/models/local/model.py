@@ -26,7 +26,7 @@ from potstill.models.token_requests import SpelledToken
 from potstill.records import Completion, Request, TokenLogprobs
 from potstill.runtime import Runtime
 from potstill.runtime.events import EventLog
-from potstill.text.thinking import answer_and_thinking
+from potstill.text.thinking import answer_and_thinking, separate
 
 with extra("local", needed_for="running a model on this machine"):
     import torch
@@ -123,7 +123,10 @@ class HFModel(Model):
             reads_apart=None if self.encoder_decoder else self._reads_apart,
         )
         decoder = Decoder(
-            self.model, end_ids=self._end_ids, find_stop=self._prompts.stop_strings.find
+            self.model,
+            end_ids=self._end_ids,
+            find_stop=self._prompts.stop_strings.find,
+            end_thinking=self._end_thinking,
         )
         try:
             yield from self._decode(decoder, queue, wanted)
@@ -193,6 +196,18 @@ class HFModel(Model):
             anchor=tuple(self._prompts.anchor(written)),
             max_tokens=room,
         )
+
+    def _end_thinking(self, row: SampleRow) -> list[int]:
+        """Returns the tokens of the mark that ends thinking, if a row is inside it."""
+        prompt = row.prompt
+        found = separate(
+            self._prompts.text(row.tokens, prompt.anchor),
+            prompt=self._prompts.ending(prompt.decoder_ids or prompt.ids),
+            begun=prompt.request.answer_prefix,
+        )
+        if found.thinking is None or found.closed:
+            return []
+        return self._prompts.laid_out_ids(self._prompts.layout_behind(prompt.request).closing)
 
     @cached_property
     def spell(self) -> Callable[[int], SpelledToken]:

@@ -75,9 +75,11 @@ class PromptEncoder:
         answer = self._control.hide(answer, answer=True)
         if thinking is not None:
             thinking = self._control.hide(thinking, answer=True)
-        if isinstance(request.prompt, str):
-            return PLAIN_TEXT.written(answer, thinking)
-        return self.layout.written(answer, thinking)
+        return self.layout_behind(request).written(answer, thinking)
+
+    def layout_behind(self, request: Request) -> AnswerLayout:
+        """The layout of an answer to a request, by the template only where it is a chat."""
+        return PLAIN_TEXT if isinstance(request.prompt, str) else self.layout
 
     def prompt_ids(self, request: Request, *, then: str = "") -> list[int]:
         """Returns a decoder-only model's prompt in tokens, with the answer prefix at its end.
