@@ -371,6 +371,18 @@ def test_autocast_trains_alike(tiny: Tiny) -> None:
     assert close(gradients(model, loss), expected, 5e-2)
 
 
+def test_short_blocks_are_computed_in_float32_whatever_the_products_are() -> None:
+    torch.manual_seed(0)
+    query, key, value = (torch.randn(1, 2, 12, 16).bfloat16() for _ in range(3))
+    use(layout(forest([list(range(12))])))
+    exact, _ = attention.tree_attention(
+        nn.Identity(), query.float(), key.float(), value.float(), None
+    )
+    found, _ = attention.tree_attention(nn.Identity(), query, key, value, None)
+    assert found.dtype == torch.bfloat16
+    assert torch.equal(found, exact.bfloat16())
+
+
 # What cannot be shared
 
 SMALL: dict[str, Any] = {

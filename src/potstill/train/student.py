@@ -15,6 +15,7 @@ import logging
 import math
 import os
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -57,6 +58,7 @@ from potstill.train.chunked_loss import Head
 from potstill.train.defaults import ResolvedTraining
 from potstill.train.encoding import EncodedExamples, Encoder
 from potstill.train.examples import example_shares
+from potstill.train.freed_memory import freed_memory_kept
 from potstill.train.lora import add_lora
 from potstill.train.losses import loss_of
 from potstill.train.precision import try_training
@@ -241,7 +243,9 @@ def train_student(
 
         ends = ends_at if on_checkpoint else None
         reporter.attach(trainer, on_step, watch or Unwatched(), ends, runtime.stop.is_set)
-        with stoppable(runtime):  # after Ctrl-C the step is finished, and a checkpoint written
+        kept = freed_memory_kept() if loaded.model.device.type == "cpu" else nullcontext()
+        # After Ctrl-C the step is finished, and a checkpoint written.
+        with kept, stoppable(runtime):
             values = so_far(_train_or_resume(trainer, reporter, folder))
             if reporter.stopped and not runtime.stop.is_set():  # another process was signalled
                 raise KeyboardInterrupt
