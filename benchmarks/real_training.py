@@ -25,7 +25,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -196,7 +196,7 @@ def ours(setting: Setting, *, precision: str) -> Pass:
         trainer.remove_callback(PrinterCallback)
         trainer.add_callback(Loss())
         trainer.add_callback(clocks)
-        with freed_memory_kept() if on_cpu else nullcontext():
+        with freed_memory_kept(torch.device(setting.device)):
             trainer.train()
     return clocks.measured(setting.tokens, losses)
 

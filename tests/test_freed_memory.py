@@ -9,6 +9,7 @@ import torch
 
 from potstill.train.freed_memory import freed_memory_kept
 
+CPU = torch.device("cpu")
 BLOCK = 256 * 2**20
 """Bytes, far more than glibc keeps by itself."""
 
@@ -38,7 +39,7 @@ def test_a_freed_block_stays_until_the_end_of_the_training(monkeypatch: pytest.M
     for name in ("GLIBC_TUNABLES", "MALLOC_MMAP_MAX_", "MALLOC_TRIM_THRESHOLD_"):
         monkeypatch.delenv(name, raising=False)
     assert take_and_free() < BLOCK / 2
-    with freed_memory_kept():
+    with freed_memory_kept(CPU):
         assert take_and_free() > BLOCK / 2
         within = resident()
     assert within - resident() > BLOCK / 2
@@ -48,5 +49,11 @@ def test_a_freed_block_stays_until_the_end_of_the_training(monkeypatch: pytest.M
 @glibc_alone
 def test_what_the_user_has_set_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "131072")
-    with freed_memory_kept():
+    with freed_memory_kept(CPU):
+        assert take_and_free() < BLOCK / 2
+
+
+@glibc_alone
+def test_nothing_is_kept_where_another_device_trains() -> None:
+    with freed_memory_kept(torch.device("meta")):
         assert take_and_free() < BLOCK / 2

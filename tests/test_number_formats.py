@@ -233,20 +233,3 @@ def test_files_have_the_mode_that_the_umask_leaves(tmp_path: Path, umask: int) -
         if path.is_file()
     }
     assert modes == {0o666 & ~umask}
-
-
-def test_memory_that_files_occupy_can_be_had(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    figures = tmp_path / "meminfo"
-    figures.write_text("MemTotal: 24105 kB\nMemFree: 100 kB\nMemAvailable:    9000 kB\n")
-    monkeypatch.setattr(format_trials, "MEMORY_FIGURES", figures)
-    assert format_trials.memory_left() == 9000 * 1024
-
-
-def test_where_there_are_no_such_figures_the_free_pages_are_counted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(format_trials, "MEMORY_FIGURES", tmp_path / "none")
-    monkeypatch.setattr("os.sysconf", {"SC_AVPHYS_PAGES": 7, "SC_PAGE_SIZE": 4096}.__getitem__)
-    assert format_trials.memory_left() == 7 * 4096

@@ -11,6 +11,8 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import torch
+
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4
 """glibc's numbers of what is set, from ``malloc.h``."""
 
@@ -25,14 +27,15 @@ _OWN_SETTINGS = ("GLIBC_TUNABLES", "MALLOC_MMAP_MAX_", "MALLOC_TRIM_THRESHOLD_",
 
 
 @contextmanager
-def freed_memory_kept() -> Iterator[None]:
+def freed_memory_kept(device: torch.device) -> Iterator[None]:
     """Keep what is freed while the block runs; then give it back.
 
-    Nothing changes on systems without glibc, or where the user has set how memory is kept.
+    Nothing changes where other devices than processors train, on systems without glibc, and where
+    the user has set how memory is kept.
     """
     library = ctypes.CDLL(None)
     glibc = hasattr(library, "mallopt") and hasattr(library, "malloc_trim")
-    if not glibc or any(os.environ.get(name) for name in _OWN_SETTINGS):
+    if device.type != "cpu" or not glibc or any(os.environ.get(name) for name in _OWN_SETTINGS):
         yield
         return
     for setting, value in _KEEP.items():

@@ -15,7 +15,6 @@ import logging
 import math
 import os
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -243,9 +242,8 @@ def train_student(
 
         ends = ends_at if on_checkpoint else None
         reporter.attach(trainer, on_step, watch or Unwatched(), ends, runtime.stop.is_set)
-        kept = freed_memory_kept() if loaded.model.device.type == "cpu" else nullcontext()
         # After Ctrl-C the step is finished, and a checkpoint written.
-        with kept, stoppable(runtime):
+        with freed_memory_kept(loaded.model.device), stoppable(runtime):
             values = so_far(_train_or_resume(trainer, reporter, folder))
             if reporter.stopped and not runtime.stop.is_set():  # another process was signalled
                 raise KeyboardInterrupt

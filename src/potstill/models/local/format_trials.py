@@ -7,16 +7,16 @@ into other things than products, and they have nothing to spare for rounding.
 """
 
 import copy
-import os
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import PretrainedConfig, PreTrainedModel
 
+from potstill.models.local.device_memory import free_memory
 from potstill.models.local.loading import SMALL_MODEL, parameters_of
+from potstill.models.local.packed_layers import pack_layers
 from potstill.runtime import Runtime
 from potstill.runtime.number_formats import NumberFormat, Trial
 
@@ -31,9 +31,6 @@ TRYING = "trying whether float32 or bfloat16 is faster here"
 
 ROWS, PROMPT_TOKENS, NEW_TOKENS = 8, 32, 8
 """The texts that a trial of generation writes, their prompts and their lengths in tokens."""
-
-MEMORY_FIGURES = Path("/proc/meminfo")
-"""Linux's figures of memory."""
 
 
 def is_tried(model: PreTrainedModel) -> bool:
@@ -80,7 +77,7 @@ def generation_format(model: PreTrainedModel, name: str, runtime: Runtime) -> Nu
     shape = shape_name(model.config)
     if not is_tried(model):
         return "float32"
-    if memory_left() < 2 * parameters_of(model):
+    if free_memory("cpu") < 2 * parameters_of(model):
         runtime.events.announce(
             "number_format",
             f"{name} generates in float32: there is no memory for a trial of bfloat16",
@@ -114,6 +111,8 @@ def chosen(work: str, name: str, shape: str, trial: Trial, runtime: Runtime) -> 
 def _try_generation(model: PreTrainedModel) -> Trial:
     rounded = copy.deepcopy(model)
     torch.nn.Module.to(rounded, torch.bfloat16)
+    for tried in (model, rounded):  # as it is decoded
+        pack_layers(tried)
     models: dict[str, Any] = {"float32": model, "bfloat16": rounded}
     ids = torch.arange(ROWS * PROMPT_TOKENS).reshape(ROWS, -1) % model.config.vocab_size
 
@@ -128,20 +127,3 @@ def _try_generation(model: PreTrainedModel) -> Trial:
         )
 
     return timed(write)
-
-
-def memory_left() -> int:
-    """Returns the bytes of memory that can be had; without a bound where that is not known.
-
-    What files occupy in memory counts as had where the system says how much that is: Linux alone.
-    """
-    try:
-        lines = MEMORY_FIGURES.read_text(encoding="ascii").splitlines()
-        available = next(line for line in lines if line.startswith("MemAvailable:"))
-        return int(available.split()[1]) * 1024
-    except (OSError, StopIteration):
-        pass
-    try:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (ValueError, OSError):
-        return 1 << 62

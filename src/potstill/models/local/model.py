@@ -48,6 +48,7 @@ with extra("local", needed_for="running a model on this machine"):
         load_model_and_tokenizer,
         model_name,
     )
+    from potstill.models.local.packed_layers import pack_layers
     from potstill.models.local.prefill import reads_apart
     from potstill.models.local.prompt_encoding import PromptEncoder
     from potstill.models.local.token_bytes import token_speller
@@ -75,6 +76,7 @@ class HFModel(Model):
             loaded = _load(settings, source, runtime)
         check_cache(loaded.model.config, source)
         name = model_name(settings, source, loaded.model.config)
+        pack_layers(loaded.model)
         self._set_up(
             loaded,
             source,

@@ -36,7 +36,7 @@ from torch.nn import functional as F
 from transformers import AttentionInterface, PreTrainedModel
 
 from potstill.errors import ModelError
-from potstill.models.local.format_trials import memory_left
+from potstill.models.local.device_memory import free_memory
 from potstill.models.local.loading import parameters_of
 from potstill.train.prefix_sharing.tree import Forest, Node, forest
 
@@ -330,7 +330,7 @@ def _exact_difference(model: PreTrainedModel, longest: int) -> float | str:
 
     Weights and buffers are afterwards as they were, since float64 holds every shorter number.
     """
-    if model.device.type == "cpu" and memory_left() < 8 * parameters_of(model):
+    if free_memory(str(model.device)) < 8 * parameters_of(model):
         return "its two ways differ by what may be rounding, and memory to tell is not there."
     tensors = [*model.parameters(), *model.buffers()]
     former = [(tensor, tensor.dtype) for tensor in tensors if tensor.is_floating_point()]
