@@ -48,6 +48,7 @@ from transformers.utils import logging as transformers_logging
 from potstill.records import Example
 from potstill.train.batches import Collator, Steps, flat
 from potstill.train.chunked_loss import Head
+from potstill.train.defaults import FORMER, with_values
 from potstill.train.encoding import Encoded, Encoder
 from potstill.train.freed_memory import freed_memory_kept
 from potstill.train.losses import loss_of
@@ -163,9 +164,17 @@ def ours(setting: Setting, *, precision: str) -> Pass:
     """Train with our trainer."""
     model, clocks = setting.model(), Clocks(setting.device)
     on_cpu = setting.device == "cpu"
-    settings = TrainSettings.model_validate(
-        {"steps": len(setting.steps), "precision": precision, "learning_rate": RATE}
+    given = TrainSettings.model_validate(
+        {
+            "steps": len(setting.steps),
+            "precision": precision,
+            "learning_rate": RATE,
+            "weight_decay": 0.0,
+            "warmup": 0.0,
+            "schedule": "constant",
+        }
     )
+    settings = with_values(given, FORMER)
     head = Head.of(model)
     reason = can_share(model, longest=1024)
     assert reason is None, reason
@@ -177,7 +186,6 @@ def ours(setting: Setting, *, precision: str) -> Pass:
         arguments = training_arguments(
             settings, Path(folder), steps=len(plan), seed=0, use_cpu=on_cpu
         )
-        arguments.lr_scheduler_type, arguments.warmup_steps = "constant", 0  # type: ignore[assignment]
         trainer = StudentTrainer(
             model,
             arguments,

@@ -24,7 +24,7 @@ DTYPES = (torch.float32, torch.bfloat16)
 """Number formats that oneDNN has blocks for."""
 
 
-class Layout:
+class WeightBlocks:
     """The weights of one layer in oneDNN's blocks, made when they are first needed.
 
     A copy of a layer gets an empty one of its own.
@@ -44,21 +44,21 @@ class Layout:
             self._made_of = now
         return self._blocks
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> "Layout":
-        return Layout()
+    def __deepcopy__(self, memo: dict[int, Any]) -> "WeightBlocks":
+        return WeightBlocks()
 
 
 class PackedLinear(nn.Linear):
     """A linear layer that reads laid out weights where a product has few rows."""
 
-    layout: Layout
+    weight_blocks: WeightBlocks
 
     def forward(self, input: Tensor) -> Tensor:  # torch's own name
         """See ``nn.Linear``."""
         few = input.numel() <= MOST_ROWS * self.in_features
         if not few or torch.is_grad_enabled() or input.dtype != self.weight.dtype:
             return F.linear(input, self.weight, self.bias)
-        blocks = self.layout.blocks(self.weight)
+        blocks = self.weight_blocks.blocks(self.weight)
         product: Tensor = torch.ops.mkldnn._linear_pointwise(
             input, blocks, self.bias, "none", [], ""
         )
@@ -81,7 +81,7 @@ def pack_layers(model: nn.Module) -> None:
     for layer in layers:
         if layer.weight.dtype in DTYPES and not layer._forward_hooks:
             layer.__class__ = PackedLinear
-            layer.layout = Layout()  # type: ignore[assignment]
+            layer.weight_blocks = WeightBlocks()  # type: ignore[assignment]
 
 
 def _can_pack() -> bool:
