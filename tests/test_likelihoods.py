@@ -17,6 +17,7 @@ from potstill.pipeline.student_likelihood import LikelihoodScorer, LikelihoodSpe
 from potstill.prompts.formats import format_named
 from potstill.records import Likelihood, Question
 from potstill.store import Store
+from potstill.train import TrainSettings
 
 ONE = sums(train=1)  # What is 1 + 1?
 
@@ -42,7 +43,9 @@ def measure(
     max_length = int(str(settings.pop("max_length", 200)))
     start = LocalSettings.model_validate(settings)
     return LikelihoodScorer(
-        LikelihoodSpec(start, format_named(data_format), max_length), store, QUIET
+        LikelihoodSpec(start, format_named(data_format), TrainSettings(max_length=max_length)),
+        store,
+        QUIET,
     )
 
 

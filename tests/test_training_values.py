@@ -51,6 +51,7 @@ def facts(parameters: float, **changes: Any) -> StartFacts:
         (LORA, facts(135e6), 1e-3, 8, 0.0),
         (LORA, facts(600e6, chat=True), 5e-4, 16, 0.0),
         (LORA, facts(8e9), 2e-4, 16, 0.0),
+        (TrainSettings(lora=LoraSettings(kind="ia3")), facts(8e9), 3e-3, 16, 0.0),
     ],
 )
 def test_values_go_by_size_and_what_is_trained(

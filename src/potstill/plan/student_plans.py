@@ -1,25 +1,25 @@
 """Student plans: the steps, time, memory and disk that the training of each student takes.
 
-No weights are read: the model is built from its config, and where it is small enough a step of it
-is tried with random weights. What is not known yet, such as how many rationales will be kept, is a
-bound, and said to be one.
+A training is tried where that is cheap, see :mod:`potstill.plan.start_trials`. What is not known
+yet, such as how many rationales will be kept, is a bound, and said to be one.
 """
 
 import shutil
-import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from potstill.errors import PotstillError, extra
+from potstill.models.settings import LocalSettings
 from potstill.pipeline.run import Run
 from potstill.pipeline.stale import outdated_students
+from potstill.plan.start_trials import StartSpeed, TrainedPart, start_speed
 from potstill.plan.throughput import last_progress
 from potstill.prompts.formats import format_named
 from potstill.records import Example, System, Task
 from potstill.train import Models, interrupted_step
-from potstill.train.defaults import Work, described, resolve
+from potstill.train.defaults import StartFacts, Work, described, resolve
 from potstill.train.examples import make_examples
 from potstill.train.settings import StudentSettings
 
@@ -32,32 +32,12 @@ RATIONALE_WORDS = 80
 COUNTED_EXAMPLES = 30
 """Examples whose tokens are counted."""
 
-TRIED_WEIGHTS = 500_000_000
-"""Weights of a model of which a step is tried; of larger ones the time is estimated."""
-
-SHARE_OF_PRODUCT = 0.5
-"""The speed of a training, as a share of that of a plain matrix product: an assumption."""
-
-OPERATIONS = 6
-"""Operations a weight and token, forward and back (Kaplan et al., 2020, arXiv 2001.08361)."""
-
-ACTIVATION_BYTES = 68
-"""Bytes a token, layer and unit of width that float32 keeps for the way back (Korthikanti et al.,
-2022, arXiv 2205.05198: 34 in 16 bits)."""
-
 
 class Bound(NamedTuple):
     """A count that is known, or a bound."""
 
     number: int
     known: bool
-
-
-class Speed(NamedTuple):
-    """Tokens a second that a start is trained at, and how that is known."""
-
-    tokens: float
-    how: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,7 +67,10 @@ class PlannedStudent:
     """The source of the estimate, in words."""
 
     memory: float
-    """Bytes while it is trained: weights, gradients, AdamW's two moments, activations."""
+    """Most bytes while it is trained: weights, gradients, AdamW's two moments, activations."""
+
+    memory_how: str
+    """The source of that, in words."""
 
     checkpoints: int
     disk: float
@@ -121,61 +104,120 @@ def plan_students(run: Run, folder: Path) -> StudentPlans:
     free = shutil.disk_usage(_existing(folder)).free
     try:
         run.check_students()
-        students = _planned(run, folder)
+        students, fault = _planned(run, folder)
     except PotstillError as error:
         return StudentPlans([], str(error), free, 0)
-    return StudentPlans(students, "", free, _answers(run, students))
+    return StudentPlans(students, fault, free, _answers(run, students))
 
 
-def _planned(run: Run, folder: Path) -> list[PlannedStudent]:
+class _StudentDraft(NamedTuple):
+    """A student before its start was tried."""
+
+    system: System
+    shape: "StartShape"
+    facts: StartFacts
+    amount: Bound
+    part: TrainedPart
+    done: int
+    """Optimiser steps that were taken."""
+
+    steps_a_second: float | None
+    """The speed of its training so far; None where there is none."""
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps in all."""
+        return self.part.settings.steps_for(self.amount.number)
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether nothing is left of its training whose time is not known."""
+        return self.steps_a_second is not None or self.done >= self.steps
+
+
+def _drafts(run: Run, folder: Path) -> Iterator[_StudentDraft]:
     with extra("local", needed_for="planning a training"):
         from potstill.train.resolution import start_facts
         from potstill.train.start_checks import start_shape
     settings = run.recipe.train
-    speeds: dict[str, Speed] = {}
     outdated = outdated_students(run)
-    students = []
     for system, student in run.students.settled.items():
         start = run.students.starts[system].settings
-        shape = start_shape(start, settings.lora)
+        shape, facts = start_shape(start, settings.lora), start_facts(start)
         examples, count = _examples(run, student, shape.encoder_decoder)
-        lengths = shape.lengths(examples[:: max(len(examples) // COUNTED_EXAMPLES, 1)])
+        spread = examples[:: max(len(examples) // COUNTED_EXAMPLES, 1)]
+        lengths = shape.lengths(spread)
         mean = sum(lengths) / len(lengths)
-        own = resolve(settings.for_student(student), start_facts(start), Work(count.number, mean))
-        steps = own.steps_for(count.number)
+        own = resolve(settings.for_student(student), facts, Work(count.number, mean))
+        longest = sorted(examples, key=_characters, reverse=True)[: 3 * own.batch_size]
+        most = max(shape.lengths(longest[: own.batch_size]))
         taken = [one.step for one in run.store.checkpoints() if one.system == system]
         done = 0 if system.label in outdated else max(taken, default=0)
-        done = done or _interrupted(run, system, student, count)
-        rate = _measured_rate(folder, system)
-        if rate is not None:
-            seconds, how = (steps - done) / rate, "as fast as in this run before"
-        else:
-            if start.model not in speeds:
-                speeds[start.model] = _speed(shape, round(mean))
-            speed = speeds[start.model]
-            seconds = (steps - done) * own.batch_size * mean / speed.tokens
-            how = speed.how
-        checkpoints = min(own.checkpoints, steps)
-        students.append(
-            PlannedStudent(
-                system=system,
-                start=start.model,
-                parameters=shape.parameters,
-                trained=shape.trained,
-                examples=count,
-                steps=Bound(steps, own.steps is not None or count.known),
-                training=described(own),
-                done=min(done, steps),
-                seconds=max(seconds, 0.0),
-                how=how,
-                memory=_memory(shape, min(own.batch_tokens, own.batch_size * mean)),
-                checkpoints=checkpoints,
-                disk=checkpoints * shape.parameters * shape.stored_bytes,
-                disk_meanwhile=8 * shape.trained
-                + (4 * shape.parameters if shape.stored_bytes < 4 else 0),
-            )
+        yield _StudentDraft(
+            system,
+            shape,
+            facts,
+            count,
+            TrainedPart(student, own, [*spread, *longest], mean, min(most, own.max_length)),
+            done or _interrupted(run, system, student, count),
+            _measured_rate(folder, system),
         )
-    return students
+
+
+def _planned(run: Run, folder: Path) -> tuple[list[PlannedStudent], str]:
+    """Returns the students, and why one of them has no room here; empty where all have."""
+    from potstill.train.memory import too_large
+    from potstill.train.start_checks import weights_in_training
+
+    students, fault = [], ""
+    by_start: dict[LocalSettings, list[_StudentDraft]] = {}
+    for draft in _drafts(run, folder):
+        by_start.setdefault(draft.shape.start, []).append(draft)
+    for drafts in by_start.values():
+        largest = max(drafts, key=lambda draft: draft.part.together)
+        shape, facts = largest.shape, largest.facts
+        weights = weights_in_training(shape.start, run.recipe.train.lora)
+        tried = not all(draft.is_timed for draft in drafts)
+        speed = start_speed(shape, facts, weights, largest.part, tried=tried)
+        students += [_planned_student(draft, speed) for draft in drafts]
+        needed = speed.peak if speed.is_measured else weights.fixed_bytes()
+        if needed > facts.memory and not fault:
+            fault = too_large(largest.system.label, needed, weights, facts)
+    return students, fault
+
+
+def _planned_student(draft: _StudentDraft, speed: StartSpeed) -> PlannedStudent:
+    shape, own, steps = draft.shape, draft.part.settings, draft.steps
+    if draft.steps_a_second is not None:
+        seconds, how = (steps - draft.done) / draft.steps_a_second, "as fast as in this run before"
+    else:
+        left = (steps - draft.done) * own.batch_size * draft.part.mean
+        seconds, how = left / speed.rate if speed.rate else 0.0, speed.how
+    checkpoints = min(own.checkpoints, steps)
+    return PlannedStudent(
+        system=draft.system,
+        start=shape.start.model,
+        parameters=shape.parameters,
+        trained=shape.trained,
+        examples=draft.amount,
+        steps=Bound(steps, own.steps is not None or draft.amount.known),
+        training=described(own),
+        done=min(draft.done, steps),
+        seconds=max(seconds, 0.0),
+        how=how,
+        memory=speed.peak,
+        memory_how=speed.peak_how,
+        checkpoints=checkpoints,
+        disk=checkpoints * shape.parameters * shape.stored_bytes,
+        disk_meanwhile=8 * shape.trained + (4 * shape.parameters if shape.stored_bytes < 4 else 0),
+    )
+
+
+def _characters(example: Example) -> int:
+    """Returns the characters of an example, by which the longest ones are looked for."""
+    prompt = example.prompt
+    turns = [prompt] if isinstance(prompt, str) else [turn.content for turn in prompt]
+    return sum(map(len, turns)) + len(example.target)
 
 
 def _interrupted(run: Run, system: System, student: StudentSettings, count: Bound) -> int:
@@ -244,32 +286,6 @@ def _measured_rate(folder: Path, system: System) -> float | None:
     new = sum(event["new"] for event in events)
     seconds = sum(event["seconds"] for event in events)
     return new / seconds if new and seconds else None
-
-
-def _speed(shape: "StartShape", tokens: int) -> Speed:
-    """Returns the tokens a second that training comes to, by a trial or an estimate."""
-    from potstill.train.precision import product_speed, trained_rate
-
-    if shape.parameters <= TRIED_WEIGHTS and shape.on_processor:
-        begin = time.perf_counter()
-        rate = trained_rate(shape.with_random_weights(), tokens)
-        spent = time.perf_counter() - begin
-        return Speed(rate, f"by a trial of a step just now, {spent:.1f} s, in float32")
-    speed = product_speed(shape.device)
-    rate = speed * SHARE_OF_PRODUCT / (OPERATIONS * shape.parameters)
-    return Speed(
-        rate,
-        f"an estimate: {OPERATIONS} operations a weight and token, at half the "
-        f"{speed / 1e9:,.0f} billion a second of a matrix product here",
-    )
-
-
-def _memory(shape: "StartShape", tokens: float) -> float:
-    """Returns the bytes of weights, gradients, moments and activations; of LoRA a merged copy."""
-    held = 4 * shape.parameters + 12 * shape.trained
-    if shape.trained < shape.parameters:
-        held += 4 * shape.parameters  # merged, while a checkpoint is written
-    return held + tokens * shape.layers * shape.width * ACTIVATION_BYTES
 
 
 def _answers(run: Run, students: Sequence[PlannedStudent]) -> int:

@@ -36,7 +36,7 @@ def _describe(student: PlannedStudent) -> str:
     bound = "about" if student.steps.known else "at most about"
     parts.append(f"training {bound} {clock(student.seconds)} ({student.how})")
     parts.append(student.training)
-    parts.append(f"about {_size(student.memory)} of memory")
+    parts.append(f"about {_size(student.memory)} of memory at most ({student.memory_how})")
     parts.append(
         f"{_size(student.disk)} on the disk in {student.checkpoints} checkpoints, and "
         f"{_size(student.disk_meanwhile)} while it is trained"

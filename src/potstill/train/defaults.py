@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from pydantic import Field
 
-from potstill.train.settings import TrainSettings
+from potstill.train.settings import LoraSettings, TrainSettings
 
 OPEN = ("batch_size", "learning_rate", "warmup", "weight_decay", "max_length")
 """Settings that may be left open, beside the length of training."""
@@ -33,6 +33,9 @@ ENCODER_DECODER_RATES = ((1e9, 3e-4), (math.inf, 1e-4))
 
 ADAPTER_RATES = ((500e6, 1e-3), (2e9, 5e-4), (10e9, 2e-4), (math.inf, 1e-4))
 """The same where low-rank additions alone are trained."""
+
+FACTOR_RATE = 3e-3
+"""The learning rate of ia3's factors (T-Few, arXiv 2205.05638)."""
 
 TUNED_WEIGHTS = 500_000_000
 """Weights from which a decoder with a chat template takes half the rate of one without."""
@@ -202,15 +205,17 @@ def _values(settings: TrainSettings, facts: StartFacts) -> dict[str, float]:
     added = settings.lora is not None
     return {
         "batch_size": SMALL_BATCH if facts.parameters < SMALL_BATCH_WEIGHTS else LARGE_BATCH,
-        "learning_rate": _learning_rate(facts, added=added),
+        "learning_rate": _learning_rate(facts, settings.lora),
         "warmup": 0.1,
         "weight_decay": 0.0 if added else 0.01,
         "max_length": _usual_length(facts),
     }
 
 
-def _learning_rate(facts: StartFacts, *, added: bool) -> float:
-    if added:
+def _learning_rate(facts: StartFacts, lora: LoraSettings | None) -> float:
+    if lora is not None and lora.kind == "ia3":
+        return FACTOR_RATE
+    if lora is not None:
         return _by_size(ADAPTER_RATES, facts.parameters)
     if facts.encoder_decoder:
         return _by_size(ENCODER_DECODER_RATES, facts.parameters)

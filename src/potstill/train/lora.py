@@ -1,13 +1,16 @@
-"""Low-rank additions to a model's weights (LoRA, arXiv 2106.09685), by peft."""
+"""Additions to a model's weights, by peft: low-rank ones (LoRA, arXiv 2106.09685) and their kin."""
 
+import copy
 import warnings
 from collections import defaultdict
 from collections.abc import Iterator
+from typing import Any
 
 from torch import nn
 from transformers import PreTrainedModel
 
 from potstill.errors import ConfigError, extra
+from potstill.train.quantization import is_quantized, merged_from_4_bits
 from potstill.train.settings import LoraSettings
 
 
@@ -20,15 +23,9 @@ def add_lora(model: PreTrainedModel, settings: LoraSettings) -> nn.Module:
         MissingExtraError: peft is not installed.
     """
     with extra("lora", needed_for="train.lora"):
-        from peft import LoraConfig, get_peft_model
+        from peft import get_peft_model
     owners = _owners(model)
-    config = LoraConfig(
-        r=settings.rank,
-        lora_alpha=settings.alpha,  # type: ignore[arg-type]  # fractions work too
-        lora_dropout=settings.dropout,
-        target_modules=list(settings.target_modules or ()) or "all-linear",
-        task_type="SEQ_2_SEQ_LM" if model.config.is_encoder_decoder else "CAUSAL_LM",
-    )
+    config = _peft_config(settings, encoder_decoder=bool(model.config.is_encoder_decoder))
     linear = ", ".join(sorted({name.rpartition(".")[2] for name in _linear_layers(model)}))
     with warnings.catch_warnings():
         # peft asks transformers by a name of before 5.23, and warns of what is refused below.
@@ -37,6 +34,12 @@ def add_lora(model: PreTrainedModel, settings: LoraSettings) -> nn.Module:
             wrapped = get_peft_model(model, config)
         except ValueError as error:
             reason = str(error).strip().partition("\n")[0]
+            if settings.kind == "ia3":
+                raise ConfigError(
+                    f"train.lora.kind is ia3, and peft knows no layers of "
+                    f"{model.config.model_type} models for it ({reason}). Take lora, rslora or "
+                    "dora."
+                ) from error
             raise ConfigError(
                 f"train.lora.target_modules: {reason} Its linear layers are {linear}."
             ) from error
@@ -44,6 +47,36 @@ def add_lora(model: PreTrainedModel, settings: LoraSettings) -> nn.Module:
     _refuse_missing(wrapped, settings, linear)
     assert isinstance(wrapped, nn.Module)
     return wrapped
+
+
+def merged(model: Any) -> PreTrainedModel:
+    """Returns a model of its own, with the additions merged.
+
+    Args:
+        model: Wrapped by :func:`add_lora`; stays as it is.
+    """
+    if is_quantized(model.get_base_model()):
+        return merged_from_4_bits(model)
+    whole = copy.deepcopy(model).merge_and_unload()
+    assert isinstance(whole, PreTrainedModel)
+    return whole
+
+
+def _peft_config(settings: LoraSettings, *, encoder_decoder: bool) -> Any:
+    from peft import IA3Config, LoraConfig
+
+    task_type = "SEQ_2_SEQ_LM" if encoder_decoder else "CAUSAL_LM"
+    if settings.kind == "ia3":
+        return IA3Config(task_type=task_type)
+    return LoraConfig(
+        r=settings.rank,
+        lora_alpha=settings.alpha,  # type: ignore[arg-type]  # fractions work too
+        lora_dropout=settings.dropout,
+        target_modules=list(settings.target_modules or ()) or "all-linear",
+        use_rslora=settings.kind == "rslora",
+        use_dora=settings.kind == "dora",
+        task_type=task_type,
+    )
 
 
 def _linear_layers(model: nn.Module) -> Iterator[str]:

@@ -51,7 +51,7 @@ def start_facts(start: LocalSettings) -> StartFacts:
     config = load_config(start)
     text_config = config.get_text_config(decoder=True)
     encoder_decoder = bool(config.is_encoder_decoder)
-    device = start.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = start_device(start)
     return StartFacts(
         parameters=parameters_of(model_without_weights(config, start)),
         encoder_decoder=encoder_decoder,
@@ -59,9 +59,14 @@ def start_facts(start: LocalSettings) -> StartFacts:
         positions=None if encoder_decoder else _positions(text_config),
         layers=(2 if encoder_decoder else 1) * int(getattr(text_config, "num_hidden_layers", 0)),
         width=int(getattr(text_config, "hidden_size", 0) or 0),
-        on_processor=torch.device(device).type == "cpu",
+        on_processor=device.partition(":")[0] == "cpu",
         memory=total_memory(device),
     )
+
+
+def start_device(start: LocalSettings) -> str:
+    """Returns the torch device that a start is trained on."""
+    return start.device or ("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def resolved_training(
@@ -129,7 +134,9 @@ class KeptValues:
         if not is_open(settings):
             return resolved_training(settings, student, examples)
         assert student.start is not None
-        given = settings.model_dump(mode="json", include={"steps", "epochs", "lora", *OPEN})
+        given = settings.model_dump(
+            mode="json", include={"steps", "epochs", "lora", *OPEN}, exclude_defaults=True
+        )
         start = student.start.model, student.start.revision
         stands_for = settings_hash(given, start, example_shares(student), len(examples))
         kept = self._kept.get(label, {})

@@ -63,7 +63,17 @@ def _one_length(steps: int | None, epochs: float | None) -> None:
 
 
 class LoraSettings(Settings):
-    """Train low-rank additions to the weights in place of the weights (LoRA, arXiv 2106.09685)."""
+    """Train low-rank additions to the weights, or their kin, in place of the weights themselves."""
+
+    kind: Literal["lora", "rslora", "dora", "ia3"] = "lora"
+    """``lora`` (arXiv 2106.09685); ``rslora``, scaled by alpha / sqrt(rank) (arXiv 2312.03732);
+    ``dora``, with lengths apart from directions (arXiv 2402.09353); ``ia3``, factors of keys,
+    values and inner activations (arXiv 2205.05638), for which rank, alpha and dropout do not count.
+    """
+
+    quantize: Literal["4bit"] | None = None
+    """Hold the weights in 4 bits (NF4) while they are trained (QLoRA, arXiv 2305.14314); needs the
+    extra ``qlora``. What is merged are these weights, rounded to the start's number format."""
 
     rank: int = Field(default=16, ge=1)
     """Rank of each addition."""
@@ -76,6 +86,14 @@ class LoraSettings(Settings):
 
     target_modules: tuple[str, ...] | None = None
     """Names of the layers that get an addition; by default every linear layer but the head."""
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> "LoraSettings":
+        if self.kind == "ia3" and self.target_modules is not None:
+            raise ValueError("kind ia3 has layers of its own; leave target_modules out")
+        if self.quantize and self.kind not in ("lora", "rslora"):
+            raise ValueError(f"quantize goes with kind lora or rslora; kind is {self.kind}")
+        return self
 
 
 class MatchingSettings(Settings):

@@ -15,6 +15,16 @@ from potstill.models.local.loading import one_line_errors, quietly
 from potstill.models.settings import LocalSettings
 
 
+def weights_in_4_bits(model: PreTrainedModel) -> int:
+    """Returns the number of weights that are held in 4 bits: of linear layers but the head."""
+    head = model.get_output_embeddings()
+    return sum(
+        module.weight.numel()
+        for module in model.modules()
+        if isinstance(module, torch.nn.Linear) and module is not head
+    )
+
+
 def model_without_weights(config: PretrainedConfig, start: LocalSettings) -> PreTrainedModel:
     """Returns a model that has all layers and no weights.
 

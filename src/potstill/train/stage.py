@@ -103,6 +103,8 @@ def train(
         logger.warning("%s", unequal)
     with extra("local", needed_for="potstill train"):
         from potstill.train.processes import ending_process_group
+        from potstill.train.start_checks import check_memory
+    check_memory(settings, {system: one.start for system, one in students.items() if one.start})
     values = _resolved(settings, students, examples, context)
     steps: list[TrainingStep] = []
     checkpoints: list[Checkpoint] = []
@@ -166,6 +168,7 @@ def interrupted_step(
         PotstillError: It cannot be trained.
     """
     from potstill.train.checkpoints import newest_resumable
+    from potstill.train.resolution import KeptValues
 
     trainings = context.folder / "checkpoints"
     if not any(map(newest_resumable, trainings.glob(f"{system.label}-*"))):
@@ -173,7 +176,8 @@ def interrupted_step(
     rationales = context.store.training_rationales(task)
     texts = _teacher_texts(context.store, models, rationales)
     examples = _student_examples(system.label, student, task, rationales, texts, seed)
-    own = settings.for_student(student)
+    kept = KeptValues(context.folder)
+    own = kept.resolved(system.label, settings.for_student(student), student, examples)
     newest = newest_resumable(_training_folder(system, student, examples, own, context, seed))
     return int(newest.name.rpartition("-")[2]) if newest else 0
 

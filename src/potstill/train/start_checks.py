@@ -35,9 +35,11 @@ from potstill.records import Example, Question, Request, System
 from potstill.train.defaults import longest_example
 from potstill.train.encoding import Encoder
 from potstill.train.lora import add_lora
-from potstill.train.resolution import start_facts
+from potstill.train.memory import TrainedWeights, refuse_too_large
+from potstill.train.quantization import four_bits
+from potstill.train.resolution import start_device, start_facts
 from potstill.train.settings import LoraSettings, StudentSettings, TrainSettings
-from potstill.train.skeleton import model_without_weights
+from potstill.train.skeleton import model_without_weights, weights_in_4_bits
 
 TRIED_QUESTIONS = 50
 """Questions that are encoded for each data format."""
@@ -67,16 +69,48 @@ def check_starts(
 
     Raises:
         ModelError: A start cannot be had: its folder, its tokenizer, the hub or the device.
-        ConfigError: A start cannot be trained as the recipe says.
+        ConfigError: A start cannot be trained as the recipe says, or has no room here.
         MissingExtraError: A package that the recipe needs is not installed.
     """
     check_trackers(settings.report_to)
+    check_memory(settings, starts)
     skeletons: dict[LocalSettings, Skeleton] = {}
     for system, start in starts.items():
         if start not in skeletons:
             skeletons[start] = _skeleton(start, settings)
         longest = longest_example(settings, start_facts(start))
         _check_prompts(system.label, students[system], skeletons[start], longest, questions)
+
+
+def check_memory(settings: TrainSettings, starts: Mapping[System, LocalSettings]) -> None:
+    """Refuse starts whose weights and their state alone are more than there is memory.
+
+    Args:
+        settings: How they are trained.
+        starts: The model that each student starts from.
+
+    Raises:
+        ConfigError: One has no room here; says what takes less.
+        ModelError: A start cannot be had.
+    """
+    for start in dict.fromkeys(starts.values()):
+        label = next(system.label for system, own in starts.items() if own == start)
+        weights = weights_in_training(start, settings.lora)
+        refuse_too_large(label, weights, start_facts(start))
+
+
+def weights_in_training(start: LocalSettings, lora: LoraSettings | None) -> TrainedWeights:
+    """Returns the weights that a start is trained with.
+
+    Raises:
+        PotstillError: As :func:`check_starts`.
+    """
+    parameters = start_facts(start).parameters
+    if lora is None:
+        return TrainedWeights(parameters, parameters)
+    skeleton = model_without_weights(load_config(start), start)
+    in_4_bits = weights_in_4_bits(skeleton) if lora.quantize else 0
+    return TrainedWeights(parameters, trained_parameters(add_lora(skeleton, lora)), in_4_bits)
 
 
 class StartShape(NamedTuple):
@@ -183,6 +217,8 @@ def _skeleton(start: LocalSettings, settings: TrainSettings) -> Skeleton:
     encoder_decoder = bool(config.is_encoder_decoder)
     check_embedding(Loaded(model, tokenizer, encoder_decoder), start.model)
     if settings.lora is not None:
+        if settings.lora.quantize:
+            four_bits(start_device(start))
         add_lora(model_without_weights(config, start), settings.lora)
     return Skeleton(model, tokenizer, encoder_decoder)
 

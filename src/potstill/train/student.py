@@ -62,8 +62,9 @@ from potstill.train.lora import add_lora
 from potstill.train.losses import loss_of
 from potstill.train.precision import try_training
 from potstill.train.prefix_sharing import can_share, enable
-from potstill.train.resolution import pass_size, resolved_training
-from potstill.train.settings import StudentSettings, TrainSettings
+from potstill.train.quantization import four_bits, is_quantized, keep_trainable
+from potstill.train.resolution import pass_size, resolved_training, start_device, start_facts
+from potstill.train.settings import LoraSettings, StudentSettings, TrainSettings
 from potstill.train.start_checks import check_end_token
 from potstill.train.trainer import (
     Objective,
@@ -152,6 +153,13 @@ def training_identity(
     source = start.source
     weights = folder_digest(Path(source)) if is_folder(source) else start.model_dump(mode="json")
     values = settings.model_dump(mode="json", exclude=SAME_RESULT)
+    if values["lora"] is not None:  # parts that came later count where they are given
+        later = {name: LoraSettings.model_fields[name].default for name in ("kind", "quantize")}
+        values["lora"] = {
+            name: part
+            for name, part in values["lora"].items()
+            if name not in later or part != later[name]
+        }
     own_loss = {} if student.loss is None else {"loss": student.loss}
     objective = example_shares(student), student.matching.model_dump() | own_loss
     texts = [_example_values(example) for example in examples]
@@ -223,12 +231,12 @@ def train_student(
         if checkpoints.first_process():  # killed after it was marked as finished, they are there
             checkpoints.drop_resume_states(folder)
         return _trained_student(finished, folder)
-    loaded = _load_start(student)
-    encoded = _encode_fitting(loaded, examples, student, settings)
-    settings = _with_precision(settings, loaded, encoded, folder, runtime)
+    loaded = load_start(student, settings.lora)
+    encoded = encode_fitting(loaded, examples, student, settings)
+    settings = with_precision(settings, loaded, encoded, folder, runtime)
     counts = _counts(student, loaded, encoded)
     with quietly():
-        trainer, reporter = _build_trainer(loaded, encoded, settings, student, folder, seed)
+        trainer, reporter = build_trainer(loaded, encoded, settings, student, folder, seed)
         assert trainer.model is not None
         counts["trained_parameters"] = trained_parameters(trainer.model)
 
@@ -259,12 +267,12 @@ def _counts(
         "examples": len(encoded.examples),
         "too_long": encoded.too_long,
         "encoder_decoder": loaded.encoder_decoder,
-        "parameters": parameters_of(loaded.model),
+        "parameters": _weights_of(loaded, _start(student)),
         "soft_share": encoded.soft_share if student.matching.distribution else None,
     }
 
 
-def _encode_fitting(
+def encode_fitting(
     loaded: Loaded,
     examples: Sequence[Example],
     student: StudentSettings,
@@ -302,7 +310,7 @@ def _encode_fitting(
     return encoded
 
 
-def _with_precision(
+def with_precision(
     settings: ResolvedTraining,
     loaded: Loaded,
     encoded: EncodedExamples,
@@ -316,6 +324,8 @@ def _with_precision(
     """
     if settings.precision != "auto" or loaded.model.device.type != "cpu":
         return settings
+    if is_quantized(loaded.model):
+        return settings.model_copy(update={"precision": "float32"})
     shape = shape_name(loaded.model.config) + (", low-rank" if settings.lora else "")
     precision = runtime.number_formats.known(f"training: {shape}")
     if precision is None:
@@ -334,7 +344,7 @@ def _name(folder: Path) -> str:
     return folder.name.rpartition("-")[0] or folder.name
 
 
-def _build_trainer(
+def build_trainer(
     loaded: Loaded,
     encoded: EncodedExamples,
     settings: ResolvedTraining,
@@ -373,7 +383,7 @@ def _build_trainer(
         collator=Collator(collate),
         tokenizer=loaded.tokenizer,
         save_steps=sorted({math.ceil(steps * part / settings.checkpoints) for part in parts}),
-        dtype=dtype_on_disk(load_config(_start(student)), parameters_of(loaded.model)),
+        dtype=dtype_on_disk(load_config(_start(student)), _weights_of(loaded, _start(student))),
     )
     tokens = [sum(len(examples[index].target) for index in step) for step in plan]
     return trainer, Reporter(tokens)
@@ -414,27 +424,38 @@ def _start(student: StudentSettings) -> LocalSettings:
     return student.start
 
 
-def _load_start(student: StudentSettings) -> Loaded:
+def load_start(student: StudentSettings, lora: LoraSettings | None = None) -> Loaded:
     """Load the start model with its weights in float32; lower precisions lose small updates.
 
     What the student's checkpoints are saved with is set: the chat template behind whose prompts it
-    may think, and the token that ends its turns among those that end an answer.
+    may think, and the token that ends its turns among those that end an answer. Weights that
+    additions are trained to may be held in 4 bits.
     """
     start = _start(student)
     source = start.source
+    four = four_bits(start_device(start)) if lora and lora.quantize else None
     loaded = load_model_and_tokenizer(
         source,
         dtype="float32",
         device=start.device,
         revision=start.revision,
         trust_remote_code=start.trust_remote_code,
+        quantization=four,
     )
+    keep_trainable(loaded.model)
     check_end_token(loaded.tokenizer, source)
     if student.long_share and (template := thinking_template(loaded.tokenizer)):
         loaded.tokenizer.chat_template = template
     if any(format_named(name).chat for name in student.formats):
         add_turn_end(loaded.model, loaded.tokenizer)
     return loaded
+
+
+def _weights_of(loaded: Loaded, start: LocalSettings) -> int:
+    """Returns the number of a model's weights, which in 4 bits stand two by two."""
+    if is_quantized(loaded.model):
+        return start_facts(start).parameters
+    return parameters_of(loaded.model)
 
 
 def _longest(loaded: Loaded, max_length: int) -> int:

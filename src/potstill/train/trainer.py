@@ -13,7 +13,6 @@ distribution over processes. Three things are ours:
 :func:`training_arguments` puts our settings into the words of ``TrainingArguments``.
 """
 
-import copy
 import itertools
 import math
 import time
@@ -45,6 +44,7 @@ from potstill.train.batches import Batch, Collator, Steps
 from potstill.train.chunked_loss import Head
 from potstill.train.defaults import ResolvedTraining
 from potstill.train.encoder_sharing import EncoderOnce
+from potstill.train.lora import merged
 from potstill.train.losses import Loss, Targets
 from potstill.train.prefix_sharing import layout, use
 from potstill.whole_files import library_faults, unfinished_folder, whole_folder
@@ -278,7 +278,7 @@ class StudentTrainer(Trainer):
             for place in (resume, folder / ADAPTER):
                 model.save_pretrained(place, state_dict=state_dict)
                 (place / "README.md").unlink(missing_ok=True)
-            model = copy.deepcopy(model).merge_and_unload()
+            model = merged(model)
             state_dict = model.state_dict()
         elif self._dtype != torch.float32:  # going on from rounded weights would lose small steps
             model.save_pretrained(resume, state_dict=state_dict)

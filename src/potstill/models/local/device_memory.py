@@ -22,7 +22,10 @@ def total_memory(device: str) -> int:
         device: A torch device, such as ``cpu`` or ``cuda:1``.
     """
     if device.startswith("cuda"):
-        return int(torch.cuda.get_device_properties(device).total_memory)
+        try:
+            return int(torch.cuda.get_device_properties(device).total_memory)
+        except (RuntimeError, AssertionError, ValueError):  # it is not there, which others say
+            return NO_BOUND
     limits = [_read_limit(path) for path in CONTAINER_LIMITS]
     return min([_system_memory("SC_PHYS_PAGES"), *limits])
 

@@ -48,6 +48,7 @@ def load_model_and_tokenizer(
     device: str | None = None,
     revision: str | None = None,
     trust_remote_code: bool = False,
+    quantization: object = None,
 ) -> Loaded:
     """Load a causal or encoder-decoder model; its config says which.
 
@@ -59,6 +60,8 @@ def load_model_and_tokenizer(
         device: A torch device; by default CUDA where there is one, else the CPU.
         revision: Branch, tag or commit of a hub model.
         trust_remote_code: Run code that comes with the model.
+        quantization: How weights are held in fewer bits, as transformers is told; None: as numbers
+            of ``dtype``.
 
     Raises:
         ModelError: The folder is missing, lacks a part or is damaged, weights are pickled, missing
@@ -70,6 +73,9 @@ def load_model_and_tokenizer(
         check_folder(Path(source))
         check_whole(Path(source))
     options = {"revision": revision, "trust_remote_code": trust_remote_code}
+    held: dict[str, Any] = {}
+    if quantization is not None:
+        held = {"quantization_config": quantization, "device_map": {"": device}}
     with quietly(), one_line_errors(source):
         check_weight_files(source, revision)
         config = AutoConfig.from_pretrained(source, **options)
@@ -83,6 +89,7 @@ def load_model_and_tokenizer(
             use_safetensors=True,
             output_loading_info=True,
             **options,
+            **held,
         )
         model, outcome = loaded
         _check_weights(source, model, outcome["missing_keys"])

@@ -1,0 +1,167 @@
+"""Start trials: how fast a start is trained here, and in how much memory, once for each start.
+
+Where its weights are on this machine, two steps of it are trained, the longest examples among them
+(:mod:`potstill.train.step_trial`). Else, and where memory is short already by the formula, the time
+is estimated and the memory computed. The trial of a small start is one step with random weights.
+"""
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from potstill.models.settings import LocalSettings
+from potstill.records import Example
+from potstill.train.defaults import SMALL_START, ResolvedTraining, StartFacts
+from potstill.train.settings import StudentSettings
+
+if TYPE_CHECKING:
+    from potstill.train.memory import TrainedWeights
+    from potstill.train.start_checks import StartShape
+
+TRIED_WEIGHTS = 500_000_000
+"""Weights of a model of which a step is tried without its weights; of larger ones it is estimated.
+"""
+
+SHARE_OF_PRODUCT = 0.5
+"""The speed of a training, as a share of that of a plain matrix product: an assumption."""
+
+OPERATIONS = 6
+"""Operations a weight and token, forward and back (Kaplan et al., 2020, arXiv 2001.08361)."""
+
+TRIAL_SECONDS = 20.0
+"""Seconds that the longer step of a trial may take, by the estimate."""
+
+
+class StartSpeed(NamedTuple):
+    """How a start is trained here."""
+
+    rate: float
+    """Tokens a second."""
+
+    how: str
+    """The source of the rate, in words."""
+
+    peak: float
+    """Most bytes of memory."""
+
+    peak_how: str
+    is_measured: bool = False
+    """Whether the memory was measured; a formula's activations may be off by half."""
+
+
+class TrainedPart(NamedTuple):
+    """A student whose training is tried."""
+
+    student: StudentSettings
+    """With its start."""
+
+    settings: ResolvedTraining
+    examples: Sequence[Example]
+    mean: float
+    """Tokens of an example on average."""
+
+    longest: int
+    """Tokens of the longest example that is known."""
+
+    @property
+    def together(self) -> float:
+        """The most tokens that are computed at once: a batch of the longest, or a part of it."""
+        whole = self.settings.batch_size * self.longest
+        return min(whole, max(self.settings.batch_tokens, self.longest))
+
+
+def start_speed(
+    shape: "StartShape",
+    facts: StartFacts,
+    weights: "TrainedWeights",
+    part: TrainedPart,
+    *,
+    tried: bool,
+) -> StartSpeed:
+    """Returns how a start is trained here, by a trial where that is cheap, else by estimates.
+
+    Args:
+        shape: The start's.
+        facts: Likewise.
+        weights: The weights that are trained.
+        part: The student with the most tokens at once.
+        tried: Whether its speed is wanted; else memory alone is computed.
+
+    Raises:
+        ConfigError: A trial was ended for want of memory.
+    """
+    from potstill.models.local.device_memory import free_memory
+    from potstill.train.memory import step_bytes
+    from potstill.train.precision import product_speed
+
+    recomputed = part.settings.gradient_checkpointing
+    needed = weights.fixed_bytes() + step_bytes(facts, part.together, recomputed=recomputed)
+    by_formula = "by a formula"
+    if not tried:
+        return StartSpeed(0.0, "", needed, by_formula)
+    if facts.parameters < SMALL_START:
+        return _random_trial(shape, part.mean, needed, by_formula)
+    if not has_weights(shape.start):
+        absent = f"{by_formula}; its weights are not on this machine, so nothing was tried"
+        if facts.parameters <= TRIED_WEIGHTS and shape.on_processor:
+            return _random_trial(shape, part.mean, needed, absent)
+        return _estimate(shape, needed, absent)
+    if needed > free_memory(shape.device):
+        return _estimate(shape, needed, f"{by_formula}; not tried, since less is free now")
+    rate = product_speed(shape.device) * SHARE_OF_PRODUCT / (OPERATIONS * facts.parameters)
+    return _two_steps(facts, part, most_tokens=int(rate * TRIAL_SECONDS))
+
+
+def has_weights(start: LocalSettings) -> bool:
+    """Whether a start's weights are on this machine; nothing is fetched."""
+    from potstill.models.local.loading import is_folder
+
+    if is_folder(start.source):
+        return True
+    from huggingface_hub import try_to_load_from_cache
+
+    files = ("model.safetensors", "model.safetensors.index.json")
+    return any(
+        isinstance(try_to_load_from_cache(start.source, file, revision=start.revision), str)
+        for file in files
+    )
+
+
+def _two_steps(facts: StartFacts, part: TrainedPart, *, most_tokens: int) -> StartSpeed:
+    from potstill.train.memory import step_bytes
+    from potstill.train.step_trial import try_steps
+
+    tried = try_steps(part.student, part.examples, part.settings, most_tokens=most_tokens)
+    left_out = max(part.together - tried.together, 0)
+    recomputed = part.settings.gradient_checkpointing
+    peak = tried.peak + step_bytes(facts, left_out, recomputed=recomputed)
+    beyond = f", and a formula for {left_out:,.0f} tokens more at once" if left_out else ""
+    return StartSpeed(
+        tried.tokens / tried.seconds,
+        f"by a trial of two steps just now, {tried.took:.0f} s in all, in {tried.precision}",
+        peak,
+        f"by the same trial, the longest examples among them{beyond}",
+        is_measured=True,
+    )
+
+
+def _random_trial(shape: "StartShape", tokens: float, needed: float, memory_how: str) -> StartSpeed:
+    from potstill.train.precision import trained_rate
+
+    begin = time.perf_counter()
+    rate = trained_rate(shape.with_random_weights(), round(tokens))
+    spent = time.perf_counter() - begin
+    how = f"by a trial of a step just now, {spent:.1f} s, in float32"
+    return StartSpeed(rate, how, needed, memory_how)
+
+
+def _estimate(shape: "StartShape", needed: float, memory_how: str) -> StartSpeed:
+    from potstill.train.precision import product_speed
+
+    speed = product_speed(shape.device)
+    how = (
+        f"an estimate: {OPERATIONS} operations a weight and token, at half the "
+        f"{speed / 1e9:,.0f} billion a second of a matrix product here"
+    )
+    rate = speed * SHARE_OF_PRODUCT / (OPERATIONS * shape.parameters)
+    return StartSpeed(rate, how, needed, memory_how)
