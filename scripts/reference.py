@@ -50,6 +50,7 @@ from potstill.tasks.settings import TaskSettings
 from potstill.train.settings import (
     LoraSettings,
     MatchingSettings,
+    PrefixSettings,
     ReplaySettings,
     StopSettings,
     StudentSettings,
@@ -93,6 +94,7 @@ SECTIONS: dict[str, Section] = {
     "replay": Section("`train.students.NAME.replay`", ReplaySettings),
     "stop": Section("`train.stop`", StopSettings),
     "lora": Section("`train.lora`", LoraSettings),
+    "prefix": Section("`train.prefix`", PrefixSettings),
     "evaluate": Section("`evaluate`", EvaluateSettings),
     "card": Section("`card`", CardSettings),
     "generic": Section("`evaluate.generic`", GenericSettings),

@@ -1,16 +1,25 @@
 """Additions to a start's weights: their kinds, what is kept and merged, weights in 4 bits."""
 
+import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from test_training_values import small_recipe
-from tiny_models import Architecture, build_tiny_causal, byte_level_tokenizer
+from tiny_models import (
+    Architecture,
+    build_tiny_causal,
+    build_tiny_seq2seq,
+    byte_level_tokenizer,
+)
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
-from potstill.errors import ConfigError, MissingExtraError
+from potstill.errors import ConfigError, MissingExtraError, ModelError
+from potstill.merge.members import merge_models
 from potstill.models import open_model
 from potstill.models.local.loading import load_model_and_tokenizer, parameters_of
 from potstill.models.settings import LocalSettings
@@ -18,7 +27,7 @@ from potstill.pipeline.recipe import load_recipe
 from potstill.pipeline.run import Run
 from potstill.records import Example, Request
 from potstill.runtime.progress import Meter
-from potstill.train.settings import LoraSettings, StudentSettings, TrainSettings
+from potstill.train.settings import LoraSettings, PrefixSettings, StudentSettings, TrainSettings
 from potstill.train.student import TrainedStudent, train_student
 from potstill.train.trainer import TrainProgress
 
@@ -32,10 +41,12 @@ def examples(count: int = 16) -> list[Example]:
     ]
 
 
-def trained(start: Path, folder: Path, lora: LoraSettings, **options: Any) -> TrainedStudent:
-    settings = TrainSettings(
-        steps=4, batch_size=4, checkpoints=1, learning_rate=0.05, precision="float32", lora=lora
-    )
+def trained(
+    start: Path, folder: Path, added: LoraSettings | PrefixSettings, **options: Any
+) -> TrainedStudent:
+    of = "lora" if isinstance(added, LoraSettings) else "prefix"
+    values = {"steps": 4, "batch_size": 4, "checkpoints": 2, "learning_rate": 0.05, of: added}
+    settings = TrainSettings.model_validate({"precision": "float32", **values})
     student = StudentSettings(
         start=LocalSettings(model=f"hf:{start}", device="cpu"), data_format="fine_tune_cot"
     )
@@ -60,7 +71,7 @@ def test_every_kind_is_trained_kept_and_merged(
     start = build_tiny_causal(tmp_path / "start", architecture)
     student = trained(start, tmp_path / "out", LoraSettings(kind=kind, rank=4))
     assert 0 < student.trained_parameters < student.parameters / 3
-    ((_, checkpoint),) = student.checkpoints
+    *_, (_, checkpoint) = student.checkpoints
     base = AutoModelForCausalLM.from_pretrained(start, dtype=torch.float32)
     before = logits(base)
     wrapped = PeftModel.from_pretrained(base, checkpoint / "adapter")
@@ -124,7 +135,7 @@ def test_a_student_of_weights_in_4_bits_is_the_one_that_was_trained(tmp_path: Pa
     tokenizer.save_pretrained(tmp_path / "start")
     student = trained(tmp_path / "start", tmp_path / "out", LoraSettings(rank=4, quantize="4bit"))
     assert student.parameters == parameters_of(model)
-    ((_, checkpoint),) = student.checkpoints
+    *_, (_, checkpoint) = student.checkpoints
     merged = load_model_and_tokenizer(str(checkpoint), dtype="float32", device="cpu").model
     assert not hasattr(merged.config, "quantization_config")
     layers = [module for module in merged.modules() if isinstance(module, torch.nn.Linear)]
@@ -136,3 +147,100 @@ def test_a_student_of_weights_in_4_bits_is_the_one_that_was_trained(tmp_path: Pa
         [Request(prompt="Say 1:", max_tokens=4)]
     )
     assert [answer.error for answer in answers] == [None]
+
+
+# a learned prefix
+
+
+@pytest.fixture(scope="module")
+def prefixed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TrainedStudent]:
+    """A start, and a student of it with a learned prefix."""
+    folder = tmp_path_factory.mktemp("prefixed")
+    start = build_tiny_causal(folder / "start", "qwen3")
+    return start, trained(start, folder / "out", PrefixSettings(tokens=6))
+
+
+def test_a_prefix_alone_is_trained_and_read_by_every_token(
+    prefixed: tuple[Path, TrainedStudent],
+) -> None:
+    start, student = prefixed
+    base = load_model_and_tokenizer(str(start), dtype="float32", device="cpu").model
+    config = base.config
+    a_layer = 2 * 6 * config.num_key_value_heads * config.head_dim
+    assert student.trained_parameters == config.num_hidden_layers * a_layer
+    *_, (_, checkpoint) = student.checkpoints
+    model = load_model_and_tokenizer(str(checkpoint), dtype="float32", device="cpu").model
+    assert (logits(model) - logits(base)).abs().amax(-1).min() > 1e-3  # the first token, too
+    for name, weight in base.state_dict().items():
+        assert torch.equal(weight, model.state_dict()[name])
+
+
+def test_a_prefix_is_read_alike_in_a_batch_token_by_token_and_at_once(
+    prefixed: tuple[Path, TrainedStudent],
+) -> None:
+    *_, (_, checkpoint) = prefixed[1].checkpoints
+    settings = LocalSettings(model=f"hf:{checkpoint}", device="cpu")
+    prompts = ["Say 1:", "Say 12345, and say it once more:", "Anna has 3"]
+    requests = [Request(prompt=prompt, max_tokens=6) for prompt in prompts]
+    together = {one.request.prompt: one.text for one in open_model(settings).complete(requests)}
+    loaded = load_model_and_tokenizer(str(checkpoint), dtype="float32", device="cpu")
+    for request in requests:
+        (alone,) = open_model(settings).complete([request])
+        assert alone.text == together[request.prompt] and alone.error is None
+        ids = loaded.tokenizer(str(request.prompt), return_tensors="pt")["input_ids"]
+        assert isinstance(ids, torch.Tensor)
+        begin = ids.shape[1]
+        with torch.inference_mode():
+            for _ in range(alone.completion_tokens):  # anew from the first token, without a cache
+                following = loaded.model(input_ids=ids, use_cache=False).logits[0, -1].argmax()
+                ids = torch.cat([ids, following.view(1, 1)], dim=1)
+        written = loaded.tokenizer.decode(ids[0, begin:], skip_special_tokens=True)
+        assert str(written).startswith(alone.text)
+
+
+def test_checkpoints_of_a_prefix_are_told_apart_and_refused_by_others(
+    prefixed: tuple[Path, TrainedStudent],
+) -> None:
+    names = {
+        LocalSettings(model=f"hf:{place}", device="cpu").identity().name
+        for _, place in prefixed[1].checkpoints
+    }
+    assert len({name.rpartition("@")[2] for name in names}) == 2
+    *_, (_, checkpoint) = prefixed[1].checkpoints
+    config = json.loads((checkpoint / "config.json").read_text())
+    assert config["architectures"] == ["PotstillLearnedPrefix"] and config["learned_prefix"] == 6
+    with pytest.raises(ConfigError, match="has a learned prefix"):
+        merge_models([checkpoint, checkpoint], lambda *_: pytest.fail("nothing is merged"))
+
+
+def test_an_interrupted_training_of_a_prefix_goes_on(
+    prefixed: tuple[Path, TrainedStudent], tmp_path: Path
+) -> None:
+    start, whole = prefixed
+
+    def stop(progress: TrainProgress) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        trained(start, tmp_path, PrefixSettings(tokens=6), on_step=stop)
+    again = trained(start, tmp_path, PrefixSettings(tokens=6))
+    for (_, one), (_, other) in zip(whole.checkpoints, again.checkpoints, strict=True):
+        first, second = (load_file(place / "learned_prefix.safetensors") for place in (one, other))
+        assert first.keys() == second.keys()
+        assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_prefix_that_is_lost_and_models_without_one_are_refused(
+    prefixed: tuple[Path, TrainedStudent], tmp_path: Path
+) -> None:
+    *_, (_, checkpoint) = prefixed[1].checkpoints
+    shutil.copytree(checkpoint, tmp_path / "lost")
+    (tmp_path / "lost" / "learned_prefix.safetensors").unlink()
+    (tmp_path / "lost" / "checksums.json").unlink(missing_ok=True)
+    with pytest.raises(ModelError, match=r"learned_prefix\.safetensors"):
+        load_model_and_tokenizer(str(tmp_path / "lost"))
+    t5 = build_tiny_seq2seq(tmp_path / "t5")
+    with pytest.raises(ConfigError, match=r"t5 models cannot have a learned prefix"):
+        trained(t5, tmp_path / "out", PrefixSettings())
+    with pytest.raises(ValueError, match="lora and prefix are both given"):
+        TrainSettings(lora=LoraSettings(), prefix=PrefixSettings())

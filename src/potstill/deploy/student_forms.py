@@ -25,7 +25,7 @@ from potstill.errors import ConfigError, DataError, MissingExtraError, ModelErro
 from potstill.evaluate import word_as_trained
 from potstill.pipeline.measured_student import MeasuredStudent, measured_student
 from potstill.pipeline.run import Run
-from potstill.records.training import ADAPTER
+from potstill.records.training import ADAPTER, PREFIX_FILE
 from potstill.text.terminal_text import terminal_text
 from potstill.whole_files import new_folder, write_whole
 
@@ -112,6 +112,11 @@ def _source(student: MeasuredStudent, folder: Path) -> _Source:
 
     A ``model/`` of an older potstill has the start's own chat template.
     """
+    if (student.model / PREFIX_FILE).is_file():
+        raise DataError(
+            f"{student.model} has a learned prefix (train.prefix), which potstill alone loads: "
+            "potstill ask, serve and evaluate do. For servers train with train.lora in its place."
+        )
     folder.mkdir()
     for file in sorted(student.model.iterdir()):
         if file.is_file() and file.name != "README.md":

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from potstill.errors import ConfigError, DataError
 from potstill.merge.weights import MergedWeights, Weights, linear_layers
+from potstill.models.local.learned_prefix import has_prefix
 from potstill.models.local.loading import (
     Loaded,
     folder_digest,
@@ -222,6 +223,12 @@ def merge_models(folders: Sequence[Path], combine: Combine) -> MergedModel:
         ConfigError: The models differ in more than their weights.
     """
     loaded = [load_model_and_tokenizer(str(f), dtype="float32", device="cpu") for f in folders]
+    for folder, member in zip(folders, loaded, strict=True):
+        if has_prefix(member.model):
+            raise ConfigError(
+                f"{folder} has a learned prefix (train.prefix), which cannot be merged. Take it in "
+                "an ensemble alone: --method ensemble."
+            )
     first = loaded[0]
     for folder, other in zip(folders[1:], loaded[1:], strict=True):
         difference = _difference(first, other)

@@ -143,7 +143,7 @@ def _drafts(run: Run, folder: Path) -> Iterator[_StudentDraft]:
     outdated = outdated_students(run)
     for system, student in run.students.settled.items():
         start = run.students.starts[system].settings
-        shape, facts = start_shape(start, settings.lora), start_facts(start)
+        shape, facts = start_shape(start, settings.lora, settings.prefix), start_facts(start)
         examples, count = _examples(run, student, shape.encoder_decoder)
         spread = examples[:: max(len(examples) // COUNTED_EXAMPLES, 1)]
         lengths = shape.lengths(spread)
@@ -169,14 +169,14 @@ def _planned(run: Run, folder: Path) -> tuple[list[PlannedStudent], str]:
     from potstill.train.memory import too_large
     from potstill.train.start_checks import weights_in_training
 
-    students, fault = [], ""
+    students, fault, train = [], "", run.recipe.train
     by_start: dict[LocalSettings, list[_StudentDraft]] = {}
     for draft in _drafts(run, folder):
         by_start.setdefault(draft.shape.start, []).append(draft)
     for drafts in by_start.values():
         largest = max(drafts, key=lambda draft: draft.part.together)
         shape, facts = largest.shape, largest.facts
-        weights = weights_in_training(shape.start, run.recipe.train.lora)
+        weights = weights_in_training(shape.start, train.lora, train.prefix)
         tried = not all(draft.is_timed for draft in drafts)
         speed = start_speed(shape, facts, weights, largest.part, tried=tried)
         students += [_planned_student(draft, speed) for draft in drafts]

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from potstill.records.completion import Message, TokenLogprobs
 from potstill.records.evaluation import System
 
+PREFIX_FILE = "learned_prefix.safetensors"
+"""The file of a student's learned prefix, beside its weights."""
+
 ADAPTER = "adapter"
 """The folder beside a checkpoint's merged weights that holds low-rank additions, for peft."""
 

@@ -3,6 +3,7 @@
 from potstill.train.settings import (
     LoraSettings,
     MatchingSettings,
+    PrefixSettings,
     ReplaySettings,
     StopSettings,
     StudentSettings,
@@ -14,6 +15,7 @@ __all__ = [
     "LoraSettings",
     "MatchingSettings",
     "Models",
+    "PrefixSettings",
     "ReplaySettings",
     "StopSettings",
     "StudentSettings",

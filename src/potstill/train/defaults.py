@@ -37,6 +37,9 @@ ADAPTER_RATES = ((500e6, 1e-3), (2e9, 5e-4), (10e9, 2e-4), (math.inf, 1e-4))
 FACTOR_RATE = 3e-3
 """The learning rate of ia3's factors (T-Few, arXiv 2205.05638)."""
 
+PREFIX_RATE = 5e-3
+"""The learning rate of a prefix (P-Tuning v2, arXiv 2110.07602: 5e-3 to 2e-2)."""
+
 TUNED_WEIGHTS = 500_000_000
 """Weights from which a decoder with a chat template takes half the rate of one without."""
 
@@ -154,7 +157,8 @@ def resolve(settings: TrainSettings, facts: StartFacts, work: Work) -> ResolvedT
     if isinstance(settings, ResolvedTraining):
         return settings
     if facts.parameters < SMALL_START:
-        return with_values(settings, FORMER)
+        rate = {"learning_rate": PREFIX_RATE} if settings.prefix else {}
+        return with_values(settings, FORMER | rate)
     values = with_values(settings, _values(settings, facts))
     if settings.steps is not None or settings.epochs is not None:
         return values
@@ -202,10 +206,10 @@ def activation_bytes(facts: StartFacts, tokens: float) -> float:
 
 def _values(settings: TrainSettings, facts: StartFacts) -> dict[str, float]:
     """Returns the values for a start of 20 million weights or more."""
-    added = settings.lora is not None
+    added = settings.lora is not None or settings.prefix is not None
     return {
         "batch_size": SMALL_BATCH if facts.parameters < SMALL_BATCH_WEIGHTS else LARGE_BATCH,
-        "learning_rate": _learning_rate(facts, settings.lora),
+        "learning_rate": PREFIX_RATE if settings.prefix else _learning_rate(facts, settings.lora),
         "warmup": 0.1,
         "weight_decay": 0.0 if added else 0.01,
         "max_length": _usual_length(facts),

@@ -135,7 +135,7 @@ class KeptValues:
             return resolved_training(settings, student, examples)
         assert student.start is not None
         given = settings.model_dump(
-            mode="json", include={"steps", "epochs", "lora", *OPEN}, exclude_defaults=True
+            mode="json", include={"steps", "epochs", "lora", "prefix", *OPEN}, exclude_defaults=True
         )
         start = student.start.model, student.start.revision
         stands_for = settings_hash(given, start, example_shares(student), len(examples))

@@ -96,6 +96,13 @@ class LoraSettings(Settings):
         return self
 
 
+class PrefixSettings(Settings):
+    """Train keys and values that every token reads beside the text, in place of the weights."""
+
+    tokens: int = Field(default=20, ge=1)
+    """Tokens that the prefix stands for, in each layer."""
+
+
 class MatchingSettings(Settings):
     """The part of the teacher that a student matches: its texts, its probabilities, or both."""
 
@@ -400,6 +407,9 @@ class TrainSettings(Settings):
     lora: LoraSettings | None = None
     """Train low-rank additions only; null trains all weights."""
 
+    prefix: PrefixSettings | None = None
+    """Train a prefix only (arXiv 2101.00190); it cannot be merged, and potstill alone loads it."""
+
     checkpoints: int = Field(default=4, ge=1)
     """Evenly spaced checkpoints to choose from; an interrupted training resumes at the newest."""
 
@@ -415,6 +425,8 @@ class TrainSettings(Settings):
     @model_validator(mode="after")
     def _check(self) -> "TrainSettings":
         _one_length(self.steps, self.epochs)
+        if self.lora is not None and self.prefix is not None:
+            raise ValueError("lora and prefix are both given; give one of them")
         own = [name for name, student in self.students.items() if student.start is not None]
         if self.starts and own:
             raise ValueError(f"starts are given, and {own[0]} has a start of its own; give one")

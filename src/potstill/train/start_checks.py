@@ -14,6 +14,7 @@ from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerB
 from transformers.integrations.integration_utils import get_available_reporting_integrations
 
 from potstill.errors import ConfigError
+from potstill.models.local.learned_prefix import prefix_parameters, put_prefix
 from potstill.models.local.loading import (
     Loaded,
     check_device,
@@ -38,7 +39,7 @@ from potstill.train.lora import add_lora
 from potstill.train.memory import TrainedWeights, refuse_too_large
 from potstill.train.quantization import four_bits
 from potstill.train.resolution import start_device, start_facts
-from potstill.train.settings import LoraSettings, StudentSettings, TrainSettings
+from potstill.train.settings import LoraSettings, PrefixSettings, StudentSettings, TrainSettings
 from potstill.train.skeleton import model_without_weights, weights_in_4_bits
 
 TRIED_QUESTIONS = 50
@@ -95,20 +96,25 @@ def check_memory(settings: TrainSettings, starts: Mapping[System, LocalSettings]
     """
     for start in dict.fromkeys(starts.values()):
         label = next(system.label for system, own in starts.items() if own == start)
-        weights = weights_in_training(start, settings.lora)
+        weights = weights_in_training(start, settings.lora, settings.prefix)
         refuse_too_large(label, weights, start_facts(start))
 
 
-def weights_in_training(start: LocalSettings, lora: LoraSettings | None) -> TrainedWeights:
+def weights_in_training(
+    start: LocalSettings, lora: LoraSettings | None, prefix: PrefixSettings | None = None
+) -> TrainedWeights:
     """Returns the weights that a start is trained with.
 
     Raises:
         PotstillError: As :func:`check_starts`.
     """
     parameters = start_facts(start).parameters
-    if lora is None:
+    if lora is None and prefix is None:
         return TrainedWeights(parameters, parameters)
     skeleton = model_without_weights(load_config(start), start)
+    if prefix is not None:
+        return TrainedWeights(parameters, _prefix_weights(skeleton, prefix))
+    assert lora is not None
     in_4_bits = weights_in_4_bits(skeleton) if lora.quantize else 0
     return TrainedWeights(parameters, trained_parameters(add_lora(skeleton, lora)), in_4_bits)
 
@@ -156,12 +162,20 @@ class StartShape(NamedTuple):
         return Loaded(model, self.tokenizer, self.encoder_decoder)
 
 
-def start_shape(start: LocalSettings, lora: LoraSettings | None) -> StartShape:
+def _prefix_weights(skeleton: PreTrainedModel, prefix: PrefixSettings) -> int:
+    put_prefix(skeleton, prefix.tokens)
+    return sum(part.numel() for part in prefix_parameters(skeleton).values())
+
+
+def start_shape(
+    start: LocalSettings, lora: LoraSettings | None, prefix: PrefixSettings | None = None
+) -> StartShape:
     """Returns the sizes of a start, and what of it is trained.
 
     Args:
         start: The start.
         lora: Low-rank additions, where only those are trained.
+        prefix: A prefix, where it alone is.
 
     Raises:
         PotstillError: As :func:`check_starts`.
@@ -169,11 +183,7 @@ def start_shape(start: LocalSettings, lora: LoraSettings | None) -> StartShape:
     config = load_config(start)
     model = model_without_weights(config, start)
     parameters = parameters_of(model)
-    trained = (
-        trained_parameters(add_lora(model_without_weights(config, start), lora))
-        if lora
-        else parameters
-    )
+    trained = weights_in_training(start, lora, prefix).trained
     text_config = config.get_text_config(decoder=True)
     stacks = 2 if config.is_encoder_decoder else 1
     return StartShape(
@@ -216,6 +226,8 @@ def _skeleton(start: LocalSettings, settings: TrainSettings) -> Skeleton:
     model = model_without_weights(config, start)
     encoder_decoder = bool(config.is_encoder_decoder)
     check_embedding(Loaded(model, tokenizer, encoder_decoder), start.model)
+    if settings.prefix is not None:
+        put_prefix(model_without_weights(config, start), settings.prefix.tokens)
     if settings.lora is not None:
         if settings.lora.quantize:
             four_bits(start_device(start))

@@ -26,6 +26,7 @@ from potstill.errors import DataError
 from potstill.keys import settings_hash
 from potstill.models.local.answer_layout import add_turn_end, thinking_template
 from potstill.models.local.format_trials import TRYING, chosen, is_tried, shape_name
+from potstill.models.local.learned_prefix import has_prefix
 from potstill.models.local.loading import (
     Loaded,
     folder_digest,
@@ -61,6 +62,7 @@ from potstill.train.freed_memory import freed_memory_kept
 from potstill.train.lora import add_lora
 from potstill.train.losses import loss_of
 from potstill.train.precision import try_training
+from potstill.train.prefix import add_prefix
 from potstill.train.prefix_sharing import can_share, enable
 from potstill.train.quantization import four_bits, is_quantized, keep_trainable
 from potstill.train.resolution import pass_size, resolved_training, start_device, start_facts
@@ -153,6 +155,8 @@ def training_identity(
     source = start.source
     weights = folder_digest(Path(source)) if is_folder(source) else start.model_dump(mode="json")
     values = settings.model_dump(mode="json", exclude=SAME_RESULT)
+    if values["prefix"] is None:
+        del values["prefix"]
     if values["lora"] is not None:  # parts that came later count where they are given
         later = {name: LoraSettings.model_fields[name].default for name in ("kind", "quantize")}
         values["lora"] = {
@@ -365,6 +369,8 @@ def build_trainer(
     arguments = training_arguments(settings, folder, steps=steps, seed=seed, use_cpu=use_cpu)
     torch.manual_seed(seed)
     model = add_lora(loaded.model, settings.lora) if settings.lora else loaded.model
+    if settings.prefix is not None:
+        add_prefix(loaded.model, loaded.tokenizer, settings.prefix)
     head = Head.of(model, chunked=not sharded(arguments))
     collate, by_length = _choose_collation(loaded, max(example.length for example in examples))
     order = Order(settings.batch_size, settings.group_size, shares or None, by_length, seed)
@@ -411,7 +417,10 @@ def _choose_collation(loaded: Loaded, longest: int) -> tuple[Collate, bool]:
     multiple = 8 if loaded.model.device.type == "cuda" else 1
     if loaded.encoder_decoder:
         return padded_collation(loaded, multiple), True
-    reason = can_share(loaded.model, longest=longest)
+    if has_prefix(loaded.model):
+        reason: str | None = "every token reads a learned prefix, too"
+    else:
+        reason = can_share(loaded.model, longest=longest)
     if reason is None:
         enable(loaded.model)
         return flat, False

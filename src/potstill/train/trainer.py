@@ -37,6 +37,7 @@ from transformers import (
 from transformers.trainer_callback import PrinterCallback
 
 from potstill.errors import ConfigError
+from potstill.models.local.learned_prefix import has_prefix, prefix_parameters, write_prefix
 from potstill.models.local.saving import save_model
 from potstill.records.training import ADAPTER
 from potstill.train import checkpoints
@@ -280,6 +281,9 @@ class StudentTrainer(Trainer):
                 (place / "README.md").unlink(missing_ok=True)
             model = merged(model)
             state_dict = model.state_dict()
+        elif has_prefix(model):
+            model.save_pretrained(resume, state_dict=dict(prefix_parameters(model)))
+            state_dict = write_prefix(state_dict, folder)
         elif self._dtype != torch.float32:  # going on from rounded weights would lose small steps
             model.save_pretrained(resume, state_dict=state_dict)
         cached, model.config.use_cache = model.config.use_cache, self._use_cache

@@ -21,6 +21,7 @@ from transformers.utils import logging as transformers_logging
 
 from potstill.checksums import is_removed, read_checksums, sha256_of
 from potstill.errors import ModelError, PotstillError, without_remarks
+from potstill.models.local.learned_prefix import has_prefix, read_prefix
 from potstill.models.local.weight_files import check_folder, check_weight_files, check_whole
 from potstill.models.settings import LocalSettings
 
@@ -93,6 +94,8 @@ def load_model_and_tokenizer(
         )
         model, outcome = loaded
         _check_weights(source, model, outcome["missing_keys"])
+        if has_prefix(model):
+            read_prefix(model, source)
         torch.nn.Module.to(model, device)
         model.eval()
     if tokenizer.pad_token_id is None:

@@ -34,6 +34,7 @@ from transformers.cache_utils import DynamicLayer
 
 from potstill.models.local.batching import Prefix, Prompt
 from potstill.models.local.kv_cache import filled_layer, layer_states
+from potstill.models.local.learned_prefix import has_prefix
 from potstill.text.common_prefix import common_prefix
 
 States = tuple[Tensor, Tensor]
@@ -324,6 +325,8 @@ def reads_apart(model: nn.Module) -> bool:
     another way than plain attention is found out.
     """
     if not isinstance(model, PreTrainedModel) or not model._can_set_attn_implementation():
+        return False
+    if has_prefix(model):  # its attention is another one already
         return False
     plain_layers = all(
         type(layer) is DynamicLayer for layer in DynamicCache(config=model.config).layers

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
+from potstill.models.local.learned_prefix import PREFIX_ARCHITECTURE, PREFIX_FIELD
 from potstill.models.local.loading import SMALL_MODEL
 from potstill.whole_files import write_whole
 
@@ -101,7 +102,12 @@ def _edit(path: Path, change: Any) -> None:
 
 
 def _config_of_both(values: dict[str, Any]) -> dict[str, Any]:
-    """Returns a config with the rotary positions also where transformers 4 looks for them."""
+    """Returns a config with the rotary positions also where transformers 4 looks for them.
+
+    That of a model with a learned prefix names an architecture that no server has.
+    """
+    if values.get(PREFIX_FIELD):
+        values = values | {"architectures": [PREFIX_ARCHITECTURE]}
     rotary = values.get("rope_parameters")
     if not isinstance(rotary, dict):
         return values
