@@ -9,6 +9,7 @@ import pytest
 import yaml
 from tiny_models import build_tiny_causal
 
+from potstill.exchange import export_run
 from potstill.models.settings import LocalSettings
 from potstill.pipeline.chosen_student import ask_student
 from potstill.pipeline.recipe import Recipe, load_recipe
@@ -104,6 +105,9 @@ def test_a_chat_student_is_trained_measured_and_asked_in_chat(
         assert asked
         assert (tmp_path / "run/model/README.md").read_text().count("data format `chat") == 1
         assert not stale_stages(run)
+        export_run(run, tmp_path / "pairs.jsonl", "prompt_completion")
+        (first, *_) = (tmp_path / "pairs.jsonl").read_text().splitlines()
+        assert json.loads(first)["prompt"] == [{"role": "user", "content": "What is 2 + 2?"}]
         prompt = ask_student(run, "What is 9 + 9?").request.prompt
         assert not isinstance(prompt, str) and prompt[0].content == "What is 9 + 9?"
 

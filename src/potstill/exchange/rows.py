@@ -298,14 +298,15 @@ def training_rows(
         store: The run's store.
         questions: The questions of its task.
         kind: ``chat`` or ``prompt_completion``.
-        data_format: How they are worded; ``chat`` or ``fine_tune_cot`` by default.
+        data_format: How they are worded; by default as the run's first student of a chat learned
+            them, else as ``chat`` or ``fine_tune_cot``.
 
     Raises:
         ConfigError: The data format shows no rationale, a part of one, or worked questions, or is
             no chat where one is wanted.
         DataError: Nothing has been curated yet.
     """
-    wording = _exportable_format(kind, data_format or DEFAULT_FORMATS[kind])
+    wording = _exportable_format(kind, data_format or _trained_format(store, kind))
     columns = CHAT if kind == "chat" else prompt_completion(chat=wording.chat)
     records = (
         [_training_row(pooled, kind, wording)]
@@ -335,13 +336,27 @@ def _training_row(pooled: PooledRationale, kind: ExportKind, wording: DataFormat
     return {"prompt": prompt, "completion": target}
 
 
+def _trained_format(store: Store, kind: ExportKind) -> str:
+    """Returns the chat format that students were trained in, else the usual one."""
+    fitting = _fitting_formats("chat")
+    trained = (checkpoint.data_format for checkpoint in store.checkpoints())
+    return next((name for name in trained if name in fitting), DEFAULT_FORMATS[kind])
+
+
 def _exportable_format(kind: ExportKind, name: str) -> DataFormat:
     """The data format, if rows of this kind can be worded in it.
 
     Raises:
         ConfigError: They cannot.
     """
-    fitting = [
+    fitting = _fitting_formats(kind)
+    if name not in fitting:
+        raise ConfigError(f"{kind} cannot be worded as {name}; take one of {', '.join(fitting)}.")
+    return format_named(name)
+
+
+def _fitting_formats(kind: ExportKind) -> list[str]:
+    return [
         known
         for known, data_format in FORMATS.items()
         if data_format.needs_rationale
@@ -349,9 +364,6 @@ def _exportable_format(kind: ExportKind, name: str) -> DataFormat:
         and not data_format.needs_exemplars
         and (data_format.chat or kind != "chat")
     ]
-    if name not in fitting:
-        raise ConfigError(f"{kind} cannot be worded as {name}; take one of {', '.join(fitting)}.")
-    return format_named(name)
 
 
 def _verdicts(store: Store) -> dict[str, int]:

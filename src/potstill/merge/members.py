@@ -30,7 +30,7 @@ from potstill.pipeline.run import Run
 from potstill.prompts.formats import format_named
 from potstill.records import Checkpoint, Task
 from potstill.runtime.progress import Meter
-from potstill.sampling.ask import PromptConfig, SamplingParams
+from potstill.sampling.ask import PromptConfig
 from potstill.sampling.exemplar_pool import EVALUATION, draw_exemplars, worked_questions
 from potstill.store import Store
 from potstill.train.defaults import longest_example
@@ -143,7 +143,7 @@ def _chosen_checkpoint(store: Store, folder: Path) -> Checkpoint:
 
 def _asking(checkpoint: Checkpoint, recipe: Recipe) -> PromptConfig:
     style = format_named(checkpoint.data_format).style(encoder_decoder=checkpoint.encoder_decoder)
-    return PromptConfig(style=style, sampling=SamplingParams(max_tokens=recipe.evaluate.max_tokens))
+    return PromptConfig(style=style, sampling=recipe.evaluate.greedy)
 
 
 def _with_exemplars(member: MergeMember, store: Store) -> PromptConfig:
