@@ -119,9 +119,23 @@ def test_an_answer_that_ends_before_the_teachers_turn_stands(own: str) -> None:
 
 
 def test_first_n_goes_on_after_the_teachers_own_steps() -> None:
-    asks, found = guided(PolicySettings(when="first_n", steps=2), [" One", " Two", " --> 5"])
-    assert asked_for(asks) == [("teacher", ""), ("teacher", " One."), ("student", " One. Two.")]
-    assert found.guidance == ("One.", "Two.")
+    asks, found = guided(PolicySettings(when="first_n", steps=2), [" One", " And two", " --> 5"])
+    assert asked_for(asks) == [("teacher", ""), ("teacher", " One."), ("student", " One. And two.")]
+    assert found.guidance == ("One.", "And two.")
+
+
+def test_a_server_that_finds_a_stop_string_in_what_it_was_given_is_asked_on() -> None:
+    """``transformers serve`` finds ". " behind the step that is there and before the next word."""
+    policy = PolicySettings(when="first_n", steps=2)
+    asks, found = guided(policy, [" One is", " Two", " is more", " --> 5"], steps="sentences")
+    assert asked_for(asks) == [
+        ("teacher", ""), ("teacher", " One is."), ("teacher", " One is. Two"),
+        ("student", " One is. Two is more."),
+    ]  # fmt: skip
+    assert found.guidance == ("One is.", "Two is more.")
+    # A step that is one word and whole costs one request more.
+    asks, found = guided(policy, [" One is", " Two", "", " --> 5"], steps="sentences")
+    assert found.guidance == ("One is.", "Two.")
 
 
 def test_steps_in_lines_are_ended_by_a_line_break() -> None:

@@ -237,6 +237,20 @@ _ASKS = re.compile(
 """How a question begins: servers leave out the stop string at which a text ended, be it ``?``."""
 
 
+def _is_stopped_at_once(written: Completion) -> bool:
+    """Whether a server took the end of what it was given for the beginning of a stop string.
+
+    ``transformers serve`` does: behind "... step." it stops for ". " after the first token. A text
+    of one word may be one that it broke off; asked again, a whole one has no more to say.
+    """
+    given, text = written.request.answer_prefix, written.text
+    return len(text.split()) == 1 and any(
+        given.endswith(stop[:length]) and text.startswith(stop[length:])
+        for stop in written.request.stop
+        for length in range(1, len(stop))
+    )
+
+
 def extend_step(
     begun: str, written: Completion, layout: StepKind, *, question: bool
 ) -> tuple[str, State]:
@@ -252,7 +266,7 @@ def extend_step(
         question: Whether a question is asked for in place of a step.
     """
     if not written.text.strip():  # a stop string came first, or there is nothing more to say
-        return f"{begun}\n", "over" if begun else "more"
+        return f"{closed(begun, layout)}\n", "over" if begun else "more"
     text = (begun + written.text).strip()
     steps = split_steps(text, layout)
     if question:
@@ -264,6 +278,8 @@ def extend_step(
         return steps[0], "over"
     if written.finish_reason not in ENDED:
         return text, "cut"
+    if _is_stopped_at_once(written):
+        return text, "more"
     end = "?" if _ASKS.match(split_steps(text, "sentences")[-1]) else "."
     ended = closed(text, layout, end)
     if is_whole(ended, layout):
