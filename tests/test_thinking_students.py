@@ -17,8 +17,9 @@ from potstill.models.local.answer_layout import (
 )
 from potstill.models.local.prompt_encoding import PromptEncoder
 from potstill.prompts.formats import FORMATS, format_named
-from potstill.records import Example, Message, Question, Rationale, Request
+from potstill.records import Completion, Example, Message, Question, Rationale, Request
 from potstill.settings import build
+from potstill.store import Store
 from potstill.train.encoding import Encoder
 from potstill.train.examples import long_ones, make_examples
 from potstill.train.settings import StudentSettings
@@ -178,6 +179,30 @@ def test_plain_text_holds_thinking_between_tags() -> None:
     made = byte_level_tokenizer()
     plain = example("Hm.", prompt="3 + 4? ###", target=" So. --> 7")
     assert learned(made, plain) == ("3 + 4? ###", " <think>\nHm.\n</think>\n\nSo. --> 7<eos>")
+
+
+def test_the_thinking_behind_a_rationale_is_found_by_its_completion(tmp_path: Path) -> None:
+    texts = [
+        ("7.", "Hm, 7."),  # apart, as a server or today's reading gives it
+        ("<think>\nOld: 7.\n</think>\n\n7.", None),  # in the text, as an older version stored it
+        ("7.", None),
+        ("7.", " \n"),
+    ]
+    with Store(tmp_path / "run.sqlite") as store:
+        requests = [Request(prompt=f"{n}?") for n in range(len(texts))]
+        store.add_completions(
+            "m",
+            [
+                Completion(
+                    request=request, sample=0, text=text, thinking=thinking, finish_reason="stop"
+                )
+                for request, (text, thinking) in zip(requests, texts, strict=True)
+            ],
+            stage="generate",
+        )
+        rows = [store.completions("m", request)[0].id for request in requests]
+        found = store.thinking_of(rows)
+    assert found == {rows[0]: "Hm, 7.", rows[1]: "Old: 7."}
 
 
 def rationales(count: int, each: int = 1) -> tuple[list[Rationale], tuple[Question, ...]]:
