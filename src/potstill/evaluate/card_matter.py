@@ -52,7 +52,6 @@ def card_matter(
         if score.split == "test"
         and (score.system.bare, score.system.step, score.system.variant) == own
     ]
-    named = {"model_name": f"{task} student", "eval_results": results} if results else {}
     data = ModelCardData(
         base_model=hub_name(start),
         library_name="transformers",
@@ -61,7 +60,8 @@ def card_matter(
         license=card.licence,
         datasets=[*card.datasets] or None,
         tags=[*TAGS],
-        **named,
+        model_name=f"{task} student" if results else None,
+        eval_results=results or None,
     )
     return f"---\n{data.to_yaml()}\n---\n"
 
