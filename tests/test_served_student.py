@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -202,6 +203,14 @@ def test_auto_takes_vllm_where_it_is_there(
     assert server_of(settings_of(seq2seq, serve="auto")) is None
     with pytest.raises(ConfigError, match="which vLLM does not serve"):
         server_of(settings_of(seq2seq))
+    prefixed = tmp_path / "prefixed"
+    shutil.copytree(folder, prefixed)
+    config = json.loads((prefixed / "config.json").read_text())
+    (prefixed / "config.json").write_text(json.dumps(config | {"learned_prefix": 4}))
+    assert server_of(settings_of(prefixed, serve="auto")) is None
+    for serve in ("vllm", "serve {folder} {port}"):
+        with pytest.raises(ConfigError, match=r"a learned prefix .*, which potstill alone loads"):
+            server_of(settings_of(prefixed, serve=serve))
 
 
 def test_vllm_is_started_with_the_folder_and_the_number_format(

@@ -21,21 +21,33 @@ def server_of(settings: LocalSettings) -> FolderServer | None:
     """Returns the program that answers for a model; None where it is asked in this process.
 
     Raises:
-        ConfigError: vLLM is to serve an encoder-decoder model.
+        ConfigError: The program cannot load such a model.
     """
     if settings.serve is None or (settings.serve == "auto" and not shutil.which(EXECUTABLE)):
         return None
-    with extra("local", needed_for="a served student"):
-        from potstill.models.local.loading import is_encoder_decoder
     server = settings.serve if isinstance(settings.serve, FolderServer) else FolderServer()
-    if server.program == VLLM and is_encoder_decoder(settings):
-        if settings.serve == "auto":
-            return None
-        raise ConfigError(
-            f"serve is vllm, and {settings.model} is an encoder-decoder model, which vLLM does "
-            "not serve. Leave serve out, or set it to auto."
-        )
-    return server
+    reason = _unfit(settings, server)
+    if reason is None:
+        return server
+    if settings.serve == "auto":
+        return None
+    raise ConfigError(
+        f"serve is {program_name(server)}, and {settings.model} {reason}. Leave serve out, or set "
+        "it to auto."
+    )
+
+
+def _unfit(settings: LocalSettings, server: FolderServer) -> str | None:
+    """Returns why a program cannot load a model; None where nothing speaks against it."""
+    with extra("local", needed_for="a served student"):
+        from potstill.models.local.learned_prefix import PREFIX_FIELD
+        from potstill.models.local.loading import load_config
+    config = load_config(settings)
+    if getattr(config, PREFIX_FIELD, None):
+        return "has a learned prefix (train.prefix), which potstill alone loads"
+    if server.program == VLLM and config.is_encoder_decoder:
+        return "is an encoder-decoder model, which vLLM does not serve"
+    return None
 
 
 def open_served(settings: LocalSettings, runtime: Runtime | None) -> "FolderServerModel | None":
