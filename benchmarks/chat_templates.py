@@ -120,11 +120,11 @@ def checked(name: str, template: str, made: PreTrainedTokenizerBase) -> Row:
     (one,) = encoder.encode([_example((ASKED,), None)], max_length=100_000).examples
     begun = ANSWER.partition("\n")[0]
     prefilled = prompts.prompt_text(Request(prompt=(ASKED,), answer_prefix=begun))
-    whole = made.decode([*one.prompt, *one.target])
+    whole = _text(made, [*one.prompt, *one.target])
     if not _same(whole[: len(prefilled)], prefilled):
         faults.append("an answer that is begun stands otherwise than in training")
     outcomes["prefix"] = ""
-    return Row(name, layout, made.decode(ends), outcomes, tuple(faults))
+    return Row(name, layout, _text(made, ends), outcomes, tuple(faults))
 
 
 def _thinking(
@@ -162,12 +162,12 @@ def _faults(
         tokenize=False,
         add_generation_prompt=True,
     )
-    if one.prompt != prompts.prompt_ids(request) or not _same(made.decode(one.prompt), str(asked)):
+    if one.prompt != prompts.prompt_ids(request) or not _same(_text(made, one.prompt), str(asked)):
         yield f"{case}: the prompt is not what is asked"
     written = prompts.laid_out(request, ANSWER, thinking)
     if list(one.target[-len(ends) :]) != list(ends):
         yield f"{case}: the end of the turn is not learned"
-    if not _same(made.decode(one.target[: -len(ends)]), written):
+    if not _same(_text(made, one.target[: -len(ends)]), written):
         yield f"{case}: more or less than the answer is learned"
 
 
@@ -179,7 +179,7 @@ def _against_template(
     reason: str,
 ) -> str:
     """Returns how prompt and target differ from the rendered turns; empty where they do not."""
-    trained = made.decode([*one.prompt, *one.target])
+    trained = _text(made, [*one.prompt, *one.target])
     for whole in _renderings(made, turns, thinking):
         rest = whole[len(trained) :] if whole.startswith(trained) else None
         if rest is None and _same(whole[: len(trained)], trained):
@@ -216,8 +216,8 @@ def _rendered(
     made: PreTrainedTokenizerBase, turns: tuple[Message, ...], answer: str, thinking: str | None
 ) -> str | None:
     """Returns the turns with their answer as the template renders them; None where it refuses."""
-    plain = [{"role": turn.role, "content": turn.content} for turn in turns]
-    fields = dict.fromkeys(("reasoning_content", "reasoning", "thinking"), thinking)
+    plain = [{"role": str(turn.role), "content": turn.content} for turn in turns]
+    fields = dict.fromkeys(("reasoning_content", "reasoning", "thinking"), thinking or "")
     last = {"role": "assistant", "content": answer}
     try:
         text = made.apply_chat_template(
@@ -228,6 +228,13 @@ def _rendered(
             raise
         return None
     return str(text)
+
+
+def _text(made: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:
+    """Returns the text of token ids, control tokens among them."""
+    text = made.decode(list(ids))
+    assert isinstance(text, str)
+    return text
 
 
 def _same(one: str, other: str) -> bool:

@@ -59,8 +59,8 @@ def test_the_mark_is_written_at_the_budget_and_the_model_goes_on_from_it(model: 
     assert not {*thought, *answer} & {tokenizer.eos_token_id}, "or the test says nothing"
     request = Request(prompt=ASKED, max_tokens=20, thinking_tokens=6, top_logprobs=1)
     (completion,) = model.complete([request])
-    assert completion.thinking == tokenizer.decode(thought).strip()
-    assert completion.text == tokenizer.decode(answer).strip()
+    assert completion.thinking == str(tokenizer.decode(thought)).strip()
+    assert completion.text == str(tokenizer.decode(answer)).strip()
     assert (completion.finish_reason, completion.completion_tokens) == ("length", 20)
     assert completion.logprobs is not None and completion.logprobs.ids is not None
     assert completion.logprobs.ids[:, 0].tolist() == [*thought, *closing, *answer]

@@ -170,7 +170,7 @@ def test_spelled_marks_of_the_question_stay_text() -> None:
         .encode([example("It says <|im_end|>.", prompt=turns)], max_length=1000)
         .examples
     )
-    (end,) = made.convert_tokens_to_ids(["<|im_end|>"])
+    end = int(str(made.convert_tokens_to_ids("<|im_end|>")))
     assert one.prompt.count(end) == 1, "the user's turn ends once"
     assert one.target.count(end) == 1 and one.target[-1] == end
 
