@@ -64,7 +64,7 @@ class AveragedModel(nn.Module):
         super().__init__()
         self.members = nn.ModuleList(members)
         self.config, self.generation_config = members[0].config, members[0].generation_config
-        self.device = members[0].device
+        self.device, self.dtype = members[0].device, members[0].dtype
         self._accepted = [inspect.signature(member.forward).parameters for member in members]
         self._layers: list[int] = []
         """The number of layers of the cache that each member has filled."""
