@@ -102,11 +102,11 @@ def sharing(machine: Machine) -> Any:
     few = setting.steps[0][:8]
     model: Any = setting.model()
     plain = flattened(model, plain_loss(model, few, machine.device))
+    head = Head.of(model)  # proved on plain tokens, before a forest is read
     assert can_share(model, longest=sum(length)) is None
     enable(model)
     batch = flat(few)
     use(layout(batch["forest"], machine.device))
-    head = Head.of(model)
     inputs = {name: ids.to(machine.device) for name, ids in batch["inputs"].items()}
     labels = batch["targets"]["labels_N"].to(machine.device)
     with head.losses(
