@@ -32,6 +32,7 @@ def four_bits(device: str) -> BitsAndBytesConfig:
 
 def keep_trainable(model: PreTrainedModel) -> None:
     """Keep weights in 4 bits as they can be trained on: for inference a processor repacks them."""
+    module: Any
     for module in model.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False

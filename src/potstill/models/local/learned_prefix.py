@@ -56,7 +56,7 @@ def put_prefix(model: PreTrainedModel, tokens: int) -> None:
     config: Any = model.config.get_text_config(decoder=True)
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    like = model.get_input_embeddings().weight
+    like: Any = model.get_input_embeddings().weight
     for layer in _attention_layers(model):
         for name in _PARTS:
             empty = torch.zeros(heads, tokens, width, device=like.device, dtype=like.dtype)
@@ -131,6 +131,7 @@ def attention_with_prefix(
     key: Tensor,
     value: Tensor,
     attention_mask: Tensor | None,
+    is_causal: bool | None = None,
     **options: Any,
 ) -> tuple[Tensor, None]:
     """Attention as transformers calls it, over the learned keys and values and the text's.
@@ -141,26 +142,23 @@ def attention_with_prefix(
         key: ``(B, K, S, D)``.
         value: ``(B, K, S, D)``.
         attention_mask: ``(B, 1, T, S)``; None where each token reads all before it.
+        is_causal: Not looked at; the mask says it.
         options: Whatever else a model asks of its attention.
 
     Returns:
         ``(B, T, H, D)``, and no weights.
     """
+    layer: Any = module
     (B, _, T, _), S = query.shape, key.shape[2]
-    learned_KLD: Tensor = module.prefix_keys  # type: ignore[assignment]
-    L = learned_KLD.shape[1]
     mask = attention_mask
     if mask is None and T > 1:
         mask = torch.ones(T, S, dtype=torch.bool, device=query.device).tril(S - T)[None, None]
     if mask is not None:
-        mask = F.pad(mask[..., :S], (L, 0), value=True if mask.dtype == torch.bool else 0.0)
-    parts = [
-        torch.cat([learned.to(own.dtype).expand(B, -1, -1, -1), own], dim=2)
-        for learned, own in ((learned_KLD, key), (module.prefix_values, value))  # type: ignore[union-attr]
-    ]
-    options["is_causal"] = False
-    outputs: tuple[Tensor, None] = sdpa_attention_forward(module, query, *parts, mask, **options)
-    return outputs
+        learned = layer.prefix_keys.shape[1]
+        mask = F.pad(mask[..., :S], (learned, 0), value=True if mask.dtype == torch.bool else 0.0)
+    keys = torch.cat([layer.prefix_keys.to(key.dtype).expand(B, -1, -1, -1), key], dim=2)
+    values = torch.cat([layer.prefix_values.to(value.dtype).expand(B, -1, -1, -1), value], dim=2)
+    return sdpa_attention_forward(module, query, keys, values, mask, **options, is_causal=False)
 
 
 AttentionInterface.register(_NAME, attention_with_prefix)
