@@ -71,7 +71,7 @@ def likely_cause(
         return "the server failed on this question"
     causes = (
         _prompt(student, served, difference),
-        _thinking(difference),
+        _thinking(student, difference),
         _end(student, difference),
         _chance(served, difference),
         _weights(student, served, difference, same_texts=same_texts),
@@ -116,7 +116,13 @@ def _prompt(student: MeasuredStudent, served: ServedStudent, difference: Differe
     )
 
 
-def _thinking(difference: Difference) -> str | None:
+def _thinking(student: MeasuredStudent, difference: Difference) -> str | None:
+    limit = student.asking.sampling.thinking_tokens
+    if limit is not None:
+        return (
+            f"thinking: it was ended after {limit:,} tokens when the student was measured "
+            "(evaluate.thinking_tokens), and the server lets it go on"
+        )
     served, measured = difference.served, difference.measured
     if served.thinking and not served.text.strip() and measured.text.strip():
         return (

@@ -40,6 +40,7 @@ from potstill.models.settings import (
 )
 from potstill.module_folders import FOLDERS
 from potstill.pipeline.names import RESERVED, check_name, check_systems, named_starts
+from potstill.pipeline.serving_checks import check_serving
 from potstill.prompts.exemplars import AnyFewShot
 from potstill.prompts.formats import DataFormat, format_named
 from potstill.prompts.styles import STYLES, shows_exemplars, style_named
@@ -162,6 +163,7 @@ class Recipe(Settings):
     def _names_tell_systems_apart(self) -> "Recipe":
         starts = named_starts(self.train, self.student)
         check_systems(self.train, self.evaluate, starts, few_shot=self.exemplars is not None)
+        check_serving(self.student, self.evaluate)
         return self
 
     @model_validator(mode="after")

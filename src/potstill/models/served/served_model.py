@@ -70,7 +70,8 @@ class FolderServerModel(Model):
         self.engine, self.number_format = program_name(server), told_format(settings, server)
         self._server, self._runtime = server, runtime
         self._prompts = PromptEncoder(tokenizer, source, control_tokens=settings.control_tokens)
-        self._end_ids = _end_ids(settings, config, tokenizer.eos_token_id)
+        own = _end_ids(settings, config, tokenizer.eos_token_id)
+        self._end_ids = sorted(own | self._prompts.turn_ends)
         self._positions = _positions(config, server)
         by_ids = server.program == VLLM
         self._token_names = token_bytes(tokenizer) if by_ids else None
@@ -130,6 +131,8 @@ class FolderServerModel(Model):
                 refused += sent
 
     def _prepared(self, request: Request) -> _SentRequest | list[Completion]:
+        if request.thinking_tokens is not None:
+            return _refusals(request, f"{self.engine} cannot end thinking at thinking_tokens")
         try:
             ids = self._prompts.prompt_ids(request)
         except ModelError as error:
@@ -179,7 +182,7 @@ class FolderServerModel(Model):
         return None
 
 
-def _end_ids(settings: LocalSettings, config: PretrainedConfig, own: object) -> list[int]:
+def _end_ids(settings: LocalSettings, config: PretrainedConfig, own: object) -> set[int]:
     """Returns the tokens that end a text, as the model in this process knows them.
 
     Args:
@@ -196,7 +199,7 @@ def _end_ids(settings: LocalSettings, config: PretrainedConfig, own: object) -> 
         except OSError:
             named = getattr(config, "eos_token_id", None)
     several = named if isinstance(named, list) else [named]
-    return sorted({token for token in [*several, own] if isinstance(token, int)})
+    return {token for token in [*several, own] if isinstance(token, int)}
 
 
 def _positions(config: PretrainedConfig, server: FolderServer) -> int | None:
