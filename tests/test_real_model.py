@@ -68,7 +68,12 @@ def test_a_whole_folder_is_left_and_a_damaged_one_made_anew(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     fetched: list[Path] = []
-    monkeypatch.setattr(script, "fetch", lambda folder: fetched.append(folder) or folder)
+
+    def fetch(folder: Path) -> Path:
+        fetched.append(folder)
+        return folder
+
+    monkeypatch.setattr(script, "fetch", fetch)
     monkeypatch.setattr(script, "read_gguf", lambda path: read)
     folder = tmp_path / "made"
     assert script.make_folder(folder) and not script.make_folder(folder)
