@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 from deployed_run import deployed_run, sharpen
 from transformers import AutoTokenizer
 
+from potstill.checksums import write_checksums
 from potstill.cli import main
 
 CONVERTER = """
@@ -96,6 +97,9 @@ def test_other_weights_are_found(plain: Path, tmp_path: Path) -> None:
 
 def test_vllm_gets_a_folder_and_a_command(plain: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
+    # As an older potstill left it: with the start's own template, and checksums of it.
+    shutil.copy2(plain.with_name("start") / "chat_template.jinja", plain / "model")
+    write_checksums(plain / "model")
     done = potstill("export-model", plain, "--to", "vllm", "--out", out, "--quiet")
     assert done.exit_code == 0, done.output
     assert rendered(out, "How many?") == "How many? ###"
@@ -106,6 +110,8 @@ def test_vllm_gets_a_folder_and_a_command(plain: Path, tmp_path: Path) -> None:
     assert """--override-generation-config '{"temperature": 0}'""" in readme
     assert readme.startswith("# the card\n")
     assert "verify it: potstill verify" in done.output
+    shutil.copy2(out / "chat_template.jinja", plain / "model")
+    (plain / "model" / "checksums.sha256").unlink()
     again = potstill("verify", plain, "--folder", out, "--quiet")
     assert again.exit_code == 0, again.output
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal, NamedTuple
 
+from potstill.checksums import CHECKSUMS
 from potstill.deploy.gguf_file import GgufType, gguf_converter, write_gguf
 from potstill.deploy.modelfile import GoTemplate, Turns, go_template, modelfile
 from potstill.deploy.serving_notes import ServingFacts, serving_notes
@@ -119,7 +120,8 @@ def _source(student: MeasuredStudent, folder: Path) -> _Source:
         )
     folder.mkdir()
     for file in sorted(student.model.iterdir()):
-        if file.is_file() and file.name != "README.md":
+        # The checksums are those of model/, and files are worded anew here.
+        if file.is_file() and file.name not in ("README.md", CHECKSUMS):
             # What is written anew takes the place of a link, and not of what it leads to.
             (folder / file.name).symlink_to(file.resolve())
     exact = False
