@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 import aiohttp
 import torch
@@ -169,7 +169,11 @@ def tree_seconds(pid: int) -> float:
 
 def systems(args: argparse.Namespace, dtype: str) -> dict[str, Writes]:
     """Returns all that is measured, by name."""
-    settings = LocalSettings(model=f"hf:{args.folder}", device=args.device, dtype=dtype)
+    settings = LocalSettings(
+        model=f"hf:{args.folder}",
+        device=args.device,
+        dtype=cast('Literal["float32", "bfloat16"]', dtype),
+    )
     own = HFModel(settings, source=settings.source)
     plain: Any = AutoModelForCausalLM.from_pretrained(args.folder, dtype=getattr(torch, dtype))
     found: dict[str, Writes] = {

@@ -28,7 +28,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from machine import facts, write_results
@@ -90,8 +90,8 @@ class Setting(NamedTuple):
 
     def model(self, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
         """Returns the model anew."""
-        model = AutoModelForCausalLM.from_pretrained(self.folder, dtype=dtype)
-        return model.to(self.device).train()  # type: ignore[no-any-return]
+        model: Any = AutoModelForCausalLM.from_pretrained(self.folder, dtype=dtype)
+        return cast("PreTrainedModel", model.to(self.device).train())
 
     @property
     def tokens(self) -> list[int]:
@@ -299,8 +299,8 @@ def hf_trainer(setting: Setting, *, bf16: bool) -> Pass:
             args=TrainingArguments(
                 **options, remove_unused_columns=False, train_sampling_strategy="sequential"
             ),
-            data_collator=collate,  # type: ignore[arg-type]
-            train_dataset=examples,  # type: ignore[arg-type]
+            data_collator=collate,
+            train_dataset=examples,
         )
         trainer.remove_callback(PrinterCallback)
         trainer.add_callback(clocks)
@@ -368,7 +368,7 @@ def systems(precision: str) -> dict[str, Callable[[Setting], Pass]]:
 def shared_ratio(steps: Sequence[Sequence[Encoded]]) -> float:
     """Returns the tokens of all examples over the distinct ones in their contexts."""
     rows = [flat(step)["inputs"]["input_ids"].numel() for step in steps]
-    return sum(example.length for step in steps for example in step) / sum(rows)
+    return sum(example.length for step in steps for example in step) / float(sum(rows))
 
 
 def measure(

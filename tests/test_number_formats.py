@@ -83,26 +83,30 @@ def test_a_choice_outlives_the_process_and_an_old_run_stays_as_it_began(tmp_path
 def test_generation_takes_what_its_trial_speaks_for(
     large: None, start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trials = []
+    trials: list[torch.nn.Module] = []
+    views: list[dict[str, str]] = []
+    runs: list[Runtime] = []
 
     def trial(model: torch.nn.Module) -> Trial:
         trials.append(model)
-        assert format_trials.TRYING in runtime.events.notes.values(), "the view says it"
+        views.append(dict(runs[-1].events.notes))
         return Trial(float32=4.0, bfloat16=1.5)
 
     monkeypatch.setattr(format_trials, "_try_generation", trial)
     lines: list[str] = []
     for _ in range(2):
         runtime = run_of(tmp_path / "run")
+        runs.append(runtime)
         runtime.events.show = lines.append
         model = open_model(hf(start), runtime)
         assert model.model.dtype == torch.bfloat16  # type: ignore[attr-defined]
         runtime.close()
     assert len(trials) == 1
+    assert format_trials.TRYING in views[0].values(), "the view says it"
     (event,) = events_of(tmp_path / "run")
     assert (event["work"], event["chosen"]) == ("generation", "bfloat16")
     assert (event["float32"], event["bfloat16"]) == (4.0, 1.5)
-    assert runtime.events.notes == {}
+    assert runs[-1].events.notes == {}
     (line,) = lines
     assert "generation computes in bfloat16" in line
     assert "4.00 s in float32 and 1.50 s in bfloat16" in line

@@ -57,7 +57,7 @@ def test_few_rows_read_the_laid_out_weights(monkeypatch: pytest.MonkeyPatch) -> 
         plain.append(len(rows))
         return torch.zeros(len(rows), 80)
 
-    monkeypatch.setattr(packed_layers.F, "linear", counted)
+    monkeypatch.setattr("potstill.models.local.packed_layers.F.linear", counted)
     product(layer, torch.ones(MOST_ROWS, 48))
     product(layer, torch.ones(MOST_ROWS + 1, 48))
     layer(torch.ones(2, 48))  # a gradient may be wanted

@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import pytest
 import torch
@@ -449,9 +449,9 @@ class OffOverForests(nn.Module):
 def off_over_forests(
     tiny: Tiny, share: float, dtype: torch.dtype, only: torch.dtype | None
 ) -> PreTrainedModel:
-    model = tiny("llama").to(dtype)
-    model.set_output_embeddings(OffOverForests(model, share, only))
-    return model
+    model: Any = tiny("llama")
+    model.to(dtype).set_output_embeddings(OffOverForests(model, share, only))
+    return cast("PreTrainedModel", model)
 
 
 @pytest.mark.parametrize(("dtype", "share"), [(torch.float32, 1e-3), (torch.bfloat16, 2e-2)])

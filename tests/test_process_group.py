@@ -60,7 +60,7 @@ finally:
 
 def begin_group() -> None:
     """Begin a group of this process alone."""
-    store = torch.distributed.HashStore()
+    store = torch.distributed.HashStore()  # type: ignore[attr-defined]
     torch.distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
 
 

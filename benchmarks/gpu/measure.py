@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from machine import facts, write_results
@@ -163,7 +163,7 @@ def losses(machine: Machine) -> Any:
         layer = torch.nn.Linear(576, vocabulary, bias=False, device=machine.device, dtype=dtype)
         hidden = torch.randn(tokens, 576, device=machine.device, dtype=dtype, requires_grad=True)
         labels = torch.randint(vocabulary, (tokens,), device=machine.device)
-        seconds = []
+        seconds, loss = [], 0.0
         if machine.device == "cuda":
             torch.cuda.reset_peak_memory_stats()
         for _ in range(3):
@@ -173,8 +173,8 @@ def losses(machine: Machine) -> Any:
             total.backward()
             machine.wait()
             seconds.append(time.perf_counter() - begin)
+            loss = float(total.detach()) / tokens
         peak = torch.cuda.max_memory_allocated() if machine.device == "cuda" else None
-        loss = float(total.detach()) / tokens
         results[name] = {"seconds": seconds, "peak_bytes": peak, "mean_loss": loss}
     return results
 
@@ -213,7 +213,7 @@ def formats(machine: Machine) -> Any:
 
 def generation(machine: Machine) -> Any:
     """Tokens a second beside ``generate``, and how many greedy answers are the same."""
-    dtype = "bfloat16" if machine.device == "cuda" else "float32"
+    dtype: Literal["float32", "bfloat16"] = "bfloat16" if machine.device == "cuda" else "float32"
     settings = LocalSettings(model=f"hf:{machine.folder}", device=machine.device, dtype=dtype)
     own = HFModel(settings, source=settings.source)
     plain: Any = AutoModelForCausalLM.from_pretrained(machine.folder, dtype=getattr(torch, dtype))
@@ -269,6 +269,7 @@ def main() -> int:
     machine = Machine(args.folder, args.device, args.quick)
     name = torch.cuda.get_device_name() if args.device == "cuda" else "cpu"
     stated = {**facts("torch", "transformers"), "device": name}
+    outcome: dict[str, Any]
     failed, begin = 0, time.perf_counter()
     for part in args.only:
         started = time.perf_counter()

@@ -178,12 +178,18 @@ def _list_changes(
     at: str, was: list[object], now: list[object], given_then: object, given: object
 ) -> Iterator[str]:
     """Yields the differences of two lists, member by member where those are sections."""
-    sections = all(isinstance(member, Mapping) for member in (*was, *now))
-    lists = isinstance(given, list) and isinstance(given_then, list)
-    if sections and lists and len(was) == len(now):
-        members = zip(was, now, given_then, given, strict=True)  # type: ignore[arg-type]
+    sections_then = [member for member in was if isinstance(member, Mapping)]
+    sections_now = [member for member in now if isinstance(member, Mapping)]
+    sections = len(sections_then) == len(was) and len(sections_now) == len(now)
+    if (
+        sections
+        and len(was) == len(now)
+        and isinstance(given, list)
+        and isinstance(given_then, list)
+    ):
+        members = zip(sections_then, sections_now, given_then, given, strict=True)
         for place, (before, value, own_then, own) in enumerate(members):
-            yield from _changes(f"{at}[{place}]", before, value, own_then, own)  # type: ignore[arg-type]
+            yield from _changes(f"{at}[{place}]", before, value, own_then, own)
     elif was != now:
         yield (
             f"{at} {was_and_is(given_then or [], given or [])}"
