@@ -134,7 +134,8 @@ EDITS = {
     "further teacher": (
         {"teachers": {"other": "recorded:{folder}/two.jsonl"}}, "teachers.other is new",
     ),
-    "rule": ({"task.rule": "zero_shot_cot"}, "task.rule was potstill, is zero_shot_cot"),
+    "rule": ({"task.rule": "zero_shot_cot"}, "task.rule was potstill, is zero_shot_cot (stored "),
+    "answer type": ({"task.answer_type": "text"}, "task.answer_type was number, is text (stored "),
 }  # fmt: skip
 
 
@@ -153,12 +154,128 @@ def test_no_stage_builds_on_rationales_of_another_recipe(
     assert done.output.startswith("Error: the rationales are not of this recipe: ")
     assert reason in done.output
     commands = [f"potstill curate {small.recipe}"]
-    if edit not in ("curate", "rule"):
+    if edit not in ("curate", "rule", "answer type"):
         commands.insert(0, f"potstill generate {small.recipe}")
     if stage == "evaluate":
         commands.append(f"potstill train {small.recipe}")
     assert done.output.rstrip().endswith("Run: " + ", then ".join(commands))
     small.do("generate", "curate", "train", "evaluate")  # which mends it
+    assert small.stale() == []
+
+
+def kept_inputs(small: SmallRun, stage: str, inputs: dict[str, object]) -> None:
+    """Have a stage's results say that these inputs determined them."""
+    with closing(sqlite3.connect(small.folder / "run" / "run.sqlite")) as db, db:
+        db.execute("UPDATE provenance SET inputs = ? WHERE stage = ?", (json.dumps(inputs), stage))
+
+
+def inputs_of(small: SmallRun, stage: str) -> dict[str, object]:
+    with closing(sqlite3.connect(small.folder / "run" / "run.sqlite")) as db:
+        (inputs,) = db.execute("SELECT inputs FROM provenance WHERE stage = ?", (stage,)).fetchone()
+    values: dict[str, object] = json.loads(inputs)
+    return values
+
+
+def test_a_refused_stage_leaves_the_recipe_of_the_run_as_it_was(small: SmallRun) -> None:
+    small.do("generate", "curate")
+    before = (small.folder / "run" / "recipe.yaml").read_text()
+    assert small.command("train", "--set", "task.answer_type=text").exit_code == 2
+    assert (small.folder / "run" / "recipe.yaml").read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"task.answer_type": "text"}, "task.answer_type was number, is text"),
+        ({"task.rule": "zero_shot_cot"}, "task.rule was potstill, is zero_shot_cot"),
+    ],
+)
+def test_scores_of_answers_that_were_read_otherwise_are_stale(
+    small: SmallRun, changes: dict[str, Any], reason: str
+) -> None:
+    small.write({"train.students": {"answers": {"data_format": "fine_tune_answer"}}})
+    small.do("generate", "curate", "train", "evaluate")
+    small.write(changes)
+    stale = {one.stage: one for one in small.stale()}
+    assert [*stale] == ["curate", "evaluate"]
+    for one in stale.values():
+        assert one.reasons == (f"{reason} (stored answers are graded again, not asked again)",)
+        assert one.repeat == (one.stage,)
+    assert reason in small.command("report").output
+    small.do("evaluate")  # which reads what is stored by the changed recipe
+    assert [one.stage for one in small.stale()] == ["curate"]
+
+
+@pytest.mark.parametrize("stage", ["curate", "evaluate"])
+def test_results_that_do_not_name_the_answer_type_have_that_of_their_recipe(
+    small: SmallRun, stage: str
+) -> None:
+    """So did every version that kept inputs, and did not count the answer type among them."""
+    small.write({"train.students": {"answers": {"data_format": "fine_tune_answer"}}})
+    small.do("generate", "curate", "train", "evaluate")
+    for one in ("curate", "evaluate"):
+        inputs = inputs_of(small, one)
+        del inputs["task.answer_type"]
+        kept_inputs(small, one, inputs)
+    assert small.stale() == []
+    small.write({"task.answer_type": "text"})
+    reasons = {one.stage: one.reasons for one in small.stale()}
+    assert reasons[stage][0].startswith("task.answer_type was number, is text")  # type: ignore[index]
+
+
+@pytest.mark.parametrize("recipe", ["", "task: {name: gone_since}", "task: [1", "- 1"])
+def test_an_answer_type_that_is_not_known_is_not_compared(small: SmallRun, recipe: str) -> None:
+    small.do("generate", "curate")
+    inputs = inputs_of(small, "curate")
+    del inputs["task.answer_type"]
+    kept_inputs(small, "curate", inputs)
+    with closing(sqlite3.connect(small.folder / "run" / "run.sqlite")) as db, db:
+        db.execute("UPDATE recipes SET text = ?", (recipe,))
+    assert small.stale() == []
+    small.write({"task.rule": "zero_shot_cot"})
+    (stale,) = small.stale()
+    assert stale.inputs == ("task.rule",)
+
+
+def test_regrading_by_another_answer_type_is_said_and_can_be_taken_back(small: SmallRun) -> None:
+    for row in small.rows:
+        row["answer"] += ".0"  # of one number with what the teacher says, and another text
+    small.write()
+    small.do("generate", "curate")
+    kept = "6 of 6 rationales are kept now"
+    assert kept in CliRunner().invoke(main, ["regrade", str(small.recipe)]).output
+    small.write({"task.answer_type": "text"})
+    done = CliRunner().invoke(main, ["regrade", str(small.recipe)])
+    assert done.exit_code == 0, done.output
+    assert "otherwise than before: task.answer_type was number, is text. No answer" in done.output
+    assert "0 of 6 rationales are kept now" in done.output
+    small.write({"task.answer_type": "number"})
+    done = CliRunner().invoke(main, ["regrade", str(small.recipe)])
+    assert "task.answer_type was text, is number" in done.output
+    assert kept in done.output
+
+
+def test_a_regrading_that_is_refused_leaves_the_recipe_of_the_run_as_it_was(
+    small: SmallRun,
+) -> None:
+    small.do("generate", "curate")
+    before = (small.folder / "run" / "recipe.yaml").read_text()
+    small.write({"task.answer_type": "yes_no"})  # as which the gold answers cannot be read
+    assert CliRunner().invoke(main, ["regrade", str(small.recipe)]).exit_code == 2
+    assert (small.folder / "run" / "recipe.yaml").read_text() == before
+
+
+def test_a_judge_at_another_server_is_another(small: SmallRun) -> None:
+    places = [f"http://127.0.0.1:{port}/v1" for port in (1, 2)]
+    judges = [{"model": "openai:m", "base_url": place} for place in places]
+    small.write({"task.rule": "judge", "judge": judges[0]})
+    small.do("generate", "curate")
+    assert small.stale() == []
+    small.write({"judge": judges[1]})
+    (stale,) = small.stale()
+    assert stale.reasons == ("judge was openai:m@127.0.0.1:1/v1, is openai:m@127.0.0.1:2/v1",)
+    inputs = {**inputs_of(small, "curate"), "judge": "openai:m"}  # no more was kept once
+    kept_inputs(small, "curate", inputs)
     assert small.stale() == []
 
 
@@ -306,6 +423,21 @@ def test_a_report_says_what_is_stale_and_shows_the_recipe_of_its_results(small: 
     assert words in page
     assert "learning_rate: null" in page
     assert "learning_rate: 0.25" not in page
+
+
+@pytest.mark.parametrize("at", ["recipe", "folder"])
+def test_a_report_is_written_where_a_gold_answer_was_edited(small: SmallRun, at: str) -> None:
+    small.do("generate", "curate", "train", "evaluate")
+    small.rows[0]["answer"] = "5"
+    small.write()
+    where = str(small.recipe if at == "recipe" else small.folder / "run")
+    (small.folder / "run" / "report.html").unlink(missing_ok=True)
+    done = CliRunner().invoke(main, ["report", where])
+    assert done.exit_code == 0, done.output
+    assert "gold answers of the gold answers were edited; 2 of 6 rationales were" not in done.output
+    assert "2 of 6 rationales were curated for other training questions" in done.output
+    assert f"Run: potstill curate {where}" in done.output
+    assert (small.folder / "run" / "report.html").is_file()
 
 
 def summary_notes(small: SmallRun) -> list[str]:

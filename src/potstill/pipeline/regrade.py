@@ -71,6 +71,8 @@ class Regraded(NamedTuple):
     rationale_flips: list[Flip]
     prediction_flips: list[Flip]
     guided: GuidedVerdicts
+    changes: tuple[str, ...] = ()
+    """How the recipe has answers read otherwise than when the rationales were graded."""
 
 
 def regrade(
@@ -117,6 +119,12 @@ def describe_regraded(regraded: Regraded) -> Iterator[str]:
     """The changes line by line, with the commands that carry them further."""
     before = ", ".join(regraded.graders) or "none"
     versions = f"grader version {before} before, {GRADER_VERSION} now"
+    if regraded.changes:
+        yield (
+            "regrade: the recipe has answers read otherwise than before: "
+            f"{'; '.join(regraded.changes)}. No answer is lost: with the former setting, regrade "
+            "gives the former verdicts"
+        )
     yield f"regrade: {regraded.rationales:,} rationales, {versions}"
     yield from _listed("verdicts of rationales", regraded.rationale_flips)
     kept = regraded.verdicts["kept"]

@@ -50,7 +50,13 @@ from potstill.pipeline.stage_inputs import (
     guide_inputs,
     train_inputs,
 )
-from potstill.pipeline.stale import require_current, stale_stages, unknown_note, untrained_students
+from potstill.pipeline.stale import (
+    reading_changes,
+    require_current,
+    stale_stages,
+    unknown_note,
+    untrained_students,
+)
 from potstill.pipeline.student_export import export_chosen
 from potstill.pipeline.students import StudentPool, refuse_damaged
 from potstill.pipeline.task_splits import require_splits
@@ -328,11 +334,12 @@ class Run:
                 "older potstill made it, or the recipe's teacher was changed. Run potstill curate "
                 "on it once."
             )
+        tasks, changes = self.measured_tasks, reading_changes(self)
         self.identity.claim()
         judge = self.teachers.judge
         graded_by = judge.grade if judge else grade
         curate = partial(self._curate, asks_judge=False)
-        return regrade(self.measured_tasks, self.store, curate, graded_by)
+        return regrade(tasks, self.store, curate, graded_by)._replace(changes=changes)
 
     def train(self) -> list[Checkpoint]:
         """Train every student of the recipe.

@@ -6,6 +6,8 @@ A stage keeps its inputs with its results; stale.py holds them against those of 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+import yaml
+
 from potstill.errors import PotstillError
 from potstill.guide import GuideSettings
 from potstill.keys import question_digest, settings_hash
@@ -13,6 +15,8 @@ from potstill.prompts.formats import format_named
 from potstill.records import Question, Task
 from potstill.settings import Settings
 from potstill.store import Stage, Store
+from potstill.tasks import task_named, task_settings
+from potstill.tasks.files import answer_type_of
 from potstill.train.settings import StudentSettings
 
 if TYPE_CHECKING:
@@ -22,6 +26,10 @@ SAME_STUDENT = {"students", "starts", "batch_tokens", "gradient_checkpointing", 
 """Settings of training that are kept with each student, or do not change what it learns."""
 
 QUESTIONS, GOLD = "the training questions", "the gold answers"
+
+RULE, ANSWER_TYPE = "task.rule", "task.answer_type"
+READING = (RULE, ANSWER_TYPE)
+"""Inputs that settle how stored answers are read; after a change they are only read again."""
 
 
 class Inputs(NamedTuple):
@@ -55,10 +63,7 @@ def curate_inputs(run: "Run") -> Inputs:
         values["seed"] = recipe.seed
     if recipe.curate.choose == "likelihood":
         values["student"] = recipe.student.model
-    values["task.rule"] = task.rule
-    if recipe.judge is not None:
-        values["judge"] = recipe.judge.model
-    values |= _training_questions(task)
+    values |= {**_reading(task), **_judge(run), **_training_questions(task)}
     return Inputs(values, defaults)
 
 
@@ -87,6 +92,8 @@ def evaluate_inputs(run: "Run") -> Inputs:
         **settings.values,
         "the checkpoints": _checkpoints(run.store),
         "student": recipe.student.model,
+        **_reading(run.task),
+        **_judge(run),
     }
     if recipe.student.serve is not None:
         values["student.serve"] = recipe.student.model_dump(mode="json")["serve"]
@@ -107,6 +114,7 @@ def guide_inputs(run: "Run") -> Inputs:
         "seed": recipe.seed,
         **settings.values,
         "evaluate.max_tokens": recipe.evaluate.max_tokens,
+        **_reading(task),
         "teacher": _teacher(run, "teacher"),
         "the prompt style": _style(run, "teacher"),
         "the checkpoints": _checkpoints(run.store),
@@ -123,6 +131,21 @@ STAGE_INPUTS: Mapping[Stage, Callable[["Run"], Inputs]] = {
     "guide": guide_inputs,
 }
 """What determines a stage's results, as a function of the run."""
+
+
+def reading_then(recipe: str) -> dict[str, object]:
+    """Returns how a former recipe had answers to its task read; empty where it cannot be told.
+
+    Args:
+        recipe: As YAML.
+    """
+    try:
+        values = yaml.safe_load(recipe)
+        settings = task_settings(values["task"], at="task")
+        kind = task_named(settings.name).answer_type if settings.name else answer_type_of(settings)
+    except (yaml.YAMLError, PotstillError, TypeError, KeyError):
+        return {}
+    return {RULE: settings.rule, ANSWER_TYPE: kind}
 
 
 # the values of inputs ----------------------------------------------------------------------------
@@ -144,6 +167,22 @@ def _section(name: str, settings: Settings, *, exclude: Collection[str] = ()) ->
     given = settings.model_dump(mode="json", exclude={*exclude}, exclude_defaults=True)
     values = {f"{name}.{field}": given.get(field, full[field]) for field in full}
     return Inputs(values, frozenset(f"{name}.{field}" for field in full.keys() - given.keys()))
+
+
+def _reading(task: Task) -> dict[str, object]:
+    """Returns how answers to a task are read and compared, as two inputs."""
+    return {RULE: task.rule, ANSWER_TYPE: task.answer_type}
+
+
+def _judge(run: "Run") -> dict[str, object]:
+    """Returns by what name a judge's answers are stored, as an input; empty where none is asked."""
+    judge = run.recipe.judge
+    if judge is None:
+        return {}
+    try:
+        return {"judge": judge.identity().name}
+    except PotstillError:
+        return {"judge": judge.model}
 
 
 def _teacher(run: "Run", name: str) -> str:

@@ -17,7 +17,15 @@ from typing import TYPE_CHECKING, NamedTuple
 import orjson
 
 from potstill.errors import OutdatedError, repeat_commands
-from potstill.pipeline.stage_inputs import GOLD, QUESTIONS, STAGE_INPUTS, Inputs, learns_rationales
+from potstill.pipeline.stage_inputs import (
+    GOLD,
+    QUESTIONS,
+    READING,
+    STAGE_INPUTS,
+    Inputs,
+    learns_rationales,
+    reading_then,
+)
 from potstill.store import Provenance, Stage, Store
 
 if TYPE_CHECKING:
@@ -32,7 +40,8 @@ RESULTS: Mapping[Stage, str] = {
 """What each stage leaves, in a sentence."""
 
 _OF_CHOICE = (
-    "the checkpoints", "evaluate.select", "evaluate.max_tokens", "the development questions"
+    "the checkpoints", "evaluate.select", "evaluate.max_tokens", "the development questions",
+    "judge", *READING,
 )  # fmt: skip
 """Inputs of evaluation by which it chooses the checkpoint that is guided."""
 
@@ -101,6 +110,19 @@ def is_stale(run: "Run", stage: Stage) -> bool:
     return any(stale.stage == stage for stale in stale_stages(run))
 
 
+def reading_changes(run: "Run") -> tuple[str, ...]:
+    """Returns how the recipe has answers read otherwise than when rationales were curated."""
+    made = run.store.provenance("curate")
+    if made is None:
+        return ()
+    then, now = _inputs_then(run.store, "curate", made), STAGE_INPUTS["curate"](run).values
+    return tuple(
+        f"{name} {was_and_is(then[name], now[name])}"
+        for name in (*READING, "judge")
+        if name in then and name in now and not _same(name, then[name], now[name])
+    )
+
+
 def unknown_stages(store: Store) -> list[Stage]:
     """Returns the stages with results of which the store does not say what determined them."""
     made = {stage: store.provenance(stage) for stage in STAGE_INPUTS}
@@ -156,7 +178,10 @@ def outdated_students(run: "Run") -> set[str]:
 
 def _inputs_then(store: Store, stage: Stage, made: Provenance) -> Mapping[str, object]:
     """Returns what determined a stage's results, as far as the store can tell."""
-    if made.is_known or stage != "curate":
+    if made.is_known:
+        # Older versions kept the recipe whole, and of how answers are read only a part as inputs.
+        return made.inputs if stage == "train" else {**reading_then(made.recipe), **made.inputs}
+    if stage != "curate":
         return made.inputs
     derived: dict[str, object] = {}
     for writer in store.writers():  # the name alone: older versions made it in other ways
@@ -207,7 +232,7 @@ def _same(name: str, was: object, now: object) -> bool:
     """Whether two values of an input are the same, as far as both are known."""
     if name.startswith("the prompt style") and (was is None or now is None):
         return True
-    if name == "teacher" or name.startswith("teachers."):
+    if name in ("teacher", "judge") or name.startswith("teachers."):
         names = str(was), str(now)
         if not all("@" in one for one in names):  # of one of them no more is known than kind:where
             return names[0].partition("@")[0] == names[1].partition("@")[0]
@@ -228,6 +253,9 @@ def _told(name: str, then: Mapping[str, object], now: Inputs) -> Iterator[str]:
         for part in dict.fromkeys((*was, *is_)):
             if was.get(part) != is_.get(part):
                 yield f"{name}.{part} {was_and_is(was.get(part), is_.get(part))}"
+    elif name in READING:
+        changed = was_and_is(then[name], now.values[name])
+        yield f"{name} {changed} (stored answers are graded again, not asked again)"
     else:
         yield f"{name} {was_and_is(then[name], now.values[name])}"
 

@@ -168,8 +168,12 @@ class StudentPool:
         trained = {checkpoint.system.label for checkpoint in store.checkpoints()}
         sweep = self._recipe.train.sweep().items()
         students = {one.label: settings for one, settings in sweep if one.label in trained}
-        rationales = store.training_rationales(task) if len(students) > 1 else []
-        return [*filter(None, [unequal_questions(students, task, rationales)])]
+        if len(students) < 2:
+            return []
+        current = store.current_rationales(task.splits["train"])
+        if current.outdated:  # the students learned what is not to be had any more
+            return []
+        return [*filter(None, [unequal_questions(students, task, current.rationales)])]
 
 
 def refuse_damaged(checkpoints: Iterable[Checkpoint], run_folder: Path) -> None:
