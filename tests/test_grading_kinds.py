@@ -479,3 +479,28 @@ def test_a_long_last_line_may_end_in_what_it_gives() -> None:
 def test_neither_yes_nor_no_is_no_yes() -> None:
     assert grade("yes_no", "The answer is neither yes nor no.", "yes").answer is None
     assert grade("yes_no", "The answer is both yes and no.", "yes").answer is None
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("Also ist die Antwort Ja.", "ja"),
+        ("Die Antwort ist Ja.", "ja"),
+        ("Antwort: Ja", "ja"),
+        ("Dus is het antwoord Parijs.", "parijs"),
+        ("S\u00e5 \u00e4r svaret Paris.", "paris"),
+        ("La r\u00e9ponse est Paris.", "paris"),
+        ("La respuesta es Par\u00eds.", "par\u00eds"),
+        ("La risposta \u00e8 Parigi.", "parigi"),
+        ("A resposta \u00e9 Paris.", "paris"),
+        ("Das Endergebnis lautet Paris.", "paris"),
+        ("El resultado final es Paris.", "paris"),
+    ],
+)
+def test_short_statements_in_other_languages(text: str, answer: str) -> None:
+    assert read("text", text, "x") == answer
+    assert read("number", text.replace(text.split()[-1], "12 (3 * 4)"), "12") == "12"
+
+
+def test_a_question_named_behind_the_word_for_answer_is_none() -> None:
+    assert read("number", "Also ist die Antwort auf Frage 3: 12", "12") == "12"

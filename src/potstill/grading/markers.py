@@ -67,6 +67,19 @@ def _unspaced(word: str, copulas: str) -> _Marker:
     )
 
 
+# What follows "ist die Antwort" where it does not say the answer: "auf die Frage", "nicht".
+_RELATES = (
+    r"(?:auf|zu|zur|f\u00fcr|f\u00f6r|for|op|voor|p\u00e5|til|nicht|niet|inte|ikke|noch|auch|nur|immer|klar|einfach"
+    r"|eindeutig|ist|is|da\w{1,5}|mit|in|im|von|av|van|bekannt|richtig|falsch|korrekt)\b"
+)
+
+
+def _inverted(word: str, before: str) -> _Marker:
+    """Returns a marker behind its verb: the "Antwort" of "Also ist die Antwort Ja"."""
+    pattern = rf"{word}\s{{1,3}}(?=[^\W_]|[\"'*(<$\u201e\u201c\u00ab-])(?!{_RELATES})"
+    return _Marker(word, re.compile(pattern), tuple(before.split("|")))
+
+
 _ANSWER = re.compile(
     r"""
     (?<![^\W_]) (?<!/)
@@ -131,6 +144,15 @@ _ASCII: tuple[_Marker, ...] = (
         ),
     ),
     _Marker("a:", re.compile(r"a:(?=[^\n]{1,60}(?:\n|$))"), ("\n",)),
+    _inverted(
+        "antwort",
+        "ist die |ist meine |w\u00e4re die |lautet die |ist die richtige |ist die korrekte ",
+    ),
+    _inverted("antwoord", "is het |is mijn |luidt het |is het juiste "),
+    _inverted("svaret", "\u00e4r |er |blir "),
+    _spaced("endergebnis", "ist|lautet|betr\u00e4gt"),
+    _spaced("resultado final", "es|\u00e9|e|ser\u00eda|seria"),
+    _spaced("risultato finale", "\u00e8|e'"),
     _spaced("respuesta", "es|son|ser\u00eda|ser\u00e1"),
     _spaced("antwort", "ist|lautet|w\u00e4re"),
     _spaced("resposta", "\u00e9|e|ser\u00e1|seria"),
@@ -150,6 +172,7 @@ _JSON = tuple(
 # Arabic, Hebrew and Hindi.
 _NOT_ASCII: tuple[_Marker, ...] = (
     _spaced("r\u00e9ponse", "est|serait"),
+    _spaced("r\u00e9sultat final", "est|serait"),
     _spaced("odpowied\u017a", "to|brzmi"),
     _spaced("odpov\u011b\u010f", "je|zn\u00ed"),
     _spaced("\u043e\u0442\u0432\u0435\u0442", "\u0440\u0430\u0432\u0435\u043d|[-\u2013\u2014]"),

@@ -16,7 +16,7 @@ from potstill.tables import FileLayout, Row, rows
 from potstill.tables.encodings import decoded, file_bytes, looks_like, mark_of
 from potstill.tables.faults import own_text
 from potstill.tables.separated import NAMES, separator_of
-from potstill.tasks.answer_types import are_letters, fitting_type
+from potstill.tasks.answer_types import are_letters, fitting_type, mostly_fitting_type
 from potstill.tasks.files import missing_header
 from potstill.tasks.settings import TaskSettings
 
@@ -199,6 +199,10 @@ def _guess_type(table: Sequence[Row], values: dict[str, object], reasons: dict[s
         values["answer_type"] = "math"
         reasons["answer_type"] = "answers are written in LaTeX"
     else:
+        # answers that are few and do not fit are told with their lines when the file is read
+        kind = kind or mostly_fitting_type(golds)
+        if kind == "number":
+            return
         values["answer_type"] = kind or "text"
         reasons["answer_type"] = {
             "yes_no": "every answer is yes or no",

@@ -17,8 +17,15 @@ from potstill.grading.answers.base import (
     lowered,
     refuses,
 )
+from potstill.grading.answers.yes_no_letters import letter_of_text, lone_letter
 from potstill.grading.answers.yes_no_prose import implied, leaves_open
-from potstill.grading.answers.yes_no_words import denied_from, gold_meaning, is_ambiguous, words_of
+from potstill.grading.answers.yes_no_words import (
+    bare_gold,
+    denied_from,
+    gold_meaning,
+    is_ambiguous,
+    words_of,
+)
 from potstill.records import Question
 
 _WINDOW = 300
@@ -49,6 +56,25 @@ _OPPOSITES = {
     "correct": "incorrect", "legal": "illegal", "safe": "unsafe", "alive": "dead",
 }  # fmt: skip
 _OPPOSITES |= {second: first for first, second in _OPPOSITES.items()}
+# "no information", "no one knows": what begins so answers neither yes nor no.
+_NO_SUCH = re.compile(
+    r"\s(?:one|body)\s(?:(?:really|quite)\s)?(?:knows?\b|can\s(?:say|tell|know)|is\s(?:sure|certain))"
+    r"|\s(?:(?:clear|specific|further|reliable|such|available|other|direct)\s)?(?:information|idea"
+    r"|clue|data|evidence|mention|indication|record|consensus|proof|details|context)s?\b",
+    re.IGNORECASE,
+)
+# "It is false that it is not true": a word on another one, and what stands before the other one.
+_OF_ANOTHER = re.compile(
+    r"\sthat\s(?:it|this|that|the\s\w+)(?:\s(?:is|was)|['\u2019]s)(?:\snot|n['\u2019]t)?\s"
+    r"(?:true|false)\b",
+    re.IGNORECASE,
+)
+_FALSE_THAT = re.compile(
+    r"(?:\b(?:false|untrue|incorrect|wrong|not\s(?:true|correct|right|the\scase))"
+    r"|n['\u2019]t\s(?:true|correct|right|the\scase))\sthat\s(?:it|this|that|the\s\w+)"
+    r"(?:\s(?:is|was)|['\u2019]s|(?:\sis|\swas)(?=n['\u2019]t))\s?\Z",
+    re.IGNORECASE,
+)
 # "I don't know whether yes": what stands before a word that is only wondered about.
 _WONDERS = re.compile(
     r"(?:\bnot\b|n['\u2019]t\b|\bcannot\b|\b(?:un(?:clear|known|certain|sure|able)|impossible|hard"
@@ -67,11 +93,13 @@ class YesNoReader:
     concludes = False
 
     def marked(self, text: str, start: int, end: int, question: Question) -> AnswerCandidate | None:
-        """Returns the first word that says yes or no, else the first state named.
+        """Returns the letter that is all of it, the first word that says yes or no, else the state.
 
         Else what the statement's sentences say without such a word (``yes_no_prose``).
         """
         end = min(end, start + _LONGEST)
+        if letter := lone_letter(text, start, end, bare_gold(question.answer)):
+            return letter
         answer = next(self._words(text, start, end, question), None)
         answer = answer or next(self._states(text, start, end, question), None)
         if answer is None:
@@ -91,6 +119,8 @@ class YesNoReader:
         Where neither stands in the last paragraph, what its sentences say without them comes first,
         unless the text begins with the word. Both are looked for in the last 100,000 characters.
         """
+        if letter := letter_of_text(text, end, bare_gold(question.answer)):
+            return letter
         begin = max(0, end - _LONGEST)
         start = text.find(" ", max(begin, end - _WINDOW), end)
         word = None
@@ -131,11 +161,15 @@ class YesNoReader:
             word = (match["word"] or "").casefold()
             if not word:
                 continue
-            if match.start() > first and _is_another_word(text, match, end, word):
+            if _is_another_word(text, match, end, word, opens=match.start() <= first):
+                continue
+            if _OF_ANOTHER.match(text, match.end(), end):
                 continue
             denied = denied_from(text, start, match.start())
             yes = (words.meanings[word] == "yes") == (denied is None)
             begin = match.start() if denied is None else denied
+            if _FALSE_THAT.search(text, max(start, begin - 60), begin):
+                yes = not yes
             yield AnswerCandidate("yes" if yes else "no", begin, match.end())
 
     def _states(
@@ -161,8 +195,12 @@ def _implied(text: str, start: int, end: int, question: Question) -> AnswerCandi
     return AnswerCandidate(said.answer, said.start, said.end) if said.answer else NONE_GIVEN
 
 
-def _is_another_word(text: str, match: re.Match[str], end: int, word: str) -> bool:
-    """Says whether a word within a sentence says neither: the "no" of "no coins"."""
+def _is_another_word(text: str, match: re.Match[str], end: int, word: str, *, opens: bool) -> bool:
+    """Says whether a word says neither: the "no" of "has no coins", or of "No one knows"."""
+    if word == "no" and _NO_SUCH.match(text, match.end(), end):
+        return True
+    if opens:
+        return False
     if match["word"][0] > "\u3000" and re.match(r"\w", text[match.start() - 1]):
         return True  # part of a word in a script without spaces
     return is_ambiguous(word) and _WORD_FOLLOWS.match(text, match.end(), end) is not None

@@ -43,6 +43,8 @@ _OPEN = re.compile(
         |stated|straightforward)\b
     | \b(?:more|additional|further|insufficient|enough|any)\ (?:\w+\ )?
       (?:information|context|data|details)
+    | \bno(?:body|\ one)\ (?:really\ |quite\ )?
+      (?:knows?\b|can\ (?:say|tell|know)|is\ (?:sure|certain))
     | \bi\ (?:do\ not|don['\u2019]t|am\ not|'m\ not)\b | \b(?:do\ not|don['\u2019]t)\ know\b
     | \bfalse\ premise\b | \bwhether\ or\ not\b | \bthe\ same\ (?:as|for)\b
     | \bsome\ (?:\w+\ ){1,4}(?:while|others|may|might)\b

@@ -1,7 +1,8 @@
 """The words for yes and no, by which language a gold answer is in.
 
 A gold answer "Ja" lets "ja", "nein" and "falsch" answer; "Sí" lets "sí" and "no". English
-words always do, since models fall back on them. A gold answer in English lets English ones alone.
+words always do, since models fall back on them. A gold answer in English lets English ones alone;
+one of a single letter or digit ("J") also those that it may abbreviate (``yes_no_letters``).
 """
 
 import re
@@ -10,12 +11,13 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from potstill.grading.answers.base import JOINED
+from potstill.grading.answers.yes_no_letters import letter_meaning, words_abbreviated
 
 ENGLISH: Mapping[str, str] = {
     **dict.fromkeys(("yes", "true", "yep", "yeah", "yup"), "yes"),
     **dict.fromkeys(("no", "false", "nope", "nah"), "no"),
 }
-"""What each English word says; "y", "n", "1" and "0" are no words."""
+"""What each English word says; single letters and digits are read by ``yes_no_letters``."""
 
 # One line a language: its words for yes and true, then those for no and false.
 _LANGUAGES = (
@@ -46,7 +48,12 @@ _LANGUAGES = (
     ("כן נכון", "לא"),
     ("हाँ हां", "नहीं"),
 )
-_NUMERIC = {"y": "yes", "1": "yes", "n": "no", "0": "no"}
+_AROUND = (
+    " \t\n\r.,;:!?()[]{}<>*_\"'`\u2018\u2019\u201a\u201c\u201d\u201e"
+    "\u00ab\u00bb\u00a1\u00bf\u3002\uff01\uff1f"
+)
+"""Stops, quotes and brackets that may stand around a gold answer."""
+
 # Words that are others too where a word follows: "das ist ja klar", "non seulement".
 _AMBIGUOUS = frozenset(
     {
@@ -92,14 +99,19 @@ def is_ambiguous(word: str) -> bool:
 
 def gold_meaning(gold: str) -> str | None:
     """Returns ``yes`` or ``no`` for a gold answer in any of the languages; None for others."""
-    word = gold.strip().strip(".()\"'").casefold()
-    english = ENGLISH.get(word) or _NUMERIC.get(word)
+    word = bare_gold(gold)
+    english = ENGLISH.get(word) or letter_meaning(word)
     return english or next((table[word] for table in _tables() if word in table), None)
 
 
 def words_of(gold: str) -> YesNoWords:
     """Returns the words of the languages that a gold answer is a word of."""
-    return _words_of(gold.strip().strip(".()\"'").casefold())
+    return _words_of(bare_gold(gold))
+
+
+def bare_gold(gold: str) -> str:
+    """Returns a gold answer in small letters, without what stands around it."""
+    return gold.strip(_AROUND).casefold()
 
 
 @lru_cache(maxsize=1)
@@ -118,9 +130,10 @@ def _words_of(gold: str) -> YesNoWords:
     if gold == "no":  # English, Spanish or Italian; "si" is a word of others
         meanings |= dict.fromkeys(("sí", "sì"), "yes")
     elif gold not in ENGLISH:
+        words = {gold, *words_abbreviated(gold)}
         for table in _tables():
-            if gold in table:
-                meanings |= {word: says for word, says in table.items() if word not in ENGLISH}
+            if not words.isdisjoint(table):
+                meanings = {**table, **meanings}
     return YesNoWords(_pattern(meanings), meanings)
 
 
