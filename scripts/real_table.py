@@ -13,6 +13,10 @@ from typing import Any, NamedTuple
 
 ROOT = Path(__file__).parents[1]
 README, PAGE = ROOT / "README.md", ROOT / "docs" / "real-table.md"
+NOTHING_YET = (
+    "No recipe of real data has been run to its end yet, so there are no figures of a real student."
+)
+
 BEGIN, END = "<!-- real table -->", "<!-- end real table -->"
 
 Systems = dict[str, dict[str, Any]]
@@ -116,7 +120,7 @@ def rows(results: Path) -> list[tuple[str, ...]]:
 def table(lines: list[tuple[str, ...]], heads: tuple[str, ...] = HEAD) -> str:
     """Returns some columns of the table as Markdown."""
     if not lines:
-        return "No recipe of real data has been run to its end yet."
+        return NOTHING_YET
     columns = [HEAD.index(head) for head in heads]
     cells = [heads, ("---",) * len(heads), *([line[at] for at in columns] for line in lines)]
     return "\n".join(f"| {' | '.join(line)} |" for line in cells)

@@ -501,6 +501,42 @@ def test_an_answer_without_usage_counts_at_its_most(server: BatchServer) -> None
     assert control.budget.spent.tokens > 2 * 64
 
 
+@pytest.mark.parametrize(
+    ("status", "body", "tokens"),
+    [
+        (200, {"choices": None, "usage": {"prompt_tokens": 5, "completion_tokens": 900}}, 905),
+        (200, {"choices": [], "usageMetadata": {"totalTokenCount": 905}}, 905),
+        (400, {"error": {"message": "x"}, "usage": {"total_tokens": 905}}, 905),
+        (400, {"error": {"message": "x"}}, 0),
+    ],
+)
+def test_what_a_line_without_an_answer_states_counts(
+    server: BatchServer, monkeypatch: pytest.MonkeyPatch, status: int, body: Any, tokens: int
+) -> None:
+    async def refused(path: str, asked: Any) -> tuple[int, Any]:
+        return status, body
+
+    monkeypatch.setattr(server, "_line", refused)
+    control = Runtime()
+    request = Request(prompt="2 + 2?", max_tokens=64)
+    found = list(model(server, control, retries=0).complete([request]))
+    assert [each.finish_reason for each in found] == ["error"]
+    assert control.budget.spent.tokens == tokens
+
+
+def test_a_line_whose_answer_is_not_understood_and_not_counted_is_at_its_most(
+    server: BatchServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def odd(path: str, asked: Any) -> tuple[int, Any]:
+        return 200, {"output": "It is 4."}
+
+    monkeypatch.setattr(server, "_line", odd)
+    control = Runtime()
+    request = Request(prompt="2 + 2?", max_tokens=64)
+    list(model(server, control, retries=0).complete([request]))
+    assert control.budget.spent.tokens > 64
+
+
 def test_a_half_that_an_answer_does_not_count_is_at_its_most(server: BatchServer) -> None:
     server.usage = {"prompt_tokens": 7}
     control = Runtime()

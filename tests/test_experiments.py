@@ -116,6 +116,21 @@ def test_comparisons_are_over_runs_and_pairs_stay_within_a_seed(recipe: Path) ->
     assert text.endswith("Seconds a run: short-seed0 3, short-seed1 3.")
 
 
+def test_the_table_of_selection_rules_says_what_it_holds(recipe: Path) -> None:
+    runs = seeded_runs([recipe], [0])
+    answered(runs[0].folder, ours={"a": True, "b": True}, base={"a": False, "b": True})
+    with Store(runs[0].folder / "run.sqlite") as store:
+        choices = [
+            Choice(student="ours", rule=rule, step=10, used=rule == "in_distribution")
+            for rule in ("in_distribution", "pareto")
+        ]
+        predictions = store.predictions()
+        store.replace_evaluation([], predictions, [], choices=choices, grader="2", settings_hash="")
+    before, heading, after = experiment_page(recipe, runs, []).partition("####")
+    assert "| ours |" in before and "/pareto" not in before
+    assert heading and after.startswith(" Of the checkpoints that each selection rule chose")
+
+
 def test_one_run_says_what_its_interval_means(recipe: Path) -> None:
     runs = seeded_runs([recipe], [0])
     answered(runs[0].folder, ours={"a": True, "b": True}, base={"a": False, "b": True})

@@ -91,7 +91,7 @@ def test_rows_of_no_use_are_named_and_the_rest_goes_on(run: Run, tmp_path: Path)
     assert "of the test split" in told["line 5"]
     assert told["line 6"] == "question: there is none"
     assert told["line 7"] == "rationale: there is none"
-    assert told["line 8"] == "rationale: 1 hold no text"
+    assert told["line 8"] == "rationale: 1 holds no text"
 
 
 def test_every_row_left_out_is_in_the_log(tmp_path: Path) -> None:

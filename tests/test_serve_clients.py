@@ -340,6 +340,19 @@ def test_best_of_as_many_as_are_wanted_changes_nothing(server: Served) -> None:
 # Tools and shapes of answers
 
 
+@pytest.mark.parametrize("guidance", ["never", "first"])
+def test_tools_that_may_not_be_called_are_left_out(
+    student: FakeUpstream, teacher: FakeUpstream, guidance: str
+) -> None:
+    with served(settings_for(student, teacher)) as running:
+        further = {"guidance": guidance}
+        answer = chat(running, tools=[TOOL], tool_choice="none", extra_body=further)
+        body = {"input": "6 + 1?", "tools": [TOOL], "tool_choice": "none", **further}
+        status, _ = post(running, "/v1/responses", body)
+    assert answer.choices[0].message.content and status == 200
+    assert not {"tools", "tool_choice", "parallel_tool_calls"} & student.bodies[0].keys()
+
+
 def test_tools_are_passed_on_and_their_calls_come_back(
     student: FakeUpstream,
 ) -> None:

@@ -245,13 +245,30 @@ def test_over_its_budget_the_teacher_is_not_asked(
     assert len(teacher.bodies) == 2
 
 
+@pytest.mark.parametrize("choices", [None, [], [{"index": 0, "error": {"message": "down"}}]])
+def test_what_a_failing_teacher_says_it_billed_counts(
+    student: FakeUpstream,
+    teacher: FakeUpstream,
+    choices: object,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    usage = {"promptTokens": 5, "completionTokens": "4"}
+    monkeypatch.setattr(teacher, "_whole", lambda body: {"choices": choices, "usage": usage})
+    limits = {"tokens_per_hour": 10, "failures": 99}
+    with served(settings_for(student, teacher, teacher_limits=limits)) as running:
+        for _ in range(3):
+            assert own(chat(running))["guidance"]["silent"]
+        assert json.loads(get(running, "/readyz")[1])["teacher"] == "over budget"
+    assert len(teacher.bodies) == 2
+
+
 def test_a_student_that_fails_is_a_bad_gateway(server: Served, student: FakeUpstream) -> None:
     student.status = 500
     with pytest.raises(openai.InternalServerError, match="HTTP status 500") as caught:
         chat(server)
     assert (caught.value.status_code, caught.value.code) == (502, "student_failed")
     student.status = 400
-    with pytest.raises(openai.BadRequestError, match="refused the request"):
+    with pytest.raises(openai.BadRequestError, match="HTTP status 400, most often for the length"):
         chat(server)
 
 

@@ -238,7 +238,7 @@ def test_imported_rationales_lose_their_thinking_and_it_is_counted(tmp_path: Pat
     with open_run(recipe) as run:
         done = import_file(run, file)
         assert (done.stored, done.left_out) == (1, 1)
-        assert list(done.reasons) == ["rationale: 1 hold nothing but thinking"]
+        assert list(done.reasons) == ["rationale: 1 holds nothing but thinking"]
         assert import_file(run, file).there == 1
         assert run.curate() == {"kept": 1}
         assert run.store.thinking_counts() == (1, 1, 0)

@@ -167,9 +167,9 @@ class ForeignRows:
         if not texts:
             raise ValueError(f"{self._fields.rationale}: there is none")
         if unanswered:
-            raise ValueError(f"{self._fields.rationale}: {unanswered} hold nothing but thinking")
+            raise ValueError(f"{self._fields.rationale}: {_hold(unanswered)} nothing but thinking")
         if len(texts) < len(listed):
-            raise ValueError(f"{self._fields.rationale}: {len(listed) - len(texts)} hold no text")
+            raise ValueError(f"{self._fields.rationale}: {_hold(len(listed) - len(texts))} no text")
 
     def _question(self, row: Row) -> Question:
         fields = self._fields
@@ -296,3 +296,8 @@ def _text(name: str, value: object) -> str:
 
 def _digest(text: str) -> bytes:
     return blake2b(text.encode(), digest_size=8).digest()
+
+
+def _hold(count: int) -> str:
+    """Returns so many texts and the verb to go with them."""
+    return "1 holds" if count == 1 else f"{count:,} hold"

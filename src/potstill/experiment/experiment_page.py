@@ -33,6 +33,8 @@ from potstill.statistics import Interval, accuracy_interval
 ENOUGH_RUNS = 5
 """Runs from which on two systems are said to differ: by three a t interval is 2.5 times as wide."""
 
+RULES_HEADING = "#### Of the checkpoints that each selection rule chose, as student/rule"
+
 
 def experiment_page(recipe: Path, runs: Sequence[SeededRun], against: Sequence[str]) -> str:
     """Returns the results of one recipe and its variants as Markdown.
@@ -46,7 +48,8 @@ def experiment_page(recipe: Path, runs: Sequence[SeededRun], against: Sequence[s
     by_rule, curves = results_by_rule(runs), development_curves(runs)
     for task, systems in results_on_tests(runs).items():
         parts += [f"### {task}", accuracy_table(systems)]
-        parts += [accuracy_table(by_rule[task])] if len(by_rule.get(task, ())) > 1 else []
+        if len(by_rule.get(task, ())) > 1:
+            parts += [RULES_HEADING, accuracy_table(by_rule[task])]
         parts += [curve_table(curves.pop(task))] if task in curves else []
         parts += [
             comparison_table(systems, baseline)

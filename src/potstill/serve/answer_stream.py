@@ -10,6 +10,8 @@ from potstill.models.openai.client import LARGEST_ANSWER
 from potstill.models.openai.key_mask import KeyMask
 from potstill.models.openai.lenient_json import read_json
 from potstill.models.openai.masked_pieces import StreamMask, mask_reply
+from potstill.models.openai.stated_usage import stated_usage
+from potstill.models.openai.usage import stated_tokens
 from potstill.serve.answering import Cutter
 from potstill.serve.student_details import StreamedDetails
 from potstill.serve.upstreams import Emit, UpstreamError
@@ -17,6 +19,9 @@ from potstill.text.common_prefix import rest_after
 from potstill.text.thinking import may_close, may_open, separate
 
 Json = dict[str, Any]
+
+USAGE_EVENTS = ("usage", "usageMetadata", "usage_metadata", "x_groq")
+"""The fields of a stream's events that hold a usage."""
 
 
 class AnswerStream:
@@ -42,7 +47,9 @@ class AnswerStream:
         self._thinking: list[list[str]] = [[] for _ in samples]
         self._reasons: list[Json] = [{} for _ in samples]
         self._details = [StreamedDetails() for _ in samples]
-        self._usage: Json | None = None
+        self._usage: Json = {}
+        """The fields of the events that hold a usage, as the last of them has each."""
+
         self._pieces = 0
         self._ended = False
         """Whether the server has said that nothing more comes."""
@@ -55,9 +62,11 @@ class AnswerStream:
             LookupError, TypeError, ValueError, AttributeError: It is not understood.
         """
         async for event in self._events(response):
+            self._usage |= {
+                name: value for name in USAGE_EVENTS if (value := event.get(name)) is not None
+            }
             if error_in(event):
-                raise UpstreamError("it broke off its answer")
-            self._usage = event.get("usage") or self._usage
+                raise self._broken("it broke off its answer")
             for choice in event.get("choices") or ():
                 await self._take(choice)
         for place, (sample, text) in enumerate(zip(self._samples, self._texts, strict=True)):
@@ -81,10 +90,16 @@ class AnswerStream:
             if parts or reasons.get("finish_reason")
         ]
         if not self._ended and not all(choice["finish_reason"] for choice in choices):
-            raise UpstreamError("its answer has no end")
-        # A server that sends no usage sends about a token in each piece.
-        usage = self._usage or {"completion_tokens": self._pieces}
-        return mask_reply(self._mask, {"choices": choices, "usage": usage})
+            raise self._broken("its answer has no end")
+        reply = {"choices": choices, **self._usage}
+        if not stated_tokens(stated_usage(reply)):
+            # A server that sends no usage sends about a token in each piece.
+            reply["usage"] = {"completion_tokens": self._pieces}
+        return mask_reply(self._mask, reply)
+
+    def _broken(self, message: str) -> UpstreamError:
+        """Returns the fault of an answer that broke off, with the tokens that were paid for."""
+        return UpstreamError(message, tokens=stated_tokens(stated_usage(self._usage)))
 
     async def _events(self, response: aiohttp.ClientResponse) -> AsyncIterator[Json]:
         """The events of a stream, up to its end."""
@@ -108,7 +123,7 @@ class AnswerStream:
         if place >= len(self._samples):
             return
         if error_in(choice):
-            raise UpstreamError("it broke off its answer")
+            raise self._broken("it broke off its answer")
         for name in ("finish_reason", *OTHER_REASONS):
             if choice.get(name):
                 self._reasons[place][name] = choice[name]

@@ -185,17 +185,18 @@ _KINDS = {
 
 
 def _with_tools(fields: Json) -> Json:
-    """Returns the fields; without tools the choice among them means nothing.
+    """Returns the fields; without tools that may be called none of these means anything.
 
     Raises:
         ApiError: A tool is chosen, and there is none.
     """
-    if "tools" in fields:
-        return fields
     choice = fields.get("tool_choice")
+    if "tools" in fields and choice != "none":
+        return fields
     if choice is not None and choice not in WITHOUT_TOOLS:
         raise invalid("tool_choice names a tool, and there are no tools.", "tool_choice")
-    return {name: value for name, value in fields.items() if name not in WITH_TOOLS}
+    without = {"tools", *WITH_TOOLS}
+    return {name: value for name, value in fields.items() if name not in without}
 
 
 def needs_no_guidance(name: str, policy: str, *, overrides: bool) -> ApiError:

@@ -27,6 +27,8 @@ from potstill.models.openai.reply_json import reply_of
 from potstill.models.openai.requests import given_beginning, request_body, route_of, runs
 from potstill.models.openai.responses import read_reply
 from potstill.models.openai.server_probes import NO_WAY, probe_server
+from potstill.models.openai.stated_usage import stated_usage, usage_in_body
+from potstill.models.openai.usage import stated_tokens
 from potstill.models.settings import ModelSettings, OpenAISettings
 from potstill.records import Completion, Request
 from potstill.runtime import Runtime
@@ -194,8 +196,6 @@ class HttpUpstream:
             completions = await self._completions(request, samples, body, emit, options)
         except (aiohttp.ClientError, OSError) as error:
             raise UpstreamError(f"the connection failed ({type(error).__name__})") from None
-        except ModelError:
-            raise UpstreamError("it gives no token probabilities") from None
         except (*MALFORMED, Fault) as error:
             raise UpstreamError(f"its answer is not understood ({type(error).__name__})") from None
         self._answered_at = asyncio.get_running_loop().time()
@@ -234,10 +234,15 @@ class HttpUpstream:
             if given and habit.is_unclear(given, reply):
                 await self._repeats(habit, streamed=False)
         plain = without_tool_calls(reply)
-        completions = read_reply(self._settings, request, samples, plain, habit)
-        completions = with_details(completions, samples, reply, options)
+        try:
+            completions = read_reply(self._settings, request, samples, plain, habit)
+            completions = with_details(completions, samples, reply, options)
+        except ModelError:
+            tokens = stated_tokens(stated_usage(reply))
+            raise UpstreamError("it gives no token probabilities", tokens=tokens) from None
         if any(completion.finish_reason == "error" for completion in completions):
-            raise UpstreamError("it gave no text")
+            tokens = stated_tokens(stated_usage(reply))
+            raise UpstreamError("it gave no text", tokens=tokens)
         if emit is not None and not streamed:
             for completion in completions:
                 await emit(completion.sample, completion.text)
@@ -247,10 +252,16 @@ class HttpUpstream:
         """The reply to a request that is not streamed, without the key.
 
         Raises:
-            Fault: It is none.
+            UpstreamError: It is none.
         """
         content = self._mask.bytes(await read_content(response))
-        return mask_reply(self._mask, reply_of(content, response.content_type, self._mask.text))
+        try:
+            reply = reply_of(content, response.content_type, self._mask.text)
+        except Fault as fault:
+            message = f"its answer is not understood ({type(fault).__name__})"
+            tokens = stated_tokens(usage_in_body(content))
+            raise UpstreamError(message, tokens=tokens) from None
+        return mask_reply(self._mask, reply)
 
     async def _repeats(self, habit: PrefixHabit, *, streamed: bool) -> bool:
         """Whether the server repeats the beginning of an answer that it is given.
@@ -286,6 +297,8 @@ class HttpUpstream:
             if response.status not in REFUSALS:
                 self._answered_at = -ANSWER_VALID_SECONDS
             message = f"it answered with HTTP status {response.status}"
+            if response.status in REFUSALS:
+                message += ", most often for the length of a request"
             if passed_on := sorted(body.keys() & FORWARDED.keys()):
                 message += f"; {', '.join(passed_on)} was passed on to it"
             raise UpstreamError(message, refused=response.status in REFUSALS)

@@ -55,6 +55,8 @@ def chat_body(body: Json) -> Json:
     for name, value in body.items():
         if name in ("input", "instructions", "reasoning", *WITHOUT_EFFECT_HERE) or value is None:
             continue
+        if name == "tools" and body.get("tool_choice") == "none":
+            continue  # none of them may be called
         neutral = NEUTRAL_FIELDS.get(name)
         if neutral is None:
             chat[RENAMED.get(name, name)] = value

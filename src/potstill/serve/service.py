@@ -329,7 +329,7 @@ def _cannot_continue(who: str, policy: PolicySettings) -> ApiError:
 def _student_failed(error: UpstreamError) -> ApiError:
     """A student's failure, as the client is told of it."""
     if error.refused:
-        message = f"the student refused the request, most often for its length: {error}."
+        message = f"the student refused the request: {error}."
         return invalid(message, code="refused_by_student")
     message = f"the student failed: {error}."
     return ApiError(HTTPStatus.BAD_GATEWAY, message, code="student_failed")

@@ -27,11 +27,13 @@ class UpstreamError(Exception):
     Args:
         message: The fault.
         refused: Whether the request is at fault and would fail again.
+        tokens: The tokens that the upstream states all the same; 0 where it states none.
     """
 
-    def __init__(self, message: str, *, refused: bool = False) -> None:
+    def __init__(self, message: str, *, refused: bool = False, tokens: int = 0) -> None:
         super().__init__(message)
         self.refused = refused
+        self.tokens = tokens
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -204,10 +204,11 @@ class Client:
 
     async def _try(self, url: str, data: bytes, size: Size, deadline: float) -> dict[str, Any]:
         """One try, set aside in the budget before it is sent and settled by what came of it."""
-        number = await self._set_aside(size.most)
+        number = await self._set_aside(size)
         seconds = min(max(deadline - _now(), SHORTEST_TRY), self._settings.timeout)
         timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=30.0)
         paid: Amount | None = None
+        content = b""
         self._events.in_flight += 1
         try:
             with connection_faults(seconds, self._clean):
@@ -221,11 +222,12 @@ class Client:
             if paid is not None:
                 self._limiter.tokens.correct(paid.tokens - size.likely_tokens)
         except Fault as fault:
-            paid = fault.paid
+            stated = size.stated(content)
+            paid = fault.paid if stated is None else stated
             self._limiter.concurrency.outcome(refused=fault.refused)
             raise
         except ModelError:
-            paid = Amount()
+            paid = size.stated(content) or Amount()
             raise
         finally:
             self._events.in_flight -= 1
@@ -234,9 +236,9 @@ class Client:
         self._limiter.concurrency.outcome(refused=False)
         return reply
 
-    async def _set_aside(self, most: Amount) -> int:
+    async def _set_aside(self, size: Size) -> int:
         """Returns the try's number in the budget, once what is in flight leaves room for it."""
-        while (number := self._budget.begin(most)) is None:
+        while (number := self._budget.begin(size.most)) is None:
             self._settled.clear()
             with suppress(TimeoutError):  # another model of the run may settle instead
                 await asyncio.wait_for(self._settled.wait(), 0.5)

@@ -3,6 +3,7 @@
 A request has a size at most, a likely one, and the one that the server counts.
 """
 
+import logging
 import math
 import re
 from collections.abc import Mapping
@@ -15,9 +16,12 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from potstill.models.openai.usage import TokenCounts, token_counts
+from potstill.models.openai.stated_usage import usage_in_body
+from potstill.models.openai.usage import TokenCounts, counts_of, token_counts
 from potstill.models.settings import OpenAISettings
 from potstill.records import Amount, Request
+
+logger = logging.getLogger(__name__)
 
 TABLE = Path(__file__).parent / "prices.yaml"
 """Prices by the provider's host and the model's name, with the day they were taken on."""
@@ -121,21 +125,20 @@ TURN_TOKENS = 16
 """Tokens that a server may put around each turn of a chat."""
 
 
+SAME_COST = 1.001
+"""The ratio up to which two costs are the same: servers round what they state."""
+
+
 @dataclass(slots=True)
 class Size:
     """One request's size."""
-
-    read: int
-    """The most tokens that its prompt has: a token has at least one byte."""
-
-    written: int
-    """The most tokens that it writes, all samples together."""
 
     limit: int
     """The most tokens of one sample that it asks for."""
 
     likely_tokens: float
     prompt_bytes: int
+    turns: int
     prefix: str
     """The beginning of the answer that is given."""
 
@@ -143,9 +146,19 @@ class Size:
     sizes: "Sizes"
 
     @property
+    def read(self) -> int:
+        """The most tokens that its prompt has: a token has at least one byte."""
+        return self.sizes.most_read(self.prompt_bytes, self.turns)
+
+    @property
+    def written(self) -> int:
+        """The most tokens that it writes, all samples together."""
+        return self.sizes.most_written(self.limit, self.samples)
+
+    @property
     def most(self) -> Amount:
-        """The most it can cost."""
-        return self.sizes.amount(TokenCounts(self.read, self.written, 0))
+        """The most it can cost, by what the answers so far have shown."""
+        return self.sizes.most(TokenCounts(self.read, self.written, 0))
 
     def filled(self, counted: TokenCounts) -> TokenCounts:
         """Returns an answer's tokens, those that the server does not count at their most."""
@@ -153,6 +166,7 @@ class Size:
             self.read if counted.read is None else counted.read,
             self.written if counted.written is None else counted.written,
             counted.cached,
+            counted.usd,
         )
 
     def counted(self, reply: Mapping[str, Any]) -> TokenCounts:
@@ -161,11 +175,19 @@ class Size:
 
     def paid(self, reply: Mapping[str, Any]) -> Amount | None:
         """Returns the amount that the server counted; None where it does not count anything."""
-        counted = self.counted(reply)
-        if not (counted.read or counted.written):
+        return self._paid(self.counted(reply), len(reply["choices"]))
+
+    def stated(self, content: bytes) -> Amount | None:
+        """Returns the amount that a body states which is no answer; None where it states none."""
+        return self._paid(counts_of(usage_in_body(content)), self.samples)
+
+    def _paid(self, counted: TokenCounts, choices: int) -> Amount | None:
+        if not (counted.read or counted.written or counted.usd):
             return None
-        self.sizes.learn(self, counted, len(reply["choices"]))
-        return self.sizes.amount(self.filled(counted))
+        filled = self.filled(counted)
+        self.sizes.learn(self, counted, choices)
+        self.sizes.learn_cost(filled)
+        return self.sizes.amount(filled)
 
 
 class Sizes:
@@ -181,6 +203,9 @@ class Sizes:
         self._beyond = 0
         """Tokens by which a sample was longer than it was allowed to be: some servers think on."""
 
+        self._usd_a_token = 0.0
+        """The most that a server has stated for a token, where that is more than the prices say."""
+
         self._bytes = self._prompt_tokens = self._completion_tokens = self._choices = 0
 
     def size(self, request: Request, body: Mapping[str, Any]) -> Size:
@@ -191,11 +216,18 @@ class Sizes:
         longest = body.get("max_tokens") or body.get("max_completion_tokens")
         samples = int(body.get("n") or 1)
         limit = int(longest or request.max_tokens)
-        written = samples * (limit + self._beyond)
-        read = prompt_bytes + TURN_TOKENS * len(turns) + self._frame
+        written = self.most_written(limit, samples)
         likely = prompt_bytes * self._tokens_a_byte + min(written, samples * self._tokens_a_choice)
         given = body.get("prompt", request.answer_prefix)
-        return Size(read, written, limit, likely, prompt_bytes, str(given), samples, self)
+        return Size(limit, likely, prompt_bytes, len(turns), str(given), samples, self)
+
+    def most_read(self, prompt_bytes: int, turns: int) -> int:
+        """Returns the most tokens that a prompt of so many bytes and turns has."""
+        return prompt_bytes + TURN_TOKENS * turns + self._frame
+
+    def most_written(self, limit: int, samples: int) -> int:
+        """Returns the most tokens that are written for samples of so many tokens each."""
+        return samples * (limit + self._beyond)
 
     @property
     def _tokens_a_byte(self) -> float:
@@ -206,10 +238,33 @@ class Sizes:
         return self._completion_tokens / self._choices if self._choices else float("inf")
 
     def amount(self, counts: TokenCounts) -> Amount:
-        """Returns the amount of so many tokens."""
+        """Returns the amount of so many tokens; of its cost by price and as stated, the larger."""
         read, written = counts.read or 0, counts.written or 0
-        usd = prompt_cost(self._prices, counts) + written * self._prices.completion / 1e6
-        return Amount(read + written, usd)
+        return Amount(read + written, max(self._by_price(counts), counts.usd or 0.0))
+
+    def most(self, counts: TokenCounts) -> Amount:
+        """Returns the most that so many tokens cost."""
+        amount = self.amount(counts)
+        return amount._replace(usd=max(amount.usd, amount.tokens * self._usd_a_token))
+
+    def _by_price(self, counts: TokenCounts) -> float:
+        completion = (counts.written or 0) * self._prices.completion / 1e6
+        return prompt_cost(self._prices, counts) + completion
+
+    def learn_cost(self, counts: TokenCounts) -> None:
+        """Learn from a stated cost, and say it once where it is more than the prices make it."""
+        by_price, stated = self._by_price(counts), counts.usd or 0.0
+        if stated <= by_price * SAME_COST:
+            return
+        if self._prices.known and not self._usd_a_token:
+            logger.warning(
+                "the server states $%.3g for an answer that costs $%.3g by its prices; the larger "
+                "counts. See whether prompt_price and completion_price are right.",
+                stated,
+                by_price,
+            )
+        tokens = max((counts.read or 0) + (counts.written or 0), 1)
+        self._usd_a_token = max(self._usd_a_token, stated / tokens)
 
     def learn(self, size: Size, counted: TokenCounts, choices: int) -> None:
         """Learn from an answer's own counts."""

@@ -64,11 +64,25 @@ def read_reply(
     ]
     costs = [prices.completion * count / 1e6 for count in shares(counts.written or 0, known)]
     costs[0] += prompt_cost(prices, counts)
+    costs = _as_stated(costs, counts.usd)
     tokens = shares(counted.written or 0, known)
     return [
         replace(completion, prompt_tokens=counted.read or 0, completion_tokens=count, cost=cost)
         for completion, count, cost in zip(read, tokens, costs, strict=True)
     ]
+
+
+def _as_stated(costs: list[float], usd: float | None) -> list[float]:
+    """Returns the costs of samples in US dollars, raised in proportion to what the server states.
+
+    Args:
+        costs: By the prices.
+        usd: The sum that the server states, if it does; a smaller one is not gone by.
+    """
+    by_price = sum(costs)
+    if usd is None or usd <= by_price:
+        return costs
+    return [cost * usd / by_price if by_price else usd / len(costs) for cost in costs]
 
 
 def _with_error(reply: Json) -> Sequence[object]:

@@ -9,10 +9,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from potstill.models.openai.choice_text import content_of, message_in
+from potstill.models.openai.stated_usage import StatedUsage, stated_usage
 from potstill.text.common_prefix import rest_after
-
-LARGEST_COUNT = 2**26
-"""Tokens that an answer may be said to have; more is no count."""
 
 TOKEN_CHARACTERS = 32
 """Characters that a token has at most, in texts without white space."""
@@ -26,6 +24,9 @@ class TokenCounts(NamedTuple):
     cached: int
     """Those of ``read`` that the server had in its cache."""
 
+    usd: float | None = None
+    """US dollars that the server states."""
+
 
 def token_counts(
     reply: Mapping[str, Any], *, prefix: str = "", limit: int | None = None
@@ -37,38 +38,41 @@ def token_counts(
         prefix: The beginning of the answer that the server was given, and may repeat.
         limit: The most tokens of one choice.
     """
-    read, cached = _read_tokens(reply)
-    written = written_tokens(reply)
-    total = _count(reply, "total_tokens")
-    choices = [choice for choice in reply["choices"] if isinstance(choice, dict)]
+    stated = stated_usage(reply)
+    listed = reply.get("choices")
+    choices = [one for one in (listed if isinstance(listed, list) else []) if isinstance(one, dict)]
     least = [_least_tokens(choice, prefix, limit) for choice in choices]
+    counts = counts_of(stated, *map(sum, zip(*least, strict=True))) if least else counts_of(stated)
     seen = sum(visible + apart for visible, apart in least)
-    if not written and seen:
-        written = None
-    if total:
-        read, written = _by_total(read, written, total)
-    if written is not None:
-        reasoning = _reasoning(reply)
-        if reasoning + sum(visible for visible, _ in least) > written:
-            written += reasoning
-        if written < seen:
-            written = max(seen, written * len(choices))
-    return TokenCounts(read, written, min(cached, read or 0))
+    if counts.written is not None and counts.written < seen:
+        return counts._replace(written=max(seen, counts.written * len(choices)))
+    return counts
 
 
-def _read_tokens(reply: Mapping[str, Any]) -> tuple[int | None, int]:
-    """Returns the tokens of the prompt, and how many of them came from the server's cache.
+def counts_of(stated: StatedUsage, visible: int = 0, apart: int = 0) -> TokenCounts:
+    """Returns the tokens that a server states, both halves as far as they can be told.
 
-    Claude's counts leave those out that were written to the cache or read from it; behind some
-    gateways ``prompt_tokens`` does as well, which shows where they are more than the prompt.
+    Args:
+        stated: The numbers of the server.
+        visible: How many tokens the answer's text has at least.
+        apart: The same of the thinking beside it.
     """
-    read = _count(reply, "prompt_tokens") or _count(reply, "input_tokens") or None
-    from_cache = _count(reply, "cache_read_input_tokens") or 0
-    beside = from_cache + (_count(reply, "cache_creation_input_tokens") or 0)
-    if beside > (read or 0):
-        read = (read or 0) + beside
-    cached = _count(reply, "prompt_tokens_details", "cached_tokens")
-    return read, from_cache if cached is None else cached
+    read, written = stated.read or None, stated.written
+    if not written and visible + apart:
+        written = None
+    if stated.total:
+        read, written = _by_total(read, written, stated.total)
+    if stated.hidden and written is None:
+        written = stated.hidden + visible
+    elif written is not None and stated.hidden + visible > written:
+        written += stated.hidden
+    return TokenCounts(read, written, min(stated.cached, read or 0), stated.usd)
+
+
+def stated_tokens(stated: StatedUsage) -> int:
+    """Returns the tokens that a server states, read and written; 0 where it states none."""
+    counts = counts_of(stated)
+    return (counts.read or 0) + (counts.written or 0)
 
 
 def _by_total(read: int | None, written: int | None, total: int) -> tuple[int | None, int | None]:
@@ -79,20 +83,6 @@ def _by_total(read: int | None, written: int | None, total: int) -> tuple[int | 
         assert written is not None
         return (total - written if total > written else None), written
     return read, max(written or 0, total - read) or None
-
-
-def _first(*counts: int | None) -> int | None:
-    return next((count for count in counts if count is not None), None)
-
-
-def _reasoning(reply: Mapping[str, Any]) -> int:
-    """Returns the tokens of thinking, which most servers count as written, and some beside it."""
-    return (
-        _count(reply, "completion_tokens_details", "reasoning_tokens")
-        or _count(reply, "output_tokens_details", "reasoning_tokens")
-        or _count(reply, "reasoning_tokens")
-        or 0
-    )
 
 
 def _least_tokens(choice: dict[str, Any], prefix: str, limit: int | None) -> tuple[int, int]:
@@ -114,7 +104,7 @@ def _least_tokens(choice: dict[str, Any], prefix: str, limit: int | None) -> tup
 
 def written_tokens(reply: Mapping[str, Any]) -> int | None:
     """Returns the tokens written as the server puts it, thinking included; None without a count."""
-    return _first(_count(reply, "completion_tokens"), _count(reply, "output_tokens"))
+    return stated_usage(reply).written
 
 
 def least_words(text: str) -> int:
@@ -128,11 +118,3 @@ def _listed(choice: Mapping[str, Any]) -> int:
     logprobs = listed if isinstance(listed, Mapping) else {}
     lists = logprobs.get("content") or logprobs.get("tokens"), choice.get("token_ids")
     return max(len(tokens) if isinstance(tokens, list) else 0 for tokens in lists)
-
-
-def _count(reply: Mapping[str, Any], *names: str) -> int | None:
-    """Returns a count; None for what is none, such as a text or a negative number."""
-    value: object = reply.get("usage")
-    for name in names:
-        value = value.get(name) if isinstance(value, Mapping) else None
-    return value if type(value) is int and 0 <= value <= LARGEST_COUNT else None

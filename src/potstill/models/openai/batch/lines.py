@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from http import HTTPStatus
 from typing import NamedTuple
 
 from potstill.errors import ModelError
@@ -21,7 +22,8 @@ from potstill.models.openai.repeated_prefix import PrefixHabit
 from potstill.models.openai.requests import Json, failure, runs
 from potstill.models.openai.responses import read_reply
 from potstill.models.openai.session import REFUSALS
-from potstill.models.openai.usage import token_counts
+from potstill.models.openai.stated_usage import stated_usage
+from potstill.models.openai.usage import TokenCounts, counts_of, token_counts
 from potstill.models.settings import OpenAISettings
 from potstill.records import Amount, Completion, Request
 from potstill.runtime.events import EventLog
@@ -237,7 +239,9 @@ class Answers:
                 fresh = line in awaited
                 awaited.discard(line)
                 reply = _reply(entry)
-                if reply is not None:
+                if reply is None:
+                    paid = _sum(paid, self._paid_for_nothing(line, entry))
+                else:
                     paid = _sum(paid, self._paid(line, reply))
                     places.add(line.place)
                 if not self._wanted.wants(line):
@@ -307,7 +311,23 @@ class Answers:
         if request is not None:
             body = {"n": line.count, **self._settings.body}
             return self._sizes.size(request, body).paid(reply)
-        counted = token_counts(reply, limit=line.max_tokens)
+        return self._amount(line, token_counts(reply, limit=line.max_tokens))
+
+    def _paid_for_nothing(self, line: BatchLine, entry: Json) -> Amount | None:
+        """Returns the cost of a line without an answer; None where it may have been anything."""
+        counted = counts_of(stated_usage(entry))
+        if counted.read or counted.written or counted.usd:
+            return self._amount(line, counted)
+        response = _object(entry.get("response"))
+        written = response.get("status_code") == HTTPStatus.OK and bool(response.get("body"))
+        return None if written else Amount()
+
+    def _amount(self, line: BatchLine, counted: TokenCounts) -> Amount | None:
+        """Returns the amount of a line; None where a half is not counted and may be anything."""
+        request = self._wanted.known(line)
+        if request is not None:
+            body = {"n": line.count, **self._settings.body}
+            return self._sizes.amount(self._sizes.size(request, body).filled(counted))
         if counted.read is None or counted.written is None:
             return None
         return self._sizes.amount(counted)
