@@ -53,8 +53,8 @@ def choices(*bad: Any) -> Fault:
     return Fault(payload=orjson.dumps({"choices": made, "usage": USAGE}))
 
 
-def said(content: Any) -> Body:
-    return {"message": {"content": content}, "finish_reason": "stop"}
+def said(content: Any, **beside: Any) -> Body:
+    return {"message": {"content": content, **beside}, "finish_reason": "stop"}
 
 
 PAGE = Fault(payload=b"<!doctype html><html><body>Open WebUI</body></html>")
@@ -70,9 +70,24 @@ LM_STUDIO = Fault(payload=b'{"error": "Unexpected endpoint or method."}')
         (LM_STUDIO, "Unexpected endpoint or method", False),
         (choices(said(5), said(5)), "not understood", False),
         (choices(said({"a": 1}), said({"a": 1})), "without a text", False),
-        (choices(said(None), said(None)), "gave no text", False),
+        (choices(said(None), said(None)), "the server gave no text (finish", False),
+        (choices(*[said("<think>never ends")] * 2), "gave thinking alone, and no answer", False),
+        (choices(*[said("<think>ends</think>")] * 2), "gave thinking alone, and no answer", False),
+        (choices(*[said("", reasoning_content="Hm.")] * 2), "gave thinking alone, and no", False),
+        (choices(*[said("", tool_calls=[{"id": 1}])] * 2), "no text, only tool_calls (f", False),
     ],
-    ids=["refused", "page", "error", "number", "no_text", "null"],
+    ids=[
+        "refused",
+        "page",
+        "error",
+        "number",
+        "no_text",
+        "null",
+        "unclosed",
+        "closed",
+        "apart",
+        "tool",
+    ],
 )
 def test_a_few_failures_of_one_kind_end_the_command(
     tmp_path: Path, fault: Fault, sentence: str, is_free: bool

@@ -14,7 +14,7 @@ from potstill.cli import main
 from potstill.models import open_model
 from potstill.models.settings import LocalSettings
 from potstill.pipeline.recipe import load_recipe
-from potstill.records import Request
+from potstill.records import Completion, Request
 from potstill.serve.settings import ServeSettings
 from potstill.store import Store
 from potstill.tasks import load_task
@@ -101,6 +101,27 @@ def check_the_student_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     for command in ("report", "plan", "curate"):
         done = potstill(command, "runs/fragen", "--quiet")
         assert done.exit_code == 0 and not done.stderr, done.output
+        if command == "plan":
+            assert re.search(r"measuring +starts and students are measured already", done.output)
+            assert re.search(r"disk +nothing more; ", done.output)
+    more = potstill("plan", "runs/fragen", "--set", "evaluate.max_tokens=9")
+    assert re.search(r"measuring +about \d+ answers", more.output), more.output
+    check_an_empty_answer_is_said(monkeypatch)
+
+
+def check_an_empty_answer_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = "(the student's answer is empty: it wrote nothing"
+    for text, thinking, end in (("", None, ")"), (" \n", None, ")"), ("", "Hm.", " behind its ")):
+        empty = Completion(
+            request=Request(prompt="1?"), sample=0, text=text, thinking=thinking,
+            finish_reason="stop",
+        )  # fmt: skip
+        monkeypatch.setattr(
+            "potstill.pipeline.chosen_student.ask_student", lambda *_, answer=empty: answer
+        )
+        asked = potstill("ask", "runs/fragen", "1?")
+        assert (asked.exit_code, asked.stdout) == (0, "")
+        assert words + end in asked.stderr
 
 
 def test_a_run_without_a_student_says_so(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from tiny_runs import PLACE, finished_run
 
 from potstill.checksums import REMOVED, write_checksums
 from potstill.cli import main
+from potstill.errors import StoreError
 from potstill.pipeline.run import stored_run
 from potstill.pipeline.run_check import check_run
 from potstill.pipeline.run_clean import remove, superseded
@@ -203,6 +204,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "the account damaged": lambda run: (run / "spending.jsonl").write_text("x\n"),
     "no recipe": lambda run: (run / "recipe.yaml").unlink(),
     "a damaged recipe": lambda run: (run / "recipe.yaml").write_text("a: &a [*a]"),
+    "the model gone": lambda run: shutil.rmtree(run / "model"),
     "a mark emptied": lambda run: (run / PLACE).parent.joinpath("finished.json").write_bytes(b""),
 }
 
@@ -242,6 +244,113 @@ def test_every_damage_is_told_with_a_way_out(run: Path, damage: Callable[[Path],
     checked = check_run(run)
     assert checked.faults
     assert all(fault.where and fault.fault and fault.way_out for fault in checked.faults)
+
+
+def told(run: Path) -> list[tuple[str, str]]:
+    return [(fault.where, fault.fault) for fault in check_run(run).faults]
+
+
+def test_a_missing_account_is_told_where_answers_were_bought(run: Path) -> None:
+    (run / "spending.jsonl").unlink(missing_ok=True)
+    assert told(run) == []  # nothing was paid for
+    sql(
+        "UPDATE completions SET prompt_tokens = 5, completion_tokens = 7, cost = 0.25"
+        " WHERE request_key = (SELECT key FROM requests WHERE model = 'openai:m')"
+    )(run)
+    ((where, fault),) = told(run)
+    assert where == "spending.jsonl"
+    assert "the file is missing, though answers were bought (12 tokens and $0.2500" in fault
+    (run / "spending.jsonl").write_text('{"spent": true, "tokens": 12, "usd": 0.25}\n')
+    assert told(run) == []
+    (run / "spending.jsonl").unlink()
+    sql("UPDATE completions SET stage = 'import'")(run)
+    assert told(run) == []  # another run paid
+
+
+def test_a_missing_model_is_told_where_a_student_was_chosen(run: Path) -> None:
+    shutil.rmtree(run / "model")
+    (fault,) = check_run(run).faults
+    assert (fault.where, fault.fault) == (
+        "model", "the folder is missing, though a student was chosen"
+    )  # fmt: skip
+    assert fault.way_out.startswith(f"potstill evaluate {run}")
+    for command in (["ask", str(run), "1?"], ["serve", str(run)]):
+        refused = CliRunner().invoke(main, command)
+        assert refused.exit_code == 2
+        assert "model is missing, though a student was chosen. Run potstill evaluate" in (
+            refused.output
+        )
+    sql("DELETE FROM choices")(run)
+    assert told(run) == []
+
+
+@pytest.mark.parametrize(
+    ("stage", "place"), [("evaluate", "model"), ("train", PLACE), ("train", LATER)]
+)
+def test_missing_checksums_are_told(run: Path, stage: Stage, place: str) -> None:
+    (run / place / "checksums.sha256").unlink()
+    weights = run / place / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+    checked = check_run(run)
+    assert checked.faults == []  # of results that a version without checksums may have made
+    assert any(note.startswith(f"{place}: checksums.sha256 is missing") for note in checked.notes)
+    with Store(run / "run.sqlite") as store:
+        store.keep_provenance(stage, {"seed": 0}, settings_hash="x", recipe_hash="r")
+    (fault,) = check_run(run).faults
+    assert (fault.where, fault.fault.partition(",")[0]) == (place, "checksums.sha256 is missing")
+    assert f"potstill {stage} {run}" in fault.way_out
+
+
+@pytest.mark.parametrize("lost", ["tokenizer.json", "config.json", "model.safetensors"])
+def test_a_student_without_a_file_of_its_folder_is_damaged(run: Path, lost: str) -> None:
+    (run / "model" / lost).unlink()
+    refused = CliRunner().invoke(main, ["ask", str(run), "1?"])
+    assert refused.exit_code == 2
+    assert f"model is damaged: {lost} is missing." in refused.output
+    assert "written again by potstill evaluate" in refused.output
+
+
+COMMANDS = (["report"], ["ask", "1?"], ["export"], ["curate"], ["plan"])
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
+def test_an_emptied_store_is_told_as_what_it_is(run: Path, command: list[str]) -> None:
+    sql()(run)
+    (run / "run.sqlite").write_bytes(b"")
+    name, *rest = command
+    if name == "export":
+        rest = [str(run.with_name("out.jsonl"))]
+    refused = CliRunner().invoke(main, [name, str(run), *rest])
+    assert refused.exit_code == 2
+    assert refused.output.count("Error: ") == 1
+    assert "run.sqlite is empty, though checkpoints and model beside it show" in refused.output
+    assert (run / "run.sqlite").stat().st_size == 0
+
+
+def test_a_store_that_a_killed_writer_left_empty_is_begun(tmp_path: Path) -> None:
+    (tmp_path / "run.sqlite").write_bytes(b"")
+    with pytest.raises(StoreError, match=r"run\.sqlite is empty\. Restore it from a copy"):
+        Store(tmp_path / "run.sqlite", read_only=True)
+    with Store(tmp_path / "run.sqlite") as store:
+        assert not store.has_results()
+
+
+@pytest.mark.parametrize(
+    ("statement", "words"),
+    [
+        ("DROP TABLE scores", "no such table: scores"),
+        ("ALTER TABLE scores RENAME COLUMN low TO lowest", "no such column: low"),
+        ("PRAGMA user_version = 0", "already exists"),
+    ],
+)
+def test_a_store_of_other_tables_is_told_as_damaged(run: Path, statement: str, words: str) -> None:
+    sql(statement)(run)
+    refused = CliRunner().invoke(main, ["report", str(run)])
+    assert refused.exit_code == 2
+    assert "run.sqlite is damaged or is not a potstill store" in refused.output
+    assert words in refused.output
+    assert f"potstill check {run} says what is wrong" in refused.output
+    assert "free some space" not in refused.output
 
 
 def test_a_damage_names_its_table(run: Path) -> None:

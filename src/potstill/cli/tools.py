@@ -86,6 +86,9 @@ def ask_command(run: Path, question: str) -> None:
         answer = ask_student(opened_run, text)
     for line in answer.text.strip().splitlines():
         echo(printable(line))
+    if not answer.text.strip():
+        thought = " behind its thinking" if (answer.thinking or "").strip() else ""
+        echo(f"(the student's answer is empty: it wrote nothing{thought})", err=True)
     if answer.finish_reason == "length":
         limit = answer.request.max_tokens
         echo(f"(cut off: no end within {limit:,} tokens, evaluate.max_tokens)", err=True)

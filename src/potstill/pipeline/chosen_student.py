@@ -63,9 +63,14 @@ def chosen_checkpoint(run: "Run") -> Checkpoint:
         DataError: Nothing was evaluated yet, or the model is not there.
     """
     offered = offered_checkpoints(run.store)
-    if not offered or not (run.folder / "model").is_dir():
+    if not offered:
         raise DataError(
             f"{run.folder} has no chosen student yet. Run potstill evaluate on it first."
+        )
+    if not (run.folder / "model").is_dir():
+        raise DataError(
+            f"{run.folder / 'model'} is missing, though a student was chosen. Run potstill "
+            "evaluate on the run: it writes the folder again, and asks for nothing that is stored."
         )
     return best_checkpoint(run.store, _task_name(run.recipe), offered)
 

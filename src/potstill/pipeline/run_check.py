@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from potstill.checksums import damage, is_removed
+from potstill.checksums import CHECKSUMS, damage, is_removed
 from potstill.errors import ConfigError, PotstillError, repeat_commands
+from potstill.pipeline.chosen_student import offered_checkpoints
 from potstill.pipeline.recipe import load_recipe
 from potstill.pipeline.run import stored_run
 from potstill.pipeline.stale import stale_stages, unknown_stages
@@ -77,14 +78,59 @@ def check_run(folder: Path) -> CheckedRun:
     with Store(path, read_only=True) as store:
         checkpoints = [folder / checkpoint.folder for checkpoint in store.checkpoints()]
         completions, unknown = store.count_completions(), unknown_stages(store)
-    faults += _checkpoint_faults(folder, checkpoints)
+        faults += _missing_files(folder, store)
+        unsummed = [*_unsummed(folder, store)]
+    faults += [*_checkpoint_faults(folder, checkpoints), *(one for one in unsummed if one.way_out)]
     if not any(fault.where == "recipe.yaml" for fault in faults):
         faults += _stale_faults(folder)
     notes = [f"an older potstill made the results of {stage}; of which recipe is not known"
              for stage in unknown]  # fmt: skip
+    notes += [f"{one.where}: {one.fault}" for one in unsummed if not one.way_out]
     return CheckedRun(
         faults, completions, len(checkpoints), sum(map(is_removed, checkpoints)), notes
     )
+
+
+def _missing_files(folder: Path, store: Store) -> Iterator[RunFault]:
+    """Yields what the folder has to hold by what the store says: the account, and ``model/``."""
+    spent = store.spent()
+    if (spent.tokens or spent.usd) and not (folder / "spending.jsonl").exists():
+        yield RunFault(
+            "spending.jsonl",
+            f"the file is missing, though answers were bought ({spent.tokens:,} tokens and "
+            f"${spent.usd:,.4f} by the store)",
+            "restore it from a copy; without it the account goes on from these sums, so lower a "
+            "budget by what was paid for lost tries and replaced answers",
+        )
+    if offered_checkpoints(store) and not (folder / "model").is_dir():
+        evaluate = repeat_commands(["evaluate"], _quoted(folder))
+        yield RunFault(
+            "model",
+            "the folder is missing, though a student was chosen",
+            f"{evaluate}, which writes it again and asks for nothing that is stored",
+        )
+
+
+def _unsummed(folder: Path, store: Store) -> Iterator[RunFault]:
+    """Yields folders of weights without checksums; with no way out where there may be none.
+
+    A version that kept no inputs of results wrote no checksums either.
+    """
+    train, evaluate = (repeat_commands([name], _quoted(folder)) for name in ("train", "evaluate"))
+    places = {folder / one.folder: ("train", f"remove the folder; {train} trains it again")
+              for one in store.checkpoints()}  # fmt: skip
+    places[folder / "model"] = ("evaluate", f"{evaluate}, which writes it again")
+    for place, (stage, way_out) in places.items():
+        if not place.is_dir() or (place / CHECKSUMS).exists():
+            continue
+        made = store.provenance(stage)
+        is_fault = made is not None and made.is_known
+        yield RunFault(
+            place.relative_to(folder).as_posix(),
+            f"{CHECKSUMS} is missing, so nothing tells whether its files are those that were "
+            "written" + ("" if is_fault else "; an older potstill wrote none"),
+            way_out if is_fault else "",
+        )
 
 
 def _account_faults(folder: Path) -> Iterator[RunFault]:

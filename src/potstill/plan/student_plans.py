@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from potstill.errors import PotstillError, extra
 from potstill.models.settings import LocalSettings
 from potstill.pipeline.run import Run
-from potstill.pipeline.stale import outdated_students
+from potstill.pipeline.stale import outdated_students, stale_stages, untrained_students
 from potstill.plan.start_trials import StartSpeed, TrainedPart, start_speed
 from potstill.plan.throughput import last_progress
 from potstill.prompts.formats import format_named
@@ -91,7 +91,8 @@ class StudentPlans(NamedTuple):
     """Bytes that are free where the run's folder is, or will be."""
 
     measured_here: int
-    """Answers that starts and students will write on this machine."""
+    """Answers that starts and students will write on this machine, those included that are stored
+    of a measuring that is not over; 0 where the scores are there and are of this recipe."""
 
 
 def plan_students(run: Run, folder: Path) -> StudentPlans:
@@ -107,7 +108,13 @@ def plan_students(run: Run, folder: Path) -> StudentPlans:
         students, fault = _planned(run, folder)
     except PotstillError as error:
         return StudentPlans([], str(error), free, 0)
-    return StudentPlans(students, fault, free, _answers(run, students))
+    return StudentPlans(students, fault, free, 0 if _is_measured(run) else _answers(run, students))
+
+
+def _is_measured(run: Run) -> bool:
+    """Whether the scores of all that the recipe measures are there."""
+    there = run.store.provenance("evaluate") is not None
+    return there and not (stale_stages(run) or untrained_students(run))
 
 
 class _StudentDraft(NamedTuple):

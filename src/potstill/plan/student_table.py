@@ -12,13 +12,18 @@ def student_facts(plans: StudentPlans) -> Iterator[tuple[str, str]]:
         yield student.system.label, _describe(student)
     if not plans.students:
         return
-    yield (
-        "measuring",
-        (f"about {plans.measured_here:,} answers of starts and students, written on this machine"),
-    )
+    if not plans.measured_here:
+        yield "measuring", "starts and students are measured already"
+    else:
+        answers = f"about {plans.measured_here:,} answers of starts and students"
+        yield "measuring", f"{answers}, written on this machine"
+    untrained = [student for student in plans.students if not _is_trained(student)]
+    if not (untrained or plans.measured_here):
+        yield "disk", f"nothing more; {_size(plans.free_disk)} are free"
+        return
     model = max(student.disk / max(student.checkpoints, 1) for student in plans.students)
-    disk = sum(student.disk for student in plans.students if not _is_trained(student)) + model
-    disk += max(student.disk_meanwhile for student in plans.students)
+    disk = sum(student.disk for student in untrained) + model
+    disk += max((student.disk_meanwhile for student in untrained), default=0.0)
     short = "" if disk <= plans.free_disk else ", WHICH IS NOT ENOUGH"
     yield "disk", f"at most {_size(disk)} with model/; {_size(plans.free_disk)} are free{short}"
 

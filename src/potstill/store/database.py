@@ -11,6 +11,7 @@ a table are named like a record's fields, and a record inside a record takes col
 
 import fcntl
 import os
+import re
 import shutil
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -24,6 +25,14 @@ from potstill.errors import StoreError
 from potstill.store.schema import MIGRATIONS
 
 Connection = sqlite3.Connection
+
+_LATER_FILES = ("spending.jsonl", "checkpoints", "model")
+"""What stands beside a store only once something was stored."""
+
+_DAMAGED = re.compile(
+    r"no such (table|column)|has no column|already exists|duplicate column|malformed"
+)
+"""What SQLite says, as of a fault of the statement, where tables are not those of the schema."""
 
 
 class Database:
@@ -39,6 +48,7 @@ class Database:
         except OSError as error:
             raise StoreError(f"cannot write {path.parent}: {error.strerror}.") from error
         try:
+            _refuse_emptied(path, read_only=read_only)
             self._db = self._open(read_only)
         except StoreError:
             self._release()
@@ -122,6 +132,26 @@ class Database:
             self._db.execute("COMMIT")
 
 
+def _refuse_emptied(path: Path, *, read_only: bool) -> None:
+    """Refuse a file that has lost all that it held.
+
+    A writer that was killed at its start leaves an empty file too, but nothing else that a run has.
+
+    Raises:
+        StoreError: It is empty, and is to be read, or answers were bought or students trained.
+    """
+    left = path.with_name(f"{path.name}-wal")
+    if not path.is_file() or path.stat().st_size or (left.is_file() and left.stat().st_size):
+        return
+    others = [name for name in _LATER_FILES if (path.parent / name).exists()]
+    if read_only or others:
+        beside = f", though {' and '.join(others)} beside it show that it was not" if others else ""
+        raise StoreError(
+            f"{path} is empty{beside}. Restore it from a copy; or remove it, to begin the run "
+            "anew and ask for everything again."
+        )
+
+
 def connect_to_read(path: Path) -> Connection:
     """Opens a file for reading, also on a medium that cannot be written.
 
@@ -166,6 +196,8 @@ def explained(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as error:
+        if _DAMAGED.search(str(error)):
+            raise StoreError(_damaged(path, error)) from error
         raise StoreError(
             f"{path}: {error}. What was stored before is safe; "
             "free some space or check the folder's permissions, then repeat the command."
@@ -173,7 +205,14 @@ def explained(path: Path) -> Iterator[None]:
     except sqlite3.DatabaseError as error:
         if isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError):
             raise
-        raise StoreError(f"{path} is damaged or is not a potstill store: {error}.") from error
+        raise StoreError(_damaged(path, error)) from error
+
+
+def _damaged(path: Path, error: sqlite3.Error) -> str:
+    return (
+        f"{path} is damaged or is not a potstill store: {error}. Restore it from a copy, or begin "
+        f"a new run; potstill check {path.parent} says what is wrong with it."
+    )
 
 
 R = TypeVar("R")

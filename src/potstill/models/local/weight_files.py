@@ -13,7 +13,7 @@ from typing import Any
 from transformers.utils import SAFE_WEIGHTS_INDEX_NAME
 from transformers.utils.hub import cached_file
 
-from potstill.checksums import CHECKSUMS, REMOVED, damage, is_removed
+from potstill.checksums import CHECKSUMS, REMOVED, damage, is_removed, read_checksums
 from potstill.errors import MissingExtraError, ModelError, shortened
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt")
@@ -37,6 +37,8 @@ def check_folder(folder: Path) -> None:
         raise ModelError(
             f"{folder} is not a folder; give a folder with a model in it, or a hub name."
         )
+    if not is_removed(folder):
+        _refuse_lost(folder)
     if not (folder / "config.json").is_file():
         raise ModelError(f"{folder} has no config.json, so it does not hold a transformers model.")
     if not any((folder / name).is_file() for name in TOKENIZER_FILES):
@@ -49,6 +51,25 @@ def check_folder(folder: Path) -> None:
     if any(file for pattern in PICKLES for file in folder.glob(pattern)):
         raise ModelError(f"{folder} has only pickled weights: {PICKLED}")
     raise ModelError(f"{folder} has no weights (*{SAFE}).")
+
+
+def _refuse_lost(folder: Path) -> None:
+    """Refuse a folder of a run without a file that was written; none is read.
+
+    Raises:
+        ModelError: One is missing.
+    """
+    lost = [name for name in read_checksums(folder) if not (folder / Path(name).name).is_file()]
+    if lost:
+        raise _damaged(folder, [f"{name} is missing" for name in lost])
+
+
+def _damaged(folder: Path, faults: list[str]) -> ModelError:
+    return ModelError(
+        f"{folder} is damaged: {'; '.join(faults)}. A checkpoint of a run is trained again by "
+        "potstill train, and model/ is written again by potstill evaluate. If you changed the "
+        f"files yourself, remove {folder / CHECKSUMS}."
+    )
 
 
 def check_whole(folder: Path) -> None:
@@ -64,11 +85,7 @@ def check_whole(folder: Path) -> None:
         )
     faults = damage(folder)
     if faults:
-        raise ModelError(
-            f"{folder} is damaged: {'; '.join(faults)}. A checkpoint of a run is trained again by "
-            "potstill train, and model/ is written again by potstill evaluate. If you changed the "
-            f"files yourself, remove {folder / CHECKSUMS}."
-        )
+        raise _damaged(folder, faults)
 
 
 def check_weight_files(source: str, revision: str | None = None) -> None:

@@ -173,8 +173,16 @@ def read_choice_text(choice: Json, separate: Separation) -> ChoiceText:
     if reason == FAILED:
         return _failed(thinking, f"the server broke off (finish_reason: {given})")
     if _is_missing(text, bool(elsewhere), reason):
-        return _failed(thinking, f"the server gave no text (finish_reason: {given})")
+        return _failed(thinking, f"{_missing_words(message, thinking)} (finish_reason: {given})")
     return ChoiceText(text=text or "", thinking=thinking, finish_reason=reason, error=None)
+
+
+def _missing_words(message: Json, thinking: str | None) -> str:
+    """Returns what came in the place of a text, in words."""
+    if (thinking or "").strip():
+        return "the model gave thinking alone, and no answer behind it"
+    others = [name for name in OTHER_CONTENT if message.get(name)]
+    return "the server gave no text" + (f", only {' and '.join(others)}" if others else "")
 
 
 def _is_missing(text: str | None, elsewhere: bool, reason: FinishReason | None) -> bool:
