@@ -210,3 +210,38 @@ def test_a_file_that_is_there_is_replaced_only_when_told_to() -> None:
     assert Path("out.jsonl").read_text(encoding="utf-8") == "as it was"
     assert graded(written(ROWS), "--out", "out.jsonl", "--overwrite").exit_code == 0
     assert Path("out.jsonl").read_text(encoding="utf-8").count("\n") == len(ROWS)
+
+
+@pytest.mark.parametrize(
+    ("task", "way_out"),
+    [
+        ("yesno", "Did you mean 'yes_no'?"),
+        ("nummer", "Did you mean 'number'?"),
+        ("gsm9k", "Did you mean 'gsm8k'?"),
+        ("fragen.yaml", "name the type of its answers, which is one of number, choice, yes_no"),
+        ("own/fragen.csv", "name the type of its answers"),
+    ],
+)
+def test_an_unknown_task_is_told_with_what_the_option_takes(task: str, way_out: str) -> None:
+    told = graded(written(ROWS), task=task)
+    assert told.exit_code == 2 and way_out in told.stderr
+    assert "{file:" not in told.stderr
+
+
+def test_rows_without_a_completion_are_named() -> None:
+    listed = {"completion": ["The answer is 7.", None], "answer": "7"}
+    rows: list[Mapping[str, object]] = [*ROWS, {"answer": "7"}, listed]
+    told = graded(written(rows)).stdout
+    assert (
+        "missing      3 without a completion, counted as no answer; line 4; line 6; line 7" in told
+    )
+    assert "missing" not in graded(written(ROWS[:3])).stdout
+
+
+def test_every_bad_gold_is_named_up_to_ten() -> None:
+    bad: list[dict[str, object]] = [{"completion": "The answer is 7.", "answer": "x"}] * 12
+    told = graded(written([*ROWS, *bad])).stdout
+    (line,) = [line for line in told.splitlines() if line.startswith("bad gold")]
+    assert all(f"line {number}: " in line for number in range(6, 16))
+    assert "line 16" not in line and line.endswith("and 2 more")
+    assert "line 2: " in graded(written(bad)).stderr

@@ -122,10 +122,11 @@ def _with_seed(path: Path, guessed: GuessedTask) -> GuessedTask:
             "others still. Some hundreds are a good start; about 30 will do to try."
         )
     settings = guessed.settings.model_copy(update={"split_seed": seed})
-    return GuessedTask(
-        settings,
-        {**guessed.values, "split_seed": seed},
-        {**guessed.reasons, "split_seed": "the first by which no split of so few is empty"},
+    reason = "the first by which no split of so few is empty"
+    return guessed._replace(
+        settings=settings,
+        values={**guessed.values, "split_seed": seed},
+        reasons={**guessed.reasons, "split_seed": reason},
     )
 
 
@@ -144,7 +145,7 @@ def _guesses(guessed: GuessedTask, shown: Sequence[Question], kind: str) -> list
     for name in ("encoding", "separator", "split_seed"):
         if name in values and name in guessed.reasons:
             lines.append(f"{name} {values[name]!r}: {guessed.reasons[name]}")
-    return lines
+    return [*lines, *guessed.notes]
 
 
 def _written(path: Path, guessed: GuessedTask, values: Mapping[str, object], name: str) -> str:

@@ -26,6 +26,9 @@ from potstill.whole_files import whole_file
 BAD_GOLD = "bad_gold"
 """The rule of a completion whose gold answer does not fit the task: nothing can be right there."""
 
+_SHOWN_FAULTS = 10
+"""Rows with a fault that are named; the others are counted."""
+
 
 class Disagreement(NamedTuple):
     """A completion on which the two verdicts differ."""
@@ -51,6 +54,9 @@ class GradedFile:
 
     bad_golds: Sequence[str]
     """Why golds could not be used, each with its place."""
+
+    missing: Sequence[str]
+    """The places of rows without a completion, once for each that is missing."""
 
     compared: int
     """Completions with somebody else's verdict."""
@@ -120,7 +126,14 @@ def describe_graded(graded: GradedFile) -> Iterator[str]:
     yield f"no answer    {graded.no_answer / total:.1%} ({graded.no_answer:,})"
     yield "read by      " + ", ".join(f"{rule} {count:,}" for rule, count in graded.rules.items())
     if graded.bad_golds:
-        yield f"bad gold     {len(graded.bad_golds):,}, counted as wrong; {graded.bad_golds[0]}"
+        count, which = len(graded.bad_golds), _first_few(graded.bad_golds)
+        yield f"bad gold     {count:,}, counted as wrong; {which}"
+    if graded.missing:
+        places = [at.rpartition(", ")[2] for at in graded.missing]
+        yield (
+            f"missing      {len(places):,} without a completion, counted as no answer; "
+            f"{_first_few(places)}"
+        )
     if graded.compared:
         low, high = graded.agreement
         same = graded.compared - len(graded.disagreements)
@@ -134,6 +147,14 @@ def describe_graded(graded: GradedFile) -> Iterator[str]:
         yield f"  gold  {printable(gold)}"
         yield f"  read  {printable(ours.answer or 'nothing')} (rule {ours.rule})"
         yield f"  text  {printable(excerpt)}"
+
+
+def _first_few(faults: Sequence[str]) -> str:
+    """The first of some faults, each once; how many more there are."""
+    once = list(dict.fromkeys(faults))
+    shown = "; ".join(fault.rstrip(".") for fault in once[:_SHOWN_FAULTS])
+    more = len(once) - _SHOWN_FAULTS
+    return printable(f"{shown}; and {more:,} more" if more > 0 else shown)
 
 
 def _output_line(grades: Sequence[Grade], *, listed: bool) -> bytes:
@@ -154,11 +175,13 @@ class _Tally:
         self.rules: Counter[str] = Counter()
         self.correct = self.no_answer = self.compared = 0
         self.bad_golds: list[str] = []
+        self.missing: list[str] = []
         self.disagreements: list[Disagreement] = []
 
     def add(self, row: Item, task: Task) -> list[Grade]:
         """Grade and count the completions of a row."""
         grades = [self._grade(row, task, text) for text in row.texts]
+        self.missing += [row.at] * row.missing
         for text, ours, theirs in zip(row.texts, grades, row.verdicts, strict=True):
             self.compared += theirs is not None
             if theirs is not None and ours.correct != theirs:
@@ -187,13 +210,14 @@ class _Tally:
         if total == 0:
             raise DataError(f"{path} holds no completions.")
         if len(self.bad_golds) == total:
-            raise DataError(f"no gold answer fits the task. {self.bad_golds[0]}")
+            raise DataError(f"no gold answer fits the task. {_first_few(self.bad_golds)}.")
         return GradedFile(
             total=total,
             correct=self.correct,
             no_answer=self.no_answer,
             rules=dict(self.rules.most_common()),
             bad_golds=self.bad_golds,
+            missing=self.missing,
             compared=self.compared,
             disagreements=self.disagreements,
         )

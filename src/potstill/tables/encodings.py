@@ -100,6 +100,9 @@ def decoded(data: bytes, path: Path, encoding: str | None = None) -> str:
         ConfigError: There is no such encoding.
     """
     name = encoding or mark_of(data) or "utf-8"
+    if name == "utf-8" and encoding is None and not is_utf8(data) and b"\0" in data:
+        zero = UnicodeDecodeError("utf-8", b"\0", data.index(b"\0"), data.index(b"\0") + 1, "zero")
+        raise DataError(_undecodable(data, path, name, zero))
     try:
         return data.decode(name).removeprefix("\ufeff")
     except LookupError as error:
@@ -108,6 +111,15 @@ def decoded(data: bytes, path: Path, encoding: str | None = None) -> str:
         ) from error
     except UnicodeDecodeError as error:
         raise DataError(_undecodable(data, path, name, error)) from error
+
+
+def is_utf8(data: bytes) -> bool:
+    """Says whether bytes are UTF-8, and no UTF-16 of ASCII letters, which decodes as UTF-8 too."""
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return b"\0" not in data or not str(looks_like(data)).startswith("utf-16")
 
 
 def looks_like(data: bytes) -> str | None:

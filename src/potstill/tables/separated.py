@@ -74,6 +74,12 @@ def separated_rows(
     if header.fault:
         raise DataError(f"{path}, line {header.line}: {header.fault}.")
     names = [name.strip() for name in header.values]
+    if len(names) == 1 and (columns := _columns_below(text)):
+        raise DataError(
+            f"{path}, line {header.line}: the first line has to name the columns, and is "
+            f"{shortened(names[0], longest=40)}; the lines below it have {columns} values each. "
+            "Remove what stands above the names of the columns."
+        )
     twice = [name for name in dict.fromkeys(names) if name and names.count(name) > 1]
     if twice:
         raise DataError(
@@ -89,6 +95,19 @@ def separated_rows(
             padded = [*record.values, *[None] * (len(names) - len(record.values))]
             named = zip(names, padded, strict=True)
             yield record.line, {name: value for name, value in named if name}, ""
+
+
+def _columns_below(text: str) -> int:
+    """Returns into how many values one sign divides all rows below a first one of one value.
+
+    0 where none divides them alike: a text of one column, with commas here and there.
+    """
+    for separator in SEPARATORS:
+        rows = [row.values for row in islice(_records(text, separator), _SAMPLE_ROWS)]
+        counts = {len(row) for row in rows[1:]}
+        if len(rows) > 2 and len(rows[0]) == 1 and len(counts) == 1 and max(counts) > 1:
+            return max(counts)
+    return 0
 
 
 def _too_many(values: list[str], names: list[str], separator: str) -> str:

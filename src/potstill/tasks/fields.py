@@ -60,6 +60,9 @@ class Item(NamedTuple):
     verdicts: tuple[bool | None, ...]
     """Somebody else's verdict on each completion; None where there is none."""
 
+    missing: int = 0
+    """How many of the texts are empty since the row has none there."""
+
 
 def items(path: Path, task: Task, fields: Fields) -> Iterator[Item]:
     """The rows of a file of completions.
@@ -79,11 +82,11 @@ def items(path: Path, task: Task, fields: Fields) -> Iterator[Item]:
     for at, row in placed:
         value = field_value(row, fields.text)
         many = isinstance(value, list)
-        texts = tuple(
-            _written(text, at=at) for text in (value if isinstance(value, list) else [value])
-        )
+        values = value if isinstance(value, list) else [value]
+        texts = tuple(_written(text, at=at) for text in values)
+        missing = sum(text is None or text is MISSING for text in values)
         verdicts = _verdicts(row, fields.verdict, len(texts), at=at)
-        yield Item(at, texts, many, _question(row, task, fields, sign, at=at), verdicts)
+        yield Item(at, texts, many, _question(row, task, fields, sign, at=at), verdicts, missing)
 
 
 MISSING = object()
@@ -100,6 +103,12 @@ def field_value(row: Row, name: str) -> object:
             return MISSING
         place = place[part]
     return place
+
+
+def cell(row: Row, name: str) -> object:
+    """The value of a field as :func:`field_value` finds it; None where there is none."""
+    value = field_value(row, name)
+    return None if value is MISSING else value
 
 
 ORDINARY_NAMES = {

@@ -29,6 +29,8 @@ from potstill.tasks.choice_forms import (
     option_list,
     text_separator,
 )
+from potstill.tasks.fields import cell, field_names
+from potstill.tasks.number_signs import unclear_signs
 from potstill.tasks.settings import TaskSettings
 from potstill.tasks.splits import Splits, by_hash, by_template, normalised, three_ways
 
@@ -40,9 +42,6 @@ _SPLIT_NAMES: dict[str, Split] = {
 
 
 _NUMBER = re.compile(r"-?\d+(?:[.,]\d+)?")
-_DECIMAL_COMMA = re.compile(r"-?\d+,\d{1,2}")
-_EITHER_COMMA = re.compile(r"-?[1-9]\d{0,2},\d{3}")
-"""A number whose comma may stand before decimals or between thousands."""
 
 
 class _PlacedRow(NamedTuple):
@@ -128,8 +127,8 @@ class _FileReading:
     def _with_option_texts(self, placed: list[_PlacedRow]) -> list[_PlacedRow]:
         """The same rows; notes the sign between options that stand in one text."""
         column = self._settings.choices
-        cells = [one.row.get(column) for one in placed] if isinstance(column, str) else []
-        self._sign = text_separator([cell for cell in cells if isinstance(cell, str)])
+        cells = [cell(one.row, column) for one in placed] if isinstance(column, str) else []
+        self._sign = text_separator([options for options in cells if isinstance(options, str)])
         return placed
 
     def _read(self, placed: _PlacedRow) -> _ReadQuestion | None:
@@ -142,7 +141,7 @@ class _FileReading:
             )
             options = self._options(row)
             own_id = self._needed(row, settings.id, "the id is empty") if settings.id else ""
-            template = own_text(row.get(settings.template_id)) if settings.template_id else None
+            template = own_text(cell(row, settings.template_id)) if settings.template_id else None
             if placed.split is None:
                 split = None
             else:
@@ -159,7 +158,7 @@ class _FileReading:
 
     def _needed(self, row: Row, column: str, missing: str, *, type_: str = "") -> str:
         """The text of a column that every row must have."""
-        value = row.get(column)
+        value = cell(row, column)
         if type_ == "list" and isinstance(value, list) and all(isinstance(v, str) for v in value):
             value = ", ".join(value)
         try:
@@ -178,9 +177,9 @@ class _FileReading:
         name = repr(column) if isinstance(column, str) else "the columns of options"
         try:
             if isinstance(column, str):
-                options = option_list(row.get(column), self._sign)
+                options = option_list(cell(row, column), self._sign)
             else:
-                options = option_cells([row.get(one) for one in column])
+                options = option_cells([cell(row, one) for one in column])
         except ValueError as error:
             raise ValueError(f"{name} {error}") from error
         if not 2 <= len(options.texts) <= MOST:
@@ -196,16 +195,11 @@ class _FileReading:
         has_options = self._settings.choices is not None
         numbers = answer_numbers(golds, [one.options for one in read]) if has_options else None
         misfits = 0
-        decimal_commas = kind == "number" and any(map(_DECIMAL_COMMA.fullmatch, golds))
+        unclear = unclear_signs(golds) if kind == "number" else None
         for placed, question, options in read:
             gold = question.answer
-            if decimal_commas and _EITHER_COMMA.fullmatch(gold):
-                self._fault(
-                    placed.at,
-                    f"the answer {gold!r} may be {gold.replace(',', '.')} or "
-                    f"{gold.replace(',', '')}: other answers have a decimal comma. Write it with a "
-                    "point, or without a sign between the thousands.",
-                )
+            if unclear and (words := unclear.told_of(gold)):
+                self._fault(placed.at, words)
                 continue
             try:
                 if has_options:
@@ -317,15 +311,35 @@ def check_columns(row: Row, settings: TaskSettings, *, at: str) -> None:
     for setting in ("question", "answer", "choices", "id", "template_id"):
         given = getattr(settings, setting)
         for column in given if isinstance(given, tuple) else (given,):
-            if column is None or column in row:
+            if column is None:
+                continue
+            names = list(field_names(row))
+            if column in names:
+                _refuse_mapping(row, setting, column, at=at)
                 continue
             if missing := missing_header(list(row)):
                 raise DataError(f"{at}: {missing}")
-            near = get_close_matches(column, list(row), n=1)
-            same = [name for name in row if name.casefold() == column.casefold()]
+            near = get_close_matches(column, names, n=1)
+            same = [name for name in names if name.casefold() == column.casefold()]
             hint = f"Did you mean {setting}: {(same or near)[0]}?" if same or near else ""
-            present = ", ".join(map(repr, row))
+            present = ", ".join(map(repr, names))
             raise DataError(
                 f"{at}: there is no column {column!r}; there are {present}. "
                 + (hint or f"Name the right one as task.{setting}.")
             )
+
+
+def _refuse_mapping(row: Row, setting: str, column: str, *, at: str) -> None:
+    """Refuses a column of questions or answers that holds further names, with those there are.
+
+    Raises:
+        DataError: It holds a mapping, in the first row and so likely in all.
+    """
+    value = cell(row, column)
+    if setting not in ("question", "answer") or not isinstance(value, dict) or not value:
+        return
+    inside = list(field_names(value, f"{column}."))
+    raise DataError(
+        f"{at}: {column!r} holds {', '.join(map(repr, inside))}. Name the one that is meant, "
+        f"e.g. task.{setting}: {inside[0]}."
+    )

@@ -12,12 +12,14 @@ from typing import NamedTuple
 from potstill.errors import DataError
 from potstill.grading.answers.options import options_of
 from potstill.records import Question
-from potstill.tables import FileLayout, Row, rows
-from potstill.tables.encodings import decoded, file_bytes, looks_like, mark_of
+from potstill.tables import FileLayout, Row, rows, source_rows
+from potstill.tables.encodings import decoded, file_bytes, is_utf8, looks_like, mark_of
 from potstill.tables.faults import own_text
 from potstill.tables.separated import NAMES, separator_of
 from potstill.tasks.answer_types import are_letters, fitting_type, mostly_fitting_type
-from potstill.tasks.files import missing_header
+from potstill.tasks.fields import cell, field_names
+from potstill.tasks.files import SPLIT_COLUMN, answer_type_of, missing_header
+from potstill.tasks.number_signs import silent_reading
 from potstill.tasks.settings import TaskSettings
 
 QUESTION_NAMES = (
@@ -54,6 +56,9 @@ class GuessedTask(NamedTuple):
     reasons: Mapping[str, str]
     """What tells a setting, in a few words, by its name."""
 
+    notes: Sequence[str] = ()
+    """What else its user has to know: columns that are not used, numbers that may be others."""
+
 
 def guess_task(path: Path, given: Mapping[str, object]) -> GuessedTask:
     """Guesses how a file of questions is to be read.
@@ -69,12 +74,14 @@ def guess_task(path: Path, given: Mapping[str, object]) -> GuessedTask:
     reasons: dict[str, str] = {}
     _guess_layout(path, values, reasons)
     layout = FileLayout(_text(values, "encoding"), _text(values, "separator"))
-    table = [row for _, row in rows(path, layout)]
-    if not table:
+    # rows with a fault are told when the file is read, together with all others
+    table = [row for _, row, _ in source_rows(path, layout) if row is not None]
+    if not table and not rows(path, layout):
         raise DataError(f"{path} holds no questions.")
     _guess_columns(path, table, values)
     _guess_type(table, values, reasons)
-    return GuessedTask(TaskSettings.model_validate(values), values, reasons)
+    settings = TaskSettings.model_validate(values)
+    return GuessedTask(settings, values, reasons, _notes(table, settings))
 
 
 def _text(values: Mapping[str, object], name: str) -> str | None:
@@ -88,13 +95,10 @@ def _guess_layout(path: Path, values: dict[str, object], reasons: dict[str, str]
     if data.startswith(b"PAR1"):
         return
     if "encoding" not in values and mark_of(data) is None:
-        try:
-            data.decode("utf-8")
-        except UnicodeDecodeError:
-            encoding = looks_like(data)
-            if encoding is not None:
-                values["encoding"] = encoding
-                reasons["encoding"] = "it is not UTF-8; see whether the questions read right"
+        encoding = None if is_utf8(data) else looks_like(data)
+        if encoding is not None:
+            values["encoding"] = encoding
+            reasons["encoding"] = "it is not UTF-8; see whether the questions read right"
     text = decoded(data, path, _text(values, "encoding"))
     separates = text.lstrip()[:1] not in ("{", "[")
     if "separator" not in values and separates and (separator := separator_of(text)) != ",":
@@ -104,7 +108,7 @@ def _guess_layout(path: Path, values: dict[str, object], reasons: dict[str, str]
 
 def _guess_columns(path: Path, table: Sequence[Row], values: dict[str, object]) -> None:
     """Notes the columns of the questions, the answers, the options and the ids."""
-    columns = [name for name in dict.fromkeys(name for row in table[:100] for name in row) if name]
+    columns = _columns(table)
     taken = {value for value in values.values() if isinstance(value, str)}
     free = [name for name in columns if name not in taken]
     choices = values.get("choices") or _named(free, CHOICE_NAMES) or _option_columns(free)
@@ -113,7 +117,8 @@ def _guess_columns(path: Path, table: Sequence[Row], values: dict[str, object]) 
         free = [name for name in free if name != choices and name not in _listed(choices)]
     question = values.get("question") or _named(free, QUESTION_NAMES)
     answer = values.get("answer") or _named([n for n in free if n != question], ANSWER_NAMES)
-    texts = [name for name in free if name not in (question, answer) and name != "split"]
+    texts = [name for name in free if name not in (question, answer, SPLIT_COLUMN)]
+    texts = [name for name in texts if not _is_mapping(table[0], name)]
     if (question is None or answer is None) and len(texts) + bool(question or answer) == 2:
         # Two columns: the longer texts are the questions.
         ordered = sorted(texts, key=lambda name: _mean_length(table, name))
@@ -138,6 +143,38 @@ def _guess_columns(path: Path, table: Sequence[Row], values: dict[str, object]) 
     values.update(ordered_values)
     if "id" not in values and "id" in free and _are_ids(table):
         values["id"] = "id"
+
+
+def _columns(table: Sequence[Row]) -> list[str]:
+    """Returns the names of the columns, of texts inside a mapping as ``prompt.text``."""
+    columns = dict.fromkeys(name for row in table[:100] for name in row if name)
+    for row in table[:100]:
+        for name in field_names(row):
+            if "." in name and isinstance(cell(row, name), str | int | float):
+                columns[name] = None
+    inside = {name.partition(".")[0] for name in columns if name not in table[0]}
+    return [name for name in columns if name not in inside or not _is_mapping(table[0], name)]
+
+
+def _is_mapping(row: Row, name: str) -> bool:
+    return isinstance(row.get(name), Mapping)
+
+
+def _notes(table: Sequence[Row], settings: TaskSettings) -> list[str]:
+    """Returns what a user has to know of a file beside how it is read."""
+    used = {settings.question, settings.answer, settings.id, settings.template_id, SPLIT_COLUMN}
+    used |= {settings.choices} if isinstance(settings.choices, str) else set(settings.choices or ())
+    unused = [name for name in _columns(table) if name not in used]
+    notes = []
+    if unused:
+        notes.append(
+            f"not used: {', '.join(map(repr, unused))}; a text that a question needs, such as a "
+            f"passage, belongs into {settings.question!r}"
+        )
+    golds = [str(cell(row, settings.answer) or "").strip() for row in table]
+    if answer_type_of(settings) == "number":
+        notes += filter(None, [silent_reading(golds, settings.separator or ",")])
+    return notes
 
 
 def _named(columns: Sequence[str], names: Sequence[str]) -> str | None:
@@ -169,7 +206,7 @@ def _listed(choices: object) -> Sequence[str]:
 
 
 def _mean_length(table: Sequence[Row], column: str) -> float:
-    return sum(len(str(row.get(column) or "")) for row in table) / len(table)
+    return sum(len(str(cell(row, column) or "")) for row in table) / len(table)
 
 
 def _are_ids(table: Sequence[Row]) -> bool:
@@ -186,7 +223,7 @@ def _guess_type(table: Sequence[Row], values: dict[str, object], reasons: dict[s
         return
     column = str(values["answer"])
     try:
-        golds = [text for row in table if (text := own_text(row.get(column)))]
+        golds = [text for row in table if (text := own_text(cell(row, column)))]
     except ValueError:
         return  # reading the questions says where, and what to do
     kind = fitting_type(golds) if golds else None
@@ -212,7 +249,7 @@ def _guess_type(table: Sequence[Row], values: dict[str, object], reasons: dict[s
 
 def _list_options(table: Sequence[Row], column: str) -> bool:
     """Says whether every question's text lists the options of a choice."""
-    texts = [str(row.get(column) or "") for row in table]
+    texts = [str(cell(row, column) or "") for row in table]
     return all(options_of(Question(id="", text=text, answer="A")).texts for text in texts)
 
 

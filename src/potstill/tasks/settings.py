@@ -173,7 +173,7 @@ def _unruled(name: str) -> Task:
         return Task(name=name, answer_type=name, splits={})
     known = spelt(name)
     if known is None:
-        raise ConfigError(unknown(name))
+        raise ConfigError(_unknown_to_grade(name))
     listed = TASKS[known]
     if isinstance(listed, Family):
         return Task(name=known, answer_type=listed.answer_type, splits={})
@@ -201,6 +201,20 @@ def unknown(name: str) -> str:
     near = get_close_matches(_letters(name), letters, n=1)
     hint = f"Did you mean {letters[near[0]]!r}?" if near else "potstill tasks lists them."
     return f"there is no task {name!r}. {hint}"
+
+
+def _unknown_to_grade(name: str) -> str:
+    """The message that no task and no answer type has this name, with the nearest that one has."""
+    endings = (*_FILE_ENDINGS, ".yaml", ".yml")
+    if Path(name).suffix.lower() in endings or Path(name).is_file() or "/" in name:
+        return (
+            f"there is no task {name!r}. A file is none: name the type of its answers, which is "
+            f"one of {', '.join(READERS)}."
+        )
+    letters = {_letters(known): known for known in [*task_names(), *READERS]}
+    near = get_close_matches(_letters(name), letters, n=1)
+    hint = f"Did you mean {letters[near[0]]!r}?" if near else "potstill tasks lists them."
+    return f"there is no task or answer type {name!r}. {hint}"
 
 
 def _letters(name: str) -> str:

@@ -1,0 +1,131 @@
+"""What a first look at a file of questions says: unclear numbers, encodings, columns not used."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from potstill.errors import DataError
+from potstill.pipeline.first_recipe import first_recipe
+from potstill.tasks import load_task, task_settings
+from potstill.tasks.number_signs import silent_reading, unclear_signs
+
+
+def written(path: Path, header: str, rows: Sequence[str]) -> Path:
+    path.write_text("\n".join([header, *rows, ""]), encoding="utf-8")
+    return path
+
+
+def refused(path: Path, *changes: str) -> str:
+    with pytest.raises(DataError) as caught:
+        first_recipe(path, changes)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("golds", "unclear"),
+    [
+        (["2,5", "1,234", "1.234"], ["1,234", "1.234"]),
+        (["1.234,5", "4.001 €", "7"], ["4.001 €"]),
+        (["1.234.567", "4.001"], ["4.001"]),
+        (["1.234.567", "4.0010", "0.125"], []),
+        (["2.5", "1,234"], []),
+        (["4.001", "5.037"], []),
+    ],
+)
+def test_a_sign_is_unclear_beside_another_use_of_it(golds: list[str], unclear: list[str]) -> None:
+    signs = unclear_signs(golds)
+    assert [gold for gold in golds if signs and signs.told_of(gold)] == unclear
+
+
+def test_a_point_that_may_stand_between_thousands_is_not_guessed(tmp_path: Path) -> None:
+    rows = [f"Was ist {number}?;{number},5" for number in range(30)]
+    path = written(tmp_path / "f.csv", "Frage;Antwort", [*rows, "Und hier?;4.001"])
+    assert refused(path) == (
+        f"{path}, line 32: the answer '4.001' may be 4.001 or 4001: other answers have a decimal "
+        "comma. Write it as 4.0010, or without a sign between the thousands."
+    )
+
+
+@pytest.mark.parametrize(
+    ("golds", "separator", "words"),
+    [
+        (["3.000", "4.001"], ";", "such as 4.001 are read with decimals; where 4001 is meant"),
+        (["3,000", "4,001"], ";", "such as 4,001 are read as 4001; where 4.001 is meant"),
+        (["3,000", "4,001"], ",", ""),
+        (["4.001", "4.01"], ";", ""),
+        (["0.125", "0.250"], ";", ""),
+        (["4", "5"], ";", ""),
+    ],
+)
+def test_numbers_that_nothing_makes_clear_are_told(
+    golds: list[str], separator: str, words: str
+) -> None:
+    told = silent_reading(golds, separator)
+    assert words in told if words else not told
+
+
+def test_the_first_recipe_tells_numbers_that_may_be_thousands(tmp_path: Path) -> None:
+    rows = [f"Was ist {number}?;{number + 3}.{number:03d}" for number in range(30)]
+    recipe = first_recipe(written(tmp_path / "f.csv", "Frage;Antwort", rows))
+    assert any("are read with decimals" in guess for guess in recipe.guesses)
+
+
+def test_utf_16_without_a_mark_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "f.csv"
+    rows = "".join(f"Is {number} odd?;{number}\n" for number in range(30))
+    path.write_bytes(f"question;answer\n{rows}".encode("utf-16-le"))
+    with pytest.raises(DataError, match=r"line 1: not UTF-8.*looks like utf-16-le"):
+        load_task(task_settings({"file": str(path)}, at="task"))
+    assert "encoding: utf-16-le" in first_recipe(path).text
+
+
+def test_a_line_above_the_names_of_the_columns_is_told(tmp_path: Path) -> None:
+    path = written(tmp_path / "f.csv", "# Exportiert", ["Frage;Antwort", "a?;1", "b?;2"])
+    assert refused(path) == (
+        f"{path}, line 1: the first line has to name the columns, and is '# Exportiert'; the lines "
+        "below it have 2 values each. Remove what stands above the names of the columns."
+    )
+
+
+def test_faults_of_writing_and_of_content_are_told_at_once(tmp_path: Path) -> None:
+    good = [json.dumps({"question": f"Is {n}?", "answer": n}) for n in range(10)]
+    odd = ['{"question": "x"', '{"question": "y", "answer": NaN}', "[1]", '{"question": "z"}']
+    path = written(tmp_path / "f.jsonl", good[0], [*good[1:], *odd])
+    told = refused(path).splitlines()
+    assert [line.partition(", ")[2].partition(":")[0] for line in told] == [
+        "line 11", "line 12", "line 13", "line 14"
+    ]  # fmt: skip
+
+
+def test_columns_that_are_not_used_are_told(tmp_path: Path) -> None:
+    rows = [f"A text {number}.,How many {number}?,{number}" for number in range(30)]
+    recipe = first_recipe(written(tmp_path / "f.csv", "context,question,answer", rows))
+    assert any(guess.startswith("not used: 'context'; a text") for guess in recipe.guesses)
+    whole = first_recipe(written(tmp_path / "g.csv", "question,answer", [r[11:] for r in rows]))
+    assert not any("not used" in guess for guess in whole.guesses)
+
+
+def nested(path: Path) -> Path:
+    rows = [{"q": {"text": f"How many {n}?"}, "a": n, "o": {"k": ["x", "y"]}} for n in range(30)]
+    path.write_text(json.dumps({"data": rows}), encoding="utf-8")
+    return path
+
+
+def test_names_with_dots_look_inside(tmp_path: Path) -> None:
+    path = nested(tmp_path / "f.json")
+    settings = {"file": str(path), "question": "q.text", "answer": "a"}
+    splits = load_task(task_settings(settings, at="task")).splits
+    questions = [question for members in splits.values() for question in members]
+    assert {question.text for question in questions} == {f"How many {n}?" for n in range(30)}
+    assert first_recipe(path).answers
+    assert "question: q.text" in first_recipe(path).text
+
+
+def test_a_mapping_is_told_once_with_the_names_inside(tmp_path: Path) -> None:
+    path = nested(tmp_path / "f.json")
+    assert refused(path, "task.question=q", "task.answer=a") == (
+        f"{path}, row 1: 'q' holds 'q.text'. Name the one that is meant, e.g. task.question: "
+        "q.text."
+    )
