@@ -504,3 +504,63 @@ def test_short_statements_in_other_languages(text: str, answer: str) -> None:
 
 def test_a_question_named_behind_the_word_for_answer_is_none() -> None:
     assert read("number", "Also ist die Antwort auf Frage 3: 12", "12") == "12"
+
+
+@pytest.mark.parametrize(
+    ("text", "asked", "value"),
+    [
+        ("The total is 5 \u00d7 4 = 20 apples, not 21.", "", "20"),
+        ("It is 20, rather than 21.", "", "20"),
+        ("She needs 20 (and not 21).", "", "20"),
+        ("She has 20 apples left out of 24.", "", "20"),
+        ("She has 4 left. That is out of 24.", "", "24"),
+        ("It is not 20.", "", None),
+        ("The answer is 2 dozen.", "How many eggs?", "2"),
+    ],
+)
+def test_a_number_that_is_set_aside_is_no_answer(text: str, asked: str, value: str | None) -> None:
+    assert read("number", text, "20", asked) == value
+
+
+@pytest.mark.parametrize(
+    ("gold", "asked", "value"),
+    [
+        ("24", "How many eggs has she?", "24"),
+        ("2", "How many eggs has she?", "2"),
+        ("24", "How many dozen eggs has she?", "2"),
+    ],
+)
+def test_dozens_are_read_in_the_unit_of_the_gold_answer(gold: str, asked: str, value: str) -> None:
+    assert read("number", "The answer is 2 dozen eggs.", gold, asked) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "letter"),
+    [
+        ("The answer is the glass rod (not the old lamp).", "C"),
+        ("It is the glass rod, not the old lamp.", "C"),
+        ("It is the old lamp rather than the glass rod.", "B"),
+        ("It is not the glass rod.", None),
+        ("Not A, not C, so B", "B"),
+        ("The answer is not A, not C, so B.", "B"),
+        ("It can't be A, C or D, leaving B.", "B"),
+    ],
+)
+def test_an_option_that_is_set_aside_is_no_answer(text: str, letter: str | None) -> None:
+    assert read("choice", text, "A") == letter
+
+
+@pytest.mark.parametrize(
+    ("text", "gold", "correct"),
+    [
+        ("The answer is 5!", "120", True),
+        ("x = 5!", "120", True),
+        ("The answer is 5!", "5", True),
+        ("The answer is 5!", "24", False),
+        ("log\u2082 8", "3", True),
+        ("The answer is log_2(8)", "3", True),
+        ("log\u2082 8", "4", False),
+    ],
+)
+def test_factorials_and_plain_logarithms(text: str, gold: str, correct: bool) -> None:
+    assert grade("math", text, gold).correct == correct

@@ -48,7 +48,8 @@ _LETTER = re.compile(rf"(?<![{JOINED}'\u2019])[A-Z](?![{JOINED}'\u2019])")
 _GLUED = re.compile(r"[\s*_\"'(:]{0,5}([A-Z])")  # "B5 pens": the option's text must follow
 # A letter that ends a text: "so I choose B."
 _LAST_LETTER = re.compile(
-    r"\b(?:is ?|are |was |were |be |choose |pick |with |your |the |it |it['\u2019]s |= ?)"
+    r"\b(?:is ?|are |was |were |be |choose |pick |with |your |the |it |it['\u2019]s |= ?"
+    r"|so |thus |hence |therefore |leaves |leaving )"
     r"([A-Z])[\s.)\]*]{0,9}\Z"
 )
 # One that is called right at the end: "A and B are wrong. So C is correct."
@@ -89,6 +90,11 @@ _NOT_THIS = re.compile(r"\W{0,9}(?:(?P<neither>neither)|not)\b", re.IGNORECASE)
 _DENIED = re.compile(r"(?:\b(?:not|nor|neither)|n['\u2019]t)(?: be)? \Z", re.IGNORECASE)
 _NOT = re.compile(r"\b(?:not|no|neither|nor|none|never|cannot)\b|n['\u2019]t\b")
 _REASON = re.compile(r",? (?:because|since)\b|, (?:as|so)\b")
+# An option that is set aside behind another one: "the glass rod (not the copper wire)".
+_SET_ASIDE = re.compile(
+    r"(?:[,;(]\s?(?:and\s|but\s)?not|\b(?:but|and)\snot|\brather\sthan|\binstead\sof)"
+    r"\s[^().,;\n]{1,120}\)?"
+)
 _CLOSEST = re.compile(r"\b(?:closest|nearest)\b(?: to\b| is\b)?", re.IGNORECASE)
 
 # What may stand between an option and a second one that is joined to it: closing signs, the
@@ -246,7 +252,7 @@ class ChoiceReader:
             return AnswerCandidate(picked[1], *picked.span(1))
         breaks = last(_BREAK.finditer(text, max(0, end - _LONGEST_BARE), max(0, end - 1)))
         start = breaks.end() if breaks else 0 if end < _LONGEST_BARE else end
-        low = lowered(text[start:end])
+        low = _without_set_aside(lowered(text[start:end]))
         if reason := _REASON.search(low):  # "James would wipe out because he was not good"
             low = low[: reason.start()]
         letters = options.letters_by_text()
@@ -301,7 +307,7 @@ class ChoiceReader:
         letters = options.letters_by_text()
         if not letters:
             return None
-        low = lowered(text[start:end])
+        low = _without_set_aside(lowered(text[start:end]))
         first: AnswerCandidate | None = None
         for option, letter in letters.items():
             at = _find_whole(low, option)
@@ -342,6 +348,11 @@ def _by_noun(low: str, start: int, options: Options) -> AnswerCandidate | None:
         if (at := _find_whole(low, noun)) >= 0
     ]
     return found[0] if len(found) == 1 else None
+
+
+def _without_set_aside(low: str) -> str:
+    """Returns a text with spaces for what it sets aside behind what it names."""
+    return _SET_ASIDE.sub(lambda aside: " " * len(aside[0]), low)
 
 
 def _is_whole(after: str, own: str) -> bool:

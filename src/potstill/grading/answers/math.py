@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator
 from fractions import Fraction
 from functools import lru_cache
+from math import factorial
 from typing import NamedTuple
 
 from potstill.errors import DataError
@@ -44,6 +45,7 @@ _OPEN_BOX = re.compile(r"\\(?:boxed|fbox)\s{0,2}\{\Z")
 # What joins two formulas into one answer: "$2$ and $3$", "$x$, $y$".
 _JOINED = re.compile(r"\s{0,3}(?:,|,?\s{0,3}\b(?:and|or)\b)\s{0,3}")
 _SENTENCE_END = re.compile(r"(?<!\\)[.!?](?=\s|$)|\n")
+_FACTORIAL = re.compile(r"(?<=\d)!(?!=)")
 _REASON = re.compile(r",?\s\(?(?:because|since|which|where|as|so)\b")
 # Words that open a statement of prose: "there are 256", "The magnitude of $z$ is 13".
 _PROSE_OPENS = re.compile(r"[\s*:,]{0,9}(?:[A-Za-z'\u2019]{2,}[\s,]+){2}")
@@ -71,11 +73,11 @@ class MathReader:
         if not text[start:end].strip() or _OPEN_BOX.search(text, max(0, start - 12), start):
             return None  # nothing follows, or the text ends inside the box
         if answer := self._prose(text, start, min(end, start + 2_000)):
-            return answer
+            return _as_factorial(text, answer, question)
         formula = next(_formulas(text, start, min(end, start + 2_000)), None)
         if formula and not re.search(r"\d", text[start : formula.start]):
             return formula
-        return self._plain(text, start, end, question)
+        return _as_factorial(text, self._plain(text, start, end, question), question)
 
     def last(self, text: str, end: int, question: Question) -> AnswerCandidate | None:
         """Returns the last box, or the last formula or number, or a text that is one formula."""
@@ -89,7 +91,7 @@ class MathReader:
             answer := stated(text, start, candidates)
             or new_in(text, start, candidates, question.text)
         ):
-            return answer
+            return _as_factorial(text, answer, question)
         begin = max(0, end - 20_000)
         formulas = list(_formulas(text, begin, end))
         # A lone letter only names what the text is about, as in "the length of side $D$".
@@ -99,7 +101,8 @@ class MathReader:
             return _candidate(text, text.index(bare), text.index(bare) + len(bare))
         number = NumberReader().last(text, end, question)
         answers = [answer for answer in (formula, number) if answer]
-        return max(answers, key=lambda answer: answer.end, default=None)
+        latest = max(answers, key=lambda answer: answer.end, default=None)
+        return _as_factorial(text, latest, question)
 
     def gold(self, question: Question) -> str:
         r"""Returns the gold expression; of a whole solution what its last box or ``####`` holds.
@@ -217,6 +220,21 @@ def _candidate(text: str, start: int, end: int) -> AnswerCandidate | None:
     """Returns a range as an answer in normal form; None where nothing is left of it."""
     answer = normal(text[start:end])
     return AnswerCandidate(answer, start, end) if answer else None
+
+
+def _as_factorial(
+    text: str, answer: AnswerCandidate | None, question: Question
+) -> AnswerCandidate | None:
+    """Returns the "5!" that an answer 5 stands in where the gold answer is 120; else the answer.
+
+    A mark behind a number may as well end an exclamation.
+    """
+    if answer is None or not _FACTORIAL.match(text, answer.end):
+        return answer
+    digits = answer.answer if answer.answer.isdecimal() else ""
+    if not 0 < len(digits) <= 2 or _rational(normal(question.answer)) != factorial(int(digits)):
+        return answer
+    return AnswerCandidate(f"{digits}!", answer.start, answer.end + 1)
 
 
 def _is_formula(line: str) -> bool:

@@ -79,6 +79,14 @@ _DENIES = re.compile(
     r"(?:\b(?:is|are|was|were|be|does|do|did) not|n['\u2019]t)(?: be)?(?: equal(?: to)?)?"
     r" [$*]{0,3}\Z"
 )
+# What sets a number aside that stands behind the answer: "20 apples, not 21", "3 out of 10".
+_SET_ASIDE = re.compile(
+    r"(?:[,;(]\s?(?:and\s|but\s)?not|\b(?:but|and)\snot|\brather\sthan|\binstead\sof"
+    r"|\bout\sof(?:\s(?:the|all|a\stotal\sof))?)\s[$*]{0,3}\Z",
+    re.IGNORECASE,
+)
+_DOZENS = re.compile(r"\sdozens?\b", re.IGNORECASE)
+_ASKS_DOZENS = re.compile(r"\b(?:many|much|in)\s(?:\w+\s)?dozens?\b", re.IGNORECASE)
 _CENTS = re.compile(r"(?: dollars?,?)? and (\d{1,2}) cents\b", re.IGNORECASE)
 
 
@@ -88,7 +96,8 @@ class NumberReader:
     A percent sign and the words thousand, million, billion and trillion (or "5k") are read in the
     unit in which the gold answer is written: "50%" is 50, but 0.5 where the gold answer lies
     between -1 and 1; "3 million" is 3 where the gold answer is below a million, else 3,000,000.
-    Other units, dozens and cents among them, change nothing.
+    "2 dozen" is 24 where that is the gold answer and dozens are not asked for. Other units, cents
+    among them, change nothing.
     """
 
     concludes = True
@@ -141,6 +150,7 @@ class NumberReader:
         if number is None:
             return None
         number = before_its_calculation(text, number) or number
+        number = _ahead_of_what_is_set_aside(text, number)
         return _single(text, number, end, question)
 
     def gold(self, question: Question) -> str:
@@ -235,6 +245,16 @@ def _first(text: str, start: int, end: int) -> Number | None:
     return next(number_spans.numbers(text, start, end), None)
 
 
+def _ahead_of_what_is_set_aside(text: str, number: Number) -> Number:
+    """Returns the number before one that is set aside in its sentence: 3 of "3 left out of 10"."""
+    if not _SET_ASIDE.search(text, max(0, number.start - 30), number.start):
+        return number
+    begin = max(0, number.start - 200)
+    for stop in _SENTENCE_END.finditer(text, begin, number.start):
+        begin = stop.end()
+    return last(number_spans.numbers(text, begin, number.start)) or number
+
+
 def _closing_clause(text: str, start: int, end: int, number: Number) -> tuple[int, Number]:
     """Returns where the part of a prose statement begins that counts, and its first number.
 
@@ -301,6 +321,10 @@ def _candidate(text: str, number: Number, question: Question) -> AnswerCandidate
     after = text[end : end + 1]
     if after == " " and (cents := _CENTS.match(text, end)):
         value, end = value + Fraction(int(cents[1]), 100), cents.end()
+    if after == " " and (dozens := _DOZENS.match(text, end)):
+        counted = 12 * value == _gold_value(question.answer)
+        if counted and not _ASKS_DOZENS.search(question.text):
+            value, end = 12 * value, dozens.end()
     unit = _UNIT.match(text, end) if after and after in " %\\kKtmb" else None
     if unit:
         gold = _gold_value(question.answer) or Fraction(0)

@@ -26,6 +26,7 @@ _ROOT = re.compile(
 )
 _PLAIN_ROOT = re.compile(r"(?<![\\A-Za-z])sqrt\s?(?:\(((?:[^()]|\([^()]*\)){1,200})\)|(\d+))")
 _PLAIN_NAME = re.compile(r"(?<![\\A-Za-z])(?:(pi)(?![A-Za-z])|(infinity|inf|oo)(?![A-Za-z]))")
+_PLAIN_LOGARITHM = re.compile(r"(?<![\\A-Za-z])log(?=_\{?\w)")
 _INDEX = {"√": "", "∛": "[3]", "∜": "[4]"}
 
 
@@ -39,7 +40,7 @@ def latex_of(text: str) -> str:
         text = _PLAIN_ROOT.sub(lambda root: rf"\sqrt{{{root[1] or root[2]}}}", text)
         text = _PLAIN_NAME.sub(lambda name: r"\pi " if name[1] else r"\infty ", text)
     if text.isascii():
-        return text
+        return _PLAIN_LOGARITHM.sub(r"\\log", text) if "log_" in text else text
     text = _OTHER.sub(lambda sign: _SIGNS[sign[0]], text)
     text = _VULGAR.sub(_fraction, text)
     text = _RAISED.sub(lambda raised: f"^{{{_plain(raised[0])}}}", text)
@@ -48,7 +49,7 @@ def latex_of(text: str) -> str:
         text = _ROOT.sub(
             lambda root: rf"\sqrt{_INDEX[root[1]]}{{{root[2] or root[3].strip()}}}", text
         )
-    return text
+    return _PLAIN_LOGARITHM.sub(r"\\log", text)
 
 
 def plain_formulas(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
