@@ -223,6 +223,7 @@ def test_a_whole_run_is_whole_and_nothing_is_written(run: Path) -> None:
 def test_an_end_in_the_servers_own_words_is_no_damage(run: Path, reason: str) -> None:
     with closing(sqlite3.connect(run / "run.sqlite")) as db, db:
         db.execute("UPDATE completions SET finish_reason = ?", (reason,))
+        db.execute("UPDATE rationales SET verdict = 'unfinished'")
     assert store_faults(run / "run.sqlite") == []
 
 

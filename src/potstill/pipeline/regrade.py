@@ -188,6 +188,20 @@ def _prediction_flips(
         yield from _flipped(f"{old.system.label} on {old.task} {old.question_id}", old, new)
 
 
+def prediction_flips(tasks: Sequence[Task], store: Store, *, most: int) -> Iterator[Flip]:
+    """Yields the stored test answers that the grader grades otherwise; nothing is written.
+
+    Args:
+        tasks: All tasks that were measured on.
+        store: The run's.
+        most: Answers that are graded at most, spread evenly.
+    """
+    questions = _questions_by_place(tasks)
+    placed = [old for old in store.predictions() if _placed(old, "test", questions) is not None]
+    some = placed[:: -(-len(placed) // most)] if placed else placed
+    return _prediction_flips(some, questions, grade)
+
+
 def _regrade_guided(tasks: Sequence[Task], store: Store) -> GuidedVerdicts:
     """Grade guided answers again; those of an earlier recipe, and empty ones, stay as they are."""
     questions, versions = _questions_by_place(tasks), store.graders("guided_predictions")

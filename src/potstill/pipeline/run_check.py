@@ -5,6 +5,7 @@ be checked too.
 """
 
 import shlex
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -15,10 +16,16 @@ from potstill.pipeline.chosen_student import offered_checkpoints
 from potstill.pipeline.recipe import load_recipe
 from potstill.pipeline.run import stored_run
 from potstill.pipeline.stale import stale_stages, unknown_stages
+from potstill.pipeline.verdict_checks import (
+    VerdictFault,
+    unknown_ends,
+    verdict_faults,
+    word_faults,
+)
 from potstill.runtime.progress import Meter
 from potstill.runtime.spending import read_spending
-from potstill.store import Store
-from potstill.store.integrity import store_faults
+from potstill.store import Stage, Store
+from potstill.store.integrity import MOST_TOLD, store_faults
 
 NEW_STORE = "restore the file from a copy, or begin a new run"
 ROWS = (
@@ -77,15 +84,17 @@ def check_run(folder: Path) -> CheckedRun:
         return CheckedRun(faults, 0, 0, 0, [])
     with Store(path, read_only=True) as store:
         checkpoints = [folder / checkpoint.folder for checkpoint in store.checkpoints()]
-        completions, unknown = store.count_completions(), unknown_stages(store)
+        completions, unknown = sum(store.finish_reasons().values()), unknown_stages(store)
+        faults += [_of_row(fault) for fault in word_faults(store)]
+        ends = [*unknown_ends(store)]
         faults += _missing_files(folder, store)
         unsummed = [*_unsummed(folder, store)]
     faults += [*_checkpoint_faults(folder, checkpoints), *(one for one in unsummed if one.way_out)]
     if not any(fault.where == "recipe.yaml" for fault in faults):
-        faults += _stale_faults(folder)
+        faults += _result_faults(folder, are_rows_whole=not in_file)
     notes = [f"an older potstill made the results of {stage}; of which recipe is not known"
              for stage in unknown]  # fmt: skip
-    notes += [f"{one.where}: {one.fault}" for one in unsummed if not one.way_out]
+    notes += [*ends, *(f"{one.where}: {one.fault}" for one in unsummed if not one.way_out)]
     return CheckedRun(
         faults, completions, len(checkpoints), sum(map(is_removed, checkpoints)), notes
     )
@@ -117,6 +126,7 @@ def _unsummed(folder: Path, store: Store) -> Iterator[RunFault]:
     A version that kept no inputs of results wrote no checksums either.
     """
     train, evaluate = (repeat_commands([name], _quoted(folder)) for name in ("train", "evaluate"))
+    places: dict[Path, tuple[Stage, str]]
     places = {folder / one.folder: ("train", f"remove the folder; {train} trains it again")
               for one in store.checkpoints()}  # fmt: skip
     places[folder / "model"] = ("evaluate", f"{evaluate}, which writes it again")
@@ -182,12 +192,33 @@ def _quoted(folder: Path) -> str:
     return shlex.quote(str(folder))
 
 
-def _stale_faults(folder: Path) -> Iterator[RunFault]:
-    """Yields stages whose results are not of the run's recipe."""
+def _of_row(fault: VerdictFault) -> RunFault:
+    return RunFault(f"run.sqlite, {fault.table}", fault.fault, ROWS)
+
+
+def _result_faults(folder: Path, *, are_rows_whole: bool) -> Iterator[RunFault]:
+    """Yields stages whose results are not of the run's recipe, and verdicts of no text.
+
+    Args:
+        folder: The run's.
+        are_rows_whole: Whether verdicts are looked at.
+    """
+    again = repeat_commands(["regrade"], _quoted(folder))
+    mended = f"{again}, which grades what is stored again; if a text was changed, restore the file"
     try:
         with stored_run(folder, Meter(None), read_only=True) as run:
-            for stale in stale_stages(run):
-                commands = repeat_commands(stale.repeat, _quoted(folder))
-                yield RunFault(stale.stage, str(stale), commands)
+            stale = stale_stages(run)
+            for one in stale:
+                yield RunFault(one.stage, str(one), repeat_commands(one.repeat, _quoted(folder)))
+            if are_rows_whole:
+                differing = Counter[str]()
+                for fault in verdict_faults(run, [one.stage for one in stale]):
+                    differing[fault.table] += 1
+                    if differing[fault.table] <= MOST_TOLD:
+                        yield RunFault(f"run.sqlite, {fault.table}", fault.fault, mended)
+                for table, count in differing.items():
+                    if count > MOST_TOLD:
+                        more = f"and {count - MOST_TOLD:,} more rows"
+                        yield RunFault(f"run.sqlite, {table}", more, mended)
     except PotstillError as error:
         yield RunFault("recipe.yaml", str(error), "mend what the recipe names, then check again")

@@ -29,10 +29,10 @@ from potstill.pipeline.server_checks import continuing
 from potstill.pipeline.server_needs import refuse_lacking
 from potstill.pipeline.student_likelihood import LikelihoodScorer, LikelihoodSpec
 from potstill.prompts.exemplars import FewShot
-from potstill.records import Request, System, Task, Teacher
+from potstill.records import Question, Request, System, Task, Teacher
 from potstill.runtime.context import RunContext
 from potstill.sampling.ask import PromptConfig, SampleCounts
-from potstill.sampling.debate import AskedTeacher, answer_again
+from potstill.sampling.debate import AskedTeacher, Round, answer_again, read_rounds
 from potstill.sampling.judge import Judge
 from potstill.train.settled_formats import FormatSettler
 
@@ -277,6 +277,10 @@ class TeacherPool:
             DataError: There is no completion to read.
         """
         require_answers(self._store, task, self.asked, self._debate_rounds)
+
+    def last_answers(self, question: Question) -> Round:
+        """Returns the stored answers to a question that curation reads, by teacher."""
+        return read_rounds(self._store, question, self.asked, self._debate_rounds)[-1]
 
     def curate(self, task: Task, *, made_by: str = "", asks_judge: bool = True) -> Counter[str]:
         """Give every rationale a verdict; returns how many got each.

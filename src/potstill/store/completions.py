@@ -369,11 +369,11 @@ class PoolTables(CompletionTables):
             ).fetchone()
         return int(count)
 
-    def count_completions(self) -> int:
-        """Counts all completions, failed ones as well."""
+    def finish_reasons(self) -> dict[str, int]:
+        """Counts all completions, failed ones as well, by the reason for their end."""
+        query = "SELECT finish_reason, count(*) FROM completions GROUP BY 1 ORDER BY 1"
         with explained(self.path):
-            (count,) = self._db.execute("SELECT count(*) FROM completions").fetchone()
-        return int(count)
+            return dict(self._db.execute(query).fetchall())
 
     def pooled_rationales(self, questions: Iterable[Question]) -> Iterator[PooledRationale]:
         """Yields every rationale with its verdict, one at a time, in the order of curation.

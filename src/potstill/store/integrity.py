@@ -32,11 +32,15 @@ CONTRADICTIONS = {
         " OR (error IS NOT NULL AND finish_reason != 'error')"
     ),
     "rationales": (
-        "verdict = '' OR (verdict = 'kept' AND answer IS NULL)"
+        "verdict = ''"
         " OR NOT EXISTS (SELECT 1 FROM completions WHERE id = completion_id)"
         " OR sample != (SELECT sample FROM completions WHERE id = completion_id)"
         " OR EXISTS (SELECT 1 FROM completions WHERE id = completion_id"
         " AND finish_reason = 'error')"
+        " OR (verdict IN ('unfinished', 'unknown_end'))"
+        " != ((SELECT finish_reason FROM completions WHERE id = completion_id) != 'stop')"
+        " OR (trim(text) != '' AND EXISTS (SELECT 1 FROM completions AS own"
+        " WHERE id = completion_id AND trim(own.text) = '' AND ifnull(thinking, '') = ''))"
     ),
     "likelihoods": "tokens < 1 OR NOT mean_logprob BETWEEN -1e9 AND 1e-6",
     "training": (
