@@ -21,6 +21,7 @@ from potstill.models.settings import OpenAISettings
 from potstill.records import Amount, Completion, Request
 from potstill.runtime import Runtime
 from potstill.runtime.budget import Budget, BudgetSettings
+from potstill.runtime.cost_words import cost_words
 
 STORED = "SELECT sample FROM completions WHERE finish_reason = 'stop'"
 ROUNDING = 1e-9
@@ -194,3 +195,12 @@ def test_kill_9_does_not_make_a_run_forget_what_it_has_spent(
             assert log_bill(log) <= tokens
             tokens += draws.randrange(4000)
     assert codes.count(-9) >= 5 and codes.count(2) >= 5
+
+
+def test_dollars_that_are_not_known_are_said_so() -> None:
+    budget = Budget(BudgetSettings(tokens=100), unpriced=["openai:m"])
+    with pytest.raises(BudgetError, match="0 tokens and dollars that are not known so far"):
+        budget.begin(Amount(200))
+    assert cost_words(0.0, ["openai:m"]) == "cost not known"
+    assert cost_words(0.25, ["openai:m"]) == "$0.25 and more, not known"
+    assert cost_words(0.0, []) == "$0.00"

@@ -1,6 +1,7 @@
 """The rule ``judge``: a model reads the answers that rules cannot read."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from exchange_runs import fill, open_run, write_recipe
 from fakes import ScriptedModel, context_of
 
 from potstill.errors import ConfigError
+from potstill.pipeline.judge_lines import described_judge
 from potstill.pipeline.recipe import load_recipe
 from potstill.pipeline.teachers import TeacherPool
 from potstill.records import Question, Request, Task
@@ -116,7 +118,16 @@ def test_curation_asks_the_judge_and_regrading_does_not(
         lines = run.judge_lines()
         assert "the judge scripted read an answer in 3 of 3 texts" in lines[0]
         assert "the same answer as the rules in 3 (100.0%" in lines[0]
-        assert lines[1].startswith("The judge wrote ")
+        assert re.fullmatch(
+            r"The judge wrote [\d,]+ tokens so far and its cost is not known: its prices are not "
+            "known.",
+            lines[1],
+        )
+        told = list(described_judge(run.store.judge_figures(), run.store.stages(), uncounted=2))
+        assert told[1].endswith(
+            "and cost $0.0000. 2 answers came without some count of tokens; they stand at the most "
+            "that they can cost."
+        )
         assert run.regrade().rationale_flips == []
         assert len(model.asked) == 6
     rows = [json.loads(line) for line in (tmp_path / "sums.jsonl").read_text().splitlines()]

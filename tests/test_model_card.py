@@ -15,7 +15,8 @@ from potstill.cli import main
 from potstill.evaluate import Evaluation, StudentOrigin, compared_with_start, gain
 from potstill.evaluate.model_card import CHOICES, model_card
 from potstill.evaluate.selection import RULES
-from potstill.records import Checkpoint, Comparison, System, Teacher
+from potstill.evaluate.tie import tie_of
+from potstill.records import Checkpoint, Comparison, Score, System, Teacher
 from potstill.store import Writer
 from potstill.text.points import MINUS
 
@@ -67,6 +68,38 @@ def test_the_card_says_by_which_rule_the_checkpoint_was_chosen(rule: Any) -> Non
     assert "of 3 students it is the one with the most right answers" in several
 
 
+def dev_score(student: str, step: int, correct: int, *, taken: bool = True) -> Score:
+    return Score(
+        system=System(student, step=step, taken=taken), task="sums", split="dev",
+        correct=correct, total=9, low=0.0, high=1.0, no_answer=0, truncated=0,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("others", "told"),
+    [
+        ([dev_score("other", 8, 4)], "of 2 students it is the one with the most right answers"),
+        ([dev_score("other", 8, 5), dev_score("pair", 8, 5)],
+         "of 2 students none has more right answers to the development questions of its task. "
+         "other has as many right answers to the development questions of its task (5 of 9); of "
+         "equal students the one named last is taken. The test split"),
+        ([dev_score("own", 4, 5, taken=False), dev_score("own", 9, 5, taken=False),
+          dev_score("own", 12, 4, taken=False), dev_score("other", 8, 4)],
+         "step 9 has as many right answers to the development questions of its task (5 of 9); of "
+         "equals the earliest is taken. The test split"),
+    ],
+)  # fmt: skip
+def test_the_card_says_a_tie_as_a_tie(others: list[Score], told: str) -> None:
+    chosen = replace(CHOSEN, student="own", start=None, step=5)
+    scores = [dev_score("own", 5, 5), *others]
+    alone = {System("own"), System("other")}
+    tie = tie_of(chosen, scores, task="sums", alone=alone, by_accuracy=True)
+    card = words(model_card(chosen, [], replace(ORIGIN, students=2, tie=tie)))
+    assert told in card
+    by_another_rule = tie_of(chosen, scores, task="sums", alone=alone, by_accuracy=False)
+    assert by_another_rule is not None and not by_another_rule.steps
+
+
 def compared(variant: str, difference: float, p: float, first: str = "own") -> Comparison:
     return Comparison(
         task="sums", first=System(first, step=4), second=System("start", None, variant),
@@ -79,9 +112,14 @@ def compared(variant: str, difference: float, p: float, first: str = "own") -> C
     ("comparisons", "told"),
     [
         ([compared("", 0.2, 0.001), compared("zero_shot", 0.3, 0.001)],
-         "Against its start (start): +20.0 points, 95% interval +10.0 to +30.0, on 50 test"),
+         "Against its start (start): +20.0 points, 95% interval +10.0 to +30.0 by the bootstrap, "
+         "p = 0.001 by McNemar's exact test, which decides, on 50 test"),
         ([compared("", 0.2, 0.001), compared("zero_shot", 0.05, 0.3)],
          "It is not shown to be better than its start (start_zero_shot): +5.0 points"),
+        ([compared("", 0.7, 0.0625)],  # its interval excludes 0, and the test does not show it
+         "It is not shown to be better than its start (start): +70.0 points, 95% interval +60.0 "
+         "to +80.0 by the bootstrap, p = 0.062 by McNemar's exact test, which decides, on 50"),
+        ([compared("", 0.9, 1e-9)], "p < 0.001 by McNemar's exact test"),
         ([compared("", -0.2, 0.001)],
          f"It is not shown to be better than its start (start): {MINUS}20.0"),
         ([compared("few_shot", 0.02, 0.5), compared("fine_tune_cot", -0.9, 0.5)],

@@ -13,8 +13,10 @@ from loopback import Body, Loopback, prompt_of, scripted
 from rich.console import Console
 
 from potstill.cli import main
+from potstill.cli.stages import print_end
 from potstill.models import BUNDLED_FOLDER, open_model
 from potstill.models.settings import LocalSettings, OpenAISettings
+from potstill.pipeline.cost_lines import cost_lines, guide_cost_notes
 from potstill.pipeline.recipe import load_recipe
 from potstill.pipeline.run import Run
 from potstill.plan import Plan, Probe, plan_page, plan_run
@@ -476,6 +478,27 @@ def test_unknown_prices_are_not_taken_for_nothing(tmp_path: Path, server: Loopba
     assert "$0" not in text
     free = {**teacher, "prompt_price": 0, "completion_price": 0}
     assert "cost nothing" in words_of(planned(recipe_file(tmp_path, server, teacher=free)))
+
+
+def test_what_was_paid_at_unknown_prices_is_not_said_to_be_nothing(
+    tmp_path: Path, server: Loopback, capsys: pytest.CaptureFixture[str]
+) -> None:
+    teacher = {"model": "openai:mine", "base_url": server.url, "api_key_env": None}
+    path = recipe_file(tmp_path, server, teacher=teacher, evaluate={"teacher": False})
+    with Run(load_recipe(path)) as run:
+        run.generate()
+        budget = run.runtime.budget
+        print_end(run, "The student is trained.")
+        notes = [*cost_lines(run.recipe, run.store), *guide_cost_notes(run.recipe, run.store)]
+        tokens = budget.spent.tokens
+    text = shown(planned(path))
+    assert tokens and "$" not in text
+    assert "nothing more; what was paid so far is not known" in text
+    told = capsys.readouterr().out
+    assert f"cost: not known for {tokens:,} tokens" in told and "$" not in told
+    unknown = "The prices of openai:mine are not known: set prompt_price and completion_price, in"
+    assert unknown in " ".join(told.split())
+    assert [unknown in note for note in notes] == [True, True]
 
 
 def test_a_local_teacher_has_no_costs_on_its_page(tmp_path: Path, server: Loopback) -> None:

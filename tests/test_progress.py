@@ -18,8 +18,9 @@ from potstill.cli.printing import print_table
 from potstill.records import Amount
 from potstill.runtime import Runtime, progress
 from potstill.runtime.budget import Budget, BudgetSettings
+from potstill.runtime.cost_words import dollars
 from potstill.runtime.events import EventLog
-from potstill.runtime.progress import Meter, Tally, clock, dollars
+from potstill.runtime.progress import Meter, Tally, clock
 
 
 @pytest.fixture
@@ -83,6 +84,16 @@ def test_lines_are_written_where_there_is_no_terminal() -> None:
         advance(2, 10, 0.0)
     assert out.getvalue().splitlines()[-1].startswith("training: 3/3 steps")
     assert " in 0:00" in out.getvalue().splitlines()[-1]
+
+
+@pytest.mark.usefixtures("at_once")
+def test_a_line_says_where_prices_are_not_known() -> None:
+    for cost, shown in ((0.0, "cost not known"), (0.25, "$0.25 and more, not known")):
+        out, budget = io.StringIO(), Budget(unpriced=["openai:m"])
+        budget.spent = Amount(900, 0.0)
+        with Meter(Console(file=out), Runtime(budget)).stage("rationales", total=9) as advance:
+            advance(1, 10, cost)
+        assert shown in out.getvalue().splitlines()[-1]
 
 
 @pytest.mark.usefixtures("at_once")

@@ -188,10 +188,15 @@ def print_evaluated(run: "Run", evaluation: "Evaluation") -> None:
     chosen, rule = evaluation.chosen, run.recipe.evaluate.select
     if chosen is not None:
         by_rule = f"is chosen by {rule} on" if rule != "in_distribution" else "is best on"
+        tie = evaluation.tie
+        if tie is not None and tie.is_one:
+            by_rule = f"is chosen by {rule}, of equals, on"
         echo(
             f"evaluate: {chosen.system.label} step {chosen.step} {by_rule} development questions; "
             f"copied to {run.folder / 'model'}"
         )
+        if tie is not None and tie.is_one:
+            echo(f"evaluate: {tie.described}")
     against = evaluation.against_start
     if against is not None and not is_shown_better(against):
         echo(f"evaluate: {gain(against)}")
@@ -210,7 +215,11 @@ def guide_command(recipe: Path, changes: tuple[str, ...]) -> None:
 
 def run_guide(run: "Run") -> None:
     """Measure the student with the teacher's steps."""
+    from potstill.pipeline.cost_lines import guide_cost_notes
+
     print_guided(run.guide())
+    for note in guide_cost_notes(run.recipe, run.store):
+        echo(f"guide: {note}")
 
 
 def print_guided(result: "GuidanceResult") -> None:
@@ -281,13 +290,18 @@ def run_all(run: "Run") -> None:
 def print_end(run: "Run", headline: str) -> None:
     """Show the run's main result, what it cost and took, and what can be done with the student."""
     from potstill.report.text import cost_note, duration
-    from potstill.runtime.progress import dollars
+    from potstill.runtime.cost_words import cost_words, missing_prices
 
     echo(f"\n{headline}")
-    spent = run.runtime.budget.spent
-    paid = f"{dollars(spent.usd)} for {spent.tokens:,} tokens" if spent.tokens else "no server paid"
+    budget = run.runtime.budget
+    spent, paid = budget.spent, "no server paid"
+    if spent.tokens:
+        paid = cost_words(spent.usd, budget.unpriced).removeprefix("cost ")
+        paid += f" for {spent.tokens:,} tokens"
     seconds = sum(stage.seconds for stage in run.store.stages())
     echo(f"cost: {paid}; time: {duration(seconds)}")
+    if spent.tokens and budget.unpriced:
+        echo(f"  {missing_prices(budget.unpriced)}")
     if note := cost_note(run.store.uncounted()):
         echo(f"  {note}")
     model = run.folder / "model"

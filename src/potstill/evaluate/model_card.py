@@ -12,6 +12,7 @@ from potstill.evaluate.card_matter import card_matter, training_counts
 from potstill.evaluate.card_snippet import snippet
 from potstill.evaluate.selection import SelectionRule
 from potstill.evaluate.settings import CardSettings
+from potstill.evaluate.tie import Tie
 from potstill.prompts.formats import format_named
 from potstill.prompts.styles import PromptStyle, shows_exemplars
 from potstill.records import Checkpoint, Comparison, Score, System
@@ -49,6 +50,9 @@ CHOICES: Mapping[SelectionRule, str] = {
 }
 """By selection rule, what a checkpoint is chosen by on development questions."""
 
+SMALL = 0.001
+"""P-values below this are not told apart."""
+
 SHOWN = 0.05
 """The p-value below which a difference is said to be there."""
 
@@ -74,6 +78,9 @@ class StudentOrigin:
 
     students: int = 1
     """How many students it was chosen among, itself included."""
+
+    tie: Tie | None = None
+    """The equals of its checkpoint on development questions."""
 
     card: CardSettings = field(default_factory=CardSettings)
     """What the recipe says of the card."""
@@ -165,9 +172,13 @@ def is_shown_better(comparison: Comparison) -> bool:
 
 def gain(comparison: Comparison) -> str:
     """Returns how a student stands against its start, in a sentence."""
+    p = comparison.p_value
+    tested = f"p = {p:.2g}" if p >= SMALL else f"p < {SMALL}"
     numbers = (
         f"{points(comparison.difference)} points, 95% interval {points(comparison.low)} to "
-        f"{points(comparison.high)}, on {comparison.total:,} test questions of {comparison.task}"
+        f"{points(comparison.high)} by the bootstrap, {tested} by McNemar's exact test, which "
+        "decides, "
+        f"on {comparison.total:,} test questions of {comparison.task}"
     )
     if is_shown_better(comparison):
         return f"Against its start ({comparison.second.label}): {numbers}."
@@ -222,12 +233,18 @@ def _program(chosen: Checkpoint, asking: PromptConfig) -> str:
 def _choice(origin: StudentOrigin) -> str:
     """Returns how the checkpoint and the student were chosen."""
     words = f"chosen among its checkpoints by {CHOICES[origin.rule]}, on development questions"
-    if origin.students > 1:
+    tied = origin.tie is not None and bool(origin.tie.students)
+    if origin.students > 1 and not tied:
         words += (
             f"; of {origin.students} students it is the one with the most right answers to the "
             "development questions of its task"
         )
-    return words
+    elif origin.students > 1:
+        words += (
+            f"; of {origin.students} students none has more right answers to the development "
+            "questions of its task"
+        )
+    return f"{words}. {origin.tie.described}".rstrip(". ") if origin.tie else words
 
 
 def _prompt(style: PromptStyle) -> str:

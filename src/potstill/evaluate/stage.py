@@ -16,6 +16,7 @@ from potstill.evaluate.systems import (
     baseline_systems,
     not_taken,
 )
+from potstill.evaluate.tie import Tie
 from potstill.grading.grade import GRADER_VERSION
 from potstill.keys import settings_hash
 from potstill.models import Model
@@ -41,6 +42,9 @@ class Evaluation(NamedTuple):
 
     against_start: Comparison | None = None
     """The chosen student against its start on test questions, the start asked as it does best."""
+
+    tie: Tie | None = None
+    """The equals of the chosen student's checkpoint."""
 
 
 class Selection(NamedTuple):

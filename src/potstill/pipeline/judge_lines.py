@@ -3,14 +3,26 @@
 from collections.abc import Iterator, Sequence
 
 from potstill.records import JudgeFigures, StageRecord
+from potstill.report.text import cost_note
 from potstill.sampling.judge import STAGE
 from potstill.statistics import accuracy_interval
 
 
 def described_judge(
-    figures: Sequence[JudgeFigures], stages: Sequence[StageRecord]
+    figures: Sequence[JudgeFigures],
+    stages: Sequence[StageRecord],
+    *,
+    is_priced: bool = True,
+    uncounted: int = 0,
 ) -> Iterator[str]:
-    """Yields a line for each stage and task that a judge read answers for, and one for its cost."""
+    """Yields a line for each stage and task that a judge read answers for, and one for its cost.
+
+    Args:
+        figures: How the judge did.
+        stages: What each stage took.
+        is_priced: Whether the judge's prices are known.
+        uncounted: How many of its answers stand at the most that they can cost.
+    """
     for one in figures:
         line = (
             f"{one.stage} on {one.task}: the judge {one.model} read an answer in "
@@ -28,4 +40,9 @@ def described_judge(
         yield f"{line}."
     spent = next((stage for stage in stages if stage.name == STAGE), None)
     if figures and spent is not None:
-        yield f"The judge wrote {spent.tokens:,} tokens so far and cost ${spent.cost:,.4f}."
+        cost = f"cost ${spent.cost:,.4f}"
+        if not is_priced:
+            stated = f"${spent.cost:,.4f} by its server" if spent.cost else "not known"
+            cost = f"its cost is {stated}: its prices are not known"
+        line = f"The judge wrote {spent.tokens:,} tokens so far and {cost}."
+        yield f"{line} {cost_note(uncounted)}".rstrip()

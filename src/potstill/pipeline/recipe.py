@@ -41,6 +41,7 @@ from potstill.models.settings import (
 from potstill.module_folders import FOLDERS
 from potstill.pipeline.names import RESERVED, check_name, check_systems, named_starts
 from potstill.pipeline.serving_checks import check_serving
+from potstill.pipeline.unknown_prices import without_prices
 from potstill.prompts.exemplars import AnyFewShot
 from potstill.prompts.formats import DataFormat, format_named
 from potstill.prompts.styles import STYLES, shows_exemplars, style_named
@@ -256,14 +257,13 @@ class Recipe(Settings):
     def _budget_has_prices(self) -> "Recipe":
         if self.budget is None or self.budget.usd is None:
             return self
-        for teacher in (*self.named_teachers.values(), *filter(None, [self.judge])):
-            if teacher.is_paid and not teacher.prices().known:
-                raise ValueError(
-                    f"budget.usd is {self.budget.usd:g}, and what {teacher.model} costs at "
-                    f"{teacher.address} is not known. Set its prompt_price and completion_price "
-                    "in US dollars a million tokens (0 where it costs nothing), or budget.tokens "
-                    "in place of budget.usd"
-                )
+        for teacher in without_prices([*self.named_teachers.values(), self.judge]):
+            raise ValueError(
+                f"budget.usd is {self.budget.usd:g}, and what {teacher.model} costs at "
+                f"{teacher.address} is not known. Set its prompt_price and completion_price "
+                "in US dollars a million tokens (0 where it costs nothing), or budget.tokens "
+                "in place of budget.usd"
+            )
         return self
 
     @model_validator(mode="after")

@@ -33,9 +33,9 @@ from potstill.generate import GenerateResult
 from potstill.grading.grade import grade
 from potstill.guide import GuidanceResult, GuideSettings, guide
 from potstill.models import Model
+from potstill.pipeline.cost_lines import cost_lines, judge_lines, unpriced_models
 from potstill.pipeline.former_training import with_former_values
 from potstill.pipeline.guide_setup import guided_checkpoint, guided_pair
-from potstill.pipeline.judge_lines import described_judge
 from potstill.pipeline.kept_questions import task_of
 from potstill.pipeline.key_checks import check_guiding_key, check_measuring_key
 from potstill.pipeline.later_model import LaterModel
@@ -440,6 +440,7 @@ class Run:
         """
         self.identity.check_task()
         notes = self.few_shot.notes if self.few_shot else ()
+        costs = cost_lines(self.recipe, self.store)
         is_writable = os.access(self.folder, os.W_OK)
         return write_report(
             self.store,
@@ -447,13 +448,13 @@ class Run:
             # Of a run on a medium that can only be read the report comes to the working folder.
             self.folder if is_writable else Path.cwd() / f"report-of-{self.folder.resolve().name}",
             overlaps=self.overlaps,
-            notes=(*notes, *self.students.unequal_notes, *self.judge_lines(), *self.stale_notes()),
+            notes=(*notes, *self.students.unequal_notes, *costs, *self.stale_notes()),
             roles=roles(self.entries),
         )
 
     def judge_lines(self) -> list[str]:
         """How the judge did in each stage, and what it has cost; empty where none was asked."""
-        return list(described_judge(self.store.judge_figures(), self.store.stages()))
+        return judge_lines(self.recipe, self.store)
 
     def stale_notes(self, arguments: str = "") -> list[str]:
         """Returns a sentence on each stage not of today's recipe, or perhaps; see ``note``."""
@@ -465,7 +466,8 @@ def run_runtime(recipe: Recipe, store: Store) -> Runtime:
     """Opens the account of a run, which goes on from command to command, and its log."""
     folder = recipe.folder
     journal = folder / "spending.jsonl"
-    budget = Budget(recipe.budget, journal=journal, before=store.spent())
+    unpriced = unpriced_models(recipe)
+    budget = Budget(recipe.budget, journal=journal, before=store.spent(), unpriced=unpriced)
     formats = NumberFormats(folder / "number_formats.json", former=store.has_answers_of("hf"))
     return Runtime(budget=budget, events=EventLog(folder / "log.jsonl"), number_formats=formats)
 

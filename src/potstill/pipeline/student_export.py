@@ -1,5 +1,6 @@
 """The chosen student of a run, written to ``model/`` with what is known of where it comes from."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from potstill.evaluate import (
@@ -8,9 +9,10 @@ from potstill.evaluate import (
     compared_with_start,
     export_model,
 )
+from potstill.evaluate.tie import tie_of
 from potstill.pipeline.chosen_student import student_asking
 from potstill.prompts.formats import format_named
-from potstill.records import Checkpoint
+from potstill.records import Checkpoint, Score
 
 if TYPE_CHECKING:
     from potstill.pipeline.run import Run
@@ -28,12 +30,13 @@ def export_chosen(run: "Run", evaluation: Evaluation) -> Evaluation:
     start = run.students.start_of(chosen)
     task = run.task.name
     against = compared_with_start(chosen, evaluation.comparisons, start=start.system, task=task)
-    origin, asking = _origin_of(run, chosen), student_asking(run, chosen)
+    origin = _origin_of(run, chosen, evaluation.scores)
+    asking = student_asking(run, chosen)
     export_model(chosen, evaluation.scores, run.folder, origin, against, asking=asking)
-    return evaluation._replace(against_start=against)
+    return evaluation._replace(against_start=against, tie=origin.tie)
 
 
-def _origin_of(run: "Run", chosen: Checkpoint) -> StudentOrigin:
+def _origin_of(run: "Run", chosen: Checkpoint, scores: Sequence[Score]) -> StudentOrigin:
     """Returns where a student comes from, by the store and, for its settings, by the recipe."""
     settings = run.students.settled.get(chosen.system)
     alone = {
@@ -48,6 +51,13 @@ def _origin_of(run: "Run", chosen: Checkpoint) -> StudentOrigin:
         writers=run.store.writers(),
         rule=run.recipe.evaluate.select,
         students=len(alone),
+        tie=tie_of(
+            chosen,
+            scores,
+            task=run.task.name,
+            alone=alone,
+            by_accuracy=run.recipe.evaluate.select == "in_distribution",
+        ),
         card=run.recipe.card,
         languages=() if run.recipe.task.file is not None else ("en",),
         questions={split: len(run.task.splits[split]) for split in ("train", "dev", "test")},

@@ -261,6 +261,9 @@ class Figures(NamedTuple):
     usd: Spread
     """Without a bound where the prices are not known."""
 
+    is_priced: bool = True
+    """Whether they are."""
+
 
 class TeacherFacts(NamedTuple):
     """The known facts about one teacher."""
@@ -297,7 +300,7 @@ def estimate_need(need: Need, known: TeacherFacts) -> Figures:
     usd = prompts.times(prices.prompt / 1e6).plus(written.times(prices.completion / 1e6))
     if parts and not prices.known:
         usd = Spread(None, 0.0, math.inf, math.inf)
-    return Figures(need, requests, samples, prompts, written, usd)
+    return Figures(need, requests, samples, prompts, written, usd, prices.known)
 
 
 def _sure_amounts(need: Need, known: TeacherFacts, lengths: LengthSample) -> Iterator[_Amounts]:

@@ -9,7 +9,8 @@ from rich.text import Text
 
 from potstill.models.settings import ModelSettings
 from potstill.records import UNKNOWN, Amount, Capability
-from potstill.runtime.progress import dollars, printable
+from potstill.runtime.cost_words import dollars
+from potstill.runtime.progress import printable
 
 LABELS = {
     "continuing": "goes on from a begun answer by",

@@ -22,7 +22,8 @@ from potstill.plan.needs import Figures
 from potstill.plan.plan import Plan, PlannedTeacher
 from potstill.plan.server_table import describe_capabilities
 from potstill.plan.student_table import student_facts
-from potstill.runtime.progress import clock, dollars
+from potstill.runtime.cost_words import dollars
+from potstill.runtime.progress import clock
 
 _STAGE_WIDTH = 10
 """Columns of a stage's name and the gap behind it."""
@@ -133,10 +134,13 @@ def _row(figures: Sequence[Figures], *, paid: bool) -> Iterator[str]:
     yield _with_interval(written)
     yield _short(written.most)
     if paid:
-        yield _cost(total(item.usd for item in figures))
+        priced = all(item.is_priced for item in figures)
+        yield _cost(total(item.usd for item in figures), priced=priced)
 
 
-def _cost(usd: Spread) -> str:
+def _cost(usd: Spread, *, priced: bool) -> str:
+    if not usd.most and not priced:
+        return "-"  # nothing more, and what was paid so far is not known
     if math.isinf(usd.most):
         return "?"
     return f"≤ {dollars(usd.most)}" if usd.expected is None else dollars(usd.expected)
@@ -210,7 +214,9 @@ def _describe_cost(plan: Plan) -> str:
             "dollars a million tokens"
         )
     if not usd.most:
-        return "nothing"
+        unpriced = any(not figures.is_priced for figures in plan.figures)
+        paid = plan.spent.tokens and unpriced
+        return "nothing more; what was paid so far is not known" if paid else "nothing"
     if usd.expected is None:
         return f"at most {dollars(usd.most)}"
     interval = ""

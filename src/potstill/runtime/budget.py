@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from threading import Lock
 from typing import Self
@@ -41,6 +42,7 @@ class Budget:
         limit: The most that may be spent.
         journal: The file that keeps the account from one command to the next; None keeps none.
         before: The sum paid according to the store, should the journal know of less.
+        unpriced: The models whose prices are not known, so that the dollars are without them.
     """
 
     def __init__(
@@ -49,8 +51,10 @@ class Budget:
         *,
         journal: Path | None = None,
         before: Amount | None = None,
+        unpriced: Sequence[str] = (),
     ) -> None:
         self.limit = limit or BudgetSettings()
+        self.unpriced = tuple(unpriced)
         self._lock = Lock()
         self._open: dict[int, Amount] = {}
         self._labels: dict[int, str] = {}
@@ -95,7 +99,7 @@ class Budget:
             return
         self._unknown = (
             f"{damage}, so what this run has spent is not known. By what is stored it is at least "
-            f"{stored.tokens:,} tokens and ${stored.usd:,.4f}. Lower the budget by what else was "
+            f"{self._words(stored)}. Lower the budget by what else was "
             "spent, then remove the file: the account goes on from what is stored."
         )
 
@@ -198,11 +202,14 @@ class Budget:
         limits = [f"{self.limit.tokens:,} tokens"] if self.limit.tokens is not None else []
         limits += [f"${self.limit.usd:,.2f}"] if self.limit.usd is not None else []
         return (
-            f"the budget of {' and '.join(limits)} is spent: {self.spent.tokens:,} tokens and "
-            f"${self.spent.usd:,.4f} so far, and the next request may take {most.tokens:,} tokens "
-            f"and ${most.usd:,.4f}. What was answered is kept; raise budget and repeat the "
-            "command, or go on to the next stage with what there is."
+            f"the budget of {' and '.join(limits)} is spent: {self._words(self.spent)} so far, "
+            f"and the next request may take {self._words(most)}. What was answered is kept; raise "
+            "budget and repeat the command, or go on to the next stage with what there is."
         )
+
+    def _words(self, amount: Amount) -> str:
+        usd = "dollars that are not known" if self.unpriced else f"${amount.usd:,.4f}"
+        return f"{amount.tokens:,} tokens and {usd}"
 
     def _start_journal(self) -> None:
         """Begin the journal anew with the sums so far, before anything is added to them."""

@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from potstill.runtime import Runtime
+from potstill.runtime.cost_words import cost_words, dollars
 from potstill.runtime.terminal_console import TerminalConsole
 
 FIRST_SECONDS = 2.0
@@ -268,8 +269,8 @@ class _Traffic:
         parts = []
         if limit.usd is not None:
             parts.append(f"{dollars(usd)} of {dollars(limit.usd)}")
-        elif usd:
-            parts.append(dollars(usd))
+        elif usd or (budget.unpriced and budget.spent.tokens):
+            parts.append(cost_words(usd, budget.unpriced))
         if limit.tokens is not None:
             parts.append(f"{budget.spent.tokens:,} of {limit.tokens:,} tokens")
         return ", ".join(parts)
@@ -384,11 +385,6 @@ class _Ticker:
             retries=dict(events.retries),
             given_up=dict(events.given_up),
         )
-
-
-def dollars(amount: float) -> str:
-    """US dollars, small amounts with four decimals."""
-    return f"${amount:,.2f}" if amount >= 0.1 or not amount else f"${amount:.4f}"
 
 
 def clock(seconds: float) -> str:

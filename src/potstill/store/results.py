@@ -153,8 +153,8 @@ class ResultTables(Rows):
                 (name, seconds),
             )
 
-    def uncounted(self) -> int:
-        """Returns how many paid answers came without some count of tokens.
+    def uncounted(self, stage: str | None = None) -> int:
+        """Returns how many paid answers, all or of one stage, came without some count of tokens.
 
         Their cost, and what the budget counts, is the most that they can have been.
         """
@@ -162,6 +162,8 @@ class ResultTables(Rows):
             (count,) = self._db.execute(
                 "SELECT count(*) FROM completions WHERE cost > 0"
                 " AND (prompt_tokens = 0 OR (completion_tokens = 0 AND text != ''))"
+                " AND stage = coalesce(?, stage)",
+                (stage,),
             ).fetchone()
         return int(count)
 

@@ -198,7 +198,7 @@ def _whole(own: Counts) -> Counts:
 def _numbers(holder: Mapping[str, Any], wanted: Iterable[str]) -> Iterator[tuple[str, float]]:
     for name, value in holder.items():
         role = _ROLES.get(_plain(name))
-        if role in wanted:
+        if role is not None and role in wanted:
             number = _number(value)
             most = LARGEST_COST if role in _COSTS else LARGEST_COUNT
             if number is not None and 0 <= number <= most:
