@@ -564,3 +564,22 @@ def test_an_option_that_is_set_aside_is_no_answer(text: str, letter: str | None)
 )
 def test_factorials_and_plain_logarithms(text: str, gold: str, correct: bool) -> None:
     assert grade("math", text, gold).correct == correct
+
+
+@pytest.mark.parametrize(
+    "around", ["The answer is {}.", "{}", "Reasons.\n#### {}", "**Answer:** {}"]
+)
+@pytest.mark.parametrize(
+    ("answer_type", "gold"),
+    [
+        ("number", "2^10"), ("number", "1.234,5"), ("number", "3 dozen"), ("number", "\u00bd"),
+        ("yes_no", "N"), ("yes_no", "0"), ("yes_no", "JA."), ("yes_no", "R"), ("yes_no", "oui"),
+        ("text", "Part one. Part two"), ("text", "St. Petersburg"), ("text", "who because of"),
+        ("date", "May 1, 2021"), ("list", "a, b and c"),
+        ("math", "5!"), ("math", "\u221e"), ("math", "log\u2082 8"), ("math", "x \u2264 3"),
+    ],
+)  # fmt: skip
+def test_what_is_taken_as_a_gold_answer_can_be_given(
+    around: str, answer_type: AnswerType, gold: str
+) -> None:
+    assert grade(answer_type, around.format(gold), gold).correct

@@ -146,6 +146,15 @@ _BRACKETS = re.compile(r"[][(){}<>](?:\s{0,3}[][(){}<>])*")
 """Brackets, of which an answer may consist where it has no letters or digits."""
 
 
+def _behind_gold(text: str, start: int, end: int, gold: str) -> int:
+    """Returns where the gold answer ends that opens a range; ``start`` where none does."""
+    if not gold or not _TEXT_END.search(gold):
+        return start
+    at = lowered(text[start:end]).find(lowered(gold))
+    opens = at >= 0 and not text[start : start + at].strip(AROUND)
+    return start + at + len(gold) if opens else start
+
+
 class TextReader:
     """Short strings, equal when the same but for case, spacing, and quotes or stops around them.
 
@@ -157,7 +166,7 @@ class TextReader:
 
     def marked(self, text: str, start: int, end: int, question: Question) -> AnswerCandidate | None:
         """Returns the statement up to the end of its first sentence or line."""
-        return self._stripped(text, start, end)
+        return self._stripped(text, start, end, question.answer)
 
     def last(self, text: str, end: int, question: Question) -> AnswerCandidate | None:
         """Returns the last line that is not empty, where it is short enough to be an answer.
@@ -167,9 +176,11 @@ class TextReader:
         stripped_end = len(text[:end].rstrip())
         start = text.rfind("\n", 0, stripped_end) + 1
         if stripped_end - start <= _LONGEST_LINE:
-            return self._stripped(text, start, end)
+            return self._stripped(text, start, end, question.answer)
         said = _GIVES.search(text, max(start, stripped_end - _LONGEST_LINE), stripped_end)
-        return self._stripped(text, said.start("said"), said.end("said")) if said else None
+        if said is None:
+            return None
+        return self._stripped(text, said.start("said"), said.end("said"), question.answer)
 
     def gold(self, question: Question) -> str:
         """Returns the gold text in lower case, without quotes and stops around it."""
@@ -185,9 +196,12 @@ class TextReader:
         before = answer[: -len(gold)]
         return _SAYS.search(before[-9:]) is not None and _NOT.search(before) is None
 
-    def _stripped(self, text: str, start: int, end: int) -> AnswerCandidate | None:
-        """Returns the first sentence of the range without spaces, quotes and stops at its ends."""
-        sentence = _TEXT_END.search(text, start, end)
+    def _stripped(self, text: str, start: int, end: int, gold: str) -> AnswerCandidate | None:
+        """Returns the first sentence of the range without spaces, quotes and stops at its ends.
+
+        Where the range opens with the gold answer, a stop within that ends no sentence.
+        """
+        sentence = _TEXT_END.search(text, _behind_gold(text, start, end, gold.strip(AROUND)), end)
         end = sentence.start() if sentence else end
         wrapped = _WRAPPED.match(text, start, end)
         start = wrapped.end() if wrapped else start

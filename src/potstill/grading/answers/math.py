@@ -45,7 +45,7 @@ _OPEN_BOX = re.compile(r"\\(?:boxed|fbox)\s{0,2}\{\Z")
 # What joins two formulas into one answer: "$2$ and $3$", "$x$, $y$".
 _JOINED = re.compile(r"\s{0,3}(?:,|,?\s{0,3}\b(?:and|or)\b)\s{0,3}")
 _SENTENCE_END = re.compile(r"(?<!\\)[.!?](?=\s|$)|\n")
-_FACTORIAL = re.compile(r"(?<=\d)!(?!=)")
+_FACTORIAL = re.compile(r"(?<=\w)!(?!=)")
 _REASON = re.compile(r",?\s\(?(?:because|since|which|where|as|so)\b")
 # Words that open a statement of prose: "there are 256", "The magnitude of $z$ is 13".
 _PROSE_OPENS = re.compile(r"[\s*:,]{0,9}(?:[A-Za-z'\u2019]{2,}[\s,]+){2}")
@@ -54,7 +54,7 @@ _NAMED_FIRST = re.compile(r"(?:the|an?)\s(?:[a-z]{4,}\s){1,2}(?=[(\[\\\d$])", re
 _SAYS_WORDS = re.compile(r":\s|\b(?:is|are|be)\s(?:the\s|an?\s)?")
 # Three words in a row are prose; a digit, an operator or a command is the sign of a formula.
 _PROSE = re.compile(r"(?:(?<!\\)\b[A-Za-z]{2,}\W+){2}[A-Za-z]{2,}")
-_SIGN = re.compile(r"[\d\\=^+*/<>_]|\s-\s")
+_SIGN = re.compile(r"[\d\\=^+*/<>_\u221e\u03c0]|\s-\s")
 
 
 class MathReader:
@@ -225,16 +225,17 @@ def _candidate(text: str, start: int, end: int) -> AnswerCandidate | None:
 def _as_factorial(
     text: str, answer: AnswerCandidate | None, question: Question
 ) -> AnswerCandidate | None:
-    """Returns the "5!" that an answer 5 stands in where the gold answer is 120; else the answer.
+    """Returns the "5!" that an answer 5 stands in where the gold answer is 120 or "5!".
 
-    A mark behind a number may as well end an exclamation.
+    Else the answer itself: a mark behind a number may as well end an exclamation.
     """
     if answer is None or not _FACTORIAL.match(text, answer.end):
         return answer
-    digits = answer.answer if answer.answer.isdecimal() else ""
-    if not 0 < len(digits) <= 2 or _rational(normal(question.answer)) != factorial(int(digits)):
+    gold, whole = normal(question.answer), f"{answer.answer}!"
+    short = answer.answer.isdecimal() and len(answer.answer) <= 2
+    if gold != whole and not (short and _rational(gold) == factorial(int(answer.answer))):
         return answer
-    return AnswerCandidate(f"{digits}!", answer.start, answer.end + 1)
+    return AnswerCandidate(whole, answer.start, answer.end + 1)
 
 
 def _is_formula(line: str) -> bool:
