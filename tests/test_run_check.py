@@ -324,7 +324,7 @@ def test_an_emptied_store_is_told_as_what_it_is(run: Path, command: list[str]) -
     refused = CliRunner().invoke(main, [name, str(run), *rest])
     assert refused.exit_code == 2
     assert refused.output.count("Error: ") == 1
-    assert "run.sqlite is empty, though checkpoints and model beside it show" in refused.output
+    assert "run.sqlite is empty, though it was not: checkpoints, model beside it" in refused.output
     assert (run / "run.sqlite").stat().st_size == 0
 
 

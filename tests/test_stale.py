@@ -434,10 +434,12 @@ def test_a_report_is_written_where_a_gold_answer_was_edited(small: SmallRun, at:
     (small.folder / "run" / "report.html").unlink(missing_ok=True)
     done = CliRunner().invoke(main, ["report", where])
     assert done.exit_code == 0, done.output
-    assert "gold answers of the gold answers were edited; 2 of 6 rationales were" not in done.output
     assert "2 of 6 rationales were curated for other training questions" in done.output
     assert f"Run: potstill curate {where}" in done.output
     assert (small.folder / "run" / "report.html").is_file()
+    planned = CliRunner().invoke(main, ["plan", where])  # of a run that would curate again
+    assert planned.exit_code == 0, planned.output
+    assert "would stop" not in planned.output
 
 
 def summary_notes(small: SmallRun) -> list[str]:

@@ -123,6 +123,21 @@ def test_a_row_that_does_not_follow_is_told(run: Path, damage: str, words: str) 
     assert all(fault.way_out for fault in faults)
 
 
+@pytest.mark.parametrize(
+    ("damage", "count"),
+    [
+        ("UPDATE questions SET answer = '9' WHERE place = 0", 5),
+        ("UPDATE questions SET split = 'train' WHERE split = 'test'", 5),
+        ("DELETE FROM questions WHERE place = 1", 4),
+    ],
+)
+def test_kept_questions_that_were_changed_are_told(run: Path, damage: str, count: int) -> None:
+    (fault,) = checked(run, damage).faults
+    assert fault.where == "run.sqlite, questions"
+    assert fault.fault.startswith(f"the {count} of ")
+    assert fault.fault.endswith(" are not those that were read")
+
+
 def test_many_are_told_by_their_number(run: Path) -> None:
     faults = checked(run, "UPDATE rationales SET answer = '9'").faults
     assert [fault.fault for fault in faults][-1] == "and 1 more rows"

@@ -243,7 +243,9 @@ def _examples(
 ) -> tuple[list[Example], Bound]:
     """Returns what the student will learn as far as that is known, and how many examples it has."""
     task, seed = run.task, run.recipe.seed
-    rationales = run.store.training_rationales(task)
+    current = run.store.current_rationales(task.splits["train"])
+    # Where questions were edited, potstill run curates again before it trains.
+    rationales = [] if current.outdated else current.rationales
     kept = any(rationale.verdict == "kept" for rationale in rationales)
     needs = any(format_named(name).needs_rationale for name in student.formats)
     shown = any(format_named(name).needs_exemplars for name in student.formats)

@@ -145,7 +145,7 @@ def _refuse_emptied(path: Path, *, read_only: bool) -> None:
         return
     others = [name for name in _LATER_FILES if (path.parent / name).exists()]
     if read_only or others:
-        beside = f", though {' and '.join(others)} beside it show that it was not" if others else ""
+        beside = f", though it was not: {', '.join(others)} beside it came later" if others else ""
         raise StoreError(
             f"{path} is empty{beside}. Restore it from a copy; or remove it, to begin the run "
             "anew and ask for everything again."

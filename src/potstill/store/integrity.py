@@ -16,7 +16,7 @@ import numpy as np
 import orjson
 
 from potstill.errors import shortened
-from potstill.keys import body_key, stored_request
+from potstill.keys import body_key, settings_hash, stored_request
 from potstill.store.database import connect_to_read
 from potstill.store.packed_logprobs import PackedLogprobs, collisions, missing_mass, unpack
 from potstill.store.schema import MIGRATIONS
@@ -188,6 +188,7 @@ def _row_faults(db: sqlite3.Connection) -> Iterator[StoreFault]:
         yield from _told(table, _no_json(db, table, column))
     yield from _told("requests", _wrong_requests(db))
     yield from _told("logprobs", _wrong_logprobs(db))
+    yield from _told("questions", _wrong_questions(db))
     unpredicted = (
         f"row {row} says {correct} of {total}; its predictions say {rights} of {told}"
         for row, correct, total, told, rights in db.execute(_UNPREDICTED)
@@ -263,6 +264,18 @@ def _wrong_requests(db: sqlite3.Connection) -> Iterator[str]:
             yield f"{name} cannot be read ({fault})"
         elif orjson.loads(body)["model"].encode() != model:
             yield f"{name} is of another model than it says"
+
+
+def _wrong_questions(db: sqlite3.Connection) -> Iterator[str]:
+    """Yields tasks whose questions are not those that were read."""
+    for (digest,) in db.execute("SELECT DISTINCT digest FROM tasks").fetchall():
+        rows = db.execute(
+            "SELECT split, place, id, text, answer, choices, template_id FROM questions"
+            " WHERE task = ? ORDER BY place",
+            (digest,),
+        ).fetchall()
+        if settings_hash(rows) != digest:
+            yield f"the {len(rows):,} of {digest} are not those that were read"
 
 
 def _wrong_logprobs(db: sqlite3.Connection) -> Iterator[str]:
