@@ -72,13 +72,14 @@ def test_the_first_recipe_tells_numbers_that_may_be_thousands(tmp_path: Path) ->
     assert any("are read with decimals" in guess for guess in recipe.guesses)
 
 
-def test_utf_16_without_a_mark_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+def test_wide_encodings_without_a_mark_are_named(tmp_path: Path, encoding: str) -> None:
     path = tmp_path / "f.csv"
     rows = "".join(f"Is {number} odd?;{number}\n" for number in range(30))
-    path.write_bytes(f"question;answer\n{rows}".encode("utf-16-le"))
-    with pytest.raises(DataError, match=r"line 1: not UTF-8.*looks like utf-16-le"):
+    path.write_bytes(f"question;answer\n{rows}".encode(encoding))
+    with pytest.raises(DataError, match=rf"line 1: not UTF-8.*looks like {encoding}"):
         load_task(task_settings({"file": str(path)}, at="task"))
-    assert "encoding: utf-16-le" in first_recipe(path).text
+    assert f"encoding: {encoding}" in first_recipe(path).text
 
 
 def test_a_line_above_the_names_of_the_columns_is_told(tmp_path: Path) -> None:
@@ -129,3 +130,40 @@ def test_a_mapping_is_told_once_with_the_names_inside(tmp_path: Path) -> None:
         f"{path}, row 1: 'q' holds 'q.text'. Name the one that is meant, e.g. task.question: "
         "q.text."
     )
+
+
+@pytest.mark.parametrize("above", ["# Exportiert; von mir", "# Exportiert, am 3.\n# zwei"])
+def test_names_of_columns_below_a_divided_line_are_told(tmp_path: Path, above: str) -> None:
+    rows = ["Frage;Antwort", *(f"Ist {number}?;{number}" for number in range(30))]
+    told = refused(written(tmp_path / "f.csv", above, rows))
+    line = above.count("\n") + 2
+    assert told.endswith(
+        f"line {line}: this line names the columns, which has to be the first one. Remove what "
+        "stands above it."
+    )
+
+
+def json_lines(path: Path, row: dict[str, object]) -> Path:
+    """Thirty rows like this one; ``N`` in a question becomes the row's number."""
+    text = json.dumps(row)
+    path.write_text(
+        "".join(text.replace("N?", f"{n}?") + "\n" for n in range(30)), encoding="utf-8"
+    )
+    return path
+
+
+def test_columns_inside_mappings_are_guessed_by_any_part_of_their_name(tmp_path: Path) -> None:
+    row = {"input": {"question": "Is it N?", "context": "x"}, "output": {"answer": {"final": 5}}}
+    recipe = first_recipe(json_lines(tmp_path / "f.jsonl", row))
+    assert recipe.guesses[0] == (
+        "questions in the column 'input.question', answers in 'output.answer.final'"
+    )
+    assert any("not used: 'input.context'" in guess for guess in recipe.guesses)
+
+
+def test_options_in_a_mapping_stay_options(tmp_path: Path) -> None:
+    row: dict[str, object] = {"question": "Is it N?", "choices": {"A": "x", "B": "y"}}
+    recipe = first_recipe(json_lines(tmp_path / "f.jsonl", {**row, "answer": "A"}))
+    assert recipe.task.answer_type == "choice"
+    inside = {"q": {"text": "Is it N?", "options": ["x", "y"]}, "a": "A"}
+    assert "choices: q.options" in first_recipe(json_lines(tmp_path / "g.jsonl", inside)).text

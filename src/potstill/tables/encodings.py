@@ -100,7 +100,7 @@ def decoded(data: bytes, path: Path, encoding: str | None = None) -> str:
         ConfigError: There is no such encoding.
     """
     name = encoding or mark_of(data) or "utf-8"
-    if name == "utf-8" and encoding is None and not is_utf8(data) and b"\0" in data:
+    if name == "utf-8" and encoding is None and _is_wide(data):
         zero = UnicodeDecodeError("utf-8", b"\0", data.index(b"\0"), data.index(b"\0") + 1, "zero")
         raise DataError(_undecodable(data, path, name, zero))
     try:
@@ -114,22 +114,31 @@ def decoded(data: bytes, path: Path, encoding: str | None = None) -> str:
 
 
 def is_utf8(data: bytes) -> bool:
-    """Says whether bytes are UTF-8, and no UTF-16 of ASCII letters, which decodes as UTF-8 too."""
+    """Says whether bytes are UTF-8; UTF-16 of ASCII letters is not, though it could be read so."""
     try:
         data.decode("utf-8")
     except UnicodeDecodeError:
         return False
-    return b"\0" not in data or not str(looks_like(data)).startswith("utf-16")
+    return not _is_wide(data)
+
+
+def _is_wide(data: bytes) -> bool:
+    """Says whether bytes look like text of two or four bytes a letter."""
+    return b"\0" in data and str(looks_like(data)).startswith(("utf-16", "utf-32"))
 
 
 def looks_like(data: bytes) -> str | None:
     """Returns the encoding of bytes that are no UTF-8, as far as they show it; None if not.
 
-    UTF-16 without a mark has a zero in every other byte of ASCII text. Text of one byte a letter,
-    most of them ASCII, is taken for Windows-1252, of which Latin-1's letters are a part.
+    UTF-16 without a mark has a zero in every other byte of ASCII text, UTF-32 in three of four.
+    Text of one byte a letter, most of them ASCII, is taken for Windows-1252, of which Latin-1's
+    letters are a part.
     """
     sample = data[:65536]
     if b"\0" in sample:
+        quarters = [sample[place::4].count(0) * 8 > len(sample) for place in range(4)]
+        if sum(quarters) == 3 and not (quarters[0] and quarters[3]):
+            return "utf-32-be" if quarters[0] else "utf-32-le"
         zeros = sample[0::2].count(0), sample[1::2].count(0)
         if max(zeros) < len(sample) // 8:
             return None
@@ -159,7 +168,7 @@ def _undecodable(data: bytes, path: Path, name: str, error: UnicodeDecodeError) 
             "e.g. cp1251 or shift_jis."
         )
     shown = data[begin : error.start + _AROUND].decode(like, "replace").split("\n")[0].rstrip("\r")
-    if like.startswith("utf-16"):  # cut at single bytes, so shown from the beginning
+    if like.startswith(("utf-16", "utf-32")):  # cut at single bytes, so shown from the beginning
         shown = data[:60].decode(like, "replace").split("\n")[0].rstrip("\r")
     return (
         f"{told} It looks like {like}, in which this reads {shortened(shown)}: say "

@@ -5,7 +5,7 @@ was guessed is told, with the reason, so that its user can correct it.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -75,9 +75,11 @@ def guess_task(path: Path, given: Mapping[str, object]) -> GuessedTask:
     _guess_layout(path, values, reasons)
     layout = FileLayout(_text(values, "encoding"), _text(values, "separator"))
     # rows with a fault are told when the file is read, together with all others
-    table = [row for _, row, _ in source_rows(path, layout) if row is not None]
+    placed = [(at, row) for at, row, _ in source_rows(path, layout) if row is not None]
+    table = [row for _, row in placed]
     if not table and not rows(path, layout):
         raise DataError(f"{path} holds no questions.")
+    _refuse_names_below(path, placed)
     _guess_columns(path, table, values)
     _guess_type(table, values, reasons)
     settings = TaskSettings.model_validate(values)
@@ -147,13 +149,45 @@ def _guess_columns(path: Path, table: Sequence[Row], values: dict[str, object]) 
 
 def _columns(table: Sequence[Row]) -> list[str]:
     """Returns the names of the columns, of texts inside a mapping as ``prompt.text``."""
-    columns = dict.fromkeys(name for row in table[:100] for name in row if name)
-    for row in table[:100]:
-        for name in field_names(row):
-            if "." in name and isinstance(cell(row, name), str | int | float):
-                columns[name] = None
-    inside = {name.partition(".")[0] for name in columns if name not in table[0]}
-    return [name for name in columns if name not in inside or not _is_mapping(table[0], name)]
+    names = dict.fromkeys(name for row in table[:100] for name in field_names(row) if name)
+    options = tuple(name for name in names if name.rpartition(".")[2].casefold() in CHOICE_NAMES)
+    inside = {name.rpartition(".")[0] for name in names if name not in table[0] and "." in name}
+    parts = tuple(f"{name}." for name in options)
+    return [
+        name
+        for name in names
+        if name in options or not (name.startswith(parts) or _holds_more(table, name, inside))
+    ]
+
+
+def _holds_more(table: Sequence[Row], name: str, inside: Collection[str]) -> bool:
+    """Says whether a column is no text: a mapping with names inside, or a list inside of one."""
+    if name in inside:
+        return any(isinstance(cell(row, name), Mapping) for row in table[:100])
+    return name not in table[0] and any(
+        isinstance(cell(row, name), list | Mapping) for row in table[:100]
+    )
+
+
+def _refuse_names_below(path: Path, table: Sequence[tuple[str, Row]]) -> None:
+    """Refuses a file whose columns are named below its first line, under a comment or a title.
+
+    Raises:
+        DataError: One of the first lines holds a usual name of questions and one of answers.
+    """
+    for at, row in table[:5]:
+        cells = {
+            part.strip(' "').casefold()
+            for value in row.values()
+            if isinstance(value, str) and len(value) < 200
+            for part in re.split(r"[,;|\t]", value)
+        }
+        names = {name for name in cells if len(name) > 2}
+        if names & set(QUESTION_NAMES) and names & set(ANSWER_NAMES):
+            raise DataError(
+                f"{path}, {at}: this line names the columns, which has to be the first one. Remove "
+                "what stands above it."
+            )
 
 
 def _is_mapping(row: Row, name: str) -> bool:
@@ -179,7 +213,12 @@ def _notes(table: Sequence[Row], settings: TaskSettings) -> list[str]:
 
 def _named(columns: Sequence[str], names: Sequence[str]) -> str | None:
     """Returns the column that has one of the names, the first names before the later ones."""
-    by_name = {column.strip().casefold(): column for column in reversed(columns)}
+    by_name: dict[str, str] = {}
+    for column in columns:  # the whole name first, then the last part of one with dots
+        by_name.setdefault(column.strip().casefold(), column)
+    for column in columns:
+        for part in reversed(column.casefold().split(".")):
+            by_name.setdefault(part.strip(), column)
     return next((by_name[name] for name in names if name in by_name), None)
 
 
