@@ -9,6 +9,7 @@ from typing import Any
 from urllib.request import Request as HttpRequest
 from urllib.request import urlopen
 
+import fakes_upstream
 import openai
 import pytest
 from fakes_upstream import (
@@ -243,6 +244,26 @@ def test_over_its_budget_the_teacher_is_not_asked(
         assert json.loads(get(running, "/readyz")[1])["teacher"] == "over budget"
     assert silent == [False, False, True]
     assert len(teacher.bodies) == 2
+
+
+def test_a_stream_may_hold_its_usage_under_another_name(
+    student: FakeUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send = fakes_upstream._send
+
+    async def renamed(response: Any, content: Body) -> None:
+        if "usage" in content:
+            content = {"choices": [], "x_groq": {"usage": content["usage"]}}
+        await send(response, content)
+
+    usages = []
+    for sender in (send, renamed):
+        monkeypatch.setattr(fakes_upstream, "_send", sender)
+        with served(settings_for(student)) as running:
+            options = {"include_usage": True}
+            usages.append(list(chat(running, stream=True, stream_options=options))[-1].usage)
+    assert usages[0].prompt_tokens > 0
+    assert usages[0] == usages[1]
 
 
 @pytest.mark.parametrize("choices", [None, [], [{"index": 0, "error": {"message": "down"}}]])

@@ -37,7 +37,8 @@ def judge_lines(recipe: Recipe, store: Store) -> list[str]:
 
 def guide_cost_notes(recipe: Recipe, store: Store) -> Iterator[str]:
     """Yields what is to be known of a policy's cost a question."""
-    if unpriced := unpriced_models(recipe):
+    unpriced = [model.model for model in without_prices([recipe.teacher])]  # it guides
+    if unpriced:
         yield f"Cost a question is not known. {missing_prices(unpriced)}"
     if note := cost_note(store.uncounted(GUIDE_STAGE)):
         yield f"Cost a question: {note}"

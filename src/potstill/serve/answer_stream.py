@@ -99,7 +99,8 @@ class AnswerStream:
 
     def _broken(self, message: str) -> UpstreamError:
         """Returns the fault of an answer that broke off, with the tokens that were paid for."""
-        return UpstreamError(message, tokens=stated_tokens(stated_usage(self._usage)))
+        stated = stated_tokens(stated_usage(self._usage))
+        return UpstreamError(message, tokens=max(stated, self._pieces))
 
     async def _events(self, response: aiohttp.ClientResponse) -> AsyncIterator[Json]:
         """The events of a stream, up to its end."""

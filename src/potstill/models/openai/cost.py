@@ -179,7 +179,8 @@ class Size:
 
     def stated(self, content: bytes) -> Amount | None:
         """Returns the amount that a body states which is no answer; None where it states none."""
-        return self._paid(counts_of(usage_in_body(content)), self.samples)
+        counted = counts_of(usage_in_body(content), most=self.limit * self.samples)
+        return self._paid(counted, self.samples)
 
     def _paid(self, counted: TokenCounts, choices: int) -> Amount | None:
         if not (counted.read or counted.written or counted.usd):

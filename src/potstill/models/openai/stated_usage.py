@@ -22,7 +22,8 @@ LARGEST_COST = 1e6
 FIELDS: Mapping[str, tuple[str, ...]] = {
     "read": (
         "prompttokens", "inputtokens", "prompttokencount", "inputtokencount", "promptevalcount",
-        "tokensevaluated",
+        "tokensevaluated", "prompttokenscount", "inputtokenscount", "tokensprompt",
+        "nativetokensprompt", "inputtexttokencount",
     ),
     "read_beside": ("tooluseprompttokencount",),
     "cache_read": ("cachereadinputtokens", "cachereadinputtokencount"),
@@ -33,6 +34,8 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
     "written": (
         "completiontokens", "outputtokens", "candidatestokencount", "completiontokencount",
         "outputtokencount", "evalcount", "generatedtokens", "tokenspredicted",
+        "completiontokenscount", "outputtokenscount", "tokenscompletion",
+        "nativetokenscompletion", "responsetokencount", "generatedtokencount",
     ),
     "written_beside": ("thoughtstokencount",),
     "thought": ("reasoningtokens", "thinkingtokens", "reasoningtokencount"),
@@ -185,8 +188,11 @@ def _whole(own: Counts) -> Counts:
     in_cache = from_cache + own.pop("cache_written", 0)
     own.setdefault("cached", from_cache)
     read = own.get("read", 0)
-    if max(in_cache, own["cached"]) > read:
-        read += max(in_cache, own["cached"])
+    beside = max(in_cache, own["cached"] if read else 0)
+    if beside > read:
+        read += beside
+    if "written" not in own and "written_beside" in own:  # how much stands beside it is not stated
+        own["thought"] = max(own.get("thought", 0), own.pop("written_beside"))
     sums = {
         "read": read + own.pop("read_beside", 0),
         "written": own.get("written", 0) + own.pop("written_beside", 0),

@@ -42,20 +42,25 @@ def token_counts(
     listed = reply.get("choices")
     choices = [one for one in (listed if isinstance(listed, list) else []) if isinstance(one, dict)]
     least = [_least_tokens(choice, prefix, limit) for choice in choices]
-    counts = counts_of(stated, *map(sum, zip(*least, strict=True))) if least else counts_of(stated)
-    seen = sum(visible + apart for visible, apart in least)
+    visible, apart = sum(words for words, _ in least), sum(words for _, words in least)
+    counts = counts_of(stated, visible, apart, most=(limit or 0) * len(choices))
+    seen = visible + apart
     if counts.written is not None and counts.written < seen:
         return counts._replace(written=max(seen, counts.written * len(choices)))
     return counts
 
 
-def counts_of(stated: StatedUsage, visible: int = 0, apart: int = 0) -> TokenCounts:
+def counts_of(
+    stated: StatedUsage, visible: int = 0, apart: int = 0, *, most: int = 0
+) -> TokenCounts:
     """Returns the tokens that a server states, both halves as far as they can be told.
 
     Args:
         stated: The numbers of the server.
         visible: How many tokens the answer's text has at least.
         apart: The same of the thinking beside it.
+        most: The most tokens that it may have, which it counts as beside thinking that is stated
+            alone.
     """
     read, written = stated.read or None, stated.written
     if not written and visible + apart:
@@ -63,7 +68,7 @@ def counts_of(stated: StatedUsage, visible: int = 0, apart: int = 0) -> TokenCou
     if stated.total:
         read, written = _by_total(read, written, stated.total)
     if stated.hidden and written is None:
-        written = stated.hidden + visible
+        written = stated.hidden + max(visible, most)
     elif written is not None and stated.hidden + visible > written:
         written += stated.hidden
     return TokenCounts(read, written, min(stated.cached, read or 0), stated.usd)

@@ -315,7 +315,7 @@ class Answers:
 
     def _paid_for_nothing(self, line: BatchLine, entry: Json) -> Amount | None:
         """Returns the cost of a line without an answer; None where it may have been anything."""
-        counted = counts_of(stated_usage(entry))
+        counted = counts_of(stated_usage(entry), most=line.max_tokens * line.count)
         if counted.read or counted.written or counted.usd:
             return self._amount(line, counted)
         response = _object(entry.get("response"))
