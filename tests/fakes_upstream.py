@@ -71,6 +71,9 @@ class FakeUpstream:
         self.further: Body = {}
         """Fields of every choice that is not streamed, over its own."""
 
+        self.beside_error: Body = {}
+        """Further fields of the body of an error."""
+
         self.echo = False
         """Whether errors repeat the Authorization header and the prompt."""
 
@@ -126,7 +129,8 @@ class FakeUpstream:
             await asyncio.sleep(self.delay)
             if self.status != 200:
                 told = f"{request.headers} {body}" if self.echo else "scripted fault"
-                return web.json_response({"error": {"message": told}}, status=self.status)
+                error = {"error": {"message": told}, **self.beside_error}
+                return web.json_response(error, status=self.status)
             if body.get("stream") and self.streams:
                 return await self._stream(request, body)
             return web.json_response(self._whole(body))

@@ -266,6 +266,17 @@ def test_a_stream_may_hold_its_usage_under_another_name(
     assert usages[0] == usages[1]
 
 
+def test_an_error_that_states_what_it_billed_counts(
+    student: FakeUpstream, teacher: FakeUpstream
+) -> None:
+    teacher.status, teacher.beside_error = 504, {"usage": {"total_tokens": 9}}
+    limits = {"tokens_per_hour": 10, "failures": 99}
+    with served(settings_for(student, teacher, teacher_limits=limits)) as running:
+        for _ in range(3):
+            assert own(chat(running))["guidance"]["silent"]
+    assert len(teacher.bodies) == 2
+
+
 @pytest.mark.parametrize("choices", [None, [], [{"index": 0, "error": {"message": "down"}}]])
 def test_what_a_failing_teacher_says_it_billed_counts(
     student: FakeUpstream,

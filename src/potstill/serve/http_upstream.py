@@ -68,6 +68,9 @@ ANSWER_VALID_SECONDS = 60.0
 PROBE_VALID_SECONDS = 5.0
 """Seconds for which the outcome of a probe stands."""
 
+ERROR_SECONDS = 1.0
+"""Longest wait for the body of an error, which may state what was billed."""
+
 Json = dict[str, Any]
 
 
@@ -293,7 +296,7 @@ class HttpUpstream:
         except (aiohttp.ServerDisconnectedError, ConnectionResetError):
             response = await self._session.post(url, data=data, allow_redirects=False)
         if response.status != HTTPStatus.OK:
-            response.close()
+            tokens = await self._stated_by(response)
             if response.status not in REFUSALS:
                 self._answered_at = -ANSWER_VALID_SECONDS
             message = f"it answered with HTTP status {response.status}"
@@ -301,8 +304,18 @@ class HttpUpstream:
                 message += ", most often for the length of a request"
             if passed_on := sorted(body.keys() & FORWARDED.keys()):
                 message += f"; {', '.join(passed_on)} was passed on to it"
-            raise UpstreamError(message, refused=response.status in REFUSALS)
+            raise UpstreamError(message, refused=response.status in REFUSALS, tokens=tokens)
         return response
+
+    async def _stated_by(self, response: aiohttp.ClientResponse) -> int:
+        """The tokens that an error states; 0 where it states none, or does not come at once."""
+        try:
+            with suppress(TimeoutError, aiohttp.ClientError, OSError, Fault):
+                async with asyncio.timeout(ERROR_SECONDS):
+                    return stated_tokens(usage_in_body(await read_content(response)))
+            return 0
+        finally:
+            response.close()
 
 
 async def _never() -> bool:
