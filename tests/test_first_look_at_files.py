@@ -1,7 +1,7 @@
 """What a first look at a file of questions says: unclear numbers, encodings, columns not used."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -143,7 +143,7 @@ def test_names_of_columns_below_a_divided_line_are_told(tmp_path: Path, above: s
     )
 
 
-def json_lines(path: Path, row: dict[str, object]) -> Path:
+def json_lines(path: Path, row: Mapping[str, object]) -> Path:
     """Thirty rows like this one; ``N`` in a question becomes the row's number."""
     text = json.dumps(row)
     path.write_text(

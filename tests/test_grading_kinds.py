@@ -576,7 +576,8 @@ def test_factorials_and_plain_logarithms(text: str, gold: str, correct: bool) ->
         ("yes_no", "N"), ("yes_no", "0"), ("yes_no", "JA."), ("yes_no", "R"), ("yes_no", "oui"),
         ("text", "Part one. Part two"), ("text", "St. Petersburg"), ("text", "who because of"),
         ("date", "May 1, 2021"), ("list", "a, b and c"),
-        ("math", "5!"), ("math", "\u221e"), ("math", "log\u2082 8"), ("math", "x \u2264 3"),
+        ("math", "5!"), ("math", "\u221e"), ("math", "log\u2082 8"), ("math", "x\u2081"),
+        ("math", "x \u2264 3"),
     ],
 )  # fmt: skip
 def test_what_is_taken_as_a_gold_answer_can_be_given(

@@ -69,6 +69,7 @@ def test_a_letter_is_right_where_it_says_the_gold_answer(gold: str, right: str) 
         ("It isn't true that this is false.", "yes"),
         ("It is true that it is not true.", "no"),
         ("It is false that cats fly.", "no"),
+        ("So the answer is definitely not.", "no"),
     ],
 )
 def test_no_before_a_noun_and_a_denial_of_a_denial(text: str, answer: str | None) -> None:

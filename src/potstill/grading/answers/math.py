@@ -54,7 +54,7 @@ _NAMED_FIRST = re.compile(r"(?:the|an?)\s(?:[a-z]{4,}\s){1,2}(?=[(\[\\\d$])", re
 _SAYS_WORDS = re.compile(r":\s|\b(?:is|are|be)\s(?:the\s|an?\s)?")
 # Three words in a row are prose; a digit, an operator or a command is the sign of a formula.
 _PROSE = re.compile(r"(?:(?<!\\)\b[A-Za-z]{2,}\W+){2}[A-Za-z]{2,}")
-_SIGN = re.compile(r"[\d\\=^+*/<>_\u221e\u03c0]|\s-\s")
+_SIGN = re.compile(r"[\d\\=^+*/<>_\u221e\u03c0\u221a\u2070-\u209c\u00b2\u00b3\u00b9]|\s-\s")
 
 
 class MathReader:

@@ -68,6 +68,7 @@ _SHORT = re.compile(
               | (?:probably|definitely|certainly|generally|most\slikely|likely)?\s?not
                 (?:\s(?:necessarily|typically|really|likely|always|usually|entirely|plausible
                    |possible|true|correct|exactly|generally|at\sall|probable|feasible))
+              | (?:definitely|certainly|absolutely|clearly)\snot(?=\s*\W*$)
               | not\s(?:right|so(?=\s*\W*$)|the\scase) | of\scourse\snot
               | implausible | impossible | improbable | incorrect | negative | probably\snot )
       | (?P<yes> (?:most\s|very\s|highly\s|quite\s)?(?:likely|probable|probably) | definitely
