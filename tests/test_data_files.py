@@ -143,6 +143,8 @@ def test_answers_that_are_no_numbers_name_what_would_fit(
     ("value", "words"),
     [
         ([{"role": "user", "content": "1+1?"}], "holds chat messages"),
+        ('[{"role": "user", "content": "1+1?"}]', "holds chat messages"),
+        (" [{'content': \"it's 1+1?\", 'role': 'user'}]\n", "holds chat messages"),
         (["1+1?"], "is a list (['1+1?']). Give a text or a number, such as '1+1?'."),
         ({"text": "1+1?"}, "is a mapping"),
     ],
@@ -155,6 +157,12 @@ def test_a_list_or_mapping_is_never_written_as_python_does(
     told = refused(tmp_path / "f.jsonl", json.dumps({"question": "a", "answer": 1}) + "\n"
                    + json.dumps(row))  # fmt: skip
     assert f"f.jsonl, line 2: {column!r} {words}" in told
+
+
+def test_json_that_is_no_chat_message_is_a_question(tmp_path: Path) -> None:
+    text = '[{"name": "Ann", "role": "nurse"}]'
+    (read,) = questions(tmp_path / "f.jsonl", json.dumps({"question": text, "answer": "1"}))
+    assert read.text == text
 
 
 def test_the_items_of_a_list_are_the_gold_of_that_type(tmp_path: Path) -> None:
