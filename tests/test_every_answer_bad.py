@@ -75,6 +75,7 @@ LM_STUDIO = Fault(payload=b'{"error": "Unexpected endpoint or method."}')
         (choices(*[said("<think>ends</think>")] * 2), "gave thinking alone, and no answer", False),
         (choices(*[said("", reasoning_content="Hm.")] * 2), "gave thinking alone, and no", False),
         (choices(*[said("", tool_calls=[{"id": 1}])] * 2), "no text, only tool_calls (f", False),
+        (choices(*[said(None, refusal="I cannot help.")] * 2), "'I cannot help.'", False),
     ],
     ids=[
         "refused",
@@ -87,6 +88,7 @@ LM_STUDIO = Fault(payload=b'{"error": "Unexpected endpoint or method."}')
         "closed",
         "apart",
         "tool",
+        "refusal",
     ],
 )
 def test_a_few_failures_of_one_kind_end_the_command(

@@ -67,7 +67,7 @@ def test_a_teacher_cut_off_every_time_is_answered_with_the_limit_to_raise() -> N
         path = recipe({"model": "openai:mine", "base_url": server.url}, generate={"samples": 1})
         lines = told(potstill("run", path))
     assert "4 are unfinished" in lines[0]
-    assert lines[-1].startswith("Raise generate.max_tokens, which is 512;")
+    assert lines[-1].startswith("Where they were cut off, raise generate.max_tokens, which is 512;")
 
 
 def test_a_recording_that_matches_no_question_shows_those_of_both() -> None:

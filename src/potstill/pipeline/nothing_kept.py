@@ -85,8 +85,10 @@ def _advice(run: "Run", verdict: str) -> str:
             )
         case "unfinished":
             return (
-                f"Raise generate.max_tokens, which is {generate.max_tokens}; potstill generate "
-                "then asks again for those that were cut off, and for nothing else."
+                "Where they were cut off, raise generate.max_tokens, which is "
+                f"{generate.max_tokens}; potstill generate then asks again for those, and for "
+                "nothing else. Where a content filter or a refusal ended them, see in the samples "
+                "what is refused, and word it otherwise or take another teacher."
             )
         case "too_short" | "too_long":
             limits = f"{run.recipe.curate.min_words} to {run.recipe.curate.max_words or 'any'}"

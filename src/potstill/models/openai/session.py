@@ -389,8 +389,13 @@ class Asker:
         Raises:
             ServerError: None was so far, and they fail alike.
         """
-        if any(completion.text for completion in answered):
+        written = [completion for completion in answered if completion.text]
+        if any(completion.finish_reason != "content_filter" for completion in written):
             self._known.first.succeeded()
+            return
+        if written:
+            refusal = f"a refusal in the place of an answer, {written[0].text[:80]!r}"
+            self._known.first.failed(refusal, refused=True)
             return
         failures = [completion.error for completion in answered if completion.error is not None]
         if failures:
