@@ -539,6 +539,8 @@ def test_help_lists_every_command_with_a_whole_sentence() -> None:
 def test_the_readmes_recipe_is_planned_in_80_columns(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    pytest.importorskip("huggingface_hub")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     section = readme.partition("## Quick start")[2].partition("\n## ")[0]
     texts = [block.partition("\n")[2] for block in section.split("```")[1::2]]

@@ -130,5 +130,6 @@ def test_a_hub_that_is_not_reached_is_one_line(
         raise OSError("We couldn't connect to the hub")
 
     monkeypatch.setattr(transformers.AutoConfig, "from_pretrained", fails)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     (line,) = told(potstill("run", recipe("bundled:teacher", student="hf:NOBODY/nothing")))
     assert "NOBODY/nothing" in line and "Retrying" not in capfd.readouterr().err

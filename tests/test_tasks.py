@@ -68,7 +68,7 @@ def test_no_two_names_differ_in_case_and_punctuation_alone() -> None:
 
 
 def test_a_name_near_none_is_met_with_the_list() -> None:
-    with pytest.raises(ConfigError, match=r"there is no task 'xyzzy'\. potstill tasks lists them"):
+    with pytest.raises(ConfigError, match=r"there is no task or answer type 'xyzzy'\. potstill"):
         task_named("xyzzy")
 
 

@@ -106,7 +106,9 @@ def test_where_no_mark_can_be_written_it_is_refused_before_anything_is_asked(
         EvaluateSettings(max_tokens=200, thinking_tokens=100).greedy
     )
     served = {"model": f"hf:{tmp_path}", "serve": "vllm"}
-    with pytest.raises(ConfigError, match=r"thinking_tokens is given, and hf:.* is served"):
+    with pytest.raises(
+        ConfigError, match="ends thinking in this process alone, and student.serve has a server"
+    ):
         build(Recipe, {**RECIPE, "student": served}, at="r")
     with pytest.raises(ConfigError, match="leaves no room for an answer"):
         build(EvaluateSettings, {"max_tokens": 100, "thinking_tokens": 100}, at="evaluate")

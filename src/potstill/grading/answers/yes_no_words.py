@@ -62,8 +62,9 @@ _AMBIGUOUS = frozenset(
         "vero", "juist",
     }
 )  # fmt: skip
+# Chinese, Japanese and Korean writing sets no space in front: "答えはnot false".
 _DENIAL = re.compile(
-    r"(?<!\w)(?:not|nicht|kein|pas|no es|non è|não é|niet|inte|ikke|nie|nem|bukan|не"
+    r"(?<![^\W\u3000-\ud7af])(?:not|nicht|kein|pas|no es|non è|não é|niet|inte|ikke|nie|nem|bukan|не"
     r"|\w{1,9}n['\u2019]t)\s{1,3}\Z",
     re.IGNORECASE,
 )
