@@ -64,8 +64,8 @@ _AMBIGUOUS = frozenset(
 )  # fmt: skip
 # Chinese, Japanese and Korean writing sets no space in front: "答えはnot false".
 _DENIAL = re.compile(
-    r"(?<![^\W\u3000-\ud7af])(?:not|nicht|kein|pas|no es|non è|não é|niet|inte|ikke|nie|nem|bukan|не"
-    r"|\w{1,9}n['\u2019]t)\s{1,3}\Z",
+    r"(?<![^\W\u3000-\ud7af])(?:not|nicht|kein|pas|no es|non è|não é|niet|inte|ikke|nie|nem|bukan"
+    r"|не|\w{1,9}n['\u2019]t)\s{1,3}\Z",
     re.IGNORECASE,
 )
 _DENIAL_ENDS = frozenset("tnsèéemTNSEM\u0435")
