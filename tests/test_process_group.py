@@ -1,8 +1,5 @@
 """Of several processes that train together, each ends their group, whichever way it leaves."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +8,7 @@ pytest.importorskip("torch")
 
 import torch.distributed
 from test_train import start
+from two_processes import by_torchrun
 
 from potstill.train import checkpoints
 from potstill.train.processes import ending_process_group
@@ -96,22 +94,7 @@ def test_a_signal_to_one_of_two_processes_stops_both_at_the_same_step(
     start: Path, tmp_path: Path
 ) -> None:
     """Started by torchrun, on processors."""
-    script = tmp_path / "script.py"
-    script.write_text(SCRIPT)
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
-            *("--nproc-per-node", "2", str(script), str(start), str(tmp_path)),
-        ],
-        env={
-            **os.environ,
-            "OMP_NUM_THREADS": "1",
-            "PYTHONPATH": os.pathsep.join([*sys.path, str(Path(__file__).parent)]),
-        },
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    done = by_torchrun(SCRIPT, tmp_path, start, tmp_path)
     assert done.returncode != 0
     assert "1: Terminated, group False" in done.stdout.splitlines(), done.stderr
     (folder,) = (tmp_path / "checkpoints").iterdir()

@@ -1,12 +1,12 @@
 """The folder of a real pretrained model that scripts/real_model.py makes, on tiny models here."""
 
-import importlib.util
 import json
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 import torch
+from script_modules import script_module
 from tiny_models import CHAT_TEMPLATE, build_tiny_causal
 from transformers import (
     AutoModelForCausalLM,
@@ -17,16 +17,10 @@ from transformers import (
 
 from potstill.errors import ConfigError
 
-SCRIPT = Path(__file__).parents[1] / "scripts" / "real_model.py"
-
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("real_model", SCRIPT)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script_module("real_model")
 
 
 @pytest.fixture

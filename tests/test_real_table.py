@@ -1,23 +1,18 @@
 """The table of real students, from result files as ``potstill experiment`` writes them."""
 
-import importlib.util
 import json
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from script_modules import script_module
 
-SCRIPT = Path(__file__).parents[1] / "scripts" / "real_table.py"
 RECIPES = Path(__file__).parents[1] / "recipes" / "real"
 
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("real_table", SCRIPT)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script_module("real_table")
 
 
 def measured(*counts: int, total: int = 150, over_runs: list[float] | None = None) -> object:

@@ -1,9 +1,6 @@
 """A student's examples and its training, which can be stopped at any instant."""
 
-import os
 import random
-import subprocess
-import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -13,6 +10,7 @@ import torch
 from commands import Commands, until
 from tiny_models import Architecture, build_tiny_causal, build_tiny_seq2seq
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
+from two_processes import by_torchrun
 
 from potstill.errors import ConfigError, DataError
 from potstill.models import open_model
@@ -505,22 +503,7 @@ with ending_process_group():
 def test_two_processes_train_the_weights_of_one(start: Path, tmp_path: Path) -> None:
     """By torchrun, on processors (gloo)."""
     alone = train_student(learner(start), sums(), settings(), tmp_path / "alone")
-    script = tmp_path / "shared.py"
-    script.write_text(SHARED)
-    launched = subprocess.run(
-        [
-            *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
-            *("--nproc-per-node", "2", str(script), str(start), str(tmp_path / "shared")),
-        ],
-        env={
-            **os.environ,
-            "OMP_NUM_THREADS": "1",
-            "PYTHONPATH": os.pathsep.join([*sys.path, str(Path(__file__).parent)]),
-        },
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    launched = by_torchrun(SHARED, tmp_path, start, tmp_path / "shared")
     assert launched.returncode == 0, launched.stderr
     shared = train_student(learner(start), sums(), settings(), tmp_path / "shared")
     assert losses(shared) == pytest.approx(losses(alone), rel=1e-5)
