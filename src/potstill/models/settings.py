@@ -209,13 +209,14 @@ class LocalSettings(ModelSettings):
         """Returns the name and whether its tokenizer has a chat template."""
         with extra("local", needed_for="reading the teacher's tokenizer"):
             from potstill.models.local.loading import load_config, load_tokenizer, model_name
-        chat = load_tokenizer(self).chat_template is not None
-        name = model_name(self, self.source, load_config(self)) if content else self.model
+        # Before the tokenizer, which looks for it as well: a hub out of reach is waited for once.
+        config = load_config(self)
+        name = model_name(self, self.source, config) if content else self.model
         if content and self.serve is not None:
             from potstill.models.served.serving import served_name
 
             name = served_name(self, name)
-        return Teacher(name=name, chat=chat)
+        return Teacher(name=name, chat=load_tokenizer(self).chat_template is not None)
 
 
 class ServerSettings(ModelSettings):
