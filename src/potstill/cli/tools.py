@@ -134,7 +134,7 @@ def serve_command(config: Path, changes: tuple[str, ...]) -> None:
     "methods",
     multiple=True,
     metavar="METHOD",
-    help="average, regmean or ensemble; may be repeated. All three by default.",
+    help="average, fisher, regmean or ensemble; may be repeated. By default all but fisher.",
 )
 @set_option("merging, e.g. alpha=[0.1,0.9]")
 @quiet_option

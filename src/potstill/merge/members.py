@@ -191,8 +191,8 @@ def training_examples(
     encoded = encoder.encode(drawn, max_length=longest).examples
     if not encoded:
         raise DataError(
-            f"{member.folder} holds no example that {member.name} was trained on, and RegMean "
-            "learns from them. Give the run with its rationales, or leave regmean out: "
+            f"{member.folder} holds no example that {member.name} was trained on, and regmean and "
+            "fisher learn from them. Give the run with its rationales, or leave both out: "
             "--method average."
         )
     return encoded

@@ -4,12 +4,15 @@ A folder is named for its method and holds ``merged.json``, the hash of what it 
 members' weights and the settings of the method. Where the hash is another one, it is made anew.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from safetensors.torch import load_file, save
+from transformers import PreTrainedModel
 
 from potstill.keys import settings_hash
+from potstill.merge.fisher import fisher_diagonal, fisher_mean
 from potstill.merge.members import (
     Combine,
     MergeMember,
@@ -38,14 +41,27 @@ FORMER_IDENTITY_FILE = "fused.json"
 """The same in folders that were made by ``potstill fuse``, the command's former name."""
 
 
+class Statistic(NamedTuple):
+    """What a method takes of a member's training examples, and keeps in place of them."""
+
+    folder: str
+    """The folder that it is kept in."""
+
+    label: str
+    """What the meter shows, with the member's name at ``{}``."""
+
+    measure: Callable[[PreTrainedModel, Iterator[TokenIds]], Weights]
+    """Computes it by a member and its examples."""
+
+
 class ModelMerger:
     """Makes the merged models that are not there yet.
 
     Args:
         members: The students to be merged; their order changes nothing.
-        folder: Takes a folder for each merged model, and ``grams/``.
-        settings: How many examples RegMean's Grams are made from, and which.
-        meter: Shows how far the Grams are.
+        folder: Takes a folder for each merged model, ``grams/`` and ``fisher_diagonals/``.
+        settings: How many examples Grams and Fisher information are made from, and which.
+        meter: Shows how far these are.
     """
 
     def __init__(
@@ -58,16 +74,30 @@ class ModelMerger:
         """The folder of the members' average."""
         return self._model_folder(name, (), lambda members, _: MergedWeights(average(members), ()))
 
+    def fisher(self, name: str) -> Path:
+        """The folder of the members' mean, weighted by their Fisher information."""
+        count, seed = self._settings.fisher_examples, self._settings.seed
+
+        def measure(model: PreTrainedModel, examples: Iterator[TokenIds]) -> Weights:
+            return fisher_diagonal(model, examples, seed=seed)
+
+        def combine(members: Sequence[Weights], _: dict[str, bool]) -> MergedWeights:
+            statistic = Statistic("fisher_diagonals", "Fisher information of {}", measure)
+            fishers = [self._measured(member, statistic, count) for member in self._members]
+            return fisher_mean(members, fishers)
+
+        return self._model_folder(name, ("fisher", count, seed), combine)
+
     def regmean(self, name: str, alpha: float) -> Path:
         """The folder of the members merged by RegMean."""
+        count, seed = self._settings.gram_examples, self._settings.seed
 
         def combine(members: Sequence[Weights], layers: dict[str, bool]) -> MergedWeights:
-            grams = [self._grams(member) for member in self._members]
+            statistic = Statistic("grams", "Grams of {}", gram_matrices)
+            grams = [self._measured(member, statistic, count) for member in self._members]
             return regmean(members, grams, layers, alpha=alpha)
 
-        settings = self._settings
-        method = ("regmean", alpha, settings.gram_examples, settings.seed)
-        return self._model_folder(name, method, combine)
+        return self._model_folder(name, ("regmean", alpha, count, seed), combine)
 
     def ridged(self, name: str) -> list[str]:
         """The linear layers of a merged model whose Grams were singular."""
@@ -87,24 +117,23 @@ class ModelMerger:
                 write_json(unfinished / IDENTITY_FILE, made_from)
         return folder
 
-    def _grams(self, member: MergeMember) -> Weights:
-        """A member's Gram matrices; once they are here, its training data need not be."""
-        count, seed = self._settings.gram_examples, self._settings.seed
-        name = settings_hash(member.digest, count, seed)
-        path = self._folder / "grams" / f"{name}.safetensors"
+    def _measured(self, member: MergeMember, statistic: Statistic, count: int) -> Weights:
+        """A member's statistic; once it is here, the member's training data need not be."""
+        name = settings_hash(member.digest, count, self._settings.seed)
+        path = self._folder / statistic.folder / f"{name}.safetensors"
         if not path.is_file():
-            grams = dict(self._make_grams(member))
+            measured = dict(self._measure(member, statistic, count))
             with whole_file(path) as file:
-                file.write(save(grams))
+                file.write(save(measured))
         return load_file(path)
 
-    def _make_grams(self, member: MergeMember) -> Weights:
+    def _measure(self, member: MergeMember, statistic: Statistic, count: int) -> Weights:
         model, tokenizer, _ = load_model_and_tokenizer(
             str(member.model), dtype="float32", device=member.start.device
         )
-        count, seed = self._settings.gram_examples, self._settings.seed
+        seed = self._settings.seed
         examples = training_examples(member, count, tokenizer, self._meter, seed=seed)
-        label = f"Grams of {member.name}"
+        label = statistic.label.format(member.name)
         with self._meter.stage(label, total=len(examples), unit="examples") as advance:
 
             def counted() -> Iterator[TokenIds]:
@@ -112,7 +141,7 @@ class ModelMerger:
                     yield TokenIds(example.prompt, example.target)
                     advance(1, example.length, 0.0)
 
-            return gram_matrices(model, counted())
+            return statistic.measure(model, counted())
 
 
 def _read_identity(folder: Path) -> dict[str, object]:

@@ -6,7 +6,7 @@ from pydantic import BeforeValidator, Field, field_validator
 
 from potstill.settings import Settings
 
-Method = Literal["average", "regmean", "ensemble"]
+Method = Literal["average", "fisher", "regmean", "ensemble"]
 
 
 def _listed(raw: object) -> object:
@@ -25,7 +25,8 @@ class MergeSettings(Settings):
         "regmean",
         "ensemble",
     )
-    """``average`` and ``regmean`` of the weights; ``ensemble``: of the next-token probabilities."""
+    """``average``, ``fisher`` and ``regmean`` of the weights; ``ensemble``: of the next-token
+    probabilities."""
 
     # Published (arXiv 2212.09849; bloomberg/dataless-model-merging @ 92247aec): the paper takes 0.9
     # generally and 0.1 for T5 and DeBERTa; the shipped configurations take 0.1 for RoBERTa, T5 and
@@ -35,6 +36,9 @@ class MergeSettings(Settings):
 
     gram_examples: int = Field(default=1000, ge=1)
     """Most training examples of each member that RegMean's Grams are made from."""
+
+    fisher_examples: int = Field(default=1000, ge=1)
+    """Most training examples of each member that its Fisher information is measured on."""
 
     max_tokens: int | None = Field(default=None, ge=1)
     """Longest answer, in tokens; null takes the largest of the members' recipes."""

@@ -6,7 +6,9 @@ A merge has a folder like a run's::
       recipe.yaml       the members and the methods; written before any work
       run.sqlite        the answers and results, as in any run
       grams/            RegMean's Gram matrices: all that it takes of the members' training data
+      fisher_diagonals/ the same of the Fisher-weighted mean
       average/          merged models, as ``hf:`` loads them, each with its model card
+      fisher/
       regmean/
       regmean-0.1/      where several values of alpha are tried, one each
       report.html, summary.json
@@ -124,6 +126,8 @@ class MergeRun:
             folders = {}
             if "average" in self.settings.methods:
                 folders["average"] = self._merger.average("average")
+            if "fisher" in self.settings.methods:
+                folders["fisher"] = self._merger.fisher("fisher")
             if "regmean" in self.settings.methods:
                 folders["regmean"] = self._merger.regmean("regmean", self.alpha)
         return folders
@@ -223,6 +227,12 @@ class MergeRun:
         """How a model was merged, in a sentence."""
         if method == "average":
             return "Each weight is the mean of the members'."
+        if method == "fisher":
+            return (
+                "Each weight is the mean of the members', weighted by the diagonal of their Fisher "
+                f"information (arXiv 2111.09832) on at most {self.settings.fisher_examples:,} "
+                "training examples of each, with their own predictions as labels."
+            )
         return (
             f"RegMean (arXiv 2212.09849) with alpha {self.alpha:g}, from at most "
             f"{self.settings.gram_examples:,} training examples of each member."
@@ -232,6 +242,8 @@ class MergeRun:
         """The notes for a reader of the report, a sentence each."""
         members = (f"{member.name}, trained for {member.task.name}" for member in self.members)
         yield f"Merged: {'; '.join(members)}."
+        if "fisher" in self.settings.methods:
+            yield self._describe_method("fisher")
         if "regmean" in self.settings.methods:
             yield from self._regmean_notes()
         for member in self.members:

@@ -40,7 +40,7 @@ class MergedWeights(NamedTuple):
 
 def average(members: Sequence[Weights]) -> dict[str, Tensor]:
     """The mean of each tensor, summed in float32; whole numbers are taken from the first member."""
-    return {name: _mean([member[name] for member in members]) for name in members[0]}
+    return {name: mean_weight([member[name] for member in members]) for name in members[0]}
 
 
 def regmean(
@@ -116,7 +116,8 @@ def _cholesky(gram_II: Tensor) -> Tensor | None:
     return factor
 
 
-def _mean(tensors: Sequence[Tensor]) -> Tensor:
+def mean_weight(tensors: Sequence[Tensor]) -> Tensor:
+    """Returns one tensor's mean, summed in float32; of whole numbers the first member's."""
     first = tensors[0]
     if not first.is_floating_point():
         return first
@@ -171,15 +172,15 @@ def gram_matrices(model: PreTrainedModel, examples: Iterable[TokenIds]) -> dict[
     hooks = [layer.register_forward_pre_hook(partial(add, name)) for name, layer in layers.items()]
     try:
         for example in examples:
-            model(**_inputs(model, example), use_cache=False)
+            model(**model_inputs(model, example), use_cache=False)
     finally:
         for hook in hooks:
             hook.remove()
     return {name: (total / tokens[name]).cpu() for name, total in sums.items()}
 
 
-def _inputs(model: PreTrainedModel, example: TokenIds) -> dict[str, Any]:
-    """The model's inputs while it is trained on an example."""
+def model_inputs(model: PreTrainedModel, example: TokenIds) -> dict[str, Any]:
+    """Returns the model's inputs while it is trained on an example."""
 
     def row(ids: Sequence[int]) -> Tensor:
         return torch.tensor([ids], device=model.device)
