@@ -2,12 +2,11 @@
 
 import ctypes
 import os
-from pathlib import Path
 
 import pytest
 import torch
 
-from potstill.train.freed_memory import freed_memory_kept
+from potstill.train.freed_memory import FreedMemory, freed_memory_kept, resident_bytes
 
 CPU = torch.device("cpu")
 BLOCK = 256 * 2**20
@@ -19,19 +18,13 @@ glibc_alone = pytest.mark.skipif(
 )
 
 
-def resident() -> int:
-    """Bytes of this process that are in memory."""
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
-
-
 def take_and_free() -> int:
     """Returns the bytes that a block leaves in memory once it is freed."""
-    before = resident()
+    before = resident_bytes()
     block = torch.ones(BLOCK, dtype=torch.uint8)
-    assert resident() - before > BLOCK / 2
+    assert resident_bytes() - before > BLOCK / 2
     del block
-    return resident() - before
+    return resident_bytes() - before
 
 
 @glibc_alone
@@ -41,8 +34,8 @@ def test_a_freed_block_stays_until_the_end_of_the_training(monkeypatch: pytest.M
     assert take_and_free() < BLOCK / 2
     with freed_memory_kept(CPU):
         assert take_and_free() > BLOCK / 2
-        within = resident()
-    assert within - resident() > BLOCK / 2
+        within = resident_bytes()
+    assert within - resident_bytes() > BLOCK / 2
     assert take_and_free() < BLOCK / 2
 
 
@@ -57,3 +50,23 @@ def test_what_the_user_has_set_stays(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_nothing_is_kept_where_another_device_trains() -> None:
     with freed_memory_kept(torch.device("meta")):
         assert take_and_free() < BLOCK / 2
+
+
+def test_memory_that_grows_beyond_what_a_step_needs_is_given_back() -> None:
+    """Steps need 40 of 100 bytes in use; each leaves 10 more in pieces that fit no later step."""
+    in_use, needed, pieces = 100, 40, 0
+    most, returns = 0, 0
+
+    def give_back() -> None:
+        nonlocal pieces, returns, freed
+        pieces, freed, returns = 0, 0, returns + 1
+
+    freed = 0
+    memory = FreedMemory(lambda: in_use + freed + pieces, give_back)
+    for _ in range(100):
+        freed, pieces = needed, pieces + 10
+        memory.after_step()
+        most = max(most, in_use + freed + pieces)
+    assert most <= 1.25 * (in_use + needed + 2 * 10)
+    assert 0 < returns < 40
+    assert pieces < 50

@@ -255,7 +255,7 @@ def train_student(
         ends = ends_at if on_checkpoint else None
         reporter.attach(trainer, on_step, watch or Unwatched(), ends, runtime.stop.is_set)
         # After Ctrl-C the step is finished, and a checkpoint written.
-        with freed_memory_kept(loaded.model.device), stoppable(runtime):
+        with stoppable(runtime):
             values = so_far(_train_or_resume(trainer, reporter, folder))
             if reporter.stopped and not runtime.stop.is_set():  # another process was signalled
                 raise KeyboardInterrupt
@@ -403,7 +403,9 @@ def _train_or_resume(trainer: StudentTrainer, reporter: Reporter, folder: Path) 
         state: TrainerState = TrainerState.load_from_json(str(resume / "trainer_state.json"))
         if reporter.ends_at(state):
             return state
-    trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+    with freed_memory_kept(trainer.args.device) as freed_memory:
+        trainer.add_callback(freed_memory)
+        trainer.train(resume_from_checkpoint=str(resume) if resume else None)
     return trainer.state
 
 
