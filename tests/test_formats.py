@@ -40,6 +40,24 @@ TEXTS = {
         ("What is 2 + 3?", "Two and three. --> 5"),
     ),
     "fine_tune_answer": (("What is 2 + 3? ###", " 5"), ("What is 2 + 3?", "5")),
+    "fine_tune_cot_natural": (
+        (
+            "Q: What is 2 + 3?\n\nA: Let's think step by step.\n\n",
+            " Two and three.\n\nTherefore the answer is 5",
+        ),
+        (
+            "Q: What is 2 + 3?\n\nA: Let's think step by step.\n\n",
+            "Two and three.\n\nTherefore the answer is 5",
+        ),
+    ),
+    "fine_tune_cot_gpt3": (
+        (" What is 2 + 3? \n\n###\n\n", "  Two and three.\n\n\n-->\n\n5 END"),
+        (" What is 2 + 3? ", " Two and three.\n\n\n-->\n\n5 END"),
+    ),
+    "fine_tune_answer_gpt3": (
+        (" What is 2 + 3? \n\n ### \n\n", " 5 END"),
+        (" What is 2 + 3? ", "5 END"),
+    ),
     "in_context_cot": (
         (FOR_COT, "\nTwo and three.\nThe answer is 5"),
         (FOR_COT, "Two and three.\nThe answer is 5"),
@@ -101,7 +119,8 @@ def test_prompts_and_targets_are_worded_as_published(name: str, encoder_decoder:
     written = data_format.target(" Two and three.\n", "5", encoder_decoder=encoder_decoder)
     assert written == target
     if data_format.needs_rationale:
-        assert written.startswith(data_format.lead(encoder_decoder=encoder_decoder) + "Two")
+        lead = data_format.lead(encoder_decoder=encoder_decoder)
+        assert written.startswith(lead + (" Two" if data_format.verbatim else "Two"))
 
 
 @both_kinds
@@ -114,7 +133,8 @@ def test_a_student_is_asked_as_it_was_trained(name: str, encoder_decoder: bool) 
     trained = data_format.prompt(QUESTION, encoder_decoder=encoder_decoder, exemplars=shown)
     assert prompt_for(style, QUESTION, shown) == trained
     target = data_format.target("Two and three.", "5", encoder_decoder=encoder_decoder)
-    assert not any(stop in target for stop in style.stop)
+    for stop in style.stop:  # it ends the target, or is no part of it
+        assert stop not in target.removesuffix(stop)
 
 
 @pytest.mark.parametrize(
@@ -245,7 +265,7 @@ def test_a_student_must_be_asked_for_an_answer(mixture: Any) -> None:
         StudentSettings(data_format=mixture)
 
 
-BARE = "Take one of fine_tune_answer, zero_shot_answer, chat_answer, predict"
+BARE = "Take one of fine_tune_answer, zero_shot_answer, chat_answer, fine_tune_answer_gpt3, predict"
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,9 @@ DRAWING = frozenset(
 TRIED = ("Ann has 3 pens & buys 4. How many?", "1 + 1?", "Is {it} so?\nSay “yes”.")
 """Questions by which a template is tried."""
 
+SPACED = " What is 2 + 3?\n"
+"""One more for styles that keep the white space around a question."""
+
 
 class ChatForm(NamedTuple):
     """How a folder's chat route words a question."""
@@ -100,7 +103,7 @@ def is_exact(
 ) -> bool:
     """Whether a tokenizer's chat template gives the tokens that a style's prompts have."""
     prompts = PromptEncoder(tokenizer, "the student")
-    for text in TRIED:
+    for text in (*TRIED, SPACED) if style.verbatim else TRIED:
         asked = prompt_for(style, Question(id="", text=text, answer=""), exemplars)
         wanted = prompts.prompt_ids(Request(prompt=asked))
         rendered = tokenizer.apply_chat_template(

@@ -30,6 +30,7 @@ from potstill.prompts.styles import question_text
 from potstill.records import Message, Question, Split, Task, TokenLogprobs
 from potstill.store import GradedQuestion, PooledCompletion, PooledRationale, Store
 from potstill.store.asked_questions import asks
+from potstill.text.own_space import with_own_space
 from potstill.text.thinking import answer_and_thinking
 
 Row = Mapping[str, object]
@@ -309,14 +310,16 @@ def training_rows(
     wording = _exportable_format(kind, data_format or _trained_format(store, kind))
     columns = CHAT if kind == "chat" else prompt_completion(chat=wording.chat)
     records = (
-        [_training_row(pooled, kind, wording)]
+        [_training_row(store, pooled, kind, wording)]
         for pooled in store.pooled_rationales(questions.all)
         if pooled.rationale.verdict == "kept"
     )
     return ExportTable(columns, records, _verdicts(store).get("kept", 0), wording.name)
 
 
-def _training_row(pooled: PooledRationale, kind: ExportKind, wording: DataFormat) -> Row:
+def _training_row(
+    store: Store, pooled: PooledRationale, kind: ExportKind, wording: DataFormat
+) -> Row:
     question = pooled.question
     if question is None:
         raise DataError(
@@ -327,6 +330,9 @@ def _training_row(pooled: PooledRationale, kind: ExportKind, wording: DataFormat
     prompt = wording.prompt(question, encoder_decoder=False)
     # An older potstill curated texts with their thinking.
     reasoning, _ = answer_and_thinking(pooled.rationale.text)
+    if wording.verbatim:
+        for _, found in store.texts_of([pooled.rationale.completion_id]):
+            reasoning = with_own_space(reasoning, found.text)
     target = wording.target(reasoning, question.answer, encoder_decoder=False)
     answer = [{"role": "assistant", "content": target}]
     if kind == "chat":

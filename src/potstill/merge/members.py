@@ -34,7 +34,7 @@ from potstill.sampling.ask import PromptConfig
 from potstill.sampling.exemplar_pool import EVALUATION, draw_exemplars, worked_questions
 from potstill.store import Store
 from potstill.train.defaults import longest_example
-from potstill.train.examples import make_examples
+from potstill.train.examples import as_written, make_examples
 from potstill.train.settings import StudentSettings
 
 if TYPE_CHECKING:
@@ -175,7 +175,7 @@ def training_examples(
     encoder_decoder = member.checkpoint.encoder_decoder
     with _open_finished(member.folder, meter) as run:
         examples = make_examples(
-            run.store.training_rationales(run.task),
+            as_written(run.store.training_rationales(run.task), member.settings, run.store),
             run.task.splits["train"],
             member.settings,
             encoder_decoder=encoder_decoder,

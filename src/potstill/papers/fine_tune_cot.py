@@ -1,9 +1,10 @@
 """Fine-tune-CoT: Ho, Schmid and Yun, "Large Language Models Are Reasoning Teachers".
 
 arXiv 2212.10071; code itsnamgyu/reasoning-teacher @ a2ca4d28. Here are the rule by which it grades
-(src/evaluation/evaluator.py) and its few-shot prompts (data/few_shot_cot_prompts.json). Its student
-format ``fine_tune_cot`` is potstill's ordinary one and stands in ``prompts/formats.py``; its
-experiments are the recipes of recipes/fine-tune-cot/.
+(src/evaluation/evaluator.py), its few-shot prompts (data/few_shot_cot_prompts.json) and further
+student formats (src/data/format.py). Its formats ``fine_tune_cot`` and ``fine_tune_answer`` are
+potstill's ordinary ones and stand in ``prompts/formats.py``; its experiments are the recipes of
+recipes/fine-tune-cot/.
 
 Published, accuracy in per cent on the test questions of MultiArith, SVAMP and Date Understanding:
 
@@ -29,8 +30,44 @@ from potstill.errors import ConfigError, DataError
 from potstill.grading.answers import READERS
 from potstill.grading.rules import RuleVerdict, set_of
 from potstill.prompts.exemplars import PublishedPrompts, worked_pattern
+from potstill.prompts.formats import DataFormat
 from potstill.prompts.styles import style_named
 from potstill.records import Question, Task
+
+NATURAL = DataFormat(
+    name="fine_tune_cot_natural",
+    template="Q: {question}\n\nA: Let's think step by step.\n\n",
+    separator=" ",
+    reply="{rationale}\n\nTherefore the answer is {answer}",
+    reading="the reasoning, then a line with `Therefore the answer is` and the answer.",
+)
+"""``ft_cot_natural``, for decoder-only students there. Their evaluation looks for "Therefore, the
+answer is", with a comma, so that they count the last candidate of each answer."""
+
+GPT3 = DataFormat(
+    name="fine_tune_cot_gpt3",
+    template="{question}",
+    mark="\n\n###\n\n",
+    separator=" ",
+    reply="{rationale}\n\n-->\n\n{answer} END",
+    stop=("END",),
+    verbatim=True,
+    reading="the reasoning, then a line with `-->`, then a line with the answer and ` END`.",
+)
+"""``ft_cot_token`` with the delimiters of the paper's GPT-3 students. Fields are not stripped, and
+``END`` stops a student."""
+
+GPT3_ANSWER = DataFormat(
+    name="fine_tune_answer_gpt3",
+    template="{question}",
+    mark="\n\n ### \n\n",
+    separator=" ",
+    reply="{answer} END",
+    stop=("END",),
+    verbatim=True,
+    reading="the answer alone, then ` END`.",
+)
+"""``ft_token`` likewise, whose mark has spaces around it."""
 
 EXEMPLARS = PublishedPrompts(
     source="https://github.com/itsnamgyu/reasoning-teacher, data/few_shot_cot_prompts.json",

@@ -19,6 +19,7 @@ from potstill.prompts.formats import DataFormat
 from potstill.records import Example, Likelihood
 from potstill.runtime.progress import Meter
 from potstill.store import Store
+from potstill.text.own_space import with_own_space
 from potstill.train import TrainSettings
 from potstill.train.defaults import longest_example
 
@@ -107,12 +108,13 @@ class LikelihoodScorer:
 
     def _example(self, candidate: TeacherCandidate, *, encoder_decoder: bool) -> Example:
         """The rationale as the student would learn it."""
-        data_format, question = self._spec.data_format, candidate.question
+        data_format, question, text = self._spec.data_format, candidate.question, candidate.text
+        if data_format.verbatim:
+            for _, found in self._store.texts_of([candidate.completion_id]):
+                text = with_own_space(text, found.text)
         return Example(
             prompt=data_format.prompt(question, encoder_decoder=encoder_decoder),
-            target=data_format.target(
-                candidate.text, question.answer, encoder_decoder=encoder_decoder
-            ),
+            target=data_format.target(text, question.answer, encoder_decoder=encoder_decoder),
         )
 
     def _encode(

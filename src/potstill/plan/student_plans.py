@@ -20,7 +20,7 @@ from potstill.prompts.formats import format_named
 from potstill.records import Example, System, Task
 from potstill.train import Models, interrupted_step
 from potstill.train.defaults import StartFacts, Work, described, resolve
-from potstill.train.examples import make_examples
+from potstill.train.examples import as_written, make_examples
 from potstill.train.settings import StudentSettings
 
 if TYPE_CHECKING:
@@ -252,7 +252,7 @@ def _examples(
     if (kept or not needs) and not shown:
         plain = student.model_copy(update={"matching": StudentSettings().matching})
         examples = make_examples(
-            rationales,
+            as_written(rationales, plain, run.store),
             task.splits["train"],
             plain,
             encoder_decoder=encoder_decoder,

@@ -33,6 +33,9 @@ class WordedQuestion(NamedTuple):
     chat: bool
     """Whether they are the user's turn of a chat."""
 
+    verbatim: bool = False
+    """Whether a question keeps the white space around it."""
+
     @property
     def is_bare(self) -> bool:
         """Whether the prompt is the user's turn with the question alone, without a system turn."""
@@ -48,10 +51,11 @@ def worded_question(style: PromptStyle, exemplars: Sequence[Exemplar] = ()) -> W
     """
     prompt = prompt_for(style, Question(id="", text=_PLACE, answer=""), exemplars)
     if isinstance(prompt, str):
-        return WordedQuestion(None, tuple(prompt.split(_PLACE)), chat=False)
+        parts = tuple(prompt.split(_PLACE))
+        return WordedQuestion(None, parts, chat=False, verbatim=style.verbatim)
     system = "\n\n".join(turn.content for turn in prompt if turn.role == "system") or None
     (user,) = (turn.content for turn in prompt if turn.role == "user")
-    return WordedQuestion(system, tuple(user.split(_PLACE)), chat=True)
+    return WordedQuestion(system, tuple(user.split(_PLACE)), chat=True, verbatim=style.verbatim)
 
 
 def format_template(worded: WordedQuestion, own: str | None, *, first: str = "") -> str | None:
@@ -66,16 +70,19 @@ def format_template(worded: WordedQuestion, own: str | None, *, first: str = "")
         return None
     if worded.chat:
         return None if own is None else _in_chat(worded, own)
-    return _READ_TURNS + _worded_in_jinja("ns.question", worded.parts) + _plain_end(first)
+    turns = _READ_TURNS.replace(_TRIMMED, "") if worded.verbatim else _READ_TURNS
+    return turns + _worded_in_jinja("ns.question", worded.parts) + _plain_end(first)
 
 
 _MARK = "{#- Made by potstill: words a question as the student was trained to be asked. -#}\n"
+
+_TRIMMED = " | trim"
 
 _READ_TURNS = (
     _MARK + "{%- set ns = namespace(question='', begun='') -%}\n"
     "{%- for message in messages -%}\n"
     "{%- if message['role'] == 'user' -%}\n"
-    "{%- set ns.question = message['content'] | trim -%}{%- set ns.begun = '' -%}\n"
+    f"{{%- set ns.question = message['content']{_TRIMMED} -%}}{{%- set ns.begun = '' -%}}\n"
     "{%- elif message['role'] == 'assistant' -%}\n"
     "{%- set ns.begun = message['content'] -%}\n"
     "{%- endif -%}\n"
@@ -121,7 +128,7 @@ def _in_chat(worded: WordedQuestion, own: str) -> str:
         "{%- endfor -%}\n"
         "{%- for message in messages -%}\n"
         "{%- if loop.index0 == ns.last -%}\n"
-        "{%- set ns.text = message['content'] | trim -%}\n"
+        f"{{%- set ns.text = message['content']{'' if worded.verbatim else _TRIMMED} -%}}\n"
         f"{words}"
         "{%- set ns.turns = ns.turns + [{'role': 'user', 'content': ns.text}] -%}\n"
         "{%- else -%}{%- set ns.turns = ns.turns + [message] -%}{%- endif -%}\n"

@@ -70,6 +70,9 @@ class DataFormat:
     role: Role | None = None
     """Whose turns in a decomposition its targets are; None: they are whole answers."""
 
+    verbatim: bool = False
+    """Whether question and rationale keep the white space around them."""
+
     @property
     def needs_rationale(self) -> bool:
         """Whether its targets hold a rationale."""
@@ -100,6 +103,7 @@ class DataFormat:
             stop=self.stop,
             chat=self.chat,
             system=self.system,
+            verbatim=self.verbatim,
         )
 
     def prompt(
@@ -109,9 +113,17 @@ class DataFormat:
         return prompt_for(self.style(encoder_decoder=encoder_decoder), question, exemplars)
 
     def target(self, rationale: str, answer: str, *, encoder_decoder: bool) -> str:
-        """The text that the student learns to write, without its end-of-sequence token."""
+        """The text that the student learns to write, without its end-of-sequence token.
+
+        Args:
+            rationale: With the white space around it where the format keeps that, see
+                :func:`potstill.text.own_space.with_own_space`.
+            answer: The gold answer.
+            encoder_decoder: Whether the student reads its prompt with an encoder.
+        """
         template = self.reply if encoder_decoder else self.separator + self.reply
-        return filled(template, {"rationale": rationale.strip(), "answer": answer})
+        shown = rationale if self.verbatim else rationale.strip()
+        return filled(template, {"rationale": shown, "answer": answer})
 
     def lead(self, *, encoder_decoder: bool) -> str:
         """The text of a target before its rationale."""

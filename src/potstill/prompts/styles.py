@@ -72,6 +72,9 @@ class PromptStyle:
     asks_subquestions: bool = False
     """Whether in its answers each step follows the sub-question that it answers."""
 
+    verbatim: bool = False
+    """Whether a question keeps the white space around it."""
+
 
 ANSWER_CUE = "\nTherefore, the answer is"
 """The cue of Zero-shot-CoT's second step."""
@@ -232,12 +235,18 @@ def shows_exemplars(style: PromptStyle) -> bool:
     return "{exemplars}" in style.template
 
 
-def question_text(question: Question) -> str:
-    """The question with its options: as its text lists them, else worded as in Fine-tune-CoT."""
+def question_text(question: Question, *, verbatim: bool = False) -> str:
+    """The question with its options: as its text lists them, else worded as in Fine-tune-CoT.
+
+    Args:
+        question: The question.
+        verbatim: Whether its text keeps the white space around it.
+    """
+    text = question.text if verbatim else question.text.strip()
     if not question.choices or "\nOptions:\n" in question.text:
-        return question.text.strip()
+        return text
     options = ", ".join(f"({chr(65 + i)}) {text}" for i, text in enumerate(question.choices))
-    return f"{question.text.strip()} Answer choices: {options}."
+    return f"{text} Answer choices: {options}."
 
 
 def prompt_for(
@@ -245,7 +254,8 @@ def prompt_for(
 ) -> str | tuple[Message, ...]:
     """The prompt for one question: text for plain styles, a user's message for chat styles."""
     shown = style.between.join(worked(style, exemplar) for exemplar in exemplars)
-    text = filled(style.template, {"exemplars": shown, "question": question_text(question)})
+    asked = question_text(question, verbatim=style.verbatim)
+    text = filled(style.template, {"exemplars": shown, "question": asked})
     if not style.chat:
         return text
     before = (Message(role="system", content=style.system),) if style.system else ()

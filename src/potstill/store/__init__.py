@@ -4,6 +4,7 @@ One process writes, any number read at the same time. A completion is committed,
 disk, before it counts, so kill -9, a power cut or a full disk loses nothing that was stored.
 """
 
+from potstill.store.completion_texts import CompletionTexts
 from potstill.store.completions import (
     GradedQuestion,
     PooledCompletion,
@@ -30,7 +31,13 @@ __all__ = [
 
 
 class Store(
-    PoolTables, CurationTables, ResultTables, CapabilityTables, ProvenanceTables, TaskTables
+    PoolTables,
+    CompletionTexts,
+    CurationTables,
+    ResultTables,
+    CapabilityTables,
+    ProvenanceTables,
+    TaskTables,
 ):
     """The store of one run.
 

@@ -33,7 +33,6 @@ from potstill.records import (
 from potstill.store.asked_questions import graded_on
 from potstill.store.database import Connection, Rows, columns_of, explained
 from potstill.store.packed_logprobs import PackedLogprobs, pack, unpack
-from potstill.text.thinking import answer_and_thinking
 
 
 class StoredCompletion(NamedTuple):
@@ -407,23 +406,6 @@ class PoolTables(CompletionTables):
         pooled = list(self.pooled_rationales(questions))
         current = [one.rationale for one in pooled if one.question is not None]
         return CurrentRationales(current, len(pooled) - len(current))
-
-    def thinking_of(self, completion_ids: Iterable[int]) -> dict[int, str]:
-        """Returns the thinking behind completions, by their rows; those without any are left out.
-
-        What an older potstill stored holds it in the text.
-        """
-        found = dict[int, str]()
-        with explained(self.path):
-            for id_ in completion_ids:
-                text, thinking = self._db.execute(
-                    "SELECT text, thinking FROM completions WHERE id = ?", (id_,)
-                ).fetchone()
-                if thinking is None:
-                    _, thinking = answer_and_thinking(text)
-                if thinking and thinking.strip():
-                    found[id_] = thinking.strip()
-        return found
 
     def training_rationales(self, task: Task) -> list[Rationale]:
         """Returns the rationales of a task's training questions, in the order of curation.

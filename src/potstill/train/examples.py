@@ -16,6 +16,7 @@ import math
 import random
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
@@ -31,6 +32,7 @@ from potstill.sampling.exemplar_pool import WorkedQuestion, draw_exemplars, work
 from potstill.store import Store
 from potstill.tasks.splits import first_placed
 from potstill.text.common_prefix import common_prefix_bytes
+from potstill.text.own_space import with_own_space
 from potstill.train.settings import ReplaySettings, StudentSettings
 
 if TYPE_CHECKING:
@@ -87,6 +89,8 @@ class _ExampleBuilder(NamedTuple):
         teacher: TeacherSpan | None = None
         if material.rationale is not None and self.texts is not None:
             at = len(data_format.lead(encoder_decoder=kind))
+            if data_format.verbatim:
+                at += len(material.text) - len(material.text.lstrip())
             wrote = self.texts(material.rationale.completion_id)
             teacher = teacher_span(target, at, material.own, wrote)
         row = material.rationale.completion_id if material.rationale is not None else -1
@@ -129,7 +133,8 @@ def make_examples(
     rationale that cannot be taken apart.
 
     Args:
-        rationales: The curated rationales, those of a question in the order of samples.
+        rationales: The curated rationales, those of a question in the order of samples; from
+            :func:`as_written`.
         questions: The training questions.
         student: The wording, and the choice of questions and rationales.
         encoder_decoder: Whether the student reads its prompt with an encoder.
@@ -158,6 +163,25 @@ def make_examples(
         builder.example(data_format, material)
         for data_format in formats
         for material in _materials(data_format, questions, taken)
+    ]
+
+
+def as_written(
+    rationales: Sequence[Rationale], student: StudentSettings, store: Store
+) -> list[Rationale]:
+    """Returns the rationales with the white space around them, for a student that keeps it.
+
+    Args:
+        rationales: The curated rationales, which have none.
+        student: Where none of its formats keeps white space, the rationales are returned as given.
+        store: Holds the completions that they were taken from.
+    """
+    if not any(format_named(name).verbatim for name in student.formats):
+        return [*rationales]
+    rows = (rationale.completion_id for rationale in rationales)
+    return [
+        replace(rationale, text=with_own_space(rationale.text, found.text))
+        for rationale, (_, found) in zip(rationales, store.texts_of(rows), strict=True)
     ]
 
 

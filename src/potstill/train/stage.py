@@ -25,6 +25,7 @@ from potstill.tasks import load_task
 from potstill.train.defaults import ResolvedTraining, described, is_open
 from potstill.train.examples import (
     TeacherTexts,
+    as_written,
     make_examples,
     replayed,
     undivided,
@@ -95,7 +96,9 @@ def train(
     texts = _teacher_texts(context.store, models, rationales)
     # All of them before any training, so that a student without examples is refused at once.
     examples = {
-        system: _student_examples(system.label, student, task, rationales, texts, seed)
+        system: _student_examples(
+            system.label, student, task, as_written(rationales, student, context.store), texts, seed
+        )
         for system, student in students.items()
     }
     named = {system.label: student for system, student in students.items()}
@@ -175,7 +178,8 @@ def interrupted_step(
         return 0
     rationales = context.store.training_rationales(task)
     texts = _teacher_texts(context.store, models, rationales)
-    examples = _student_examples(system.label, student, task, rationales, texts, seed)
+    learned = as_written(rationales, student, context.store)
+    examples = _student_examples(system.label, student, task, learned, texts, seed)
     kept = KeptValues(context.folder)
     own = kept.resolved(system.label, settings.for_student(student), student, examples)
     newest = newest_resumable(_training_folder(system, student, examples, own, context, seed))
