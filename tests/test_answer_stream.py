@@ -8,12 +8,14 @@ from typing import Any, cast
 import aiohttp
 import pytest
 
+from potstill.guide.types import Usage
 from potstill.models.openai.key_mask import KeyMask
 from potstill.models.openai.repeated_prefix import PrefixHabit
 from potstill.models.openai.responses import read_reply
 from potstill.models.settings import OpenAISettings
 from potstill.records import Completion, Request
 from potstill.serve.answer_stream import AnswerStream, StreamedText
+from potstill.serve.response import usage as response_usage
 from potstill.serve.upstreams import UpstreamError
 
 END = "data: [DONE]\n\n"
@@ -162,3 +164,45 @@ def test_a_key_is_taken_out_of_streamed_thinking() -> None:
         event(piece("5", "stop")), END, key="sk-potstill-key",
     )  # fmt: skip
     assert completion.thinking == "sent ***."
+
+
+STATED = {"usage": {"prompt_tokens": 7, "completion_tokens": 5}}
+
+
+@pytest.mark.parametrize(
+    ("lines", "tokens"),
+    [
+        # what was written before the fault is about a token a piece; stated counts hold
+        ([event(piece("It")), event(piece(" is")), event(piece(5))], 2),
+        ([event(**STATED), event(piece(5))], 12),
+        # nothing could be read, and nothing is stated
+        ([event(piece(5))], None),
+        ([event({"index": 0, "delta": "no object"})], None),
+        ([event({"index": "first", "delta": {"content": "x"}})], None),
+        ([event("no choice")], None),
+        (["data: {broken\n\n"], None),
+        ([event(piece(reason=None))], None),
+    ],
+)
+def test_the_tokens_of_an_answer_that_is_not_understood_are_not_said_to_be_none(
+    lines: list[str], tokens: int | None
+) -> None:
+    with pytest.raises(UpstreamError) as caught:
+        read(*lines)
+    assert caught.value.tokens == tokens
+
+
+def test_what_a_server_neither_counts_nor_writes_readably_is_not_known() -> None:
+    usage = Usage()
+    _, completions = read(event({"index": 0, "delta": {"words": "It is 5."}}),
+                          event(piece(reason="stop")), END)  # fmt: skip
+    usage.add(completions)
+    assert (usage.prompts_known, usage.completions_known) == (False, False)
+    counted = Usage()
+    _, completions = read(event(piece(reason="stop"), **{"usage": {"prompt_tokens": 7}}), END)
+    counted.add(completions)  # it read seven tokens, and wrote none
+    assert (counted.prompts_known, counted.completions_known) == (True, True)
+    assert response_usage(counted, Usage()) == {
+        "prompt_tokens": 7, "completion_tokens": 0, "total_tokens": 7,
+    }  # fmt: skip
+    assert response_usage(usage, Usage()) is response_usage(counted, usage) is None

@@ -23,7 +23,7 @@ from potstill.cli import main
 from potstill.cli.transfer import KINDS
 from potstill.errors import ConfigError, DataError, MissingExtraError
 from potstill.exchange import export_run, import_file
-from potstill.exchange.columns import CHAT
+from potstill.exchange.columns import chat_columns
 from potstill.exchange.export import write_rows
 from potstill.exchange.rows import ExportKind, without_address
 from potstill.keys import request_body, stored_request
@@ -305,16 +305,16 @@ def test_a_file_is_there_whole_or_as_it_was(tmp_path: Path, ending: str) -> None
 
     file = tmp_path / "new" / f"chat{ending}"
     with pytest.raises(ZeroDivisionError):
-        write_rows(file, CHAT, breaks())
+        write_rows(file, chat_columns(), breaks())
     assert list(file.parent.iterdir()) == []
-    assert write_rows(file, CHAT, sizes(2500)) == 2500
+    assert write_rows(file, chat_columns(), sizes(2500)) == 2500
     whole = file.read_bytes()
     with pytest.raises(ConfigError, match="--overwrite"):
-        write_rows(file, CHAT, sizes(1))
+        write_rows(file, chat_columns(), sizes(1))
     with pytest.raises(ZeroDivisionError):
-        write_rows(file, CHAT, breaks(), overwrite=True)
+        write_rows(file, chat_columns(), breaks(), overwrite=True)
     assert file.read_bytes() == whole
-    write_rows(file, CHAT, sizes(1), overwrite=True)
+    write_rows(file, chat_columns(), sizes(1), overwrite=True)
     assert file.read_bytes() != whole and [*file.parent.iterdir()] == [file]
 
 
@@ -326,7 +326,7 @@ def test_memory_does_not_grow_with_the_rows(tmp_path: Path, ending: str) -> None
 
     def peak(count: int) -> int:
         tracemalloc.start()
-        write_rows(tmp_path / f"chat{ending}", CHAT, rows(count), overwrite=True)
+        write_rows(tmp_path / f"chat{ending}", chat_columns(), rows(count), overwrite=True)
         _, most = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         return most
@@ -340,7 +340,7 @@ def test_memory_does_not_grow_with_the_rows(tmp_path: Path, ending: str) -> None
 KILLED = """
 import sys
 from pathlib import Path
-from potstill.exchange.columns import CHAT
+from potstill.exchange.columns import chat_columns
 from potstill.exchange.export import write_rows
 
 def rows():
@@ -349,14 +349,14 @@ def rows():
             print("at work", flush=True)
         yield {"messages": [{"role": "user", "content": "x" * 50}]}
 
-write_rows(Path(sys.argv[1]), CHAT, rows(), overwrite=True)
+write_rows(Path(sys.argv[1]), chat_columns(), rows(), overwrite=True)
 """
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_a_killed_export_leaves_no_half_file(tmp_path: Path, ending: str) -> None:
     file = tmp_path / f"chat{ending}"
-    write_rows(file, CHAT, sizes(3))
+    write_rows(file, chat_columns(), sizes(3))
     whole = file.read_bytes()
     process = subprocess.Popen(
         [sys.executable, "-c", KILLED, str(file)], stdout=subprocess.PIPE, text=True
@@ -421,7 +421,7 @@ def test_without_pyarrow_the_extra_is_named(
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     monkeypatch.delitem(sys.modules, "pyarrow.parquet", raising=False)
     with pytest.raises(MissingExtraError, match=r"pip install 'potstill\[parquet\]'"):
-        write_rows(tmp_path / "chat.parquet", CHAT, sizes(1))
+        write_rows(tmp_path / "chat.parquet", chat_columns(), sizes(1))
     with curated_run(write_recipe(tmp_path)) as run:
         assert export_run(run, tmp_path / "chat.jsonl", "chat").rows == 3
 

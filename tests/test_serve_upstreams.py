@@ -81,8 +81,9 @@ def test_tokens_that_no_answer_has_are_not_counted(
     student._usage = lie  # type: ignore[method-assign]
     for stream in (False, True):
         assert text_of(chat(server, stream=stream), stream=stream) == told
-    assert own(chat(server))["teacher_tokens"] == {"prompt": 0, "completion": 0}
-    assert chat(server).usage.total_tokens == 0
+    unknown = {"prompt": None, "completion": None}
+    assert own(chat(server))["teacher_tokens"] == own(chat(server))["student_tokens"] == unknown
+    assert chat(server).usage is None
 
 
 @pytest.mark.parametrize(
@@ -316,6 +317,9 @@ def test_what_is_under_way_counts_against_the_hourly_limit() -> None:
         upstream.error = UpstreamError("down")  # not paid for
         assert await guard.ask(request, until) == []
         assert (guard._budget.spent, guard._budget.under_way) == (60, 0)
+        upstream.error = UpstreamError("broke off", tokens=None)  # nobody tells what it took
+        assert await guard.ask(request, until) == []
+        assert (guard._budget.spent, guard._budget.under_way) == (60 + 40, 0)
 
     asyncio.run(scenario())
 

@@ -4,7 +4,6 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,6 @@ from potstill.models.served.server_pool import ServerPool
 from potstill.models.served.serving import folder_program, served_name, server_of
 from potstill.models.settings import LocalSettings, OpenAISettings, student_settings
 from potstill.models.token_requests import TokenRequest
-from potstill.pipeline.recipe import load_recipe
 from potstill.pipeline.run import stored_run
 from potstill.records import Completion, Message, Request
 from potstill.runtime import Runtime
@@ -249,25 +247,6 @@ def test_vllm_is_started_with_the_folder_and_the_number_format(
 def test_what_cannot_serve_is_refused(serve: object, message: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(message)):
         student_settings({"model": "hf:a", "serve": serve}, at="student")
-
-
-def test_a_limit_of_thinking_is_kept_in_this_process(
-    folder: Path, tmp_path: Path, answering: Answering
-) -> None:
-    values = {
-        "run": str(tmp_path / "run"), "task": "two_step_arithmetic", "teacher": "bundled:teacher",
-        "student": {"model": f"hf:{folder}", "serve": "vllm"},
-        "evaluate": {"thinking_tokens": 4},
-    }  # fmt: skip
-    recipe = tmp_path / "recipe.yaml"
-    recipe.write_text(yaml.safe_dump(values))
-    with pytest.raises(ConfigError, match="thinking_tokens ends thinking in this process alone"):
-        load_recipe(recipe)
-    recipe.write_text(yaml.safe_dump(values | {"student": {"model": "bundled:student"}}))
-    assert load_recipe(recipe).evaluate.thinking_tokens == 4
-    (refused,) = open_model(settings_of(folder)).complete([replace(ASKED[0], thinking_tokens=3)])
-    assert refused.error == "vllm cannot end thinking at thinking_tokens"
-    assert answering.bodies == []
 
 
 class Started:

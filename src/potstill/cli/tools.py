@@ -89,6 +89,9 @@ def ask_command(run: Path, question: str) -> None:
     if not answer.text.strip():
         thought = " behind its thinking" if (answer.thinking or "").strip() else ""
         echo(f"(the student's answer is empty: it wrote nothing{thought})", err=True)
+    if answer.thinking_ended:
+        limit = answer.request.thinking_tokens or 0
+        echo(f"(its thinking was ended at {limit:,} tokens, evaluate.thinking_tokens)", err=True)
     if answer.finish_reason == "length":
         limit = answer.request.max_tokens
         echo(f"(cut off: no end within {limit:,} tokens, evaluate.max_tokens)", err=True)

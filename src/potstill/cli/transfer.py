@@ -39,6 +39,11 @@ _FORMAT_HELP = "How chat and prompt_completion are worded: a data format. chat o
     help="Whose completions; may be repeated. generate and import by default.",
 )
 @click.option("--data-format", metavar="NAME", help=_FORMAT_HELP)
+@click.option(
+    "--student",
+    metavar="NAME",
+    help="Whose share of the teacher's thinking chat and prompt_completion hold.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace FILE if it is there.")
 @quiet_option
 def export_command(run: Path, file: Path, what: "ExportKind", **options: Any) -> None:

@@ -132,6 +132,7 @@ def _predict(
         correct=graded[elected].correct if samples else False,
         finish_reason=samples[elected].finish_reason if samples else "error",
         completion_tokens=sum(sample.completion_tokens for sample in samples),
+        thinking_ended=samples[elected].thinking_ended if samples else None,
         question_digest=question_digest(question),
     )
 
@@ -149,7 +150,18 @@ def _score(system: System, task: Task, split: Split, predictions: Sequence[Predi
         high=interval.high,
         no_answer=sum(prediction.answer is None for prediction in predictions),
         truncated=sum(prediction.finish_reason == "length" for prediction in predictions),
+        thinking_ended=_ended(predictions),
     )
+
+
+def _ended(predictions: Sequence[Prediction]) -> int | None:
+    """Returns how many answers had their thinking ended; None where no answer tells."""
+    noted = [
+        prediction.thinking_ended
+        for prediction in predictions
+        if prediction.thinking_ended is not None
+    ]
+    return sum(noted) if noted else None
 
 
 def compare_systems(first: Measured, second: Measured, *, resamples: int, seed: int) -> Comparison:

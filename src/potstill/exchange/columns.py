@@ -19,6 +19,8 @@ class Column:
     name: str
     kind: ColumnKind
     meaning: str
+    fields: tuple[str, ...] = ("role", "content")
+    """Of messages: their fields."""
 
 
 QUESTION = (
@@ -78,19 +80,29 @@ LOGPROBS = (
     Column("token_bytes", "bytes by token", "The tokens' bytes, from servers; Base64 in JSON"),
 )
 
-CHAT = (Column("messages", "messages", "The user's turn and the assistant's"),)
+
+def chat_columns(*fields: str) -> tuple[Column, ...]:
+    """The column of chats as trainers read them.
+
+    Args:
+        fields: Fields of messages beside role and content.
+    """
+    meaning = "The user's turn and the assistant's"
+    return (Column("messages", "messages", meaning, ("role", "content", *fields)),)
 
 
-def prompt_completion(*, chat: bool) -> tuple[Column, ...]:
+def prompt_completion(*fields: str, chat: bool) -> tuple[Column, ...]:
     """The columns of what trainers call prompt-completion data.
 
     Args:
+        fields: Fields of messages beside role and content.
         chat: Whether both are turns of a chat in place of plain text.
     """
     kind: ColumnKind = "messages" if chat else "text"
+    names = ("role", "content", *fields)
     return (
-        Column("prompt", kind, "What the student is asked"),
-        Column("completion", kind, "What it learns to answer"),
+        Column("prompt", kind, "What the student is asked", names),
+        Column("completion", kind, "What it learns to answer", names),
     )
 
 
@@ -108,7 +120,12 @@ def arrow_schema(columns: Sequence[Column]) -> Any:
         "whole number": pa.int64(),
         "number": pa.float64(),
         "texts": pa.list_(pa.string()),
-        "messages": pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())])),
         **{kind: pa.list_(pa.list_(value)) for kind, value in by_token.items()},
     }
-    return pa.schema([(column.name, types[column.kind]) for column in columns])
+
+    def type_of(column: Column) -> Any:
+        if column.kind == "messages":
+            return pa.list_(pa.struct([(field, pa.string()) for field in column.fields]))
+        return types[column.kind]
+
+    return pa.schema([(column.name, type_of(column)) for column in columns])

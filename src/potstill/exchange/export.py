@@ -17,6 +17,7 @@ import orjson
 
 from potstill.errors import ConfigError, extra
 from potstill.exchange.columns import Column, arrow_schema
+from potstill.exchange.exported_thinking import NO_THINKING, exported_thinking
 from potstill.exchange.rows import (
     EXPORTED_STAGES,
     ExportKind,
@@ -26,6 +27,7 @@ from potstill.exchange.rows import (
     completion_rows,
     rationale_rows,
     training_rows,
+    wording_of,
 )
 from potstill.pipeline.run import Run
 from potstill.runtime.progress import Advance
@@ -50,6 +52,7 @@ def export_run(
     stages: Sequence[str] = (),
     logprobs: bool = False,
     data_format: str | None = None,
+    student: str | None = None,
     overwrite: bool = False,
 ) -> ExportResult:
     """Write completions, rationales or training rows of a run to a file.
@@ -65,6 +68,8 @@ def export_run(
             from.
         logprobs: Whether to add the completions' token probabilities.
         data_format: How ``chat`` and ``prompt_completion`` are worded.
+        student: Whose share of the teacher's thinking these hold; by default of the first student
+            that learned in this wording.
         overwrite: Whether a file may be there already.
 
     Raises:
@@ -72,7 +77,9 @@ def export_run(
             not fit what is exported.
     """
     check_target(path, overwrite=overwrite)
-    table = export_table(run, kind, stages=stages, logprobs=logprobs, data_format=data_format)
+    table = export_table(
+        run, kind, stages=stages, logprobs=logprobs, data_format=data_format, student=student
+    )
     with run.meter.stage(f"exporting {kind}", total=table.total) as advance:
         rows = CountedRows(table, advance)
         written = write_rows(path, table.columns, rows, overwrite=overwrite)
@@ -102,6 +109,7 @@ def export_table(
     stages: Sequence[str] = (),
     logprobs: bool = False,
     data_format: str | None = None,
+    student: str | None = None,
 ) -> ExportTable:
     """The rows that :func:`export_run` writes; arguments as there.
 
@@ -110,8 +118,11 @@ def export_table(
     """
     if kind != "completions" and (logprobs or stages):
         raise ConfigError(f"stages and token probabilities are of completions, not of {kind}.")
-    if kind in ("completions", "rationales") and data_format is not None:
-        raise ConfigError(f"a data format words chat and prompt_completion, not {kind}.")
+    if kind in ("completions", "rationales"):
+        if data_format is not None:
+            raise ConfigError(f"a data format words chat and prompt_completion, not {kind}.")
+        if student is not None:
+            raise ConfigError(f"a student is named for chat and prompt_completion, not for {kind}.")
     run.identity.check_task()
     questions = TaskQuestions(run.task)
     if kind == "completions":
@@ -119,7 +130,10 @@ def export_table(
         return completion_rows(run.store, questions, stages=named_stages, logprobs=logprobs)
     if kind == "rationales":
         return rationale_rows(run.store, questions)
-    return training_rows(run.store, questions, kind, data_format)
+    wording = wording_of(run.store, kind, data_format)
+    verdicts = run.store.verdicts()  # without any, there is nothing that thinking stood before
+    thinking = exported_thinking(run, wording, student) if verdicts else NO_THINKING
+    return training_rows(run.store, questions, kind, wording, thinking)
 
 
 # files -------------------------------------------------------------------------------------------

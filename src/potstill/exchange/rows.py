@@ -16,14 +16,15 @@ import numpy as np
 
 from potstill.errors import ConfigError, DataError
 from potstill.exchange.columns import (
-    CHAT,
     COMPLETIONS,
     LOGPROBS,
     QUESTION,
     RATIONALES,
     Column,
+    chat_columns,
     prompt_completion,
 )
+from potstill.exchange.exported_thinking import ExportedThinking
 from potstill.keys import question_digest
 from potstill.prompts.formats import FORMATS, DataFormat, format_named
 from potstill.prompts.styles import question_text
@@ -291,7 +292,11 @@ def without_address(model: str) -> str:
 
 
 def training_rows(
-    store: Store, questions: TaskQuestions, kind: ExportKind, data_format: str | None = None
+    store: Store,
+    questions: TaskQuestions,
+    kind: ExportKind,
+    wording: DataFormat,
+    thinking: ExportedThinking,
 ) -> ExportTable:
     """The kept rationales as a trainer reads them, closed by the gold answer.
 
@@ -299,26 +304,48 @@ def training_rows(
         store: The run's store.
         questions: The questions of its task.
         kind: ``chat`` or ``prompt_completion``.
-        data_format: How they are worded; by default as the run's first student of a chat learned
-            them, else as ``chat`` or ``fine_tune_cot``.
+        wording: How they are worded; see :func:`wording_of`.
+        thinking: The thinking that they are to hold.
+
+    Raises:
+        DataError: Nothing has been curated yet.
+    """
+    total = _verdicts(store).get("kept", 0)
+    fields = [thinking.messages.field] if thinking.messages.field else []
+    if kind == "chat":
+        columns = chat_columns(*fields)
+    else:
+        columns = prompt_completion(*fields, chat=wording.chat)
+    records = (
+        [_training_row(store, pooled, kind, wording, thinking)]
+        for pooled in store.pooled_rationales(questions.all)
+        if pooled.rationale.verdict == "kept"
+    )
+    return ExportTable(columns, records, total, wording.name)
+
+
+def wording_of(store: Store, kind: ExportKind, data_format: str | None = None) -> DataFormat:
+    """The data format that rows for trainers are worded in.
+
+    Args:
+        store: The run's store.
+        kind: ``chat`` or ``prompt_completion``.
+        data_format: Its name; by default as the run's first student of a chat learned them, else
+            ``chat`` or ``fine_tune_cot``.
 
     Raises:
         ConfigError: The data format shows no rationale, a part of one, or worked questions, or is
             no chat where one is wanted.
-        DataError: Nothing has been curated yet.
     """
-    wording = _exportable_format(kind, data_format or _trained_format(store, kind))
-    columns = CHAT if kind == "chat" else prompt_completion(chat=wording.chat)
-    records = (
-        [_training_row(store, pooled, kind, wording)]
-        for pooled in store.pooled_rationales(questions.all)
-        if pooled.rationale.verdict == "kept"
-    )
-    return ExportTable(columns, records, _verdicts(store).get("kept", 0), wording.name)
+    return _exportable_format(kind, data_format or _trained_format(store, kind))
 
 
 def _training_row(
-    store: Store, pooled: PooledRationale, kind: ExportKind, wording: DataFormat
+    store: Store,
+    pooled: PooledRationale,
+    kind: ExportKind,
+    wording: DataFormat,
+    thinking: ExportedThinking,
 ) -> Row:
     question = pooled.question
     if question is None:
@@ -334,12 +361,13 @@ def _training_row(
         for _, found in store.texts_of([pooled.rationale.completion_id]):
             reasoning = with_own_space(reasoning, found.text)
     target = wording.target(reasoning, question.answer, encoder_decoder=False)
-    answer = [{"role": "assistant", "content": target}]
+    thought = thinking.of(pooled.rationale.completion_id)
+    if kind != "chat" and not wording.chat:
+        return {"prompt": prompt, "completion": thinking.completion(target, thought)}
+    answer = [thinking.message(target, thought)]
     if kind == "chat":
         return {"messages": [*_turns(prompt), *answer]}
-    if wording.chat:
-        return {"prompt": _turns(prompt), "completion": answer}
-    return {"prompt": prompt, "completion": target}
+    return {"prompt": _turns(prompt), "completion": answer}
 
 
 def _trained_format(store: Store, kind: ExportKind) -> str:

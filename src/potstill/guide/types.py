@@ -120,13 +120,22 @@ class Usage:
     cost: float = 0.0
     """US dollars."""
 
+    prompts_known: bool = True
+    completions_known: bool = True
+    """Whether the tokens of all prompts, and of all that was written, were told."""
+
     def add(self, completions: Sequence[Completion]) -> None:
         """Count what was paid; the samples of a request share its prompt."""
+        read = max((completion.prompt_tokens for completion in completions), default=0)
         for completion in completions:
             self.completion_tokens += completion.completion_tokens
             self.cost += completion.cost
-        prompts = (completion.prompt_tokens for completion in completions)
-        self.prompt_tokens += max(prompts, default=0)
+            # A model that counts has read something, and may have written nothing.
+            wrote = bool(completion.text or completion.thinking)
+            if not completion.completion_tokens and (wrote or not read):
+                self.completions_known = False
+        self.prompt_tokens += read
+        self.prompts_known = self.prompts_known and (read > 0 or not completions)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -21,6 +21,9 @@ class TokenRequest(Request):
     echo: bool = False
     """Whether the answer is an :class:`EchoedCompletion`; ``max_tokens`` may then be 0."""
 
+    whole: bool = False
+    """Whether a server's answer is a :class:`WholeCompletion`, its text as it was written."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EchoedCompletion(Completion):
@@ -35,6 +38,14 @@ class EchoedCompletion(Completion):
 
     prompt_text: str
     """The prompt as text, control tokens left out."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WholeCompletion(Completion):
+    """A server's completion whose text holds the thinking, too, with its marks."""
+
+    ids: tuple[int, ...] = ()
+    """The tokens written, where the server names them; an end token may be among them."""
 
 
 class SpelledToken(NamedTuple):

@@ -40,7 +40,6 @@ from potstill.models.settings import (
 )
 from potstill.module_folders import FOLDERS
 from potstill.pipeline.names import RESERVED, check_name, check_systems, named_starts
-from potstill.pipeline.serving_checks import check_serving
 from potstill.pipeline.unknown_prices import without_prices
 from potstill.prompts.exemplars import AnyFewShot
 from potstill.prompts.formats import DataFormat, format_named
@@ -164,7 +163,6 @@ class Recipe(Settings):
     def _names_tell_systems_apart(self) -> "Recipe":
         starts = named_starts(self.train, self.student)
         check_systems(self.train, self.evaluate, starts, few_shot=self.exemplars is not None)
-        check_serving(self.student, self.evaluate)
         return self
 
     @model_validator(mode="after")
@@ -273,18 +271,6 @@ class Recipe(Settings):
             raise ValueError(
                 f"train.stop.generic_loss is {stop.generic_loss:g}, and no generic tasks are "
                 "followed. Give evaluate.generic its tasks"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _thinking_can_be_ended(self) -> "Recipe":
-        starts = [start.settings for start in named_starts(self.train, self.student).values()]
-        served = [start.model for start in (self.student, *starts) if start.serve is not None]
-        if self.evaluate.thinking_tokens is not None and served:
-            raise ValueError(
-                f"evaluate.thinking_tokens is given, and {served[0]} is served; only a model in "
-                "this process has the end of its thinking written for it. Leave serve out of it, "
-                "or thinking_tokens"
             )
         return self
 

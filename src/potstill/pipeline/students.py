@@ -8,7 +8,6 @@ from potstill.checksums import damage, is_removed
 from potstill.errors import DataError, extra
 from potstill.evaluate import DevScorer, EvalContext, EvalModels, EvalTask, Start
 from potstill.models import Model, open_model
-from potstill.models.folder_server import FolderServer
 from potstill.models.settings import LocalSettings
 from potstill.pipeline.later_model import LaterModel
 from potstill.pipeline.names import NamedStart, named_starts
@@ -80,7 +79,7 @@ class StudentPool:
         with extra("local", needed_for="measuring a student"):
             from potstill.models.local.loading import is_encoder_decoder
         # Starts are computed by the same program as the students that they are held against.
-        served = {"serve": self._serve}
+        served = {"serve": self._recipe.student.serve}
         starts = {
             start.system: start.settings.model_copy(update=served) for start in self.starts.values()
         }
@@ -122,22 +121,13 @@ class StudentPool:
         context = EvalContext(self._context, left_out=[], judge=self._teachers.judge)
         return DevScorer(self._entries(), self.eval_models, self._recipe.evaluate, context)
 
-    @property
-    def _serve(self) -> str | FolderServer | None:
-        """Who answers for students and starts; a limit of thinking is kept in this process alone.
-
-        The recipe refuses one beside a program that it names.
-        """
-        limited = self._recipe.evaluate.thinking_tokens is not None
-        return None if limited else self._recipe.student.serve
-
     def _open_student(self, folder: str) -> Model:
         """A checkpoint of this run, on the device that the recipe names for the student.
 
         One whose weights ``potstill clean`` removed answers from the store.
         """
         path = self._context.folder / folder
-        place = {"model": f"hf:{path}", "revision": None, "serve": self._serve}
+        place = {"model": f"hf:{path}", "revision": None}
         settings: LocalSettings = self._recipe.student.model_copy(update=place)
         if is_removed(path):
             return LaterModel(

@@ -45,8 +45,8 @@ class Request:
     """Longest completion, in the model's own tokens."""
 
     thinking_tokens: int | None = None
-    """Most tokens of thinking: a model on this machine that still thinks then has the closing mark
-    written for it, and answers. None: as many as ``max_tokens`` has room for."""
+    """Most tokens of thinking: whoever still thinks then has the closing mark written for it, and
+    answers. None: as many as ``max_tokens`` has room for."""
 
     stop: tuple[str, ...] = ()
     """The completion ends before the first of these strings."""
@@ -121,6 +121,10 @@ class Completion:
 
     logprobs: TokenLogprobs | None = None
     """Token probabilities, where ``request.top_logprobs`` asked for them."""
+
+    thinking_ended: bool | None = None
+    """Whether the closing mark of its thinking was written for it, at the request's
+    ``thinking_tokens``. None: there was no such limit, or an older potstill did not note it."""
 
     error: str | None = None
     """Why there is no answer, when ``finish_reason`` is ``error``; such a sample is asked again."""

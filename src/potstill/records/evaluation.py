@@ -79,6 +79,8 @@ class Prediction:
     correct: bool
     finish_reason: FinishReason
     completion_tokens: int
+    thinking_ended: bool | None = None
+    """As :attr:`potstill.records.Completion.thinking_ended`, of the sample that speaks for all."""
 
     question_digest: str = ""
     """Stands for the question's text and options, see :func:`potstill.keys.question_digest`; empty:
@@ -105,6 +107,10 @@ class Score:
 
     truncated: int
     """Answers cut off at ``max_tokens``."""
+
+    thinking_ended: int | None = None
+    """Answers whose thinking was ended at ``evaluate.thinking_tokens``; None: there was no such
+    limit, or an older potstill did not note it."""
 
     @property
     def step(self) -> int | None:

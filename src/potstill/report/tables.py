@@ -81,6 +81,7 @@ def _accuracies(results: Results, task: str) -> dict[str, dict[str, float]]:
             "low": score.low,
             "high": score.high,
         }
+        | ({} if score.thinking_ended is None else {"thinking_ended": score.thinking_ended})
         for system, score in scores.items()
         if score is not None
     }
@@ -159,9 +160,29 @@ def accuracy_table(store: Store, tasks: Sequence[Task]) -> Table:
         table = Table(box=None, show_header=False)
         table.add_row("No test question has been answered yet.")
         return table
-    if len(results.task_names) <= TASKS_ABREAST:
-        return _abreast(results)
-    return _one_below_another(results)
+    abreast = len(results.task_names) <= TASKS_ABREAST
+    table = _abreast(results) if abreast else _one_below_another(results)
+    if lines := thinking_lines(results):
+        table.caption, table.caption_justify = Text("\n".join(lines)), "left"
+    return table
+
+
+def thinking_lines(results: Results) -> list[str]:
+    """Returns, a line a task, in how many answers of each system a budget ended the thinking.
+
+    There is none where there was no such budget.
+    """
+    lines = []
+    for task in results.task_names:
+        scores = [(system, results.test_score(system, task)) for system in results.systems]
+        ended = [
+            f"{system.label} {score.thinking_ended:,}/{score.total:,}"
+            for system, score in scores
+            if score is not None and score.thinking_ended is not None
+        ]
+        if ended:
+            lines.append(f"thinking ended at its limit, {task}: {', '.join(ended)}")
+    return lines
 
 
 def _table() -> Table:

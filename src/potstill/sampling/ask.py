@@ -370,6 +370,9 @@ class Answer(NamedTuple):
     cost: float = 0.0
     """US dollars, of both steps."""
 
+    thinking_ended: bool | None = None
+    """As :attr:`potstill.records.Completion.thinking_ended`, of the first step."""
+
     @property
     def finished(self) -> bool:
         """Whether the rationale ended by itself; one that was cut off is never right."""
@@ -399,8 +402,18 @@ def answers_to(
                 text += asking.style.answer_cue + final.completion.text
                 tokens += final.completion.completion_tokens
                 cost += final.completion.cost
-        reason = completion.finish_reason
-        stored.append(Answer(id_, completion.sample, reasoning, text, reason, tokens, cost))
+        stored.append(
+            Answer(
+                completion_id=id_,
+                sample=completion.sample,
+                reasoning=reasoning,
+                text=text,
+                finish_reason=completion.finish_reason,
+                completion_tokens=tokens,
+                cost=cost,
+                thinking_ended=completion.thinking_ended,
+            )
+        )
     return stored
 
 

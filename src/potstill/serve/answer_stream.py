@@ -5,7 +5,7 @@ from typing import Any
 
 import aiohttp
 
-from potstill.models.openai.choice_text import OTHER_REASONS, content_of, error_in
+from potstill.models.openai.choice_text import MALFORMED, OTHER_REASONS, content_of, error_in
 from potstill.models.openai.client import LARGEST_ANSWER
 from potstill.models.openai.key_mask import KeyMask
 from potstill.models.openai.lenient_json import read_json
@@ -58,9 +58,16 @@ class AnswerStream:
         """Pass every piece on, and return the whole.
 
         Raises:
-            UpstreamError: The answer was broken off.
-            LookupError, TypeError, ValueError, AttributeError: It is not understood.
+            UpstreamError: The answer was broken off, or is not understood.
         """
+        try:
+            return await self._whole(response)
+        except MALFORMED as error:
+            raise self._broken(f"its answer is not understood ({type(error).__name__})") from None
+        except (aiohttp.ClientError, OSError) as error:
+            raise self._broken(f"the connection failed ({type(error).__name__})") from None
+
+    async def _whole(self, response: aiohttp.ClientResponse) -> Json:
         async for event in self._events(response):
             self._usage |= {
                 name: value for name in USAGE_EVENTS if (value := event.get(name)) is not None
@@ -91,16 +98,19 @@ class AnswerStream:
         ]
         if not self._ended and not all(choice["finish_reason"] for choice in choices):
             raise self._broken("its answer has no end")
+        if not choices:
+            raise self._broken("it gave no text")
         reply = {"choices": choices, **self._usage}
-        if not stated_tokens(stated_usage(reply)):
-            # A server that sends no usage sends about a token in each piece.
+        if self._pieces and not stated_tokens(stated_usage(reply)):
+            # A server that sends no usage sends about a token in each piece. Where none could be
+            # read, there is no telling what it wrote.
             reply["usage"] = {"completion_tokens": self._pieces}
         return mask_reply(self._mask, reply)
 
     def _broken(self, message: str) -> UpstreamError:
         """Returns the fault of an answer that broke off, with the tokens that were paid for."""
         stated = stated_tokens(stated_usage(self._usage))
-        return UpstreamError(message, tokens=max(stated, self._pieces))
+        return UpstreamError(message, tokens=max(stated, self._pieces) or None)
 
     async def _events(self, response: aiohttp.ClientResponse) -> AsyncIterator[Json]:
         """The events of a stream, up to its end."""
@@ -108,7 +118,7 @@ class AnswerStream:
         async for line in response.content:
             size += len(line)
             if size > LARGEST_ANSWER:
-                raise UpstreamError("its answer is too long")
+                raise self._broken("its answer is too long")
             if not line.startswith(b"data:"):
                 continue
             data = line[5:].strip()

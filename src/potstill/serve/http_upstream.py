@@ -34,6 +34,7 @@ from potstill.records import Completion, Request
 from potstill.runtime import Runtime
 from potstill.serve.answer_stream import AnswerStream, StreamedText
 from potstill.serve.client_fields import FORWARDED
+from potstill.serve.ended_thinking import answer_within
 from potstill.serve.student_details import (
     further_fields,
     refusal_of,
@@ -172,6 +173,19 @@ class HttpUpstream:
         self, request: Request, emit: Emit | None = None, options: StudentOptions = PLAIN
     ) -> list[Completion]:
         """All samples; see :class:`potstill.serve.upstreams.Upstream`."""
+        budget = request.thinking_tokens
+        if budget is None or budget >= request.max_tokens:
+            return await self._all_samples(request, emit, options)
+        if options.logprobs is not None:
+            raise UpstreamError("it lists no probabilities beside thinking_tokens", refused=True)
+        if not await self.can_continue():
+            message = "it cannot go on from an answer that is begun, so thinking_tokens cannot be"
+            raise UpstreamError(f"{message} kept", refused=True)
+        return await answer_within(request, lambda part: self._all_samples(part, emit, options))
+
+    async def _all_samples(
+        self, request: Request, emit: Emit | None, options: StudentOptions
+    ) -> list[Completion]:
         if options.echo:  # its stop strings are for what is written, not for the prompt
             fields = {**options.fields, **({"stop": list(request.stop)} if request.stop else {})}
             request, options = replace(request, stop=()), replace(options, fields=fields)
@@ -198,9 +212,13 @@ class HttpUpstream:
         try:
             completions = await self._completions(request, samples, body, emit, options)
         except (aiohttp.ClientError, OSError) as error:
-            raise UpstreamError(f"the connection failed ({type(error).__name__})") from None
+            # What did not get there costs nothing; what else was on its way may have been answered.
+            tokens = 0 if isinstance(error, aiohttp.ClientConnectorError) else None
+            message = f"the connection failed ({type(error).__name__})"
+            raise UpstreamError(message, tokens=tokens) from None
         except (*MALFORMED, Fault) as error:
-            raise UpstreamError(f"its answer is not understood ({type(error).__name__})") from None
+            message = f"its answer is not understood ({type(error).__name__})"
+            raise UpstreamError(message, tokens=None) from None
         self._answered_at = asyncio.get_running_loop().time()
         answered = {completion.sample for completion in completions}
         missing = [sample for sample in samples if sample not in answered]
@@ -241,10 +259,10 @@ class HttpUpstream:
             completions = read_reply(self._settings, request, samples, plain, habit)
             completions = with_details(completions, samples, reply, options)
         except ModelError:
-            tokens = stated_tokens(stated_usage(reply))
+            tokens = stated_tokens(stated_usage(reply)) or None
             raise UpstreamError("it gives no token probabilities", tokens=tokens) from None
         if any(completion.finish_reason == "error" for completion in completions):
-            tokens = stated_tokens(stated_usage(reply))
+            tokens = stated_tokens(stated_usage(reply)) or None
             raise UpstreamError("it gave no text", tokens=tokens)
         if emit is not None and not streamed:
             for completion in completions:
@@ -262,7 +280,7 @@ class HttpUpstream:
             reply = reply_of(content, response.content_type, self._mask.text)
         except Fault as fault:
             message = f"its answer is not understood ({type(fault).__name__})"
-            tokens = stated_tokens(usage_in_body(content))
+            tokens = stated_tokens(usage_in_body(content)) or None
             raise UpstreamError(message, tokens=tokens) from None
         return mask_reply(self._mask, reply)
 

@@ -69,6 +69,12 @@ class Metrics:
         self._tokens = Counter(
             "potstill_tokens", "Tokens read and written.", ("who", "kind"), registry=registry
         )
+        self._uncounted = Counter(
+            "potstill_uncounted_answers",
+            "Answers with tokens that are not known, and missing in potstill_tokens.",
+            ("who",),
+            registry=registry,
+        )
         self._cost = Counter("potstill_cost_dollars", "US dollars.", ("who",), registry=registry)
         self._answers = Counter(
             "potstill_answers",
@@ -97,6 +103,8 @@ class Metrics:
         if account.outcome is not None:
             self._answers.labels(account.outcome).inc()
         for who, usage in (("student", account.student), ("teacher", account.teacher)):
+            if not (usage.prompts_known and usage.completions_known):
+                self._uncounted.labels(who).inc()
             if usage.prompt_tokens or usage.completion_tokens:
                 self._tokens.labels(who, "prompt").inc(usage.prompt_tokens)
                 self._tokens.labels(who, "completion").inc(usage.completion_tokens)
@@ -118,7 +126,12 @@ def _line(account: Account, seconds: float) -> str:
         "ms": round(1000 * seconds, 1),
         "policy": account.policy,
         "guidance": account.outcome,
-        "student_tokens": account.student.completion_tokens,
-        "teacher_tokens": account.teacher.completion_tokens,
+        "student_tokens": _written(account.student),
+        "teacher_tokens": _written(account.teacher),
     }
     return orjson.dumps(fields).decode()
+
+
+def _written(usage: Usage) -> int | None:
+    """Returns the tokens that were written; None where they are not known."""
+    return usage.completion_tokens if usage.completions_known else None

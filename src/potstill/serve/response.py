@@ -37,8 +37,14 @@ def event(content: Json) -> bytes:
     return b"data: " + orjson.dumps(content) + b"\n\n"
 
 
-def usage(student: Usage, teacher: Usage) -> Json:
-    """The tokens read and written for an answer, by both, drafts that were dropped included."""
+def usage(student: Usage, teacher: Usage) -> Json | None:
+    """The tokens read and written for an answer, by both, drafts that were dropped included.
+
+    None where one of the two does not tell all of its own.
+    """
+    for side in (student, teacher):
+        if not (side.prompts_known and side.completions_known):
+            return None
     prompt = student.prompt_tokens + teacher.prompt_tokens
     completion = student.completion_tokens + teacher.completion_tokens
     return {
@@ -50,6 +56,8 @@ def usage(student: Usage, teacher: Usage) -> Json:
 
 def extension(student: Usage, teacher: Usage, answers: Sequence[GuidedAnswer], policy: str) -> Json:
     """The tokens of each of the two, their cost, and where the teacher stepped in.
+
+    Tokens that are not known are null.
 
     Where several prompts are answered, ``guided`` and ``silent`` say whether any of them is, and
     ``steps`` is their sum.
@@ -68,7 +76,10 @@ def extension(student: Usage, teacher: Usage, answers: Sequence[GuidedAnswer], p
 
 
 def _tokens(usage: Usage) -> Json:
-    return {"prompt": usage.prompt_tokens, "completion": usage.completion_tokens}
+    return {
+        "prompt": usage.prompt_tokens if usage.prompts_known else None,
+        "completion": usage.completion_tokens if usage.completions_known else None,
+    }
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

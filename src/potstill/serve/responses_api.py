@@ -190,7 +190,8 @@ class ResponseObjectWriter:
             "status": status,
             "incomplete_details": {"reason": reason} if reason else None,
             "output": [self._item(sample.text, status)],
-            "usage": {
+            "usage": tokens
+            and {
                 "input_tokens": tokens["prompt_tokens"],
                 "input_tokens_details": {"cached_tokens": 0},
                 "output_tokens": tokens["completion_tokens"],

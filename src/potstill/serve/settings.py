@@ -130,7 +130,7 @@ class ServeSettings(GuidanceSettings):
 
     thinking_tokens: int | None = Field(default=None, ge=1)
     """Most tokens that the student thinks for; then the closing mark is written for it, and it
-    answers. Only for a student in this process; null: no limit of its own."""
+    answers. A student's server has to go on from begun answers; null: no limit of its own."""
 
     host: str = "127.0.0.1"
     """The address to listen on; other than this machine's own only with ``token_env``."""
@@ -159,12 +159,15 @@ class ServeSettings(GuidanceSettings):
 
     @model_validator(mode="after")
     def _thinking_can_be_ended(self) -> Self:
-        local = isinstance(self.student, LocalSettings) and self.student.serve is None
-        if self.thinking_tokens is not None and not local:
+        if self.thinking_tokens is None or isinstance(self.student, LocalSettings):
+            return self
+        student = self.student
+        # Whether one that leaves prefill open goes on is tried before it is first asked.
+        if not isinstance(student, OpenAISettings | VLLMSettings) or student.prefill == "none":
             raise ValueError(
-                f"thinking_tokens is {self.thinking_tokens}, and {self.student.model} answers in a "
-                "process of its own; only for a student as hf:FOLDER, without serve, the end of "
-                "its thinking is written. Leave thinking_tokens out, or serve the folder here"
+                f"thinking_tokens is {self.thinking_tokens}, and {student.model} cannot go on from "
+                "an answer that is begun, as it would have to behind the end of its thinking. "
+                "Leave thinking_tokens out, or serve the student's folder here, as hf:FOLDER"
             )
         return self
 

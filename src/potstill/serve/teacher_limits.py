@@ -143,7 +143,7 @@ class TeacherGuard:
             self._breaker.succeeded()
             tokens = _tokens_of(request, completions)
         except UpstreamError as error:
-            tokens = error.tokens
+            tokens = guess if error.tokens is None else error.tokens
             if not error.refused:  # else one client could have it rest for all
                 self._breaker.failed()
             self._absent("failed")

@@ -27,10 +27,11 @@ class UpstreamError(Exception):
     Args:
         message: The fault.
         refused: Whether the request is at fault and would fail again.
-        tokens: The tokens that the upstream states all the same; 0 where it states none.
+        tokens: The tokens that it took all the same, as far as the upstream states them; None:
+            there was an answer, of which they are not known.
     """
 
-    def __init__(self, message: str, *, refused: bool = False, tokens: int = 0) -> None:
+    def __init__(self, message: str, *, refused: bool = False, tokens: int | None = 0) -> None:
         super().__init__(message)
         self.refused = refused
         self.tokens = tokens

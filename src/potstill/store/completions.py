@@ -90,9 +90,10 @@ class CompletionTables(Rows):
             completion.cost,
             now,
             stage,
+            completion.thinking_ended,
         )
         cursor = db.execute(
-            "INSERT OR REPLACE INTO completions VALUES (NULL,?,?,?,?,?,?,?,?,?,?,?,?)", row
+            f"INSERT OR REPLACE INTO completions VALUES (NULL{',?' * len(row)})", row
         )
         if completion.logprobs is not None:
             packed = pack(completion.logprobs)
@@ -158,8 +159,8 @@ class CompletionTables(Rows):
         with explained(self.path):
             rows = self._db.execute(
                 "SELECT id, sample, text, thinking, finish_reason, prompt_tokens,"
-                " completion_tokens, cost FROM completions WHERE request_key = ? AND"
-                " (finish_reason IN ('stop', 'content_filter', 'tool_calls')"
+                " completion_tokens, cost, thinking_ended FROM completions WHERE request_key = ?"
+                " AND (finish_reason IN ('stop', 'content_filter', 'tool_calls')"
                 " OR finish_reason != 'error' AND max_tokens >= ?) ORDER BY max_tokens",
                 (key, request.max_tokens),
             )
@@ -239,18 +240,19 @@ def stored_completion(request: Request, row: Sequence[Any]) -> StoredCompletion:
 
     Args:
         request: The request that was asked.
-        row: ``id, sample, text, thinking, finish_reason, prompt_tokens, completion_tokens, cost``.
+        row: The columns as :meth:`CompletionTables.completions` selects them.
     """
-    id_, sample, text, thinking, finish_reason, prompt_tokens, completion_tokens, cost = row
+    id_, sample, text, thinking, reason, prompt_tokens, completion_tokens, cost, ended = row
     completion = Completion(
         request=request,
         sample=sample,
         text=text,
         thinking=thinking,
-        finish_reason=finish_reason,
+        finish_reason=reason,
         prompt_tokens=prompt_tokens,
         completion_tokens=completion_tokens,
         cost=cost,
+        thinking_ended=None if ended is None else bool(ended),
     )
     return StoredCompletion(id_, completion)
 
@@ -339,9 +341,9 @@ class PoolTables(CompletionTables):
         with explained(self.path):
             rows = self._db.execute(
                 "SELECT completions.id, body, sample, max_tokens, completions.text, thinking,"
-                " finish_reason, prompt_tokens, completion_tokens, cost, error, stage,"
+                " finish_reason, prompt_tokens, completion_tokens, cost, thinking_ended, error,"
                 " (SELECT json_group_array(json_array(task, question_id)) FROM request_questions"
-                " WHERE request_questions.request_key = key), verdicts"
+                " WHERE request_questions.request_key = key), stage, verdicts"
                 " FROM completions JOIN requests ON request_key = key"
                 " LEFT JOIN (SELECT completion_id, json_group_array(json_array(question_id,"
                 " question_digest, gold, verdict)) AS verdicts FROM rationales"
@@ -350,7 +352,7 @@ class PoolTables(CompletionTables):
                 f" WHERE stage IN ({marks}) ORDER BY completions.id",
                 stages,
             )
-            for id_, body, sample, max_tokens, *answer, error, stage, asked, verdicts in rows:
+            for id_, body, sample, max_tokens, *answer, error, asked, stage, verdicts in rows:
                 model, request = stored_request(body, max_tokens=max_tokens, samples=(sample,))
                 _, completion = stored_completion(request, (id_, sample, *answer))
                 probabilities = self.logprobs(id_) if logprobs else None

@@ -271,7 +271,8 @@ def _record(cls: type[R], values: Iterator[Any]) -> R:
             arguments[field.name] = _record(kind, values)
         else:
             value = next(values)
-            arguments[field.name] = bool(value) if kind is bool else value
+            truth = kind is bool or (kind == bool | None and value is not None)
+            arguments[field.name] = bool(value) if truth else value
     return cls(**arguments)
 
 

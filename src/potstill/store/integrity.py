@@ -57,10 +57,13 @@ CONTRADICTIONS = {
     "scores": (
         "total < 1 OR NOT correct BETWEEN 0 AND total OR NOT no_answer BETWEEN 0 AND total"
         " OR NOT truncated BETWEEN 0 AND total OR no_answer + correct > total"
+        " OR NOT ifnull(thinking_ended, 0) BETWEEN 0 AND total"
         " OR NOT (0 <= low AND low <= 1.0 * correct / total + 1e-9"
         " AND 1.0 * correct / total <= high + 1e-9 AND high <= 1 + 1e-9)"
     ),
-    "predictions": "completion_tokens < 0 OR correct NOT IN (0, 1)",
+    "predictions": (
+        "completion_tokens < 0 OR correct NOT IN (0, 1) OR ifnull(thinking_ended, 0) NOT IN (0, 1)"
+    ),
     "comparisons": (
         "total < 1 OR only_first < 0 OR only_second < 0 OR only_first + only_second > total"
         " OR NOT p_value BETWEEN 0 AND 1 + 1e-9 OR low > high"

@@ -161,6 +161,13 @@ _ENGINES = """
 """
 """The program that computed each local system; see :class:`potstill.records.SystemEngine`."""
 
+_THINKING_ENDED = """
+    ALTER TABLE completions ADD COLUMN thinking_ended INTEGER;
+    ALTER TABLE predictions ADD COLUMN thinking_ended INTEGER;
+    ALTER TABLE scores ADD COLUMN thinking_ended INTEGER;
+"""
+"""Where a budget of thinking ended it: a truth value, of scores a count; NULL: not known."""
+
 MIGRATIONS: tuple[SchemaStep, ...] = (
     """
     CREATE TABLE requests (
@@ -272,5 +279,6 @@ MIGRATIONS: tuple[SchemaStep, ...] = (
     "ALTER TABLE checkpoints ADD COLUMN trained_parameters INTEGER NOT NULL DEFAULT 0;",
     "ALTER TABLE checkpoints ADD COLUMN training TEXT NOT NULL DEFAULT '';",
     _ENGINES,
+    _THINKING_ENDED,
 )
 """Ordered steps from an empty file to the newest schema; the version is how many were taken."""

@@ -21,8 +21,10 @@ from potstill.text.thinking_marks import (
     BEGUN_TAG,
     BLOCKS,
     BLOCKS_AT_THE_START,
+    END_THINK,
     ENDS_OF_OPENINGS,
     LEAD,
+    THINK,
     WRAPPERS,
     Block,
     may_hold_marks,
@@ -111,6 +113,15 @@ def answer_and_thinking(
     else:
         thinking = apart or inside
     return separated.answer(text), thinking
+
+
+def worded_thinking(target: str) -> tuple[str, str | None]:
+    """Returns the answer and the thinking of a text that words both, as ``chat_think`` does."""
+    if target.startswith(THINK):
+        thinking, mark, answer = target.removeprefix(THINK).partition(END_THINK)
+        if mark:
+            return answer, thinking
+    return target, None
 
 
 def may_open(begun: str) -> bool:

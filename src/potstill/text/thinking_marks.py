@@ -8,6 +8,9 @@ suffix (``<seed:think>``, ``<think:opensource>``), and with its brackets escaped
 import re
 from typing import NamedTuple
 
+THINK, END_THINK = "<think>\n", "\n</think>\n\n"
+"""The marks around thinking where nothing says that others are used."""
+
 TAGS = (
     # DeepSeek, Qwen, GLM, Kimi and most others; Claude; Gemini, EXAONE Deep, Marco-o1
     "think", "thinking", "thought", "thoughts",

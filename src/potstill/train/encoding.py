@@ -13,9 +13,11 @@ from typing import NamedTuple
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from potstill.models.local.answer_layout import END_THINK, THINK, end_ids
+from potstill.models.local.answer_layout import end_ids
 from potstill.models.local.prompt_encoding import PromptEncoder
 from potstill.records import Example, Request, SoftTargets, TeacherSpan
+from potstill.text.thinking import worded_thinking
+from potstill.text.thinking_marks import END_THINK, THINK
 from potstill.train.alignment import Vocabulary, soft_targets
 from potstill.train.settings import ALIGNMENTS, MatchingSettings
 
@@ -188,12 +190,10 @@ def _taken_apart(example: Example) -> tuple[str, str | None]:
     Those that the target of a chat words, as in ``chat_think``, are taken apart, so that they stand
     between the marks of the chat template, or behind the one that the prompt opens.
     """
-    target = example.target
-    if not isinstance(example.prompt, str) and target.startswith(THINK):
-        thinking, mark, answer = target.removeprefix(THINK).partition(END_THINK)
-        if mark:
-            return answer, thinking
-    return target, example.thinking
+    answer, thinking = example.target, None
+    if not isinstance(example.prompt, str):
+        answer, thinking = worded_thinking(answer)
+    return answer, example.thinking if thinking is None else thinking
 
 
 def _moved(example: Example, text: str, thinking: str | None) -> TeacherSpan:

@@ -145,6 +145,37 @@ def make_examples(
     Raises:
         DataError: There are too few worked questions to draw exemplars from.
     """
+    questions, seen, taken = _selected(rationales, questions, student, seed)
+    formats = [format_named(name) for name in student.formats]
+    shown = any(data_format.needs_exemplars for data_format in formats)
+    pool = worked_questions(questions, seen) if shown else []
+    matched = cache(texts) if texts is not None and student.matching.distribution > 0 else None
+    long = _long_of(questions, taken, student, seed, thinking)
+    builder = _ExampleBuilder(student, encoder_decoder, pool, seed, matched, long)
+    return [
+        builder.example(data_format, material)
+        for data_format in formats
+        for material in _materials(data_format, questions, taken)
+    ]
+
+
+class _Selected(NamedTuple):
+    """What a student learns from."""
+
+    questions: tuple[Question, ...]
+    seen: list[Rationale]
+    """The rationales of the samples that it sees."""
+
+    taken: dict[str, list[Rationale]]
+    """Those that it learns, by question."""
+
+
+def _selected(
+    rationales: Iterable[Rationale],
+    questions: tuple[Question, ...],
+    student: StudentSettings,
+    seed: int,
+) -> _Selected:
     if student.questions is not None:
         questions = first_placed(questions, student.questions, seed, "student")
     # A student sees no more of the teacher in its exemplars than in its targets.
@@ -152,18 +183,34 @@ def make_examples(
     seen = [rationale for rationale in rationales if limit is None or rationale.sample < limit]
     candidates = _candidates(seen, student)
     taken = {question.id: _take(candidates[question.id], student) for question in questions}
-    formats = [format_named(name) for name in student.formats]
-    shown = any(data_format.needs_exemplars for data_format in formats)
-    pool = worked_questions(questions, seen) if shown else []
-    matched = cache(texts) if texts is not None and student.matching.distribution > 0 else None
+    return _Selected(questions, seen, taken)
+
+
+def learned_thinking(
+    rationales: Iterable[Rationale],
+    questions: tuple[Question, ...],
+    student: StudentSettings,
+    *,
+    seed: int,
+    thinking: Mapping[int, str],
+) -> dict[int, str]:
+    """Returns the thinking that a student learns, by the completion's row.
+
+    Arguments are those of :func:`make_examples`.
+    """
+    selected = _selected(rationales, questions, student, seed)
+    return _long_of(selected.questions, selected.taken, student, seed, thinking)
+
+
+def _long_of(
+    questions: Iterable[Question],
+    taken: Mapping[str, Sequence[Rationale]],
+    student: StudentSettings,
+    seed: int,
+    thinking: Mapping[int, str],
+) -> dict[int, str]:
     rows = [one.completion_id for question in questions for one in taken[question.id]]
-    long = long_ones(rows, thinking, student.long_share, seed=seed)
-    builder = _ExampleBuilder(student, encoder_decoder, pool, seed, matched, long)
-    return [
-        builder.example(data_format, material)
-        for data_format in formats
-        for material in _materials(data_format, questions, taken)
-    ]
+    return long_ones(rows, thinking, student.long_share, seed=seed)
 
 
 def as_written(

@@ -16,17 +16,16 @@ from typing import Any, NamedTuple
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from potstill.text.thinking_marks import PAIRS, TAGS
-
-THINK, END_THINK = "<think>\n", "\n</think>\n\n"
-"""The marks around thinking where a template has none of its own."""
+from potstill.text.thinking_marks import END_THINK, PAIRS, TAGS, THINK
 
 Turn = Mapping[str, str]
 Render = Callable[..., str]
 """Renders turns; keywords go to the template."""
 
-_QUESTION, _THINKING, _ANSWER = "QxQuestionxQ", "TxThinkingxT", "AxAnswerxA"
-_USER: Turn = {"role": "user", "content": _QUESTION}
+QUESTION, THINKING, ANSWER = "QxQuestionxQ", "TxThinkingxT", "AxAnswerxA"
+"""Parts of a made-up chat, which are found again in what a template renders."""
+
+USER: Turn = {"role": "user", "content": QUESTION}
 _TAG = re.compile(r"<[^<>\s]+>|\[[^\[\]\s]+\]")
 
 
@@ -85,24 +84,24 @@ def answer_layout(tokenizer: PreTrainedTokenizerBase) -> AnswerLayout:
     """
     if tokenizer.chat_template is None:
         return PLAIN_TEXT
-    render = _renderer(tokenizer)
+    render = renderer(tokenizer)
     try:
-        prompt = render([_USER], add_generation_prompt=True)
-        whole = render([_USER, {"role": "assistant", "content": _ANSWER}])
-    except _TemplateRefusal:  # the prompt itself will tell
+        prompt = render([USER], add_generation_prompt=True)
+        whole = render([USER, {"role": "assistant", "content": ANSWER}])
+    except TemplateRefusal:  # the prompt itself will tell
         return PLAIN_TEXT
-    if _ANSWER not in whole:
+    if ANSWER not in whole:
         return PLAIN_TEXT
     found = AnswerLayout(end=_end_of_turn(whole, tokenizer))
     opened = _opened_by(prompt)
     if whole.startswith(prompt):
-        found = found._replace(plain=whole[len(prompt) : whole.rindex(_ANSWER)])
+        found = found._replace(plain=whole[len(prompt) : whole.rindex(ANSWER)])
     else:
         plain = opened.closing if opened else ""
         found = found._replace(plain=plain, plain_differs=_difference(prompt, whole))
     try:
         return _with_thinking(found, tokenizer, render, prompt, opened)
-    except _TemplateRefusal:
+    except TemplateRefusal:
         return found
 
 
@@ -115,18 +114,18 @@ def thinking_template(tokenizer: PreTrainedTokenizerBase) -> str | None:
     template = tokenizer.chat_template
     if not isinstance(template, str):
         return None
-    render = _renderer(tokenizer)
+    render = renderer(tokenizer)
     try:
-        if not _closes_thinking(render([_USER], add_generation_prompt=True)):
+        if not _closes_thinking(render([USER], add_generation_prompt=True)):
             return None
         for name in ("enable_thinking", "thinking"):
-            asked = render([_USER], add_generation_prompt=True, **{name: True})
+            asked = render([USER], add_generation_prompt=True, **{name: True})
             if not _closes_thinking(asked):
                 default = (
                     f"{{%- if {name} is not defined %}}{{%- set {name} = true %}}{{%- endif %}}"
                 )
                 return default + template
-    except _TemplateRefusal:
+    except TemplateRefusal:
         return None
     return None
 
@@ -161,17 +160,19 @@ def add_turn_end(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> 
         generation.eos_token_id = [last, *known] if known else last
 
 
-class _TemplateRefusal(Exception):
+class TemplateRefusal(Exception):
     """A chat template does not render these turns."""
 
 
-def _renderer(tokenizer: PreTrainedTokenizerBase) -> Render:
+def renderer(tokenizer: PreTrainedTokenizerBase) -> Render:
+    """Returns a function that renders turns, and raises :class:`TemplateRefusal`."""
+
     def render(turns: Sequence[Turn], **keywords: Any) -> str:
         plain = [dict(turn) for turn in turns]
         try:
             text = tokenizer.apply_chat_template(plain, tokenize=False, **keywords)
         except Exception as error:  # a template is a program that somebody else wrote
-            raise _TemplateRefusal from error
+            raise TemplateRefusal from error
         assert isinstance(text, str)
         return text
 
@@ -187,14 +188,14 @@ def _with_thinking(
 ) -> AnswerLayout:
     """Returns the layout with what stands around thinking."""
     opening, closing = _own_marks(str(tokenizer.chat_template))
-    fields = dict.fromkeys(("reasoning_content", "reasoning", "thinking"), _THINKING)
-    marked = opening + _THINKING + closing + _ANSWER
-    for answer in ({"content": _ANSWER, **fields}, {"content": marked}):
-        whole = render([_USER, {"role": "assistant", **answer}])
-        if _THINKING not in whole or whole.rindex(_ANSWER) < whole.rindex(_THINKING):
+    fields = dict.fromkeys(("reasoning_content", "reasoning", "thinking"), THINKING)
+    marked = opening + THINKING + closing + ANSWER
+    for answer in ({"content": ANSWER, **fields}, {"content": marked}):
+        whole = render([USER, {"role": "assistant", **answer}])
+        if THINKING not in whole or whole.rindex(ANSWER) < whole.rindex(THINKING):
             continue
-        at, behind = whole.rindex(_THINKING), whole.rindex(_ANSWER)
-        between = whole[at + len(_THINKING) : behind]
+        at, behind = whole.rindex(THINKING), whole.rindex(ANSWER)
+        between = whole[at + len(THINKING) : behind]
         if whole.startswith(prompt) and at >= len(prompt):
             return found._replace(opening=whole[len(prompt) : at], closing=between)
         if opened:
@@ -242,10 +243,10 @@ def _own_marks(template: str) -> tuple[str, str]:
 
 def _end_of_turn(whole: str, tokenizer: PreTrainedTokenizerBase) -> str:
     """Returns what ends an answer, without the beginning of a next turn."""
-    behind = whole[whole.rindex(_ANSWER) + len(_ANSWER) :]
+    behind = whole[whole.rindex(ANSWER) + len(ANSWER) :]
     first = str(tokenizer.bos_token or "")
     begin = whole.removeprefix(first) if first and not behind.startswith(first) else whole
-    opener = _TAG.search(begin[: begin.find(_QUESTION)])
+    opener = _TAG.search(begin[: begin.find(QUESTION)])
     if opener and opener[0] in behind and not behind.startswith(opener[0]):
         behind = behind[: behind.index(opener[0])]
     return behind

@@ -54,6 +54,9 @@ class SampleRow:
     forced: list[int] = field(default_factory=list)
     """Tokens that are written next, whatever the model would choose."""
 
+    thinking_ended: bool = False
+    """Whether the end of its thinking is written for it."""
+
     stop_at: int | None = None
     """The place in the text where a stop string begins."""
 
@@ -344,6 +347,7 @@ class Decoder:
         row.finished = row.ended or len(row.tokens) == prompt.max_tokens
         if not row.finished and len(row.tokens) == prompt.request.thinking_tokens:
             row.forced = list(self.end_thinking(row))
+            row.thinking_ended = bool(row.forced)
 
 
 IDLE = Draw(temperature=0.0, top_p=1.0, uniform=0.0)

@@ -235,6 +235,7 @@ class HFModel(Model):
             finish_reason="stop" if row.ended else "length",
             prompt_tokens=len(prompt.ids),
             completion_tokens=len(row.tokens),
+            thinking_ended=row.thinking_ended if prompt.request.thinking_tokens else None,
             logprobs=_token_logprobs(row),
         )
         return self._echoes.behind_prompt(completion, prompt.ids, row.tokens)

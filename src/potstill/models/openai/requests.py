@@ -54,6 +54,8 @@ def request_body(settings: OpenAISettings, request: Request, samples: Sequence[i
     body[limit] = request.max_tokens
     if request.top_p != 1:
         body["top_p"] = request.top_p
+    if isinstance(request, TokenRequest) and request.whole and request.prompt_ids:
+        body["return_token_ids"] = True
     if len(samples) > 1:
         body["n"] = len(samples)
     if request.stop:

@@ -1,7 +1,7 @@
 """Reads a server's answers: texts, thinking, finish reasons, token counts and costs."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import Any
 
@@ -13,6 +13,7 @@ from potstill.models.openai.logprobs import TokenNames
 from potstill.models.openai.repeated_prefix import PrefixHabit
 from potstill.models.openai.requests import given_beginning, not_understood, request_body
 from potstill.models.settings import OpenAISettings
+from potstill.models.token_requests import TokenRequest, WholeCompletion
 from potstill.records import Completion, Request
 from potstill.text.thinking import answer_and_thinking
 
@@ -148,7 +149,7 @@ class _ChoiceReader:
         before = before_stop(text, self.request.stop)
         if before is not None and content.error is None:
             text, reason = before, "stop"
-        return Completion(
+        completion = Completion(
             request=self.request,
             sample=sample,
             text=text,
@@ -156,14 +157,32 @@ class _ChoiceReader:
             thinking=content.thinking,
             error=content.error,
         )
+        if not self._whole:
+            return completion
+        values = {one.name: getattr(completion, one.name) for one in fields(completion)}
+        return WholeCompletion(**values, ids=_named_ids(choice))
+
+    @property
+    def _whole(self) -> bool:
+        return isinstance(self.request, TokenRequest) and self.request.whole
 
     def _separate(self, choice: Json, text: str, thinking: str | None) -> tuple[str, str | None]:
         """Returns the answer in a text and all thinking, without what the server was given."""
         if self.given:
             text = self.habit.written(self.given, text, choice)
+        if self._whole:
+            return text, thinking
         prompt = self.request.prompt if isinstance(self.request.prompt, str) else ""
         begun = self.request.answer_prefix
         return answer_and_thinking(text, prompt=prompt, begun=begun, apart=thinking)
+
+
+def _named_ids(choice: Json) -> tuple[int, ...]:
+    """Returns the tokens of a choice as vLLM names them beside its text; none where it does not."""
+    ids = choice.get("token_ids")
+    if not isinstance(ids, list) or not all(type(token) is int for token in ids):
+        return ()
+    return tuple(ids)
 
 
 def shares(total: int, known: Sequence[int]) -> list[int]:

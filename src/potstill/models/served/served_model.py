@@ -6,13 +6,14 @@ same tokens and strings. Answers are stored under a name of their own.
 """
 
 from collections.abc import Generator, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from potstill.errors import ModelError, ServerError, extra
 from potstill.models.background import one_by_one
 from potstill.models.folder_server import VLLM, FolderServer
 from potstill.models.interface import Model
 from potstill.models.openai.model import OpenAIModel
+from potstill.models.served.held_thinking import FollowedRequests, SentRequest, ThinkingHolder
 from potstill.models.served.server_pool import ServerPool
 from potstill.models.served.serving import (
     folder_program,
@@ -21,7 +22,6 @@ from potstill.models.served.serving import (
     told_format,
 )
 from potstill.models.settings import LocalSettings, OpenAISettings
-from potstill.models.token_requests import TokenRequest
 from potstill.records import Completion, Request
 from potstill.runtime import Runtime
 from potstill.runtime.budget import Budget
@@ -38,14 +38,6 @@ with extra("local", needed_for="a served student"):
     )
     from potstill.models.local.prompt_encoding import PromptEncoder
     from potstill.models.local.token_bytes import token_bytes
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _SentRequest(TokenRequest):
-    """A request as the server gets it."""
-
-    origin: Request
-    """The request that was asked."""
 
 
 class FolderServerModel(Model):
@@ -75,6 +67,7 @@ class FolderServerModel(Model):
         self._positions = _positions(config, server)
         by_ids = server.program == VLLM
         self._token_names = token_bytes(tokenizer) if by_ids else None
+        self._holder = ThinkingHolder(self._prompts, by_ids=server.prompts == "ids")
         self._pool = ServerPool.of(runtime)
         self._pool.join(self, self.name, folder_program(settings, server))
 
@@ -96,9 +89,14 @@ class FolderServerModel(Model):
         # What a student writes is free, and is no part of the account.
         runtime = replace(self._runtime, budget=Budget())
         asked = OpenAIModel(self._asked(served), runtime, self._token_names)
+        sent = FollowedRequests(self._sent(requests, refused))
         try:
-            for group in asked.complete_in_groups(self._sent(requests, refused)):
-                yield [*_taken(refused), *(_answered(completion) for completion in group)]
+            for group in asked.complete_in_groups(sent):
+                whole = [self._holder.second(completion) for completion in group]
+                answers = [one for one in whole if isinstance(one, Completion)]
+                sent.add(one for one in whole if isinstance(one, SentRequest))
+                if done := [*_taken(refused), *answers]:
+                    yield done
         except ServerError as error:
             fault = self._pool.fault(self.name)
             if fault is None:
@@ -121,18 +119,18 @@ class FolderServerModel(Model):
 
     def _sent(
         self, requests: Iterable[Request], refused: list[Completion]
-    ) -> Iterator[_SentRequest]:
+    ) -> Iterator[SentRequest]:
         """Yields the requests as the server gets them; what cannot be asked goes to ``refused``."""
         for request in requests:
             sent = self._prepared(request)
-            if isinstance(sent, _SentRequest):
-                yield sent
+            if isinstance(sent, SentRequest):
+                yield self._holder.first(sent)
             else:
                 refused += sent
 
-    def _prepared(self, request: Request) -> _SentRequest | list[Completion]:
-        if request.thinking_tokens is not None:
-            return _refusals(request, f"{self.engine} cannot end thinking at thinking_tokens")
+    def _prepared(self, request: Request) -> SentRequest | list[Completion]:
+        if request.thinking_tokens is not None and (fault := self._unheld(request)):
+            return _refusals(request, f"{fault}, so thinking_tokens cannot be kept")
         try:
             ids = self._prompts.prompt_ids(request)
         except ModelError as error:
@@ -152,7 +150,7 @@ class FolderServerModel(Model):
             prompt, ids = self._text_of(request, ids), []
         if prompt is None:
             return _refusals(request, "no text makes the tokens of this prompt at the server")
-        return _SentRequest(
+        return SentRequest(
             prompt=prompt,
             prompt_ids=tuple(ids),
             answer_prefix=request.answer_prefix if ids else "",
@@ -165,6 +163,14 @@ class FolderServerModel(Model):
             seed=request.seed,
             origin=request,
         )
+
+    def _unheld(self, request: Request) -> str | None:
+        """Returns why the thinking of an answer could not be ended; None where it can be."""
+        if self._token_names is None and self._prompts.shows_marks:
+            return f"{self.engine} may leave the marks of thinking out of its texts"
+        if request.top_logprobs:
+            return f"{self.engine} lists no probabilities of a mark that is put into an answer"
+        return None
 
     def _text_of(self, request: Request, ids: list[int]) -> str | None:
         """Returns a text of which the server's tokenizer makes these ids; None if there is none.
@@ -208,11 +214,6 @@ def _positions(config: PretrainedConfig, server: FolderServer) -> int | None:
     own: int | None = getattr(text_config, "max_position_embeddings", None)
     told = server.options.get("max-model-len")
     return told if isinstance(told, int) and not isinstance(told, bool) else own
-
-
-def _answered(completion: Completion) -> Completion:
-    assert isinstance(completion.request, _SentRequest)
-    return replace(completion, request=completion.request.origin, cost=0.0)
 
 
 def _refusals(request: Request, fault: str) -> list[Completion]:
