@@ -18,6 +18,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from potstill.cli import main as potstill_command
+from potstill.curate.marks import MarkSettings
 from potstill.curate.settings import CurateSettings
 from potstill.curate.stage import VERDICTS
 from potstill.evaluate.settings import (
@@ -57,6 +58,7 @@ from potstill.train.settings import (
     ThinkingMix,
     TrainSettings,
 )
+from potstill.train.wrong_chains import UnlikelihoodSettings
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference.md"
 
@@ -87,10 +89,12 @@ SECTIONS: dict[str, Section] = {
     "generate": Section("`generate`", GenerateSettings),
     "debate": Section("`generate.debate`", DebateSettings),
     "curate": Section("`curate`", CurateSettings),
+    "marks": Section("`curate.marks`", MarkSettings),
     "train": Section("`train`", TrainSettings),
     "students": Section("One student, `train.students.NAME`", StudentSettings),
     "thinking": Section("`train.students.NAME.thinking` as a mapping", ThinkingMix),
     "matching": Section("`train.students.NAME.matching`", MatchingSettings),
+    "unlikelihood": Section("`train.students.NAME.unlikelihood`", UnlikelihoodSettings),
     "replay": Section("`train.students.NAME.replay`", ReplaySettings),
     "stop": Section("`train.stop`", StopSettings),
     "lora": Section("`train.lora`", LoraSettings),

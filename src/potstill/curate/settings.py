@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from potstill.curate.marks import MarkSettings
 from potstill.settings import Settings
 
 
@@ -15,6 +16,10 @@ class CurateSettings(Settings):
 
     choose: Literal["all", "agreement", "likelihood"] = "all"
     """Whether all teachers of a question are kept, or only the one that this measure chooses."""
+
+    marks: MarkSettings | None = None
+    """People's verdicts on rationales, from a file; null asks nobody. Beside ``right_answer``: what
+    is kept has the right answer and was found sound."""
 
     min_words: int = Field(default=1, ge=0)
     """Shortest rationale kept, in words."""

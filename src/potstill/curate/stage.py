@@ -1,9 +1,11 @@
 """The curate stage: completions → rationales, each with a verdict."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
+from potstill.curate.marks import Marks
 from potstill.curate.settings import CurateSettings
 from potstill.curate.teacher_scores import JudgedRound, teacher_scores
 from potstill.curate.teacher_selection import (
@@ -16,11 +18,12 @@ from potstill.curate.teacher_selection import (
 )
 from potstill.curate.verdicts import KEPT, GradedSample, grade_sample, own_verdict
 from potstill.errors import DataError
-from potstill.grading.grade import GRADER_VERSION, Grader, grade
+from potstill.grading.grade import GRADER_VERSION, grade
 from potstill.grading.votes import same_answers
 from potstill.keys import settings_hash
 from potstill.records import Likelihood, Question, Request, Task
 from potstill.runtime.context import RunContext
+from potstill.sampling.ask import Answer
 from potstill.sampling.debate import AskedTeacher, Round, asked_requests, read_rounds
 from potstill.sampling.judge import Judge
 from potstill.store import Store
@@ -31,6 +34,8 @@ VERDICTS = {
     "unknown_end": "the server ended it for a reason that is not known, which may be a cut",
     "no_answer": "no final answer found",
     "wrong_answer": "the answer is not the gold answer",
+    "rejected": "people found it flawed",
+    "unmarked": "nobody has marked it, and marks.keep_unmarked is off",
     "no_consensus": "no answer has most votes at the end of the debate",
     "against_consensus": "the answer is not the one with most votes at the end of the debate",
     "too_short": "fewer than min_words words",
@@ -41,6 +46,14 @@ VERDICTS = {
 }
 """Every verdict, in the order in which the reasons are tried, and what it means."""
 
+
+_BEFORE_DEBATE = (
+    "unfinished", "unknown_end", "no_answer", "wrong_answer", "rejected", "unmarked",
+)  # fmt: skip
+"""Verdicts that stand whatever a debate came to."""
+
+GradeSample = Callable[[Task, Question, str, Answer], GradedSample]
+"""Grades one teacher's answer to a question of a task."""
 
 _QUESTIONS_AT_ONCE = 256
 """Training questions whose requests are named in one transaction."""
@@ -87,14 +100,18 @@ def curate(
         How many rationales got each verdict.
 
     Raises:
-        DataError: There is no completion to read.
+        DataError: There is no completion to read, or no mark is on any of them.
     """
     require_answers(context.store, task, teachers, debate_rounds)
     if judge is not None:
         texts = _finished_texts(context.store, task, teachers, debate_rounds)
         judge.ask(task, texts, stage="curate")
     graded_by = judge.grade if judge else grade
-    answered = _answered_questions(context.store, task, teachers, debate_rounds, graded_by)
+    marks = Marks(settings.marks) if settings.marks is not None else None
+    grade_marked = partial(grade_sample, graded_by=graded_by, marks=marks)
+    answered = _answered_questions(context.store, task, teachers, debate_rounds, grade_marked)
+    if marks is not None:
+        marks.require_used()
     judged = [_own_verdicts(answers.rounds[-1], settings, debate_rounds) for answers in answered]
     likelihoods: Mapping[int, Likelihood] = {}
     if settings.choose == "likelihood":
@@ -109,7 +126,7 @@ def curate(
     rounds, seed = _counted_rounds(task, answered, enough_right), teachers[0].asking.sampling.seed
     scores = list(teacher_scores(rounds, order, rationales, likelihoods, seed=seed))
     made_by = made_by or settings_hash(
-        settings.model_dump(), task.rule, GRADER_VERSION, order, debate_rounds
+        settings.model_dump(mode="json"), task.rule, GRADER_VERSION, order, debate_rounds
     )
     context.store.replace_rationales(
         rationales, scores, grader=GRADER_VERSION, settings_hash=made_by
@@ -140,7 +157,7 @@ def _answered_questions(
     task: Task,
     teachers: Sequence[AskedTeacher],
     debate_rounds: int,
-    graded_by: Grader,
+    grade_one: GradeSample,
 ) -> list[_AnsweredQuestion]:
     """Returns the training questions that were answered, with all answers graded."""
     questions = task.splits["train"]
@@ -150,7 +167,7 @@ def _answered_questions(
         for question in questions[start : start + _QUESTIONS_AT_ONCE]:
             rounds = read_rounds(store, question, teachers, debate_rounds)
             asked += asked_requests(store, question, teachers, rounds, task=task.name)
-            judged = _graded(task, question, rounds, graded_by)
+            judged = _graded(task, question, rounds, grade_one)
             if judged:
                 answered.append(_AnsweredQuestion(question, judged))
         _name_questions(store, teachers, asked)
@@ -196,13 +213,13 @@ def _name_questions(
 
 
 def _graded(
-    task: Task, question: Question, rounds: Sequence[Round], graded_by: Grader
+    task: Task, question: Question, rounds: Sequence[Round], grade_one: GradeSample
 ) -> list[JudgedRound]:
     """All answers to a question graded, by sample; nothing where there is no last round."""
     same, judged = same_answers(task), list[JudgedRound]()
     for round_ in rounds:
         samples = [
-            grade_sample(task, question, teacher, answer, graded_by)
+            grade_one(task, question, teacher, answer)
             for teacher, answers in round_.items()
             for answer in answers
         ]
@@ -218,7 +235,7 @@ def _own_verdicts(
     verdicts = []
     for sample, held in zip(round_.samples, round_.consensus.held, strict=True):
         verdict = own_verdict(sample, settings)
-        finished = verdict not in ("unfinished", "unknown_end", "no_answer", "wrong_answer")
+        finished = verdict not in _BEFORE_DEBATE
         if debate_rounds and finished and not held:
             agreed = round_.consensus.answer is not None
             verdict = "against_consensus" if agreed else "no_consensus"

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from potstill.curate.marks import Marks
 from potstill.curate.settings import CurateSettings
 from potstill.grading.grade import Grader, grade, split_rationale
 from potstill.keys import question_digest
@@ -24,6 +25,8 @@ class GradedSample(NamedTuple):
     """The reasoning, without the closing answer statement."""
 
     verdict: str = KEPT
+    mark: bool | None = None
+    """Whether people found it sound; None where nobody has marked it."""
 
     @property
     def finished(self) -> bool:
@@ -52,18 +55,28 @@ class GradedSample(NamedTuple):
             teacher=self.teacher,
             question_digest=question_digest(question),
             gold=question.answer,
+            mark=self.mark,
+            right=self.right,
         )
 
 
 def grade_sample(
-    task: Task, question: Question, teacher: str, answer: Answer, graded_by: Grader = grade
+    task: Task,
+    question: Question,
+    teacher: str,
+    answer: Answer,
+    graded_by: Grader = grade,
+    marks: Marks | None = None,
 ) -> GradedSample:
     """Grades one sample, and takes the closing answer statement off its reasoning."""
     graded = graded_by(task, answer.text, question)
     one_step = answer.text == answer.reasoning
     text = split_rationale(answer.text, graded) if one_step else answer.reasoning.strip()
     reason = answer.finish_reason
-    return GradedSample(teacher, answer.completion_id, answer.sample, reason, graded, text)
+    mark = marks.of(question.text, (text, answer.text, answer.reasoning)) if marks else None
+    return GradedSample(
+        teacher, answer.completion_id, answer.sample, reason, graded, text, mark=mark
+    )
 
 
 def own_verdict(sample: GradedSample, settings: CurateSettings) -> str:
@@ -75,6 +88,10 @@ def own_verdict(sample: GradedSample, settings: CurateSettings) -> str:
         return "no_answer"
     if settings.right_answer and not sample.grade.correct:
         return "wrong_answer"
+    if settings.marks is not None and sample.mark is False:
+        return "rejected"
+    if settings.marks is not None and sample.mark is None and not settings.marks.keep_unmarked:
+        return "unmarked"
     if words < settings.min_words:
         return "too_short"
     if settings.max_words is not None and words > settings.max_words:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 ColumnKind = Literal[
-    "text", "whole number", "number", "texts", "messages", "numbers by token",
+    "text", "truth", "whole number", "number", "texts", "messages", "numbers by token",
     "whole numbers by token", "bytes by token",
 ]  # fmt: skip
 """The kind of a column's values. By token: a list for each token, the chosen one first, then the
@@ -37,6 +37,7 @@ RATIONALES = (
     Column("rationale", "text", "The reasoning, without the closing statement of the answer"),
     Column("answer", "text", "The answer as the grader read it; empty where it found none"),
     Column("verdict", "text", "kept, or the reason for being dropped"),
+    Column("mark", "truth", "Whether people found it sound; empty where nobody has marked it"),
     Column("teacher", "text", "The model that wrote it"),
     Column("sample", "whole number", "Which of the question's samples it is, counted from 0"),
     Column(
@@ -117,6 +118,7 @@ def arrow_schema(columns: Sequence[Column]) -> Any:
     }
     types = {
         "text": pa.string(),
+        "truth": pa.bool_(),
         "whole number": pa.int64(),
         "number": pa.float64(),
         "texts": pa.list_(pa.string()),

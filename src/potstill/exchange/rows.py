@@ -275,6 +275,7 @@ def _rationale_row(pooled: PooledRationale, questions: TaskQuestions) -> Row:
         "rationale": rationale.text,
         "answer": rationale.answer,
         "verdict": rationale.verdict,
+        "mark": rationale.mark,
         "teacher": without_address(pooled.model),
         "sample": rationale.sample,
         "finish_reason": pooled.finish_reason,

@@ -93,19 +93,19 @@ class RecordedModel(Model):
 
     def recorded(self, question: str) -> list[str]:
         """Returns the rationales of a question, none where the file lacks it."""
-        text = _normalised(question)
-        return self._rationales.get(text) or self._by_bare_text.get(_bare(text), [])
+        text = one_line(question)
+        return self._rationales.get(text) or self._by_bare_text.get(bare_question(text), [])
 
 
 def _by_bare_text(rationales: dict[str, list[str]]) -> dict[str, list[str]]:
     """Returns the rationales by bare question, but for those that several questions share."""
     questions: dict[str, list[str]] = {}
     for question in rationales:
-        questions.setdefault(_bare(question), []).append(question)
+        questions.setdefault(bare_question(question), []).append(question)
     return {bare: rationales[same[0]] for bare, same in questions.items() if len(same) == 1}
 
 
-def _bare(question: str) -> str:
+def bare_question(question: str) -> str:
     """Returns a normalised question without a label before it and options behind it."""
     label = _LABEL.match(question)
     return _OPTIONS.sub("", question[label.end() :] if label else question)
@@ -131,8 +131,9 @@ def _salt(columns: tuple[str, str]) -> bytes:
     return hashlib.blake2b("\0".join(columns).encode(), digest_size=16).digest()
 
 
-def _normalised(question: str) -> str:
-    return " ".join(question.split())
+def one_line(text: str) -> str:
+    """Returns a text with single spaces in the place of any white space."""
+    return " ".join(text.split())
 
 
 def _rationales(
@@ -162,7 +163,7 @@ def _rationales(
                 "text or a list of texts."
             )
             continue
-        rationales.setdefault(_normalised(question), []).extend(texts)
+        rationales.setdefault(one_line(question), []).extend(texts)
     if faults:
         raise listed_faults(path, faults)
     if not rationales:

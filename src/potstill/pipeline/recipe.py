@@ -39,6 +39,7 @@ from potstill.models.settings import (
     student_settings,
 )
 from potstill.module_folders import FOLDERS
+from potstill.pipeline.learning_checks import check_learning
 from potstill.pipeline.names import RESERVED, check_name, check_systems, named_starts
 from potstill.pipeline.unknown_prices import without_prices
 from potstill.prompts.exemplars import AnyFewShot
@@ -166,23 +167,8 @@ class Recipe(Settings):
         return self
 
     @model_validator(mode="after")
-    def _samples_are_drawn(self) -> "Recipe":
-        for name, student in self.train.students.items():
-            if student.samples is not None and student.samples > self.generate.samples:
-                raise ValueError(
-                    f"train.students.{name}.samples is {student.samples}, and generate.samples "
-                    f"draws only {self.generate.samples} for each question"
-                )
-        return self
-
-    @model_validator(mode="after")
-    def _probabilities_are_kept(self) -> "Recipe":
-        for name, student in self.train.students.items():
-            if student.matching.distribution and not self.generate.top_logprobs:
-                raise ValueError(
-                    f"train.students.{name}.matching needs the teacher's token probabilities. Set "
-                    "generate.top_logprobs, e.g. to 5"
-                )
+    def _students_can_learn(self) -> "Recipe":
+        check_learning(self.train.students, self.generate, self.curate)
         return self
 
     @model_validator(mode="after")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import yaml
 
+from potstill.curate.marks import marks_digest
 from potstill.errors import PotstillError
 from potstill.guide import GuideSettings
 from potstill.keys import question_digest, settings_hash
@@ -63,6 +64,8 @@ def curate_inputs(run: "Run") -> Inputs:
         values["seed"] = recipe.seed
     if recipe.curate.choose == "likelihood":
         values["student"] = recipe.student.model
+    if (digest := marks_digest(recipe.curate.marks)) is not None:
+        values["the marks"] = {"count": 1, "texts": digest}
     values |= {**_reading(task), **_judge(run), **_training_questions(task)}
     return Inputs(values, defaults)
 

@@ -24,7 +24,10 @@ MOST_GRADED = 2000
 """Training questions whose rationales are graded again, and test answers, at most of each; of more
 they are spread evenly."""
 
-_OWN_VERDICTS = ("unfinished", "unknown_end", "no_answer", "wrong_answer", "too_short", "too_long")
+_OWN_VERDICTS = (
+    "unfinished", "unknown_end", "no_answer", "wrong_answer", "rejected", "unmarked", "too_short",
+    "too_long",
+)  # fmt: skip
 """Verdicts that follow from one text; the others also from those beside it."""
 
 _OF_DEBATES = ("no_consensus", "against_consensus")
@@ -107,6 +110,7 @@ def _rationale_faults(run: "Run") -> Iterator[str]:
                     yield f"{_place(question, rationale)} has another text than its completion"
                     continue
                 sample = grade_sample(task, question, teacher, answer)
+                sample = sample._replace(mark=rationale.mark)  # the file may be gone
                 fault = _difference(rationale, sample, settings)
                 if fault:
                     yield f"{_place(question, rationale)} {fault}"

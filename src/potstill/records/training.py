@@ -46,6 +46,12 @@ class Rationale:
     gold: str | None = None
     """The gold answer that it was graded by; None where ``question_digest`` is empty."""
 
+    mark: bool | None = None
+    """Whether people found it sound; None: nobody has marked it."""
+
+    right: bool | None = None
+    """Whether it ended by itself with the gold answer; None: an older potstill did not keep it."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Likelihood:
@@ -142,6 +148,10 @@ class Example:
 
     teacher: TeacherSpan | None = None
     """The teacher's probabilities of the target's rationale, where they are learned."""
+
+    unlikely: bool = False
+    """Whether it is learned not to write the target, see
+    :class:`potstill.train.wrong_chains.UnlikelihoodSettings`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

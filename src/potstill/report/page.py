@@ -120,6 +120,7 @@ def page(results: Results) -> str:
         sized=tradeoff.sized(results),
         scaling_chart=scaling_chart(results),
         guidance=[_guided(results, found) for found in guided],
+        marks_finding=text.marks_finding(results.rationales),
         verdicts=Counter(rationale.verdict for rationale in results.rationales),
         kept_counts=_kept_counts(results),
         teachers=several,

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from potstill.records import Checkpoint, Comparison, Score, System
+from potstill.records import Checkpoint, Comparison, Rationale, Score, System
 from potstill.report.accuracy import OTHER_RULE, Results
 from potstill.report.tradeoff import Abilities, ChosenCheckpoint, Estimate
 from potstill.text.points import points
@@ -265,6 +265,21 @@ def further_findings(results: Results) -> list[str]:
             f"{'; '.join(elsewhere)}."
         )
     return findings
+
+
+def marks_finding(rationales: Sequence[Rationale]) -> str:
+    """Returns how often people and the filter by answers disagree; empty without marks."""
+    marked = [one for one in rationales if one.mark is not None]
+    if not marked:
+        return ""
+    right = [one for one in marked if one.right]
+    rejected = sum(not one.mark for one in right)
+    accepted = sum(bool(one.mark) for one in marked if not one.right)
+    return (
+        f"People marked {len(marked):,} of {len(rationales):,} rationales. They rejected "
+        f"{rejected:,} of {len(right):,} with the right answer, and accepted {accepted:,} of "
+        f"{len(marked) - len(right):,} without it."
+    )
 
 
 def choice_finding(candidates: Mapping[System, Sequence[ChosenCheckpoint]]) -> str:

@@ -31,7 +31,7 @@ from potstill.records import (
     TokenLogprobs,
 )
 from potstill.store.asked_questions import graded_on
-from potstill.store.database import Connection, Rows, columns_of, explained
+from potstill.store.database import Connection, Rows, columns_of, explained, record_of
 from potstill.store.packed_logprobs import PackedLogprobs, pack, unpack
 
 
@@ -392,7 +392,7 @@ class PoolTables(CompletionTables):
                 " JOIN requests ON request_key = key ORDER BY rationales.rowid"
             )
             for *values, body, reason in rows:
-                rationale = Rationale(**dict(zip(columns, values, strict=True)))
+                rationale = record_of(Rationale, iter(values))
                 model, request = stored_request(body, max_tokens=1, samples=(rationale.sample,))
                 question = question_by_id.get(rationale.question_id)
                 if question is not None and not graded_on(rationale, question, request):

@@ -226,7 +226,7 @@ class Rows(Database):
         columns = columns_of(cls)
         with explained(self.path):
             rows = self._db.execute(f"SELECT {', '.join(columns)} FROM {table} ORDER BY rowid")
-            return [_record(cls, iter(row)) for row in rows]
+            return [record_of(cls, iter(row)) for row in rows]
 
 
 def columns_of(cls: type) -> list[str]:
@@ -262,13 +262,13 @@ def _values(record: object) -> Iterator[object]:
             yield value
 
 
-def _record(cls: type[R], values: Iterator[Any]) -> R:
-    """Makes a record of a row, from as many values as it has columns."""
+def record_of(cls: type[R], values: Iterator[Any]) -> R:
+    """Returns a record made of a row, from as many values as it has columns."""
     arguments: dict[str, Any] = {}
     for field in fields(cls):  # type: ignore[arg-type]
         kind: Any = field.type
         if is_dataclass(field.type):
-            arguments[field.name] = _record(kind, values)
+            arguments[field.name] = record_of(kind, values)
         else:
             value = next(values)
             truth = kind is bool or (kind == bool | None and value is not None)

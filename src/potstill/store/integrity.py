@@ -32,7 +32,8 @@ CONTRADICTIONS = {
         " OR (error IS NOT NULL AND finish_reason != 'error')"
     ),
     "rationales": (
-        "verdict = ''"
+        "verdict = '' OR ifnull(mark, 0) NOT IN (0, 1) OR ifnull(right, 0) NOT IN (0, 1)"
+        " OR (verdict = 'rejected' AND ifnull(mark, 1) != 0)"
         " OR NOT EXISTS (SELECT 1 FROM completions WHERE id = completion_id)"
         " OR sample != (SELECT sample FROM completions WHERE id = completion_id)"
         " OR EXISTS (SELECT 1 FROM completions WHERE id = completion_id"

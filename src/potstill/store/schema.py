@@ -168,6 +168,12 @@ _THINKING_ENDED = """
 """
 """Where a budget of thinking ended it: a truth value, of scores a count; NULL: not known."""
 
+_MARKS = """
+    ALTER TABLE rationales ADD COLUMN mark INTEGER;
+    ALTER TABLE rationales ADD COLUMN right INTEGER;
+"""
+"""What people found of rationales, and whether their answers are right, whatever the verdict."""
+
 MIGRATIONS: tuple[SchemaStep, ...] = (
     """
     CREATE TABLE requests (
@@ -280,5 +286,6 @@ MIGRATIONS: tuple[SchemaStep, ...] = (
     "ALTER TABLE checkpoints ADD COLUMN training TEXT NOT NULL DEFAULT '';",
     _ENGINES,
     _THINKING_ENDED,
+    _MARKS,
 )
 """Ordered steps from an empty file to the newest schema; the version is how many were taken."""

@@ -8,6 +8,7 @@ verdict on it. Names with dots look inside::
 is read by ``Fields(verdict="theirs.correct")``.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -85,7 +86,7 @@ def items(path: Path, task: Task, fields: Fields) -> Iterator[Item]:
         values = value if isinstance(value, list) else [value]
         texts = tuple(_written(text, at=at) for text in values)
         missing = sum(text is None or text is MISSING for text in values)
-        verdicts = _verdicts(row, fields.verdict, len(texts), at=at)
+        verdicts = row_verdicts(row, fields.verdict, len(texts), at=at)
         yield Item(at, texts, many, _question(row, task, fields, sign, at=at), verdicts, missing)
 
 
@@ -120,15 +121,21 @@ ORDINARY_NAMES = {
 
 
 def check_fields(
-    row: Row, needed: Mapping[str, str | None], *, at: str, noun: str = "field"
+    row: Row,
+    needed: Mapping[str, str | None],
+    *,
+    at: str,
+    noun: str = "field",
+    setting: str = "--{}-field",
 ) -> None:
     """Refuses a row that lacks one of the fields that are needed.
 
     Args:
         row: The row, mostly the first one of a file.
-        needed: Fields by the option that names each, without ``-field``; None needs none.
+        needed: Fields by the option that names each, as it stands in ``setting``; None needs none.
         at: The row's place, to begin a message with.
         noun: The word for a field in the message, e.g. ``column``.
+        setting: How an option is spelled, with its part of the name at ``{}``.
 
     Raises:
         DataError: It lacks one; the message names those there are and the nearest.
@@ -140,10 +147,11 @@ def check_fields(
         others = ORDINARY_NAMES.get(kind, ())
         near = [other for other in others if name in others and other in there]
         near = near or get_close_matches(name, there, n=1)
-        hint = f" Did you mean --{kind}-field {near[0]}?" if near else ""
+        named = setting.format(kind)
+        hint = f" Did you mean {named} {near[0]}?" if near else ""
         raise DataError(
             f"{at}: there is no {noun} {name!r}; there are {', '.join(map(repr, there))}."
-            + (hint or f" Name the right one with --{kind}-field.")
+            + (hint or f" Name the right one with {named}.")
         )
 
 
@@ -186,16 +194,33 @@ def _question(row: Row, task: Task, fields: Fields, sign: str | None, *, at: str
     )
 
 
-def _verdicts(row: Row, name: str | None, count: int, *, at: str) -> tuple[bool | None, ...]:
-    """Somebody else's verdict on each of the completions; one may stand for all of a row."""
+def row_verdicts(row: Row, name: str | None, count: int, *, at: str) -> tuple[bool | None, ...]:
+    """Somebody else's verdict on each of the completions; one may stand for all of a row.
+
+    Args:
+        row: The row.
+        name: The field with the verdict or verdicts; None: there is none.
+        count: The completions of the row.
+        at: The row's place, to begin a message with.
+
+    Raises:
+        DataError: There are more or fewer verdicts than completions, or one is not known.
+    """
     value = None if name is None else field_value(row, name)
     verdicts = value if isinstance(value, list) else [value] * count
     if len(verdicts) != count:
         raise DataError(f"{at}: {name!r} holds {len(verdicts)} verdicts on {count} completions.")
     return tuple(
-        None if verdict is None or verdict is MISSING else _verdict(verdict, name or "", at=at)
+        None if verdict is MISSING or _is_blank(verdict) else _verdict(verdict, name or "", at=at)
         for verdict in verdicts
     )
+
+
+def _is_blank(value: object) -> bool:
+    """Whether a cell holds nothing: null, spaces or NaN."""
+    if isinstance(value, float) and math.isnan(value):
+        return True
+    return value is None or not str(value).strip()
 
 
 def _verdict(value: object, name: str, *, at: str) -> bool:

@@ -248,7 +248,7 @@ def flat(examples: Sequence[Encoded]) -> Batch:
     positions = [
         place
         for example, places in zip(examples, shared.places, strict=True)
-        for place in places[len(example.prompt) - 1 :]
+        for place in places[len(example.prompt) - 1 + example.skip :]
     ]
     return {
         "inputs": {
@@ -340,15 +340,18 @@ def _places(examples: Sequence[Encoded], firsts: Sequence[int], width: int) -> l
     return [
         row * width + first + offset
         for row, (first, example) in enumerate(zip(firsts, examples, strict=True))
-        for offset in range(len(example.target))
+        for offset in range(example.skip, len(example.target))
     ]
 
 
 def _trained_tokens(examples: Sequence[Encoded], positions: Sequence[int]) -> Batch:
     """Returns the trained tokens' positions, weights and targets."""
-    labels = [token for example in examples for token in example.target]
-    weights = [example.weight for example in examples for _ in example.target]
+    labels = [token for example in examples for token in example.trained]
+    weights = [example.weight for example in examples for _ in example.trained]
     targets = {"labels_N": torch.tensor(labels)}
+    if any(example.unlikely for example in examples):
+        unlikely = [example.unlikely for example in examples for _ in example.trained]
+        targets["unlikely_N"] = torch.tensor(unlikely)
     softs = [example.soft for example in examples]
     if any(soft is not None for soft in softs):
         targets |= _soft_targets(examples, softs)
@@ -365,14 +368,14 @@ def _soft_targets(
     """Returns all soft targets in one table; the rows of an example without any are hard."""
     # A table without candidates: ids -1, probabilities 0.
     width = max(soft.ids.shape[1] for soft in softs if soft is not None)
-    count = sum(len(example.target) for example in examples)
+    count = sum(len(example.trained) for example in examples)
     ids, probabilities = np.full((count, width), -1, np.int64), np.zeros((count, width), np.float32)
     tail, is_soft = np.zeros(count, np.float32), np.zeros(count, np.bool_)
     first = 0
     for example, soft in zip(examples, softs, strict=True):
-        rows = slice(first, first + len(example.target))
+        rows = slice(first, first + len(example.trained))
         if soft is None:  # the label is the one candidate
-            ids[rows, 0], probabilities[rows, 0] = example.target, 1.0
+            ids[rows, 0], probabilities[rows, 0] = example.trained, 1.0
         else:
             ids[rows, : soft.ids.shape[1]] = soft.ids
             probabilities[rows, : soft.ids.shape[1]] = soft.probabilities
@@ -391,11 +394,16 @@ def _merge_shared(batch: Batch) -> Batch:
     if "soft_N" in batch["targets"]:
         return batch
     labels, positions = batch["targets"]["labels_N"], batch["positions"]
-    # Two examples learn the same where they predict the same label at the same place of the row.
-    pairs = torch.stack([positions, labels])
-    distinct, which = pairs.unique(dim=1, return_inverse=True)
+    unlikely = batch["targets"].get("unlikely_N")
+    # Two examples learn the same where they predict the same label at the same place of the row,
+    # and both are to write it, or both are not to.
+    rows = [positions, labels] if unlikely is None else [positions, labels, unlikely.long()]
+    distinct, which = torch.stack(rows).unique(dim=1, return_inverse=True)
     if distinct.shape[1] == len(labels):
         return batch
     # A token that m examples learn weighs as much as all m of them, and is computed once.
     weights = torch.zeros(distinct.shape[1]).index_add_(0, which, batch["weights"])
-    return {"positions": distinct[0], "weights": weights, "targets": {"labels_N": distinct[1]}}
+    targets = {"labels_N": distinct[1]}
+    if unlikely is not None:
+        targets["unlikely_N"] = distinct[2].bool()
+    return {"positions": distinct[0], "weights": weights, "targets": targets}

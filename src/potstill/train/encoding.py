@@ -35,10 +35,21 @@ class Encoded(NamedTuple):
     soft: SoftTargets | None = None
     """The teacher's probabilities of the target's tokens; None: its text alone is matched."""
 
+    skip: int = 0
+    """Tokens at the beginning of the target that have no loss."""
+
+    unlikely: bool = False
+    """Whether it is learned not to write the target."""
+
     @property
     def length(self) -> int:
         """Tokens of prompt and target."""
         return len(self.prompt) + len(self.target)
+
+    @property
+    def trained(self) -> list[int]:
+        """The tokens that have a loss."""
+        return self.target[self.skip :] if self.skip else self.target
 
 
 class EncodedExamples(NamedTuple):
@@ -59,7 +70,7 @@ class EncodedExamples(NamedTuple):
         """Share of the trained tokens for which the teacher's probabilities are known."""
         softs = [example.soft for example in self.examples if example.soft is not None]
         known = sum(int(soft.soft.sum()) for soft in softs)
-        return known / sum(len(example.target) for example in self.examples)
+        return known / sum(len(example.trained) for example in self.examples)
 
 
 class Encoder:
@@ -126,6 +137,7 @@ class Encoder:
             question_id=example.question_id,
             data_format=example.data_format,
             soft=self._soft(example, self._prompts.shown(answer), thinking, target, ends),
+            unlikely=example.unlikely,
         )
 
     def _continuation(self, answer: str, request: Request, prompt_ids: list[int]) -> list[int]:

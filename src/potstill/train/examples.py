@@ -34,6 +34,7 @@ from potstill.tasks.splits import first_placed
 from potstill.text.common_prefix import common_prefix_bytes
 from potstill.text.own_space import with_own_space
 from potstill.train.settings import ReplaySettings, StudentSettings
+from potstill.train.wrong_chains import WRONG_CHAINS
 
 if TYPE_CHECKING:
     from potstill.train.alignment import Vocabulary
@@ -41,6 +42,9 @@ if TYPE_CHECKING:
 KEPT = frozenset({"kept"})
 WRONG = frozenset({"wrong_answer", "no_answer"})
 """Verdicts of rationales that were dropped for their answer."""
+
+AGAINST_MARKS = frozenset({"rejected", "unmarked"})
+"""Verdicts of rationales that were dropped for what people say of them."""
 
 REPLAY = "replay"
 """``Example.data_format`` of replayed examples, whatever their wording."""
@@ -152,11 +156,14 @@ def make_examples(
     matched = cache(texts) if texts is not None and student.matching.distribution > 0 else None
     long = _long_of(questions, taken, student, seed, thinking)
     builder = _ExampleBuilder(student, encoder_decoder, pool, seed, matched, long)
-    return [
+    examples = [
         builder.example(data_format, material)
         for data_format in formats
         for material in _materials(data_format, questions, taken)
     ]
+    if student.unlikelihood is not None:
+        examples += _wrong_chains(builder, seen, questions)
+    return examples
 
 
 class _Selected(NamedTuple):
@@ -232,6 +239,21 @@ def as_written(
     ]
 
 
+def _wrong_chains(
+    builder: _ExampleBuilder, rationales: Iterable[Rationale], questions: Sequence[Question]
+) -> Iterator[Example]:
+    """Yields the rationales that are learned not to be written, each closed by its own answer."""
+    by_id = {question.id: question for question in questions}
+    data_format = format_named(builder.student.asked_in)
+    for rationale in rationales:
+        question = by_id.get(rationale.question_id)
+        if question is None or rationale.verdict != "wrong_answer" or rationale.answer is None:
+            continue
+        wrong = replace(question, answer=rationale.answer)
+        example = builder.example(data_format, _Material(wrong, rationale, rationale.text))
+        yield replace(example, data_format=WRONG_CHAINS, teacher=None, unlikely=True)
+
+
 def long_ones(
     rows: Sequence[int], thinking: Mapping[int, str], share: float, *, seed: int
 ) -> dict[int, str]:
@@ -284,11 +306,15 @@ def undivided(rationales: Iterable[Rationale]) -> int:
 
 def example_shares(student: StudentSettings) -> dict[str, float]:
     """Returns the share of each ``Example.data_format`` in what a student learns; they sum to 1."""
-    if student.replay is None:
+    further: dict[str, float] = {}
+    if student.unlikelihood is not None:
+        further[WRONG_CHAINS] = student.unlikelihood.share
+    if student.replay is not None:
+        further[REPLAY] = student.replay.share
+    if not further:
         return student.formats
-    own = 1 - student.replay.share
-    mixed = {name: own * share for name, share in student.formats.items()}
-    return {**mixed, REPLAY: student.replay.share}
+    own = 1 - sum(further.values())
+    return {**{name: own * share for name, share in student.formats.items()}, **further}
 
 
 def _materials(
@@ -312,6 +338,8 @@ def _candidates(
 ) -> defaultdict[str, list[Rationale]]:
     """Returns the rationales that a student may learn from, by question."""
     verdicts = KEPT | WRONG if student.wrong_answers else KEPT
+    if student.ignore_marks:
+        verdicts |= AGAINST_MARKS
     candidates: defaultdict[str, list[Rationale]] = defaultdict(list)
     for rationale in rationales:
         if rationale.verdict in verdicts:

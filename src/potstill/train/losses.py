@@ -56,8 +56,11 @@ class Targets(NamedTuple):
     soft_N: Tensor | None = None
     """bool: whether the teacher's probabilities are known here; elsewhere the label is learned."""
 
-    def at(self, rows: slice) -> "Targets":
-        """Returns the targets of some positions."""
+    unlikely_N: Tensor | None = None
+    """bool: whether the label is learned not to be written; None: no label is."""
+
+    def at(self, rows: slice | Tensor) -> "Targets":
+        """Returns the targets of some positions, a slice of them or their indices."""
         soft = (None if tensor is None else tensor[rows] for tensor in self[1:])
         return Targets(self.labels_N[rows], *soft)
 
@@ -82,9 +85,25 @@ def loss_named(name: str) -> Loss:
 
 def loss_of(student: StudentSettings) -> Loss:
     """Returns the loss that a student's settings ask for; one of a user's own is looked after."""
+    learned: Loss = partial(matching_loss, matching=student.matching)
     if student.loss is not None:
-        return CheckedLoss(student.loss, loss_named(student.loss))
-    return partial(matching_loss, matching=student.matching)
+        learned = CheckedLoss(student.loss, loss_named(student.loss))
+    return learned if student.unlikelihood is None else partial(_with_unlikelihood, learned=learned)
+
+
+def _with_unlikelihood(logits_NV: Tensor, targets: Targets, learned: Loss) -> Tensor:
+    """Returns ``(N,)`` nats: unlikelihood of the labels that are not to be written, else a loss."""
+    if targets.unlikely_N is None or not bool(targets.unlikely_N.any()):
+        return learned(logits_NV, targets._replace(unlikely_N=None))
+    nats_N = logits_NV.new_zeros(len(logits_NV), dtype=torch.float32)
+    wrong_n = targets.unlikely_N.nonzero()[:, 0]
+    unlikely_n = unlikelihood(logits_NV[wrong_n], targets.labels_N[wrong_n])
+    nats_N = nats_N.index_copy(0, wrong_n, unlikely_n)
+    right_n = (~targets.unlikely_N).nonzero()[:, 0]
+    if not len(right_n):
+        return nats_N
+    nats_n = learned(logits_NV[right_n], targets.at(right_n)._replace(unlikely_N=None))
+    return nats_N.index_copy(0, right_n, nats_n.float())
 
 
 class CheckedLoss:
@@ -137,6 +156,16 @@ def sample_matching(logits_NV: Tensor, labels_N: Tensor) -> Tensor:
     """Returns the ``(N,)`` cross-entropies of the labels, in nats."""
     ones_N1 = torch.ones_like(labels_N[:, None], dtype=torch.float32)
     return _CrossEntropy.apply(logits_NV, labels_N[:, None], ones_N1, None)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def unlikelihood(logits_NV: Tensor, labels_N: Tensor) -> Tensor:
+    """Returns ``-log(1 - q)`` of the labels' probabilities q, in nats (arXiv 1908.04319).
+
+    Minus the cross-entropy would grow without end as q falls, and the student with it. Here the
+    gradient to the logits is q at the label and -q r_v elsewhere, with r the distribution of the
+    other tokens: never longer than that of a token that is learned, and gone where q is 0.
+    """
+    return _Unlikelihood.apply(logits_NV, labels_N[:, None])  # type: ignore[no-any-return, no-untyped-call]
 
 
 def matching_loss(logits_NV: Tensor, targets: Targets, matching: MatchingSettings) -> Tensor:
@@ -278,6 +307,31 @@ class _CrossEntropy(torch.autograd.Function):
             grad_NV -= (grad_N * every_N)[:, None]
         grad_NV.scatter_add_(1, ids_NK, -grad_N[:, None] * weights_NK)
         return grad_NV.to(dtype), None, None, None
+
+
+class _Unlikelihood(torch.autograd.Function):
+    """``-log(1 - q)`` for each row; the sum over the other tokens is exact where q is nearly 1."""
+
+    @staticmethod
+    def forward(ctx: Any, logits_NV: Tensor, labels_N1: Tensor) -> Tensor:
+        r_NV = logits_NV.softmax(1, dtype=torch.float32)
+        q_N1 = r_NV.gather(1, labels_N1)
+        r_NV.scatter_(1, labels_N1, 0.0)
+        others_N1 = r_NV.sum(1, keepdim=True).clamp_(min=torch.finfo(torch.float32).tiny)
+        r_NV /= others_N1
+        ctx.saved_for_gradient = r_NV, q_N1, labels_N1, logits_NV.dtype
+        return -others_N1[:, 0].log()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_N: Tensor) -> tuple[Tensor | None, ...]:
+        """Returns the gradient in the memory of r, so that a second backward pass is refused."""
+        grad_NV, q_N1, labels_N1, dtype = ctx.saved_for_gradient
+        del ctx.saved_for_gradient
+        grad_N1 = grad_N[:, None] * q_N1
+        grad_NV *= -grad_N1
+        grad_NV.scatter_(1, labels_N1, grad_N1)
+        return grad_NV.to(dtype), None
 
 
 class _Blocks(torch.autograd.Function):

@@ -32,6 +32,7 @@ from potstill.train.encoding import Encoder
 from potstill.train.examples import example_shares
 from potstill.train.settings import StudentSettings, TrainSettings
 from potstill.train.skeleton import model_without_weights
+from potstill.train.wrong_chains import WRONG_CHAINS
 from potstill.whole_files import write_whole
 
 KEPT = "training_values.json"
@@ -93,14 +94,16 @@ def resolved_training(
 def pass_size(data_formats: Iterable[str], shares: Mapping[str, float]) -> float:
     """Returns the number of examples in a pass.
 
-    A pass over a mixture of formats ends when its slowest one has been gone through.
+    A pass over a mixture of formats ends when its slowest one has been gone through; wrong
+    rationales that are learned not to be written do not make it longer.
 
     Args:
         data_formats: The format of each example.
         shares: The share of each format that has examples; empty: all are one pool.
     """
     counts = Counter(data_formats)
-    return max((counts[name] / share for name, share in shares.items()), default=counts.total())
+    learned = {name: share for name, share in shares.items() if name != WRONG_CHAINS}
+    return max((counts[name] / share for name, share in learned.items()), default=counts.total())
 
 
 class KeptValues:

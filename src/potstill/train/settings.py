@@ -14,6 +14,7 @@ from potstill.prompts.formats import (
     FORMATS,
     AnyFormat,
     AnyMixture,
+    DataFormat,
     FormatSettings,
     format_named,
     shares,
@@ -23,6 +24,7 @@ from potstill.records import System
 from potstill.setting_names import NameOf
 from potstill.settings import Settings
 from potstill.tasks import AnyTask
+from potstill.train.wrong_chains import UnlikelihoodSettings
 
 BY_BYTES = "offsets"
 """The name of potstill's own alignment among the alignments."""
@@ -250,6 +252,12 @@ class StudentSettings(Settings):
     wrong_answers: bool = False
     """Learn also from rationales with a wrong answer or none; the gold answer closes them too."""
 
+    ignore_marks: bool = False
+    """Learn also from rationales that people rejected or did not mark, see ``curate.marks``."""
+
+    unlikelihood: UnlikelihoodSettings | None = None
+    """Learn not to write what rationales with a wrong answer write; null learns from right ones."""
+
     steps: int | None = Field(default=None, ge=1)
     """Optimiser steps of this student, in place of the recipe's ``steps`` or ``epochs``."""
 
@@ -280,10 +288,36 @@ class StudentSettings(Settings):
                 "system is the first turn of a chat, and no data format of the student is one. "
                 "Leave system out, or take chat"
             )
+        self._check_unlikelihood(asked_in)
         if self.take != "first" and self.max_rationales is None:
             raise ValueError(f"take: {self.take} needs max_rationales, which says how many")
         _one_length(self.steps, self.epochs)
         return self
+
+    def _check_unlikelihood(self, asked_in: DataFormat) -> None:
+        """Refuse what has no wrong rationale to learn from, or would learn it both ways."""
+        if self.unlikelihood is None:
+            return
+        if not asked_in.needs_rationale or asked_in.role is not None:
+            raise ValueError(
+                f"unlikelihood is learned from wrong rationales, and a student asked in "
+                f"{asked_in.name} writes none. Leave it out, or take a format with rationales first"
+            )
+        if self.wrong_answers:
+            raise ValueError(
+                "wrong_answers has wrong rationales learned, unlikelihood has them unlearned; "
+                "give one of them"
+            )
+        if self.thinking != "drop":
+            raise ValueError(
+                "unlikelihood looks for the place where a rationale goes wrong, which may be in "
+                "the thinking before it. Set thinking to drop, or leave unlikelihood out"
+            )
+        if self.replay is not None and self.replay.share + self.unlikelihood.share >= 1:
+            raise ValueError(
+                f"replay.share {self.replay.share:g} and unlikelihood.share "
+                f"{self.unlikelihood.share:g} leave no examples of the student's own"
+            )
 
     @property
     def is_settled(self) -> bool:

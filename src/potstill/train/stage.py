@@ -33,6 +33,7 @@ from potstill.train.examples import (
 )
 from potstill.train.settings import StudentSettings, TrainSettings
 from potstill.train.settled_formats import FormatSettler, kept_defaults
+from potstill.train.wrong_chains import WRONG_CHAINS
 
 if TYPE_CHECKING:
     from potstill.train.student import TrainedStudent
@@ -237,6 +238,12 @@ def _student_examples(
             raise DataError(
                 f"{told}{len(rationales):,} fits. See the verdicts that potstill curate counts."
             )
+    if student.unlikelihood is not None and WRONG_CHAINS not in formats:
+        raise DataError(
+            f"the student {name!r} learns what not to write from wrong rationales (unlikelihood), "
+            f"and none of {len(rationales):,} has the verdict wrong_answer: the teacher is too "
+            "good, or generate.temperature too low. Leave unlikelihood out."
+        )
     if student.replay is not None:
         tasks = [load_task(replayed_task) for replayed_task in student.replay.tasks]
         examples += replayed(tasks, student.replay, encoder_decoder=encoder_decoder)
@@ -249,10 +256,12 @@ def _tell_of_thinking(name: str, student: StudentSettings, examples: Sequence[Ex
     Raises:
         DataError: None of them has any, and the student is to learn it.
     """
+    if not student.long_share:
+        return
     reasoning = [
         example for example in examples if format_named(example.data_format).needs_rationale
     ]
-    if not student.long_share or not reasoning:
+    if not reasoning:
         return
     long = sum(example.thinking is not None for example in reasoning)
     if not long:

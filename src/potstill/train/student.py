@@ -78,6 +78,7 @@ from potstill.train.trainer import (
     sharded,
     training_arguments,
 )
+from potstill.train.wrong_chains import with_departures
 
 logger = logging.getLogger(__name__)
 
@@ -164,7 +165,9 @@ def training_identity(
             for name, part in values["lora"].items()
             if name not in later or part != later[name]
         }
-    own_loss = {} if student.loss is None else {"loss": student.loss}
+    own_loss: dict[str, object] = {} if student.loss is None else {"loss": student.loss}
+    if student.unlikelihood is not None:
+        own_loss["unlikelihood"] = student.unlikelihood.model_dump()
     objective = example_shares(student), student.matching.model_dump() | own_loss
     texts = [_example_values(example) for example in examples]
     reading = [{"control_tokens": True}] if start.control_tokens else []
@@ -187,6 +190,7 @@ def _example_values(example: Example) -> tuple[object, ...]:
         example.data_format,
         digest,
         *([] if example.thinking is None else [{"thinking": example.thinking}]),
+        *([{"unlikely": True}] if example.unlikely else []),
         *((span.start, span.end, span.shift) if span else ()),
     )
 
@@ -306,6 +310,8 @@ def encode_fitting(
             encoded.thinking_too_long,
             encoded.longest,
         )
+    if student.unlikelihood is not None:
+        encoded = with_departures(encoded, student.unlikelihood)
     if not encoded.examples:
         raise DataError(
             f"no example is left to train on: of {len(examples)}, {encoded.too_long} have more "
@@ -391,7 +397,7 @@ def build_trainer(
         save_steps=sorted({math.ceil(steps * part / settings.checkpoints) for part in parts}),
         dtype=dtype_on_disk(load_config(_start(student)), _weights_of(loaded, _start(student))),
     )
-    tokens = [sum(len(examples[index].target) for index in step) for step in plan]
+    tokens = [sum(len(examples[index].trained) for index in step) for step in plan]
     return trainer, Reporter(tokens)
 
 
