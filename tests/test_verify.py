@@ -16,7 +16,8 @@ from potstill.cli import main
 from potstill.deploy.served_answers import ServedAnswer
 from potstill.deploy.verification import is_equal
 from potstill.pipeline.measured_student import MeasuredAnswer
-from potstill.records import Prediction, Question, System, Task
+from potstill.records import Prediction, Question, System, SystemEngine, Task
+from potstill.runtime.number_formats import FLOAT32_STATES
 from potstill.store import Store
 
 
@@ -64,6 +65,7 @@ def test_a_server_that_answers_as_measured(run: Path) -> None:
     assert done.output.startswith(
         "verify: 2 of 2 predictions equal (2 needed), 2 of them word for word: pens at http://"
     )
+    assert "  right answers: 2 of 2 when measured, 2 as served\n" in done.output
     assert "likely cause" not in done.output
 
 
@@ -126,6 +128,33 @@ def test_the_cause_of_a_difference_is_looked_for(
     assert f"likely cause: {cause}" in done.output
 
 
+@pytest.mark.parametrize(
+    ("number_format", "advice"),
+    [
+        ("float32", "Have the server compute in float32 (vLLM: --dtype float32)"),
+        (FLOAT32_STATES, "Have the server compute in float32 (vLLM: --dtype float32)"),
+        ("bfloat16", "Two programs round otherwise in 16 bits: measure in float32 and serve in it"),
+    ],
+)
+def test_what_helps_against_rounding(
+    run: Path, tmp_path: Path, number_format: str, advice: str
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(run, folder)
+    with Store(folder / "run.sqlite") as store:
+        (checkpoint,) = store.checkpoints()
+        system = replace(checkpoint.system, step=checkpoint.step)
+        engine = SystemEngine(system=system, engine="transformers", number_format=number_format)
+        store.replace_evaluation(
+            store.scores(), list(store.predictions()), [], store.choices(), [engine],
+            grader="1", settings_hash="x",
+        )  # fmt: skip
+    with server(chat_routes(OTHER)) as url:
+        done = verify(folder, "--server", f"{url}/v1")
+    assert f"measured in {number_format};" in done.output
+    assert advice in done.output
+
+
 def test_a_server_that_draws_its_tokens_is_found(run: Path) -> None:
     count = iter(range(100))
     routes = chat_routes(TEXTS)
@@ -154,6 +183,8 @@ def test_as_many_have_to_be_equal_as_are_asked_for(run: Path) -> None:
         assert verify(run, "--server", f"{url}/v1").exit_code == 1
         assert verify(run, "--server", f"{url}/v1", "--equal", "1").exit_code == 0
         assert verify(run, "--server", f"{url}/v1", "--questions", "1").exit_code == 0
+        fewer = verify(run, "--server", f"{url}/v1", "--equal", "2")
+        assert "  right answers: 2 of 2 when measured, 1 as served\n" in fewer.output
         done = verify(run, "--server", f"{url}/v1", "--equal", "3")
     assert done.exit_code == 2
     assert "3 predictions are to be equal, and 2 questions are asked" in done.output

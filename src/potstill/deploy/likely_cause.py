@@ -11,6 +11,7 @@ from potstill.deploy.served_answers import Rendering, ServedAnswer, ServedStuden
 from potstill.errors import shortened
 from potstill.pipeline.measured_student import MeasuredStudent
 from potstill.records import Prediction, Question
+from potstill.runtime.number_formats import served_format
 from potstill.text.common_prefix import common_prefix_text
 from potstill.text.terminal_text import terminal_text
 
@@ -187,9 +188,20 @@ def _weights(
     if told is not None:
         return (
             f"the number format: the server's weights are {told}; {computed}. Two tokens of nearly "
-            "equal probability change places by rounding"
+            f"equal probability change places by rounding. {_advice(measured)}"
         )
     return (
         f"the number format, as all else that is told agrees: {computed}, and the server does "
-        "not tell its own. A quantised or rounded model answers some questions otherwise"
+        "not tell its own. A quantised or rounded model answers some questions otherwise. "
+        f"{_advice(measured)}"
+    )
+
+
+def _advice(measured: str | None) -> str:
+    """Returns how rounding is kept from changing answers."""
+    if measured is not None and served_format(measured) == "float32":
+        return "Have the server compute in float32 (vLLM: --dtype float32)"
+    return (
+        "Two programs round otherwise in 16 bits: measure in float32 and serve in it, or measure "
+        "by the program that serves (student.serve)"
     )

@@ -5,6 +5,8 @@ import shlex
 from pathlib import Path
 from typing import NamedTuple
 
+from potstill.runtime.number_formats import served_format
+
 
 class ServingFacts(NamedTuple):
     """What has to be told of a student that is served."""
@@ -90,7 +92,7 @@ def vllm_command(facts: ServingFacts, out: Path) -> str:
     """Returns vLLM's command line for a student."""
     words = ["vllm", "serve", str(out), "--served-model-name", facts.name]
     if facts.number_format is not None:
-        words += ["--dtype", facts.number_format]
+        words += ["--dtype", served_format(facts.number_format)]
     words += ["--max-model-len", str(facts.context)]
     # A client that says nothing of it would else be answered by chance.
     words += ["--override-generation-config", json.dumps({"temperature": 0})]

@@ -30,6 +30,9 @@ class Verification(NamedTuple):
     same_texts: int
     """Questions that are answered in the very words."""
 
+    right: tuple[int, int]
+    """Questions that were answered rightly when the student was measured, and as it is served."""
+
     needed: int
     """How many had to be equal."""
 
@@ -75,6 +78,7 @@ def verify_student(
     answers = served.answers([one.question for one in measured])
     pairs = list(zip(measured, answers, strict=True))
     are_equal = [is_equal(student.task, one, answer) for one, answer in pairs]
+    right = sum(_is_right(student.task, one, answer) for one, answer in pairs)
     are_same = [_is_same(one, answer) for one, answer in pairs]
     parting = next((place for place, equal in enumerate(are_equal) if not equal), None)
     if parting is None:
@@ -85,7 +89,13 @@ def verify_student(
         difference = Difference(one.question, one.prediction, answer, is_equal=are_equal[parting])
         cause = likely_cause(student, served, difference, same_texts=sum(are_same))
     return Verification(
-        len(measured), sum(are_equal), sum(are_same), needed, difference, cause or ""
+        asked=len(measured),
+        equal=sum(are_equal),
+        same_texts=sum(are_same),
+        right=(sum(one.prediction.correct for one in measured), right),
+        needed=needed,
+        difference=difference,
+        cause=cause or "",
     )
 
 
@@ -110,12 +120,18 @@ def _is_same(measured: MeasuredAnswer, served: ServedAnswer) -> bool:
     return served.error is None and served.text.strip() == measured.prediction.text.strip()
 
 
+def _is_right(task: Task, measured: MeasuredAnswer, served: ServedAnswer) -> bool:
+    return served.error is None and grade(task, served.text, measured.question).correct
+
+
 def described(found: Verification, served: ServedStudent, student: MeasuredStudent) -> list[str]:
     """Returns the lines that say what was found."""
     lines = [
         f"verify: {found.equal} of {found.asked} predictions equal ({found.needed} needed), "
         f"{found.same_texts} of them word for word: {served.where}"
     ]
+    measured, now = found.right
+    lines.append(f"  right answers: {measured} of {found.asked} when measured, {now} as served")
     computed = student.number_format or "a number format that is not known"
     lines.append(
         f"  measured in {computed}; the server's weights: {served.weights() or 'not told'}"

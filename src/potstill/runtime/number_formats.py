@@ -12,8 +12,16 @@ from potstill.whole_files import write_whole
 
 NumberFormat = Literal["float32", "bfloat16"]
 
+FLOAT32_STATES = "bfloat16 with float32 states"
+"""What a model is computed in whose products are of bfloat16, and all else of float32."""
+
 LEAST_GAIN = 1.1
 """bfloat16, which rounds more, is taken where it is so many times as fast."""
+
+
+def served_format(number_format: str) -> str:
+    """Returns the number format of servers in which answers are nearest to those of another."""
+    return "float32" if number_format == FLOAT32_STATES else number_format
 
 
 class Trial(NamedTuple):

@@ -15,6 +15,7 @@ import torch
 from transformers import PretrainedConfig, PreTrainedModel
 
 from potstill.models.local.device_memory import free_memory
+from potstill.models.local.float32_states import use_float32_states
 from potstill.models.local.loading import SMALL_MODEL, parameters_of
 from potstill.models.local.packed_layers import pack_layers
 from potstill.runtime import Runtime
@@ -113,6 +114,7 @@ def _try_generation(model: PreTrainedModel) -> Trial:
     torch.nn.Module.to(rounded, torch.bfloat16)
     for tried in (model, rounded):  # as it is decoded
         pack_layers(tried)
+        use_float32_states(tried)
     models: dict[str, Any] = {"float32": model, "bfloat16": rounded}
     ids = torch.arange(ROWS * PROMPT_TOKENS).reshape(ROWS, -1) % model.config.vocab_size
 

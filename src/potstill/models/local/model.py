@@ -26,6 +26,7 @@ from potstill.models.token_requests import SpelledToken
 from potstill.records import Completion, Request, TokenLogprobs
 from potstill.runtime import Runtime
 from potstill.runtime.events import EventLog
+from potstill.runtime.number_formats import FLOAT32_STATES
 from potstill.text.thinking import answer_and_thinking, separate
 
 with extra("local", needed_for="running a model on this machine"):
@@ -40,6 +41,7 @@ with extra("local", needed_for="running a model on this machine"):
 
     from potstill.models.local.decoding import Decoder, SampleRow
     from potstill.models.local.echoes import Echoes
+    from potstill.models.local.float32_states import use_float32_states
     from potstill.models.local.format_trials import generation_format, shape_name
     from potstill.models.local.loading import (
         DTypeName,
@@ -77,6 +79,7 @@ class HFModel(Model):
         check_cache(loaded.model.config, source)
         name = model_name(settings, source, loaded.model.config)
         pack_layers(loaded.model)
+        has_float32_states = use_float32_states(loaded.model)
         self._set_up(
             loaded,
             source,
@@ -84,6 +87,8 @@ class HFModel(Model):
             batch_tokens=settings.batch_tokens,
             control_tokens=settings.control_tokens,
         )
+        if has_float32_states:
+            self.number_format = FLOAT32_STATES
         self._events = runtime.events
 
     def _set_up(

@@ -6,6 +6,10 @@ lays them out again at every product, which for fewer than some dozens of rows t
 product. Laid out beforehand, 8 rows of SmolLM2's layers take half the processor time in bfloat16
 and two thirds in float32, with the same outcome to the last bit in bfloat16. The plain weights stay
 beside, for products with more rows; it is twice the memory.
+
+A layer takes rows of another number format than its weights', too: they are rounded for the
+product, and what comes of it is of their own format (see
+:mod:`potstill.models.local.float32_states`).
 """
 
 from typing import Any
@@ -48,19 +52,29 @@ class WeightBlocks:
         return WeightBlocks()
 
 
-class PackedLinear(nn.Linear):
-    """A linear layer that reads laid out weights where a product has few rows."""
+class RoundingLinear(nn.Linear):
+    """A linear layer that takes rows of any number format, and gives its outcome in theirs."""
+
+    def forward(self, input: Tensor) -> Tensor:  # torch's own name
+        """See ``nn.Linear``; rows are rounded to the weights' format for the product."""
+        return self._product(input.to(self.weight.dtype)).to(input.dtype)
+
+    def _product(self, rows: Tensor) -> Tensor:
+        return F.linear(rows, self.weight, self.bias)
+
+
+class PackedLinear(RoundingLinear):
+    """The same, and it reads laid out weights where a product has few rows."""
 
     weight_blocks: WeightBlocks
 
-    def forward(self, input: Tensor) -> Tensor:  # torch's own name
-        """See ``nn.Linear``."""
-        few = input.numel() <= MOST_ROWS * self.in_features
-        if not few or torch.is_grad_enabled() or input.dtype != self.weight.dtype:
-            return F.linear(input, self.weight, self.bias)
+    def _product(self, rows: Tensor) -> Tensor:
+        few = rows.numel() <= MOST_ROWS * self.in_features
+        if not few or torch.is_grad_enabled():
+            return super()._product(rows)
         blocks = self.weight_blocks.blocks(self.weight)
         product: Tensor = torch.ops.mkldnn._linear_pointwise(
-            input, blocks, self.bias, "none", [], ""
+            rows, blocks, self.bias, "none", [], ""
         )
         return product
 

@@ -337,7 +337,7 @@ def reads_apart(model: nn.Module) -> bool:
         whole, apart = _probe(model)
     except FAULTS:
         return False
-    tolerance = 1e-3 if whole.dtype == torch.float32 else 5e-2
+    tolerance = 1e-3 if model.dtype == torch.float32 else 5e-2  # its weights', be states float32
     return bool((whole - apart).abs().max() <= tolerance * whole.abs().max())
 
 
