@@ -19,7 +19,8 @@ from potstill.models.settings import LocalSettings
 from potstill.pipeline.chosen_student import student_asking
 from potstill.pipeline.run import stored_run
 from potstill.prompts.formats import FormatSettings, format_named
-from potstill.records import Question, Score
+from potstill.records import Question, Score, SystemEngine
+from potstill.runtime.number_formats import FLOAT32_STATES
 from potstill.runtime.progress import Meter
 from potstill.sampling.ask import PromptConfig, SamplingParams
 
@@ -99,8 +100,32 @@ def test_the_program_of_an_encoder_decoder(
     assert run_program(code, folder, monkeypatch).strip() == answered(folder, asking).strip()
 
 
-def test_hub_names_are_told_from_folders() -> None:
+def test_hub_names_are_told_from_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     assert hub_name("hf:owner/name") == "owner/name"
+    assert hub_name("hf:models/small") == "models/small"
+    (tmp_path / "models" / "small").mkdir(parents=True)
+    assert hub_name("hf:models/small") is None
     assert [hub_name(name) for name in ("hf:/a/b", "hf:./a", "hf:a/b/c", "bundled:student")] == [
         None
     ] * 4
+
+
+def test_the_card_says_by_what_the_student_was_measured(tmp_path: Path) -> None:
+    """The program loads it in the format that comes nearest; the start is named by the recipe."""
+    folder = deployed_run(tmp_path / "run")
+    with stored_run(folder, Meter(None)) as run:
+        (checkpoint,) = run.store.checkpoints()
+        asking = student_asking(run, checkpoint)
+    engine = SystemEngine(
+        system=checkpoint.system, engine="transformers", number_format=FLOAT32_STATES
+    )
+    origin = StudentOrigin(
+        task="sums", start="hf:/srv/small", formats=["fine_tune_cot"], engine=engine,
+        card=CardSettings(base_model="owner/small"),
+    )  # fmt: skip
+    model = export_model(checkpoint, [], folder, origin, asking=asking)
+    card = (model / "README.md").read_text()
+    assert yaml.safe_load(card.split("---\n")[1])["base_model"] == "owner/small"
+    assert "was measured by transformers in bfloat16 with float32 states.\n" in card
+    assert "from_pretrained(name, dtype='float32')" in card

@@ -1,6 +1,7 @@
 """The front matter of a student's card: what the hub reads, its results as a model-index."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from potstill.errors import extra
@@ -53,7 +54,7 @@ def card_matter(
         and (score.system.bare, score.system.step, score.system.variant) == own
     ]
     data = ModelCardData(
-        base_model=hub_name(start),
+        base_model=card.base_model or hub_name(start),
         library_name="transformers",
         pipeline_tag=kind,
         language=[*(card.languages or languages)] or None,
@@ -74,7 +75,7 @@ def pipeline_tag(*, encoder_decoder: bool) -> str:
 def hub_name(model: str) -> str | None:
     """Returns a model's name on the hub; None for a folder of this machine, or another kind."""
     kind, _, where = model.partition(":")
-    is_folder = where.count("/") > 1 or where[:1] in ("/", ".", "~")
+    is_folder = where.count("/") > 1 or where[:1] in ("/", ".", "~") or Path(where).is_dir()
     return where if kind == "hf" and "/" in where and not is_folder else None
 
 

@@ -18,6 +18,7 @@ def snippet(
     max_tokens: int,
     exemplars: Sequence[Exemplar] = (),
     name: str = HERE,
+    number_format: str = "",
 ) -> str:
     """Returns a program of Python that asks the student as it was measured.
 
@@ -27,17 +28,19 @@ def snippet(
         max_tokens: The longest answer, in tokens.
         exemplars: The worked questions that its prompts begin with.
         name: The folder or hub name that it is loaded from.
+        number_format: What its answers are computed in; empty: transformers chooses.
     """
     auto = "AutoModelForSeq2SeqLM" if encoder_decoder else "AutoModelForCausalLM"
     generate = [f"max_new_tokens={max_tokens}", "do_sample=False"]
     if style.stop:
         generate += [f"stop_strings={[*style.stop]!r}", "tokenizer=tokenizer"]
+    loaded = f", dtype={number_format!r}" if number_format else ""
     lines = [
         f"from transformers import {auto}, AutoTokenizer",
         "",
         f"name = {name!r}",
         "tokenizer = AutoTokenizer.from_pretrained(name)",
-        f"model = {auto}.from_pretrained(name)",
+        f"model = {auto}.from_pretrained(name{loaded})",
         f"question = {QUESTION!r}",
         *_inputs(style, exemplars, encoder_decoder=encoder_decoder),
         f"output = model.generate(**inputs, {', '.join(generate)})[0]",

@@ -15,7 +15,8 @@ from potstill.evaluate.settings import CardSettings
 from potstill.evaluate.tie import Tie
 from potstill.prompts.formats import format_named
 from potstill.prompts.styles import PromptStyle, shows_exemplars
-from potstill.records import Checkpoint, Comparison, Score, System
+from potstill.records import Checkpoint, Comparison, Score, System, SystemEngine
+from potstill.runtime.number_formats import served_format
 from potstill.sampling.ask import PromptConfig
 from potstill.store import Writer
 from potstill.text.points import points
@@ -37,7 +38,8 @@ It was trained to be asked in the data format `{data_format}`, and writes {readi
 |---|---|---|---|---|
 {rows}
 
-Intervals are Wilson's. Trained on one task, a student pays with its other abilities: measure what
+Intervals are Wilson's.{computed}
+Trained on one task, a student pays with its other abilities: measure what
 you need before you rely on it.
 """
 
@@ -91,6 +93,9 @@ class StudentOrigin:
     questions: Mapping[str, int] = field(default_factory=dict)
     """The number of its task's questions, by split."""
 
+    engine: SystemEngine | None = None
+    """The program that it was measured by; None where that is not known."""
+
 
 def model_card(
     chosen: Checkpoint,
@@ -133,11 +138,12 @@ def model_card(
         choice=_choice(origin),
         training=_training(chosen, origin),
         gain=f"\n{gain(against_start)}\n" if against_start else "",
-        program=_program(chosen, asking) if asking else "",
+        program=_program(chosen, asking, origin.engine) if asking else "",
         prompt=_prompt(data_format.style(encoder_decoder=chosen.encoder_decoder)),
         data_format=chosen.data_format,
         reading=data_format.reading,
         rows="\n".join(rows),
+        computed=_computed(origin.engine),
     )
 
 
@@ -219,13 +225,22 @@ def _training(chosen: Checkpoint, origin: StudentOrigin) -> str:
     return f"{settings}\nCounts: {counts}.\n"
 
 
-def _program(chosen: Checkpoint, asking: PromptConfig) -> str:
+def _computed(engine: SystemEngine | None) -> str:
+    """Returns a sentence on the program and the number format of a measurement."""
+    if engine is None:
+        return ""
+    computed = f" in {engine.number_format}" if engine.number_format else ""
+    return f" The student was measured by {engine.engine}{computed}."
+
+
+def _program(chosen: Checkpoint, asking: PromptConfig, engine: SystemEngine | None) -> str:
     """Returns a program that asks the student, run in the folder of this card."""
     code = snippet(
         asking.style,
         encoder_decoder=chosen.encoder_decoder,
         max_tokens=asking.sampling.max_tokens,
         exemplars=asking.exemplars,
+        number_format=served_format(engine.number_format) if engine else "",
     )
     return f"In the folder of this card:\n\n```python\n{code}\n```\n\n"
 

@@ -29,6 +29,9 @@ class CardSettings(Settings):
     datasets: tuple[str, ...] = ()
     """Names on the hub of the data sets that the questions come from."""
 
+    base_model: str | None = None
+    """The start's name on the hub, where it was loaded from a folder."""
+
 
 class VoteSettings(Settings):
     """Answers by a vote over samples (self-consistency, arXiv 2203.11171)."""

@@ -13,7 +13,7 @@ from potstill.models import open_model
 from potstill.models.settings import LocalSettings
 from potstill.pipeline.recipe import Recipe
 from potstill.prompts.formats import format_named
-from potstill.records import Checkpoint, Completion, Question
+from potstill.records import Checkpoint, Completion, Question, SystemEngine
 from potstill.sampling.ask import PromptConfig
 from potstill.store import Store
 from potstill.text.steps import step_kind
@@ -54,6 +54,14 @@ def best_checkpoint(store: Store, task: str, offered: Sequence[Checkpoint]) -> C
         reversed(offered),
         key=lambda checkpoint: correct.get((checkpoint.system, checkpoint.step), -1),
     )
+
+
+def measuring_engine(run: "Run", checkpoint: Checkpoint) -> SystemEngine | None:
+    """Returns the program that measured a student, where the last evaluation noted it."""
+    for engine in run.store.engines():
+        if (engine.system.bare, engine.system.step) == (checkpoint.system, checkpoint.step):
+            return engine
+    return None
 
 
 def chosen_checkpoint(run: "Run") -> Checkpoint:

@@ -5,7 +5,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from potstill.errors import DataError
 from potstill.keys import question_digest
-from potstill.pipeline.chosen_student import chosen_checkpoint, student_asking
+from potstill.pipeline.chosen_student import (
+    chosen_checkpoint,
+    measuring_engine,
+    student_asking,
+)
 from potstill.records import Checkpoint, Prediction, Question, Task
 from potstill.runtime.number_formats import NumberFormats
 from potstill.sampling.ask import PromptConfig
@@ -94,9 +98,8 @@ def measured_answers(run: "Run", student: MeasuredStudent, most: int) -> list[Me
 
 def _number_format(run: "Run", checkpoint: Checkpoint) -> str | None:
     """Returns the number format in which a student was measured, where it is known."""
-    for one in run.store.engines():
-        if (one.system.bare, one.system.step) == (checkpoint.system, checkpoint.step):
-            return one.number_format or None
+    if (engine := measuring_engine(run, checkpoint)) is not None:
+        return engine.number_format or None
     settings = run.recipe.student
     if settings.dtype != "auto":
         return settings.dtype

@@ -10,7 +10,7 @@ from potstill.evaluate import (
     export_model,
 )
 from potstill.evaluate.tie import tie_of
-from potstill.pipeline.chosen_student import student_asking
+from potstill.pipeline.chosen_student import measuring_engine, student_asking
 from potstill.prompts.formats import format_named
 from potstill.records import Checkpoint, Score
 
@@ -61,4 +61,5 @@ def _origin_of(run: "Run", chosen: Checkpoint, scores: Sequence[Score]) -> Stude
         card=run.recipe.card,
         languages=() if run.recipe.task.file is not None else ("en",),
         questions={split: len(run.task.splits[split]) for split in ("train", "dev", "test")},
+        engine=measuring_engine(run, chosen),
     )
