@@ -68,6 +68,7 @@ def thinking_run(folder: Path, chat_template: str) -> tuple[Run, PreTrainedToken
     start = build_tiny_causal(folder / "start", "qwen2", chat=True)
     tokenizer(chat_template).save_pretrained(start)
     made = AutoTokenizer.from_pretrained(start)
+    assert isinstance(made, PreTrainedTokenizerFast)
     recipe = write_recipe(folder, student=f"hf:{start}")
     values = yaml.safe_load(recipe.read_text())
     recipe.write_text(yaml.safe_dump(values | {"train": {"students": STUDENTS, "steps": 1}}))

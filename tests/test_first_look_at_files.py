@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from potstill.errors import DataError
+from potstill.errors import ConfigError, DataError
 from potstill.pipeline.first_recipe import first_recipe
 from potstill.tasks import load_task, task_settings
 from potstill.tasks.number_signs import silent_reading, unclear_signs
@@ -102,10 +102,59 @@ def test_faults_of_writing_and_of_content_are_told_at_once(tmp_path: Path) -> No
 
 def test_columns_that_are_not_used_are_told(tmp_path: Path) -> None:
     rows = [f"A text {number}.,How many {number}?,{number}" for number in range(30)]
-    recipe = first_recipe(written(tmp_path / "f.csv", "context,question,answer", rows))
-    assert any(guess.startswith("not used: 'context'; a text") for guess in recipe.guesses)
+    recipe = first_recipe(written(tmp_path / "f.csv", "remark,question,answer", rows))
+    assert (
+        "not used: 'remark'; one whose text the questions need goes before them, as "
+        "task.question: [remark, question]"
+    ) in recipe.guesses
     whole = first_recipe(written(tmp_path / "g.csv", "question,answer", [r[11:] for r in rows]))
     assert not any("not used" in guess for guess in whole.guesses)
+
+
+PASSAGES = [f"Tom has {n} red pens.,How many has Tom {n}?,{n}" for n in range(30)]
+
+
+def test_a_column_that_questions_are_about_is_put_before_them(tmp_path: Path) -> None:
+    path = written(tmp_path / "f.csv", "passage,question,answer", PASSAGES)
+    recipe = first_recipe(path)
+    assert recipe.guesses[0] == (
+        "questions in the columns 'passage' and 'question', put together, answers in 'answer'"
+    )
+    told = "'passage' is taken for what the questions are about; without it --set task.question"
+    assert any(told in guess for guess in recipe.guesses)
+    assert not any("not used" in guess for guess in recipe.guesses)
+    assert "  question: [passage, question]" in recipe.text
+    shown = next(int(answer) for answer in recipe.answers)
+    assert f"Tom has {shown} red pens.\n\nHow many has Tom {shown}?" in recipe.prompts[0]
+    # what its user says is taken as it is
+    alone = first_recipe(path, ["task.question=question"])
+    assert any("not used: 'passage'" in guess for guess in alone.guesses)
+
+
+def test_a_column_without_a_text_in_every_row_is_no_passage(tmp_path: Path) -> None:
+    rows = [*PASSAGES, ",Is it 50?,50"]
+    recipe = first_recipe(written(tmp_path / "f.csv", "context,question,answer", rows))
+    assert any("not used: 'context'" in guess for guess in recipe.guesses)
+
+
+def test_a_question_of_several_columns_needs_them_all(tmp_path: Path) -> None:
+    path = written(tmp_path / "f.csv", "passage,question,answer", [*PASSAGES, ",How many?,50"])
+    settings = {"file": str(path), "question": ["passage", "question"]}
+    with pytest.raises(DataError, match="line 32: 'passage' is empty"):
+        load_task(task_settings(settings, at="task"))
+    with pytest.raises(DataError, match=r"Did you mean question: \[passage, question\]\?"):
+        load_task(task_settings(settings | {"question": ["pasage", "question"]}, at="task"))
+    for columns in (["question"], ["question", "question"], []):
+        with pytest.raises(ConfigError, match="the names of two or more, each once"):
+            task_settings(settings | {"question": columns}, at="task")
+
+
+def test_a_task_of_one_column_is_the_task_that_it_was(tmp_path: Path) -> None:
+    """Its settings are hashed as ever, and its ids made of the same text."""
+    path = written(tmp_path / "f.csv", "passage,question,answer", PASSAGES)
+    one = task_settings({"file": str(path), "question": "passage"}, at="task")
+    assert one.model_dump(mode="json")["question"] == "passage"
+    assert task_settings({"file": str(path)}, at="task").model_dump()["question"] == "question"
 
 
 def nested(path: Path) -> Path:
@@ -132,6 +181,25 @@ def test_a_mapping_is_told_once_with_the_names_inside(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("parts", "named"),
+    [
+        ({"role": "user", "content": "How many?"}, "content"),
+        ({"lang": "en", "body": "How many?", "text": "Q"}, "text"),
+        ({"kind": "sum", "wording": "How many are there of them?"}, "wording"),
+        ({"id": 7, "turn": {"role": "user", "content": "How many?"}}, "turn.content"),
+        ({"id": 7, "tags": []}, "id"),
+    ],
+)
+def test_the_part_of_a_mapping_that_holds_its_text_is_named(
+    tmp_path: Path, parts: Mapping[str, object], named: str
+) -> None:
+    path = tmp_path / "f.json"
+    path.write_text(json.dumps([{"question": parts, "answer": n} for n in range(9)]))
+    told = refused(path, "task.question=question", "task.answer=answer")
+    assert told.endswith(f"e.g. task.question: question.{named}.")
+
+
 @pytest.mark.parametrize("above", ["# Exportiert; von mir", "# Exportiert, am 3.\n# zwei"])
 def test_names_of_columns_below_a_divided_line_are_told(tmp_path: Path, above: str) -> None:
     rows = ["Frage;Antwort", *(f"Ist {number}?;{number}" for number in range(30))]
@@ -156,9 +224,9 @@ def test_columns_inside_mappings_are_guessed_by_any_part_of_their_name(tmp_path:
     row = {"input": {"question": "Is it N?", "context": "x"}, "output": {"answer": {"final": 5}}}
     recipe = first_recipe(json_lines(tmp_path / "f.jsonl", row))
     assert recipe.guesses[0] == (
-        "questions in the column 'input.question', answers in 'output.answer.final'"
+        "questions in the columns 'input.context' and 'input.question', put together, answers in "
+        "'output.answer.final'"
     )
-    assert any("not used: 'input.context'" in guess for guess in recipe.guesses)
 
 
 def test_options_in_a_mapping_stay_options(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from tiny_models import byte_level_tokenizer
 from transformers import AutoTokenizer
 
 from potstill.cli import main
-from potstill.exchange.rows import TaskQuestions, training_rows
+from potstill.exchange.exported_thinking import NO_THINKING
+from potstill.exchange.rows import ExportKind, TaskQuestions, training_rows, wording_of
 from potstill.models.local.loading import load_tokenizer
 from potstill.models.local.prompt_encoding import PromptEncoder
 from potstill.models.settings import LocalSettings
@@ -157,7 +158,9 @@ def test_the_teachers_words_are_found_behind_their_own_space(store: Store) -> No
 def test_exported_rows_are_what_a_student_learns(store: Store, name: str) -> None:
     if not format_named(name).needs_rationale:
         return
-    table = training_rows(store, TaskQuestions(TASK), "prompt_completion", name)
+    kind: ExportKind = "prompt_completion"
+    wording = wording_of(store, kind, name)
+    table = training_rows(store, TaskQuestions(TASK), kind, wording, NO_THINKING)
     assert [[*rows] for rows in table.records] == [
         [{"prompt": TEXTS[name][0], "completion": TEXTS[name][1]}]
     ]

@@ -123,7 +123,8 @@ def test_where_no_mark_can_be_written_it_is_refused_before_anything_is_asked(
     for student in ({"model": "openai:m", "prefill": "none"}, "recorded:r.jsonl"):
         with pytest.raises(ConfigError, match="cannot go on from an answer that is begun"):
             build(ServeSettings, {"student": student, "thinking_tokens": 10}, at="serve")
-    assert build(ServeSettings, {"student": "openai:m", "thinking_tokens": 10}, at="serve")
+    for student in ("openai:m", "vllm:m"):
+        assert build(ServeSettings, {"student": student, "thinking_tokens": 10}, at="serve")
     assert build(ServeSettings, {"student": "bundled:student", "thinking_tokens": 10}, at="serve")
 
 

@@ -347,13 +347,20 @@ def test_bfloat16_trains(start: Path, tmp_path: Path) -> None:
     assert losses(trained)[-1] < losses(trained)[0]
 
 
-def test_too_long_examples_are_counted_not_cut(start: Path, tmp_path: Path) -> None:
-    long = Example(prompt="short ###", target=" 7" * 200)
+@pytest.mark.parametrize("thinking", [None, "Hm. " * 200])
+def test_too_long_examples_are_counted_not_cut(
+    start: Path, tmp_path: Path, thinking: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    long = Example(prompt="short ###", target=" 7" * 200, thinking=thinking)
     trained = train_student(
-        learner(start), [long, *sums(4)], settings(max_length=100), tmp_path / "a"
+        learner(start), [long, *sums(4)], settings(max_length=100, steps=1), tmp_path / "a"
     )
     assert trained.too_long == 1
-    with pytest.raises(DataError, match=r"of 1, 1 have more than 100 tokens"):
+    told = "1 of 5 examples have more than 100 tokens and are left out whole"
+    told += ", 1 of them with the teacher's thinking; the longest" if thinking else "; the longest"
+    assert told in caplog.text
+    assert ("set the student's thinking to drop" in caplog.text) == (thinking is not None)
+    with pytest.raises(DataError, match=r"1 of 1 examples have more than 100 tokens.*max_length"):
         train_student(learner(start), [long], settings(max_length=100), tmp_path / "b")
 
 

@@ -138,10 +138,17 @@ def _as_asked(prompt: str | tuple[Message, ...]) -> str:
 def _guesses(guessed: GuessedTask, shown: Sequence[Question], kind: str) -> list[str]:
     """What was guessed, for the terminal."""
     values = guessed.values
-    lines = [f"questions in the column {values['question']!r}, answers in {values['answer']!r}"]
+    columns = guessed.settings.question_columns
+    place = f"the column {columns[0]!r}"
+    if len(columns) > 1:
+        first = ", ".join(map(repr, columns[:-1]))
+        place = f"the columns {first} and {columns[-1]!r}, put together"
+    lines = [f"questions in {place}, answers in {values['answer']!r}"]
     if "choices" in values:
         lines.append(f"options in {_plain(values['choices'])}")
     lines.append(f"answers are of the type {kind}")
+    if "question" in guessed.reasons:
+        lines.append(guessed.reasons["question"])
     for name in ("encoding", "separator", "split_seed"):
         if name in values and name in guessed.reasons:
             lines.append(f"{name} {values[name]!r}: {guessed.reasons[name]}")

@@ -163,7 +163,10 @@ class ServeSettings(GuidanceSettings):
             return self
         student = self.student
         # Whether one that leaves prefill open goes on is tried before it is first asked.
-        if not isinstance(student, OpenAISettings | VLLMSettings) or student.prefill == "none":
+        continues = isinstance(student, VLLMSettings) or (
+            isinstance(student, OpenAISettings) and student.prefill != "none"
+        )
+        if not continues:
             raise ValueError(
                 f"thinking_tokens is {self.thinking_tokens}, and {student.model} cannot go on from "
                 "an answer that is begun, as it would have to behind the end of its thinking. "

@@ -35,6 +35,9 @@ from potstill.tasks.settings import TaskSettings
 from potstill.tasks.splits import Splits, by_hash, by_template, normalised, three_ways
 
 SPLIT_COLUMN = "split"
+PART_SEPARATOR = "\n\n"
+"""Stands between the columns that make up a question."""
+
 _SPLIT_NAMES: dict[str, Split] = {
     "train": "train", "training": "train", "test": "test", "testing": "test", "dev": "dev",
     "development": "dev", "validation": "dev", "valid": "dev", "val": "dev",
@@ -135,7 +138,7 @@ class _FileReading:
         """One row as a question; None for one that has a fault."""
         settings, row = self._settings, placed.row
         try:
-            text = self._needed(row, settings.question, "the question is empty")
+            text = self._question_text(row)
             gold = self._needed(
                 row, settings.answer, "the question has no answer", type_=answer_type_of(settings)
             )
@@ -155,6 +158,14 @@ class _FileReading:
             id=own_id, text=text, answer=gold, choices=options.texts, template_id=template
         )
         return _ReadQuestion(placed._replace(split=split), question, options)
+
+    def _question_text(self, row: Row) -> str:
+        """The question of a row, of all columns that make it up."""
+        columns = self._settings.question_columns
+        if len(columns) == 1:
+            return self._needed(row, columns[0], "the question is empty")
+        parts = (self._needed(row, one, f"{one!r} is empty") for one in columns)
+        return PART_SEPARATOR.join(parts)
 
     def _needed(self, row: Row, column: str, missing: str, *, type_: str = "") -> str:
         """The text of a column that every row must have."""
@@ -321,7 +332,10 @@ def check_columns(row: Row, settings: TaskSettings, *, at: str) -> None:
                 raise DataError(f"{at}: {missing}")
             near = get_close_matches(column, names, n=1)
             same = [name for name in names if name.casefold() == column.casefold()]
-            hint = f"Did you mean {setting}: {(same or near)[0]}?" if same or near else ""
+            meant = (same or near or [""])[0]
+            if isinstance(given, tuple):
+                meant = meant and f"[{', '.join(meant if one == column else one for one in given)}]"
+            hint = f"Did you mean {setting}: {meant}?" if meant else ""
             present = ", ".join(map(repr, names))
             raise DataError(
                 f"{at}: there is no column {column!r}; there are {present}. "
@@ -341,5 +355,19 @@ def _refuse_mapping(row: Row, setting: str, column: str, *, at: str) -> None:
     inside = list(field_names(value, f"{column}."))
     raise DataError(
         f"{at}: {column!r} holds {', '.join(map(repr, inside))}. Name the one that is meant, "
-        f"e.g. task.{setting}: {inside[0]}."
+        f"e.g. task.{setting}: {_text_part(row, inside)}."
     )
+
+
+_TEXT_PARTS = ("text", "content", "value", "question", "answer", "body", "string")
+"""What the part of a mapping is called that holds its text, the likeliest first."""
+
+
+def _text_part(row: Row, names: Sequence[str]) -> str:
+    """The name inside a mapping that likely holds its text, by what it is called, or holds."""
+    texts = [name for name in names if isinstance(cell(row, name), str)]
+    for known in _TEXT_PARTS:
+        for name in texts:
+            if name.rpartition(".")[2].casefold() == known:
+                return name
+    return max(texts, key=lambda name: len(str(cell(row, name))), default=names[0])

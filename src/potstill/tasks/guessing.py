@@ -39,6 +39,13 @@ CHOICE_NAMES = (
     "choices", "options", "answer_choices", "alternatives", "antwortmöglichkeiten", "auswahl",
     "optionen", "choix", "opciones", "opzioni", "opties", "opções",
 )  # fmt: skip
+CONTEXT_NAMES = (
+    "context", "passage", "paragraph", "article", "document", "story", "background", "excerpt",
+    "facts", "evidence", "premise", "kontext", "abschnitt", "textstelle", "contexte", "contexto",
+    "contesto", "passaggio", "sammanhang", "kontekst", "контекст", "文脈", "上下文", "文章",
+)  # fmt: skip
+"""Columns with a text that the question beside them is about."""
+
 # "A", "option_a", "Option A", "choiceA", "opa", "option 1".
 _OPTION_COLUMN = re.compile(
     r"(?:(?:option|opt|op|choice|answer|antwort|réponse)[\s_-]?)?\(?([a-z]|\d{1,2})\)?",
@@ -81,6 +88,8 @@ def guess_task(path: Path, given: Mapping[str, object]) -> GuessedTask:
         raise DataError(f"{path} holds no questions.")
     _refuse_names_below(path, placed)
     _guess_columns(path, table, values)
+    if "question" not in given:
+        _guess_context(table, values, reasons)
     _guess_type(table, values, reasons)
     settings = TaskSettings.model_validate(values)
     return GuessedTask(settings, values, reasons, _notes(table, settings))
@@ -147,6 +156,24 @@ def _guess_columns(path: Path, table: Sequence[Row], values: dict[str, object]) 
         values["id"] = "id"
 
 
+def _guess_context(
+    table: Sequence[Row], values: dict[str, object], reasons: dict[str, str]
+) -> None:
+    """Puts the column before the question that holds the text which it is about, in every row."""
+    taken = {values["question"], values["answer"], *_listed(values.get("choices"))}
+    taken |= {value for value in values.values() if isinstance(value, str)}
+    context = _named([name for name in _columns(table) if name not in taken], CONTEXT_NAMES)
+    if context is None:
+        return
+    cells = [cell(row, context) for row in table]
+    if all(isinstance(text, str) and text.strip() for text in cells):
+        reasons["question"] = (
+            f"{context!r} is taken for what the questions are about; "
+            f"without it --set task.question={values['question']}"
+        )
+        values["question"] = [context, values["question"]]
+
+
 def _columns(table: Sequence[Row]) -> list[str]:
     """Returns the names of the columns, of texts inside a mapping as ``prompt.text``."""
     names = dict.fromkeys(name for row in table[:100] for name in field_names(row) if name)
@@ -196,14 +223,15 @@ def _is_mapping(row: Row, name: str) -> bool:
 
 def _notes(table: Sequence[Row], settings: TaskSettings) -> list[str]:
     """Returns what a user has to know of a file beside how it is read."""
-    used = {settings.question, settings.answer, settings.id, settings.template_id, SPLIT_COLUMN}
+    used = {*settings.question_columns, settings.answer, settings.id, settings.template_id}
+    used.add(SPLIT_COLUMN)
     used |= {settings.choices} if isinstance(settings.choices, str) else set(settings.choices or ())
     unused = [name for name in _columns(table) if name not in used]
     notes = []
     if unused:
         notes.append(
-            f"not used: {', '.join(map(repr, unused))}; a text that a question needs, such as a "
-            f"passage, belongs into {settings.question!r}"
+            f"not used: {', '.join(map(repr, unused))}; one whose text the questions need goes "
+            f"before them, as task.question: [{', '.join([unused[0], *settings.question_columns])}]"
         )
     golds = [str(cell(row, settings.answer) or "").strip() for row in table]
     if answer_type_of(settings) == "number":
@@ -268,7 +296,7 @@ def _guess_type(table: Sequence[Row], values: dict[str, object], reasons: dict[s
     kind = fitting_type(golds) if golds else None
     if kind == "number":
         return
-    if kind is None and are_letters(golds) and _list_options(table, str(values["question"])):
+    if kind is None and are_letters(golds) and _list_options(table, _last(values["question"])):
         values["answer_type"] = "choice"
         reasons["answer_type"] = "the questions list options, and the answers are letters"
     elif kind is None and _are_formulas(golds):
@@ -284,6 +312,11 @@ def _guess_type(table: Sequence[Row], values: dict[str, object], reasons: dict[s
             "yes_no": "every answer is yes or no",
             "date": "every answer is a date",
         }.get(kind or "", "compared as short texts; others are number, yes_no, date, list, math")
+
+
+def _last(columns: object) -> str:
+    """Returns the column of the question itself, behind those of what it is about."""
+    return str(columns[-1] if isinstance(columns, list | tuple) else columns)
 
 
 def _list_options(table: Sequence[Row], column: str) -> bool:

@@ -77,8 +77,9 @@ class TaskSettings(Settings):
     split: SplitName = "published"
     """The divider of the questions: their authors (else a hash), a published draw, or templates."""
 
-    question: str = "question"
-    """Column of the file with the question."""
+    question: str | tuple[str, ...] = "question"
+    """Column of the file with the question, or a list of columns that make it up in this order, an
+    empty line between them, such as ``[passage, question]``."""
 
     answer: str = "answer"
     """Column of the file with the gold answer; for a choice a letter or an option's exact text."""
@@ -119,6 +120,18 @@ class TaskSettings(Settings):
         except LookupError as error:
             raise ValueError("no such encoding; usual ones are utf-8, cp1252, utf-16") from error
         return encoding
+
+    @field_validator("question")
+    @classmethod
+    def _has_parts(cls, question: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        if isinstance(question, tuple) and len(set(question)) < max(len(question), 2):
+            raise ValueError("give one column by its name, or the names of two or more, each once")
+        return question
+
+    @property
+    def question_columns(self) -> tuple[str, ...]:
+        """The columns that make up a question, in their order."""
+        return (self.question,) if isinstance(self.question, str) else self.question
 
     @field_validator("choices")
     @classmethod

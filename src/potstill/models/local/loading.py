@@ -4,6 +4,7 @@ import hashlib
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -24,6 +25,8 @@ from potstill.errors import ModelError, PotstillError, without_remarks
 from potstill.models.local.learned_prefix import has_prefix, read_prefix
 from potstill.models.local.weight_files import check_folder, check_weight_files, check_whole
 from potstill.models.settings import LocalSettings
+
+logger = logging.getLogger(__name__)
 
 DTypeName = Literal["auto", "float32", "bfloat16", "float16"]
 
@@ -77,7 +80,7 @@ def load_model_and_tokenizer(
     held: dict[str, Any] = {}
     if quantization is not None:
         held = {"quantization_config": quantization, "device_map": {"": device}}
-    with quietly(), one_line_errors(source):
+    with reading(source):
         check_weight_files(source, revision)
         config = AutoConfig.from_pretrained(source, **options)
         tokenizer = AutoTokenizer.from_pretrained(source, **options)
@@ -123,7 +126,7 @@ def load_config(settings: LocalSettings) -> PretrainedConfig:
     source = settings.source
     if is_folder(source):
         check_folder(Path(source))
-    with quietly(), one_line_errors(source):
+    with reading(source):
         config = AutoConfig.from_pretrained(
             source, revision=settings.revision, trust_remote_code=settings.trust_remote_code
         )
@@ -144,7 +147,7 @@ def load_tokenizer(settings: LocalSettings, *, is_here: bool = False) -> PreTrai
     source = settings.source
     if is_folder(source):
         check_folder(Path(source))
-    with quietly(), one_line_errors(source):
+    with reading(source):
         tokenizer = AutoTokenizer.from_pretrained(
             source,
             revision=settings.revision,
@@ -295,6 +298,27 @@ def _dtype(dtype: DTypeName | torch.dtype, device: str) -> torch.dtype:
     named = getattr(torch, dtype)
     assert isinstance(named, torch.dtype)
     return named
+
+
+@contextmanager
+def reading(source: str) -> Iterator[None]:
+    """Read files of a model in the block: without remarks, and with errors in one line.
+
+    Where they are a hub's, that is said at once: a hub out of reach is waited for.
+    """
+    if not is_folder(source):
+        _tell_of_hub(source)
+    with quietly(), one_line_errors(source):
+        yield
+
+
+@cache
+def _tell_of_hub(source: str) -> None:
+    """Say once that a hub is asked; not where it is told not to be."""
+    from huggingface_hub import constants
+
+    if not constants.HF_HUB_OFFLINE:
+        logger.warning("looking for %s on the hub ...", source)
 
 
 @contextmanager

@@ -82,8 +82,8 @@ def _loaded(source: str) -> "PreTrainedTokenizerBase":
     with extra("local", needed_for="reading a served model's tokenizer"):
         from transformers import AutoTokenizer
 
-        from potstill.models.local.loading import one_line_errors, quietly
-    with quietly(), one_line_errors(source):  # the weights need not lie beside it
+        from potstill.models.local.loading import reading
+    with reading(source):  # the weights need not lie beside it
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(source)
     return tokenizer
 

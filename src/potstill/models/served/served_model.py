@@ -33,8 +33,7 @@ with extra("local", needed_for="a served student"):
         load_config,
         load_tokenizer,
         model_name,
-        one_line_errors,
-        quietly,
+        reading,
     )
     from potstill.models.local.prompt_encoding import PromptEncoder
     from potstill.models.local.token_bytes import token_bytes
@@ -197,7 +196,7 @@ def _end_ids(settings: LocalSettings, config: PretrainedConfig, own: object) -> 
         own: The tokenizer's end token.
     """
     source = settings.source
-    with quietly(), one_line_errors(source):
+    with reading(source):
         try:
             named = GenerationConfig.from_pretrained(
                 source, revision=settings.revision or "main"
