@@ -72,6 +72,23 @@ class EncodedExamples(NamedTuple):
         known = sum(int(soft.soft.sum()) for soft in softs)
         return known / sum(len(example.trained) for example in self.examples)
 
+    def told_too_long(self, longest: int) -> str:
+        """Returns how many examples are left out for their length, and the ways out.
+
+        Args:
+            longest: The most tokens that one may have.
+        """
+        count = len(self.examples) + self.too_long
+        told = f"{self.too_long:,} of {count:,} examples have more than {longest:,} tokens and are"
+        told += " left out whole"
+        ways = f"the longest has {self.longest:,}. Raise train.max_length to that"
+        if not self.thinking_too_long:
+            return f"{told}; {ways}, or curate for shorter rationales"
+        return (
+            f"{told}, {self.thinking_too_long:,} of them with the teacher's thinking; {ways}, or "
+            "set the student's thinking to drop or to a mixture such as {long: 0.2, short: 0.8}"
+        )
+
 
 class Encoder:
     """Encodes prompts and targets for one student.

@@ -300,33 +300,12 @@ def encode_fitting(
     longest = _longest(loaded, settings.max_length)
     encoded = encoder.encode(examples, max_length=longest)
     if encoded.too_long:
-        logger.warning("%s", _told_too_long(encoded, len(examples), longest))
+        logger.warning("%s", encoded.told_too_long(longest))
     if student.unlikelihood is not None:
         encoded = with_departures(encoded, student.unlikelihood)
     if not encoded.examples:
-        raise DataError(
-            f"no example is left to train on: {_told_too_long(encoded, len(examples), longest)}."
-        )
+        raise DataError(f"no example is left to train on: {encoded.told_too_long(longest)}.")
     return encoded
-
-
-def _told_too_long(encoded: EncodedExamples, count: int, longest: int) -> str:
-    """Returns how many examples are left out for their length, and the ways out.
-
-    Args:
-        encoded: The examples.
-        count: How many there are with those that are left out.
-        longest: The most tokens that one may have.
-    """
-    told = f"{encoded.too_long:,} of {count:,} examples have more than {longest:,} tokens and are"
-    told += " left out whole"
-    ways = f"the longest has {encoded.longest:,}. Raise train.max_length to that"
-    if not encoded.thinking_too_long:
-        return f"{told}; {ways}, or curate for shorter rationales"
-    return (
-        f"{told}, {encoded.thinking_too_long:,} of them with the teacher's thinking; {ways}, or "
-        "set the student's thinking to drop or to a mixture such as {long: 0.2, short: 0.8}"
-    )
 
 
 def with_precision(
