@@ -66,11 +66,12 @@ def weighted_mean(tensors: Sequence[Tensor], fishers: Sequence[Tensor]) -> Tenso
     """
     # A tensor that nobody depends on has no mean Fisher either: then all count alike.
     floor = FLOOR * sum(float(fisher.mean()) for fisher in fishers) / len(fishers) or 1.0
-    total, weight = torch.zeros_like(fishers[0], dtype=torch.float32), 0.0
+    total = torch.zeros_like(fishers[0], dtype=torch.float32)
+    weight = torch.zeros_like(total)
     for tensor, fisher in zip(tensors, fishers, strict=True):
         share = fisher.float() + floor
         total += share * tensor.float()
-        weight = weight + share
+        weight += share
     return (total / weight).to(tensors[0].dtype)
 
 
