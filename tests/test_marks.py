@@ -240,6 +240,13 @@ def test_ignoring_marks_that_are_not_there_is_refused() -> None:
         load_recipe(values)
 
 
+def test_marks_can_be_named_where_the_recipe_says_that_there_are_none(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(json.dumps({**recipe(), "curate": {"marks": None}}))
+    changed = load_recipe(path, ["curate.marks.file=marked.csv"])
+    assert changed.curate.marks == MarkSettings(file=Path("marked.csv"))
+
+
 # published marks ---------------------------------------------------------------------------------
 
 

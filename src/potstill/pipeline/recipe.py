@@ -422,6 +422,8 @@ def change_setting(raw: dict[str, object], change: str) -> None:
 
 def _long_form(section: str, short: object, within: str) -> dict[str, object]:
     """A section given in short, such as ``task: gsm8k``, as a mapping that can be added to."""
+    if short is None:  # ``marks: null``, as a run's own recipe says that there are none
+        return {}
     known = {"task": "name", "teacher": "model", "student": "model"}
     key = "model" if within == "teachers" else known.get(section)
     if key is None:
