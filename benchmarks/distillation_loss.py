@@ -87,7 +87,7 @@ def material(vocabulary: int, tokens: int) -> Given:
 
 def dense(inputs: Given, name: str, dtype: torch.dtype) -> Tensor:
     """The vector that a system matches, over the whole vocabulary."""
-    labels, ids, mass, tail, _ = inputs.targets
+    labels, ids, mass, tail = inputs.targets[:4]
     assert ids is not None
     assert mass is not None
     assert tail is not None
