@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from deployed_run import deployed_run, sharpen
+from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer
 
 from potstill.checksums import write_checksums
@@ -124,6 +125,33 @@ def test_gguf_is_made_by_the_converter(plain: Path, tmp_path: Path, converter: P
     assert b"Made by potstill" in content
     assert content.endswith(b"q8_0")
     assert "llama-server -m ./*.gguf --jinja" in (out / "README.md").read_text()
+
+
+def test_a_gguf_file_of_bfloat16_weights_is_of_f16(
+    plain: Path, tmp_path: Path, converter: Path
+) -> None:
+    """f16 keeps their digits; a weight that it has no number for is told."""
+    run = tmp_path / "run"
+    shutil.copytree(plain, run)
+    (run / "model" / "checksums.sha256").unlink(missing_ok=True)
+    file = run / "model" / "model.safetensors"
+    weights = {name: weight.bfloat16() for name, weight in load_file(file).items()}
+    save_file(weights, file, metadata={"format": "pt"})
+    config = run / "model" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"dtype": "bfloat16"}))
+    done = potstill("export-model", run, "--to", "gguf", "--out", tmp_path / "one")
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "one" / "run-f16.gguf").is_file()
+    name = next(iter(weights))
+    weights[name].view(-1)[0] = -1e5
+    save_file(weights, file, metadata={"format": "pt"})
+    done = potstill("export-model", run, "--to", "gguf", "--out", tmp_path / "two")
+    assert done.exit_code == 2
+    assert f"{name} holds a weight beyond 65,504, which f16 has no number for" in done.output
+    done = potstill(
+        "export-model", run, "--to", "gguf", "--out", tmp_path / "two", "--dtype", "bf16"
+    )
+    assert done.exit_code == 0, done.output
 
 
 def test_a_converter_that_fails_is_told(plain: Path, tmp_path: Path, converter: Path) -> None:

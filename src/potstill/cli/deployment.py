@@ -36,7 +36,7 @@ GGUF_TYPES: tuple["GgufType", ...] = ("f16", "bf16", "q8_0")
     "--dtype",
     "gguf_type",
     type=click.Choice(GGUF_TYPES),
-    help="The number format of a GGUF file; by default f16, or bf16 where the weights are so.",
+    help="The number format of a GGUF file; by default f16.",
 )
 @quiet_option
 def export_model_command(

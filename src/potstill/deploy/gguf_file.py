@@ -22,6 +22,9 @@ SOURCES = "LLAMA_CPP"
 
 MAGIC = b"GGUF"
 
+LARGEST_F16 = 65504.0
+"""The largest number of the format f16."""
+
 LAST_LINES = 3
 """Lines of the converter's in an error, its last ones."""
 
@@ -60,10 +63,16 @@ def write_gguf(model: Path, file: Path, gguf_type: GgufType) -> None:
         gguf_type: The number format of its weights.
 
     Raises:
-        ModelError: The converter cannot convert it; the message has its last words.
+        ModelError: A weight is too large for f16, or the converter cannot convert the model; the
+            message has its last words.
         PotstillError: As :func:`gguf_converter`.
     """
     converter = gguf_converter()
+    if gguf_type == "f16" and (name := _too_large_weight(model)) is not None:
+        raise ModelError(
+            f"{model}: {name} holds a weight beyond {LARGEST_F16:,.0f}, which f16 has no number "
+            "for. Give --dtype bf16"
+        )
     command = [sys.executable, str(converter), str(model), "--outfile", str(file)]
     done = subprocess.run(
         [*command, "--outtype", gguf_type],
@@ -82,3 +91,16 @@ def write_gguf(model: Path, file: Path, gguf_type: GgufType) -> None:
     raise ModelError(
         f"{converter} could not convert {model} (exit status {done.returncode}): {said}"
     )
+
+
+def _too_large_weight(model: Path) -> str | None:
+    """Returns the name of a tensor with a weight that f16 cannot hold; None where there is none."""
+    from safetensors import safe_open
+
+    for file in sorted(model.glob("*.safetensors")):
+        with safe_open(file, framework="pt") as tensors:
+            for name in tensors.keys():  # noqa: SIM118 - it is no mapping
+                weight = tensors.get_tensor(name)
+                if weight.numel() and not bool(weight.abs().max() <= LARGEST_F16):
+                    return str(name)
+    return None
