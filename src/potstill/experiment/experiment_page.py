@@ -28,6 +28,12 @@ from potstill.experiment.run_results import (
     system_figures,
 )
 from potstill.experiment.seeded_runs import SeededRun
+from potstill.experiment.teacher_results import (
+    TEACHER_HEADS,
+    teacher_figures,
+    teacher_results,
+    teacher_rows,
+)
 from potstill.statistics import Interval, accuracy_interval
 
 ENOUGH_RUNS = 5
@@ -61,9 +67,12 @@ def experiment_page(recipe: Path, runs: Sequence[SeededRun], against: Sequence[s
     for task, systems_along in curves.items():
         parts += [f"### {task}, development alone", curve_table(systems_along)]
     for variant, folders in _folders(runs).items():
+        of_variant = f", {variant}" if variant else ""
         rows = guided_rows(*guided_results(folders))
-        heading = f"### guidance, {variant}" if variant else "### guidance"
-        parts += [heading, markdown(GUIDED_HEADS, rows)] if rows else []
+        parts += [f"### guidance{of_variant}", markdown(GUIDED_HEADS, rows)] if rows else []
+        taught = teacher_rows(teacher_results(folders))
+        heading = f"### teachers on training questions{of_variant}"
+        parts += [heading, markdown(TEACHER_HEADS, taught)] if taught else []
     seconds = ", ".join(f"{run.folder.name} {run.seconds:.0f}" for run in runs)
     return "\n\n".join(part for part in [*parts, f"Seconds a run: {seconds}."] if part)
 
@@ -180,6 +189,10 @@ def experiment_figures(runs: Sequence[SeededRun], against: Sequence[str]) -> dic
         "development": development_curves(runs),
         "guidance": {
             variant: guided_figures(*guided_results(folders))
+            for variant, folders in _folders(runs).items()
+        },
+        "teachers": {
+            variant: teacher_figures(teacher_results(folders))
             for variant, folders in _folders(runs).items()
         },
         "rules": {
