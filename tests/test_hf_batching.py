@@ -7,7 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from potstill.models.local import batching
-from potstill.models.local.batching import WINDOW, Prefixes, Prompt, PromptQueue, in_parts
+from potstill.models.local.batching import (
+    COSTLY_TOKENS,
+    WINDOW,
+    Prefixes,
+    Prompt,
+    PromptQueue,
+    in_parts,
+)
 from potstill.records import Request
 
 
@@ -45,6 +52,37 @@ def test_a_prefix_is_kept_while_prompts_use_it() -> None:
     assert found.tokens == 100
     assert found.shares([[1, 2, 3]]) == [None]
     assert found.tokens == 0
+
+
+def test_short_prefixes_are_taken_over_where_tokens_are_costly() -> None:
+    """The head of a chat template: 24 tokens, of which four prompts save 72."""
+    head = list(range(24))
+    prompts = [[*head, number, 1, 2] for number in range(100, 104)]
+    assert shares(prompts) == [0, 0, 0, 0]
+    found = Prefixes(1000, COSTLY_TOKENS).shares(prompts)
+    assert [share and share.tokens for share in found] == [24, 24, 24, 24]
+    assert Prefixes(1000, COSTLY_TOKENS).shares(prompts[:3]) == [None, None, None]
+    assert Prefixes(1000, COSTLY_TOKENS).shares([ids[10:] for ids in prompts]) == [None] * 4
+
+
+def test_short_prefixes_are_copied() -> None:
+    """One that fills the batch with its readers stands apart from 32 tokens on."""
+    for length, apart in ((31, False), (32, True)):
+        ids = [(*range(length), number, 1) for number in range(100, 140)]
+        prompts = {
+            str(row): Prompt(request=Request(prompt=str(row)), samples=(0,), ids=row, max_tokens=9)
+            for row in ids
+        }
+        queue = PromptQueue(
+            [prompt.request for prompt in prompts.values()],
+            lambda request: prompts[str(request.prompt)],  # noqa: B023  # used before the next
+            1000,
+            reads_apart=lambda: True,
+            sharing=COSTLY_TOKENS,
+        )
+        (first, *_) = queue.take(rows=0, width=0, beside=None)
+        assert first.taken == length
+        assert (first.apart is not None) is apart
 
 
 @given(st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=9), max_size=12))

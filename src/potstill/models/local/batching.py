@@ -50,8 +50,23 @@ LEAST_SHARED = 32
 LEAST_SAVED = 512
 """Fewest tokens that a prefix has to save in all: it takes a forward pass of its own."""
 
+LEAST_APART = 32
+"""Fewest tokens of a prefix that stands apart: of fewer, copies are read as fast."""
+
 Ids = NDArray[np.uint32]
 """The token ids of a prompt, or of its beginning."""
+
+
+class Sharing(NamedTuple):
+    """The prefixes that are worth a forward pass of their own; see the constants of their names."""
+
+    least_shared: int
+    least_saved: int
+
+
+COSTLY_TOKENS = Sharing(least_shared=16, least_saved=64)
+"""The same where a token takes a millisecond, as of 100 million weights on a processor: there the
+head of a chat template counts, too."""
 
 
 @dataclass(frozen=True, eq=False, slots=True, weakref_slot=True)
@@ -135,6 +150,7 @@ class PromptQueue:
         batch_tokens: Most tokens of a batch: rows times columns, and the prefixes.
         reads_apart: Returns whether the model can read a prefix beside its rows; called once there
             is one. None if prompts share nothing.
+        sharing: The prefixes that are worth it; None for the usual ones.
     """
 
     def __init__(
@@ -144,12 +160,13 @@ class PromptQueue:
         batch_tokens: int,
         *,
         reads_apart: Callable[[], bool] | None,
+        sharing: Sharing | None = None,
     ) -> None:
         self._requests: Iterator[Request] = iter(requests)
         self._prepare = prepare
         self._batch_tokens = batch_tokens
         self._reads_apart = reads_apart
-        self._prefixes = Prefixes(batch_tokens // PREFIX_SHARE)
+        self._prefixes = Prefixes(batch_tokens // PREFIX_SHARE, sharing)
         self._waiting: list[Prompt] = []
         self._refused: list[Completion] = []
 
@@ -218,7 +235,7 @@ class PromptQueue:
         many = {
             prefix
             for prefix, tokens in readers.items()
-            if tokens * APART_SHARE >= self._batch_tokens
+            if tokens * APART_SHARE >= self._batch_tokens and len(prefix.ids) >= LEAST_APART
         }
         # The model is tried out only if there is something to read apart.
         apart = many if many and reads_apart() else set()
@@ -271,10 +288,11 @@ class Prefixes:
 
     Args:
         room: Most tokens of all prefixes together; their states take memory.
+        sharing: The prefixes that are worth it; None for the usual ones.
     """
 
-    def __init__(self, room: int) -> None:
-        self._room = room
+    def __init__(self, room: int, sharing: Sharing | None = None) -> None:
+        self._room, self._sharing = room, sharing or Sharing(LEAST_SHARED, LEAST_SAVED)
         self._kept: list[Prefix] = []
 
     @property
@@ -290,10 +308,11 @@ class Prefixes:
         """
         # Keep what is still used, look for more in the room left, then drop what the new ones hold.
         rows = [np.asarray(ids[:-1], dtype=np.uint32) for ids in prompts]
-        self._kept = _used(rows, self._kept)
-        fresh = _worthwhile(rows, self._kept, self._room - self.tokens)
-        self._kept = _used(rows, _longest([*self._kept, *fresh]))
-        return [_share(row, self._kept) for row in rows]
+        least = self._sharing.least_shared
+        self._kept = _used(rows, self._kept, least)
+        fresh = _worthwhile(rows, self._kept, self._room - self.tokens, self._sharing)
+        self._kept = _used(rows, _longest([*self._kept, *fresh]), least)
+        return [_share(row, self._kept, least) for row in rows]
 
 
 class _Beginning(NamedTuple):
@@ -305,10 +324,13 @@ class _Beginning(NamedTuple):
     """The rows are ``[first, end)``."""
 
 
-def _worthwhile(rows: Sequence[Ids], known: Sequence[Prefix], room: int) -> list[Prefix]:
+def _worthwhile(
+    rows: Sequence[Ids], known: Sequence[Prefix], room: int, sharing: Sharing
+) -> list[Prefix]:
     """Returns new prefixes, each time the one that saves most beside those chosen before."""
     rows = sorted(rows, key=lambda row: row.tobytes())
-    beginnings = [shared for shared in _beginnings(rows) if shared.length >= LEAST_SHARED]
+    least = sharing.least_shared
+    beginnings = [shared for shared in _beginnings(rows) if shared.length >= least]
     if not beginnings:
         return []
     # For each row, the tokens that the prefixes known so far spare it.
@@ -317,13 +339,13 @@ def _worthwhile(rows: Sequence[Ids], known: Sequence[Prefix], room: int) -> list
     )
     length, first, end = np.array(beginnings).T
     chosen: list[Prefix] = []
-    while room >= LEAST_SHARED:
+    while room >= least:
         # All rows but one are spared the tokens beyond those that they are spared already; its
         # first row stands for all of them.
         within = np.minimum(length, room)
         saved = (end - first - 1) * (within - covered[first])
         best = int(saved.argmax())
-        if saved[best] < LEAST_SAVED:
+        if saved[best] < sharing.least_saved:
             break
         # From now on every row is spared what it shares with the chosen one.
         prefix = Prefix(rows[first[best]][: within[best]])
@@ -361,15 +383,15 @@ def _longest(prefixes: Sequence[Prefix]) -> list[Prefix]:
     return longest
 
 
-def _used(rows: Sequence[Ids], prefixes: Sequence[Prefix]) -> list[Prefix]:
+def _used(rows: Sequence[Ids], prefixes: Sequence[Prefix], least: int) -> list[Prefix]:
     """Returns the prefixes that a row takes something over from."""
-    shares = [_share(row, prefixes) for row in rows] if prefixes else []
+    shares = [_share(row, prefixes, least) for row in rows] if prefixes else []
     used = {share.prefix for share in shares if share is not None}
     return [prefix for prefix in prefixes if prefix in used]
 
 
-def _share(row: Ids, prefixes: Sequence[Prefix]) -> Share | None:
+def _share(row: Ids, prefixes: Sequence[Prefix], least: int) -> Share | None:
     """Returns what a row takes over: the prefix it has most in common with, if that is enough."""
     shares = [Share(prefix, common_prefix(row, prefix.ids)) for prefix in prefixes]
     best = max(shares, key=lambda share: share.tokens, default=None)
-    return best if best is not None and best.tokens >= LEAST_SHARED else None
+    return best if best is not None and best.tokens >= least else None

@@ -24,6 +24,7 @@ from transformers.modeling_outputs import BaseModelOutput
 from potstill.models.interface import sample_seed
 from potstill.models.local.batching import Prompt, in_parts
 from potstill.models.local.kv_cache import Room, RowCache, layer_states
+from potstill.models.local.lean_step import LeanStep
 from potstill.models.local.prefill import BESIDE_TOKENS, PROMPT_TOKENS, Prefill, padded
 from potstill.models.local.sampling import Draw, Top, choose, top_logprobs, uniforms
 
@@ -103,6 +104,8 @@ class Decoder:
         find_stop: Finds stop strings.
         end_thinking: Returns the tokens that end the thinking of a row that has spent its budget of
             it; none where the row does not think.
+        lean_step: Returns the model's lean step, once there is a step to be done; None where there
+            is no such step.
     """
 
     def __init__(
@@ -112,11 +115,13 @@ class Decoder:
         end_ids: frozenset[int],
         find_stop: FindStop,
         end_thinking: Callable[[SampleRow], Sequence[int]] = lambda _: (),
+        lean_step: Callable[[], LeanStep | None] = lambda: None,
     ):
         self.model = model
         self.end_ids = end_ids
         self.find_stop = find_stop
         self.end_thinking = end_thinking
+        self.lean_step = lean_step
         self.rows: list[SampleRow] = []
         self._freed = 0
         self._cache: RowCache | None = None
@@ -277,7 +282,13 @@ class Decoder:
             # The last token is run at the new column, which is the row's own.
             own_RC = self._mask(cache.live.width + 1)
             positions_R1 = self._lengths_R[:, None]
+            lean = self.lean_step() if LeanStep.takes(len(self.rows)) else None
             with self._beside(own_RC):
+                if lean is not None:
+                    beside = self.rows[0].prompt.apart is not None
+                    return lean.logits(
+                        self._tokens_R, self._lengths_R, cache, own_RC, beside=beside
+                    )
                 output = self.model(
                     input_ids=tokens_R1,
                     attention_mask=own_RC,

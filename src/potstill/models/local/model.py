@@ -20,7 +20,7 @@ from transformers import PreTrainedTokenizerBase
 
 from potstill.errors import ModelError, extra
 from potstill.models.interface import Model
-from potstill.models.local.batching import Prompt, PromptQueue
+from potstill.models.local.batching import COSTLY_TOKENS, Prompt, PromptQueue, Sharing
 from potstill.models.settings import LocalSettings
 from potstill.models.token_requests import SpelledToken
 from potstill.records import Completion, Request, TokenLogprobs
@@ -43,12 +43,15 @@ with extra("local", needed_for="running a model on this machine"):
     from potstill.models.local.echoes import Echoes
     from potstill.models.local.float32_states import use_float32_states
     from potstill.models.local.format_trials import generation_format, shape_name
+    from potstill.models.local.lean_step import LeanStep
     from potstill.models.local.loading import (
+        SMALL_MODEL,
         DTypeName,
         Loaded,
         load_config,
         load_model_and_tokenizer,
         model_name,
+        parameters_of,
     )
     from potstill.models.local.packed_layers import pack_layers
     from potstill.models.local.prefill import reads_apart
@@ -114,6 +117,13 @@ class HFModel(Model):
         text_config = self.model.config.get_text_config(decoder=True)
         self._positions: int | None = getattr(text_config, "max_position_embeddings", None)
         self._reads_apart = cache(lambda: reads_apart(self.model))
+        self._lean_step = cache(lambda: LeanStep.of(self.model))
+
+    @cached_property
+    def _sharing(self) -> Sharing | None:
+        """The prefixes that are worth a forward pass of their own; None for the usual ones."""
+        costly = self.model.device.type == "cpu" and parameters_of(self.model) >= SMALL_MODEL
+        return COSTLY_TOKENS if costly else None
 
     def complete(self, requests: Iterable[Request]) -> Iterator[Completion]:
         """Answer requests; see :class:`potstill.models.interface.Model`."""
@@ -128,12 +138,14 @@ class HFModel(Model):
             self._prepare,
             self._batch_tokens,
             reads_apart=None if self.encoder_decoder else self._reads_apart,
+            sharing=self._sharing,
         )
         decoder = Decoder(
             self.model,
             end_ids=self._end_ids,
             find_stop=self._prompts.stop_strings.find,
             end_thinking=self._end_thinking,
+            lean_step=self._lean_step,
         )
         try:
             yield from self._decode(decoder, queue, wanted)

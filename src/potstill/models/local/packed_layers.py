@@ -12,6 +12,7 @@ product, and what comes of it is of their own format (see
 :mod:`potstill.models.local.float32_states`).
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -29,22 +30,23 @@ DTYPES = (torch.float32, torch.bfloat16)
 
 
 class WeightBlocks:
-    """The weights of one layer in oneDNN's blocks, made when they are first needed.
+    """The weights of a product in oneDNN's blocks, made when they are first needed.
 
     A copy of a layer gets an empty one of its own.
     """
 
     def __init__(self) -> None:
-        self._made_of: tuple[int, int] | None = None
+        self._made_of: list[tuple[int, int]] = []
         self._blocks: Tensor | None = None
 
-    def blocks(self, weight: Tensor) -> Tensor:
-        """Returns the blocks of a weight, made anew where it was changed since."""
+    def blocks(self, *weights: Tensor) -> Tensor:
+        """Returns the blocks of weights, one below the other; made anew where one was changed."""
         # A weight made in inference mode counts no changes, and is not changed in place.
-        now = (weight.data_ptr(), 0 if weight.is_inference() else weight._version)
+        now = [(one.data_ptr(), 0 if one.is_inference() else one._version) for one in weights]
         if self._blocks is None or self._made_of != now:
-            plain = weight.detach()
-            self._blocks = torch.ops.mkldnn._reorder_linear_weight(plain, MOST_ROWS)
+            plain = [weight.detach() for weight in weights]
+            whole = plain[0] if len(plain) == 1 else torch.cat(plain)
+            self._blocks = torch.ops.mkldnn._reorder_linear_weight(whole, MOST_ROWS)
             self._made_of = now
         return self._blocks
 
@@ -72,11 +74,43 @@ class PackedLinear(RoundingLinear):
         few = rows.numel() <= MOST_ROWS * self.in_features
         if not few or torch.is_grad_enabled():
             return super()._product(rows)
-        blocks = self.weight_blocks.blocks(self.weight)
-        product: Tensor = torch.ops.mkldnn._linear_pointwise(
-            rows, blocks, self.bias, "none", [], ""
-        )
-        return product
+        return _product(rows, self.weight_blocks.blocks(self.weight), self.bias)
+
+
+class MergedLinear:
+    """Layers of one input as one product of few rows, their outcomes side by side.
+
+    Each outcome is that of its own layer to the last bit. The layers themselves keep plain weights
+    from then on, so that no weight is laid out twice.
+
+    Args:
+        layers: At least two, all with a bias or none.
+    """
+
+    def __init__(self, layers: Sequence[PackedLinear]) -> None:
+        self._layers: Sequence[nn.Linear] = layers
+        self._weight_blocks = WeightBlocks()
+        for layer in layers:
+            layer.__class__ = RoundingLinear  # type: ignore[assignment]
+            del layer.weight_blocks
+
+    def __call__(self, input: Tensor) -> Tensor:
+        """Returns the products of at most ``MOST_ROWS`` rows, as of :class:`RoundingLinear`."""
+        weights: list[Tensor] = [layer.weight for layer in self._layers]
+        biases: list[Tensor] = [layer.bias for layer in self._layers if layer.bias is not None]
+        blocks = self._weight_blocks.blocks(*weights)
+        rows = input.to(weights[0].dtype)
+        return _product(rows, blocks, torch.cat(biases) if biases else None).to(input.dtype)
+
+    def part(self) -> None:
+        """Have the layers read laid out weights by themselves again."""
+        for layer in self._layers:
+            _pack(layer)
+
+
+def _product(input: Tensor, blocks: Tensor, bias: Tensor | None) -> Tensor:
+    product: Tensor = torch.ops.mkldnn._linear_pointwise(input, blocks, bias, "none", [], "")
+    return product
 
 
 def pack_layers(model: nn.Module) -> None:
@@ -94,8 +128,12 @@ def pack_layers(model: nn.Module) -> None:
         return
     for layer in layers:
         if layer.weight.dtype in DTYPES and not layer._forward_hooks:
-            layer.__class__ = PackedLinear
-            layer.weight_blocks = WeightBlocks()  # type: ignore[assignment]
+            _pack(layer)
+
+
+def _pack(layer: nn.Linear) -> None:
+    layer.__class__ = PackedLinear
+    layer.weight_blocks = WeightBlocks()  # type: ignore[assignment]
 
 
 def _can_pack() -> bool:

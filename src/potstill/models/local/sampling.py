@@ -57,7 +57,7 @@ def choose(logits_RV: Tensor, draws: Sequence[Draw]) -> Tensor:
     With ``top_p`` below 1 only the likeliest tokens are kept, up to and including the one with
     which their probabilities reach ``top_p``.
     """
-    greedy_R = logits_RV.argmax(dim=-1)
+    greedy_R = logits_RV.max(dim=-1).indices  # argmax takes four times as long in bfloat16
     if all(draw.temperature == 0 for draw in draws):
         return greedy_R
     # In float64: sums over a vocabulary in float32 would move the boundaries between tokens.
