@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import resource
 
 import pytest
 import torch
@@ -37,6 +38,18 @@ def test_a_freed_block_stays_until_the_end_of_the_training(monkeypatch: pytest.M
         within = resident_bytes()
     assert within - resident_bytes() > BLOCK / 2
     assert take_and_free() < BLOCK / 2
+
+
+@glibc_alone
+def test_afterwards_tensors_of_some_megabytes_are_taken_from_the_heap() -> None:
+    """Taken from the system each time, their 30,000 pages would be filled with zeros anew."""
+    with freed_memory_kept(CPU):
+        pass
+    torch.ones(2**20)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(30):
+        torch.ones(2**20)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before < 5_000
 
 
 @glibc_alone
