@@ -11,6 +11,8 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from potstill.text.chosen_on_test import SHORT as SHORT_WARNING
+
 ROOT = Path(__file__).parents[1]
 README, PAGE = ROOT / "README.md", ROOT / "docs" / "real-table.md"
 NOTHING_YET = (
@@ -96,8 +98,9 @@ def row(name: str, listed: Listed, found: dict[str, Any]) -> tuple[str, ...]:
     systems: Systems = next(iter(found[name]["tasks"].values()))
     start_name, start = best_start(systems)
     total = next(iter(start["by_seed"].values()))[1]
+    warning = f"; {SHORT_WARNING}" if found[name].get("chosen_on_test") else ""
     return (
-        f"{listed.task} ({total} questions)",
+        f"{listed.task} ({total} questions{warning})",
         cell(systems.get("teacher")),
         f"{cell(start)} (`{start_name}`)",
         *(cell(systems.get(system)) for system in COLUMNS.values()),

@@ -60,6 +60,17 @@ def test_a_line_holds_the_best_start_and_the_mean_of_the_trainings(
     assert short[2].split(" | ")[-3] == "1.3, 4.7, 6.0"
 
 
+def test_figures_of_checkpoints_that_were_chosen_on_test_say_so(
+    script: ModuleType, tmp_path: Path
+) -> None:
+    systems = {name: measured(3) for name in ("start", "answers_only", "rationales")}
+    found = {"svamp": {"tasks": {"svamp": systems}, "chosen_on_test": "They were."}}
+    (tmp_path / "real-svamp.json").write_text(json.dumps(found))
+    for heads in (script.HEAD, script.SHORT):
+        line = script.table(script.rows(tmp_path), heads).splitlines()[2]
+        assert "| SVAMP (150 questions; checkpoint chosen on these test questions, so" in line
+
+
 def test_a_page_without_the_marks_is_left_alone(script: ModuleType) -> None:
     assert script.replaced(f"a\n{script.BEGIN}old{script.END}\nb", "new").split("\n") == [
         "a", script.BEGIN, "new", script.END, "b"

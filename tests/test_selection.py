@@ -78,7 +78,10 @@ def test_rules_apply_where_they_have_their_tasks() -> None:
     family = ["in_distribution", "out_of_distribution", "worst_case"]
     assert applicable(standing(1, 50, "40")) == family
     assert applicable(standing(1, 50, generic="40")) == ["in_distribution", "pareto"]
-    assert applicable(standing(1, 50, "40", "40")) == list(RULES)
+    on_development = [rule for rule in RULES if rule != "best_on_test"]
+    assert applicable(standing(1, 50, "40", "40")) == on_development
+    tested = standing(1, 50, "40", "40")._replace(on_test=Fraction(1, 2))
+    assert applicable(tested) == list(RULES)
 
 
 percents = st.integers(0, 10).map(lambda tenths: Fraction(tenths, 10))
@@ -88,7 +91,7 @@ percents = st.integers(0, 10).map(lambda tenths: Fraction(tenths, 10))
 def trainings(draw: st.DrawFn) -> list[CheckpointScores]:
     """Checkpoints of one training, on a grid so coarse that ties are frequent."""
     tasks = st.tuples(percents, percents)
-    scores = draw(st.lists(st.tuples(percents, tasks, tasks), min_size=1, max_size=8))
+    scores = draw(st.lists(st.tuples(percents, tasks, tasks, percents), min_size=1, max_size=8))
     return [CheckpointScores(10 * number, *each) for number, each in enumerate(scores, start=1)]
 
 
@@ -121,6 +124,7 @@ def test_every_rule_is_best_by_its_own_measure(
         "out_of_distribution": lambda each: sum(each.out_of_distribution, Fraction(0)),
         "worst_case": lambda each: -max(a - b for a, b in zip(best, each.family, strict=True)),
         "pareto": lambda each: each in undominated(training),
+        "best_on_test": lambda each: each.on_test or Fraction(0),
     }
     own = measures[rule](taken)
     assert all(measures[rule](each) <= own for each in training)

@@ -8,6 +8,7 @@ from potstill.cli.app import main, open_begun_run, open_run, quiet_option, set_o
 from potstill.cli.printing import print_table
 from potstill.cli.terminal import echo
 from potstill.errors import ConfigError
+from potstill.text.chosen_on_test import BEST_ON_TEST, CHOSEN_ON_TEST
 from potstill.text.terminal_text import terminal_text
 
 
@@ -124,6 +125,8 @@ def _check_recipe(path: Path, changes: tuple[str, ...]) -> None:
     from potstill.plan.server_table import server_table
 
     with open_run(path, changes) as run:
+        if run.recipe.evaluate.select == BEST_ON_TEST:
+            echo(f"check: {CHOSEN_ON_TEST}")
         found = {}
         for name, settings in run.recipe.named_teachers.items():
             before = run.runtime.budget.spent

@@ -22,6 +22,7 @@ from potstill.cli.app import (
 from potstill.cli.printing import print_table
 from potstill.cli.terminal import echo
 from potstill.errors import ConfigError
+from potstill.text.chosen_on_test import BEST_ON_TEST, CHOSEN_ON_TEST, is_chosen_on_test
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -192,18 +193,22 @@ def print_evaluated(run: "Run", evaluation: "Evaluation") -> None:
     chosen, rule = evaluation.chosen, run.recipe.evaluate.select
     if chosen is not None:
         by_rule = f"is chosen by {rule} on" if rule != "in_distribution" else "is best on"
-        tie = evaluation.tie
-        if tie is not None and tie.is_one:
+        tie, questions = evaluation.tie, "development questions"
+        if rule == BEST_ON_TEST:
+            questions = "test questions"
+        elif tie is not None and tie.is_one:
             by_rule = f"is chosen by {rule}, of equals, on"
         echo(
-            f"evaluate: {chosen.system.label} step {chosen.step} {by_rule} development questions; "
+            f"evaluate: {chosen.system.label} step {chosen.step} {by_rule} {questions}; "
             f"copied to {run.folder / 'model'}"
         )
+        if rule == BEST_ON_TEST:
+            echo(f"evaluate: {CHOSEN_ON_TEST}")
         if tie is not None and tie.is_one:
             echo(f"evaluate: {tie.described}")
     against = evaluation.against_start
     if against is not None and not is_shown_better(against):
-        echo(f"evaluate: {gain(against)}")
+        echo(f"evaluate: {gain(against, on_test=rule == BEST_ON_TEST)}")
 
 
 # guide -------------------------------------------------------------------------------------------
@@ -221,16 +226,21 @@ def run_guide(run: "Run") -> None:
     """Measure the student with the teacher's steps."""
     from potstill.pipeline.cost_lines import guide_cost_notes
 
-    print_guided(run.guide())
+    print_guided(run.guide(), on_test=is_chosen_on_test(run.store.choices()))
     for note in guide_cost_notes(run.recipe, run.store):
         echo(f"guide: {note}")
 
 
-def print_guided(result: "GuidanceResult") -> None:
-    """Show the accuracy and the cost of every policy."""
+def print_guided(result: "GuidanceResult", *, on_test: bool = False) -> None:
+    """Show the accuracy and the cost of every policy.
+
+    Args:
+        result: What guidance brought.
+        on_test: Whether the student's checkpoint was chosen on these questions.
+    """
     from potstill.report.tables import guided_table
 
-    print_table(guided_table(result.scores))
+    print_table(guided_table(result.scores, on_test=on_test))
     for note in result.notes:
         echo(f"guide: {note}")
 

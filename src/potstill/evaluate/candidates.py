@@ -1,7 +1,8 @@
 """Candidates: each student and each pair at every checkpoint, with its development scores.
 
-A checkpoint is chosen by development scores alone; :class:`DevScorer` measures them, after a
-training or, where training may end early, while it is under way.
+A checkpoint is chosen by development scores; :class:`DevScorer` measures them, after a training or,
+where training may end early, while it is under way. For the one rule that chooses on test, see
+:attr:`CandidateScores.test`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,8 +22,9 @@ from potstill.evaluate.systems import (
     start_system,
     student_system,
 )
+from potstill.models import Model
 from potstill.prompts.formats import format_named
-from potstill.records import Checkpoint, Score, System
+from potstill.records import Checkpoint, Score, Split, System
 
 
 class CheckpointCandidate(NamedTuple):
@@ -90,6 +92,15 @@ TaskScores = Mapping[str, Score]
 """A system's development scores, by the name of the task."""
 
 
+class CandidateScores(NamedTuple):
+    """What a checkpoint is chosen by."""
+
+    development: TaskScores
+    test: Score | None
+    """On the test questions of the task trained for, where ``best_on_test`` is the recipe's rule;
+    else None: nobody looks at them before the choice."""
+
+
 class DevScorer:
     """Measures on development questions; what was measured before is remembered.
 
@@ -113,6 +124,7 @@ class DevScorer:
         self._entries = [entry for entry in entries if entry.followed]
         self._models, self._settings, self._context = models, settings, context
         self._known: dict[System, TaskScores] = {}
+        self._tested: dict[System, Score] = {}
 
     def score_checkpoint(self, checkpoint: Checkpoint) -> TaskScores:
         """Returns a checkpoint's scores."""
@@ -121,16 +133,29 @@ class DevScorer:
     def score_system(self, system: MeasuredSystem) -> TaskScores:
         """Returns the scores of a student, a pair or a start, on all that it can be asked."""
         if system.system not in self._known:
-            self._known[system.system] = self._measure(system)
+            self._measure(system, on_test=False)
         return self._known[system.system]
+
+    def score_candidate(self, system: MeasuredSystem) -> CandidateScores:
+        """Returns the scores by which the recipe's rule chooses, on test where it says so."""
+        if self._settings.select != "best_on_test":
+            return CandidateScores(self.score_system(system), None)
+        if system.system not in self._tested:
+            self._measure(system, on_test=True)
+        return CandidateScores(self._known[system.system], self._tested[system.system])
 
     def score_start(self, system: System) -> TaskScores:
         """Returns the scores of a start, asked to reason where nothing else is said."""
         start = next(start for start in self._models.starts if start.system == system)
         return self.score_system(start_system(start, self._settings))
 
-    def standing(self, scores: TaskScores) -> CheckpointScores:
-        """Returns what choices are made by; graders beside the first are no part of it."""
+    def standing(self, scores: TaskScores, test: Score | None = None) -> CheckpointScores:
+        """Returns what choices are made by; graders beside the first are no part of it.
+
+        Args:
+            scores: A system's development scores.
+            test: Its score on test, where the rule chooses by it.
+        """
         by_role: dict[str, list[Fraction]] = {}
         for entry in self._entries:
             if entry.name in scores:
@@ -141,6 +166,7 @@ class DevScorer:
             in_distribution=by_role["target"][0],
             out_of_distribution=tuple(by_role.get("out_of_distribution", ())),
             generic=tuple(by_role.get("generic", ())),
+            on_test=None if test is None else Fraction(test.correct, test.total),
         )
 
     def ends(
@@ -166,10 +192,16 @@ class DevScorer:
         history = [self.standing(self.score_checkpoint(taken)) for taken in checkpoints]
         return should_stop(history, begin, patience=patience, generic_loss=generic_loss)
 
-    def _measure(self, system: MeasuredSystem) -> TaskScores:
+    def _measure(self, system: MeasuredSystem, *, on_test: bool) -> None:
+        """Measure a system that is opened once, on test as well where a rule chooses by that."""
         model, scores = self._context.opened(system), dict[str, Score]()
         for entry in filter(system.answers, self._entries):
-            measured = self._context.measure(system, model, entry, "dev")
-            assert measured is not None, "a local model answers every question"
-            scores[entry.name] = measured.score
-        return scores
+            scores[entry.name] = self._score(system, model, entry, "dev")
+        self._known[system.system] = scores
+        if on_test:
+            self._tested[system.system] = self._score(system, model, self._entries[0], "test")
+
+    def _score(self, system: MeasuredSystem, model: Model, entry: EvalTask, split: Split) -> Score:
+        measured = self._context.measure(system, model, entry, split)
+        assert measured is not None, "a local model answers every question"
+        return measured.score

@@ -7,6 +7,7 @@ from typing import Any
 from potstill.errors import extra
 from potstill.evaluate.settings import CardSettings
 from potstill.records import Checkpoint, Score
+from potstill.text.chosen_on_test import SHORT
 
 TAGS = ("potstill", "distillation", "chain-of-thought")
 
@@ -19,6 +20,7 @@ def card_matter(
     task: str,
     start: str,
     languages: Sequence[str] = (),
+    on_test: bool = False,
 ) -> str:
     """Returns YAML between its marks, made by the hub's own package.
 
@@ -32,6 +34,7 @@ def card_matter(
         task: The task trained for.
         start: The model that the training started from, as the recipe names it.
         languages: Languages of the task, where the recipe says none.
+        on_test: Whether the checkpoint was chosen on the test questions, which its metrics say.
     """
     with extra("local", needed_for="a model card"):
         from huggingface_hub import EvalResult, ModelCardData
@@ -46,7 +49,7 @@ def card_matter(
             dataset_split="test",
             metric_type="accuracy",
             metric_name=f"accuracy, {score.correct} of {score.total} right, 95% interval "
-            f"{score.low:.1%} to {score.high:.1%}",
+            f"{score.low:.1%} to {score.high:.1%}" + (f", {SHORT}" if on_test else ""),
             metric_value=round(score.correct / score.total, 4),
         )
         for score in scores

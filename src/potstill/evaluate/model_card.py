@@ -19,12 +19,13 @@ from potstill.records import Checkpoint, Comparison, Score, System, SystemEngine
 from potstill.runtime.number_formats import served_format
 from potstill.sampling.ask import PromptConfig
 from potstill.store import Writer
+from potstill.text.chosen_on_test import BEST_ON_TEST, CHOSEN_ON_TEST, SHORT
 from potstill.text.points import points
 
 CARD = """# {task} student
 
 Distilled with potstill: started from `{start}` and trained on **{task}**, on {learned}.
-This is checkpoint {step} of the student `{student}`, {choice}. The test split chose nothing.
+This is checkpoint {step} of the student `{student}`, {choice}. {honesty}
 {training}{gain}
 ## How to ask it
 
@@ -33,7 +34,7 @@ This is checkpoint {step} of the student `{student}`, {choice}. The test split c
 It was trained to be asked in the data format `{data_format}`, and writes {reading}
 
 ## Accuracy on test questions
-
+{on_test}
 | system | task | right | accuracy | 95% interval |
 |---|---|---|---|---|
 {rows}
@@ -49,8 +50,11 @@ CHOICES: Mapping[SelectionRule, str] = {
     "worst_case": "the smallest worst shortfall from the best checkpoint, over its task and tasks "
     "of its family",
     "pareto": "the accuracy on its task and on generic tasks together",
+    BEST_ON_TEST: "the accuracy on its task",
 }
-"""By selection rule, what a checkpoint is chosen by on development questions."""
+"""By selection rule, what a checkpoint is chosen by, on development questions but for the last."""
+
+CHOSE_NOTHING = "The test split chose nothing."
 
 SMALL = 0.001
 """P-values below this are not told apart."""
@@ -115,6 +119,7 @@ def model_card(
         asking: How it is asked; with it the card has a program that does.
     """
     data_format = format_named(chosen.data_format)
+    on_test = origin.rule == BEST_ON_TEST
     rows = [
         f"| {score.system.label} | {score.task} | {score.correct}/{score.total} "
         f"| {score.correct / score.total:.1%} | {score.low:.1%} to {score.high:.1%} |"
@@ -128,6 +133,7 @@ def model_card(
         task=origin.task,
         start=origin.start,
         languages=origin.languages,
+        on_test=on_test,
     )
     return matter + CARD.format(
         start=origin.start,
@@ -136,8 +142,10 @@ def model_card(
         step=chosen.step,
         student=chosen.system.label,
         choice=_choice(origin),
+        honesty=CHOSEN_ON_TEST if on_test else CHOSE_NOTHING,
+        on_test=f"\n{CHOSEN_ON_TEST}\n" if on_test else "",
         training=_training(chosen, origin),
-        gain=f"\n{gain(against_start)}\n" if against_start else "",
+        gain=f"\n{gain(against_start, on_test=on_test)}\n" if against_start else "",
         program=_program(chosen, asking, origin.engine) if asking else "",
         prompt=_prompt(data_format.style(encoder_decoder=chosen.encoder_decoder)),
         data_format=chosen.data_format,
@@ -176,8 +184,13 @@ def is_shown_better(comparison: Comparison) -> bool:
     return comparison.difference > 0 and comparison.p_value < SHOWN
 
 
-def gain(comparison: Comparison) -> str:
-    """Returns how a student stands against its start, in a sentence."""
+def gain(comparison: Comparison, *, on_test: bool = False) -> str:
+    """Returns how a student stands against its start, in a sentence.
+
+    Args:
+        comparison: The student against its start.
+        on_test: Whether the student's checkpoint was chosen on these questions.
+    """
     p = comparison.p_value
     tested = f"p = {p:.2g}" if p >= SMALL else f"p < {SMALL}"
     numbers = (
@@ -185,7 +198,7 @@ def gain(comparison: Comparison) -> str:
         f"{points(comparison.high)} by the bootstrap, {tested} by McNemar's exact test, which "
         "decides, "
         f"on {comparison.total:,} test questions of {comparison.task}"
-    )
+    ) + (f" ({SHORT})" if on_test else "")
     if is_shown_better(comparison):
         return f"Against its start ({comparison.second.label}): {numbers}."
     return f"It is not shown to be better than its start ({comparison.second.label}): {numbers}."
@@ -247,7 +260,8 @@ def _program(chosen: Checkpoint, asking: PromptConfig, engine: SystemEngine | No
 
 def _choice(origin: StudentOrigin) -> str:
     """Returns how the checkpoint and the student were chosen."""
-    words = f"chosen among its checkpoints by {CHOICES[origin.rule]}, on development questions"
+    questions = "test questions" if origin.rule == BEST_ON_TEST else "development questions"
+    words = f"chosen among its checkpoints by {CHOICES[origin.rule]}, on {questions}"
     tied = origin.tie is not None and bool(origin.tie.students)
     if origin.students > 1 and not tied:
         words += (

@@ -1,4 +1,6 @@
-"""Which checkpoint is taken, and when training ends: decisions from development accuracies alone.
+"""Which checkpoint is taken, and when training ends: decisions from development accuracies.
+
+One rule goes by test accuracies, ``best_on_test``, for recomputing published figures.
 
 Accuracies are fractions, so that equal ones are equal and no choice hangs on rounding.
 """
@@ -7,11 +9,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
 from typing import Literal, NamedTuple
 
-SelectionRule = Literal["in_distribution", "out_of_distribution", "worst_case", "pareto"]
+SelectionRule = Literal[
+    "in_distribution", "out_of_distribution", "worst_case", "pareto", "best_on_test"
+]
 
 
 class CheckpointScores(NamedTuple):
-    """A checkpoint's accuracies on development questions."""
+    """A checkpoint's accuracies, on development questions where nothing else is said."""
 
     step: int
     in_distribution: Fraction
@@ -22,6 +26,9 @@ class CheckpointScores(NamedTuple):
 
     generic: tuple[Fraction, ...] = ()
     """Accuracy on each generic task, in each way it is asked."""
+
+    on_test: Fraction | None = None
+    """Accuracy on the test questions of the task trained for; None where no rule looks at it."""
 
     @property
     def family(self) -> tuple[Fraction, ...]:
@@ -50,6 +57,8 @@ def choose(rule: SelectionRule, standings: Sequence[CheckpointScores]) -> Checkp
     ``pareto``              of those that no other beats on target and generic ability together,
                             the one nearest the ideal point: the highest target and the highest
                             generic ability, each axis scaled to its range among these
+    ``best_on_test``        highest accuracy on the test questions of the task trained for, as
+                            Fine-tune-CoT's published code takes it; its accuracy is too high
     ======================= =====================================================================
 
     Args:
@@ -61,12 +70,14 @@ def choose(rule: SelectionRule, standings: Sequence[CheckpointScores]) -> Checkp
 
 
 def applicable(standing: CheckpointScores) -> list[SelectionRule]:
-    """Returns the rules that have the tasks they need: out of distribution, or generic ones."""
+    """Returns the rules that have what they need: further tasks, or accuracies on test."""
     rules: list[SelectionRule] = ["in_distribution"]
     if standing.out_of_distribution:
         rules += ["out_of_distribution", "worst_case"]
     if standing.generic:
         rules.append("pareto")
+    if standing.on_test is not None:
+        rules.append("best_on_test")
     return rules
 
 
@@ -105,6 +116,10 @@ def _pareto(standings: Sequence[CheckpointScores]) -> CheckpointScores:
     return min(front, key=squared_distance)
 
 
+def _best_on_test(standings: Sequence[CheckpointScores]) -> CheckpointScores:
+    return max(standings, key=lambda standing: standing.on_test or Fraction(0))
+
+
 def undominated(standings: Iterable[CheckpointScores]) -> list[CheckpointScores]:
     """Returns those that no other beats in target or generic ability and equals in the other."""
     listed = list(standings)
@@ -125,6 +140,7 @@ RULES: Mapping[SelectionRule, Callable[[Sequence[CheckpointScores]], CheckpointS
     "out_of_distribution": _out_of_distribution,
     "worst_case": _worst_case,
     "pareto": _pareto,
+    "best_on_test": _best_on_test,
 }
 
 

@@ -130,7 +130,9 @@ class EvaluateSettings(Settings):
     """Tasks that show the price in other abilities; null: none are followed."""
 
     select: SelectionRule = "in_distribution"
-    """By which development accuracy a student's checkpoint is chosen; all rules are reported."""
+    """By which development accuracy a student's checkpoint is chosen; all rules are reported.
+    ``best_on_test`` chooses on the test questions themselves, for recomputing published figures:
+    they come out too high, and every page says so."""
 
     asked_in: tuple[AnyFormat, ...] = ()
     """Further data formats to ask start and students in, on test, as ``NAME_FORMAT``."""

@@ -75,8 +75,9 @@ def evaluate(
     Each student is the checkpoint that the recipe's rule chooses by the accuracy of answers to
     development questions, and a pair is the checkpoints of both that it chooses by those of the
     pair. The checkpoints that only other rules would have taken are measured beside it, as systems
-    that are not ``taken``. Test questions choose nothing. A start's development scores have no
-    step.
+    that are not ``taken``. Test questions choose nothing, unless the rule is ``best_on_test``,
+    which takes the checkpoint with most right answers to those of the first task; all that shows
+    its figures says so. A start's development scores have no step.
 
     Args:
         entries: The tasks, the one that was trained for first; from
@@ -164,12 +165,16 @@ def _choose(
     target: str,
     settings: EvaluateSettings,
 ) -> Selection:
-    """Returns the checkpoints that the rules take of those offered, by development scores alone."""
+    """Returns the checkpoints that the rules take of those offered, by development scores.
+
+    Only ``best_on_test`` goes by scores on test.
+    """
     by_step = {candidate.step: candidate for candidate in offered}
-    scored = {
-        step: development.score_system(candidate.system) for step, candidate in by_step.items()
+    found = {
+        step: development.score_candidate(candidate.system) for step, candidate in by_step.items()
     }
-    standings = [development.standing(scores) for scores in scored.values()]
+    standings = [development.standing(*scores) for scores in found.values()]
+    scored = {step: scores.development for step, scores in found.items()}
     steps = {rule: choose(rule, standings).step for rule in applicable(standings[0])}
     taken = steps[settings.select]
     student = offered[0].system.system

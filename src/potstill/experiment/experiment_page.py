@@ -19,9 +19,11 @@ from potstill.experiment.guided_results import (
 from potstill.experiment.run_results import (
     StepCounts,
     SystemResults,
+    chosen_on_test,
     comparison_figures,
     development_curves,
     difference_cells,
+    inflation,
     results_by_rule,
     results_on_tests,
     shared_questions,
@@ -35,6 +37,7 @@ from potstill.experiment.teacher_results import (
     teacher_rows,
 )
 from potstill.statistics import Interval, accuracy_interval
+from potstill.text.chosen_on_test import CHOSEN_ON_TEST
 
 ENOUGH_RUNS = 5
 """Runs from which on two systems are said to differ: by three a t interval is 2.5 times as wide."""
@@ -50,12 +53,14 @@ def experiment_page(recipe: Path, runs: Sequence[SeededRun], against: Sequence[s
         runs: All of this recipe.
         against: Names of the systems that every other is compared with.
     """
-    parts = [f"## {recipe.stem}"]
+    warning = [CHOSEN_ON_TEST] if chosen_on_test(runs) else []
+    parts = [f"## {recipe.stem}", *warning]
     by_rule, curves = results_by_rule(runs), development_curves(runs)
     for task, systems in results_on_tests(runs).items():
-        parts += [f"### {task}", accuracy_table(systems)]
+        parts += [f"### {task}", *warning, accuracy_table(systems)]
         if len(by_rule.get(task, ())) > 1:
             parts += [RULES_HEADING, accuracy_table(by_rule[task])]
+            parts += [inflation_table(by_rule[task])] if inflation(by_rule[task]) else []
         parts += [curve_table(curves.pop(task))] if task in curves else []
         parts += [
             comparison_table(systems, baseline)
@@ -69,7 +74,8 @@ def experiment_page(recipe: Path, runs: Sequence[SeededRun], against: Sequence[s
     for variant, folders in _folders(runs).items():
         of_variant = f", {variant}" if variant else ""
         rows = guided_rows(*guided_results(folders))
-        parts += [f"### guidance{of_variant}", markdown(GUIDED_HEADS, rows)] if rows else []
+        guided = f"### guidance{of_variant}"
+        parts += [guided, *warning, markdown(GUIDED_HEADS, rows)] if rows else []
         taught = teacher_rows(teacher_results(folders))
         heading = f"### teachers on training questions{of_variant}"
         parts += [heading, markdown(TEACHER_HEADS, taught)] if taught else []
@@ -115,6 +121,16 @@ def comparison_table(systems: Sequence[SystemResults], baseline: SystemResults) 
         rows.append((system.name, *difference_cells(compared), *counts))
     only = "only it right", f"only {baseline.name}"
     return markdown((f"against {baseline.name}", *heads, *only), rows)
+
+
+def inflation_table(by_rule: Sequence[SystemResults]) -> str:
+    """Returns how much higher an accuracy is where test questions chose the checkpoint."""
+    rows = [
+        (student, *difference_cells(chosen.compared_with(honest)))
+        for student, (chosen, honest) in inflation(by_rule).items()
+    ]
+    heads = ("best_on_test above in_distribution", "points", "95% over runs", "paired t, p")
+    return markdown(heads, rows)
 
 
 def _percents(interval: Interval | None) -> str:
@@ -183,7 +199,17 @@ def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def experiment_figures(runs: Sequence[SeededRun], against: Sequence[str]) -> dict[str, object]:
     """Returns the results of one recipe and its variants as plain values, for a JSON file."""
+    by_rule = results_by_rule(runs)
     return {
+        "chosen_on_test": CHOSEN_ON_TEST if chosen_on_test(runs) else None,
+        "inflation": {
+            task: {
+                student: comparison_figures(chosen.compared_with(honest))
+                for student, (chosen, honest) in inflation(systems).items()
+            }
+            for task, systems in by_rule.items()
+            if inflation(systems)
+        },
         "seconds": {run.folder.name: round(run.seconds, 1) for run in runs},
         "changes": {run.folder.name: run.changes for run in runs},
         "development": development_curves(runs),
@@ -197,7 +223,7 @@ def experiment_figures(runs: Sequence[SeededRun], against: Sequence[str]) -> dic
         },
         "rules": {
             task: {system.name: system_figures(system) for system in systems}
-            for task, systems in results_by_rule(runs).items()
+            for task, systems in by_rule.items()
         },
         "tasks": {
             task: {

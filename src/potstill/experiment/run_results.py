@@ -18,10 +18,14 @@ from potstill.statistics import (
     runs_interval,
 )
 from potstill.store import Store
+from potstill.text.chosen_on_test import BEST_ON_TEST, is_chosen_on_test
 from potstill.text.points import points
 
 RESAMPLES = 10_000
 """Bootstrap resamples behind the intervals over questions."""
+
+HONEST = "in_distribution"
+"""The rule that chooses a checkpoint by its development accuracy on the same task."""
 
 Answers = Mapping[str, bool]
 """Whether a system's answer is right, by the question's id."""
@@ -130,6 +134,38 @@ def results_by_rule(runs: Sequence[SeededRun]) -> dict[str, list[SystemResults]]
                     if system == chosen:
                         found.setdefault(task, {}).setdefault(name, {})[run.seed] = verdicts
     return _as_results(found)
+
+
+def chosen_on_test(runs: Sequence[SeededRun]) -> bool:
+    """Whether any run's students are checkpoints that were chosen on test questions."""
+    for run in runs:
+        with Store(run.folder / "run.sqlite", read_only=True) as store:
+            if is_chosen_on_test(store.choices()):
+                return True
+    return False
+
+
+def inflation(by_rule: Sequence[SystemResults]) -> dict[str, tuple[SystemResults, SystemResults]]:
+    """Returns each student as test and as development questions choose its checkpoint.
+
+    Args:
+        by_rule: Of one task, from :func:`results_by_rule`; the difference of the two is how much
+            the choice on test makes an accuracy too high.
+    """
+    named = {system.name: system for system in by_rule}
+    pairs = {
+        name.removesuffix(f"/{BEST_ON_TEST}"): (
+            system,
+            f"{name.removesuffix(BEST_ON_TEST)}{HONEST}",
+        )
+        for name, system in named.items()
+        if name.endswith(f"/{BEST_ON_TEST}")
+    }
+    return {
+        student: (system, named[honest])
+        for student, (system, honest) in pairs.items()
+        if honest in named
+    }
 
 
 def development_curves(runs: Sequence[SeededRun]) -> dict[str, dict[str, StepCounts]]:

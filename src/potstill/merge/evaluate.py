@@ -14,8 +14,9 @@ from potstill.evaluate.systems import EvalTask, MeasuredSystem
 from potstill.grading.grade import GRADER_VERSION
 from potstill.keys import settings_hash
 from potstill.models import Model
-from potstill.records import Score, Split, System, Task
+from potstill.records import Choice, Score, Split, System, Task
 from potstill.sampling.ask import PromptConfig
+from potstill.text.chosen_on_test import CHOSEN_ON_TEST
 
 
 class MergeSystem(NamedTuple):
@@ -57,6 +58,7 @@ def evaluate_merged(
     *,
     bootstrap: int,
     seed: int,
+    choices: Sequence[Choice] = (),
 ) -> list[Score]:
     """Measure members and what was merged of them on the test questions of all tasks.
 
@@ -67,6 +69,7 @@ def evaluate_merged(
         context: The run that takes the results.
         bootstrap: Resamples behind the interval of a difference.
         seed: Seeds the bootstrap.
+        choices: How the checkpoints of members were chosen, where that was on test questions.
     """
     results = {
         system.name: measure_on_tasks(system, tasks, context, "test")
@@ -86,6 +89,7 @@ def evaluate_merged(
         scores,
         [prediction for result in flat for prediction in result.predictions],
         comparisons,
+        choices,
         grader=GRADER_VERSION,
         settings_hash=settings_hash([task.rule for task in tasks], GRADER_VERSION, bootstrap, seed),
     )
@@ -110,7 +114,7 @@ On each task in the data format of the student that was trained for it, which st
 the model card of that student's run.
 
 ## Accuracy on test questions
-
+{on_test}
 | system | task | right | accuracy | 95% interval |
 |---|---|---|---|---|
 {rows}
@@ -121,7 +125,13 @@ learned: compare the merged model with each member.
 
 
 def merged_model_card(
-    name: str, how: str, members: Mapping[str, str], scores: Sequence[Score], *, start: str
+    name: str,
+    how: str,
+    members: Mapping[str, str],
+    scores: Sequence[Score],
+    *,
+    start: str,
+    on_test: bool = False,
 ) -> str:
     """The model card's text.
 
@@ -131,6 +141,7 @@ def merged_model_card(
         members: By the member's name, the task that it was trained for and how it is asked.
         scores: The scores of all systems on the test questions of all tasks.
         start: The model that the members started from.
+        on_test: Whether a member's checkpoint was chosen on these questions.
     """
     rows = [
         f"| {score.system.label} | {score.task} | {score.correct}/{score.total} "
@@ -143,5 +154,6 @@ def merged_model_card(
         count=len(members),
         members="\n".join(f"- `{member}`: {training}" for member, training in members.items()),
         how=how,
+        on_test=f"\n{CHOSEN_ON_TEST}\n" if on_test else "",
         rows="\n".join(rows),
     )

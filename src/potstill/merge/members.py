@@ -33,6 +33,7 @@ from potstill.runtime.progress import Meter
 from potstill.sampling.ask import PromptConfig
 from potstill.sampling.exemplar_pool import EVALUATION, draw_exemplars, worked_questions
 from potstill.store import Store
+from potstill.text.chosen_on_test import is_chosen_on_test
 from potstill.train.defaults import longest_example
 from potstill.train.examples import as_written, make_examples
 from potstill.train.settings import StudentSettings
@@ -60,6 +61,9 @@ class MergeMember(NamedTuple):
 
     digest: str
     """A hash of its weights, config and tokenizer."""
+
+    on_test: bool = False
+    """Whether its checkpoint was chosen on the test questions of its task."""
 
     @property
     def model(self) -> Path:
@@ -116,6 +120,7 @@ def _read_member(name: str, folder: Path, meter: Meter) -> MergeMember:
             checkpoint=checkpoint,
             asking=_asking(checkpoint, run.recipe),
             digest=digest,
+            on_test=is_chosen_on_test(run.store.choices()),
         )
         return member._replace(asking=_with_exemplars(member, run.store))
 

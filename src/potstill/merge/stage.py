@@ -42,7 +42,7 @@ from potstill.models.local.ensemble import EnsembleModel
 from potstill.models.local.model import HFModel
 from potstill.pipeline.names import RESERVED, check_name
 from potstill.pipeline.recipe import change_setting
-from potstill.records import Score, Task
+from potstill.records import Choice, Score, Task
 from potstill.report import ReportFiles, write_report
 from potstill.runtime.context import RunContext
 from potstill.runtime.progress import Meter
@@ -50,6 +50,7 @@ from potstill.sampling.ask import PromptConfig
 from potstill.settings import build
 from potstill.store import Store
 from potstill.tasks.overlap import overlaps
+from potstill.text.chosen_on_test import BEST_ON_TEST
 from potstill.whole_files import write_whole
 
 TRIAL = "regmean-{}"
@@ -165,6 +166,7 @@ class MergeRun:
                 self._eval_context,
                 bootstrap=self.settings.bootstrap,
                 seed=self.settings.seed,
+                choices=self._choices_on_test(),
             )
         members = {
             member.name: f"{member.task.name}, asked in `{member.checkpoint.data_format}`"
@@ -173,9 +175,18 @@ class MergeRun:
         start = self.members[0].start.model
         for method, folder in folders.items():
             how = self._describe_method(method)
-            card = merged_model_card(method, how, members, scores, start=start)
+            on_test = any(member.on_test for member in self.members)
+            card = merged_model_card(method, how, members, scores, start=start, on_test=on_test)
             write_whole(folder / "README.md", card)
         return scores
+
+    def _choices_on_test(self) -> list[Choice]:
+        """The members whose checkpoints were chosen on test, for all that shows their figures."""
+        return [
+            Choice(student=member.name, rule=BEST_ON_TEST, step=member.checkpoint.step, used=True)
+            for member in self.members
+            if member.on_test
+        ]
 
     def _member_systems(self) -> list[MergeSystem]:
         return [

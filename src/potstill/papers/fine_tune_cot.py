@@ -19,9 +19,10 @@ T5 60M, D rationales             15.00   7.67  81.08
 Flan-T5 700M, D rationales       20.00  13.67  87.39
 ==========================  ==========  =====  =====
 
-Otherwise here: checkpoints are chosen on development questions, not on the test questions; an
-exemplar that is a test question of the run is not shown; the text of an answer shows by which of
-the published templates it was asked, as a stored text has no template beside it.
+Otherwise here: checkpoints are chosen on development questions, not on the test questions, but
+where ``evaluate.select`` is ``best_on_test``; an exemplar that is a test question of the run is not
+shown; the text of an answer shows by which of the published templates it was asked, as a stored
+text has no template beside it.
 """
 
 import re

@@ -26,6 +26,7 @@ from potstill.runtime.progress import Meter
 from potstill.runtime.spending import read_spending
 from potstill.store import Stage, Store
 from potstill.store.integrity import MOST_TOLD, store_faults
+from potstill.text.chosen_on_test import CHOSEN_ON_TEST, is_chosen_on_test
 
 NEW_STORE = "restore the file from a copy, or begin a new run"
 ROWS = (
@@ -87,6 +88,7 @@ def check_run(folder: Path) -> CheckedRun:
         completions, unknown = sum(store.finish_reasons().values()), unknown_stages(store)
         faults += [_of_row(fault) for fault in word_faults(store)]
         ends = [*unknown_ends(store)]
+        ends += [CHOSEN_ON_TEST] if is_chosen_on_test(store.choices()) else []
         faults += _missing_files(folder, store)
         unsummed = [*_unsummed(folder, store)]
     faults += [*_checkpoint_faults(folder, checkpoints), *(one for one in unsummed if one.way_out)]

@@ -41,6 +41,7 @@ from potstill.sampling.ask import sample_requests
 from potstill.sampling.debate import AskedTeacher
 from potstill.setting_names import resolve_names
 from potstill.store import Store
+from potstill.text.chosen_on_test import BEST_ON_TEST, CHOSEN_ON_TEST
 
 
 class PlannedTeacher(NamedTuple):
@@ -89,6 +90,9 @@ class Plan:
 
     lacks: list[str]
     """What servers were found not to do that the recipe needs, a line each."""
+
+    warnings: list[str]
+    """What is to be known of the figures that will come of it, a line each."""
 
     @property
     def usd(self) -> Spread:
@@ -145,6 +149,7 @@ def plan_run(recipe: Recipe, probes: Mapping[str, Probe] | None = None) -> Plan:
             faults=[*against.faults, *filter(None, [students.fault])],
             keys=against.keys,
             lacks=lacks(recipe, {teacher.name: teacher.capabilities for teacher in planned}),
+            warnings=[CHOSEN_ON_TEST] if recipe.evaluate.select == BEST_ON_TEST else [],
         )
 
 

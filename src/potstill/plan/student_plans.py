@@ -18,6 +18,7 @@ from potstill.plan.start_trials import StartSpeed, TrainedPart, start_speed
 from potstill.plan.throughput import last_progress
 from potstill.prompts.formats import format_named
 from potstill.records import Example, System, Task
+from potstill.text.chosen_on_test import BEST_ON_TEST
 from potstill.train import Models, interrupted_step
 from potstill.train.defaults import StartFacts, Work, described, resolve
 from potstill.train.examples import as_written, make_examples
@@ -298,15 +299,19 @@ def _measured_rate(folder: Path, system: System) -> float | None:
 
 
 def _answers(run: Run, students: Sequence[PlannedStudent]) -> int:
-    """Returns how many answers starts and students are to give: development at each checkpoint."""
+    """Returns how many answers starts and students are to give: development at each checkpoint.
+
+    A rule that chooses on test asks each checkpoint the test questions as well.
+    """
     starts = len({student.start for student in students})
     answers = 0
     for entry in run.entries:
         development, test = len(entry.task.splits["dev"]), len(entry.task.splits["test"])
+        checkpoints = sum(student.checkpoints for student in students)
         if entry.followed:
-            checkpoints = sum(student.checkpoints for student in students)
             answers += development * (starts + checkpoints)
-        answers += test * (2 * starts + len(students))
+        on_test = entry.role == "target" and run.recipe.evaluate.select == BEST_ON_TEST
+        answers += test * (2 * starts + (checkpoints if on_test else len(students)))
     return answers
 
 

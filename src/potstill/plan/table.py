@@ -168,6 +168,8 @@ def _facts(plan: Plan) -> Iterator[tuple[str, str]]:
         yield "budget", _describe_budget(plan)
     yield "time", _describe_time(plan)
     yield from student_facts(plan.students)
+    for warning in plan.warnings:
+        yield "warning", warning
     for key in plan.keys:
         yield "key", key
     for fault in plan.faults:

@@ -27,6 +27,7 @@ from potstill.records import (
 from potstill.store import Stage, Store, Writer
 from potstill.store.asked_questions import answers_question
 from potstill.tasks.overlap import Overlap
+from potstill.text.chosen_on_test import is_chosen_on_test
 from potstill.yaml_text import parse_yaml
 
 SUBJECT = System("rationales")
@@ -106,6 +107,11 @@ class Results:
     def leading(self) -> Task:
         """The task that is trained for."""
         return self.tasks[0]
+
+    @property
+    def chosen_on_test(self) -> bool:
+        """Whether checkpoints were chosen on the test questions, which makes figures too high."""
+        return is_chosen_on_test(self.choices)
 
     @property
     def outdated_notes(self) -> list[str]:

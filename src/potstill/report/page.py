@@ -33,6 +33,7 @@ from potstill.report.guidance import (
     turned,
 )
 from potstill.report.questions import browser_data
+from potstill.text.chosen_on_test import CHOSEN_ON_TEST
 from potstill.text.points import points
 
 MOST_COMPARISONS = 12
@@ -102,6 +103,7 @@ def page(results: Results) -> str:
         loss_chart=loss_chart(results),
         rules=_rules(results) or ["in_distribution"],
         rule_means=text.RULES,
+        chosen_on_test=CHOSEN_ON_TEST,
         soft_findings=[
             (text.soft_finding(last), bool(last.soft_share))
             for last in results.last_checkpoints

@@ -23,6 +23,7 @@ from potstill.report.overlap_notes import untouched
 from potstill.report.text import DASH, interval, percent
 from potstill.store import Store
 from potstill.tasks.overlap import Overlap
+from potstill.text.chosen_on_test import CHOSEN_ON_TEST
 from potstill.text.points import points
 
 TASKS_ABREAST = 2
@@ -37,6 +38,7 @@ def summary(results: Results) -> dict[str, object]:
         "leading_task": leading,
         "roles": dict(results.roles),
         "choices": [_choice(choice) for choice in results.choices],
+        "chosen_on_test": CHOSEN_ON_TEST if results.chosen_on_test else None,
         "engines": {
             one.system.label: {"engine": one.engine, "number_format": one.number_format}
             for one in results.engines
@@ -185,16 +187,18 @@ def thinking_lines(results: Results) -> list[str]:
     return lines
 
 
-def _table() -> Table:
+def _table(results: Results) -> Table:
     return Table(
         title="accuracy on test questions, with 95% intervals",
         title_justify="left",
+        caption=CHOSEN_ON_TEST if results.chosen_on_test else None,
+        caption_justify="left",
         box=box.SIMPLE_HEAD,
     )
 
 
 def _abreast(results: Results) -> Table:
-    table = _table()
+    table = _table(results)
     table.add_column("system", no_wrap=True)
     for task in results.task_names:
         table.add_column(Text(task), no_wrap=True)
@@ -205,7 +209,7 @@ def _abreast(results: Results) -> Table:
 
 
 def _one_below_another(results: Results) -> Table:
-    table = _table()
+    table = _table(results)
     table.add_column("task and system", overflow="fold")
     table.add_column("accuracy, interval, right", no_wrap=True)
     for task in results.task_names:
@@ -226,18 +230,21 @@ def _cell(score: Score | None) -> Text:
     return Text(f"{share:>6} {within:<13} {score.correct}/{score.total}")
 
 
-def guided_table(scores: Sequence[GuidedScore]) -> Table:
+def guided_table(scores: Sequence[GuidedScore], *, on_test: bool = False) -> Table:
     """The scores on test questions: accuracy, difference from the student alone, price, leaks.
 
     Tokens are the teacher's, a question. Routing by signals, many rows, is left to the report.
 
     Args:
         scores: One task's scores, in the order of the rows; others than test scores are left out.
+        on_test: Whether the student's checkpoint was chosen on these questions.
     """
     tested = [score for score in scores if score.split == "test"]
     questions = max((score.total for score in tested), default=0)
     table = Table(
         title=f"Guidance on {questions:,} test questions, with 95% intervals",
+        caption=CHOSEN_ON_TEST if on_test else None,
+        caption_justify="left",
         box=box.SIMPLE_HEAD,
         padding=0,
         show_edge=False,

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from potstill.records import Checkpoint, Comparison, Rationale, Score, System
 from potstill.report.accuracy import OTHER_RULE, Results
 from potstill.report.tradeoff import Abilities, ChosenCheckpoint, Estimate
+from potstill.text.chosen_on_test import BEST_ON_TEST, SHORT
 from potstill.text.points import points
 
 LABELS = {
@@ -33,8 +34,10 @@ RULES = {
     "worst_case": "the smallest worst shortfall from the best checkpoint, over the target and each "
     "task out of distribution",
     "pareto": "the least distance from the best target and the best generic ability together",
+    BEST_ON_TEST: "the highest accuracy on the test questions of the task trained for",
 }
-"""By selection rule, the merit on development questions for which a checkpoint is chosen."""
+"""By selection rule, the merit for which a checkpoint is chosen; but for the last, it is one on
+development questions."""
 
 WHERE = {
     "target": "on the target",
@@ -173,7 +176,7 @@ def headline(results: Results) -> str:
     """Returns the run's main result in one sentence, no stronger than its numbers."""
     comparison = results.main_comparison
     if comparison is not None:
-        return _compared(results, comparison)
+        return _compared(results, comparison) + _warning(results)
     measured = [results.test_score(system, results.leading.name) for system in results.systems]
     best = max((score for score in measured if score), key=lambda s: s.correct, default=None)
     if best is not None:
@@ -186,6 +189,7 @@ def headline(results: Results) -> str:
         return (
             f"{label(best.system)} reaches {_reached(results, best.system)} on "
             f"{best.task} (95% interval {within}, {best.total:,} questions){alone}."
+            f"{_warning(results)}"
         )
     if results.training:
         return "The students are trained; no test question has been answered yet."
@@ -195,6 +199,11 @@ def headline(results: Results) -> str:
             f"{kept:,} of {len(results.rationales):,} rationales are kept; no student learns yet."
         )
     return "This run has no results yet."
+
+
+def _warning(results: Results) -> str:
+    """Returns a sentence that follows figures of a checkpoint chosen on test; else nothing."""
+    return f" {SHORT[0].upper()}{SHORT[1:]}." if results.chosen_on_test else ""
 
 
 def _compared(results: Results, comparison: Comparison) -> str:
