@@ -183,7 +183,8 @@ def test_plan_tells_the_outcome_of_a_trial(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(step_trial, "try_steps", tried_as(5 * GB))
     plan = plan_run(load_recipe(small_recipe(tmp_path, steps=100)))
     (student,) = plan.students.students
-    assert student.memory == 5 * GB and not plan.students.fault
+    assert student.memory == 6.25 * GB  # a quarter of it may be kept between steps
+    assert not plan.students.fault
     assert "by a trial of two steps just now, 3 s in all" in student.how
     assert "longest examples among them" in student.memory_how
 

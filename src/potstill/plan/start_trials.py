@@ -45,6 +45,9 @@ class StartSpeed(NamedTuple):
     """Most bytes of memory."""
 
     peak_how: str
+    kept: float = 0.0
+    """Bytes beyond it that may be kept between steps (``train/freed_memory.py``)."""
+
     is_measured: bool = False
     """Whether the memory was measured; a formula's activations may be off by half."""
 
@@ -128,6 +131,7 @@ def has_weights(start: LocalSettings) -> bool:
 
 
 def _two_steps(facts: StartFacts, part: TrainedPart, *, most_tokens: int) -> StartSpeed:
+    from potstill.train.freed_memory import MOST_GROWTH
     from potstill.train.memory import step_bytes
     from potstill.train.step_trial import try_steps
 
@@ -135,12 +139,16 @@ def _two_steps(facts: StartFacts, part: TrainedPart, *, most_tokens: int) -> Sta
     left_out = max(part.together - tried.together, 0)
     recomputed = part.settings.gradient_checkpointing
     peak = tried.peak + step_bytes(facts, left_out, recomputed=recomputed)
-    beyond = f", and a formula for {left_out:,.0f} tokens more at once" if left_out else ""
+    beyond = f", a formula for {left_out:,.0f} tokens more at once" if left_out else ""
+    kept = (MOST_GROWTH - 1) * peak if facts.on_processor else 0.0
+    if kept:
+        beyond += ", and a quarter for what is kept between steps"
     return StartSpeed(
         tried.tokens / tried.seconds,
         f"by a trial of two steps just now, {tried.took:.0f} s in all, in {tried.precision}",
         peak,
         f"by the same trial, the longest examples among them{beyond}",
+        kept=kept,
         is_measured=True,
     )
 

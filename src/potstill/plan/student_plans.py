@@ -213,7 +213,7 @@ def _planned_student(draft: _StudentDraft, speed: StartSpeed) -> PlannedStudent:
         done=min(draft.done, steps),
         seconds=max(seconds, 0.0),
         how=how,
-        memory=speed.peak,
+        memory=speed.peak + speed.kept,
         memory_how=speed.peak_how,
         checkpoints=checkpoints,
         disk=checkpoints * shape.parameters * shape.stored_bytes,
