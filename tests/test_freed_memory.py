@@ -67,14 +67,13 @@ def test_nothing_is_kept_where_another_device_trains() -> None:
 
 def test_memory_that_grows_beyond_what_a_step_needs_is_given_back() -> None:
     """Steps need 40 of 100 bytes in use; each leaves 10 more in pieces that fit no later step."""
-    in_use, needed, pieces = 100, 40, 0
-    most, returns = 0, 0
+    in_use, needed = 100, 40
+    freed, pieces, most, returns = 0, 0, 0, 0
 
     def give_back() -> None:
         nonlocal pieces, returns, freed
         pieces, freed, returns = 0, 0, returns + 1
 
-    freed = 0
     memory = FreedMemory(lambda: in_use + freed + pieces, give_back)
     for _ in range(100):
         freed, pieces = needed, pieces + 10
