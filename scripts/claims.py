@@ -128,8 +128,9 @@ def find(figure: Figure) -> Found:
         value: Any = results
         for name in figure.path:
             value = value[int(name)] if isinstance(value, list) else value[name]
-        told = _compared(value) if figure.wording == "compared" else figure.wording.format(value)
-        return Found(f"{figure.label}: {told}")
+        if figure.wording == "compared":
+            return _compared(figure, value)
+        return Found(f"{figure.label}: {figure.wording.format(value)}")
     plus = [accuracies(results, figure, name) for name in figure.plus]
     minus = [accuracies(results, figure, name) for name in figure.minus]
     seeds = list(plus[0])
@@ -140,9 +141,14 @@ def find(figure: Figure) -> Found:
     return _difference(figure, upper, lower)
 
 
-def _compared(value: Mapping[str, Any]) -> str:
-    low, high = value["interval"]
-    return f"{points(value['difference'])} [{points(low)}, {points(high)}], over the questions"
+def _compared(figure: Figure, value: Mapping[str, Any]) -> Found:
+    """Returns a comparison that stands in the file, over trainings or over questions alone."""
+    interval = Interval(*value["interval"])
+    runs = value.get("runs", 0)
+    between = f"[{points(interval.low)}, {points(interval.high)}]"
+    over = trainings(runs) if runs else "over the questions"
+    told = f"{figure.label}: {points(value['difference'])} {between}, {over}"
+    return Found(told, agreement(figure, interval) if figure.expect and runs else None, runs)
 
 
 def _accuracy(values: Sequence[float]) -> str:

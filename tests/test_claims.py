@@ -59,6 +59,18 @@ def test_a_missing_file_is_not_run_yet_and_a_missing_system_an_error(
         claims.find(figure(claims))
 
 
+def test_a_comparison_of_the_file_is_over_trainings_or_over_questions(
+    claims: ModuleType, tmp_path: Path
+) -> None:
+    pair = {"difference": -0.064, "interval": [-0.105, -0.023]}
+    (tmp_path / "made.json").write_text(json.dumps({"five": {"runs": 5, **pair}, "one": pair}))
+    settings = {"wording": "compared", "plus": [], "minus": [], "expect": "less"}
+    over_runs = claims.find(figure(claims, path=["five"], **settings))
+    told = f"a less b: {MINUS}6.4 [{MINUS}10.5, {MINUS}2.3], "
+    assert over_runs == (told + "5 trainings", "yes", 5)
+    assert claims.find(figure(claims, path=["one"], **settings)).text == told + "over the questions"
+
+
 @pytest.mark.parametrize(
     ("expect", "interval", "agrees"),
     [
