@@ -171,7 +171,7 @@ def large_start(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def tried_as(peak: float) -> Any:
     def try_steps(student: object, examples: object, settings: Any, **_: object) -> TriedSteps:
-        assert settings.learning_rate == 1e-3
+        assert settings.learning_rate == 3e-4
         return TriedSteps(2.0, 400, 10**6, int(peak), "float32", 3.0)
 
     return try_steps

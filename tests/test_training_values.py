@@ -42,10 +42,10 @@ def facts(parameters: float, **changes: Any) -> StartFacts:
 @pytest.mark.parametrize(
     ("settings", "start", "learning_rate", "batch_size", "weight_decay"),
     [
-        (OPEN, facts(135e6), 1e-3, 8, 0.01),
+        (OPEN, facts(135e6), 3e-4, 8, 0.01),
         (OPEN, facts(600e6), 5e-5, 16, 0.01),
         (OPEN, facts(600e6, chat=True), 2.5e-5, 16, 0.01),
-        (OPEN, facts(135e6, chat=True), 1e-3, 8, 0.01),
+        (OPEN, facts(135e6, chat=True), 3e-4, 8, 0.01),
         (OPEN, facts(8e9), 2e-5, 16, 0.01),
         (OPEN, facts(250e6, encoder_decoder=True), 3e-4, 8, 0.01),
         (LORA, facts(135e6), 1e-3, 8, 0.0),
@@ -90,8 +90,8 @@ def test_on_a_processor_the_length_is_bounded_in_steps_and_tokens() -> None:
         return found.steps, found.epochs
 
     assert length(150, 50) == (None, 10)  # 188 steps of 400 tokens: nothing bounds them
-    assert length(1186, 110) == (200, None)  # 8 x 110 x 200 = 176,000 tokens
-    assert length(1186, 500) == (62, None)  # 8 x 500 x 62 = 248,000
+    assert length(1186, 110) == (250, None)  # 8 x 110 x 250 = 220,000 tokens
+    assert length(1186, 500) == (75, None)  # 8 x 500 x 75 = 300,000
     assert length(5, 100_000) == (1, None)
     given = resolve(TrainSettings(epochs=4), here, Work(5000, 500))
     assert (given.steps, given.epochs) == (None, 4)
@@ -158,7 +158,7 @@ def test_a_run_keeps_what_was_filled_in(tmp_path: Path, monkeypatch: pytest.Monk
     assert first.epochs == 10_000 / 3000
     assert found(on_processor=True) == first  # of another machine: as it was
     (tmp_path / resolution.KEPT).unlink()
-    assert found(on_processor=True).steps == 200
+    assert found(on_processor=True).steps == 250
 
 
 def small_recipe(folder: Path, **train: object) -> dict[str, Any]:

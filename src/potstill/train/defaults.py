@@ -25,7 +25,7 @@ SMALL_START = 20_000_000
 FORMER_EPOCHS = 20.0
 """Fine-tune-CoT's number of passes."""
 
-FULL_RATES = ((500e6, 1e-3), (2e9, 5e-5), (10e9, 2e-5), (math.inf, 1e-5))
+FULL_RATES = ((500e6, 3e-4), (2e9, 5e-5), (10e9, 2e-5), (math.inf, 1e-5))
 """Learning rates of a decoder whose weights are all trained, each up to a number of weights."""
 
 ENCODER_DECODER_RATES = ((1e9, 3e-4), (math.inf, 1e-4))
@@ -49,7 +49,7 @@ SMALL_BATCH_WEIGHTS, SMALL_BATCH, LARGE_BATCH = 500_000_000, 8, 16
 SEEN_EXAMPLES, LEAST_PASSES, MOST_PASSES = 10_000, 3, 10
 """Passes are as many as show so many examples, within bounds."""
 
-PROCESSOR_STEPS, PROCESSOR_TOKENS = 200, 250_000
+PROCESSOR_STEPS, PROCESSOR_TOKENS = 250, 300_000
 """Most optimiser steps, and most tokens of prompts and targets, of a training on a processor."""
 
 USUAL_LENGTH = 4096
