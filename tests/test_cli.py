@@ -31,7 +31,7 @@ FLAGS = {
     "evaluate": {"RECIPE", "--quiet", "--set"},
     "export": {
         "RUN", "FILE", "--what", "--logprobs", "--stage", "--data-format", "--overwrite",
-        "--quiet",
+        "--quiet", "--student",
     },
     "export-model": {"RUN", "--to", "--out", "--dtype", "--quiet"},
     "generate": {"RECIPE", "--quiet", "--set"},

@@ -43,8 +43,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         for n, split in enumerate(("dev", "dev", "test", "test"))
     ]
     Path("task.jsonl").write_text("\n".join(map(json.dumps, task)))
-    rows = zip(QUESTIONS, TEXTS, MARKS, strict=True)
-    rows = ({"question": q, "rationale": text, "flag": mark} for q, text, mark in rows)
+    marked = zip(QUESTIONS, TEXTS, MARKS, strict=True)
+    rows = [{"question": q, "rationale": text, "flag": mark} for q, text, mark in marked]
     Path("marked.jsonl").write_text("\n".join(map(json.dumps, rows)))
     return tmp_path
 

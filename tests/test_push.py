@@ -59,7 +59,7 @@ def test_rationales_are_pushed_privately_with_a_card(recipe: Path, hub: FakeHub)
         "question_id": "q2", "question": "What is 2 + 2?", "choices": [], "gold_answer": "4",
         "task": "sums", "split": "train", "rationale": "We double it.", "answer": "4",
         "verdict": "kept", "teacher": "openai:big", "sample": 0, "finish_reason": "stop",
-        "completion_id": 0,
+        "completion_id": 0, "mark": None,
     }  # fmt: skip
 
 

@@ -25,7 +25,12 @@ def commands(path: Path) -> list[list[str]]:
 
 
 def systems(recipe: Recipe) -> set[str]:
-    return BASELINES | set(recipe.train.students)
+    students = set(recipe.train.students)
+    starts = {f"start_{name}" for name in recipe.train.starts}
+    asked = {
+        f"{name}_{style}" for name in {"start", *students} for style in recipe.evaluate.asked_in
+    }
+    return BASELINES | students | starts | asked
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.relative_to(ROOT).as_posix())
