@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from tiny_models import build_tiny_causal, build_tiny_seq2seq
-from tiny_runs import finished_run
+from tiny_runs import two_finished_runs
 
 from potstill.cli import main
 from potstill.store import Store
@@ -160,10 +160,7 @@ def test_signs_are_fixed_by_the_seed(tmp_path: Path) -> None:
 def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Two finished runs of one start."""
     monkeypatch.chdir(tmp_path)
-    start = build_tiny_causal(tmp_path / "start", seed=0)
-    finished_run(Path("sums"), start, build_tiny_causal(tmp_path / "a", seed=1), sign="+")
-    finished_run(Path("products"), start, build_tiny_causal(tmp_path / "b", seed=2), sign="*")
-    return ["sums", "products"]
+    return two_finished_runs(tmp_path)
 
 
 def merge(*arguments: str) -> Result:

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 from tiny_models import Architecture, build_tiny_causal, build_tiny_seq2seq
-from tiny_runs import finished_run
+from tiny_runs import finished_run, two_finished_runs
 
 import potstill.merge.stage
 from potstill.cli import main
@@ -389,10 +389,7 @@ def test_an_ensemble_needs_one_tokenizer(tmp_path: Path) -> None:
 def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Two finished runs of one start, on additions and on doublings."""
     monkeypatch.chdir(tmp_path)
-    start = build_tiny_causal(tmp_path / "start", seed=0)
-    finished_run(Path("sums"), start, build_tiny_causal(tmp_path / "a", seed=1), sign="+")
-    finished_run(Path("products"), start, build_tiny_causal(tmp_path / "b", seed=2), sign="*")
-    return ["sums", "products"]
+    return two_finished_runs(tmp_path)
 
 
 def merge(*arguments: str, command: str = "merge") -> Result:

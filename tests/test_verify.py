@@ -131,8 +131,8 @@ def test_the_cause_of_a_difference_is_looked_for(
 @pytest.mark.parametrize(
     ("number_format", "advice"),
     [
-        ("float32", "Have the server compute in float32 (vLLM: --dtype float32)"),
-        (FLOAT32_STATES, "Have the server compute in float32 (vLLM: --dtype float32)"),
+        ("float32", "Have the server compute in float32 (vLLM: --dtype float32) where it does not"),
+        (FLOAT32_STATES, "Have the server compute in float32 (vLLM: --dtype float32) where"),
         ("bfloat16", "Two programs round otherwise in 16 bits: measure in float32 and serve in it"),
     ],
 )

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import yaml
+from tiny_models import build_tiny_causal
 
 from potstill.pipeline.recipe import load_recipe, write_resolved
 from potstill.records import Checkpoint, Completion, Rationale, Request, Score, System, Task
@@ -15,6 +16,14 @@ from potstill.tasks import load_task
 SIGNS = {"+": operator.add, "-": operator.sub, "*": operator.mul}
 SPLITS = ("train", "train", "train", "dev", "dev", "test", "test")
 PLACE = "checkpoints/rationales-0/checkpoint-000002"
+
+
+def two_finished_runs(folder: Path) -> list[str]:
+    """Makes ``sums`` and ``products``, two finished runs of one start; returns their folders."""
+    start = build_tiny_causal(folder / "start", seed=0)
+    finished_run(Path("sums"), start, build_tiny_causal(folder / "a", seed=1), sign="+")
+    finished_run(Path("products"), start, build_tiny_causal(folder / "b", seed=2), sign="*")
+    return ["sums", "products"]
 
 
 def finished_run(folder: Path, start: Path, student: Path, *, sign: str) -> None:

@@ -65,8 +65,8 @@ class Marks:
         self._path = settings.file
         self._votes: dict[tuple[str, str], Counter[bool]] = {}
         self._used: set[tuple[str, str]] = set()
+        columns = {name: getattr(settings, name) for name in _COLUMNS}
         for at, row in rows(settings.file):
-            columns = {name: getattr(settings, name) for name in _COLUMNS}
             check_fields(row, columns, at=at, noun="column", setting="curate.marks.{}")
             question, texts = (field_value(row, columns[name]) for name in _COLUMNS[:2])
             listed = texts if isinstance(texts, list) else [texts]
@@ -88,8 +88,9 @@ class Marks:
             question: The question's text.
             texts: The rationale's text in each of the forms that people may have read.
         """
+        asked = bare_question(one_line(question))
         for text in texts:
-            key = bare_question(one_line(question)), one_line(text)
+            key = asked, one_line(text)
             if (votes := self._votes.get(key)) is not None:
                 self._used.add(key)
                 return votes[True] > votes[False]

@@ -12,7 +12,7 @@ from potstill.errors import shortened
 from potstill.pipeline.measured_student import MeasuredStudent
 from potstill.records import Prediction, Question
 from potstill.runtime.number_formats import served_format
-from potstill.text.common_prefix import common_prefix_text
+from potstill.text.common_prefix import common_prefix_items
 from potstill.text.terminal_text import terminal_text
 
 SHOWN = 60
@@ -40,7 +40,7 @@ class Difference(NamedTuple):
             return [*lines, f"  measured: {_shown(self.measured.text, 0)}",
                     f"  served:   no answer: {terminal_text(self.served.error)}"]  # fmt: skip
         one, two = self.measured.text.strip(), self.served.text.strip()
-        at = common_prefix_text(one, two)
+        at = common_prefix_items(one, two)
         return [
             *lines,
             f"  measured: {_shown(one, at)}",
@@ -107,7 +107,7 @@ def _prompt(student: MeasuredStudent, served: ServedStudent, difference: Differe
             f"the template: the server counts {count:,} tokens of the prompt, and the measured one "
             f"has {len(wanted):,}. It was asked with {_shown(words, len(words))}"
         )
-    at = common_prefix_text(words, theirs)
+    at = common_prefix_items(words, theirs)
     if words == theirs and told.ids is None:
         return None
     lengths = f" ({len(told.ids):,} tokens, measured {len(wanted):,})" if told.ids else ""
@@ -179,7 +179,7 @@ def _weights(
     computed = f"it was measured in {measured}" if measured else "see what it was measured in"
     if told is not None and not any(told.lower().endswith(name) for name in SIXTEEN_BITS):
         return f"quantisation: the server's weights are {told}; {computed}"
-    at = common_prefix_text(difference.measured.text, difference.served.text)
+    at = common_prefix_items(difference.measured.text, difference.served.text)
     if same_texts == 0 and at == 0:
         return (
             "the weights: with the same prompt not one answer is the same from its first "
@@ -200,7 +200,10 @@ def _weights(
 def _advice(measured: str | None) -> str:
     """Returns how rounding is kept from changing answers."""
     if measured is not None and served_format(measured) == "float32":
-        return "Have the server compute in float32 (vLLM: --dtype float32)"
+        return (
+            "Have the server compute in float32 (vLLM: --dtype float32) where it does not yet; "
+            "where it does, what is left is the rounding of two programs"
+        )
     return (
         "Two programs round otherwise in 16 bits: measure in float32 and serve in it, or measure "
         "by the program that serves (student.serve)"

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from potstill.errors import ModelError
-from potstill.text.common_prefix import common_prefix_text
+from potstill.text.common_prefix import common_prefix_items
 
 Turns = Sequence[tuple[str, str]]
 """The turns of a chat, each a role and a content."""
@@ -130,7 +130,7 @@ def _behind_answer(render: Render) -> str | None:
 
 
 def _common_end(one: str, two: str) -> str:
-    shared = common_prefix_text(one[::-1], two[::-1])
+    shared = common_prefix_items(one[::-1], two[::-1])
     return one[len(one) - shared :]
 
 

@@ -29,8 +29,8 @@ def common_prefix_bytes(one: bytes, other: bytes) -> int:
     return common_prefix(np.frombuffer(one, np.uint8), np.frombuffer(other, np.uint8))
 
 
-def common_prefix_text(one: str, other: str) -> int:
-    """The number of characters that two texts begin with alike."""
+def common_prefix_items(one: Sequence[object], other: Sequence[object]) -> int:
+    """The number of items, such as characters of texts, that two sequences begin with alike."""
     pairs = zip(one, other, strict=False)
     return next(
         (place for place, (left, right) in enumerate(pairs) if left != right),

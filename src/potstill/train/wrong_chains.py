@@ -22,6 +22,7 @@ from pydantic import Field
 
 from potstill.errors import DataError
 from potstill.settings import Settings
+from potstill.text.common_prefix import common_prefix_items
 
 if TYPE_CHECKING:
     from potstill.train.encoding import Encoded, EncodedExamples
@@ -93,7 +94,8 @@ def departing(
             made.append(example)
             continue
         place = max(
-            (_common(example.target, other) for other in right[example.question_id]), default=0
+            (common_prefix_items(example.target, other) for other in right[example.question_id]),
+            default=0,
         )
         if place in (0, len(example.target)):
             unplaced += 1
@@ -103,12 +105,3 @@ def departing(
             example._replace(target=example.target[:end], skip=place, weight=unlikelihood.weight)
         )
     return made, unplaced
-
-
-def _common(one: Sequence[int], other: Sequence[int]) -> int:
-    """Returns how many tokens two targets begin with alike."""
-    pairs = zip(one, other, strict=False)
-    return next(
-        (place for place, (left, right) in enumerate(pairs) if left != right),
-        min(len(one), len(other)),
-    )

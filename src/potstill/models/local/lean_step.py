@@ -54,6 +54,17 @@ class Rotation(NamedTuple):
         return (heads_RHS * self.cos_R1S).add_(swapped_RHS.mul_(self.signed_sin_R1S))
 
 
+class _Reading(NamedTuple):
+    """What the layers of one step have in common."""
+
+    rotation: Rotation
+    mask: Tensor | None
+    """``(R, 1, 1, C)``, the columns that a row reads; None: all, or those of a prefix apart."""
+
+    beside: bool
+    """Whether a prefix that stands apart is read, too."""
+
+
 class LeanStep:
     """The step of a model whose layers are laid out as Llama's.
 
@@ -118,8 +129,9 @@ class LeanStep:
         signed_R1S = torch.cat([-sin_R1S[..., :half], sin_R1S[..., half:]], dim=-1)
         rotation = Rotation(cos_R1S, signed_R1S)
         mask = None if beside or bool(own_RC.all()) else own_RC[:, None, None]
+        reading = _Reading(rotation, mask, beside)
         for layer, columns in zip(self._layers, cache.row_layers, strict=True):
-            states_RD = layer.run(states_RD, rotation, columns, mask, beside=beside)
+            states_RD = layer.run(states_RD, columns, reading)
         logits_RV: Tensor = self._head(_normed(states_RD, self._norm))
         return logits_RV
 
@@ -173,48 +185,35 @@ class _Layer:
         self._qkv.part()
         self._gate_up.part()
 
-    def run(
-        self,
-        states_RD: Tensor,
-        rotation: Rotation,
-        columns: RowLayer,
-        mask: Tensor | None,
-        *,
-        beside: bool,
-    ) -> Tensor:
-        """Returns the hidden states after this layer; see :meth:`LeanStep.logits`."""
-        attended_RD = self._attend(
-            _normed(states_RD, self._before_attention), rotation, columns, mask, beside=beside
-        )
+    def run(self, states_RD: Tensor, columns: RowLayer, reading: _Reading) -> Tensor:
+        """Returns the hidden states after this layer; ``columns`` takes its keys and values."""
+        normed_RD = _normed(states_RD, self._before_attention)
+        attended_RD = self._attend(normed_RD, columns, reading)
         states_RD = states_RD + self._out(attended_RD)
         gate, up = self._gate_up(_normed(states_RD, self._before_mlp)).chunk(2, dim=-1)
         down: Tensor = self._down(self._act(gate) * up)
         return states_RD + down
 
-    def _attend(
-        self,
-        states_RD: Tensor,
-        rotation: Rotation,
-        columns: RowLayer,
-        mask: Tensor | None,
-        *,
-        beside: bool,
-    ) -> Tensor:
+    def _attend(self, states_RD: Tensor, columns: RowLayer, reading: _Reading) -> Tensor:
         R, H, K, S = len(states_RD), self._query_heads, self._key_heads, self._size
         heads_RHS = self._qkv(states_RD).view(R, -1, S)
-        turned_RHS = rotation.turned(self._normed_heads(heads_RHS[:, : H + K]))
+        turned_RHS = reading.rotation.turned(self._normed_heads(heads_RHS[:, : H + K]))
         keys_RKCS, values_RKCS = columns.update(
             turned_RHS[:, H:, None], heads_RHS[:, H + K :, None]
         )
         query_RHS, scale = turned_RHS[:, :H], float(self._attention.scaling)
-        if beside:
+        if reading.beside:
             out, _ = prefix_attention(
                 self._attention, query_RHS[:, :, None], keys_RKCS, values_RKCS, None, scaling=scale
             )
             return out.reshape(R, -1)
         # The query heads of a key head stand as its queries, so that no key is repeated.
         out_RKGS = F.scaled_dot_product_attention(
-            query_RHS.view(R, K, H // K, S), keys_RKCS, values_RKCS, attn_mask=mask, scale=scale
+            query_RHS.view(R, K, H // K, S),
+            keys_RKCS,
+            values_RKCS,
+            attn_mask=reading.mask,
+            scale=scale,
         )
         return out_RKGS.reshape(R, -1)
 
