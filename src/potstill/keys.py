@@ -5,7 +5,7 @@ import re
 
 import orjson
 
-from potstill.records import Message, Question, Request
+from potstill.records import GivenText, Message, Question, Request
 
 _PLACE = re.compile(r" at 0x[0-9a-fA-F]+")
 
@@ -50,8 +50,11 @@ def request_body(model: str, request: Request) -> bytes:
     """The JSON text that :func:`request_key` hashes."""
     prompt = request.prompt
     turns = prompt if isinstance(prompt, str) else [(turn.role, turn.content) for turn in prompt]
-    budget = request.thinking_tokens
-    further = {} if budget is None else {"thinking_tokens": budget}
+    further: dict[str, object] = {}  # what came later counts where it is given
+    if request.thinking_tokens is not None:
+        further["thinking_tokens"] = request.thinking_tokens
+    if request.given is not None:
+        further["given"] = [request.given.text, request.given.ends]
     return orjson.dumps(
         {
             **further,
@@ -77,7 +80,7 @@ def stored_request(body: str, *, max_tokens: int, samples: tuple[int, ...]) -> t
         samples: Likewise.
     """
     stored = orjson.loads(body)
-    prompt = stored["prompt"]
+    prompt, given = stored["prompt"], stored.get("given")
     return stored["model"], Request(
         prompt=prompt
         if isinstance(prompt, str)
@@ -90,5 +93,6 @@ def stored_request(body: str, *, max_tokens: int, samples: tuple[int, ...]) -> t
         thinking_tokens=stored.get("thinking_tokens"),
         stop=tuple(stored["stop"]),
         top_logprobs=stored["top_logprobs"],
+        given=None if given is None else GivenText(text=given[0], ends=given[1]),
         seed=stored["seed"] or 0,
     )

@@ -23,6 +23,17 @@ class Message:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class GivenText:
+    """A text that a model scores, and does not write."""
+
+    text: str
+    """What stands behind the prompt and the request's ``answer_prefix``."""
+
+    ends: bool = True
+    """Whether the answer ends behind it, so that the token that ends it is scored, too."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Request:
     """A prompt that one model is asked once; the same request gets the same stored completions."""
 
@@ -53,6 +64,11 @@ class Request:
 
     top_logprobs: int = 0
     """K: how many likeliest tokens to return at each position; 0 returns none."""
+
+    given: GivenText | None = None
+    """The text that is scored: its completion is this very text, with the probability of each of
+    its tokens and of ``top_logprobs`` likeliest ones beside it, and nothing is written. None: the
+    model writes."""
 
     seed: int = 0
     """Seeds the draws, together with the sample index."""
