@@ -326,8 +326,8 @@ def sft(setting: Setting, *, bf16: bool, **ways: Any) -> Pass:
     packed = bool(ways.get("packing"))
     with tempfile.TemporaryDirectory() as folder:
         options = _options(setting, folder, bf16=bf16, rows=1 if packed else len(setting.steps[0]))
-        if packed:
-            ways["max_length"] = max(setting.tokens)
+        # A limit above all rows changes nothing; padding-free batches are refused with one.
+        ways["max_length"] = max(setting.tokens) if packed else None
         trainer = SFTTrainer(
             setting.model(),
             args=SFTConfig(**options, gradient_checkpointing=False, **ways),
