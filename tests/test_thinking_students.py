@@ -1,7 +1,10 @@
 """What a student learns of its teacher's thinking, and how its chat template lays answers out."""
 
+import importlib.util
+import json
 import logging
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -26,6 +29,17 @@ from potstill.train.settings import StudentSettings
 from potstill.train.stage import _tell_of_thinking
 
 DOCS = Path(__file__).parents[1] / "docs" / "students.md"
+
+
+def benchmark() -> ModuleType:
+    """Returns the program that measured what students of a thinking teacher are trained on."""
+    path = Path(__file__).parents[1] / "benchmarks" / "thinking_training.py"
+    spec = importlib.util.spec_from_file_location("thinking_training", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
 
 TURNS = (
     "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' }}"
@@ -327,3 +341,29 @@ def test_the_training_texts_in_the_docs_are_those_that_are_learned() -> None:
         assert f"```\n{text}\n```" in page
     (encoded,) = Encoder(made, encoder_decoder=False).encode([one], max_length=4096).examples
     assert len(encoded.target) > 2000, "none of it is cut"
+
+
+def test_the_measured_training_texts_in_the_docs_are_those_of_the_script() -> None:
+    """The page's section on a real student is written by the script from its result."""
+    script = benchmark()
+    found = json.loads(script.OUT.read_text(encoding="utf-8"))
+    assert script.page_section(found) in DOCS.read_text(encoding="utf-8")
+    students = found["students"]
+    assert {row["left_out"] for row in students.values()} == {0}, "none is cut or left out"
+    count = found["questions"]
+    long = [students[name]["with_whole_thinking"] for name in ("keep", "drop", "mix")]
+    assert long == [count, 0, round(0.2 * count)]
+    assert found["too_long"]["left_out"] == 1 and found["too_long"]["examples"] == count - 1
+    (said,) = found["too_long"]["said"]
+    assert "1 of 5 examples have more than 1,024 tokens" in said
+
+
+def test_made_up_thinking_has_its_length_and_is_shown_shortened() -> None:
+    script = benchmark()
+    made = tokenizer()
+    thought = script.thinking_of(11, made, 300)
+    assert 300 <= len(made.encode(thought)) < 400
+    assert thought.splitlines()[0] == "Check 1: 11 and 1 make 12, which is not all."
+    whole = f"Q <think>\n{thought}\n</think>\n\nA"
+    short = script.shortened(whole, [thought], 300)
+    assert "[... 300 tokens of thinking in all ...]" in short and len(short.splitlines()) == 7
