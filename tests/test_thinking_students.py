@@ -323,26 +323,6 @@ def test_a_system_prompt_stands_before_the_question_in_training_and_in_use() -> 
     assert other.asked_in != name
 
 
-def test_the_training_texts_in_the_docs_are_those_that_are_learned() -> None:
-    """The page shows keep, drop and a mixture of a teacher that thinks for 2,000 tokens."""
-    made = tokenizer()
-    sentence = "Is it 7? Let me count once more. "
-    thinking = sentence
-    while len(made.encode(thinking)) < 2000:
-        thinking += sentence
-    thinking = thinking.strip()
-    one = example(thinking, target="3 and 4 make 7.\nThe answer is 7.")
-    page = DOCS.read_text(encoding="utf-8")
-    for shown in (one, example(None, target=one.target)):
-        prompt, target = learned(made, shown)
-        text = (prompt + target).replace(
-            thinking, f"{sentence}[... 2,000 tokens in all ...] {sentence.strip()}"
-        )
-        assert f"```\n{text}\n```" in page
-    (encoded,) = Encoder(made, encoder_decoder=False).encode([one], max_length=4096).examples
-    assert len(encoded.target) > 2000, "none of it is cut"
-
-
 def test_the_measured_training_texts_in_the_docs_are_those_of_the_script() -> None:
     """The page's section on a real student is written by the script from its result."""
     script = benchmark()
