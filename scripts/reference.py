@@ -48,6 +48,7 @@ from potstill.serve.settings import RequestLimits, ServeSettings, TeacherLimits
 from potstill.settings import Settings
 from potstill.tasks.overlap import OverlapSettings
 from potstill.tasks.settings import TaskSettings
+from potstill.train.on_policy.settings import OnPolicySettings, ScoreSettings
 from potstill.train.settings import (
     LoraSettings,
     MatchingSettings,
@@ -95,6 +96,8 @@ SECTIONS: dict[str, Section] = {
     "thinking": Section("`train.students.NAME.thinking` as a mapping", ThinkingMix),
     "matching": Section("`train.students.NAME.matching`", MatchingSettings),
     "unlikelihood": Section("`train.students.NAME.unlikelihood`", UnlikelihoodSettings),
+    "on_policy": Section("`train.students.NAME.on_policy`", OnPolicySettings),
+    "score": Section("`train.students.NAME.on_policy.score`", ScoreSettings),
     "replay": Section("`train.students.NAME.replay`", ReplaySettings),
     "stop": Section("`train.stop`", StopSettings),
     "lora": Section("`train.lora`", LoraSettings),

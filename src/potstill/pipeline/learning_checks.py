@@ -4,25 +4,29 @@ from collections.abc import Mapping
 
 from potstill.curate.settings import CurateSettings
 from potstill.generate.settings import GenerateSettings
-from potstill.train.settings import StudentSettings
+from potstill.models.settings import ModelSettings
+from potstill.train.settings import StudentSettings, TrainSettings
 
 
 def check_learning(
-    students: Mapping[str, StudentSettings], generate: GenerateSettings, curate: CurateSettings
+    train: TrainSettings,
+    generate: GenerateSettings,
+    curate: CurateSettings,
+    teachers: Mapping[str, ModelSettings],
 ) -> None:
-    """Refuses students that would learn what nobody draws, keeps or finds wrong.
+    """Refuses students that would learn what nobody draws, keeps, scores or finds wrong.
 
     Raises:
         ValueError: The message says what is missing for which student.
     """
-    for name, student in students.items():
+    for name, student in train.students.items():
         at = f"train.students.{name}"
         if student.samples is not None and student.samples > generate.samples:
             raise ValueError(
                 f"{at}.samples is {student.samples}, and generate.samples draws only "
                 f"{generate.samples} for each question"
             )
-        if student.matching.distribution and not generate.top_logprobs:
+        if student.matching.distribution and not (generate.top_logprobs or student.on_policy):
             raise ValueError(
                 f"{at}.matching needs the teacher's token probabilities. Set "
                 "generate.top_logprobs, e.g. to 5"
@@ -37,3 +41,50 @@ def check_learning(
                 f"{at}.unlikelihood learns from rationales with a wrong answer, and "
                 "curate.right_answer: false keeps those as right ones. Leave one of the two out"
             )
+        if student.on_policy is not None:
+            _check_scored(name, student, train, teachers)
+
+
+def _check_scored(
+    name: str, student: StudentSettings, train: TrainSettings, teachers: Mapping[str, ModelSettings]
+) -> None:
+    """Refuses an on-policy student whose teacher, length or start is not to be had.
+
+    Raises:
+        ValueError: So it is.
+    """
+    at, on_policy = f"train.students.{name}", student.on_policy
+    assert on_policy is not None
+    teacher = teachers.get(on_policy.teacher)
+    if teacher is None:
+        raise ValueError(
+            f"{at}.on_policy.teacher is {on_policy.teacher!r}, and the recipe's teachers are "
+            f"{', '.join(teachers)}"
+        )
+    if not teacher.can_continue:
+        raise ValueError(
+            f"{at}.on_policy: {teacher.model} cannot score what the student writes; what was "
+            "recorded answers what was asked then. Name another teacher"
+        )
+    if train.for_student(student).steps is None:
+        raise ValueError(
+            f"{at} writes its own examples, so that it has no passes over them. Set its steps"
+        )
+    before = on_policy.start_from
+    if before is None:
+        return
+    chain = [name]
+    while before is not None:
+        known = train.students.get(before)
+        if known is None or before in chain:
+            others = ", ".join(other for other in train.students if other not in chain)
+            raise ValueError(
+                f"{at}.on_policy.start_from leads to {before!r}; name another student: {others}"
+            )
+        if (known.start, known.asked_in) != (student.start, student.asked_in):
+            raise ValueError(
+                f"{at}.on_policy.start_from is {before}, which has another start or data format; "
+                "give both the same"
+            )
+        chain.append(before)
+        before = known.on_policy.start_from if known.on_policy is not None else None

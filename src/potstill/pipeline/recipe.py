@@ -168,7 +168,7 @@ class Recipe(Settings):
 
     @model_validator(mode="after")
     def _students_can_learn(self) -> "Recipe":
-        check_learning(self.train.students, self.generate, self.curate)
+        check_learning(self.train, self.generate, self.curate, self.named_teachers)
         return self
 
     @model_validator(mode="after")

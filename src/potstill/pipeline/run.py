@@ -61,6 +61,7 @@ from potstill.pipeline.student_export import export_chosen
 from potstill.pipeline.students import StudentPool, refuse_damaged
 from potstill.pipeline.task_splits import require_splits
 from potstill.pipeline.teachers import TeacherPool
+from potstill.pipeline.training_models import training_models
 from potstill.prompts.exemplars import FewShot, read_few_shot
 from potstill.records import Checkpoint, Task, Teacher
 from potstill.report import ReportFiles, write_report
@@ -76,7 +77,7 @@ from potstill.store import Stage, Store
 from potstill.tasks import TaskSettings
 from potstill.tasks.overlap import Overlap, overlaps, without
 from potstill.text.steps import step_kind
-from potstill.train import Models, train
+from potstill.train import train
 
 
 class Run:
@@ -358,7 +359,7 @@ class Run:
             recipe = self.recipe
             return train(
                 self.task,
-                Models(recipe.student, recipe.teacher, recipe.teachers),
+                training_models(self),
                 recipe.train,
                 self.context,
                 seed=recipe.seed,

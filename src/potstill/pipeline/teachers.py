@@ -122,6 +122,10 @@ class TeacherPool:
         except (ModelError, BudgetError, MissingExtraError):
             return settings, settings.can_continue
 
+    def opened(self, name: str) -> Model:
+        """Returns a teacher, opened now; a server is not asked yet."""
+        return self.first if name == FIRST else self._open(name)
+
     def opened_as(self, settings: ModelSettings) -> Model:
         """Returns the first teacher, opened with these settings."""
         if settings == self._recipe.teacher:
@@ -159,7 +163,7 @@ class TeacherPool:
             return
         teachers = self._recipe.named_teachers
         name = next(name for name, other in teachers.items() if other == settings)
-        model = self.first if name == FIRST else self._open(name)
+        model = self.opened(name)
         assert isinstance(model, VLLMModel), "no other has a server of its own"
         with self._context.progress.stage(f"starting {settings.model}", total=None):
             asked = model.served()
@@ -337,10 +341,7 @@ class TeacherPool:
     def _opened(self, name: str) -> Iterator[Model]:
         """A teacher while it is asked; only the first stays open, for later stages."""
         try:
-            if name == FIRST:
-                yield self.first
-            else:
-                yield self._open(name)
+            yield self.opened(name)
         finally:
             self._context.runtime.release()  # the next may need the same GPU
 

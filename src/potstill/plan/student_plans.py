@@ -14,12 +14,13 @@ from potstill.errors import PotstillError, extra
 from potstill.models.settings import LocalSettings
 from potstill.pipeline.run import Run
 from potstill.pipeline.stale import outdated_students, stale_stages, untrained_students
+from potstill.pipeline.training_models import training_models
 from potstill.plan.start_trials import StartSpeed, TrainedPart, start_speed
 from potstill.plan.throughput import last_progress
 from potstill.prompts.formats import format_named
 from potstill.records import Example, System, Task
 from potstill.text.chosen_on_test import BEST_ON_TEST
-from potstill.train import Models, interrupted_step
+from potstill.train import interrupted_step
 from potstill.train.defaults import StartFacts, Work, described, resolve
 from potstill.train.examples import as_written, make_examples
 from potstill.train.settings import StudentSettings
@@ -233,9 +234,8 @@ def _interrupted(run: Run, system: System, student: StudentSettings, count: Boun
     if not count.known:
         return 0
     recipe = run.recipe
-    models = Models(recipe.student, recipe.teacher, recipe.teachers)
     return interrupted_step(
-        system, student, run.task, models, recipe.train, run.context, seed=recipe.seed
+        system, student, run.task, training_models(run), recipe.train, run.context, seed=recipe.seed
     )
 
 

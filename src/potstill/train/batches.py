@@ -246,9 +246,9 @@ def flat(examples: Sequence[Encoded]) -> Batch:
     # A token is predicted at the place of the one before it: from the prompt's last token on. The
     # last target token is predicted but not read.
     positions = [
-        place
+        places[len(example.prompt) - 1 + place]
         for example, places in zip(examples, shared.places, strict=True)
-        for place in places[len(example.prompt) - 1 + example.skip :]
+        for place in example.trained_places
     ]
     return {
         "inputs": {
@@ -338,9 +338,9 @@ def _padded(rows: Sequence[Sequence[int]], pad: int, multiple: int) -> tuple[Ten
 def _places(examples: Sequence[Encoded], firsts: Sequence[int], width: int) -> list[int]:
     """Returns the places in flattened ``(B * T)`` outputs where trained tokens are predicted."""
     return [
-        row * width + first + offset
+        row * width + first + place
         for row, (first, example) in enumerate(zip(firsts, examples, strict=True))
-        for offset in range(example.skip, len(example.target))
+        for place in example.trained_places
     ]
 
 

@@ -15,7 +15,7 @@ from transformers import PreTrainedTokenizerBase
 
 from potstill.models.local.answer_layout import end_ids
 from potstill.models.local.prompt_encoding import PromptEncoder
-from potstill.records import Example, Request, SoftTargets, TeacherSpan
+from potstill.records import Example, Message, Request, SoftTargets, TeacherSpan
 from potstill.text.thinking import worded_thinking
 from potstill.text.thinking_marks import END_THINK, THINK
 from potstill.train.alignment import Vocabulary, soft_targets
@@ -41,6 +41,10 @@ class Encoded(NamedTuple):
     unlikely: bool = False
     """Whether it is learned not to write the target."""
 
+    places: tuple[int, ...] | None = None
+    """Which of the target's tokens have a loss; None: all after those that are skipped. The rows of
+    ``soft`` are of these."""
+
     @property
     def length(self) -> int:
         """Tokens of prompt and target."""
@@ -49,7 +53,14 @@ class Encoded(NamedTuple):
     @property
     def trained(self) -> list[int]:
         """The tokens that have a loss."""
+        if self.places is not None:
+            return [self.target[place] for place in self.places]
         return self.target[self.skip :] if self.skip else self.target
+
+    @property
+    def trained_places(self) -> Sequence[int]:
+        """Their places in the target."""
+        return range(self.skip, len(self.target)) if self.places is None else self.places
 
 
 class EncodedExamples(NamedTuple):
@@ -136,6 +147,10 @@ class Encoder:
             longest=max((example.length for example in encoded), default=0),
         )
 
+    def ends_of(self, prompt: str | tuple[Message, ...]) -> list[int]:
+        """Returns the tokens that end an answer to a prompt."""
+        return [self._end] if isinstance(prompt, str) else self._turn_ends
+
     def _encode(self, example: Example) -> Encoded:
         request = Request(prompt=example.prompt)
         words, thinking = _taken_apart(example)
@@ -146,7 +161,7 @@ class Encoder:
         else:
             prompt = self._prompts.prompt_ids(request)
             target = self._continuation(answer, request, prompt)
-        ends = [self._end] if isinstance(example.prompt, str) else self._turn_ends
+        ends = self.ends_of(example.prompt)
         return Encoded(
             prompt,
             [*target, *ends],

@@ -168,6 +168,8 @@ def _positions(text_config: object) -> int | None:
 
 def _work(student: StudentSettings, examples: Sequence[Example]) -> Work:
     assert student.start is not None
+    if not examples:  # of a student that writes them itself
+        return Work(0.0, 0.0)
     encoder = Encoder(
         load_tokenizer(student.start),
         encoder_decoder=start_facts(student.start).encoder_decoder,

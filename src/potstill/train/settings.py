@@ -24,6 +24,7 @@ from potstill.records import System
 from potstill.setting_names import NameOf
 from potstill.settings import Settings
 from potstill.tasks import AnyTask
+from potstill.train.on_policy.settings import OnPolicySettings, check_on_policy
 from potstill.train.wrong_chains import UnlikelihoodSettings
 
 BY_BYTES = "offsets"
@@ -258,6 +259,9 @@ class StudentSettings(Settings):
     unlikelihood: UnlikelihoodSettings | None = None
     """Learn not to write what rationales with a wrong answer write; null learns from right ones."""
 
+    on_policy: OnPolicySettings | None = None
+    """Have the student write and a teacher score; null learns from rationales alone."""
+
     steps: int | None = Field(default=None, ge=1)
     """Optimiser steps of this student, in place of the recipe's ``steps`` or ``epochs``."""
 
@@ -289,6 +293,7 @@ class StudentSettings(Settings):
                 "Leave system out, or take chat"
             )
         self._check_unlikelihood(asked_in)
+        check_on_policy(self)
         if self.take != "first" and self.max_rationales is None:
             raise ValueError(f"take: {self.take} needs max_rationales, which says how many")
         _one_length(self.steps, self.epochs)

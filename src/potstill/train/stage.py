@@ -22,6 +22,7 @@ from potstill.runtime.context import RunContext
 from potstill.runtime.progress import Advance
 from potstill.store import Store
 from potstill.tasks import load_task
+from potstill.tasks.splits import first_placed
 from potstill.train.defaults import ResolvedTraining, described, is_open
 from potstill.train.examples import (
     TeacherTexts,
@@ -31,6 +32,8 @@ from potstill.train.examples import (
     undivided,
     unequal_questions,
 )
+from potstill.train.on_policy.order import after_their_starts, started_from
+from potstill.train.on_policy.work import OnPolicyWork, ScoringTeacher
 from potstill.train.settings import StudentSettings, TrainSettings
 from potstill.train.settled_formats import FormatSettler, kept_defaults
 from potstill.train.wrong_chains import WRONG_CHAINS
@@ -55,6 +58,9 @@ class Models(NamedTuple):
 
     further: Mapping[str, ModelSettings] = MappingProxyType({})
     """Further teachers, by their names in the recipe."""
+
+    scoring: Mapping[str, ScoringTeacher] = MappingProxyType({})
+    """Those that score what on-policy students write, by their names in the recipe."""
 
 
 def train(
@@ -113,9 +119,11 @@ def train(
     steps: list[TrainingStep] = []
     checkpoints: list[Checkpoint] = []
     with ending_process_group():
-        for system, student in students.items():
+        for system, student in after_their_starts(students).items():
+            student = started_from(system, student, checkpoints, context.folder)
+            work = _on_policy_work(system, student, task, models, context, seed)
             own, learned = values[system], examples[system]
-            trained = _train_in_folder(system, student, learned, own, context, seed, ends_at)
+            trained = _train_in_folder(system, student, learned, own, context, seed, ends_at, work)
             steps += _training_steps(system, trained)
             checkpoints += _checkpoint_records(system, student, trained, context.folder, own)
     if not context.store.read_only:  # the first of several processes keeps the store
@@ -183,7 +191,13 @@ def interrupted_step(
     examples = _student_examples(system.label, student, task, learned, texts, seed)
     kept = KeptValues(context.folder)
     own = kept.resolved(system.label, settings.for_student(student), student, examples)
-    newest = newest_resumable(_training_folder(system, student, examples, own, context, seed))
+    if student.on_policy is not None:
+        if student.on_policy.teacher not in models.scoring:
+            return 0
+        student = started_from(system, student, context.store.checkpoints(), context.folder)
+    work = _on_policy_work(system, student, task, models, context, seed)
+    folder = _training_folder(system, student, examples, own, context, seed, work)
+    newest = newest_resumable(folder)
     return int(newest.name.rpartition("-")[2]) if newest else 0
 
 
@@ -215,6 +229,8 @@ def _student_examples(
             f"{len(questions)} training questions."
         )
     assert student.start is not None
+    if student.on_policy is not None and not student.on_policy.mix:
+        return []
     encoder_decoder = is_encoder_decoder(student.start)
     examples = make_examples(
         rationales,
@@ -222,7 +238,7 @@ def _student_examples(
         student,
         encoder_decoder=encoder_decoder,
         seed=seed,
-        texts=texts,
+        texts=None if student.on_policy is not None else texts,  # its rationales are texts alone
         thinking=texts.thinking_of(rationales) if student.long_share else {},
     )
     _tell_of_thinking(name, student, examples)
@@ -313,11 +329,12 @@ def _training_folder(
     settings: TrainSettings,
     context: RunContext,
     seed: int,
+    work: OnPolicyWork | None,
 ) -> Path:
     """The folder of a training, named by all that determines it."""
     from potstill.train.student import training_identity
 
-    identity = training_identity(student, examples, settings, seed=seed)
+    identity = training_identity(student, examples, settings, seed=seed, on_policy=work)
     return context.folder / "checkpoints" / f"{system.label}-{identity[:8]}"
 
 
@@ -329,11 +346,12 @@ def _train_in_folder(
     context: RunContext,
     seed: int,
     ends_at: StopAt | None,
+    work: OnPolicyWork | None,
 ) -> "TrainedStudent":
     """Train one student in a folder named by all that determines it, and show its progress."""
     from potstill.train.student import train_student
 
-    folder = _training_folder(system, student, examples, settings, context, seed)
+    folder = _training_folder(system, student, examples, settings, context, seed, work)
 
     def on_checkpoint(so_far: "TrainedStudent") -> bool:
         assert ends_at is not None
@@ -349,7 +367,36 @@ def _train_in_folder(
             on_checkpoint=on_checkpoint if ends_at else None,
             runtime=context.runtime,
             seed=seed,
+            on_policy=work,
         )
+
+
+def _on_policy_work(
+    system: System,
+    student: StudentSettings,
+    task: Task,
+    models: Models,
+    context: RunContext,
+    seed: int,
+) -> OnPolicyWork | None:
+    """Returns what a student's rounds are made of; None where it learns from rationales alone."""
+    if student.on_policy is None:
+        return None
+    assert student.start is not None
+    questions = task.splits["train"]
+    if student.questions is not None:
+        questions = first_placed(questions, student.questions, seed, "student")
+    return OnPolicyWork(
+        label=system.label,
+        settings=student.on_policy,
+        data_format=student.asked_in,
+        start=student.start,
+        teacher=models.scoring[student.on_policy.teacher],
+        questions=questions,
+        task=task.name,
+        context=context,
+        seed=seed,
+    )
 
 
 class _MeterWatch:

@@ -29,7 +29,8 @@ from potstill.train.defaults import ResolvedTraining
 from potstill.train.encoding import Encoded
 from potstill.train.memory import PROGRAM_BYTES
 from potstill.train.settings import StudentSettings
-from potstill.train.student import build_trainer, encode_fitting, load_start, with_precision
+from potstill.train.student import encode_fitting, load_start, with_precision
+from potstill.train.trainer_setup import build_trainer
 
 
 class TriedSteps(NamedTuple):
@@ -95,7 +96,7 @@ def _two_steps(
     encoded = encode_fitting(loaded, examples, student, settings)
     with TemporaryDirectory() as name, quietly():
         folder = Path(name)
-        settings = with_precision(settings, loaded, encoded, folder, Runtime())
+        settings = with_precision(settings, loaded, encoded.examples, folder, Runtime())
         short = settings.model_copy(update={"steps": 2, "epochs": None, "checkpoints": 1})
         trainer, _ = build_trainer(loaded, encoded, short, student, folder, 0)
         longest = _longest(encoded.examples, settings.batch_size, most_tokens)

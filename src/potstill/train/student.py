@@ -12,72 +12,45 @@ so the same call on the same folder resumes the one and repeats the other for no
 
 import hashlib
 import logging
-import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
 from transformers import TrainerState
 
 from potstill.errors import DataError
 from potstill.keys import settings_hash
 from potstill.models.local.answer_layout import add_turn_end, thinking_template
 from potstill.models.local.format_trials import TRYING, chosen, is_tried, shape_name
-from potstill.models.local.learned_prefix import has_prefix
 from potstill.models.local.loading import (
     Loaded,
     folder_digest,
     is_folder,
-    load_config,
     load_model_and_tokenizer,
-    parameters_of,
     quietly,
     trained_parameters,
 )
-from potstill.models.local.saving import dtype_on_disk
-from potstill.models.settings import LocalSettings
 from potstill.prompts.formats import format_named
 from potstill.records import Example
 from potstill.runtime import Runtime
 from potstill.runtime.signals import stoppable
 from potstill.store.packed_logprobs import pack
 from potstill.train import checkpoints
-from potstill.train.batches import (
-    Collate,
-    Collator,
-    Order,
-    Steps,
-    flat,
-    padded_collation,
-    plan_steps,
-)
-from potstill.train.chunked_loss import Head
 from potstill.train.defaults import ResolvedTraining
-from potstill.train.encoding import EncodedExamples, Encoder
+from potstill.train.encoding import Encoded, EncodedExamples, Encoder
 from potstill.train.examples import example_shares
 from potstill.train.freed_memory import freed_memory_kept
-from potstill.train.lora import add_lora
-from potstill.train.losses import loss_of
+from potstill.train.on_policy.on_policy_trainer import OnPolicyRun, on_policy_run, stand_ins
+from potstill.train.on_policy.work import OnPolicyWork
 from potstill.train.precision import try_training
-from potstill.train.prefix import add_prefix
-from potstill.train.prefix_sharing import can_share, enable
 from potstill.train.quantization import four_bits, is_quantized, keep_trainable
-from potstill.train.resolution import pass_size, resolved_training, start_device, start_facts
+from potstill.train.resolution import resolved_training, start_device
 from potstill.train.settings import LoraSettings, StudentSettings, TrainSettings
 from potstill.train.start_checks import check_end_token
-from potstill.train.trainer import (
-    Objective,
-    OnStep,
-    Reporter,
-    StudentTrainer,
-    Unwatched,
-    Watch,
-    sharded,
-    training_arguments,
-)
+from potstill.train.trainer import OnStep, Reporter, StudentTrainer, Unwatched, Watch
+from potstill.train.trainer_setup import build_trainer, longest_of, start_of, weights_of
 from potstill.train.wrong_chains import with_departures
 
 logger = logging.getLogger(__name__)
@@ -150,9 +123,10 @@ def training_identity(
     settings: TrainSettings,
     *,
     seed: int = 0,
+    on_policy: OnPolicyWork | None = None,
 ) -> str:
     """Returns twelve hex digits that stand for all that determines a student."""
-    start, settings = _start(student), resolved_training(settings, student, examples)
+    start, settings = start_of(student), resolved_training(settings, student, examples)
     source = start.source
     weights = folder_digest(Path(source)) if is_folder(source) else start.model_dump(mode="json")
     values = settings.model_dump(mode="json", exclude=SAME_RESULT)
@@ -170,8 +144,10 @@ def training_identity(
         own_loss["unlikelihood"] = student.unlikelihood.model_dump()
     objective = example_shares(student), student.matching.model_dump() | own_loss
     texts = [_example_values(example) for example in examples]
-    reading = [{"control_tokens": True}] if start.control_tokens else []
-    return settings_hash(weights, texts, values, objective, seed, *reading)
+    further: list[object] = [{"control_tokens": True}] if start.control_tokens else []
+    if on_policy is not None:
+        further.append({"on_policy": on_policy.identity()})
+    return settings_hash(weights, texts, values, objective, seed, *further)
 
 
 def _example_values(example: Example) -> tuple[object, ...]:
@@ -206,6 +182,7 @@ def train_student(
     on_checkpoint: Callable[[TrainedStudent], bool] | None = None,
     runtime: Runtime | None = None,
     seed: int = 0,
+    on_policy: OnPolicyWork | None = None,
 ) -> TrainedStudent:
     """Train one student, or go on with what a killed process left behind.
 
@@ -223,6 +200,7 @@ def train_student(
             ``stop`` is set, as by the first Ctrl-C or SIGTERM, training stops after the step that
             it is at, with a checkpoint to go on from.
         seed: Fixes the order of examples and everything else that is random.
+        on_policy: What its rounds are made of, where it learns from what it writes itself.
 
     Raises:
         ConfigError: The folder holds another training.
@@ -232,21 +210,17 @@ def train_student(
     """
     runtime = runtime or Runtime()
     settings = resolved_training(settings, student, examples)
-    identity = training_identity(student, examples, settings, seed=seed)
+    identity = training_identity(student, examples, settings, seed=seed, on_policy=on_policy)
     checkpoints.claim(folder, identity)
     finished = checkpoints.read_finished(folder)
     if finished is not None:
         if checkpoints.first_process():  # killed after it was marked as finished, they are there
             checkpoints.drop_resume_states(folder)
         return _trained_student(finished, folder)
-    loaded = load_start(student, settings.lora)
-    encoded = encode_fitting(loaded, examples, student, settings)
-    settings = with_precision(settings, loaded, encoded, folder, runtime)
-    counts = _counts(student, loaded, encoded)
+    trainer, reporter, counts = _set_up(
+        student, examples, settings, folder, runtime, seed, identity, on_policy
+    )
     with quietly():
-        trainer, reporter = build_trainer(loaded, encoded, settings, student, folder, seed)
-        assert trainer.model is not None
-        counts["trained_parameters"] = trained_parameters(trainer.model)
 
         def so_far(state: TrainerState) -> dict[str, object]:
             steps = [step for step in sorted(trainer.save_steps) if step <= state.global_step]
@@ -267,16 +241,51 @@ def train_student(
     return _trained_student(values, folder)
 
 
+def _set_up(
+    student: StudentSettings,
+    examples: Sequence[Example],
+    settings: ResolvedTraining,
+    folder: Path,
+    runtime: Runtime,
+    seed: int,
+    identity: str,
+    on_policy: OnPolicyWork | None,
+) -> tuple[StudentTrainer, Reporter, dict[str, object]]:
+    """Returns the trainer, what reports on it, and what is counted before it begins."""
+    loaded = load_start(student, settings.lora)
+    encoded = encode_fitting(loaded, examples, student, settings)
+    run: OnPolicyRun | None = None
+    if on_policy is not None:
+        run = on_policy_run(
+            on_policy,
+            loaded,
+            encoded,
+            settings,
+            student,
+            identity=identity,
+            longest=longest_of(loaded, settings.max_length),
+            seed=seed,
+        )
+    tried = encoded.examples or (stand_ins(run) if run else [])
+    settings = with_precision(settings, loaded, tried, folder, runtime)
+    counts = _counts(student, loaded, encoded, run)
+    with quietly():
+        trainer, reporter = build_trainer(loaded, encoded, settings, student, folder, seed, run)
+    assert trainer.model is not None
+    counts["trained_parameters"] = trained_parameters(trainer.model)
+    return trainer, reporter, counts
+
+
 def _counts(
-    student: StudentSettings, loaded: Loaded, encoded: EncodedExamples
+    student: StudentSettings, loaded: Loaded, encoded: EncodedExamples, run: OnPolicyRun | None
 ) -> dict[str, object]:
     """Returns what is counted of a training before it begins."""
     return {
-        "examples": len(encoded.examples),
+        "examples": len(encoded.examples) + (run.answers if run is not None else 0),
         "too_long": encoded.too_long,
         "encoder_decoder": loaded.encoder_decoder,
-        "parameters": _weights_of(loaded, _start(student)),
-        "soft_share": encoded.soft_share if student.matching.distribution else None,
+        "parameters": weights_of(loaded, start_of(student)),
+        "soft_share": encoded.soft_share if student.matching.distribution and not run else None,
     }
 
 
@@ -295,15 +304,15 @@ def encode_fitting(
         loaded.tokenizer,
         encoder_decoder=loaded.encoder_decoder,
         matching=student.matching,
-        control_tokens=_start(student).control_tokens,
+        control_tokens=start_of(student).control_tokens,
     )
-    longest = _longest(loaded, settings.max_length)
+    longest = longest_of(loaded, settings.max_length)
     encoded = encoder.encode(examples, max_length=longest)
     if encoded.too_long:
         logger.warning("%s", encoded.told_too_long(longest))
     if student.unlikelihood is not None:
         encoded = with_departures(encoded, student.unlikelihood)
-    if not encoded.examples:
+    if not encoded.examples and (examples or student.on_policy is None):
         raise DataError(f"no example is left to train on: {encoded.told_too_long(longest)}.")
     return encoded
 
@@ -311,7 +320,7 @@ def encode_fitting(
 def with_precision(
     settings: ResolvedTraining,
     loaded: Loaded,
-    encoded: EncodedExamples,
+    examples: Sequence[Encoded],
     folder: Path,
     runtime: Runtime,
 ) -> ResolvedTraining:
@@ -332,7 +341,7 @@ def with_precision(
         precision = "float32"
         if is_tried(loaded.model) and alone and not begun:
             with runtime.events.noted("number format", TRYING):
-                trial = try_training(loaded, encoded.examples)
+                trial = try_training(loaded, examples)
             precision = chosen("training", _name(folder), shape, trial, runtime)
     return settings.model_copy(update={"precision": precision})
 
@@ -340,53 +349,6 @@ def with_precision(
 def _name(folder: Path) -> str:
     """Returns the student's name, which its folder begins with."""
     return folder.name.rpartition("-")[0] or folder.name
-
-
-def build_trainer(
-    loaded: Loaded,
-    encoded: EncodedExamples,
-    settings: ResolvedTraining,
-    student: StudentSettings,
-    folder: Path,
-    seed: int,
-) -> tuple[StudentTrainer, Reporter]:
-    """Returns the trainer with its model, loss and planned steps, and what reports on it."""
-    examples = encoded.examples
-    shares = {  # a format whose examples were all too long has no share
-        name: share
-        for name, share in example_shares(student).items()
-        if any(example.data_format == name for example in examples)
-    }
-    formats = (example.data_format for example in examples)
-    steps = settings.steps_for(pass_size(formats, shares))
-    use_cpu = next(loaded.model.parameters()).device.type == "cpu"
-    arguments = training_arguments(settings, folder, steps=steps, seed=seed, use_cpu=use_cpu)
-    torch.manual_seed(seed)
-    model = add_lora(loaded.model, settings.lora) if settings.lora else loaded.model
-    if settings.prefix is not None:
-        add_prefix(loaded.model, loaded.tokenizer, settings.prefix)
-    head = Head.of(model, chunked=not sharded(arguments))
-    collate, by_length = _choose_collation(loaded, max(example.length for example in examples))
-    order = Order(settings.batch_size, settings.group_size, shares or None, by_length, seed)
-    plan = plan_steps(examples, order, steps)
-    parts = range(1, settings.checkpoints + 1)
-    trainer = StudentTrainer(
-        model,
-        arguments,
-        objective=Objective(head, loss_of(student)),
-        steps=Steps(
-            examples,
-            plan,
-            batch_tokens=settings.batch_tokens,
-            processes=arguments.world_size,
-        ),
-        collator=Collator(collate),
-        tokenizer=loaded.tokenizer,
-        save_steps=sorted({math.ceil(steps * part / settings.checkpoints) for part in parts}),
-        dtype=dtype_on_disk(load_config(_start(student)), _weights_of(loaded, _start(student))),
-    )
-    tokens = [sum(len(examples[index].trained) for index in step) for step in plan]
-    return trainer, Reporter(tokens)
 
 
 def _train_or_resume(trainer: StudentTrainer, reporter: Reporter, folder: Path) -> TrainerState:
@@ -408,27 +370,6 @@ def _log_lines(state: TrainerState) -> list[LogLine]:
     return [LogLine(**{name: line[name] for name in LogLine._fields}) for line in lines]  # type: ignore[arg-type]
 
 
-def _choose_collation(loaded: Loaded, longest: int) -> tuple[Collate, bool]:
-    """Returns how examples become tensors, and whether padding makes it pay to sort by length."""
-    multiple = 8 if loaded.model.device.type == "cuda" else 1
-    if loaded.encoder_decoder:
-        return padded_collation(loaded, multiple), True
-    if has_prefix(loaded.model):
-        reason: str | None = "every token reads a learned prefix, too"
-    else:
-        reason = can_share(loaded.model, longest=longest)
-    if reason is None:
-        enable(loaded.model)
-        return flat, False
-    logger.info("examples are padded and share no work: %s", reason)
-    return padded_collation(loaded, multiple), True
-
-
-def _start(student: StudentSettings) -> LocalSettings:
-    assert student.start is not None, "the recipe's student is filled in before"
-    return student.start
-
-
 def load_start(student: StudentSettings, lora: LoraSettings | None = None) -> Loaded:
     """Load the start model with its weights in float32; lower precisions lose small updates.
 
@@ -436,7 +377,7 @@ def load_start(student: StudentSettings, lora: LoraSettings | None = None) -> Lo
     may think, and the token that ends its turns among those that end an answer. Weights that
     additions are trained to may be held in 4 bits.
     """
-    start = _start(student)
+    start = start_of(student)
     source = start.source
     four = four_bits(start_device(start)) if lora and lora.quantize else None
     loaded = load_model_and_tokenizer(
@@ -454,19 +395,6 @@ def load_start(student: StudentSettings, lora: LoraSettings | None = None) -> Lo
     if any(format_named(name).chat for name in student.formats):
         add_turn_end(loaded.model, loaded.tokenizer)
     return loaded
-
-
-def _weights_of(loaded: Loaded, start: LocalSettings) -> int:
-    """Returns the number of a model's weights, which in 4 bits stand two by two."""
-    if is_quantized(loaded.model):
-        return start_facts(start).parameters
-    return parameters_of(loaded.model)
-
-
-def _longest(loaded: Loaded, max_length: int) -> int:
-    """Returns the most tokens of an example that the model has positions for."""
-    positions = getattr(loaded.model.config, "max_position_embeddings", None)
-    return max_length if loaded.encoder_decoder or positions is None else min(max_length, positions)
 
 
 def _trained_student(values: dict[str, Any], folder: Path) -> TrainedStudent:

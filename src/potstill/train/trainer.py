@@ -156,7 +156,7 @@ class StudentTrainer(Trainer):
             train_dataset=steps,
         )
         self.model_accepts_loss_kwargs = True  # compute_loss divides by the whole step's tokens
-        self.tokenizer = tokenizer
+        self.tokenizer, self.collator = tokenizer, collator
         self.save_steps = frozenset(save_steps)
         self._dtype = dtype
         self.on_part: Callable[[int], None] = lambda _: None
@@ -301,11 +301,12 @@ class Reporter(TrainerCallback):
     """Decides when to save and when to stop, and reports the loss.
 
     Args:
-        tokens: The number of trained tokens in each step of the plan.
+        tokens: The number of trained tokens in each step of the plan; about so many, where a step
+            is made when it is reached.
     """
 
     def __init__(self, tokens: Sequence[int]) -> None:
-        self._tokens_after = [0, *itertools.accumulate(tokens)]
+        self._set_tokens([*tokens])
         self.trainer: StudentTrainer
         self._on_step: OnStep
         self._watch: Watch = Unwatched()
@@ -342,6 +343,13 @@ class Reporter(TrainerCallback):
         trainer.remove_callback(PrinterCallback)
         trainer.add_callback(self)
 
+    def _set_tokens(self, tokens: list[int]) -> None:
+        self._tokens, self._tokens_after = tokens, [0, *itertools.accumulate(tokens)]
+
+    def learns(self, step: int, tokens: int) -> None:
+        """Take it that a step, counted from 0, learns so many tokens."""
+        self._set_tokens([*self._tokens[:step], tokens, *self._tokens[step + 1 :]])
+
     def ends_at(self, state: TrainerState) -> bool:
         """Whether training ends with the checkpoint just written; all processes have to ask."""
         if self._ends_at is None:
@@ -355,6 +363,8 @@ class Reporter(TrainerCallback):
         self._start, self._first = time.perf_counter(), state.global_step
         if state.log_history:
             self._seconds_before = float(state.log_history[-1]["seconds"])
+            before = int(state.log_history[-1]["tokens"])
+            self._set_tokens([before, *[0] * (self._first - 1), *self._tokens[self._first :]])
         self._watched = self._tokens_after[self._first]
         tokens = self._tokens_after[-1] - self._watched
         self._watch.begins(steps=state.max_steps, step=self._first, tokens=tokens)

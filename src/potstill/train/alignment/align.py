@@ -74,6 +74,7 @@ def soft_targets(
     student: Vocabulary,
     *,
     aligned_by: Alignment | None = None,
+    end: int | None = None,
 ) -> SoftTargets:
     """Returns the teacher's probabilities at each of the student's tokens.
 
@@ -83,31 +84,48 @@ def soft_targets(
         teacher: The part of the target that the teacher wrote, with its probabilities.
         student: The student's tokens by their bytes.
         aligned_by: Aligns in place of this function's own way, which is by bytes.
+        end: The student's token that ends an answer, where the teacher's record says of its own
+            tokens without bytes that they do: it gets their probability, and a place of its own
+            behind the target's tokens, which is hard where the record does not reach there.
 
     Raises:
         ValueError: The teacher's tokens do not spell the part of the target that they should.
         ConfigError: ``aligned_by`` returned something else than an alignment has to.
     """
     ids = np.array(target_ids, np.int64)
-    if not ids.size:
-        return packed(ids, [])
     data = target.encode()
-    spoken = positions_of(data, teacher)
+    spoken = positions_of(data, teacher, reads_ends=end is not None)
+    parts = [] if end is None else _end_entries(spoken, ids.size, end, student)
+    whole_ids = ids if end is None else np.append(ids, end)
+    if not ids.size:
+        return packed(whole_ids, parts)
     if aligned_by is not None:
         rows = _checked(aligned_by(ids.tolist(), spoken, student), ids.size)
-        return packed(ids, [entries_of(rows)])
+        return packed(whole_ids, [entries_of(rows), *parts])
     groups = _carried_groups(data, student.spans(target, ids.tolist()), ids, spoken, student)
     reached, whole = _spell_out(groups, spoken)
     # (T, K): the student token with which it begins to write each alternative; -1: none can.
-    firsts = student.firsts_of(spoken.others).reshape(spoken.masses.shape)
-    return packed(
-        ids,
-        [
-            Entries(groups.s0, ids[groups.s0], whole),  # the teacher's own path
-            _first_tokens(groups, spoken, firsts, reached),
-            *_later_tokens(groups, spoken, firsts, ids, student),
-        ],
-    )
+    firsts = student.firsts_of(spoken.others)
+    if end is not None:
+        firsts[[not text for text in spoken.others]] = end
+    firsts = firsts.reshape(spoken.masses.shape)
+    parts += [
+        Entries(groups.s0, ids[groups.s0], whole),  # the teacher's own path
+        _first_tokens(groups, spoken, firsts, reached),
+        *_later_tokens(groups, spoken, firsts, ids, student),
+    ]
+    return packed(whole_ids, parts)
+
+
+def _end_entries(spoken: Positions, row: int, end: int, student: Vocabulary) -> list["Entries"]:
+    """Returns what the teacher says of the end of an answer, at the place behind its tokens."""
+    found = spoken.end
+    if found is None:
+        return []
+    tokens = np.append(end, student.firsts_of(found.others))
+    masses = np.append(found.ends, found.masses)
+    held = (tokens >= 0) & (masses > 0)
+    return [Entries(np.full(int(held.sum()), row, np.int64), tokens[held], masses[held])]
 
 
 def _carried_groups(
@@ -158,7 +176,9 @@ def _spell_out(
         for position in range(groups.t0[at], groups.t1[at]):
             if so_far:
                 row = slice(position * width, (position + 1) * width)
-                others[row] = [so_far + text for text in others[row]]
+                # What ends the answer at the group's first token has no space before it either.
+                begun = position > groups.t0[at]
+                others[row] = [so_far + text if text or begun else text for text in others[row]]
             reached[position] = product
             so_far += spoken.chosen[position]
             product *= float(spoken.probabilities[position])

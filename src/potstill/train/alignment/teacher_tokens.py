@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from potstill.records import TeacherSpan
+from potstill.records import TeacherSpan, TokenLogprobs
 
 
 class Positions(NamedTuple):
@@ -25,7 +25,10 @@ class Positions(NamedTuple):
 
     masses: NDArray[np.float64]
     """``(T, K)``: the alternatives' probabilities; 0 for padding, special tokens, and the chosen
-    one."""
+    one. Where ends are read, an alternative without a text ends the answer."""
+
+    end: "EndOfAnswer | None" = None
+    """What the teacher says of the place behind the last token; None where it says nothing."""
 
     def alternatives(self, at: int) -> list[tuple[bytes, float]]:
         """Returns one position's alternatives that have a probability, likeliest first."""
@@ -34,12 +37,27 @@ class Positions(NamedTuple):
         return [(text, mass) for text, mass in zip(texts, masses, strict=True) if mass > 0]
 
 
-def positions_of(data: bytes, teacher: TeacherSpan) -> Positions:
+class EndOfAnswer(NamedTuple):
+    """The teacher's probabilities at the place where an answer ends."""
+
+    ends: float
+    """The probability that it does."""
+
+    others: list[bytes]
+    """What the teacher might write there in place of the end."""
+
+    masses: NDArray[np.float64]
+    """``(K,)``: their probabilities; 0 for padding and for ends."""
+
+
+def positions_of(data: bytes, teacher: TeacherSpan, *, reads_ends: bool = False) -> Positions:
     """Returns the tokens that lie wholly in the teacher's part of the target, empty ones left out.
 
     Args:
         data: The target in UTF-8.
         teacher: The part of it that the teacher wrote, with its probabilities.
+        reads_ends: Whether a token of no bytes that has a probability ends the answer, and a row of
+            such a token behind the last one is the end of the answer itself.
 
     Raises:
         ValueError: The teacher's tokens do not spell the part of the target that they should.
@@ -53,7 +71,8 @@ def positions_of(data: bytes, teacher: TeacherSpan) -> Positions:
     starts = ends - lengths[:, 0]
     held = ((starts >= teacher.start) & (ends <= teacher.end) & (ends > starts)).nonzero()[0]
     if not held.size:
-        return Positions(np.zeros(1, np.int64), [], np.zeros(0), [], np.zeros((0, 0)))
+        end = _end_of(tokens) if reads_ends and not data else None
+        return Positions(np.zeros(1, np.int64), [], np.zeros(0), [], np.zeros((0, 0)), end)
     edges = np.append(starts[held[0]], ends[held])
     # Texts lie in ``token_bytes`` row by row, so the running sum over all columns finds each one.
     stops = lengths.cumsum().reshape(lengths.shape)[held]
@@ -71,8 +90,25 @@ def positions_of(data: bytes, teacher: TeacherSpan) -> Positions:
     probabilities[:, 1:].flat[_repeated(chosen, others)] = 0.0
     total = probabilities.sum(axis=1, keepdims=True)
     probabilities /= np.maximum(total, 1.0)  # published probabilities are rounded
-    masses = np.where(lengths[:, 1:] > 0, probabilities[:, 1:], 0.0)
-    return Positions(edges, chosen, probabilities[:, 0], others, masses)
+    masses = np.where(reads_ends | (lengths[:, 1:] > 0), probabilities[:, 1:], 0.0)
+    end = _end_of(tokens) if reads_ends and edges[-1] == len(data) else None
+    return Positions(edges, chosen, probabilities[:, 0], others, masses, end)
+
+
+def _end_of(tokens: TokenLogprobs) -> EndOfAnswer | None:
+    """Returns what stands in the row behind the last token of a text, where there is such a row."""
+    assert tokens.lengths is not None
+    if not len(tokens.lengths) or tokens.lengths[-1, 0] or not np.isfinite(tokens.logprobs[-1, 0]):
+        return None
+    probabilities = np.exp(tokens.logprobs[-1].astype(np.float64))
+    lengths = tokens.lengths[-1, 1:].astype(np.int64)
+    stops = len(tokens.token_bytes) - lengths.sum() + lengths.cumsum()
+    others = _cut(tokens.token_bytes, stops - lengths, stops)
+    # The chosen end is mostly listed again; a model may have several.
+    ends = max(probabilities[0], probabilities[1:][lengths == 0].sum())
+    masses = np.where(lengths > 0, probabilities[1:], 0.0)
+    total = max(ends + masses.sum(), 1.0)  # published probabilities are rounded
+    return EndOfAnswer(ends / total, others, masses / total)
 
 
 def _cut(text: bytes, begins: NDArray[np.int64], stops: NDArray[np.int64]) -> list[bytes]:

@@ -1,0 +1,210 @@
+"""The training loop whose steps are made when it reaches them, and what it takes to build it."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from potstill.errors import ConfigError
+from potstill.models.interface import Model
+from potstill.models.local.loading import Loaded
+from potstill.train.batches import Batch, Order, Steps, plan_steps
+from potstill.train.defaults import ResolvedTraining
+from potstill.train.encoding import Encoded, EncodedExamples
+from potstill.train.examples import example_shares
+from potstill.train.on_policy.scored_rounds import OnPolicySteps, RoundCounts, RoundMaker
+from potstill.train.on_policy.student_writer import StudentWriter
+from potstill.train.on_policy.work import OnPolicyWork, RoundPlan
+from potstill.train.on_policy.written_answers import AnswerReader
+from potstill.train.settings import StudentSettings
+from potstill.train.trainer import Reporter, StudentTrainer
+
+logger = logging.getLogger(__name__)
+
+
+class LaterSteps(Steps):
+    """As many steps as a training has, of which nothing is known before they are reached."""
+
+    def __init__(self, steps: int) -> None:
+        super().__init__([], [[]] * steps, batch_tokens=1)
+
+    def __getitem__(self, number: int) -> list[list[Encoded]]:
+        """Returns nothing: a data loader looks one step ahead of the training."""
+        return []
+
+
+class OnPolicyTrainer(StudentTrainer):
+    """Trains a student on what it writes itself.
+
+    :meth:`prepare` comes before training.
+    """
+
+    def prepare(self, run: "OnPolicyRun", reporter: Reporter) -> None:
+        """Take what the steps are made of.
+
+        Args:
+            run: That.
+            reporter: Told how many tokens each step learns, once it is made.
+        """
+        self._run, self._reporter = run, reporter
+
+    def get_batch_samples(
+        self, epoch_iterator: Iterator[object], num_batches: int, device: torch.device
+    ) -> tuple[list[list[Batch]], Tensor]:
+        """Returns the next step, made now, and the weight of its tokens."""
+        next(epoch_iterator)
+        step = self.state.global_step
+        parts = self._run.steps.parts(step, self._writer)
+        self._reporter.learns(step, sum(len(one.trained) for part in parts for one in part))
+        samples: list[list[Batch]] = [self.collator([parts])]
+        return samples, self._get_num_items_in_batch(samples, device)
+
+    def _writer(self, number: int) -> Model:
+        model: Any = self.accelerator.unwrap_model(self.model)
+        if not isinstance(model, PreTrainedModel):  # wrapped by peft
+            model = model.get_base_model()
+        work = self._run.work
+        return StudentWriter(
+            Loaded(model, self._run.loaded.tokenizer, self._run.loaded.encoder_decoder),
+            work.start,
+            name=f"on_policy:{work.label}@{self._run.identity}:{number + 1}",
+            events=work.context.events,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class OnPolicyRun:
+    """What the steps of an on-policy training are made of."""
+
+    work: OnPolicyWork
+    steps: OnPolicySteps
+    plan: RoundPlan
+    loaded: Loaded
+    identity: str
+    """Stands for all that determines the training; its student's answers are stored by it."""
+
+    longest: int
+    """Most tokens of an example."""
+
+    prompts: list[list[int]]
+    """The prompts of the questions, in tokens."""
+
+    @property
+    def answers(self) -> int:
+        """The answers that the student writes in all."""
+        return self.plan.rounds * self.plan.questions * self.work.settings.samples
+
+
+def on_policy_run(
+    work: OnPolicyWork,
+    loaded: Loaded,
+    encoded: EncodedExamples,
+    settings: ResolvedTraining,
+    student: StudentSettings,
+    *,
+    identity: str,
+    longest: int,
+    seed: int,
+) -> OnPolicyRun:
+    """Returns what the steps of a student's training are made of.
+
+    Args:
+        work: The questions, the teacher and the settings.
+        loaded: The student.
+        encoded: The teacher's rationales that it learns beside.
+        settings: The length and manner of its training.
+        student: The student's settings.
+        identity: As :attr:`OnPolicyRun.identity`.
+        longest: Most tokens that an example may have.
+        seed: Fixes everything that is random.
+    """
+    assert settings.steps is not None, "the recipe has seen to it"
+    plan = RoundPlan.of(work.settings, steps=settings.steps, batch_size=settings.batch_size)
+    reader = AnswerReader(
+        loaded.tokenizer,
+        encoder_decoder=loaded.encoder_decoder,
+        control_tokens=work.start.control_tokens,
+        score=work.settings.score,
+        closing=work.closing,
+    )
+    maker = RoundMaker(
+        work,
+        reader,
+        max_length=longest,
+        encoder_decoder=loaded.encoder_decoder,
+        on_round=lambda counts, *_: tell_round(work, plan, counts),
+    )
+    shares = example_shares(student)
+    further = encoded.examples if plan.further else []
+    further_order = Order(plan.further, settings.group_size, shares, False, seed)
+    steps = OnPolicySteps(
+        maker,
+        plan,
+        work,
+        further=further,
+        further_steps=plan_steps(further, further_order, plan.steps) if further else [],
+        order=Order(plan.own, min(work.settings.samples, plan.own), None, False, seed),
+        batch_tokens=settings.batch_tokens,
+    )
+    prompts = [
+        reader.prompt_ids(work.format.prompt(question, encoder_decoder=loaded.encoder_decoder))
+        for question in work.questions
+    ]
+    return OnPolicyRun(
+        work=work,
+        steps=steps,
+        plan=plan,
+        loaded=loaded,
+        identity=identity,
+        longest=min(max(map(len, prompts)) + work.settings.longest + 1, longest),
+        prompts=prompts,
+    )
+
+
+def stand_ins(run: OnPolicyRun) -> list[Encoded]:
+    """Returns examples of the sizes to come, for a trial of the speed of a step."""
+    own = run.work.settings.longest
+    return [Encoded(prompt, [*prompt, *[prompt[-1]] * own][:own]) for prompt in run.prompts]
+
+
+def refuse_several_processes(world_size: int) -> None:
+    """Refuse on-policy training in several processes, of which only the first keeps the store.
+
+    Raises:
+        ConfigError: There are several.
+    """
+    if world_size > 1:
+        raise ConfigError(
+            f"on_policy trains in one process, and there are {world_size}. Start potstill without "
+            "accelerate launch or torchrun."
+        )
+
+
+def tell_round(work: OnPolicyWork, plan: RoundPlan, counts: RoundCounts) -> None:
+    """Put what came of a round into the run's log."""
+    fields = counts._asdict()
+    number = fields.pop("number")
+    work.context.events.record(
+        "on_policy_round",
+        student=work.label,
+        round=number + 1,
+        rounds=plan.rounds,
+        oldest=plan.steps_of(number) - 1,
+        **fields,
+    )
+
+
+def planned_tokens(run: OnPolicyRun, further: Sequence[int]) -> list[int]:
+    """Returns about how many tokens each step learns, until that is known.
+
+    Args:
+        run: The sizes of the steps.
+        further: The tokens of each of the teacher's rationales.
+    """
+    rationale = sum(further) / len(further) if further else 0.0
+    own = run.work.settings.longest * run.work.settings.score.share / 2
+    return [round(run.plan.own * own + run.plan.further * rationale)] * run.plan.steps

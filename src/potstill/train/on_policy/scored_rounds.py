@@ -1,0 +1,280 @@
+"""The rounds of an on-policy training: who answers what, what is scored, and what is learned.
+
+A round is made when the training reaches it, since only then is the student there that writes it.
+Which questions it has, in which order its answers are learned, and what is drawn for each of them
+follow from the seed alone.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import NamedTuple
+
+from potstill.errors import ModelError
+from potstill.models.interface import Model
+from potstill.records import Completion, Question, Request, TokenLogprobs
+from potstill.sampling.ask import complete_missing
+from potstill.text.steps import step_kind
+from potstill.train.alignment import Vocabulary, named_by_bytes
+from potstill.train.batches import Order, parts_of, plan_steps
+from potstill.train.encoding import Encoded
+from potstill.train.on_policy.student_writer import AtOnce
+from potstill.train.on_policy.work import SEEDS_APART, OnPolicyWork, RoundPlan
+from potstill.train.on_policy.written_answers import AnswerReader, WrittenAnswer
+
+logger = logging.getLogger(__name__)
+
+
+class RoundCounts(NamedTuple):
+    """What came of one round."""
+
+    number: int
+    """Counted from 0."""
+
+    step: int
+    """Optimiser steps that the student who wrote it had taken."""
+
+    answers: int
+    ended: int
+    """Answers that ended by themselves, within what was written."""
+
+    student_tokens: int
+    """Tokens that the student wrote."""
+
+    teacher_tokens: int
+    """Tokens that the teacher read for the scores, prompts included."""
+
+    usd: float
+    """US dollars of the scores; of those that were stored before, what they cost then."""
+
+    encoded_again: int
+    """Answers whose tokens are not those that were written, see :mod:`.written_answers`."""
+
+    unscored: int
+    """Answers without scores, or whose scores reach none of their tokens."""
+
+    too_long: int
+    """Answers left out because they are longer than ``max_length``."""
+
+    places: int
+    """Tokens of the answers, the end among them, that could have been learned."""
+
+    learned: int
+    """Tokens of the answers that are learned, each counted once."""
+
+
+OnRound = Callable[[RoundCounts, Sequence[WrittenAnswer], Sequence[TokenLogprobs | None]], None]
+"""Called with what came of a round, before it is learned."""
+
+
+class RoundMaker:
+    """Has the rounds written and scored, and makes examples of them.
+
+    Args:
+        work: What they are made of.
+        reader: Reads the student's answers.
+        max_length: Most tokens of an example.
+        encoder_decoder: Whether the student reads its prompt with an encoder.
+        on_round: Told what came of each round.
+    """
+
+    def __init__(
+        self,
+        work: OnPolicyWork,
+        reader: AnswerReader,
+        *,
+        max_length: int,
+        encoder_decoder: bool,
+        on_round: OnRound,
+    ) -> None:
+        self._work, self._reader = work, reader
+        self._max_length, self._encoder_decoder = max_length, encoder_decoder
+        self._on_round = on_round
+
+    @cached_property
+    def _teacher(self) -> Model:
+        return AtOnce(self._work.teacher.model)
+
+    @cached_property
+    def _teacher_vocabulary(self) -> Vocabulary:
+        from potstill.models.local.loading import load_tokenizer
+
+        tokenizer = self._work.teacher.settings.tokenizer
+        assert tokenizer is not None, "only local models name tokens by id"
+        return Vocabulary(load_tokenizer(tokenizer))
+
+    def examples(
+        self, questions: Sequence[Question], number: int, step: int, writer: Model
+    ) -> list[Encoded]:
+        """Returns the examples of a round, made of what is stored as far as it is.
+
+        Args:
+            questions: The round's.
+            number: The round, from 0.
+            step: Optimiser steps that the student has taken.
+            writer: The student as it is now.
+
+        Raises:
+            ModelError: Nothing can be learned of it.
+        """
+        work = self._work
+        written = self._written(questions, number, writer)
+        kind = step_kind([completion.text for _, completion in written])
+        answers = [
+            answer
+            for question, completion in written
+            if (answer := self._reader.read(question, completion, kind)) is not None
+        ]
+        requests = [
+            work.teacher.request(
+                answer.question,
+                answer.text,
+                ends=answer.ends,
+                top=work.settings.top,
+                task=work.task,
+            )
+            for answer in answers
+        ]
+        scores = self._scores(requests, number)
+        examples, too_long = list[Encoded](), 0
+        for answer, request, score in zip(answers, requests, scores, strict=True):
+            assert request.given is not None
+            if score is None or score.logprobs is None:
+                continue
+            named = self._named(score.logprobs)
+            learned = self._reader.learned(answer, request.given, named, work.data_format)
+            if learned is not None and learned.length > self._max_length:
+                too_long += 1
+            elif learned is not None:
+                examples.append(learned)
+        counts = RoundCounts(
+            number=number,
+            step=step,
+            answers=len(written),
+            ended=sum(completion.finish_reason == "stop" for _, completion in written),
+            student_tokens=sum(completion.completion_tokens for _, completion in written),
+            teacher_tokens=sum(
+                score.prompt_tokens + score.completion_tokens for score in scores if score
+            ),
+            usd=sum(score.cost for score in scores if score),
+            encoded_again=sum(answer.is_encoded_again for answer in answers),
+            unscored=len(written) - len(examples) - too_long,
+            too_long=too_long,
+            places=sum(len(answer.ids) + answer.ends for answer in answers),
+            learned=sum(len(example.trained) for example in examples),
+        )
+        self._on_round(counts, answers, [score.logprobs if score else None for score in scores])
+        if not examples:
+            raise ModelError(
+                f"{work.label}: nothing of round {number + 1} can be learned: of "
+                f"{len(written):,} answers {len(answers):,} have a text, and {too_long:,} are "
+                "longer than train.max_length. Look at what the student writes; a start that "
+                "cannot answer yet needs on_policy.start_from."
+            )
+        return examples
+
+    def _written(
+        self, questions: Sequence[Question], number: int, writer: Model
+    ) -> list[tuple[Question, Completion]]:
+        """Returns the student's answers, those of a question side by side."""
+        work = self._work
+        requests = work.requests(questions, number, self._encoder_decoder)
+        label = f"{work.label} writes, round {number + 1}"
+        counts = complete_missing(writer, requests, work.context, label=label, stage="train")
+        counts.check_any(writer.name, work.context.store)
+        by_id = {question.id: question for question in questions}
+        return [
+            (by_id[str(request.question_id)], stored.completion)
+            for request in requests
+            for stored in work.context.store.completions(writer.name, request, logprobs=True)
+        ]
+
+    def _scores(self, requests: Sequence[Request], number: int) -> list[Completion | None]:
+        """Returns the teacher's scores; those that failed are asked for once more."""
+        work, teacher = self._work, self._teacher
+        store = work.context.store
+        label = f"scores for {work.label}, round {number + 1}"
+        for _ in range(2):
+            counts = complete_missing(teacher, requests, work.context, label=label, stage="train")
+            counts.check_any(teacher.name, store)
+            if not counts.failed:
+                break
+        stored = [store.completions(teacher.name, request, logprobs=True) for request in requests]
+        scores = [found[0].completion if found else None for found in stored]
+        for request, score in zip(requests, scores, strict=True):
+            assert request.given is not None
+            if score is not None and score.text != request.given.text:
+                raise ModelError(
+                    f"{teacher.name} was to score a text and wrote another one, so that it cannot "
+                    "score what others write. Name another teacher in on_policy.teacher."
+                )
+        return scores
+
+    def _named(self, tokens: TokenLogprobs) -> TokenLogprobs:
+        """Returns probabilities with tokens named by bytes."""
+        return tokens if tokens.ids is None else named_by_bytes(tokens, self._teacher_vocabulary)
+
+
+class OnPolicySteps:
+    """The optimiser steps of an on-policy training, each made when it is reached.
+
+    Args:
+        maker: Makes the examples of a round.
+        plan: The sizes of rounds and steps.
+        work: What the rounds are made of.
+        further: The teacher's rationales, learned by their text.
+        further_steps: Which of these each step learns.
+        order: The size of a step's own part, and its order; the seed is another in each round.
+        batch_tokens: Most tokens that are computed at once.
+    """
+
+    def __init__(
+        self,
+        maker: RoundMaker,
+        plan: RoundPlan,
+        work: OnPolicyWork,
+        *,
+        further: Sequence[Encoded],
+        further_steps: Sequence[Sequence[int]],
+        order: Order,
+        batch_tokens: int,
+    ) -> None:
+        self._maker, self._plan, self._work = maker, plan, work
+        self._further, self._further_steps = further, further_steps
+        self._order, self._batch_tokens = order, batch_tokens
+        self._number = -1
+        self._examples: list[Encoded] = []
+        self._own_steps: list[list[int]] = []
+        self._questions = work.round_questions(plan.questions)
+        self._drawn = 0
+
+    def parts(self, step: int, writer: Callable[[int], Model]) -> list[list[Encoded]]:
+        """Returns what a step learns, in parts that are computed at once.
+
+        Args:
+            step: Counted from 0.
+            writer: Returns the student as it is now, by the number of the round.
+        """
+        number, place = divmod(step, self._plan.steps_per_round)
+        if number != self._number:
+            self._begin(number, step, writer)
+        first = len(self._further)
+        taken = [first + index for index in self._own_steps[place]]
+        if self._further_steps:
+            taken = [*self._further_steps[step], *taken]
+        both = [*self._further, *self._examples]
+        return [
+            [both[index] for index in part]
+            for part in parts_of(taken, both, batch_tokens=self._batch_tokens)
+        ]
+
+    def _begin(self, number: int, step: int, writer: Callable[[int], Model]) -> None:
+        """Have a round made; the questions of those before it are gone through."""
+        questions: list[Question] = []
+        while self._drawn <= number:
+            questions = next(self._questions)
+            self._drawn += 1
+        self._examples = self._maker.examples(questions, number, step, writer(number))
+        order = self._order._replace(seed=self._order.seed * SEEDS_APART + number)
+        self._own_steps = plan_steps(self._examples, order, self._plan.steps_of(number))
+        self._number = number

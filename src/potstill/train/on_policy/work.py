@@ -1,0 +1,193 @@
+"""The parts that an on-policy training is made of, and its sizes; nothing here loads torch."""
+
+import random
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+from potstill.keys import question_digest, settings_hash
+from potstill.models.interface import Model
+from potstill.models.settings import LocalSettings, ModelSettings
+from potstill.prompts.formats import DataFormat, format_named
+from potstill.prompts.styles import PromptStyle
+from potstill.records import GivenText, Question, Request
+from potstill.runtime.context import RunContext
+from potstill.sampling.ask import PromptConfig
+from potstill.train.on_policy.settings import OnPolicySettings
+
+ENTROPY_TOKENS = 20
+"""The student's likeliest tokens that are kept where its entropy is looked at."""
+
+SEEDS_APART = 1_000_003
+"""By what the seeds of two runs differ, so that no round of the one draws as one of the other."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScoringTeacher:
+    """The teacher that scores."""
+
+    settings: ModelSettings
+    model: Model
+    """Opened when it is first asked."""
+
+    asking: PromptConfig
+    """How it is asked for rationales: it scores behind the same prompt."""
+
+    def request(self, question: Question, text: str, *, ends: bool, top: int, task: str) -> Request:
+        """Returns what it is asked for the scores of an answer.
+
+        Args:
+            question: The question.
+            text: The answer; white space before it is what the teacher's own prompt asks for.
+            ends: Whether the answer ends behind it.
+            top: How many of its likeliest tokens are kept at each place.
+            task: The name of the question's task.
+        """
+        prompt, body = self.asking.request(question).prompt, text.lstrip()
+        open_ended = isinstance(prompt, str) and prompt[-1:].strip() != ""
+        return Request(
+            prompt=prompt,
+            max_tokens=1,
+            top_logprobs=top,
+            given=GivenText(text=(" " if open_ended and body else "") + body, ends=ends),
+            question=question.text,
+            question_id=question.id,
+            task=task,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class OnPolicyWork:
+    """All that the rounds of one student's training are made of."""
+
+    label: str
+    """The student's name in the recipe, with its start's."""
+
+    settings: OnPolicySettings
+    data_format: str
+    """The one that the student is asked in."""
+
+    start: LocalSettings
+    """The model that it started from."""
+
+    teacher: ScoringTeacher
+    questions: tuple[Question, ...]
+    """The training questions that it may be asked."""
+
+    task: str
+    context: RunContext
+    seed: int
+
+    @cached_property
+    def format(self) -> DataFormat:
+        """The data format itself."""
+        return format_named(self.data_format)
+
+    @property
+    def closing(self) -> str:
+        """The words from which on answers are not scored; empty: they are scored to the end."""
+        return unscored_closing(self.format, self.teacher.asking.style)
+
+    def identity(self) -> list[object]:
+        """Returns plain values that stand for all that determines the rounds, weights aside."""
+        wording = self.teacher.asking.request(Question(id="", text="QUESTION", answer="")).prompt
+        values = self.settings.model_dump(mode="json", exclude={"start_from"})
+        questions = [question_digest(question) for question in self.questions]
+        return [
+            values,
+            self.teacher.model.name,
+            settings_hash(str(wording)),
+            settings_hash(questions),
+        ]
+
+    def round_questions(self, count: int) -> Iterator[list[Question]]:
+        """Yields the questions of each round, without end: pass after pass in random order.
+
+        Args:
+            count: The questions of a round; where there are fewer, some come several times.
+        """
+        generator, waiting = random.Random(f"on-policy {self.seed}"), list[Question]()
+        while True:
+            while len(waiting) < count:
+                waiting += generator.sample(self.questions, len(self.questions))
+            yield waiting[:count]
+            del waiting[:count]
+
+    def requests(
+        self, questions: Sequence[Question], number: int, encoder_decoder: bool
+    ) -> list[Request]:
+        """Returns what the student is asked in a round; a question that comes twice is drawn twice.
+
+        Args:
+            questions: The round's.
+            number: The round, from 0.
+            encoder_decoder: Whether the student reads its prompt with an encoder.
+        """
+        times = Counter(question.id for question in questions)
+        distinct = {question.id: question for question in questions}
+        ranked = self.settings.score.share < 1 and self.settings.score.by == "entropy"
+        return [
+            Request(
+                prompt=self.format.prompt(question, encoder_decoder=encoder_decoder),
+                samples=tuple(range(self.settings.samples * times[id_])),
+                temperature=self.settings.temperature,
+                max_tokens=self.settings.longest,
+                top_logprobs=ENTROPY_TOKENS if ranked else 1,
+                seed=self.seed * SEEDS_APART + number,
+                question=question.text,
+                question_id=id_,
+                task=self.task,
+            )
+            for id_, question in distinct.items()
+        ]
+
+
+class RoundPlan(NamedTuple):
+    """The sizes of rounds and steps."""
+
+    steps: int
+    """Optimiser steps of the training."""
+
+    steps_per_round: int
+    own: int
+    """The student's own answers in a step."""
+
+    further: int
+    """Rationales of the teacher's in a step."""
+
+    questions: int
+    """Questions of a round."""
+
+    @classmethod
+    def of(cls, settings: OnPolicySettings, *, steps: int, batch_size: int) -> "RoundPlan":
+        """Returns the sizes that the settings come to."""
+        further = min(round(settings.mix * batch_size), batch_size - 1)
+        if settings.mix and not further:
+            further = int(batch_size > 1)
+        own = batch_size - further
+        of_a_round = min(settings.steps_per_round, steps) * own
+        questions = settings.questions or -(-of_a_round // settings.samples)
+        return cls(steps, settings.steps_per_round, own, further, questions)
+
+    @property
+    def rounds(self) -> int:
+        """The number of rounds."""
+        return -(-self.steps // self.steps_per_round)
+
+    def steps_of(self, number: int) -> int:
+        """Returns the optimiser steps of a round."""
+        return min(self.steps_per_round, self.steps - number * self.steps_per_round)
+
+
+def unscored_closing(data_format: DataFormat, style: PromptStyle) -> str:
+    """Returns the words by which a format closes an answer, if the teacher is not asked for them.
+
+    Args:
+        data_format: The student's.
+        style: How the teacher is asked.
+    """
+    closing = data_format.reply.partition("{rationale}")[2].partition("{answer}")[0]
+    asked_for = closing.strip() in style.template + style.answer_cue
+    return "" if asked_for or not closing.strip() else closing

@@ -1,0 +1,305 @@
+r"""What a student wrote, the part of it that a teacher scores, and the scores at its tokens.
+
+A student's answer is known by the tokens that it wrote: encoded again, its text may be others. The
+part that is scored begins behind what the student's layout puts before an answer, and ends with the
+answer, or before::
+
+    the student wrote    "\nHe has 3 + 4 = 7 apples. --> 7<end>"
+    the teacher is given  " He has 3 + 4 = 7 apples."
+    places that learn       ^^ ^^^ . . .            ^
+
+White space before an answer is the teacher's own, as its prompt asks for it. Where the teacher's
+prompt does not ask for the words by which the student's data format closes an answer, such as
+``-->``, what stands from there on is not scored: a teacher that never writes them finds them all
+but impossible, and the student would unlearn to close its answers.
+"""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from transformers import PreTrainedTokenizerBase
+
+from potstill.models.local.prompt_encoding import PromptEncoder
+from potstill.records import (
+    Completion,
+    Example,
+    GivenText,
+    Message,
+    Question,
+    Request,
+    SoftTargets,
+    TeacherSpan,
+    TokenLogprobs,
+)
+from potstill.text.steps import StepKind, split_steps
+from potstill.train.alignment import Vocabulary, soft_targets
+from potstill.train.encoding import Encoded, Encoder
+from potstill.train.on_policy.settings import ScoreSettings
+
+FEW = 1e-6
+"""The least probability that a token is taken to have where the teacher does not list it."""
+
+
+class WrittenAnswer(NamedTuple):
+    """The part of a student's answer that is scored, in the student's tokens."""
+
+    question: Question
+    prompt: str | tuple[Message, ...]
+    lead: int
+    """Tokens before the text, as a chat template may have them."""
+
+    ids: list[int]
+    """The tokens, those before the text among them, without one that ends it."""
+
+    text: str
+    """What the tokens behind the lead spell."""
+
+    ends: bool
+    """Whether the answer ends behind them."""
+
+    logprobs: NDArray[np.float32]
+    """``(T, 1 + K)``, the student's own of these tokens and of its likeliest ones."""
+
+    is_encoded_again: bool = False
+    """Whether the tokens are those of the text and not those that were written."""
+
+
+class _Spelled(NamedTuple):
+    """The beginning of a text, and the number of tokens that spell it."""
+
+    tokens: int
+    text: str
+
+
+class AnswerReader:
+    """Reads a student's answers, and makes examples of them once they are scored.
+
+    Args:
+        tokenizer: The student's.
+        encoder_decoder: Whether it reads its prompt with an encoder.
+        control_tokens: Whether texts may spell control tokens.
+        score: The part that is scored.
+        closing: The words from which on answers are not scored; empty: they are scored to the end.
+    """
+
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        encoder_decoder: bool,
+        control_tokens: bool,
+        score: ScoreSettings,
+        closing: str,
+    ) -> None:
+        self._encoder = Encoder(
+            tokenizer, encoder_decoder=encoder_decoder, control_tokens=control_tokens
+        )
+        prompts = PromptEncoder(tokenizer, "the student", control_tokens=control_tokens)
+        encode = prompts.encoder_ids if encoder_decoder else prompts.prompt_ids
+        self.prompt_ids = cache(lambda prompt: encode(Request(prompt=prompt)))
+        self._vocabulary = Vocabulary(tokenizer)
+        self._score, self._closing = score, closing
+
+    def read(
+        self, question: Question, completion: Completion, kind: StepKind
+    ) -> WrittenAnswer | None:
+        """Returns the part of an answer that is scored; None where there is nothing of it.
+
+        Args:
+            question: The question.
+            completion: The student's answer, with its token probabilities.
+            kind: The layout of its steps.
+        """
+        answer = self._as_written(question, completion)
+        places = [len(answer.text)]
+        if self._closing and self._closing in answer.text:
+            places.append(answer.text.index(self._closing))
+        if self._score.first_steps is not None:
+            places.append(_end_of_steps(answer.text, self._score.first_steps, kind))
+        answer = self._cut(answer, min(places)) if min(places) < len(answer.text) else answer
+        return answer if answer.text or answer.ends else None
+
+    def _as_written(self, question: Question, completion: Completion) -> WrittenAnswer:
+        """Returns a whole answer in the tokens that were written, if they spell its text."""
+        tokens, text = completion.logprobs, completion.text
+        ends, prompt = completion.finish_reason == "stop", completion.request.prompt
+        if tokens is not None and tokens.ids is not None:
+            ids: list[int] = tokens.ids[:, 0].tolist()
+            lead = self._lead(ids, text)
+            if lead is not None:
+                return WrittenAnswer(
+                    question, prompt, lead, ids, text, ends, tokens.logprobs[: len(ids)]
+                )
+            whole = self._whole_characters(ids)
+            if whole.text and text.startswith(whole.text):  # the rest is no text, as it ends in one
+                return WrittenAnswer(
+                    question,
+                    prompt,
+                    0,
+                    ids[: whole.tokens],
+                    whole.text,
+                    False,
+                    tokens.logprobs[: whole.tokens],
+                )
+        (encoded,) = self._encoder.encode(
+            [Example(prompt=prompt, target=text)], max_length=2**31
+        ).examples
+        ids = encoded.target[: len(encoded.target) - len(self._encoder.ends_of(prompt))]
+        unknown = np.full((len(ids), 2), np.nan, np.float32)
+        return WrittenAnswer(
+            question, prompt, self._lead(ids, text) or 0, ids, text, ends, unknown, True
+        )
+
+    def _lead(self, ids: Sequence[int], text: str) -> int | None:
+        """Returns how many tokens stand before those that spell a text; None: none spell it."""
+        pieces = [self._vocabulary.bytes_of(token) or b"" for token in ids]
+        wanted = text.encode()
+        if b"".join(pieces) in (wanted, b" " + wanted):
+            return 0
+        for place in range(len(pieces) - 1, 0, -1):
+            rest = b"".join(pieces[place:])
+            if len(rest) >= len(wanted):
+                return place if rest == wanted else None
+        return None
+
+    def _whole_characters(self, ids: Sequence[int]) -> "_Spelled":
+        """Returns the most tokens, from the first on, that spell whole characters."""
+        found, spelled = _Spelled(0, ""), b""
+        for count, token in enumerate(ids, start=1):
+            spelled += self._vocabulary.bytes_of(token) or b""
+            with suppress(UnicodeDecodeError):
+                found = _Spelled(count, spelled.decode())
+        return found
+
+    def _cut(self, answer: WrittenAnswer, characters: int) -> WrittenAnswer:
+        """Returns an answer up to the last token that lies within its first characters."""
+        data, wanted = answer.text.encode(), len(answer.text[:characters].encode())
+        end, count = 0, answer.lead
+        spans = self._vocabulary.spans(answer.text, answer.ids[answer.lead :])
+        for number, stop in enumerate(spans[:, 1].tolist(), start=answer.lead + 1):
+            if stop <= wanted and _is_text(data[:stop]):
+                end, count = stop, number
+        return answer._replace(
+            ids=answer.ids[:count],
+            text=data[:end].decode(),
+            ends=False,
+            logprobs=answer.logprobs[:count],
+        )
+
+    def learned(
+        self, answer: WrittenAnswer, given: GivenText, scores: TokenLogprobs, data_format: str
+    ) -> Encoded | None:
+        """Returns an answer with the teacher's probabilities at its tokens.
+
+        Tokens that they do not reach have no loss: by its own words a student learns nothing.
+
+        Args:
+            answer: The answer.
+            given: What the teacher was given of it.
+            scores: The teacher's probabilities of that, tokens named by bytes.
+            data_format: The example's.
+
+        Returns:
+            None where they reach none of its tokens.
+        """
+        end = self._encoder.ends_of(answer.prompt)[-1]
+        carried = soft_targets(
+            answer.text,
+            answer.ids[answer.lead :],
+            span_of(answer.text, given.text, scores),
+            self._vocabulary,
+            end=end,
+        )
+        target = [*answer.ids, end] if answer.ends else answer.ids
+        reached = carried.soft.nonzero()[0]
+        reached = reached[reached < len(target) - answer.lead]
+        rows = self._chosen(answer, carried, reached)
+        if not rows.size:
+            return None
+        return Encoded(
+            self.prompt_ids(answer.prompt),
+            target,
+            question_id=answer.question.id,
+            data_format=data_format,
+            soft=replace(
+                carried,
+                ids=carried.ids[rows],
+                probabilities=carried.probabilities[rows],
+                tail=carried.tail[rows],
+                soft=carried.soft[rows],
+            ),
+            places=tuple((rows + answer.lead).tolist()),
+        )
+
+    def _chosen(
+        self, answer: WrittenAnswer, carried: SoftTargets, rows: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        """Returns the rows that are learned, in order: all, or the share that is ranked first."""
+        if self._score.share == 1:
+            return rows
+        ranks = np.full(len(carried.soft), np.inf)  # of the end, and of what is not known: first
+        own = answer.logprobs[answer.lead :].astype(np.float64)
+        if self._score.by == "entropy":
+            found = entropies(own)
+        else:
+            ids = np.array(answer.ids[answer.lead :])[:, None]
+            same = carried.ids[: len(ids)] == ids
+            teachers = (carried.probabilities[: len(ids)] * same).sum(axis=1)
+            found = np.abs(np.log(np.maximum(teachers, FEW)) - own[:, 0])
+        ranks[: len(found)] = np.where(np.isnan(found), np.inf, found)
+        count = max(round(self._score.share * rows.size), 1)
+        first = rows[np.argsort(-ranks[rows], kind="stable")[:count]]
+        return np.sort(first)
+
+
+def entropies(logprobs: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Returns the ``(T,)`` entropies in nats of the likeliest tokens and the rest as one.
+
+    Args:
+        logprobs: ``(T, 1 + K)``, as in :class:`potstill.records.TokenLogprobs`.
+    """
+    likeliest = np.exp(logprobs[:, 1:])
+    rest = np.maximum(1.0 - likeliest.sum(axis=1, keepdims=True), 0.0)
+    shares = np.concatenate([likeliest, rest], axis=1)
+    logs = np.log(np.where(shares > 0, shares, 1.0))
+    entropy: NDArray[np.float64] = -(shares * logs).sum(axis=1)
+    return entropy
+
+
+def span_of(text: str, given: str, scores: TokenLogprobs) -> TeacherSpan:
+    """Returns the stretch of a student's text that the teacher was given.
+
+    Args:
+        text: The student's.
+        given: What the teacher was given: the same but for white space before it.
+        scores: The teacher's probabilities of that.
+    """
+    common = 0  # white space that both have
+    own, theirs = (len(whole) - len(whole.lstrip()) for whole in (text, given))
+    while common < min(own, theirs) and text[own - 1 - common] == given[theirs - 1 - common]:
+        common += 1
+    start = len(text[: own - common].encode())
+    shift = len(given[: theirs - common].encode()) - start
+    return TeacherSpan(tokens=scores, start=start, end=len(text.encode()), shift=shift)
+
+
+def _end_of_steps(text: str, count: int, kind: StepKind) -> int:
+    """Returns where the first steps of a text end, in characters."""
+    end = 0
+    for step in split_steps(text, kind)[:count]:
+        end = text.index(step, end) + len(step)
+    return end if len(split_steps(text, kind)) > count else len(text)
+
+
+def _is_text(data: bytes) -> bool:
+    """Whether bytes end with a whole character of UTF-8."""
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
