@@ -59,7 +59,7 @@ class PolicyResults(NamedTuple):
     """Against the student alone, on the questions that both have; None for itself."""
 
     kept: KeptGain | None
-    """None where it is not conditional, or always guiding gains nothing or counts no tokens."""
+    """None where it spares no first step, or always guiding gains nothing or counts no tokens."""
 
 
 class ExpectedPolicy(NamedTuple):
@@ -113,7 +113,7 @@ def _pool(
         teacher_tokens=sum(answer.teacher_tokens for answer in given.values()) / len(given),
         unleaked=(sum(unleaked), len(unleaked)),
         against=against,
-        kept=_kept(given, answers[ALWAYS], alone) if policy.is_conditional else None,
+        kept=_kept(given, answers[ALWAYS], alone) if policy.spares_first_step else None,
     )
 
 

@@ -9,12 +9,17 @@ decode alike. Under the policy ``first`` one answer takes two calls::
     call = next(decoder)                  # the teacher is asked for a step, up to ". " or 64 tokens
     call = decoder.send(step)             # the student is asked to go on from it; call.last is True
     decoder.send(ending)                  # StopIteration, whose value is the answer
+
+Under ``any_step`` (arXiv 2601.05110) the student is asked for the first token of each step. Where
+it is unsure of that token, the teacher writes the step; where it is not, the step is taken from the
+rest of the answer as the student writes it, which is asked for once and again behind each step of
+the teacher's. So an answer that is never handed over is the student's own to the letter.
 """
 
 import re
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from potstill.guide.types import (
     GuidanceConfig,
@@ -28,6 +33,7 @@ from potstill.guide.types import (
 )
 from potstill.guide.uncertainty import Gate, Signals, signals_of
 from potstill.records import Completion, Request
+from potstill.records.policy import ANY_STEP, ROUTE
 from potstill.text.steps import STOPS, StepKind, closed, hint_of, is_whole, joined, split_steps
 
 TOP_LOGPROBS = 5
@@ -80,6 +86,10 @@ class _Draft:
 
     def decode(self, policy: PolicySettings, gate: Gate | None) -> GuidedDecoder:
         """Write the whole answer."""
+        if policy.when == ANY_STEP:
+            return (yield from self._decode_any_step(policy.steps, gate))
+        if policy.when == ROUTE:
+            return (yield from self._decode_routed(gate))
         places = policy.places
         if policy.is_conditional:
             assert gate is not None, "a conditional policy is given its gate"
@@ -97,6 +107,86 @@ class _Draft:
         rest = self.student.continue_from(self.prefix)
         endings = yield from self._ask("student", rest, last=True)
         return self._finish(endings)
+
+    def _decode_any_step(self, most: int, gate: Gate | None) -> GuidedDecoder:
+        """Write an answer of which the teacher writes the steps that the student is unsure of.
+
+        Args:
+            most: Steps of the teacher's at which it ends to be asked.
+            gate: Whether the signals of a step's first token call for the teacher.
+        """
+        assert gate is not None, "a conditional policy is given its gate"
+        rest: _OwnRest | None = None
+        while len(self.guidance) < most and self._room() > 0:
+            if rest is not None and not rest.left:
+                return self._end_with(rest)
+            if self.cut:
+                rest = yield from self._write_rest()
+                continue
+            if (yield from self._is_unsure(gate)):
+                if not (yield from self._guide()):
+                    rest = None  # the steps so far may have been shown as they stand
+                    break
+                rest = None
+                continue
+            if rest is None:
+                rest = yield from self._write_rest()
+                if not rest.left:
+                    return self._end_with(rest)
+            self.steps.append(rest.left.pop(0))
+        if rest is not None:
+            return self._end_with(rest)
+        endings = yield from self._ask(
+            "student", self.student.continue_from(self.prefix), last=True
+        )
+        return self._finish(endings)
+
+    def _is_unsure(self, gate: Gate) -> Generator[ModelCall, Sequence[Completion], bool]:
+        """Whether the first token of the student's next step calls for the teacher."""
+        glimpse = self.student.next_step(self.prefix, (), 1)
+        glimpsed = yield from self._ask("student", replace(glimpse, top_logprobs=TOP_LOGPROBS))
+        if not _answered(glimpsed):
+            return True
+        if glimpsed[0].logprobs is None and not glimpsed[0].text:
+            return False  # there was no room for a further word
+        return gate(signals_of(glimpsed[0], tokens=1))
+
+    def _write_rest(self) -> Generator[ModelCall, Sequence[Completion], "_OwnRest"]:
+        """Have the student write the rest of the answer; what was cut off becomes a whole step."""
+        begun, steps, cut = self.prefix, list(self.steps), self.cut
+        endings = yield from self._ask("student", self.student.continue_from(begun))
+        own = []
+        if _answered(endings):
+            text = endings[0].text if begun else self.student.without_lead(endings[0].text)
+            own = split_steps(cut + text, self.config.steps)
+        if cut and own:  # the step that was begun is not to be looked at
+            self.cut = ""
+            self.steps.append(own.pop(0))
+        return _OwnRest(steps, cut, endings, own)
+
+    def _end_with(self, rest: "_OwnRest") -> GuidedAnswer:
+        """The answer that ends with a rest that the student has written."""
+        self.steps, self.cut = rest.steps, rest.cut
+        return self._finish(rest.endings)
+
+    def _decode_routed(self, gate: Gate | None) -> GuidedDecoder:
+        """Write an answer that is the teacher's where the student is unsure of its first step."""
+        assert gate is not None, "a conditional policy is given its gate"
+        own = self.student.continue_from("")
+        if (yield from self._needs_teacher(gate)):
+            whole = replace(
+                self.teacher.request,
+                samples=own.samples,
+                temperature=own.temperature,
+                top_p=own.top_p,
+                seed=own.seed,
+            )
+            endings = yield from self._ask("teacher", whole, last=True)
+            if _answered(endings) and endings[0].text.strip():
+                self.guidance = [endings[0].text.strip()]
+                return replace(self._finish(endings), routed=True)
+            self.silent = True
+        return self._finish((yield from self._ask("student", own, last=True)))
 
     def _own_steps(self, whole: Sequence[Completion]) -> list[str]:
         if not _answered(whole):
@@ -184,6 +274,20 @@ class _Draft:
         )
 
 
+class _OwnRest(NamedTuple):
+    """The rest of an answer as the student writes it, from some place on."""
+
+    steps: list[str]
+    """The whole steps before it."""
+
+    cut: str
+    """The step before it that was cut off, if one was."""
+
+    endings: Sequence[Completion]
+    left: list[str]
+    """Its steps whose first tokens were not looked at yet."""
+
+
 DraftedStep = Generator[
     ModelCall, Sequence[Completion], tuple[Signals | None, tuple[Sequence[Completion], ...]]
 ]
@@ -197,8 +301,23 @@ def own_signals(
     Returns:
         None where the student did not answer.
     """
-    signals, _ = yield from _draft_first_step(student, config)
+    signals, _ = yield from own_draft(student, config)
     return signals
+
+
+def own_draft(
+    student: Participant, config: GuidanceConfig
+) -> Generator[ModelCall, Sequence[Completion], tuple[Signals | None, Usage]]:
+    """Have a student write its own first step, and read how sure it is and what that has taken.
+
+    Returns:
+        No signals where the student did not answer.
+    """
+    signals, drafts = yield from _draft_first_step(student, config)
+    usage = Usage()
+    for completions in drafts:
+        usage.add(completions)
+    return signals, usage
 
 
 def _draft_first_step(student: Participant, config: GuidanceConfig) -> DraftedStep:

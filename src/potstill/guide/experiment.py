@@ -9,9 +9,10 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from random import Random
+from typing import TypeVar
 
 from potstill.grading.grade import grade, split_rationale
-from potstill.guide.decoder import guided_answer, own_signals
+from potstill.guide.decoder import guided_answer, own_draft
 from potstill.guide.types import (
     GuidanceConfig,
     GuidanceKind,
@@ -20,12 +21,13 @@ from potstill.guide.types import (
     ModelCall,
     Participant,
     PolicySettings,
+    Usage,
     Who,
     lead_after,
 )
 from potstill.guide.uncertainty import Gate, Signals
 from potstill.models.interface import Model
-from potstill.records import Completion, Policy, Question, Request, Split, Task
+from potstill.records import Completion, Question, Request, Split, Task
 from potstill.runtime.context import RunContext
 from potstill.sampling.ask import (
     Answer,
@@ -37,6 +39,8 @@ from potstill.sampling.ask import (
 )
 from potstill.sampling.rounds import drive_in_batches
 from potstill.text.steps import split_steps
+
+K = TypeVar("K")
 
 STAGE = "guide"
 """The stage that pays for what is asked here."""
@@ -205,19 +209,31 @@ class SplitExperiment:
         """Answers the calls of one round, for :func:`drive_in_batches`."""
         return partial(self.answerer.answer, label=self.label)
 
-    def decoders(
-        self, policies: Sequence[tuple[PolicySettings, Gate | None]]
-    ) -> dict[tuple[Policy, str], GuidedDecoder]:
-        """A decoder for every question under every policy, given with its gate.
+    def answer_under(
+        self,
+        policies: Mapping[K, tuple[PolicySettings, Gate | None]],
+        questions: Sequence[Question] | None = None,
+    ) -> dict[K, dict[str, GuidedAnswer]]:
+        """Answer every question under every policy, given with its gate.
+
+        All are driven at once, so that policies share what they ask.
+
+        Args:
+            policies: By any key.
+            questions: Those to answer; None: all.
 
         Returns:
-            By policy and question; drive them all at once, so that policies share what they ask.
+            By the same keys, then by question.
         """
-        return {
-            (settings.policy, question.id): self._decoder(question, settings, self.config, gate)
-            for settings, gate in policies
-            for question in self.questions
+        decoders = {
+            (key, question.id): self._decoder(question, settings, self.config, gate)
+            for key, (settings, gate) in policies.items()
+            for question in (self.questions if questions is None else questions)
         }
+        answered: dict[K, dict[str, GuidedAnswer]] = {key: {} for key in policies}
+        for (key, id_), answer in drive_in_batches(decoders, self.answer).items():
+            answered[key][id_] = answer
+        return answered
 
     def answer_by_kind(self, kind: GuidanceKind) -> dict[str, GuidedAnswer]:
         """Answer every question, its first step guided in another way than the experiment's."""
@@ -228,10 +244,17 @@ class SplitExperiment:
         """Drive one decoder a question; by question."""
         return drive_in_batches(decoders, self.answer)
 
+    def drafts(self) -> dict[str, tuple[Signals | None, Usage]]:
+        """The student's signals by question, and what its drafts for them have taken.
+
+        Signals are None where it did not answer.
+        """
+        decoders = {q.id: own_draft(self.student(q), self.config) for q in self.questions}
+        return drive_in_batches(decoders, self.answer)
+
     def signals(self) -> dict[str, Signals | None]:
         """The student's signals by question; None where it did not answer."""
-        decoders = {q.id: own_signals(self.student(q), self.config) for q in self.questions}
-        return drive_in_batches(decoders, self.answer)
+        return {id_: signals for id_, (signals, _) in self.drafts().items()}
 
     def samples(self, count: int, temperature: float) -> dict[str, Sequence[Completion]]:
         """Samples of the student's whole answers; those that failed are missing."""
@@ -302,16 +325,6 @@ class SplitExperiment:
             seed=self.seed,
         )
         return (yield ModelCall("student", request))
-
-
-def by_policy(
-    answers: Mapping[tuple[Policy, str], GuidedAnswer],
-) -> dict[Policy, dict[str, GuidedAnswer]]:
-    """Answers by policy, then by question."""
-    grouped: dict[Policy, dict[str, GuidedAnswer]] = {}
-    for (policy, id_), answer in answers.items():
-        grouped.setdefault(policy, {})[id_] = answer
-    return grouped
 
 
 def _without_samples(request: Request) -> Request:

@@ -17,10 +17,11 @@ from typing import NamedTuple
 from potstill.errors import DataError
 from potstill.grading.answers import READERS
 from potstill.grading.grade import grade, plain_gold
-from potstill.guide.types import GuidedAnswer
+from potstill.guide.types import GuidedAnswer, Who
 from potstill.keys import question_digest
 from potstill.records import GuidedPrediction, GuidedScore, Policy, Question, Split, Task
 from potstill.records.policy import ALONE
+from potstill.sampling.ask import Answer
 from potstill.statistics import Interval, accuracy_interval, mean_interval, paired_comparison
 
 Graded = Mapping[str, GuidedPrediction]
@@ -74,6 +75,19 @@ class Grader:
                 cost=answer.student.cost + answer.teacher.cost,
             ),
         )
+
+    def grade_whole(
+        self, policy: Policy, question: Question, answers: Sequence[Answer], *, writer: Who
+    ) -> GuidedPrediction:
+        """Grade the first of the whole answers that one of the two has written; none is wrong."""
+        if not answers:
+            return self.grade_text(policy, question, None, guidance="", taken=AnswerCost())
+        answer = answers[0]
+        if writer == "student":
+            taken = AnswerCost(student_tokens=answer.completion_tokens, cost=answer.cost)
+        else:
+            taken = AnswerCost(teacher_tokens=answer.completion_tokens, cost=answer.cost)
+        return self.grade_text(policy, question, answer.text, guidance="", taken=taken)
 
     def grade_text(
         self,

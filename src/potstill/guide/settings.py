@@ -4,7 +4,13 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from potstill.guide.types import AnyPolicy, GuidanceConfig, GuidanceKind, PolicySettings
+from potstill.guide.types import (
+    LOOKING,
+    AnyPolicy,
+    GuidanceConfig,
+    GuidanceKind,
+    PolicySettings,
+)
 from potstill.prompts.styles import STYLES, AnyStyle
 from potstill.settings import InvalidSettings, SettingFault, Settings
 from potstill.text.steps import StepKind
@@ -137,7 +143,7 @@ class GuideSettings(GuidanceSettings):
         ):
             if len(set(listed)) < len(listed):
                 raise ValueError(f"{field} names one twice")
-        looked_at = {p.signal for p in self.policies if p.when == "when_unsure"}
+        looked_at = {p.signal for p in self.policies if p.when in LOOKING}
         if not self.draws and "disagreement" in looked_at:
             raise ValueError(
                 "a policy looks at disagreement, and draws is 0. Set guide.draws, e.g. to 4"
@@ -152,9 +158,18 @@ class GuideSettings(GuidanceSettings):
         return (*(policy for policy in always if policy.label not in labels), *self.policies)
 
     @property
+    def undecided(self) -> list[PolicySettings]:
+        """The policies whose gates development questions settle."""
+        return [
+            policy
+            for policy in self.followed
+            if policy.has_threshold and (policy.threshold is None or policy.when == "learned")
+        ]
+
+    @property
     def needing_continuation(self) -> list[PolicySettings]:
         """The policies for which the teacher goes on from steps that are there."""
-        return [policy for policy in self.followed if policy.places.stop > 1]
+        return [policy for policy in self.followed if policy.needs_continuation]
 
     def config(self, layout: StepKind) -> GuidanceConfig:
         """How answers are guided, where the student's kept rationales have this layout."""

@@ -4,9 +4,9 @@ Every policy, control and baseline answers the same test questions. Thresholds o
 policies are chosen on development questions first.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from potstill.errors import ConfigError
 from potstill.grading.grade import GRADER_VERSION
@@ -19,18 +19,18 @@ from potstill.guide.baselines import (
     route_by_doubt,
     signal_values,
 )
-from potstill.guide.experiment import CallAnswerer, GuideModels, SplitExperiment, by_policy
-from potstill.guide.scoring import AnswerCost, Expected, Graded, Grader, Scorer
+from potstill.guide.experiment import CallAnswerer, GuideModels, SplitExperiment
+from potstill.guide.gate_choice import FIRST, GateSelection, choose_gates
+from potstill.guide.routing import answer_routed, grade_teacher, has_answer
+from potstill.guide.scoring import Expected, Graded, Grader, Scorer
 from potstill.guide.settings import GuideSettings
-from potstill.guide.thresholds import FIRST, choose_gates
 from potstill.guide.types import GuidedAnswer
-from potstill.guide.uncertainty import Signals
+from potstill.guide.uncertainty import Gate, Signals
 from potstill.keys import settings_hash
-from potstill.records import GuidedPrediction, GuidedScore, Policy, Question, Task
-from potstill.records.policy import ALONE, RANDOM, TEACHER_ALONE
+from potstill.records import GuidedPrediction, GuidedScore, Policy, Task
+from potstill.records.policy import ALONE, RANDOM, ROUTE, TEACHER_ALONE
 from potstill.runtime.context import RunContext
 from potstill.sampling.ask import Answer, all_failed
-from potstill.sampling.rounds import drive_in_batches
 from potstill.text.steps import StepKind
 
 
@@ -91,9 +91,7 @@ def guide(
     if any(policy.has_threshold for policy in settings.followed):
         selection.gates.write(context.folder)
     chains = test.chains()
-    policies = [(policy, selection.gates.gate(policy)) for policy in settings.followed]
-    answered = by_policy(drive_in_batches(test.decoders(policies), test.answer))
-    measured = _TestMeasurement(test, settings, chains, answered)
+    measured = _measured(test, settings, selection, chains)
     scores = [*selection.scores, *measured.scores()]
     made_by = made_by or settings_hash(
         settings.model_dump(mode="json"), task.rule, GRADER_VERSION, seed
@@ -105,6 +103,29 @@ def guide(
         settings_hash=made_by,
     )
     return GuidanceResult(scores, [*selection.notes, *measured.notes, *_budget_notes(answerer)])
+
+
+def _measured(
+    test: SplitExperiment,
+    settings: GuideSettings,
+    selection: GateSelection,
+    chains: Mapping[str, list[Answer]],
+) -> "_TestMeasurement":
+    """The test questions, answered under every policy that is followed."""
+    policies = {
+        policy.policy: (policy, selection.gates.gate(policy))
+        for policy in settings.followed
+        if policy.policy not in selection.broken
+    }
+    routes = {
+        policy: gate
+        for policy, (one, gate) in policies.items()
+        if one.when == ROUTE and gate is not None
+    }
+    answered = test.answer_under(
+        {policy: pair for policy, pair in policies.items() if policy not in routes}
+    )
+    return _TestMeasurement(test, settings, chains, answered, routes)
 
 
 def _budget_notes(answerer: CallAnswerer) -> list[str]:
@@ -128,7 +149,7 @@ def _check(settings: GuideSettings, models: GuideModels) -> None:
         raise ConfigError(
             f"guide.policies names {policy.label}, and {models.teacher.name} cannot go on "
             "from steps that are there. With recorded rationales take never, first, "
-            "when_unsure or learned, or ask a live teacher."
+            "when_unsure, learned or route, or ask a live teacher."
         )
     if settings.kind == "question" or "question" in settings.controls:
         raise ConfigError(
@@ -153,7 +174,7 @@ def _check_continuing(settings: GuideSettings, teacher: str) -> None:
             f"guide.policies names {policy.label}, for which the teacher goes on from steps that "
             f"are there, and {teacher} was tried and does not. Set teacher.chat_template to the "
             "hub name or folder of its tokenizer, by which the completions route can do it; or "
-            "take never, first, when_unsure or learned."
+            "take never, first, when_unsure, learned or route."
         )
 
 
@@ -165,6 +186,7 @@ class _TestMeasurement:
         settings: The stage's.
         chains: The teacher's own answers, greedy, by question.
         answered: The answers under each policy, by question.
+        routes: The gates of those by which whole questions go to the teacher.
     """
 
     def __init__(
@@ -173,11 +195,12 @@ class _TestMeasurement:
         settings: GuideSettings,
         chains: Mapping[str, list[Answer]],
         answered: Mapping[Policy, Mapping[str, GuidedAnswer]],
+        routes: Mapping[Policy, Gate],
     ) -> None:
         self.notes: list[str] = []
         self.predictions: list[GuidedPrediction] = []
         self._experiment, self._settings = experiment, settings
-        self._chains, self._answered = chains, answered
+        self._chains, self._answered, self._routes = chains, answered, routes
         self._steps = {
             question.id: len(experiment.steps(question, chain))
             for question in experiment.questions
@@ -200,11 +223,14 @@ class _TestMeasurement:
         yield self._score(ALONE, graded[ALONE])
         if teacher:
             score = self._scorer.score(TEACHER_ALONE, teacher)
+            self.predictions += teacher.values()
             yield replace(score, guided=score.total)
         for policy in answered:
             if policy != ALONE:
                 yield self._score(policy, graded[policy])
                 self._note_silence(policy, answered[policy])
+        if teacher:
+            yield from self._routed(graded[ALONE], teacher)
         earlier = EarlierAnswers(
             alone=answered[ALONE], first=answered[FIRST.policy], chains=self._chains
         )
@@ -237,30 +263,17 @@ class _TestMeasurement:
                 f"{absent:,} of {len(self._chains):,} questions."
             )
             return {}
-        return {
-            question.id: self._grade_whole(
-                TEACHER_ALONE, question, self._chains[question.id], writer="teacher"
-            )
-            for question in self._experiment.questions
-        }
+        return grade_teacher(self._experiment, self._chains, self._grader)
 
-    def _grade_whole(
-        self,
-        policy: Policy,
-        question: Question,
-        answers: Sequence[Answer],
-        *,
-        writer: Literal["student", "teacher"],
-    ) -> GuidedPrediction:
-        """Grade the first of the whole answers that one of the two has written."""
-        if not answers:
-            return self._grader.grade_text(policy, question, None, guidance="", taken=AnswerCost())
-        answer = answers[0]
-        if writer == "student":
-            taken = AnswerCost(student_tokens=answer.completion_tokens, cost=answer.cost)
-        else:
-            taken = AnswerCost(teacher_tokens=answer.completion_tokens, cost=answer.cost)
-        return self._grader.grade_text(policy, question, answer.text, guidance="", taken=taken)
+    def _routed(self, alone: Graded, teacher: Graded) -> Iterator[GuidedScore]:
+        """The policies by which whole questions go to the teacher."""
+        drafts = self._experiment.drafts() if self._routes else {}
+        for policy, gate in self._routes.items():
+            asks = {id_: signals is None or gate(signals) for id_, (signals, _) in drafts.items()}
+            yield self._score(policy, answer_routed(policy, asks, alone, teacher, drafts))
+            silent = sum(asked and not has_answer(teacher[id_]) for id_, asked in asks.items())
+            if silent:
+                self._tell_silence(policy, silent, len(asks))
 
     def _controls(self, earlier: EarlierAnswers) -> Iterator[GuidedScore]:
         total = len(self._experiment.questions)
@@ -315,7 +328,7 @@ class _TestMeasurement:
             policy = Policy(kind="self", name=name)
             answers = self._experiment.whole_answers(model, asking, name)
             graded = {
-                question.id: self._grade_whole(
+                question.id: self._grader.grade_whole(
                     policy, question, answers[question.id], writer="student"
                 )
                 for question in self._experiment.questions
@@ -334,10 +347,13 @@ class _TestMeasurement:
         if silent == len(answers) and not answerer.refused and store.failures(teacher):
             raise all_failed(teacher, silent, store)
         if silent:
-            self.notes.append(
-                f"{policy.label}: the teacher did not answer for {silent:,} of {len(answers):,} "
-                "questions, where the student went on alone."
-            )
+            self._tell_silence(policy, silent, len(answers))
+
+    def _tell_silence(self, policy: Policy, silent: int, total: int) -> None:
+        self.notes.append(
+            f"{policy.label}: the teacher did not answer for {silent:,} of {total:,} questions, "
+            "where the student went on alone."
+        )
 
     def _note_chains(self) -> None:
         one_step = sum(count <= 1 for count in self._steps.values())

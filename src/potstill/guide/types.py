@@ -8,19 +8,21 @@ so the teacher writes the first step of the answer and the student goes on from 
     student    She eats 2, so 12 - 2 = 10. --> 10          the rest, as if the step were its own
 
 A policy (:class:`PolicySettings`) says which steps the teacher writes, and a conditional one leaves
-to the student the answers it is sure of.
+to the student the answers it is sure of. Under ``any_step`` the student is looked at where each
+step begins (arXiv 2601.05110), and under ``route`` the teacher writes the whole answer or nothing.
 """
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from potstill.errors import ConfigError, shortened
 from potstill.guide.uncertainty import Gate, SignalName, Signals
 from potstill.plugins import Registry
 from potstill.records import Completion, Message, Policy, Request
+from potstill.records.policy import ANY_STEP, ROUTE
 from potstill.setting_names import NameOf
 from potstill.settings import Settings
 from potstill.text.steps import StepKind
@@ -105,7 +107,8 @@ class ModelCall(NamedTuple):
     who: Who
     request: Request
     last: bool = False
-    """Whether its text ends the answer, so that it can be passed on while it is written."""
+    """Whether its text ends the answer, so that it can be passed on while it is written. The
+    teacher's is a whole answer."""
 
     settled: str = ""
     """The steps of the answer that stand for good; one that is still written may be dropped."""
@@ -162,6 +165,9 @@ class GuidedAnswer:
 
     teacher: Usage
 
+    routed: bool = False
+    """Whether the teacher wrote the whole answer."""
+
     @property
     def texts(self) -> list[str]:
         """The whole answers, by sample."""
@@ -172,7 +178,13 @@ GuidedDecoder = Generator[ModelCall, Sequence[Completion], GuidedAnswer]
 """Yields each call and is sent its completions; none where nobody is there to ask."""
 
 
-POLICIES = ("never", "first", "at", "first_n", "when_unsure", "learned")
+POLICIES = ("never", "first", "at", "first_n", "when_unsure", "learned", ANY_STEP, ROUTE)
+
+MOST_HANDED_OVER = 8
+"""any_step: most steps that the teacher writes in an answer, where a recipe does not say."""
+
+LOOKING = ("when_unsure", ANY_STEP, ROUTE)
+"""The policies that compare one signal of the student's with a threshold."""
 
 GATES = Registry[Callable[[Signals], object]](
     "policy", {}, by_reference=True, fits=callable, calls={"": ("signals",)}
@@ -185,23 +197,66 @@ _POLICY_NAME = NameOf(GATES, further=POLICIES)
 class PolicySettings(Settings):
     """When the teacher writes a step.
 
-    In short ``never``, ``first``, ``learned``, ``when_unsure`` or a ``module:name`` of your own, or
-    a mapping of one item such as ``at: 2`` (the second step alone) and ``first_n: 3`` (the first
-    three steps).
+    In short ``never``, ``first``, ``learned``, ``when_unsure``, ``any_step``, ``route`` or a
+    ``module:name`` of your own, or a mapping of one item such as ``at: 2`` (the second step alone),
+    ``first_n: 3`` (the first three steps) and ``any_step: {teacher_share_at_most: 0.3}``.
     """
 
     when: Annotated[str, _POLICY_NAME]
-    """never, first, at, first_n, when_unsure, learned, or module:name: a function that is given the
-    Signals of the student's own first step and says whether the teacher is to write it anew."""
+    """never, first, at, first_n, when_unsure, learned, any_step, route, or module:name: a function
+    that is given the Signals of the student's own first step and says whether the teacher is to
+    write it anew."""
 
     steps: int = Field(default=1, ge=1)
-    """at: which step the teacher writes, counted from 1; first_n: how many."""
+    """at: which step the teacher writes, counted from 1; first_n: how many; any_step: the most in
+    an answer, 8 where nothing is said."""
 
     signal: SignalName = "min_logprob"
-    """when_unsure: what of the student's own first step is looked at."""
+    """when_unsure, route: what of the student's own first step is looked at; any_step: what of the
+    first token of every step, the entropy where nothing is said."""
 
     threshold: float | None = None
-    """when_unsure, learned: guided from here on; null: chosen on development questions."""
+    """when_unsure, learned, any_step, route: the teacher steps in from here on; null: chosen on
+    development questions."""
+
+    teacher_share_at_most: float | None = Field(default=None, gt=0, lt=1)
+    """when_unsure, any_step, route: the threshold is chosen so that the teacher's mean share stays
+    within this with 95% confidence: of the questions, under any_step of an answer's steps."""
+
+    accuracy_at_least: float | None = Field(default=None, gt=0, lt=1)
+    """when_unsure, any_step, route: the threshold is chosen so that the accuracy reaches this with
+    95% confidence, for the fewest teacher tokens."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in_any_step(cls, raw: object) -> object:
+        if isinstance(raw, Mapping) and raw.get("when") == ANY_STEP:
+            return {"signal": "entropy", "steps": MOST_HANDED_OVER, **raw}
+        return raw
+
+    @model_validator(mode="after")
+    def _can_be_followed(self) -> Self:
+        if self.when == ANY_STEP and self.signal in ("disagreement", "prompt_tokens"):
+            raise ValueError(
+                f"any_step looks at a step's first token, which has no {self.signal}; take entropy "
+                "or min_logprob"
+            )
+        if self.has_promise and self.when not in LOOKING:
+            raise ValueError(
+                f"{self.when} keeps no promise: teacher_share_at_most and accuracy_at_least go "
+                f"with {', '.join(LOOKING)}"
+            )
+        if self.has_promise and self.threshold is not None:
+            raise ValueError(
+                "give threshold, or what it has to keep to (teacher_share_at_most, "
+                "accuracy_at_least), not both"
+            )
+        return self
+
+    @property
+    def has_promise(self) -> bool:
+        """Whether its threshold has to keep to something with 95% confidence."""
+        return self.teacher_share_at_most is not None or self.accuracy_at_least is not None
 
     @property
     def is_own(self) -> bool:
@@ -210,22 +265,27 @@ class PolicySettings(Settings):
 
     @property
     def is_conditional(self) -> bool:
-        """Whether the student's own first step decides."""
+        """Whether what the student writes by itself decides."""
         return self.has_threshold or self.is_own
 
     @property
     def has_threshold(self) -> bool:
         """Whether a number that is compared with a threshold decides."""
-        return self.when in ("when_unsure", "learned")
+        return self.when == "learned" or self.when in LOOKING
+
+    @property
+    def needs_continuation(self) -> bool:
+        """Whether the teacher goes on from steps that are there."""
+        return self.when == ANY_STEP or self.places.stop > 1
 
     @property
     def places(self) -> range:
         """The steps that the teacher writes, counted from 0, where it steps in at all."""
-        if self.when == "never":
+        if self.when in ("never", ROUTE):
             return range(0)
         if self.when == "at":
             return range(self.steps - 1, self.steps)
-        return range(self.steps if self.when == "first_n" else 1)
+        return range(self.steps if self.when in ("first_n", ANY_STEP) else 1)
 
     @property
     def policy(self) -> Policy:
@@ -233,8 +293,8 @@ class PolicySettings(Settings):
         return Policy(
             kind="alone" if self.when == "never" else "policy",
             name=self.when,
-            signal=self.signal if self.when == "when_unsure" else None,
-            number=self.steps if self.when in ("at", "first_n") else None,
+            signal=self.signal if self.when in LOOKING else None,
+            number=self.steps if self.when in ("at", "first_n") else self.teacher_share_at_most,
         )
 
     @property
@@ -284,7 +344,7 @@ def expand_policy(raw: object) -> object:
         ((name, value),) = raw.items()
         if name in ("at", "first_n"):
             return {"when": name, "steps": value}
-        if name == "when_unsure" and isinstance(value, Mapping) and "when" not in value:
+        if name in LOOKING and isinstance(value, Mapping) and "when" not in value:
             return {"when": name, **value}
     return raw
 

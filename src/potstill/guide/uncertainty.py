@@ -1,9 +1,10 @@
-"""How sure a student is of its own first step, and whether that calls for the teacher.
+"""How sure a student is of its own step, and whether that calls for the teacher.
 
 A conditional policy has the student write its own first step and looks at its :class:`Signals`:
-``when_unsure`` at one of them, ``learned`` at the probability that guidance turns the answer from
-wrong to right. That is a logistic regression on the standardised signals, fitted to development
-questions and calibrated by Platt scaling (Platt 1999)::
+``when_unsure`` and ``route`` at one of them, ``learned`` at the probability that guidance turns the
+answer from wrong to right. ``any_step`` looks at one signal of the first token of every step. The
+probability is a logistic regression on the standardised signals, fitted to development questions
+and calibrated by Platt scaling (Platt 1999)::
 
     p(turned right) = 1 / (1 + exp(-(slope * (bias + w . (signals - mean) / scale) + offset)))
 
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from potstill.errors import ModelError
 from potstill.records import Completion
 
-SignalName = Literal["mean_logprob", "min_logprob", "entropy", "disagreement"]
+SignalName = Literal["mean_logprob", "min_logprob", "entropy", "disagreement", "prompt_tokens"]
 
 
 class Signals(NamedTuple):
@@ -50,23 +51,26 @@ Gate = Callable[[Signals], bool]
 """Whether signals call for the teacher."""
 
 
-def signals_of(step: Completion, samples: Sequence[str] = ()) -> Signals:
+def signals_of(
+    step: Completion, samples: Sequence[str] = (), *, tokens: int | None = None
+) -> Signals:
     """Read a student's signals.
 
     Args:
-        step: Its own first step, greedy, with the probabilities of its tokens.
+        step: Its own step, greedy, with the probabilities of its tokens.
         samples: Further draws of the step, whose white space and case are of no account.
+        tokens: How many tokens from the step's beginning are looked at; None: all.
 
     Raises:
         ModelError: The student gave no probabilities.
     """
     if step.logprobs is None:
         raise ModelError(
-            "the student gives no token probabilities, which when_unsure and learned look at; "
-            "take another policy, or a server that offers logprobs."
+            "the student gives no token probabilities, which when_unsure, learned, any_step and "
+            "route look at; take another policy, or a server that offers logprobs."
         )
     # One row a token: its own log-probability, then those of the likeliest tokens there.
-    table = step.logprobs.logprobs
+    table = step.logprobs.logprobs[:tokens]
     table = table[np.isfinite(table[:, 0])]  # the others are not known
     if not len(table):  # it ended at once: nothing that could be doubted
         return Signals(0.0, 0.0, 0.0, _disagreement(step.text, samples), step.prompt_tokens)

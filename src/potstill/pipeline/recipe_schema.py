@@ -13,7 +13,7 @@ must be drawn, is checked when the recipe is loaded.
 from collections import defaultdict
 from typing import Any
 
-from potstill.guide.types import PolicySettings
+from potstill.guide.types import LOOKING, PolicySettings
 from potstill.models.settings import KINDS, ModelSettings
 from potstill.pipeline.names import NAME_PATTERN, RESERVED
 from potstill.pipeline.recipe import TAKEN, Recipe
@@ -112,7 +112,7 @@ def _short_forms(kinds: dict[str, list[str]]) -> dict[str, list[JsonSchema]]:
             policy["properties"]["when"],
             _mapping_of("at", count),
             _mapping_of("first_n", count),
-            _mapping_of("when_unsure", _without_when(policy)),
+            *(_mapping_of(name, _without_when(policy)) for name in LOOKING),
         ],
     }
 

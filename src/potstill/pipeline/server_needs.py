@@ -96,7 +96,7 @@ def lack(need: ServerNeed, settings: ServerSettings, value: str) -> str | None:
         return (
             f"{server} do: it does not go on from an answer that is begun, as the teacher has to "
             f"under these policies. {template if settings.address else 'Take'} never, first, "
-            "when_unsure or learned."
+            "when_unsure, learned or route."
         )
     return None
 

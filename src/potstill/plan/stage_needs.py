@@ -4,14 +4,17 @@ Each function reads from the recipe and the store what its stage would ask the t
 stage itself does, without opening a model.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from potstill.guide import GuideSettings
 from potstill.guide.decoder import PIECES
+from potstill.guide.gate_choice import ASKING_SHARES
 from potstill.pipeline.run import Run
 from potstill.plan.needs import Later, Ledger, Need, needs_of_samples, needs_until_enough
 from potstill.records import Question, Split, Task
+from potstill.records.policy import ANY_STEP, ROUTE
 from potstill.sampling.ask import SamplingParams
 from potstill.sampling.debate import AskedTeacher, further_requests, read_rounds
 
@@ -114,6 +117,8 @@ def _guide_needs(
     greedy = replace(teacher.asking, sampling=SamplingParams(max_tokens=limit))
     what = f"teacher on {task.name}"
     yield from needs_of_samples(ledger, teacher, task, "test", greedy, stage="guide", what=what)
+    if any(policy.when in (ANY_STEP, ROUTE) for policy in settings.undecided):
+        yield from needs_of_samples(ledger, teacher, task, "dev", greedy, stage="guide", what=what)
     if "wrong_chain" in settings.controls:
         chains = SamplingParams(
             samples=settings.chains,
@@ -129,7 +134,7 @@ def _guide_needs(
 
 
 def _step_needs(ledger: Ledger, task: Task, teacher: AskedTeacher, settings: GuideSettings) -> Need:
-    """Steps in the student's answers: at most as many as the policies place.
+    """Steps in the student's answers: at most as many as the policies place or allow for.
 
     The text before a step is the student's to write, so it is not known which of them are stored;
     as many as are stored are taken to be of those.
@@ -138,12 +143,18 @@ def _step_needs(ledger: Ledger, task: Task, teacher: AskedTeacher, settings: Gui
     need = Need(stage="guide", what="steps inside answers", teacher=teacher, questions=len(test))
     # Policies that begin at the first step share their steps; `at` a later one has its own.
     policies = settings.followed
-    from_first = max((len(policy.places) for policy in policies), default=0)
-    at_later = sum(policy.places.start > 0 for policy in policies)
+    placed = [policy for policy in policies if policy.when != ANY_STEP]
+    from_first = max((len(policy.places) for policy in placed), default=0)
+    at_later = sum(policy.places.start > 0 for policy in placed)
+    any_step = [policy for policy in policies if policy.when == ANY_STEP]
     controls = sum(name in ("hint", "question") for name in settings.controls)
-    chooses = any(policy.has_threshold and policy.threshold is None for policy in policies)
-    stepped = [question for question in test for _ in range(from_first + at_later + controls)]
-    stepped += [question for question in dev for _ in range(int(chooses))]
+    in_test = from_first + at_later + controls + sum(policy.steps for policy in any_step)
+    # Each threshold that is tried hands its share of the steps over, and the last all of them.
+    tried = math.ceil(1 + sum(ASKING_SHARES))
+    in_dev = int(bool(settings.undecided))
+    in_dev += sum(tried * policy.steps for policy in any_step if policy in settings.undecided)
+    stepped = [question for question in test for _ in range(in_test)]
+    stepped += [question for question in dev for _ in range(in_dev)]
     need.there = sum(
         pooled.model == teacher.model and pooled.completion.request.answer_prefix != ""
         for pooled in ledger.store.pool(("guide",))

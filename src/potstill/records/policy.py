@@ -1,9 +1,9 @@
 """Who wrote a guided answer and when: the identity behind every guided score and prediction.
 
 A policy of guidance says when the teacher writes a step of the student's answer (first-step
-guidance, arXiv 2311.07945). What a policy is held against, be it a control, routing of whole
-questions or several samples of the student, is told by the same record, so that each guided score
-has one typed identity and one label::
+guidance, arXiv 2311.07945), or all of it. What a policy is held against, be it a control, routing
+of whole questions or several samples of the student, is told by the same record, so that each
+guided score has one typed identity and one label::
 
     Policy(kind="policy", name="first_n", number=2)
     Policy(kind="routing", name="routing", signal="entropy", number=0.25)
@@ -26,6 +26,10 @@ RANDOM = "random"
 UNCONDITIONAL = ("first", "at", "first_n")
 """The policies under which the teacher writes steps of every answer."""
 
+ANY_STEP, ROUTE = "any_step", "route"
+"""The policies by which the teacher writes any step that the student is unsure of, and whole
+answers."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Policy:
@@ -33,16 +37,17 @@ class Policy:
 
     kind: GuidedKind
     name: str
-    """By kind: ``never`` or ``teacher`` alone; the policy, e.g. ``first``, ``at`` or one's own
-    ``module:name``; the control, e.g. ``hint``; ``routing``; ``pass_at``; the prompt style in which
-    the student asks itself."""
+    """By kind: ``never`` or ``teacher`` alone; the policy, e.g. ``first``, ``any_step`` or one's
+    own ``module:name``; the control, e.g. ``hint``; ``routing``; ``pass_at``; the prompt style in
+    which the student asks itself."""
 
     signal: str | None = None
-    """``when_unsure`` and ``routing``: what tells the student's doubt."""
+    """``when_unsure``, ``any_step``, ``route`` and ``routing``: what tells the student's doubt."""
 
     number: float | None = None
     """``at``: which step, counted from 1; ``first_n``: how many steps; ``pass_at``: samples;
-    ``routing``: the share of the questions that goes to the teacher, between 0 and 1."""
+    ``routing``: the share of the questions that goes to the teacher, between 0 and 1;
+    ``when_unsure``, ``any_step``, ``route``: the promised teacher's share, if one is."""
 
     @property
     def label(self) -> str:
@@ -53,8 +58,13 @@ class Policy:
 
     @property
     def is_conditional(self) -> bool:
-        """Whether the student's own first step decides if the teacher is asked."""
+        """Whether what the student writes by itself decides if the teacher is asked."""
         return self.kind == "policy" and self.name not in ("never", *UNCONDITIONAL)
+
+    @property
+    def spares_first_step(self) -> bool:
+        """Whether the teacher writes the first step alone, of some of the answers."""
+        return self.is_conditional and self.name not in (ANY_STEP, ROUTE)
 
     @property
     def is_first_step(self) -> bool:

@@ -54,8 +54,13 @@ class GuidanceSection:
 
     @property
     def conditional(self) -> list[GuidedScore]:
-        """The policies in which the student's own first step decides."""
+        """The policies in which what the student writes by itself decides."""
         return [score for score in self.policies if score.policy.is_conditional]
+
+    @property
+    def sparing(self) -> list[GuidedScore]:
+        """The policies by which the teacher writes the first step of some of the answers."""
+        return [score for score in self.policies if score.policy.spares_first_step]
 
     @property
     def priced(self) -> bool:

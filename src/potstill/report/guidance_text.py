@@ -30,6 +30,8 @@ NAMES = {
     "at": ("Step {number:g} alone", "step {number:g}"),
     "first_n": ("First {number:g} steps", "steps 1 to {number:g}"),
     "when_unsure": ("When unsure, by {signal}", "unsure: {short_signal}"),
+    "any_step": ("Any step, by {signal} of its first token", "any step: {short_signal}"),
+    "route": ("Whole questions, by {signal}", "routed: {short_signal}"),
     "pass_at": ("Right in at least one of {number:g} samples", "pass@{number:g}"),
 }
 """By a policy's name: how it is called in a table, and beside a point of a chart."""
@@ -86,11 +88,14 @@ def _name(policy: Policy, form: int) -> str:
     forms = forms or NAMES.get(policy.name)
     if forms is None or policy.kind in ("control", "routing"):
         return policy.label
-    return forms[form].format(
+    name = forms[form].format(
         number=policy.number,
         signal=signal(policy.signal or ""),
         short_signal=(policy.signal or "").replace("_", " "),
     )
+    if policy.is_conditional and policy.number is not None:
+        name += (", at most {:.4g}", " {:.4g}")[form].format(policy.number)
+    return name
 
 
 def control(policy: Policy) -> tuple[str, str]:
@@ -183,7 +188,7 @@ def _instead(section: GuidanceSection, best: GuidedScore) -> str:
 def _kept(section: GuidanceSection) -> list[str]:
     """A sentence for every conditional policy, or one where there is no gain to be kept."""
     always = section.always
-    if always is None or not section.conditional:
+    if always is None or not section.sparing:
         return []
     if not gains(always):
         return [
@@ -191,7 +196,7 @@ def _kept(section: GuidanceSection) -> list[str]:
             f"({points(always.difference or 0.0)} points, {_between(always)}), so there is no gain "
             "that guiding only some questions could keep."
         ]
-    return [_share(section, score, always) for score in section.conditional]
+    return [_share(section, score, always) for score in section.sparing]
 
 
 def _share(section: GuidanceSection, score: GuidedScore, always: GuidedScore) -> str:

@@ -93,7 +93,7 @@ def _guidance(results: Results, found: GuidanceSection) -> dict[str, object]:
     """A task's guided scores, on development questions too, and what they come to."""
     best = found.best
     by_length = lengths(results, found)
-    kept_of = {score.policy: kept(found, score) for score in found.conditional}
+    kept_of = {score.policy: kept(found, score) for score in found.sparing}
     scores = [score for score in results.guided_scores if score.task == found.task]
     return {
         "scores": [

@@ -28,6 +28,9 @@ class GuidedSession:
     teacher_usage: Usage
     """Filled while the answer is written, so that they hold even where it fails."""
 
+    longest: int
+    """Most tokens of the answer, in the student's."""
+
     show_steps: Callable[[ModelCall], Awaitable[bool]]
     """Told of a call once the steps before it stand; False where they end the answer, because they
     hold a stop string."""
@@ -57,15 +60,16 @@ class GuidedSession:
         try:
             while True:
                 completions: list[Completion] = []
-                if call.last:
+                if call.who == "student" and call.last:
                     completions = await self._write_ending(call)
                 elif call.who == "student":
-                    completions = await self.student.answer(call.request, None, self.options)
-                    self.student_usage.add(completions)
+                    completions = await self._ask_student(call.request, None)
                     self._count_draft(completions)
                 elif self.teacher is not None:
                     await self.show_steps(call)
-                    completions = await self.teacher.ask(call.request, self.deadline)
+                    completions = await self.teacher.ask(
+                        call.request, self.deadline, whole=call.last
+                    )
                     self.teacher_usage.add(completions)
                     self._count_draft(completions)
                 call = decoder.send(completions)
@@ -75,14 +79,18 @@ class GuidedSession:
 
     async def _write_ending(self, call: ModelCall) -> list[Completion]:
         """The student's last words, unless the answer is at its end already."""
-        self.ending_asked, request = True, call.request
+        self.ending_asked = True
         if not await self.show_steps(call):
-            return _empty(request, "stop")
-        room = request.max_tokens - self._tokens(request.answer_prefix)
+            return _empty(call.request, "stop")
+        return await self._ask_student(call.request, self.emit)
+
+    async def _ask_student(self, request: Request, emit: Emit | None) -> list[Completion]:
+        """The student's completions, within what the steps before leave of its longest answer."""
+        room = self.longest - self._tokens(request.answer_prefix)
         if request.answer_prefix and room < 1:
             return _empty(request, "length")
-        request = replace(request, max_tokens=room)
-        completions = await self.student.answer(request, self.emit, self.options)
+        request = replace(request, max_tokens=min(request.max_tokens, room))
+        completions = await self.student.answer(request, emit, self.options)
         self.student_usage.add(completions)
         return completions
 
@@ -169,13 +177,17 @@ class Shown:
 
     async def steps(self, call: ModelCall) -> bool:
         """Show the steps that stand before a call; False where they end the answer."""
-        new = call.settled[self._shown_characters :]
+        await self._settle(call.settled)
+        return not self._cutters[0].stopped
+
+    async def _settle(self, steps: str) -> None:
+        """Show what of the steps was not shown yet."""
+        new = steps[self._shown_characters :]
         if new and not self._shown_characters:
             new = self._lead + new
-        self._shown_characters = len(call.settled)
+        self._shown_characters = len(steps)
         for place in range(len(self._cutters)):
             await self.piece(place, new)
-        return not self._cutters[0].stopped
 
     async def piece(self, place: int, text: str) -> None:
         """Show a piece of one sample's text."""
@@ -194,6 +206,8 @@ class Shown:
             written: Whether the student's last words were shown already.
         """
         reasons: list[FinishReason] = []
+        if not written:
+            await self._settle(answer.prefix)
         for place, ending in enumerate(answer.endings):
             if not written:
                 await self.piece(place, ending.text)

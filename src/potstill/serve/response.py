@@ -60,7 +60,7 @@ def extension(student: Usage, teacher: Usage, answers: Sequence[GuidedAnswer], p
     Tokens that are not known are null.
 
     Where several prompts are answered, ``guided`` and ``silent`` say whether any of them is, and
-    ``steps`` is their sum.
+    ``steps`` is their sum. An answer that is the teacher's as a whole has no steps of its.
     """
     return {
         "student_tokens": _tokens(student),
@@ -70,7 +70,7 @@ def extension(student: Usage, teacher: Usage, answers: Sequence[GuidedAnswer], p
             "policy": policy,
             "guided": any(answer.guidance for answer in answers),
             "silent": any(answer.silent for answer in answers),
-            "steps": sum(len(answer.guidance) for answer in answers),
+            "steps": sum(len(answer.guidance) for answer in answers if not answer.routed),
         },
     }
 

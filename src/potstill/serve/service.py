@@ -23,6 +23,7 @@ from potstill.errors import ConfigError, ModelError, extra
 from potstill.guide.decoder import guided_answer
 from potstill.guide.thresholds import FittedGates, read_gates
 from potstill.guide.types import GuidedAnswer, GuidedDecoder, Participant, PolicySettings
+from potstill.records.policy import ROUTE
 from potstill.serve.access import (
     ACCOUNT,
     ROUTES,
@@ -120,7 +121,7 @@ class Service:
         Raises:
             ApiError: One of the two cannot go on from a begun answer, and the policy needs it to.
         """
-        if policy.when == "never" or self.teacher is None:
+        if policy.when in ("never", ROUTE) or self.teacher is None:
             return False
         try:
             if not await self.student.can_continue():
@@ -128,7 +129,7 @@ class Service:
             whole_steps = not await self.teacher.upstream.can_continue()
         except UpstreamError:
             return False  # asking finds out what it is
-        if whole_steps and policy.places.stop > 1:
+        if whole_steps and policy.needs_continuation:
             raise _cannot_continue("teacher", policy)
         return whole_steps
 
@@ -270,6 +271,7 @@ class _Reply:
             student=service.student,
             teacher=service.teacher,
             deadline=self._deadline,
+            longest=request.max_tokens,
             student_usage=account.student,
             teacher_usage=account.teacher,
             show_steps=shown.steps,

@@ -79,6 +79,10 @@ class TeacherLimits(Settings):
     seconds: float = Field(default=5.0, gt=0)
     """Longest wait for one step, and never more than half of the time that is left."""
 
+    answer_seconds: float = Field(default=30.0, gt=0)
+    """route: longest wait for a whole answer of the teacher's, and never more than half of the time
+    that is left."""
+
     tokens_per_hour: int | None = Field(default=None, ge=0)
     """Prompt and completion tokens of any 60 minutes, from which on the teacher is not asked. What
     is on its way, or was given up, counts as guessed from its length. null: no limit."""

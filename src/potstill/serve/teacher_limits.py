@@ -1,7 +1,8 @@
 """The limits of asking the teacher: seconds a step, tokens an hour, and a rest after failures.
 
-Past any of them there is no step, and the student answers alone. The rest is a circuit breaker: the
-teacher that has failed several times in a row is left alone for a while, then one request tries it.
+Past any of them there is no step, nor a whole answer, and the student answers alone. The rest is a
+circuit breaker: the teacher that has failed several times in a row is left alone for a while, then
+one request tries it.
 """
 
 import asyncio
@@ -116,17 +117,20 @@ class TeacherGuard:
         self, upstream: Upstream, limits: TeacherLimits, absent: Callable[[Absence], None]
     ) -> None:
         self.upstream = upstream
-        self._seconds = limits.seconds
+        self._limits = limits
         self._breaker = Breaker(limits.failures, limits.rest)
         self._budget = HourlyBudget(limits.tokens_per_hour)
         self._absent = absent
 
-    async def ask(self, request: Request, deadline: float) -> list[Completion]:
+    async def ask(
+        self, request: Request, deadline: float, *, whole: bool = False
+    ) -> list[Completion]:
         """The teacher's completions; none where it is not to be had.
 
         Args:
-            request: The step that it is asked for.
+            request: The step, or the whole answer, that it is asked for.
             deadline: When the whole answer is due, by the event loop's clock.
+            whole: Whether it is asked for a whole answer.
         """
         if self._budget.is_over:
             self._absent("budget")
@@ -138,7 +142,8 @@ class TeacherGuard:
         guess = tokens = sum(_guess_tokens(request))
         self._budget.under_way += guess
         try:
-            async with asyncio.timeout(min(self._seconds, TEACHER_SHARE * left)):
+            longest = self._limits.answer_seconds if whole else self._limits.seconds
+            async with asyncio.timeout(min(longest, TEACHER_SHARE * left)):
                 completions = await self.upstream.answer(request)
             self._breaker.succeeded()
             tokens = _tokens_of(request, completions)
