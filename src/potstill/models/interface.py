@@ -25,6 +25,10 @@ class Model(Protocol):
     number_format: str = ""
     """The number format that a local model is computed in; empty where that is not known."""
 
+    scores_texts: bool = False
+    """Whether it answers requests with a given text by scoring it; if not, it may not be asked
+    any: it would write, and nobody would see that."""
+
     is_server: bool = False
     """Whether it is asked over HTTP, and may not do all that a request says."""
 
@@ -68,6 +72,14 @@ class Interruptible(Protocol):
                 further completions.
         """
         ...
+
+
+def cannot_score(name: str) -> str:
+    """Returns the message for when a text is to be scored by a model that cannot."""
+    return (
+        f"{name} gives no probabilities of a text that it did not write. Score with a model on "
+        "this machine (hf:NAME, bundled:NAME), vllm:NAME, or a server that has them."
+    )
 
 
 def sample_seed(request: Request, sample: int) -> int:

@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from potstill.errors import DataError, ModelError, shortened
-from potstill.models.interface import Model
+from potstill.models.interface import Model, cannot_score
 from potstill.models.settings import RecordedSettings
 from potstill.records import Completion, Request
 from potstill.tables import SourceRow, listed_faults, source_rows
@@ -63,6 +63,8 @@ class RecordedModel(Model):
         """Answers requests; see :class:`potstill.models.interface.Model`."""
         unknown = 0
         for request in requests:
+            if request.given is not None:
+                raise ModelError(cannot_score(self.name))
             if request.top_logprobs:
                 raise ModelError(
                     f"{self.name}: a file of rationales has no token probabilities; "

@@ -350,6 +350,7 @@ class TimedModel(Model):
 
     def __init__(self, model: Model) -> None:
         self.name, self.chat = model.name, model.chat
+        self.scores_texts = model.scores_texts
         self._model = model
         self._seconds: list[float] = []
 

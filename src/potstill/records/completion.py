@@ -91,6 +91,11 @@ class TokenLogprobs:
     chosen one usually stands there again). Where a position has fewer than K entries, the rest
     have logprob -inf and id -1 or length 0. Tokens are named by id or by bytes, never by text:
     distinct tokens can decode to the same text.
+
+    Of a given text column 0 is the text's own token. Where its answer ends the last row is the end,
+    which stands for all tokens that end an answer; among bytes it is the one entry of length 0 with
+    a finite logprob. Other control tokens are not listed. The logprob of a first token that nothing
+    stands before is NaN.
     """
 
     logprobs: NDArray[np.float32]
@@ -126,7 +131,8 @@ class Completion:
     """Thinking text, where the server separates it from the answer."""
 
     prompt_tokens: int = 0
-    """Tokens of the prompt, as the model counts them; 0 where it does not say."""
+    """Tokens of the prompt, as the model counts them, those of a given text among them; 0 where it
+    does not say."""
 
     completion_tokens: int = 0
     """Tokens written, thinking included; 0 where the model does not say."""
@@ -136,7 +142,8 @@ class Completion:
     does not count are taken at their most."""
 
     logprobs: TokenLogprobs | None = None
-    """Token probabilities, where ``request.top_logprobs`` asked for them."""
+    """Token probabilities, where ``request.top_logprobs`` asked for them; always of a given text.
+    """
 
     thinking_ended: bool | None = None
     """Whether the closing mark of its thinking was written for it, at the request's

@@ -19,7 +19,7 @@ from typing import NamedTuple, Self, overload
 
 from potstill.errors import ConfigError, ModelError
 from potstill.keys import request_key
-from potstill.models.interface import Model
+from potstill.models.interface import Model, cannot_score
 from potstill.prompts.exemplars import FewShot
 from potstill.prompts.styles import Exemplar, PromptStyle, prompt_for
 from potstill.records import Completion, FinishReason, Question, Request, Task
@@ -243,7 +243,8 @@ def complete_missing(
     ):
         if not missing or stop.is_set():  # a model that has nothing to do is not even started
             return SampleCounts(wanted, there, 0, 0)
-        pending, opened = _narrowed(requests, missing, stop), model.opened()
+        opened = model.opened()
+        pending = _narrowed(opened, requests, missing, stop)
         watch = EqualSamples(opened, context.events)
         with closing(opened.complete_in_groups(pending)) as groups:
             # Taking the next group tells the model that the last one is stored.
@@ -251,11 +252,17 @@ def complete_missing(
                 store.add_completions(model.name, group, stage=stage)
                 watch.see(group)
                 failures = sum(completion.finish_reason == "error" for completion in group)
-                tokens = sum(completion.completion_tokens for completion in group)
+                tokens = sum(map(_worked_on, group))
                 advance(len(group), tokens, sum(completion.cost for completion in group))
                 stored += len(group) - failures
                 failed += failures
     return SampleCounts(wanted, there, stored, failed)
+
+
+def _worked_on(completion: Completion) -> int:
+    """Returns the tokens of a completion that took the time: those written, or those scored."""
+    scored = completion.request.given is not None
+    return completion.prompt_tokens if scored else completion.completion_tokens
 
 
 _NAMED_AT_ONCE = 1000
@@ -292,13 +299,23 @@ def _missing(
 
 
 def _narrowed(
-    requests: Sequence[Request], missing: Sequence[tuple[int, tuple[int, ...]]], stop: Event
+    model: Model,
+    requests: Sequence[Request],
+    missing: Sequence[tuple[int, tuple[int, ...]]],
+    stop: Event,
 ) -> Iterator[Request]:
-    """The requests for the missing samples, until the run is to stop."""
+    """The requests for the missing samples, until the run is to stop.
+
+    Raises:
+        ModelError: One has a given text, and the model cannot score.
+    """
     for place, samples in missing:
         if stop.is_set():
             return
-        yield replace(requests[place], samples=samples)
+        request = requests[place]
+        if request.given is not None and not model.scores_texts:
+            raise ModelError(cannot_score(model.name))
+        yield replace(request, samples=samples)
 
 
 def sample_requests(

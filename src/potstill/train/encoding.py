@@ -160,7 +160,7 @@ class Encoder:
             target = self._prompts.laid_out_ids(answer)
         else:
             prompt = self._prompts.prompt_ids(request)
-            target = self._continuation(answer, request, prompt)
+            target = self._prompts.continuation_ids(request, prompt, answer)
         ends = self.ends_of(example.prompt)
         return Encoded(
             prompt,
@@ -171,27 +171,6 @@ class Encoder:
             soft=self._soft(example, self._prompts.shown(answer), thinking, target, ends),
             unlikely=example.unlikely,
         )
-
-    def _continuation(self, answer: str, request: Request, prompt_ids: list[int]) -> list[int]:
-        """Returns token ids that read as the answer after the prompt's.
-
-        Prompt and answer are encoded together where the prompt's tokens stay what they are when it
-        is asked alone. Elsewhere the answer is encoded alone; some tokenizers put a space before a
-        text, so the answer's own first space is left out where the text would come back with two.
-        """
-        prompts = self._prompts
-        # Together, if the seam falls between two tokens and the target comes back as it was.
-        joint = prompts.prompt_ids(request, then=answer)
-        if joint[: len(prompt_ids)] == prompt_ids:
-            ids = joint[len(prompt_ids) :]
-            if prompts.reads_as(ids, prompts.anchor(prompt_ids), answer):
-                return ids
-        # Apart, with or without the target's first space.
-        alone = prompts.laid_out_ids(answer)
-        for ids in (alone, prompts.laid_out_ids(answer.removeprefix(" "))):
-            if prompts.reads_as(ids, prompts.anchor(prompt_ids), answer):
-                return ids
-        return alone  # a tokenizer that loses part of any text, such as its line breaks
 
     def _soft(
         self, example: Example, text: str, thinking: str | None, target: list[int], ends: list[int]

@@ -25,7 +25,7 @@ from potstill.models.interface import sample_seed
 from potstill.models.local.batching import Prompt, in_parts
 from potstill.models.local.kv_cache import Room, RowCache, layer_states
 from potstill.models.local.lean_step import LeanStep
-from potstill.models.local.prefill import BESIDE_TOKENS, PROMPT_TOKENS, Prefill, padded
+from potstill.models.local.prefill import BESIDE_TOKENS, PROMPT_TOKENS, Prefill, read_by_encoder
 from potstill.models.local.sampling import Draw, Top, choose, top_logprobs, uniforms
 
 TURNOVER = 8
@@ -248,24 +248,11 @@ class Decoder:
             The prompts' decoder cache, and the ``(P, V)`` logits of their next tokens. The
             encoder's output is kept for each row.
         """
-        ids_PT, mask_PT = padded([prompt.ids for prompt in prompts], self.model.device, left=False)
-        # (P, T, D) hidden states, padded on the right; each prompt is encoded once.
-        hidden = self.model.get_encoder()(input_ids=ids_PT, attention_mask=mask_PT)[0]
-        caches = EncoderDecoderCache(DynamicCache(), DynamicCache())
-        starts = torch.tensor([prompt.decoder_ids for prompt in prompts], device=ids_PT.device)
-        output = self.model(
-            encoder_outputs=BaseModelOutput(last_hidden_state=hidden),
-            attention_mask=mask_PT,
-            decoder_input_ids=starts,
-            past_key_values=caches,
-            use_cache=True,
-        )
+        read = read_by_encoder(self.model, prompts)
         # From prompts to rows: encodings and cross-attention's keys and values, once a sample.
-        picked = torch.tensor(sources, device=ids_PT.device)
-        assert isinstance(caches.cross_attention_cache, DynamicCache)
-        assert isinstance(caches.self_attention_cache, DynamicCache)
-        self._source = Source(hidden, mask_PT, caches.cross_attention_cache).picked(picked)
-        return caches.self_attention_cache, output.logits[:, -1]
+        picked = torch.tensor(sources, device=read.mask_PT.device)
+        self._source = Source(read.hidden_PTD, read.mask_PT, read.cross).picked(picked)
+        return read.own, read.logits_PV
 
     def _forward(self, cache: RowCache) -> Tensor:
         """Returns the ``(R, V)`` logits of each row's next token, given its last one."""

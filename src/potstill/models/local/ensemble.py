@@ -65,7 +65,7 @@ class AveragedModel(nn.Module):
         self.members = nn.ModuleList(members)
         self.config, self.generation_config = members[0].config, members[0].generation_config
         self.device, self.dtype = members[0].device, members[0].dtype
-        self._accepted = [inspect.signature(member.forward).parameters for member in members]
+        self._accepted = [frozenset(inspect.signature(one.forward).parameters) for one in members]
         self._layers: list[int] = []
         """The number of layers of the cache that each member has filled."""
 
@@ -91,13 +91,14 @@ class AveragedModel(nn.Module):
         logits_to_keep: int = 1,
         **inputs: Any,
     ) -> CausalLMOutput:
-        """Returns the logarithms of the members' mean probabilities of each row's next token.
+        """Returns the logarithms of the members' mean probabilities behind each row's tokens.
 
         Args:
             past_key_values: The cache of all members; empty at first.
             encoder_outputs: The output of :meth:`get_encoder`.
             position_ids: Passed to the members that take them.
-            logits_to_keep: Passed to the members that take it; only the last logits are used.
+            logits_to_keep: How many of the last tokens' logits are wanted; 0: all. Passed to the
+                members that take it.
             **inputs: Passed to every member.
         """
         caches = self._caches(past_key_values)
@@ -114,7 +115,7 @@ class AveragedModel(nn.Module):
             ):
                 member_inputs["encoder_outputs"] = BaseModelOutput(last_hidden_state=part)
         logits = [
-            member(past_key_values=cache, **member_inputs, **inputs).logits[:, -1:]
+            member(past_key_values=cache, **member_inputs, **inputs).logits[:, -logits_to_keep:]
             for member, cache, member_inputs in zip(self.members, caches, own, strict=True)
         ]
         self._keep_layers(past_key_values, caches)

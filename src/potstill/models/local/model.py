@@ -5,6 +5,7 @@ by length (``batching.PromptQueue``), and writes tokens with a :class:`Decoder` 
 refilled while it runs (continuous batching, as in Orca, Yu et al., 2022)::
 
     requests ─ PromptEncoder ─▶ prompts ─ PromptQueue ─▶ Decoder.join, .step ─▶ rows ─▶ completions
+                                                      ─▶ TextScorer, of given texts ─▶ completions
 
 :class:`PromptEncoder` goes from requests to token ids, and from token ids back to text without
 losing a space: tokenizers drop the space before the first word of a text, so a completion is
@@ -14,6 +15,7 @@ decoded behind the last tokens of its prompt.
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache, cached_property
+from itertools import groupby
 
 import numpy as np
 from transformers import PreTrainedTokenizerBase
@@ -43,6 +45,7 @@ with extra("local", needed_for="running a model on this machine"):
     from potstill.models.local.echoes import Echoes
     from potstill.models.local.float32_states import use_float32_states
     from potstill.models.local.format_trials import generation_format, shape_name
+    from potstill.models.local.given_texts import GivenPrompt, TextScorer
     from potstill.models.local.lean_step import LeanStep
     from potstill.models.local.loading import (
         SMALL_MODEL,
@@ -55,7 +58,7 @@ with extra("local", needed_for="running a model on this machine"):
     )
     from potstill.models.local.packed_layers import pack_layers
     from potstill.models.local.prefill import reads_apart
-    from potstill.models.local.prompt_encoding import PromptEncoder
+    from potstill.models.local.prompt_encoding import PromptEncoder, UnscorableText
     from potstill.models.local.token_bytes import token_speller
 
 __all__ = ["HFModel", "Loaded", "load_model_and_tokenizer"]
@@ -72,6 +75,8 @@ class HFModel(Model):
     the batch at once and a waiting one takes its place. A sample's draws depend on its request
     alone, not on what is computed beside it.
     """
+
+    scores_texts = True
 
     def __init__(
         self, settings: LocalSettings, *, source: str, runtime: Runtime | None = None
@@ -133,6 +138,29 @@ class HFModel(Model):
         self, requests: Iterable[Request], wanted: Callable[[Request], bool]
     ) -> Iterator[Completion]:
         """Answer requests; see :class:`potstill.models.interface.Interruptible`."""
+        # Given texts are scored, and all others written; either kind waits for the one before.
+        for is_given, alike in groupby(requests, lambda request: request.given is not None):
+            answer = self._score if is_given else self._write
+            yield from answer(alike, wanted)
+
+    def _score(
+        self, requests: Iterable[Request], wanted: Callable[[Request], bool]
+    ) -> Iterator[Completion]:
+        """Score given texts."""
+        queue = PromptQueue(
+            requests,
+            self._prepare_given,
+            self._batch_tokens,
+            reads_apart=None if self.encoder_decoder else lambda: False,
+            sharing=self._sharing,
+        )
+        scorer = TextScorer(self.model, names=self._prompts.token_names, end_ids=self._end_ids)
+        yield from scorer.complete(queue, wanted)
+
+    def _write(
+        self, requests: Iterable[Request], wanted: Callable[[Request], bool]
+    ) -> Iterator[Completion]:
+        """Have the model write answers."""
         queue = PromptQueue(
             requests,
             self._prepare,
@@ -215,6 +243,53 @@ class HFModel(Model):
             anchor=tuple(self._prompts.anchor(written)),
             max_tokens=room,
         )
+
+    def _prepare_given(self, request: Request) -> Prompt | Completion:
+        """Returns a request with a given text in tokens, or why it cannot be scored."""
+        try:
+            ids = self._prompts.given_ids(request, apart=self.encoder_decoder)
+        except UnscorableText as error:
+            return _refusal(request, str(error))
+        except ModelError as error:
+            if not self.chat:
+                raise  # no message can be asked, this one or another
+            return _refusal(request, str(error))
+        prompt = ids.prompt
+        decoder_ids: list[int] = []
+        if self.encoder_decoder:
+            decoder_ids = [self.model.config.decoder_start_token_id, *ids.begun]
+        # Where nothing stands before the text, its first token is what the others stand behind.
+        begins = not prompt and not decoder_ids
+        given = GivenPrompt(
+            request=request,
+            samples=request.samples,
+            ids=tuple(ids.text[:1] if begins else prompt),
+            decoder_ids=tuple(decoder_ids),
+            max_tokens=len(ids.text) or 1,
+            text_ids=tuple(ids.text),
+            end_id=self._end_name(request),
+            begins=begins,
+        )
+        return self._unscored(given) or given
+
+    def _unscored(self, given: "GivenPrompt") -> Completion | None:
+        """Returns why a text cannot be scored; None where it can be."""
+        request, known = given.request, self._positions
+        length = len(given.decoder_ids or given.ids) + len(given.unread_ids)
+        if not given.ids:
+            return _refusal(request, "prompt and text have no tokens")
+        if given.ends and given.end_id is None:
+            return _refusal(request, "the model has no token that ends a text; set ends to false")
+        if known is not None and max(length, len(given.ids)) > known:
+            fault = f"prompt and text have {length} tokens; the model has {known} positions"
+            return _refusal(request, fault)
+        return None
+
+    def _end_name(self, request: Request) -> int | None:
+        """Returns the token that stands for all that end an answer, the one that training has."""
+        turn_ends = () if isinstance(request.prompt, str) else self._prompts.turn_ends
+        own = self.tokenizer.eos_token_id
+        return next(iter(turn_ends), min(self._end_ids, default=None) if own is None else own)
 
     def _end_thinking(self, row: SampleRow) -> list[int]:
         """Returns the tokens of the mark that ends thinking, if a row is inside it."""

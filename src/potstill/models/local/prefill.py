@@ -29,8 +29,9 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import torch
 from torch import Tensor, nn
-from transformers import AttentionInterface, DynamicCache, PreTrainedModel
+from transformers import AttentionInterface, DynamicCache, EncoderDecoderCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
+from transformers.modeling_outputs import BaseModelOutput
 
 from potstill.models.local.batching import Prefix, Prompt
 from potstill.models.local.kv_cache import filled_layer, layer_states
@@ -70,7 +71,8 @@ class Prefill:
         self._model = model
         accepted = inspect.signature(model.forward).parameters
         self.takes_positions = "position_ids" in accepted
-        self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in accepted else {}
+        self.takes_count = "logits_to_keep" in accepted
+        self._last_only = {"logits_to_keep": 1} if self.takes_count else {}
         self._states: WeakKeyDictionary[Prefix, DynamicCache] = WeakKeyDictionary()
 
     def run(self, prompts: Sequence[Prompt]) -> tuple[DynamicCache, Tensor]:
@@ -187,6 +189,43 @@ class Prefill:
         )
         logits: Tensor = output.logits
         return logits[:, -1]
+
+
+class EncoderRead(NamedTuple):
+    """Prompts that an encoder has read, and the decoder's first tokens behind them."""
+
+    hidden_PTD: Tensor
+    mask_PT: Tensor
+    """1 where a hidden state is a prompt's own; prompts are padded on the right."""
+
+    own: DynamicCache
+    """The decoder's keys and values of its own tokens."""
+
+    cross: DynamicCache
+    """Those of the encoder's output."""
+
+    logits_PV: Tensor
+    """The logits of each prompt's next token."""
+
+
+def read_by_encoder(model: PreTrainedModel, prompts: Sequence[Prompt]) -> EncoderRead:
+    """Encodes each prompt once and runs the decoder's first tokens, as many for each of them."""
+    ids_PT, mask_PT = padded([prompt.ids for prompt in prompts], model.device, left=False)
+    hidden = model.get_encoder()(input_ids=ids_PT, attention_mask=mask_PT)[0]
+    caches = EncoderDecoderCache(DynamicCache(), DynamicCache())
+    output = model(
+        encoder_outputs=BaseModelOutput(last_hidden_state=hidden),
+        attention_mask=mask_PT,
+        decoder_input_ids=torch.tensor(
+            [prompt.decoder_ids for prompt in prompts], device=ids_PT.device
+        ),
+        past_key_values=caches,
+        use_cache=True,
+    )
+    own, cross = caches.self_attention_cache, caches.cross_attention_cache
+    assert isinstance(own, DynamicCache)
+    assert isinstance(cross, DynamicCache)
+    return EncoderRead(hidden, mask_PT, own, cross, output.logits[:, -1])
 
 
 def _lay(taken: Sequence[tuple[States | None, int]], which: int) -> Tensor:

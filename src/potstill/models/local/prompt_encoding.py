@@ -6,7 +6,9 @@ Prompts of chats are rendered by the tokenizer's template, and answers laid out 
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
+from typing import NamedTuple
 
 from transformers import PreTrainedTokenizerBase
 
@@ -14,7 +16,9 @@ from potstill.errors import ModelError, shortened
 from potstill.models.local.answer_layout import PLAIN_TEXT, AnswerLayout, answer_layout, end_ids
 from potstill.models.local.control_tokens import ControlTokens
 from potstill.models.local.stop_strings import StopStrings
+from potstill.models.local.token_bytes import answer_bytes
 from potstill.records import Message, Request
+from potstill.text.common_prefix import common_prefix_bytes
 from potstill.text.thinking_marks import SPECIAL_MARKS
 
 logger = logging.getLogger(__name__)
@@ -25,6 +29,22 @@ ANCHOR_TOKENS = 8
 
 ENDING_TOKENS = 16
 """Tokens at the end of a prompt that are searched for an opening mark of thinking."""
+
+
+class UnscorableText(ModelError):
+    """A text that cannot stand where the model's own answer would."""
+
+
+class GivenIds(NamedTuple):
+    """A request with a given text, in tokens."""
+
+    prompt: list[int]
+    """What the model reads before the text; for an encoder-decoder, the encoder's part."""
+
+    begun: list[int]
+    """The tokens before the text in the decoder of an encoder-decoder, without its start token."""
+
+    text: list[int]
 
 
 class PromptEncoder:
@@ -64,6 +84,17 @@ class PromptEncoder:
             return frozenset()
         return frozenset(end_ids(self.tokenizer, self.layout)[-1:])
 
+    @cached_property
+    def token_names(self) -> list[bytes | None]:
+        """The bytes that each token adds to an answer, by id; None for one that adds nothing.
+
+        Tokens that end an answer are among the latter, whatever the tokenizer calls them.
+        """
+        names = answer_bytes(self.tokenizer)
+        for token in self.turn_ends:
+            names[token] = None
+        return names
+
     def laid_out(self, request: Request, answer: str, thinking: str | None = None) -> str:
         """Returns what a model writes behind a prompt, the spellings in its parts hidden.
 
@@ -96,6 +127,91 @@ class PromptEncoder:
         while ids and ids[-1] == self.tokenizer.eos_token_id:
             ids.pop()  # some tokenizers close every text; the prompt has to stay open
         return ids
+
+    def continuation_ids(
+        self, request: Request, prompt_ids: list[int], answer: str, *, behind: str = ""
+    ) -> list[int]:
+        """Returns token ids that read as an answer after the prompt's.
+
+        Prompt and answer are encoded together where the prompt's tokens stay what they are when it
+        is asked alone. Elsewhere the answer is encoded alone; some tokenizers put a space before a
+        text, so the answer's own first space is left out where the text would come back with two.
+
+        Args:
+            request: The request.
+            prompt_ids: The tokens of its prompt, with ``behind`` at their end.
+            answer: As :meth:`laid_out` gives it.
+            behind: What stands between the prompt and the answer.
+        """
+        # Together, if the seam falls between two tokens and the answer comes back as it was.
+        joint = self.prompt_ids(request, then=behind + answer)
+        if joint[: len(prompt_ids)] == prompt_ids:
+            ids = joint[len(prompt_ids) :]
+            if self.reads_as(ids, self.anchor(prompt_ids), answer):
+                return ids
+        # Apart, with or without the answer's first space.
+        alone = self.laid_out_ids(answer)
+        for ids in (alone, self.laid_out_ids(answer.removeprefix(" "))):
+            if self.reads_as(ids, self.anchor(prompt_ids), answer):
+                return ids
+        return alone  # a tokenizer that loses part of any text, such as its line breaks
+
+    def given_ids(self, request: Request, *, apart: bool) -> GivenIds:
+        """Returns a request with a given text in tokens, those of the text behind the prompt's.
+
+        The text stands where the model's own answer would: behind the chat template's marks, and
+        behind those of an empty thinking where the template writes them before an answer without.
+        Its tokens are those that training on it has.
+
+        Args:
+            request: A request with ``given``.
+            apart: Whether an encoder reads the prompt.
+
+        Raises:
+            ModelError: As :meth:`prompt_text`.
+            UnscorableText: The text cannot stand there, or its tokens do not spell it.
+        """
+        assert request.given is not None
+        given = request.given.text
+        text = self._control.hide(given, answer=True)
+        begun = self._control.hide(request.answer_prefix, answer=True) + text
+        laid_out = self.layout_behind(request).begun(begun)
+        if not laid_out.endswith(text):
+            raise UnscorableText(
+                "the prompt opens the thinking by itself, and the text begins with the same mark; "
+                "give the mark as answer_prefix, or leave it out"
+            )
+        before = laid_out[: len(laid_out) - len(text)]
+        if apart:
+            prompt = self.encoder_ids(request)
+            begun_ids = self.laid_out_ids(before) if before else []
+            joint = self.laid_out_ids(before + text) if text else begun_ids
+            is_joint = joint[: len(begun_ids)] == begun_ids
+            ids = joint[len(begun_ids) :] if is_joint else self.laid_out_ids(text)
+            found = GivenIds(prompt, begun_ids, ids)
+        else:
+            bare = replace(request, answer_prefix="")
+            prompt = self.prompt_ids(bare, then=before)
+            found = GivenIds(prompt, [], self.continuation_ids(bare, prompt, text, behind=before))
+        self._check_spelling(given, found.text)
+        return found
+
+    def _check_spelling(self, text: str, ids: Sequence[int]) -> None:
+        """Refuse tokens that do not spell a text, a space that the tokenizer puts first aside.
+
+        Raises:
+            UnscorableText: They do not.
+        """
+        names = self.token_names
+        spelled = b"".join((names[token] if token < len(names) else None) or b"" for token in ids)
+        data = text.encode()
+        if spelled in (data, b" " + data):
+            return
+        at = common_prefix_bytes(data, spelled)
+        raise UnscorableText(
+            f"the model's tokens do not spell the text: it has {data[at : at + 12]!r} where they "
+            f"have {spelled[at : at + 12]!r}, behind {data[max(at - 20, 0) : at]!r}"
+        )
 
     def prompt_text(self, request: Request) -> str:
         """Returns the text that a decoder-only model continues, rendered by its chat template.

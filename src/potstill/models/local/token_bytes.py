@@ -20,6 +20,7 @@ from transformers import PreTrainedTokenizerBase
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from potstill.models.token_requests import SpelledToken
+from potstill.text.thinking_marks import SPECIAL_MARKS
 
 Speller = Callable[[str], bytes]
 """A vocabulary's piece to the bytes that it stands for."""
@@ -42,6 +43,15 @@ def token_bytes(tokenizer: PreTrainedTokenizerBase) -> list[bytes | None]:
             table[token] = added.content.encode()
     for token in tokenizer.all_special_ids:
         table[token] = None
+    return table
+
+
+def answer_bytes(tokenizer: PreTrainedTokenizerBase) -> list[bytes | None]:
+    """The bytes that every token adds to an answer: marks around thinking are part of one."""
+    table = token_bytes(tokenizer)
+    for token, added in getattr(tokenizer, "added_tokens_decoder", {}).items():
+        if added.special and added.content.strip() in SPECIAL_MARKS:
+            table[token] = added.content.encode()
     return table
 
 
