@@ -1,4 +1,7 @@
-"""How likely the student finds rationales, and the teachers chosen by it."""
+"""How likely the student finds rationales, and the teachers chosen by it.
+
+The measures beside the likelihood have tests of their own in ``test_suitability.py``.
+"""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path

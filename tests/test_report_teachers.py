@@ -116,4 +116,4 @@ def test_the_page_shows_the_section_and_who_wrote_each_rationale(
 def test_small_words() -> None:
     assert share(3, 12) == "3 (25%)"
     assert share(0, 0) == "\N{EN DASH}"
-    assert nats(score("a")) == "\N{EN DASH}"
+    assert nats(None) == "\N{EN DASH}"

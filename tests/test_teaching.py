@@ -165,8 +165,10 @@ def test_each_local_teacher_is_read_by_its_own_tokenizer(tmp_path: Path) -> None
     assert set(writers.values()) == {"teacher", "b"}
 
 
-LIKELY = {"choose": "likelihood", "right_answer": False}
-KEPT = "SELECT completion_id, mean_logprob, tokens FROM likelihoods ORDER BY 1"
+LIKELY = {"choose": "local_naturalness", "right_answer": False}
+KEPT = (
+    "SELECT completion_id, mean_logprob, mean_rank, local_naturalness FROM likelihoods ORDER BY 1"
+)
 VERDICTS = "SELECT completion_id, teacher, verdict FROM rationales ORDER BY 1"
 
 

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from potstill.curate.marks import MarkSettings
+from potstill.curate.suitability import SuitabilityMeasure
 from potstill.settings import Settings
 
 
@@ -14,7 +15,7 @@ class CurateSettings(Settings):
     right_answer: bool = True
     """Keep only rationales that reach the gold answer."""
 
-    choose: Literal["all", "agreement", "likelihood"] = "all"
+    choose: Literal["all", "agreement", "likelihood", "rank_surprisal", "local_naturalness"] = "all"
     """Whether all teachers of a question are kept, or only the one that this measure chooses."""
 
     marks: MarkSettings | None = None
@@ -32,3 +33,10 @@ class CurateSettings(Settings):
 
     max_per_question: int | None = Field(default=None, ge=1)
     """Most rationales kept for one question, the first samples first; null keeps all."""
+
+    @property
+    def measure(self) -> SuitabilityMeasure | None:
+        """The measure under the student's start that teachers are chosen by, if it is one."""
+        if self.choose == "all" or self.choose == "agreement":
+            return None
+        return self.choose

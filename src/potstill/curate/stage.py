@@ -14,7 +14,7 @@ from potstill.curate.teacher_selection import (
     agreement,
     best,
     consensus,
-    mean_likelihood,
+    worths,
 )
 from potstill.curate.verdicts import KEPT, GradedSample, grade_sample, own_verdict
 from potstill.errors import DataError
@@ -91,7 +91,7 @@ def curate(
         settings: Which rationales are kept.
         debate_rounds: How often the teachers answered again.
         judge: Reads what the rules cannot, where the task's rule is ``judge``.
-        measure: Tells how likely the student finds rationales; ``choose: likelihood`` needs it.
+        measure: Tells how the student finds rationales; a choice by what it finds needs it.
         made_by: Stands for all that determines the results, and is stored with them; by default
             a hash of the settings.
         enough_right: How many right samples of a question ended its drawing, if it was so drawn.
@@ -114,7 +114,7 @@ def curate(
         marks.require_used()
     judged = [_own_verdicts(answers.rounds[-1], settings, debate_rounds) for answers in answered]
     likelihoods: Mapping[int, Likelihood] = {}
-    if settings.choose == "likelihood":
+    if settings.measure is not None:
         assert measure is not None, "who asks for likelihoods brings the student"
         likelihoods = measure(_candidates(answered, judged))
     order = [teacher.name for teacher in teachers]
@@ -124,7 +124,9 @@ def curate(
         for sample in _final_verdicts(answers, samples, settings, likelihoods, order)
     ]
     rounds, seed = _counted_rounds(task, answered, enough_right), teachers[0].asking.sampling.seed
-    scores = list(teacher_scores(rounds, order, rationales, likelihoods, seed=seed))
+    scores = list(
+        teacher_scores(rounds, order, rationales, likelihoods, seed=seed, measure=settings.measure)
+    )
     made_by = made_by or settings_hash(
         settings.model_dump(mode="json"), task.rule, GRADER_VERSION, order, debate_rounds
     )
@@ -272,8 +274,9 @@ def _final_verdicts(
         last = answers.rounds[-1]
         chosen = best(agreement(last.samples, last.consensus.held), eligible)
         samples = _only_from(chosen, samples)
-    elif settings.choose == "likelihood" and eligible:
-        samples = _only_from(best(mean_likelihood(kept, likelihoods), eligible), samples)
+    elif settings.measure is not None and eligible:
+        measured = worths(kept, likelihoods, settings.measure)
+        samples = _only_from(best(measured, eligible), samples)
     return _among_siblings(samples, settings)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from statistics import fmean
 from typing import NamedTuple
 
+from potstill.curate.suitability import SuitabilityMeasure, suitability
 from potstill.curate.teacher_selection import Consensus
 from potstill.curate.verdicts import KEPT, GradedSample
 from potstill.records import Likelihood, Rationale, TeacherScore
@@ -39,6 +40,7 @@ def teacher_scores(
     likelihoods: Mapping[int, Likelihood],
     *,
     seed: int,
+    measure: SuitabilityMeasure | None = None,
 ) -> Iterator[TeacherScore]:
     """The scores of every teacher in every round, and of the consensus where there are several.
 
@@ -48,6 +50,7 @@ def teacher_scores(
         rationales: The last round's samples with their verdicts.
         likelihoods: The measured likelihoods, by completion.
         seed: The bootstrap's seed.
+        measure: The one that teachers were chosen by; None: by none under the student.
     """
     last = len(questions[0]) - 1
     for who in [*teachers, *([CONSENSUS] if len(teachers) > 1 else [])]:
@@ -65,6 +68,7 @@ def teacher_scores(
                     rationale for rationale in own if rationale.verdict == KEPT and number == last
                 ],
                 likelihoods=_measured(own, likelihoods) if number == last else [],
+                measure=measure,
                 seed=seed,
             )
 
@@ -76,7 +80,8 @@ def _score(
     *,
     samples: int,
     kept: Sequence[Rationale],
-    likelihoods: Sequence[float],
+    likelihoods: Sequence[Likelihood],
+    measure: SuitabilityMeasure | None,
     seed: int,
 ) -> TeacherScore:
     """One score; ``right`` holds each question's shares, round by round."""
@@ -89,6 +94,7 @@ def _score(
     again = bool(number and pairs)
     interval = _interval(shares, seed)
     ends = mean_interval(pairs, resamples=RESAMPLES, seed=seed) if again else None
+    chosen_by = None if measure is None else suitability(measure, likelihoods)
     return TeacherScore(
         teacher=who,
         round=number,
@@ -99,10 +105,12 @@ def _score(
         samples=samples,
         kept=len(kept),
         chosen=len({rationale.question_id for rationale in kept}),
-        mean_logprob=fmean(likelihoods) if likelihoods else None,
+        mean_logprob=suitability("likelihood", likelihoods),
         difference=fmean(pairs) if again else None,
         difference_low=ends.low if ends else None,
         difference_high=ends.high if ends else None,
+        rank_surprisal=chosen_by if measure == "rank_surprisal" else None,
+        local_naturalness=chosen_by if measure == "local_naturalness" else None,
     )
 
 
@@ -119,6 +127,6 @@ def _samples(judged: JudgedRound, who: str) -> int:
 
 def _measured(
     rationales: Iterable[Rationale], likelihoods: Mapping[int, Likelihood]
-) -> list[float]:
+) -> list[Likelihood]:
     measured = (likelihoods.get(rationale.completion_id) for rationale in rationales)
-    return [likelihood.mean_logprob for likelihood in measured if likelihood is not None]
+    return [likelihood for likelihood in measured if likelihood is not None]

@@ -2,15 +2,15 @@
 
 A stronger teacher is not always the better one for a student, even on average (Yuan et al., arXiv
 2012.06048), so teachers are chosen question by question: by how far their samples agree with
-everybody's, or by how likely the student finds their words. Both measures are ours.
+everybody's, or by how well their words suit the student (``suitability.py``).
 """
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
-from statistics import fmean
 from typing import NamedTuple
 
+from potstill.curate.suitability import SuitabilityMeasure, worth
 from potstill.curate.verdicts import GradedSample
 from potstill.grading.votes import Same, ballot
 from potstill.records import Likelihood, Question
@@ -66,24 +66,33 @@ def agreement(samples: Sequence[GradedSample], held: Sequence[bool]) -> dict[str
     return {name: Fraction(sum(agrees), len(agrees)) for name, agrees in by_teacher.items()}
 
 
-def mean_likelihood(
-    samples: Sequence[GradedSample], likelihoods: Mapping[int, Likelihood]
+def worths(
+    samples: Sequence[GradedSample],
+    likelihoods: Mapping[int, Likelihood],
+    measure: SuitabilityMeasure,
 ) -> dict[str, float]:
-    """Each measured teacher's mean over its rationales, in nats a token."""
-    by_teacher: dict[str, list[float]] = {}
+    """Each measured teacher's worth by its rationales; more is better.
+
+    Args:
+        samples: All teachers' samples of a question that are kept so far.
+        likelihoods: What the student gives them, by completion.
+        measure: What it is worth by.
+    """
+    by_teacher: dict[str, list[Likelihood]] = {}
     for sample in samples:
         likelihood = likelihoods.get(sample.completion_id)
         if likelihood is not None:
-            by_teacher.setdefault(sample.teacher, []).append(likelihood.mean_logprob)
-    return {name: fmean(values) for name, values in by_teacher.items()}
+            by_teacher.setdefault(sample.teacher, []).append(likelihood)
+    measured = ((name, worth(measure, own)) for name, own in by_teacher.items())
+    return {name: value for name, value in measured if value is not None}
 
 
-def best(worth: Mapping[str, Fraction] | Mapping[str, float], among: Sequence[str]) -> str:
+def best(measured: Mapping[str, Fraction] | Mapping[str, float], among: Sequence[str]) -> str:
     """The teacher worth most; of equals, and where nothing is known of any, the first.
 
     Args:
-        worth: The measured worth of the teachers.
+        measured: The measured worth of the teachers.
         among: Whom to choose from, in the order of the recipe; one or more.
     """
-    known = [name for name in among if name in worth]
-    return max(known, key=lambda name: worth[name]) if known else among[0]
+    known = [name for name in among if name in measured]
+    return max(known, key=lambda name: measured[name]) if known else among[0]

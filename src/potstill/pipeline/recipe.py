@@ -18,7 +18,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import yaml
 from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator, model_validator
@@ -103,6 +103,14 @@ def _judge(raw: object) -> ModelSettings | None:
 
 def _student(raw: object) -> LocalSettings:
     return student_settings(raw, at="student")
+
+
+class Wording(NamedTuple):
+    """How a student words the rationales that it learns."""
+
+    data_format: DataFormat
+    keeps_thinking: bool
+    """Whether the thinking of each stands before it; a mixture is not worded so."""
 
 
 class Recipe(Settings):
@@ -198,11 +206,12 @@ class Recipe(Settings):
 
     @model_validator(mode="after")
     def _likelihoods_have_a_wording(self) -> "Recipe":
-        if self.curate.choose == "likelihood" and self.likelihood_format is None:
+        if self.curate.measure is not None and self.wording is None:
             raise ValueError(
-                "curate.choose is likelihood, which words rationales as a student learns them, and "
-                "no student learns them in a format that shows no exemplars and has no role. Give "
-                "one such a data_format, e.g. fine_tune_cot, or choose by agreement"
+                f"curate.choose is {self.curate.choose}, which words rationales as a student "
+                "learns them, and no student learns them in a format that shows no exemplars and "
+                "has no role. Give one such a data_format, e.g. fine_tune_cot, or choose by "
+                "agreement"
             )
         return self
 
@@ -304,10 +313,10 @@ class Recipe(Settings):
         return {"teacher": self.teacher, **self.teachers}
 
     @property
-    def likelihood_format(self) -> DataFormat | None:
-        """The format in which ``choose: likelihood`` words rationales; None where there is none.
+    def wording(self) -> Wording | None:
+        """How rationales are worded that a student measures; None where no student learns any.
 
-        A student's that is not settled is taken as one without a chat template.
+        A student's format that is not settled is taken as one without a chat template.
         """
         return worded_by(self.train.students.values())
 
@@ -317,16 +326,16 @@ class Recipe(Settings):
         return Path(self.run)
 
 
-def worded_by(students: Iterable[StudentSettings]) -> DataFormat | None:
-    """Returns the first format of a student's that holds rationales alone; None without any.
+def worded_by(students: Iterable[StudentSettings]) -> Wording | None:
+    """Returns how the first student words rationales that learns them alone; None without any.
 
-    It shows no exemplars and has no role.
+    Its format shows no exemplars and has no role.
     """
     for student in students:
         for data_format in map(format_named, student.formats):
             shows_more = data_format.needs_exemplars or data_format.role is not None
             if data_format.needs_rationale and not shows_more:
-                return data_format
+                return Wording(data_format, keeps_thinking=student.long_share == 1)
     return None
 
 

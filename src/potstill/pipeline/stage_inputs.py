@@ -62,7 +62,7 @@ def curate_inputs(run: "Run") -> Inputs:
         values, defaults = {**values, **own.values}, defaults | own.defaults
     if recipe.generate.temperature > 0:  # greedy answers do not depend on it
         values["seed"] = recipe.seed
-    if recipe.curate.choose == "likelihood":
+    if recipe.curate.measure is not None:
         values["student"] = recipe.student.model
     if (digest := marks_digest(recipe.curate.marks)) is not None:
         values["the marks"] = {"count": 1, "texts": digest}

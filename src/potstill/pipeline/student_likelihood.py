@@ -1,22 +1,23 @@
-"""The likelihood of each rationale under the student before it has learned anything.
+"""How the student finds each rationale before it has learned anything.
 
-``curate.choose: likelihood`` chooses teachers by it. A teacher whose words the student finds likely
-may be the better one to learn from, even if another is right more often: the stronger teacher is
-not always the better one (Yuan et al., arXiv 2012.06048).
+``curate.choose`` chooses teachers by it, and ``potstill advise`` ranks them. A teacher whose words
+suit the student may be the better one to learn from, even if another is right more often: the
+stronger teacher is not always the better one (Yuan et al., arXiv 2012.06048).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import islice
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from potstill.curate import TeacherCandidate
-from potstill.errors import extra
+from potstill.errors import ModelError, extra
 from potstill.keys import settings_hash
 from potstill.models.settings import LocalSettings
 from potstill.prompts.formats import DataFormat
-from potstill.records import Example, Likelihood
+from potstill.records import Example, Likelihood, Question
 from potstill.runtime.progress import Meter
 from potstill.store import Store
 from potstill.text.own_space import with_own_space
@@ -24,7 +25,15 @@ from potstill.train import TrainSettings
 from potstill.train.defaults import longest_example
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from potstill.models.local.loading import Loaded
     from potstill.train.encoding import Encoded
+    from potstill.train.target_scores import TargetScores
+
+
+MEASURING = "measuring rationales under the student"
+"""What needs the packages for local models, in messages."""
 
 
 class LikelihoodSpec(NamedTuple):
@@ -39,6 +48,25 @@ class LikelihoodSpec(NamedTuple):
     training: TrainSettings
     """Its longest example; longer ones are not learned."""
 
+    keeps_thinking: bool = False
+    """Whether it learns the teacher's thinking before each rationale."""
+
+
+class MeasuredBy(NamedTuple):
+    """The measures that are asked for beside the likelihood itself."""
+
+    ranks: bool = False
+    """Whether ranks are; they come from the same pass, and only older rows are without them."""
+
+    steps: bool = False
+    """Whether each step is measured behind the few before it, too, which takes rows of its own."""
+
+    def is_met(self, stored: Likelihood | None) -> bool:
+        """Whether a stored row has all that is asked for."""
+        if stored is None or (self.ranks and stored.mean_rank is None):
+            return False
+        return not (self.steps and stored.local_naturalness is None)
+
 
 class _Unmeasured(NamedTuple):
     """An example that was not measured yet, and the completions that it words."""
@@ -47,30 +75,46 @@ class _Unmeasured(NamedTuple):
     completions: list[int]
 
 
+class _Measured(NamedTuple):
+    """The measures of one example."""
+
+    mean_logprob: float
+    mean_rank: float
+    local_naturalness: float | None
+
+
 class LikelihoodScorer:
     """Measures rationales under the checkpoint that the student starts from.
 
-    Each is worded as the student would learn it, and measured as its training loss before the first
-    step: the mean over the target's tokens, the end of the text among them, prompt left out. Every
-    batch is stored, so that a killed curation goes on where it stopped, and a repeated one loads no
-    model.
+    Each is worded as the student would learn it, and measured at the target's tokens, the end of
+    the text among them, prompt left out; the mean log-probability is its training loss before the
+    first step, with the sign turned. Every batch is stored, so that a killed curation goes on where
+    it stopped, and a repeated one loads no model.
 
     Args:
         spec: The parts of the student's training that its likelihoods depend on.
         store: Keeps the likelihoods.
         meter: Shows how many are measured.
+        measured_by: What is asked for beside the likelihood.
     """
 
-    def __init__(self, spec: LikelihoodSpec, store: Store, meter: Meter) -> None:
+    def __init__(
+        self,
+        spec: LikelihoodSpec,
+        store: Store,
+        meter: Meter,
+        measured_by: MeasuredBy = MeasuredBy(),  # noqa: B008  a tuple of two truth values
+    ) -> None:
         self._spec, self._store, self._meter = spec, store, meter
+        self._measured_by = measured_by
 
     def __call__(self, candidates: Sequence[TeacherCandidate]) -> Mapping[int, Likelihood]:
         """The likelihoods by completion, without those of rationales too long to be learned.
 
         Raises:
-            ModelError: The checkpoint cannot be loaded.
+            ModelError: The checkpoint cannot be loaded, or gives no numbers.
         """
-        with extra("local", needed_for="curate.choose: likelihood"):
+        with extra("local", needed_for=MEASURING):
             from potstill.models.local.loading import is_encoder_decoder
 
         encoder_decoder = is_encoder_decoder(self._spec.start)
@@ -81,7 +125,7 @@ class LikelihoodScorer:
             example = self._example(candidate, encoder_decoder=encoder_decoder)
             key = settings_hash(identity, _plain_values(example))
             stored = self._store.likelihood(candidate.completion_id, settings_hash=key)
-            if stored is not None:
+            if stored is not None and self._measured_by.is_met(stored):
                 likelihoods[candidate.completion_id] = stored
             else:
                 entry = unmeasured.setdefault(key, _Unmeasured(example, []))
@@ -97,6 +141,31 @@ class LikelihoodScorer:
                 advance(len(new), sum(likelihood.tokens for likelihood in new), 0.0)
         return likelihoods
 
+    def check(self, question: Question) -> None:
+        """Find what would stop the measuring, before teachers are paid; no weights are read.
+
+        Args:
+            question: One that is worded and encoded.
+
+        Raises:
+            MissingExtraError: The packages that it takes are not installed.
+            ModelError: The checkpoint, its tokenizer or its device cannot be had.
+            ConfigError: The checkpoint cannot be trained.
+        """
+        with extra("local", needed_for=MEASURING):
+            from potstill.models.local.loading import check_device, is_encoder_decoder
+            from potstill.models.local.weight_files import check_weight_files
+        start = self._spec.start
+        encoder_decoder = is_encoder_decoder(start)
+        check_weight_files(start.source, start.revision)
+        check_device(start.device, at=start.model)
+        data_format = self._spec.data_format
+        example = Example(
+            prompt=data_format.prompt(question, encoder_decoder=encoder_decoder),
+            target=data_format.target("", question.answer, encoder_decoder=encoder_decoder),
+        )
+        self._encode({"": _Unmeasured(example, [])}, encoder_decoder=encoder_decoder)
+
     def _identity(self) -> object:
         """The checkpoint's weights and number format; a folder may be moved and stays the same."""
         from potstill.models.local.loading import folder_digest, is_folder
@@ -109,12 +178,17 @@ class LikelihoodScorer:
     def _example(self, candidate: TeacherCandidate, *, encoder_decoder: bool) -> Example:
         """The rationale as the student would learn it."""
         data_format, question, text = self._spec.data_format, candidate.question, candidate.text
+        thinking = None
         if data_format.verbatim:
             for _, found in self._store.texts_of([candidate.completion_id]):
                 text = with_own_space(text, found.text)
+        if self._spec.keeps_thinking:
+            known = self._store.thinking_of([candidate.completion_id])
+            thinking = known.get(candidate.completion_id)
         return Example(
             prompt=data_format.prompt(question, encoder_decoder=encoder_decoder),
             target=data_format.target(text, question.answer, encoder_decoder=encoder_decoder),
+            thinking=thinking,
         )
 
     def _encode(
@@ -150,7 +224,7 @@ class LikelihoodScorer:
     ) -> Iterator[dict[str, list[Likelihood]]]:
         """The likelihoods by key, a batch of examples of about the same length at a time."""
         from potstill.models.local.loading import load_model_and_tokenizer
-        from potstill.train.target_likelihood import mean_logprobs
+        from potstill.train.target_scores import target_scores
 
         start = self._spec.start
         loaded = load_model_and_tokenizer(
@@ -160,24 +234,78 @@ class LikelihoodScorer:
             revision=start.revision,
             trust_remote_code=start.trust_remote_code,
         )
-        keys, examples = iter(encoded), list(encoded.values())
-        for means in mean_logprobs(loaded, examples, batch_tokens=start.batch_tokens):
+        scored = target_scores(loaded, [*encoded.values()], batch_tokens=start.batch_tokens)
+        local = self._steps_measured(loaded) if self._measured_by.steps else None
+        keys = iter(encoded)
+        for scores in scored:
+            batch = list(islice(keys, len(scores)))
+            steps = local([encoded[key] for key in batch], scores) if local else [None] * len(batch)
             yield {
-                key: [
-                    Likelihood(
-                        completion_id=completion_id,
-                        student=start.model,
-                        mean_logprob=mean,
-                        tokens=len(encoded[key].target),
-                    )
-                    for completion_id in unmeasured[key].completions
-                ]
-                for key, mean in zip(islice(keys, len(means)), means, strict=True)
+                key: self._likelihoods(
+                    unmeasured[key].completions,
+                    _Measured(
+                        float(own.logprobs_T.mean()), float(own.ranks_T.float().mean()), naturalness
+                    ),
+                    tokens=len(encoded[key].target),
+                )
+                for key, own, naturalness in zip(batch, scores, steps, strict=True)
             }
+
+    def _steps_measured(
+        self, loaded: "Loaded"
+    ) -> "Callable[[Sequence[Encoded], Sequence[TargetScores]], list[float | None]]":
+        """Returns the function that measures the steps of a batch's examples."""
+        from potstill.train.local_steps import StepFinder, local_naturalness, local_rows
+        from potstill.train.target_scores import in_any_order
+
+        tokenizer: PreTrainedTokenizerBase = loaded.tokenizer
+        finder, batch_tokens = StepFinder(tokenizer), self._spec.start.batch_tokens
+
+        def measure(
+            examples: Sequence["Encoded"], scores: Sequence["TargetScores"]
+        ) -> list[float | None]:
+            starts = [finder.starts(example.target) for example in examples]
+            rows = [local_rows(*one) for one in zip(examples, starts, strict=True)]
+            flat = [row for own in rows for row in own]
+            scored = iter(in_any_order(loaded, flat, batch_tokens=batch_tokens))
+            return [
+                local_naturalness(
+                    own.logprobs_T, begins, [one.logprobs_T for one in islice(scored, len(steps))]
+                )
+                for own, begins, steps in zip(scores, starts, rows, strict=True)
+            ]
+
+        return measure
+
+    def _likelihoods(
+        self, completions: Sequence[int], measured: _Measured, *, tokens: int
+    ) -> list[Likelihood]:
+        """The likelihoods of the completions that one example words.
+
+        Raises:
+            ModelError: The model gave no numbers.
+        """
+        start = self._spec.start
+        if not all(isfinite(value) for value in measured if value is not None):
+            raise ModelError(
+                f"{start.model} gives no probability of some rationale, but {measured[0]}: its "
+                f"weights do not fit its number format, {start.dtype}. Set student.dtype to "
+                "float32."
+            )
+        return [
+            Likelihood(
+                completion_id=completion_id,
+                student=start.model,
+                tokens=tokens,
+                **measured._asdict(),
+            )
+            for completion_id in completions
+        ]
 
 
 def _plain_values(example: Example) -> list[object]:
     """An example as plain values, to be hashed."""
     prompt = example.prompt
     turns = prompt if isinstance(prompt, str) else [asdict(message) for message in prompt]
-    return [turns, example.target]
+    thinking = [] if example.thinking is None else [example.thinking]
+    return [turns, example.target, *thinking]

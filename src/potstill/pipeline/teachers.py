@@ -27,7 +27,7 @@ from potstill.pipeline.later_model import LaterModel
 from potstill.pipeline.recipe import Recipe, worded_by
 from potstill.pipeline.server_checks import continuing
 from potstill.pipeline.server_needs import refuse_lacking
-from potstill.pipeline.student_likelihood import LikelihoodScorer, LikelihoodSpec
+from potstill.pipeline.student_likelihood import LikelihoodScorer, LikelihoodSpec, MeasuredBy
 from potstill.prompts.exemplars import FewShot
 from potstill.records import Question, Request, System, Task, Teacher
 from potstill.runtime.context import RunContext
@@ -224,9 +224,7 @@ class TeacherPool:
         results: dict[str, GenerateResult] = {}
         faults = _Faults()
         for name in self._until_stopped():
-            with faults.collected(name), self._opened(name) as model:
-                self._remembered(name, model)
-                self._check_told_apart(name, model.name)
+            with faults.collected(name), self.while_asked(name) as model:
                 if isinstance(model, RecordedModel):
                     model.require_match([question.text for question in task.splits["train"]])
                 results[name] = generate(
@@ -263,7 +261,7 @@ class TeacherPool:
             asked = {teacher.name: teacher for teacher in self.asked}
             faults, answered = _Faults(), []
             for name in self._until_stopped():
-                with faults.collected(name), self._opened(name) as model:
+                with faults.collected(name), self.while_asked(name) as model:
                     everybody, who = list(asked.values()), asked[name]
                     counts = answer_again(
                         task, model, everybody, self._context, who=who, round_=number
@@ -323,14 +321,37 @@ class TeacherPool:
 
     @property
     def _measure(self) -> Measure | None:
-        if self._recipe.curate.choose != "likelihood":
+        measure = self._recipe.curate.measure
+        if measure is None:
             return None
-        settler = FormatSettler(self._recipe.student, self._store)
-        named = self._recipe.train.students.items()
-        data_format = worded_by(settler.settle(System(name), student) for name, student in named)
-        assert data_format is not None, "the recipe has seen to it"
-        learned = LikelihoodSpec(self._recipe.student, data_format, self._recipe.train)
-        return LikelihoodScorer(learned, self._store, self._context.progress)
+        return self.scorer(
+            MeasuredBy(ranks=measure == "rank_surprisal", steps=measure == "local_naturalness")
+        )
+
+    def scorer(self, measured_by: MeasuredBy) -> LikelihoodScorer:
+        """Returns what measures rationales under the student's start.
+
+        Args:
+            measured_by: What is asked for beside the likelihood.
+
+        Raises:
+            ConfigError: No student learns rationales in a format that shows no exemplars and has
+                no role.
+        """
+        recipe = self._recipe
+        settler = FormatSettler(recipe.student, self._store)
+        named = recipe.train.students.items()
+        wording = worded_by(settler.settle(System(name), student) for name, student in named)
+        if wording is None:
+            raise ConfigError(
+                "rationales are measured as a student learns them, and no student learns them in a "
+                "format that shows no exemplars and has no role. Give one such a data_format, e.g. "
+                "fine_tune_cot."
+            )
+        learned = LikelihoodSpec(
+            recipe.student, wording.data_format, recipe.train, wording.keeps_thinking
+        )
+        return LikelihoodScorer(learned, self._store, self._context.progress, measured_by)
 
     def _until_stopped(self) -> Iterator[str]:
         """Yields the teachers' names, in the order of the recipe, until the run is to stop."""
@@ -338,10 +359,19 @@ class TeacherPool:
         return takewhile(lambda _: not stop.is_set(), self._recipe.named_teachers)
 
     @contextmanager
-    def _opened(self, name: str) -> Iterator[Model]:
-        """A teacher while it is asked; only the first stays open, for later stages."""
+    def while_asked(self, name: str) -> Iterator[Model]:
+        """A teacher while it is asked; only the first stays open, for later stages.
+
+        The store keeps by what name its answers are stored.
+
+        Raises:
+            ConfigError: An earlier teacher answers by the same name.
+        """
         try:
-            yield self.opened(name)
+            model = self.opened(name)
+            self._remembered(name, model)
+            self._check_told_apart(name, model.name)
+            yield model
         finally:
             self._context.runtime.release()  # the next may need the same GPU
 

@@ -55,7 +55,7 @@ class Rationale:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Likelihood:
-    """How likely a student finds a rationale before it has learned anything."""
+    """How a student finds a rationale before it has learned anything."""
 
     completion_id: int
     student: str
@@ -66,6 +66,14 @@ class Likelihood:
 
     tokens: int
     """Tokens of the target, the end of the text included."""
+
+    mean_rank: float | None = None
+    """Mean over its tokens of each one's rank among all by probability, 1 the likeliest, none above
+    :data:`potstill.train.target_scores.RANK_LIMIT`; None: an older potstill did not measure it."""
+
+    local_naturalness: float | None = None
+    """Mean log-probability of its steps, each behind the prompt and the few steps before it alone;
+    see :mod:`potstill.train.local_steps`. None: it was not measured."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -107,6 +115,13 @@ class TeacherScore:
     difference_low: float | None
     difference_high: float | None
     """The 95% interval of the difference, by paired bootstrap."""
+
+    rank_surprisal: float | None = None
+    """The rank-surprisal ratio of its rationales, where teachers were chosen by it."""
+
+    local_naturalness: float | None = None
+    """Mean of :attr:`Likelihood.local_naturalness` over its rationales, where teachers were chosen
+    by it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

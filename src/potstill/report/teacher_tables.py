@@ -35,6 +35,30 @@ class TeacherRow(NamedTuple):
         return self.last.teacher
 
 
+class ChoiceMeasure(NamedTuple):
+    """A measure that teachers were chosen by, beside the likelihood."""
+
+    head: str
+    """What it is called in a table on the terminal."""
+
+    name: str
+    """What it is called on the page."""
+
+    field: str
+    """The field of :class:`~potstill.records.TeacherScore` that holds it."""
+
+    def of(self, score: TeacherScore) -> float | None:
+        """Returns a teacher's."""
+        value: float | None = getattr(score, self.field)
+        return value
+
+
+_CHOICE_MEASURES = (
+    ChoiceMeasure("ratio", "Rank-surprisal ratio", "rank_surprisal"),
+    ChoiceMeasure("local", "Local naturalness", "local_naturalness"),
+)
+
+
 class Teachers(NamedTuple):
     """All teachers of a run, as a report shows them."""
 
@@ -56,6 +80,14 @@ class Teachers(NamedTuple):
     def measured(self) -> bool:
         """Whether likelihoods under the student's start were measured."""
         return any(row.last.mean_logprob is not None for row in self.rows)
+
+    @property
+    def chosen_by(self) -> ChoiceMeasure | None:
+        """The measure, beside the likelihood, that teachers were chosen by."""
+        for measure in _CHOICE_MEASURES:
+            if any(measure.of(row.last) is not None for row in self.rows):
+                return measure
+        return None
 
 
 def teachers(results: Results) -> Teachers | None:
@@ -130,7 +162,11 @@ def teachers_table(store: Store) -> Table:
     table.title = "teachers on training questions, with 95% intervals"
     table.add_column("teacher", overflow="fold")
     heads = ["right", "questions", *(["debated"] if several.debated else []), "kept", "chosen"]
-    for head in [*heads, *(["nats"] if several.measured else [])]:
+    if several.measured:
+        heads.append("nats")
+    if several.chosen_by is not None:
+        heads.append(several.chosen_by.head)
+    for head in heads:
         table.add_column(head, justify="right", no_wrap=True)
     for row in several.rows:
         score, first = row.last, row.first
@@ -140,7 +176,9 @@ def teachers_table(store: Store) -> Table:
             cells.append(change_of(row, 0))
         cells += [share(score.kept, several.kept), share(score.chosen, several.asked)]
         if several.measured:
-            cells.append(nats(score))
+            cells.append(nats(score.mean_logprob))
+        if several.chosen_by is not None:
+            cells.append(nats(several.chosen_by.of(score)))
         table.add_row(Text(row.name), *map(Text, cells))
     return table
 
@@ -151,7 +189,6 @@ def accuracy(score: TeacherScore) -> str:
     return f"{percent(score.accuracy)} [{low:.1f}, {high:.1f}] of {score.total:,}"
 
 
-def nats(score: TeacherScore) -> str:
-    """Mean log-probability a token under the student's start; a dash where it is not known."""
-    known = score.mean_logprob
+def nats(known: float | None) -> str:
+    """A measure under the student's start; a dash where it is not known."""
     return DASH if known is None else f"{known:.3f}".replace("-", MINUS)

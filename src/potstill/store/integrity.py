@@ -43,7 +43,10 @@ CONTRADICTIONS = {
         " OR (trim(text) != '' AND EXISTS (SELECT 1 FROM completions AS own"
         " WHERE id = completion_id AND trim(own.text) = '' AND ifnull(thinking, '') = ''))"
     ),
-    "likelihoods": "tokens < 1 OR NOT mean_logprob BETWEEN -1e9 AND 1e-6",
+    "likelihoods": (
+        "tokens < 1 OR NOT mean_logprob BETWEEN -1e9 AND 1e-6 OR ifnull(mean_rank, 1) < 1"
+        " OR NOT ifnull(local_naturalness, 0) BETWEEN -1e9 AND 1e-6"
+    ),
     "training": (
         "step < 1 OR tokens < 0 OR seconds < 0 OR NOT loss BETWEEN -1e-6 AND 1e9"
         " OR EXISTS (SELECT 1 FROM training AS earlier WHERE earlier.student = training.student"

@@ -25,7 +25,7 @@ from potstill.records import (
     TeacherScore,
     TrainingStep,
 )
-from potstill.store.database import Rows, explained, insert, row_of
+from potstill.store.database import Rows, columns_of, explained, insert, record_of, row_of
 
 
 class ResultTables(Rows):
@@ -218,25 +218,27 @@ class CurationTables(Rows):
         return self._records(TeacherScore, "teacher_scores")
 
     def add_likelihoods(self, measured: Mapping[str, Sequence[Likelihood]]) -> None:
-        """Keep likelihoods, by the hash of the settings that determine them."""
+        """Keep likelihoods, by the hash of the settings that determine them.
+
+        One that is there already, with fewer measures, is replaced.
+        """
         with self._transaction() as db:
             for made_by, likelihoods in measured.items():
+                db.executemany(
+                    "DELETE FROM likelihoods WHERE completion_id = ? AND settings_hash = ?",
+                    [(likelihood.completion_id, made_by) for likelihood in likelihoods],
+                )
                 insert(db, "likelihoods", likelihoods, settings_hash=made_by)
 
     def likelihood(self, completion_id: int, *, settings_hash: str) -> Likelihood | None:
         """Returns a rationale's likelihood under these settings; None if it was not measured."""
         with explained(self.path):
             row = self._db.execute(
-                "SELECT student, mean_logprob, tokens FROM likelihoods"
+                f"SELECT {', '.join(columns_of(Likelihood))} FROM likelihoods"
                 " WHERE completion_id = ? AND settings_hash = ?",
                 (completion_id, settings_hash),
             ).fetchone()
-        if row is None:
-            return None
-        student, mean_logprob, tokens = row
-        return Likelihood(
-            completion_id=completion_id, student=student, mean_logprob=mean_logprob, tokens=tokens
-        )
+        return None if row is None else record_of(Likelihood, iter(row))
 
     def graders(
         self, table: Literal["rationales", "predictions", "guided_predictions"]

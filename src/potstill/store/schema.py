@@ -174,6 +174,14 @@ _MARKS = """
 """
 """What people found of rationales, and whether their answers are right, whatever the verdict."""
 
+_SUITABILITY = """
+    ALTER TABLE likelihoods ADD COLUMN mean_rank REAL;
+    ALTER TABLE likelihoods ADD COLUMN local_naturalness REAL;
+    ALTER TABLE teacher_scores ADD COLUMN rank_surprisal REAL;
+    ALTER TABLE teacher_scores ADD COLUMN local_naturalness REAL;
+"""
+"""How well rationales suit a student, beside how likely it finds them; NULL: not measured."""
+
 MIGRATIONS: tuple[SchemaStep, ...] = (
     """
     CREATE TABLE requests (
@@ -287,5 +295,6 @@ MIGRATIONS: tuple[SchemaStep, ...] = (
     _ENGINES,
     _THINKING_ENDED,
     _MARKS,
+    _SUITABILITY,
 )
 """Ordered steps from an empty file to the newest schema; the version is how many were taken."""

@@ -16,7 +16,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
-from potstill.text.sentences import CLOSERS, protected, sentence_ends
+from potstill.text.sentences import CLOSERS, Span, protected, sentence_ends
 
 StepKind = Literal["lines", "sentences"]
 
@@ -51,7 +51,12 @@ def step_kind(texts: Sequence[str]) -> StepKind:
 
 def split_steps(text: str, kind: StepKind) -> list[str]:
     """Returns the steps of a text, in order, without the white space around them."""
-    steps: list[tuple[int, int]] = []
+    return [text[start:end] for start, end in step_spans(text, kind)]
+
+
+def step_spans(text: str, kind: StepKind) -> list[Span]:
+    """Returns the places where the steps of a text begin and end, white space left out."""
+    steps: list[Span] = []
     announced = False
     for start, end in _pieces(text, kind):
         piece = text[start:end]
@@ -63,7 +68,7 @@ def split_steps(text: str, kind: StepKind) -> list[str]:
             announced = True
         if has_words:
             announced = _announces(piece)
-    return [text[start:end] for start, end in steps]
+    return steps
 
 
 def is_whole(step: str, kind: StepKind) -> bool:
