@@ -52,6 +52,7 @@ FLAGS = {
     "check": {"WHAT", "--set", "--quiet"},
     "clean": {"RUN", "--yes", "--quiet"},
     "plan": {"RECIPE", "--quiet", "--set", "--probe"},
+    "advise": {"RECIPE", "--quiet", "--set", "--rationales", "--json"},
     "push": {
         "RUN", "OWNER/NAME", "--what", "--private", "--to", "--licence", "--language", "--logprobs",
         "--data-format", "--quiet",

@@ -9,7 +9,7 @@ of the kind, and nothing of another training, which draws other samples and anot
 said of a method rests on several trainings, with intervals over runs (Student's t).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -60,6 +60,21 @@ class RunsComparison(NamedTuple):
 
     None where the interval is.
     """
+
+
+class ClusterSums(NamedTuple):
+    """What the samples of one question add to a ratio of two sums."""
+
+    numerator: float
+    denominator: float
+
+
+class RatioEstimate(NamedTuple):
+    """A ratio of sums, or the difference of two."""
+
+    value: float
+    interval: Interval | None
+    """The 95% interval; None where there are fewer than two questions, or all are the same."""
 
 
 def accuracy_interval(correct: int, total: int) -> Interval:
@@ -140,6 +155,71 @@ def mean_interval(values: Sequence[float], *, resamples: int, seed: int) -> Inte
     )
     low, high = np.quantile(drawn @ distinct / len(values), [0.025, 0.975])
     return Interval(float(low), float(high))
+
+
+def ratio_of_sums(sums: Mapping[str, ClusterSums]) -> RatioEstimate:
+    """Returns the ratio of two sums over questions, with its 95% interval by Student's t.
+
+    The variance is that of the residuals of the first by the second (Cochran 1977, Sampling
+    Techniques, 6.3). With counts as denominators it is a mean, whose samples of one question count
+    together.
+
+    Args:
+        sums: By question.
+
+    Raises:
+        ValueError: The denominators come to 0.
+    """
+    value, influence = _influences(sums)
+    return RatioEstimate(value, _t_interval(value, list(influence.values()), len(influence)))
+
+
+def difference_of_ratios(
+    first: Mapping[str, ClusterSums], second: Mapping[str, ClusterSums]
+) -> RatioEstimate:
+    """Returns the first ratio less the second, paired on the questions that both have.
+
+    The residuals of a question that both have are subtracted from one another before they are
+    squared; those of other questions stand alone. The degrees of freedom are those of the smaller.
+
+    Args:
+        first: By question.
+        second: Likewise.
+
+    Raises:
+        ValueError: The denominators of one come to 0.
+    """
+    one, ours = _influences(first)
+    other, theirs = _influences(second)
+    questions = dict.fromkeys([*ours, *theirs])
+    residuals = [ours.get(question, 0.0) - theirs.get(question, 0.0) for question in questions]
+    return RatioEstimate(
+        one - other, _t_interval(one - other, residuals, min(len(ours), len(theirs)))
+    )
+
+
+def _influences(sums: Mapping[str, ClusterSums]) -> tuple[float, dict[str, float]]:
+    """Returns a ratio, and by question the share of its residual in the sum of denominators."""
+    whole = sum(one.denominator for one in sums.values())
+    if not whole:
+        raise ValueError("there is no ratio to 0")
+    value = sum(one.numerator for one in sums.values()) / whole
+    return value, {
+        question: (one.numerator - value * one.denominator) / whole
+        for question, one in sums.items()
+    }
+
+
+def _t_interval(value: float, residuals: Sequence[float], clusters: int) -> Interval | None:
+    """Returns a 95% interval by residuals; None of fewer than two clusters, or without variance."""
+    if clusters < 2:
+        return None
+    count = len(residuals)
+    error = (sum(one * one for one in residuals) * count / (count - 1)) ** 0.5
+    if error <= ROUNDING:
+        return None
+    half = error * _t_bound(clusters)
+    return Interval(value - half, value + half)
 
 
 def runs_interval(accuracies: Sequence[float]) -> Interval | None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 ORDER = (
-    *("init", "check", "demo", "plan", "run"),
+    *("init", "check", "demo", "plan", "advise", "run"),
     *("generate", "curate", "train", "evaluate", "guide", "report"),
     *("ask", "serve", "export-model", "verify", "export", "import", "push", "clean"),
     *("experiment", "merge", "fuse", "tasks", "grade", "regrade", "schema"),

@@ -3,6 +3,7 @@
 For each stage: the command; ``run_STAGE``, which does the work; ``print_STAGE``, which shows it.
 """
 
+import json
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -350,6 +351,38 @@ def plan_command(recipe: Path, changes: tuple[str, ...], probe: int) -> None:
     print_table(plan_page(plan))
     if plan.faults:
         raise ConfigError(f"the run would stop: {plan.faults[0]}")
+
+
+# advise ------------------------------------------------------------------------------------------
+
+
+@recipe_command("advise")
+@click.option(
+    "--rationales",
+    default=100,
+    metavar="N",
+    show_default=True,
+    type=click.IntRange(1, 100),
+    help="The most rationales that are asked for, over all teachers.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
+def advise_command(recipe: Path, changes: tuple[str, ...], rationales: int, as_json: bool) -> None:
+    """Say which teacher, lengths and thinking suit the student.
+
+    Each teacher is asked for a few rationales, which potstill generate then finds.
+    """
+    from potstill.advise import advice_json, advice_page, advise, plan_advice, plan_lines
+
+    with open_run(recipe, changes) as run:
+        plan = plan_advice(run, rationales)
+        for line in plan_lines(plan):
+            echo(line, err=as_json)
+        advice = advise(run, plan)
+    if as_json:
+        echo(json.dumps(advice_json(plan, advice), indent=2))
+        return
+    for part in advice_page(advice):
+        print_table(part)
 
 
 # shared ------------------------------------------------------------------------------------------

@@ -262,7 +262,7 @@ class Run:
         _ = self.task, self.entries, self.few_shot
 
     @contextmanager
-    def _timed(self, stage: str) -> Iterator[None]:
+    def timed(self, stage: str) -> Iterator[None]:
         """Adds the block's time to a stage, and lets models go at its end."""
         start, events = time.monotonic(), self.runtime.events
         events.record("stage_begins", stage=stage)
@@ -290,7 +290,7 @@ class Run:
         self.teachers.check_keys(self.task)
         self.identity.claim()
         self.teachers.check_servers(self.task)
-        with self._timed("generate"):
+        with self.timed("generate"):
             drawn = self.teachers.generate(self.task)
             return self.teachers.debate(self.task, drawn)
 
@@ -303,7 +303,7 @@ class Run:
         self.identity.require_consent()
         self.teachers.require_answers(self.task)
         self.identity.claim()
-        with self._timed("curate"):
+        with self.timed("curate"):
             return self._curate()
 
     def _curate(self, *, asks_judge: bool = True) -> Counter[str]:
@@ -355,7 +355,7 @@ class Run:
         require_kept(self)
         self.check_students()
         self.identity.claim()
-        with self._timed("train"):
+        with self.timed("train"):
             recipe = self.recipe
             return train(
                 self.task,
@@ -379,7 +379,7 @@ class Run:
         refuse_damaged(self.store.checkpoints(), self.folder)  # before the teacher is asked
         check_measuring_key(self)  # before students are measured, which takes long
         self.identity.claim()
-        with self._timed("evaluate"):
+        with self.timed("evaluate"):
             evaluation = evaluate(
                 self.entries,
                 self.students.eval_models,
@@ -407,7 +407,7 @@ class Run:
         check_guiding_key(self)
         self.identity.claim()
         recipe, settings = self.recipe, self.recipe.guide or GuideSettings()
-        with self._timed("guide"):
+        with self.timed("guide"):
             checkpoint = guided_checkpoint(self.store, self.task.name, settings.student)
             refuse_damaged([checkpoint], self.folder)
             asked, continues = self.teachers.guiding()

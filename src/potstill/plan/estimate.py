@@ -21,7 +21,7 @@ from typing import NamedTuple
 from potstill.errors import MissingExtraError, ModelError, extra
 from potstill.models.settings import LocalSettings, ModelSettings
 from potstill.records import Request
-from potstill.statistics import Interval
+from potstill.statistics import ClusterSums, Interval, ratio_of_sums
 
 BYTES_PER_TOKEN = 4.0
 """English text has about so many, where nothing is known of the model's own tokens."""
@@ -214,16 +214,12 @@ class LengthSample:
     def _interval(self) -> Interval:
         """The mean's 95% interval by Student's t over requests.
 
-        The mean is a ratio of two sums over requests, of tokens and of answers; its variance is
-        that of the residuals of the first by the second (Cochran 1977, Sampling Techniques, 6.3).
+        The mean is a ratio of two sums over requests, of tokens and of answers.
         """
-        n = len(self._groups)
-        if n < 2:
+        if len(self._groups) < 2:
             return Interval(0.0, math.inf)
-        from scipy.stats import t  # loaded here: it takes longer than the rest of the program
-
-        residuals = [sum(group) - self._mean * len(group) for group in self._groups]
-        variance = sum(residual * residual for residual in residuals) / (n - 1)
-        error = math.sqrt(variance / n) / (self.count / n)
-        reach = float(t.ppf(0.975, n - 1)) * error
-        return Interval(self._mean - reach, self._mean + reach)
+        sums = {
+            str(number): ClusterSums(sum(group), len(group))
+            for number, group in enumerate(self._groups)
+        }
+        return ratio_of_sums(sums).interval or Interval(self._mean, self._mean)

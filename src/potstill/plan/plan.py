@@ -123,7 +123,7 @@ def plan_run(recipe: Recipe, probes: Mapping[str, Probe] | None = None) -> Plan:
         asked = [asked_teacher(run, name, settings) for name, settings in teachers.items()]
         needs = run_needs(run, Ledger(run.store), asked)
         absent = only_recorded(needs, teachers)
-        facts = {name: _teacher_facts(name, recipe, needs) for name in teachers}
+        facts = {name: teacher_facts(name, one, needs) for name, one in teachers.items()}
         figures = [estimate_need(need, facts[need.teacher.name]) for need in needs]
         budget = Budget(
             recipe.budget, journal=recipe.folder / "spending.jsonl", before=run.store.spent()
@@ -280,9 +280,14 @@ def _identify(settings: ModelSettings, store: Store) -> Teacher:
     return Teacher(name=settings.model, chat=False)  # it cannot be read here, and the plan goes on
 
 
-def _teacher_facts(name: str, recipe: Recipe, needs: Sequence[Need]) -> TeacherFacts:
-    """The facts known about a teacher, by its settings and by its stored answers."""
-    settings = recipe.named_teachers[name]
+def teacher_facts(name: str, settings: ModelSettings, needs: Sequence[Need]) -> TeacherFacts:
+    """The facts known about a teacher, by its settings and by its stored answers.
+
+    Args:
+        name: What the needs call it.
+        settings: The model's.
+        needs: Its needs, with those of others among them.
+    """
     own = [need for need in needs if need.teacher.name == name]
     counter = counter_for(settings, [pair for need in own for pair in need.read])
     generating = [need for need in own if need.stage == "generate"]
