@@ -201,7 +201,7 @@ def ask_trial(run: Run, trial: Sequence[TrialRequests]) -> list[str]:
 def _opened(run: Run, one: TrialRequests) -> Iterator[Model]:
     """The model of a way of asking, let go at the end: the next may need the same memory."""
     if one.way.is_recipes:
-        with run.teachers.opened(one.way.teacher) as model:
+        with run.teachers.while_asked(one.way.teacher) as model:
             yield model
         return
     try:
