@@ -16,6 +16,8 @@ from potstill.train.alignment import Vocabulary
 class DenseScorer(Model):
     """Scores with a folder's weights; it remembers what it was asked, and how often."""
 
+    is_server = True  # what it has scored is stored at once
+
     def __init__(self, folder: Path, *, name: str = "scorer", dtype: str = "float32") -> None:
         self.name = name
         loaded = load_model_and_tokenizer(str(folder), dtype="float32", device="cpu")
@@ -26,9 +28,14 @@ class DenseScorer(Model):
         self._prompts = PromptEncoder(self.tokenizer, "the scorer")
         self._vocabulary = Vocabulary(self.tokenizer)
         self.asked: list[Request] = []
+        self.left: int | None = None
+        """Requests before the machine goes off; None: it stays on."""
 
     def complete(self, requests: Iterable[Request]) -> Iterator[Completion]:
         for request in requests:
+            if self.left is not None:
+                self.left -= 1
+                1 / max(self.left, 0)
             self.asked.append(request)
             assert request.given is not None
             prompt = self._prompts.prompt_ids(request)

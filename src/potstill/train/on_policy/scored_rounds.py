@@ -129,6 +129,7 @@ class RoundMaker:
             work.teacher.request(
                 answer.question,
                 answer.text,
+                written_behind=answer.prompt,
                 ends=answer.ends,
                 top=work.settings.top,
                 task=work.task,

@@ -12,13 +12,16 @@ from potstill.models.interface import Model
 from potstill.models.settings import LocalSettings, ModelSettings
 from potstill.prompts.formats import DataFormat, format_named
 from potstill.prompts.styles import PromptStyle
-from potstill.records import GivenText, Question, Request
+from potstill.records import GivenText, Message, Question, Request
 from potstill.runtime.context import RunContext
 from potstill.sampling.ask import PromptConfig
 from potstill.train.on_policy.settings import OnPolicySettings
 
 ENTROPY_TOKENS = 20
 """The student's likeliest tokens that are kept where its entropy is looked at."""
+
+Prompt = str | tuple[Message, ...]
+"""Plain text, or the turns of a chat."""
 
 SEEDS_APART = 1_000_003
 """By what the seeds of two runs differ, so that no round of the one draws as one of the other."""
@@ -35,23 +38,37 @@ class ScoringTeacher:
     asking: PromptConfig
     """How it is asked for rationales: it scores behind the same prompt."""
 
-    def request(self, question: Question, text: str, *, ends: bool, top: int, task: str) -> Request:
+    def request(
+        self,
+        question: Question,
+        text: str,
+        *,
+        written_behind: Prompt,
+        ends: bool,
+        top: int,
+        task: str,
+    ) -> Request:
         """Returns what it is asked for the scores of an answer.
 
         Args:
             question: The question.
-            text: The answer; white space before it is what the teacher's own prompt asks for.
-            ends: Whether the answer ends behind it.
+            text: The answer. Behind another prompt than the student's, white space before it is
+                what that prompt asks for.
+            written_behind: The prompt that the student has answered.
+            ends: Whether the answer ends behind the text.
             top: How many of its likeliest tokens are kept at each place.
             task: The name of the question's task.
         """
-        prompt, body = self.asking.request(question).prompt, text.lstrip()
-        open_ended = isinstance(prompt, str) and prompt[-1:].strip() != ""
+        prompt = self.asking.request(question).prompt
+        if prompt != written_behind:
+            text = text.lstrip()
+            open_ended = isinstance(prompt, str) and prompt[-1:].strip() != ""
+            text = f" {text}" if open_ended and text else text
         return Request(
             prompt=prompt,
             max_tokens=1,
             top_logprobs=top,
-            given=GivenText(text=(" " if open_ended and body else "") + body, ends=ends),
+            given=GivenText(text=text, ends=ends),
             question=question.text,
             question_id=question.id,
             task=task,

@@ -8,7 +8,8 @@ answer, or before::
     the teacher is given  " He has 3 + 4 = 7 apples."
     places that learn       ^^ ^^^ . . .            ^
 
-White space before an answer is the teacher's own, as its prompt asks for it. Where the teacher's
+Where the teacher is asked by another prompt than the student, white space before an answer is what
+that prompt asks for. Where the teacher's
 prompt does not ask for the words by which the student's data format closes an answer, such as
 ``-->``, what stands from there on is not scored: a teacher that never writes them finds them all
 but impossible, and the student would unlearn to close its answers.
@@ -136,7 +137,7 @@ class AnswerReader:
                     question, prompt, lead, ids, text, ends, tokens.logprobs[: len(ids)]
                 )
             whole = self._whole_characters(ids)
-            if whole.text and text.startswith(whole.text):  # the rest is no text, as it ends in one
+            if whole.tokens < len(ids) and text.startswith(whole.text):  # what follows is no text
                 return WrittenAnswer(
                     question,
                     prompt,
