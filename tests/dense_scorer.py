@@ -16,6 +16,7 @@ from potstill.train.alignment import Vocabulary
 class DenseScorer(Model):
     """Scores with a folder's weights; it remembers what it was asked, and how often."""
 
+    scores_texts = True
     is_server = True  # what it has scored is stored at once
 
     def __init__(self, folder: Path, *, name: str = "scorer", dtype: str = "float32") -> None:

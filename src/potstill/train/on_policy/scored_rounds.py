@@ -12,10 +12,12 @@ from typing import NamedTuple
 
 from potstill.errors import ModelError
 from potstill.models.interface import Model
+from potstill.models.local.loading import load_tokenizer
+from potstill.models.local.prompt_encoding import PromptEncoder
+from potstill.models.scored_tokens import scores_by_bytes
 from potstill.records import Completion, Question, Request, TokenLogprobs
 from potstill.sampling.ask import complete_missing
 from potstill.text.steps import step_kind
-from potstill.train.alignment import Vocabulary, named_by_bytes
 from potstill.train.batches import Order, parts_of, plan_steps
 from potstill.train.encoding import Encoded
 from potstill.train.on_policy.student_writer import AtOnce
@@ -96,12 +98,10 @@ class RoundMaker:
         return AtOnce(self._work.teacher.model)
 
     @cached_property
-    def _teacher_vocabulary(self) -> Vocabulary:
-        from potstill.models.local.loading import load_tokenizer
-
+    def _teacher_names(self) -> list[bytes | None]:
         tokenizer = self._work.teacher.settings.tokenizer
         assert tokenizer is not None, "only local models name tokens by id"
-        return Vocabulary(load_tokenizer(tokenizer))
+        return PromptEncoder(load_tokenizer(tokenizer), tokenizer.source).token_names
 
     def examples(
         self, questions: Sequence[Question], number: int, step: int, writer: Model
@@ -142,7 +142,7 @@ class RoundMaker:
             assert request.given is not None
             if score is None or score.logprobs is None:
                 continue
-            named = self._named(score.logprobs)
+            named = self._named(score.logprobs, request.given.text)
             learned = self._reader.learned(answer, request.given, named, work.data_format)
             if learned is not None and learned.length > self._max_length:
                 too_long += 1
@@ -201,19 +201,12 @@ class RoundMaker:
             if not counts.failed:
                 break
         stored = [store.completions(teacher.name, request, logprobs=True) for request in requests]
-        scores = [found[0].completion if found else None for found in stored]
-        for request, score in zip(requests, scores, strict=True):
-            assert request.given is not None
-            if score is not None and score.text != request.given.text:
-                raise ModelError(
-                    f"{teacher.name} was to score a text and wrote another one, so that it cannot "
-                    "score what others write. Name another teacher in on_policy.teacher."
-                )
-        return scores
+        return [found[0].completion if found else None for found in stored]
 
-    def _named(self, tokens: TokenLogprobs) -> TokenLogprobs:
-        """Returns probabilities with tokens named by bytes."""
-        return tokens if tokens.ids is None else named_by_bytes(tokens, self._teacher_vocabulary)
+    def _named(self, tokens: TokenLogprobs, text: str) -> TokenLogprobs:
+        """Returns the scores of a text with tokens named by bytes."""
+        names = [] if tokens.ids is None else self._teacher_names
+        return scores_by_bytes(tokens, text, names)
 
 
 class OnPolicySteps:

@@ -58,6 +58,7 @@ class AtOnce(Model):
     def __init__(self, model: Model) -> None:
         self._model = model
         self.name, self.chat = model.name, model.chat
+        self.scores_texts = model.scores_texts
 
     def opened(self) -> Model:
         """Returns the model itself, where it is a server, whose answers cost money."""
