@@ -62,6 +62,7 @@ FLAGS = {
     "run": {"RECIPE", "--quiet", "--set"},
     "schema": set(),
     "serve": {"RUN|CONFIG", "--set"},
+    "status": {"RUN", "--json"},
     "tasks": {"NAME"},
     "train": {"RECIPE", "--quiet", "--set"},
     "verify": {

@@ -5,7 +5,7 @@ shows the result. Nothing heavy is imported before a command needs it, so that `
 answers at once.
 """
 
-from potstill.cli import check, deployment, experiments, stages, tools, transfer
+from potstill.cli import check, deployment, experiments, run_views, stages, tools, transfer
 from potstill.cli.app import main
 
-__all__ = ["check", "deployment", "experiments", "main", "stages", "tools", "transfer"]
+__all__ = ["check", "deployment", "experiments", "main", "run_views", "stages", "tools", "transfer"]

@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 import potstill
+from potstill.cli.documents import document
 from potstill.cli.terminal import clean_warnings, echo
 from potstill.errors import ConfigError, OutdatedError, PotstillError
 from potstill.text.terminal_text import terminal_text
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 
 ORDER = (
-    *("init", "check", "demo", "plan", "advise", "run"),
+    *("init", "check", "demo", "plan", "advise", "run", "status"),
     *("generate", "curate", "train", "evaluate", "guide", "report"),
     *("ask", "serve", "export-model", "verify", "export", "import", "push", "clean"),
     *("experiment", "merge", "fuse", "tasks", "grade", "regrade", "schema"),
@@ -54,7 +55,7 @@ class _CommandGroup(click.Group):
         _raise_file_limit()
         clean_warnings()
         try:
-            return super().invoke(ctx)
+            return self._answered(ctx)
         except click.ClickException as error:
             vars(error)["message"] = terminal_text(error.message)
             raise
@@ -69,6 +70,23 @@ class _CommandGroup(click.Group):
             again = shlex.join(["potstill", *sys.argv[1:]])
             echo(f"\nStopped. What has arrived is kept; go on with: {again}", err=True)
             ctx.exit(128 + getattr(stopped, "signal", signal.SIGINT))
+
+    def _answered(self, ctx: click.Context) -> Any:
+        """Do what the command does, then write its document, if ``--json`` asks for one.
+
+        Commands that end with another code than 0, for what they have found, have one too.
+        """
+        try:
+            returned = super().invoke(ctx)
+        except click.exceptions.Exit:
+            self._write_document(ctx)
+            raise
+        self._write_document(ctx)
+        return returned
+
+    def _write_document(self, ctx: click.Context) -> None:
+        if (text := document(ctx)) is not None:
+            click.echo(text)
 
 
 MOST_FILES = 4096

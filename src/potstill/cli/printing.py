@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from potstill.cli.documents import wants_json
+
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.table import Table
@@ -14,7 +16,7 @@ def print_table(table: object) -> None:
 
     from potstill.runtime.terminal_console import TerminalConsole
 
-    console = TerminalConsole(highlight=False)
+    console = TerminalConsole(highlight=False, stderr=wants_json())
     if isinstance(table, Table) and _is_too_wide(table, console):
         for line in _row_by_row(table):
             console.print(line)

@@ -5,12 +5,16 @@ from typing import IO, Any
 
 import click
 
+from potstill.cli.documents import wants_json
 from potstill.text.terminal_text import terminal_text
 
 
 def echo(text: str = "", *, err: bool = False, file: IO[Any] | None = None) -> None:
-    """Show a line or more on standard output, on standard error, or in another stream."""
-    click.echo(terminal_text(text), err=err, file=file)
+    """Show a line or more on standard output, on standard error, or in another stream.
+
+    Under ``--json`` standard output is the document's alone.
+    """
+    click.echo(terminal_text(text), err=err or (file is None and wants_json()), file=file)
 
 
 class _TerminalFormatter(logging.Formatter):

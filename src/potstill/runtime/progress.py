@@ -181,7 +181,7 @@ class Tally:
         rate = (now.done - since.done) / seconds
         token_rate = max(now.tokens - since.tokens, 0) / seconds
         if rate:
-            parts.append(f"{rate:,.1f}/s" if rate >= 0.1 else f"{60 * rate:,.1f}/min")
+            parts.append(rate_words(rate))
         if token_rate:
             parts.append(f"{token_rate:,.0f} tokens/s")
         if self.ended:
@@ -385,6 +385,11 @@ class _Ticker:
             retries=dict(events.retries),
             given_up=dict(events.given_up),
         )
+
+
+def rate_words(rate: float) -> str:
+    """How many a second; where they are few, how many a minute."""
+    return f"{rate:,.1f}/s" if rate >= 0.1 else f"{60 * rate:,.1f}/min"
 
 
 def clock(seconds: float) -> str:

@@ -12,6 +12,7 @@ from potstill.store.completions import (
     PoolTables,
     StoredCompletion,
 )
+from potstill.store.database import lock_holder
 from potstill.store.found_capabilities import CapabilityTables
 from potstill.store.kept_tasks import KeptTask, TaskTables
 from potstill.store.provenance import Provenance, ProvenanceTables, Stage, Writer
@@ -27,6 +28,7 @@ __all__ = [
     "Store",
     "StoredCompletion",
     "Writer",
+    "lock_holder",
 ]
 
 

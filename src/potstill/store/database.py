@@ -14,6 +14,7 @@ import os
 import re
 import shutil
 import sqlite3
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
@@ -292,9 +293,9 @@ def take_lock(path: Path) -> int:
     """
     lock = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _lock_soon(lock)
     except OSError as error:
-        holder = os.read(lock, 100).decode(errors="replace").strip() or "another process"
+        holder = _holder(lock)
         os.close(lock)
         raise StoreError(
             f"{path.parent} is being written by {holder}. Wait for it, or stop it; "
@@ -303,3 +304,49 @@ def take_lock(path: Path) -> int:
     os.ftruncate(lock, 0)
     os.pwrite(lock, f"process {os.getpid()}\n".encode(), 0)
     return lock
+
+
+LOCK_TRIES = 5
+"""How often a lock is tried for; between two tries lie ten milliseconds."""
+
+
+def _lock_soon(lock: int) -> None:
+    """Take a lock, also where somebody who asks for its holder has it for an instant.
+
+    Raises:
+        OSError: Another process holds it.
+    """
+    for further in reversed(range(LOCK_TRIES)):
+        try:
+            return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            if not further:
+                raise
+            time.sleep(0.01)
+    return None
+
+
+def lock_holder(path: Path) -> str | None:
+    """Returns who writes a run, such as ``process 1234``; None where nobody does.
+
+    Nothing is written, and no file is made.
+
+    Args:
+        path: The run's ``run.sqlite``.
+    """
+    try:
+        lock = os.open(path.with_suffix(".lock"), os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _holder(lock)
+    finally:
+        os.close(lock)
+    return None
+
+
+def _holder(lock: int) -> str:
+    """Returns what the holder of a lock has written into its file."""
+    return os.pread(lock, 100, 0).decode(errors="replace").strip() or "another process"

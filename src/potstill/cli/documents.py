@@ -1,0 +1,93 @@
+"""The JSON documents of commands: one on standard output, and all words on standard error.
+
+A command says what came of it by :func:`result`, once or piece by piece; under ``--json`` that is
+written when it ends, with whatever exit code. One that fails before it has a result writes none:
+its error is the line on standard error that it always is, and the exit code.
+"""
+
+import dataclasses
+import json
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+_DOCUMENT = "potstill.document"
+"""By this name the context keeps the document of ``--json``; without the option there is none."""
+
+
+def json_option(function: Callable[..., None]) -> Callable[..., None]:
+    """The option ``--json``."""
+    return click.option(
+        "--json",
+        is_flag=True,
+        expose_value=False,
+        callback=_begin,
+        help="Print one JSON document on standard output; all else goes to standard error.",
+    )(function)
+
+
+def _begin(context: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        context.find_root().meta.setdefault(_DOCUMENT, {})
+
+
+def wants_json() -> bool:
+    """Whether the command at work was given ``--json``."""
+    context = click.get_current_context(silent=True)
+    return context is not None and _DOCUMENT in context.find_root().meta
+
+
+def result(**values: object) -> None:
+    """Add what a command has found to its document, by name.
+
+    Args:
+        values: Records, paths and collections of them; see :func:`plain`.
+    """
+    if wants_json():
+        click.get_current_context().find_root().meta[_DOCUMENT].update(plain(values))
+
+
+def document(context: click.Context) -> str | None:
+    """Returns the document of a command that ends; None where there is none to write."""
+    values = context.find_root().meta.get(_DOCUMENT)
+    # Only ASCII: what a model wrote could else steer the terminal.
+    return json.dumps(values, indent=2, allow_nan=False) if values else None
+
+
+def plain(value: Any) -> Any:
+    """Returns a value as JSON has it.
+
+    A record becomes an object of its fields, a system its label, a path its text, and a number
+    that is none, or without end, null.
+    """
+    from potstill.records import System  # loads numpy, which help does without
+
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    if isinstance(value, System):
+        return value.label
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {_name(name): plain(one) for name, one in value.items()}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        names = (field.name for field in dataclasses.fields(value))
+        return {name: plain(getattr(value, name)) for name in names}
+    as_dict: Callable[[], Mapping[str, object]] | None = getattr(value, "_asdict", None)
+    if as_dict is not None:
+        return plain(as_dict())
+    if hasattr(value, "model_dump"):
+        return plain(value.model_dump(mode="json"))
+    if isinstance(value, set | frozenset):
+        return sorted(map(plain, value))
+    if isinstance(value, list | tuple):
+        return [plain(one) for one in value]
+    number = float(value)  # numpy's too
+    return number if math.isfinite(number) else None
+
+
+def _name(name: object) -> str:
+    return str(plain(name))

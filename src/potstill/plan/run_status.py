@@ -1,0 +1,408 @@
+"""``potstill status``: how far a run is, also while another process works on it.
+
+:func:`run_status` reads the recipe, the store beside its writer, the account and the end of the
+log. No model is opened, nobody is asked and nothing is written.
+"""
+
+import json
+import os
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from potstill.errors import PotstillError, repeat_commands
+from potstill.pipeline.cost_lines import unpriced_models
+from potstill.pipeline.run import Run, stored_run
+from potstill.pipeline.stale import stale_stages, unknown_note
+from potstill.plan.needs import Ledger, Need
+from potstill.plan.plan import asked_teacher, only_recorded
+from potstill.plan.stage_needs import run_needs
+from potstill.records import Amount
+from potstill.runtime.budget import BudgetSettings
+from potstill.runtime.progress import Meter
+from potstill.runtime.run_activity import CommandActivity, last_activity
+from potstill.runtime.spending import read_spending
+from potstill.store import Store, lock_holder
+from potstill.text.chosen_on_test import CHOSEN_ON_TEST, is_chosen_on_test
+
+RunStage = Literal["generate", "curate", "train", "evaluate", "guide", "report"]
+"""The stages of a run, in their order."""
+
+StageState = Literal["done", "at work", "begun", "missing", "stale"]
+"""``begun``: a part is there; ``stale``: all is, and today's recipe would give something else."""
+
+DEEPEST = 4
+"""Folders below each other in which runs are looked for."""
+
+
+class StageStatus(NamedTuple):
+    """How far one stage is."""
+
+    stage: RunStage
+    state: StageState
+    done: int | None
+    """Samples, rationales, students, scores or policies that are there, by the stage."""
+
+    missing: int | None
+    """How many are not, at most; None where that is not known before they are there."""
+
+    detail: str
+    """The same in words."""
+
+
+class NewestCheckpoint(NamedTuple):
+    """The checkpoint that was written last."""
+
+    student: str
+    step: int
+    folder: str
+    """Seen from the run's."""
+
+    loss: float | None
+    """The last training loss that is written down; None where there is none."""
+
+    loss_step: int | None
+    """The step that it is of."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunStatus:
+    """How far a run is."""
+
+    folder: Path
+    task: str
+    teacher: str
+    student: str
+    holder: str | None
+    """The process that writes the run now; None where none does."""
+
+    activity: CommandActivity | None
+    """The last command by the run's log."""
+
+    stages: Sequence[StageStatus]
+    failures: Mapping[str, int]
+    """How many samples failed and were never answered, by reason."""
+
+    spent: Amount
+    """By the run's account, what is in flight at its most."""
+
+    limit: BudgetSettings
+    unpriced: Sequence[str]
+    """Models whose prices are not known."""
+
+    seconds: float
+    """That the stages have taken, without the one at work."""
+
+    newest: NewestCheckpoint | None
+    notes: Sequence[str]
+    """What else is to be known, a sentence each."""
+
+    next: str
+    """The command that goes on."""
+
+    @property
+    def is_killed(self) -> bool:
+        """Whether the last command did not come to its end, and works no more."""
+        return self.holder is None and self.activity is not None and not self.activity.ended
+
+    @property
+    def reached(self) -> StageStatus:
+        """The stage at work, else the first that is not done, else the last."""
+        at_work = (one for one in self.stages if one.state == "at work")
+        undone = (one for one in self.stages if one.state != "done")
+        return next(at_work, None) or next(undone, self.stages[-1])
+
+
+def runs_below(folder: Path) -> list[Path]:
+    """Returns the folders of the runs in a folder, by name; a run in a run is none of its own."""
+    found = []
+    for place, folders, files in os.walk(folder):
+        here = Path(place)
+        if "run.sqlite" in files:
+            found.append(here)
+        if "run.sqlite" in files or len(here.relative_to(folder).parts) >= DEEPEST:
+            folders.clear()
+        folders.sort()
+    return sorted(found)
+
+
+def run_status(folder: Path, *, counted: bool = True) -> RunStatus:
+    """Returns how far a run is.
+
+    Args:
+        folder: The run's.
+        counted: Whether the task is read too, to count which answers are missing and to see what
+            is stale. Without, it takes a moment.
+
+    Raises:
+        ConfigError: The folder holds no run.
+        PotstillError: Its recipe or store cannot be read.
+    """
+    holder = lock_holder(folder / "run.sqlite")  # first: what was done by then is seen below
+    with stored_run(folder, Meter(None), read_only=True) as run:
+        notes: list[str] = []
+        counts = _counts(run, notes) if counted else {}
+        stale = _stale(run, notes) if counted else set()
+        activity = last_activity(folder / "log.jsonl")
+        works = activity.stage if holder and activity and not activity.ended else ""
+        stages = [_shown(one, works, stale) for one in _stages(run, counts, activity)]
+        store = run.store
+        if is_chosen_on_test(store.choices()):
+            notes.append(CHOSEN_ON_TEST)
+        known, stored = read_spending(folder / "spending.jsonl"), store.spent()
+        notes += [f"spending.jsonl cannot be read whole: {fault}" for fault in known.faults[:1]]
+        return RunStatus(
+            folder=folder,
+            task=run.recipe.task.name or str(run.recipe.task.file),
+            teacher=run.recipe.teacher.model,
+            student=run.recipe.student.model,
+            holder=holder,
+            activity=activity,
+            stages=stages,
+            failures=store.failures(),
+            spent=Amount(max(known.spent.tokens, stored.tokens), max(known.spent.usd, stored.usd)),
+            limit=run.recipe.budget or BudgetSettings(),
+            unpriced=unpriced_models(run.recipe),
+            seconds=sum(stage.seconds for stage in store.stages()),
+            newest=_newest(folder),
+            notes=notes,
+            next=_next(folder, stages, holder),
+        )
+
+
+class _Counted(NamedTuple):
+    """The samples that a stage asks teachers for."""
+
+    there: int
+    missing: int
+    is_most: bool
+    """Whether ``missing`` is a bound, as some depends on answers still to come."""
+
+
+def _counts(run: Run, notes: list[str]) -> dict[str, _Counted]:
+    """Returns the samples of each stage that asks teachers; empty where they cannot be counted.
+
+    A teacher that the store does not know has answered nothing, and is not opened for its name.
+    """
+    try:
+        if run.teachers.unknown:
+            return {}
+        teachers = run.recipe.named_teachers
+        asked = [asked_teacher(run, name, settings) for name, settings in teachers.items()]
+        needs = run_needs(run, Ledger(run.store), asked)
+        only_recorded(needs, teachers)
+    except PotstillError as error:
+        notes.append(f"what is missing is not known: {error}")
+        return {}
+    by_stage: dict[str, list[Need]] = {}
+    for need in needs:
+        by_stage.setdefault(need.stage, []).append(need)
+    return {
+        stage: _Counted(
+            sum(need.there for need in own),
+            sum(need.missing for need in own),
+            any(need.later for need in own),
+        )
+        for stage, own in by_stage.items()
+    }
+
+
+def _stale(run: Run, notes: list[str]) -> set[str]:
+    """Returns the stages whose results are not of today's recipe, and notes each."""
+    try:
+        stale = stale_stages(run)
+    except PotstillError as error:
+        notes.append(f"what is stale is not known: {error}")
+        return set()
+    notes += [one.note(_quoted(run.folder)) for one in stale]
+    notes += filter(None, [unknown_note(run.store)])
+    return {one.stage for one in stale}
+
+
+def _stages(
+    run: Run, counts: Mapping[str, _Counted], activity: CommandActivity | None
+) -> Iterator[StageStatus]:
+    """Yields how far each stage of the recipe is, by what it has left."""
+    store = run.store
+    verdicts = store.verdicts()
+    total = sum(verdicts.values())
+    yield _generated(store, counts, is_curated=total > 0)
+    kept = f"{verdicts.get('kept', 0):,} of {total:,} rationales kept" if total else ""
+    yield StageStatus("curate", "done" if total else "missing", total, None, kept)
+    yield _trained(run)
+    scores = [score for score in store.scores() if score.split == "test"]
+    systems = len({score.system.as_shown for score in scores})
+    tasks = len({score.task for score in scores})
+    yield _measured(
+        store, "evaluate", len(scores), f"{systems:,} systems on {_number(tasks, 'task')}"
+    )
+    if run.recipe.guide is not None:
+        policies = len({score.policy for score in store.guided_scores()})
+        yield _measured(store, "guide", policies, _number(policies, "policy", "policies"))
+    yield _reported(run.folder, activity)
+
+
+def _generated(store: Store, counts: Mapping[str, _Counted], *, is_curated: bool) -> StageStatus:
+    """Returns the state of the samples; where they are not counted, what was curated is all."""
+    counted = counts.get("generate")
+    if counted is None:
+        there = store.pool_size(("generate", "import"))
+        state: StageState = "done" if is_curated else "begun" if there else "missing"
+        return StageStatus("generate", state, there, None, f"{there:,} samples" if there else "")
+    state = "begun" if counted.there else "missing"
+    detail = f"{counted.there:,} samples"
+    if counted.missing:
+        detail += f", {'at most ' if counted.is_most else ''}{counted.missing:,} missing"
+    state = state if counted.missing else "done"
+    return StageStatus("generate", state, counted.there, counted.missing, detail)
+
+
+def _measured(
+    store: Store, stage: Literal["evaluate", "guide"], there: int, detail: str
+) -> StageStatus:
+    """Returns the state of a stage whose results come at its end, all at once."""
+    if there:
+        return StageStatus(stage, "done", there, 0, detail)
+    asked = store.pool_size((stage,))
+    if asked:
+        return StageStatus(stage, "begun", 0, None, f"{asked:,} answers so far")
+    return StageStatus(stage, "missing", 0, None, "")
+
+
+def _reported(folder: Path, activity: CommandActivity | None) -> StageStatus:
+    page = folder / "report.html"
+    if not page.is_file():
+        return StageStatus("report", "missing", 0, 1, "")
+    ended = activity.stage_ended if activity else None
+    if ended is not None and page.stat().st_mtime < ended:
+        return StageStatus("report", "stale", 1, 0, "older than the results")
+    return StageStatus("report", "done", 1, 0, page.name)
+
+
+def _shown(status: StageStatus, works: str, stale: set[str]) -> StageStatus:
+    """Returns a stage as one that is worked on, or stale, where it is."""
+    if status.stage == works:
+        return status._replace(state="at work")
+    return status._replace(state="stale") if status.stage in stale else status
+
+
+def _number(count: int, one: str, several: str = "") -> str:
+    return f"{count:,} {one if count == 1 else several or f'{one}s'}"
+
+
+# training ----------------------------------------------------------------------------------------
+
+
+class _Training(NamedTuple):
+    """One student's folder of checkpoints."""
+
+    label: str
+    folder: Path
+    step: int
+    """Of the newest checkpoint; 0 where there is none."""
+
+    is_finished: bool
+
+
+def _trained(run: Run) -> StageStatus:
+    """Returns how many students of the recipe are trained, and how far the next one is."""
+    labels = [system.label for system in run.recipe.train.sweep()]
+    stored = {checkpoint.system.label for checkpoint in run.store.checkpoints()}
+    begun = {label: _training(run.folder, label) for label in labels}
+    done = [
+        label
+        for label, training in begun.items()
+        if label in stored or (training is not None and training.is_finished)
+    ]
+    detail = f"{len(done):,} of {_number(len(labels), 'student')}"
+    missing = len(labels) - len(done)
+    if not missing and stored:
+        return StageStatus("train", "done", len(done), 0, detail)
+    part = [one for label, one in begun.items() if one and label not in done]
+    for training in part[-1:]:
+        steps = _steps(run.folder, training.label)
+        of = f" of {steps:,}" if steps else ""
+        detail += f"; checkpoint of {training.label} at step {training.step:,}{of}"
+    state: StageState = "begun" if done or part else "missing"
+    return StageStatus("train", state, len(done), missing, detail if done or part else "")
+
+
+def _training(run_folder: Path, label: str) -> _Training | None:
+    """Returns a student's newest folder of checkpoints; None where it has none."""
+    folders = [
+        folder
+        for folder in (run_folder / "checkpoints").glob("*/")
+        if folder.name.rpartition("-")[0] == label
+    ]
+    if not folders:
+        return None
+    newest = max(folders, key=lambda folder: folder.stat().st_mtime)
+    finished = (newest / "finished.json").is_file()
+    return _Training(label, newest, max(_steps_in(newest), default=0), finished)
+
+
+def _steps_in(training: Path) -> dict[int, Path]:
+    """Returns the checkpoints in a training's folder by their steps; half-written ones are none."""
+    found = {place.name.partition("-")[2]: place for place in training.glob("checkpoint-*/")}
+    return {int(number): place for number, place in found.items() if number.isdecimal()}
+
+
+def _steps(folder: Path, label: str) -> int | None:
+    """Returns how many steps a student is trained for; None where that is not settled yet."""
+    values = _json(folder / "training_values.json").get(label)
+    steps = values.get("values", {}).get("steps") if isinstance(values, dict) else None
+    return steps if isinstance(steps, int) else None
+
+
+def _newest(folder: Path) -> NewestCheckpoint | None:
+    """Returns the checkpoint that was written last; None where there is none."""
+    trainings = [place for place in (folder / "checkpoints").glob("*/") if _steps_in(place)]
+    if not trainings:
+        return None
+    newest = max(trainings, key=lambda place: place.stat().st_mtime)
+    checkpoint = _steps_in(newest)[max(_steps_in(newest))]
+    loss, at = _loss(checkpoint)
+    label, place = newest.name.rpartition("-")[0], checkpoint.relative_to(folder).as_posix()
+    return NewestCheckpoint(label, max(_steps_in(newest)), place, loss, at)
+
+
+def _loss(checkpoint: Path) -> tuple[float | None, int | None]:
+    """Returns the last training loss that is written down beside a checkpoint, and its step."""
+    log = _json(checkpoint.parent / "finished.json").get("log", [])
+    lines = [(line[0], line[1]) for line in log]
+    if not lines:
+        state = _json(checkpoint / "resume" / "trainer_state.json")
+        history = state.get("log_history", [])
+        lines = [(line["step"], line["loss"]) for line in history if "loss" in line]
+    return (float(lines[-1][1]), int(lines[-1][0])) if lines else (None, None)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """Returns what a JSON file holds; nothing where it is missing, or being written."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
+# what to do --------------------------------------------------------------------------------------
+
+
+def _next(folder: Path, stages: Sequence[StageStatus], holder: str | None) -> str:
+    """Returns the command that goes on: where several stages are missing, that of them all."""
+    place = _quoted(folder)
+    if holder is not None:
+        return f"potstill status {place}"
+    missing = [one.stage for one in stages if one.state != "done"]
+    if missing:
+        return repeat_commands([missing[0] if len(missing) == 1 else "run"], place)
+    if (folder / "model").is_dir():
+        return f'potstill ask {place} "QUESTION"'
+    return f"potstill check {place}"
+
+
+def _quoted(folder: Path) -> str:
+    return shlex.quote(str(folder))

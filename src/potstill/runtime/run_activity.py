@@ -1,0 +1,183 @@
+"""The last command that worked on a run, read from the run's log while it works or afterwards.
+
+The log's lines are described in events.py. Its end is read, as far back as the last command's
+beginning; lines that a killed process cut off are left out.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import orjson
+
+from potstill.runtime.progress import RATE_SECONDS
+
+BLOCK = 1 << 16
+"""Bytes that are read from the end of a log at first; twice as many each further time."""
+
+_BEGIN = b'"event":"started"'
+
+
+class LoggedWork(NamedTuple):
+    """A piece of work, such as the answers of one system or the training of one student."""
+
+    label: str
+    done: int
+    total: int | None
+    """None for work whose length is not known, such as loading."""
+
+    seconds: float
+    """Since it began."""
+
+    rate: float
+    """How many were done a second, over the last minute that is logged; 0 where none was."""
+
+    token_rate: float
+    """The same of tokens."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether all of it is done."""
+        return self.total is not None and self.done >= self.total
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Until it is done, at the same rate; None where that is not known."""
+        if self.total is None or not self.rate:
+            return None
+        return max(self.total - self.done, 0) / self.rate
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CommandActivity:
+    """The last command that worked on a run."""
+
+    command: str
+    """Its name, such as ``train``; empty where the log does not tell it."""
+
+    version: str
+    """The potstill that it is of; empty likewise."""
+
+    began: float
+    """In seconds since 1970, as all times here."""
+
+    last: float
+    """The time of the log's last line."""
+
+    ended: bool
+    """Whether it said that it ended; one that was killed does not."""
+
+    error: str
+    """The class of the error that it ended with; empty where there was none."""
+
+    interrupted: bool
+    """Whether it was stopped by Ctrl-C or SIGTERM."""
+
+    stage: str
+    """The stage that it is at, or was when it was killed; empty between stages."""
+
+    stage_ended: float | None
+    """When a stage ended last; None where none did."""
+
+    work: LoggedWork | None
+    """The piece of work that was told of last."""
+
+    retries: Mapping[str, int]
+    """Tries that failed and were repeated, by kind of fault."""
+
+    given_up: Mapping[str, int]
+    """Requests that failed for good, by kind of fault."""
+
+
+def last_activity(log: Path) -> CommandActivity | None:
+    """Returns the last command that a log tells of; None where there is none.
+
+    Args:
+        log: ``log.jsonl`` of a run; a command may be writing it.
+    """
+    events = list(_last_events(log))
+    if not events:
+        return None
+    first, last = events[0], events[-1]
+    began = first if first["event"] == "started" else {}
+    ends = [event for event in events if event["event"] == "ended"]
+    progress = [event for event in events if event["event"] == "progress"]
+    newest = progress[-1] if progress else {}
+    return CommandActivity(
+        command=str(began.get("command", "")),
+        version=str(began.get("version", "")),
+        began=float(first["time"]),
+        last=float(last["time"]),
+        ended=bool(ends),
+        error=str(ends[-1].get("error", "")) if ends else "",
+        interrupted=any(event["event"] == "interrupted" for event in events),
+        stage=_stage(events),
+        stage_ended=max(
+            (event["time"] for event in events if event["event"] == "stage_ends"), default=None
+        ),
+        work=_work(progress) if progress else None,
+        retries=dict(newest.get("retries", {})),
+        given_up=dict(newest.get("given_up", {})),
+    )
+
+
+def _last_events(log: Path) -> Iterator[dict[str, Any]]:
+    """Yields the events since the last command began, oldest first."""
+    try:
+        with log.open("rb") as file:
+            end = file.seek(0, 2)
+            size = BLOCK
+            while True:
+                start = max(0, end - size)
+                file.seek(start)
+                content = file.read(end - start)
+                if not start or _BEGIN in content:
+                    break
+                size *= 2
+    except FileNotFoundError:
+        return
+    at = content.rfind(_BEGIN)
+    begin = content.rfind(b"\n", 0, at) + 1 if at >= 0 else 0
+    for line in content[begin:].splitlines():
+        try:
+            event = orjson.loads(line)
+        except orjson.JSONDecodeError:
+            continue
+        if isinstance(event, dict) and "event" in event and "time" in event:
+            yield event
+
+
+def _stage(events: Sequence[Mapping[str, Any]]) -> str:
+    """Returns the stage that has begun and not ended; empty where there is none."""
+    stage = ""
+    for event in events:
+        if event["event"] == "stage_begins":
+            stage = str(event["stage"])
+        elif event["event"] == "stage_ends":
+            stage = ""
+    return stage
+
+
+def _work(progress: Sequence[Mapping[str, Any]]) -> LoggedWork:
+    """Returns the piece of work that was told of last, with its rate over the last minute."""
+    newest = progress[-1]
+    same: list[Mapping[str, Any]] = []
+    for event in reversed(progress):
+        if event["label"] != newest["label"] or (same and event["seconds"] > same[-1]["seconds"]):
+            break  # other work, or the same at an earlier time
+        same.append(event)
+    recent = [one for one in same if newest["seconds"] - one["seconds"] <= RATE_SECONDS]
+    since = recent[-1] if len(recent) > 1 else same[min(1, len(same) - 1)]
+    if since is newest:  # its only line tells of all since it began
+        since = {"seconds": 0.0, "done": newest["done"] - newest["new"], "tokens": 0}
+    seconds = newest["seconds"] - since["seconds"]
+    done, tokens = newest["done"] - since["done"], newest["tokens"] - since["tokens"]
+    return LoggedWork(
+        label=str(newest["label"]),
+        done=int(newest["done"]),
+        total=newest["total"],
+        seconds=float(newest["seconds"]),
+        rate=done / seconds if seconds > 0 else 0.0,
+        token_rate=tokens / seconds if seconds > 0 else 0.0,
+    )
