@@ -142,8 +142,9 @@ class RoundMaker:
             assert request.given is not None
             if score is None or score.logprobs is None:
                 continue
-            named = self._named(score.logprobs, request.given.text)
-            learned = self._reader.learned(answer, request.given, named, work.data_format)
+            given = request.given.text
+            named = self._named(score.logprobs, given)
+            learned = self._reader.learned(answer, given, named, work.data_format)
             if learned is not None and learned.length > self._max_length:
                 too_long += 1
             elif learned is not None:

@@ -29,7 +29,6 @@ from potstill.models.local.prompt_encoding import PromptEncoder
 from potstill.records import (
     Completion,
     Example,
-    GivenText,
     Message,
     Question,
     Request,
@@ -193,7 +192,7 @@ class AnswerReader:
         )
 
     def learned(
-        self, answer: WrittenAnswer, given: GivenText, scores: TokenLogprobs, data_format: str
+        self, answer: WrittenAnswer, given: str, scores: TokenLogprobs, data_format: str
     ) -> Encoded | None:
         """Returns an answer with the teacher's probabilities at its tokens.
 
@@ -201,7 +200,7 @@ class AnswerReader:
 
         Args:
             answer: The answer.
-            given: What the teacher was given of it.
+            given: The text that the teacher was given of it.
             scores: The teacher's probabilities of that, tokens named by bytes.
             data_format: The example's.
 
@@ -212,7 +211,7 @@ class AnswerReader:
         carried = soft_targets(
             answer.text,
             answer.ids[answer.lead :],
-            span_of(answer.text, given.text, scores),
+            span_of(answer.text, given, scores),
             self._vocabulary,
             end=end,
         )
