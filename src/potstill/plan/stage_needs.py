@@ -13,6 +13,7 @@ from potstill.guide.decoder import PIECES
 from potstill.guide.gate_choice import ASKING_SHARES
 from potstill.pipeline.run import Run
 from potstill.plan.needs import Later, Ledger, Need, needs_of_samples, needs_until_enough
+from potstill.plan.scoring_needs import scoring_needs
 from potstill.records import Question, Split, Task
 from potstill.records.policy import ANY_STEP, ROUTE
 from potstill.sampling.ask import SamplingParams
@@ -30,6 +31,7 @@ def run_needs(run: Run, ledger: Ledger, teachers: Sequence[AskedTeacher]) -> lis
     needs = [need for teacher in teachers for need in generate_needs(run, ledger, teacher)]
     if run.recipe.generate.debate is not None:
         needs += _debate_needs(run, ledger, teachers)
+    needs += scoring_needs(run, ledger, teachers)
     needs += _evaluate_needs(run, ledger, teachers[0])
     if run.recipe.guide is not None:
         needs += _guide_needs(run, ledger, teachers[0], run.recipe.guide)

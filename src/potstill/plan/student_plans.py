@@ -15,6 +15,7 @@ from potstill.models.settings import LocalSettings
 from potstill.pipeline.run import Run
 from potstill.pipeline.stale import outdated_students, stale_stages, untrained_students
 from potstill.pipeline.training_models import training_models
+from potstill.plan.scoring_needs import planned_rounds
 from potstill.plan.start_trials import StartSpeed, TrainedPart, start_speed
 from potstill.plan.throughput import last_progress
 from potstill.prompts.formats import format_named
@@ -153,7 +154,7 @@ def _drafts(run: Run, folder: Path) -> Iterator[_StudentDraft]:
     for system, student in run.students.settled.items():
         start = run.students.starts[system].settings
         shape, facts = start_shape(start, settings.lora, settings.prefix), start_facts(start)
-        examples, count = _examples(run, student, shape.encoder_decoder)
+        examples, count = _examples(run, system, student, shape.encoder_decoder)
         spread = examples[:: max(len(examples) // COUNTED_EXAMPLES, 1)]
         lengths = shape.lengths(spread)
         mean = sum(lengths) / len(lengths)
@@ -240,10 +241,14 @@ def _interrupted(run: Run, system: System, student: StudentSettings, count: Boun
 
 
 def _examples(
-    run: Run, student: StudentSettings, encoder_decoder: bool
+    run: Run, system: System, student: StudentSettings, encoder_decoder: bool
 ) -> tuple[list[Example], Bound]:
     """Returns what the student will learn as far as that is known, and how many examples it has."""
     task, seed = run.task, run.recipe.seed
+    if student.on_policy is not None:
+        rounds = planned_rounds(run, system, student, student.on_policy)
+        written = rounds.rounds * rounds.questions * student.on_policy.samples
+        return _likely_examples(task, student, encoder_decoder), Bound(written, True)
     current = run.store.current_rationales(task.splits["train"])
     # Where questions were edited, potstill run curates again before it trains.
     rationales = [] if current.outdated else current.rationales

@@ -18,7 +18,7 @@ from potstill.train.encoding import Encoded, EncodedExamples
 from potstill.train.examples import example_shares
 from potstill.train.on_policy.scored_rounds import OnPolicySteps, RoundCounts, RoundMaker
 from potstill.train.on_policy.student_writer import StudentWriter
-from potstill.train.on_policy.work import OnPolicyWork, RoundPlan
+from potstill.train.on_policy.work import OnPolicyWork, RoundPlan, answers_of
 from potstill.train.on_policy.written_answers import AnswerReader
 from potstill.train.settings import StudentSettings
 from potstill.train.trainer import Reporter, StudentTrainer
@@ -71,7 +71,7 @@ class OnPolicyTrainer(StudentTrainer):
         return StudentWriter(
             Loaded(model, self._run.loaded.tokenizer, self._run.loaded.encoder_decoder),
             work.start,
-            name=f"on_policy:{work.label}@{self._run.identity}:{number + 1}",
+            name=f"{answers_of(work.label)}{self._run.identity}:{number + 1}",
             events=work.context.events,
         )
 

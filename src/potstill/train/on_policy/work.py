@@ -161,6 +161,14 @@ class OnPolicyWork:
         ]
 
 
+def answers_of(label: str) -> str:
+    """Returns what the names begin with by which a student's answers are stored.
+
+    Behind it stand what determines the training, and the round, counted from 1.
+    """
+    return f"on_policy:{label}@"
+
+
 class RoundPlan(NamedTuple):
     """The sizes of rounds and steps."""
 

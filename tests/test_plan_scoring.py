@@ -1,0 +1,66 @@
+"""What a plan says of on-policy students: rounds, scored texts, their tokens and their price."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from potstill.pipeline.recipe import Recipe, load_recipe
+from potstill.plan.needs import Figures
+from potstill.plan.plan import plan_run
+from potstill.records import Checkpoint, Completion, Request
+from potstill.store import Store
+
+TEACHER = {
+    "model": "openai:some", "base_url": "http://127.0.0.1:9/v1", "api_key_env": None,
+    "prompt_price": 2.0, "completion_price": 8.0,
+}  # fmt: skip
+
+
+def recipe(folder: Path, **on_policy: Any) -> Recipe:
+    student = {"matching": {"divergence": "reverse_kl"}, "on_policy": on_policy}
+    return load_recipe(
+        {
+            "run": str(folder / "run"), "student": "bundled:student", "teacher": TEACHER,
+            "task": {"name": "two_step_arithmetic", "train": 10, "dev": 2, "test": 2},
+            "train": {"steps": 25, "batch_size": 4, "students": {"own": student}},
+            "evaluate": {"teacher": False},
+        }
+    )  # fmt: skip
+
+
+def scoring(planned: Recipe) -> Figures:
+    (found,) = [one for one in plan_run(planned).figures if one.need.stage == "train"]
+    return found
+
+
+def test_rounds_texts_and_their_price_are_told_before(tmp_path: Path) -> None:
+    whole = scoring(recipe(tmp_path, max_tokens=100, samples=2))
+    assert whole.need.what == "scores for own, 3 rounds"
+    assert whole.samples.most == 3 * 20 * 2
+    prompts = 120 * 40  # about as many tokens as a question has, and each is at most its bytes
+    assert whole.prompt_tokens.most > prompts + 120 * 100
+    assert whole.completion_tokens.most == 120
+    assert whole.usd.most == pytest.approx((whole.prompt_tokens.most * 2 + 120 * 8) / 1e6)
+    beginnings = scoring(recipe(tmp_path, max_tokens=100, samples=2, score={"first_tokens": 8}))
+    assert whole.prompt_tokens.most - beginnings.prompt_tokens.most == 120 * 92
+    few = scoring(recipe(tmp_path, max_tokens=100, samples=2, questions=5))
+    assert few.samples.most == 3 * 5 * 2
+
+
+def test_what_was_scored_is_not_planned_again(tmp_path: Path) -> None:
+    own = recipe(tmp_path, max_tokens=100)
+    (tmp_path / "run").mkdir()
+    with Store(tmp_path / "run" / "run.sqlite") as store:
+        for training in ("0123", "4567"):
+            for number in range(7):
+                request = Request(prompt=f"{number}", max_tokens=9)
+                answer = Completion(request=request, sample=0, text="a", finish_reason="stop")
+                store.add_completions(f"on_policy:own@{training}:1", [answer], stage="train")
+        assert (scoring(own).need.there, scoring(own).samples.most) == (7, 120 - 7)
+        done = Checkpoint(
+            student="own", step=25, folder="checkpoints/own", data_format="fine_tune_cot",
+            encoder_decoder=False, examples=60, too_long=0,
+        )  # fmt: skip
+        store.replace_training([], [done], settings_hash="x")
+        assert scoring(own).samples.most == 0
