@@ -30,13 +30,16 @@ class DenseScorer(Model):
         self._vocabulary = Vocabulary(self.tokenizer)
         self.asked: list[Request] = []
         self.left: int | None = None
-        """Requests before the machine goes off; None: it stays on."""
+        """Requests before ``fault`` is raised; None: it never is."""
+
+        self.fault: BaseException = SystemExit("the machine goes off")
 
     def complete(self, requests: Iterable[Request]) -> Iterator[Completion]:
         for request in requests:
             if self.left is not None:
                 self.left -= 1
-                1 / max(self.left, 0)
+                if not self.left:
+                    raise self.fault
             self.asked.append(request)
             assert request.given is not None
             prompt = self._prompts.prompt_ids(request)

@@ -12,6 +12,7 @@ from tiny_models import Architecture, build_tiny_causal
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedModel, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
+from potstill.errors import BudgetError
 from potstill.models.local.loading import Loaded, load_model_and_tokenizer
 from potstill.models.settings import LocalSettings
 from potstill.prompts.styles import style_named
@@ -118,7 +119,7 @@ def test_what_was_interrupted_goes_on_and_asks_nothing_twice(
 
     scorer = DenseScorer(teacher)
     scorer.left = 20  # requests, then the machine goes off in the middle of a round
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(SystemExit):
         trained(tmp_path / "cut", start, scorer, values)
     scorer.left = None
     again = trained(tmp_path / "cut", start, scorer, values)
@@ -131,6 +132,31 @@ def test_what_was_interrupted_goes_on_and_asks_nothing_twice(
     asked = [(request.prompt, request.given) for request in scorer.asked]
     assert len(asked) == len(set(asked))
     assert all("\ufffd" not in given.text for _, given in asked if given)
+
+
+def test_a_budget_that_is_spent_in_a_round_loses_no_step(tmp_path: Path) -> None:
+    start = letters_model(tmp_path / "start", seed=0)
+    teacher = letters_model(tmp_path / "teacher", seed=1)
+    values = settings({"own": on_policy(steps_per_round=2)}, steps=8, checkpoints=1)
+    whole = trained(tmp_path / "whole", start, DenseScorer(teacher), values)
+
+    scorer = DenseScorer(teacher)
+    scorer.left, scorer.fault = 27, BudgetError("the budget is spent")  # in the fourth round
+    with pytest.raises(BudgetError):
+        trained(tmp_path / "cut", start, scorer, values)
+    folders = [*(tmp_path / "cut" / "checkpoints").glob("own-*/checkpoint-*")]
+    assert [folder.name for folder in folders] == ["checkpoint-000006"]
+    scorer.left = None
+    again = trained(tmp_path / "cut", start, scorer, values)
+    assert [one.step for one in again] == [8]
+    assert not folders[0].exists()
+    expected, found = weights(tmp_path / "whole", whole[0]), weights(tmp_path / "cut", again[0])
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+    with Store(tmp_path / "cut" / "run.sqlite", read_only=True) as store:
+        resumed = store.training()[-1]
+    with Store(tmp_path / "whole" / "run.sqlite", read_only=True) as store:
+        undisturbed = store.training()[-1]
+    assert (resumed.step, resumed.tokens) == (undisturbed.step, undisturbed.tokens)
 
 
 def test_a_finished_training_asks_nobody(tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ from potstill.curate import CurateSettings, curate
 from potstill.errors import ConfigError
 from potstill.models.settings import LocalSettings
 from potstill.pipeline.recipe import Recipe, load_recipe
+from potstill.pipeline.run import Run
+from potstill.pipeline.stage_inputs import train_inputs
 from potstill.prompts.formats import format_named
 from potstill.prompts.styles import style_named
 from potstill.records import Completion, Question, Request, TokenLogprobs
@@ -341,3 +343,16 @@ def test_what_cannot_be_learned_is_refused(changed: dict[str, Any], words: str) 
 def test_what_was_recorded_cannot_score(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot score what the student writes"):
         recipe(ON, teacher=f"recorded:{tmp_path}/rows.jsonl")
+
+
+def test_another_teacher_or_wording_makes_the_students_stale(tmp_path: Path) -> None:
+    def inputs(student: dict[str, Any], **sections: Any) -> dict[str, object]:
+        with Run(recipe(student, **sections).model_copy(update={"run": str(tmp_path)})) as run:
+            return dict(train_inputs(run).values)
+
+    own = inputs(ON)
+    assert inputs(ON, teacher="bundled:guide")["teacher"] != own["teacher"]
+    asked = inputs(ON, generate={"prompt_style": "zero_shot"})
+    assert asked["the prompt style"] != own["the prompt style"]
+    assert inputs(ON | {"on_policy": {"top": 3}})["train.students.own"] != own["train.students.own"]
+    assert not {"teacher", "the prompt style"} & inputs({}).keys()

@@ -74,16 +74,18 @@ def train_inputs(run: "Run") -> Inputs:
     """Returns what determines the students: their settings, and the data that they learn."""
     recipe = run.recipe
     common = _section("train", recipe.train, exclude=SAME_STUDENT)
+    scoring = _scoring_teachers(run)
     values: dict[str, object] = {
         "seed": recipe.seed,
         **common.values,
+        **scoring,
         **_training_questions(run.task),
     }
     for system, student in recipe.train.sweep().items():
         values[f"train.students.{system.label}"] = run.students.settler.inputs(system, student)
     if learns_rationales(recipe.train.students.values()):
         values["the rationales"] = _rationales(run.store)
-    return Inputs(values, common.defaults)
+    return Inputs(values, common.defaults | scoring.keys())
 
 
 def evaluate_inputs(run: "Run") -> Inputs:
@@ -194,6 +196,19 @@ def _teacher(run: "Run", name: str) -> str:
         return run.teachers.known(name).name
     except PotstillError:
         return run.recipe.named_teachers[name].model
+
+
+def _scoring_teachers(run: "Run") -> dict[str, object]:
+    """Returns who scores what on-policy students write, and how they are asked."""
+    students = run.recipe.train.students.values()
+    names = {student.on_policy.teacher for student in students if student.on_policy is not None}
+    values: dict[str, object] = {}
+    for name in sorted(names):
+        is_first = name == "teacher"
+        values["teacher" if is_first else f"teachers.{name}"] = _teacher(run, name)
+        style = "the prompt style" if is_first else f"the prompt style of {name}"
+        values[style] = _style(run, name)
+    return values
 
 
 def _style(run: "Run", name: str) -> object:

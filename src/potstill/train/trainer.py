@@ -384,6 +384,11 @@ class Reporter(TrainerCallback):
         control.should_training_stop |= stops
         if step % LOG_STEPS and not control.should_save:
             return
+        self.report(state)
+
+    def report(self, state: TrainerState) -> None:
+        """Put the loss since the last report into the trainer's log, and tell how far it is."""
+        step = state.global_step
         spent = time.perf_counter() - self._start
         progress = TrainProgress(
             step=step,

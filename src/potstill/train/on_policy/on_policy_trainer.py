@@ -3,16 +3,18 @@
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from potstill.errors import ConfigError
+from potstill.errors import ConfigError, PotstillError
 from potstill.models.interface import Model
 from potstill.models.local.loading import Loaded
 from potstill.train.batches import Batch, Order, Steps, plan_steps
+from potstill.train.checkpoints import checkpoint_folder
 from potstill.train.defaults import ResolvedTraining
 from potstill.train.encoding import Encoded, EncodedExamples
 from potstill.train.examples import example_shares
@@ -58,10 +60,21 @@ class OnPolicyTrainer(StudentTrainer):
         """Returns the next step, made now, and the weight of its tokens."""
         next(epoch_iterator)
         step = self.state.global_step
-        parts = self._run.steps.parts(step, self._writer)
+        try:
+            parts = self._run.steps.parts(step, self._writer)
+        except (PotstillError, KeyboardInterrupt):  # a budget that is spent, a teacher out of reach
+            self._keep_state()
+            raise
         self._reporter.learns(step, sum(len(one.trained) for part in parts for one in part))
         samples: list[list[Batch]] = [self.collator([parts])]
         return samples, self._get_num_items_in_batch(samples, device)
+
+    def _keep_state(self) -> None:
+        """Write a checkpoint to go on from, where there is none of this step."""
+        place = checkpoint_folder(Path(str(self.args.output_dir)), self.state.global_step)
+        if self.state.global_step and not place.exists():
+            self._reporter.report(self.state)
+            self._save_checkpoint(self.model, None)
 
     def _writer(self, number: int) -> Model:
         model: Any = self.accelerator.unwrap_model(self.model)
