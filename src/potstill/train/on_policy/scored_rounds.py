@@ -103,15 +103,12 @@ class RoundMaker:
         assert tokenizer is not None, "only local models name tokens by id"
         return PromptEncoder(load_tokenizer(tokenizer), tokenizer.source).token_names
 
-    def examples(
-        self, questions: Sequence[Question], number: int, step: int, writer: Model
-    ) -> list[Encoded]:
+    def examples(self, questions: Sequence[Question], number: int, writer: Model) -> list[Encoded]:
         """Returns the examples of a round, made of what is stored as far as it is.
 
         Args:
             questions: The round's.
             number: The round, from 0.
-            step: Optimiser steps that the student has taken.
             writer: The student as it is now.
 
         Raises:
@@ -125,45 +122,11 @@ class RoundMaker:
             for question, completion in written
             if (answer := self._reader.read(question, completion, kind)) is not None
         ]
-        requests = [
-            work.teacher.request(
-                answer.question,
-                answer.text,
-                written_behind=answer.prompt,
-                ends=answer.ends,
-                top=work.settings.top,
-                task=work.task,
-            )
-            for answer in answers
-        ]
-        scores = self._scores(requests, number)
-        examples, too_long = list[Encoded](), 0
-        for answer, request, score in zip(answers, requests, scores, strict=True):
-            assert request.given is not None
-            if score is None or score.logprobs is None:
-                continue
-            given = request.given.text
-            named = self._named(score.logprobs, given)
-            learned = self._reader.learned(answer, given, named, work.data_format)
-            if learned is not None and learned.length > self._max_length:
-                too_long += 1
-            elif learned is not None:
-                examples.append(learned)
-        counts = RoundCounts(
-            number=number,
-            step=step,
-            answers=len(written),
-            ended=sum(completion.finish_reason == "stop" for _, completion in written),
-            student_tokens=sum(completion.completion_tokens for _, completion in written),
-            teacher_tokens=sum(
-                score.prompt_tokens + score.completion_tokens for score in scores if score
-            ),
-            usd=sum(score.cost for score in scores if score),
-            encoded_again=sum(answer.is_encoded_again for answer in answers),
-            unscored=len(written) - len(examples) - too_long,
-            too_long=too_long,
-            places=sum(len(answer.ids) + answer.ends for answer in answers),
-            learned=sum(len(example.trained) for example in examples),
+        round_ = _Round(number, [completion for _, completion in written], answers)
+        scores = self._scores(round_)
+        examples, too_long = self._learned(answers, scores)
+        counts = round_.counts(
+            scores, examples, too_long=too_long, step=number * work.settings.steps_per_round
         )
         self._on_round(counts, answers, [score.logprobs if score else None for score in scores])
         if not examples:
@@ -191,11 +154,22 @@ class RoundMaker:
             for stored in work.context.store.completions(writer.name, request, logprobs=True)
         ]
 
-    def _scores(self, requests: Sequence[Request], number: int) -> list[Completion | None]:
-        """Returns the teacher's scores; those that failed are asked for once more."""
+    def _scores(self, round_: "_Round") -> list[Completion | None]:
+        """Returns the teacher's scores of all answers; those that failed are asked for twice."""
         work, teacher = self._work, self._teacher
+        requests = [
+            work.teacher.request(
+                answer.question,
+                answer.text,
+                written_behind=answer.prompt,
+                ends=answer.ends,
+                top=work.settings.top,
+                task=work.task,
+            )
+            for answer in round_.answers
+        ]
         store = work.context.store
-        label = f"scores for {work.label}, round {number + 1}"
+        label = f"scores for {work.label}, round {round_.number + 1}"
         for _ in range(2):
             counts = complete_missing(teacher, requests, work.context, label=label, stage="train")
             counts.check_any(teacher.name, store)
@@ -204,10 +178,55 @@ class RoundMaker:
         stored = [store.completions(teacher.name, request, logprobs=True) for request in requests]
         return [found[0].completion if found else None for found in stored]
 
-    def _named(self, tokens: TokenLogprobs, text: str) -> TokenLogprobs:
-        """Returns the scores of a text with tokens named by bytes."""
-        names = [] if tokens.ids is None else self._teacher_names
-        return scores_by_bytes(tokens, text, names)
+    def _learned(
+        self, answers: Sequence[WrittenAnswer], scores: Sequence[Completion | None]
+    ) -> tuple[list[Encoded], int]:
+        """Returns what can be learned, and how many further answers are too long."""
+        examples, too_long = list[Encoded](), 0
+        for answer, score in zip(answers, scores, strict=True):
+            if score is None or score.logprobs is None:
+                continue
+            names = [] if score.logprobs.ids is None else self._teacher_names
+            named = scores_by_bytes(score.logprobs, score.text, names)
+            learned = self._reader.learned(answer, score.text, named, self._work.data_format)
+            if learned is not None and learned.length > self._max_length:
+                too_long += 1
+            elif learned is not None:
+                examples.append(learned)
+        return examples, too_long
+
+
+class _Round(NamedTuple):
+    """One round as it was written."""
+
+    number: int
+    written: list[Completion]
+    answers: list[WrittenAnswer]
+
+    def counts(
+        self,
+        scores: Sequence[Completion | None],
+        examples: Sequence[Encoded],
+        *,
+        too_long: int,
+        step: int,
+    ) -> RoundCounts:
+        """Returns what came of it."""
+        bought = [score for score in scores if score is not None]
+        return RoundCounts(
+            number=self.number,
+            step=step,
+            answers=len(self.written),
+            ended=sum(completion.finish_reason == "stop" for completion in self.written),
+            student_tokens=sum(completion.completion_tokens for completion in self.written),
+            teacher_tokens=sum(score.prompt_tokens + score.completion_tokens for score in bought),
+            usd=sum(score.cost for score in bought),
+            encoded_again=sum(answer.is_encoded_again for answer in self.answers),
+            unscored=len(self.written) - len(examples) - too_long,
+            too_long=too_long,
+            places=sum(len(answer.ids) + answer.ends for answer in self.answers),
+            learned=sum(len(example.trained) for example in examples),
+        )
 
 
 class OnPolicySteps:
@@ -252,7 +271,7 @@ class OnPolicySteps:
         """
         number, place = divmod(step, self._plan.steps_per_round)
         if number != self._number:
-            self._begin(number, step, writer)
+            self._begin(number, writer)
         first = len(self._further)
         taken = [first + index for index in self._own_steps[place]]
         if self._further_steps:
@@ -263,13 +282,13 @@ class OnPolicySteps:
             for part in parts_of(taken, both, batch_tokens=self._batch_tokens)
         ]
 
-    def _begin(self, number: int, step: int, writer: Callable[[int], Model]) -> None:
+    def _begin(self, number: int, writer: Callable[[int], Model]) -> None:
         """Have a round made; the questions of those before it are gone through."""
         questions: list[Question] = []
         while self._drawn <= number:
             questions = next(self._questions)
             self._drawn += 1
-        self._examples = self._maker.examples(questions, number, step, writer(number))
+        self._examples = self._maker.examples(questions, number, writer(number))
         order = self._order._replace(seed=self._order.seed * SEEDS_APART + number)
         self._own_steps = plan_steps(self._examples, order, self._plan.steps_of(number))
         self._number = number
