@@ -15,7 +15,7 @@ from potstill.models.interface import Model
 from potstill.models.local.loading import load_tokenizer
 from potstill.models.local.prompt_encoding import PromptEncoder
 from potstill.models.scored_tokens import scores_by_bytes
-from potstill.records import Completion, Question, Request, TokenLogprobs
+from potstill.records import Completion, Question, TokenLogprobs
 from potstill.sampling.ask import complete_missing
 from potstill.text.steps import step_kind
 from potstill.train.batches import Order, parts_of, plan_steps
