@@ -55,14 +55,16 @@ SCORES = (
 LOSSES = "SELECT student, step, loss, tokens FROM training ORDER BY 1, 2"
 
 
-def killed_until_done(commands: Commands, seed: int, longest: float, *arguments: str) -> int:
+def killed_until_done(
+    commands: Commands, seed: int, longest: float, *arguments: str, kills: int = KILLS
+) -> int:
     """Kill the command at random instants, then let it end; how often it had not ended before.
 
     ``longest`` is in seconds of a processor.
     """
     instants = random.Random(seed)
     met = 0
-    for _ in range(KILLS):
+    for _ in range(kills):
         code = commands.run(*arguments, kill_after=instants.uniform(0.0, longest))
         assert code in (0, -signal.SIGPROF)
         met += code != 0
