@@ -171,7 +171,7 @@ def test_a_step_that_its_limit_cut_off_is_the_students_to_end_and_is_not_looked_
 
 def test_a_lead_is_no_step_and_stands_before_what_is_gone_on_from() -> None:
     student = replace(STUDENT, lead="<think>\n")
-    replies = [0.9, "<think>\nOne\nTwo", 0.5, "Told so", 0.9, "Done"]
+    replies: list[Reply] = [0.9, "<think>\nOne\nTwo", 0.5, "Told so", 0.9, "Done"]
     calls, answer = decoded(ANY_STEP, replies, student=student, steps="lines")
     prefixes = [call.request.answer_prefix for call in calls]
     assert prefixes == [

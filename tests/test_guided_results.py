@@ -183,19 +183,44 @@ def test_baselines_without_answers_are_weighted_by_their_questions(
 def test_the_lines_of_the_table(runs: Mapping[int, Path]) -> None:
     policies, expected = guided_results(runs)
     never, first, learned, routing, teacher = guided_rows(policies, expected)
-    assert never == ["never", "2/8", "25.0", "-", "", "", "", "0.0", "25.0 of 8", ""]
+    assert never == ["never", "2/8", "25.0", "-", "", "", "", "0.0", "", "25.0 of 8", ""]
     assert first[:7] == ["first", "6/8", "75.0", "-", "+50.0", "-", "-"]
-    assert first[7:] == ["10.0", "83.3 of 6", ""]
+    assert first[7:] == ["10.0", "", "83.3 of 6", ""]
     assert learned[-1].startswith("50% (0% to ") and learned[-1].endswith("%) at 25%")
-    assert routing == ["routing_random_0.5", "", "68.8", "", "", "", "", "35.0", "", ""]
-    assert teacher == ["teacher", "", "100.0", "", "", "", "", "40.0", "", ""]
+    assert routing == ["routing_random_0.5", "", "68.8", "", "", "", "", "35.0", "", "", ""]
+    assert teacher == ["teacher", "", "100.0", "", "", "", "", "40.0", "", "", ""]
     assert {len(GUIDED_HEADS)} == {len(row) for row in (never, first, routing)}
+
+
+def test_policies_are_held_against_routing_at_their_own_price(tmp_path: Path) -> None:
+    folders = {}
+    for seed, first in enumerate(("1110", "1100")):
+        folders[seed] = tmp_path / str(seed)
+        folders[seed].mkdir()
+        kept(
+            folders[seed],
+            *answers("never", "1000"),
+            *answers("teacher", "1110", tokens=[20] * 4),
+            *answers("first", first, tokens=[10, 0, 10, 20]),
+        )
+    policies, expected = guided_results(folders)
+    never, teacher, first_step = policies
+    assert (never.routed, teacher.routed) == (None, None)
+    # Half of the teacher's tokens: the line has (1/4 + 3/4) / 2; the two are 3/4 and 2/4.
+    assert first_step.routed is not None
+    assert first_step.routed.difference == pytest.approx(0.125)
+    row = guided_rows(policies, expected)[2]
+    assert row[8].startswith("+12.5 (") and row[7] == "10.0"
+    figures = json.loads(json.dumps(guided_figures(policies, expected), allow_nan=False))
+    assert figures["policies"]["first"]["routed"]["difference"] == pytest.approx(0.125)
+    alone, _ = guided_results({0: folders[0]})
+    assert alone[2].routed is None  # a single run has no interval over runs
 
 
 def test_where_all_leaks_there_is_no_accuracy_without(tmp_path: Path) -> None:
     folder = kept(tmp_path, *answers("never", "10"), *answers("first", "11", leaked=[0, 1]))
     policies, expected = guided_results({0: folder})
-    assert guided_rows(policies, expected)[1][8] == ""
+    assert guided_rows(policies, expected)[1][9] == ""
 
 
 def test_runs_without_guidance_have_no_lines(tmp_path: Path) -> None:

@@ -226,10 +226,15 @@ def guide_command(recipe: Path, changes: tuple[str, ...]) -> None:
 def run_guide(run: "Run") -> None:
     """Measure the student with the teacher's steps."""
     from potstill.pipeline.cost_lines import guide_cost_notes
+    from potstill.report.recommendation import recommendations
 
-    print_guided(run.guide(), on_test=is_chosen_on_test(run.store.choices()))
+    result = run.guide()
+    print_guided(result, on_test=is_chosen_on_test(run.store.choices()))
     for note in guide_cost_notes(run.recipe, run.store):
         echo(f"guide: {note}")
+    tokens = run.recipe.guide.teacher_tokens if run.recipe.guide else None
+    for sentence in recommendations(result.scores, run.store.guided_predictions(), tokens):
+        echo(f"guide: {sentence}")
 
 
 def print_guided(result: "GuidanceResult", *, on_test: bool = False) -> None:

@@ -21,9 +21,10 @@ from potstill.experiment.run_results import (
     system_figures,
 )
 from potstill.records import GuidedPrediction, GuidedScore, Policy
-from potstill.records.policy import ALONE
-from potstill.statistics import Interval
+from potstill.records.policy import ALONE, TEACHER_ALONE
+from potstill.statistics import Interval, RunsComparison, compare_runs
 from potstill.store import Store
+from potstill.text.points import points
 
 ALWAYS = Policy(kind="policy", name="first")
 """Guiding the first step of every answer."""
@@ -57,6 +58,10 @@ class PolicyResults(NamedTuple):
 
     against: SystemComparison | None
     """Against the student alone, on the questions that both have; None for itself."""
+
+    routed: RunsComparison | None
+    """Against sending whole questions to the teacher at random for as many teacher tokens, over
+    runs; None where the teacher alone is not known question by question, or there is one run."""
 
     kept: KeptGain | None
     """None where it spares no first step, or always guiding gains nothing or counts no tokens."""
@@ -113,8 +118,35 @@ def _pool(
         teacher_tokens=sum(answer.teacher_tokens for answer in given.values()) / len(given),
         unleaked=(sum(unleaked), len(unleaked)),
         against=against,
+        routed=_against_routing(policy, given, answers),
         kept=_kept(given, answers[ALWAYS], alone) if policy.spares_first_step else None,
     )
+
+
+def _against_routing(
+    policy: Policy,
+    given: Mapping[Question, GuidedPrediction],
+    answers: Mapping[Policy, Mapping[Question, GuidedPrediction]],
+) -> RunsComparison | None:
+    """Each run's accuracy against the line between the student and the teacher alone."""
+    alone, teacher = answers.get(ALONE, {}), answers.get(TEACHER_ALONE, {})
+    if policy.kind != "policy" or not all(at in alone and at in teacher for at in given):
+        return None
+    ours, routed = list[float](), list[float]()
+    for seed in sorted({seed for seed, _ in given}):
+        asked = [at for at in given if at[0] == seed]
+        price, whole = (
+            sum(answered[at].teacher_tokens for at in asked) for answered in (given, teacher)
+        )
+        if not whole:
+            return None
+        low, high, reached = (
+            sum(answered[at].correct for at in asked) / len(asked)
+            for answered in (alone, teacher, given)
+        )
+        ours.append(reached)
+        routed.append(low + (high - low) * min(1.0, price / whole))
+    return compare_runs(ours, routed) if len(ours) > 1 else None
 
 
 def _verdicts(policy: Policy, given: Mapping[Question, GuidedPrediction]) -> SystemResults:
@@ -162,6 +194,7 @@ GUIDED_HEADS = (
     "95%",
     "p",
     "teacher tokens",
+    "points to routing at these",
     "without leaked",
     "gain kept at tokens",
 )
@@ -190,14 +223,24 @@ def guided_rows(
                 f"{100 * ends.low:.1f} to {100 * ends.high:.1f}" if ends else "-",
                 *difference_cells(policy.against),
                 f"{policy.teacher_tokens:.1f}",
+                _routed_cell(policy.routed),
                 f"{100 * right / total:.1f} of {total}" if total else "",
                 kept,
             ]
         )
     for one in expected:
         cells = f"{100 * one.accuracy:.1f}", *([""] * 4), f"{one.teacher_tokens:.1f}"
-        rows.append([one.name, "", *cells, "", ""])
+        rows.append([one.name, "", *cells, "", "", ""])
     return rows
+
+
+def _routed_cell(routed: RunsComparison | None) -> str:
+    """The difference to routing at random for the same price, with its interval over runs."""
+    if routed is None:
+        return ""
+    ends = routed.interval
+    within = f" ({points(ends.low)} to {points(ends.high)})" if ends else ""
+    return f"{points(routed.difference)}{within}"
 
 
 def guided_figures(
@@ -211,6 +254,7 @@ def guided_figures(
                 "teacher_tokens": policy.teacher_tokens,
                 "unleaked": policy.unleaked,
                 "against": comparison_figures(policy.against),
+                "routed": policy.routed._asdict() if policy.routed else None,
                 "kept": policy.kept._asdict() if policy.kept else None,
             }
             for policy in policies

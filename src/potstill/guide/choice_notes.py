@@ -8,6 +8,7 @@ from potstill.guide.promises import (
     TriedThreshold,
     attainable_accuracy,
     attainable_share,
+    keeping,
     p_accuracy_below,
     questions_needed,
 )
@@ -67,9 +68,12 @@ def explain_promise(
         begin = f"{policy.label} asks the teacher only where the student does not answer"
         if promise.accuracy is not None:
             return f"{begin}: by itself it keeps {kept} ({_figures(policy, chosen)})."
-        if any(one.right > chosen.right for one in tried):
-            return f"{begin}: no other threshold keeps {kept}. {_way_out(policy, promise, tried)}"
-        return f"{begin}: on {total:,} development questions no threshold has more of them right."
+        if any(one.asks_teacher for one in keeping(tried, promise)):
+            return (
+                f"{begin}: of the thresholds that keep {kept} no other has more of {total:,} "
+                "development questions right."
+            )
+        return f"{begin}: no other threshold keeps {kept}. {_way_out(policy, promise, tried)}"
     aim = "the fewest teacher tokens" if promise.accuracy is not None else "the most right answers"
     return (
         f"{policy.label} asks the teacher from {chosen.threshold:.4g} on: of {len(tried)} "

@@ -105,6 +105,10 @@ class GuideSettings(GuidanceSettings):
     keep_gain: float = Field(default=0.9, gt=0, le=1)
     """Conditional policies: how much of the development gain of ``first`` a threshold keeps."""
 
+    teacher_tokens: float | None = Field(default=None, ge=0)
+    """Most teacher tokens a question, on average, that you would pay for: what wins within them is
+    recommended. null: by price."""
+
     max_tokens: int | None = Field(default=None, ge=1)
     """Longest answer, in the student's tokens; null: ``evaluate.max_tokens``."""
 

@@ -451,6 +451,7 @@ class Run:
             overlaps=self.overlaps,
             notes=(*notes, *self.students.unequal_notes, *costs, *self.stale_notes()),
             roles=roles(self.entries),
+            teacher_tokens=self.recipe.guide.teacher_tokens if self.recipe.guide else None,
         )
 
     def judge_lines(self) -> list[str]:

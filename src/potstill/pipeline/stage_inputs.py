@@ -114,7 +114,8 @@ def evaluate_inputs(run: "Run") -> Inputs:
 def guide_inputs(run: "Run") -> Inputs:
     """Returns what determines the guided scores: the student, its teacher and the questions."""
     recipe, task = run.recipe, run.task
-    settings = _section("guide", recipe.guide or GuideSettings())
+    # What the user would pay settles what is recommended, and no score.
+    settings = _section("guide", recipe.guide or GuideSettings(), exclude={"teacher_tokens"})
     values: dict[str, object] = {
         "seed": recipe.seed,
         **settings.values,

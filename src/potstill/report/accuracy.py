@@ -85,6 +85,9 @@ class Results:
 
     guided_scores: Sequence[GuidedScore] = ()
     guided_predictions: Sequence[GuidedPrediction] = ()
+    teacher_tokens: float | None = None
+    """Most teacher tokens a question that the user would pay for; None: not said."""
+
     teacher_scores: Sequence[TeacherScore] = ()
     """How often each teacher is right on training questions, and what became of its rationales."""
 
@@ -257,6 +260,7 @@ def read_results(
     overlaps: Sequence[Overlap] = (),
     notes: Sequence[str] = (),
     roles: Mapping[str, str] | None = None,
+    teacher_tokens: float | None = None,
 ) -> Results:
     """Read what a run has found so far.
 
@@ -267,6 +271,7 @@ def read_results(
         overlaps: The questions and phrases that training and each evaluation set share.
         notes: Further sentences for the reader.
         roles: The role of each task by its name.
+        teacher_tokens: Most teacher tokens a question that the user would pay for.
     """
     recipe = _recipe_text(store, folder)
     predictions = store.predictions()
@@ -295,6 +300,7 @@ def read_results(
         engines=store.engines(),
         guided_scores=store.guided_scores(),
         guided_predictions=store.guided_predictions(),
+        teacher_tokens=teacher_tokens,
         teacher_scores=store.teacher_scores(),
         roles=roles or {},
         writers=store.writers(),

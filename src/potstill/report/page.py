@@ -33,6 +33,7 @@ from potstill.report.guidance import (
     turned,
 )
 from potstill.report.questions import browser_data
+from potstill.report.recommendation import recommended
 from potstill.text.chosen_on_test import CHOSEN_ON_TEST
 from potstill.text.points import points
 
@@ -188,6 +189,7 @@ def _guided(results: Results, found: GuidanceSection) -> dict[str, object]:
     ends = [abs(end or 0.0) for s in shown for end in (s.difference_low, s.difference_high)]
     return {
         "found": found,
+        "recommended": recommended(results, found.task),
         "findings": guidance_text.findings(found),
         "charts": curve_charts(found),
         "timing": timing_chart(found),

@@ -39,6 +39,7 @@ def write_report(
     overlaps: Sequence[Overlap] = (),
     notes: Sequence[str] = (),
     roles: Mapping[str, str] | None = None,
+    teacher_tokens: float | None = None,
 ) -> ReportFiles:
     """Write what the run has found so far, in the place of an earlier report.
 
@@ -51,13 +52,22 @@ def write_report(
         overlaps: The questions and phrases that training and each evaluation set share.
         notes: Further sentences for the reader.
         roles: The role of each task by its name.
+        teacher_tokens: Most teacher tokens a question that the user would pay for.
 
     Raises:
         ConfigError: A file cannot be written.
     """
     engines = engine_notes(store.engines())
     notes = (*notes, *engines, *overlap_notes(overlaps, store.predictions()))
-    results = read_results(store, tasks, folder, overlaps=overlaps, notes=notes, roles=roles)
+    results = read_results(
+        store,
+        tasks,
+        folder,
+        overlaps=overlaps,
+        notes=notes,
+        roles=roles,
+        teacher_tokens=teacher_tokens,
+    )
     written = ReportFiles(folder / "report.html", folder / "summary.json", headline(results))
     write_whole(written.html, page(results))
     write_whole(

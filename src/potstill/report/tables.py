@@ -20,6 +20,7 @@ from potstill.report.guidance import (
 )
 from potstill.report.guidance_text import findings
 from potstill.report.overlap_notes import untouched
+from potstill.report.recommendation import recommended
 from potstill.report.text import DASH, interval, percent
 from potstill.store import Store
 from potstill.tasks.overlap import Overlap
@@ -101,6 +102,7 @@ def _guidance(results: Results, found: GuidanceSection) -> dict[str, object]:
             for score in scores
         ],
         "findings": findings(found),
+        "recommended": recommended(results, found.task),
         "best": best.policy.label if best else None,
         "points_per_100_teacher_tokens": per_100_tokens(best) if best else None,
         "routed_for_the_same_tokens": found.routed(best.teacher_tokens) if best else {},
