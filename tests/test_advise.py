@@ -135,7 +135,9 @@ def test_a_teacher_that_is_shown_to_suit_is_advised() -> None:
         *(tried("b", n, (-1.0 - n / 90, 4.0, -1.0 - n / 60)) for n in range(4)),
     ]
     (text,) = sentences([by_teacher(rows, WAYS, {**KNOWN, "b": False})])
-    assert "Learn from b rather than from a; curate.choose: rank_surprisal" in text
+    assert "Learn from b rather than from a, with 100% right; curate.choose: rank" in text
+    (text,) = sentences([by_teacher(rows, WAYS, KNOWN)])
+    assert "with 100% right at $0.50 a kept one;" in text
     compared = by_teacher(rows[:4], WAYS, KNOWN)
     assert [*sentences([compared])] == ["Teachers: only a has a rationale that is kept."]
     none = [tried("a", 0, None, kept=False, right=False)]
@@ -454,6 +456,7 @@ def test_recorded_teachers_are_tried_on_questions_that_all_of_them_have(tmp_path
     groups = [group for group in told["groups"] if group["kind"] == "teacher"]
     assert [(group["rationales"], group["right"]) for group in groups] == [(2, 2), (2, 2)]
     assert groups[0]["usd_a_kept_rationale"] == 0
+    assert groups[0]["tokens_a_kept_rationale"] is None, "nobody counted them"
 
 
 @pytest.mark.timeout(120)

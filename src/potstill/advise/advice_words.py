@@ -102,12 +102,13 @@ def _to_do(groups: Sequence[TrialGroup], best: str, beaten: Sequence[str]) -> st
     group = next(group for group in groups if group.name == best)
     against = _listed(beaten)
     if group.kind == "teacher":
+        price = f" at {dollars(group.usd)} a kept one" if group.usd else ""
         return (
-            f"Learn from {best} rather than from {against}; curate.choose: rank_surprisal takes "
-            "the better teacher of each question."
+            f"Learn from {best} rather than from {against}, with {_share(group)} right{price}; "
+            "curate.choose: rank_surprisal takes the better teacher of each question."
         )
     if group.kind == "thinking":
-        return f"Ask for rationales as in {best}."
+        return f"Ask for rationales as in {best}, with {_share(group)} right."
     return f"Prefer {best} rationales to {against}{_cut(groups, beaten)}."
 
 
@@ -119,6 +120,11 @@ def _cut(groups: Sequence[TrialGroup], beaten: Sequence[str]) -> str:
     settings += [f"curate.max_words: {most}"] if "long" in beaten else []
     leaves = "leaves" if len(settings) == 1 else "leave"
     return f": {_listed(settings)} {leaves} those out" if settings else ""
+
+
+def _share(group: TrialGroup) -> str:
+    """The share of its answers that are right, as ``97%``."""
+    return f"{group.right / group.rationales:.0%}"
 
 
 def _undecided(groups: Sequence[TrialGroup]) -> str:

@@ -58,7 +58,8 @@ class TrialGroup:
     """Kept ones that are not too long to be learned."""
 
     tokens: float | None
-    """Tokens written for each kept rationale, those of dropped ones among them."""
+    """Tokens written for each kept rationale, those of dropped ones among them; None where nothing
+    is kept, or nobody counted them, as of recorded rationales."""
 
     usd: float | None
     """US dollars likewise; None where nothing is kept, or prices are not known."""
@@ -207,6 +208,7 @@ def _group(
 ) -> TrialGroup:
     kept = [one for one in members if one.kept]
     words = [one.words for one in kept]
+    counted = all(one.tokens or not one.words for one in members)
     return TrialGroup(
         kind=kind,
         name=name,
@@ -216,7 +218,7 @@ def _group(
         right_interval=_right_interval(members),
         kept=len(kept),
         measured=sum(one.likelihood is not None for one in kept),
-        tokens=sum(one.tokens for one in members) / len(kept) if kept else None,
+        tokens=sum(one.tokens for one in members) / len(kept) if kept and counted else None,
         usd=sum(one.usd for one in members) / len(kept) if kept and priced else None,
         words=(min(words), max(words)) if words else None,
         measures=measures,
