@@ -26,7 +26,7 @@ from potstill.store import Store
 from potstill.train import TrainSettings
 from potstill.train.encoding import Encoded
 from potstill.train.local_steps import LOCAL_STEPS, StepFinder, local_rows
-from potstill.train.target_scores import RANK_LIMIT, in_any_order, target_scores
+from potstill.train.target_scores import RANK_LIMIT, TargetScorer
 
 ONE = sums(train=1)  # What is 1 + 1?
 BUILDERS = {"llama": build_tiny_causal, "t5": build_tiny_seq2seq}
@@ -77,8 +77,8 @@ def test_scores_are_those_of_the_sorted_vocabulary(
         Encoded([5], [30, 31, 3, 2], skip=2),
         Encoded([12, 13, 14, 15], [9, 2]),
     ]
-    scored = [each for batch in target_scores(loaded, rows, batch_tokens=batch_tokens)
-              for each in batch]  # fmt: skip
+    scorer = TargetScorer(loaded, batch_tokens=batch_tokens)
+    scored = [each for batch in scorer.batches(rows) for each in batch]
     assert len(scored) == 3
     for row, scores in zip(rows, scored, strict=True):
         expected = by_hand(loaded, row)
@@ -86,17 +86,17 @@ def test_scores_are_those_of_the_sorted_vocabulary(
         logprobs = [logprob for logprob, _ in expected]
         assert scores.logprobs_T.tolist() == pytest.approx(logprobs, rel=2e-6, abs=1e-5)
     assert any(rank > 1 for rank in scored[0].ranks_T.tolist())
-    mixed = in_any_order(loaded, rows[::-1], batch_tokens=batch_tokens)
+    mixed = scorer.in_any_order(rows[::-1])
     assert [each.ranks_T.tolist() for each in mixed[::-1]] == [
         each.ranks_T.tolist() for each in scored
     ]
-    assert in_any_order(loaded, [], batch_tokens=1) == []
+    assert scorer.in_any_order([]) == []
 
 
 def test_ranks_end_at_the_limit(tmp_path: Path) -> None:
     loaded = load_model_and_tokenizer(str(build_tiny_causal(tmp_path / "start")), device="cpu")
     rarest = int(dense(loaded, Encoded([5], [8]))[0].argmin())
-    ((scores,),) = target_scores(loaded, [Encoded([5], [rarest])], batch_tokens=9)
+    ((scores,),) = TargetScorer(loaded, batch_tokens=9).batches([Encoded([5], [rarest])])
     assert loaded.model.config.vocab_size > RANK_LIMIT == int(scores.ranks_T[0])
 
 
@@ -144,7 +144,7 @@ def test_a_step_is_behind_the_prompt_and_the_four_before_it() -> None:
     assert local_rows(example, starts[: LOCAL_STEPS + 1]) == []
 
 
-def scorer(
+def measuring(
     store: Store, folder: Path, by: MeasuredBy, *, keeps_thinking: bool = False, **changes: object
 ) -> LikelihoodScorer:
     start = LocalSettings.model_validate({"model": f"hf:{folder}", "device": "cpu", **changes})
@@ -194,7 +194,7 @@ def test_local_naturalness_is_that_of_a_call_for_each_step(
 ) -> None:
     folder = BUILDERS[kind](tmp_path / "start")
     wanted = candidates(store, [LONG, BRIEF])
-    found = scorer(store, folder, MeasuredBy(steps=True), batch_tokens=batch_tokens)(wanted)
+    found = measuring(store, folder, MeasuredBy(steps=True), batch_tokens=batch_tokens)(wanted)
     for each in wanted:
         naturalness, mean_rank = naturalness_by_hand(folder, each.text)
         measured = found[each.completion_id]
@@ -208,20 +208,20 @@ def test_what_an_older_potstill_measured_serves_the_likelihood_alone(
 ) -> None:
     folder = build_tiny_causal(tmp_path / "start")
     wanted = candidates(store, [BRIEF])
-    whole = scorer(store, folder, MeasuredBy(ranks=True, steps=True))(wanted)[1]
+    whole = measuring(store, folder, MeasuredBy(ranks=True, steps=True))(wanted)[1]
     older = "UPDATE likelihoods SET mean_rank = NULL, local_naturalness = NULL"
     with sqlite3.connect(tmp_path / "run.sqlite") as db:
         db.execute(older)
     db.close()
     with monkeypatch.context() as closed:
         closed.setattr(loading, "load_model_and_tokenizer", None)  # nothing is loaded
-        kept = scorer(store, folder, MeasuredBy())(wanted)[1]
+        kept = measuring(store, folder, MeasuredBy())(wanted)[1]
     assert (kept.mean_logprob, kept.mean_rank) == (whole.mean_logprob, None)
-    ranked = scorer(store, folder, MeasuredBy(ranks=True))(wanted)[1]
+    ranked = measuring(store, folder, MeasuredBy(ranks=True))(wanted)[1]
     assert (ranked.mean_rank, ranked.local_naturalness) == (whole.mean_rank, None)
-    assert scorer(store, folder, MeasuredBy(ranks=True, steps=True))(wanted)[1] == whole
+    assert measuring(store, folder, MeasuredBy(ranks=True, steps=True))(wanted)[1] == whole
     monkeypatch.setattr(loading, "load_model_and_tokenizer", None)
-    assert scorer(store, folder, MeasuredBy(ranks=True, steps=True))(wanted)[1] == whole
+    assert measuring(store, folder, MeasuredBy(ranks=True, steps=True))(wanted)[1] == whole
 
 
 def test_thinking_is_measured_where_the_student_keeps_it(tmp_path: Path, store: Store) -> None:
@@ -236,8 +236,8 @@ def test_thinking_is_measured_where_the_student_keeps_it(tmp_path: Path, store: 
 
     draw(store, ONE, {"teacher": Thinker(says(""), chat=True)})
     wanted = [TeacherCandidate(ONE.splits["train"][0], 1, "It is 2.")]
-    plain = scorer(store, folder, MeasuredBy())(wanted)[1]
-    thought = scorer(store, folder, MeasuredBy(), keeps_thinking=True)(wanted)[1]
+    plain = measuring(store, folder, MeasuredBy())(wanted)[1]
+    thought = measuring(store, folder, MeasuredBy(), keeps_thinking=True)(wanted)[1]
     assert thought.tokens > plain.tokens + 5
 
 
@@ -248,7 +248,7 @@ def test_a_student_without_numbers_is_told(tmp_path: Path, store: Store) -> None
         loaded.model.get_output_embeddings().weight[:] = 3e38  # finite, and its sums are not
     loaded.model.save_pretrained(folder)
     with pytest.raises(ModelError, match="gives no probability of some rationale, but"):
-        scorer(store, folder, MeasuredBy())(candidates(store, [BRIEF]))
+        measuring(store, folder, MeasuredBy())(candidates(store, [BRIEF]))
 
 
 # who is chosen -----------------------------------------------------------------------------------

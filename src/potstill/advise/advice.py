@@ -32,6 +32,7 @@ MOST_RATIONALES = 100
 """The most rationales of a trial, over all teachers."""
 
 STAGE = "advise"
+"""The stage that takes the time of grading and measuring."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -107,11 +108,12 @@ def advise(run: Run, plan: AdvicePlan) -> Advice:
         ConfigError: A teacher's server cannot do what a setting needs.
     """
     run.identity.claim()
-    before = run.runtime.budget.spent
+    before, notes = run.runtime.budget.spent, list[str]()
     if any(one.missing for one in plan.trial):
         run.teachers.check_servers(run.task)
+        with run.timed("generate"):  # which pays, and finds the answers
+            notes = ask_trial(run, plan.trial)
     with run.timed(STAGE):
-        notes = ask_trial(run, plan.trial)
         tried = read_trial(run, plan.trial, run.teachers.scorer(_ALL))
     if not tried:
         raise ModelError("; ".join(notes) or "no teacher has answered any question of the trial.")

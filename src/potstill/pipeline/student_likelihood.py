@@ -27,9 +27,8 @@ from potstill.train.defaults import longest_example
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from potstill.models.local.loading import Loaded
     from potstill.train.encoding import Encoded
-    from potstill.train.target_scores import TargetScores
+    from potstill.train.target_scores import TargetScorer, TargetScores
 
 
 MEASURING = "measuring rationales under the student"
@@ -224,7 +223,7 @@ class LikelihoodScorer:
     ) -> Iterator[dict[str, list[Likelihood]]]:
         """The likelihoods by key, a batch of examples of about the same length at a time."""
         from potstill.models.local.loading import load_model_and_tokenizer
-        from potstill.train.target_scores import target_scores
+        from potstill.train.target_scores import TargetScorer
 
         start = self._spec.start
         loaded = load_model_and_tokenizer(
@@ -234,10 +233,10 @@ class LikelihoodScorer:
             revision=start.revision,
             trust_remote_code=start.trust_remote_code,
         )
-        scored = target_scores(loaded, [*encoded.values()], batch_tokens=start.batch_tokens)
-        local = self._steps_measured(loaded) if self._measured_by.steps else None
+        scorer = TargetScorer(loaded, batch_tokens=start.batch_tokens)
+        local = _steps_measured(scorer, loaded.tokenizer) if self._measured_by.steps else None
         keys = iter(encoded)
-        for scores in scored:
+        for scores in scorer.batches([*encoded.values()]):
             batch = list(islice(keys, len(scores)))
             steps = local([encoded[key] for key in batch], scores) if local else [None] * len(batch)
             yield {
@@ -250,32 +249,6 @@ class LikelihoodScorer:
                 )
                 for key, own, naturalness in zip(batch, scores, steps, strict=True)
             }
-
-    def _steps_measured(
-        self, loaded: "Loaded"
-    ) -> "Callable[[Sequence[Encoded], Sequence[TargetScores]], list[float | None]]":
-        """Returns the function that measures the steps of a batch's examples."""
-        from potstill.train.local_steps import StepFinder, local_naturalness, local_rows
-        from potstill.train.target_scores import in_any_order
-
-        tokenizer: PreTrainedTokenizerBase = loaded.tokenizer
-        finder, batch_tokens = StepFinder(tokenizer), self._spec.start.batch_tokens
-
-        def measure(
-            examples: Sequence["Encoded"], scores: Sequence["TargetScores"]
-        ) -> list[float | None]:
-            starts = [finder.starts(example.target) for example in examples]
-            rows = [local_rows(*one) for one in zip(examples, starts, strict=True)]
-            flat = [row for own in rows for row in own]
-            scored = iter(in_any_order(loaded, flat, batch_tokens=batch_tokens))
-            return [
-                local_naturalness(
-                    own.logprobs_T, begins, [one.logprobs_T for one in islice(scored, len(steps))]
-                )
-                for own, begins, steps in zip(scores, starts, rows, strict=True)
-            ]
-
-        return measure
 
     def _likelihoods(
         self, completions: Sequence[int], measured: _Measured, *, tokens: int
@@ -301,6 +274,30 @@ class LikelihoodScorer:
             )
             for completion_id in completions
         ]
+
+
+def _steps_measured(
+    scorer: "TargetScorer", tokenizer: "PreTrainedTokenizerBase"
+) -> "Callable[[Sequence[Encoded], Sequence[TargetScores]], list[float | None]]":
+    """Returns the function that gives the local naturalness of examples, told their scores."""
+    from potstill.train.local_steps import StepFinder, local_naturalness, local_rows
+
+    finder = StepFinder(tokenizer)
+
+    def measure(
+        examples: Sequence["Encoded"], scores: Sequence["TargetScores"]
+    ) -> list[float | None]:
+        starts = [finder.starts(example.target) for example in examples]
+        rows = [local_rows(*one) for one in zip(examples, starts, strict=True)]
+        scored = iter(scorer.in_any_order([row for own in rows for row in own]))
+        return [
+            local_naturalness(
+                own.logprobs_T, begins, [one.logprobs_T for one in islice(scored, len(steps))]
+            )
+            for own, begins, steps in zip(scores, starts, rows, strict=True)
+        ]
+
+    return measure
 
 
 def _plain_values(example: Example) -> list[object]:

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from potstill.models.local.loading import Loaded
-from potstill.train.batches import Collate, padded_collation
+from potstill.train.batches import padded_collation
 from potstill.train.chunked_loss import Head
 from potstill.train.encoding import Encoded
 
@@ -32,66 +32,62 @@ class TargetScores(NamedTuple):
     number of tokens that are strictly likelier."""
 
 
-def target_scores(
-    loaded: Loaded, examples: Sequence[Encoded], *, batch_tokens: int
-) -> Iterator[list[TargetScores]]:
-    """Yields the scores of each target's tokens, batch by batch, in order, from one forward pass.
+class TargetScorer:
+    """Scores targets under one model, a batch of one forward pass at a time.
 
     Args:
         loaded: The model, in evaluation mode.
-        examples: Best in order of their length, so that there is little padding.
         batch_tokens: Most tokens of a batch, as long as one example is no longer.
     """
-    head, collate = Head.of(loaded.model), padded_collation(loaded)
-    for batch in _batches(examples, batch_tokens):
-        logprobs_N, ranks_N = _batch_scores(loaded, head, collate, batch)
-        lengths = [len(example.trained) for example in batch]
-        targets = zip(logprobs_N.split(lengths), ranks_N.split(lengths), strict=True)
-        yield [TargetScores(logprobs_T, ranks_T) for logprobs_T, ranks_T in targets]
 
+    def __init__(self, loaded: Loaded, *, batch_tokens: int) -> None:
+        self._loaded, self._batch_tokens = loaded, batch_tokens
+        self._head, self._collate = Head.of(loaded.model), padded_collation(loaded)
 
-def in_any_order(
-    loaded: Loaded, examples: Sequence[Encoded], *, batch_tokens: int
-) -> list[TargetScores]:
-    """Returns the scores of each target's tokens, in order; the longest are computed first.
+    def batches(self, examples: Sequence[Encoded]) -> Iterator[list[TargetScores]]:
+        """Yields the scores of each target's tokens, batch by batch, in order.
 
-    Args:
-        loaded: The model, in evaluation mode.
-        examples: In any order; none at all takes no pass.
-        batch_tokens: As of :func:`target_scores`.
-    """
-    order = sorted(range(len(examples)), key=lambda place: -examples[place].length)
-    batches = target_scores(loaded, [examples[place] for place in order], batch_tokens=batch_tokens)
-    scored = [scores for batch in batches for scores in batch] if examples else []
-    by_place = dict(zip(order, scored, strict=True))
-    return [by_place[place] for place in range(len(examples))]
+        Args:
+            examples: Best in order of their length, so that there is little padding.
+        """
+        for batch in _batches(examples, self._batch_tokens):
+            logprobs_N, ranks_N = self._scored(batch)
+            lengths = [len(example.trained) for example in batch]
+            targets = zip(logprobs_N.split(lengths), ranks_N.split(lengths), strict=True)
+            yield [TargetScores(logprobs_T, ranks_T) for logprobs_T, ranks_T in targets]
 
+    def in_any_order(self, examples: Sequence[Encoded]) -> list[TargetScores]:
+        """Returns the scores of each target's tokens, in order; the longest are computed first."""
+        order = sorted(range(len(examples)), key=lambda place: -examples[place].length)
+        batches = self.batches([examples[place] for place in order])
+        scored = [scores for batch in batches for scores in batch]
+        by_place = dict(zip(order, scored, strict=True))
+        return [by_place[place] for place in range(len(examples))]
 
-@torch.no_grad()
-def _batch_scores(
-    loaded: Loaded, head: Head, collate: Collate, batch: Sequence[Encoded]
-) -> tuple[Tensor, Tensor]:
-    """The ``(N,)`` log-probabilities and ranks of a batch's target tokens, on the CPU."""
-    device = loaded.model.device
-    collated = collate(batch)
-    labels_N = collated["targets"]["labels_N"].to(device)
-    losses_N = torch.zeros(len(labels_N), device=device)
-    ranks_N = torch.zeros(len(labels_N), dtype=torch.long, device=device)
+    @torch.no_grad()
+    def _scored(self, batch: Sequence[Encoded]) -> tuple[Tensor, Tensor]:
+        """The ``(N,)`` log-probabilities and ranks of a batch's target tokens, on the CPU."""
+        model = self._loaded.model
+        device = model.device
+        collated = self._collate(batch)
+        labels_N = collated["targets"]["labels_N"].to(device)
+        losses_N = torch.zeros(len(labels_N), device=device)
+        ranks_N = torch.zeros(len(labels_N), dtype=torch.long, device=device)
 
-    # The head hands over the logits of some of the N target tokens at a time; each chunk's losses
-    # are kept, where training would sum them.
-    def keep_scores(logits_nV: Tensor, rows: slice) -> Tensor:
-        logits_nV, labels_n = logits_nV.float(), labels_N[rows]
-        losses_N[rows] = F.cross_entropy(logits_nV, labels_n, reduction="none")
-        likelier_n = (logits_nV > logits_nV.gather(1, labels_n[:, None])).sum(1)
-        ranks_N[rows] = (likelier_n + 1).clamp(max=RANK_LIMIT)
-        return losses_N[rows]
+        # The head hands over the logits of some of the N target tokens at a time; each chunk's
+        # losses are kept, where training would sum them.
+        def keep_scores(logits_nV: Tensor, rows: slice) -> Tensor:
+            logits_nV, labels_n = logits_nV.float(), labels_N[rows]
+            losses_N[rows] = F.cross_entropy(logits_nV, labels_n, reduction="none")
+            likelier_n = (logits_nV > logits_nV.gather(1, labels_n[:, None])).sum(1)
+            ranks_N[rows] = (likelier_n + 1).clamp(max=RANK_LIMIT)
+            return losses_N[rows]
 
-    inputs = {name: tensor.to(device) for name, tensor in collated["inputs"].items()}
-    positions_N, weights_N = collated["positions"].to(device), collated["weights"].to(device)
-    with head.losses(positions_N, weights_N, keep_scores) as loss:
-        loss.finish(loaded.model(**inputs, use_cache=False).logits)
-    return -losses_N.cpu(), ranks_N.cpu()
+        inputs = {name: tensor.to(device) for name, tensor in collated["inputs"].items()}
+        positions_N, weights_N = collated["positions"].to(device), collated["weights"].to(device)
+        with self._head.losses(positions_N, weights_N, keep_scores) as loss:
+            loss.finish(model(**inputs, use_cache=False).logits)
+        return -losses_N.cpu(), ranks_N.cpu()
 
 
 def _batches(examples: Sequence[Encoded], batch_tokens: int) -> Iterator[list[Encoded]]:
