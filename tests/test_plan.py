@@ -256,6 +256,22 @@ def test_steps_inside_answers_are_a_bound(tmp_path: Path, server: Loopback) -> N
     assert "teacher on questions" not in found, "evaluation has asked the same"
 
 
+def test_steps_handed_over_anywhere_are_bounded_and_both_splits_answered(
+    tmp_path: Path, server: Loopback
+) -> None:
+    policies = [{"any_step": {"steps": 2}}, {"route": {"signal": "entropy"}}]
+    found = by_what(planned(recipe_file(tmp_path, server, guide={"policies": policies})))
+    # On test one first step and two others; on dev the first, and two at each of 7 thresholds.
+    steps = found["steps inside answers"]
+    assert steps.samples.most == 3 * ((1 + 2) * TEST + (1 + 7 * 2) * DEV)
+    assert found["teacher on questions"].samples == exactly(DEV), "test is asked by evaluation"
+    (tmp_path / "given").mkdir()
+    given = [{"any_step": {"steps": 2, "threshold": 0.5}}, {"route": {"threshold": 0.5}}]
+    found = by_what(planned(recipe_file(tmp_path / "given", server, guide={"policies": given})))
+    assert found["steps inside answers"].samples.most == 3 * (1 + 2) * TEST
+    assert "teacher on questions" not in found
+
+
 # the probe ---------------------------------------------------------------------------------------
 
 

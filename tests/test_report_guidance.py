@@ -239,6 +239,10 @@ def test_guidance_is_found_in_the_answer_whatever_its_white_space() -> None:
         Piece("2 + 2\nis 4.", True),
         Piece(" So 4.", False),
     ]
+    apart = pieces("One.\nTwo. Three.  Four. So 4.", "Two.\nFour.")
+    assert [part.text for part in apart if part.guided] == ["Two.", "Four."]
+    assert "".join(part.text for part in apart) == "One.\nTwo. Three.  Four. So 4."
+    assert pieces("Two. One.", "One.\nTwo.") == [Piece("Two. One.", False)]  # in another order
     assert pieces("So 4.", "Other words.") == [Piece("So 4.", False)]
     assert pieces("So 4.", "") == [Piece("So 4.", False)]
 

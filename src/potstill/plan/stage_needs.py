@@ -4,7 +4,6 @@ Each function reads from the recipe and the store what its stage would ask the t
 stage itself does, without opening a model.
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -151,8 +150,7 @@ def _step_needs(ledger: Ledger, task: Task, teacher: AskedTeacher, settings: Gui
     any_step = [policy for policy in policies if policy.when == ANY_STEP]
     controls = sum(name in ("hint", "question") for name in settings.controls)
     in_test = from_first + at_later + controls + sum(policy.steps for policy in any_step)
-    # Each threshold that is tried hands its share of the steps over, and the last all of them.
-    tried = math.ceil(1 + sum(ASKING_SHARES))
+    tried = len(ASKING_SHARES) + 1  # thresholds, the last of which hands every step over
     in_dev = int(bool(settings.undecided))
     in_dev += sum(tried * policy.steps for policy in any_step if policy in settings.undecided)
     stepped = [question for question in test for _ in range(in_test)]

@@ -321,14 +321,36 @@ def pieces(text: str, guidance: str) -> list[Piece]:
 
     Args:
         text: The answer.
-        guidance: The teacher's words, whose white space is of no account.
+        guidance: The teacher's words, whose white space is of no account. Where they do not stand
+            together, each of their lines is looked for, in order.
     """
-    sought = r"\s+".join(re.escape(word) for word in guidance.split())
-    match = re.search(sought, text) if sought else None
-    if match is None:
-        return [Piece(text, False)]
-    start, end = match.span()
-    parts = [Piece(text[:start], False), Piece(text[start:end], True), Piece(text[end:], False)]
+    for steps in ([guidance], guidance.splitlines()):
+        spans = _spans(text, steps)
+        if spans:
+            return _parted(text, spans)
+    return [Piece(text, False)]
+
+
+def _spans(text: str, steps: Sequence[str]) -> list[tuple[int, int]]:
+    """Where steps stand in a text, one behind the other; nothing where one does not."""
+    spans, at = [], 0
+    for step in steps:
+        sought = r"\s+".join(re.escape(word) for word in step.split())
+        match = re.compile(sought).search(text, at) if sought else None
+        if match is None:
+            return []
+        spans.append(match.span())
+        at = match.end()
+    return spans
+
+
+def _parted(text: str, spans: Sequence[tuple[int, int]]) -> list[Piece]:
+    """A text in its parts, those within the spans being the teacher's."""
+    parts, at = [], 0
+    for start, end in spans:
+        parts += [Piece(text[at:start], False), Piece(text[start:end], True)]
+        at = end
+    parts.append(Piece(text[at:], False))
     return [part for part in parts if part.text]
 
 
