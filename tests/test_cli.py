@@ -63,6 +63,7 @@ FLAGS = {
     "schema": set(),
     "serve": {"RUN|CONFIG", "--set"},
     "status": {"RUN", "--json"},
+    "compare": {"RUNS", "--out", "--json"},
     "tasks": {"NAME"},
     "train": {"RECIPE", "--quiet", "--set"},
     "verify": {

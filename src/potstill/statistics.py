@@ -222,6 +222,22 @@ def _t_interval(value: float, residuals: Sequence[float], clusters: int) -> Inte
     return Interval(value - half, value + half)
 
 
+def adjusted_p_values(p_values: Sequence[float]) -> list[float]:
+    """Returns p-values that hold for all comparisons together (Holm 1979), in the same order.
+
+    The smallest is taken times their number, the next one times one less, and so on; none is below
+    one that was smaller, or above 1.
+
+    Args:
+        p_values: One for each comparison.
+    """
+    adjusted, least = [0.0] * len(p_values), 0.0
+    for rank, place in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        least = max(least, min(1.0, (len(p_values) - rank) * p_values[place]))
+        adjusted[place] = least
+    return adjusted
+
+
 def runs_interval(accuracies: Sequence[float]) -> Interval | None:
     """Returns the 95% interval of a mean over runs (Student 1908), within 0 and 1.
 

@@ -1,4 +1,4 @@
-"""Commands that look at runs: status."""
+"""Commands that look at runs: status, compare."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -71,3 +71,40 @@ def status_values(status: "RunStatus") -> dict[str, object]:
         activity = {**plain(status.activity), "seconds_left": plain(left)}
         values["activity"] = activity
     return {**values, "reached": status.reached.stage, "killed": status.is_killed}
+
+
+@main.command("compare")
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), help="Takes the comparison as a page.")
+@json_option
+def compare_command(runs: tuple[Path, ...], out: Path | None) -> None:
+    """Hold finished runs against each other.
+
+    RUNS are their folders, or the recipes; the first is what the others are compared with. Recipes
+    are shown by what differs, systems side by side, students question by question. Runs that differ
+    in the seed alone are put together, with intervals over runs.
+    """
+    from potstill.experiment.compared_runs import read_runs
+    from potstill.experiment.comparison_html import comparison_html
+    from potstill.experiment.comparison_table import comparison_page
+    from potstill.experiment.comparison_text import comparison_values
+    from potstill.experiment.run_comparison import compared_runs
+    from potstill.pipeline.recipe import load_recipe
+    from potstill.whole_files import write_whole
+
+    if out is not None and not out.absolute().parent.is_dir():
+        raise ConfigError(f"--out {out}: there is no folder {out.parent}; make it first")
+    compared = compared_runs(
+        read_runs([run if run.is_dir() else load_recipe(run).folder for run in runs])
+    )
+    for shown in comparison_page(compared):
+        if isinstance(shown, str):
+            echo(shown)
+        else:
+            echo()
+            print_table(shown)
+    result(**comparison_values(compared))
+    if out is not None:
+        write_whole(out, comparison_html(compared))
+        echo(f"compare: {out}")
+        result(page=out)

@@ -155,8 +155,12 @@ def curve_table(systems: Mapping[str, StepCounts]) -> str:
 
 
 def reading_note(systems: Sequence[SystemResults]) -> str:
-    """Returns the sentence that says what the intervals of so many runs mean."""
-    runs = len({seed for system in systems for seed in system.by_seed})
+    """Returns the sentence that says what the intervals of the systems' runs mean."""
+    return runs_note(len({seed for system in systems for seed in system.by_seed}))
+
+
+def runs_note(runs: int) -> str:
+    """Returns the sentence that says what the intervals of so many runs mean; empty for enough."""
     if runs == 1:
         return (
             "One run: its intervals are over questions. Another training of the same recipe may "

@@ -23,7 +23,7 @@ from potstill.records import Amount
 from potstill.runtime.budget import BudgetSettings
 from potstill.runtime.progress import Meter
 from potstill.runtime.run_activity import CommandActivity, last_activity
-from potstill.runtime.spending import read_spending
+from potstill.runtime.spending import read_spending, spent_in_all
 from potstill.store import Store, lock_holder
 from potstill.text.chosen_on_test import CHOSEN_ON_TEST, is_chosen_on_test
 
@@ -151,8 +151,9 @@ def run_status(folder: Path, *, counted: bool = True) -> RunStatus:
         store = run.store
         if is_chosen_on_test(store.choices()):
             notes.append(CHOSEN_ON_TEST)
-        known, stored = read_spending(folder / "spending.jsonl"), store.spent()
-        notes += [f"spending.jsonl cannot be read whole: {fault}" for fault in known.faults[:1]]
+        journal = folder / "spending.jsonl"
+        faults = read_spending(journal).faults
+        notes += [f"spending.jsonl cannot be read whole: {fault}" for fault in faults[:1]]
         return RunStatus(
             folder=folder,
             task=run.recipe.task.name or str(run.recipe.task.file),
@@ -162,7 +163,7 @@ def run_status(folder: Path, *, counted: bool = True) -> RunStatus:
             activity=activity,
             stages=stages,
             failures=store.failures(),
-            spent=Amount(max(known.spent.tokens, stored.tokens), max(known.spent.usd, stored.usd)),
+            spent=spent_in_all(journal, store.spent()),
             limit=run.recipe.budget or BudgetSettings(),
             unpriced=unpriced_models(run.recipe),
             seconds=sum(stage.seconds for stage in store.stages()),

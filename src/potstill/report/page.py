@@ -1,15 +1,7 @@
 """The page: results → one HTML file that loads nothing."""
 
-import base64
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from importlib.resources import files
-from typing import NamedTuple
-
-import orjson
-from jinja2 import Environment, FunctionLoader, StrictUndefined
-from markupsafe import Markup
 
 from potstill.records import Comparison, System
 from potstill.report import charts, guidance_text, text, tradeoff
@@ -32,6 +24,7 @@ from potstill.report.guidance import (
     per_100_tokens,
     turned,
 )
+from potstill.report.page_assets import asset, embedded, page_environment
 from potstill.report.questions import browser_data
 from potstill.report.recommendation import recommended
 from potstill.text.chosen_on_test import CHOSEN_ON_TEST
@@ -67,24 +60,9 @@ FILTERS: dict[str, Callable[..., object]] = {
 """How the template writes numbers."""
 
 
-class Asset(NamedTuple):
-    """A script or style sheet of the page, and the hash by which the page allows it."""
-
-    text: Markup
-    source: str
-    """``sha256-...``, as a Content-Security-Policy names it."""
-
-
 def page(results: Results) -> str:
     """Returns the page of a run. Text of models and questions is data, escaped everywhere."""
-    environment = Environment(
-        autoescape=True,
-        loader=FunctionLoader(_part),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= FILTERS
+    environment = page_environment(FILTERS)
     environment.tests["gaining"] = lambda score: gains(score) and score.teacher_tokens > 0
     browser, measured = browser_data(results), _by_task(results)
     shown = [comparison for listed in measured.values() for comparison in listed]
@@ -129,12 +107,12 @@ def page(results: Results) -> str:
         teachers=several,
         teachers_finding=of_teachers.finding(several) if several else "",
         questions=browser,
-        embedded=_embedded(browser),
+        embedded=embedded(browser),
         interval_mark=charts.interval_mark,
         share_bar=charts.share_bar,
         column_chart=charts.column_chart,
-        style=_asset("page.css"),
-        script=_asset("page.js"),
+        style=asset("page.css"),
+        script=asset("page.js"),
     )
 
 
@@ -236,21 +214,3 @@ def _kept_counts(results: Results) -> Mapping[str, int]:
         )
         for low, high in spans
     }
-
-
-def _embedded(data: object) -> Markup:
-    """JSON for a script element, in which no text of a model can end the element."""
-    text = orjson.dumps(data).decode()
-    for character in "<>&\u2028\u2029":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return Markup(text)
-
-
-def _asset(name: str) -> Asset:
-    text = _part(name)
-    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-    return Asset(Markup(text), f"sha256-{digest}")
-
-
-def _part(name: str) -> str:
-    return files("potstill.report").joinpath(name).read_text(encoding="utf-8")

@@ -97,3 +97,17 @@ def _entry(line: bytes) -> tuple[str, dict[str, Any]]:
     if not isinstance(entry.get("label", ""), str) or (kind == "left" and "label" not in entry):
         raise ValueError(f"label is {shortened(entry.get('label'))}")
     return kind, entry
+
+
+def spent_in_all(journal: Path, stored: Amount) -> Amount:
+    """Returns what a run has spent, whichever of its two accounts knows of more.
+
+    Args:
+        journal: The run's, which counts lost tries at their most.
+        stored: The sum paid according to the store.
+
+    Raises:
+        ConfigError: The journal cannot be read at all.
+    """
+    known = read_spending(journal).spent
+    return Amount(max(known.tokens, stored.tokens), max(known.usd, stored.usd))
