@@ -5,13 +5,23 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from dense_scorer import DenseScorer
 from fakes import context_of, sums
-from test_on_policy import ASKING, OWN_FORMAT, letters_model, on_policy, settings, trained
-from tiny_models import build_tiny_causal, byte_level_tokenizer
+from test_on_policy import (
+    ASKING,
+    OWN_FORMAT,
+    letters_model,
+    on_policy,
+    rounds_of,
+    settings,
+    trained,
+)
+from tiny_models import build_tiny_causal, build_tiny_seq2seq, byte_level_tokenizer
 
 from potstill.curate import CurateSettings, curate
 from potstill.errors import ConfigError
+from potstill.models.local.loading import load_model_and_tokenizer
 from potstill.models.settings import LocalSettings
 from potstill.pipeline.recipe import Recipe, load_recipe
 from potstill.pipeline.run import Run
@@ -356,3 +366,45 @@ def test_another_teacher_or_wording_makes_the_students_stale(tmp_path: Path) -> 
     assert asked["the prompt style"] != own["the prompt style"]
     assert inputs(ON | {"on_policy": {"top": 3}})["train.students.own"] != own["train.students.own"]
     assert not {"teacher", "the prompt style"} & inputs({}).keys()
+
+
+# kinds of students --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["lora", "prefix", "gpt2", "bfloat16", "recomputed", "chat", "t5"])
+def test_every_kind_of_student_writes_and_learns(tmp_path: Path, kind: str) -> None:
+    scorer = DenseScorer(build_tiny_causal(tmp_path / "teacher", "qwen3", seed=1))
+    own, fields = on_policy(samples=2, max_tokens=8), dict[str, Any]()
+    if kind == "t5":
+        start = undecided(build_tiny_seq2seq(tmp_path / "start"))
+    else:
+        start = build_tiny_causal(
+            tmp_path / "start", "gpt2" if kind == "gpt2" else "qwen3", chat=kind == "chat"
+        )
+    if kind == "chat":
+        own["data_format"] = "chat"
+    fields |= {
+        "lora": {"lora": {"rank": 2}},
+        "prefix": {"prefix": {"tokens": 2}},
+        "bfloat16": {"precision": "bfloat16"},
+        "recomputed": {"gradient_checkpointing": True},
+    }.get(kind, {})
+    found = trained(tmp_path / "run", start, scorer, settings({"own": own}, **fields))
+    assert [one.step for one in found] == [3, 6]
+    assert len(rounds_of(tmp_path / "run")) == 2
+    losses = training_losses(tmp_path / "run")
+    assert losses and all(np.isfinite(losses))
+
+
+def undecided(folder: Path) -> Path:
+    """The same model with all next tokens alike; drawn at random it writes padding alone."""
+    loaded = load_model_and_tokenizer(str(folder), dtype="float32", device="cpu")
+    with torch.no_grad():
+        loaded.model.get_output_embeddings().weight.zero_()
+    loaded.model.save_pretrained(folder)
+    return folder
+
+
+def training_losses(folder: Path) -> list[float]:
+    with Store(folder / "run.sqlite", read_only=True) as store:
+        return [line.loss for line in store.training()]

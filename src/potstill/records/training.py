@@ -252,7 +252,8 @@ class Checkpoint:
     """Weights that were trained: all, or those of low-rank additions; 0 where that is not known."""
 
     soft_share: float | None = None
-    """Share of trained tokens with the teacher's probabilities; None: sample matching alone."""
+    """Share of trained tokens with the teacher's probabilities; None: sample matching alone, or an
+    on-policy student, each of whose rounds has its own."""
 
     training: str = ""
     """How it was trained, in words: learning rate, batches, length; empty where that is not kept.

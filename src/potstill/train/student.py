@@ -114,7 +114,7 @@ class TrainedStudent:
     """Weights that were trained: all, or those of low-rank additions."""
 
     soft_share: float | None
-    """Share of trained tokens with the teacher's probabilities; None: sample matching alone."""
+    """As :attr:`potstill.records.Checkpoint.soft_share`."""
 
 
 def training_identity(
