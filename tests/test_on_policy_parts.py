@@ -350,6 +350,19 @@ def test_what_cannot_be_learned_is_refused(changed: dict[str, Any], words: str) 
         recipe(ON | changed)
 
 
+@pytest.mark.parametrize(
+    ("server", "words"),
+    [({"mode": "batch"}, "mode to live"), ({"chat": False}, "chat_template to the hub name")],
+)
+def test_servers_that_cannot_score_in_rounds_are_refused(
+    server: dict[str, Any], words: str
+) -> None:
+    teacher = {"model": "openai:some", "prompt_price": 1, "completion_price": 1}
+    assert recipe(ON, teacher=teacher)
+    with pytest.raises(ConfigError, match=words):
+        recipe(ON, teacher=teacher | server)
+
+
 def test_what_was_recorded_cannot_score(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot score what the student writes"):
         recipe(ON, teacher=f"recorded:{tmp_path}/rows.jsonl")

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from potstill.curate.settings import CurateSettings
 from potstill.generate.settings import GenerateSettings
-from potstill.models.settings import ModelSettings
+from potstill.models.settings import ModelSettings, OpenAISettings
 from potstill.train.settings import StudentSettings, TrainSettings
 
 
@@ -66,6 +66,8 @@ def _check_scored(
             f"{at}.on_policy: {teacher.model} cannot score what the student writes; what was "
             "recorded answers what was asked then. Name another teacher"
         )
+    if isinstance(teacher, OpenAISettings):
+        _check_server(at, teacher)
     if train.for_student(student).steps is None:
         raise ValueError(
             f"{at} writes its own examples, so that it has no passes over them. Set its steps"
@@ -88,3 +90,22 @@ def _check_scored(
             )
         chain.append(before)
         before = known.on_policy.start_from if known.on_policy is not None else None
+
+
+def _check_server(at: str, teacher: OpenAISettings) -> None:
+    """Refuses a server that is not known to score whole answers, before it is asked anything.
+
+    Raises:
+        ValueError: So it is.
+    """
+    if teacher.in_batches:
+        raise ValueError(
+            f"{at}.on_policy asks {teacher.model} in every round, and a batch takes hours. Set its "
+            "mode to live"
+        )
+    if not teacher.chat and teacher.chat_template is None:
+        raise ValueError(
+            f"{at}.on_policy has {teacher.model} score where answers end, and which token ends "
+            "them its tokenizer alone knows. Set its chat_template to the hub name or folder of "
+            "that tokenizer"
+        )
