@@ -134,22 +134,22 @@ def test_thresholds_keep_the_gain_for_the_fewest_tokens(tmp_path: Path) -> None:
     assert score(result, "teacher", "dev").accuracy == 1.0
 
 
-PROMISED = sums(train=4, dev=80, test=8)
+PROMISED = sums(train=4, dev=40, test=4)
 
 
 def test_a_promise_is_kept_by_the_threshold_that_is_shown_to(tmp_path: Path) -> None:
     policies = [
-        {"any_step": {"accuracy_at_least": 0.9}},
+        {"any_step": {"accuracy_at_least": 0.8}},
         {"route": {"signal": "entropy", "teacher_share_at_most": 0.8}},
     ]
     result = measured(tmp_path, *policies, task=PROMISED)
-    assert score(result, "any_step_entropy", "dev").guided == 40
-    assert score(result, "route_entropy_0.8", "dev").guided == 40
-    assert score(result, "route_entropy_0.8").accuracy >= 7 / 8  # 9 may be lost
+    assert score(result, "any_step_entropy", "dev").guided == 20
+    assert score(result, "route_entropy_0.8", "dev").guided == 20
+    assert score(result, "route_entropy_0.8").accuracy == 1.0
     gates = read_gates(tmp_path / "guide.json")
     assert gates.thresholds["route_entropy_0.8"] == pytest.approx(UNSURE, abs=1e-6)
     notes = " ".join(result.notes)
-    assert "an accuracy of 0.9 or more with 95% confidence (64 of 64 right" in notes
+    assert "an accuracy of 0.8 or more with 95% confidence (32 of 32 right" in notes
     assert "the teacher's share of the questions at 0.8 or less with 95% confidence" in notes
 
 
@@ -159,7 +159,7 @@ def test_a_promise_that_is_not_kept_is_not_followed_and_said(tmp_path: Path) -> 
     assert not [each for each in result.scores if each.policy.name == "any_step"]
     notes = " ".join(result.notes)
     assert "any_step_entropy is not followed: none of" in notes
-    assert "accuracy_at_least: 0.9" in notes and "development questions would do" in notes
+    assert "accuracy_at_least: 0.87" in notes and "development questions would do" in notes
     gates = read_gates(tmp_path / "guide.json")
     with pytest.raises(ConfigError, match="no threshold keeps what is promised"):
         gates.gate(PolicySettings(when="any_step", accuracy_at_least=0.99))

@@ -64,25 +64,26 @@ class TriedThreshold(NamedTuple):
 
 def p_share_above(tried: TriedThreshold, most: float) -> float:
     """The chance of so small a mean share, or a smaller one, if it were above ``most`` in truth."""
-    from scipy.stats import binom  # loaded here: it takes longer than the rest of the program
+    from scipy.special import bdtr  # loaded here: it takes longer than the rest of the program
 
     total, mean = tried.total, tried.shares / tried.total
     if tried.counted:
-        return float(binom.cdf(round(tried.shares), total, most))
+        return float(bdtr(round(tried.shares), total, most))
     if mean >= most:
         return 1.0
     # Hoeffding's bound by the Kullback-Leibler divergence, and Bentkus' by the binomial.
     divergence = (1 - mean) * math.log((1 - mean) / (1 - most))
     divergence += mean * math.log(mean / most) if mean > 0 else 0.0
-    bentkus = math.e * float(binom.cdf(math.ceil(tried.shares - 1e-9), total, most))
+    bentkus = math.e * float(bdtr(math.ceil(tried.shares - 1e-9), total, most))
     return min(1.0, math.exp(-total * divergence), bentkus)
 
 
 def p_accuracy_below(tried: TriedThreshold, least: float) -> float:
     """The chance of so many right answers, or more, if the accuracy were below ``least``."""
-    from scipy.stats import binom
+    from scipy.special import bdtrc
 
-    return float(binom.sf(round(tried.right) - 1, tried.total, least))
+    right = round(tried.right)
+    return float(bdtrc(right - 1, tried.total, least)) if right else 1.0
 
 
 def keeping(tried: Sequence[TriedThreshold], promise: Promise) -> list[TriedThreshold]:
