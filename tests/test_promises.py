@@ -5,8 +5,6 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from scipy.stats import binom
 
 from potstill.guide.choice_notes import explain_broken, explain_promise
@@ -28,10 +26,13 @@ NEVER = math.inf
 
 
 def tried(
-    threshold: float, right: float, shares: float, *, total: int = 100, counted: bool = True
+    threshold: float, right: float, asked: int, *, total: int = 100, part: float = 1.0
 ) -> TriedThreshold:
-    tokens = 10 * shares
-    return TriedThreshold(threshold, total, right, shares, tokens, counted)
+    """Answers of which some are the teacher's, to a part."""
+    shares = np.full(total, 0.0)
+    shares[:asked] = part
+    np.random.default_rng(0).shuffle(shares)
+    return TriedThreshold(threshold, total, right, shares, 10.0 * asked, part == 1.0)
 
 
 def test_counts_are_tested_by_the_binomial_distribution() -> None:
@@ -41,26 +42,32 @@ def test_counts_are_tested_by_the_binomial_distribution() -> None:
     assert p_accuracy_below(tried(1.0, 0, 0, total=3), 0.8) == 1.0
 
 
-def test_shares_between_0_and_1_are_tested_by_hoeffding_and_bentkus() -> None:
-    part = tried(1.0, 0, 10.5, counted=False)
-    divergence = 0.105 * math.log(0.105 / 0.2) + 0.895 * math.log(0.895 / 0.8)
-    hoeffding, bentkus = math.exp(-100 * divergence), math.e * binom.cdf(11, 100, 0.2)
-    assert p_share_above(part, 0.2) == pytest.approx(min(hoeffding, bentkus))
-    assert p_share_above(part, 0.1) == 1.0
-    assert p_share_above(tried(1.0, 0, 0.0, counted=False), 0.2) == pytest.approx(0.8**100)
+def test_shares_between_0_and_1_are_tested_by_betting() -> None:
+    # Two answers, a quarter each, against a half: stakes by the variance 1/4 and then
+    # (1/4 + (1/4 - 3/8)^2) / 2, of which 3/2 is the most.
+    two = TriedThreshold(1.0, 2, 0, np.array([0.25, 0.25]), 0.0, False)
+    stakes = [min(math.sqrt(2 * math.log(20) / (2 * v)), 1.5) for v in (0.25, 0.265625 / 2)]
+    assert stakes == [1.5, 1.5]
+    assert p_share_above(two, 0.5) == pytest.approx(1 / (1 + 1.5 * 0.25) ** 2)
+    many = TriedThreshold(1.0, 100, 0, np.full(100, 0.5), 0.0, False)
+    assert p_share_above(many, 0.4) == 1.0
+    first = math.sqrt(2 * math.log(20) / (100 * 0.25))
+    assert p_share_above(many._replace(shares=np.array([0.1, *[0.9] * 99])), 0.2) == pytest.approx(
+        1 / (1 + first * 0.1)
+    )  # the capital is at its most after the first bet
 
 
-@given(st.integers(0, 60), st.floats(0.01, 0.99))
-def test_the_bound_for_parts_is_never_below_the_exact_one(shares: int, most: float) -> None:
-    exact = p_share_above(tried(1.0, 0, shares, total=60), most)
-    assert p_share_above(tried(1.0, 0, shares, total=60, counted=False), most) >= exact - 1e-12
+def test_parts_are_shown_to_be_few_where_they_are() -> None:
+    """Of 100 answers 40 are the teacher's to a quarter: a mean share of 0.1."""
+    part = tried(1.0, 0, 40, part=0.25)
+    assert p_share_above(part, 0.15) < 0.05 < p_share_above(part, 0.11)
 
 
 def test_shares_are_tested_from_the_highest_threshold_until_one_fails() -> None:
     ladder = [tried(NEVER, 30, 0), tried(3, 40, 5), tried(2, 50, 30), tried(1, 60, 8)]
     kept = keeping(ladder, Promise(share=0.2))
     assert [one.threshold for one in kept] == [NEVER, 3]  # the last one is no longer looked at
-    assert choose_keeping(ladder, Promise(share=0.2)) == ladder[1]
+    assert choose_keeping(ladder, Promise(share=0.2)) is ladder[1]
 
 
 def test_never_asking_keeps_within_any_share() -> None:
@@ -88,20 +95,20 @@ def test_holm_gives_the_least_likely_the_whole_chance() -> None:
 def test_both_promises_share_the_chance() -> None:
     ladder = [tried(NEVER, 40, 0), tried(2, 80, 12), tried(1, 95, 90)]
     assert p_share_above(ladder[1], 0.2) == pytest.approx(0.0253, abs=1e-4)  # above 0.025
-    assert choose_keeping(ladder, Promise(share=0.2)) == ladder[1]
+    assert choose_keeping(ladder, Promise(share=0.2)) is ladder[1]
     assert choose_keeping(ladder, Promise(share=0.2, accuracy=0.6)) is None
-    assert choose_keeping(ladder, Promise(share=0.25, accuracy=0.6)) == ladder[1]
+    assert choose_keeping(ladder, Promise(share=0.25, accuracy=0.6)) is ladder[1]
 
 
 def test_what_could_be_promised_is_promised_then() -> None:
     ladder = [tried(NEVER, 55, 0), tried(2, 80, 30)]
     reached = attainable_accuracy(ladder, Promise(accuracy=0.9))
-    assert choose_keeping(ladder, Promise(accuracy=reached)) == ladder[1]
+    assert choose_keeping(ladder, Promise(accuracy=reached)) is ladder[1]
     assert choose_keeping(ladder, Promise(accuracy=reached + 0.001)) is None
     share = attainable_share(ladder, Promise(share=0.1))
     assert share is not None
-    assert choose_keeping(ladder, Promise(share=share)) == ladder[1]
-    assert choose_keeping(ladder, Promise(share=share - 0.001)) == ladder[0]
+    assert choose_keeping(ladder, Promise(share=share)) is ladder[1]
+    assert choose_keeping(ladder, Promise(share=share - 0.001)) is ladder[0]
     assert attainable_share([ladder[0], tried(0, 99, 100)], Promise(share=0.5)) is None
 
 
@@ -150,9 +157,11 @@ def drawn(seed: int, *, parts: bool) -> list[TriedThreshold]:
         right = luck < np.where(
             asked, accuracy_at(doubt, asked=True), accuracy_at(doubt, asked=False)
         )
-        shares = float((asked * part).sum())
+        shares = asked * part
         ladder.append(
-            TriedThreshold(threshold, QUESTIONS, int(right.sum()), shares, shares, not parts)
+            TriedThreshold(
+                threshold, QUESTIONS, int(right.sum()), shares, float(shares.sum()), not parts
+            )
         )
     return ladder
 

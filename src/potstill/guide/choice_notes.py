@@ -133,5 +133,5 @@ def _figures(policy: PolicySettings, chosen: TriedThreshold) -> str:
     of = "steps" if policy.when == ANY_STEP else "questions"
     return (
         f"{chosen.right:,.0f} of {chosen.total:,} right, teacher's share of the {of} "
-        f"{chosen.shares / chosen.total:.1%}"
+        f"{chosen.share:.1%}"
     )

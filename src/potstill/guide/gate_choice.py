@@ -14,6 +14,8 @@ from dataclasses import dataclass, field, replace
 from random import Random
 from typing import NamedTuple
 
+import numpy as np
+
 from potstill.guide.choice_notes import explain_broken, explain_choice, explain_promise
 from potstill.guide.experiment import SplitExperiment
 from potstill.guide.promises import Promise, TriedThreshold, choose_keeping
@@ -333,13 +335,14 @@ def thresholds_at(doubts: Sequence[float]) -> list[float]:
 def _counted(tried: _Tried, scale: set[str], *, whole: bool) -> TriedThreshold:
     """The counts of one threshold on the questions that test it."""
     graded = [one for id_, one in tried.graded.items() if id_ not in scale]
+    shares = [tried.shares[one.question_id] for one in graded]
     return TriedThreshold(
         threshold=tried.threshold,
         total=len(graded),
         right=sum(one.correct for one in graded),
-        shares=math.fsum(share for id_, share in tried.shares.items() if id_ not in scale),
+        shares=np.array(shares, dtype=np.float64),
         tokens=sum(one.teacher_tokens for one in graded),
-        counted=whole,
+        whole=whole,
     )
 
 

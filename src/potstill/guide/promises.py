@@ -11,7 +11,7 @@ that any threshold which passes breaks its promise is at most :data:`CHANCE`.
 - Where both are promised each has half of the chance.
 
 Counts are tested by the exact binomial test. Shares within an answer lie between 0 and 1, and their
-mean is tested by the Hoeffding-Bentkus bound of the same paper. The thresholds themselves are set
+mean is tested by betting (arXiv 2010.09686), which needs no more than that. The thresholds are set
 by other questions (guide/gate_choice.py), and a promise holds for questions that are drawn as the
 development questions are.
 """
@@ -20,10 +20,13 @@ import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 CHANCE = 0.05
 """The most that the chance of a broken promise may be."""
 
-MOST_QUESTIONS = 1_000_000
+MOST_QUESTIONS = 100_000
 """Development questions beyond which it is not said how many would be enough."""
 
 
@@ -47,14 +50,19 @@ class TriedThreshold(NamedTuple):
     right: float
     """Questions answered rightly."""
 
-    shares: float
-    """The sum of the teacher's shares of each answer, which lie between 0 and 1."""
+    shares: NDArray[np.float64]
+    """The teacher's share of each answer, between 0 and 1, in an order that it does not settle."""
 
     tokens: float
     """Teacher tokens of all answers."""
 
-    counted: bool = True
-    """Whether each answer's share is 0 or 1."""
+    whole: bool = True
+    """Whether the teacher has its part in an answer once or not at all: shares are 0 or 1."""
+
+    @property
+    def share(self) -> float:
+        """The teacher's mean share."""
+        return float(self.shares.mean())
 
     @property
     def asks_teacher(self) -> bool:
@@ -66,16 +74,26 @@ def p_share_above(tried: TriedThreshold, most: float) -> float:
     """The chance of so small a mean share, or a smaller one, if it were above ``most`` in truth."""
     from scipy.special import bdtr  # loaded here: it takes longer than the rest of the program
 
-    total, mean = tried.total, tried.shares / tried.total
-    if tried.counted:
-        return float(bdtr(round(tried.shares), total, most))
-    if mean >= most:
-        return 1.0
-    # Hoeffding's bound by the Kullback-Leibler divergence, and Bentkus' by the binomial.
-    divergence = (1 - mean) * math.log((1 - mean) / (1 - most))
-    divergence += mean * math.log(mean / most) if mean > 0 else 0.0
-    bentkus = math.e * float(bdtr(math.ceil(tried.shares - 1e-9), total, most))
-    return min(1.0, math.exp(-total * divergence), bentkus)
+    if tried.whole:
+        return float(bdtr(round(tried.shares.sum()), tried.total, most))
+    return _p_by_betting(tried.shares, most)
+
+
+def _p_by_betting(shares: NDArray[np.float64], most: float) -> float:
+    """The chance that a gambler gets so rich who bets on shares below ``most``.
+
+    Before each share a part of the capital is staked, by the mean and the variance of the shares
+    before it; if the mean share were ``most`` or more in truth no stake would pay on average, and
+    the capital would ever grow by a factor of 1 / p with a chance of p at most (Ville 1939).
+    """
+    seen = np.arange(1, len(shares) + 1)
+    mean = (0.5 + np.cumsum(shares)) / (seen + 1)
+    variance = (0.25 + np.cumsum((shares - mean) ** 2)) / (seen + 1)
+    before = np.concatenate([[0.25], variance[:-1]])
+    stake = np.sqrt(2 * math.log(1 / CHANCE) / (len(shares) * before))
+    stake = np.minimum(stake, 0.75 / (1 - most))  # never all of it
+    capital = np.cumsum(np.log1p(stake * (most - shares)))
+    return float(min(1.0, math.exp(-max(0.0, capital.max()))))
 
 
 def p_accuracy_below(tried: TriedThreshold, least: float) -> float:
@@ -96,11 +114,11 @@ def keeping(tried: Sequence[TriedThreshold], promise: Promise) -> list[TriedThre
     chance = CHANCE if None in promise else CHANCE / 2
     kept = list(tried)
     if promise.share is not None:
-        within = _keeping_share(tried, promise.share, chance)
-        kept = [one for one in kept if one in within]
+        within = {one.threshold for one in _keeping_share(tried, promise.share, chance)}
+        kept = [one for one in kept if one.threshold in within]
     if promise.accuracy is not None:
-        reaching = _reaching(tried, promise.accuracy, chance)
-        kept = [one for one in kept if one in reaching]
+        reaching = {one.threshold for one in _reaching(tried, promise.accuracy, chance)}
+        kept = [one for one in kept if one.threshold in reaching]
     return kept
 
 
@@ -188,6 +206,7 @@ def questions_needed(tried: Sequence[TriedThreshold], promise: Promise) -> int |
 
 def _grown(one: TriedThreshold, factor: float) -> TriedThreshold:
     """The same rates on so many times as many questions."""
+    total = math.ceil(one.total * factor)
     return one._replace(
-        total=math.ceil(one.total * factor), right=one.right * factor, shares=one.shares * factor
+        total=total, right=one.right * total / one.total, shares=np.resize(one.shares, total)
     )
