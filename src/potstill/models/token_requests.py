@@ -4,10 +4,11 @@ Only models on this machine take them, and they are never stored: the guided ser
 clients that score texts, such as lm-evaluation-harness.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, runtime_checkable
 
+from potstill.errors import ModelError
 from potstill.records import Completion, Request
 
 
@@ -56,6 +57,43 @@ class SpelledToken(NamedTuple):
 
     bytes: bytes
     """The bytes that it adds to a text; a control token adds none."""
+
+
+class UnscorableText(ModelError):
+    """A text that cannot stand where the model's own answer would."""
+
+
+class ServedText(NamedTuple):
+    """A request with a given text, in the tokens of the model that is served."""
+
+    prompt_ids: tuple[int, ...]
+    text_ids: tuple[int, ...]
+    end_id: int | None
+    """The token that ends the answer, where that is scored."""
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """All tokens that the model reads."""
+        return self.prompt_ids + self.text_ids + (() if self.end_id is None else (self.end_id,))
+
+
+class GivenTokens(Protocol):
+    """The tokenizer of a served model, for texts that it scores."""
+
+    names: Sequence[bytes | None]
+    """The bytes that each token adds to an answer, by id; None for one that adds nothing."""
+
+    ends: Collection[int]
+    """The tokens that end an answer."""
+
+    def given(self, request: Request) -> ServedText:
+        """Returns a request with a given text in tokens.
+
+        Raises:
+            UnscorableText: The text cannot be scored by this model.
+            ModelError: There is no chat template, or it refuses the messages.
+        """
+        ...
 
 
 @runtime_checkable

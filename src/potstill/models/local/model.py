@@ -24,7 +24,7 @@ from potstill.errors import ModelError, extra
 from potstill.models.interface import Model
 from potstill.models.local.batching import COSTLY_TOKENS, Prompt, PromptQueue, Sharing
 from potstill.models.settings import LocalSettings
-from potstill.models.token_requests import SpelledToken
+from potstill.models.token_requests import SpelledToken, UnscorableText
 from potstill.records import Completion, Request, TokenLogprobs
 from potstill.runtime import Runtime
 from potstill.runtime.events import EventLog
@@ -58,7 +58,7 @@ with extra("local", needed_for="running a model on this machine"):
     )
     from potstill.models.local.packed_layers import pack_layers
     from potstill.models.local.prefill import reads_apart
-    from potstill.models.local.prompt_encoding import PromptEncoder, UnscorableText
+    from potstill.models.local.prompt_encoding import PromptEncoder
     from potstill.models.local.token_bytes import token_speller
 
 __all__ = ["HFModel", "Loaded", "load_model_and_tokenizer"]
@@ -260,6 +260,7 @@ class HFModel(Model):
             decoder_ids = [self.model.config.decoder_start_token_id, *ids.begun]
         # Where nothing stands before the text, its first token is what the others stand behind.
         begins = not prompt and not decoder_ids
+        end_id = self._prompts.end_name(request)
         given = GivenPrompt(
             request=request,
             samples=request.samples,
@@ -267,7 +268,7 @@ class HFModel(Model):
             decoder_ids=tuple(decoder_ids),
             max_tokens=len(ids.text) or 1,
             text_ids=tuple(ids.text),
-            end_id=self._end_name(request),
+            end_id=min(self._end_ids, default=None) if end_id is None else end_id,
             begins=begins,
         )
         return self._unscored(given) or given
@@ -284,12 +285,6 @@ class HFModel(Model):
             fault = f"prompt and text have {length} tokens; the model has {known} positions"
             return _refusal(request, fault)
         return None
-
-    def _end_name(self, request: Request) -> int | None:
-        """Returns the token that stands for all that end an answer, the one that training has."""
-        turn_ends = () if isinstance(request.prompt, str) else self._prompts.turn_ends
-        own = self.tokenizer.eos_token_id
-        return next(iter(turn_ends), min(self._end_ids, default=None) if own is None else own)
 
     def _end_thinking(self, row: SampleRow) -> list[int]:
         """Returns the tokens of the mark that ends thinking, if a row is inside it."""

@@ -17,6 +17,7 @@ from potstill.models.local.answer_layout import PLAIN_TEXT, AnswerLayout, answer
 from potstill.models.local.control_tokens import ControlTokens
 from potstill.models.local.stop_strings import StopStrings
 from potstill.models.local.token_bytes import answer_bytes
+from potstill.models.token_requests import UnscorableText
 from potstill.records import Message, Request
 from potstill.text.common_prefix import common_prefix_bytes
 from potstill.text.thinking_marks import SPECIAL_MARKS
@@ -29,10 +30,6 @@ ANCHOR_TOKENS = 8
 
 ENDING_TOKENS = 16
 """Tokens at the end of a prompt that are searched for an opening mark of thinking."""
-
-
-class UnscorableText(ModelError):
-    """A text that cannot stand where the model's own answer would."""
 
 
 class GivenIds(NamedTuple):
@@ -94,6 +91,12 @@ class PromptEncoder:
         for token in self.turn_ends:
             names[token] = None
         return names
+
+    def end_name(self, request: Request) -> int | None:
+        """The token that ends an answer, the one that training has; None where there is none."""
+        turn_ends = () if isinstance(request.prompt, str) else self.turn_ends
+        own: int | None = self.tokenizer.eos_token_id
+        return next(iter(turn_ends), own)
 
     def laid_out(self, request: Request, answer: str, thinking: str | None = None) -> str:
         """Returns what a model writes behind a prompt, the spellings in its parts hidden.

@@ -37,7 +37,7 @@ from potstill.models.openai.key_mask import KeyMask
 from potstill.models.openai.masked_pieces import mask_reply
 from potstill.models.openai.rate_limit import RateLimiter
 from potstill.models.openai.reply_json import reply_of
-from potstill.models.openai.requests import route_of
+from potstill.models.openai.requests import url_of
 from potstill.models.settings import OpenAISettings
 from potstill.records import Amount
 from potstill.runtime import Runtime
@@ -154,7 +154,7 @@ class Client:
             ModelError: No request can succeed.
             BudgetError: It could cost more than there is left.
         """
-        data, url = orjson.dumps(body), self._base_url + route_of(body)
+        data, url = orjson.dumps(body), url_of(self._base_url, body)
         tries = Tries()
         while True:
             async with self._limiter.concurrency:

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from potstill.models.openai.stated_usage import usage_in_body
+from potstill.models.openai.stated_usage import stated_usage, usage_in_body
 from potstill.models.openai.usage import TokenCounts, counts_of, token_counts
 from potstill.models.settings import OpenAISettings
 from potstill.records import Amount, Request
@@ -125,6 +125,9 @@ TURN_TOKENS = 16
 """Tokens that a server may put around each turn of a chat."""
 
 
+SCORED_LIMIT = 1
+"""Tokens that are written behind a given text: many servers write one at least."""
+
 SAME_COST = 1.001
 """The ratio up to which two costs are the same: servers round what they state."""
 
@@ -144,6 +147,8 @@ class Size:
 
     samples: int
     sizes: "Sizes"
+    scored: bool = False
+    """Whether a given text is scored, so that what the answer says was not written."""
 
     @property
     def read(self) -> int:
@@ -171,6 +176,8 @@ class Size:
 
     def counted(self, reply: Mapping[str, Any]) -> TokenCounts:
         """Returns the tokens of an answer as far as the server counts them."""
+        if self.scored:
+            return counts_of(stated_usage(reply))
         return token_counts(reply, prefix=self.prefix, limit=self.limit)
 
     def paid(self, reply: Mapping[str, Any]) -> Amount | None:
@@ -213,14 +220,18 @@ class Sizes:
         """Returns the size of one body."""
         prompt = request.prompt
         turns = [prompt] if isinstance(prompt, str) else [turn.content for turn in prompt]
-        prompt_bytes = sum(len(turn.encode()) for turn in [*turns, request.answer_prefix])
+        given = request.given
+        answer = [request.answer_prefix, "" if given is None else given.text]
+        prompt_bytes = sum(len(turn.encode()) for turn in [*turns, *answer])
         longest = body.get("max_tokens") or body.get("max_completion_tokens")
         samples = int(body.get("n") or 1)
-        limit = int(longest or request.max_tokens)
+        limit = int(longest or request.max_tokens) if given is None else SCORED_LIMIT
         written = self.most_written(limit, samples)
         likely = prompt_bytes * self._tokens_a_byte + min(written, samples * self._tokens_a_choice)
-        given = body.get("prompt", request.answer_prefix)
-        return Size(limit, likely, prompt_bytes, len(turns), str(given), samples, self)
+        begun = str(body.get("prompt", request.answer_prefix))
+        size = Size(limit, likely, prompt_bytes, len(turns), begun, samples, self)
+        size.scored = given is not None
+        return size
 
     def most_read(self, prompt_bytes: int, turns: int) -> int:
         """Returns the most tokens that a prompt of so many bytes and turns has."""
@@ -274,8 +285,9 @@ class Sizes:
             self._bytes += size.prompt_bytes
             self._prompt_tokens += counted.read
         if counted.written and counted.read != 0:
-            self._completion_tokens += counted.written
-            self._choices += choices
+            if not size.scored:
+                self._completion_tokens += counted.written
+                self._choices += choices
             longer = math.ceil(counted.written / max(choices, 1)) - size.limit
             self._beyond = max(self._beyond, longer)
 

@@ -8,20 +8,22 @@ there :meth:`Asker.ask <potstill.models.openai.session.Asker.ask>` has
 
 import gc
 import os
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from urllib.parse import SplitResult, urlsplit
 
-from potstill.errors import AuthError, ConfigError
+from potstill.errors import AuthError, ConfigError, extra
 from potstill.keys import settings_hash
 from potstill.models.background import arrivals, one_by_one
 from potstill.models.interface import Model
 from potstill.models.openai.batch.model import Batches
 from potstill.models.openai.first_answers import FirstAnswers
+from potstill.models.openai.given_asker import ScoreFacts
 from potstill.models.openai.logprobs import TokenNames
 from potstill.models.openai.session import ServerFacts, Session
 from potstill.models.settings import OpenAISettings
+from potstill.models.token_requests import GivenTokens
 from potstill.records import Completion, Request
 from potstill.runtime import Runtime
 
@@ -50,6 +52,8 @@ class OpenAIModel(Model):
         runtime: The run's budget, log and stop signal.
         token_names: The bytes of the model's tokens, for a server that is asked to name them by
             their ids.
+        load_tokens: Returns the model's tokenizer, for texts that are to be scored; by default it
+            is that of ``chat_template``, where the settings name one.
     """
 
     is_server = True
@@ -59,11 +63,14 @@ class OpenAIModel(Model):
         settings: OpenAISettings,
         runtime: Runtime | None = None,
         token_names: TokenNames | None = None,
+        load_tokens: Callable[[], GivenTokens | None] | None = None,
     ) -> None:
         self._settings = settings
         self._runtime = runtime or Runtime()
         first = FirstAnswers(settings.base_url)
-        self._known = ServerFacts(first=first, token_names=token_names)
+        scores = ScoreFacts(load_tokens or (lambda: _named_tokens(settings)))
+        self._known = ServerFacts(first=first, token_names=token_names, scores=scores)
+        self.scores_texts = not settings.in_batches
         self._key = server_key(settings)
         self.chat = settings.chat
         self.name = server_name(settings)
@@ -103,6 +110,15 @@ class OpenAIModel(Model):
                 if not session.halted:
                     asked += session.start(list(islice(waiting, max(ahead - asked, 0))))
             session.check()
+
+
+def _named_tokens(settings: OpenAISettings) -> GivenTokens | None:
+    """Returns the tokenizer that the settings name; None where they name none."""
+    if settings.chat_template is None:
+        return None
+    with extra("local", needed_for="scoring texts in a served model's tokens"):
+        from potstill.models.local.served_tokens import served_tokens
+    return served_tokens(settings.chat_template)
 
 
 @contextmanager

@@ -33,12 +33,22 @@ def reply_of(content: bytes, content_type: str, clean: Callable[[str], str]) -> 
         reply: Any = read_json(content)
     except ValueError:
         raise _no_json(content, content_type) from None
+    if isinstance(reply, dict) and isinstance(reply.get("meta_info"), dict):
+        reply = _with_choice(reply)
     choices = reply.get("choices") if isinstance(reply, dict) else None
     if isinstance(choices, list) and any(isinstance(choice, dict) for choice in choices):
         return dict(reply)
     if isinstance(choices, list) and not reply.get("error"):
         raise Fault("the server's answer is empty", retry=True)
     raise Fault(clean(message_of(content)) or "the server's answer has no choices", retry=True)
+
+
+def _with_choice(reply: Json) -> Json:
+    """Returns an answer of SGLang's own route as one of the others: a choice, and its usage."""
+    meta = reply["meta_info"]
+    named = ("prompt_tokens", "completion_tokens", "cached_tokens")
+    usage = {name: meta[name] for name in named if name in meta}
+    return {"choices": [reply], "usage": usage}
 
 
 def _no_json(content: bytes, content_type: str) -> Fault:

@@ -13,6 +13,9 @@ from potstill.records import Completion, Request
 
 Json = dict[str, Any]
 
+OWN_ROUTE = "/generate"
+"""SGLang's own route, which stands beside the version's routes and not under them."""
+
 
 def failure(request: Request, sample: int, error: str) -> Completion:
     """Returns the completion of a sample that has no answer."""
@@ -72,7 +75,20 @@ def request_body(settings: OpenAISettings, request: Request, samples: Sequence[i
 
 def route_of(body: Mapping[str, object]) -> str:
     """Returns the route that a body is for, as it follows the server's address."""
+    if "sampling_params" in body:
+        return OWN_ROUTE
     return "/chat/completions" if "messages" in body else "/completions"
+
+
+def url_of(base_url: str, body: Mapping[str, object]) -> str:
+    """Returns the address that a body is sent to.
+
+    Args:
+        base_url: Where the server's routes begin, without a slash at its end.
+        body: The body.
+    """
+    route = route_of(body)
+    return (base_url.removesuffix("/v1") if route == OWN_ROUTE else base_url) + route
 
 
 def given_beginning(request: Request, body: Mapping[str, object]) -> str:

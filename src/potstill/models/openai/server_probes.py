@@ -6,7 +6,8 @@ Each probe has a name, one or a few small requests, and a value that is a word o
     samples_at_once  how many of three samples come in one answer
     temperature      honoured, or ignored: three samples at temperature 1 are one text
     logprobs         how many likeliest tokens it lists at each position; 0: none
-    prompt_logprobs  how it scores a given text: prompt_logprobs, echo, or none
+    prompt_logprobs  how it scores a given text: prompt_logprobs, echo, input_token_logprobs
+                     (SGLang's own route), or none
     token_ids        yes or no: whether its tokens come with their ids
     context          the longest prompt and answer together, in tokens
 
@@ -17,17 +18,14 @@ run's budget and settled as any other.
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
-from http import HTTPStatus
 from typing import Any, NamedTuple
-
-import aiohttp
 
 from potstill.errors import ModelError
 from potstill.models.openai.choice_text import content_of, error_in, message_in
-from potstill.models.openai.client import Client, open_session, read_content
+from potstill.models.openai.client import Client
 from potstill.models.openai.cost import Sizes, prices_of
 from potstill.models.openai.http_errors import Fault
-from potstill.models.openai.lenient_json import read_json
+from potstill.models.openai.listed_models import listed_models
 from potstill.models.openai.requests import request_body
 from potstill.models.openai.usage import token_counts
 from potstill.models.settings import OpenAISettings, Prefill
@@ -55,9 +53,6 @@ LIKELIEST = (20, 5, 1)
 """Numbers of likeliest tokens that are tried, the most first."""
 
 PROBE_RETRIES = 2
-
-MODELS_SECONDS = 10.0
-"""Longest wait for the list of models."""
 
 WAYS: tuple[Prefill, ...] = ("continue_final_message", "template", "prefix", "trailing")
 """Ways of going on from an answer that is begun, in the order in which they are tried."""
@@ -170,19 +165,7 @@ class Prober:
 
     async def listed(self) -> list[Json]:
         """Returns the models that the server lists; none where it lists none."""
-        url = f"{self.settings.base_url.rstrip('/')}/models"
-        timeout = aiohttp.ClientTimeout(total=MODELS_SECONDS)
-        session = open_session(self.settings, self._key)
-        try:
-            async with session.get(url, timeout=timeout, allow_redirects=False) as response:
-                if response.status != HTTPStatus.OK:
-                    return []
-                models = read_json(await read_content(response))["data"]
-            return [model for model in models if isinstance(model, dict)]
-        except (aiohttp.ClientError, OSError, Fault, LookupError, TypeError, ValueError):
-            return []
-        finally:
-            await session.close()
+        return await listed_models(self.settings, self._key)
 
 
 def _request(prompt: str, **fields: Any) -> Request:
@@ -303,6 +286,8 @@ def _likeliest(reply: Json) -> int:
 
 
 async def _prompt_logprobs(prober: Prober) -> str:
+    if any("sglang" in str(model.get("owned_by")).lower() for model in await prober.listed()):
+        return "input_token_logprobs"
     with suppress(Refused):
         reply = await prober.ask(_request(QUESTION, max_tokens=1), prompt_logprobs=1)
         choice = reply["choices"][0]

@@ -20,6 +20,7 @@ from potstill.errors import ModelError
 from potstill.models.openai.client import Client
 from potstill.models.openai.cost import Sizes, prices_of
 from potstill.models.openai.first_answers import FirstAnswers, Vanguard
+from potstill.models.openai.given_asker import GivenAsker, ScoreFacts
 from potstill.models.openai.http_errors import Fault, Halted
 from potstill.models.openai.logprobs import TokenNames, no_probabilities
 from potstill.models.openai.oddities import Oddities
@@ -91,6 +92,9 @@ class ServerFacts:
 
     first: FirstAnswers = field(default_factory=FirstAnswers)
     """Whether it has answered at all."""
+
+    scores: ScoreFacts = field(default_factory=ScoreFacts)
+    """How it scores given texts."""
 
     def can(self, request: Request) -> bool:
         """Whether nothing in the request is new to the server."""
@@ -294,6 +298,16 @@ class Asker:
         self._first_ended = asyncio.Event()
         self._probing = asyncio.Lock()
         self.oddities = Oddities(settings.base_url, runtime.events)
+        self._given = GivenAsker(
+            settings,
+            key,
+            runtime,
+            client=self.client,
+            known=known.scores,
+            vanguard=self._vanguard,
+            keep=keep,
+            watch=self._watch,
+        )
 
     def halt(self) -> None:
         """Send nothing any more."""
@@ -313,6 +327,8 @@ class Asker:
             BudgetError: It could cost more than there is left.
             Halted: The asking was stopped.
         """
+        if request.given is not None:
+            return await self._given.ask(request, samples)
         goes_first = await self._wait_for_first(request)
         try:
             most = self._known.largest_n
@@ -400,8 +416,8 @@ class Asker:
         failures = [completion.error for completion in answered if completion.error is not None]
         if failures:
             self._known.first.failed(failures[0])
-        elif isinstance(answered[0].request, TokenRequest):
-            self._known.first.succeeded()  # what a student writes may well be nothing
+        elif isinstance(answered[0].request, TokenRequest) or answered[0].request.given:
+            self._known.first.succeeded()  # a student, or a given text, may well be nothing
         elif not answered[0].request.stop:  # before a stop string there may be nothing
             self._known.first.failed("an answer without any text")
 

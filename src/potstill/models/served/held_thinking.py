@@ -61,17 +61,17 @@ class SentRequest(TokenRequest):
     """What its prompt holds of the answer; None in the first request."""
 
 
-class FollowedRequests(Iterator[SentRequest]):
+class FollowedRequests(Iterator[Request]):
     """Requests, and the second ones that their answers lead to, as soon as these are known.
 
     It ends where nothing waits, and goes on when it is asked again.
     """
 
-    def __init__(self, requests: Iterator[SentRequest]) -> None:
+    def __init__(self, requests: Iterator[Request]) -> None:
         self._requests = requests
         self._seconds: deque[SentRequest] = deque()
 
-    def __next__(self) -> SentRequest:
+    def __next__(self) -> Request:
         return self._seconds.popleft() if self._seconds else next(self._requests)
 
     def add(self, seconds: Iterable[SentRequest]) -> None:
@@ -110,7 +110,8 @@ class ThinkingHolder:
             completion: The answer to a :class:`SentRequest`.
         """
         sent = completion.request
-        assert isinstance(sent, SentRequest)
+        if not isinstance(sent, SentRequest):
+            return completion  # a given text, which is scored and not written
         if not isinstance(completion, WholeCompletion) or completion.error is not None:
             return _of_one_request(completion, sent)
         if sent.begun is not None:

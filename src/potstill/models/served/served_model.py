@@ -11,7 +11,7 @@ from dataclasses import replace
 from potstill.errors import ModelError, ServerError, extra
 from potstill.models.background import one_by_one
 from potstill.models.folder_server import VLLM, FolderServer
-from potstill.models.interface import Model
+from potstill.models.interface import Model, cannot_score
 from potstill.models.openai.model import OpenAIModel
 from potstill.models.served.held_thinking import FollowedRequests, SentRequest, ThinkingHolder
 from potstill.models.served.server_pool import ServerPool
@@ -36,6 +36,7 @@ with extra("local", needed_for="a served student"):
         reading,
     )
     from potstill.models.local.prompt_encoding import PromptEncoder
+    from potstill.models.local.served_tokens import ServedTokens
     from potstill.models.local.token_bytes import token_bytes
 
 
@@ -64,6 +65,8 @@ class FolderServerModel(Model):
         own = _end_ids(settings, config, tokenizer.eos_token_id)
         self._end_ids = sorted(own | self._prompts.turn_ends)
         self._positions = _positions(config, server)
+        self.scores_texts = server.prompts == "ids"
+        self._tokens = ServedTokens(self._prompts, self._end_ids)
         by_ids = server.program == VLLM
         self._token_names = token_bytes(tokenizer) if by_ids else None
         self._holder = ThinkingHolder(self._prompts, by_ids=server.prompts == "ids")
@@ -87,7 +90,8 @@ class FolderServerModel(Model):
         refused: list[Completion] = []
         # What a student writes is free, and is no part of the account.
         runtime = replace(self._runtime, budget=Budget())
-        asked = OpenAIModel(self._asked(served), runtime, self._token_names)
+        tokens = self._tokens
+        asked = OpenAIModel(self._asked(served), runtime, self._token_names, lambda: tokens)
         sent = FollowedRequests(self._sent(requests, refused))
         try:
             for group in asked.complete_in_groups(sent):
@@ -116,11 +120,17 @@ class FolderServerModel(Model):
             body |= {"skip_special_tokens": False, "spaces_between_special_tokens": False}
         return served.model_copy(update={"body": body})
 
-    def _sent(
-        self, requests: Iterable[Request], refused: list[Completion]
-    ) -> Iterator[SentRequest]:
-        """Yields the requests as the server gets them; what cannot be asked goes to ``refused``."""
+    def _sent(self, requests: Iterable[Request], refused: list[Completion]) -> Iterator[Request]:
+        """Yields the requests as the server gets them; what cannot be asked goes to ``refused``.
+
+        Texts that are to be scored are put into tokens where they are asked.
+        """
         for request in requests:
+            if request.given is not None and not self.scores_texts:
+                raise ModelError(cannot_score(self.name))
+            if request.given is not None:
+                yield request
+                continue
             sent = self._prepared(request)
             if isinstance(sent, SentRequest):
                 yield self._holder.first(sent)

@@ -17,6 +17,7 @@ from potstill.models.interface import Model
 from potstill.models.openai.logprobs import TokenNames
 from potstill.models.openai.model import OpenAIModel
 from potstill.models.settings import OpenAISettings, VLLMSettings
+from potstill.models.token_requests import GivenTokens
 from potstill.models.vllm.launcher import LaunchedServer, vllm_program
 from potstill.records import Completion, Request
 from potstill.runtime import Runtime
@@ -54,6 +55,8 @@ class VLLMModel(Model):
     the body wherever they may change what is answered.
     """
 
+    scores_texts = True
+
     def __init__(self, settings: VLLMSettings, runtime: Runtime | None = None) -> None:
         self._runtime = runtime or Runtime()
         self.chat = settings.chat
@@ -81,10 +84,10 @@ class VLLMModel(Model):
             return
         try:
             served, names = self.served(), None
-            if served is not None and first[0].top_logprobs:
+            if served is not None and first[0].top_logprobs and first[0].given is None:
                 served, names = self._with_token_ids(served)
             if served is not None:
-                model = OpenAIModel(served, self._runtime, names)
+                model = OpenAIModel(served, self._runtime, names, self._served_tokens)
                 yield from model.complete_in_groups(chain(first, waiting))
         except GeneratorExit:
             raise
@@ -131,6 +134,16 @@ class VLLMModel(Model):
             from potstill.models.local.loading import load_tokenizer
             from potstill.models.local.token_bytes import token_bytes
         return token_bytes(load_tokenizer(self._settings.tokenizer, is_here=True))
+
+    def _served_tokens(self) -> GivenTokens | None:
+        """Returns the model's tokenizer; None where it cannot be read here."""
+        try:
+            with extra("local", needed_for="scoring texts in a served model's tokens"):
+                from potstill.models.local.served_tokens import served_tokens
+            return served_tokens(self._settings.where, is_here=True)
+        except (ModelError, MissingExtraError) as error:
+            self._runtime.events.record("tokens_named_by_text", message=str(error))
+            return None
 
     def close(self) -> None:
         """End the server."""

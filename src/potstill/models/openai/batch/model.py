@@ -11,7 +11,7 @@ Format: https://platform.openai.com/docs/guides/batch
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from potstill.errors import ServerError
+from potstill.errors import ModelError, ServerError
 from potstill.keys import settings_hash
 from potstill.models.openai.batch.endpoint import BatchEndpoint
 from potstill.models.openai.batch.lines import Answers, BatchLine, PendingSamples, Place, line_of
@@ -64,7 +64,11 @@ class Batches:
             ServerError: The server has no batch endpoint, refuses a batch, or does not answer.
             AuthError: It refuses the key.
             BudgetError: The next request could cost more than there is left.
+            ModelError: A text is to be scored, which batches do not do.
         """
+        requests = list(requests)
+        if any(request.given is not None for request in requests):
+            raise ModelError(f"{self.settings.model}: a batch scores no texts; set mode: live.")
         wanted = PendingSamples(self.name, requests)
         if not wanted:
             return
