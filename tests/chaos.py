@@ -25,7 +25,7 @@ from threading import Thread
 from typing import Any
 
 import orjson
-from chaos_faults import ASTRAY, Asked, draw, pick, read_asked
+from chaos_faults import ASTRAY, Asked, draw, http, pick, read_asked
 from chaos_wire import Exchange, Habits
 
 Event = dict[str, Any]
@@ -92,6 +92,9 @@ class Chaos:
         first, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
         fields = (line.partition(":") for line in lines)
         headers = {name.lower(): value.strip() for name, _, value in fields}
+        if first.startswith("GET "):  # a list of models, which this server has not
+            writer.write(http(404, b"{}", {}))
+            return True
         body = orjson.loads(await reader.readexactly(int(headers["content-length"])))
         key = headers.get("authorization", "none").removeprefix("Bearer ")
         asked = read_asked(first.split()[1], body, key, self._attempts)

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import orjson
 from loopback import Body, prompt_of, scripted
+from made_up_scores import made_up_mappings
 
 OVERHEAD = 16
 """Tokens that a prompt has beyond its bytes at most, for its template."""
@@ -132,6 +133,10 @@ def answer(asked: Asked, kind: str | None, used: Body) -> Answer:
         {"index": place, "finish_reason": "stop", **_said(asked.path, text)}
         for place, text in enumerate(scripted(asked.body))
     ]
+    if asked.body.get("prompt_logprobs") is not None:  # a given text is scored
+        choices[0]["prompt_logprobs"] = made_up_mappings(
+            asked.prompt, asked.body["prompt_logprobs"]
+        )
     reply: Body = {"id": "cmpl-1", "choices": choices, "usage": used}
     seeds = asked.seeds
     if kind in EDITS:

@@ -3,8 +3,6 @@
 Probabilities are those of a tiny model on this machine, or made up from a text's own tokens.
 """
 
-import hashlib
-import re
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
@@ -13,10 +11,8 @@ from typing import Any, Literal
 import torch
 from aiohttp import web
 from loopback import Body, Loopback
+from made_up_scores import Listed
 from transformers import AutoModelForCausalLM, AutoTokenizer
-
-Listed = list[list[tuple[int, float]] | None]
-"""For each token of a prompt itself and the likeliest with their log-probabilities; None first."""
 
 
 class ScoringModel:
@@ -51,35 +47,6 @@ class ScoringModel:
             best = values[place].topk(k).indices.tolist() if k else []
             row = [own, *(token for token in best if token != own)]
             rows.append([(token, float(values[place, token])) for token in row])
-        return rows
-
-
-PIECE = re.compile(r"\s?[^\s]{1,4}|\s")
-
-
-class MadeUpModel:
-    """Tokens of up to four letters; what they are worth is drawn from them and those before."""
-
-    def __init__(self) -> None:
-        self._names: dict[int, str] = {}
-
-    def ids_of(self, text: str) -> tuple[int, ...]:
-        return tuple(self._id(piece) for piece in PIECE.findall(text))
-
-    def name_of(self, id_: int) -> str:
-        return self._names[id_]
-
-    def _id(self, piece: str) -> int:
-        number = int.from_bytes(hashlib.sha256(piece.encode()).digest()[:4], "big") >> 2
-        self._names[number] = piece
-        return number
-
-    def listed(self, ids: Sequence[int], k: int) -> Listed:
-        rows: Listed = [None]
-        for place, own in enumerate(ids[1:], 1):
-            digest = hashlib.sha256(repr(tuple(ids[: place + 1])).encode()).digest()
-            others = [(self._id(f" {digest.hex()[n : n + 3]}"), -1.5 - n) for n in range(k)]
-            rows.append([(own, -0.5 - digest[0] / 100), *others])
         return rows
 
 

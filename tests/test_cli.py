@@ -57,6 +57,10 @@ FLAGS = {
         "RUN", "OWNER/NAME", "--what", "--private", "--to", "--licence", "--language", "--logprobs",
         "--data-format", "--quiet",
     },
+    "score": {
+        "FILE", "--model", "--prompt-field", "--text-field", "--top", "--ends", "--out", "--run",
+        "--overwrite", "--set", "--quiet",
+    },
     "regrade": {"RUN", "--quiet"},
     "report": {"RECIPE", "--quiet", "--set"},
     "run": {"RECIPE", "--quiet", "--set"},

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scoring_servers import MadeUpModel, ScoringModel, ScoringServer, Shape
+from made_up_scores import MadeUpModel
+from scoring_servers import ScoringModel, ScoringServer, Shape
 from tiny_models import build_tiny_causal
 
 from potstill.errors import BudgetError, ConfigError, ModelError, ServerError

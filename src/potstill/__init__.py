@@ -22,10 +22,13 @@ if TYPE_CHECKING:
     from potstill.models import Model as Model
     from potstill.models import model_settings as model_settings
     from potstill.models import open_model as open_model
+    from potstill.models.score_texts import ScoredText as ScoredText
+    from potstill.models.score_texts import score as score
     from potstill.pipeline.recipe import Recipe as Recipe
     from potstill.pipeline.recipe import load_recipe as load_recipe
     from potstill.pipeline.run import Run as Run
     from potstill.records import Completion as Completion
+    from potstill.records import GivenText as GivenText
     from potstill.records import Grade as Grade
     from potstill.records import Question as Question
     from potstill.records import Request as Request
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Completion": "records",
+    "GivenText": "records",
     "Grade": "records",
     "Meter": "runtime.progress",
     "Model": "models",
@@ -46,6 +50,7 @@ _HOMES = {
     "Recipe": "pipeline.recipe",
     "Request": "records",
     "Run": "pipeline.run",
+    "ScoredText": "models.score_texts",
     "Store": "store",
     "Task": "records",
     "grade": "tasks",
@@ -53,12 +58,14 @@ _HOMES = {
     "load_task": "tasks",
     "model_settings": "models",
     "open_model": "models",
+    "score": "models.score_texts",
     "task_settings": "tasks",
 }
 """The module each public name lives in."""
 
 __all__ = [
     "Completion",
+    "GivenText",
     "Grade",
     "Meter",
     "Model",
@@ -67,6 +74,7 @@ __all__ = [
     "Recipe",
     "Request",
     "Run",
+    "ScoredText",
     "Store",
     "Task",
     "grade",
@@ -74,6 +82,7 @@ __all__ = [
     "load_task",
     "model_settings",
     "open_model",
+    "score",
     "task_settings",
 ]
 

@@ -30,7 +30,7 @@ ORDER = (
     *("init", "check", "demo", "plan", "advise", "run", "status"),
     *("generate", "curate", "train", "evaluate", "guide", "report"),
     *("ask", "serve", "export-model", "verify", "export", "import", "push", "clean"),
-    *("compare", "experiment", "merge", "fuse", "tasks", "grade", "regrade", "schema"),
+    *("compare", "experiment", "merge", "fuse", "tasks", "score", "grade", "regrade", "schema"),
 )
 """The commands as help lists them: a run, its stages, its data, and the tools beside them."""
 

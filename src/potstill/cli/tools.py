@@ -1,4 +1,4 @@
-"""Commands beside the stages: init, ask, serve, merge, tasks, grade, regrade, schema."""
+"""Commands beside the stages: init, ask, serve, merge, tasks, score, grade, regrade, schema."""
 
 import shlex
 import sys
@@ -235,6 +235,91 @@ def grade_command(
         echo(line)
     if out is not None:
         echo(f"written: {out}")
+
+
+@main.command("score")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--model", "name", required=True, metavar="KIND:WHERE", help="The model, as in a recipe."
+)
+@click.option(
+    "--prompt-field",
+    default="prompt",
+    show_default=True,
+    help="What stands before the text: text, or a list of chat messages.",
+)
+@click.option("--text-field", default="text", show_default=True, help="The text to be scored.")
+@click.option(
+    "--top",
+    default=5,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="Likeliest tokens listed at each place.",
+)
+@click.option("--ends", is_flag=True, help="Score the end of the answer behind each text, too.")
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Takes one JSON line for each row.",
+)
+@click.option(
+    "--run",
+    "folder",
+    type=click.Path(path_type=Path),
+    help="The folder that keeps what was scored; by default that of --out with .run behind it.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace the file of --out if it is there.")
+@set_option("the model and the budget, e.g. model.base_url=http://127.0.0.1:8000/v1, budget.usd=2")
+@quiet_option
+def score_command(
+    file: Path,
+    name: str,
+    out: Path,
+    folder: Path | None,
+    overwrite: bool,
+    changes: tuple[str, ...],
+    prompt_field: str,
+    text_field: str,
+    top: int,
+    ends: bool,
+) -> None:
+    """Score a file of texts: JSONL, JSON, CSV or Parquet.
+
+    Each row has a prompt and a text, which the model did not write. Its line in OUT has the
+    log-probability of the text and of each of its tokens, with the likeliest tokens beside it, all
+    by their bytes. Short fields of the row, such as its id, are kept beside. What was scored is not
+    paid for again.
+    """
+    from potstill.pipeline.recipe import change_setting
+    from potstill.pipeline.score_file import (
+        ScoringJob,
+        describe_scored,
+        score_file,
+        score_settings,
+    )
+    from potstill.runtime.signals import terminating
+
+    raw: dict[str, object] = {"model": {"model": name}}
+    for change in changes:
+        change_setting(raw, change)
+    model, budget = score_settings(raw)
+    job = ScoringJob(
+        path=file,
+        model=model,
+        out=out,
+        folder=folder or out.with_name(f"{out.name}.run"),
+        prompt_field=prompt_field,
+        text_field=text_field,
+        top=top,
+        ends=ends,
+        budget=budget,
+    )
+    with terminating():
+        scored = score_file(job, progress_meter(), overwrite=overwrite)
+    for line in describe_scored(scored):
+        echo(line)
+    echo(f"written: {out}")
 
 
 @main.command("regrade")

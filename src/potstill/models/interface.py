@@ -1,7 +1,7 @@
 """The one interface behind which every model stands, teacher or student."""
 
 import hashlib
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
 import orjson
@@ -28,6 +28,9 @@ class Model(Protocol):
     scores_texts: bool = False
     """Whether it answers requests with a given text by scoring it; if not, it may not be asked
     any: it would write, and nobody would see that."""
+
+    token_names: Sequence[bytes | None] | None = None
+    """The bytes that each token adds to an answer by its id, where tokens are named by ids."""
 
     is_server: bool = False
     """Whether it is asked over HTTP, and may not do all that a request says."""

@@ -298,7 +298,7 @@ class OpenAISettings(ServerSettings):
     chat_template: str | None = Field(default=None, exclude_if=_is_none)
     """The hub name or folder of the server's tokenizer. prefill template: its chat template words
     a chat for the completions route. chat false: a prompt that spells one of its control tokens is
-    sent in token ids, in which the spelling is text."""
+    sent in token ids, in which the spelling is text. Scores: tokens are sent and named by it."""
 
     @model_validator(mode="after")
     def _template_is_named(self) -> Self:

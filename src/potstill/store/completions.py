@@ -31,8 +31,9 @@ from potstill.records import (
     TokenLogprobs,
 )
 from potstill.store.asked_questions import graded_on
-from potstill.store.database import Connection, Rows, columns_of, explained, record_of
-from potstill.store.packed_logprobs import PackedLogprobs, pack, unpack
+from potstill.store.database import Connection, columns_of, explained, record_of
+from potstill.store.packed_logprobs import PackedLogprobs, pack, unpack, with_likeliest
+from potstill.store.scored_texts import ScoredTexts, add_scored_text
 
 
 class StoredCompletion(NamedTuple):
@@ -48,7 +49,7 @@ _ADD_QUESTION = """
 """
 
 
-class CompletionTables(Rows):
+class CompletionTables(ScoredTexts):
     """Adds and reads completions."""
 
     def add_completions(self, model: str, completions: Iterable[Completion], *, stage: str) -> None:
@@ -72,6 +73,8 @@ class CompletionTables(Rows):
                     db.execute(_ADD_QUESTION, (key, request.task, request.question_id))
                 for completion in answers:
                     self._add_completion(db, key, completion, now, stage)
+                    if request.given is not None and completion.error is None:
+                        add_scored_text(db, model, request)
 
     @staticmethod
     def _add_completion(
@@ -129,7 +132,7 @@ class CompletionTables(Rows):
         known) at no less than the ``max_tokens`` asked for now. One that failed is asked for again.
         """
         for request in requests:
-            there = self._best(request_key(model, request), request)
+            there = self._best(self.serving_key(model, request), request)
             wanted = tuple(sample for sample in request.samples if sample not in there)
             if wanted:
                 yield replace(request, samples=wanted)
@@ -144,13 +147,15 @@ class CompletionTables(Rows):
             request: The request that was asked.
             logprobs: Read the token probabilities as well.
         """
-        best = self._best(request_key(model, request), request)
+        best = self._best(self.serving_key(model, request), request)
         stored = []
         for sample in request.samples:
             if sample in best:
                 id_, completion = stored_completion(request, best[sample])
-                if logprobs:
-                    completion = replace(completion, logprobs=self.logprobs(id_))
+                record = self.logprobs(id_) if logprobs else None
+                if record is not None and request.given is not None:
+                    record = with_likeliest(record, request.top_logprobs)
+                completion = replace(completion, logprobs=record)
                 stored.append(StoredCompletion(id_, completion))
         return stored
 

@@ -61,6 +61,24 @@ def unpack(packed: PackedLogprobs) -> TokenLogprobs:
     )
 
 
+def with_likeliest(record: TokenLogprobs, k: int) -> TokenLogprobs:
+    """Returns the same with no more than the K likeliest tokens at each place."""
+    kept = 1 + k
+    if record.logprobs.shape[1] <= kept:
+        return record
+    if record.lengths is None:
+        ids = None if record.ids is None else record.ids[:, :kept]
+        return TokenLogprobs(logprobs=record.logprobs[:, :kept], ids=ids)
+    ends = record.lengths.cumsum(dtype=np.int64).reshape(record.lengths.shape)
+    begins = ends - record.lengths
+    spans = zip(begins[:, 0].tolist(), ends[:, k].tolist(), strict=True)  # side by side in a row
+    return TokenLogprobs(
+        logprobs=record.logprobs[:, :kept],
+        token_bytes=b"".join(record.token_bytes[begin:end] for begin, end in spans),
+        lengths=record.lengths[:, :kept],
+    )
+
+
 def missing_mass(record: TokenLogprobs) -> float:
     """Mean probability, over tokens, that the K likeliest leave out; 0 where K is 0 or T is."""
     top_TK = record.logprobs[:, 1:]

@@ -182,6 +182,15 @@ _SUITABILITY = """
 """
 """How well rationales suit a student, beside how likely it finds them; NULL: not measured."""
 
+_SCORED_TEXTS = """
+    CREATE TABLE scored_texts (
+        text_key BLOB NOT NULL, top INTEGER NOT NULL, request_key BLOB NOT NULL,
+        PRIMARY KEY (text_key, top)
+    ) WITHOUT ROWID;
+"""
+"""The requests that scored a given text, by the key of the same without likeliest tokens: a score
+with more of them is one with fewer, too."""
+
 MIGRATIONS: tuple[SchemaStep, ...] = (
     """
     CREATE TABLE requests (
@@ -296,5 +305,6 @@ MIGRATIONS: tuple[SchemaStep, ...] = (
     _THINKING_ENDED,
     _MARKS,
     _SUITABILITY,
+    _SCORED_TEXTS,
 )
 """Ordered steps from an empty file to the newest schema; the version is how many were taken."""

@@ -125,6 +125,11 @@ class HFModel(Model):
         self._lean_step = cache(lambda: LeanStep.of(self.model))
 
     @cached_property
+    def token_names(self) -> list[bytes | None]:  # type: ignore[override]
+        """The bytes that each token adds to an answer, by its id; None for one that adds none."""
+        return self._prompts.token_names
+
+    @cached_property
     def _sharing(self) -> Sharing | None:
         """The prefixes that are worth a forward pass of their own; None for the usual ones."""
         costly = self.model.device.type == "cpu" and parameters_of(self.model) >= SMALL_MODEL

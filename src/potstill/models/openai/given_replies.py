@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from potstill.models.openai.given_requests import NEEDS_TOKENIZER, ScoreQuery
-from potstill.models.openai.listed_prompts import ListedPlace, ListedToken, listed_places
+from potstill.models.openai.listed_prompts import PromptPlace, PromptToken, listed_places
 from potstill.models.openai.logprobs import LONGEST_NAME
 from potstill.models.openai.spelled_pieces import (
     UNREADABLE,
@@ -36,7 +36,7 @@ MOST_MASS = 1.02
 """The largest sum of the likeliest tokens' probabilities: those of number formats are rounded."""
 
 
-class _Entry(NamedTuple):
+class _ScoredEntry(NamedTuple):
     """A token's bytes and log-probability; no bytes: the end of the answer."""
 
     name: bytes
@@ -46,11 +46,11 @@ class _Entry(NamedTuple):
 class _Span(NamedTuple):
     """The part of the listed tokens that is scored."""
 
-    places: Sequence[ListedPlace]
+    places: Sequence[PromptPlace]
     names: Sequence[bytes]
     """The bytes of the text's own tokens."""
 
-    end: ListedPlace | None
+    end: PromptPlace | None
     end_ids: frozenset[int]
     begins: bool
     """Whether nothing stands before the text, so that its first token has no probability."""
@@ -95,7 +95,7 @@ def read_scores(
     return _packed(rows, request.top_logprobs)
 
 
-def _span_of_sent(query: ScoreQuery, places: Sequence[ListedPlace], tokens: GivenTokens) -> _Span:
+def _span_of_sent(query: ScoreQuery, places: Sequence[PromptPlace], tokens: GivenTokens) -> _Span:
     """Returns the part of tokens that were sent as such."""
     assert query.tokens is not None
     first = len(query.tokens.prompt_ids) - query.skipped
@@ -111,7 +111,7 @@ def _span_of_sent(query: ScoreQuery, places: Sequence[ListedPlace], tokens: Give
     return _Span(places[first:behind], names, end, frozenset(tokens.ends), begins, is_spaced)
 
 
-def _check_name(place: ListedPlace, name: bytes) -> None:
+def _check_name(place: PromptPlace, name: bytes) -> None:
     """Refuse a token that the server calls otherwise, where it knows tokens by names alone.
 
     Raises:
@@ -126,7 +126,7 @@ def _check_name(place: ListedPlace, name: bytes) -> None:
 def _span_of_text(
     request: Request,
     query: ScoreQuery,
-    places: Sequence[ListedPlace],
+    places: Sequence[PromptPlace],
     tokens: GivenTokens | None,
     *,
     ends: bool,
@@ -167,7 +167,7 @@ def _found(
     raise Misspelled("behind the text it lists no token that ends an answer")
 
 
-def _text_name(place: ListedPlace, tokens: GivenTokens | None) -> str:
+def _text_name(place: PromptPlace, tokens: GivenTokens | None) -> str:
     """Returns the text of a token; U+FFFD stands for pieces of characters."""
     name = place.name
     if tokens is not None and place.id is not None and place.id < len(tokens.names):
@@ -212,7 +212,7 @@ class _PromptCheck:
         """Whether tokens of these names may be the prompt, one before every text aside."""
         read = "".join(names)
         if self._before is None:  # a chat, rendered by the server
-            return UNREADABLE in read or all(text.strip() in read for text in self._asked)
+            return UNREADABLE in read or all(_holds(read, text.strip()) for text in self._asked)
         if not names:
             return not self._before
         rest = "".join(names[1:])
@@ -221,6 +221,12 @@ class _PromptCheck:
         if UNREADABLE not in read:
             return False
         return spells(names, self._before) or spells(names[1:], self._before)
+
+
+def _holds(read: str, text: str) -> bool:
+    """Whether a prompt, of which the first token may not be named, holds a text."""
+    cut = min(len(text), TOKEN_CHARACTERS)
+    return text in read or any(read.startswith(text[count:]) for count in range(1, cut))
 
 
 class _RowReader:
@@ -235,42 +241,42 @@ class _RowReader:
     def __init__(self, span: _Span, tokens: GivenTokens | None, k: int) -> None:
         self._span, self._tokens, self._k = span, tokens, k
 
-    def of_text(self, at: int) -> list[_Entry]:
+    def of_text(self, at: int) -> list[_ScoredEntry]:
         """Returns the row of a token of the text: itself, and the likeliest ones, best first."""
         place, name = self._span.places[at], self._span.names[at]
         if at == 0 and self._span.begins and place.logprob is None:
-            return [_Entry(name, float("nan"))]
+            return [_ScoredEntry(name, float("nan"))]
         if place.logprob is None or place.logprob == -np.inf:
             raise ValueError(f"it has no probability of the text's token {at + 1}")
         ends = [token.logprob for token in place.likeliest if token.id in self._span.end_ids]
         spaced = at == 0 and self._span.is_spaced
-        return [_Entry(name, place.logprob), *self._likeliest(place, ends, spaced=spaced)]
+        return [_ScoredEntry(name, place.logprob), *self._likeliest(place, ends, spaced=spaced)]
 
-    def of_end(self, place: ListedPlace) -> list[_Entry]:
+    def of_end(self, place: PromptPlace) -> list[_ScoredEntry]:
         """Returns the row of the end, by whichever token."""
         if place.logprob is None or place.logprob == -np.inf:
             raise ValueError("it has no probability of the end of the answer")
         ends = [token.logprob for token in place.likeliest if token.id in self._span.end_ids]
         if all(token.id is None or token.id != place.id for token in place.likeliest):
             ends.append(place.logprob)
-        own = _Entry(b"", _sum(ends))
+        own = _ScoredEntry(b"", _sum(ends))
         return [own, *self._likeliest(place, ends, spaced=False)]
 
     def _likeliest(
-        self, place: ListedPlace, ends: Sequence[float], *, spaced: bool
-    ) -> list[_Entry]:
+        self, place: PromptPlace, ends: Sequence[float], *, spaced: bool
+    ) -> list[_ScoredEntry]:
         if not self._k:
             return []
         _check_likeliest(place, self._k)
         entries = [
-            _Entry(name.removeprefix(b" ") if spaced else name, token.logprob)
+            _ScoredEntry(name.removeprefix(b" ") if spaced else name, token.logprob)
             for token in place.likeliest
             if token.id not in self._span.end_ids
             and np.isfinite(token.logprob)
             and (name := _name(token, self._tokens))
         ]
         if ends and np.isfinite(_sum(ends)):
-            entries.append(_Entry(b"", _sum(ends)))
+            entries.append(_ScoredEntry(b"", _sum(ends)))
         entries.sort(key=lambda entry: -entry.logprob)
         return entries[: self._k]
 
@@ -280,7 +286,7 @@ def _sum(logprobs: Sequence[float]) -> float:
     return float(np.logaddexp.reduce(list(logprobs)))
 
 
-def _name(token: ListedToken, tokens: GivenTokens | None) -> bytes:
+def _name(token: PromptToken, tokens: GivenTokens | None) -> bytes:
     """Returns a token's bytes; none where they are not known, or it is a control token."""
     if tokens is not None and token.id is not None:
         return (tokens.names[token.id] if token.id < len(tokens.names) else None) or b""
@@ -291,7 +297,7 @@ def _name(token: ListedToken, tokens: GivenTokens | None) -> bytes:
     return token.name.encode()
 
 
-def _check_likeliest(place: ListedPlace, k: int) -> None:
+def _check_likeliest(place: PromptPlace, k: int) -> None:
     """Refuse a row with fewer likeliest tokens than were asked for, or with too much probability.
 
     Raises:
@@ -309,7 +315,7 @@ def _check_likeliest(place: ListedPlace, k: int) -> None:
         raise ValueError(f"the probabilities of its likeliest tokens come to {mass:.3g}")
 
 
-def _packed(rows: Sequence[Sequence[_Entry]], k: int) -> TokenLogprobs:
+def _packed(rows: Sequence[Sequence[_ScoredEntry]], k: int) -> TokenLogprobs:
     """Returns rows as arrays, those with fewer likeliest tokens padded."""
     logprobs = np.full((len(rows), 1 + k), -np.inf, np.float32)
     lengths = np.zeros((len(rows), 1 + k), np.uint16)

@@ -17,7 +17,7 @@ SAME = 0.01
 """Nats by which one probability may differ where a server states it twice."""
 
 
-class ListedToken(NamedTuple):
+class PromptToken(NamedTuple):
     """A token with its probability."""
 
     id: int | None
@@ -28,7 +28,7 @@ class ListedToken(NamedTuple):
     """Minus infinity where the server has none for it."""
 
 
-class ListedPlace(NamedTuple):
+class PromptPlace(NamedTuple):
     """One token of the prompt, and the likeliest at its place."""
 
     id: int | None
@@ -36,7 +36,7 @@ class ListedPlace(NamedTuple):
     logprob: float | None
     """None where the server gives none, as for the first token."""
 
-    likeliest: Sequence[ListedToken]
+    likeliest: Sequence[PromptToken]
     """In any order; the token itself may be one of them."""
 
     distinct: bool = True
@@ -50,7 +50,7 @@ class MissingScores(ValueError):
     """An answer without any scores, as that of a server that does not know the fields."""
 
 
-def listed_places(query: ScoreQuery, reply: Mapping[str, Any]) -> list[ListedPlace]:
+def listed_places(query: ScoreQuery, reply: Mapping[str, Any]) -> list[PromptPlace]:
     """Returns the tokens that an answer lists, those of what may be written behind them aside.
 
     Raises:
@@ -67,7 +67,7 @@ def listed_places(query: ScoreQuery, reply: Mapping[str, Any]) -> list[ListedPla
 
 def _prompt_logprobs(
     query: ScoreQuery, choice: Json, reply: Mapping[str, Any]
-) -> list[ListedPlace]:
+) -> list[PromptPlace]:
     """Reads vLLM's mapping from ids to probabilities of each token, its own the first."""
     rows = choice.get("prompt_logprobs") or reply.get("prompt_logprobs")
     if not rows:
@@ -82,20 +82,20 @@ def _prompt_logprobs(
         if row is None:
             if at:
                 raise ValueError(f"it has no probabilities of token {at + 1}")
-            places.append(ListedPlace(own_id, None, None, ()))
+            places.append(PromptPlace(own_id, None, None, ()))
             continue
         likeliest = [
-            ListedToken(int(id_), entry.get("decoded_token"), logprob_in(entry["logprob"]))
+            PromptToken(int(id_), entry.get("decoded_token"), logprob_in(entry["logprob"]))
             for id_, entry in row.items()
         ]
         own = likeliest[0] if own_id is None else _of_id(likeliest, own_id, at)
         rank = row[str(own.id)].get("rank")
         beside = type(rank) is int and rank > query.k
-        places.append(ListedPlace(own.id, own.name, own.logprob, likeliest, is_beside=beside))
+        places.append(PromptPlace(own.id, own.name, own.logprob, likeliest, is_beside=beside))
     return places
 
 
-def _of_id(likeliest: Sequence[ListedToken], id_: int, at: int) -> ListedToken:
+def _of_id(likeliest: Sequence[PromptToken], id_: int, at: int) -> PromptToken:
     own = next((token for token in likeliest if token.id == id_), None)
     if own is None:
         raise ValueError(f"it has no probability of token {at + 1}, only of others")
@@ -116,7 +116,7 @@ def _sent_ids(query: ScoreQuery, told: object) -> Sequence[int] | None:
     return ids
 
 
-def _echo(query: ScoreQuery, choice: Json) -> list[ListedPlace]:
+def _echo(query: ScoreQuery, choice: Json) -> list[PromptPlace]:
     """Reads the parallel lists of the completions route, up to the end of what was sent."""
     listed = choice.get("logprobs") or {}
     names, logprobs = listed.get("tokens") or [], listed.get("token_logprobs") or []
@@ -139,11 +139,11 @@ def _echo(query: ScoreQuery, choice: Json) -> list[ListedPlace]:
             id_ = ids[at]
         logprob = None if logprobs[at] is None else logprob_in(logprobs[at])
         likeliest = [
-            ListedToken(*_named(other), logprob_in(value))
+            PromptToken(*_named(other), logprob_in(value))
             for other, value in (tops[at] or {}).items()
         ]
         _check_same(names[at], logprob, tops[at], at)
-        places.append(ListedPlace(id_, name, logprob, likeliest, distinct=False))
+        places.append(PromptPlace(id_, name, logprob, likeliest, distinct=False))
     return places
 
 
@@ -181,7 +181,7 @@ def _check_same(
         )
 
 
-def _input_token_logprobs(query: ScoreQuery, choice: Json) -> list[ListedPlace]:
+def _input_token_logprobs(query: ScoreQuery, choice: Json) -> list[PromptPlace]:
     """Reads SGLang's triples of log-probability, id and text."""
     meta = choice.get("meta_info") or {}
     rows = meta.get("input_token_logprobs")
@@ -192,11 +192,11 @@ def _input_token_logprobs(query: ScoreQuery, choice: Json) -> list[ListedPlace]:
     if len(tops) != len(rows) or (ids is not None and len(ids) != len(rows)):
         raise ValueError(f"it lists {len(rows)} tokens and {len(tops)} rows of likeliest ones")
     return [
-        ListedPlace(
+        PromptPlace(
             row[1],
             row[2],
             None if row[0] is None else logprob_in(row[0]),
-            [ListedToken(other[1], other[2], logprob_in(other[0])) for other in top or ()],
+            [PromptToken(other[1], other[2], logprob_in(other[0])) for other in top or ()],
         )
         for row, top in zip(rows, tops, strict=True)
     ]

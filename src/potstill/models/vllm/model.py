@@ -7,6 +7,7 @@ by which its answers are stored.
 
 import weakref
 from collections.abc import Generator, Iterable, Iterator
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from potstill.models.token_requests import GivenTokens
 from potstill.models.vllm.launcher import LaunchedServer, vllm_program
 from potstill.records import Completion, Request
 from potstill.runtime import Runtime
+from potstill.runtime.events import EventLog
 
 NEUTRAL_OPTIONS = {
     "api-server-count",
@@ -63,6 +65,7 @@ class VLLMModel(Model):
         self.name = stored_name(settings)
         self._settings = settings
         self._token_names: TokenNames | None = None
+        self._load_tokens = partial(_tokens_here, settings.where, self._runtime.events)
         self._server = LaunchedServer(vllm_program(settings), self._runtime.events)
         self._runtime.releasing.append(self._server.stop)
         weakref.finalize(self, self._server.stop)
@@ -87,7 +90,7 @@ class VLLMModel(Model):
             if served is not None and first[0].top_logprobs and first[0].given is None:
                 served, names = self._with_token_ids(served)
             if served is not None:
-                model = OpenAIModel(served, self._runtime, names, self._served_tokens)
+                model = OpenAIModel(served, self._runtime, names, self._load_tokens)
                 yield from model.complete_in_groups(chain(first, waiting))
         except GeneratorExit:
             raise
@@ -135,19 +138,20 @@ class VLLMModel(Model):
             from potstill.models.local.token_bytes import token_bytes
         return token_bytes(load_tokenizer(self._settings.tokenizer, is_here=True))
 
-    def _served_tokens(self) -> GivenTokens | None:
-        """Returns the model's tokenizer; None where it cannot be read here."""
-        try:
-            with extra("local", needed_for="scoring texts in a served model's tokens"):
-                from potstill.models.local.served_tokens import served_tokens
-            return served_tokens(self._settings.where, is_here=True)
-        except (ModelError, MissingExtraError) as error:
-            self._runtime.events.record("tokens_named_by_text", message=str(error))
-            return None
-
     def close(self) -> None:
         """End the server."""
         self._server.stop()
+
+
+def _tokens_here(where: str, events: EventLog) -> GivenTokens | None:
+    """Returns a model's tokenizer; None where it cannot be read on this machine."""
+    try:
+        with extra("local", needed_for="scoring texts in a served model's tokens"):
+            from potstill.models.local.served_tokens import served_tokens
+        return served_tokens(where, is_here=True)
+    except (ModelError, MissingExtraError) as error:
+        events.record("tokens_named_by_text", message=str(error))
+        return None
 
 
 def stored_name(settings: VLLMSettings) -> str:

@@ -1,0 +1,49 @@
+"""Made-up scores of texts: tokens of up to four letters, whose worth follows from those before."""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from typing import Any
+
+Listed = list[list[tuple[int, float]] | None]
+"""For each token of a prompt itself and the likeliest with their log-probabilities; None first."""
+
+PIECE = re.compile(r"\s?[^\s]{1,4}|\s")
+
+
+class MadeUpModel:
+    """A model whose numbers are drawn from the text alone."""
+
+    def __init__(self) -> None:
+        self._names: dict[int, str] = {}
+
+    def ids_of(self, text: str) -> tuple[int, ...]:
+        return tuple(self._id(piece) for piece in PIECE.findall(text))
+
+    def name_of(self, id_: int) -> str:
+        return self._names[id_]
+
+    def _id(self, piece: str) -> int:
+        number = int.from_bytes(hashlib.sha256(piece.encode()).digest()[:4], "big") >> 2
+        self._names[number] = piece
+        return number
+
+    def listed(self, ids: Sequence[int], k: int) -> Listed:
+        rows: Listed = [None]
+        for place, own in enumerate(ids[1:], 1):
+            digest = hashlib.sha256(repr(tuple(ids[: place + 1])).encode()).digest()
+            others = [(self._id(f"~{n}{digest.hex()[n : n + 2]}"), -1.5 - n) for n in range(k)]
+            rows.append([(own, -0.5 - digest[0] / 100), *others])
+        return rows
+
+
+def made_up_mappings(text: str, k: int) -> list[dict[str, Any] | None]:
+    """The ``prompt_logprobs`` of a text, as vLLM lists them."""
+    model = MadeUpModel()
+    return [
+        None if row is None else {
+            str(id_): {"logprob": p, "rank": 1, "decoded_token": model.name_of(id_)}
+            for id_, p in row
+        }
+        for row in model.listed(model.ids_of(text), k)
+    ]  # fmt: skip
