@@ -48,6 +48,7 @@ from potstill.serve.settings import RequestLimits, ServeSettings, TeacherLimits
 from potstill.settings import Settings
 from potstill.tasks.overlap import OverlapSettings
 from potstill.tasks.settings import TaskSettings
+from potstill.train.on_policy.limit_settings import LimitSettings
 from potstill.train.on_policy.settings import OnPolicySettings, ScoreSettings
 from potstill.train.settings import (
     LoraSettings,
@@ -98,6 +99,7 @@ SECTIONS: dict[str, Section] = {
     "unlikelihood": Section("`train.students.NAME.unlikelihood`", UnlikelihoodSettings),
     "on_policy": Section("`train.students.NAME.on_policy`", OnPolicySettings),
     "score": Section("`train.students.NAME.on_policy.score`", ScoreSettings),
+    "collapse_limits": Section("`train.students.NAME.on_policy.limits`", LimitSettings),
     "replay": Section("`train.students.NAME.replay`", ReplaySettings),
     "stop": Section("`train.stop`", StopSettings),
     "lora": Section("`train.lora`", LoraSettings),

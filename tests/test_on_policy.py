@@ -16,7 +16,7 @@ from potstill.errors import BudgetError
 from potstill.models.local.loading import Loaded, load_model_and_tokenizer
 from potstill.models.settings import LocalSettings
 from potstill.prompts.styles import style_named
-from potstill.records import Checkpoint, Task
+from potstill.records import Checkpoint, System, Task
 from potstill.runtime.context import RunContext
 from potstill.runtime.progress import Meter
 from potstill.sampling.ask import PromptConfig, SamplingParams
@@ -47,7 +47,7 @@ def settings(students: dict[str, Any], **fields: Any) -> TrainSettings:
 
 
 def on_policy(**fields: Any) -> dict[str, Any]:
-    given = {"steps_per_round": 3, "max_tokens": 12, "top": 5} | fields
+    given = {"steps_per_round": 3, "max_tokens": 12, "top": 5, "limits": None} | fields
     return {
         "data_format": OWN_FORMAT, "on_policy": given, "matching": {"divergence": "reverse_kl"},
     }  # fmt: skip
@@ -257,7 +257,8 @@ def step_trainer(
     assert student.on_policy is not None and student.start is not None
     teacher = ScoringTeacher(settings=student.start, model=scorer, asking=ASKING)
     work = OnPolicyWork(
-        label="own", settings=student.on_policy, data_format=student.asked_in, start=student.start,
+        system=System("own"), settings=student.on_policy, data_format=student.asked_in,
+        start=student.start,
         teacher=teacher, questions=sums(train=6).splits["train"], task="sums",
         context=RunContext(store=store, folder=folder, progress=Meter(None)), seed=0,
     )  # fmt: skip

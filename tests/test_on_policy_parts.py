@@ -28,7 +28,7 @@ from potstill.pipeline.run import Run
 from potstill.pipeline.stage_inputs import train_inputs
 from potstill.prompts.formats import format_named
 from potstill.prompts.styles import style_named
-from potstill.records import Completion, Question, Request, TokenLogprobs
+from potstill.records import Completion, Question, Request, System, TokenLogprobs
 from potstill.sampling.debate import AskedTeacher
 from potstill.store import Store
 from potstill.train.alignment import Vocabulary
@@ -228,7 +228,8 @@ def work(folder: Path, store: Store, questions: int = 6, **fields: Any) -> OnPol
     local = LocalSettings(model="bundled:student", device="cpu")
     asked = format_named(str(settings({"own": on_policy()}).students["own"].asked_in))
     return OnPolicyWork(
-        label="own", settings=OnPolicySettings.model_validate(fields), data_format=asked.name,
+        system=System("own"), settings=OnPolicySettings.model_validate(fields),
+        data_format=asked.name,
         start=local, questions=sums(train=questions).splits["train"], task="sums",
         teacher=ScoringTeacher(settings=local, model=None, asking=ASKING),  # type: ignore[arg-type]
         context=context_of(store), seed=0,

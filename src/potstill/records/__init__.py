@@ -35,6 +35,7 @@ from potstill.records.training import (
     TeacherSpan,
     TrainingStep,
 )
+from potstill.records.training_rounds import Collapse, TrainingRound
 
 __all__ = [
     "UNKNOWN",
@@ -44,6 +45,7 @@ __all__ = [
     "CapabilityName",
     "Checkpoint",
     "Choice",
+    "Collapse",
     "Comparison",
     "Completion",
     "Example",
@@ -73,5 +75,6 @@ __all__ = [
     "TeacherScore",
     "TeacherSpan",
     "TokenLogprobs",
+    "TrainingRound",
     "TrainingStep",
 ]

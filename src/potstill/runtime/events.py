@@ -48,12 +48,11 @@ The log, ``log.jsonl`` in the run's folder, has one JSON object a line: ``time``
     What was filled in of a ``student``'s training, where the recipe leaves it open: each value by
     its setting's name.
 ``on_policy_round``
-    What came of one ``round`` of a ``student``'s training on what it writes itself, before it is
-    learned: how many ``answers`` it wrote with so many ``student_tokens``, and how many of these
-    ``ended``; the ``teacher_tokens`` that were read for the scores, and their ``usd``; answers with
-    nothing to learn (``unscored``), ``too_long`` ones, those whose tokens were ``encoded_again``;
-    how many ``places`` there are in all, and how many are ``learned``; the most optimiser steps
-    (``oldest``) that an answer is old when it is learned.
+    What came of a ``round`` of a ``student``'s on-policy training: each field of
+    :class:`potstill.records.TrainingRound`.
+``collapse``
+    A limit ended the on-policy training of a ``student`` in a ``round``: each field of
+    :class:`potstill.records.Collapse`.
 ``left_out``
     A row of an imported ``file`` was left out: ``at`` which line or row it stands, and ``why``.
 ``interrupted``

@@ -11,6 +11,7 @@ from typing import Literal
 from potstill.records import (
     Checkpoint,
     Choice,
+    Collapse,
     Comparison,
     GuidedPrediction,
     GuidedScore,
@@ -23,6 +24,7 @@ from potstill.records import (
     SystemEngine,
     Teacher,
     TeacherScore,
+    TrainingRound,
     TrainingStep,
 )
 from potstill.store.database import Rows, columns_of, explained, insert, record_of, row_of
@@ -35,15 +37,25 @@ class ResultTables(Rows):
         self,
         steps: Sequence[TrainingStep],
         checkpoints: Sequence[Checkpoint],
+        collapses: Sequence[Collapse] = (),
         *,
         settings_hash: str,
     ) -> None:
-        """Put the students' logs and checkpoints in the place of all that were there."""
+        """Put the students' logs and checkpoints in the place of all that were there.
+
+        Args:
+            steps: The lines of their logs.
+            checkpoints: Their checkpoints.
+            collapses: The trainings among them that a limit has ended.
+            settings_hash: Stands for the settings that made them.
+        """
         with self._transaction() as db:
             db.execute("DELETE FROM training")
             db.execute("DELETE FROM checkpoints")
+            db.execute("DELETE FROM collapses")
             insert(db, "training", steps, settings_hash=settings_hash)
             insert(db, "checkpoints", checkpoints, settings_hash=settings_hash)
+            insert(db, "collapses", collapses, settings_hash=settings_hash)
 
     def training(self) -> list[TrainingStep]:
         """Returns the training logs of all students."""
@@ -52,6 +64,42 @@ class ResultTables(Rows):
     def checkpoints(self) -> list[Checkpoint]:
         """Returns all checkpoints, student by student in the order they were trained in."""
         return self._records(Checkpoint, "checkpoints")
+
+    def collapses(self) -> list[Collapse]:
+        """Returns the on-policy trainings that a limit has ended."""
+        return self._records(Collapse, "collapses")
+
+    def keep_round(self, own: TrainingRound, *, training: str) -> None:
+        """Keep what came of a round, in the place of it and of all after it.
+
+        Args:
+            own: The round.
+            training: Stands for all that determines the training.
+        """
+        with self._transaction() as db:
+            db.execute(
+                "DELETE FROM rounds WHERE training = ? AND number >= ?", (training, own.number)
+            )
+            insert(db, "rounds", [own], training=training)
+
+    def rounds_of(self, training: str) -> list[TrainingRound]:
+        """Returns the rounds of one training so far, oldest first."""
+        return self._rounds("training = ? ORDER BY number", training)
+
+    def rounds(self) -> list[TrainingRound]:
+        """Returns the rounds of the students that have checkpoints, student by student."""
+        place = (
+            "(SELECT min(rowid) FROM checkpoints"
+            " WHERE folder LIKE '%-' || substr(rounds.training, 1, 8) || '/%')"
+        )
+        return self._rounds(f"{place} IS NOT NULL ORDER BY {place}, number")
+
+    def _rounds(self, condition: str, *values: str) -> list[TrainingRound]:
+        """Returns the rounds that a condition holds for, in the order that stands behind it."""
+        columns = ", ".join(columns_of(TrainingRound))
+        with explained(self.path):
+            rows = self._db.execute(f"SELECT {columns} FROM rounds WHERE {condition}", values)
+            return [record_of(TrainingRound, iter(row)) for row in rows]
 
     def replace_evaluation(
         self,

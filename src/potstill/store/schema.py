@@ -191,6 +191,26 @@ _SCORED_TEXTS = """
 """The requests that scored a given text, by the key of the same without likeliest tokens: a score
 with more of them is one with fewer, too."""
 
+_ROUNDS = """
+    CREATE TABLE rounds (
+        training TEXT NOT NULL, student TEXT NOT NULL, start TEXT, number INTEGER NOT NULL,
+        rounds INTEGER NOT NULL, step INTEGER NOT NULL, oldest INTEGER NOT NULL,
+        answers INTEGER NOT NULL, ended INTEGER NOT NULL, right INTEGER,
+        student_tokens INTEGER NOT NULL, teacher_tokens INTEGER NOT NULL, usd REAL NOT NULL,
+        encoded_again INTEGER NOT NULL, unlearned INTEGER, places INTEGER NOT NULL,
+        learned INTEGER NOT NULL, entropy REAL, repeated REAL, mass REAL, teacher_logprob REAL,
+        teacher_entropy REAL, end_probability REAL, PRIMARY KEY (training, number)
+    );
+    CREATE TABLE collapses (
+        student TEXT NOT NULL, start TEXT, sign TEXT NOT NULL, value REAL NOT NULL,
+        bound REAL NOT NULL, setting REAL NOT NULL, number INTEGER NOT NULL,
+        reached INTEGER NOT NULL, step INTEGER NOT NULL, message TEXT NOT NULL,
+        advice TEXT NOT NULL, settings_hash TEXT NOT NULL
+    );
+"""
+"""The rounds of on-policy trainings, also of those that no recipe names any more, by what stands
+for all that determines a training; and the trainings that a limit has ended."""
+
 MIGRATIONS: tuple[SchemaStep, ...] = (
     """
     CREATE TABLE requests (
@@ -306,5 +326,6 @@ MIGRATIONS: tuple[SchemaStep, ...] = (
     _MARKS,
     _SUITABILITY,
     _SCORED_TEXTS,
+    _ROUNDS,
 )
 """Ordered steps from an empty file to the newest schema; the version is how many were taken."""

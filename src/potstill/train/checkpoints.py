@@ -82,6 +82,12 @@ def finish(folder: Path, values: dict[str, object]) -> None:
         drop_resume_states(folder)
 
 
+def reopen(folder: Path) -> None:
+    """Take back that a training is finished, so that it is trained anew."""
+    if first_process():
+        (folder / FINISHED).unlink(missing_ok=True)
+
+
 def read_finished(folder: Path) -> dict[str, object] | None:
     """Returns what :func:`finish` wrote; None where training has not ended, or some of it is lost.
 

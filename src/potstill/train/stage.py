@@ -14,10 +14,11 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from potstill.errors import ConfigError, DataError, extra
+from potstill.grading.grade import grade
 from potstill.keys import settings_hash
 from potstill.models.settings import ModelSettings
 from potstill.prompts.formats import format_named
-from potstill.records import Checkpoint, Example, Rationale, System, Task, TrainingStep
+from potstill.records import Checkpoint, Collapse, Example, Rationale, System, Task, TrainingStep
 from potstill.runtime.context import RunContext
 from potstill.runtime.progress import Advance
 from potstill.store import Store
@@ -32,6 +33,7 @@ from potstill.train.examples import (
     undivided,
     unequal_questions,
 )
+from potstill.train.on_policy.collapse_words import tell_collapse
 from potstill.train.on_policy.order import after_their_starts, started_from
 from potstill.train.on_policy.work import OnPolicyWork, ScoringTeacher
 from potstill.train.settings import StudentSettings, TrainSettings
@@ -61,6 +63,21 @@ class Models(NamedTuple):
 
     scoring: Mapping[str, ScoringTeacher] = MappingProxyType({})
     """Those that score what on-policy students write, by their names in the recipe."""
+
+
+class _Trainings(NamedTuple):
+    """What a command's trainings have left."""
+
+    steps: list[TrainingStep]
+    checkpoints: list[Checkpoint]
+    collapses: list[Collapse]
+
+    def add(self, system: System, trained: "TrainedStudent", left: Sequence[Checkpoint]) -> None:
+        """Take what a student's training has left."""
+        self.steps.extend(_training_steps(system, trained))
+        self.checkpoints.extend(left)
+        if trained.collapse is not None:
+            self.collapses.append(trained.collapse)
 
 
 def train(
@@ -116,20 +133,21 @@ def train(
         from potstill.train.start_checks import check_memory
     check_memory(settings, {system: one.start for system, one in students.items() if one.start})
     values = _resolved(settings, students, examples, context)
-    steps: list[TrainingStep] = []
-    checkpoints: list[Checkpoint] = []
+    done = _Trainings([], [], [])
     with ending_process_group():
         for system, student in after_their_starts(students).items():
-            student = started_from(system, student, checkpoints, context.folder)
+            student = started_from(system, student, done.checkpoints, context.folder)
             work = _on_policy_work(system, student, task, models, context, seed)
             own, learned = values[system], examples[system]
             trained = _train_in_folder(system, student, learned, own, context, seed, ends_at, work)
-            steps += _training_steps(system, trained)
-            checkpoints += _checkpoint_records(system, student, trained, context.folder, own)
+            left = _checkpoint_records(system, student, trained, context.folder, own)
+            done.add(system, trained, left)
     if not context.store.read_only:  # the first of several processes keeps the store
         made_by = made_by or settings_hash(settings.model_dump(mode="json"), seed)
-        context.store.replace_training(steps, checkpoints, settings_hash=made_by)
-    return checkpoints
+        context.store.replace_training(
+            done.steps, done.checkpoints, done.collapses, settings_hash=made_by
+        )
+    return done.checkpoints
 
 
 def _resolved(
@@ -357,8 +375,11 @@ def _train_in_folder(
         assert ends_at is not None
         return ends_at(_checkpoint_records(system, student, so_far, context.folder, settings))
 
-    with _MeterWatch(context, f"training {system.label}") as watch:
-        return train_student(
+    with ExitStack() as shown:
+        watch = shown.enter_context(_MeterWatch(context, f"training {system.label}"))
+        if work is not None:
+            shown.callback(context.events.notes.pop, work.note, None)
+        trained = train_student(
             student,
             examples,
             settings,
@@ -369,6 +390,9 @@ def _train_in_folder(
             seed=seed,
             on_policy=work,
         )
+    if trained.collapse is not None:
+        tell_collapse(system.label, trained.collapse, context.events)
+    return trained
 
 
 def _on_policy_work(
@@ -387,7 +411,7 @@ def _on_policy_work(
     if student.questions is not None:
         questions = first_placed(questions, student.questions, seed, "student")
     return OnPolicyWork(
-        label=system.label,
+        system=system,
         settings=student.on_policy,
         data_format=student.asked_in,
         start=student.start,
@@ -396,6 +420,7 @@ def _on_policy_work(
         task=task.name,
         context=context,
         seed=seed,
+        right=lambda text, question: grade(task, text, question).correct,
     )
 
 

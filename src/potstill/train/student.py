@@ -33,7 +33,7 @@ from potstill.models.local.loading import (
     trained_parameters,
 )
 from potstill.prompts.formats import format_named
-from potstill.records import Example
+from potstill.records import Collapse, Example
 from potstill.runtime import Runtime
 from potstill.runtime.signals import stoppable
 from potstill.store.packed_logprobs import pack
@@ -42,7 +42,10 @@ from potstill.train.defaults import ResolvedTraining
 from potstill.train.encoding import Encoded, EncodedExamples, Encoder
 from potstill.train.examples import example_shares
 from potstill.train.freed_memory import freed_memory_kept
+from potstill.train.on_policy import good_checkpoints
+from potstill.train.on_policy.good_checkpoints import after_collapse, is_lifted
 from potstill.train.on_policy.on_policy_trainer import OnPolicyRun, on_policy_run, stand_ins
+from potstill.train.on_policy.round_watch import TrainingCollapsed
 from potstill.train.on_policy.work import OnPolicyWork
 from potstill.train.precision import try_training
 from potstill.train.quantization import four_bits, is_quantized, keep_trainable
@@ -115,6 +118,9 @@ class TrainedStudent:
 
     soft_share: float | None
     """As :attr:`potstill.records.Checkpoint.soft_share`."""
+
+    collapse: Collapse | None = None
+    """The limit that has ended it before its last step; None: it came to its end."""
 
 
 def training_identity(
@@ -212,17 +218,15 @@ def train_student(
     settings = resolved_training(settings, student, examples)
     identity = training_identity(student, examples, settings, seed=seed, on_policy=on_policy)
     checkpoints.claim(folder, identity)
-    finished = checkpoints.read_finished(folder)
+    finished = _finished(folder, on_policy)
     if finished is not None:
-        if checkpoints.first_process():  # killed after it was marked as finished, they are there
-            checkpoints.drop_resume_states(folder)
         return _trained_student(finished, folder)
     trainer, reporter, counts = _set_up(
         student, examples, settings, folder, runtime, seed, identity, on_policy
     )
     with quietly():
 
-        def so_far(state: TrainerState) -> dict[str, object]:
+        def so_far(state: TrainerState) -> dict[str, Any]:
             steps = [step for step in sorted(trainer.save_steps) if step <= state.global_step]
             return {"steps": steps, "log": _log_lines(state), **counts}
 
@@ -234,11 +238,26 @@ def train_student(
         reporter.attach(trainer, on_step, watch or Unwatched(), ends, runtime.stop.is_set)
         # After Ctrl-C the step is finished, and a checkpoint written.
         with stoppable(runtime):
-            values = so_far(_train_or_resume(trainer, reporter, folder))
+            state, collapse = _train_to_its_end(trainer, reporter, folder)
+            values = so_far(state) | collapse
             if reporter.stopped and not runtime.stop.is_set():  # another process was signalled
                 raise KeyboardInterrupt
+    good_checkpoints.drop(folder)
     checkpoints.finish(folder, values)
     return _trained_student(values, folder)
+
+
+def _finished(folder: Path, on_policy: OnPolicyWork | None) -> dict[str, object] | None:
+    """Returns what is kept of a training that has ended; None where there is more to train."""
+    finished = checkpoints.read_finished(folder)
+    if finished is None:
+        return None
+    if on_policy is not None and is_lifted(finished, on_policy.settings):
+        checkpoints.reopen(folder)  # what its rounds were paid for is stored
+        return None
+    if checkpoints.first_process():  # killed after it was marked as finished, they are there
+        checkpoints.drop_resume_states(folder)
+    return finished
 
 
 def _set_up(
@@ -351,6 +370,18 @@ def _name(folder: Path) -> str:
     return folder.name.rpartition("-")[0] or folder.name
 
 
+def _train_to_its_end(
+    trainer: StudentTrainer, reporter: Reporter, folder: Path
+) -> tuple[TrainerState, dict[str, object]]:
+    """Train to the end, or to a limit of on-policy training; returns what is kept of that, too."""
+    try:
+        return _train_or_resume(trainer, reporter, folder), {}
+    except TrainingCollapsed as ended:
+        state = trainer.state
+        trainer.callback_handler.on_train_end(trainer.args, state, trainer.control)
+        return state, after_collapse(folder, ended.collapse, due=trainer.save_steps)
+
+
 def _train_or_resume(trainer: StudentTrainer, reporter: Reporter, folder: Path) -> TrainerState:
     """Train to the end, from the newest checkpoint on where there is one."""
     newest = checkpoints.whole_resumable(folder, trainer.save_steps)
@@ -401,12 +432,14 @@ def _trained_student(values: dict[str, Any], folder: Path) -> TrainedStudent:
     """Returns what ``finished.json`` says as a record."""
     values.setdefault("trained_parameters", values["parameters"])  # before it was kept
     log = tuple(LogLine(*line) for line in values["log"])
+    collapse = values.get("collapse")
     return TrainedStudent(
         checkpoints=tuple(
             (step, checkpoints.checkpoint_folder(folder, step)) for step in values["steps"]
         ),
         log=log,
-        seconds=log[-1].seconds,
-        tokens=log[-1].tokens,
+        seconds=log[-1].seconds if log else 0.0,  # it may end before its first step
+        tokens=log[-1].tokens if log else 0,
+        collapse=Collapse(**collapse) if collapse else None,
         **{name: values[name] for name in COUNTS},
     )

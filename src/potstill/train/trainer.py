@@ -36,6 +36,7 @@ from transformers import (
 )
 from transformers.trainer_callback import PrinterCallback
 
+from potstill.checksums import write_checksums
 from potstill.errors import ConfigError
 from potstill.models.local.learned_prefix import has_prefix, prefix_parameters, write_prefix
 from potstill.models.local.saving import save_model
@@ -267,25 +268,38 @@ class StudentTrainer(Trainer):
         resume.mkdir(exist_ok=True)
         state_dict = self.accelerator.get_state_dict(self.model_wrapped)
         if self.args.should_save:
-            self._write_model(folder, resume, state_dict)
+            self._write_trained(resume, state_dict)
+            self._write_model(folder, state_dict)
             self.state.save_to_json(str(resume / "trainer_state.json"))
         self._save_optimizer_and_scheduler(str(resume))
         self._save_scaler(str(resume))
         self._save_rng_state(str(resume))
 
-    def _write_model(self, folder: Path, resume: Path, state_dict: dict[str, Tensor]) -> None:
+    def write_weights(self, folder: Path) -> None:
+        """Write the weights alone, whole or not at all, as ``hf:`` loads them; in one process."""
+        state_dict = self.accelerator.get_state_dict(self.model_wrapped)
+        with whole_folder(folder), library_faults(folder):
+            self._write_model(unfinished_folder(folder), state_dict)
+            write_checksums(unfinished_folder(folder))
+
+    def _write_trained(self, resume: Path, state_dict: dict[str, Tensor]) -> None:
+        """Write the trained weights, where those of the checkpoint are merged or rounded."""
+        model: Any = self.accelerator.unwrap_model(self.model)
+        if not isinstance(model, PreTrainedModel):  # peft
+            _write_additions(model, resume, state_dict)
+        elif has_prefix(model):
+            model.save_pretrained(resume, state_dict=dict(prefix_parameters(model)))
+        elif self._dtype != torch.float32:  # going on from rounded weights would lose small steps
+            model.save_pretrained(resume, state_dict=state_dict)
+
+    def _write_model(self, folder: Path, state_dict: dict[str, Tensor]) -> None:
         model: Any = self.accelerator.unwrap_model(self.model)
         if not isinstance(model, PreTrainedModel):  # peft: the additions, then the merged weights
-            for place in (resume, folder / ADAPTER):
-                model.save_pretrained(place, state_dict=state_dict)
-                (place / "README.md").unlink(missing_ok=True)
+            _write_additions(model, folder / ADAPTER, state_dict)
             model = merged(model)
             state_dict = model.state_dict()
         elif has_prefix(model):
-            model.save_pretrained(resume, state_dict=dict(prefix_parameters(model)))
             state_dict = write_prefix(state_dict, folder)
-        elif self._dtype != torch.float32:  # going on from rounded weights would lose small steps
-            model.save_pretrained(resume, state_dict=state_dict)
         cached, model.config.use_cache = model.config.use_cache, self._use_cache
         save_model(model, self.tokenizer, folder, state_dict=state_dict, dtype=self._dtype)
         model.config.use_cache = cached
@@ -295,6 +309,12 @@ class StudentTrainer(Trainer):
         resume = Path(resume_from_checkpoint)
         own = any((resume / name).is_file() for name in ("adapter_config.json", "config.json"))
         super()._load_from_checkpoint(str(resume if own else resume.parent), model)
+
+
+def _write_additions(model: Any, folder: Path, state_dict: dict[str, Tensor]) -> None:
+    """Write low-rank additions, for peft."""
+    model.save_pretrained(folder, state_dict=state_dict)
+    (folder / "README.md").unlink(missing_ok=True)
 
 
 class Reporter(TrainerCallback):

@@ -18,7 +18,9 @@ from potstill.train.checkpoints import checkpoint_folder
 from potstill.train.defaults import ResolvedTraining
 from potstill.train.encoding import Encoded, EncodedExamples
 from potstill.train.examples import example_shares
-from potstill.train.on_policy.scored_rounds import OnPolicySteps, RoundCounts, RoundMaker
+from potstill.train.on_policy import good_checkpoints
+from potstill.train.on_policy.round_watch import RoundWatch, TrainingCollapsed
+from potstill.train.on_policy.scored_rounds import OnPolicySteps, RoundMaker
 from potstill.train.on_policy.student_writer import StudentWriter
 from potstill.train.on_policy.work import OnPolicyWork, RoundPlan, answers_of
 from potstill.train.on_policy.written_answers import AnswerReader
@@ -65,6 +67,12 @@ class OnPolicyTrainer(StudentTrainer):
         except (PotstillError, KeyboardInterrupt):  # a budget that is spent, a teacher out of reach
             self._keep_state()
             raise
+        except TrainingCollapsed:
+            if step == 0:
+                self._keep_good(step)
+            raise
+        if step % self._run.plan.steps_per_round == 0 and self._run.watch.is_well:
+            self._keep_good(step)
         self._reporter.learns(step, sum(len(one.trained) for part in parts for one in part))
         samples: list[list[Batch]] = [self.collator([parts])]
         return samples, self._get_num_items_in_batch(samples, device)
@@ -75,6 +83,16 @@ class OnPolicyTrainer(StudentTrainer):
         if self.state.global_step and not place.exists():
             self._reporter.report(self.state)
             self._save_checkpoint(self.model, None)
+
+    def _keep_good(self, step: int) -> None:
+        """Keep the weights of a student that is well, in the place of the last ones.
+
+        They are written once a round, without what going on from them takes: that costs a second
+        where writing and scoring the round took minutes.
+        """
+        if self._run.work.settings.limits is not None:
+            folder = Path(str(self.args.output_dir))
+            good_checkpoints.keep(folder, step, due=self.save_steps, write=self.write_weights)
 
     def _writer(self, number: int) -> Model:
         model: Any = self.accelerator.unwrap_model(self.model)
@@ -96,6 +114,7 @@ class OnPolicyRun:
     work: OnPolicyWork
     steps: OnPolicySteps
     plan: RoundPlan
+    watch: RoundWatch
     loaded: Loaded
     identity: str
     """Stands for all that determines the training; its student's answers are stored by it."""
@@ -144,12 +163,13 @@ def on_policy_run(
         score=work.settings.score,
         closing=work.closing,
     )
+    watch = RoundWatch(work, plan, identity)
     maker = RoundMaker(
         work,
         reader,
         max_length=longest,
         encoder_decoder=loaded.encoder_decoder,
-        on_round=lambda counts, *_: tell_round(work, plan, counts),
+        watch=watch,
     )
     shares = example_shares(student)
     further = encoded.examples if plan.further else []
@@ -171,6 +191,7 @@ def on_policy_run(
         work=work,
         steps=steps,
         plan=plan,
+        watch=watch,
         loaded=loaded,
         identity=identity,
         longest=min(max(map(len, prompts)) + work.settings.longest + 1, longest),
@@ -195,20 +216,6 @@ def refuse_several_processes(world_size: int) -> None:
             f"on_policy trains in one process, and there are {world_size}. Start potstill without "
             "accelerate launch or torchrun."
         )
-
-
-def tell_round(work: OnPolicyWork, plan: RoundPlan, counts: RoundCounts) -> None:
-    """Put what came of a round into the run's log."""
-    fields = counts._asdict()
-    number = fields.pop("number")
-    work.context.events.record(
-        "on_policy_round",
-        student=work.label,
-        round=number + 1,
-        rounds=plan.rounds,
-        oldest=plan.steps_of(number) - 1,
-        **fields,
-    )
 
 
 def planned_tokens(run: OnPolicyRun, further: Sequence[int]) -> list[int]:

@@ -20,53 +20,13 @@ from potstill.sampling.ask import complete_missing
 from potstill.text.steps import step_kind
 from potstill.train.batches import Order, parts_of, plan_steps
 from potstill.train.encoding import Encoded
+from potstill.train.on_policy.round_figures import ScoredCounts
+from potstill.train.on_policy.round_watch import PROBE, RoundWatch
 from potstill.train.on_policy.student_writer import AtOnce
 from potstill.train.on_policy.work import SEEDS_APART, OnPolicyWork, RoundPlan
 from potstill.train.on_policy.written_answers import AnswerReader, WrittenAnswer
 
 logger = logging.getLogger(__name__)
-
-
-class RoundCounts(NamedTuple):
-    """What came of one round."""
-
-    number: int
-    """Counted from 0."""
-
-    step: int
-    """Optimiser steps that the student who wrote it had taken."""
-
-    answers: int
-    ended: int
-    """Answers that ended by themselves, within what was written."""
-
-    student_tokens: int
-    """Tokens that the student wrote."""
-
-    teacher_tokens: int
-    """Tokens that the teacher read for the scores, prompts included."""
-
-    usd: float
-    """US dollars of the scores; of those that were stored before, what they cost then."""
-
-    encoded_again: int
-    """Answers whose tokens are not those that were written, see :mod:`.written_answers`."""
-
-    unscored: int
-    """Answers without scores, or whose scores reach none of their tokens."""
-
-    too_long: int
-    """Answers left out because they are longer than ``max_length``."""
-
-    places: int
-    """Tokens of the answers, the end among them, that could have been learned."""
-
-    learned: int
-    """Tokens of the answers that are learned, each counted once."""
-
-
-OnRound = Callable[[RoundCounts, Sequence[WrittenAnswer], Sequence[TokenLogprobs | None]], None]
-"""Called with what came of a round, before it is learned."""
 
 
 class RoundMaker:
@@ -77,7 +37,7 @@ class RoundMaker:
         reader: Reads the student's answers.
         max_length: Most tokens of an example.
         encoder_decoder: Whether the student reads its prompt with an encoder.
-        on_round: Told what came of each round.
+        watch: Looks at each round, and ends what collapses.
     """
 
     def __init__(
@@ -87,11 +47,11 @@ class RoundMaker:
         *,
         max_length: int,
         encoder_decoder: bool,
-        on_round: OnRound,
+        watch: RoundWatch,
     ) -> None:
         self._work, self._reader = work, reader
         self._max_length, self._encoder_decoder = max_length, encoder_decoder
-        self._on_round = on_round
+        self._watch = watch
 
     @cached_property
     def _teacher(self) -> Model:
@@ -113,8 +73,10 @@ class RoundMaker:
 
         Raises:
             ModelError: Nothing can be learned of it.
+            TrainingCollapsed: It passes a limit.
         """
-        work = self._work
+        work, watch = self._work, self._watch
+        watch.begins(number)
         written = self._written(questions, number, writer)
         kind = step_kind([completion.text for _, completion in written])
         answers = [
@@ -122,13 +84,13 @@ class RoundMaker:
             for question, completion in written
             if (answer := self._reader.read(question, completion, kind)) is not None
         ]
-        round_ = _Round(number, [completion for _, completion in written], answers)
-        scores = self._scores(round_)
-        examples, too_long = self._learned(answers, scores)
-        counts = round_.counts(
-            scores, examples, too_long=too_long, step=number * work.settings.steps_per_round
-        )
-        self._on_round(counts, answers, [score.logprobs if score else None for score in scores])
+        watch.written(written, answers)
+        if number == 0 and work.settings.limits is not None and len(answers) > PROBE:
+            probe = self._scored(answers[:PROBE], number)
+            watch.probed(probe.counts(PROBE), probe.answers, probe.scores)
+        scored = self._scored(answers, number)
+        watch.scored(scored.counts(len(written)), answers, scored.scores)
+        examples, too_long = scored.examples, scored.too_long
         if not examples:
             raise ModelError(
                 f"{work.label}: nothing of round {number + 1} can be learned: of "
@@ -154,7 +116,14 @@ class RoundMaker:
             for stored in work.context.store.completions(writer.name, request, logprobs=True)
         ]
 
-    def _scores(self, round_: "_Round") -> list[Completion | None]:
+    def _scored(self, answers: Sequence[WrittenAnswer], number: int) -> "_ScoredAnswers":
+        """Returns answers with the teacher's scores, and what is learned of them."""
+        completions = self._scores(answers, number)
+        scores = [self._named(score) for score in completions]
+        examples, too_long = self._learned(answers, completions, scores)
+        return _ScoredAnswers(answers, completions, scores, examples, too_long)
+
+    def _scores(self, answers: Sequence[WrittenAnswer], number: int) -> list[Completion | None]:
         """Returns the teacher's scores of all answers; those that failed are asked for twice."""
         work, teacher = self._work, self._teacher
         requests = [
@@ -166,10 +135,10 @@ class RoundMaker:
                 top=work.settings.top,
                 task=work.task,
             )
-            for answer in round_.answers
+            for answer in answers
         ]
         store = work.context.store
-        label = f"scores for {work.label}, round {round_.number + 1}"
+        label = f"scores for {work.label}, round {number + 1}"
         for _ in range(2):
             counts = complete_missing(teacher, requests, work.context, label=label, stage="train")
             counts.check_any(teacher.name, store)
@@ -178,17 +147,30 @@ class RoundMaker:
         stored = [store.completions(teacher.name, request, logprobs=True) for request in requests]
         return [found[0].completion if found else None for found in stored]
 
+    def _named(self, score: Completion | None) -> TokenLogprobs | None:
+        """Returns the scores of a text, tokens named by bytes; None where there are none."""
+        if score is None or score.logprobs is None:
+            return None
+        names = [] if score.logprobs.ids is None else self._teacher_names
+        return scores_by_bytes(score.logprobs, score.text, names)
+
     def _learned(
-        self, answers: Sequence[WrittenAnswer], scores: Sequence[Completion | None]
+        self,
+        answers: Sequence[WrittenAnswer],
+        completions: Sequence[Completion | None],
+        scores: Sequence[TokenLogprobs | None],
     ) -> tuple[list[Encoded], int]:
         """Returns what can be learned, and how many further answers are too long."""
         examples, too_long = list[Encoded](), 0
-        for answer, score in zip(answers, scores, strict=True):
-            if score is None or score.logprobs is None:
+        for answer, completion, score in zip(answers, completions, scores, strict=True):
+            if completion is None or score is None:
                 continue
-            names = [] if score.logprobs.ids is None else self._teacher_names
-            named = scores_by_bytes(score.logprobs, score.text, names)
-            learned = self._reader.learned(answer, score.text, named, self._work.data_format)
+            try:
+                learned = self._reader.learned(
+                    answer, completion.text, score, self._work.data_format
+                )
+            except ValueError:  # the scores' tokens spell another text; nothing is learned of it
+                continue
             if learned is not None and learned.length > self._max_length:
                 too_long += 1
             elif learned is not None:
@@ -196,36 +178,27 @@ class RoundMaker:
         return examples, too_long
 
 
-class _Round(NamedTuple):
-    """One round as it was written."""
+class _ScoredAnswers(NamedTuple):
+    """Answers, the teacher's scores of them, and the examples that they make."""
 
-    number: int
-    written: list[Completion]
-    answers: list[WrittenAnswer]
+    answers: Sequence[WrittenAnswer]
+    completions: list[Completion | None]
+    scores: list[TokenLogprobs | None]
+    """Tokens named by bytes."""
 
-    def counts(
-        self,
-        scores: Sequence[Completion | None],
-        examples: Sequence[Encoded],
-        *,
-        too_long: int,
-        step: int,
-    ) -> RoundCounts:
-        """Returns what came of it."""
-        bought = [score for score in scores if score is not None]
-        return RoundCounts(
-            number=self.number,
-            step=step,
-            answers=len(self.written),
-            ended=sum(completion.finish_reason == "stop" for completion in self.written),
-            student_tokens=sum(completion.completion_tokens for completion in self.written),
+    examples: list[Encoded]
+    too_long: int
+    """Answers left out because they are longer than ``max_length``."""
+
+    def counts(self, written: int) -> ScoredCounts:
+        """Returns what they cost, and what is learned of so many written answers."""
+        bought = [score for score in self.completions if score is not None]
+        return ScoredCounts(
             teacher_tokens=sum(score.prompt_tokens + score.completion_tokens for score in bought),
             usd=sum(score.cost for score in bought),
-            encoded_again=sum(answer.is_encoded_again for answer in self.answers),
-            unscored=len(self.written) - len(examples) - too_long,
-            too_long=too_long,
+            unlearned=written - len(self.examples),
             places=sum(len(answer.ids) + answer.ends for answer in self.answers),
-            learned=sum(len(example.trained) for example in examples),
+            learned=sum(len(example.trained) for example in self.examples),
         )
 
 

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from potstill.prompts.formats import format_named
 from potstill.settings import Settings
+from potstill.train.on_policy.limit_settings import LimitSettings
 
 if TYPE_CHECKING:
     from potstill.train.settings import StudentSettings
@@ -74,6 +75,9 @@ class OnPolicySettings(Settings):
     start_from: str | None = None
     """A student of the recipe whose last checkpoint is the start, e.g. ``rationales``; null: the
     start itself."""
+
+    limits: LimitSettings | None = LimitSettings()
+    """Where a student that collapses is stopped, at its last good checkpoint; null: nowhere."""
 
     @property
     def longest(self) -> int:

@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -12,7 +12,7 @@ from potstill.models.interface import Model
 from potstill.models.settings import LocalSettings, ModelSettings
 from potstill.prompts.formats import DataFormat, format_named
 from potstill.prompts.styles import PromptStyle
-from potstill.records import GivenText, Message, Question, Request
+from potstill.records import GivenText, Message, Question, Request, System
 from potstill.runtime.context import RunContext
 from potstill.sampling.ask import PromptConfig
 from potstill.train.on_policy.settings import OnPolicySettings
@@ -79,8 +79,8 @@ class ScoringTeacher:
 class OnPolicyWork:
     """All that the rounds of one student's training are made of."""
 
-    label: str
-    """The student's name in the recipe, with its start's."""
+    system: System
+    """The student."""
 
     settings: OnPolicySettings
     data_format: str
@@ -96,6 +96,18 @@ class OnPolicyWork:
     task: str
     context: RunContext
     seed: int
+    right: Callable[[str, Question], bool] | None = None
+    """Whether an answer is the gold answer of its question; None: that is not looked at."""
+
+    @property
+    def label(self) -> str:
+        """The student's name in the recipe, with its start's."""
+        return self.system.label
+
+    @property
+    def note(self) -> str:
+        """The key of the note that shows its last round while it trains."""
+        return f"on-policy {self.label}"
 
     @cached_property
     def format(self) -> DataFormat:
@@ -110,7 +122,7 @@ class OnPolicyWork:
     def identity(self) -> list[object]:
         """Returns plain values that stand for all that determines the rounds, weights aside."""
         wording = self.teacher.asking.request(Question(id="", text="QUESTION", answer="")).prompt
-        values = self.settings.model_dump(mode="json", exclude={"start_from"})
+        values = self.settings.model_dump(mode="json", exclude={"start_from", "limits"})
         questions = [question_digest(question) for question in self.questions]
         return [
             values,
