@@ -21,7 +21,7 @@ from potstill.train.examples import example_shares
 from potstill.train.on_policy import good_checkpoints
 from potstill.train.on_policy.round_watch import RoundWatch, TrainingCollapsed
 from potstill.train.on_policy.scored_rounds import OnPolicySteps, RoundMaker
-from potstill.train.on_policy.student_writer import StudentWriter
+from potstill.train.on_policy.student_writer import StudentWriter, rounded, writes_rounded
 from potstill.train.on_policy.work import OnPolicyWork, RoundPlan, answers_of
 from potstill.train.on_policy.written_answers import AnswerReader
 from potstill.train.settings import StudentSettings
@@ -98,6 +98,8 @@ class OnPolicyTrainer(StudentTrainer):
         model: Any = self.accelerator.unwrap_model(self.model)
         if not isinstance(model, PreTrainedModel):  # wrapped by peft
             model = model.get_base_model()
+        elif self.args.bf16 and writes_rounded(model):
+            model = rounded(model)
         work = self._run.work
         return StudentWriter(
             Loaded(model, self._run.loaded.tokenizer, self._run.loaded.encoder_decoder),
