@@ -22,9 +22,10 @@ from tiny_models import build_tiny_causal, build_tiny_seq2seq, byte_level_tokeni
 from potstill.curate import CurateSettings, curate
 from potstill.errors import ConfigError
 from potstill.models.local.loading import load_model_and_tokenizer
-from potstill.models.settings import LocalSettings
+from potstill.models.settings import LocalSettings, OpenAISettings
 from potstill.pipeline.recipe import Recipe, load_recipe
 from potstill.pipeline.run import Run
+from potstill.pipeline.server_needs import lack, server_needs
 from potstill.pipeline.stage_inputs import train_inputs
 from potstill.prompts.formats import format_named
 from potstill.prompts.styles import style_named
@@ -362,6 +363,20 @@ def test_servers_that_cannot_score_in_rounds_are_refused(
     assert recipe(ON, teacher=teacher)
     with pytest.raises(ConfigError, match=words):
         recipe(ON, teacher=teacher | server)
+
+
+def test_a_server_that_was_found_to_score_nothing_is_refused(tmp_path: Path) -> None:
+    own = recipe(ON, teacher={"model": "openai:some", "prompt_price": 1, "completion_price": 1})
+    needs = [need for need in server_needs(own) if need.capability == "prompt_logprobs"]
+    assert [(need.setting, need.is_probed) for need in needs] == [
+        ("train.students.own.on_policy", True)
+    ]
+    teacher = own.teacher
+    assert isinstance(teacher, OpenAISettings)
+    told = lack(needs[0], teacher, "none")
+    assert told is not None and "no probabilities of a text that it did not write" in told
+    assert lack(needs[0], teacher, "input_token_logprobs") is None
+    assert not any(need.capability == "prompt_logprobs" for need in server_needs(recipe({})))
 
 
 def test_what_was_recorded_cannot_score(tmp_path: Path) -> None:

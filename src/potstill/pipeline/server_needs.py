@@ -56,6 +56,10 @@ def _needs_of(recipe: Recipe, name: str, settings: ServerSettings) -> Iterator[S
     if guiding and guide is not None and guide.needing_continuation:
         policies = ", ".join(policy.label for policy in guide.needing_continuation)
         yield ServerNeed(name, "continuing", f"guide.policies: {policies}", 0, True)
+    for student, learns in recipe.train.students.items():
+        if learns.on_policy is not None and learns.on_policy.teacher == name:
+            setting = f"train.students.{student}.on_policy"
+            yield ServerNeed(name, "prompt_logprobs", setting, 0, True)
 
 
 def lack(need: ServerNeed, settings: ServerSettings, value: str) -> str | None:
@@ -77,6 +81,12 @@ def lack(need: ServerNeed, settings: ServerSettings, value: str) -> str | None:
         return (
             f"{server} do: it lists {value} likeliest tokens at most. Set generate.top_logprobs "
             f"to {value} or less."
+        )
+    if need.capability == "prompt_logprobs" and value == NO_WAY:
+        return (
+            f"{server} do: it gives no probabilities of a text that it did not write. Have a "
+            "teacher score on this machine (hf:NAME) or by a server that has them, such as vLLM "
+            "or SGLang, or leave on_policy out."
         )
     if need.capability == "temperature" and value == "ignored":
         return (

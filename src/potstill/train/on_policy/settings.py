@@ -100,8 +100,6 @@ def check_on_policy(student: "StudentSettings") -> None:
             "alone teach nothing. Set matching to distribution, or to {divergence: reverse_kl}; "
             "on_policy.mix has rationales learned beside"
         )
-    if student.matching.divergence == "reverse_kl" and student.matching.tail != "uniform_tail":
-        raise ValueError("top-k reverse_kl without the teacher's tail empties the student's top-k")
     if student.unlikelihood is not None:
         raise ValueError("on_policy and unlikelihood are both given; give one of them")
     if student.thinking != "drop":
