@@ -32,6 +32,7 @@ from potstill.prompts.styles import style_named
 from potstill.records import Completion, Question, Request, System, TokenLogprobs
 from potstill.sampling.debate import AskedTeacher
 from potstill.store import Store
+from potstill.train import Models, interrupted_step
 from potstill.train.alignment import Vocabulary
 from potstill.train.on_policy.settings import OnPolicySettings, ScoreSettings
 from potstill.train.on_policy.work import OnPolicyWork, RoundPlan, ScoringTeacher, unscored_closing
@@ -305,6 +306,29 @@ def test_a_student_goes_on_from_another_and_learns_rationales_beside(tmp_path: P
     for completion in first:
         (again,) = before.complete([completion.request])
         assert again.text == completion.text
+
+
+def test_a_plan_finds_where_a_student_that_goes_on_from_another_was_interrupted(
+    tmp_path: Path,
+) -> None:
+    start = letters_model(tmp_path / "start", seed=0)
+    scorer = DenseScorer(start)
+    scorer.left, scorer.fault = 15, KeyboardInterrupt()
+    with_rationales(tmp_path / "run")
+    own = on_policy(start_from="rationales", steps_per_round=2)
+    values = settings({"own": own, "rationales": {"data_format": OWN_FORMAT}}, checkpoints=1)
+    with pytest.raises(KeyboardInterrupt):
+        trained(tmp_path / "run", start, scorer, values)
+    local = LocalSettings(model=f"hf:{start}", device="cpu")
+    teacher = ScoringTeacher(settings=local, model=scorer, asking=ASKING)
+    models = Models(start=local, teacher=local, scoring={"teacher": teacher})
+    with Store(tmp_path / "run" / "run.sqlite") as store:
+        assert not store.checkpoints()
+        student = values.students["own"].model_copy(update={"start": local})
+        step = interrupted_step(
+            System("own"), student, sums(train=6), models, values, context_of(store), seed=0
+        )
+    assert step == 2
 
 
 # refusals -----------------------------------------------------------------------------------------

@@ -34,7 +34,7 @@ from potstill.train.examples import (
     unequal_questions,
 )
 from potstill.train.on_policy.collapse_words import tell_collapse
-from potstill.train.on_policy.order import after_their_starts, started_from
+from potstill.train.on_policy.order import after_their_starts, possible_starts, started_from
 from potstill.train.on_policy.work import OnPolicyWork, ScoringTeacher
 from potstill.train.settings import StudentSettings, TrainSettings
 from potstill.train.settled_formats import FormatSettler, kept_defaults
@@ -209,14 +209,12 @@ def interrupted_step(
     examples = _student_examples(system.label, student, task, learned, texts, seed)
     kept = KeptValues(context.folder)
     own = kept.resolved(system.label, settings.for_student(student), student, examples)
-    if student.on_policy is not None:
-        if student.on_policy.teacher not in models.scoring:
-            return 0
-        student = started_from(system, student, context.store.checkpoints(), context.folder)
-    work = _on_policy_work(system, student, task, models, context, seed)
-    folder = _training_folder(system, student, examples, own, context, seed, work)
-    newest = newest_resumable(folder)
-    return int(newest.name.rpartition("-")[2]) if newest else 0
+    for begun in possible_starts(system, student, context.folder):
+        work = _on_policy_work(system, begun, task, models, context, seed)
+        folder = _training_folder(system, begun, examples, own, context, seed, work)
+        if newest := newest_resumable(folder):
+            return int(newest.name.rpartition("-")[2])
+    return 0
 
 
 def _teacher_texts(store: Store, models: Models, rationales: Sequence[Rationale]) -> TeacherTexts:

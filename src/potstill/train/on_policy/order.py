@@ -1,11 +1,12 @@
 """Students that go on from another student's last checkpoint: their order, and their start."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from potstill.errors import DataError
 from potstill.records import Checkpoint, System
+from potstill.train.checkpoints import FINISHED, checkpoint_folder, read_json
 from potstill.train.settings import StudentSettings
 
 
@@ -50,8 +51,28 @@ def started_from(
     steps = {one.step: one for one in checkpoints if one.system == before}
     if not steps:
         raise DataError(f"{system.label} starts from {before.label}, which is not trained yet.")
+    return _with_start(student, run_folder / steps[max(steps)].folder)
+
+
+def possible_starts(
+    system: System, student: StudentSettings, run_folder: Path
+) -> Iterator[StudentSettings]:
+    """Yields a student with each start that it may have begun with, by what is finished on disk.
+
+    The store knows the checkpoints once all students are trained.
+    """
+    before = _before(system, student)
+    if before is None:
+        yield student
+        return
+    for finished in (run_folder / "checkpoints").glob(f"{before.label}-*/{FINISHED}"):
+        steps = (read_json(finished) or {}).get("steps")
+        if isinstance(steps, list) and steps:
+            yield _with_start(student, checkpoint_folder(finished.parent, max(steps)))
+
+
+def _with_start(student: StudentSettings, folder: Path) -> StudentSettings:
     assert student.start is not None
-    folder = run_folder / steps[max(steps)].folder
     start = student.start.model_copy(update={"model": f"hf:{folder}", "revision": None})
     return student.model_copy(update={"start": start})
 
