@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 import potstill
-from potstill.cli.documents import document
+from potstill.cli.documents import json_option, write_document
 from potstill.cli.terminal import clean_warnings, echo
 from potstill.errors import ConfigError, OutdatedError, PotstillError
 from potstill.text.terminal_text import terminal_text
@@ -48,6 +48,12 @@ class _UserError(click.ClickException):
 class _CommandGroup(click.Group):
     """Shows our own errors as one line. Anything else is a bug and keeps its traceback."""
 
+    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
+        """Add a command, which gets ``--json`` as all have it."""
+        if not any(parameter.name == "json" for parameter in cmd.params):
+            cmd.params.append(json_option())
+        super().add_command(cmd, name)
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(self.commands, key=ORDER.index)
 
@@ -79,14 +85,10 @@ class _CommandGroup(click.Group):
         try:
             returned = super().invoke(ctx)
         except click.exceptions.Exit:
-            self._write_document(ctx)
+            write_document(ctx)
             raise
-        self._write_document(ctx)
+        write_document(ctx)
         return returned
-
-    def _write_document(self, ctx: click.Context) -> None:
-        if (text := document(ctx)) is not None:
-            click.echo(text)
 
 
 MOST_FILES = 4096

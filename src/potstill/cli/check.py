@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from potstill.cli.app import main, open_begun_run, open_run, quiet_option, set_option
+from potstill.cli.documents import add_to_document, wants_json, write_document
 from potstill.cli.printing import print_table
 from potstill.cli.terminal import echo
 from potstill.errors import ConfigError
@@ -49,6 +50,7 @@ def check_command(what: str, changes: tuple[str, ...]) -> None:
     finally:
         runtime.close()
     print_table(server_table(settings, found, runtime.budget.spent))
+    add_to_document(model=what, capabilities=found, spent=runtime.budget.spent)
 
 
 def _check_run(folder: Path) -> None:
@@ -59,6 +61,7 @@ def _check_run(folder: Path) -> None:
     from potstill.pipeline.run_check import check_run
 
     checked = check_run(folder)
+    add_to_document(folder=folder, **checked._asdict())
     for note in checked.notes:
         echo(f"check: {note}")
     removed = f", {checked.removed:,} of them removed by potstill clean" if checked.removed else ""
@@ -93,12 +96,14 @@ def clean_command(run: Path, yes: bool) -> None:
         for thing in things:
             echo(f"{thing.size:>15,} bytes  {thing.path.relative_to(opened.folder)}: {thing.what}")
         total = sum(thing.size for thing in things)
+        add_to_document(folder=opened.folder, superseded=things, bytes=total, removed=False)
         if not things:
             echo(f"clean: {opened.folder} holds nothing that could go")
             return
         if not yes:
             _confirm_removal(total)
         remove(things)
+        add_to_document(removed=True)
         echo(f"clean: {total:,} bytes removed")
 
 
@@ -109,7 +114,7 @@ def _confirm_removal(total: int) -> None:
         ConfigError: Nobody is there to answer.
     """
     try:
-        may_go = click.confirm(f"Remove these {total:,} bytes?")
+        may_go = click.confirm(f"Remove these {total:,} bytes?", err=wants_json())
     except click.Abort:
         raise ConfigError(
             "nothing was removed, as nobody answered. Give --yes to remove without being asked."
@@ -128,6 +133,7 @@ def _check_recipe(path: Path, changes: tuple[str, ...]) -> None:
         if run.recipe.evaluate.select == BEST_ON_TEST:
             echo(f"check: {CHOSEN_ON_TEST}")
         found = {}
+        servers: dict[str, object] = {}
         for name, settings in run.recipe.named_teachers.items():
             before = run.runtime.budget.spent
             if not isinstance(settings, ServerSettings):
@@ -135,6 +141,9 @@ def _check_recipe(path: Path, changes: tuple[str, ...]) -> None:
                 continue
             found[name] = check_server(settings, run.runtime, run.store)
             spent = run.runtime.budget.spent.minus(before)
+            servers[name] = {"capabilities": found[name], "spent": spent}
             print_table(server_table(settings, found[name], spent))
+        add_to_document(servers=servers)
         if lines := lacks(run.recipe, found):
+            write_document(click.get_current_context())
             raise ConfigError("\n".join(lines))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from potstill.cli.app import main, open_run, quiet_option
+from potstill.cli.documents import add_to_document, plain
 from potstill.cli.terminal import echo
 from potstill.errors import ConfigError, extra
 
@@ -55,6 +56,7 @@ def export_model_command(
     echo(f"export-model: {len(exported.files):,} files in {out}")
     for line in exported.lines:
         echo(f"  {line}")
+    add_to_document(folder=out, form=form, **exported._asdict())
 
 
 @main.command("verify")
@@ -96,6 +98,7 @@ def verify_command(run: Path, questions: int, equal: int | None, **places: Any) 
         found = verify_student(student, measured, served, needed=equal)
         for line in described(found, served, student):
             echo(line)
+    add_to_document(**plain(found), passed=found.passed)
     if not found.passed:
         click.get_current_context().exit(1)
 

@@ -1,8 +1,8 @@
 """The JSON documents of commands: one on standard output, and all words on standard error.
 
-A command says what came of it by :func:`result`, once or piece by piece; under ``--json`` that is
-written when it ends, with whatever exit code. One that fails before it has a result writes none:
-its error is the line on standard error that it always is, and the exit code.
+A command says what came of it by :func:`add_to_document`, once or piece by piece. Under ``--json``
+that is written when it ends, with whatever exit code. One that fails writes none: its error is the
+line on standard error that it always is, and the exit code.
 """
 
 import dataclasses
@@ -18,15 +18,15 @@ _DOCUMENT = "potstill.document"
 """By this name the context keeps the document of ``--json``; without the option there is none."""
 
 
-def json_option(function: Callable[..., None]) -> Callable[..., None]:
-    """The option ``--json``."""
-    return click.option(
-        "--json",
+def json_option() -> click.Option:
+    """Returns the option ``--json``, which every command has."""
+    return click.Option(
+        ["--json"],
         is_flag=True,
         expose_value=False,
         callback=_begin,
         help="Print one JSON document on standard output; all else goes to standard error.",
-    )(function)
+    )
 
 
 def _begin(context: click.Context, _: click.Parameter, wanted: bool) -> None:
@@ -40,7 +40,7 @@ def wants_json() -> bool:
     return context is not None and _DOCUMENT in context.find_root().meta
 
 
-def result(**values: object) -> None:
+def add_to_document(**values: object) -> None:
     """Add what a command has found to its document, by name.
 
     Args:
@@ -50,11 +50,23 @@ def result(**values: object) -> None:
         click.get_current_context().find_root().meta[_DOCUMENT].update(plain(values))
 
 
-def document(context: click.Context) -> str | None:
-    """Returns the document of a command that ends; None where there is none to write."""
+def write_document(context: click.Context) -> None:
+    """Write what a command has found, if ``--json`` asks for it and it is not written yet."""
     values = context.find_root().meta.get(_DOCUMENT)
-    # Only ASCII: what a model wrote could else steer the terminal.
-    return json.dumps(values, indent=2, allow_nan=False) if values else None
+    if values:
+        # Only ASCII: what a model wrote could else steer the terminal.
+        click.echo(json.dumps(values, indent=2, allow_nan=False))
+        values.clear()
+
+
+def write_now(**values: object) -> None:
+    """Write a document at once, of a command that does not end by itself.
+
+    Args:
+        values: As for :func:`add_to_document`.
+    """
+    add_to_document(**values)
+    write_document(click.get_current_context())
 
 
 def plain(value: Any) -> Any:

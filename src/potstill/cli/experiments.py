@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from potstill.cli.app import main, set_option
+from potstill.cli.documents import add_to_document
 from potstill.cli.terminal import echo
 from potstill.errors import ConfigError
 
@@ -89,5 +90,6 @@ def experiment_command(
         of_recipe = [run for run in runs if run.recipe == recipe]
         echo(experiment_page(recipe, of_recipe, against) + "\n")
         figures[recipe.stem] = experiment_figures(of_recipe, against)
+    add_to_document(**figures)
     if out is not None:
         write_whole(out, json.dumps(figures, indent=2) + "\n")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from potstill.cli.app import main
-from potstill.cli.documents import json_option, plain, result
+from potstill.cli.documents import add_to_document, plain
 from potstill.cli.printing import print_table
 from potstill.cli.terminal import echo
 from potstill.errors import ConfigError, PotstillError
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 @main.command("status")
 @click.argument("run", type=click.Path(path_type=Path))
-@json_option
 def status_command(run: Path) -> None:
     """Say how far a run is, also while it is at work.
 
@@ -37,7 +36,7 @@ def status_command(run: Path) -> None:
     print_table(stages_table(status))
     for line in fact_lines(status):
         echo(line)
-    result(**status_values(status))
+    add_to_document(**status_values(status))
 
 
 def _print_runs(folder: Path, runs: list[Path]) -> None:
@@ -55,7 +54,7 @@ def _print_runs(folder: Path, runs: list[Path]) -> None:
         raise ConfigError(f"no run in {folder} can be read; the first: {found[runs[0]]}")
     for line in run_lines(found, folder):
         echo(line)
-    result(
+    add_to_document(
         runs=[
             {"folder": place, "error": status} if isinstance(status, str) else status_values(status)
             for place, status in found.items()
@@ -76,7 +75,6 @@ def status_values(status: "RunStatus") -> dict[str, object]:
 @main.command("compare")
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="Takes the comparison as a page.")
-@json_option
 def compare_command(runs: tuple[Path, ...], out: Path | None) -> None:
     """Hold finished runs against each other.
 
@@ -103,8 +101,8 @@ def compare_command(runs: tuple[Path, ...], out: Path | None) -> None:
         else:
             echo()
             print_table(shown)
-    result(**comparison_values(compared))
+    add_to_document(**comparison_values(compared))
     if out is not None:
         write_whole(out, comparison_html(compared))
         echo(f"compare: {out}")
-        result(page=out)
+        add_to_document(page=out)

@@ -3,7 +3,6 @@
 For each stage: the command; ``run_STAGE``, which does the work; ``print_STAGE``, which shows it.
 """
 
-import json
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +19,7 @@ from potstill.cli.app import (
     recipe_of,
     set_option,
 )
+from potstill.cli.documents import add_to_document, plain, write_document
 from potstill.cli.printing import print_table
 from potstill.cli.terminal import echo
 from potstill.errors import ConfigError
@@ -51,7 +51,9 @@ def run_generate(run: "Run") -> None:
     """Draw rationales from every teacher."""
     run.identity.require_consent()
     print_task_notes(run)
-    print_generated(run, run.generate())
+    drawn = run.generate()
+    print_generated(run, drawn)
+    add_to_document(generate=drawn, failures=run.store.failures())
 
 
 def print_task_notes(run: "Run") -> None:
@@ -112,8 +114,10 @@ def run_curate(run: "Run") -> None:
     """Give every rationale a verdict; where none is kept, tell why and end here."""
     from potstill.pipeline.nothing_kept import require_kept
 
-    print_curated(run, run.curate())
+    verdicts = run.curate()
+    print_curated(run, verdicts)
     require_kept(run)
+    add_to_document(curate={"verdicts": verdicts, "total": verdicts.total()})
 
 
 def print_curated(run: "Run", verdicts: "Counter[str]") -> None:
@@ -155,7 +159,9 @@ def train_command(recipe: Path, changes: tuple[str, ...]) -> None:
 
 def run_train(run: "Run") -> None:
     """Train every student."""
-    print_trained(run.train())
+    checkpoints = run.train()
+    print_trained(checkpoints)
+    add_to_document(train=checkpoints)
 
 
 def print_trained(checkpoints: "list[Checkpoint]") -> None:
@@ -182,7 +188,9 @@ def evaluate_command(recipe: Path, changes: tuple[str, ...]) -> None:
 
 def run_evaluate(run: "Run") -> None:
     """Measure every system and choose the checkpoint."""
-    print_evaluated(run, run.evaluate())
+    evaluation = run.evaluate()
+    print_evaluated(run, evaluation)
+    add_to_document(evaluate=evaluation)
 
 
 def print_evaluated(run: "Run", evaluation: "Evaluation") -> None:
@@ -233,8 +241,10 @@ def run_guide(run: "Run") -> None:
     for note in guide_cost_notes(run.recipe, run.store):
         echo(f"guide: {note}")
     tokens = run.recipe.guide.teacher_tokens if run.recipe.guide else None
-    for sentence in recommendations(result.scores, run.store.guided_predictions(), tokens):
+    advised = list(recommendations(result.scores, run.store.guided_predictions(), tokens))
+    for sentence in advised:
         echo(f"guide: {sentence}")
+    add_to_document(guide={"scores": result.scores, "notes": [*result.notes, *advised]})
 
 
 def print_guided(result: "GuidanceResult", *, on_test: bool = False) -> None:
@@ -266,9 +276,11 @@ def print_report(run: "Run", files: "ReportFiles", arguments: str = "") -> None:
     from potstill.report import accuracy_table
 
     print_table(accuracy_table(run.store, run.measured_tasks))
-    for note in run.stale_notes(arguments):
+    stale = run.stale_notes(arguments)
+    for note in stale:
         echo(f"report: {note}")
     echo(f"report: {files.html}")
+    add_to_document(report={**plain(files), "stale": stale})
 
 
 # all stages --------------------------------------------------------------------------------------
@@ -320,6 +332,7 @@ def print_end(run: "Run", headline: str) -> None:
         paid += f" for {spent.tokens:,} tokens"
     seconds = sum(stage.seconds for stage in run.store.stages())
     echo(f"cost: {paid}; time: {duration(seconds)}")
+    add_to_document(usd=spent.usd, tokens=spent.tokens, unpriced=budget.unpriced, seconds=seconds)
     if spent.tokens and budget.unpriced:
         echo(f"  {missing_prices(budget.unpriced)}")
     if note := cost_note(run.store.uncounted()):
@@ -327,6 +340,7 @@ def print_end(run: "Run", headline: str) -> None:
     model = run.folder / "model"
     if model.is_dir():
         folder = shlex.quote(str(run.folder))
+        add_to_document(model=model)
         echo(f"student: {model}, as transformers loads it")
         echo(f'  ask it: potstill ask {folder} "QUESTION"')
         echo(f"  serve it: potstill serve {folder}")
@@ -346,7 +360,7 @@ def print_end(run: "Run", headline: str) -> None:
 def plan_command(recipe: Path, changes: tuple[str, ...], probe: int) -> None:
     """Say what a run will ask, cost and take, before it begins."""
     from potstill.pipeline.recipe import load_recipe
-    from potstill.plan import plan_page, plan_run, probe_run
+    from potstill.plan import plan_page, plan_run, plan_values, probe_run
 
     probes = None
     if probe:
@@ -354,7 +368,9 @@ def plan_command(recipe: Path, changes: tuple[str, ...], probe: int) -> None:
             probes = probe_run(run, probe)
     plan = plan_run(load_recipe(*recipe_of(recipe, changes)), probes)
     print_table(plan_page(plan))
+    add_to_document(**plan_values(plan))
     if plan.faults:
+        write_document(click.get_current_context())  # what was found, though it ends with an error
         raise ConfigError(f"the run would stop: {plan.faults[0]}")
 
 
@@ -370,8 +386,7 @@ def plan_command(recipe: Path, changes: tuple[str, ...], probe: int) -> None:
     type=click.IntRange(1, 100),
     help="The most rationales that are asked for, over all teachers.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON.")
-def advise_command(recipe: Path, changes: tuple[str, ...], rationales: int, as_json: bool) -> None:
+def advise_command(recipe: Path, changes: tuple[str, ...], rationales: int) -> None:
     """Say which teacher, lengths and thinking suit the student.
 
     Each teacher is asked for a few rationales, which potstill generate then finds.
@@ -381,11 +396,9 @@ def advise_command(recipe: Path, changes: tuple[str, ...], rationales: int, as_j
     with open_run(recipe, changes) as run:
         plan = plan_advice(run, rationales)
         for line in plan_lines(plan):
-            echo(line, err=as_json)
+            echo(line)
         advice = advise(run, plan)
-    if as_json:
-        echo(json.dumps(advice_json(plan, advice), indent=2))
-        return
+    add_to_document(**advice_json(plan, advice))
     for part in advice_page(advice):
         print_table(part)
 
@@ -395,4 +408,6 @@ def advise_command(recipe: Path, changes: tuple[str, ...], rationales: int, as_j
 
 def print_next(stage: str, recipe: Path, changes: tuple[str, ...]) -> None:
     """Show the command that goes on."""
-    echo(f"next: potstill {stage} {arguments_of(recipe, changes)}")
+    command = f"potstill {stage} {arguments_of(recipe, changes)}"
+    echo(f"next: {command}")
+    add_to_document(next=command)

@@ -15,6 +15,7 @@ from potstill.cli.app import (
     quiet_option,
     set_option,
 )
+from potstill.cli.documents import add_to_document, plain, wants_json, write_now
 from potstill.cli.printing import print_table
 from potstill.cli.terminal import echo
 
@@ -64,6 +65,16 @@ def print_first_recipe(made: "FirstRecipe", out: Path) -> None:
         for line in prompt.splitlines():
             echo(f"  | {printable(line)}")
         echo(f"  gold answer: {printable(answer)}")
+    add_to_document(
+        recipe=out,
+        source=made.task.source,
+        questions=counts,
+        guesses=made.guesses,
+        notes=made.task.notes,
+        prompts=made.prompts,
+        answers=made.answers,
+        next=f"potstill plan {shlex.quote(str(out))}",
+    )
     echo(f"\nwritten: {out}; put your teacher's name there")
     echo(f"next: potstill plan {shlex.quote(str(out))}")
 
@@ -84,6 +95,15 @@ def ask_command(run: Path, question: str) -> None:
     text = sys.stdin.read() if question == "-" else question
     with open_run(run, (), read_only=True) as opened_run:
         answer = ask_student(opened_run, text)
+    add_to_document(
+        question=text,
+        text=answer.text,
+        thinking=answer.thinking,
+        finish_reason=answer.finish_reason,
+        prompt_tokens=answer.prompt_tokens,
+        completion_tokens=answer.completion_tokens,
+        thinking_ended=answer.thinking_ended,
+    )
     for line in answer.text.strip().splitlines():
         echo(printable(line))
     if not answer.text.strip():
@@ -126,7 +146,7 @@ def serve_command(config: Path, changes: tuple[str, ...]) -> None:
     settings = build(ServeSettings, raw, at=str(config))
     with extra("serve", needed_for="potstill serve"):
         from potstill.serve.server import serve
-    serve(settings)
+    serve(settings, lambda url: write_now(url=url, model=settings.served_name))
 
 
 @main.command("merge")
@@ -173,21 +193,25 @@ def run_merge(run: "MergeRun") -> None:
     """Merge the members, then measure them beside what came of it."""
     from potstill.report import accuracy_table
 
-    for method, folder in run.merge().items():
+    merged = run.merge()
+    for method, folder in merged.items():
         echo(f"merge: {method} of {len(run.members)} students in {folder}")
     run.evaluate()
     files = run.report()
     print_table(accuracy_table(run.store, run.tasks))
     echo(f"report: {files.html}")
+    add_to_document(merged=merged, report=files, scores=run.store.scores())
 
 
 @main.command("tasks")
 @click.argument("name", required=False)
 def tasks_command(name: str | None) -> None:
     """List the tasks that potstill knows. With NAME, show one and three graded samples."""
-    from potstill.tasks.listing import task_page, tasks_table
+    from potstill.tasks.listing import task_page, task_values, tasks_table, tasks_values
 
     print_table(tasks_table() if name is None else task_page(name))
+    if wants_json():
+        add_to_document(**(tasks_values() if name is None else task_values(name)))
 
 
 @main.command("grade")
@@ -233,6 +257,7 @@ def grade_command(
     graded = grade_file(file, task, Fields(**names), meter, out=out, overwrite=overwrite)
     for line in describe_graded(graded):
         echo(line)
+    add_to_document(**plain(graded), out=out)
     if out is not None:
         echo(f"written: {out}")
 
@@ -330,8 +355,10 @@ def regrade_command(run: Path) -> None:
     from potstill.pipeline.regrade import describe_regraded
 
     with open_begun_run(run) as opened:
-        for line in describe_regraded(opened.regrade()):
+        regraded = opened.regrade()
+        for line in describe_regraded(regraded):
             echo(line)
+    add_to_document(**regraded._asdict())
 
 
 @main.command("schema")
@@ -341,4 +368,7 @@ def schema_command() -> None:
 
     from potstill.pipeline.recipe_schema import recipe_schema
 
-    echo(json.dumps(recipe_schema(), indent=2))
+    if wants_json():
+        add_to_document(**recipe_schema())
+    else:
+        echo(json.dumps(recipe_schema(), indent=2))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from potstill.cli.app import main, open_run, quiet_option, set_option
+from potstill.cli.documents import add_to_document, plain
 from potstill.cli.terminal import echo
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ def export_command(run: Path, file: Path, what: "ExportKind", **options: Any) ->
         _print_stale(opened_run, what, run)
     echo(f"export: {exported.rows:,} {what} rows in {file}")
     _print_without_question(exported.without_question, what)
+    add_to_document(file=file, kind=what, **exported._asdict())
 
 
 def _print_stale(run: "Run", what: "ExportKind", place: Path) -> None:
@@ -113,29 +115,31 @@ def import_command(
     names = {option.removesuffix("_field"): field for option, field in fields.items() if field}
     with open_run(run, changes) as opened_run:
         row_fields = RowFields(**names) if names else None
-        result = import_file(opened_run, file, row_fields, teacher=teacher)
-        print_imported(opened_run, result)
+        imported = import_file(opened_run, file, row_fields, teacher=teacher)
+        print_imported(opened_run, imported)
+    add_to_document(**plain(imported))
 
 
-def print_imported(run: "Run", result: "ImportResult") -> None:
+def print_imported(run: "Run", imported: "ImportResult") -> None:
     """Show how much was stored, and which rows were left out and why."""
-    left_out = f", {result.left_out:,} left out" if result.left_out else ""
+    left_out = f", {imported.left_out:,} left out" if imported.left_out else ""
     echo(
-        f"import: {result.stored:,} {result.kind} stored, {result.there:,} already there{left_out}"
+        f"import: {imported.stored:,} {imported.kind} stored, "
+        f"{imported.there:,} already there{left_out}"
     )
-    if result.kind == "completions":
-        for model, count in result.models.most_common():
+    if imported.kind == "completions":
+        for model, count in imported.models.most_common():
             echo(f"  {count:,} of {model}")
-    if result.beyond:
+    if imported.beyond:
         samples = run.recipe.generate.samples
         echo(
-            f"  {result.beyond:,} are more than generate.samples ({samples}) of their questions; "
+            f"  {imported.beyond:,} are more than generate.samples ({samples}) of their questions; "
             "raise it to use them"
         )
-    for at, why in result.shown:
+    for at, why in imported.shown:
         echo(f"  {at}: {why}", err=True)
-    if result.left_out > len(result.shown):
-        more = result.left_out - len(result.shown)
+    if imported.left_out > len(imported.shown):
+        more = imported.left_out - len(imported.shown)
         echo(f"  and {more:,} more; all are in {run.folder / 'log.jsonl'}", err=True)
 
 
@@ -175,10 +179,12 @@ def push_command(
         _write_folder(opened_run, folder, name, what, linked=to is None, **options)
         if to is not None:
             echo(f"push: {folder} holds what would be pushed to {name}")
+            add_to_document(name=name, kind=what, folder=folder, url=None)
             return
         kind: Literal["model", "dataset"] = "model" if what == "model" else "dataset"
         pushed = push_folder(folder, name, kind, private=private, message=f"{what}, by potstill")
     echo(f"push: {pushed.url} ({'private' if pushed.private else 'public'})")
+    add_to_document(name=name, kind=what, url=pushed.url, private=pushed.private)
 
 
 def _write_folder(

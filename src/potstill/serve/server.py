@@ -9,6 +9,7 @@ import logging
 import os
 import socket
 import time
+from collections.abc import Callable
 from types import FrameType
 
 from potstill.errors import AuthError, ConfigError, PotstillError, extra
@@ -98,8 +99,12 @@ def make_server(settings: ServeSettings) -> tuple[Server, socket.socket]:
     return Server(config, service.admission, settings.limits.grace), listening
 
 
-def serve(settings: ServeSettings) -> None:
+def serve(settings: ServeSettings, listens: Callable[[str], None] = lambda _: None) -> None:
     """Serve until SIGINT or SIGTERM; a line a request goes to standard error.
+
+    Args:
+        settings: The server's.
+        listens: Called with the address of the routes, once clients can connect.
 
     Raises:
         PotstillError: A setting cannot be used, or a model cannot be opened.
@@ -113,6 +118,7 @@ def serve(settings: ServeSettings) -> None:
     host, port = listening.getsockname()[:2]
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     logger.info("%s is served at http://%s/v1", settings.served_name, address)
+    listens(f"http://{address}/v1")
     with listening:
         asyncio.run(server.serve([listening]))
 

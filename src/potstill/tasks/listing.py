@@ -81,6 +81,60 @@ def task_page(name: str) -> RenderableType:
     return Group(*parts)
 
 
+def tasks_values() -> dict[str, object]:
+    """Returns the same as plain values: every task by its name, or why it cannot be used."""
+    return {name: _listed_values(name) for name in TASKS}
+
+
+def _listed_values(name: str) -> dict[str, object]:
+    try:
+        listed = TASKS[name]
+    except ConfigError as error:
+        return {"error": str(error)}
+    if isinstance(listed, Family):
+        return {"answer_type": listed.answer_type, "drawn": True}
+    train, test = listed.sizes
+    return {
+        "answer_type": listed.answer_type,
+        "drawn": False,
+        "train": train,
+        "test": test,
+        "source": listed.source,
+        "licence": listed.licence,
+    }
+
+
+def task_values(name: str) -> dict[str, object]:
+    """Returns the facts about one task as plain values, with its samples as they are graded.
+
+    Raises:
+        ConfigError: There is no such task.
+    """
+    known = spelt(name)
+    if known is None:
+        raise ConfigError(unknown(name))
+    task = task_named(known)
+    read = [
+        (question, completion, grade(task, completion, question))
+        for question, completion, _ in samples(known)
+    ]
+    return {
+        "name": known,
+        **_listed_values(known),
+        "samples": [
+            {
+                "question": question.text,
+                "choices": question.choices,
+                "gold": question.answer,
+                "completion": completion,
+                "answer": graded.answer,
+                "correct": graded.correct,
+            }
+            for question, completion, graded in read
+        ],
+    }
+
+
 def samples(task: str) -> list[tuple[Question, str, str]]:
     """Returns a task's samples: a question, an answer, and its verdict as ``verdict`` words it."""
     rows = yaml.safe_load(SAMPLES.read_text(encoding="utf-8")).get(task, [])
