@@ -61,6 +61,7 @@ CASES: dict[str, list[str]] = {
     "clean": ["runs/sums", "--yes"],
     "tasks": [],
     "grade": ["answers.jsonl", "--task", "number"],
+    "score": ["texts.jsonl", "--model", "bundled:student", "--out", "scored.jsonl"],
     "schema": [],
 }
 """The arguments of every command, in an order in which each has what it needs."""
@@ -93,6 +94,7 @@ HOLDS = {
     "clean": {"superseded", "bytes", "removed"},
     "tasks": {"gsm8k", "two_step_arithmetic"},
     "grade": {"total", "correct", "no_answer"},
+    "score": {"out", "rows", "scored", "failures"},
     "schema": {"properties"},
     "demo": {"generate", "curate", "train", "evaluate", "report"},
 }
@@ -107,6 +109,7 @@ def documents(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Re
         Path("q.jsonl").write_text("".join(json.dumps(row) + "\n" for row in QUESTIONS))
         Path("sums.yaml").write_text(yaml.safe_dump(RECIPE))
         answers = {"completion": "So it is 4. The answer is \x1b[2J\u202e4.", "answer": "4"}
+        Path("texts.jsonl").write_text(json.dumps({"prompt": "2 + 2 =", "text": " 4"}) + "\n")
         Path("answers.jsonl").write_text(json.dumps(answers) + "\n")
         # The run of a seed is there already, and the server ends as soon as it listens.
         patch.setattr(potstill.experiment.seeded_runs, "run_all", lambda *_: 0)

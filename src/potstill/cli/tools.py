@@ -345,6 +345,7 @@ def score_command(
     for line in describe_scored(scored):
         echo(line)
     echo(f"written: {out}")
+    add_to_document(out=out, **plain(scored))
 
 
 @main.command("regrade")
