@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fakes_upstream import served as student_served
 from made_up_scores import MadeUpModel
 from scoring_servers import ScoringModel, ScoringServer, Shape
 from tiny_models import build_tiny_causal
@@ -14,12 +15,16 @@ from tiny_models import build_tiny_causal
 from potstill.errors import BudgetError, ConfigError, ModelError, ServerError
 from potstill.models.local.model import HFModel
 from potstill.models.openai.model import OpenAIModel
+from potstill.models.openai.server_probes import find_capabilities
 from potstill.models.openai.spelled_pieces import Misspelled, spelled_at_end
 from potstill.models.scored_tokens import answer_ends, scores_by_bytes
-from potstill.models.settings import LocalSettings, OpenAISettings
+from potstill.models.served.server_pool import ServerPool
+from potstill.models.settings import LocalSettings, OpenAISettings, VLLMSettings
+from potstill.models.vllm.launcher import LaunchedServer
 from potstill.records import Completion, GivenText, Message, Request, TokenLogprobs
 from potstill.runtime import Runtime
 from potstill.runtime.budget import Budget, BudgetSettings
+from potstill.serve.settings import ServeSettings
 
 TEXTS = [
     " Anna has 17 apples.",
@@ -200,6 +205,30 @@ def test_what_a_text_does_not_settle_is_refused(names: list[str], text: str, rea
         spelled_at_end(names, text)
 
 
+@pytest.mark.parametrize("kind", ["student", "vllm"])
+def test_a_model_that_is_served_for_the_run_scores_by_its_own_tokenizer(
+    kind: str, scoring: ScoringModel, folder: Path, local: HFModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requests = [given(prompt, TEXTS[1], ends=True) for prompt in (PROMPT, CHAT)]
+    with ScoringServer(scoring, "vllm") as server:
+        asked = OpenAISettings(
+            model="openai:tiny", base_url=server.url, api_key_env=None, chat=kind == "vllm"
+        )
+        monkeypatch.setattr(ServerPool, "start", lambda pool, name: asked)
+        monkeypatch.setattr(LaunchedServer, "start", lambda launched, stop=None: asked)
+        runtime = Runtime()
+        if kind == "student":
+            model = LocalSettings(model=f"hf:{folder}", device="cpu", serve="vllm").open(runtime)
+        else:
+            model, requests = VLLMSettings(model=f"vllm:{folder}").open(runtime), requests[1:]
+        assert model.scores_texts
+        done = scored(model, requests)
+        for here, there in zip(scored(local, requests), done, strict=True):
+            check_equal(here, there, local.token_names)
+        assert set(server.paths) == {"/v1/completions"}
+        assert bool(runtime.budget.spent.tokens) == (kind == "vllm"), "a student's own are free"
+
+
 # Probes ------------------------------------------------------------------------------------------
 
 
@@ -212,6 +241,26 @@ def test_a_server_without_scores_is_refused_after_one_probe(chat: bool, folder: 
         ) as told:
             scored(model, [given(CHAT if chat else "Q:", f" {n}.") for n in range(50)])
     assert len(server.bodies) <= 4 and "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("shape", "way"),
+    [
+        ("vllm", "prompt_logprobs"), ("echo", "echo"), ("sglang", "input_token_logprobs"),
+        ("none", "none"),
+    ],
+)  # fmt: skip
+def test_a_check_of_the_server_says_how_it_scores(shape: Shape, way: str) -> None:
+    with ScoringServer(MadeUpModel(), shape) as server:
+        values = {
+            "model": "openai:tiny",
+            "base_url": server.url,
+            "api_key_env": None,
+            "chat": False,
+        }
+        settings = OpenAISettings.model_validate(values)
+        found = find_capabilities(settings, None, Runtime(), ["prompt_logprobs"])
+    assert found == {"prompt_logprobs": way}
 
 
 @pytest.mark.parametrize(("shift", "agrees"), [(0.02, True), (0.3, False), (3.0, False)])
@@ -334,6 +383,68 @@ def test_a_spoilt_answer_is_a_failure_of_its_sample(
     assert first.error is None and last.error is None
     assert spoilt.finish_reason == "error" and reason in (spoilt.error or ""), spoilt.error
     assert spoilt.logprobs is None
+
+
+def _echo_moved(reply: dict[str, Any]) -> None:
+    listed = reply["choices"][0]["logprobs"]
+    listed["token_logprobs"][2:] = [listed["token_logprobs"][-1], *listed["token_logprobs"][2:-1]]
+
+
+def _echo_tops_moved(reply: dict[str, Any]) -> None:
+    listed = reply["choices"][0]["logprobs"]
+    listed["top_logprobs"][1:] = [listed["top_logprobs"][-1], *listed["top_logprobs"][1:-1]]
+
+
+def _echo_shorter(reply: dict[str, Any]) -> None:
+    del reply["choices"][0]["logprobs"]["token_logprobs"][0]
+
+
+def _triples_moved(reply: dict[str, Any]) -> None:
+    rows = reply["meta_info"]["input_token_logprobs"]
+    values = [row[0] for row in rows]
+    for row, value in zip(rows[1:], [*values[2:], values[1]], strict=True):
+        row[0] = value
+
+
+def _triples_cut(reply: dict[str, Any]) -> None:
+    for name in ("input_token_logprobs", "input_top_logprobs"):
+        del reply["meta_info"][name][1]
+
+
+@pytest.mark.parametrize(
+    ("shape", "edit"),
+    [
+        ("echo", _echo_moved), ("echo", _echo_tops_moved), ("echo", _echo_shorter),
+        ("sglang", _triples_moved), ("sglang", _triples_cut),
+    ],
+)  # fmt: skip
+def test_rows_that_were_moved_are_found_out(
+    shape: Shape, edit: Callable[[dict[str, Any]], None], scoring: ScoringModel, folder: Path
+) -> None:
+    text, top = " Anna has 17 apples and buys 14 more.", 300 if shape == "sglang" else 4
+    with ScoringServer(scoring, shape) as server:
+        model = served(server, chat_template=str(folder))
+        (fine,) = scored(model, [given(PROMPT, text, top=top)])
+        server.edit = edit
+        (moved,) = scored(model, [given(PROMPT, text + " Yes.", top=top)])
+    assert fine.error is None
+    assert "not understood" in (moved.error or "") and moved.logprobs is None
+
+
+def test_potstills_own_server_scores_by_its_echo(folder: Path, local: HFModel) -> None:
+    values = {"student": f"hf:{folder}", "name": "tiny", "port": 0}
+    requests = [given(PROMPT, text, top=2) for text in TEXTS]
+    with student_served(ServeSettings.model_validate(values)) as running:
+        fields = {"model": "openai:tiny", "base_url": f"http://127.0.0.1:{running.port}/v1"}
+        for known in (None, str(folder)):
+            settings = {**fields, "api_key_env": None, "chat": False, "chat_template": known}
+            there = scored(OpenAIModel(OpenAISettings.model_validate(settings)), requests)
+            for here, done in zip(scored(local, requests), there, strict=True):
+                assert here.logprobs is not None and done.logprobs is not None, done.error
+                np.testing.assert_allclose(
+                    done.logprobs.logprobs[:, 0], here.logprobs.logprobs[:, 0], atol=1e-4
+                )
+                assert b"".join(row[0][0] for row in rows(done.logprobs)) == done.text.encode()
 
 
 def test_a_prompt_that_was_cut_is_a_failure(made_up: ScoringServer) -> None:

@@ -142,7 +142,9 @@ def _echo(query: ScoreQuery, choice: Json) -> list[PromptPlace]:
             PromptToken(*_named(other), logprob_in(value))
             for other, value in (tops[at] or {}).items()
         ]
-        _check_same(names[at], logprob, tops[at], at)
+        known = [token.logprob for token in likeliest]
+        listed_own = (tops[at] or {}).get(names[at])
+        _check_same(logprob, listed_own, known, at)
         places.append(PromptPlace(id_, name, logprob, likeliest, distinct=False))
     return places
 
@@ -162,20 +164,24 @@ def _echoed(query: ScoreQuery, names: Sequence[str], offsets: object) -> int:
 
 
 def _check_same(
-    name: str, logprob: float | None, top: Mapping[str, float | None] | None, at: int
+    logprob: float | None, listed: float | None, likeliest: Sequence[float], at: int
 ) -> None:
     """Refuse a token whose probability contradicts those of the likeliest, as if moved by one.
+
+    Args:
+        logprob: The token's own.
+        listed: What stands for it among the likeliest; None where it is none of them.
+        likeliest: All of theirs.
+        at: The token's place.
 
     Raises:
         ValueError: It does.
     """
-    values = [value for value in (top or {}).values() if value is not None]
-    if not top or logprob is None or not values:
+    if logprob is None or not likeliest or (listed is not None and abs(listed - logprob) <= SAME):
         return
-    own = top.get(name)
-    alike = own is not None and abs(own - logprob) <= SAME
-    # A token of another text may be the same text's likelier sister, never beyond the likeliest.
-    if not alike and logprob > (max(values) if own is not None else min(values)) + SAME:
+    # Among names two tokens of one text are one, and the likelier stands for both.
+    most = min(likeliest) if listed is None else listed
+    if logprob > most + SAME:
         raise ValueError(
             f"its log-probability {logprob:.3g} of token {at + 1} is not that among the likeliest"
         )
@@ -191,15 +197,16 @@ def _input_token_logprobs(query: ScoreQuery, choice: Json) -> list[PromptPlace]:
     ids = _sent_ids(query, [row[1] for row in rows])
     if len(tops) != len(rows) or (ids is not None and len(ids) != len(rows)):
         raise ValueError(f"it lists {len(rows)} tokens and {len(tops)} rows of likeliest ones")
-    return [
-        PromptPlace(
-            row[1],
-            row[2],
-            None if row[0] is None else logprob_in(row[0]),
-            [PromptToken(other[1], other[2], logprob_in(other[0])) for other in top or ()],
-        )
-        for row, top in zip(rows, tops, strict=True)
-    ]
+    places = []
+    for at, (row, top) in enumerate(zip(rows, tops, strict=True)):
+        logprob = None if row[0] is None else logprob_in(row[0])
+        likeliest = [PromptToken(one[1], one[2], logprob_in(one[0])) for one in top or ()]
+        own = next((token.logprob for token in likeliest if token.id == row[1]), None)
+        if own is not None and logprob is not None and own > logprob + SAME:
+            raise ValueError(f"it has two log-probabilities of token {at + 1}")
+        _check_same(logprob, own, [token.logprob for token in likeliest], at)
+        places.append(PromptPlace(row[1], row[2], logprob, likeliest))
+    return places
 
 
 def logprob_in(value: object) -> float:
