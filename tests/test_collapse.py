@@ -210,7 +210,7 @@ def test_a_seeded_collapse_is_stopped_before_a_twentieth_is_paid(
 @pytest.mark.parametrize("seed", range(3))
 def test_a_healthy_training_is_not_stopped(tmp_path: Path, teacher: Path, seed: int) -> None:
     start = bigram_model(tmp_path / "start", language(), noise=0.7, seed=seed)
-    run = Run(tmp_path / "run", start, DenseScorer(teacher), learning_rate=1e-2, steps=16)
+    run = Run(tmp_path / "run", start, DenseScorer(teacher), steps=16)
     *_, last = run.train()
     assert (last.step, run.collapse()) == (16, None)
     rounds = run.rounds()

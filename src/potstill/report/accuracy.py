@@ -11,6 +11,7 @@ from pathlib import Path
 from potstill.records import (
     Checkpoint,
     Choice,
+    Collapse,
     Comparison,
     GuidedPrediction,
     GuidedScore,
@@ -22,6 +23,7 @@ from potstill.records import (
     SystemEngine,
     Task,
     TeacherScore,
+    TrainingRound,
     TrainingStep,
 )
 from potstill.store import Stage, Store, Writer
@@ -90,6 +92,15 @@ class Results:
 
     teacher_scores: Sequence[TeacherScore] = ()
     """How often each teacher is right on training questions, and what became of its rationales."""
+
+    rounds: Sequence[TrainingRound] = ()
+    """The rounds of on-policy students, student by student."""
+
+    collapses: Sequence[Collapse] = ()
+    """The on-policy trainings that a limit has ended."""
+
+    rationale_tokens: int = 0
+    """Tokens that teachers have read and written for rationales."""
 
     roles: Mapping[str, str] = field(default_factory=dict)
     """The role of each task by its name; empty where it is not known."""
@@ -162,6 +173,7 @@ class Results:
     def students(self) -> list[System]:
         """The students that were trained, in the order they were trained in."""
         trained = [line.system for line in self.training]
+        trained += [collapse.system for collapse in self.collapses]  # maybe before a first step
         dev = [score.system for score in self.scores if score.split == "dev"]
         measured = [system.bare for system in dev if system.step is not None]
         return list(dict.fromkeys(trained + measured))
@@ -302,6 +314,9 @@ def read_results(
         guided_predictions=store.guided_predictions(),
         teacher_tokens=teacher_tokens,
         teacher_scores=store.teacher_scores(),
+        rounds=store.rounds(),
+        collapses=store.collapses(),
+        rationale_tokens=store.tokens_of("generate"),
         roles=roles or {},
         writers=store.writers(),
     )

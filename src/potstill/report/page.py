@@ -27,6 +27,7 @@ from potstill.report.guidance import (
 from potstill.report.page_assets import asset, embedded, page_environment
 from potstill.report.questions import browser_data
 from potstill.report.recommendation import recommended
+from potstill.report.round_charts import round_section
 from potstill.text.chosen_on_test import CHOSEN_ON_TEST
 from potstill.text.points import points
 
@@ -56,6 +57,7 @@ FILTERS: dict[str, Callable[..., object]] = {
     "teacher_change": of_teachers.change_of,
     "teacher_share": of_teachers.share,
     "teacher_nats": of_teachers.nats,
+    "figure": lambda value: "" if value is None else f"{value:.3g}",
 }
 """How the template writes numbers."""
 
@@ -101,6 +103,7 @@ def page(results: Results) -> str:
         sized=tradeoff.sized(results),
         scaling_chart=scaling_chart(results),
         guidance=[_guided(results, found) for found in guided],
+        on_policy=round_section(results),
         marks_finding=text.marks_finding(results.rationales),
         verdicts=Counter(rationale.verdict for rationale in results.rationales),
         kept_counts=_kept_counts(results),

@@ -21,6 +21,7 @@ from potstill.report.guidance import (
 from potstill.report.guidance_text import findings
 from potstill.report.overlap_notes import untouched
 from potstill.report.recommendation import recommended
+from potstill.report.round_charts import taught_systems
 from potstill.report.text import DASH, interval, percent
 from potstill.store import Store
 from potstill.tasks.overlap import Overlap
@@ -51,6 +52,12 @@ def summary(results: Results) -> dict[str, object]:
         },
         "comparisons": [_comparison(comparison) for comparison in results.comparisons],
         "guidance": {found.task: _guidance(results, found) for found in guidance(results)},
+        "rounds": [asdict(own) for own in results.rounds],
+        "collapses": [asdict(collapse) for collapse in results.collapses],
+        "teacher_tokens": [
+            {name: value for name, value in one._asdict().items() if name != "name"}
+            for one in taught_systems(results)
+        ],
         "teachers": [asdict(score) for score in results.teacher_scores],
         "overlap": [_counts(overlap) | _without(overlap, results) for overlap in results.overlaps],
         "notes": [*results.notes, *results.outdated_notes],

@@ -201,6 +201,16 @@ class ResultTables(Rows):
                 (name, seconds),
             )
 
+    def tokens_of(self, stage: str) -> int:
+        """Returns the tokens that models have read and written for a stage's answers."""
+        with explained(self.path):
+            (count,) = self._db.execute(
+                "SELECT coalesce(sum(prompt_tokens + completion_tokens), 0) FROM completions"
+                " WHERE stage = ?",
+                (stage,),
+            ).fetchone()
+        return int(count)
+
     def uncounted(self, stage: str | None = None) -> int:
         """Returns how many paid answers, all or of one stage, came without some count of tokens.
 
