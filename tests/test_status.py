@@ -22,6 +22,7 @@ from potstill.plan.status_table import work_words
 from potstill.records import Completion, Score, System
 from potstill.runtime.run_activity import last_activity
 from potstill.store import Store, lock_holder
+from potstill.store.schema import MIGRATIONS
 
 ROOT = Path(__file__).parents[1]
 SPLITS = ("train", "train", "train", "dev", "test")
@@ -319,6 +320,40 @@ def test_what_is_no_run_is_one_line(made: str) -> None:
     assert (shown.exit_code, shown.stdout) == (2, "")
     assert shown.stderr.startswith("Error: ") and len(shown.stderr.splitlines()) == 1
     assert command(str(place), "--json").stdout == ""
+
+
+def older_store(folder: Path) -> None:
+    """Puts a store of the schema before today's in the place of a run's."""
+    path = folder / "run.sqlite"
+    for file in folder.glob("run.sqlite*"):
+        file.unlink()
+    db = sqlite3.connect(path, isolation_level=None)
+    for step in MIGRATIONS[:-1]:
+        if isinstance(step, str):
+            db.executescript(step)
+        else:
+            step(db, folder)
+    db.execute("INSERT INTO stages VALUES ('train', 75.0)")
+    db.execute(f"PRAGMA user_version = {len(MIGRATIONS) - 1}")
+    db.close()
+
+
+def test_a_run_of_an_older_potstill_is_left_to_it_also_while_it_works() -> None:
+    folder, other = begun_run("sums"), begun_run("more")
+    for place in (folder, other):
+        older_store(place)
+    before = [(place / "run.sqlite").read_bytes() for place in (folder, other)]
+    with (folder / "run.lock").open("w") as lock:
+        lock.write("process 7\n")
+        lock.flush()
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        shown = command(str(folder))
+    assert shown.exit_code == 0, shown.stderr
+    assert "process 7 works on it" in shown.stdout and "time: 1:15" in shown.stdout
+    compared = CliRunner().invoke(main, ["compare", "sums", "more"])
+    assert compared.exit_code == 0, compared.stderr
+    assert command(".").exit_code == 0
+    assert before == [(place / "run.sqlite").read_bytes() for place in (folder, other)]
 
 
 # the lock ----------------------------------------------------------------------------------------

@@ -112,7 +112,7 @@ def _names(folders: Sequence[Path]) -> list[str]:
 
 
 def _read(folder: Path, name: str) -> RunRecord:
-    with Store(folder / "run.sqlite", read_only=True) as store:
+    with Store(folder / "run.sqlite", read_only=True, untouched=True) as store:
         made = [one for stage in STAGES if (one := store.provenance(stage)) is not None]
         values, recipe = _recipe(made[-1].recipe if made else "", folder)
         offered = offered_checkpoints(store)

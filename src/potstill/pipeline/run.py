@@ -88,6 +88,7 @@ class Run:
         meter: Shows the progress; None shows none.
         read_only: Open the store beside a writer, for the report alone. Of the processes of
             ``accelerate launch`` only the first writes.
+        untouched: Leave a store of an older schema as it is; what is read is a copy in memory.
         is_moved: Whether the run is named by its folder, so that relative paths in its recipe do
             not count from the working folder.
 
@@ -102,6 +103,7 @@ class Run:
         meter: Meter | None = None,
         *,
         read_only: bool = False,
+        untouched: bool = False,
         is_moved: bool = False,
     ) -> None:
         self.folder, self._is_moved = recipe.folder, is_moved
@@ -109,7 +111,8 @@ class Run:
         read_only = read_only or os.environ.get("RANK", "0") != "0"
         if not (self.folder / "run.sqlite").is_file():
             resolve_names(recipe)  # or nothing is made for it
-        self.store = Store(self.folder / "run.sqlite", read_only=read_only)
+        path = self.folder / "run.sqlite"
+        self.store = Store(path, read_only=read_only, untouched=untouched)
         self.recipe = recipe = with_former_values(recipe, self.store)
         self.runtime = Runtime() if read_only else run_runtime(recipe, self.store)
         self.context = RunContext(
@@ -474,13 +477,16 @@ def run_runtime(recipe: Recipe, store: Store) -> Runtime:
     return Runtime(budget=budget, events=EventLog(folder / "log.jsonl"), number_formats=formats)
 
 
-def stored_run(folder: Path, meter: Meter, *, read_only: bool = False) -> Run:
+def stored_run(
+    folder: Path, meter: Meter, *, read_only: bool = False, untouched: bool = False
+) -> Run:
     """A run that is there already, wherever it was moved to.
 
     Args:
         folder: The run's folder.
         meter: Shown the progress.
         read_only: As for :class:`Run`.
+        untouched: Likewise.
 
     Raises:
         ConfigError: The folder holds no run.
@@ -489,4 +495,4 @@ def stored_run(folder: Path, meter: Meter, *, read_only: bool = False) -> Run:
         raise ConfigError(f"{folder} is no run: it holds no run.sqlite. Give a run's folder.")
     recipe = load_recipe(folder / "recipe.yaml")
     recipe = recipe.model_copy(update={"run": str(folder)})
-    return Run(recipe, meter, read_only=read_only, is_moved=True)
+    return Run(recipe, meter, read_only=read_only, untouched=untouched, is_moved=True)

@@ -141,7 +141,7 @@ def run_status(folder: Path, *, counted: bool = True) -> RunStatus:
         PotstillError: Its recipe or store cannot be read.
     """
     holder = lock_holder(folder / "run.sqlite")  # first: what was done by then is seen below
-    with stored_run(folder, Meter(None), read_only=True) as run:
+    with stored_run(folder, Meter(None), read_only=True, untouched=True) as run:
         notes: list[str] = []
         counts = _counts(run, notes) if counted else {}
         stale = _stale(run, notes) if counted else set()

@@ -43,7 +43,9 @@ class Store(
 ):
     """The store of one run.
 
-    Use as a context manager. A second writer on the same file is refused at once.
+    Use as a context manager. A second writer on the same file is refused at once. A file of an
+    older schema is brought up to date, also for a reader; ``untouched`` reads it as a copy in
+    memory, so that the potstill that wrote it, which may be at work, can go on with it.
 
     Raises:
         StoreError: Another process writes this run, the file is of a newer version, or it is not

@@ -39,8 +39,9 @@ _DAMAGED = re.compile(
 class Database:
     """One SQLite file of the newest schema, locked against a second writer."""
 
-    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+    def __init__(self, path: Path, *, read_only: bool = False, untouched: bool = False) -> None:
         self.path, self.read_only = path, read_only
+        self._stays = untouched or not os.access(path.parent, os.W_OK)
         if read_only and not path.exists():
             raise StoreError(f"there is no run at {path.parent}; start one with: potstill run")
         try:
@@ -75,11 +76,11 @@ class Database:
                 f"{self.path} is of schema {version}; this potstill knows up to "
                 f"{len(MIGRATIONS)}. Use the newer potstill that wrote it."
             )
-        if version < len(MIGRATIONS) and read_only and os.access(self.path.parent, os.W_OK):
+        if version < len(MIGRATIONS) and read_only and not self._stays:
             self._migrate_as_writer(version)
             return db
         if version < len(MIGRATIONS) and read_only:
-            db = _in_memory(db)  # of a medium that cannot be written
+            db = _in_memory(db)  # it cannot be written, or is not to be
         for number, step in enumerate(MIGRATIONS[version:], start=version + 1):
             if isinstance(step, str):
                 db.executescript(f"BEGIN;{step};PRAGMA user_version = {number};COMMIT;")
