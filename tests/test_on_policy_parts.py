@@ -27,6 +27,7 @@ from potstill.pipeline.recipe import Recipe, load_recipe
 from potstill.pipeline.run import Run
 from potstill.pipeline.server_needs import lack, server_needs
 from potstill.pipeline.stage_inputs import train_inputs
+from potstill.pipeline.training_models import training_models
 from potstill.prompts.formats import format_named
 from potstill.prompts.styles import style_named
 from potstill.records import Completion, Question, Request, System, TokenLogprobs
@@ -401,6 +402,14 @@ def test_a_server_that_was_found_to_score_nothing_is_refused(tmp_path: Path) -> 
     assert told is not None and "no probabilities of a text that it did not write" in told
     assert lack(needs[0], teacher, "input_token_logprobs") is None
     assert not any(need.capability == "prompt_logprobs" for need in server_needs(recipe({})))
+
+
+def test_a_served_teacher_scores_whichever_way_it_is_opened(tmp_path: Path) -> None:
+    teacher = {"model": "openai:some", "base_url": "http://127.0.0.1:9/v1", "api_key_env": None}
+    own = recipe(ON, teacher=teacher).model_copy(update={"run": str(tmp_path)})
+    with Run(own) as run:
+        model = training_models(run).scoring["teacher"].model.opened()
+    assert model.is_server and model.scores_texts
 
 
 def test_what_was_recorded_cannot_score(tmp_path: Path) -> None:

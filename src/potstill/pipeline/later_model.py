@@ -22,7 +22,7 @@ class LaterModel(Model):
     def opened(self) -> Model:
         """Returns the model behind it, opened now if it was not before."""
         if self._model is None:
-            self._model = self._open()
+            self._model = self._open().opened()  # which may be a later one itself
             self.engine, self.number_format = self._model.engine, self._model.number_format
         return self._model
 
