@@ -26,7 +26,7 @@ from potstill.models.openai.given_requests import (
     by_chat,
     score_query,
 )
-from potstill.models.openai.http_errors import Fault
+from potstill.models.openai.http_errors import Fault, Halted
 from potstill.models.openai.listed_models import listed_models
 from potstill.models.openai.requests import failure
 from potstill.models.settings import OpenAISettings
@@ -103,9 +103,18 @@ class GivenAsker:
         self._refusal: PotstillError | None = None
         """Why no text can be scored."""
 
+        self._probe: _ScoreProbe | None = None
+        self._halted = False
+
     @cached_property
     def _tokens(self) -> GivenTokens | None:
         return self._known.load_tokens()
+
+    def halt(self) -> None:
+        """Send nothing any more."""
+        self._halted = True
+        if self._probe is not None:
+            self._probe.halt()
 
     async def ask(self, request: Request, samples: Sequence[int]) -> bool:
         """Ask for one text's scores, which all samples of its request get.
@@ -171,15 +180,19 @@ class GivenAsker:
         async with self._probing:
             if self._refusal is not None:
                 raise self._refusal
+            if self._halted:
+                raise Halted
             if k not in self._known.ways:
-                probe = _ScoreProbe(self._settings, self._key, self._runtime, self._tokens)
+                tokens = self._tokens
+                self._probe = _ScoreProbe(self._settings, self._key, self._runtime, tokens)
                 try:
-                    self._known.ways[k] = await probe.way(k)
+                    self._known.ways[k] = await self._probe.way(k)
                 except PotstillError as error:
                     self._refusal = error
                     raise
                 finally:
-                    await probe.close()
+                    await self._probe.close()
+                    self._probe = None
                 self._runtime.events.record("scores_by", way=self._known.ways[k])
             return self._known.ways[k]
 
@@ -202,6 +215,10 @@ class _ScoreProbe:
     async def close(self) -> None:
         """Close every connection."""
         await self._client.close()
+
+    def halt(self) -> None:
+        """Send nothing any more."""
+        self._client.halt()
 
     async def way(self, k: int) -> ScoreWay:
         """Returns the first way by which scores with ``k`` likeliest tokens come."""
@@ -229,9 +246,11 @@ class _ScoreProbe:
 
     def _no_scores(self, reasons: Sequence[str]) -> str:
         told = "; ".join(reasons)
-        hint = (
-            f" For other ways {NEEDS_TOKENIZER}." if by_chat(self._settings, self._tokens) else ""
-        )
+        hint = ""
+        if by_chat(self._settings, self._tokens):
+            hint = (
+                f" For other ways {NEEDS_TOKENIZER}; prompts of plain text may do with chat: false."
+            )
         at = f"{self._settings.model} at {self._settings.base_url}"
         return f"{cannot_score(at)} ({told}.){hint}"
 

@@ -312,6 +312,7 @@ class Asker:
     def halt(self) -> None:
         """Send nothing any more."""
         self.client.halt()
+        self._given.halt()
         self._vanguard.open()
 
     async def ask(self, request: Request, samples: Sequence[int]) -> bool:
