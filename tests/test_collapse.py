@@ -234,6 +234,9 @@ def test_the_last_good_student_is_kept_and_a_repeated_command_asks_nobody(
     falls = [(one.step, first - (one.mass or 0.0) > 0.15) for one in rounds]
     assert [fell for _, fell in falls[-2:]] == [True, True]
     assert kept.step == max(step for step, fell in falls if not fell)
+    assert kept.examples == kept.step // 2 * 16
+    with Store(run.folder / "run.sqlite", read_only=True) as store:
+        assert [one.step for one in store.training()][-1] == collapse.reached
     # It is the very student that wrote the round.
     folder = run.folder / kept.folder
     after = LocalSettings(model=f"hf:{folder}", device="cpu").open()

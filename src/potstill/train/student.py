@@ -240,6 +240,7 @@ def train_student(
         with stoppable(runtime):
             state, collapse = _train_to_its_end(trainer, reporter, folder)
             values = so_far(state) | collapse
+            values["examples"] -= values.pop("unlearned", 0)
             if reporter.stopped and not runtime.stop.is_set():  # another process was signalled
                 raise KeyboardInterrupt
     good_checkpoints.drop(folder)
@@ -372,14 +373,18 @@ def _name(folder: Path) -> str:
 
 def _train_to_its_end(
     trainer: StudentTrainer, reporter: Reporter, folder: Path
-) -> tuple[TrainerState, dict[str, object]]:
+) -> tuple[TrainerState, dict[str, Any]]:
     """Train to the end, or to a limit of on-policy training; returns what is kept of that, too."""
     try:
         return _train_or_resume(trainer, reporter, folder), {}
     except TrainingCollapsed as ended:
         state = trainer.state
+        reported = state.log_history[-1]["step"] if state.log_history else 0
+        if state.global_step > reported:
+            reporter.report(state)
         trainer.callback_handler.on_train_end(trainer.args, state, trainer.control)
-        return state, after_collapse(folder, ended.collapse, due=trainer.save_steps)
+        kept = after_collapse(folder, ended.collapse, due=trainer.save_steps)
+        return state, {**kept, "unlearned": ended.unlearned}
 
 
 def _train_or_resume(trainer: StudentTrainer, reporter: Reporter, folder: Path) -> TrainerState:

@@ -32,9 +32,10 @@ SHOWN = 1.5
 class TrainingCollapsed(Exception):
     """Ends a training inside its loop; it is caught where the student is trained."""
 
-    def __init__(self, collapse: Collapse) -> None:
+    def __init__(self, collapse: Collapse, unlearned: int) -> None:
         super().__init__(collapse.message)
-        self.collapse = collapse
+        self.collapse, self.unlearned = collapse, unlearned
+        """The limit; the planned answers that the student which is kept has not learned."""
 
 
 class RoundWatch:
@@ -141,7 +142,11 @@ class RoundWatch:
         found = verdict([*self._rounds, own], limits, self._work.settings)
         if found is not None:
             self._keep(own)
-            raise TrainingCollapsed(self._collapse(found, own))
+            collapse = self._collapse(found, own)
+            left = self._plan.rounds - collapse.step // self._plan.steps_per_round
+            raise TrainingCollapsed(
+                collapse, left * self._plan.questions * self._work.settings.samples
+            )
 
     def _collapse(self, found: Verdict, own: TrainingRound) -> Collapse:
         good = [one.step for one in self._rounds if self._is_well(one)]
