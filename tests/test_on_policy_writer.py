@@ -7,6 +7,7 @@ import torch
 from dense_scorer import DenseScorer
 from test_on_policy import on_policy, settings, trained
 from tiny_models import build_tiny_causal
+from transformers import PreTrainedModel
 
 from potstill.models.local import packed_layers
 from potstill.models.local.loading import load_model_and_tokenizer
@@ -28,9 +29,12 @@ def test_a_round_is_written_as_the_rounded_checkpoint_writes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: str
 ) -> None:
     copies = []
-    monkeypatch.setattr(
-        on_policy_trainer, "rounded", lambda model: copies.append(model) or rounded(model)
-    )
+
+    def watched(model: PreTrainedModel) -> PreTrainedModel:
+        copies.append(rounded(model))
+        return copies[-1]
+
+    monkeypatch.setattr(on_policy_trainer, "rounded", watched)
     start = build_tiny_causal(tmp_path / "start", "llama")
     scorer = DenseScorer(build_tiny_causal(tmp_path / "teacher", "qwen3", seed=1))
     values = settings({"own": on_policy(samples=2)}, precision=precision)
