@@ -272,6 +272,7 @@ def test_long_logits_are_computed_in_chunks(
     handle = model.model.register_forward_hook(behind)
     lengths = [40, 3, 3, 2, 25]
     scored(model, [given(PROMPTS[0], " apples" * count) for count in lengths])
+    scored(model, [given(f"Q: {number}?", " apples") for number in range(20)])
     handle.remove()
     assert max(sizes) <= 6
 

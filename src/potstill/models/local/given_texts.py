@@ -159,11 +159,14 @@ class TextScorer:
         for prompt in prompts:
             texts.setdefault((prompt.ids, prompt.decoder_ids), []).append(prompt)
         alike = {id(same[0]): same for same in texts.values()}
-        for part in in_parts([same[0] for same in texts.values()], PROMPT_TOKENS):
+        vocabulary = int(self._model.config.get_text_config(decoder=True).vocab_size)
+        at_once = max(1, self._logits // vocabulary)
+        firsts = in_parts([same[0] for same in texts.values()], PROMPT_TOKENS)
+        parts = [part[at : at + at_once] for part in firsts for at in range(0, len(part), at_once)]
+        for part in parts:
             begun = self._begin(part)
             rows = [(text, place) for place, first in enumerate(part) for text in alike[id(first)]]
             rows.sort(key=lambda row: -len(row[0].read_ids))  # those that are done leave at the end
-            at_once = max(1, self._logits // begun.logits_PV.shape[-1])
             for start in range(0, len(rows), at_once):
                 given, places = zip(*rows[start : start + at_once], strict=True)
                 yield from zip(given, self._score_rows(begun, places, given), strict=True)
