@@ -131,6 +131,25 @@ def test_differences_to_the_line_are_paired() -> None:
     assert compare_with_line(TESTED[2], line, [*alone, *ours]).interval is None
 
 
+def test_a_policy_that_is_not_shown_to_be_above_the_line_wins_at_no_price() -> None:
+    """Level with the line on the questions that choose, if a little ahead by chance."""
+    dev = [
+        replace(one, split="dev")
+        for one in (
+            *answers(ALONE, "1111000000"),
+            *answers(TEACHER_ALONE, "1111111110"),
+            *answers(FIRST, "1111110000"),
+        )
+    ]
+    scores = [*DEV[:3], *TESTED[:3]]
+    assert "“First step”" in recommendations(scores, [], 30.0)[-1].partition(". On ")[0]
+    advice = recommendations(scores, dev, 30.0)[-1]
+    assert "sent to the teacher at random, 30% of them" in advice
+    assert "“First step” reaches 60.0%" in advice
+    by_price = recommendations(scores, dev, None)[-1]
+    assert "“First step”" not in by_price
+
+
 def test_the_page_and_the_summary_recommend_first_of_all() -> None:
     results = replace(results_of([*DEV, *TESTED]), teacher_tokens=30.0)
     opening, *_, advice = recommendations([*DEV, *TESTED], [], 30.0)

@@ -8,10 +8,11 @@ its own price, question by question::
     first step    60% for 20 tokens, 10 points above the line
 
 What is recommended is chosen on development questions where they were answered in these ways, and
-shown on test questions.
+shown on test questions. A policy is recommended only where it is shown to be above the line on the
+questions that choose: the best of many by chance is no reason to leave the line.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from potstill.records import GuidedPrediction, GuidedScore, Policy
@@ -118,7 +119,9 @@ def recommendations(
     ways = [
         Way(policy, basis[policy], score) for policy, score in tested.items() if policy in basis
     ]
-    chooser = _PriceChooser(ways, _line(basis), _line(tested))
+    line = _line(basis)
+    level = {way.policy for way in ways if line and _is_level(way.basis, line, predictions)}
+    chooser = _PriceChooser(ways, line, _line(tested), level)
     return [
         _opening(_line(tested)),
         *_compared(chooser, predictions),
@@ -164,6 +167,16 @@ def _opening(line: RoutingLine | None) -> str:
         f"{line.teacher.teacher_tokens:,.1f} teacher tokens a question, in proportion to what is "
         "paid."
     )
+
+
+def _is_level(
+    score: GuidedScore, line: RoutingLine, predictions: Sequence[GuidedPrediction]
+) -> bool:
+    """Whether a policy is not shown to be above the line, where its answers are known."""
+    if score.policy.kind != "policy" or not score.teacher_tokens:
+        return False
+    interval = compare_with_line(score, line, predictions).interval
+    return interval is not None and interval.low <= 0
 
 
 def _compared(chooser: "_PriceChooser", predictions: Sequence[GuidedPrediction]) -> list[str]:
@@ -220,12 +233,17 @@ class _PriceChooser:
         ways: What was measured.
         line: By which is chosen; None: it is not known.
         tested_line: The same on test questions.
+        level: The policies that are not shown to be above the line, which win at no price.
     """
 
     def __init__(
-        self, ways: Sequence[Way], line: RoutingLine | None, tested_line: RoutingLine | None
+        self,
+        ways: Sequence[Way],
+        line: RoutingLine | None,
+        tested_line: RoutingLine | None,
+        level: Collection[Policy],
     ) -> None:
-        self._ways, self._line, self.tested_line = ways, line, tested_line
+        self._ways, self._line, self.tested_line, self._level = ways, line, tested_line, level
 
     def foremost(self) -> list[Way]:
         """The policy of each family that is furthest above the line, by what it is chosen by."""
@@ -242,7 +260,11 @@ class _PriceChooser:
 
     def winner(self, tokens: float) -> Way | None:
         """The best way for so many teacher tokens a question; None for routing at random."""
-        within = [way for way in self._ways if way.basis.teacher_tokens <= tokens + TIE]
+        within = [
+            way
+            for way in self._ways
+            if way.basis.teacher_tokens <= tokens + TIE and way.policy not in self._level
+        ]
         best = max(within, key=lambda way: (way.basis.accuracy, -way.basis.teacher_tokens))
         if self._line is not None and self._line.at(tokens) > best.basis.accuracy + TIE:
             return None
