@@ -313,7 +313,7 @@ def round_of(number: int, **fields: Any) -> TrainingRound:
 BEYOND: dict[str, dict[str, Any]] = {
     "staleness": {"oldest": 65},
     "unlearned": {"unlearned": 21},
-    "mass": {"mass": 0.19},
+    "mass": {"mass": 0.49},
     "end": {"end_probability": 0.0009},
     "mass_loss": {"mass": 0.79},
     "ended": {"ended": 11},  # 11 of 40: at most 43%, where half of 38 of 40 is 47.5%

@@ -16,9 +16,10 @@ class LimitSettings(Settings):
     patience: int = Field(default=2, ge=1)
     """Rounds in a row beyond a limit, so that one odd round of few answers ends nothing."""
 
-    mass: float | None = Field(default=0.2, gt=0, lt=1)
-    """Least share of the student's tokens among the teacher's top K. Below it the texts are not
-    the teacher's kind: another chat template, another tokenizer, or a start that cannot answer."""
+    mass: float | None = Field(default=0.5, gt=0, lt=1)
+    """Least share of the student's tokens among the teacher's top K; healthy students have above
+    0.9, the ids of another tokenizer less than 0.3. Below it the texts are not the teacher's kind:
+    other words or marks, another tokenizer, or a start that cannot answer."""
 
     mass_loss: float | None = Field(default=0.15, gt=0, lt=1)
     """Most that this share may fall below the first round's (0.15: 15 points); a loss that works
