@@ -7,7 +7,6 @@ are not known are left out, and so are control tokens.
 
 import re
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -159,12 +158,15 @@ def _found(
 
     if not ends:
         return found_in(names), len(names)
+    fault = Misspelled("behind the text it lists no token that ends an answer")
     for count in range(1, min(MOST_BEHIND, len(names) - 1) + 1):
         behind = len(names) - count
         if CONTROL.fullmatch(names[behind]):
-            with suppress(Misspelled):
+            try:
                 return found_in(names[:behind]), behind
-    raise Misspelled("behind the text it lists no token that ends an answer")
+            except Misspelled as error:
+                fault = error
+    raise fault
 
 
 def _text_name(place: PromptPlace, tokens: GivenTokens | None) -> str:
