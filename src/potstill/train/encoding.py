@@ -6,7 +6,7 @@ target is what follows: where the seam allows it both are encoded as one text, s
 the seam becomes part of the target's first token, as when the student writes it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -82,6 +82,11 @@ class EncodedExamples(NamedTuple):
         softs = [example.soft for example in self.examples if example.soft is not None]
         known = sum(int(soft.soft.sum()) for soft in softs)
         return known / sum(len(example.trained) for example in self.examples)
+
+    def present(self, shares: Mapping[str, float]) -> dict[str, float]:
+        """Returns the shares of data formats without those whose examples were all too long."""
+        formats = {example.data_format for example in self.examples}
+        return {name: share for name, share in shares.items() if name in formats}
 
     def told_too_long(self, longest: int) -> str:
         """Returns how many examples are left out for their length, and the ways out.

@@ -74,11 +74,7 @@ def build_trainer(
         on_policy: What further steps are made of; then the examples are a part of it.
     """
     examples = encoded.examples
-    shares = {  # a format whose examples were all too long has no share
-        name: share
-        for name, share in example_shares(student).items()
-        if any(example.data_format == name for example in examples)
-    }
+    shares = encoded.present(example_shares(student))
     formats = (example.data_format for example in examples)
     steps = settings.steps_for(pass_size(formats, shares))
     use_cpu = next(loaded.model.parameters()).device.type == "cpu"

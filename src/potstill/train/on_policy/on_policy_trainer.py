@@ -173,7 +173,7 @@ def on_policy_run(
         encoder_decoder=loaded.encoder_decoder,
         watch=watch,
     )
-    shares = example_shares(student)
+    shares = encoded.present(example_shares(student))
     further = encoded.examples if plan.further else []
     further_order = Order(plan.further, settings.group_size, shares, False, seed)
     steps = OnPolicySteps(
