@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import orjson
 from loopback import Body, prompt_of, scripted
-from made_up_scores import made_up_mappings
+from made_up_scores import made_up_id_mappings, made_up_mappings
 
 OVERHEAD = 16
 """Tokens that a prompt has beyond its bytes at most, for its template."""
@@ -134,9 +134,12 @@ def answer(asked: Asked, kind: str | None, used: Body) -> Answer:
         for place, text in enumerate(scripted(asked.body))
     ]
     if asked.body.get("prompt_logprobs") is not None:  # a given text is scored
-        choices[0]["prompt_logprobs"] = made_up_mappings(
-            asked.prompt, asked.body["prompt_logprobs"]
-        )
+        sent, k = asked.body.get("prompt"), asked.body["prompt_logprobs"]
+        if isinstance(sent, list):  # in token ids
+            listed = made_up_id_mappings(sent, k)
+        else:
+            listed = made_up_mappings(asked.prompt, k)
+        choices[0]["prompt_logprobs"] = listed
     reply: Body = {"id": "cmpl-1", "choices": choices, "usage": used}
     seeds = asked.seeds
     if kind in EDITS:

@@ -47,3 +47,22 @@ def made_up_mappings(text: str, k: int) -> list[dict[str, Any] | None]:
         }
         for row in model.listed(model.ids_of(text), k)
     ]  # fmt: skip
+
+
+VOCABULARY = 300
+"""The lowest ids, from which others than the tokens themselves are drawn."""
+
+
+def made_up_id_mappings(ids: Sequence[int], k: int) -> list[dict[str, Any] | None]:
+    """The same of a prompt in ids, the likeliest tokens among the lowest ids."""
+    rows: list[dict[str, Any] | None] = [None]
+    for place, own in enumerate(ids[1:], 1):
+        digest = hashlib.sha256(repr(ids[: place + 1]).encode()).digest()
+        others = (number % VOCABULARY for number in range(digest[1], digest[1] + VOCABULARY))
+        likeliest = [other for other in others if other != own][:k]
+        row = {str(own): {"logprob": -0.5 - digest[0] / 100, "rank": 1}}
+        row |= {
+            str(other): {"logprob": -1.5 - n, "rank": 2 + n} for n, other in enumerate(likeliest)
+        }
+        rows.append(row)
+    return rows
