@@ -115,7 +115,7 @@ def test_an_answer_ends_before_bytes_that_are_no_character() -> None:
     half = Vocabulary(TOKENIZER).token_of("é".encode()[:1])
     assert half is not None
     broken = [*ids_of("So é"), half, *ids_of(" 7")]
-    text = TOKENIZER.decode(broken)
+    text = str(TOKENIZER.decode(broken))
     answer = reader().read(QUESTION, written(text, broken), "lines")
     assert answer is not None
     assert (answer.text, answer.ends) == ("So é", False)
@@ -436,7 +436,7 @@ def test_another_teacher_or_wording_makes_the_students_stale(tmp_path: Path) -> 
 @pytest.mark.parametrize("kind", ["lora", "prefix", "gpt2", "bfloat16", "recomputed", "chat", "t5"])
 def test_every_kind_of_student_writes_and_learns(tmp_path: Path, kind: str) -> None:
     scorer = DenseScorer(build_tiny_causal(tmp_path / "teacher", "qwen3", seed=1))
-    own, fields = on_policy(samples=2, max_tokens=8), dict[str, Any]()
+    own = on_policy(samples=2, max_tokens=8)
     if kind == "t5":
         start = undecided(build_tiny_seq2seq(tmp_path / "start"))
     else:
@@ -445,12 +445,13 @@ def test_every_kind_of_student_writes_and_learns(tmp_path: Path, kind: str) -> N
         )
     if kind == "chat":
         own["data_format"] = "chat"
-    fields |= {
+    further: dict[str, dict[str, Any]] = {
         "lora": {"lora": {"rank": 2}},
         "prefix": {"prefix": {"tokens": 2}},
         "bfloat16": {"precision": "bfloat16"},
         "recomputed": {"gradient_checkpointing": True},
-    }.get(kind, {})
+    }
+    fields = further.get(kind, {})
     found = trained(tmp_path / "run", start, scorer, settings({"own": own}, **fields))
     assert [one.step for one in found] == [3, 6]
     assert len(rounds_of(tmp_path / "run")) == 2

@@ -81,6 +81,7 @@ class OnPolicyTrainer(StudentTrainer):
         """Write a checkpoint to go on from, where there is none of this step."""
         place = checkpoint_folder(Path(str(self.args.output_dir)), self.state.global_step)
         if self.state.global_step and not place.exists():
+            assert self.model is not None
             self._reporter.report(self.state)
             self._save_checkpoint(self.model, None)
 
