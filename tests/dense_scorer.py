@@ -43,7 +43,7 @@ class DenseScorer(Model):
             self.asked.append(request)
             assert request.given is not None
             prompt = self._prompts.prompt_ids(request)
-            text = self._prompts.answer_ids(request.given.text)
+            text = [*request.given.ids] or self._prompts.answer_ids(request.given.text)
             yield Completion(
                 request=request,
                 sample=0,

@@ -191,11 +191,13 @@ def dense_loss(
 
 
 @pytest.mark.parametrize("divergence", ["forward_kl", "reverse_kl", "jsd"])
+@pytest.mark.parametrize("merges", [0, 30])
 def test_gradients_of_a_step_are_those_of_a_dense_reference(
-    tmp_path: Path, divergence: str
+    tmp_path: Path, divergence: str, merges: int
 ) -> None:
-    start = letters_model(tmp_path / "start", seed=0)
-    scorer = DenseScorer(letters_model(tmp_path / "teacher", seed=1))
+    """With merges, the student writes tokens that its text encoded again would not have."""
+    start = letters_model(tmp_path / "start", seed=0, merges=merges)
+    scorer = DenseScorer(letters_model(tmp_path / "teacher", seed=1, merges=merges))
     vocabulary = len(scorer.tokenizer)
     student = {**on_policy(samples=2, top=vocabulary), "matching": {"divergence": divergence}}
     values = settings({"own": student}, steps=1)
@@ -206,6 +208,9 @@ def test_gradients_of_a_step_are_those_of_a_dense_reference(
         rows = [row for part in steps.parts(0, trainer._writer) for row in part]
         assert len(rows) == 4
         assert all(row.places == tuple(range(len(row.target))) for row in rows)
+        texts = [scorer.tokenizer.decode(row.target) for row in rows]  # the end among them
+        again = [scorer.tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
+        assert any(row.target != ids for row, ids in zip(rows, again, strict=True)) == bool(merges)
         grads: dict[str, torch.Tensor] = {}
         taken = trainer.training_step
 
@@ -227,13 +232,22 @@ def test_gradients_of_a_step_are_those_of_a_dense_reference(
     assert max(float(grad.abs().max()) for grad in grads.values()) > 1e-2
 
 
-def letters_model(folder: Path, *, seed: int) -> Path:
-    """A model whose tokens are single characters, so that a text has one way to be written."""
+def letters_model(folder: Path, *, seed: int, merges: int = 0) -> Path:
+    """A model whose tokens are single characters, so that a text has one way to be written.
+
+    With merges it knows a few letters, and so many pairs of them beside.
+    """
+    letters = "aeinost" if merges else string.printable
+    pairs = [first + second for first in letters for second in letters] if merges else []
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(vocab_size=1, special_tokens=["<eos>"], show_progress=False)
-    tokenizer.train_from_iterator([string.printable], trainer)
+    trainer = trainers.BpeTrainer(
+        vocab_size=1 + len(letters) + merges if merges else 1,
+        special_tokens=["<eos>"],
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator([letters, *pairs], trainer)
     wrapped = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<eos>")
     torch.manual_seed(seed)
     config = Qwen3Config(

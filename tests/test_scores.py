@@ -242,6 +242,27 @@ def test_the_tokens_are_those_that_training_has(tmp_path: Path) -> None:
                 assert done.logprobs.ids[:, 0].tolist() == trained.target
 
 
+def test_the_tokens_that_were_written_are_scored_where_they_are_given(tmp_path: Path) -> None:
+    """A text's tokens may be given; those that do not spell it are refused."""
+    folder = build_tiny_causal(tmp_path / "model")
+    model, dense = opened(folder), Dense(folder)
+    text = " apples"
+    names = model._prompts.token_names
+    ids = [names.index(letter.encode()) for letter in text]
+    assert len(ids) > len(dense.ids(text, special=False))
+    request = replace(given("Q: two", text), given=GivenText(text=text, ids=tuple(ids)))
+    wrong = replace(request, given=GivenText(text=text, ids=tuple(ids[:-1])))
+    done, failed = scored(model, [request, wrong])
+    assert done.logprobs is not None and done.logprobs.ids is not None
+    assert done.logprobs.ids[:-1, 0].tolist() == ids
+    before = dense.ids("Q: two", special=True)
+    with torch.inference_mode():
+        logits = dense.model(input_ids=torch.tensor([[*before, *ids]])).logits[0, len(before) - 1 :]
+    expected = logits.log_softmax(-1)[range(len(ids)), ids]
+    np.testing.assert_allclose(done.logprobs.logprobs[:-1, 0], expected, atol=1e-5, rtol=1e-6)
+    assert failed.finish_reason == "error" and "do not spell the text" in (failed.error or "")
+
+
 def test_texts_of_one_prompt_share_its_computation(tmp_path: Path) -> None:
     model = opened(build_tiny_causal(tmp_path, "qwen2"))
     shapes: list[tuple[int, ...]] = []

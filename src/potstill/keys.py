@@ -54,7 +54,8 @@ def request_body(model: str, request: Request) -> bytes:
     if request.thinking_tokens is not None:
         further["thinking_tokens"] = request.thinking_tokens
     if request.given is not None:
-        further["given"] = [request.given.text, request.given.ends]
+        given = request.given
+        further["given"] = [given.text, given.ends, *([given.ids] if given.ids else [])]
     return orjson.dumps(
         {
             **further,
@@ -93,6 +94,8 @@ def stored_request(body: str, *, max_tokens: int, samples: tuple[int, ...]) -> t
         thinking_tokens=stored.get("thinking_tokens"),
         stop=tuple(stored["stop"]),
         top_logprobs=stored["top_logprobs"],
-        given=None if given is None else GivenText(text=given[0], ends=given[1]),
+        given=None
+        if given is None
+        else GivenText(text=given[0], ends=given[1], ids=tuple(given[2]) if given[2:] else ()),
         seed=stored["seed"] or 0,
     )

@@ -32,6 +32,11 @@ class GivenText:
     ends: bool = True
     """Whether the answer ends behind it, so that the token that ends it is scored, too."""
 
+    ids: tuple[int, ...] = ()
+    """The tokens in which it was written, by a model with the tokenizer of the one that scores: a
+    text has several spellings, of which the tokenizer gives one. Empty, or where a server renders
+    the prompt itself: that one."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Request:

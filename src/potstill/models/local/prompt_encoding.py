@@ -164,7 +164,7 @@ class PromptEncoder:
 
         The text stands where the model's own answer would: behind the chat template's marks, and
         behind those of an empty thinking where the template writes them before an answer without.
-        Its tokens are those that training on it has.
+        Its tokens are those that training on it has, unless the request gives them itself.
 
         Args:
             request: A request with ``given``.
@@ -191,11 +191,12 @@ class PromptEncoder:
             joint = self.laid_out_ids(before + text) if text else begun_ids
             is_joint = joint[: len(begun_ids)] == begun_ids
             ids = joint[len(begun_ids) :] if is_joint else self.laid_out_ids(text)
-            found = GivenIds(prompt, begun_ids, ids)
+            found = GivenIds(prompt, begun_ids, [*request.given.ids] or ids)
         else:
             bare = replace(request, answer_prefix="")
             prompt = self.prompt_ids(bare, then=before)
-            found = GivenIds(prompt, [], self.continuation_ids(bare, prompt, text, behind=before))
+            ids = self.continuation_ids(bare, prompt, text, behind=before)
+            found = GivenIds(prompt, [], [*request.given.ids] or ids)
         self._check_spelling(given, found.text)
         return found
 

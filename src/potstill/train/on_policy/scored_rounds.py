@@ -63,6 +63,12 @@ class RoundMaker:
         assert tokenizer is not None, "only local models name tokens by id"
         return PromptEncoder(load_tokenizer(tokenizer), tokenizer.source).token_names
 
+    @cached_property
+    def _has_one_tokenizer(self) -> bool:
+        """Whether the teacher is known to have the student's tokens, so that it can score them."""
+        known = self._work.teacher.settings.tokenizer is not None
+        return known and self._teacher_names == self._reader.token_names
+
     def examples(self, questions: Sequence[Question], number: int, writer: Model) -> list[Encoded]:
         """Returns the examples of a round, made of what is stored as far as it is.
 
@@ -134,6 +140,7 @@ class RoundMaker:
                 ends=answer.ends,
                 top=work.settings.top,
                 task=work.task,
+                ids=answer.ids[answer.lead :] if self._has_one_tokenizer else (),
             )
             for answer in answers
         ]

@@ -23,6 +23,9 @@ ENTROPY_TOKENS = 20
 Prompt = str | tuple[Message, ...]
 """Plain text, or the turns of a chat."""
 
+SCORED = "the tokens that were written, where the teacher has them"
+"""What is scored; part of what determines a training."""
+
 SEEDS_APART = 1_000_003
 """By what the seeds of two runs differ, so that no round of the one draws as one of the other."""
 
@@ -47,6 +50,7 @@ class ScoringTeacher:
         ends: bool,
         top: int,
         task: str,
+        ids: Sequence[int] = (),
     ) -> Request:
         """Returns what it is asked for the scores of an answer.
 
@@ -58,17 +62,19 @@ class ScoringTeacher:
             ends: Whether the answer ends behind the text.
             top: How many of its likeliest tokens are kept at each place.
             task: The name of the question's task.
+            ids: The tokens that the student wrote, where the teacher's tokenizer is its own; of an
+                answer behind another prompt they may be others, and are left to the tokenizer.
         """
         prompt = self.asking.request(question).prompt
         if prompt != written_behind:
-            text = text.lstrip()
+            text, ids = text.lstrip(), ()
             open_ended = isinstance(prompt, str) and prompt[-1:].strip() != ""
             text = f" {text}" if open_ended and text else text
         return Request(
             prompt=prompt,
             max_tokens=1,
             top_logprobs=top,
-            given=GivenText(text=text, ends=ends),
+            given=GivenText(text=text, ends=ends, ids=tuple(ids)),
             question=question.text,
             question_id=question.id,
             task=task,
@@ -126,6 +132,7 @@ class OnPolicyWork:
         questions = [question_digest(question) for question in self.questions]
         return [
             values,
+            SCORED,
             self.teacher.model.name,
             settings_hash(str(wording)),
             settings_hash(questions),

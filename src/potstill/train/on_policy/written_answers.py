@@ -102,6 +102,7 @@ class AnswerReader:
         prompts = PromptEncoder(tokenizer, "the student", control_tokens=control_tokens)
         encode = prompts.encoder_ids if encoder_decoder else prompts.prompt_ids
         self.prompt_ids = cache(lambda prompt: encode(Request(prompt=prompt)))
+        self.token_names = prompts.token_names
         self._vocabulary = Vocabulary(tokenizer)
         self._score, self._closing = score, closing
 
