@@ -116,7 +116,7 @@ class Watched(logging.Handler):
             self.encoded.append(encoded)
             return encoded
 
-        student_module.encode_fitting = encode
+        student_module.encode_fitting = encode  # type: ignore[assignment]
         logging.getLogger("potstill").addHandler(self)
         return self
 

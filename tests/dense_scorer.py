@@ -9,6 +9,7 @@ import torch
 from potstill.models.interface import Model
 from potstill.models.local.loading import load_model_and_tokenizer
 from potstill.models.local.prompt_encoding import PromptEncoder
+from potstill.models.settings import LocalSettings
 from potstill.records import Completion, Request, TokenLogprobs
 from potstill.train.alignment import Vocabulary
 
@@ -21,6 +22,7 @@ class DenseScorer(Model):
 
     def __init__(self, folder: Path, *, name: str = "scorer", dtype: str = "float32") -> None:
         self.name = name
+        self.settings = LocalSettings(model=f"hf:{folder}", device="cpu")
         loaded = load_model_and_tokenizer(str(folder), dtype="float32", device="cpu")
         self.model, self.tokenizer = loaded.model, loaded.tokenizer
         if dtype == "float64":

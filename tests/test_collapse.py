@@ -72,7 +72,7 @@ class Run:
         self.folder, self.scorer = folder, scorer
         self.lines: list[str] = []
         student = LocalSettings(model=f"hf:{start}", device="cpu")
-        teacher = ScoringTeacher(settings=student, model=scorer, asking=ASKING)
+        teacher = ScoringTeacher(settings=scorer.settings, model=scorer, asking=ASKING)
         self._models = Models(start=student, teacher=student, scoring={"teacher": teacher})
         loss = {"loss": fields.pop("loss")} if "loss" in fields else {}
         values = {
@@ -139,6 +139,7 @@ class Shifted(Model):
 
     def __init__(self, scorer: DenseScorer) -> None:
         self._scorer, self.name, self.chat = scorer, "shifted", False
+        self.settings = scorer.settings
 
     def complete(self, requests: Iterable[Request]) -> Iterator[Completion]:
         for completion in self._scorer.complete(requests):

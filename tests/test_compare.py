@@ -138,7 +138,7 @@ def test_a_difference_that_holds_is_told_with_its_interval() -> None:
 
 
 def test_a_question_that_is_asked_twice_is_paired_in_its_order() -> None:
-    folders = []
+    folders = list[Path]()
     for name, verdicts in (("first", (True, False)), ("second", (True, True))):
         folder = measured(name, {}, recipe={"seed": len(folders)})
         with Store(folder / "run.sqlite") as store:
@@ -169,7 +169,7 @@ def test_teacher_and_start_are_compared_only_where_no_student_is_there() -> None
 
 
 def test_students_of_other_names_are_compared_as_those_that_were_chosen() -> None:
-    folders = []
+    folders = list[Path]()
     for name, system in (("first", RATIONALES), ("second", ANSWERS)):
         chosen = Choice(student=system.model, rule="in_distribution", step=10, used=True)
         verdicts = right("ab" if name == "first" else "abc", "abcd")
@@ -297,7 +297,7 @@ def test_what_keeps_figures_from_being_compared_is_said() -> None:
 
 
 def test_gold_answers_and_ways_of_reading_that_differ_are_said() -> None:
-    folders = []
+    folders = list[Path]()
     for name, answers, rule in (("first", "x", "potstill"), ("second", "y", "bbh")):
         folder = measured(name, {RATIONALES: right("a", "ab")}, recipe={"seed": len(folders)})
         inputs = {

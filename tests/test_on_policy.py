@@ -57,7 +57,7 @@ def trained(
     folder: Path, start: Path, scorer: DenseScorer, values: TrainSettings, task: Task | None = None
 ) -> list[Checkpoint]:
     student = LocalSettings(model=f"hf:{start}", device="cpu")
-    teacher = ScoringTeacher(settings=student, model=scorer, asking=ASKING)
+    teacher = ScoringTeacher(settings=scorer.settings, model=scorer, asking=ASKING)
     models = Models(start=student, teacher=student, scoring={"teacher": teacher})
     folder.mkdir(parents=True, exist_ok=True)
     with Store(folder / "run.sqlite") as store:

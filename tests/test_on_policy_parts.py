@@ -321,7 +321,7 @@ def test_a_plan_finds_where_a_student_that_goes_on_from_another_was_interrupted(
     with pytest.raises(KeyboardInterrupt):
         trained(tmp_path / "run", start, scorer, values)
     local = LocalSettings(model=f"hf:{start}", device="cpu")
-    teacher = ScoringTeacher(settings=local, model=scorer, asking=ASKING)
+    teacher = ScoringTeacher(settings=scorer.settings, model=scorer, asking=ASKING)
     models = Models(start=local, teacher=local, scoring={"teacher": teacher})
     with Store(tmp_path / "run" / "run.sqlite") as store:
         assert not store.checkpoints()

@@ -6,10 +6,13 @@ from typing import Any
 import pytest
 
 from potstill.pipeline.recipe import Recipe, load_recipe
+from potstill.pipeline.run import Run
 from potstill.plan.needs import Figures
 from potstill.plan.plan import plan_run
-from potstill.records import Checkpoint, Completion, Request
+from potstill.plan.scoring_needs import _trainings
+from potstill.records import Completion, Request
 from potstill.store import Store
+from potstill.train.checkpoints import finish
 
 TEACHER = {
     "model": "openai:some", "base_url": "http://127.0.0.1:9/v1", "api_key_env": None,
@@ -27,6 +30,13 @@ def recipe(folder: Path, **on_policy: Any) -> Recipe:
             "evaluate": {"teacher": False},
         }
     )  # fmt: skip
+
+
+def trainings(planned: Recipe) -> list[Path]:
+    """The folders of the student's training."""
+    with Run(planned) as run:
+        ((system, student),) = run.students.settled.items()
+        return _trainings(run, system, student)
 
 
 def scoring(planned: Recipe) -> Figures:
@@ -48,19 +58,20 @@ def test_rounds_texts_and_their_price_are_told_before(tmp_path: Path) -> None:
     assert few.samples.most == 3 * 5 * 2
 
 
-def test_what_was_scored_is_not_planned_again(tmp_path: Path) -> None:
+def test_what_was_scored_for_this_very_training_is_not_planned_again(tmp_path: Path) -> None:
     own = recipe(tmp_path, max_tokens=100)
     (tmp_path / "run").mkdir()
+    (folder,) = trainings(own)
+    training = folder.name.rpartition("-")[2]
     with Store(tmp_path / "run" / "run.sqlite") as store:
-        for training in ("0123", "4567"):
+        for identity in ("0123", training):
             for number in range(7):
                 request = Request(prompt=f"{number}", max_tokens=9)
                 answer = Completion(request=request, sample=0, text="a", finish_reason="stop")
-                store.add_completions(f"on_policy:own@{training}:1", [answer], stage="train")
+                store.add_completions(f"on_policy:own@{identity}cdef:1", [answer], stage="train")
         assert (scoring(own).need.there, scoring(own).samples.most) == (7, 120 - 7)
-        done = Checkpoint(
-            student="own", step=25, folder="checkpoints/own", data_format="fine_tune_cot",
-            encoder_decoder=False, examples=60, too_long=0,
-        )  # fmt: skip
-        store.replace_training([], [done], settings_hash="x")
+        other = recipe(tmp_path, max_tokens=100, top=10)
+        assert (scoring(other).need.there, scoring(other).samples.most) == (0, 120)
+        finish(folder, {"steps": [], "log": []})
         assert scoring(own).samples.most == 0
+        assert scoring(other).samples.most == 120

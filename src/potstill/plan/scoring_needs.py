@@ -7,12 +7,16 @@ taken for one of the teacher's.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from potstill.errors import MissingExtraError, PotstillError
 from potstill.pipeline.run import Run
+from potstill.pipeline.training_models import training_models
 from potstill.plan.needs import Later, Ledger, Need
 from potstill.records import System
 from potstill.sampling.debate import AskedTeacher
+from potstill.train import training_folders
+from potstill.train.checkpoints import read_finished
 from potstill.train.defaults import LARGE_BATCH, Work, resolve
 from potstill.train.on_policy.settings import OnPolicySettings
 from potstill.train.on_policy.work import RoundPlan, answers_of
@@ -28,7 +32,7 @@ def scoring_needs(run: Run, ledger: Ledger, teachers: Sequence[AskedTeacher]) ->
         teachers: The teachers of the recipe.
     """
     by_name = {teacher.name: teacher for teacher in teachers}
-    for system, student in run.recipe.train.sweep().items():
+    for system, student in run.students.settled.items():
         if student.on_policy is not None:
             teacher = by_name[student.on_policy.teacher]
             yield _scoring_need(run, ledger, teacher, system, student, student.on_policy)
@@ -51,9 +55,10 @@ def _scoring_need(
         questions=len(questions),
     )
     answers = plan.rounds * plan.questions * on_policy.samples
-    need.there = min(_scored(ledger, system), answers)
-    taken = [one.step for one in ledger.store.checkpoints() if one.system == system]
-    left = answers - need.there if max(taken, default=0) < plan.steps else 0
+    folders = _trainings(run, system, student)
+    need.there = min(_scored(ledger, system, folders), answers)
+    is_done = any(read_finished(folder) is not None for folder in folders)
+    left = 0 if is_done else answers - need.there
     # Every question is asked about as often; a text that was scored before is not scored again.
     for place, question in enumerate(questions):
         samples = left // len(questions) + (place < left % len(questions))
@@ -72,15 +77,24 @@ def planned_rounds(
     return RoundPlan.of(on_policy, steps=steps, batch_size=_batch_size(run, system, student))
 
 
-def _scored(ledger: Ledger, system: System) -> int:
-    """Returns how many answers of a student are stored, of its newest training."""
-    begins = answers_of(system.label)
-    counts: dict[str, int] = {}
-    for pooled in ledger.store.pool(("train",)):
-        if pooled.model.startswith(begins):
-            training = pooled.model.rpartition(":")[0]
-            counts[training] = counts.get(training, 0) + 1
-    return next(reversed(counts.values()), 0)
+def _trainings(run: Run, system: System, student: StudentSettings) -> list[Path]:
+    """Returns the folders of a student's training as it is set now; none before it can begin."""
+    models, recipe = training_models(run), run.recipe
+    try:
+        return [
+            *training_folders(
+                system, student, run.task, models, recipe.train, run.context, seed=recipe.seed
+            )
+        ]
+    except (PotstillError, MissingExtraError, ImportError):  # told where students are planned
+        return []
+
+
+def _scored(ledger: Ledger, system: System, folders: Sequence[Path]) -> int:
+    """Returns how many answers are stored that a student wrote in these trainings."""
+    identities = (folder.name.rpartition("-")[2] for folder in folders)
+    begins = tuple(answers_of(system.label) + identity for identity in identities)
+    return sum(one.model.startswith(begins) for one in ledger.store.pool(("train",)))
 
 
 def _batch_size(run: Run, system: System, student: StudentSettings) -> int:

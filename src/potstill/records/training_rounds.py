@@ -39,7 +39,8 @@ class TrainingRound:
     """Tokens that the student wrote."""
 
     teacher_tokens: int
-    """Tokens that the teacher read for the scores, prompts included; 0: it was not asked."""
+    """Tokens that the teacher read for the scores, prompts included, answers of one text once, also
+    where a round before had bought it; 0: it was not asked."""
 
     usd: float
     """US dollars of the scores; of those that were stored before, what they cost then."""

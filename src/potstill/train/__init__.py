@@ -1,5 +1,6 @@
 """train: rationales → students' checkpoints. The way through it begins at :func:`train`."""
 
+from potstill.train.begun_trainings import interrupted_step, training_folders
 from potstill.train.settings import (
     LoraSettings,
     MatchingSettings,
@@ -9,7 +10,7 @@ from potstill.train.settings import (
     StudentSettings,
     TrainSettings,
 )
-from potstill.train.stage import Models, interrupted_step, train
+from potstill.train.stage import Models, train
 
 __all__ = [
     "LoraSettings",
@@ -22,4 +23,5 @@ __all__ = [
     "TrainSettings",
     "interrupted_step",
     "train",
+    "training_folders",
 ]

@@ -34,7 +34,7 @@ from potstill.train.examples import (
     unequal_questions,
 )
 from potstill.train.on_policy.collapse_words import tell_collapse
-from potstill.train.on_policy.order import after_their_starts, possible_starts, started_from
+from potstill.train.on_policy.order import after_their_starts, started_from
 from potstill.train.on_policy.work import OnPolicyWork, ScoringTeacher
 from potstill.train.settings import StudentSettings, TrainSettings
 from potstill.train.settled_formats import FormatSettler, kept_defaults
@@ -117,10 +117,10 @@ def train(
     for note in kept_defaults(settings, students):
         logger.warning("%s", note)
     rationales = context.store.training_rationales(task)
-    texts = _teacher_texts(context.store, models, rationales)
+    texts = teacher_texts(context.store, models, rationales)
     # All of them before any training, so that a student without examples is refused at once.
     examples = {
-        system: _student_examples(
+        system: student_examples(
             system.label, student, task, as_written(rationales, student, context.store), texts, seed
         )
         for system, student in students.items()
@@ -137,7 +137,7 @@ def train(
     with ending_process_group():
         for system, student in after_their_starts(students).items():
             student = started_from(system, student, done.checkpoints, context.folder)
-            work = _on_policy_work(system, student, task, models, context, seed)
+            work = on_policy_work(system, student, task, models, context, seed)
             own, learned = values[system], examples[system]
             trained = _train_in_folder(system, student, learned, own, context, seed, ends_at, work)
             left = _checkpoint_records(system, student, trained, context.folder, own)
@@ -173,56 +173,13 @@ def _resolved(
     return resolved
 
 
-def interrupted_step(
-    system: System,
-    student: StudentSettings,
-    task: Task,
-    models: Models,
-    settings: TrainSettings,
-    context: RunContext,
-    *,
-    seed: int,
-) -> int:
-    """Returns the step from which the training of a student goes on; 0: it begins anew.
-
-    Args:
-        system: The student's identity.
-        student: The student, with its start and formats.
-        task: As for :func:`train`, and so are the others.
-        models: See there.
-        settings: See there.
-        context: See there.
-        seed: See there.
-
-    Raises:
-        PotstillError: It cannot be trained.
-    """
-    from potstill.train.checkpoints import newest_resumable
-    from potstill.train.resolution import KeptValues
-
-    trainings = context.folder / "checkpoints"
-    if not any(map(newest_resumable, trainings.glob(f"{system.label}-*"))):
-        return 0
-    rationales = context.store.training_rationales(task)
-    texts = _teacher_texts(context.store, models, rationales)
-    learned = as_written(rationales, student, context.store)
-    examples = _student_examples(system.label, student, task, learned, texts, seed)
-    kept = KeptValues(context.folder)
-    own = kept.resolved(system.label, settings.for_student(student), student, examples)
-    for begun in possible_starts(system, student, context.folder):
-        work = _on_policy_work(system, begun, task, models, context, seed)
-        folder = _training_folder(system, begun, examples, own, context, seed, work)
-        if newest := newest_resumable(folder):
-            return int(newest.name.rpartition("-")[2])
-    return 0
-
-
-def _teacher_texts(store: Store, models: Models, rationales: Sequence[Rationale]) -> TeacherTexts:
+def teacher_texts(store: Store, models: Models, rationales: Sequence[Rationale]) -> TeacherTexts:
+    """Returns what the teachers wrote for these rationales, as far as the store has it."""
     writers = {rationale.completion_id: rationale.teacher for rationale in rationales}
     return TeacherTexts(store, {"teacher": models.teacher, **models.further}, writers)
 
 
-def _student_examples(
+def student_examples(
     name: str,
     student: StudentSettings,
     task: Task,
@@ -338,7 +295,7 @@ def _warn_of_undivided(
         )
 
 
-def _training_folder(
+def training_folder(
     system: System,
     student: StudentSettings,
     examples: Sequence[Example],
@@ -367,7 +324,7 @@ def _train_in_folder(
     """Train one student in a folder named by all that determines it, and show its progress."""
     from potstill.train.student import train_student
 
-    folder = _training_folder(system, student, examples, settings, context, seed, work)
+    folder = training_folder(system, student, examples, settings, context, seed, work)
 
     def on_checkpoint(so_far: "TrainedStudent") -> bool:
         assert ends_at is not None
@@ -393,7 +350,7 @@ def _train_in_folder(
     return trained
 
 
-def _on_policy_work(
+def on_policy_work(
     system: System,
     student: StudentSettings,
     task: Task,

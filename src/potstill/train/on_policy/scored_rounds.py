@@ -69,6 +69,17 @@ class RoundMaker:
         known = self._work.teacher.settings.tokenizer is not None
         return known and self._teacher_names == self._reader.token_names
 
+    def _written_ids(self, answer: WrittenAnswer) -> list[int]:
+        """Returns the tokens that were written, for a teacher that has them; else none.
+
+        Tokens that begin with a space which is no part of the text are the teacher's own matter.
+        """
+        if not self._has_one_tokenizer:
+            return []
+        ids, names = answer.ids[answer.lead :], self._reader.token_names
+        spelled = b"".join(names[token] or b"" for token in ids)
+        return ids if spelled == answer.text.encode() else []
+
     def examples(self, questions: Sequence[Question], number: int, writer: Model) -> list[Encoded]:
         """Returns the examples of a round, made of what is stored as far as it is.
 
@@ -140,7 +151,7 @@ class RoundMaker:
                 ends=answer.ends,
                 top=work.settings.top,
                 task=work.task,
-                ids=answer.ids[answer.lead :] if self._has_one_tokenizer else (),
+                ids=self._written_ids(answer),
             )
             for answer in answers
         ]
@@ -198,8 +209,11 @@ class _ScoredAnswers(NamedTuple):
     """Answers left out because they are longer than ``max_length``."""
 
     def counts(self, written: int) -> ScoredCounts:
-        """Returns what they cost, and what is learned of so many written answers."""
-        bought = [score for score in self.completions if score is not None]
+        """Returns what they cost, and what is learned of so many written answers.
+
+        Answers that are the same text are scored, and counted, once.
+        """
+        bought = {score.request: score for score in self.completions if score is not None}.values()
         return ScoredCounts(
             teacher_tokens=sum(score.prompt_tokens + score.completion_tokens for score in bought),
             usd=sum(score.cost for score in bought),

@@ -1,0 +1,92 @@
+"""Where the training of a student stands that was begun before: its folder, and its newest step."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from potstill.records import System, Task
+from potstill.runtime.context import RunContext
+from potstill.train.examples import as_written
+from potstill.train.on_policy.order import possible_starts
+from potstill.train.settings import StudentSettings, TrainSettings
+from potstill.train.stage import (
+    Models,
+    on_policy_work,
+    student_examples,
+    teacher_texts,
+    training_folder,
+)
+
+
+def interrupted_step(
+    system: System,
+    student: StudentSettings,
+    task: Task,
+    models: Models,
+    settings: TrainSettings,
+    context: RunContext,
+    *,
+    seed: int,
+) -> int:
+    """Returns the step from which the training of a student goes on; 0: it begins anew.
+
+    Args:
+        system: The student's identity.
+        student: The student, with its start and formats.
+        task: As for :func:`train`, and so are the others.
+        models: See there.
+        settings: See there.
+        context: See there.
+        seed: See there.
+
+    Raises:
+        PotstillError: It cannot be trained.
+    """
+    from potstill.train.checkpoints import newest_resumable
+
+    trainings = context.folder / "checkpoints"
+    if not any(map(newest_resumable, trainings.glob(f"{system.label}-*"))):
+        return 0
+    for folder in training_folders(system, student, task, models, settings, context, seed=seed):
+        if newest := newest_resumable(folder):
+            return int(newest.name.rpartition("-")[2])
+    return 0
+
+
+def training_folders(
+    system: System,
+    student: StudentSettings,
+    task: Task,
+    models: Models,
+    settings: TrainSettings,
+    context: RunContext,
+    *,
+    seed: int,
+) -> Iterator[Path]:
+    """Yields the folders where the training of a student stands, begun or not, as it is set now.
+
+    There are several where it goes on from one of several checkpoints. Each is named by the
+    student's label and the beginning of the training's identity.
+
+    Args:
+        system: As for :func:`interrupted_step`, and so are the others.
+        student: See there.
+        task: See there.
+        models: See there.
+        settings: See there.
+        context: See there.
+        seed: See there.
+
+    Raises:
+        PotstillError: It cannot be trained.
+    """
+    from potstill.train.resolution import KeptValues
+
+    rationales = context.store.training_rationales(task)
+    texts = teacher_texts(context.store, models, rationales)
+    learned = as_written(rationales, student, context.store)
+    examples = student_examples(system.label, student, task, learned, texts, seed)
+    kept = KeptValues(context.folder)
+    own = kept.resolved(system.label, settings.for_student(student), student, examples)
+    for begun in possible_starts(system, student, context.folder):
+        work = on_policy_work(system, begun, task, models, context, seed)
+        yield training_folder(system, begun, examples, own, context, seed, work)
