@@ -70,10 +70,33 @@ def test_shares_are_tested_from_the_highest_threshold_until_one_fails() -> None:
     assert choose_keeping(ladder, Promise(share=0.2)) is ladder[1]
 
 
-def test_never_asking_keeps_within_any_share() -> None:
+def test_the_highest_threshold_is_tested_for_the_questions_that_a_student_leaves() -> None:
+    silent = [tried(NEVER, 50, 40), tried(1, 60, 100)]
+    assert keeping(silent, Promise(share=0.3)) == []
+    assert choose_keeping(silent, Promise(share=0.5)) is silent[0]
+    share = attainable_share(silent, Promise(share=0.3))
+    assert share is not None and choose_keeping(silent, Promise(share=share)) is silent[0]
+    assert choose_keeping(silent, Promise(share=share - 0.001)) is None
+    parts = [tried(NEVER, 50, 80, part=0.5), tried(1, 60, 100)]
+    assert keeping(parts, Promise(share=0.3)) == []
+
+
+def test_five_questions_without_silence_do_not_show_that_it_is_rare() -> None:
     few = [tried(NEVER, 1, 0, total=5), tried(1, 5, 1, total=5)]
-    chosen = choose_keeping(few, Promise(share=0.05))
-    assert chosen is not None and not chosen.asks_teacher
+    assert choose_keeping(few, Promise(share=0.4)) is None  # 0.6^5 is 0.078
+    assert choose_keeping(few, Promise(share=0.46)) is few[0]  # 0.54^5 is 0.046
+    needed = questions_needed(few, Promise(share=0.1))
+    assert needed is not None and 0.9**needed <= 0.05
+
+
+def test_a_silent_student_breaks_a_promised_share_in_5_of_100_draws_at_most() -> None:
+    """A student leaves 31% of the questions, and 30% are promised."""
+    drawn_silent = np.random.default_rng(0).binomial(100, 0.31, SIMULATIONS)
+    kept = sum(
+        bool(keeping([tried(NEVER, 50, int(silent))], Promise(share=0.3)))
+        for silent in drawn_silent
+    )
+    assert kept <= 0.05 * SIMULATIONS
 
 
 def test_of_those_that_reach_an_accuracy_the_cheapest_is_taken() -> None:
@@ -230,7 +253,7 @@ LADDER_OF_TWO = [tried(NEVER, 55, 0), tried(2, 80, 30)]
 
 
 def test_what_is_not_kept_is_said_with_a_way_out() -> None:
-    note = explain_broken(ROUTE, Promise(accuracy=0.9), LADDER_OF_TWO)
+    note = explain_broken(ROUTE, Promise(accuracy=0.9), LADDER_OF_TWO, 0.8)
     assert note == (
         "route_entropy is not followed: none of 2 thresholds is shown to keep an accuracy of 0.9 "
         "or more with 95% confidence. The best of them has 80 of 100 development questions right, "
@@ -239,6 +262,34 @@ def test_what_is_not_kept_is_said_with_a_way_out() -> None:
     )
     more = explain_broken(ROUTE, Promise(accuracy=0.78), LADDER_OF_TWO)
     assert "development questions would do (task.dev)" in more
+
+
+def test_the_best_threshold_has_the_most_right_where_none_is_near_what_is_promised() -> None:
+    far = [tried(NEVER, 2, 0, total=32), tried(2, 4, 9, total=32), tried(1, 3, 32, total=32)]
+    note = explain_broken(ROUTE, Promise(accuracy=0.99), far)
+    assert p_accuracy_below(far[0], 0.99) == p_accuracy_below(far[1], 0.99)
+    assert "The best of them has 4 of 32 development questions right" in note
+
+
+def test_a_stronger_teacher_is_advised_only_where_the_teacher_is_too_weak() -> None:
+    promise = Promise(accuracy=0.9)
+    advice = "a stronger teacher might"
+    assert advice in explain_broken(ROUTE, promise, LADDER_OF_TWO, 0.89)
+    for accuracy in (0.9, 1.0, None):  # not known where no answer is the teacher's alone
+        note = explain_broken(ROUTE, promise, LADDER_OF_TWO, accuracy)
+        assert advice not in note and "more questions of the kind would not do." in note
+
+
+def test_a_share_that_not_even_the_highest_threshold_keeps_is_said_with_a_way_out() -> None:
+    policy = PolicySettings(when="route", signal="entropy", teacher_share_at_most=0.3)
+    silent = [tried(NEVER, 50, 40), tried(1, 60, 100)]
+    note = explain_broken(policy, Promise(share=0.3), silent)
+    assert "none of 2 thresholds is shown to keep the teacher's share" in note
+    assert note.endswith("Teacher_share_at_most: 0.488 could be.")
+    alone = explain_broken(policy, Promise(share=0.3), silent[1:])
+    assert alone.endswith("No share below 1 would change that.")
+    both = explain_broken(policy, Promise(share=0.3, accuracy=0.9), silent)
+    assert "60 of 100 development questions right, but no accuracy could be promised" in both
 
 
 def test_what_is_kept_is_said_with_its_figures() -> None:

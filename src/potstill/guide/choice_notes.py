@@ -9,7 +9,6 @@ from potstill.guide.promises import (
     attainable_accuracy,
     attainable_share,
     keeping,
-    p_accuracy_below,
     questions_needed,
 )
 from potstill.guide.thresholds import DevOutcome
@@ -73,7 +72,7 @@ def explain_promise(
                 f"{begin}: of the thresholds that keep {kept} no other has more of {total:,} "
                 "development questions right."
             )
-        return f"{begin}: no other threshold keeps {kept}. {_way_out(policy, promise, tried)}"
+        return f"{begin}: no other threshold keeps {kept}. {_way_out(promise, tried)}"
     aim = "the fewest teacher tokens" if promise.accuracy is not None else "the most right answers"
     return (
         f"{policy.label} asks the teacher from {chosen.threshold:.4g} on: of {len(tried)} "
@@ -83,37 +82,55 @@ def explain_promise(
 
 
 def explain_broken(
-    policy: PolicySettings, promise: Promise, tried: Sequence[TriedThreshold]
+    policy: PolicySettings,
+    promise: Promise,
+    tried: Sequence[TriedThreshold],
+    teacher_accuracy: float | None = None,
 ) -> str:
-    """Sentences on a promise that no threshold is shown to keep, and on what would be kept."""
+    """Sentences on a promise that no threshold is shown to keep, and on what would be kept.
+
+    Args:
+        policy: The policy.
+        promise: What is not kept.
+        tried: All thresholds, on the questions that tested them.
+        teacher_accuracy: Of the teacher alone on these questions; None where it is not known.
+    """
     return (
         f"{policy.label} is not followed: none of {len(tried)} thresholds is shown to keep "
-        f"{_words(policy, promise)} with 95% confidence. {_way_out(policy, promise, tried)}"
+        f"{_words(policy, promise)} with 95% confidence. "
+        f"{_way_out(promise, tried, teacher_accuracy)}"
     )
 
 
-def _way_out(policy: PolicySettings, promise: Promise, tried: Sequence[TriedThreshold]) -> str:
+def _way_out(
+    promise: Promise, tried: Sequence[TriedThreshold], teacher_accuracy: float | None = None
+) -> str:
     """What could be promised in its place, and how many development questions it would take."""
     total = tried[0].total
     ways = []
     if promise.accuracy is not None:
-        best = min(tried, key=lambda one: p_accuracy_below(one, promise.accuracy or 0.0))
+        best = max(tried, key=lambda one: one.right)
         reached = attainable_accuracy(tried, promise)
+        could = f"by which accuracy_at_least: {reached:g}" if reached else "but no accuracy"
         ways.append(
-            f"the best of them has {best.right:,.0f} of {total:,} development questions right, by "
-            f"which accuracy_at_least: {reached:g} could be promised"
+            f"the best of them has {best.right:,.0f} of {total:,} development questions right, "
+            f"{could} could be promised"
         )
     if promise.share is not None:
         share = attainable_share(tried, promise)
         if share is not None:
             ways.append(f"teacher_share_at_most: {share:g} could be")
-        else:
+        elif promise.accuracy is not None:
             ways.append("no teacher's share could be promised beside it")
+        else:
+            ways.append("no share below 1 would change that")
     needed = questions_needed(tried, promise)
     if needed is not None:
         ways.append(f"at these rates about {needed:,} development questions would do (task.dev)")
     elif promise.accuracy is not None:
-        ways.append("more questions of the kind would not do, a stronger teacher might")
+        stronger = teacher_accuracy is not None and teacher_accuracy < promise.accuracy
+        might = ", a stronger teacher might" if stronger else ""
+        ways.append(f"more questions of the kind would not do{might}")
     words = "; ".join(ways)
     return f"{words[:1].upper()}{words[1:]}."
 

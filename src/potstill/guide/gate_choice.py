@@ -229,11 +229,17 @@ class _Chooser:
         counts = [_counted(one, scale, whole=policy.when != ANY_STEP) for one in tried]
         chosen = choose_keeping(counts, promise)
         if chosen is None:
-            return _SettledGate(None, {}, explain_broken(policy, promise, counts))
+            accuracy = self._teacher_accuracy(scale)
+            return _SettledGate(None, {}, explain_broken(policy, promise, counts, accuracy))
         (one,) = (one for one in tried if one.threshold == chosen.threshold)
         return _SettledGate(
             chosen.threshold, one.graded, explain_promise(policy, promise, chosen, counts)
         )
+
+    def _teacher_accuracy(self, scale: set[str]) -> float | None:
+        """Of the teacher alone on the questions that test thresholds; None where it is unknown."""
+        right = [one.correct for id_, one in self._answered.teacher.items() if id_ not in scale]
+        return sum(right) / len(right) if right else None
 
     def _scale_questions(self) -> list[Question]:
         """The questions that tell which thresholds are tried."""

@@ -44,7 +44,7 @@ class TriedThreshold(NamedTuple):
     """Development questions as they are answered at one threshold."""
 
     threshold: float
-    """Infinite where the teacher is never asked."""
+    """Infinite where no signal calls for the teacher, only a student that does not answer."""
 
     total: int
     right: float
@@ -125,10 +125,14 @@ def keeping(tried: Sequence[TriedThreshold], promise: Promise) -> list[TriedThre
 def _keeping_share(
     tried: Sequence[TriedThreshold], most: float, chance: float
 ) -> list[TriedThreshold]:
-    """By fixed sequence testing; never asking the teacher keeps within any share untested."""
+    """By fixed sequence testing.
+
+    The infinite threshold is tested as well: a student that does not answer has the teacher asked
+    there, and that none of a few development questions is so shows little about others.
+    """
     kept = []
     for one in sorted(tried, key=lambda one: -one.threshold):
-        if one.asks_teacher and p_share_above(one, most) > chance:
+        if p_share_above(one, most) > chance:
             break
         kept.append(one)
     return kept
@@ -164,14 +168,16 @@ def attainable_accuracy(tried: Sequence[TriedThreshold], promise: Promise) -> fl
 
 
 def attainable_share(tried: Sequence[TriedThreshold], promise: Promise) -> float | None:
-    """The lowest share that could have been promised, were the teacher asked at all.
+    """The lowest share that a threshold would keep which does not keep the promise as it is.
 
     Returns:
         To three digits, rounded up; None where there is none below 1.
     """
+    before = {one.threshold for one in keeping(tried, promise)}
 
     def is_kept(share: float) -> bool:
-        return any(one.asks_teacher for one in keeping(tried, promise._replace(share=share)))
+        kept = keeping(tried, promise._replace(share=share))
+        return any(one.threshold not in before for one in kept)
 
     below = _last(lambda thousandths: not is_kept(thousandths / 1000), 999)
     return None if below == 999 else (below + 1) / 1000
@@ -190,16 +196,17 @@ def _last(holds: Callable[[int], bool], most: int) -> int:
 
 
 def questions_needed(tried: Sequence[TriedThreshold], promise: Promise) -> int | None:
-    """About how many development questions would do, were they answered as these are.
+    """How many development questions, answered as these are, would show another threshold to do.
 
     Returns:
-        None where no number would: the rates themselves do not keep the promise.
+        About; None where no number would: the rates themselves do not keep the promise.
     """
+    before = {one.threshold for one in keeping(tried, promise)}
     total, factor = tried[0].total, 1.0
     while total * factor <= MOST_QUESTIONS:
         factor *= 1.2
         kept = keeping([_grown(one, factor) for one in tried], promise)
-        if any(one.asks_teacher or promise.accuracy is not None for one in kept):
+        if any(one.threshold not in before for one in kept):
             return math.ceil(total * factor)
     return None
 
