@@ -53,6 +53,7 @@ def test_settings_can_be_changed_from_the_command_line(tmp_path: Path) -> None:
         ("generate: {prompt_style: zero_shot_cott}", r"there is no prompt style 'zero_shot_cott'"),
         ("train: {students: {d8: {samples: 8}}}", r"d8.samples is 8, and .* draws only 4"),
         ("train: {students: {d8: {sample: 8}}}", r"Did you mean 'samples'"),
+        ("train: {students: {on_policy: {zzzz: 8}}}", r"Known here: .*data_format, .*on_policy, "),
         ("generate: {prompt_style: 'nosuch:style'}",
          r"generate.prompt_style: there is no .* or a mapping with template for one of your own"),
         ("generate: {prompt_style: {templat: '{question}'}}",

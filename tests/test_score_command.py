@@ -154,6 +154,16 @@ def test_a_row_that_fails_has_its_reason(in_folder: Path, server: ScoringServer)
     assert bad["logprob"] is None and bad["tokens"] == [] and "over the seam" in bad["error"]
 
 
+def test_scores_of_a_file_of_scores_have_no_fields_of_the_old_ones(
+    in_folder: Path, server: ScoringServer
+) -> None:
+    old = {"error": "the server was away", "logprob": -1.0, "tokens": 3}
+    score(write([ROWS[1] | old]), *served(server), "--out", "out.jsonl")
+    [line] = lines()
+    assert set(line) == {"id", "logprob", "tokens"}
+    assert line["logprob"] < 0 and line["logprob"] != -1.0 and line["tokens"] != 3
+
+
 @pytest.mark.parametrize(
     ("content", "arguments", "reason"),
     [

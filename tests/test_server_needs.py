@@ -9,6 +9,8 @@ import yaml
 from aiohttp import web
 from click.testing import CliRunner, Result
 from loopback import Body, Loopback
+from made_up_scores import MadeUpModel
+from scoring_servers import ScoringServer
 
 from potstill.cli import main
 from potstill.models.openai import client
@@ -153,6 +155,35 @@ def test_more_probabilities_than_there_are_are_refused_before_a_question_is_aske
         assert len(server.bodies) == probed, "what was found is kept"
         with Store(tmp_path / "run" / "run.sqlite", read_only=True) as store:
             assert store.pool_size(("generate",)) == 0
+
+
+class ChatModel(MadeUpModel):
+    """A made-up model whose chats are their contents, one behind another."""
+
+    def chat(self, body: Body) -> str:
+        return "".join(turn["content"] for turn in body["messages"])
+
+
+@pytest.mark.parametrize(("listed", "code"), [(5, 2), (20, 0)])
+def test_too_few_likeliest_tokens_of_given_texts_are_refused_before_a_question_is_asked(
+    tmp_path: Path, listed: int, code: int
+) -> None:
+    student = {"matching": {"divergence": "reverse_kl"}, "on_policy": {}}
+    train = {"steps": 4, "students": {"own": student, "rationales": {}}}
+    with ScoringServer(ChatModel(), "vllm") as server:
+        server.most_listed = listed
+        file = recipe(tmp_path, server, train=train)
+        for _ in range(2):
+            result = command("generate", file)
+            assert result.exit_code == code, result.output
+        with Store(tmp_path / "run" / "run.sqlite", read_only=True) as store:
+            assert (store.pool_size(("generate",)) == 0) is (code == 2)
+        scored = [body for body in server.bodies if body.get("prompt_logprobs") == listed]
+    if code == 2:
+        assert "train.students.own.on_policy.top: 20 needs more than was found" in result.output
+        assert "scores texts, but not with 20 likeliest tokens" in result.output
+    else:
+        assert len(scored) == 3, "a server that has nothing left to write is not tried again"
 
 
 def test_check_shows_and_keeps_what_a_recipe_s_server_can_do_and_what_it_lacks(

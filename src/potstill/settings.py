@@ -10,7 +10,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
-from typing import Annotated, Any, NamedTuple, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar, get_origin
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
@@ -224,13 +224,26 @@ def _words(value: object, message: str) -> str:
 
 def _names_at(cls: type[Settings], path: list[str]) -> set[str]:
     """The setting names known inside a nested section."""
-    names = set(cls.model_fields)
-    for part in path:
-        inner = _settings_class(cls.model_fields[part].annotation) if part in names else None
+    parts = iter(path)
+    for part in parts:
+        annotation = cls.model_fields[part].annotation if part in cls.model_fields else None
+        inner = _settings_class(annotation)
         if inner is None:
-            continue  # a mapping's own key, such as a student's name
-        cls, names = inner, set(inner.model_fields)
-    return names
+            continue  # the name of a kind, where there are several
+        cls = inner
+        if _has_keys(annotation):
+            next(parts, None)  # a student's name, which may be that of a setting
+    return set(cls.model_fields)
+
+
+def _has_keys(annotation: Any) -> bool:
+    """Whether the settings inside an annotation stand under keys of a mapping or list."""
+    if isinstance(annotation, type) and issubclass(annotation, Settings):
+        return False
+    origin = get_origin(annotation)
+    if isinstance(origin, type) and issubclass(origin, Mapping | Sequence):
+        return _settings_class(annotation) is not None
+    return any(map(_has_keys, getattr(annotation, "__args__", ())))
 
 
 def _settings_class(annotation: Any) -> type[Settings] | None:

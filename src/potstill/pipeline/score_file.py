@@ -40,6 +40,10 @@ STAGE = "score"
 LONGEST_KEPT = 200
 """Characters of a further field's text that is kept beside the scores."""
 
+WRITTEN = ("logprob", "tokens", "error")
+"""The names of a line's own fields; a row's fields of these names are not kept, so that an old
+error does not stand beside a good score."""
+
 _ROLES = get_args(get_type_hints(Message)["role"])
 _SHOWN_REASONS = 3
 
@@ -233,7 +237,7 @@ def _row(job: ScoringJob, row: Row) -> _AskedRow:
     kept = {
         name: value
         for name, value in row.items()
-        if name not in (job.prompt_field, job.text_field) and _is_short(value)
+        if name not in (job.prompt_field, job.text_field, *WRITTEN) and _is_short(value)
     }
     return _AskedRow(request, kept)
 

@@ -5,11 +5,13 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from potstill.errors import BudgetError, ConfigError, MissingExtraError, ModelError
+from potstill.models.openai.given_asker import PROBE_PROMPT, PROBE_TEXT, TooFewListed
+from potstill.models.openai.model import OpenAIModel
 from potstill.models.openai.server_probes import NO_WAY
 from potstill.models.settings import OpenAISettings, ServerSettings
 from potstill.pipeline.recipe import Recipe
 from potstill.pipeline.server_checks import Served, find_and_keep, known_capabilities
-from potstill.records import Capability, CapabilityName
+from potstill.records import Capability, CapabilityName, GivenText, Request
 from potstill.runtime import Runtime
 from potstill.store import Store
 
@@ -25,7 +27,8 @@ class ServerNeed(NamedTuple):
     """The setting with its value, e.g. ``generate.top_logprobs: 20``."""
 
     amount: int
-    """The number needed, where the ability is one; else 0."""
+    """The number needed: where the ability is one, or, for ``prompt_logprobs``, of likeliest
+    tokens at each place; else 0."""
 
     is_probed: bool
     """Whether the server is asked for it where nothing is known; some abilities show by
@@ -59,7 +62,7 @@ def _needs_of(recipe: Recipe, name: str, settings: ServerSettings) -> Iterator[S
     for student, learns in recipe.train.students.items():
         if learns.on_policy is not None and learns.on_policy.teacher == name:
             setting = f"train.students.{student}.on_policy"
-            yield ServerNeed(name, "prompt_logprobs", setting, 0, True)
+            yield ServerNeed(name, "prompt_logprobs", setting, learns.on_policy.top, True)
 
 
 def lack(need: ServerNeed, settings: ServerSettings, value: str) -> str | None:
@@ -151,23 +154,50 @@ def refuse_lacking(
         ConfigError: A server lacks what a setting needs.
     """
     found: dict[str, dict[str, Capability]] = {}
+    unlisted: list[str] = []
     for name, settings in recipe.named_teachers.items():
         if not isinstance(settings, ServerSettings):
             continue
         known = found[name] = known_capabilities(store, settings)
-        missing = [
-            need.capability
-            for need in _needs_of(recipe, name, settings)
-            if need.is_probed and not _is_by_prefill(need, settings)
-        ]
-        missing = [capability for capability in missing if capability not in known]
-        if not missing or (settings.address is None and not is_asked(name)):
+        needs = _probed_needs(recipe, name, settings)
+        missing = [need.capability for need in needs if need.capability not in known]
+        scoring = [need for need in needs if need.capability == "prompt_logprobs"]
+        now = bool(missing) and settings.address is not None
+        if not now and not ((missing or scoring) and is_asked(name)):
             continue
         with suppress(ModelError, BudgetError, MissingExtraError), served(settings) as asked:
-            if asked is not None:
+            if asked is not None and missing:
                 known |= find_and_keep(settings, asked, runtime, store, missing)
-    for line in lacks(recipe, found):
+            if asked is not None and scoring and known["prompt_logprobs"].value != NO_WAY:
+                most = max(scoring, key=lambda need: need.amount)
+                unlisted += _unlisted(most, asked, runtime)
+    for line in (*lacks(recipe, found), *unlisted):
         raise ConfigError(line)
+
+
+def _unlisted(need: ServerNeed, asked: OpenAISettings, runtime: Runtime) -> list[str]:
+    """Returns why a server that scores texts lists too few likeliest tokens; empty if it does not.
+
+    It is asked for the scores of one short text, as training will ask for those of answers.
+    """
+    model = OpenAIModel(asked, runtime)
+    given = GivenText(text=PROBE_TEXT, ends=False)
+    request = Request(prompt=PROBE_PROMPT, given=given, top_logprobs=need.amount)
+    try:
+        if model.scores_texts:
+            list(model.complete([request]))
+    except TooFewListed as error:
+        return [f"{need.setting}.top: {need.amount} needs more than was found. {error}"]
+    return []
+
+
+def _probed_needs(recipe: Recipe, name: str, settings: ServerSettings) -> list[ServerNeed]:
+    """Returns what a teacher's server is asked for where nothing is known of it."""
+    return [
+        need
+        for need in _needs_of(recipe, name, settings)
+        if need.is_probed and not _is_by_prefill(need, settings)
+    ]
 
 
 def _is_by_prefill(need: ServerNeed, settings: ServerSettings) -> bool:

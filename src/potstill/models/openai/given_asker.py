@@ -58,6 +58,10 @@ WITHOUT_IT = {
 """Statuses by which a server says that it does not take a way of asking."""
 
 
+class TooFewListed(ModelError):
+    """A server scores given texts, but not with as many likeliest tokens as are wanted."""
+
+
 @dataclass(slots=True)
 class ScoreFacts:
     """What is known of a server for the scores of given texts."""
@@ -221,14 +225,19 @@ class _ScoreProbe:
         self._client.halt()
 
     async def way(self, k: int) -> ScoreWay:
-        """Returns the first way by which scores with ``k`` likeliest tokens come."""
+        """Returns the first way by which scores with ``k`` likeliest tokens come.
+
+        Raises:
+            TooFewListed: Scores come, but not with so many.
+            ModelError: None come.
+        """
         reasons = list[str]()
         for way in await self._candidates():
             reason = await self._try(way, k)
             if reason is None:
                 return way
             if k and await self._try(way, 0) is None:
-                raise ModelError(
+                raise TooFewListed(
                     f"{self._settings.model}: the server at {self._settings.base_url} scores "
                     f"texts, but not with {k} likeliest tokens at each place ({reason}). Ask for "
                     "fewer, or raise its own limit (--max-logprobs of vLLM)."
