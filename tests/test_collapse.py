@@ -67,7 +67,9 @@ def top_k_reverse_kl(logits_NV: Tensor, targets: Targets) -> Tensor:
 class Run:
     """A run of one on-policy student."""
 
-    def __init__(self, folder: Path, start: Path, scorer: Model, **fields: Any) -> None:
+    def __init__(
+        self, folder: Path, start: Path, scorer: "DenseScorer | Shifted", **fields: Any
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.scorer = folder, scorer
         self.lines: list[str] = []
@@ -182,7 +184,7 @@ def endless(folder: Path) -> Path:
 def test_a_seeded_collapse_is_stopped_before_a_twentieth_is_paid(
     tmp_path: Path, teacher: Path, start: Path, kind: str, sign: str
 ) -> None:
-    scorer: Model = DenseScorer(teacher)
+    scorer: DenseScorer | Shifted = DenseScorer(teacher)
     fields: dict[str, Any] = {}
     if kind == "end":
         scorer = DenseScorer(endless(tmp_path / "endless"))

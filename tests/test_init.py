@@ -92,7 +92,7 @@ def check_the_student_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ("cut off" in asked.stderr) == (expected.finish_reason == "length")
     assert "the question is empty" in potstill("ask", "runs/fragen", " ").stderr
     served: list[ServeSettings] = []
-    monkeypatch.setattr("potstill.serve.server.serve", served.append)
+    monkeypatch.setattr("potstill.serve.server.serve", lambda settings, _: served.append(settings))
     done = potstill("serve", "runs/fragen", "--set", "port=0", "--set", "student.device=cpu")
     assert done.exit_code == 0, done.output
     assert served[0].student == LocalSettings(model="hf:runs/fragen/model", device="cpu")

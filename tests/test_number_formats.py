@@ -15,6 +15,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 import potstill.models.local.model
 import potstill.models.local.saving
 import potstill.train.student
+import potstill.train.trainer_setup
 from potstill.models import open_model
 from potstill.models.local import format_trials
 from potstill.models.local.loading import load_model_and_tokenizer
@@ -152,7 +153,7 @@ def test_training_takes_what_its_trial_speaks_for_and_keeps_it(
         assert format_trials.TRYING in runtime.events.notes.values(), "the view says it"
         return Trial(3.0, 1.0)
 
-    monkeypatch.setattr(potstill.train.student, "training_arguments", spied)
+    monkeypatch.setattr(potstill.train.trainer_setup, "training_arguments", spied)
     monkeypatch.setattr(potstill.train.student, "try_training", trial)
     for name in ("a-1", "b-1"):
         runtime = run_of(tmp_path / "run")

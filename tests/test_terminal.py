@@ -86,4 +86,4 @@ def test_lines_and_warnings_do_not_steer_the_terminal(capsys: pytest.CaptureFixt
 def test_commands_write_through_the_one_place() -> None:
     files = Path(potstill.cli.__file__).parent.glob("*.py")
     writers = {path.name for path in files if re.search(r"click\.echo|\bprint\(", path.read_text())}
-    assert writers <= {"terminal.py", "printing.py"}
+    assert writers <= {"terminal.py", "printing.py", "documents.py"}
