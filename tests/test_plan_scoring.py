@@ -35,8 +35,8 @@ def recipe(folder: Path, **on_policy: Any) -> Recipe:
 def trainings(planned: Recipe) -> list[Path]:
     """The folders of the student's training."""
     with Run(planned) as run:
-        ((system, student),) = run.students.settled.items()
-        return _trainings(run, system, student)
+        (system,) = run.students.settled
+        return _trainings(run, system)
 
 
 def scoring(planned: Recipe) -> Figures:

@@ -32,7 +32,7 @@ def scoring_needs(run: Run, ledger: Ledger, teachers: Sequence[AskedTeacher]) ->
         teachers: The teachers of the recipe.
     """
     by_name = {teacher.name: teacher for teacher in teachers}
-    for system, student in run.students.settled.items():
+    for system, student in run.recipe.train.sweep().items():
         if student.on_policy is not None:
             teacher = by_name[student.on_policy.teacher]
             yield _scoring_need(run, ledger, teacher, system, student, student.on_policy)
@@ -55,7 +55,7 @@ def _scoring_need(
         questions=len(questions),
     )
     answers = plan.rounds * plan.questions * on_policy.samples
-    folders = _trainings(run, system, student)
+    folders = _trainings(run, system)
     need.there = min(_scored(ledger, system, folders), answers)
     is_done = any(read_finished(folder) is not None for folder in folders)
     left = 0 if is_done else answers - need.there
@@ -77,10 +77,10 @@ def planned_rounds(
     return RoundPlan.of(on_policy, steps=steps, batch_size=_batch_size(run, system, student))
 
 
-def _trainings(run: Run, system: System, student: StudentSettings) -> list[Path]:
+def _trainings(run: Run, system: System) -> list[Path]:
     """Returns the folders of a student's training as it is set now; none before it can begin."""
-    models, recipe = training_models(run), run.recipe
     try:
+        models, recipe, student = training_models(run), run.recipe, run.students.settled[system]
         return [
             *training_folders(
                 system, student, run.task, models, recipe.train, run.context, seed=recipe.seed
