@@ -33,7 +33,7 @@ from potstill.prompts.styles import style_named
 from potstill.records import Completion, Question, Request, System, TokenLogprobs
 from potstill.sampling.debate import AskedTeacher
 from potstill.store import Store
-from potstill.train import Models, interrupted_step
+from potstill.train import Models, resumable_step, training_folders
 from potstill.train.alignment import Vocabulary
 from potstill.train.on_policy.settings import OnPolicySettings, ScoreSettings
 from potstill.train.on_policy.work import OnPolicyWork, RoundPlan, ScoringTeacher, unscored_closing
@@ -326,10 +326,10 @@ def test_a_plan_finds_where_a_student_that_goes_on_from_another_was_interrupted(
     with Store(tmp_path / "run" / "run.sqlite") as store:
         assert not store.checkpoints()
         student = values.students["own"].model_copy(update={"start": local})
-        step = interrupted_step(
+        folders = training_folders(
             System("own"), student, sums(train=6), models, values, context_of(store), seed=0
         )
-    assert step == 2
+        assert resumable_step(folders) == 2
 
 
 # refusals -----------------------------------------------------------------------------------------

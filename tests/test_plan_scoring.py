@@ -60,7 +60,7 @@ def test_rounds_texts_and_their_price_are_told_before(tmp_path: Path) -> None:
 
 def test_what_was_scored_for_this_very_training_is_not_planned_again(tmp_path: Path) -> None:
     own = recipe(tmp_path, max_tokens=100)
-    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "checkpoints" / "own-begun").mkdir(parents=True)
     (folder,) = trainings(own)
     training = folder.name.rpartition("-")[2]
     with Store(tmp_path / "run" / "run.sqlite") as store:

@@ -11,11 +11,10 @@ from pathlib import Path
 
 from potstill.errors import MissingExtraError, PotstillError
 from potstill.pipeline.run import Run
-from potstill.pipeline.training_models import training_models
+from potstill.pipeline.training_models import student_trainings
 from potstill.plan.needs import Later, Ledger, Need
 from potstill.records import System
 from potstill.sampling.debate import AskedTeacher
-from potstill.train import training_folders
 from potstill.train.checkpoints import read_finished
 from potstill.train.defaults import LARGE_BATCH, Work, resolve
 from potstill.train.on_policy.settings import OnPolicySettings
@@ -78,14 +77,9 @@ def planned_rounds(
 
 
 def _trainings(run: Run, system: System) -> list[Path]:
-    """Returns the folders of a student's training as it is set now; none before it can begin."""
+    """Returns the folders of a student's training as it is set now; none where it cannot begin."""
     try:
-        models, recipe, student = training_models(run), run.recipe, run.students.settled[system]
-        return [
-            *training_folders(
-                system, student, run.task, models, recipe.train, run.context, seed=recipe.seed
-            )
-        ]
+        return list(student_trainings(run, system))
     except (PotstillError, MissingExtraError, ImportError):  # told where students are planned
         return []
 

@@ -14,14 +14,14 @@ from potstill.errors import PotstillError, extra
 from potstill.models.settings import LocalSettings
 from potstill.pipeline.run import Run
 from potstill.pipeline.stale import outdated_students, stale_stages, untrained_students
-from potstill.pipeline.training_models import training_models
+from potstill.pipeline.training_models import student_trainings
 from potstill.plan.scoring_needs import planned_rounds
 from potstill.plan.start_trials import StartSpeed, TrainedPart, start_speed
 from potstill.plan.throughput import last_progress
 from potstill.prompts.formats import format_named
 from potstill.records import Example, System, Task
 from potstill.text.chosen_on_test import BEST_ON_TEST
-from potstill.train import interrupted_step
+from potstill.train import resumable_step
 from potstill.train.defaults import StartFacts, Work, described, resolve
 from potstill.train.examples import as_written, make_examples
 from potstill.train.settings import StudentSettings
@@ -169,7 +169,7 @@ def _drafts(run: Run, folder: Path) -> Iterator[_StudentDraft]:
             facts,
             count,
             TrainedPart(student, own, [*spread, *longest], mean, min(most, own.max_length)),
-            done or _interrupted(run, system, student, count),
+            done or _interrupted(run, system, count),
             _measured_rate(folder, system),
         )
 
@@ -230,14 +230,9 @@ def _characters(example: Example) -> int:
     return sum(map(len, turns)) + len(example.target)
 
 
-def _interrupted(run: Run, system: System, student: StudentSettings, count: Bound) -> int:
+def _interrupted(run: Run, system: System, count: Bound) -> int:
     """Returns the step that an interrupted training goes on from; 0 where there is none."""
-    if not count.known:
-        return 0
-    recipe = run.recipe
-    return interrupted_step(
-        system, student, run.task, training_models(run), recipe.train, run.context, seed=recipe.seed
-    )
+    return resumable_step(student_trainings(run, system)) if count.known else 0
 
 
 def _examples(

@@ -1,6 +1,6 @@
 """train: rationales → students' checkpoints. The way through it begins at :func:`train`."""
 
-from potstill.train.begun_trainings import interrupted_step, training_folders
+from potstill.train.begun_trainings import resumable_step, training_folders
 from potstill.train.settings import (
     LoraSettings,
     MatchingSettings,
@@ -21,7 +21,7 @@ __all__ = [
     "StopSettings",
     "StudentSettings",
     "TrainSettings",
-    "interrupted_step",
+    "resumable_step",
     "train",
     "training_folders",
 ]

@@ -1,6 +1,6 @@
 """Where the training of a student stands that was begun before: its folder, and its newest step."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from potstill.records import System, Task
@@ -17,36 +17,15 @@ from potstill.train.stage import (
 )
 
 
-def interrupted_step(
-    system: System,
-    student: StudentSettings,
-    task: Task,
-    models: Models,
-    settings: TrainSettings,
-    context: RunContext,
-    *,
-    seed: int,
-) -> int:
-    """Returns the step from which the training of a student goes on; 0: it begins anew.
+def resumable_step(folders: Iterable[Path]) -> int:
+    """Returns the step from which one of these trainings goes on; 0: none was interrupted.
 
     Args:
-        system: The student's identity.
-        student: The student, with its start and formats.
-        task: As for :func:`train`, and so are the others.
-        models: See there.
-        settings: See there.
-        context: See there.
-        seed: See there.
-
-    Raises:
-        PotstillError: It cannot be trained.
+        folders: As :func:`training_folders` yields them.
     """
     from potstill.train.checkpoints import newest_resumable
 
-    trainings = context.folder / "checkpoints"
-    if not any(map(newest_resumable, trainings.glob(f"{system.label}-*"))):
-        return 0
-    for folder in training_folders(system, student, task, models, settings, context, seed=seed):
+    for folder in folders:
         if newest := newest_resumable(folder):
             return int(newest.name.rpartition("-")[2])
     return 0
@@ -62,15 +41,16 @@ def training_folders(
     *,
     seed: int,
 ) -> Iterator[Path]:
-    """Yields the folders where the training of a student stands, begun or not, as it is set now.
+    """Yields the folders where the training of a student would stand, as it is set now.
 
-    There are several where it goes on from one of several checkpoints. Each is named by the
-    student's label and the beginning of the training's identity.
+    There are several where it goes on from one of several checkpoints, and none where no training
+    of the student was begun. Each is named by the student's label and the beginning of the
+    training's identity.
 
     Args:
-        system: As for :func:`interrupted_step`, and so are the others.
-        student: See there.
-        task: See there.
+        system: The student's identity.
+        student: The student, with its start and formats.
+        task: As for :func:`potstill.train.train`, and so are the others.
         models: See there.
         settings: See there.
         context: See there.
@@ -81,6 +61,8 @@ def training_folders(
     """
     from potstill.train.resolution import KeptValues
 
+    if not any((context.folder / "checkpoints").glob(f"{system.label}-*")):
+        return
     rationales = context.store.training_rationales(task)
     texts = teacher_texts(context.store, models, rationales)
     learned = as_written(rationales, student, context.store)

@@ -195,8 +195,11 @@ class PromptEncoder:
         else:
             bare = replace(request, answer_prefix="")
             prompt = self.prompt_ids(bare, then=before)
-            ids = self.continuation_ids(bare, prompt, text, behind=before)
-            found = GivenIds(prompt, [], [*request.given.ids] or ids)
+            found = GivenIds(
+                prompt,
+                [],
+                [*request.given.ids] or self.continuation_ids(bare, prompt, text, behind=before),
+            )
         self._check_spelling(given, found.text)
         return found
 

@@ -23,9 +23,6 @@ ENTROPY_TOKENS = 20
 Prompt = str | tuple[Message, ...]
 """Plain text, or the turns of a chat."""
 
-SCORED = "the tokens that were written, where the teacher has them"
-"""What is scored; part of what determines a training."""
-
 SEEDS_APART = 1_000_003
 """By what the seeds of two runs differ, so that no round of the one draws as one of the other."""
 
@@ -132,7 +129,6 @@ class OnPolicyWork:
         questions = [question_digest(question) for question in self.questions]
         return [
             values,
-            SCORED,
             self.teacher.model.name,
             settings_hash(str(wording)),
             settings_hash(questions),
