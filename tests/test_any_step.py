@@ -1,11 +1,12 @@
 """Handing over at any step and routing whole answers, worked by hand call by call."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+from driven_decoder import drive
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -53,19 +54,6 @@ def completions(request: Request, reply: Reply) -> list[Completion]:
     ]
 
 
-def drive(
-    decoder: Generator[ModelCall, Sequence[Completion], Any], replies: Sequence[Reply]
-) -> tuple[list[ModelCall], Any]:
-    """Send replies in order; every one must be asked for."""
-    asked, left = [next(decoder)], list(replies)
-    while True:
-        try:
-            asked.append(decoder.send(completions(asked[-1].request, left.pop(0))))
-        except StopIteration as end:
-            assert not left
-            return asked, end.value
-
-
 def unsure(signals: Signals) -> bool:
     """Whether the entropy of two tokens is that of 0.7 and 0.3, or more."""
     return signals.entropy >= 0.61
@@ -84,7 +72,7 @@ def decoded(
     **manner: Any,
 ) -> tuple[list[ModelCall], GuidedAnswer]:
     config = GuidanceConfig(**manner)
-    return drive(guided_answer(student, TEACHER, policy, config, gate), replies)
+    return drive(guided_answer(student, TEACHER, policy, config, gate), replies, completions)
 
 
 def asked_for(calls: Sequence[ModelCall]) -> list[tuple[str, str, int]]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from driven_decoder import drive
 
 from potstill.errors import ModelError
 from potstill.guide.decoder import guided_answer, own_signals
@@ -50,23 +51,12 @@ def reply(request: Request, told: Reply) -> list[Completion]:
     ]
 
 
-def drive(
-    answering: Generator[ModelCall, Sequence[Completion], Any], replies: Sequence[Reply]
-) -> tuple[list[ModelCall], Any]:
-    """Send replies in order; every one must be asked for."""
-    asked, left = [next(answering)], list(replies)
-    while True:
-        try:
-            asked.append(answering.send(reply(asked[-1].request, left.pop(0))))
-        except StopIteration as end:
-            assert not left
-            return asked, end.value
-
-
 def guided(
     policy: PolicySettings, replies: Sequence[Reply], judge: Gate | None = None, **manner: Any
 ) -> tuple[list[ModelCall], GuidedAnswer]:
-    return drive(guided_answer(STUDENT, TEACHER, policy, GuidanceConfig(**manner), judge), replies)
+    return drive(
+        guided_answer(STUDENT, TEACHER, policy, GuidanceConfig(**manner), judge), replies, reply
+    )
 
 
 def asked_for(asks: Sequence[ModelCall]) -> list[tuple[str, str]]:
@@ -288,6 +278,7 @@ def test_a_students_lead_is_not_taken_for_a_step() -> None:
     asks, found = drive(
         guided_answer(student, TEACHER, policy, manner),
         ["<think>\nOne\nTwo\n</think>", "Told", "Done"],
+        reply,
     )
     assert asked_for(asks)[1:] == [("teacher", " One\n"), ("student", "<think>\nOne\nTold\n")]
     assert found.texts == ["One\nTold\nDone"]
@@ -295,7 +286,9 @@ def test_a_students_lead_is_not_taken_for_a_step() -> None:
 
 def test_each_sample_ends_the_answer_in_its_own_way() -> None:
     several = replace(STUDENT, request=replace(STUDENT.request, samples=(0, 1)))
-    _, found = drive(guided_answer(several, TEACHER, FIRST, GuidanceConfig()), ["One", " Two."])
+    _, found = drive(
+        guided_answer(several, TEACHER, FIRST, GuidanceConfig()), ["One", " Two."], reply
+    )
     assert found.texts == ["One. Two."] * 2
     assert (found.student.completion_tokens, found.student.prompt_tokens) == (2, 10)
 
