@@ -29,6 +29,7 @@ from potstill.runtime.progress import Meter
 from potstill.sampling.ask import PromptConfig, SamplingParams
 from potstill.store import Store
 from potstill.train import Models, TrainSettings, train
+from potstill.train.checkpoints import read_finished
 from potstill.train.losses import Targets
 from potstill.train.on_policy.collapse import Breach, Verdict, verdict
 from potstill.train.on_policy.collapse_words import ADVICE, told
@@ -300,6 +301,24 @@ def test_a_lifted_limit_has_the_student_trained_on_and_others_are_trained(
     assert run.collapse() is None
     asked = [(request.prompt, request.given) for request in scorer.asked]
     assert len(asked) == len(set(asked))
+
+
+def test_another_patience_has_a_stopped_student_looked_at_again(
+    tmp_path: Path, teacher: Path
+) -> None:
+    other = bigram_model(tmp_path / "other", language(letters=LETTERS.upper()))
+    scorer = DenseScorer(teacher)
+    run = Run(tmp_path / "run", other, scorer, steps=4, checkpoints=1)
+    run.train()
+    first = run.collapse()
+    assert first is not None and first.sign == "mass"
+    run.limit(patience=3)
+    run.train()
+    assert run.collapse() == first, "this limit ends a training in its first round in any case"
+    folder = next((tmp_path / "run" / "checkpoints").glob("own-*"))
+    kept = read_finished(folder)
+    assert kept is not None and kept["patience"] == 3
+    assert len(scorer.asked) == 8, "what was scored is stored"
 
 
 def round_of(number: int, **fields: Any) -> TrainingRound:

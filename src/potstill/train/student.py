@@ -384,7 +384,7 @@ def _train_to_its_end(
             reporter.report(state)
         trainer.callback_handler.on_train_end(trainer.args, state, trainer.control)
         kept = after_collapse(folder, ended.collapse, due=trainer.save_steps)
-        return state, {**kept, "unlearned": ended.unlearned}
+        return state, {**kept, "patience": ended.patience, "unlearned": ended.unlearned}
 
 
 def _train_or_resume(trainer: StudentTrainer, reporter: Reporter, folder: Path) -> TrainerState:

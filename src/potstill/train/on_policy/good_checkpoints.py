@@ -74,7 +74,7 @@ def after_collapse(folder: Path, collapse: Collapse, *, due: Iterable[int]) -> d
 
 
 def is_lifted(finished: Mapping[str, Any], settings: OnPolicySettings) -> bool:
-    """Whether the limit that has ended a training stands no longer, or is another one now.
+    """Whether the limit that has ended a training, or its patience, is another one now.
 
     Args:
         finished: What is kept of the training.
@@ -84,7 +84,9 @@ def is_lifted(finished: Mapping[str, Any], settings: OnPolicySettings) -> bool:
     if collapse is None:
         return False
     limits = settings.limits
-    return limits is None or getattr(limits, collapse["sign"]) != collapse["setting"]
+    if limits is None or limits.patience != finished.get("patience", limits.patience):
+        return True
+    return bool(getattr(limits, collapse["sign"]) != collapse["setting"])
 
 
 def drop(folder: Path) -> None:

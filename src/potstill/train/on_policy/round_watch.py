@@ -32,10 +32,11 @@ SHOWN = 1.5
 class TrainingCollapsed(Exception):
     """Ends a training inside its loop; it is caught where the student is trained."""
 
-    def __init__(self, collapse: Collapse, unlearned: int) -> None:
+    def __init__(self, collapse: Collapse, *, patience: int, unlearned: int) -> None:
         super().__init__(collapse.message)
-        self.collapse, self.unlearned = collapse, unlearned
-        """The limit; the planned answers that the student which is kept has not learned."""
+        self.collapse, self.patience, self.unlearned = collapse, patience, unlearned
+        """The limit; the rounds that it was given; the planned answers that the student which is
+        kept has not learned."""
 
 
 class RoundWatch:
@@ -144,9 +145,8 @@ class RoundWatch:
             self._keep(own)
             collapse = self._collapse(found, own)
             left = self._plan.rounds - collapse.step // self._plan.steps_per_round
-            raise TrainingCollapsed(
-                collapse, left * self._plan.questions * self._work.settings.samples
-            )
+            unlearned = left * self._plan.questions * self._work.settings.samples
+            raise TrainingCollapsed(collapse, patience=limits.patience, unlearned=unlearned)
 
     def _collapse(self, found: Verdict, own: TrainingRound) -> Collapse:
         good = [one.step for one in self._rounds if self._is_well(one)]
