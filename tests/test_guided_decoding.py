@@ -1,6 +1,6 @@
 """Guided decoding, worked by hand: who is asked for what, and what the answer is."""
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +9,7 @@ import pytest
 from driven_decoder import drive
 
 from potstill.errors import ModelError
-from potstill.guide.decoder import guided_answer, own_signals
+from potstill.guide.decoder import guided_answer, own_draft
 from potstill.guide.types import (
     GuidanceConfig,
     GuidedAnswer,
@@ -243,23 +243,22 @@ def test_a_student_that_fails_on_its_draft_is_guided() -> None:
 
 
 def test_a_student_without_probabilities_cannot_be_judged() -> None:
-    answering = own_signals(STUDENT, GuidanceConfig())
+    answering = own_draft(STUDENT, GuidanceConfig())
     ask = next(answering)
     with pytest.raises(ModelError, match="no token probabilities"):
         answering.send(reply(replace(ask.request, top_logprobs=0), " One"))
 
 
 def test_disagreement_is_the_share_of_other_first_steps() -> None:
-    def answers() -> Generator[ModelCall, Sequence[Completion], Signals | None]:
-        return own_signals(STUDENT, GuidanceConfig(draws=4))
-
-    answering = answers()
-    answering.send(None)  # type: ignore[arg-type]
+    answering = own_draft(STUDENT, GuidanceConfig(draws=4))
+    next(answering)
     draws = answering.send(reply(replace(STUDENT.request, top_logprobs=5), " One  two"))
     texts = ["one two", "One two ", "three", ""]
     with pytest.raises(StopIteration) as end:
         answering.send([replace(reply(draws.request, "x")[0], text=text) for text in texts])
-    assert end.value.value.disagreement == 0.5
+    signals, usage = end.value.value
+    assert signals.disagreement == 0.5
+    assert usage.completion_tokens == 2 + 4, "the greedy step, and four draws of a token each"
 
 
 @pytest.mark.parametrize(

@@ -293,18 +293,6 @@ DraftedStep = Generator[
 ]
 
 
-def own_signals(
-    student: Participant, config: GuidanceConfig
-) -> Generator[ModelCall, Sequence[Completion], Signals | None]:
-    """Have a student write its own first step, and read how sure it is.
-
-    Returns:
-        None where the student did not answer.
-    """
-    signals, _ = yield from own_draft(student, config)
-    return signals
-
-
 def own_draft(
     student: Participant, config: GuidanceConfig
 ) -> Generator[ModelCall, Sequence[Completion], tuple[Signals | None, Usage]]:
