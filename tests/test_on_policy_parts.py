@@ -350,6 +350,8 @@ ON = {"matching": {"divergence": "reverse_kl"}, "on_policy": {}}
 
 def test_a_recipe_may_have_a_student_that_writes() -> None:
     assert recipe(ON).train.students["own"].on_policy == OnPolicySettings()
+    assert recipe(ON | {"on_policy": {"steps_per_round": 100}}), "four steps are one short round"
+    assert recipe(ON | {"on_policy": {"limits": None, "steps_per_round": 100}, "steps": 200})
 
 
 @pytest.mark.parametrize(
@@ -364,6 +366,9 @@ def test_a_recipe_may_have_a_student_that_writes() -> None:
         ({"on_policy": {"start_from": "rationales"}, "data_format": "zero_shot_cot"}, "data form"),
         ({"on_policy": {"score": {"first_tokens": 2, "first_steps": 1}}}, "give one of them"),
         ({"on_policy": {"mix": 1.0}}, "mix"),
+        ({"on_policy": {"temperature": 0, "samples": 2}}, "one and the same"),
+        ({"on_policy": {"steps_per_round": 70}, "steps": 66}, "up to 65 steps old .* to 65 or"),
+        ({"on_policy": {"limits": {"staleness": 2}}}, "up to 3 steps old"),
         ({"unlikelihood": {}}, "give one of them"),
         ({"thinking": "keep"}, "Set thinking to drop"),
         ({"data_format": "fine_tune_answer"}, "write rationales to bare questions"),

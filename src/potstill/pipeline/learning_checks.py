@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from potstill.curate.settings import CurateSettings
 from potstill.generate.settings import GenerateSettings
 from potstill.models.settings import ModelSettings, OpenAISettings
+from potstill.train.on_policy.settings import OnPolicySettings
 from potstill.train.settings import StudentSettings, TrainSettings
 
 
@@ -48,7 +49,7 @@ def check_learning(
 def _check_scored(
     name: str, student: StudentSettings, train: TrainSettings, teachers: Mapping[str, ModelSettings]
 ) -> None:
-    """Refuses an on-policy student whose teacher, length or start is not to be had.
+    """Refuses an on-policy student whose teacher, rounds or start are not to be had.
 
     Raises:
         ValueError: So it is.
@@ -68,14 +69,43 @@ def _check_scored(
         )
     if isinstance(teacher, OpenAISettings):
         _check_server(at, teacher)
-    if train.for_student(student).steps is None:
+    _check_rounds(at, on_policy, train.for_student(student).steps)
+    _check_start(name, student, on_policy.start_from, train)
+
+
+def _check_rounds(at: str, on_policy: OnPolicySettings, steps: int | None) -> None:
+    """Refuses rounds without an end, of answers that are alike, or that a limit stops at once.
+
+    Raises:
+        ValueError: So it is.
+    """
+    if steps is None:
         raise ValueError(
             f"{at} writes its own examples, so that it has no passes over them. Set its steps"
         )
-    before = on_policy.start_from
-    if before is None:
-        return
-    chain = [name]
+    if on_policy.temperature == 0 and on_policy.samples > 1:
+        raise ValueError(
+            f"{at}.on_policy has {on_policy.samples} answers written greedily, which are one and "
+            "the same. Set its temperature above 0, or samples to 1"
+        )
+    staleness = on_policy.limits.staleness if on_policy.limits is not None else None
+    oldest = min(on_policy.steps_per_round, steps) - 1
+    if staleness is not None and oldest > staleness:
+        raise ValueError(
+            f"{at}.on_policy: answers would be up to {oldest} steps old when they are learned, and "
+            f"limits.staleness allows {staleness}. Set steps_per_round to {staleness + 1} or less"
+        )
+
+
+def _check_start(
+    name: str, student: StudentSettings, before: str | None, train: TrainSettings
+) -> None:
+    """Refuses a student that goes on from one that is not there, is another kind, or is itself.
+
+    Raises:
+        ValueError: So it is.
+    """
+    at, chain = f"train.students.{name}", [name]
     while before is not None:
         known = train.students.get(before)
         if known is None or before in chain:
