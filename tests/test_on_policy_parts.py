@@ -26,7 +26,7 @@ from potstill.models.settings import LocalSettings, OpenAISettings
 from potstill.pipeline.recipe import Recipe, load_recipe
 from potstill.pipeline.run import Run
 from potstill.pipeline.server_needs import lack, server_needs
-from potstill.pipeline.stage_inputs import train_inputs
+from potstill.pipeline.stage_inputs import learns_rationales, train_inputs
 from potstill.pipeline.training_models import training_models
 from potstill.prompts.formats import format_named
 from potstill.prompts.styles import style_named
@@ -242,13 +242,12 @@ def work(folder: Path, store: Store, questions: int = 6, **fields: Any) -> OnPol
 def test_every_question_comes_once_in_each_pass(tmp_path: Path) -> None:
     with Store(tmp_path / "run.sqlite") as store:
         own = work(tmp_path, store, samples=2, temperature=0.7)
-        drawn = own.round_questions(4)
+        drawn = own.round_questions([4, 4, 4])
         rounds = [next(drawn) for _ in range(3)]
         in_order = [question.id for round_ in rounds for question in round_]
         assert sorted(in_order[:6]) == sorted(in_order[6:]) == sorted(q.id for q in own.questions)
         assert in_order[:6] != in_order[6:]
-        again = own.round_questions(4)
-        assert [next(again) for _ in range(3)] == rounds
+        assert list(own.round_questions([4, 4, 4])) == rounds
         (twice, once) = own.requests([rounds[0][0], rounds[0][0], rounds[0][1]], 1, False)
         assert (twice.samples, once.samples) == ((0, 1, 2, 3), (0, 1))
         other = own.requests([rounds[0][0]], 2, False)[0]
@@ -257,10 +256,26 @@ def test_every_question_comes_once_in_each_pass(tmp_path: Path) -> None:
 
 def test_the_sizes_of_rounds_follow_from_steps_and_batch() -> None:
     plan = RoundPlan.of(OnPolicySettings(samples=4, mix=0.25), steps=25, batch_size=16)
-    assert (plan.own, plan.further, plan.questions, plan.rounds) == (12, 4, 30, 3)
+    assert (plan.own, plan.further, plan.rounds) == (12, 4, 3)
     assert [plan.steps_of(number) for number in range(3)] == [10, 10, 5]
-    few = RoundPlan.of(OnPolicySettings(questions=7, mix=0.01), steps=4, batch_size=2)
-    assert (few.own, few.further, few.questions, few.rounds) == (1, 1, 7, 1)
+    assert [plan.questions_of(number) for number in range(3)] == [30, 30, 15]
+    assert (plan.answers_from(0), plan.answers_from(2)) == (300, 60), "12 are learned a step"
+    few = RoundPlan.of(OnPolicySettings(questions=3, mix=0.01), steps=4, batch_size=2)
+    assert (few.own, few.further, few.questions_of(0), few.rounds) == (1, 1, 3, 1)
+
+
+def test_answers_that_no_step_learns_are_refused() -> None:
+    settings = OnPolicySettings(questions=8, samples=2, steps_per_round=4)
+    assert RoundPlan.of(settings, steps=8, batch_size=4).answers_from(0) == 32
+    with pytest.raises(ConfigError, match=r"learns the answers to 6; .* Set it to 6 or less"):
+        RoundPlan.of(settings, steps=8, batch_size=3)
+    several = {
+        "steps": 4,
+        "batch_size": 2,
+        "students": {"own": ON | {"on_policy": {"questions": 9}}},
+    }
+    with pytest.raises(ConfigError, match=r"own: .*learns the answers to 8"):
+        recipe(ON, train=several)
 
 
 def test_the_prefix_form_writes_and_scores_beginnings_alone(tmp_path: Path) -> None:
@@ -330,6 +345,15 @@ def test_a_plan_finds_where_a_student_that_goes_on_from_another_was_interrupted(
             System("own"), student, sums(train=6), models, values, context_of(store), seed=0
         )
         assert resumable_step(folders) == 2
+
+
+def test_rationales_count_as_learned_only_where_a_student_learns_them() -> None:
+    own = recipe(ON, train={"steps": 4, "students": {"own": ON}})
+    assert not learns_rationales(own.train.students.values())
+    beside = ON | {"on_policy": {"mix": 0.5}}
+    own = recipe(ON, train={"steps": 4, "students": {"own": beside}})
+    assert learns_rationales(own.train.students.values())
+    assert learns_rationales(recipe(ON).train.students.values()), "rationales is another student"
 
 
 # refusals -----------------------------------------------------------------------------------------

@@ -47,13 +47,13 @@ def scoring(planned: Recipe) -> Figures:
 def test_rounds_texts_and_their_price_are_told_before(tmp_path: Path) -> None:
     whole = scoring(recipe(tmp_path, max_tokens=100, samples=2))
     assert whole.need.what == "scores for own, 3 rounds"
-    assert whole.samples.most == 3 * 20 * 2
-    prompts = 120 * 40  # about as many tokens as a question has, and each is at most its bytes
-    assert whole.prompt_tokens.most > prompts + 120 * 100
-    assert whole.completion_tokens.most == 120
-    assert whole.usd.most == pytest.approx((whole.prompt_tokens.most * 2 + 120 * 8) / 1e6)
+    assert whole.samples.most == (20 + 20 + 10) * 2, "the last round has half as many steps"
+    prompts = 100 * 40  # about as many tokens as a question has, and each is at most its bytes
+    assert whole.prompt_tokens.most > prompts + 100 * 100
+    assert whole.completion_tokens.most == 100
+    assert whole.usd.most == pytest.approx((whole.prompt_tokens.most * 2 + 100 * 8) / 1e6)
     beginnings = scoring(recipe(tmp_path, max_tokens=100, samples=2, score={"first_tokens": 8}))
-    assert whole.prompt_tokens.most - beginnings.prompt_tokens.most == 120 * 92
+    assert whole.prompt_tokens.most - beginnings.prompt_tokens.most == 100 * 92
     few = scoring(recipe(tmp_path, max_tokens=100, samples=2, questions=5))
     assert few.samples.most == 3 * 5 * 2
 
@@ -69,9 +69,9 @@ def test_what_was_scored_for_this_very_training_is_not_planned_again(tmp_path: P
                 request = Request(prompt=f"{number}", max_tokens=9)
                 answer = Completion(request=request, sample=0, text="a", finish_reason="stop")
                 store.add_completions(f"on_policy:own@{identity}cdef:1", [answer], stage="train")
-        assert (scoring(own).need.there, scoring(own).samples.most) == (7, 120 - 7)
+        assert (scoring(own).need.there, scoring(own).samples.most) == (7, 100 - 7)
         other = recipe(tmp_path, max_tokens=100, top=10)
-        assert (scoring(other).need.there, scoring(other).samples.most) == (0, 120)
+        assert (scoring(other).need.there, scoring(other).samples.most) == (0, 100)
         finish(folder, {"steps": [], "log": []})
         assert scoring(own).samples.most == 0
-        assert scoring(other).samples.most == 120
+        assert scoring(other).samples.most == 100

@@ -57,7 +57,9 @@ def run_generate(run: "Run") -> None:
 
 
 def print_task_notes(run: "Run") -> None:
-    """Show what is to be known of the task, before a teacher is asked."""
+    """Show what is to be known of the task and the students, before a teacher is asked."""
+    from potstill.pipeline.stage_inputs import learns_rationales
+
     for note in run.task.notes:
         echo(f"{run.task.name}: {note}")
     for note in run.few_shot.notes if run.few_shot else ():
@@ -67,6 +69,8 @@ def print_task_notes(run: "Run") -> None:
         for overlap in run.overlaps
         if overlap.training
     )
+    if not learns_rationales(run.recipe.train.students.values()):
+        echo("generate: no student of this recipe learns the rationales that are asked for now")
     if shared:
         outcome = "left out" if run.recipe.overlap.drop else "kept; overlap.drop leaves them out"
         echo(f"overlap: of the training questions {shared} ({outcome})")

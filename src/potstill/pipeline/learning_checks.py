@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 
 from potstill.curate.settings import CurateSettings
+from potstill.errors import ConfigError
 from potstill.generate.settings import GenerateSettings
 from potstill.models.settings import ModelSettings, OpenAISettings
 from potstill.train.on_policy.settings import OnPolicySettings
+from potstill.train.on_policy.work import RoundPlan
 from potstill.train.settings import StudentSettings, TrainSettings
 
 
@@ -69,16 +71,17 @@ def _check_scored(
         )
     if isinstance(teacher, OpenAISettings):
         _check_server(at, teacher)
-    _check_rounds(at, on_policy, train.for_student(student).steps)
+    _check_rounds(at, on_policy, train.for_student(student))
     _check_start(name, student, on_policy.start_from, train)
 
 
-def _check_rounds(at: str, on_policy: OnPolicySettings, steps: int | None) -> None:
-    """Refuses rounds without an end, of answers that are alike, or that a limit stops at once.
+def _check_rounds(at: str, on_policy: OnPolicySettings, training: TrainSettings) -> None:
+    """Refuses rounds without an end, and answers that are alike, too old, or learned by no step.
 
     Raises:
         ValueError: So it is.
     """
+    steps = training.steps
     if steps is None:
         raise ValueError(
             f"{at} writes its own examples, so that it has no passes over them. Set its steps"
@@ -95,6 +98,11 @@ def _check_rounds(at: str, on_policy: OnPolicySettings, steps: int | None) -> No
             f"{at}.on_policy: answers would be up to {oldest} steps old when they are learned, and "
             f"limits.staleness allows {staleness}. Set steps_per_round to {staleness + 1} or less"
         )
+    if training.batch_size is not None:
+        try:
+            RoundPlan.of(on_policy, steps=steps, batch_size=training.batch_size)
+        except ConfigError as error:
+            raise ValueError(f"{at}: {error}") from error
 
 
 def _check_start(

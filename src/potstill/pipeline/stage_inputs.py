@@ -158,8 +158,12 @@ def reading_then(recipe: str) -> dict[str, object]:
 
 
 def learns_rationales(students: Iterable[StudentSettings]) -> bool:
-    """Whether any of the students learns from rationales, or from worked questions with them."""
-    formats = {format_named(name) for student in students for name in student.formats}
+    """Whether any of the students learns from rationales, or from worked questions with them.
+
+    A student on its own answers learns them only where ``on_policy.mix`` has them beside.
+    """
+    learning = [one for one in students if one.on_policy is None or one.on_policy.mix]
+    formats = {format_named(name) for student in learning for name in student.formats}
     return any(one.needs_rationale or one.needs_exemplars for one in formats)
 
 

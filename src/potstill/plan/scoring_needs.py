@@ -53,7 +53,7 @@ def _scoring_need(
         teacher=teacher,
         questions=len(questions),
     )
-    answers = plan.rounds * plan.questions * on_policy.samples
+    answers = plan.answers_from(0)
     folders = _trainings(run, system)
     need.there = min(_scored(ledger, system, folders), answers)
     is_done = any(read_finished(folder) is not None for folder in folders)

@@ -11,6 +11,7 @@ from potstill.guide import GuideSettings
 from potstill.guide.decoder import PIECES
 from potstill.guide.gate_choice import ASKING_SHARES
 from potstill.pipeline.run import Run
+from potstill.pipeline.stage_inputs import learns_rationales
 from potstill.plan.needs import Later, Ledger, Need, needs_of_samples, needs_until_enough
 from potstill.plan.scoring_needs import scoring_needs
 from potstill.records import Question, Split, Task
@@ -40,6 +41,8 @@ def run_needs(run: Run, ledger: Ledger, teachers: Sequence[AskedTeacher]) -> lis
 def generate_needs(run: Run, ledger: Ledger, teacher: AskedTeacher) -> list[Need]:
     """The first needs of one teacher: rationales, with the second step where there is one."""
     what = f"rationales of {teacher.name}" if run.recipe.teachers else "rationales"
+    if not learns_rationales(run.recipe.train.students.values()):
+        what += ", learned by no student"
     enough = run.recipe.generate.enough_right
     if enough is not None:
         most_wrong = run.recipe.generate.most_wrong

@@ -242,7 +242,7 @@ def _examples(
     task, seed = run.task, run.recipe.seed
     if student.on_policy is not None:
         rounds = planned_rounds(run, system, student, student.on_policy)
-        written = rounds.rounds * rounds.questions * student.on_policy.samples
+        written = rounds.answers_from(0)
         return _likely_examples(task, student, encoder_decoder), Bound(written, True)
     current = run.store.current_rationales(task.splits["train"])
     # Where questions were edited, potstill run curates again before it trains.

@@ -131,7 +131,7 @@ class OnPolicyRun:
     @property
     def answers(self) -> int:
         """The answers that the student writes in all."""
-        return self.plan.rounds * self.plan.questions * self.work.settings.samples
+        return self.plan.answers_from(0)
 
 
 def on_policy_run(

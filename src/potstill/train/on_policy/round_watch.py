@@ -144,8 +144,7 @@ class RoundWatch:
         if found is not None:
             self._keep(own)
             collapse = self._collapse(found, own)
-            left = self._plan.rounds - collapse.step // self._plan.steps_per_round
-            unlearned = left * self._plan.questions * self._work.settings.samples
+            unlearned = self._plan.answers_from(collapse.step // self._plan.steps_per_round)
             raise TrainingCollapsed(collapse, patience=limits.patience, unlearned=unlearned)
 
     def _collapse(self, found: Verdict, own: TrainingRound) -> Collapse:

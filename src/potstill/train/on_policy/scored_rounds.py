@@ -253,7 +253,7 @@ class OnPolicySteps:
         self._number = -1
         self._examples: list[Encoded] = []
         self._own_steps: list[list[int]] = []
-        self._questions = work.round_questions(plan.questions)
+        self._questions = work.round_questions(map(plan.questions_of, range(plan.rounds)))
         self._drawn = 0
 
     def parts(self, step: int, writer: Callable[[int], Model]) -> list[list[Encoded]]:

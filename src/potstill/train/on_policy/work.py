@@ -2,11 +2,12 @@
 
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
+from potstill.errors import ConfigError
 from potstill.keys import question_digest, settings_hash
 from potstill.models.interface import Model
 from potstill.models.settings import LocalSettings, ModelSettings
@@ -134,14 +135,14 @@ class OnPolicyWork:
             settings_hash(questions),
         ]
 
-    def round_questions(self, count: int) -> Iterator[list[Question]]:
-        """Yields the questions of each round, without end: pass after pass in random order.
+    def round_questions(self, counts: Iterable[int]) -> Iterator[list[Question]]:
+        """Yields the questions of each round: pass after pass in random order.
 
         Args:
-            count: The questions of a round; where there are fewer, some come several times.
+            counts: The questions of each; where there are fewer, some come several times.
         """
         generator, waiting = random.Random(f"on-policy {self.seed}"), list[Question]()
-        while True:
+        for count in counts:
             while len(waiting) < count:
                 waiting += generator.sample(self.questions, len(self.questions))
             yield waiting[:count]
@@ -197,19 +198,38 @@ class RoundPlan(NamedTuple):
     further: int
     """Rationales of the teacher's in a step."""
 
-    questions: int
-    """Questions of a round."""
+    samples: int
+    """Answers to each question of a round."""
+
+    questions: int | None
+    """Questions of each round; None: as many as have each of its answers learned once."""
 
     @classmethod
     def of(cls, settings: OnPolicySettings, *, steps: int, batch_size: int) -> "RoundPlan":
-        """Returns the sizes that the settings come to."""
+        """Returns the sizes that the settings come to.
+
+        Raises:
+            ConfigError: A round has more answers than its steps learn.
+        """
         further = min(round(settings.mix * batch_size), batch_size - 1)
         if settings.mix and not further:
             further = int(batch_size > 1)
-        own = batch_size - further
-        of_a_round = min(settings.steps_per_round, steps) * own
-        questions = settings.questions or -(-of_a_round // settings.samples)
-        return cls(steps, settings.steps_per_round, own, further, questions)
+        plan = cls(
+            steps=steps,
+            steps_per_round=settings.steps_per_round,
+            own=batch_size - further,
+            further=further,
+            samples=settings.samples,
+            questions=None,
+        )
+        enough = plan.questions_of(0)
+        if settings.questions is not None and settings.questions > enough:
+            raise ConfigError(
+                f"on_policy.questions is {settings.questions:,}, and a round of "
+                f"{plan.steps_of(0):,} steps learns the answers to {enough:,}; the others would be "
+                f"scored for nothing. Set it to {enough} or less, or leave it out"
+            )
+        return plan._replace(questions=settings.questions)
 
     @property
     def rounds(self) -> int:
@@ -219,6 +239,15 @@ class RoundPlan(NamedTuple):
     def steps_of(self, number: int) -> int:
         """Returns the optimiser steps of a round."""
         return min(self.steps_per_round, self.steps - number * self.steps_per_round)
+
+    def questions_of(self, number: int) -> int:
+        """Returns the questions of a round; the last has fewer where it has fewer steps."""
+        return self.questions or -(-self.steps_of(number) * self.own // self.samples)
+
+    def answers_from(self, number: int) -> int:
+        """Returns how many answers are written from a round on."""
+        rounds = range(number, self.rounds)
+        return self.samples * sum(self.questions_of(later) for later in rounds)
 
 
 def unscored_closing(data_format: DataFormat, style: PromptStyle) -> str:
