@@ -218,7 +218,7 @@ def test_completions_name_the_question_they_answer(tmp_path: Path) -> None:
         stray = Completion(request=Request(prompt="Hi"), sample=0, text="Ho", finish_reason="stop")
         run.store.add_completions("m", [stray], stage="generate")
         run.store.add_completions("m", [stray], stage="generate")
-        assert export_run(run, file, "completions") == (7, 1)
+        assert export_run(run, file, "completions")[:2] == (7, 1)
     rows = lines(file)
     assert [row["question_id"] for row in rows] == ["q2", "q2", "q3", "q3", "q4", "q4", None]
     first = {
@@ -250,7 +250,7 @@ def test_second_steps_name_the_question_too_and_other_tasks_do_not(tmp_path: Pat
             for asked in (second, replace(others, prompt="Q: What is 9 + 9?"))
         ]
         run.store.add_completions(in_steps.name, stored, stage="import")
-        assert export_run(run, tmp_path / "pool.jsonl", "completions") == (5, 1)
+        assert export_run(run, tmp_path / "pool.jsonl", "completions")[:2] == (5, 1)
     named = [row["question_id"] for row in lines(tmp_path / "pool.jsonl")]
     assert named == ["q2", "q3", "q4", "q2", None]
 
@@ -261,7 +261,7 @@ def test_a_file_brings_the_question_of_each_completion_along(tmp_path: Path) -> 
         export_run(run, file, "completions")
     with open_run(write_recipe(tmp_path, "other")) as run:
         import_file(run, file)
-        assert export_run(run, again, "completions") == (6, 0)
+        assert export_run(run, again, "completions")[:2] == (6, 0)
     assert [row["question"] for row in lines(again)] == [row["question"] for row in lines(file)]
 
 
@@ -443,10 +443,10 @@ def test_datasets_reads_what_is_exported(
     datasets = pytest.importorskip("datasets")
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
     with curated_run(write_recipe(tmp_path)) as run:
-        for what in KINDS:
+        for what in KINDS[:4]:
             export_run(run, tmp_path / f"{what}{ending}", what)
     reader = "parquet" if ending == ".parquet" else "json"
-    for what, rows in zip(KINDS, (6, 6, 3, 3), strict=True):
+    for what, rows in zip(KINDS[:4], (6, 6, 3, 3), strict=True):
         file, cache = str(tmp_path / f"{what}{ending}"), str(tmp_path / "cache")
         read = datasets.load_dataset(reader, data_files=file, split="train", cache_dir=cache)
         assert read.num_rows == rows

@@ -12,13 +12,20 @@ from potstill.cli.documents import add_to_document, plain
 from potstill.cli.terminal import echo
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from potstill.exchange import ExportKind, ImportResult
     from potstill.pipeline.run import Run
 
-KINDS: tuple["ExportKind", ...] = ("rationales", "completions", "chat", "prompt_completion")
+KINDS: tuple["ExportKind", ...] = (
+    "rationales", "completions", "chat", "prompt_completion", "preference", "soft_targets",
+)  # fmt: skip
 """The kinds of rows that can be exported and pushed."""
 
-_FORMAT_HELP = "How chat and prompt_completion are worded: a data format. chat or fine_tune_cot."
+_FORMAT_HELP = (
+    "How chat, prompt_completion and preference are worded: a data format. By default that of the "
+    "run's students where it is a chat, else chat or fine_tune_cot."
+)
 
 
 @main.command("export")
@@ -43,7 +50,8 @@ _FORMAT_HELP = "How chat and prompt_completion are worded: a data format. chat o
 @click.option(
     "--student",
     metavar="NAME",
-    help="Whose share of the teacher's thinking chat and prompt_completion hold.",
+    help="Whose share of the teacher's thinking chat and prompt_completion hold, or whose tokens "
+    "soft_targets.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace FILE if it is there.")
 @quiet_option
@@ -60,6 +68,7 @@ def export_command(run: Path, file: Path, what: "ExportKind", **options: Any) ->
         _print_stale(opened_run, what, run)
     echo(f"export: {exported.rows:,} {what} rows in {file}")
     _print_without_question(exported.without_question, what)
+    _print_left_out(exported.left_out)
     add_to_document(file=file, kind=what, **exported._asdict())
 
 
@@ -70,6 +79,12 @@ def _print_stale(run: "Run", what: "ExportKind", place: Path) -> None:
     if what != "completions":
         for stale in stale_stages(run, ["curate"]):
             echo(stale.note(shlex.quote(str(place))), err=True)
+
+
+def _print_left_out(left_out: "Mapping[str, int]") -> None:
+    """Say what gave no row."""
+    for phrase, count in left_out.items():
+        echo(f"  left out: {count:,} {phrase}")
 
 
 def _print_without_question(rows: int, what: "ExportKind") -> None:
@@ -211,3 +226,4 @@ def _write_folder(
     written = dataset_folder(run, folder, what, description, **options)
     _print_stale(run, what, run.folder)
     _print_without_question(written.without_question, what)
+    _print_left_out(written.left_out)

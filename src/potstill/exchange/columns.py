@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 ColumnKind = Literal[
-    "text", "truth", "whole number", "number", "texts", "messages", "numbers by token",
-    "whole numbers by token", "bytes by token",
+    "text", "truth", "whole number", "number", "texts", "messages", "whole numbers",
+    "numbers by token", "whole numbers by token", "bytes by token",
 ]  # fmt: skip
-"""The kind of a column's values. By token: a list for each token, the chosen one first, then the
-likeliest ones."""
+"""The kind of a column's values. By token: a list for each token, of completions the chosen one
+first, then the likeliest ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +82,21 @@ LOGPROBS = (
 )
 
 
+SOFT_TARGETS = (
+    Column("question_id", "text", "The question's id"),
+    Column("input_ids", "whole numbers", "The student's tokens of prompt and target"),
+    Column("attention_mask", "whole numbers", "1 for each token"),
+    Column("labels", "whole numbers", "The same tokens; -100 at the prompt's, which have no loss"),
+    Column("target_token_ids", "whole numbers by token", "Candidates for the token after this one"),
+    Column(
+        "target_logprobs",
+        "numbers by token",
+        "Natural logs of the teacher's probabilities of these; -1e9 where there is no candidate",
+    ),
+    Column("target_mask", "whole numbers by token", "1 where there is a candidate, else 0"),
+)
+
+
 def chat_columns(*fields: str) -> tuple[Column, ...]:
     """The column of chats as trainers read them.
 
@@ -107,6 +122,20 @@ def prompt_completion(*fields: str, chat: bool) -> tuple[Column, ...]:
     )
 
 
+def preference_columns(*, chat: bool) -> tuple[Column, ...]:
+    """The columns of pairs of a right and a wrong answer.
+
+    Args:
+        chat: Whether all three are turns of a chat in place of plain text.
+    """
+    kind: ColumnKind = "messages" if chat else "text"
+    return (
+        Column("prompt", kind, "What the student is asked"),
+        Column("chosen", kind, "A kept rationale, closed by the gold answer"),
+        Column("rejected", kind, "A rationale of the same question, closed by its wrong answer"),
+    )
+
+
 def arrow_schema(columns: Sequence[Column]) -> Any:
     """The Parquet schema of these columns, as ``pyarrow.Schema``."""
     import pyarrow as pa
@@ -122,6 +151,7 @@ def arrow_schema(columns: Sequence[Column]) -> Any:
         "whole number": pa.int64(),
         "number": pa.float64(),
         "texts": pa.list_(pa.string()),
+        "whole numbers": pa.list_(pa.int32()),
         **{kind: pa.list_(pa.list_(value)) for kind, value in by_token.items()},
     }
 

@@ -7,10 +7,11 @@ not at all.
 
 import base64
 import gzip
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from io import BufferedIOBase
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import BinaryIO, NamedTuple, TypeVar, cast
 
 import orjson
@@ -18,6 +19,7 @@ import orjson
 from potstill.errors import ConfigError, extra
 from potstill.exchange.columns import Column, arrow_schema
 from potstill.exchange.exported_thinking import NO_THINKING, exported_thinking
+from potstill.exchange.preference_rows import preference_rows
 from potstill.exchange.rows import (
     EXPORTED_STAGES,
     ExportKind,
@@ -29,6 +31,7 @@ from potstill.exchange.rows import (
     training_rows,
     wording_of,
 )
+from potstill.exchange.soft_target_rows import soft_target_rows
 from potstill.pipeline.run import Run
 from potstill.runtime.progress import Advance
 from potstill.whole_files import whole_file
@@ -42,6 +45,9 @@ class ExportResult(NamedTuple):
     rows: int
     without_question: int
     """Rows not known to answer a question of the task; their question columns are empty."""
+
+    left_out: Mapping[str, int] = MappingProxyType({})
+    """How many questions or rationales gave no row, by a phrase that says which."""
 
 
 def export_run(
@@ -67,9 +73,9 @@ def export_run(
         stages: The stages whose completions are written; by default those that training learns
             from.
         logprobs: Whether to add the completions' token probabilities.
-        data_format: How ``chat`` and ``prompt_completion`` are worded.
-        student: Whose share of the teacher's thinking these hold; by default of the first student
-            that learned in this wording.
+        data_format: How ``chat``, ``prompt_completion`` and ``preference`` are worded.
+        student: Whose share of the teacher's thinking the first two hold, by default of the first
+            student that learned in this wording; or whose tokens and wording ``soft_targets`` have.
         overwrite: Whether a file may be there already.
 
     Raises:
@@ -83,7 +89,7 @@ def export_run(
     with run.meter.stage(f"exporting {kind}", total=table.total) as advance:
         rows = CountedRows(table, advance)
         written = write_rows(path, table.columns, rows, overwrite=overwrite)
-    return ExportResult(written, rows.without_question)
+    return ExportResult(written, rows.without_question, dict(table.left_out))
 
 
 class CountedRows:
@@ -118,11 +124,7 @@ def export_table(
     """
     if kind != "completions" and (logprobs or stages):
         raise ConfigError(f"stages and token probabilities are of completions, not of {kind}.")
-    if kind in ("completions", "rationales"):
-        if data_format is not None:
-            raise ConfigError(f"a data format words chat and prompt_completion, not {kind}.")
-        if student is not None:
-            raise ConfigError(f"a student is named for chat and prompt_completion, not for {kind}.")
+    _check_options(kind, data_format, student)
     run.identity.check_task()
     questions = TaskQuestions(run.task)
     if kind == "completions":
@@ -130,10 +132,29 @@ def export_table(
         return completion_rows(run.store, questions, stages=named_stages, logprobs=logprobs)
     if kind == "rationales":
         return rationale_rows(run.store, questions)
+    if kind == "soft_targets":
+        return soft_target_rows(run, student)
     wording = wording_of(run.store, kind, data_format)
+    if kind == "preference":
+        return preference_rows(run.store, questions, wording)
     verdicts = run.store.verdicts()  # without any, there is nothing that thinking stood before
     thinking = exported_thinking(run, wording, student) if verdicts else NO_THINKING
     return training_rows(run.store, questions, kind, wording, thinking)
+
+
+WORDED: tuple[ExportKind, ...] = ("chat", "prompt_completion", "preference")
+"""The kinds whose wording is a choice."""
+
+OF_STUDENT: tuple[ExportKind, ...] = ("chat", "prompt_completion", "soft_targets")
+"""The kinds that are of one of the run's students."""
+
+
+def _check_options(kind: ExportKind, data_format: str | None, student: str | None) -> None:
+    """Refuse options that do not fit what is exported."""
+    if data_format is not None and kind not in WORDED:
+        raise ConfigError(f"a data format words {', '.join(WORDED)}, not {kind}.")
+    if student is not None and kind not in OF_STUDENT:
+        raise ConfigError(f"a student is named for {', '.join(OF_STUDENT)}, not for {kind}.")
 
 
 # files -------------------------------------------------------------------------------------------

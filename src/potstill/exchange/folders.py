@@ -18,7 +18,6 @@ import potstill
 from potstill.errors import DataError
 from potstill.evaluate.card_matter import TAGS, hub_name, pipeline_tag
 from potstill.evaluate.card_snippet import HERE
-from potstill.exchange.columns import LOGPROBS
 from potstill.exchange.export import CountedRows, ExportResult, export_table, write_rows
 from potstill.exchange.hub import DatasetFacts, dataset_card, front_matter
 from potstill.exchange.rows import ExportKind, ExportTable, Row, without_address
@@ -78,7 +77,7 @@ def dataset_folder(
         rows = _write_shards(unfinished / "data", kind, table, chain([first], left))
         facts = _facts(run, kind, description, table, first, rows)
         (unfinished / "README.md").write_text(dataset_card(facts), encoding="utf-8")
-    return ExportResult(rows, counted.without_question)
+    return ExportResult(rows, counted.without_question, dict(table.left_out))
 
 
 def _write_shards(folder: Path, kind: ExportKind, table: ExportTable, rows: Iterator[Row]) -> int:
@@ -103,7 +102,7 @@ def _facts(
     rows: int,
 ) -> DatasetFacts:
     is_own_file = run.recipe.task.file is not None
-    by_token = {column.name for column in LOGPROBS}
+    by_token = {column.name for column in table.columns if column.kind.endswith("by token")}
     wording = [("worded as", table.data_format)] if table.data_format else []
     return DatasetFacts(
         name=description.name,

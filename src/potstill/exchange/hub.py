@@ -142,6 +142,8 @@ TITLES: dict[ExportKind, str] = {
     "completions": "completions",
     "chat": "rationales as chats",
     "prompt_completion": "rationales as prompts and completions",
+    "preference": "right and wrong rationales in pairs",
+    "soft_targets": "rationales with the teacher's probabilities by the student's tokens",
 }
 
 

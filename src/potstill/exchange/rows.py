@@ -1,15 +1,16 @@
 """The rows of exported files: completions, rationales, and what trainers read.
 
-``completion_rows``, ``rationale_rows`` and ``training_rows`` read a run's store one row at a time;
-``columns.py`` says what the columns hold. A rationale's row begins::
+``completion_rows``, ``rationale_rows`` and ``training_rows`` read a run's store one row at a time,
+as do :mod:`.preference_rows` and :mod:`.soft_target_rows`; ``columns.py`` says what the columns
+hold. A rationale's row begins::
 
     {"question_id": "q2", "question": "What is 2 + 2?", "choices": [], "gold_answer": "4",
      "task": "sums", "split": "train", "rationale": "We double it.", "answer": "4", ...}
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -39,14 +40,21 @@ Row = Mapping[str, object]
 EXPORTED_STAGES = ("generate", "import")
 """The stages whose completions are exported where no other is named: training learns from these."""
 
-ExportKind = Literal["rationales", "completions", "chat", "prompt_completion"]
-"""The kinds of rows; ``chat`` and ``prompt_completion`` are for trainers."""
+ExportKind = Literal[
+    "rationales", "completions", "chat", "prompt_completion", "preference", "soft_targets"
+]
+"""The kinds of rows; all but the first two are for trainers."""
 
-DEFAULT_FORMATS: dict[ExportKind, str] = {"chat": "chat", "prompt_completion": "fine_tune_cot"}
+DEFAULT_FORMATS: dict[ExportKind, str] = {
+    "chat": "chat",
+    "prompt_completion": "fine_tune_cot",
+    "preference": "fine_tune_cot",
+}
 """The data format of rows for trainers where none is named."""
 
 
-class ExportTable(NamedTuple):
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExportTable:
     """Rows to be written, with their columns."""
 
     columns: Sequence[Column]
@@ -58,6 +66,9 @@ class ExportTable(NamedTuple):
 
     data_format: str = ""
     """The data format of rows for trainers; empty for others."""
+
+    left_out: Counter[str] = field(default_factory=Counter)
+    """What gives no row, by a phrase that a number stands before; counted as rows are taken."""
 
 
 # the task's questions ----------------------------------------------------------------------------
@@ -166,7 +177,7 @@ def completion_rows(
         ]
         for pooled in pool
     )
-    return ExportTable(columns, records, store.pool_size(stages))
+    return ExportTable(columns=columns, records=records, total=store.pool_size(stages))
 
 
 def _completion_row(
@@ -183,7 +194,7 @@ def _completion_row(
         **_question_values(placed, questions.task),
         "model": pooled.model,
         "prompt": request.prompt if plain else None,
-        "messages": None if plain else _turns(request.prompt),
+        "messages": None if plain else chat_turns(request.prompt),
         "answer_prefix": request.answer_prefix,
         "sample": completion.sample,
         "text": completion.text,
@@ -221,7 +232,7 @@ def _question_values(placed: PlacedQuestion | None, task: Task) -> Row:
     }
 
 
-def _turns(prompt: str | Iterable[Message]) -> list[dict[str, str]]:
+def chat_turns(prompt: str | Iterable[Message]) -> list[dict[str, str]]:
     """Chat messages as trainers and servers write them; plain text is the user's turn."""
     turns = (Message(role="user", content=prompt),) if isinstance(prompt, str) else prompt
     return [asdict(turn) for turn in turns]
@@ -264,7 +275,8 @@ def rationale_rows(store: Store, questions: TaskQuestions) -> ExportTable:
     """
     pool = store.pooled_rationales(questions.all)
     records = ([_rationale_row(pooled, questions)] for pooled in pool)
-    return ExportTable(RATIONALES, records, sum(_verdicts(store).values()))
+    total = sum(stored_verdicts(store).values())
+    return ExportTable(columns=RATIONALES, records=records, total=total)
 
 
 def _rationale_row(pooled: PooledRationale, questions: TaskQuestions) -> Row:
@@ -311,7 +323,7 @@ def training_rows(
     Raises:
         DataError: Nothing has been curated yet.
     """
-    total = _verdicts(store).get("kept", 0)
+    total = stored_verdicts(store).get("kept", 0)
     fields = [thinking.messages.field] if thinking.messages.field else []
     if kind == "chat":
         columns = chat_columns(*fields)
@@ -322,7 +334,7 @@ def training_rows(
         for pooled in store.pooled_rationales(questions.all)
         if pooled.rationale.verdict == "kept"
     )
-    return ExportTable(columns, records, total, wording.name)
+    return ExportTable(columns=columns, records=records, total=total, data_format=wording.name)
 
 
 def wording_of(store: Store, kind: ExportKind, data_format: str | None = None) -> DataFormat:
@@ -330,7 +342,7 @@ def wording_of(store: Store, kind: ExportKind, data_format: str | None = None) -
 
     Args:
         store: The run's store.
-        kind: ``chat`` or ``prompt_completion``.
+        kind: ``chat``, ``prompt_completion`` or ``preference``.
         data_format: Its name; by default as the run's first student of a chat learned them, else
             ``chat`` or ``fine_tune_cot``.
 
@@ -348,27 +360,43 @@ def _training_row(
     wording: DataFormat,
     thinking: ExportedThinking,
 ) -> Row:
-    question = pooled.question
-    if question is None:
-        raise DataError(
-            f"the rationale of question {pooled.rationale.question_id!r} is kept, and the task has "
-            "no such question any more, or has changed its text or gold answer. Run potstill "
-            "curate again."
-        )
+    question = question_of(pooled)
     prompt = wording.prompt(question, encoder_decoder=False)
-    # An older potstill curated texts with their thinking.
-    reasoning, _ = answer_and_thinking(pooled.rationale.text)
-    if wording.verbatim:
-        for _, found in store.texts_of([pooled.rationale.completion_id]):
-            reasoning = with_own_space(reasoning, found.text)
-    target = wording.target(reasoning, question.answer, encoder_decoder=False)
+    target = target_of(store, pooled, wording, question.answer)
     thought = thinking.of(pooled.rationale.completion_id)
     if kind != "chat" and not wording.chat:
         return {"prompt": prompt, "completion": thinking.completion(target, thought)}
     answer = [thinking.message(target, thought)]
     if kind == "chat":
-        return {"messages": [*_turns(prompt), *answer]}
-    return {"prompt": _turns(prompt), "completion": answer}
+        return {"messages": [*chat_turns(prompt), *answer]}
+    return {"prompt": chat_turns(prompt), "completion": answer}
+
+
+def question_of(pooled: PooledRationale) -> Question:
+    """Returns the question of a rationale that is exported for trainers.
+
+    Raises:
+        DataError: The task has not the question any more that it was graded on.
+    """
+    if pooled.question is None:
+        rationale = pooled.rationale
+        verdict = rationale.verdict.replace("_", " ")
+        raise DataError(
+            f"the rationale of question {rationale.question_id!r} is there ({verdict}), and the "
+            "task has no such question any more, or has changed its text or gold answer. Run "
+            "potstill curate again."
+        )
+    return pooled.question
+
+
+def target_of(store: Store, pooled: PooledRationale, wording: DataFormat, answer: str) -> str:
+    """Returns a rationale in the words of a data format, closed by an answer."""
+    # An older potstill curated texts with their thinking.
+    reasoning, _ = answer_and_thinking(pooled.rationale.text)
+    if wording.verbatim:
+        for _, found in store.texts_of([pooled.rationale.completion_id]):
+            reasoning = with_own_space(reasoning, found.text)
+    return wording.target(reasoning, answer, encoder_decoder=False)
 
 
 def _trained_format(store: Store, kind: ExportKind) -> str:
@@ -401,8 +429,8 @@ def _fitting_formats(kind: ExportKind) -> list[str]:
     ]
 
 
-def _verdicts(store: Store) -> dict[str, int]:
-    """The rationales by verdict.
+def stored_verdicts(store: Store) -> dict[str, int]:
+    """Returns how many rationales have each verdict.
 
     Raises:
         DataError: Nothing has been curated yet.

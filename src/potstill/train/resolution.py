@@ -151,6 +151,16 @@ class KeptValues:
         self._kept[label] = {"of": stands_for, "values": plain_values(found)}
         return found
 
+    def max_length(self, label: str) -> int | None:
+        """Returns the longest example that was filled in for a student, in tokens; None: none was.
+
+        Args:
+            label: The student's name with its start's.
+        """
+        values = self._kept.get(label, {}).get("values")
+        length = values.get("max_length") if isinstance(values, dict) else None
+        return length if isinstance(length, int) else None
+
     def write(self) -> None:
         """Write the file."""
         write_whole(self._path, json.dumps(self._kept, indent=2) + "\n")
