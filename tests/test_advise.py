@@ -127,6 +127,8 @@ def test_a_difference_that_chance_may_make_is_not_shown() -> None:
     assert not any(difference.is_shown for difference in compared.differences)
     (text,) = sentences([compared])
     assert "(not shown)" in text and "(shown)" not in text
+    assert "what is right most often (a and b alike)" in text
+    assert "by the price (a and b alike, $0.50 a kept one)" in text
 
 
 def test_a_teacher_that_is_shown_to_suit_is_advised() -> None:

@@ -46,7 +46,9 @@ def given(prompt: Any, text: str, *, ends: bool = True, top: int = 3, **fields: 
 
 
 def opened(folder: Path, **settings: Any) -> HFModel:
-    made = LocalSettings(model=f"hf:{folder}", device="cpu", dtype="float32", **settings)
+    made = LocalSettings(
+        **{"model": f"hf:{folder}", "device": "cpu", "dtype": "float32"} | settings
+    )
     return HFModel(made, source=str(folder))
 
 
@@ -168,6 +170,20 @@ def test_scores_are_those_of_a_dense_pass_in_float64(
         read = len(dense.ids(done.request.prompt, special=True))
         rows = len(done.logprobs.logprobs) - (done.request.given or GivenText(text="")).ends
         assert done.prompt_tokens == read + rows
+
+
+def test_a_larger_model_scores_in_float64_where_that_is_its_number_format(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(given_texts, "SMALL_MODEL", 0)  # no model is small
+    folder, text = BUNDLED_FOLDER / "teacher", TEXTS[0]
+    (done,) = scored(opened(folder, dtype="float64"), [given(PROMPTS[0], text, top=3)])
+    expected_TV, own = Dense(folder).logprobs(PROMPTS[0], text)
+    values = [float(expected_TV[place, token]) for place, token in enumerate(own)]
+    assert done.logprobs is not None
+    np.testing.assert_allclose(  # kept in float32, whose rounding is half of this
+        done.logprobs.logprobs[: len(own), 0], values, rtol=1.2e-7, atol=1e-12
+    )
 
 
 @pytest.mark.parametrize("template", [CHAT_TEMPLATE, None])

@@ -181,6 +181,8 @@ def test_names_tell_both_apart(folder: Path, monkeypatch: pytest.MonkeyPatch) ->
     }
     assert names["vllm"] == f"{own}+vllm_float32"
     assert settings_of(folder, dtype="bfloat16").identity().name == f"{own}+vllm_bfloat16"
+    with pytest.raises(ConfigError, match="float64, which vLLM does not"):
+        settings_of(folder, dtype="float64").identity()
     assert names["serve {folder} {port}"].startswith(f"{own}+serve#")
     assert len({own, *names.values()}) == 4
     quick = {"options": {"max-num-seqs": 4, "max-model-len": 99}}

@@ -1,6 +1,6 @@
 """An advice in words: what the measures say, what is shown by them, and with what caution."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from potstill.advise.groups import GroupComparison, TrialGroup
@@ -132,12 +132,12 @@ def _undecided(groups: Sequence[TrialGroup]) -> str:
     kind = groups[0].kind
     if kind == "length":
         return "keep rationales of all lengths."
-    priced = [group for group in groups if group.usd]
-    likeliest = max(groups, key=lambda group: group.right / max(group.rationales, 1))
-    text = f"go by what is right most often ({likeliest.name})"
-    if len(priced) == len(groups):
-        cheapest = min(priced, key=lambda group: group.usd or 0.0)
-        text += f" and by the price ({cheapest.name}, {dollars(cheapest.usd or 0.0)} a kept one)"
+    shares = {group.name: group.right / max(group.rationales, 1) for group in groups}
+    text = f"go by what is right most often ({_highest(shares)})"
+    prices = {group.name: group.usd for group in groups if group.usd}
+    if len(prices) == len(groups):
+        cheapest = _highest({name: -usd for name, usd in prices.items()})
+        text += f" and by the price ({cheapest}, {dollars(min(prices.values()))} a kept one)"
     compare = "one of each" if kind == "thinking" else "a student of each"
     return f"{text}, or train {compare} and measure."
 
@@ -178,6 +178,13 @@ def _order(groups: Sequence[TrialGroup], measure: SuitabilityMeasure) -> list[st
     """The groups' names, the best first."""
     placed = [group for group in groups if measure in group.measures]
     return [group.name for group in sorted(placed, key=lambda one: one.measures[measure].place)]
+
+
+def _highest(values: Mapping[str, float]) -> str:
+    """Returns the name of the highest value, or those that share it."""
+    most = max(values.values())
+    names = [name for name, value in values.items() if value == most]
+    return names[0] if len(names) == 1 else f"{_listed(names)} alike"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -145,9 +145,9 @@ class LocalSettings(ModelSettings):
     device: str | None = None
     """A torch device such as ``cuda:1``; by default CUDA where there is one, else the CPU."""
 
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """Number format of the weights; ``auto`` is bfloat16 on CUDA. On a processor it is float32 for
-    small models, else the faster of float32 and bfloat16 by a trial, which the run keeps."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16", "float64"] = "auto"
+    """Number format of the weights; float64 is slow and exact. ``auto`` is bfloat16 on CUDA, else
+    float32 for small models, and for others the faster of float32 and bfloat16 by a trial."""
 
     batch_tokens: int = Field(default=32_768, ge=1)
     """Most tokens (prompts and longest completions) that are computed in one batch."""

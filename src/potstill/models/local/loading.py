@@ -28,7 +28,7 @@ from potstill.models.settings import LocalSettings
 
 logger = logging.getLogger(__name__)
 
-DTypeName = Literal["auto", "float32", "bfloat16", "float16"]
+DTypeName = Literal["auto", "float32", "bfloat16", "float16", "float64"]
 
 SMALL_MODEL = 20_000_000
 """Weights of a model below which float32 is kept, in use and on the disk, on a processor."""

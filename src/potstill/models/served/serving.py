@@ -88,11 +88,20 @@ def program_name(server: FolderServer) -> str:
 
 
 def told_format(settings: LocalSettings, server: FolderServer) -> str:
-    """Returns the number format that a server is told to compute in; empty: it is told none."""
+    """Returns the number format that a server is told to compute in; empty: it is told none.
+
+    Raises:
+        ConfigError: vLLM does not compute in it.
+    """
     if server.program != VLLM:
         return ""
     if isinstance(told := server.options.get("dtype"), str):
         return told
+    if settings.dtype == "float64":
+        raise ConfigError(
+            f"{settings.model} is to compute in float64, which vLLM does not. Set dtype to "
+            "float32, or leave serve out"
+        )
     if settings.dtype != "auto":
         return settings.dtype
     import torch
