@@ -30,7 +30,7 @@ from potstill.records import Choice, System
 from potstill.report import accuracy_table, write_report
 from potstill.report.accuracy import Results, read_results
 from potstill.report.charts import Line, Point, line_chart, log_axis
-from potstill.report.text import bounds, label, listed, weights
+from potstill.report.text import bounds, count_in_short, label, listed
 from potstill.report.tradeoff import (
     Estimate,
     along_training,
@@ -331,12 +331,12 @@ def test_new_sections_load_nothing_and_style_nothing_in_place(run: SweptRun) -> 
 
 
 def test_logarithmic_axis_spaces_equal_ratios_equally() -> None:
-    axis = log_axis([1e6, 1e7, 1e8], weights, "weights")
+    axis = log_axis([1e6, 1e7, 1e8], count_in_short, "weights")
     first, second, third = (axis.share(value) for value in (1e6, 1e7, 1e8))
     assert second - first == pytest.approx(third - second)
     assert 0 < first < third < 1
     assert axis.ticks == [1e6, 1e7, 1e8]
-    crowded = log_axis([1e6, 1.05e6, 1e8], weights, "weights")
+    crowded = log_axis([1e6, 1.05e6, 1e8], count_in_short, "weights")
     assert crowded.ticks == [1e6, 1e8]
 
 
@@ -346,7 +346,7 @@ def test_chart_of_one_size_shows_its_interval() -> None:
         title="Accuracy",
         x_label="weights",
         show=lambda share: f"{share:.0%}",
-        show_x=weights,
+        show_x=count_in_short,
         log_x=True,
     )
     reader = Reader(chart)
@@ -357,6 +357,7 @@ def test_chart_of_one_size_shows_its_interval() -> None:
 
 def test_sizes_and_lists_in_words() -> None:
     counts = (480, 460_000, 999_900, 1_900_000, 124_439_808, 7.1e9)
-    assert [weights(count) for count in counts] == ["480", "460k", "1M", "1.9M", "124M", "7.1B"]
+    shown = ["480", "460k", "1M", "1.9M", "124M", "7.1B"]
+    assert [count_in_short(count) for count in counts] == shown
     names = ["a", "b", "c"]
     assert [listed(names[:count]) for count in range(4)] == ["", "a", "a and b", "a, b and c"]

@@ -43,6 +43,7 @@ from potstill.pipeline.nothing_kept import require_kept
 from potstill.pipeline.recipe import Recipe, load_recipe
 from potstill.pipeline.recipe_changes import RunIdentity
 from potstill.pipeline.regrade import Regraded, regrade
+from potstill.pipeline.report_facts import report_facts
 from potstill.pipeline.stage_inputs import (
     Inputs,
     curate_inputs,
@@ -455,6 +456,7 @@ class Run:
             notes=(*notes, *self.students.unequal_notes, *costs, *self.stale_notes()),
             roles=roles(self.entries),
             teacher_tokens=self.recipe.guide.teacher_tokens if self.recipe.guide else None,
+            facts=report_facts(self),
         )
 
     def judge_lines(self) -> list[str]:

@@ -142,6 +142,12 @@ def unknown_note(store: Store) -> str:
     )
 
 
+def unsure_results(run: "Run") -> list[str]:
+    """Returns the results that are not, or not known to be, of today's recipe, in a few words."""
+    stages = [*(stale.stage for stale in stale_stages(run)), *unknown_stages(run.store)]
+    return [RESULTS[stage] for stage in dict.fromkeys(stages)]
+
+
 def require_current(run: "Run", stage: Stage) -> None:
     """Refuse to build on results that are not of today's recipe.
 

@@ -26,6 +26,8 @@ from potstill.records import (
     TrainingRound,
     TrainingStep,
 )
+from potstill.report.run_facts import RunFacts
+from potstill.report.start_comparison import StartComparison, start_comparisons
 from potstill.store import Stage, Store, Writer
 from potstill.store.asked_questions import answers_question
 from potstill.tasks.overlap import Overlap
@@ -116,6 +118,9 @@ class Results:
 
     outdated_answers: int = 0
     """Test answers not shown beside a question: theirs has changed since it was asked."""
+
+    facts: RunFacts = field(default_factory=RunFacts)
+    """What is known beyond the store."""
 
     @property
     def leading(self) -> Task:
@@ -230,15 +235,44 @@ class Results:
 
         That one has the most right development answers, of equals the one measured last.
         """
-        measured = [system for system in self.systems if system in self.students]
-        if SUBJECT in measured or not measured:
-            return SUBJECT if measured else None
+        return SUBJECT if SUBJECT in self._measured_students else self.chosen
+
+    @property
+    def _measured_students(self) -> list[System]:
+        return [system for system in self.systems if system in self.students]
+
+    @property
+    def chosen(self) -> System | None:
+        """The student in ``model/``, if any was measured.
+
+        It has the most right development answers, and of equals it was measured last.
+        """
         development = {
             score.system.bare: score.correct
             for score in self.scores
             if score.split == "dev" and score.task == self.leading.name and score.chosen
         }
-        return max(reversed(measured), key=lambda student: development.get(student, -1))
+        return max(
+            reversed(self._measured_students),
+            key=lambda student: development.get(student, -1),
+            default=None,
+        )
+
+    @property
+    def against_start(self) -> dict[str, StartComparison]:
+        """The chosen student against its start by task, the leading one first."""
+        student = self.chosen
+        if student is None:
+            return {}
+        found = start_comparisons(
+            self.comparisons, student, self.start_of(student), left_out=self.other_rule_tasks
+        )
+        return {task: found[task] for task in self.task_names if task in found}
+
+    @property
+    def other_rule_tasks(self) -> list[str]:
+        """The tasks that hold another's answers under another grader, and decide nothing."""
+        return [task for task, role in self.roles.items() if role == OTHER_RULE]
 
     @property
     def main_comparison(self) -> Comparison | None:
@@ -273,6 +307,7 @@ def read_results(
     notes: Sequence[str] = (),
     roles: Mapping[str, str] | None = None,
     teacher_tokens: float | None = None,
+    facts: RunFacts | None = None,
 ) -> Results:
     """Read what a run has found so far.
 
@@ -284,6 +319,7 @@ def read_results(
         notes: Further sentences for the reader.
         roles: The role of each task by its name.
         teacher_tokens: Most teacher tokens a question that the user would pay for.
+        facts: What is known beyond the store.
     """
     recipe = _recipe_text(store, folder)
     predictions = store.predictions()
@@ -319,6 +355,7 @@ def read_results(
         rationale_tokens=store.tokens_of("generate"),
         roles=roles or {},
         writers=store.writers(),
+        facts=facts or RunFacts(),
     )
 
 

@@ -98,7 +98,7 @@ def scaling_chart(results: Results) -> Markup | None:
         title=f"Test accuracy on {results.leading.name}",
         x_label="weights",
         show=_percent,
-        show_x=text.weights,
+        show_x=text.count_in_short,
         log_x=True,
     )
 

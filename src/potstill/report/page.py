@@ -7,6 +7,7 @@ from potstill.records import Comparison, System
 from potstill.report import charts, guidance_text, text, tradeoff
 from potstill.report import teacher_tables as of_teachers
 from potstill.report.accuracy import OTHER_RULE, Results
+from potstill.report.announcements import announcements
 from potstill.report.figures import (
     accuracy_chart,
     curve_charts,
@@ -24,10 +25,14 @@ from potstill.report.guidance import (
     per_100_tokens,
     turned,
 )
+from potstill.report.origin_line import origin, pair
 from potstill.report.page_assets import asset, embedded, page_environment
+from potstill.report.question_links import changed_questions
 from potstill.report.questions import browser_data
 from potstill.report.recommendation import recommended
 from potstill.report.round_charts import round_section
+from potstill.report.tables import summary
+from potstill.report.tiles import tiles
 from potstill.text.chosen_on_test import CHOSEN_ON_TEST
 from potstill.text.points import points
 
@@ -45,7 +50,7 @@ FILTERS: dict[str, Callable[..., object]] = {
     "duration": text.duration,
     "dollars": text.dollars,
     "cost_note": text.cost_note,
-    "weights": text.weights,
+    "weights": text.count_in_short,
     "rule_name": text.rule_name,
     "listed": text.listed,
     "policy": guidance_text.label,
@@ -62,8 +67,13 @@ FILTERS: dict[str, Callable[..., object]] = {
 """How the template writes numbers."""
 
 
-def page(results: Results) -> str:
-    """Returns the page of a run. Text of models and questions is data, escaped everywhere."""
+def page(results: Results, values: Mapping[str, object] | None = None) -> str:
+    """Returns the page of a run. Text of models and questions is data, escaped everywhere.
+
+    Args:
+        results: The run's.
+        values: Their summary, where it is made already.
+    """
     environment = page_environment(FILTERS)
     environment.tests["gaining"] = lambda score: gains(score) and score.teacher_tokens > 0
     browser, measured = browser_data(results), _by_task(results)
@@ -75,8 +85,14 @@ def page(results: Results) -> str:
     template = environment.get_template("page.html.jinja")
     return template.render(
         results=results,
+        origin=origin(results),
+        pair=pair(results),
+        announcements=announcements(results),
+        tiles=tiles(results),
+        changed_questions=changed_questions,
         headline=text.headline(results),
-        findings=[*text.further_findings(results), *guidance_text.foremost(results, guided)],
+        guidance_findings=guidance_text.foremost(results, guided),
+        findings=text.further_findings(results),
         comparisons=comparisons,
         folded=folded,
         widest=max((max(abs(c.low), abs(c.high)) for c in shown), default=1.0) or 1.0,
@@ -115,7 +131,8 @@ def page(results: Results) -> str:
         share_bar=charts.share_bar,
         column_chart=charts.column_chart,
         style=asset("page.css"),
-        script=asset("page.js"),
+        summary=embedded(summary(results) if values is None else values),
+        scripts=[asset("page_tools.js"), asset("page.js")],
     )
 
 

@@ -8,11 +8,12 @@ import orjson
 
 from potstill.records import Task
 from potstill.report.accuracy import read_results
+from potstill.report.announcements import announced_headline
 from potstill.report.engine_notes import engine_notes
 from potstill.report.overlap_notes import overlap_notes
 from potstill.report.page import page
+from potstill.report.run_facts import RunFacts
 from potstill.report.tables import summary
-from potstill.report.text import headline
 from potstill.store import Store
 from potstill.tasks.overlap import Overlap
 from potstill.whole_files import write_whole
@@ -28,7 +29,7 @@ class ReportFiles(NamedTuple):
     """The results as JSON."""
 
     headline: str
-    """The main result in one sentence, no stronger than its numbers."""
+    """The main result, no stronger than its numbers, behind what would be misread without it."""
 
 
 def write_report(
@@ -40,6 +41,7 @@ def write_report(
     notes: Sequence[str] = (),
     roles: Mapping[str, str] | None = None,
     teacher_tokens: float | None = None,
+    facts: RunFacts | None = None,
 ) -> ReportFiles:
     """Write what the run has found so far, in the place of an earlier report.
 
@@ -53,6 +55,7 @@ def write_report(
         notes: Further sentences for the reader.
         roles: The role of each task by its name.
         teacher_tokens: Most teacher tokens a question that the user would pay for.
+        facts: What is known of the run beyond its store.
 
     Raises:
         ConfigError: A file cannot be written.
@@ -67,11 +70,15 @@ def write_report(
         notes=notes,
         roles=roles,
         teacher_tokens=teacher_tokens,
+        facts=facts,
     )
-    written = ReportFiles(folder / "report.html", folder / "summary.json", headline(results))
-    write_whole(written.html, page(results))
+    written = ReportFiles(
+        folder / "report.html", folder / "summary.json", announced_headline(results)
+    )
+    values = summary(results)
+    write_whole(written.html, page(results, values))
     write_whole(
         written.summary,
-        orjson.dumps(summary(results), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE),
+        orjson.dumps(values, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE),
     )
     return written

@@ -23,6 +23,7 @@ from potstill.report.overlap_notes import untouched
 from potstill.report.recommendation import recommended
 from potstill.report.round_charts import taught_systems
 from potstill.report.text import DASH, interval, percent
+from potstill.report.tiles import summarised
 from potstill.store import Store
 from potstill.tasks.overlap import Overlap
 from potstill.text.chosen_on_test import CHOSEN_ON_TEST
@@ -38,6 +39,7 @@ def summary(results: Results) -> dict[str, object]:
     return {
         "tasks": {task: _accuracies(results, task) for task in results.task_names},
         "leading_task": leading,
+        "findings": summarised(results),
         "roles": dict(results.roles),
         "choices": [_choice(choice) for choice in results.choices],
         "chosen_on_test": CHOSEN_ON_TEST if results.chosen_on_test else None,

@@ -133,8 +133,8 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
 
 
-def weights(count: float) -> str:
-    """How many weights a model has, to two or three digits: ``456k``, ``1.2M``, ``7.1B``."""
+def count_in_short(count: float) -> str:
+    """A large count, of weights or tokens, to two or three digits: ``456k``, ``1.2M``, ``7.1B``."""
     for unit, name in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
         if count >= unit * 0.9995:
             digits = 1 if count < 99.95 * unit else 0
@@ -142,7 +142,7 @@ def weights(count: float) -> str:
     return f"{count:,.0f}"
 
 
-def between(difference: Estimate) -> str:
+def bounds_in_points(difference: Estimate | Comparison) -> str:
     """The 95% interval of a difference in points, as a reader says it: ``+3 to +8``."""
     return f"{points(difference.low, 0)} to {points(difference.high, 0)}"
 
@@ -312,7 +312,7 @@ def _rules(candidate: ChosenCheckpoint) -> str:
 
 def _at_a_price(gained: Abilities) -> str:
     changes = [
-        f"{points(change.value)} points {WHERE[role]} ({between(change)})"
+        f"{points(change.value)} points {WHERE[role]} ({bounds_in_points(change)})"
         for role, change in gained.items()
     ]
     return f": on test {listed(changes)}" if changes else ""

@@ -91,6 +91,12 @@ class ProvenanceTables(Rows):
             ).fetchone()
         return str(row[0]) if row else ""
 
+    def last_used(self) -> float | None:
+        """Returns when a recipe was last gone on with, in seconds since 1970; None: not known."""
+        with explained(self.path):
+            (moment,) = self._db.execute("SELECT max(used_at) FROM recipes").fetchone()
+        return None if moment is None else float(moment)
+
     def has_results(self) -> bool:
         """Whether a model has answered anything, or a stage left anything; failures are nothing."""
         tables = ("completions WHERE finish_reason != 'error'", *_RESULTS.values())

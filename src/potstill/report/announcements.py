@@ -1,0 +1,33 @@
+"""What a reader is told of a run before its figures, as they would be misread without it."""
+
+from potstill.report.accuracy import Results
+from potstill.report.routing_findings import routing_sentences
+from potstill.report.text import headline, in_sentence, p_phrase, percent
+from potstill.text.points import points
+
+
+def announced_headline(results: Results) -> str:
+    """Returns the main result behind what is to be known before it."""
+    return " ".join([*announcements(results), headline(results)])
+
+
+def announcements(results: Results) -> list[str]:
+    """Returns sentences on a student that is not shown to gain, and on guidance behind routing."""
+    return [*_not_better(results), *routing_sentences(results)]
+
+
+def _not_better(results: Results) -> list[str]:
+    gained, student = results.against_start.get(results.leading.name), results.chosen
+    if gained is None or student is None or gained.is_gain:
+        return []
+    compared = gained.comparison
+    reached = [results.test_score(one, compared.task) for one in (student, compared.second)]
+    shares = [percent(score.correct / score.total) for score in reached if score is not None]
+    low, high = points(compared.low, 0), points(compared.high, 0)
+    verdict = "is shown to be worse" if gained.is_loss else "is not shown to be better"
+    tested = f", over {gained.tasks} tasks by Holm" if gained.tasks > 1 else ""
+    return [
+        f"The chosen student ({in_sentence(student)}) {verdict} than {in_sentence(compared.second)}"
+        f" on {compared.task}: {' and '.join(shares)}, {points(compared.difference)} points, 95% "
+        f"interval {low} to {high}, {p_phrase(gained.adjusted_p)}{tested}."
+    ]

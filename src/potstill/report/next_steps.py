@@ -1,0 +1,144 @@
+"""What is worth doing next with a run: rules over its results, the most pressing first."""
+
+import shlex
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from potstill.report.accuracy import Results
+from potstill.report.cautions import is_chosen_last
+from potstill.report.routing_findings import routing_findings
+from potstill.report.run_progress import missing_stages
+from potstill.report.text import percent
+from potstill.report.tradeoff import followed
+
+FEW_KEPT = 0.5
+"""Share of rationales kept, below which it is worth to look at why the others were dropped."""
+
+
+@dataclass(frozen=True, slots=True)
+class NextStep:
+    """One thing to do."""
+
+    kind: str
+    text: str
+    """What to do, in words."""
+
+    code: str = ""
+    """The setting, command or path that does it; empty where there is none."""
+
+    place: str = ""
+    """Where on the page it begins, such as ``#guidance``; empty for nowhere."""
+
+
+def next_steps(results: Results) -> list[NextStep]:
+    """Returns what is worth doing, at least one thing at any stage of a run."""
+    missing = missing_stages(results)
+    if missing:
+        return [_finish(results, *missing)]
+    steps = [step for rule in RULES for step in rule(results)]
+    return [*steps, *_use(results, is_last=not steps)]
+
+
+def _finish(results: Results, first: str, *others: str) -> NextStep:
+    command = "run" if others else first
+    return NextStep(
+        "finish", "The run is not complete. Go on:", f"potstill {command} {_folder(results)}"
+    )
+
+
+def _folder(results: Results) -> str:
+    return shlex.quote(results.facts.folder) if results.facts.folder else "recipe.yaml"
+
+
+def _not_better(results: Results) -> Iterator[NextStep]:
+    gained = results.against_start.get(results.leading.name)
+    if gained is not None and not gained.is_gain:
+        yield NextStep(
+            "not_better",
+            "No gain is shown: see how the training went before the student is used",
+            place="#training",
+        )
+
+
+def _not_converged(results: Results) -> Iterator[NextStep]:
+    if not is_chosen_last(results):
+        return
+    train = results.settings.get("train")
+    epochs = train.get("epochs") if isinstance(train, Mapping) else None
+    last = max(one.step for one in results.checkpoints if one.system == results.chosen)
+    longer = f"train.epochs={2 * epochs:g}" if epochs else f"train.steps={2 * last}"
+    yield NextStep("not_converged", "Train longer, as the last checkpoint was the best:", longer)
+
+
+def _losses(results: Results) -> Iterator[NextStep]:
+    losses = [one for one in results.against_start.values() if one.is_loss]
+    if not losses:
+        return
+    lost = sum(one.comparison.only_second for one in losses)
+    yield NextStep("losses", f"Read the {lost:,} answers lost", place="#before-after")
+    if not followed(results):
+        yield NextStep("follow_price", "Follow the price along training:", "evaluate.generic")
+        return
+    rules = {choice.rule for choice in results.choices if choice.used}
+    if "pareto" not in rules:
+        yield NextStep(
+            "weigh_price", "Choose the checkpoint by both abilities:", "evaluate.select=pareto"
+        )
+
+
+def _overlap(results: Results) -> Iterator[NextStep]:
+    tested = [one for one in results.overlaps if one.split == "test"]
+    if any(one.training for one in tested):
+        yield NextStep("overlap", "Leave shared texts out:", "overlap.drop=true")
+    if any(one.same_template for one in tested if one.task == results.leading.name):
+        yield NextStep("template", "Rule out the template:", "task.split=template")
+
+
+def _few_kept(results: Results) -> Iterator[NextStep]:
+    total = len(results.rationales)
+    kept = sum(rationale.verdict == "kept" for rationale in results.rationales)
+    if total and kept / total < FEW_KEPT:
+        yield NextStep(
+            "few_kept",
+            f"Only {percent(kept / total)} of the rationales were kept; see why",
+            place="#curation",
+        )
+
+
+def _routing(results: Results) -> Iterator[NextStep]:
+    beaten = [one for one in routing_findings(results) if one.is_beaten or one.is_beaten_by_doubt]
+    if beaten:
+        yield NextStep(
+            "routing",
+            "Send whole questions to the teacher in place of its steps: see what that reaches",
+            place="#guidance",
+        )
+
+
+def _seeds(results: Results) -> Iterator[NextStep]:
+    yield NextStep("seeds", "Two more seeds:", "potstill experiment RECIPE --seeds 3")
+
+
+RULES: tuple[Callable[[Results], Iterator[NextStep]], ...] = (
+    _not_better,
+    _not_converged,
+    _losses,
+    _overlap,
+    _few_kept,
+    _routing,
+)
+"""What each finds worth doing, the most pressing first."""
+
+
+def _use(results: Results, *, is_last: bool) -> Iterator[NextStep]:
+    """Yields further seeds, and how the student is used: in full where nothing else is to do."""
+    yield from _seeds(results)
+    if not results.facts.has_model:
+        return
+    folder = _folder(results)
+    if not is_last:
+        yield NextStep("use", "Use it:", f"{folder}/model")
+        return
+    yield NextStep("ask", "Ask it:", f'potstill ask {folder} "QUESTION"')
+    yield NextStep("serve", "Serve it:", f"potstill serve {folder}")
+    yield NextStep("load", "Load it by transformers:", f"{folder}/model")

@@ -1,0 +1,24 @@
+"""What is known of a run beyond its store: its folder, and how its results stand to its recipe."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunFacts:
+    """What whoever opens a run tells its report; all of it may be unknown."""
+
+    folder: str = ""
+    """The run's folder as commands name it; empty where it is not known."""
+
+    has_model: bool = False
+    """Whether the chosen student stands in the folder, under ``model``."""
+
+    stale: Sequence[str] = ()
+    """The results that are not, or perhaps not, of today's recipe, such as ``the scores``."""
+
+    unpriced: Sequence[str] = ()
+    """Models that are paid for and whose prices are not known."""
+
+    used_at: float | None = None
+    """When a command last went on with the run, in seconds since 1970; None: not known."""
