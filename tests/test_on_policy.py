@@ -54,9 +54,14 @@ def on_policy(**fields: Any) -> dict[str, Any]:
 
 
 def trained(
-    folder: Path, start: Path, scorer: DenseScorer, values: TrainSettings, task: Task | None = None
+    folder: Path,
+    start: Path,
+    scorer: DenseScorer,
+    values: TrainSettings,
+    task: Task | None = None,
+    serve: str | None = None,
 ) -> list[Checkpoint]:
-    student = LocalSettings(model=f"hf:{start}", device="cpu")
+    student = LocalSettings(model=f"hf:{start}", device="cpu", serve=serve)
     teacher = ScoringTeacher(settings=scorer.settings, model=scorer, asking=ASKING)
     models = Models(start=student, teacher=student, scoring={"teacher": teacher})
     folder.mkdir(parents=True, exist_ok=True)

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from potstill.errors import ConfigError, DataError, extra
 from potstill.grading.grade import grade
 from potstill.keys import settings_hash
-from potstill.models.settings import ModelSettings
+from potstill.models.folder_server import FolderServer
+from potstill.models.settings import LocalSettings, ModelSettings
 from potstill.prompts.formats import format_named
 from potstill.records import Checkpoint, Collapse, Example, Rationale, System, Task, TrainingStep
 from potstill.runtime.context import RunContext
@@ -369,7 +370,7 @@ def on_policy_work(
         system=system,
         settings=student.on_policy,
         data_format=student.asked_in,
-        start=student.start,
+        start=student.start.model_copy(update={"serve": _writing_server(models.start)}),
         teacher=models.scoring[student.on_policy.teacher],
         questions=questions,
         task=task.name,
@@ -377,6 +378,15 @@ def on_policy_work(
         seed=seed,
         right=lambda text, question: grade(task, text, question).correct,
     )
+
+
+def _writing_server(start: ModelSettings) -> str | FolderServer | None:
+    """Returns the program that is to write on-policy answers; None: this process does.
+
+    ``auto`` stays in this process: a server that starts anew for each round is for users to want.
+    """
+    serve = start.serve if isinstance(start, LocalSettings) else None
+    return None if serve == "auto" else serve
 
 
 class _MeterWatch:

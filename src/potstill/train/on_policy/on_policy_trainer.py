@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 from potstill.errors import ConfigError, PotstillError
 from potstill.models.interface import Model
 from potstill.models.local.loading import Loaded
+from potstill.models.served.serving import server_of
 from potstill.train.batches import Batch, Order, Steps, plan_steps
 from potstill.train.checkpoints import checkpoint_folder
 from potstill.train.defaults import ResolvedTraining
@@ -21,6 +22,7 @@ from potstill.train.examples import example_shares
 from potstill.train.on_policy import good_checkpoints
 from potstill.train.on_policy.round_watch import RoundWatch, TrainingCollapsed
 from potstill.train.on_policy.scored_rounds import OnPolicySteps, RoundMaker
+from potstill.train.on_policy.served_writer import ServedWriter
 from potstill.train.on_policy.student_writer import StudentWriter, rounded, writes_rounded
 from potstill.train.on_policy.work import OnPolicyWork, RoundPlan, answers_of
 from potstill.train.on_policy.written_answers import AnswerReader
@@ -96,16 +98,27 @@ class OnPolicyTrainer(StudentTrainer):
             good_checkpoints.keep(folder, step, due=self.save_steps, write=self.write_weights)
 
     def _writer(self, number: int) -> Model:
+        work, run = self._run.work, self._run
+        name = f"{answers_of(work.label)}{run.identity}:{number + 1}"
+        if (server := server_of(work.start)) is not None:
+            return ServedWriter(
+                self.write_weights,
+                Path(str(self.args.output_dir)) / "written_by_server",
+                start=work.start,
+                server=server,
+                name=name,
+                runtime=work.context.runtime,
+                names=run.token_names,
+            )
         model: Any = self.accelerator.unwrap_model(self.model)
         if not isinstance(model, PreTrainedModel):  # wrapped by peft
             model = model.get_base_model()
         elif self.args.bf16 and writes_rounded(model):
             model = rounded(model)
-        work = self._run.work
         return StudentWriter(
-            Loaded(model, self._run.loaded.tokenizer, self._run.loaded.encoder_decoder),
+            Loaded(model, run.loaded.tokenizer, run.loaded.encoder_decoder),
             work.start,
-            name=f"{answers_of(work.label)}{self._run.identity}:{number + 1}",
+            name=name,
             events=work.context.events,
         )
 
@@ -127,6 +140,9 @@ class OnPolicyRun:
 
     prompts: list[list[int]]
     """The prompts of the questions, in tokens."""
+
+    token_names: list[bytes | None]
+    """The bytes of each of the student's tokens by its id."""
 
     @property
     def answers(self) -> int:
@@ -199,6 +215,7 @@ def on_policy_run(
         identity=identity,
         longest=min(max(map(len, prompts)) + work.settings.longest + 1, longest),
         prompts=prompts,
+        token_names=reader.token_names,
     )
 
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from potstill.errors import ConfigError
 from potstill.keys import question_digest, settings_hash
 from potstill.models.interface import Model
+from potstill.models.served.serving import served_name
 from potstill.models.settings import LocalSettings, ModelSettings
 from potstill.prompts.formats import DataFormat, format_named
 from potstill.prompts.styles import PromptStyle
@@ -91,7 +92,8 @@ class OnPolicyWork:
     """The one that the student is asked in."""
 
     start: LocalSettings
-    """The model that it started from."""
+    """The model that it started from; where ``serve`` is set, that program writes the student's
+    answers from its weights."""
 
     teacher: ScoringTeacher
     questions: tuple[Question, ...]
@@ -128,12 +130,13 @@ class OnPolicyWork:
         wording = self.teacher.asking.request(Question(id="", text="QUESTION", answer="")).prompt
         values = self.settings.model_dump(mode="json", exclude={"start_from", "limits"})
         questions = [question_digest(question) for question in self.questions]
-        return [
+        own = [
             values,
             self.teacher.model.name,
             settings_hash(str(wording)),
             settings_hash(questions),
         ]
+        return own if self.start.serve is None else [*own, served_name(self.start, "")]
 
     def round_questions(self, counts: Iterable[int]) -> Iterator[list[Question]]:
         """Yields the questions of each round: pass after pass in random order.
