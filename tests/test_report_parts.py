@@ -10,8 +10,9 @@ from potstill.evaluate import gain
 from potstill.records import Comparison, Completion, Request, System, Task
 from potstill.report.accuracy import read_results
 from potstill.report.charts import Line, Point, line_chart, thinned, ticks
+from potstill.report.clipped_text import clipped
 from potstill.report.page import page
-from potstill.report.questions import MOST_QUESTIONS, clipped, fair_shares
+from potstill.report.questions import MOST_QUESTIONS, fair_shares
 from potstill.report.text import (
     DASH,
     NARROW,

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from potstill.records import GuidedKind, GuidedPrediction, GuidedScore, Policy, Question
 from potstill.records.policy import RANDOM
 from potstill.report.accuracy import Results
-from potstill.report.questions import clipped
+from potstill.report.clipped_text import clipped
 from potstill.store.asked_questions import answers_question
 
 Curve = Sequence[tuple[float, float]]

@@ -67,16 +67,23 @@ FILTERS: dict[str, Callable[..., object]] = {
 """How the template writes numbers."""
 
 
-def page(results: Results, values: Mapping[str, object] | None = None) -> str:
+def page(
+    results: Results,
+    values: Mapping[str, object] | None = None,
+    browser: Mapping[str, object] | None = None,
+) -> str:
     """Returns the page of a run. Text of models and questions is data, escaped everywhere.
 
     Args:
         results: The run's.
         values: Their summary, where it is made already.
+        browser: The questions as :func:`potstill.report.questions.browser_data` gives them, where
+            they are made already; else without what the store alone knows of them.
     """
     environment = page_environment(FILTERS)
     environment.tests["gaining"] = lambda score: gains(score) and score.teacher_tokens > 0
-    browser, measured = browser_data(results), _by_task(results)
+    browser = browser_data(results) if browser is None else browser
+    measured = _by_task(results)
     shown = [comparison for listed in measured.values() for comparison in listed]
     comparisons, folded = _divided(results, measured)
     students = in_order(results)
@@ -130,7 +137,7 @@ def page(results: Results, values: Mapping[str, object] | None = None) -> str:
         interval_mark=charts.interval_mark,
         share_bar=charts.share_bar,
         column_chart=charts.column_chart,
-        style=asset("page.css"),
+        style=asset("page.css", "questions.css"),
         summary=embedded(summary(results) if values is None else values),
         scripts=[asset("page_tools.js"), asset("page.js")],
     )

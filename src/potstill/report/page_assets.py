@@ -41,9 +41,9 @@ def page_environment(
     return environment
 
 
-def asset(name: str) -> Asset:
-    """Returns a file of the report as a page holds it."""
-    text = part(name)
+def asset(*names: str) -> Asset:
+    """Returns files of the report, one behind the other, as a page holds them."""
+    text = "\n".join(map(part, names))
     digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
     return Asset(Markup(text), f"sha256-{digest}")
 

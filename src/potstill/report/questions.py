@@ -1,49 +1,187 @@
-"""The questions of a run with all that was answered to them, as data for the page's browser."""
+"""The browser of questions: its sets with true counts, and the questions that a page itself holds.
 
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+A page that is a file holds as many questions as it may, those first on which systems disagree. One
+that ``potstill view`` serves holds none, and asks for what is looked at.
+"""
 
-from potstill.records import Prediction, Question, Rationale, Split
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import orjson
+
+from potstill.records import Question, Split
 from potstill.report.accuracy import Results
+from potstill.report.guidance_text import label as policy_label
+from potstill.report.question_rows import GUIDED, QuestionRows, Row
 from potstill.report.text import label
-from potstill.store.asked_questions import answers_question
-from potstill.tasks import grade
+from potstill.store import Store
 
 MOST_QUESTIONS = 2_000
 """Questions put into the page, so that it opens at once."""
 
-MOST_RATIONALES = 8
-"""Rationales shown for each question."""
-
-MOST_CHARACTERS = 3_000
-"""Characters shown of each text of a model, its beginning and its end by halves."""
-
-AROUND_ANSWER = 200
-"""Characters shown before and after an answer that stands between those halves."""
+MOST_BYTES = 9_000_000
+"""Size of all of them; what is left over of the 15 MB of a page is for everything else."""
 
 
-def browser_data(results: Results) -> dict[str, object]:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class QuestionSet:
+    """The questions of one split of one task, as far as they are listed."""
+
+    task: str
+    split: Split
+    questions: Sequence[Question]
+    rows: Sequence[Row]
+    """As :meth:`potstill.report.question_rows.QuestionRows.listed`, in the questions' order."""
+
+    facets: Mapping[str, object] = field(default_factory=dict)
+    """What can be filtered by, with the number of questions each leaves."""
+
+    @property
+    def by_disagreement(self) -> list[int]:
+        """The places of the questions, those first on which most is said both ways."""
+        return sorted(range(len(self.rows)), key=lambda place: (-_order(self.rows[place]), place))
+
+
+def _order(row: Row) -> int:
+    value = row["split_by"]
+    assert isinstance(value, int)
+    return value
+
+
+def browser_data(results: Results, store: Store | None = None) -> dict[str, object]:
     """Returns test questions with every system's answer, training questions with rationales.
 
     Where a run has more than :data:`MOST_QUESTIONS`, each set of questions gets a fair share.
+
+    Args:
+        results: The run's.
+        store: Where prompts, thinking and probabilities are; None: they are left out.
     """
-    sets = list(_sets(results))
-    shares = fair_shares([len(questions) for _, _, questions in sets], MOST_QUESTIONS)
-    rows = _Rows(results)
-    comparison = results.main_comparison
+    rows = QuestionRows(results, store)
+    sets = question_sets(results, rows)
+    shares = fair_shares([len(one.questions) for one in sets], MOST_QUESTIONS)
+    held: dict[int, list[Row]] = {}
+    bytes_left = MOST_BYTES
+    ascending = sorted(range(len(sets)), key=lambda number: len(sets[number].questions))
+    for done, number in enumerate(ascending):
+        allowed = bytes_left // (len(sets) - done)
+        held[number], used = _held(rows, sets[number], shares[number], allowed)
+        bytes_left -= used
     return {
-        "labels": {system.label: label(system) for system in results.systems},
-        "pair": [comparison.first.label, comparison.second.label] if comparison else None,
+        **header(results),
         "sets": [
-            {
-                "task": task,
-                "split": split,
-                "total": len(questions),
-                "rows": [rows.row(task, split, question) for question in questions[:share]],
-            }
-            for (task, split, questions), share in zip(sets, shares, strict=True)
+            set_data(one) | {"rows": held[number]} for number, one in enumerate(sets)
         ],
+    }  # fmt: skip
+
+
+def header(results: Results) -> dict[str, object]:
+    """Returns what all sets share: the systems' names."""
+    labels = {system.label: label(system) for system in results.systems}
+    labels |= {
+        GUIDED + score.policy.label: f"Guided: {policy_label(score.policy)}"
+        for score in results.guided_scores
+        if score.policy.kind == "policy"
     }
+    return {"labels": labels}
+
+
+def set_data(one: QuestionSet) -> dict[str, object]:
+    """Returns what a page knows of a set before any of its questions is looked at."""
+    return {"task": one.task, "split": one.split, "total": len(one.questions), **one.facets}
+
+
+def question_sets(results: Results, rows: QuestionRows) -> list[QuestionSet]:
+    """Returns the leading task's test and training questions, then the others' test questions."""
+    return [
+        QuestionSet(
+            task=task,
+            split=split,
+            questions=questions,
+            rows=(listed := [rows.listed(task, split, question) for question in questions]),
+            facets=facets(listed, rows.pairs.get(task)),
+        )
+        for task, split, questions in _splits(results)
+    ]
+
+
+def _splits(results: Results) -> Iterator[tuple[str, Split, Sequence[Question]]]:
+    measured = {prediction.task for prediction in results.predictions}
+    measured |= {
+        guided.task for guided in results.guided_predictions if guided.split == "test"
+    }  # fmt: skip
+    for task in results.tasks:
+        if task.name in measured:
+            yield task.name, "test", task.splits["test"]
+        if task is results.leading and results.rationales:
+            yield task.name, "train", task.splits["train"]
+
+
+def _held(rows: QuestionRows, one: QuestionSet, most: int, size: int) -> tuple[list[Row], int]:
+    """Returns the questions of a set that a page holds, in their own order, and their bytes."""
+    held: dict[int, Row] = {}
+    used = 0
+    for place in one.by_disagreement[:most]:
+        row = rows.whole(one.task, one.split, one.questions[place]) | {"place": place}
+        used += len(orjson.dumps(row))
+        if used > size and held:
+            break
+        held[place] = row
+    return [held[place] for place in sorted(held)], used
+
+
+def facets(rows: Sequence[Row], pair: tuple[str, str] | None) -> dict[str, object]:
+    """Returns what the questions of a set can be told apart by, with true counts.
+
+    Args:
+        rows: All questions as they are listed.
+        pair: The labels of the start and the student.
+    """
+    systems: dict[str, list[int]] = {}
+    changed, templates, verdicts = [[0, 0], [0, 0]], Counter[str](), Counter[str]()
+    cut = unanswered = none_kept = 0
+    for row in rows:
+        answers = _answers(row)
+        right = {str(answer["system"]): bool(answer["right"]) for answer in answers}
+        for system, is_right in right.items():
+            systems.setdefault(system, [0, 0])[not is_right] += 1
+        if pair is not None and all(name in right for name in pair):
+            changed[not right[pair[0]]][not right[pair[1]]] += 1
+        cut += any(answer["finish"] == "length" for answer in answers)
+        unanswered += any(answer["answer"] is None for answer in answers)
+        found = row["verdicts"]
+        assert isinstance(found, list)
+        verdicts.update(found)
+        none_kept += bool(found) and "kept" not in found
+        if row["template"] is not None:
+            templates[str(row["template"])] += 1
+    return {
+        "pair": pair if pair and all(name in systems for name in pair) else None,
+        "systems": systems,
+        "changed": changed if sum(map(sum, changed)) else None,
+        "verdicts": dict(verdicts.most_common()),
+        "none_kept": none_kept,
+        "cut": cut,
+        "unanswered": unanswered,
+        "templates": dict(templates.most_common()) if len(templates) > 1 else {},
+        "thirds": thirds([length for row in rows if isinstance(length := row["length"], int)]),
+    }
+
+
+def thirds(lengths: Sequence[int]) -> tuple[int, int] | None:
+    """Returns the longest length of the shortest third and of the middle one, if they differ."""
+    ordered = sorted(lengths)
+    if len(ordered) < 3:
+        return None
+    short, middle = ordered[len(ordered) // 3 - 1], ordered[2 * len(ordered) // 3 - 1]
+    return (short, middle) if short < middle < ordered[-1] else None
+
+
+def _answers(row: Row) -> list[Row]:
+    answers = row["answers"]
+    assert isinstance(answers, list)
+    return answers
 
 
 def fair_shares(sizes: Sequence[int], most: int) -> list[int]:
@@ -54,90 +192,3 @@ def fair_shares(sizes: Sequence[int], most: int) -> list[int]:
         shares[number] = min(sizes[number], left // (len(sizes) - place))
         left -= shares[number]
     return shares
-
-
-def _sets(results: Results) -> Iterator[tuple[str, Split, Sequence[Question]]]:
-    """Yields the leading task's test and training questions, then the others' test questions."""
-    for task in results.tasks:
-        if any(prediction.task == task.name for prediction in results.predictions):
-            yield task.name, "test", task.splits["test"]
-        if task is results.leading and results.rationales:
-            yield task.name, "train", task.splits["train"]
-
-
-class _Rows:
-    """Finds the answers and rationales that belong to a question."""
-
-    def __init__(self, results: Results) -> None:
-        self._answers: dict[tuple[str, str], list[Prediction]] = defaultdict(list)
-        self._rationales: dict[str, list[Rationale]] = defaultdict(list)
-        systems = set(results.systems)
-        for prediction in results.predictions:
-            if prediction.system.as_shown in systems:
-                self._answers[prediction.task, prediction.question_id].append(prediction)
-        for rationale in results.rationales:
-            self._rationales[rationale.question_id].append(rationale)
-        self._several = len({rationale.teacher for rationale in results.rationales}) > 1
-        self._tasks = {task.name: task for task in results.tasks}
-
-    def row(self, task: str, split: Split, question: Question) -> dict[str, object]:
-        """Returns one question; names are short words because the page repeats them often."""
-        answers = self._answers.get((task, question.id), []) if split == "test" else []
-        answers = [answer for answer in answers if answers_question(answer, question)]
-        rationales = self._rationales.get(question.id, []) if split == "train" else []
-        return {
-            "id": question.id,
-            "text": question.text,
-            "choices": question.choices,
-            "gold": question.answer,
-            "template": question.template_id,
-            "answers": [
-                {
-                    "system": prediction.system.label,
-                    "right": prediction.correct,
-                    "answer": prediction.answer,
-                    "cut": prediction.finish_reason == "length",
-                    "text": self._clipped(prediction.text, task, question),
-                }
-                for prediction in answers
-            ],
-            "rationales": [
-                {
-                    "verdict": rationale.verdict,
-                    "answer": rationale.answer,
-                    "text": self._clipped(rationale.text, task, question),
-                    "teacher": rationale.teacher if self._several else "",
-                }
-                for rationale in rationales[:MOST_RATIONALES]
-            ],
-            "verdicts": list(dict.fromkeys(rationale.verdict for rationale in rationales)),
-            "more": max(len(rationales) - MOST_RATIONALES, 0),
-        }
-
-    def _clipped(self, text: str, task: str, question: Question) -> str:
-        """Returns what is shown of a text; only a long one is graded again for its answer."""
-        if len(text) <= MOST_CHARACTERS:
-            return text
-        return clipped(text, grade(self._tasks[task], text, question).span)
-
-
-def clipped(text: str, span: tuple[int, int] | None = None, most: int = MOST_CHARACTERS) -> str:
-    """Returns the beginning and the end of a text, and how much is left out where.
-
-    Args:
-        text: The text as a model wrote it.
-        span: Where the answer that was graded stands in it; it is shown with what is around it.
-        most: Characters of beginning and end together.
-    """
-    if len(text) <= most:
-        return text
-    shown = [(0, most // 2), (len(text) - most // 2, len(text))]
-    if span is not None:
-        shown.append((max(span[0] - AROUND_ANSWER, 0), min(span[1] + AROUND_ANSWER, len(text))))
-    parts, reached = [], 0
-    for start, end in sorted(shown):
-        if start > reached:
-            parts.append(f" … [{start - reached:,} characters left out] … ")
-        parts.append(text[max(start, reached) : end])
-        reached = max(reached, end)
-    return "".join(parts)

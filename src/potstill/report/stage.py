@@ -12,6 +12,7 @@ from potstill.report.announcements import announced_headline
 from potstill.report.engine_notes import engine_notes
 from potstill.report.overlap_notes import overlap_notes
 from potstill.report.page import page
+from potstill.report.questions import browser_data
 from potstill.report.run_facts import RunFacts
 from potstill.report.tables import summary
 from potstill.store import Store
@@ -76,7 +77,7 @@ def write_report(
         folder / "report.html", folder / "summary.json", announced_headline(results)
     )
     values = summary(results)
-    write_whole(written.html, page(results, values))
+    write_whole(written.html, page(results, values, browser_data(results, store)))
     write_whole(
         written.summary,
         orjson.dumps(values, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE),

@@ -17,8 +17,10 @@ from potstill.store.found_capabilities import CapabilityTables
 from potstill.store.kept_tasks import KeptTask, TaskTables
 from potstill.store.provenance import Provenance, ProvenanceTables, Stage, Writer
 from potstill.store.results import CurationTables, ResultTables
+from potstill.store.sent_requests import AnsweredRequest, SentRequests
 
 __all__ = [
+    "AnsweredRequest",
     "GradedQuestion",
     "KeptTask",
     "PooledCompletion",
@@ -40,6 +42,7 @@ class Store(
     CapabilityTables,
     ProvenanceTables,
     TaskTables,
+    SentRequests,
 ):
     """The store of one run.
 
