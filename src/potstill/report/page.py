@@ -82,8 +82,7 @@ def page(
     """
     environment = page_environment(FILTERS)
     environment.tests["gaining"] = lambda score: gains(score) and score.teacher_tokens > 0
-    browser = browser_data(results) if browser is None else browser
-    measured = _by_task(results)
+    browser, measured = browser or browser_data(results), _by_task(results)
     shown = [comparison for listed in measured.values() for comparison in listed]
     comparisons, folded = _divided(results, measured)
     students = in_order(results)
@@ -108,11 +107,7 @@ def page(
         rules=_rules(results) or ["in_distribution"],
         rule_means=text.RULES,
         chosen_on_test=CHOSEN_ON_TEST,
-        soft_findings=[
-            (text.soft_finding(last), bool(last.soft_share))
-            for last in results.last_checkpoints
-            if last.soft_share is not None
-        ],
+        soft_findings=_soft_findings(results),
         roles=tradeoff.ROLES,
         followed=[role for role in tradeoff.ROLES if results.with_role(role)],
         column_roles=text.COLUMN_ROLES,
@@ -141,6 +136,15 @@ def page(
         summary=embedded(summary(results) if values is None else values),
         scripts=[asset("page_tools.js"), asset("page.js")],
     )
+
+
+def _soft_findings(results: Results) -> list[tuple[str, bool]]:
+    """Returns how far the teacher's probabilities reached each student, and whether they did."""
+    return [
+        (text.soft_finding(last), bool(last.soft_share))
+        for last in results.last_checkpoints
+        if last.soft_share is not None
+    ]
 
 
 def _by_task(results: Results) -> dict[str, list[Comparison]]:
