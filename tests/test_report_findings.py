@@ -128,7 +128,7 @@ def test_a_loss_leads_to_its_questions(run: FilledRun) -> None:
     html = write_report(run.store, run.tasks, run.store.path.parent).html.read_text("utf-8")
     page = Reader(html)
     links = [attributes.get("href") for tag, attributes in page.tags if tag == "a"]
-    assert "#questions?task=coin_toss&right=start&wrong=rationales" in links
+    assert "#questions?task=coin_toss&start=right&student=wrong" in links
 
 
 def test_a_difference_that_holm_does_not_show_is_neither_gain_nor_loss(run: FilledRun) -> None:

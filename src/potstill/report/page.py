@@ -8,6 +8,7 @@ from potstill.report import charts, guidance_text, text, tradeoff
 from potstill.report import teacher_tables as of_teachers
 from potstill.report.accuracy import OTHER_RULE, Results
 from potstill.report.announcements import announcements
+from potstill.report.before_after import before_after
 from potstill.report.figures import (
     accuracy_chart,
     curve_charts,
@@ -45,6 +46,7 @@ FILTERS: dict[str, Callable[..., object]] = {
     "percent": text.percent,
     "points": points,
     "interval": text.interval,
+    "score_share": lambda score: text.percent(score.correct / score.total) if score else text.DASH,
     "bounds": text.bounds,
     "p_value": text.p_value,
     "duration": text.duration,
@@ -95,6 +97,7 @@ def page(
         pair=pair(results),
         announcements=announcements(results),
         tiles=tiles(results),
+        changed=before_after(results),
         changed_questions=changed_questions,
         headline=text.headline(results),
         guidance_findings=guidance_text.foremost(results, guided),

@@ -1,6 +1,8 @@
 "use strict";
-// Downloads and the page's address. What is saved is on the page already: nothing is requested.
+// What can be done with the page's figures and tables: save, sort, link. Nothing is requested.
 (() => {
+  const all = (selector, within = document) => [...within.querySelectorAll(selector)];
+
   function save(name, type, text) {
     const link = document.createElement("a");
     link.href = URL.createObjectURL(new Blob([text], { type }));
@@ -19,7 +21,90 @@
     }
   }
 
-  for (const button of document.querySelectorAll("[data-download]")) {
+  // Figures as SVG: the page's style sheet stays behind, so its values are written into the copy.
+  const STYLES = [
+    "fill", "fill-opacity", "stroke", "stroke-width", "stroke-dasharray", "stroke-linejoin", "opacity",
+    "paint-order", "text-anchor", "font-family", "font-size", "font-weight",
+  ];
+  function standalone(drawing) {
+    const copied = drawing.cloneNode(true);
+    const originals = [drawing, ...all("*", drawing)];
+    [copied, ...all("*", copied)].forEach((element, number) => {
+      const style = getComputedStyle(originals[number]);
+      for (const name of STYLES) element.setAttribute(name, style.getPropertyValue(name));
+      element.removeAttribute("class");
+    });
+    for (const link of all("a", copied)) link.replaceWith(...link.childNodes);
+    const [, , width, height] = drawing.getAttribute("viewBox").split(" ");
+    const ground = document.createElementNS("http://www.w3.org/2000/svg", "rect");
+    ground.setAttribute("width", width);
+    ground.setAttribute("height", height);
+    ground.setAttribute("fill", getComputedStyle(document.body).backgroundColor);
+    copied.prepend(ground);
+    copied.setAttribute("xmlns", "http://www.w3.org/2000/svg");
+    copied.setAttribute("width", width);
+    copied.setAttribute("height", height);
+    return new XMLSerializer().serializeToString(copied);
+  }
+  for (const button of all("[data-svg]")) {
+    button.addEventListener("click", () => {
+      const drawings = all("svg[viewBox]", button.closest("figure"));
+      const shown = drawings.find((drawing) => drawing.getClientRects().length);
+      if (shown) save(`${button.dataset.svg}.svg`, "image/svg+xml", standalone(shown));
+    });
+  }
+
+  // Tables as CSV: numbers as programs read them, and no text that a spreadsheet would compute.
+  function field(cell) {
+    let text = cell.textContent.replace(/\s+/g, " ").trim().replaceAll("−", "-");
+    text = text.replace(/(\d),(?=\d{3}(\D|$))/g, "$1");
+    if (text === "–") text = "";
+    if (/^[=+\-@]/.test(text) && !/^[+-]?[\d.]+%?$/.test(text)) text = `'${text}`;
+    return /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  }
+  for (const button of all("[data-csv]")) {
+    button.addEventListener("click", () => {
+      const rows = all("tr", document.getElementById(button.dataset.csv));
+      const lines = rows.map((row) => [...row.cells].map(field).join(","));
+      save(`${button.dataset.name}.csv`, "text/csv", `${lines.join("\r\n")}\r\n`);
+    });
+  }
+
+  // Sorting: each head holds a button; what was not measured stays last either way.
+  const order = new Intl.Collator("en", { numeric: true });
+  const valueOf = (row, column) => {
+    const cell = row.cells[column];
+    if (column === 0) return cell.textContent.trim();
+    return cell.dataset.sort === undefined ? null : Number(cell.dataset.sort);
+  };
+  function compare(one, other, sign) {
+    if (one === null || other === null) return (one === null) - (other === null);
+    return sign * (typeof one === "number" ? one - other : order.compare(one, other));
+  }
+  function sort(table, heads, column) {
+    const wasDescending = heads[column].getAttribute("aria-sort") === "descending";
+    const first = column === 0 ? "ascending" : "descending";
+    const direction = heads[column].hasAttribute("aria-sort") ? (wasDescending ? "ascending" : "descending") : first;
+    for (const head of heads) head.removeAttribute("aria-sort");
+    heads[column].setAttribute("aria-sort", direction);
+    const [body] = table.tBodies;
+    const sign = direction === "ascending" ? 1 : -1;
+    const rows = [...body.rows].map((row) => [valueOf(row, column), row]);
+    body.append(...rows.sort(([one], [other]) => compare(one, other, sign)).map(([, row]) => row));
+  }
+  for (const table of all("table.sortable")) {
+    const heads = all("thead th", table);
+    heads.forEach((head, column) => {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.className = "plain sort";
+      button.append(...head.childNodes);
+      button.addEventListener("click", () => sort(table, heads, column));
+      head.append(button);
+    });
+  }
+
+  for (const button of all("[data-download]")) {
     const data = document.getElementById(button.dataset.download);
     button.addEventListener("click", () => save(button.dataset.name, "application/json", data.textContent));
   }
@@ -28,5 +113,5 @@
     link.textContent = (await copy(location.href)) ? "copied" : location.href;
     setTimeout(() => { link.textContent = "copy link"; }, 4000);
   });
-  for (const row of document.querySelectorAll(".downloads")) row.hidden = false;
+  for (const row of all(".downloads, .tools")) row.hidden = false;
 })();

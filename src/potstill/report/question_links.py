@@ -2,13 +2,25 @@
 
 from urllib.parse import urlencode
 
+from potstill.report.accuracy import Results
 
-def changed_questions(task: str, *, right: str, wrong: str) -> str:
+
+def changed_questions(results: Results, task: str, *, right: str, wrong: str) -> str:
     """Returns the address of the test questions that one system has right and another wrong.
 
+    The browser knows the page's start and student by these words, any other system by its label.
+
     Args:
+        results: The run's.
         task: The task's name.
         right: The label of the system that answers them rightly.
         wrong: The label of the other.
     """
-    return f"#questions?{urlencode({'task': task, 'right': right, 'wrong': wrong})}"
+    roles = {}
+    if (subject := results.subject) is not None:
+        roles = {results.start_of(subject).label: "start", subject.label: "student"}
+    asked = [
+        (roles[system], verdict) if system in roles else (verdict, system)
+        for verdict, system in (("right", right), ("wrong", wrong))
+    ]
+    return f"#questions?{urlencode([('task', task), *sorted(asked)])}"

@@ -1,0 +1,189 @@
+"""A chart of two values a row, before and after: start and student on each task, and the teacher.
+
+It is drawn twice, for a wide and for a narrow screen; the style sheet shows one of them.
+"""
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+from markupsafe import Markup
+
+from potstill.report.text import percent
+
+Verdict = Literal["gain", "loss", "unshown"]
+"""Whether the difference of a row is shown."""
+
+
+class Ends(NamedTuple):
+    """A value with its interval, as shares."""
+
+    value: float
+    low: float
+    high: float
+
+
+class DumbbellRow(NamedTuple):
+    """One task."""
+
+    name: str
+    note: str
+    """A few words under the name."""
+
+    before: float | None
+    after: Ends
+    goal: float | None
+    """The teacher's; None where it was not measured."""
+
+    change: str
+    """The difference as text; empty where there is nothing to compare with."""
+
+    verdict: Verdict
+    link: str
+    """Where a click on the row leads; empty for nowhere."""
+
+    @property
+    def spoken(self) -> str:
+        """The row's values in a sentence."""
+        parts = [f"student {percent(self.after.value)}"]
+        parts[0] += f" [{percent(self.after.low)}, {percent(self.after.high)}]"
+        if self.before is not None:
+            parts.insert(0, f"start {percent(self.before)}")
+        if self.goal is not None:
+            parts.append(f"teacher {percent(self.goal)}")
+        if self.change:
+            unshown = ", no difference shown" if self.verdict == "unshown" else ""
+            parts.append(f"{self.change} points{unshown}")
+        return f"{self.name}: {'; '.join(parts)}"
+
+
+class _Measures(NamedTuple):
+    """Where things stand, in the drawing's units."""
+
+    name: str
+    width: int
+    left: int
+    right: int
+    row: int
+    """Height of a row."""
+
+    line: int
+    """The row's line below its top."""
+
+
+WIDE = _Measures("wide", 960, 260, 90, 62, 26)
+NARROW = _Measures("narrow", 350, 12, 14, 78, 54)
+"""On a narrow screen the name and the change stand above the line."""
+
+TOP, FOOT = 12, 30
+COVERED = 6
+"""Nearer than this the start stands around the student, which would cover it."""
+
+CHARACTERS = 26
+"""Of a task's name in the wide drawing."""
+
+
+def dumbbell(rows: Sequence[DumbbellRow], *, title: str) -> Markup:
+    """Returns the chart in both drawings.
+
+    Args:
+        rows: At least one.
+        title: A name for the chart, for readers who hear the page.
+    """
+    return Markup("\n").join(_drawing(rows, title, measures) for measures in (WIDE, NARROW))
+
+
+def _drawing(rows: Sequence[DumbbellRow], title: str, at: _Measures) -> Markup:
+    height = TOP + len(rows) * at.row + FOOT
+    body = Markup("").join([_axis(at, height), *(_row(r, n, at) for n, r in enumerate(rows))])
+    return Markup(
+        '<svg class="dumbbell {}" viewBox="0 0 {} {}" role="group" aria-label="{}">{}</svg>'
+    ).format(at.name, at.width, height, title, body)
+
+
+def _x(at: _Measures, share: float) -> float:
+    return round(at.left + share * (at.width - at.left - at.right), 1)
+
+
+def _axis(at: _Measures, height: int) -> Markup:
+    marks = (0.0, 0.25, 0.5, 0.75, 1.0)
+    line = Markup(
+        '<line class="grid" x1="{x}" x2="{x}" y1="{top}" y2="{end}"/>'
+        '<text class="axis x{edge}" x="{x}" y="{foot}">{label}</text>'
+    )
+    edges = {0.0: " first", 1.0: " last"} if at is NARROW else {}
+    return Markup("").join(
+        line.format(
+            x=_x(at, mark),
+            top=TOP,
+            end=height - FOOT + 2,
+            foot=height - 8,
+            label=f"{mark:.0%}",
+            edge=edges.get(mark, ""),
+        )
+        for mark in marks
+    )
+
+
+def _row(row: DumbbellRow, number: int, at: _Measures) -> Markup:
+    top = TOP + number * at.row
+    y = top + at.line
+    drawn = Markup("").join([_hit(at, top), _names(row, top, at), _values(row, y, at)])
+    group = Markup('<g class="row {}"><title>{}</title>{}</g>').format(
+        row.verdict, row.spoken, drawn
+    )
+    if not row.link:
+        return group
+    return Markup('<a href="{}" aria-label="{}">{}</a>').format(
+        row.link, f"{row.spoken}. The questions that changed", group
+    )
+
+
+def _hit(at: _Measures, top: int) -> Markup:
+    """Returns the area of a row that answers the pointer."""
+    return Markup('<rect class="hit" x="0" y="{}" width="{}" height="{}"/>').format(
+        top, at.width, at.row - 4
+    )
+
+
+def _names(row: DumbbellRow, top: int, at: _Measures) -> Markup:
+    short = row.name if len(row.name) <= CHARACTERS else f"{row.name[: CHARACTERS - 1]}…"
+    if at is WIDE:
+        return Markup(
+            '<text class="task" x="0" y="{}">{}</text><text class="axis" x="0" y="{}">{}</text>'
+            '<text class="change" x="{}" y="{}">{}</text>'
+        ).format(
+            top + 24, short, top + 44, row.note, at.width - at.right + 22, top + 32, row.change
+        )
+    return Markup(
+        '<text class="task" x="0" y="{}">{}</text><text class="axis" x="0" y="{}">{}</text>'
+        '<text class="change end" x="{}" y="{}">{}</text>'
+    ).format(top + 16, short, top + 34, row.note, at.width, top + 16, row.change)
+
+
+def _values(row: DumbbellRow, y: int, at: _Measures) -> Markup:
+    low, high = _x(at, row.after.low), _x(at, row.after.high)
+    circle = Markup('<circle class="{}" cx="{}" cy="{}" r="{}"/>')
+    after = circle.format("after", _x(at, row.after.value), y, 7)
+    parts = [
+        Markup('<rect class="range" x="{}" y="{}" width="{}" height="14"/>').format(
+            low, y - 7, round(max(high - low, 1), 1)
+        )
+    ]
+    if row.before is not None:
+        before = _x(at, row.before)
+        parts.append(
+            Markup('<line class="way" x1="{}" x2="{}" y1="{y}" y2="{y}"/>').format(
+                before, _x(at, row.after.value), y=y
+            )
+        )
+        if abs(before - _x(at, row.after.value)) < COVERED:
+            parts += [after, circle.format("before around", before, y, 10)]
+        else:
+            parts += [circle.format("before", before, y, 6.5), after]
+    else:
+        parts.append(after)
+    if row.goal is not None:
+        goal = _x(at, row.goal)
+        corners = f"{goal - 6.5:.1f},{y - 20} {goal + 6.5:.1f},{y - 20} {goal},{y - 11}"
+        parts.append(Markup('<polygon class="goal" points="{}"/>').format(corners))
+    return Markup("").join(parts)
