@@ -73,14 +73,14 @@ def test_what_finds_no_partner_is_counted_and_said(tmp_path: Path) -> None:
         rows, left_out = exported(run, "preference")
     assert [row["chosen"] for row in rows] == [" Way 0. --> 4"]
     assert left_out == {
-        "wrong rationales are beyond the pairs of their question": 1,
-        "questions have no wrong answer": 1,
-        "questions have no right answer": 1,
+        "wrong rationales beyond the pairs of their question": 1,
+        "questions without a wrong answer": 1,
+        "questions without a right answer": 1,
     }
     out = str(tmp_path / "pairs.parquet")
     said = CliRunner().invoke(main, ["export", str(recipe), out, "--what", "preference"]).output
     assert "export: 1 preference rows" in said
-    assert "left out: 1 questions have no wrong answer" in " ".join(said.split())
+    assert "left out: questions without a wrong answer: 1" in " ".join(said.split())
 
 
 def stored(run: Run, told: dict[str, list[str]]) -> None:
@@ -124,7 +124,7 @@ def probabilities(text: str, pieces: Sequence[bytes]) -> TokenLogprobs:
 
 def soft_run(folder: Path, **sections: object) -> Run:
     """A run whose teacher cuts its texts into the very tokens of the bundled student."""
-    run = open_run(write_recipe(folder, **sections))
+    run = open_run(write_recipe(folder, "run", **sections))
     tokenizer = load_tokenizer(LocalSettings(model="bundled:student"))
     vocabulary = Vocabulary(tokenizer)
     asking = teacher_asking(TEACHER, run.recipe.generate, seed=run.recipe.seed)
@@ -227,11 +227,11 @@ def test_what_has_no_probabilities_is_counted_or_refused(tmp_path: Path) -> None
     with soft_run(tmp_path / "mixed", train=train) as run:
         rows, left_out = exported(run, "soft_targets", student="both")
     assert len(rows) == 3
-    assert left_out == {"examples have no probabilities of the teacher": 3}
+    assert left_out == {"examples without probabilities of the teacher": 3}
     short = {"students": {"rationales": {}}, "steps": 1, "max_length": 5}
     with soft_run(tmp_path / "short", train=short) as run:
         assert exported(run, "soft_targets") == (
-            [], {"examples have more than 5 tokens (train.max_length)": 3},
+            [], {"examples of more than 5 tokens (train.max_length)": 3},
         )  # fmt: skip
 
 

@@ -10,17 +10,22 @@ import click
 from potstill.cli.app import main, open_run, quiet_option, set_option
 from potstill.cli.documents import add_to_document, plain
 from potstill.cli.terminal import echo
+from potstill.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from potstill.exchange import ExportKind, ImportResult
+    from potstill.exchange import ExportKind, ImportResult, LogKind
     from potstill.pipeline.run import Run
+    from potstill.store import Stage
 
 KINDS: tuple["ExportKind", ...] = (
     "rationales", "completions", "chat", "prompt_completion", "preference", "soft_targets",
 )  # fmt: skip
 """The kinds of rows that can be exported and pushed."""
+
+LOG_KINDS: tuple["LogKind", ...] = ("inspect", "lm_eval", "every_eval_ever")
+"""The programs in whose form scores and samples can be exported."""
 
 _FORMAT_HELP = (
     "How chat, prompt_completion and preference are worded: a data format. By default that of the "
@@ -30,13 +35,14 @@ _FORMAT_HELP = (
 
 @main.command("export")
 @click.argument("run", type=click.Path(path_type=Path))
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("out", type=click.Path(path_type=Path))
 @click.option(
     "--what",
-    type=click.Choice(KINDS),
+    type=click.Choice([*KINDS, *LOG_KINDS]),
     default="rationales",
     show_default=True,
-    help="chat and prompt_completion hold the kept rationales as trainers read them.",
+    help="chat to soft_targets are rows for trainers, the last three scores and samples for other "
+    "programs' viewers. What each holds and who reads it: docs/exchange.md.",
 )
 @click.option("--logprobs", is_flag=True, help="Add the completions' token probabilities.")
 @click.option(
@@ -53,38 +59,60 @@ _FORMAT_HELP = (
     help="Whose share of the teacher's thinking chat and prompt_completion hold, or whose tokens "
     "soft_targets.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace FILE if it is there.")
+@click.option("--overwrite", is_flag=True, help="Replace OUT if it is a file that is there.")
 @quiet_option
-def export_command(run: Path, file: Path, what: "ExportKind", **options: Any) -> None:
-    """Write rationales, completions or training rows to FILE.
+def export_command(run: Path, out: Path, what: "ExportKind | LogKind", **options: Any) -> None:
+    """Write rationales, completions, training rows or scores to OUT.
 
-    RUN is its folder, or the recipe. FILE ends in .parquet, .jsonl or .jsonl.gz. The run may be at
-    work meanwhile.
+    RUN is its folder, or the recipe. OUT is a file that ends in .parquet, .jsonl or .jsonl.gz, or
+    for inspect, lm_eval and every_eval_ever a folder. The run may be at work meanwhile.
     """
     from potstill.exchange import export_run
 
+    if what == "inspect" or what == "lm_eval" or what == "every_eval_ever":
+        _export_logs(run, out, what, options)
+        return
     with open_run(run, (), read_only=True) as opened_run:
-        exported = export_run(opened_run, file, what, **options)
-        _print_stale(opened_run, what, run)
-    echo(f"export: {exported.rows:,} {what} rows in {file}")
+        exported = export_run(opened_run, out, what, **options)
+        if what != "completions":
+            _print_stale(opened_run, "curate", run)
+    echo(f"export: {exported.rows:,} {what} rows in {out}")
     _print_without_question(exported.without_question, what)
     _print_left_out(exported.left_out)
-    add_to_document(file=file, kind=what, **exported._asdict())
+    add_to_document(file=out, kind=what, **exported._asdict())
 
 
-def _print_stale(run: "Run", what: "ExportKind", place: Path) -> None:
-    """Say that exported rationales are not of the run's recipe, with the commands to repeat."""
+def _export_logs(run: Path, folder: Path, what: "LogKind", options: "Mapping[str, Any]") -> None:
+    """Write scores and samples; options are of rows, and none of them fits."""
+    from potstill.exchange import export_logs
+
+    given = [name.replace("_", "-") for name, value in options.items() if value]
+    if given:
+        names = ", ".join(f"--{'stage' if name == 'stages' else name}" for name in given)
+        raise ConfigError(f"{names} is for rows, not for {what}, which is of scores and samples.")
+    with open_run(run, (), read_only=True) as opened_run:
+        exported = export_logs(opened_run, folder, what)
+        _print_stale(opened_run, "evaluate", run)
+    echo(
+        f"export: {exported.samples:,} answers of {exported.systems:,} systems on "
+        f"{exported.tasks:,} tasks in {folder}, as {what} reads them"
+    )
+    _print_left_out(exported.left_out)
+    add_to_document(folder=folder, kind=what, **exported._asdict())
+
+
+def _print_stale(run: "Run", stage: "Stage", place: Path) -> None:
+    """Say that what is exported is not of the run's recipe, with the commands to repeat."""
     from potstill.pipeline.stale import stale_stages
 
-    if what != "completions":
-        for stale in stale_stages(run, ["curate"]):
-            echo(stale.note(shlex.quote(str(place))), err=True)
+    for stale in stale_stages(run, [stage]):
+        echo(stale.note(shlex.quote(str(place))), err=True)
 
 
 def _print_left_out(left_out: "Mapping[str, int]") -> None:
-    """Say what gave no row."""
+    """Say what is not in it."""
     for phrase, count in left_out.items():
-        echo(f"  left out: {count:,} {phrase}")
+        echo(f"  left out: {phrase}: {count:,}")
 
 
 def _print_without_question(rows: int, what: "ExportKind") -> None:
@@ -224,6 +252,7 @@ def _write_folder(
         words += ["--data-format", options["data_format"]]
     description = DatasetDescription(name, shlex.join(words), licence, language)
     written = dataset_folder(run, folder, what, description, **options)
-    _print_stale(run, what, run.folder)
+    if what != "completions":
+        _print_stale(run, "curate", run.folder)
     _print_without_question(written.without_question, what)
     _print_left_out(written.left_out)

@@ -5,6 +5,7 @@ from potstill.exchange.folders import DatasetDescription, HubStudent, dataset_fo
 from potstill.exchange.foreign_rows import RowFields
 from potstill.exchange.hub import PushResult, check_push, push_folder
 from potstill.exchange.import_ import ImportResult, import_file
+from potstill.exchange.log_folders import LogKind, LogResult, export_logs
 from potstill.exchange.rows import ExportKind
 
 __all__ = [
@@ -13,10 +14,13 @@ __all__ = [
     "ExportResult",
     "HubStudent",
     "ImportResult",
+    "LogKind",
+    "LogResult",
     "PushResult",
     "RowFields",
     "check_push",
     "dataset_folder",
+    "export_logs",
     "export_run",
     "import_file",
     "model_folder",

@@ -19,6 +19,7 @@ import orjson
 from potstill.errors import ConfigError, extra
 from potstill.exchange.columns import Column, arrow_schema
 from potstill.exchange.exported_thinking import NO_THINKING, exported_thinking
+from potstill.exchange.json_lines import json_line
 from potstill.exchange.preference_rows import preference_rows
 from potstill.exchange.rows import (
     EXPORTED_STAGES,
@@ -247,9 +248,7 @@ def _write_lines(path: Path, file: BinaryIO, columns: Sequence[Column], rows: It
     count = 0
     for row in rows:
         values = {column.name: _json_value(row[column.name], column) for column in columns}
-        lines.write(
-            orjson.dumps(values, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE)
-        )
+        lines.write(json_line(values, orjson.OPT_SERIALIZE_NUMPY))
         count += 1
     if is_packed:
         cast(BufferedIOBase, lines).close()

@@ -79,7 +79,7 @@ class _Pairing:
     def _taken(self, pooled: PooledRationale, question: Question, side: Side) -> Sequence[Row]:
         answer = question.answer if side == "kept" else pooled.rationale.answer
         if answer is None:  # an older potstill told no wrong answer from none
-            self.left_out["wrong rationales state no answer"] += 1
+            self.left_out["wrong rationales that state no answer"] += 1
             return ()
         text = target_of(self._store, pooled, self._wording, answer)
         others = self._waiting[question.id, OTHER_SIDE[side]]
@@ -106,9 +106,9 @@ class _Pairing:
                 continue
             words = "right" if side == "kept" else "wrong"
             if self._paired[question_id]:
-                self.left_out[f"{words} rationales are beyond the pairs of their question"] += len(
+                self.left_out[f"{words} rationales beyond the pairs of their question"] += len(
                     texts
                 )
             else:
                 lacking = "wrong" if side == "kept" else "right"
-                self.left_out[f"questions have no {lacking} answer"] += 1
+                self.left_out[f"questions without a {lacking} answer"] += 1

@@ -139,7 +139,7 @@ def _examples_with_teacher(
         )
     without = len(examples) - len(having)
     return having, Counter(
-        {"examples have no probabilities of the teacher": without} if without else {}
+        {"examples without probabilities of the teacher": without} if without else {}
     )
 
 
@@ -158,7 +158,7 @@ def _rows(
     for example in examples:
         (encoded,) = encoder.encode([example], max_length=NO_LIMIT).examples
         if longest is not None and encoded.length > longest:
-            left_out[f"examples have more than {longest:,} tokens (train.max_length)"] += 1
+            left_out[f"examples of more than {longest:,} tokens (train.max_length)"] += 1
             yield ()
             continue
         assert encoded.soft is not None

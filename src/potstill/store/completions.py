@@ -375,6 +375,18 @@ class PoolTables(CompletionTables):
             ).fetchone()
         return int(count)
 
+    def last_answer_at(self, stage: str) -> float | None:
+        """Returns when a stage's last answer was stored, in seconds since 1970; None: it has none.
+
+        Args:
+            stage: As in :meth:`add_completions`.
+        """
+        with explained(self.path):
+            (at,) = self._db.execute(
+                "SELECT max(created_at) FROM completions WHERE stage = ?", (stage,)
+            ).fetchone()
+        return at  # type: ignore[no-any-return]
+
     def finish_reasons(self) -> dict[str, int]:
         """Counts all completions, failed ones as well, by the reason for their end."""
         query = "SELECT finish_reason, count(*) FROM completions GROUP BY 1 ORDER BY 1"

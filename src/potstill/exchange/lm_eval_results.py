@@ -1,0 +1,159 @@
+"""An evaluation as lm-evaluation-harness writes its own with ``--log_samples``.
+
+``FOLDER/SYSTEM/results_DATE.json`` holds a system's scores on all tasks, and
+``samples_TASK_DATE.jsonl`` beside it its answers, a line each. The metric is ``exact_match``: the
+final answer is the gold answer, under the name of the rule that read it as the filter.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import orjson
+
+import potstill
+from potstill.exchange.json_lines import json_line
+from potstill.exchange.measured_systems import MeasuredRun, SystemOnTask, digest, file_name
+from potstill.prompts.styles import question_text
+from potstill.records import Prediction, Question
+from potstill.whole_files import whole_file, write_whole
+
+METRIC = "exact_match"
+"""lm-evaluation-harness's name for the share of final answers that are the gold answer."""
+
+
+def write_lm_eval_results(evaluation: MeasuredRun, folder: Path) -> Iterator[SystemOnTask]:
+    """Write the results, and yield each system on each task once its samples are there."""
+    by_label: defaultdict[str, list[SystemOnTask]] = defaultdict(list)
+    for measured in evaluation.measured:
+        by_label[measured.system.label].append(measured)
+    at = datetime.fromtimestamp(evaluation.answered_at, UTC).replace(tzinfo=None)
+    date = at.isoformat(timespec="microseconds").replace(":", "-")
+    for label, tasks in by_label.items():
+        own = folder / file_name(label)
+        hashes = {}
+        for measured in tasks:
+            name = measured.task.name
+            hashes[name] = _write_samples(own / f"samples_{file_name(name)}_{date}.jsonl", measured)
+            yield measured
+        results = lm_eval_results(evaluation, label, tasks, hashes)
+        write_whole(own / f"results_{date}.json", orjson.dumps(results, option=orjson.OPT_INDENT_2))
+
+
+def _write_samples(path: Path, measured: SystemOnTask) -> str:
+    """Write a task's samples; returns what stands for all of them."""
+    hashes = []
+    with whole_file(path) as file:
+        for place, (question, prediction) in enumerate(measured.answers):
+            sample = lm_eval_sample(place, question, prediction, measured.task.rule)
+            hashes += [str(sample[name]) for name in ("doc_hash", "prompt_hash", "target_hash")]
+            file.write(json_line(sample))
+    return digest("".join(hashes))
+
+
+def lm_eval_sample(
+    place: int, question: Question, prediction: Prediction, rule: str
+) -> dict[str, object]:
+    """Returns one answer as a line of samples."""
+    doc = {
+        "id": question.id,
+        "question": question.text,
+        "choices": list(question.choices),
+        "answer": question.answer,
+        "template_id": question.template_id,
+    }
+    asked = question_text(question)
+    return {
+        "doc_id": place,
+        "doc": doc,
+        "target": question.answer,
+        "arguments": {"gen_args_0": {"arg_0": asked, "arg_1": {"do_sample": False}}},
+        "resps": [[prediction.text]],
+        "filtered_resps": [prediction.answer or "[invalid]"],
+        "filter": rule,
+        "metrics": [METRIC],
+        "doc_hash": digest(orjson.dumps(doc).decode()),
+        "prompt_hash": digest(asked),
+        "target_hash": digest(question.answer),
+        METRIC: float(prediction.correct),
+        "finish_reason": prediction.finish_reason,
+        "completion_tokens": prediction.completion_tokens,
+    }
+
+
+def lm_eval_results(
+    evaluation: MeasuredRun,
+    label: str,
+    tasks: list[SystemOnTask],
+    hashes: dict[str, str],
+) -> dict[str, object]:
+    """Returns a system's scores as the file of results holds them."""
+    model = tasks[0].model
+    return {
+        "results": {measured.task.name: _result(measured) for measured in tasks},
+        "group_subtasks": {measured.task.name: [] for measured in tasks},
+        "configs": {measured.task.name: _config(measured) for measured in tasks},
+        "versions": {measured.task.name: 0 for measured in tasks},
+        "n-shot": {measured.task.name: 0 for measured in tasks},
+        "higher_is_better": {measured.task.name: {METRIC: True} for measured in tasks},
+        "n-samples": {
+            measured.task.name: {
+                "original": len(measured.task.splits["test"]),
+                "effective": measured.score.total,
+            }
+            for measured in tasks
+        },
+        "config": {
+            "model": "potstill",
+            "model_args": {
+                "system": label,
+                "model": model,
+                "trained_in_this_run": model is None,
+                "step": tasks[0].score.step,
+                "program": tasks[0].engine or None,
+            },
+            "batch_size": None,
+            "limit": None,
+        },
+        "git_hash": None,
+        "date": evaluation.answered_at,
+        "task_hashes": hashes,
+        "model_source": "potstill",
+        "model_name": f"{evaluation.run}/{label}",
+        "model_name_sanitized": file_name(label),
+        "potstill_version": potstill.__version__,
+    }
+
+
+def _result(measured: SystemOnTask) -> dict[str, object]:
+    """Returns the metrics; readers take every number here for one."""
+    rule = measured.task.rule
+    return {
+        "alias": measured.task.name,
+        f"{METRIC},{rule}": measured.accuracy,
+        f"{METRIC}_stderr,{rule}": measured.standard_error,
+    }
+
+
+def _config(measured: SystemOnTask) -> dict[str, object]:
+    task, score = measured.task, measured.score
+    return {
+        "task": task.name,
+        "dataset_path": measured.source or task.name,
+        "dataset_name": task.measured_set or task.name,
+        "test_split": "test",
+        "num_fewshot": 0,
+        "output_type": "generate_until",
+        "metric_list": [{"metric": METRIC, "aggregation": "mean", "higher_is_better": True}],
+        "filter_list": [{"name": task.rule}],
+        "repeats": 1,
+        "metadata": {
+            "version": 0,
+            "asked": measured.system.variant or "in its own way",
+            "licence": task.licence or None,
+            "wilson_95": [score.low, score.high],
+            "no_answer": score.no_answer,
+            "truncated": score.truncated,
+        },
+    }

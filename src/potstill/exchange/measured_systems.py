@@ -1,0 +1,140 @@
+"""The systems of a run with what they scored and answered, as other programs' logs are made of."""
+
+import hashlib
+import math
+import re
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from potstill.errors import DataError
+from potstill.exchange.folders import public_name
+from potstill.pipeline.run import Run
+from potstill.records import Prediction, Question, Score, System, Task
+from potstill.store.asked_questions import answers_question
+
+
+class SystemOnTask(NamedTuple):
+    """One system on the test questions of one task."""
+
+    system: System
+    task: Task
+    score: Score
+    answers: list[tuple[Question, Prediction]]
+    """In the order of the task's questions."""
+
+    model: str | None
+    """The model as the recipe names it; None: it was trained in the run."""
+
+    engine: str
+    """The program that computed the answers; empty where it is not known."""
+
+    @property
+    def source(self) -> str:
+        """Where the questions come from, without a path of this machine; empty: it is not known."""
+        source = self.task.source
+        return source if source.startswith("https://") else Path(source).name
+
+    @property
+    def accuracy(self) -> float:
+        """Share of right answers, between 0 and 1."""
+        return self.score.correct / self.score.total
+
+    @property
+    def standard_error(self) -> float:
+        """The binomial standard error of the accuracy."""
+        return math.sqrt(self.accuracy * (1 - self.accuracy) / self.score.total)
+
+
+class MeasuredRun(NamedTuple):
+    """The last evaluation of a run, as other programs' logs tell it."""
+
+    run: str
+    """The run's name: its folder's."""
+
+    measured: list[SystemOnTask]
+    answered_at: float
+    """Seconds since 1970: when the last of its answers was stored."""
+
+    left_out: Counter[str]
+    """What stands in no log, by a phrase that a number stands behind."""
+
+
+def last_evaluation(run: Run) -> MeasuredRun:
+    """Returns what a run's last evaluation measured on test questions, guidance left aside.
+
+    Raises:
+        DataError: Nothing has been measured yet.
+    """
+    run.identity.check_task()
+    left_out: Counter[str] = Counter()
+    answers: defaultdict[tuple[System, str], list[Prediction]] = defaultdict(list)
+    for prediction in run.store.predictions():
+        answers[prediction.system.as_shown, prediction.task].append(prediction)
+    tasks = {task.name: task for task in run.measured_tasks}
+    engines = {one.system.as_shown: one.engine for one in run.store.engines()}
+    measured = []
+    for score in run.store.scores():
+        if score.split != "test" or not score.total:
+            continue
+        task = tasks.get(score.task)
+        if task is None:
+            left_out["scores of tasks that the recipe does not name now"] += 1
+            continue
+        system = score.system.as_shown
+        own = _paired(task, answers[system, task.name], left_out)
+        model = model_behind(run, system)
+        measured.append(SystemOnTask(system, task, score, own, model, engines.get(system, "")))
+    if not measured:
+        raise DataError(
+            f"{run.folder} has no scores of test questions; run potstill evaluate on its recipe "
+            "first."
+        )
+    if guided := len(run.store.guided_scores()):
+        left_out["scores of guidance, which other programs have no form for"] = guided
+    at = run.store.last_answer_at("evaluate")
+    return MeasuredRun(run.folder.name, measured, time.time() if at is None else at, left_out)
+
+
+def _paired(
+    task: Task, predictions: Iterable[Prediction], left_out: Counter[str]
+) -> list[tuple[Question, Prediction]]:
+    """Returns the answers with their questions, without those whose question was changed since."""
+    by_id = {prediction.question_id: prediction for prediction in predictions}
+    pairs = []
+    for question in task.splits["test"]:
+        prediction = by_id.pop(question.id, None)
+        if prediction is not None and answers_question(prediction, question):
+            pairs.append((question, prediction))
+        elif prediction is not None:
+            by_id[question.id] = prediction
+    if by_id:
+        left_out["answers to questions that the task has not now"] += len(by_id)
+    return pairs
+
+
+def model_behind(run: Run, system: System) -> str | None:
+    """Returns the model that a system is, as the recipe names it without a path of this machine.
+
+    None where it was trained in the run.
+    """
+    recipe = run.recipe
+    if system.model == "teacher":
+        return public_name(recipe.teacher.model)
+    if system.model == "start":
+        starts = recipe.train.starts
+        return public_name((starts.get(system.start or "") or recipe.student).model)
+    return None
+
+
+def digest(*parts: str) -> str:
+    """Returns what stands for these texts: 64 hexadecimal digits."""
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def file_name(text: str) -> str:
+    """Returns a text as part of a file's name, whatever it holds: letters, digits, ``.+-``."""
+    plain = re.sub(r"[^\w.+-]+", "_", text, flags=re.ASCII).strip("._")
+    return plain[:80] or digest(text)[:8]
