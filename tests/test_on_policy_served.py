@@ -149,8 +149,9 @@ def test_auto_stays_in_this_process(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_tokens_are_named_by_id_up_to_the_end_of_the_text() -> None:
-    ids = ids_by_name([b"a", b"b", None, b"ab", b"b", b""])
-    assert ids == {b"a": 0, b"ab": 3}, "two tokens are b"
+    names = [b"a", b"b", None, b"ab", b"b", b"c", b"c", b""]
+    ids = ids_by_name(names, {"b": [4], "c": [0, 5]}.__getitem__)
+    assert ids == {b"a": 0, b"ab": 3, b"b": 4}, "its text is b's second token, and neither of c's"
     record = TokenLogprobs(
         logprobs=np.log(np.array([[0.5, 0.5], [0.25, 0.5], [1.0, 1.0]], np.float32)),
         token_bytes=b"aaabb<e><e>",
@@ -162,7 +163,7 @@ def test_tokens_are_named_by_id_up_to_the_end_of_the_text() -> None:
     )  # fmt: skip
     named = with_ids(answer, ids).logprobs
     assert named is not None and named.ids is not None
-    assert named.ids.tolist() == [[0, 0], [3, -1]]
+    assert named.ids.tolist() == [[0, 0], [3, 4]]
     np.testing.assert_array_equal(named.logprobs, record.logprobs[:2])
     assert with_ids(answer, {b"a": 0}) is answer, "ab is not known"
 

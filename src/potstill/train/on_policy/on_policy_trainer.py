@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from potstill.train.examples import example_shares
 from potstill.train.on_policy import good_checkpoints
 from potstill.train.on_policy.round_watch import RoundWatch, TrainingCollapsed
 from potstill.train.on_policy.scored_rounds import OnPolicySteps, RoundMaker
-from potstill.train.on_policy.served_writer import ServedWriter
+from potstill.train.on_policy.served_writer import ServedWriter, ids_by_name
 from potstill.train.on_policy.student_writer import StudentWriter, rounded, writes_rounded
 from potstill.train.on_policy.work import OnPolicyWork, RoundPlan, answers_of
 from potstill.train.on_policy.written_answers import AnswerReader
@@ -108,7 +109,7 @@ class OnPolicyTrainer(StudentTrainer):
                 server=server,
                 name=name,
                 runtime=work.context.runtime,
-                names=run.token_names,
+                ids=run.ids_by_name,
             )
         model: Any = self.accelerator.unwrap_model(self.model)
         if not isinstance(model, PreTrainedModel):  # wrapped by peft
@@ -143,6 +144,14 @@ class OnPolicyRun:
 
     token_names: list[bytes | None]
     """The bytes of each of the student's tokens by its id."""
+
+    @cached_property
+    def ids_by_name(self) -> dict[bytes, int]:
+        """The student's tokens by their bytes."""
+        encode: Any = self.loaded.tokenizer
+        return ids_by_name(
+            self.token_names, lambda text: list(encode(text, add_special_tokens=False)["input_ids"])
+        )
 
     @property
     def answers(self) -> int:

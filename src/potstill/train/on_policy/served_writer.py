@@ -31,7 +31,7 @@ class ServedWriter(Model):
         server: The program that answers for it.
         name: Its answers are stored by this; it has to stand for the training and the round.
         runtime: The run's, which shows what the server does and can stop it.
-        names: The bytes of each token of the student by its id.
+        ids: The student's tokens, as :func:`ids_by_name`.
     """
 
     def __init__(
@@ -43,14 +43,14 @@ class ServedWriter(Model):
         server: FolderServer,
         name: str,
         runtime: Runtime,
-        names: Sequence[bytes | None],
+        ids: Mapping[bytes, int],
     ) -> None:
         self.name = name
         self._write, self._folder = write, folder
         place = {"model": f"hf:{folder}", "serve": server, "revision": None}
         self._settings, self._server = start.model_copy(update=place), server
         self._runtime = Runtime(events=runtime.events, stop=runtime.stop)
-        self._ids = ids_by_name(names)
+        self._ids = ids
 
     def complete(self, requests: Iterable[Request]) -> Iterator[Completion]:
         """Answers requests; see :meth:`complete_in_groups`."""
@@ -74,26 +74,35 @@ class ServedWriter(Model):
         yield written
 
 
-def ids_by_name(names: Sequence[bytes | None]) -> dict[bytes, int]:
-    """Returns the tokens by their bytes, those left out that share them with another.
+def ids_by_name(
+    names: Sequence[bytes | None], encode: Callable[[str], Sequence[int]]
+) -> dict[bytes, int]:
+    """Returns the tokens by their bytes; of several of the same bytes, the one for that text.
 
     Args:
         names: The bytes of each token by its id.
+        encode: The tokens of a text alone.
     """
-    known: dict[bytes, int] = {}
+    known = dict[bytes, int]()
     shared = set[bytes]()
     for token, name in enumerate(names):
         if name:
             shared |= {name} & known.keys()
             known[name] = token
-    return {name: token for name, token in known.items() if name not in shared}
+    for name in shared:
+        ids = encode(name.decode(errors="replace"))
+        if len(ids) == 1 and names[ids[0]] == name:
+            known[name] = ids[0]
+        else:
+            del known[name]
+    return known
 
 
 def with_ids(completion: Completion, ids: Mapping[bytes, int]) -> Completion:
     """Returns an answer with its tokens named by id, up to where they spell its text.
 
-    One of whose written tokens another has the same bytes is returned as it is: its text is then
-    encoded again, which may give other tokens than were written.
+    One with a written token that is not known is returned as it is: its text is then encoded again,
+    which may give other tokens than were written.
 
     Args:
         completion: Of a server, tokens named by bytes.
