@@ -167,6 +167,18 @@ def test_an_error_is_its_line_and_code_and_no_document(tmp_path: Path) -> None:
     assert failed.stderr.startswith("Error: ") and len(failed.stderr.splitlines()) == 1
 
 
+@pytest.mark.parametrize("name", [name for name in CASES if name not in ("demo", "tasks", "schema")])
+def test_a_mistake_leaves_standard_output_empty(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # where none of the files is
+    failed = command(name, *CASES[name], "--json")
+    assert (failed.exit_code, failed.stdout) == (2, "")
+    assert failed.stderr.startswith("Error: ")
+    unknown = command(name, "--no-such-option", "--json")
+    assert (unknown.exit_code, unknown.stdout) == (2, "") and "no-such-option" in unknown.stderr
+
+
 def test_what_was_found_is_written_though_the_command_ends_with_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

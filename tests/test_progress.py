@@ -20,7 +20,8 @@ from potstill.runtime import Runtime, progress
 from potstill.runtime.budget import Budget, BudgetSettings
 from potstill.runtime.cost_words import dollars
 from potstill.runtime.events import EventLog
-from potstill.runtime.progress import Meter, Tally, clock
+from potstill.runtime.progress import Meter
+from potstill.runtime.tally import Tally, clock
 
 
 @pytest.fixture

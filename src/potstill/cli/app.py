@@ -42,7 +42,7 @@ class _UserError(click.ClickException):
 
     def show(self, file: IO[Any] | None = None) -> None:
         for line in self.format_message().splitlines():
-            echo(f"Error: {line}", file=file, err=file is None)
+            echo(f"Error: {line}", file=file, err=file is None, whole=True)
 
 
 class _CommandGroup(click.Group):
@@ -74,7 +74,7 @@ class _CommandGroup(click.Group):
             raise _UserError(reason) from error
         except KeyboardInterrupt as stopped:
             again = shlex.join(["potstill", *sys.argv[1:]])
-            echo(f"\nStopped. What has arrived is kept; go on with: {again}", err=True)
+            echo(f"\nStopped. What has arrived is kept; go on with: {again}", err=True, whole=True)
             ctx.exit(128 + getattr(stopped, "signal", signal.SIGINT))
 
     def _answered(self, ctx: click.Context) -> Any:

@@ -55,7 +55,7 @@ def export_model_command(
         exported = export_student(opened_run, form, out, gguf_type=gguf_type)
     echo(f"export-model: {len(exported.files):,} files in {out}")
     for line in exported.lines:
-        echo(f"  {line}")
+        echo(f"  {line}", whole=True)
     add_to_document(folder=out, form=form, **exported._asdict())
 
 

@@ -35,7 +35,7 @@ def status_command(run: Path) -> None:
     echo(head_line(status))
     print_table(stages_table(status))
     for line in fact_lines(status):
-        echo(line)
+        echo(line, whole=line.startswith("next: "))
     add_to_document(**status_values(status))
 
 

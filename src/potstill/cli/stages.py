@@ -312,6 +312,8 @@ def demo_command(changes: tuple[str, ...]) -> None:
 def run_all(run: "Run") -> None:
     """Do all stages, one after the other; what would stop a later one is found first."""
     run.check()
+    guided = ["guide"] if run.recipe.guide else []
+    run.meter.all_stages(["generate", "curate", "train", "evaluate", *guided])
     run_generate(run)
     run_curate(run)
     run_train(run)
@@ -413,5 +415,5 @@ def advise_command(recipe: Path, changes: tuple[str, ...], rationales: int) -> N
 def print_next(stage: str, recipe: Path, changes: tuple[str, ...]) -> None:
     """Show the command that goes on."""
     command = f"potstill {stage} {arguments_of(recipe, changes)}"
-    echo(f"next: {command}")
+    echo(f"next: {command}", whole=True)
     add_to_document(next=command)

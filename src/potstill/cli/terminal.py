@@ -1,20 +1,38 @@
 """The one place where commands write to the terminal, whatever others put into the texts."""
 
 import logging
+import shutil
+import sys
 from typing import IO, Any
 
 import click
 
 from potstill.cli.documents import wants_json
+from potstill.text.short_paths import wrapped
 from potstill.text.terminal_text import terminal_text
 
 
-def echo(text: str = "", *, err: bool = False, file: IO[Any] | None = None) -> None:
+def echo(
+    text: str = "", *, err: bool = False, file: IO[Any] | None = None, whole: bool = False
+) -> None:
     """Show a line or more on standard output, on standard error, or in another stream.
 
     Under ``--json`` standard output is the document's alone.
+
+    Args:
+        text: What is shown; on a terminal a long line is broken between words.
+        err: Whether it goes to standard error.
+        file: Another stream.
+        whole: Whether no line is broken, as of commands that people copy.
     """
-    click.echo(terminal_text(text), err=err or (file is None and wants_json()), file=file)
+    err = err or (file is None and wants_json())
+    stream = file or (sys.stderr if err else sys.stdout)
+    shown = terminal_text(text)
+    if not whole and stream.isatty():
+        width = shutil.get_terminal_size().columns
+        lines = (line for part in shown.split("\n") for line in wrapped(part, width))
+        shown = "\n".join(lines)
+    click.echo(shown, err=err, file=file)
 
 
 class _TerminalFormatter(logging.Formatter):

@@ -76,7 +76,7 @@ def print_first_recipe(made: "FirstRecipe", out: Path) -> None:
         next=f"potstill plan {shlex.quote(str(out))}",
     )
     echo(f"\nwritten: {out}; put your teacher's name there")
-    echo(f"next: potstill plan {shlex.quote(str(out))}")
+    echo(f"next: potstill plan {shlex.quote(str(out))}", whole=True)
 
 
 @main.command("ask")

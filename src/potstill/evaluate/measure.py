@@ -62,6 +62,12 @@ class EvalContext(NamedTuple):
         Raises:
             ModelError: The system cannot be asked, or all of its answers failed.
         """
+        with self.run.progress.part(len(entry.task.splits[split])):
+            return self._measure(measured, model, entry, split)
+
+    def _measure(
+        self, measured: MeasuredSystem, model: Model, entry: EvalTask, split: Split
+    ) -> Measured | None:
         task, system, asking = entry.task, measured.system, entry.asking or measured.asking
         questions = task.splits[split]
         label = f"{_named(system)} on {task.name} {split}"

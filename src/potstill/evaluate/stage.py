@@ -93,11 +93,13 @@ def evaluate(
     measuring = EvalContext(context, left_out=[], judge=judge)
     development = DevScorer(entries, models, settings, measuring)
     systems = baseline_systems(models, settings)
+    offers = list(candidates(context.store.checkpoints(), models, settings, seed=seed))
+    context.progress.expect(_expected_answers(systems, offers, entries, models), "answers")
     dev_scores = [
         score for start in models.starts for score in development.score_start(start.system).values()
     ]
     selections: list[Selection] = []
-    for offered in candidates(context.store.checkpoints(), models, settings, seed=seed):
+    for offered in offers:
         selection = _choose(development, offered, entries[0].name, settings)
         systems += [selection.taken.system, *selection.taken.further]
         systems += [not_taken(other.system) for other in selection.others]
@@ -126,6 +128,28 @@ def evaluate(
     best = max(alone, key=lambda selection: selection.correct, default=None)
     chosen = best.taken.checkpoint if best else None
     return Evaluation(scores, comparisons, choices, chosen, measuring.left_out)
+
+
+def _expected_answers(
+    baselines: Sequence[MeasuredSystem],
+    offers: Sequence[Sequence[CheckpointCandidate]],
+    entries: Sequence[EvalTask],
+    models: EvalModels,
+) -> int:
+    """Returns how many questions will be put: to all on development, to those taken on test.
+
+    Checkpoints that only other rules would take are not known before the choice.
+    """
+    followed = sum(len(entry.task.splits["dev"]) for entry in entries if entry.followed)
+    checkpoints = sum(map(len, offers))
+    taken = [system for offered in offers for system in (offered[-1].system, *offered[-1].further)]
+    tested = sum(
+        len(entry.task.splits["test"])
+        for system in (*baselines, *taken)
+        for entry in entries
+        if system.answers(entry)
+    )
+    return (len(models.starts) + checkpoints) * followed + tested
 
 
 def _measure_all(

@@ -271,7 +271,8 @@ class Run:
         start, events = time.monotonic(), self.runtime.events
         events.record("stage_begins", stage=stage)
         try:
-            yield
+            with self.meter.run_stage(stage):
+                yield
         finally:
             seconds = time.monotonic() - start
             events.record("stage_ends", stage=stage, seconds=round(seconds, 3))

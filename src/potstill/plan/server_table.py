@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from potstill.models.settings import ModelSettings
 from potstill.records import UNKNOWN, Amount, Capability
 from potstill.runtime.cost_words import dollars
+from potstill.runtime.fact_lines import FactLines, ShortWords
 from potstill.runtime.progress import printable
 
 LABELS = {
@@ -29,14 +29,12 @@ def server_table(
 ) -> RenderableType:
     """The outcome of every probe of one server, and what they took."""
     head = f"{settings.model} at {settings.address or 'a server of its own'}"
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=False)
-    table.add_column(overflow="fold")
-    table.add_column(style="bold", overflow="fold")
-    for name, label in LABELS.items():
-        if name in found:
-            table.add_row(label, Text(printable(found[name].value)))
+    facts = [
+        (label, printable(found[name].value)) for name, label in LABELS.items() if name in found
+    ]
     cost = f", {dollars(spent.usd)}" if spent.usd else ""
-    return Group(Text(head), table, Text(f"asked with {spent.tokens:,} tokens{cost}"))
+    asked = Text(f"asked with {spent.tokens:,} tokens{cost}")
+    return Group(ShortWords(head), FactLines(facts), asked)
 
 
 def describe_capabilities(found: Mapping[str, Capability]) -> str:

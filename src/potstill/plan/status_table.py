@@ -10,8 +10,8 @@ from rich.text import Text
 
 from potstill.plan.run_status import RunStatus, StageStatus
 from potstill.runtime.cost_words import cost_words, dollars
-from potstill.runtime.progress import clock, rate_words
 from potstill.runtime.run_activity import CommandActivity, LoggedWork
+from potstill.runtime.tally import clock, rate_words
 
 
 def stages_table(status: RunStatus) -> Table:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from potstill.plan.student_plans import Bound, PlannedStudent, StudentPlans
-from potstill.runtime.progress import clock
+from potstill.runtime.tally import clock
 
 
 def student_facts(plans: StudentPlans) -> Iterator[tuple[str, str]]:

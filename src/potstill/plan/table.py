@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
-from rich.table import Table
 from rich.text import Text
 
 from potstill.models.openai.cost import taken
@@ -23,7 +22,8 @@ from potstill.plan.plan import Plan, PlannedTeacher
 from potstill.plan.server_table import describe_capabilities
 from potstill.plan.student_table import student_facts
 from potstill.runtime.cost_words import dollars
-from potstill.runtime.progress import clock
+from potstill.runtime.fact_lines import FactLines, ShortWords
+from potstill.runtime.tally import clock
 
 _STAGE_WIDTH = 10
 """Columns of a stage's name and the gap behind it."""
@@ -32,13 +32,8 @@ _STAGE_WIDTH = 10
 def plan_page(plan: Plan) -> RenderableType:
     """The plan as rich shows it."""
     state = "begun" if plan.begun else "not begun"
-    head = Text(f"{plan.task}: {plan.questions:,} training questions; {plan.run}, {state}")
-    facts = Table.grid(padding=(0, 2))
-    facts.add_column(style="bold", no_wrap=True)
-    facts.add_column(overflow="fold")
-    for label, value in _facts(plan):
-        facts.add_row(label, Text(value))
-    return Group(head, Text(), _table(plan), Text(), facts)
+    head = f"{plan.task}: {plan.questions:,} training questions; {plan.run}, {state}"
+    return Group(ShortWords(head), Text(), _table(plan), Text(), FactLines(list(_facts(plan))))
 
 
 class _AmountRow(NamedTuple):

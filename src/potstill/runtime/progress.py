@@ -2,22 +2,22 @@
 
 import sys
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from threading import Event, Thread
-from typing import NamedTuple
 
 from rich.console import Console, Group
 from rich.constrain import Constrain
 from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.table import Table
-from rich.text import Text
 
 from potstill.runtime import Runtime
-from potstill.runtime.cost_words import cost_words, dollars
+from potstill.runtime.events import EventLog
+from potstill.runtime.live_view import ECHO, WIDEST, Board, view_lines
+from potstill.runtime.server_traffic import ServerTraffic
+from potstill.runtime.stage_tally import StageOrder, StageTally
+from potstill.runtime.tally import Tally
 from potstill.runtime.terminal_console import TerminalConsole
+from potstill.text.short_paths import fit_words
 
 FIRST_SECONDS = 2.0
 """When the first line is written where there is no terminal, so that work is seen to begin."""
@@ -32,18 +32,6 @@ as at the line before."""
 TICK_SECONDS = 0.25
 """How often the view is brought up to date."""
 
-RATE_SECONDS = 60.0
-"""How far back the rate looks; a server is asked faster and slower as it allows."""
-
-WIDEST = 120
-"""Columns that the view fills at most."""
-
-NARROWEST_BAR = 10
-"""Columns of the bar beside its label; where less is left, the label has a line of its own."""
-
-ECHO = "^C "
-"""Text a terminal may write behind the view; on a line of its own it would shift the view."""
-
 Advance = Callable[[int, int, float], None]
 """Called with how many more are done, their tokens, and their cost in US dollars."""
 
@@ -51,16 +39,20 @@ Advance = Callable[[int, int, float], None]
 class Meter:
     """Shows how far long work has come.
 
-    On a terminal each stage has a live view; elsewhere a line after two seconds, further ones more
-    and more seldom, and one at its end. The run's log gets the same counts every ten seconds.
+    On a terminal there is one live view, of a stage of a run or else of a piece of work, of which a
+    line stays. Elsewhere it is a line after two seconds, further ones more and more seldom, and one
+    at the end. The run's log gets the counts of each piece of work every ten seconds.
 
     Args:
         console: Where to show it; None shows nothing.
         runtime: The run's budget, log and stop signal, which are shown beside the progress.
+        board: What is at work, where several meters show it in one view.
     """
 
-    def __init__(self, console: Console | None, runtime: Runtime | None = None) -> None:
-        self._console = console
+    def __init__(
+        self, console: Console | None, runtime: Runtime | None = None, board: Board | None = None
+    ) -> None:
+        self._console, self._board = console, board or Board()
         self.runtime = runtime or Runtime()
         if console is not None:
             self.runtime.events.show = self.say
@@ -68,16 +60,52 @@ class Meter:
     def say(self, line: str) -> None:
         """Show a line, above the live view where there is one."""
         if self._console is not None:
-            self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+            wide = not self._console.is_terminal
+            text = line if wide else fit_words([line], self._console.width)[0]
+            self._console.print(text, highlight=False, markup=False, soft_wrap=wide)
 
     def of(self, runtime: Runtime) -> "Meter":
         """Returns the same meter, showing the budget and the log of this runtime."""
-        return Meter(self._console, runtime)
+        return Meter(self._console, runtime, self._board)
 
     @classmethod
     def on_stderr(cls) -> "Meter":
         """A meter on standard error."""
         return cls(TerminalConsole(file=sys.stderr))
+
+    def all_stages(self, names: Sequence[str]) -> None:
+        """Show from now on how far a run is that does these stages one after the other."""
+        self._board.order = StageOrder(names)
+
+    @contextmanager
+    def run_stage(self, name: str) -> Iterator[None]:
+        """Show one stage of a run while the block runs: all its pieces of work as one."""
+        board, console, traffic = self._board, self._console, ServerTraffic(self.runtime)
+        board.stage = stage = StageTally(name)
+
+        def line() -> str:
+            pieces = [] if stage.ended else board.pieces
+            named = [f"{tally.label}  {tally.pace().counts}".rstrip() for tally in pieces]
+            cost = board.pieces[0].cost if board.pieces else 0.0
+            words = f"{name}: {'; '.join([stage.pace().words(), *named])}"
+            return "  ".join(filter(None, [words, traffic.describe(cost), traffic.faults]))
+
+        with ExitStack() as views:
+            board.stage_views = views
+            views.callback(board.end_stage)
+            if console is not None and not console.is_terminal:
+                views.enter_context(_Ticker(line, traffic, self.say))
+            yield
+            stage.ended = True
+
+    def expect(self, total: int, unit: str) -> None:
+        """Say how much the stage at work does in all, by :meth:`part`, and in which unit."""
+        if self._board.stage is not None:
+            self._board.stage.expect(total, unit)
+
+    def part(self, size: int) -> AbstractContextManager[None]:
+        """Count all pieces of work in the block as so much of what the stage does in all."""
+        return (self._board.stage or StageTally("")).part(size)
 
     @contextmanager
     def stage(
@@ -89,7 +117,7 @@ class Meter:
         unit: str = "",
         tokens: int | None = None,
     ) -> Iterator[Advance]:
-        """Show one stage of work while the block runs.
+        """Show one piece of work while the block runs.
 
         Args:
             label: The work being done, in a few words.
@@ -99,219 +127,52 @@ class Meter:
             tokens: The tokens of what is not done, where that is known: the time that is left goes
                 by them, as few large steps say little.
         """
-        events = self.runtime.events
+        events, stage, board = self.runtime.events, self._board.stage, self._board
         tally = Tally(label, total, done, unit, tokens=tokens, writing=lambda: events.writing)
-        console = self._console
+        if stage is not None and not board.pieces and total is not None:
+            stage.add(tally)
         if total is not None and done >= total:
             yield tally.add
             return
-        traffic = _Traffic(self.runtime)
+        traffic = ServerTraffic(self.runtime)
+
+        def line() -> str:
+            parts = tally.describe(), traffic.describe(tally.cost), traffic.faults
+            return f"{tally.label}: {'  '.join(filter(None, parts))}"
+
         with ExitStack() as views:
-            if console is not None and console.is_terminal:
-                views.enter_context(_live(tally, traffic, console))
-                console = None
-            if console is not None or self.runtime.events.logs:
-                views.enter_context(_Ticker(tally, traffic, console))
+            board.pieces.append(tally)
+            views.callback(board.pieces.remove, tally)
+            self._begin_view(views, traffic)
+            terminal = self._console is not None and self._console.is_terminal
+            say = None if stage is not None or terminal else self.say
+            if say is not None or events.logs:
+                log = _Log(tally, self.runtime.events)
+                views.enter_context(_Ticker(line, traffic, say, log, ends=total is not None))
             yield tally.add
 
+    def _begin_view(self, views: ExitStack, traffic: ServerTraffic) -> None:
+        """Begin the live view on a terminal, unless it is there; a stage's stays to its end."""
+        board, console = self._board, self._console
+        if console is None or not console.is_terminal or board.is_shown:
+            return
 
-class Tally:
-    """Counts of one stage, and their description.
+        def view() -> Constrain:
+            width = min(console.width, WIDEST) - len(ECHO)
+            return Constrain(Group(*view_lines(board, traffic, width)), width)
 
-    Args:
-        label: The work being done, in a few words.
-        total: How many there are; None where that is not known.
-        done: How many were there before; they do not count for the rate.
-        unit: The thing counted.
-        tokens: The tokens of all that is not done, where that is known.
-        writing: Returns the tokens of what has begun and is not done.
-    """
-
-    def __init__(
-        self,
-        label: str,
-        total: int | None,
-        done: int,
-        unit: str,
-        *,
-        tokens: int | None = None,
-        writing: Callable[[], int] = lambda: 0,
-    ) -> None:
-        self.label, self.total, self.done, self.unit = label, total, done, unit
-        self.tokens, self.cost = 0, 0.0
-        self._all_tokens, self._writing = tokens, writing
-        self._start = _Point(time.monotonic(), done, 0)
-        self._points = deque([self._start])
-
-    @property
-    def new(self) -> int:
-        """How many were done since it began."""
-        return self.done - self._start.done
-
-    @property
-    def seconds(self) -> float:
-        """Since it began."""
-        return time.monotonic() - self._start.time
-
-    @property
-    def written(self) -> int:
-        """Tokens so far, those of what is not done among them."""
-        return self.tokens + self._writing()
-
-    @property
-    def ended(self) -> bool:
-        """Whether all of it is done."""
-        return self.total is not None and self.done >= self.total
-
-    def add(self, count: int, tokens: int, cost: float) -> None:
-        """Count more."""
-        self.done += count
-        self.tokens += tokens
-        self.cost += cost
-
-    def describe(self) -> str:
-        """How far, how fast and how long still; at the end how long it took."""
-        if self.total is None:
-            return f"{clock(self.seconds)} so far"
-        unit = f" {self.unit}" if self.unit else ""
-        parts = [f"{self.done:,}/{self.total:,}{unit}"]
-        now = _Point(time.monotonic(), self.done, self.written)
-        since = self._start if self.ended else self._earlier(now)
-        seconds = max(now.time - since.time, 1e-6)
-        rate = (now.done - since.done) / seconds
-        token_rate = max(now.tokens - since.tokens, 0) / seconds
-        if rate:
-            parts.append(rate_words(rate))
-        if token_rate:
-            parts.append(f"{token_rate:,.0f} tokens/s")
-        if self.ended:
-            parts.append(f"in {clock(self.seconds)}")
-        elif token_rate and self._all_tokens is not None:
-            parts.append(f"{clock(max(self._all_tokens - now.tokens, 0) / token_rate)} left")
-        elif rate:
-            parts.append(f"{clock((self.total - self.done) / rate)} left")
-        else:
-            parts.append(f"{clock(self.seconds)} so far")
-        return "  ".join(parts)
-
-    def _earlier(self, now: "_Point") -> "_Point":
-        """Where the work was a while ago; remembers where it is now."""
-        if now.time - self._points[-1].time >= 1:
-            self._points.append(now)
-        while now.time - self._points[0].time > RATE_SECONDS and len(self._points) > 2:
-            self._points.popleft()
-        return self._points[0]
-
-
-class _Point(NamedTuple):
-    time: float
-    done: int
-    tokens: int
-
-
-class _Traffic:
-    """A line about the servers' state during one stage.
-
-    Args:
-        runtime: The run's, whose budget and log are read.
-    """
-
-    def __init__(self, runtime: Runtime) -> None:
-        self.runtime = runtime
-        self._retries = runtime.events.retries.copy()
-        self._given_up = runtime.events.given_up.copy()
-        self._asks = False
-
-    def describe(self, cost: float) -> str:
-        """Spending, tries in flight, answers being written, and what is waited for.
-
-        Args:
-            cost: US dollars of the stage's answers, which an account without prices misses.
-        """
-        events = self.runtime.events
-        parts = [spent] if (spent := self._spent(cost)) else []
-        # The limit stays when a stage that asked is over: one that asks nobody has none in flight.
-        self._asks = self._asks or events.in_flight > 0
-        if events.limit and self._asks:
-            parts.append(f"{events.in_flight:,} of {events.limit:,} in flight")
-        if events.writing:
-            parts.append(f"{events.writing:,} tokens of unfinished answers")
-        parts += list(events.notes.values())
-        return "  ".join(parts)
-
-    @property
-    def faults(self) -> str:
-        """The counts of requests repeated and given up in this stage, by kind."""
-        events = self.runtime.events
-        # Copies: a model's thread may count another kind meanwhile.
-        faults = {
-            "retried": events.retries.copy() - self._retries,
-            "failed": events.given_up.copy() - self._given_up,
-        }
-        return "  ".join(
-            f"{what} {counts.total():,} ({_by_kind(counts)})"
-            for what, counts in faults.items()
-            if counts
+        holder = views if board.stage is None else board.stage_views
+        live = Live(
+            get_renderable=view,
+            console=console,
+            refresh_per_second=1 / TICK_SECONDS,
+            # What goes to a file or a pipe is to arrive there.
+            redirect_stdout=sys.stdout.isatty(),
+            transient=board.stage is None and board.pieces[0].total is None,
         )
-
-    @property
-    def stopping(self) -> str:
-        """The notice shown once the run is to stop; empty before."""
-        if not self.runtime.stop.is_set():
-            return ""
-        flying = self.runtime.events.in_flight
-        what = f"{flying:,} requests in flight are" if flying > 1 else "what has begun is"
-        return f"Stopping: {what} awaited and kept. Ctrl-C again drops them."
-
-    def _spent(self, cost: float) -> str:
-        budget = self.runtime.budget
-        limit, usd = budget.limit, max(budget.spent.usd, cost)
-        parts = []
-        if limit.usd is not None:
-            parts.append(f"{dollars(usd)} of {dollars(limit.usd)}")
-        elif usd or (budget.unpriced and budget.spent.tokens):
-            parts.append(cost_words(usd, budget.unpriced))
-        if limit.tokens is not None:
-            parts.append(f"{budget.spent.tokens:,} of {limit.tokens:,} tokens")
-        return ", ".join(parts)
-
-
-KINDS = {
-    "answer": "unreadable answer",
-    "page": "web page",
-    "error": "error in place of an answer",
-    "connection": "no connection",
-    "reset": "connection lost",
-}
-"""Kinds of faults in words; statuses and the others stand for themselves."""
-
-
-def _by_kind(counts: Counter[str]) -> str:
-    named = {kind: f"HTTP {kind}" if kind.isdecimal() else KINDS.get(kind, kind) for kind in counts}
-    return ", ".join(f"{named[kind]} ×{count:,}" for kind, count in counts.most_common())  # noqa: RUF001
-
-
-def _live(tally: Tally, traffic: _Traffic, console: Console) -> AbstractContextManager[object]:
-    """The view on a terminal, brought up to date by a thread of its own."""
-
-    def view() -> Constrain:
-        width = min(console.width, WIDEST) - len(ECHO)
-        described = tally.describe()
-        bar = ProgressBar(total=tally.total, completed=tally.done, pulse=tally.total is None)
-        room = width - len(described) - 1
-        beside = len(tally.label) + 1 + NARROWEST_BAR <= room
-        table = Table.grid(expand=True, padding=(0, 1))
-        if beside:
-            table.add_column(no_wrap=True)
-        table.add_column(ratio=1, min_width=min(NARROWEST_BAR, max(0, room)))
-        table.add_column(no_wrap=room >= 0)
-        table.add_row(*([Text(tally.label)] if beside else []), bar, Text(described))
-        further = (traffic.describe(tally.cost), traffic.faults, traffic.stopping)
-        above = [] if beside else [Text(tally.label)]
-        lines = Group(*above, table, *(Text(line) for line in further if line))
-        return Constrain(lines, width)
-
-    return Live(get_renderable=view, console=console, refresh_per_second=1 / TICK_SECONDS)
+        board.is_shown = True
+        holder.callback(board.end_view)
+        holder.enter_context(live)
 
 
 def next_line(seconds: float) -> float:
@@ -320,11 +181,28 @@ def next_line(seconds: float) -> float:
 
 
 class _Ticker:
-    """Writes lines: to the log every ten seconds, to a console that is no terminal more seldom."""
+    """Writes lines: to the log every ten seconds, to a console that is no terminal more seldom.
 
-    def __init__(self, tally: Tally, traffic: _Traffic, console: Console | None) -> None:
-        self._tally, self._traffic, self._console = tally, traffic, console
-        self._shown = False
+    Args:
+        line: Returns the line that says how far the work is.
+        traffic: The servers' state.
+        say: Shows a line; None: none is shown.
+        log: Writes the counts to the log.
+        ends: Whether a line is due at the end of what took a while.
+    """
+
+    def __init__(
+        self,
+        line: Callable[[], str],
+        traffic: ServerTraffic,
+        say: Callable[[str], None] | None,
+        log: Callable[[], None] = lambda: None,
+        *,
+        ends: bool = True,
+    ) -> None:
+        self._line, self._traffic, self._say, self._log = line, traffic, say, log
+        self._ends, self._shown = ends, False
+        self._begin = time.monotonic()
         self._ended = Event()
         self._thread = Thread(target=self._tick, name="potstill-progress", daemon=True)
 
@@ -339,8 +217,8 @@ class _Ticker:
         # What was over in a moment and was never shown needs no line of its own: most of a run's
         # pieces of work are so short, and what came of them is told by the command.
         moment = min(FIRST_SECONDS, LINE_SECONDS)
-        shown = self._shown or self._tally.seconds >= moment
-        if kind is None and self._tally.total is not None and shown:
+        shown = self._shown or time.monotonic() - self._begin >= moment
+        if kind is None and self._ends and shown:
             self._print()
 
     def _tick(self) -> None:
@@ -348,7 +226,7 @@ class _Ticker:
         pause = due = min(FIRST_SECONDS, LINE_SECONDS)
         announced = False
         while not self._ended.wait(TICK_SECONDS):
-            if (stopping := self._traffic.stopping) and not announced:
+            if (stopping := self._traffic.stopping) and not announced and self._say is not None:
                 announced = True
                 self._say(stopping)
             if time.monotonic() - last >= pause:
@@ -360,16 +238,23 @@ class _Ticker:
 
     def _print(self) -> None:
         self._shown = True
-        tally, traffic = self._tally, self._traffic
-        parts = tally.describe(), traffic.describe(tally.cost), traffic.faults
-        self._say(f"{tally.label}: {'  '.join(part for part in parts if part)}")
+        if self._say is not None:
+            self._say(self._line())
 
-    def _say(self, line: str) -> None:
-        if self._console is not None:
-            self._console.print(line, highlight=False, markup=False, soft_wrap=True)
 
-    def _log(self) -> None:
-        tally, events = self._tally, self._traffic.runtime.events
+class _Log:
+    """Writes the counts of a piece of work to the run's log.
+
+    Args:
+        tally: The work.
+        events: The log.
+    """
+
+    def __init__(self, tally: Tally, events: EventLog) -> None:
+        self._tally, self._events = tally, events
+
+    def __call__(self) -> None:
+        tally, events = self._tally, self._events
         events.record(
             "progress",
             label=tally.label,
@@ -385,18 +270,6 @@ class _Ticker:
             retries=dict(events.retries),
             given_up=dict(events.given_up),
         )
-
-
-def rate_words(rate: float) -> str:
-    """How many a second; where they are few, how many a minute."""
-    return f"{rate:,.1f}/s" if rate >= 0.1 else f"{60 * rate:,.1f}/min"
-
-
-def clock(seconds: float) -> str:
-    """A duration as minutes and seconds, with hours where there are any."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def printable(text: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from potstill.runtime.progress import RATE_SECONDS
+from potstill.runtime.tally import RATE_SECONDS
 
 BLOCK = 1 << 16
 """Bytes that are read from the end of a log at first; twice as many each further time."""

@@ -169,6 +169,7 @@ def _resolved(
             words = f"{system.label}: {described(resolved[system])}"
             fields = plain_values(resolved[system])
             context.events.announce("training_values", words, student=system.label, **fields)
+    context.progress.expect(sum(own.steps for own in resolved.values()), "steps")
     if not context.store.read_only:  # the first of several processes keeps the folder
         kept.write()
     return resolved
@@ -332,6 +333,7 @@ def _train_in_folder(
         return ends_at(_checkpoint_records(system, student, so_far, context.folder, settings))
 
     with ExitStack() as shown:
+        shown.enter_context(context.progress.part(settings.steps))
         watch = shown.enter_context(_MeterWatch(context, f"training {system.label}"))
         if work is not None:
             shown.callback(context.events.notes.pop, work.note, None)

@@ -41,7 +41,7 @@ from potstill.models.openai.requests import url_of
 from potstill.models.settings import OpenAISettings
 from potstill.records import Amount
 from potstill.runtime import Runtime
-from potstill.runtime.progress import clock
+from potstill.runtime.tally import clock
 
 FIRST_BACKOFF = 0.5
 """Seconds of the first wait at most; the limit doubles with every try."""
