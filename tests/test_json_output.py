@@ -157,6 +157,24 @@ def test_values_are_those_of_the_stages(documents: dict[str, Result]) -> None:
     assert run["evaluate"]["chosen"]["student"] == "rationales"
 
 
+def test_a_run_ends_with_commands_that_work(documents: dict[str, Result]) -> None:
+    run = json.loads(documents["run"].stdout)
+    folder = "runs/sums"
+    assert run["use"] == [
+        f'potstill ask {folder} "QUESTION"',
+        f"potstill serve {folder}",
+        f"potstill verify {folder} --folder {folder}/model",
+    ]
+    for name in ("ask", "serve", "verify"):  # the cases are the same commands
+        assert CASES[name][0] == folder and documents[name].exit_code in (0, 1)
+    assert CASES["verify"] == [folder, "--folder", f"{folder}/model"]
+    assert run["report"]["price"][0] == "not known"
+    shown = documents["run"].stderr
+    places = [shown.index(f"\n{word}") for word in ("price on", "cost: ", "report: ", "student: ")]
+    assert run["report"]["headline"] in shown[: places[0]]
+    assert places == sorted(places)
+
+
 def command(*arguments: str) -> Result:
     return CliRunner().invoke(main, list(arguments))
 
@@ -167,7 +185,7 @@ def test_an_error_is_its_line_and_code_and_no_document(tmp_path: Path) -> None:
     assert failed.stderr.startswith("Error: ") and len(failed.stderr.splitlines()) == 1
 
 
-@pytest.mark.parametrize("name", [name for name in CASES if name not in ("demo", "tasks", "schema")])
+@pytest.mark.parametrize("name", sorted(CASES.keys() - {"demo", "tasks", "schema"}))
 def test_a_mistake_leaves_standard_output_empty(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

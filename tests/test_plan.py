@@ -25,6 +25,7 @@ from potstill.plan.needs import Figures, Need, expected_draws
 from potstill.plan.plan import evenly_spaced
 from potstill.plan.throughput import estimate_throughput, measured_rate
 from potstill.records import Message, Request
+from potstill.report import ReportFiles
 from potstill.runtime.progress import Meter
 
 TRAIN, DEV, TEST = 6, 2, 3
@@ -504,7 +505,7 @@ def test_what_was_paid_at_unknown_prices_is_not_said_to_be_nothing(
     with Run(load_recipe(path)) as run:
         run.generate()
         budget = run.runtime.budget
-        print_end(run, "The student is trained.")
+        print_end(run, ReportFiles(path, path, "The student is trained.", []))
         notes = [*cost_lines(run.recipe, run.store), *guide_cost_notes(run.recipe, run.store)]
         tokens = budget.spent.tokens
     text = shown(planned(path))

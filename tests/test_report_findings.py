@@ -32,7 +32,7 @@ from potstill.report.next_steps import next_steps
 from potstill.report.origin_line import origin, pair
 from potstill.report.routing_findings import routing_findings
 from potstill.report.start_comparison import start_comparisons
-from potstill.report.tiles import tiles
+from potstill.report.tiles import price_elsewhere, tiles
 from potstill.store import Store
 from potstill.tasks.overlap import Overlap
 from potstill.text.points import MINUS
@@ -121,6 +121,7 @@ def test_the_tiles_of_a_gain_that_cost_two_other_tasks(run: FilledRun) -> None:
         "last_letters: 97 answers that were right are now wrong.",
         "1 min 18 s, 0 tokens, $0.",
     ]
+    assert price_elsewhere(read(run)) == told["Paid"][:3]
 
 
 def test_a_loss_leads_to_its_questions(run: FilledRun) -> None:

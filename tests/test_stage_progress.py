@@ -83,9 +83,9 @@ def test_a_part_is_whole_at_its_end_whatever_its_pieces_were(now: list[float]) -
 
 def test_the_run_says_at_least_how_long_while_stages_follow(now: list[float]) -> None:
     order = StageOrder(["generate", "train"])
-    for name, place, words in (
-        ("generate", "stage 1 of 2", "0:10 so far, over 0:30 left"),
-        ("train", "stage 2 of 2", "0:20 so far, 0:30 left"),
+    for name, place, words, share in (
+        ("generate", "stage 1 of 2", "0:10 so far, over 0:30 left", 0.125),
+        ("train", "stage 2 of 2", "0:20 so far, 0:30 left", 0.625),  # one, and a quarter of two
     ):
         stage, asked = StageTally(name), piece(40)
         stage.add(asked)
@@ -93,7 +93,7 @@ def test_the_run_says_at_least_how_long_while_stages_follow(now: list[float]) ->
         now[0] += 10.0
         assert order.place(stage) == place
         assert order.time(stage) == words
-    assert order.share(stage) == 0.625  # one of two, and a quarter of the other
+        assert order.share(stage) == share
 
 
 def screen(raw: str) -> list[str]:
@@ -163,7 +163,7 @@ def test_of_a_stage_one_line_stays(now: list[float]) -> None:
 
 def test_a_path_that_is_waited_for_is_not_folded() -> None:
     runtime = Runtime()
-    place = "hf:/home/someone/experiments/runs/sums/checkpoints/rationales/checkpoint-000002"
+    place = "hf:/data/someone/experiments/runs/sums/checkpoints/rationales/checkpoint-000002"
     runtime.events.notes["m"] = f"loading {place}"
     shown = " ".join(rendered(Board(), runtime, 60))
     assert "/…/" in shown and "checkpoint-000002" in shown

@@ -277,13 +277,18 @@ def report_command(recipe: Path, changes: tuple[str, ...]) -> None:
 
 def print_report(run: "Run", files: "ReportFiles", arguments: str = "") -> None:
     """Show the accuracies, what is stale with the commands to repeat, and where the report is."""
+    print_accuracies(run, files, arguments)
+    echo(f"report: {files.html}", whole=True)
+
+
+def print_accuracies(run: "Run", files: "ReportFiles", arguments: str = "") -> None:
+    """Show the accuracies, and what is stale with the commands to repeat."""
     from potstill.report import accuracy_table
 
     print_table(accuracy_table(run.store, run.measured_tasks))
     stale = run.stale_notes(arguments)
     for note in stale:
         echo(f"report: {note}")
-    echo(f"report: {files.html}")
     add_to_document(report={**plain(files), "stale": stale})
 
 
@@ -321,16 +326,22 @@ def run_all(run: "Run") -> None:
     if run.recipe.guide:
         run_guide(run)
     report = run.report()
-    print_report(run, report)
-    print_end(run, report.headline)
+    print_accuracies(run, report)
+    print_end(run, report)
 
 
-def print_end(run: "Run", headline: str) -> None:
-    """Show the run's main result, what it cost and took, and what can be done with the student."""
+def print_end(run: "Run", report: "ReportFiles") -> None:
+    """Show the run's main result, its price, what it cost and took, and how it is used."""
     from potstill.report.text import cost_note, duration
     from potstill.runtime.cost_words import cost_words, missing_prices
 
-    echo(f"\n{headline}")
+    model = run.folder / "model"
+    echo(f"\n{report.headline}")
+    if model.is_dir():
+        figure, *sentences = report.price
+        echo(f"price on other tasks: {figure}")
+        for sentence in sentences:
+            echo(f"  {sentence}")
     budget = run.runtime.budget
     spent, paid = budget.spent, "no server paid"
     if spent.tokens:
@@ -343,13 +354,18 @@ def print_end(run: "Run", headline: str) -> None:
         echo(f"  {missing_prices(budget.unpriced)}")
     if note := cost_note(run.store.uncounted()):
         echo(f"  {note}")
-    model = run.folder / "model"
+    echo(f"report: {report.html}", whole=True)
     if model.is_dir():
-        folder = shlex.quote(str(run.folder))
-        add_to_document(model=model)
-        echo(f"student: {model}, as transformers loads it")
-        echo(f'  ask it: potstill ask {folder} "QUESTION"')
-        echo(f"  serve it: potstill serve {folder}")
+        folder, place = shlex.quote(str(run.folder)), shlex.quote(str(model))
+        uses = {
+            "ask it": f'potstill ask {folder} "QUESTION"',
+            "serve it": f"potstill serve {folder}",
+            "verify it": f"potstill verify {folder} --folder {place}",
+        }
+        add_to_document(model=model, use=list(uses.values()))
+        echo(f"student: {model}, as transformers loads it", whole=True)
+        for use, command in uses.items():
+            echo(f"  {use}: {command}", whole=True)
 
 
 # plan --------------------------------------------------------------------------------------------

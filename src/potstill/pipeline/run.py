@@ -33,7 +33,7 @@ from potstill.generate import GenerateResult
 from potstill.grading.grade import grade
 from potstill.guide import GuidanceResult, GuideSettings, guide
 from potstill.models import Model
-from potstill.pipeline.cost_lines import cost_lines, judge_lines, unpriced_models
+from potstill.pipeline.cost_lines import cost_lines, judge_lines
 from potstill.pipeline.former_training import with_former_values
 from potstill.pipeline.guide_setup import guided_checkpoint, guided_pair
 from potstill.pipeline.kept_questions import task_of
@@ -44,6 +44,7 @@ from potstill.pipeline.recipe import Recipe, load_recipe
 from potstill.pipeline.recipe_changes import RunIdentity
 from potstill.pipeline.regrade import Regraded, regrade
 from potstill.pipeline.report_facts import report_facts
+from potstill.pipeline.run_runtime import run_runtime
 from potstill.pipeline.stage_inputs import (
     Inputs,
     curate_inputs,
@@ -67,10 +68,7 @@ from potstill.prompts.exemplars import FewShot, read_few_shot
 from potstill.records import Checkpoint, Task, Teacher
 from potstill.report import ReportFiles, write_report
 from potstill.runtime import Runtime
-from potstill.runtime.budget import Budget
 from potstill.runtime.context import RunContext
-from potstill.runtime.events import EventLog
-from potstill.runtime.number_formats import NumberFormats
 from potstill.runtime.progress import Meter
 from potstill.sampling.ask import PromptConfig, unheld
 from potstill.setting_names import resolve_names
@@ -468,16 +466,6 @@ class Run:
         """Returns a sentence on each stage not of today's recipe, or perhaps; see ``note``."""
         notes = [stale.note(arguments) for stale in stale_stages(self)]
         return [*notes, *filter(None, [unknown_note(self.store)])]
-
-
-def run_runtime(recipe: Recipe, store: Store) -> Runtime:
-    """Opens the account of a run, which goes on from command to command, and its log."""
-    folder = recipe.folder
-    journal = folder / "spending.jsonl"
-    unpriced = unpriced_models(recipe)
-    budget = Budget(recipe.budget, journal=journal, before=store.spent(), unpriced=unpriced)
-    formats = NumberFormats(folder / "number_formats.json", former=store.has_answers_of("hf"))
-    return Runtime(budget=budget, events=EventLog(folder / "log.jsonl"), number_formats=formats)
 
 
 def stored_run(

@@ -15,6 +15,7 @@ from potstill.report.page import page
 from potstill.report.questions import browser_data
 from potstill.report.run_facts import RunFacts
 from potstill.report.tables import summary
+from potstill.report.tiles import price_elsewhere
 from potstill.store import Store
 from potstill.tasks.overlap import Overlap
 from potstill.whole_files import write_whole
@@ -31,6 +32,9 @@ class ReportFiles(NamedTuple):
 
     headline: str
     """The main result, no stronger than its numbers, behind what would be misread without it."""
+
+    price: list[str]
+    """What the student lost on other tasks, in a few words, then a sentence on each."""
 
 
 def write_report(
@@ -74,7 +78,10 @@ def write_report(
         facts=facts,
     )
     written = ReportFiles(
-        folder / "report.html", folder / "summary.json", announced_headline(results)
+        folder / "report.html",
+        folder / "summary.json",
+        announced_headline(results),
+        price_elsewhere(results),
     )
     values = summary(results)
     write_whole(written.html, page(results, values, browser_data(results, store)))

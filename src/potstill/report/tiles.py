@@ -182,6 +182,13 @@ def _paid(results: Results, found: Findings) -> Tile:
     return Tile(name=PAID, figure="no loss shown", tone="plain", sentences=[none, spent])
 
 
+def price_elsewhere(results: Results) -> list[str]:
+    """Returns what was paid on other tasks in a few words, then a sentence on each; no cost."""
+    paid = _paid(results, findings(results))
+    told = (*paid.sentences[:-1], *paid.further)  # the last of the open ones is time and cost
+    return [paid.figure, *(f"{one.text} {one.code}".strip() for one in told)]
+
+
 def _lost(found: Findings, spent: TileSentence) -> Tile:
     worst = sorted(found.losses, key=lambda one: one.comparison.difference)[:MOST_NAMED]
     named = [one for one in found.losses if one in worst]

@@ -65,7 +65,8 @@ class StageTally:
     @contextmanager
     def part(self, size: int) -> Iterator[None]:
         """Count the pieces of work in the block as so much of what is expected."""
-        if self._part is not None:  # a part in a part is the outer one's
+        # A part in a part is the outer one's; of an unknown whole there are none.
+        if self._part is not None or self.total is None:
             yield
             return
         self._part = size

@@ -169,7 +169,8 @@ def _resolved(
             words = f"{system.label}: {described(resolved[system])}"
             fields = plain_values(resolved[system])
             context.events.announce("training_values", words, student=system.label, **fields)
-    context.progress.expect(sum(own.steps for own in resolved.values()), "steps")
+    steps = sum(own.steps_for(len(examples[system])) for system, own in resolved.items())
+    context.progress.expect(steps, "steps")
     if not context.store.read_only:  # the first of several processes keeps the folder
         kept.write()
     return resolved
@@ -333,7 +334,7 @@ def _train_in_folder(
         return ends_at(_checkpoint_records(system, student, so_far, context.folder, settings))
 
     with ExitStack() as shown:
-        shown.enter_context(context.progress.part(settings.steps))
+        shown.enter_context(context.progress.part(settings.steps_for(len(examples))))
         watch = shown.enter_context(_MeterWatch(context, f"training {system.label}"))
         if work is not None:
             shown.callback(context.events.notes.pop, work.note, None)
