@@ -24,12 +24,13 @@ if TYPE_CHECKING:
     from potstill.pipeline.run import Run
     from potstill.runtime.events import EventLog
     from potstill.runtime.progress import Meter
+    from potstill.tasks.part import TaskPart
 
 
 ORDER = (
     *("init", "check", "demo", "plan", "advise", "run", "status"),
     *("generate", "curate", "train", "evaluate", "guide", "report"),
-    *("ask", "serve", "export-model", "verify", "export", "import", "push", "clean"),
+    *("ask", "serve", "export-model", "verify", "export", "import", "join", "push", "clean"),
     *("compare", "experiment", "merge", "fuse", "tasks", "score", "grade", "regrade", "schema"),
 )
 """The commands as help lists them: a run, its stages, its data, and the tools beside them."""
@@ -200,16 +201,24 @@ def recipe_command(name: str) -> Callable[[Callable[..., None]], click.Command]:
 
 
 @contextmanager
-def open_run(recipe: Path, changes: tuple[str, ...], *, read_only: bool = False) -> Iterator["Run"]:
-    """The run of a recipe, or the run in a folder, wherever it was moved to.
+def open_run(
+    recipe: Path,
+    changes: tuple[str, ...],
+    *,
+    read_only: bool = False,
+    part: "TaskPart | None" = None,
+) -> Iterator["Run"]:
+    """The run of a recipe, or the run in a folder, wherever it was moved to; or that of a part.
 
     Its progress is on the terminal, and the command in its log.
     """
+    from potstill.pipeline.part_recipe import part_recipe
     from potstill.pipeline.recipe import load_recipe
     from potstill.pipeline.run import Run
     from potstill.runtime.signals import terminating
 
     read, is_moved = load_recipe(*recipe_of(recipe, changes)), recipe.is_dir()
+    read = part_recipe(read, part) if part else read
     with (
         Run(read, progress_meter(), read_only=read_only, is_moved=is_moved) as run,
         _logged(run.context.events),

@@ -34,24 +34,42 @@ if TYPE_CHECKING:
     from potstill.pipeline.run import Run
     from potstill.records import Checkpoint
     from potstill.report import ReportFiles
+    from potstill.tasks.part import TaskPart
 
 
 # generate ----------------------------------------------------------------------------------------
 
 
 @recipe_command("generate")
-def generate_command(recipe: Path, changes: tuple[str, ...]) -> None:
+@click.option(
+    "--part",
+    metavar="NUMBER/COUNT",
+    help="Ask about one part of the training questions, such as 3/8, into a run of its own beside "
+    "the recipe's, with its share of the budget and of the rates; potstill join brings them "
+    "together.",
+)
+def generate_command(recipe: Path, changes: tuple[str, ...], part: str | None) -> None:
     """Ask the teacher for rationales."""
-    with open_run(recipe, changes) as run:
-        run_generate(run)
-        print_next("curate", recipe, changes)
+    from potstill.tasks.part import TaskPart
+
+    if part is None:
+        with open_run(recipe, changes) as run:
+            run_generate(run)
+            print_next("curate", recipe, changes)
+        return
+    own = TaskPart.parsed(part)
+    with open_run(recipe, changes, part=own) as run:
+        run_generate(run, own)
+        whole = run.recipe.run.removesuffix(f"-part-{own.number}-of-{own.count}")
+        parts = f"{shlex.quote(whole)}-part-*-of-{own.count}"
+        echo(f"next, with the other parts: potstill join {parts} --into {shlex.quote(whole)}")
 
 
-def run_generate(run: "Run") -> None:
-    """Draw rationales from every teacher."""
+def run_generate(run: "Run", part: "TaskPart | None" = None) -> None:
+    """Draw rationales from every teacher, for all training questions or a part of them."""
     run.identity.require_consent()
     print_task_notes(run)
-    drawn = run.generate()
+    drawn = run.generate(part)
     print_generated(run, drawn)
     add_to_document(generate=drawn, failures=run.store.failures())
 

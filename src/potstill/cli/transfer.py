@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from potstill.cli.app import main, open_run, quiet_option, set_option
+from potstill.cli.app import main, open_run, progress_meter, quiet_option, set_option
 from potstill.cli.documents import add_to_document, plain
 from potstill.cli.terminal import echo
 from potstill.errors import ConfigError
@@ -184,6 +184,44 @@ def print_imported(run: "Run", imported: "ImportResult") -> None:
     if imported.left_out > len(imported.shown):
         more = imported.left_out - len(imported.shown)
         echo(f"  and {more:,} more; all are in {run.folder / 'log.jsonl'}", err=True)
+
+
+@main.command("join")
+@click.argument("runs", nargs=-1, required=True, metavar="RUNS...", type=click.Path(path_type=Path))
+@click.option(
+    "--into",
+    required=True,
+    metavar="RUN",
+    type=click.Path(path_type=Path),
+    help="The folder of the run that takes the answers; it is made where it is not there.",
+)
+@quiet_option
+def join_command(runs: tuple[Path, ...], into: Path) -> None:
+    """Take the answers of RUNS into one run. Nobody is asked.
+
+    RUNS are folders, as workers without a driver leave them (potstill generate --part). Answers are
+    told apart by what was asked of which model, so that the joined run asks for none of them again.
+    What else the runs hold (verdicts, students, scores) stays there; the stages make it anew.
+    Repeated, it takes over what came since.
+    """
+    from potstill.exchange.join import join_runs
+    from potstill.runtime.cost_words import dollars
+
+    joined = join_runs(runs, into, progress_meter())
+    for folder, answers in joined.by_run.items():
+        differing = f", {answers.differing:,} there otherwise and kept" if answers.differing else ""
+        echo(f"join: {folder}: {answers.stored:,} answers, {answers.there:,} there{differing}")
+    for folder, writer in joined.at_work.items():
+        echo(f"  {folder} is being written by {writer}; join it again when that is done", err=True)
+    spent, lost = joined.spent, joined.lost
+    echo(f"the answers in {into} cost {dollars(spent.usd)} for {spent.tokens:,} tokens")
+    if lost.tokens or lost.usd:
+        echo(
+            f"  tries without an answer may have cost up to {dollars(lost.usd)} and "
+            f"{lost.tokens:,} tokens more, which the joined run's account does not know"
+        )
+    echo(f"next: potstill run RECIPE --set run={shlex.quote(str(into))}")
+    add_to_document(**plain(joined))
 
 
 @main.command("push")

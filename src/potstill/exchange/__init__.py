@@ -5,6 +5,7 @@ from potstill.exchange.folders import DatasetDescription, HubStudent, dataset_fo
 from potstill.exchange.foreign_rows import RowFields
 from potstill.exchange.hub import PushResult, check_push, push_folder
 from potstill.exchange.import_ import ImportResult, import_file
+from potstill.exchange.join import JoinedRuns, join_runs
 from potstill.exchange.log_folders import LogKind, LogResult, export_logs
 from potstill.exchange.rows import ExportKind
 
@@ -14,6 +15,7 @@ __all__ = [
     "ExportResult",
     "HubStudent",
     "ImportResult",
+    "JoinedRuns",
     "LogKind",
     "LogResult",
     "PushResult",
@@ -23,6 +25,7 @@ __all__ = [
     "export_logs",
     "export_run",
     "import_file",
+    "join_runs",
     "model_folder",
     "push_folder",
 ]

@@ -75,6 +75,7 @@ from potstill.setting_names import resolve_names
 from potstill.store import Stage, Store
 from potstill.tasks import TaskSettings
 from potstill.tasks.overlap import Overlap, overlaps, without
+from potstill.tasks.part import TaskPart
 from potstill.text.steps import step_kind
 from potstill.train import train
 
@@ -88,8 +89,7 @@ class Run:
         read_only: Open the store beside a writer, for the report alone. Of the processes of
             ``accelerate launch`` only the first writes.
         untouched: Leave a store of an older schema as it is; what is read is a copy in memory.
-        is_moved: Whether the run is named by its folder, so that relative paths in its recipe do
-            not count from the working folder.
+        is_moved: Whether the run is named by its folder, from which relative paths do not count.
 
     Attributes:
         context: The things every stage works with: store, folder, progress, budget and log.
@@ -278,8 +278,11 @@ class Run:
             if not self.store.read_only:
                 self.store.add_stage_time(stage, seconds)
 
-    def generate(self) -> dict[str, GenerateResult]:
+    def generate(self, part: TaskPart | None = None) -> dict[str, GenerateResult]:
         """Draw rationales from every teacher, and have them debate if the recipe says so.
+
+        Args:
+            part: The training questions that are asked; None: all.
 
         Returns:
             What was drawn, by teacher.
@@ -294,8 +297,8 @@ class Run:
         self.identity.claim()
         self.teachers.check_servers(self.task)
         with self.timed("generate"):
-            drawn = self.teachers.generate(self.task)
-            return self.teachers.debate(self.task, drawn)
+            task = part.of(self.task) if part else self.task
+            return self.teachers.debate(task, self.teachers.generate(task))
 
     def curate(self) -> Counter[str]:
         """Give every rationale a verdict; returns how many got each.

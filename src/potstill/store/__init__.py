@@ -14,6 +14,7 @@ from potstill.store.completions import (
 )
 from potstill.store.database import lock_holder
 from potstill.store.found_capabilities import CapabilityTables
+from potstill.store.joined import JoinTables
 from potstill.store.kept_tasks import KeptTask, TaskTables
 from potstill.store.provenance import Provenance, ProvenanceTables, Stage, Writer
 from potstill.store.results import CurationTables, ResultTables
@@ -43,6 +44,7 @@ class Store(
     ProvenanceTables,
     TaskTables,
     SentRequests,
+    JoinTables,
 ):
     """The store of one run.
 

@@ -1,0 +1,55 @@
+"""One of several parts of a task's training questions, for workers that each have their own run."""
+
+import re
+from dataclasses import replace
+from typing import NamedTuple, Self
+
+from potstill.errors import ConfigError
+from potstill.records import Task
+from potstill.tasks.splits import place
+
+
+class TaskPart(NamedTuple):
+    """A part of the training questions: about one in ``count``, by each question's text alone.
+
+    Questions of one text are of one part, so that no two workers ask the same.
+    """
+
+    number: int
+    """From 1 to ``count``."""
+
+    count: int
+
+    @classmethod
+    def parsed(cls, text: str) -> Self:
+        """Returns a part from words such as ``3/8``.
+
+        Raises:
+            ConfigError: They name none.
+        """
+        match = re.fullmatch(r"([0-9]+)/([0-9]+)", text.strip())
+        part = cls(*map(int, match.groups())) if match else None
+        if part is None or not 1 <= part.number <= part.count:
+            raise ConfigError(
+                f"the part is {text!r}. Give its number and how many there are, from 1/8 to 8/8."
+            )
+        return part
+
+    def of(self, task: Task) -> Task:
+        """Returns a task with the training questions of this part alone.
+
+        Raises:
+            ConfigError: None of them is of this part.
+        """
+        questions = task.splits["train"]
+        own = tuple(
+            question
+            for question in questions
+            if int(place(question.text, 0, "part") * self.count) == self.number - 1
+        )
+        if not own:
+            raise ConfigError(
+                f"none of the {len(questions):,} training questions is in part {self.number} of "
+                f"{self.count}. Make fewer parts."
+            )
+        return replace(task, splits={**task.splits, "train": own})
