@@ -61,6 +61,7 @@ from potstill.train.settings import (
     TrainSettings,
 )
 from potstill.train.wrong_chains import UnlikelihoodSettings
+from potstill.view.settings import ViewSettings
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference.md"
 
@@ -115,6 +116,7 @@ SECTIONS: dict[str, Section] = {
     "limits": Section("`limits` of that file", RequestLimits),
     "teacher_limits": Section("`teacher_limits` of that file", TeacherLimits),
     "merge": Section("`--set` of `potstill merge`", MergeSettings),
+    "view": Section("`--set` of `potstill view`", ViewSettings),
 }
 """The settings classes by their heading."""
 

@@ -23,7 +23,7 @@ LAYERS = [  # lowest first; names on one line never import each other
     {"generate", "curate", "train", "evaluate", "guide", "report"},
     {"pipeline", "serve"},
     {"deploy", "exchange", "experiment", "merge", "plan"},
-    {"advise"},
+    {"advise", "view"},
     {"cli"},
     {"__main__", "__init__", "papers"},  # papers come in as an extension: nobody imports them
 ]

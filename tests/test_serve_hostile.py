@@ -19,7 +19,7 @@ from fakes_upstream import (
     wait_for,
 )
 
-from potstill.serve import server
+from potstill.serve import connections
 
 JSON = "Content-Type: application/json"
 TOKEN = "a-token-of-clients-0123456789"
@@ -127,7 +127,7 @@ def test_no_header_or_path_of_a_client_is_repeated(server: Served) -> None:
 def test_a_head_that_never_ends_is_not_waited_for(
     student: FakeUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "HEAD_SECONDS", 0.4)
+    monkeypatch.setattr(connections, "HEAD_SECONDS", 0.4)
     student.delay = 0.8
     with served(settings_for(student)) as running:
         for begun in (
@@ -149,7 +149,7 @@ def test_a_body_that_drips_is_over_at_the_deadline(student: FakeUpstream) -> Non
 def test_a_client_that_reads_nothing_is_let_go(
     student: FakeUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "STALLED_SECONDS", 0.3)
+    monkeypatch.setattr(connections, "STALLED_SECONDS", 0.3)
     with (
         served(settings_for(student)) as running,
         socket.create_connection(("127.0.0.1", running.port), timeout=0.5) as client,

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 ORDER = (
-    *("init", "check", "demo", "plan", "advise", "run", "status"),
+    *("init", "check", "demo", "plan", "advise", "run", "status", "view"),
     *("generate", "curate", "train", "evaluate", "guide", "report"),
     *("ask", "serve", "export-model", "verify", "export", "import", "join", "push", "clean"),
     *("compare", "experiment", "merge", "fuse", "tasks", "score", "grade", "regrade", "schema"),

@@ -1,12 +1,12 @@
-"""Commands that look at runs: status, compare."""
+"""Commands that look at runs: status, view, compare."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from potstill.cli.app import main
-from potstill.cli.documents import add_to_document, plain
+from potstill.cli.app import main, set_option
+from potstill.cli.documents import add_to_document, plain, wants_json, write_now
 from potstill.cli.printing import print_table
 from potstill.cli.terminal import echo
 from potstill.errors import ConfigError, PotstillError
@@ -70,6 +70,36 @@ def status_values(status: "RunStatus") -> dict[str, object]:
         activity = {**plain(status.activity), "seconds_left": plain(left)}
         values["activity"] = activity
     return {**values, "reached": status.reached.stage, "killed": status.is_killed}
+
+
+@main.command("view")
+@click.argument("run", type=click.Path(path_type=Path))
+@set_option("the server, e.g. port=8000")
+def view_command(run: Path, changes: tuple[str, ...]) -> None:
+    """Serve a run's page on this machine, over its whole store.
+
+    RUN is its folder, or the recipe; of a folder of runs all are listed. A run at work is followed.
+    Nobody is asked and nothing is written.
+    """
+    from potstill.errors import extra
+    from potstill.pipeline.recipe import change_setting, load_recipe
+    from potstill.settings import build
+    from potstill.view.settings import ViewSettings
+
+    raw: dict[str, object] = {}
+    for change in changes:
+        change_setting(raw, change)
+    settings = build(ViewSettings, raw, at="potstill view")
+    folder = run if run.is_dir() else load_recipe(run).folder
+    with extra("serve", needed_for="potstill view"):
+        from potstill.view.server import view
+
+    def listens(address: str) -> None:
+        write_now(url=address)
+        if not wants_json():
+            echo(f"view: {address} (Ctrl-C ends it)")
+
+    view(folder, settings, listens)
 
 
 @main.command("compare")

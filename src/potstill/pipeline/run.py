@@ -27,13 +27,12 @@ from potstill.evaluate import (
     TaskSets,
     entries,
     evaluate,
-    roles,
 )
 from potstill.generate import GenerateResult
 from potstill.grading.grade import grade
 from potstill.guide import GuidanceResult, GuideSettings, guide
 from potstill.models import Model
-from potstill.pipeline.cost_lines import cost_lines, judge_lines
+from potstill.pipeline.cost_lines import judge_lines
 from potstill.pipeline.former_training import with_former_values
 from potstill.pipeline.guide_setup import guided_checkpoint, guided_pair
 from potstill.pipeline.kept_questions import task_of
@@ -43,7 +42,7 @@ from potstill.pipeline.nothing_kept import require_kept
 from potstill.pipeline.recipe import Recipe, load_recipe
 from potstill.pipeline.recipe_changes import RunIdentity
 from potstill.pipeline.regrade import Regraded, regrade
-from potstill.pipeline.report_facts import report_facts
+from potstill.pipeline.run_report import write_run_report
 from potstill.pipeline.run_runtime import run_runtime
 from potstill.pipeline.stage_inputs import (
     Inputs,
@@ -66,7 +65,7 @@ from potstill.pipeline.teachers import TeacherPool
 from potstill.pipeline.training_models import training_models
 from potstill.prompts.exemplars import FewShot, read_few_shot
 from potstill.records import Checkpoint, Task, Teacher
-from potstill.report import ReportFiles, write_report
+from potstill.report import ReportFiles
 from potstill.runtime import Runtime
 from potstill.runtime.context import RunContext
 from potstill.runtime.progress import Meter
@@ -445,21 +444,7 @@ class Run:
         Raises:
             ConfigError: The run is of another task.
         """
-        self.identity.check_task()
-        notes = self.few_shot.notes if self.few_shot else ()
-        costs = cost_lines(self.recipe, self.store)
-        is_writable = os.access(self.folder, os.W_OK)
-        return write_report(
-            self.store,
-            self.measured_tasks,
-            # Of a run on a medium that can only be read the report comes to the working folder.
-            self.folder if is_writable else Path.cwd() / f"report-of-{self.folder.resolve().name}",
-            overlaps=self.overlaps,
-            notes=(*notes, *self.students.unequal_notes, *costs, *self.stale_notes()),
-            roles=roles(self.entries),
-            teacher_tokens=self.recipe.guide.teacher_tokens if self.recipe.guide else None,
-            facts=report_facts(self),
-        )
+        return write_run_report(self)
 
     def judge_lines(self) -> list[str]:
         """How the judge did in each stage, and what it has cost; empty where none was asked."""

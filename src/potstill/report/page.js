@@ -25,8 +25,7 @@
   const data = JSON.parse(get("questions-data").textContent);
   const { labels, sets } = data;
   let pair = null; // the start and the student of the set that is shown
-  const list = get("list");
-  if (!list) return;
+  const list = get("list"); // there is none where nothing was answered yet
   const [setBox, sortBox, searchBox] = ["set", "sort", "search"].map(get);
   const [found, changed, chips, previous, next] = ["found", "changed", "chips", "previous", "next"].map(get);
 
@@ -236,7 +235,7 @@
     if (item.finish) facts.push(ended(item.finish));
     if (item.sure !== undefined) facts.push(`its tokens ${item.sure}% probable on average`);
     if (item.leaked) facts.push("the guidance holds the gold answer");
-    const shown = make("div", "panel", make("h4", "", who, " ", mark), make("p", "about", facts.join(" · ")));
+    const shown = make("div", "panel", make("h3", "", who, " ", mark), make("p", "about", facts.join(" · ")));
     if (item.thinking) {
       const size = counted(Array.from(item.thinking).length);
       shown.append(folded("thinking", `Thinking, ${size} characters`, make("p", "written", visible(item.thinking))));
@@ -479,7 +478,7 @@
     const place = answer.rows.findIndex((row) => row.id === params.get("question"));
     if (place >= 0) {
       list.children[place].firstChild.open = true;
-      summaries()[place].focus();
+      summaries()[place].focus({ preventScroll: true });
     }
   }
 
@@ -513,6 +512,39 @@
     return summaries().at(by > 0 ? 0 : -1)?.focus();
   }
 
+  // A served page looks whether the run has gone on. It is renewed at once where nothing would be
+  // lost of what is being read, else when its reader says so.
+  const WATCHED_EVERY = 3000; // ms
+
+  function isRead() {
+    const focused = document.activeElement;
+    return Boolean(list?.querySelector("details[open]")) || (focused && focused !== document.body);
+  }
+
+  async function watch() {
+    if (document.hidden) return;
+    const told = get("renewal");
+    try {
+      const { version, at_work: atWork, fault } = await ask("version.json", "");
+      if (version !== data.version) {
+        if (!isRead()) return location.reload();
+        if (!told.querySelector("button")) {
+          told.replaceChildren("The run has gone on. ", button("small", "Show it", () => location.reload()));
+        }
+      } else told.textContent = fault ? `The run cannot be read anew: ${fault}` : atWork ? "The run is at work; this page follows it." : "";
+    } catch {
+      told.textContent = "potstill view has ended; this page shows what it had.";
+    }
+    return undefined;
+  }
+  if (data.served) {
+    watch();
+    setInterval(watch, WATCHED_EVERY);
+  }
+
+  // ------------------------------------------------------------------------------------------------
+
+  if (!list) return;
   document.addEventListener("keydown", (event) => {
     if (event.altKey || event.ctrlKey || event.metaKey || !isNear()) return;
     if (event.target.closest?.("input, select, textarea")) return;
@@ -530,8 +562,6 @@
     else if (params.get("question") === id) params.delete("question");
     history.replaceState(null, "", addressed(params));
   }, true);
-
-  // ------------------------------------------------------------------------------------------------
 
   setBox.addEventListener("change", () => {
     const { task, split } = sets[setBox.value];
@@ -551,9 +581,13 @@
     show(new URLSearchParams({ task, ...(split === "test" ? {} : { split }) }));
   });
   get("find").addEventListener("submit", (event) => event.preventDefault());
-  addEventListener("hashchange", () => {
-    apply();
-    if (location.hash.startsWith(START)) get("questions").scrollIntoView();
-  });
-  apply().then(() => location.hash.startsWith(START) && get("questions").scrollIntoView());
+  // An address leads to its question, or to the list.
+  async function arrive() {
+    await apply();
+    if (!location.hash.startsWith(START)) return;
+    const opened = list.querySelector("details[open] > summary");
+    (opened ?? get("questions")).scrollIntoView();
+  }
+  addEventListener("hashchange", arrive);
+  arrive();
 })();

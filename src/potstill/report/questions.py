@@ -70,6 +70,7 @@ def browser_data(results: Results, store: Store | None = None) -> dict[str, obje
         bytes_left -= used
     return {
         **header(results),
+        "served": False,
         "sets": [
             set_data(one) | {"rows": held[number]} for number, one in enumerate(sets)
         ],

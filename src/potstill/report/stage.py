@@ -7,7 +7,7 @@ from typing import NamedTuple
 import orjson
 
 from potstill.records import Task
-from potstill.report.accuracy import read_results
+from potstill.report.accuracy import Results, read_results
 from potstill.report.announcements import announced_headline
 from potstill.report.engine_notes import engine_notes
 from potstill.report.overlap_notes import overlap_notes
@@ -65,9 +65,7 @@ def write_report(
     Raises:
         ConfigError: A file cannot be written.
     """
-    engines = engine_notes(store.engines())
-    notes = (*notes, *engines, *overlap_notes(overlaps, store.predictions()))
-    results = read_results(
+    results = report_results(
         store,
         tasks,
         folder,
@@ -77,6 +75,45 @@ def write_report(
         teacher_tokens=teacher_tokens,
         facts=facts,
     )
+    return write_results(results, store, folder)
+
+
+def report_results(
+    store: Store,
+    tasks: Sequence[Task],
+    folder: Path,
+    *,
+    overlaps: Sequence[Overlap] = (),
+    notes: Sequence[str] = (),
+    roles: Mapping[str, str] | None = None,
+    teacher_tokens: float | None = None,
+    facts: RunFacts | None = None,
+) -> Results:
+    """Returns what a page is made of; arguments as for :func:`write_report`."""
+    engines = engine_notes(store.engines())
+    return read_results(
+        store,
+        tasks,
+        folder,
+        overlaps=overlaps,
+        notes=(*notes, *engines, *overlap_notes(overlaps, store.predictions())),
+        roles=roles,
+        teacher_tokens=teacher_tokens,
+        facts=facts,
+    )
+
+
+def write_results(results: Results, store: Store, folder: Path) -> ReportFiles:
+    """Write results as a page and a summary, in the place of earlier ones.
+
+    Args:
+        results: The run's.
+        store: Where prompts and thinking are that the page shows.
+        folder: Where the files go.
+
+    Raises:
+        ConfigError: A file cannot be written.
+    """
     written = ReportFiles(
         folder / "report.html",
         folder / "summary.json",

@@ -12,30 +12,21 @@ import time
 from collections.abc import Callable
 from types import FrameType
 
-from potstill.errors import AuthError, ConfigError, PotstillError, extra
+from potstill.errors import AuthError, PotstillError, extra
 from potstill.serve.http_upstream import open_upstream
 from potstill.serve.settings import ServeSettings
 from potstill.setting_names import resolve_names
 
 with extra("serve", needed_for="potstill serve"):
     import uvicorn
-    from uvicorn.protocols.http.h11_impl import H11Protocol
 
     from potstill.serve.access import AdmissionLimit
+    from potstill.serve.connections import Connection, listen
     from potstill.serve.metrics import logger
     from potstill.serve.service import Service, make_app
 
-BACKLOG = 2048
-"""Connections that wait to be accepted."""
-
 SHORTEST_TOKEN = 16
 """Characters; a shorter token can be guessed."""
-
-HEAD_SECONDS = 10.0
-"""Longest wait for the whole head of the next request, however slowly it comes."""
-
-STALLED_SECONDS = 30.0
-"""Longest wait for a client that takes none of what was sent to it."""
 
 
 class Server(uvicorn.Server):
@@ -78,7 +69,7 @@ def make_server(settings: ServeSettings) -> tuple[Server, socket.socket]:
     """
     tokens = read_tokens(settings)
     resolve_names(settings)
-    listening = _listen(settings.host, settings.port)  # before a model is loaded for nothing
+    listening = listen(settings.host, settings.port)  # before a model is loaded for nothing
     try:
         student = open_upstream(settings.student)
         teacher = open_upstream(settings.teacher) if settings.teacher else None
@@ -144,70 +135,3 @@ def read_tokens(settings: ServeSettings) -> list[str]:
             "ASCII. Set a longer one, e.g. what `openssl rand -hex 32` prints."
         )
     return tokens
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """A socket that is said to be TCP, so that asyncio sends its answers without delay.
-
-    ``socket.create_server`` leaves the protocol open, and every answer then waits 40 ms.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listening.bind((host, port))
-        listening.listen(BACKLOG)
-    except OSError as error:
-        listening.close()
-        raise ConfigError(
-            f"cannot listen on {host}, port {port}: {error.strerror}. Set host and port."
-        ) from error
-    return listening
-
-
-class Connection(H11Protocol):
-    """A client's connection, broken off where the client keeps us waiting.
-
-    uvicorn's own waits for ever for the head of a request, and for a client to read its answer.
-    """
-
-    _timer: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin to wait for a request."""
-        super().connection_made(transport)
-        self._wait(HEAD_SECONDS)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Wait for nothing more."""
-        self._wait(None)
-        super().connection_lost(exc)
-
-    def handle_events(self) -> None:
-        """Stop waiting once a request is there."""
-        before = self.cycle
-        super().handle_events()
-        if self.cycle is not before and not self.flow.write_paused:
-            self._wait(None)
-
-    def on_response_complete(self) -> None:
-        """Wait for the next request, or for the client to take the end of the answer."""
-        self._wait(STALLED_SECONDS if self.flow.write_paused else HEAD_SECONDS)
-        super().on_response_complete()
-
-    def pause_writing(self) -> None:
-        """Wait for the client to read."""
-        super().pause_writing()
-        self._wait(STALLED_SECONDS)
-
-    def resume_writing(self) -> None:
-        """Go on."""
-        super().resume_writing()
-        answering = self.cycle is not None and not self.cycle.response_complete
-        self._wait(None if answering else HEAD_SECONDS)
-
-    def _wait(self, seconds: float | None) -> None:
-        """Break off after so long; None: stay."""
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = self.loop.call_later(seconds, self.transport.abort) if seconds else None

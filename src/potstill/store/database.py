@@ -18,9 +18,10 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar, cast
 
 from potstill.errors import StoreError
 from potstill.store.schema import MIGRATIONS
@@ -267,15 +268,42 @@ def _values(record: object) -> Iterator[object]:
 def record_of(cls: type[R], values: Iterator[Any]) -> R:
     """Returns a record made of a row, from as many values as it has columns."""
     arguments: dict[str, Any] = {}
-    for field in fields(cls):  # type: ignore[arg-type]
-        kind: Any = field.type
-        if is_dataclass(field.type):
-            arguments[field.name] = record_of(kind, values)
-        else:
-            value = next(values)
-            truth = kind is bool or (kind == bool | None and value is not None)
-            arguments[field.name] = bool(value) if truth else value
+    for name, inner, truth, nullable in _fields_of(cast("type", cls)):
+        if inner is not None:
+            arguments[name] = record_of(inner, values)
+            continue
+        value = next(values)
+        if truth and not (nullable and value is None):
+            value = bool(value)
+        arguments[name] = value
     return cls(**arguments)
+
+
+class _Field(NamedTuple):
+    """How a field of a record is read from a row."""
+
+    name: str
+    inner: type | None
+    """The record that stands in it; None: a value."""
+
+    truth: bool
+    """Whether the value is a truth value."""
+
+    nullable: bool
+
+
+@cache
+def _fields_of(cls: type) -> tuple[_Field, ...]:
+    """Returns how the fields of a record are read, found out once for its thousands of rows."""
+    return tuple(
+        _Field(
+            field.name,
+            cast("type", field.type) if is_dataclass(field.type) else None,
+            field.type in (bool, bool | None),
+            field.type is not bool,
+        )
+        for field in fields(cls)
+    )
 
 
 def insert(db: Connection, table: str, records: Sequence[object], **columns: str) -> None:

@@ -1,0 +1,85 @@
+"""Pictures of a run's page for the docs: on a phone and a desk, in light and dark.
+
+Run: python scripts/screenshots.py runs/demo [--out docs/images]
+
+Chromium is found on the path, or named by CHROMIUM; playwright comes with the extra dev. Each
+picture is of what fits a screen: the head of the page, and a question that the student has lost.
+"""
+
+import argparse
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+SCREENS = {"desktop": (1440, 1080), "phone": (390, 844)}
+"""Width and height in pixels."""
+
+SCHEMES = ("light", "dark")
+
+LARGEST = 300_000
+"""Bytes of a picture."""
+
+PLACES = {
+    "head": "",
+    "questions": "#questions?start=right&student=wrong",
+}
+"""What is shown, by the address behind the page's."""
+
+
+def picture(browser: "Browser", page: Path, place: str, screen: str, scheme: str) -> bytes:
+    """Returns a picture of a place on a page, as PNG."""
+    width, height = SCREENS[screen]
+    context = browser.new_context(
+        viewport={"width": width, "height": height},
+        color_scheme="dark" if scheme == "dark" else "light",
+        reduced_motion="reduce",
+    )
+    opened = context.new_page()
+    opened.goto(page.resolve().as_uri() + place)
+    if place:
+        opened.wait_for_selector("#list > li")
+        opened.keyboard.press("j")
+        opened.keyboard.press("Enter")
+        opened.wait_for_selector("details.one[open] .whole")
+        opened.evaluate("() => document.getElementById('questions').scrollIntoView()")
+    taken = opened.screenshot()
+    context.close()
+    return taken
+
+
+def main() -> None:
+    """Make the pictures.
+
+    Raises:
+        SystemExit: There is no page, no browser, or a picture is too large for the repository.
+    """
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run", type=Path, help="a run's folder, with its report.html")
+    parser.add_argument("--out", type=Path, default=Path("docs/images"))
+    arguments = parser.parse_args()
+    page, program = arguments.run / "report.html", os.environ.get("CHROMIUM", "chromium")
+    if not page.is_file() or shutil.which(program) is None:
+        raise SystemExit(f"{page} or the browser {program} is missing.")
+    from playwright.sync_api import sync_playwright
+
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which(program))
+        for name, place in PLACES.items():
+            for screen in SCREENS:
+                for scheme in SCHEMES:
+                    taken = picture(browser, page, place, screen, scheme)
+                    file = arguments.out / f"report-{name}-{screen}-{scheme}.png"
+                    if len(taken) > LARGEST:
+                        raise SystemExit(f"{file} would have {len(taken):,} bytes.")
+                    file.write_bytes(taken)
+                    print(f"{file}: {len(taken):,} bytes")
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()

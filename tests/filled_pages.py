@@ -1,0 +1,146 @@
+"""Runs of every kind as pages, filled from made-up records, for tests in a browser."""
+
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from guided_run import SCORES, predicted
+from guided_run import TASK as GUIDED_TASK
+from report_run import RATIONALES, RECIPE, START, SWEPT_RECIPE, FilledRun, SweptRun, swept_tasks
+from report_run import ROLES as SWEPT_ROLES
+from report_run import task as made_task
+from test_report_rounds import RECIPE as ON_POLICY_RECIPE
+from test_report_rounds import TASK as ON_POLICY_TASK
+from test_report_rounds import fill as fill_rounds
+from test_report_teachers import DEBATED
+from test_report_teachers import RECIPE as TEACHERS_RECIPE
+
+from potstill.records import Completion, Prediction, Request, Task, TokenLogprobs
+from potstill.report import write_report
+from potstill.store import Store
+
+HOSTILE_TEXTS = (
+    "</script><script>document.title = 'owned'</script>",
+    "<img src=x onerror=\"document.title='owned'\"><table><tr><td>",
+    "\N{RIGHT-TO-LEFT OVERRIDE}txet\N{POP DIRECTIONAL FORMATTING} \u0627\u0644\u0639\u0631\u0628",
+    "\x1b[31mred\x1b[0m \x00 \x7f",
+    "x" * 1_000_000,
+)
+"""What models may write: markup, broken markup, right to left, escape codes, a line of 1 MB."""
+
+
+def demo_like(folder: Path) -> Path:
+    """A run as the demo leaves it, with prompts, probabilities and hostile texts."""
+    (folder / "recipe.yaml").write_text(RECIPE)
+    tasks = [
+        made_task("two_step_arithmetic", 30, 60),
+        made_task("multi_step_arithmetic", 0, 20),
+        made_task("coin_toss", 0, 20, "yes_no"),
+    ]
+    with Store(folder / "run.sqlite") as store:
+        run = FilledRun(store, tasks, random.Random(0))
+        run.generate_and_curate()
+        run.train()
+        run.evaluate()
+        _answer_hostilely(store, tasks[0])
+        return write_report(store, tasks, folder).html
+
+
+def _answer_hostilely(store: Store, task: Task) -> None:
+    """Put hostile texts among the student's answers, with what was sent, thought and probable."""
+    predictions = []
+    for prediction in store.predictions():
+        number = int(prediction.question_id.partition("-")[2])
+        is_ours = prediction.task == task.name and prediction.system == RATIONALES
+        if is_ours and 0 < number <= len(HOSTILE_TEXTS):
+            prediction = replace(prediction, text=HOSTILE_TEXTS[number - 1])
+            store.add_completions("hf:student", [_sent(task, prediction)], stage="evaluate")
+        predictions.append(prediction)
+    store.replace_evaluation(
+        store.scores(), predictions, store.comparisons(), grader="2", settings_hash="c"
+    )
+
+
+def _sent(task: Task, prediction: Prediction) -> Completion:
+    question = next(one for one in task.splits["test"] if one.id == prediction.question_id)
+    request = Request(
+        prompt=f"<b>{question.text}</b>\n\x1b[2JA:",
+        question_id=question.id,
+        task=task.name,
+        top_logprobs=1,
+    )
+    letters = [letter.encode() for letter in prediction.text[:200]]
+    lengths = np.array([[len(letter)] for letter in letters], np.uint16)
+    chances = np.array([[[0.1, 0.4, 0.7, 0.9, 1.0][place % 5]] for place in range(len(letters))])
+    return Completion(
+        request=request,
+        sample=0,
+        text=prediction.text,
+        thinking="<i>hm</i>",
+        finish_reason="stop",
+        logprobs=TokenLogprobs(
+            logprobs=np.log(chances).astype(np.float32),
+            token_bytes=b"".join(letters),
+            lengths=lengths,
+        ),
+    )
+
+
+def guided(folder: Path) -> Path:
+    """A run with guidance."""
+    answers = [
+        predicted(policy, number, (number + place) % 3 > 0)
+        for place, policy in enumerate(("never", "first_n_2", "first"))
+        for number in range(10)
+    ]
+    with Store(folder / "run.sqlite") as store:
+        store.replace_guidance(SCORES, answers, grader="2", settings_hash="d")
+        return write_report(store, [GUIDED_TASK], folder).html
+
+
+def trade_off(folder: Path) -> Path:
+    """A run that follows generic ability, with two students of two sizes."""
+    (folder / "recipe.yaml").write_text(SWEPT_RECIPE)
+    with Store(folder / "run.sqlite") as store:
+        run = SweptRun(store, swept_tasks())
+        run.fill()
+        return write_report(store, run.tasks, folder, roles=SWEPT_ROLES).html
+
+
+def several_teachers(folder: Path) -> Path:
+    """A run in which two teachers debated."""
+    (folder / "recipe.yaml").write_text(TEACHERS_RECIPE)
+    tasks = [made_task("sums", 20, 20)]
+    with Store(folder / "run.sqlite") as store:
+        run = FilledRun(store, tasks, random.Random(0))
+        run.generate_and_curate()
+        rationales = [
+            replace(rationale, teacher="other" if number % 2 else "teacher")
+            for number, rationale in enumerate(store.rationales())
+        ]
+        store.replace_rationales(rationales, DEBATED, grader="1", settings_hash="x")
+        return write_report(store, tasks, folder).html
+
+
+def on_policy(folder: Path) -> Path:
+    """A run with on-policy students, of which a limit has ended one."""
+    (folder / "recipe.yaml").write_text(ON_POLICY_RECIPE)
+    with Store(folder / "run.sqlite") as store:
+        fill_rounds(store)
+        answers = [
+            Prediction(
+                system=system, task=ON_POLICY_TASK.name, question_id=f"test-{number}",
+                text=f"So it is {number}.", answer=str(number), correct=number % 3 > place,
+                finish_reason="stop", completion_tokens=9,
+            )
+            for place, system in enumerate((START, replace(RATIONALES, model="own", step=100)))
+            for number in range(20)
+        ]  # fmt: skip
+        store.replace_evaluation(store.scores(), answers, [], grader="1", settings_hash="c")
+        return write_report(store, [ON_POLICY_TASK], folder).html
+
+
+KINDS = {
+    kind.__name__: kind for kind in (demo_like, guided, trade_off, several_teachers, on_policy)
+}
