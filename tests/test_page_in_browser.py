@@ -90,15 +90,19 @@ def open_everything(page: Watched) -> None:
                        ".forEach((one) => (one.open = true))")  # fmt: skip
 
 
+@pytest.mark.parametrize("width", [390, 1440])
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_plot_draws_and_nobody_is_asked(
-    browser: "Browser", pages: dict[str, str], kind: str
+    browser: "Browser", pages: dict[str, str], kind: str, width: int
 ) -> None:
-    with watched(browser) as page:
+    """Some charts have a form for each width, of which the other one is hidden."""
+    with watched(browser, width=width) as page:
         page.open(pages[kind])
         open_everything(page)
         sizes = page.page.evaluate(
-            """() => [...document.querySelectorAll("svg")].map((one) => {
+            """() => [...document.querySelectorAll("svg")]
+                .filter((one) => one.checkVisibility())
+                .map((one) => {
                 const { width, height } = one.getBoundingClientRect();
                 const drawn = one.querySelectorAll("path, polyline, line, rect, circle, text");
                 return [width, height, drawn.length, one.outerHTML.slice(0, 80)];
