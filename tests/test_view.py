@@ -208,7 +208,7 @@ def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
 
 def test_a_missing_extra_prints_its_command(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(sys.modules):
-        if name.startswith(("potstill.view.server", "potstill.serve", "uvicorn")):
+        if name.startswith(("potstill.view.page_server", "potstill.serve", "uvicorn")):
             monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     result = CliRunner().invoke(main, ["view", str(folder)])

@@ -16,7 +16,7 @@ from report_run import FilledRun
 
 from potstill.pipeline.recipe import load_recipe
 from potstill.pipeline.run import Run
-from potstill.view.server import OpenedView, open_view
+from potstill.view.page_server import OpenedView, open_view
 from potstill.view.settings import ViewSettings
 
 RECIPE = """\

@@ -92,7 +92,7 @@ def view_command(run: Path, changes: tuple[str, ...]) -> None:
     settings = build(ViewSettings, raw, at="potstill view")
     folder = run if run.is_dir() else load_recipe(run).folder
     with extra("serve", needed_for="potstill view"):
-        from potstill.view.server import view
+        from potstill.view.page_server import view
 
     def listens(address: str) -> None:
         write_now(url=address)

@@ -36,7 +36,7 @@ Parameters = Mapping[str, list[str]]
 
 
 @dataclass(frozen=True, slots=True)
-class _Opened:
+class _ReadRun:
     run: Run
     page: bytes
     rows: QuestionRows
@@ -63,7 +63,7 @@ class RunSnapshot:
     def __init__(self, folder: Path, version: int) -> None:
         self.folder, self.version = folder, version
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="view")
-        self._opened: _Opened | None = None
+        self._opened: _ReadRun | None = None
 
     async def opened(self) -> bytes:
         """Returns the page; the first call reads the run."""
@@ -85,9 +85,9 @@ class RunSnapshot:
     async def _do(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
-    def _read(self) -> _Opened:
+    def _read(self) -> _ReadRun:
         if self._opened is None:
-            self._opened = _opened(self.folder, self.version)
+            self._opened = _read_run(self.folder, self.version)
         return self._opened
 
     def _close(self) -> None:
@@ -97,7 +97,7 @@ class RunSnapshot:
             self._opened = None
 
     @staticmethod
-    def _found(opened: _Opened, asked: Parameters) -> bytes:
+    def _found(opened: _ReadRun, asked: Parameters) -> bytes:
         number = _set_number(opened, asked)
         found = opened.index.find(number, _filter(opened, number, asked))
         wanted = _one(asked, "question")
@@ -108,7 +108,7 @@ class RunSnapshot:
         return b'{"total":%d,"page":%d,"rows":[%s]}' % (len(found), shown, rows)
 
     @staticmethod
-    def _whole(opened: _Opened, asked: Parameters) -> bytes:
+    def _whole(opened: _ReadRun, asked: Parameters) -> bytes:
         number = _set_number(opened, asked)
         question = opened.questions.get((number, _one(asked, "question") or ""))
         if question is None:
@@ -117,7 +117,7 @@ class RunSnapshot:
         return orjson.dumps(opened.rows.whole(one.task, one.split, question))
 
 
-def _opened(folder: Path, version: int) -> _Opened:
+def _read_run(folder: Path, version: int) -> _ReadRun:
     """Reads a run."""
     run = stored_run(folder, Meter(None), read_only=True, untouched=True)
     index = QuestionIndex()
@@ -144,7 +144,7 @@ def _opened(folder: Path, version: int) -> _Opened:
         run.__exit__()
         raise
     counted = [replace(one, rows=()) for one in sets]  # what is listed lies in the index
-    return _Opened(run, html, rows, counted, index, questions)
+    return _ReadRun(run, html, rows, counted, index, questions)
 
 
 def _indexed(one: QuestionSet, rows: QuestionRows) -> Iterator[IndexedQuestion]:
@@ -183,7 +183,7 @@ def _whole_number(text: str | None) -> int:
     return int(text) if text and text.isascii() and text.isdigit() and len(text) < 10 else 1
 
 
-def _set_number(opened: _Opened, asked: Parameters) -> int:
+def _set_number(opened: _ReadRun, asked: Parameters) -> int:
     """Returns which set an address is about.
 
     Raises:
@@ -196,7 +196,7 @@ def _set_number(opened: _Opened, asked: Parameters) -> int:
     raise UnknownQuestionError("the run has no such questions")
 
 
-def _filter(opened: _Opened, number: int, asked: Parameters) -> QuestionFilter:
+def _filter(opened: _ReadRun, number: int, asked: Parameters) -> QuestionFilter:
     """Returns what the parameters of an address look for; see ``report/page.js``."""
     right, wrong = list(asked.get("right", [])), list(asked.get("wrong", []))
     measured = opened.sets[number].facets["systems"]
