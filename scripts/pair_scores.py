@@ -6,6 +6,7 @@ import torch
 from pair_texts import style_prompt
 from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
+from potstill.models.local.cache_argument import with_cache
 from potstill.tasks import grade
 from potstill.tasks.procedural import FAMILIES, questions
 
@@ -42,8 +43,8 @@ def generate(
                 input_ids=ids,
                 attention_mask=mask,
                 position_ids=positions,
-                past_key_values=cache,
                 logits_to_keep=1,
+                **with_cache(model, cache),
             ).logits[:, -1]
         chosen = _choose(logits.float(), temperature)
         written.append(chosen)

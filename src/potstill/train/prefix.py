@@ -3,6 +3,7 @@
 import torch
 from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
+from potstill.models.local.cache_argument import with_cache
 from potstill.models.local.kv_cache import layer_states
 from potstill.models.local.learned_prefix import (
     check_prefix,
@@ -32,8 +33,8 @@ def add_prefix(
     with torch.no_grad():
         model(
             input_ids=torch.tensor([ids], device=model.device),
-            past_key_values=cache,
             use_cache=True,
+            **with_cache(model, cache),
         )
     put_prefix(model, settings.tokens)
     states = [layer_states(layer) for layer in cache.layers]

@@ -23,6 +23,7 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from potstill.models.interface import sample_seed
 from potstill.models.local.batching import Prompt, in_parts
+from potstill.models.local.cache_argument import with_cache
 from potstill.models.local.kv_cache import Room, RowCache, layer_states
 from potstill.models.local.lean_step import LeanStep
 from potstill.models.local.prefill import BESIDE_TOKENS, PROMPT_TOKENS, Prefill, read_by_encoder
@@ -262,8 +263,8 @@ class Decoder:
                 encoder_outputs=BaseModelOutput(last_hidden_state=self._source.hidden_RTD),
                 attention_mask=self._source.mask_RT,
                 decoder_input_ids=tokens_R1,
-                past_key_values=EncoderDecoderCache(cache, self._source.cross),
                 use_cache=True,
+                **with_cache(self.model, EncoderDecoderCache(cache, self._source.cross)),
             )
         else:
             # The last token is run at the new column, which is the row's own.
@@ -279,8 +280,8 @@ class Decoder:
                 output = self.model(
                     input_ids=tokens_R1,
                     attention_mask=own_RC,
-                    past_key_values=cache,
                     use_cache=True,
+                    **with_cache(self.model, cache),
                     **({"position_ids": positions_R1} if self._prefill.takes_positions else {}),
                 )
         logits_RTV: Tensor = output.logits

@@ -19,6 +19,7 @@ from transformers import Cache, DynamicCache, EncoderDecoderCache, PreTrainedMod
 from transformers.modeling_outputs import BaseModelOutput, CausalLMOutput
 
 from potstill.errors import ModelError
+from potstill.models.local.cache_argument import with_cache
 from potstill.models.local.loading import Loaded
 from potstill.models.local.model import HFModel
 
@@ -85,7 +86,7 @@ class AveragedModel(nn.Module):
     def forward(
         self,
         *,
-        past_key_values: Cache,
+        cache: Cache,
         encoder_outputs: BaseModelOutput | None = None,
         position_ids: Tensor | None = None,
         logits_to_keep: int = 1,
@@ -94,14 +95,14 @@ class AveragedModel(nn.Module):
         """Returns the logarithms of the members' mean probabilities behind each row's tokens.
 
         Args:
-            past_key_values: The cache of all members; empty at first.
+            cache: That of all members; empty at first.
             encoder_outputs: The output of :meth:`get_encoder`.
             position_ids: Passed to the members that take them.
             logits_to_keep: How many of the last tokens' logits are wanted; 0: all. Passed to the
                 members that take it.
             **inputs: Passed to every member.
         """
-        caches = self._caches(past_key_values)
+        caches = self._caches(cache)
         further = {"position_ids": position_ids, "logits_to_keep": logits_to_keep}
         own: list[dict[str, Any]] = [
             {name: value for name, value in further.items() if name in accepted}
@@ -115,10 +116,12 @@ class AveragedModel(nn.Module):
             ):
                 member_inputs["encoder_outputs"] = BaseModelOutput(last_hidden_state=part)
         logits = [
-            member(past_key_values=cache, **member_inputs, **inputs).logits[:, -logits_to_keep:]
-            for member, cache, member_inputs in zip(self.members, caches, own, strict=True)
+            member(**with_cache(member, part), **member_inputs, **inputs).logits[
+                :, -logits_to_keep:
+            ]
+            for member, part, member_inputs in zip(self.members, caches, own, strict=True)
         ]
-        self._keep_layers(past_key_values, caches)
+        self._keep_layers(cache, caches)
         return CausalLMOutput(logits=cast(torch.FloatTensor, log_mean(logits)))
 
     def _caches(self, whole: Cache) -> list[Cache]:

@@ -29,6 +29,7 @@ from transformers import Cache, DynamicCache, EncoderDecoderCache, PreTrainedMod
 from transformers.modeling_outputs import BaseModelOutput
 
 from potstill.models.local.batching import Prompt, PromptQueue, in_parts
+from potstill.models.local.cache_argument import with_cache
 from potstill.models.local.kv_cache import filled_layer, layer_states
 from potstill.models.local.loading import SMALL_MODEL, parameters_of
 from potstill.models.local.prefill import PROMPT_TOKENS, Prefill, padded, read_by_encoder
@@ -219,8 +220,8 @@ class TextScorer:
                 encoder_outputs=BaseModelOutput(last_hidden_state=rows.hidden_PTD),
                 attention_mask=rows.source_PT,
                 decoder_input_ids=ids_RT,
-                past_key_values=EncoderDecoderCache(rows.cache, rows.cross),
                 use_cache=True,
+                **with_cache(self._model, EncoderDecoderCache(rows.cache, rows.cross)),
                 **every,
             )
         else:
@@ -228,8 +229,8 @@ class TextScorer:
             output = self._model(
                 input_ids=ids_RT,
                 attention_mask=rows.mask_PL,
-                past_key_values=rows.cache,
                 use_cache=True,
+                **with_cache(self._model, rows.cache),
                 **({"position_ids": positions} if self._prefill.takes_positions else {}),
                 **every,
             )

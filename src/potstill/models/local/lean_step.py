@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import DynamicCache, PreTrainedModel
 
+from potstill.models.local.cache_argument import with_cache
 from potstill.models.local.kv_cache import Room, RowCache, RowLayer
 from potstill.models.local.learned_prefix import has_prefix
 from potstill.models.local.packed_layers import MOST_ROWS, MergedLinear, PackedLinear
@@ -148,7 +149,7 @@ class LeanStep:
             input_ids=ids_RT,
             attention_mask=mask_RT[:, :-1],
             position_ids=places_RT[:, :-1],
-            past_key_values=prompts,
+            **with_cache(model, prompts),
         )
         cache = RowCache(prompts)
         cache.join(prompts, [0, 1], Room(rows=2, columns=8))
@@ -159,7 +160,7 @@ class LeanStep:
             input_ids=tokens_R[:, None],
             attention_mask=mask_RT,
             position_ids=places_RT[:, -1:],
-            past_key_values=cache,
+            **with_cache(model, cache),
         ).logits[:, -1]
         return float((ours - theirs).abs().max() / theirs.abs().max())
 

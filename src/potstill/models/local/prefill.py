@@ -34,6 +34,7 @@ from transformers.cache_utils import DynamicLayer
 from transformers.modeling_outputs import BaseModelOutput
 
 from potstill.models.local.batching import Prefix, Prompt
+from potstill.models.local.cache_argument import with_cache
 from potstill.models.local.kv_cache import filled_layer, layer_states
 from potstill.models.local.learned_prefix import has_prefix
 from potstill.text.common_prefix import common_prefix
@@ -182,8 +183,8 @@ class Prefill:
         output = self._model(
             input_ids=ids,
             attention_mask=mask,
-            past_key_values=cache,
             use_cache=True,
+            **with_cache(self._model, cache),
             **({"position_ids": positions} if self.takes_positions else {}),
             **self._last_only,
         )
@@ -219,8 +220,8 @@ def read_by_encoder(model: PreTrainedModel, prompts: Sequence[Prompt]) -> Encode
         decoder_input_ids=torch.tensor(
             [prompt.decoder_ids for prompt in prompts], device=ids_PT.device
         ),
-        past_key_values=caches,
         use_cache=True,
+        **with_cache(model, caches),
     )
     own, cross = caches.self_attention_cache, caches.cross_attention_cache
     assert isinstance(own, DynamicCache)
@@ -389,7 +390,7 @@ def _probe(model: PreTrainedModel) -> tuple[Tensor, Tensor]:
     # The head alone, for its states; then the tail, which reads them apart.
     cache = DynamicCache()
     head_1T, tail_1T = ids_1T[:, :PROBE_PREFIX], ids_1T[:, PROBE_PREFIX:]
-    model(input_ids=head_1T, past_key_values=cache, use_cache=True)
+    model(input_ids=head_1T, use_cache=True, **with_cache(model, cache))
     states = [layer_states(layer) for layer in cache.layers]
     read_TT = torch.ones(tail_1T.shape[1], tail_1T.shape[1], dtype=torch.bool).tril()
     layers = [(keys[0], values[0]) for keys, values in states]
@@ -397,7 +398,7 @@ def _probe(model: PreTrainedModel) -> tuple[Tensor, Tensor]:
         apart = model(
             input_ids=tail_1T,
             position_ids=positions[:, PROBE_PREFIX:],
-            past_key_values=DynamicCache(),
             use_cache=True,
+            **with_cache(model, DynamicCache()),
         )
     return whole, apart.logits[0, -1]

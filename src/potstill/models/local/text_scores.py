@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from transformers import DynamicCache, PreTrainedModel
 
+from potstill.models.local.cache_argument import with_cache
 from potstill.models.local.sampling import Top, top_logprobs
 
 CHUNK_TOKENS = 512
@@ -37,7 +38,7 @@ def score_text(model: PreTrainedModel, ids: Sequence[int], k: int) -> tuple[Top,
         if cache is None:
             output = model(input_ids=chunk_1T)
         else:
-            output = model(input_ids=chunk_1T, past_key_values=cache, use_cache=True)
+            output = model(input_ids=chunk_1T, use_cache=True, **with_cache(model, cache))
         logits_TV = output.logits[0]
         # The logits of a place are those of the token behind it.
         following = int(logits_TV[-1].argmax())
