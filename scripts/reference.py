@@ -40,6 +40,7 @@ from potstill.models.settings import (
     VLLMSettings,
 )
 from potstill.pipeline.recipe import Recipe
+from potstill.pipeline.track_settings import TrackSettings
 from potstill.prompts.exemplars import ExemplarSettings, FewShotSettings
 from potstill.prompts.formats import FORMATS, MIXTURES, FormatSettings, shares
 from potstill.prompts.styles import STYLES, StyleSettings
@@ -105,6 +106,7 @@ SECTIONS: dict[str, Section] = {
     "stop": Section("`train.stop`", StopSettings),
     "lora": Section("`train.lora`", LoraSettings),
     "prefix": Section("`train.prefix`", PrefixSettings),
+    "track": Section("`track`", TrackSettings),
     "evaluate": Section("`evaluate`", EvaluateSettings),
     "card": Section("`card`", CardSettings),
     "generic": Section("`evaluate.generic`", GenericSettings),

@@ -63,7 +63,24 @@ class EvalContext(NamedTuple):
             ModelError: The system cannot be asked, or all of its answers failed.
         """
         with self.run.progress.part(len(entry.task.splits[split])):
-            return self._measure(measured, model, entry, split)
+            result = self._measure(measured, model, entry, split)
+        if result is not None:
+            self._record(result.score)
+        return result
+
+    def _record(self, score: Score) -> None:
+        """Write an accuracy to the run's log."""
+        self.run.events.record(
+            "measured",
+            system=score.system.label,
+            step=score.step,
+            task=score.task,
+            split=score.split,
+            correct=score.correct,
+            total=score.total,
+            low=score.low,
+            high=score.high,
+        )
 
     def _measure(
         self, measured: MeasuredSystem, model: Model, entry: EvalTask, split: Split

@@ -41,6 +41,7 @@ from potstill.models.settings import (
 from potstill.module_folders import FOLDERS
 from potstill.pipeline.learning_checks import check_learning
 from potstill.pipeline.names import RESERVED, check_name, check_systems, named_starts
+from potstill.pipeline.track_settings import TrackSettings
 from potstill.pipeline.unknown_prices import without_prices
 from potstill.prompts.exemplars import AnyFewShot
 from potstill.prompts.formats import DataFormat, format_named
@@ -147,6 +148,9 @@ class Recipe(Settings):
 
     budget: BudgetSettings | None = None
     """The most that the run may spend on servers; null sets no limit."""
+
+    track: TrackSettings | None = None
+    """Experiment trackers that the run reports to; null: none."""
 
     overlap: OverlapSettings = OverlapSettings()
     generate: GenerateSettings = GenerateSettings()

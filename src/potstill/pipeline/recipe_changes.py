@@ -27,6 +27,10 @@ MOST_TOLD = 4
 """Changes that are told one by one."""
 
 
+NO_PART = {"run", "reuse", "track"}
+"""Settings that are no part of what the run is."""
+
+
 class RunIdentity:
     """Whether a recipe is that of the run in its folder.
 
@@ -50,7 +54,7 @@ class RunIdentity:
     @cached_property
     def recipe_hash(self) -> str:
         """Stands for all settings of the recipe."""
-        return settings_hash(self._recipe.model_dump(mode="json", exclude={"run", "reuse"}))
+        return settings_hash(self._recipe.model_dump(mode="json", exclude=NO_PART))
 
     @property
     def needs_consent(self) -> bool:
@@ -122,13 +126,13 @@ def _changed(former: Mapping[str, object], recipe: Recipe) -> list[str]:
     """Returns what a recipe changes, each as ``train.steps was 400, is 200``."""
     if not former:
         return []
-    now = recipe.model_dump(mode="json", exclude={"run", "reuse"})
+    now = recipe.model_dump(mode="json", exclude=NO_PART)
     return list(_changes("", former, now, _given_before(former), _given(recipe)))
 
 
 def _given(recipe: Recipe) -> Mapping[str, object]:
     """Returns what a recipe says, without the settings that it leaves to their defaults."""
-    return recipe.model_dump(mode="json", exclude={"run", "reuse"}, exclude_defaults=True)
+    return recipe.model_dump(mode="json", exclude=NO_PART, exclude_defaults=True)
 
 
 def _given_before(former: Mapping[str, object]) -> Mapping[str, object]:

@@ -62,6 +62,7 @@ from potstill.pipeline.student_export import export_chosen
 from potstill.pipeline.students import StudentPool, refuse_damaged
 from potstill.pipeline.task_splits import require_splits
 from potstill.pipeline.teachers import TeacherPool
+from potstill.pipeline.tracking import RunTracking, check_trackers
 from potstill.pipeline.training_models import training_models
 from potstill.prompts.exemplars import FewShot, read_few_shot
 from potstill.records import Checkpoint, Task, Teacher
@@ -117,11 +118,16 @@ class Run:
             store=self.store, folder=self.folder, progress=meter.of(self.runtime)
         )
         self.identity = RunIdentity(recipe, self.store)
+        self._tracking: RunTracking | None = None
+        if recipe.track is not None and not read_only:
+            self._tracking = RunTracking(recipe, self.runtime.events)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        if self._tracking is not None:
+            self._tracking.close()
         self.runtime.close()
         self.store.close()
 
@@ -260,11 +266,14 @@ class Run:
     def _check_recipe(self) -> None:
         """The same without the student, which only a machine that trains need be able to load."""
         resolve_names(self.recipe)
+        check_trackers(self.recipe.track)
         _ = self.task, self.entries, self.few_shot
 
     @contextmanager
     def timed(self, stage: str) -> Iterator[None]:
         """Adds the block's time to a stage, and lets models go at its end."""
+        if self._tracking is not None:
+            self._tracking.begin()
         start, events = time.monotonic(), self.runtime.events
         events.record("stage_begins", stage=stage)
         try:

@@ -47,6 +47,15 @@ The log, ``log.jsonl`` in the run's folder, has one JSON object a line: ``time``
 ``training_values``
     What was filled in of a ``student``'s training, where the recipe leaves it open: each value by
     its setting's name.
+``training_step``
+    Every few steps of a ``student``'s training: the ``loss`` since the last one in nats a token,
+    the ``learning_rate`` and the norm of the gradients (``grad_norm``, before it is clipped) of
+    this ``step``, and the ``tokens`` so far.
+``measured``
+    A ``system`` at a ``step`` was measured on a ``split`` of a ``task``: how many of ``total`` are
+    ``correct``, and the ends of the 95% interval (``low``, ``high``).
+``tracker_failed``
+    An experiment ``tracker`` was given up, for this ``reason``; the run went on.
 ``on_policy_round``
     What came of a ``round`` of a ``student``'s on-policy training: each field of
     :class:`potstill.records.TrainingRound`.
@@ -68,7 +77,7 @@ An answer has no line of its own. Prompts, answers and keys are never written.
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
@@ -106,6 +115,9 @@ class EventLog:
         self.show: Callable[[str], None] = lambda _: None
         """Shows a line to whoever watches the run."""
 
+        self.listeners: list[Callable[[str, Mapping[str, object]], None]] = []
+        """Called with the name and the fields of every event, by whichever thread records it."""
+
         self._log = log
         self._file: int | None = None
         self._lock = Lock()
@@ -122,6 +134,8 @@ class EventLog:
 
     def record(self, name: str, **fields: object) -> None:
         """Write one event to the log. A full disk ends no work here; the store will say so."""
+        for listener in tuple(self.listeners):
+            listener(name, fields)
         if self._log is None:
             return
         line = orjson.dumps({"time": round(time.time(), 3), "event": name, **fields}) + b"\n"

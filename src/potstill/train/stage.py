@@ -9,6 +9,7 @@ so a repeated command finds what is finished and goes on with what was interrupt
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -43,6 +44,7 @@ from potstill.train.wrong_chains import WRONG_CHAINS
 
 if TYPE_CHECKING:
     from potstill.train.student import TrainedStudent
+    from potstill.train.trainer import TrainProgress
 
 logger = logging.getLogger(__name__)
 
@@ -344,6 +346,7 @@ def _train_in_folder(
             settings,
             folder,
             watch=watch,
+            on_step=partial(_record_step, context, system),
             on_checkpoint=on_checkpoint if ends_at else None,
             runtime=context.runtime,
             seed=seed,
@@ -392,6 +395,19 @@ def _writing_server(start: ModelSettings) -> str | FolderServer | None:
     return None if serve == "auto" else serve
 
 
+def _record_step(context: RunContext, system: System, progress: "TrainProgress") -> None:
+    """Write how a training stands to the run's log."""
+    context.events.record(
+        "training_step",
+        student=system.label,
+        step=progress.step,
+        loss=progress.loss,
+        learning_rate=progress.learning_rate,
+        grad_norm=progress.grad_norm,
+        tokens=progress.tokens,
+    )
+
+
 class _MeterWatch:
     """Shows a training from its first second on: what it is prepared by, then how far it is.
 
@@ -414,7 +430,7 @@ class _MeterWatch:
         self._shown.__exit__(*exception)
 
     def begins(self, *, steps: int, step: int, tokens: int) -> None:
-        """Training begins, or goes on; see :class:`potstill.train.trainer.Watch`."""
+        """Training begins, or goes on; see :class:`potstill.train.training_watch.Watch`."""
         self._shown.close()
         meter = self._context.progress
         stage = meter.stage(self._label, total=steps, done=step, unit="steps", tokens=tokens)

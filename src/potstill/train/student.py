@@ -52,8 +52,9 @@ from potstill.train.quantization import four_bits, is_quantized, keep_trainable
 from potstill.train.resolution import resolved_training, start_device
 from potstill.train.settings import LoraSettings, StudentSettings, TrainSettings
 from potstill.train.start_checks import check_end_token
-from potstill.train.trainer import OnStep, Reporter, StudentTrainer, Unwatched, Watch
+from potstill.train.trainer import OnStep, Reporter, StudentTrainer
 from potstill.train.trainer_setup import build_trainer, longest_of, start_of, weights_of
+from potstill.train.training_watch import Unwatched, Watch
 from potstill.train.wrong_chains import with_departures
 
 logger = logging.getLogger(__name__)

@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -49,6 +49,7 @@ from potstill.train.encoder_sharing import EncoderOnce
 from potstill.train.lora import merged
 from potstill.train.losses import Loss, Targets
 from potstill.train.prefix_sharing import layout, use
+from potstill.train.training_watch import Unwatched, Watch
 from potstill.whole_files import library_faults, unfinished_folder, whole_folder
 
 LOG_STEPS = 10
@@ -79,34 +80,14 @@ class TrainProgress:
 
     seconds_left: float
 
+    learning_rate: float | None = None
+    """Of the last step."""
+
+    grad_norm: float | None = None
+    """Of the last step, over all trained weights, before it was clipped."""
+
 
 OnStep = Callable[[TrainProgress], None]
-
-
-class Watch(Protocol):
-    """Told how far a training is, part by part of each step."""
-
-    def begins(self, *, steps: int, step: int, tokens: int) -> None:
-        """Training begins, or goes on.
-
-        Args:
-            steps: Optimiser steps in all.
-            step: Those that were taken before.
-            tokens: Tokens to be trained on from here, prompts left out.
-        """
-
-    def advances(self, steps: int, tokens: int) -> None:
-        """So many more optimiser steps were taken, and so many more tokens trained on."""
-
-
-class Unwatched:
-    """A watch that does nothing with what it is told."""
-
-    def begins(self, *, steps: int, step: int, tokens: int) -> None:
-        """See :class:`Watch`."""
-
-    def advances(self, steps: int, tokens: int) -> None:
-        """See :class:`Watch`."""
 
 
 EndsAt = Callable[[TrainerState], bool]
@@ -163,6 +144,8 @@ class StudentTrainer(Trainer):
         self.on_part: Callable[[int], None] = lambda _: None
         """Called with the tokens of each part of a step but its last, once it is computed."""
 
+        self.grad_norm: Tensor | float | None = None
+        self.learning_rate: float | None = None
         self._objective = objective
         self._use_cache = use_cache
         encoder_decoder = bool(model.config.is_encoder_decoder)  # type: ignore[union-attr]
@@ -228,6 +211,14 @@ class StudentTrainer(Trainer):
         # DistributedDataParallel takes the mean of the processes' gradients; ours is their sum.
         share: Tensor = loss.total / num_items_in_batch * self.accelerator.num_processes
         return share
+
+    def _get_grad_norm(
+        self, model: nn.Module, grad_norm: Tensor | float | None = None
+    ) -> Tensor | float | None:
+        """Keep the norm of a step's gradients before they are clipped, and its learning rate."""
+        self.grad_norm = super()._get_grad_norm(model, grad_norm=grad_norm)
+        self.learning_rate = self._get_learning_rate()
+        return self.grad_norm
 
     def floating_point_ops(self, inputs: list[Batch]) -> int:  # type: ignore[override]
         """Not counted: counting the parameters at every step takes longer than it is worth."""
@@ -410,6 +401,7 @@ class Reporter(TrainerCallback):
         """Put the loss since the last report into the trainer's log, and tell how far it is."""
         step = state.global_step
         spent = time.perf_counter() - self._start
+        norm = self.trainer.grad_norm
         progress = TrainProgress(
             step=step,
             steps=state.max_steps,
@@ -418,6 +410,8 @@ class Reporter(TrainerCallback):
             seconds=self._seconds_before + spent,
             tokens_per_second=(self._tokens_after[step] - self._tokens_after[self._first]) / spent,
             seconds_left=spent / (step - self._first) * (state.max_steps - step),
+            learning_rate=self.trainer.learning_rate,
+            grad_norm=None if norm is None else float(norm),
         )
         self.trainer.log({name: getattr(progress, name) for name in ("loss", "tokens", "seconds")})
         if state.is_world_process_zero:
