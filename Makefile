@@ -29,6 +29,7 @@ bench: $(VENV)/bench ## the figures under benchmarks/results
 	$(BIN)/python benchmarks/grading.py --write
 	$(BIN)/python benchmarks/grading_unseen.py
 	$(BIN)/python benchmarks/serving.py --json benchmarks/results/serving.json
+	$(BIN)/python benchmarks/large_run.py --json benchmarks/results/large_run.json
 	$(BIN)/python benchmarks/clients.py --write
 	$(BIN)/python benchmarks/grading_speed.py --json benchmarks/results/grading_speed.json
 

@@ -37,6 +37,8 @@ def picture(browser: "Browser", page: Path, place: str, screen: str, scheme: str
         viewport={"width": width, "height": height},
         color_scheme="dark" if scheme == "dark" else "light",
         reduced_motion="reduce",
+        has_touch=screen == "phone",
+        is_mobile=screen == "phone",
     )
     opened = context.new_page()
     opened.goto(page.resolve().as_uri() + place)
@@ -45,7 +47,8 @@ def picture(browser: "Browser", page: Path, place: str, screen: str, scheme: str
         opened.keyboard.press("j")
         opened.keyboard.press("Enter")
         opened.wait_for_selector("details.one[open] .whole")
-        opened.evaluate("() => document.getElementById('questions').scrollIntoView()")
+        top = "details.one[open]" if screen == "phone" else "#questions"
+        opened.evaluate("(top) => document.querySelector(top).scrollIntoView()", top)
     taken = opened.screenshot()
     context.close()
     return taken

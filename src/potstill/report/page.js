@@ -400,6 +400,13 @@
     if (set.thirds) rows.push(lengthGroup(set));
     if (Object.keys(set.templates).length) rows.push(templateBox(set.templates));
     chips.replaceChildren(...rows);
+    // On a phone they would stand between the reader and the questions.
+    const filters = get("filters");
+    filters.open = matchMedia("(min-width: 40rem)").matches;
+    pressed.push(() => {
+      const active = chips.querySelectorAll("[aria-pressed='true']").length;
+      filters.firstElementChild.textContent = active ? `Filters (${active} set)` : "Filters";
+    });
   }
 
   // Start against student, two by two: each number is a link to its questions.
