@@ -1,11 +1,11 @@
-# The same five verbs for people and for continuous integration.
+# The same six verbs for people and for continuous integration.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PYTEST_WORKERS ?= 2
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test check bench real-model real-servers clean
+.PHONY: demo test check docs bench real-model real-servers clean
 
 demo: $(VENV)/local ## distil the bundled teacher into the bundled student
 	$(BIN)/potstill demo
@@ -17,6 +17,9 @@ check: $(VENV)/dev ## lint, format, types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: $(VENV)/dev ## the docs as a site in the folder site; nothing is fetched, a broken link fails
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 bench: $(VENV)/bench ## the figures under benchmarks/results
 	$(BIN)/python benchmarks/store.py --json benchmarks/results/store.json
@@ -45,7 +48,7 @@ real-servers: $(VENV)/dev ## vLLM, llama.cpp and transformers serve as teacher a
 	$(BIN)/python scripts/real_servers.py $(SERVERS)
 
 clean: ## everything that was made, the runs left alone
-	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:

@@ -18,11 +18,13 @@ from potstill.evaluate.systems import (
 )
 from potstill.evaluate.tie import Tie
 from potstill.grading.grade import GRADER_VERSION
+from potstill.html_tables import html_table
 from potstill.keys import settings_hash
 from potstill.models import Model
 from potstill.records import Checkpoint, Choice, Comparison, Score, System, SystemEngine
 from potstill.runtime.context import RunContext
 from potstill.sampling.judge import Judge
+from potstill.text.points import percent_with_interval, points
 
 
 class Evaluation(NamedTuple):
@@ -45,6 +47,29 @@ class Evaluation(NamedTuple):
 
     tie: Tie | None = None
     """The equals of the chosen student's checkpoint."""
+
+    def _repr_html_(self) -> str:
+        """Returns the test scores as notebooks show them, and what is to be said of them."""
+        rows = [
+            (
+                score.task,
+                score.system.as_shown.label,
+                percent_with_interval(score.correct / score.total, score.low, score.high),
+                f"{score.total:,}",
+            )
+            for score in self.scores
+            if score.split == "test"
+        ]
+        notes = [*self.left_out]
+        if self.against_start is not None:
+            held = self.against_start
+            notes.insert(
+                0,
+                f"{held.first.as_shown.label} less {held.second.as_shown.label} on {held.task}: "
+                f"{points(held.difference)} points, 95% interval {points(held.low)} to "
+                f"{points(held.high)}.",
+            )
+        return html_table(("task", "system", "percent right", "questions"), rows, notes=notes)
 
 
 class Selection(NamedTuple):

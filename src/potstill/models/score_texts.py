@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from potstill.errors import ModelError
+from potstill.html_tables import html_table
 from potstill.models.interface import Model, cannot_score
 from potstill.models.scored_tokens import scores_by_bytes
 from potstill.records import Completion, GivenText, Message, Request, TokenLogprobs
@@ -52,6 +53,18 @@ class ScoredText:
     def logprob(self) -> float:
         """The sum over the tokens that have a probability, in nats."""
         return math.fsum(token.logprob for token in self.tokens if token.logprob is not None)
+
+    def _repr_html_(self) -> str:
+        """Returns the tokens as notebooks show them, each with its probability."""
+        rows = [
+            (
+                repr(token.bytes.decode(errors="backslashreplace")) if token.bytes else "(the end)",
+                "" if token.logprob is None else f"{math.exp(token.logprob):.3g}",
+            )
+            for token in self.tokens
+        ]
+        title = f"{self.logprob:.2f} nats over {len(self.tokens):,} tokens"
+        return html_table(("token", "probability"), rows, title=title)
 
 
 def score(

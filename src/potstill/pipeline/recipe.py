@@ -29,6 +29,7 @@ from potstill.evaluate.settings import CardSettings, EvaluateSettings, check_pai
 from potstill.generate.settings import GenerateSettings
 from potstill.grading.rules import JUDGE_RULE
 from potstill.guide.settings import GuideSettings
+from potstill.html_tables import html_text
 from potstill.models.settings import (
     LocalSettings,
     ModelSettings,
@@ -328,6 +329,12 @@ class Recipe(Settings):
     def folder(self) -> Path:
         """The run's folder."""
         return Path(self.run)
+
+    def _repr_html_(self) -> str:
+        """Returns the recipe as notebooks show it: what differs from the defaults."""
+        given = self.model_dump(mode="json", exclude_defaults=True)
+        text = yaml.safe_dump(given, sort_keys=False, allow_unicode=True)
+        return html_text(text, title="recipe, without what is as by default")
 
 
 def worded_by(students: Iterable[StudentSettings]) -> Wording | None:

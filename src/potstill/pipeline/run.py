@@ -44,6 +44,7 @@ from potstill.pipeline.recipe_changes import RunIdentity
 from potstill.pipeline.regrade import Regraded, regrade
 from potstill.pipeline.run_report import write_run_report
 from potstill.pipeline.run_runtime import run_runtime
+from potstill.pipeline.run_view import NotebookView
 from potstill.pipeline.stage_inputs import (
     Inputs,
     curate_inputs,
@@ -80,8 +81,8 @@ from potstill.text.steps import step_kind
 from potstill.train import train
 
 
-class Run:
-    """One recipe at work. Use as a context manager; every method can be stopped and repeated.
+class Run(NotebookView):
+    """One recipe at work, a context manager; every method can be stopped and repeated.
 
     Args:
         recipe: The settings of every stage.

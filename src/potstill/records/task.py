@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from potstill.html_tables import html_table, shortened
+
 AnswerType = str
 """``number``, ``choice`` or another that ``grading/answers`` reads; ``module:name`` of a reader."""
 
@@ -61,6 +63,17 @@ class Task:
 
     notes: tuple[str, ...] = ()
     """The questions left out of the splits and why, one sentence each, for the report."""
+
+    def _repr_html_(self) -> str:
+        """Returns the task as notebooks show it: its splits, and its first questions."""
+        counts = ", ".join(f"{len(questions):,} {name}" for name, questions in self.splits.items())
+        rows = [
+            (name, question.id, shortened(question.text), question.answer)
+            for name, questions in self.splits.items()
+            for question in questions[:2]
+        ]
+        title = f"{self.name}: {counts} questions"
+        return html_table(("split", "id", "question", "gold answer"), rows, title=title)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

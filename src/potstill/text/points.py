@@ -1,4 +1,4 @@
-"""Differences with their sign, written alike wherever they are shown."""
+"""Shares in percent, and differences with their sign, written alike wherever they are shown."""
 
 MINUS = "\N{MINUS SIGN}"
 
@@ -12,3 +12,8 @@ def points(difference: float, digits: int = 1) -> str:
 def signed(count: int) -> str:
     """A difference of two counts with its sign: ``+1,200``."""
     return f"{count:+,}".replace("-", MINUS) if count else "0"
+
+
+def percent_with_interval(share: float, low: float, high: float) -> str:
+    """A share between 0 and 1 with its interval, in percent: ``86.0 [81.6, 89.5]``."""
+    return f"{share * 100:.1f} [{low * 100:.1f}, {high * 100:.1f}]"
