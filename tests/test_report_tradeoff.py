@@ -44,7 +44,7 @@ from potstill.text.points import MINUS
 
 RATIONALES_SMALL, RATIONALES_LARGE = System("rationales", "small"), System("rationales", "large")
 NOT_TAKEN = System("rationales", "small", step=100, taken=False)
-SECTIONS = ("tradeoff", "choice", "scaling")
+SECTIONS = ("choice", "scaling")
 
 
 @pytest.fixture
@@ -163,7 +163,7 @@ def test_choice_says_where_all_rules_agree(run: SweptRun) -> None:
     run.fill(dict.fromkeys(RULES, 300))
     page = report_of(run)
     assert "Rationale tuning from large: all rules take step 300." in section(page, "choice").words
-    assert "@" not in section(page, "accuracy").shown
+    assert "@" not in section(page, "before-after").shown
 
 
 def test_charts_are_drawn_to_one_scale_and_ring_the_chosen_step(run: SweptRun) -> None:
@@ -184,7 +184,7 @@ def test_checkpoints_not_taken_are_in_no_table_but_that_of_the_choice(run: Swept
     run.fill()
     files = write_report(run.store, run.tasks, run.store.path.parent, roles=ROLES)
     page = files.html.read_text()
-    for name in ("accuracy", "comparisons", "training"):
+    for name in ("before-after", "comparisons", "training"):
         assert "@" not in section(page, name).shown
     assert all(system.taken for system in results_of(run).systems)
     console = Console(width=100, file=StringIO())
@@ -201,11 +201,11 @@ def test_checkpoints_not_taken_are_in_no_table_but_that_of_the_choice(run: Swept
 
 def test_other_graders_stand_beside_the_first_and_are_explained(run: SweptRun) -> None:
     run.fill()
-    words = section(report_of(run), "accuracy").words
+    words = section(report_of(run), "before-after").words
     assert "tracking, answer_only generic tracking, answer_only, bbh rule other grader" in words
     assert "hold the same answers as the generic column before them" in words
     roles = {name: role for name, role in ROLES.items() if role != "generic_other_rule"}
-    assert "the same answers" not in section(report_of(run, roles), "accuracy").words
+    assert "the same answers" not in section(report_of(run, roles), "before-after").words
 
 
 def test_sizes_are_in_families_with_their_starts(run: SweptRun) -> None:
@@ -232,6 +232,7 @@ def test_sections_are_absent_without_their_data(run: SweptRun) -> None:
         assert f'id="{name}"' not in page
         assert f'href="#{name}"' not in page
     assert "probabilities reached" not in page
+    assert "svg" not in {tag for tag, _ in section(page, "tradeoff").tags}
 
 
 def test_one_rule_and_one_task_need_no_sections(run: SweptRun) -> None:
@@ -239,7 +240,7 @@ def test_one_rule_and_one_task_need_no_sections(run: SweptRun) -> None:
     alone.fill({"in_distribution": 350})
     assert not followed(results_of(alone))
     page = report_of(alone)
-    assert 'id="tradeoff"' not in page
+    assert "Nothing but two_step_arithmetic was measured" in section(page, "tradeoff").words
     assert 'id="choice"' not in page
 
 

@@ -1,10 +1,21 @@
 """What a run tells its report beyond its store: its folder, and how its results stand to it."""
 
+import json
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
 from potstill.pipeline.cost_lines import unpriced_models
-from potstill.pipeline.stale import unsure_results
+from potstill.pipeline.stale import shown, unsure_results
 from potstill.report import RunFacts
+from potstill.report.learning_rates import RateSchedule
+from potstill.report.run_facts import ChangedSetting
+from potstill.store import Store
+from potstill.train.resolution import KEPT
+from potstill.train.settings import TrainSettings
 
 if TYPE_CHECKING:
     from potstill.pipeline.run import Run
@@ -22,4 +33,55 @@ def report_facts(run: "Run") -> RunFacts:
         stale=unsure_results(run),
         unpriced=unpriced_models(run.recipe) if run.store.spent().tokens else (),
         used_at=run.store.last_used(),
+        changed=[one for one in changed_settings(run.recipe) if one.name != "run"],
+        rates=list(rate_schedules(run.folder, run.recipe.train, run.store)),
     )
+
+
+def changed_settings(settings: BaseModel, place: str = "") -> Iterator[ChangedSetting]:
+    """Yields the settings that are not as they are by default, by their names in a recipe.
+
+    Args:
+        settings: A recipe, or a section of one.
+        place: The section's name with a full stop behind it; empty for the recipe.
+    """
+    for name, field in type(settings).model_fields.items():
+        value = getattr(settings, name)
+        default = field.get_default(call_default_factory=True)
+        if value == default:
+            continue
+        if isinstance(value, BaseModel):
+            yield from changed_settings(value, f"{place}{name}.")
+            continue
+        former = "" if default is PydanticUndefined else shown(_plain(default))
+        yield ChangedSetting(f"{place}{name}", shown(_plain(value)), former)
+
+
+def _plain(value: object) -> object:
+    """Returns a value without classes; of sections in a mapping, what differs from the defaults."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json", exclude_defaults=True)
+    if isinstance(value, dict):
+        return {name: _plain(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    return value
+
+
+def rate_schedules(folder: Path, settings: TrainSettings, store: Store) -> Iterator[RateSchedule]:
+    """Yields how the learning rate of each trained student went.
+
+    A run of an older potstill, which kept no values of its trainings, has none.
+    """
+    file = folder / KEPT
+    try:
+        kept = json.loads(file.read_text("utf-8")) if file.is_file() else {}
+    except ValueError:
+        return
+    last = {one.system.label: one.step for one in store.checkpoints()}
+    for student, step in last.items():
+        values = kept.get(student, {}).get("values", {})
+        if "learning_rate" in values and "warmup" in values:
+            rate, warmup = float(values["learning_rate"]), float(values["warmup"])
+            steps = int(values.get("steps") or step)
+            yield RateSchedule(student, rate, warmup, settings.schedule, steps)

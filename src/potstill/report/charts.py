@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
+from potstill.report.chart_marks import SHAPES, hover, mark
+
 WIDTH, HEIGHT = 400, 236
 LEFT, RIGHT, TOP, BOTTOM = 42, 122, 12, 38
 LABEL_GAP = 14
@@ -17,6 +19,12 @@ LOG_MARGIN = 1.25
 
 LEAST_APART = 0.17
 """Least distance between the marks of a logarithmic axis, as a share of its length."""
+
+MOST_LOG_TICKS = 7
+"""Marks of a logarithmic axis of values; of more, only powers of ten stay between its ends."""
+
+MOST_HOVERED = 60
+"""Values of a line that the pointer finds; of more, every second or third one."""
 
 COLOURS = 6
 """Lines with a colour and dash of their own, before both begin again."""
@@ -38,6 +46,12 @@ class Line(NamedTuple):
     points: Sequence[Point]
     marked: float | None = None
     """The x of the point to ring."""
+
+    series: int = 0
+    """Its colour, from 1 to 6; 0: by its place among the lines."""
+
+    dash: int = 0
+    """Its dash, from 1 to 6; 0: that of its colour."""
 
 
 class Axis(NamedTuple):
@@ -82,6 +96,7 @@ def line_chart(
     show: Callable[[float], str],
     show_x: Callable[[float], str] = "{:,.10g}".format,
     log_x: bool = False,
+    log_y: bool = False,
     reach: tuple[float, float] = (0.0, 0.0),
 ) -> Markup:
     """Lines over steps or sizes, each labelled at its end, with bands where there are intervals.
@@ -92,25 +107,29 @@ def line_chart(
         x_label: Under the x axis.
         show: A y value as text.
         show_x: An x value as text.
-        log_x: Space equal ratios of x equally; both axes start at 0 otherwise.
+        log_x: Space equal ratios of x equally; the axis starts at 0 otherwise.
+        log_y: The same of y, where all values are above 0.
         reach: How far x and y extend at least, so that several charts have the same scales.
     """
-    lines = [line for line in lines if line.points]
+    lines = [
+        line._replace(series=line.series or number % COLOURS + 1)
+        for number, line in enumerate(line for line in lines if line.points)
+    ]
     points = [point for line in lines for point in line.points]
     xs = [point.x for point in points]
-    y_ticks = ticks(max([reach[1], *(point.high or point.y for point in points)]))
     across = (
         log_axis(xs or [1.0], show_x, x_label)
         if log_x
         else _axis_from_0(max([reach[0], *xs]), show_x, x_label)
     )
-    frame = ChartFrame(across, Axis(0.0, y_ticks[-1], y_ticks, show))
+    frame = ChartFrame(across, _up_axis(points, show, reach=reach[1], log=log_y))
     spoken = f"{title} against {x_label}. " + " ".join(_spoken(line, frame) for line in lines)
     body = [_axes(frame)]
     # Bands first, so that no line lies under a neighbour's band.
-    body += [_band(frame, line, number) for number, line in enumerate(lines)]
-    body += [_line(frame, line, number) for number, line in enumerate(lines)]
+    body += [_band(frame, line) for line in lines]
+    body += [_line(frame, line) for line in lines]
     body.append(_labels(frame, lines))
+    body += [_hover(frame, line) for line in lines]
     return Markup(
         '<svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>'
     ).format(WIDTH, HEIGHT, spoken, Markup("").join(body))
@@ -119,6 +138,38 @@ def line_chart(
 def _axis_from_0(reach: float, show: Callable[[float], str], label: str) -> Axis:
     marks = ticks(reach)
     return Axis(0.0, max(marks[-1], reach), marks, show, label)
+
+
+def _up_axis(
+    points: Sequence[Point], show: Callable[[float], str], *, reach: float, log: bool
+) -> Axis:
+    """Returns the axis of the values: from 0, or between round values where it is logarithmic."""
+    values = [point.y for point in points]
+    if log and values and min(values) > 0:
+        marks = log_ticks(min(values), max(values))
+        return Axis(marks[0], marks[-1], marks, show, log=True)
+    marks = ticks(max([reach, *(point.high or point.y for point in points)]))
+    return Axis(0.0, marks[-1], marks, show)
+
+
+def log_ticks(low: float, high: float) -> list[float]:
+    """Returns 1, 2 and 5 times powers of ten from the last below a range to the first above it.
+
+    Args:
+        low: The range's lower end, above 0.
+        high: Its upper end.
+    """
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    marks = [float(f"{lead}e{power}") for power in powers for lead in (1, 2, 5)]
+    below = max((mark for mark in marks if mark <= low), default=marks[0])
+    above = min((mark for mark in marks if mark >= high and mark > below), default=marks[-1])
+    inside = [mark for mark in marks if below <= mark <= above]
+    return inside if len(inside) <= MOST_LOG_TICKS else _powers_of_ten(inside)
+
+
+def _powers_of_ten(marks: Sequence[float]) -> list[float]:
+    whole = [mark for mark in marks[1:-1] if f"{mark:e}".startswith("1.0")]
+    return [marks[0], *whole, marks[-1]]
 
 
 def log_axis(values: Sequence[float], show: Callable[[float], str], label: str) -> Axis:
@@ -249,32 +300,50 @@ def _axes(frame: ChartFrame) -> Markup:
     return Markup("").join([*parts, label])
 
 
-def _band(frame: ChartFrame, line: Line, number: int) -> Markup:
+def _band(frame: ChartFrame, line: Line) -> Markup:
     banded = [(p.x, p.low, p.high) for p in line.points if p.low is not None and p.high is not None]
     if not banded:
         return Markup("")
     if len(banded) == 1:
         x, low, high = banded[0]
         return Markup('<line class="whisker s{0}" x1="{1}" x2="{1}" y1="{2}" y2="{3}"/>').format(
-            number % COLOURS + 1, frame.x(x), frame.y(low), frame.y(high)
+            line.series, frame.x(x), frame.y(low), frame.y(high)
         )
     top = [f"{frame.x(x)},{frame.y(high)}" for x, _, high in banded]
     bottom = [f"{frame.x(x)},{frame.y(low)}" for x, low, _ in reversed(banded)]
     return Markup('<polygon class="band s{}" points="{}"/>').format(
-        number % COLOURS + 1, " ".join(top + bottom)
+        line.series, " ".join(top + bottom)
     )
 
 
-def _line(frame: ChartFrame, line: Line, number: int) -> Markup:
+def _line(frame: ChartFrame, line: Line) -> Markup:
     path = " ".join(f"{frame.x(point.x)},{frame.y(point.y)}" for point in line.points)
     dots = line.points if len(line.points) <= 40 and line.points[0].low is not None else ()
     rings = [point for point in line.points if point.x == line.marked]
     circle = Markup('<circle class="{}" cx="{}" cy="{}" r="{}"/>')
-    marks = [circle.format("dot", frame.x(p.x), frame.y(p.y), 2.4) for p in dots]
-    marks += [circle.format("ring", frame.x(p.x), frame.y(p.y), 6) for p in rings]
-    return Markup('<g class="line s{}"><polyline points="{}"/>{}</g>').format(
-        number % COLOURS + 1, path, Markup("").join(marks)
+    shape = SHAPES[line.series]
+    marks = [mark(shape, "dot", frame.x(p.x), frame.y(p.y), 2.8) for p in dots]
+    if not dots:
+        last = line.points[-1]
+        marks.append(mark(shape, "dot", frame.x(last.x), frame.y(last.y), 3.2))
+    marks += [circle.format("ring", frame.x(p.x), frame.y(p.y), 6.5) for p in rings]
+    return Markup('<g class="line s{} d{}"><polyline points="{}"/>{}</g>').format(
+        line.series, line.dash or line.series, path, Markup("").join(marks)
     )
+
+
+def _hover(frame: ChartFrame, line: Line) -> Markup:
+    """Returns areas around values that say them where the pointer rests."""
+    every = math.ceil(len(line.points) / MOST_HOVERED)
+    show, show_x = frame.up.show, frame.across.show
+    found = []
+    for point in line.points[::-1][::every]:
+        within = ""
+        if point.low is not None and point.high is not None:
+            within = f" [{show(point.low)}, {show(point.high)}]"
+        told = f"{line.label}: {show(point.y)}{within} at {show_x(point.x)} {frame.across.label}"
+        found.append(hover(frame.x(point.x), frame.y(point.y), told))
+    return Markup("").join(found)
 
 
 def _labels(frame: ChartFrame, lines: Sequence[Line]) -> Markup:
@@ -287,7 +356,7 @@ def _labels(frame: ChartFrame, lines: Sequence[Line]) -> Markup:
         short = label if len(label) <= LABEL_CHARACTERS else f"{label[: LABEL_CHARACTERS - 1]}…"
         parts.append(
             Markup('<text class="end s{}" x="{}" y="{}">{}</text>').format(
-                number % COLOURS + 1, WIDTH - RIGHT + 8, round(last + 4, 1), short
+                lines[number].series, WIDTH - RIGHT + 8, round(last + 4, 1), short
             )
         )
     return Markup("").join(parts)

@@ -8,32 +8,34 @@ from collections.abc import Callable, Mapping, Sequence
 
 from markupsafe import Markup
 
-from potstill.records import GuidedScore, System
+from potstill.records import GuidedScore, System, TrainingStep
 from potstill.report import charts, guidance_text, text
-from potstill.report.accuracy import SUBJECT, Results
+from potstill.report.accuracy import Results
+from potstill.report.chart_marks import Shape
 from potstill.report.charts import Axis
 from potstill.report.guidance import GuidanceSection
-from potstill.report.scatter import Dot, Route, Shape, round_axis, scatter
+from potstill.report.scatter import Dot, Route, round_axis, scatter
+from potstill.report.system_colours import START_SERIES, series_of, students_in_order
 from potstill.report.tradeoff import ROLES, Moment, along_training, estimate, followed, sized
+
+MOST_LOGGED = 200
+"""Lines of a student's training log in the table; of more, every second or third one, the last
+always."""
 
 MOST_CHARTS = 6
 """Students whose trade-off is drawn; the table has all."""
 
 
-def in_order(results: Results) -> list[System]:
-    """Returns the students, the one that the report is about first: it gets the first colour."""
-    subject = results.subject or SUBJECT
-    return sorted(results.students, key=lambda student: student != subject)
-
-
 def accuracy_chart(results: Results) -> Markup | None:
     """Development accuracy on the leading task along training, a line for each student."""
     lines = []
-    for student in in_order(results):
+    for student in students_in_order(results):
         scores = results.dev_scores(student)
-        points = [charts.Point(score.step or 0, *estimate(score)) for score in scores]
         chosen = next((float(score.step or 0) for score in scores if score.chosen), None)
-        lines.append(charts.Line(_short(student), points, chosen))
+        before = results.dev_scores(results.start_of(student)) if scores else []
+        points = [charts.Point(score.step or 0, *estimate(score)) for score in (*before, *scores)]
+        series = series_of(results, student)
+        lines.append(charts.Line(_short(student), points, chosen, series))
     if not any(line.points for line in lines):
         return None
     return charts.line_chart(
@@ -42,7 +44,7 @@ def accuracy_chart(results: Results) -> Markup | None:
 
 
 def loss_chart(results: Results) -> Markup | None:
-    """The training logs."""
+    """The training logs, on a logarithmic axis; losses of 0 are drawn on one from 0."""
     if not results.training:
         return None
     lines = [
@@ -51,19 +53,61 @@ def loss_chart(results: Results) -> Markup | None:
             charts.thinned(
                 [charts.Point(s.step, s.loss) for s in results.training if s.system == student]
             ),
+            series=series_of(results, student),
         )
-        for student in in_order(results)
+        for student in students_in_order(results)
     ]
     return charts.line_chart(
-        lines, title="Training loss", x_label="training steps", show=lambda loss: f"{loss:,.3g}"
+        lines,
+        title="Training loss",
+        x_label="training steps",
+        show=lambda loss: f"{loss:,.3g}",
+        log_y=True,
     )
+
+
+def thinned_log(results: Results) -> list[TrainingStep]:
+    """Returns the training logs as a table shows them: at most :data:`MOST_LOGGED` lines each."""
+    lines = []
+    for student in students_in_order(results):
+        own = [line for line in results.training if line.system == student]
+        every = -(-len(own) // MOST_LOGGED) or 1
+        lines += own[::-1][::every][::-1]
+    return lines
+
+
+def rate_chart(results: Results) -> Markup | None:
+    """Returns the learning rate along training; None where no schedule is known."""
+    students = {student.label: student for student in students_in_order(results)}
+    known = [one for one in results.facts.rates if one.student in students]
+    if not known:
+        return None
+    return charts.line_chart(
+        [
+            charts.Line(
+                _short(students[one.student]),
+                [charts.Point(step, rate) for step, rate in one.points],
+                series=series_of(results, students[one.student]),
+            )
+            for one in known
+        ],
+        title="Learning rate",
+        x_label="training steps",
+        show=_rate,
+    )
+
+
+def _rate(value: float) -> str:
+    """Returns a learning rate as short as it can be: ``0``, ``7.5e-4``."""
+    mantissa, _, power = f"{value:.2e}".partition("e")
+    return f"{float(mantissa):g}e{int(power)}" if value else "0"
 
 
 def tradeoff_charts(results: Results) -> dict[System, Markup]:
     """Target and other abilities along training, a chart for each student, all to one scale."""
     if not followed(results):
         return {}
-    students = in_order(results)[:MOST_CHARTS]
+    students = students_in_order(results)[:MOST_CHARTS]
     drawn = {student: along_training(results, student) for student in students}
     moments = [moment for along in drawn.values() for moment in along]
     reach = (
@@ -72,7 +116,7 @@ def tradeoff_charts(results: Results) -> dict[System, Markup]:
     )
     return {
         student: charts.line_chart(
-            _abilities(along),
+            _abilities(along, series_of(results, student)),
             title=f"Development accuracy of {text.in_sentence(student)}",
             x_label="training steps",
             show=_percent,
@@ -92,7 +136,11 @@ def scaling_chart(results: Results) -> Markup | None:
         return None
     return charts.line_chart(
         [
-            charts.Line("Start" if family == "start" else _short(System(family)), by_size)
+            charts.Line(
+                "Start" if family == "start" else _short(System(family)),
+                by_size,
+                series=_family_series(results, family),
+            )
             for family, by_size in points.items()
         ],
         title=f"Test accuracy on {results.leading.name}",
@@ -103,13 +151,21 @@ def scaling_chart(results: Results) -> Markup | None:
     )
 
 
+def _family_series(results: Results, family: str) -> int:
+    """Returns the series of the first student of a family, of whichever size."""
+    own = (student for student in students_in_order(results) if student.model == family)
+    first = next(own, None)
+    return START_SERIES if first is None else series_of(results, first)
+
+
 def _short(student: System) -> str:
     """Returns a student's name for readers, or its label where a chart would cut that name off."""
     name = text.label(student)
     return name if len(name) <= charts.LABEL_CHARACTERS else student.label
 
 
-def _abilities(along: Sequence[Moment]) -> list[charts.Line]:
+def _abilities(along: Sequence[Moment], series: int) -> list[charts.Line]:
+    """Returns a line for each ability, all in the student's colour and each with its own dash."""
     chosen = next((float(moment.step) for moment in along if moment.chosen), None)
     return [
         charts.Line(
@@ -120,8 +176,10 @@ def _abilities(along: Sequence[Moment]) -> list[charts.Line]:
                 if role in moment.abilities
             ],
             chosen,
+            series,
+            dash,
         )
-        for role, name in ROLES.items()
+        for dash, (role, name) in enumerate(ROLES.items(), start=1)
     ]
 
 
@@ -232,6 +290,7 @@ def _price_chart(
 def _dot(score: GuidedScore, x: float, label: str, series: int) -> Dot:
     return Dot(
         label=label,
+        name=guidance_text.label(score.policy),
         x=x,
         y=score.accuracy,
         low=score.low,

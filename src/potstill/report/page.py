@@ -9,12 +9,15 @@ from potstill.report import teacher_tables as of_teachers
 from potstill.report.accuracy import OTHER_RULE, Results
 from potstill.report.announcements import announcements
 from potstill.report.before_after import before_after
+from potstill.report.comparison_matrix import comparison_matrix
+from potstill.report.data_funnel import funnel
 from potstill.report.figures import (
     accuracy_chart,
     curve_charts,
-    in_order,
     loss_chart,
+    rate_chart,
     scaling_chart,
+    thinned_log,
     timing_chart,
     tradeoff_charts,
 )
@@ -28,10 +31,12 @@ from potstill.report.guidance import (
 )
 from potstill.report.origin_line import origin, pair
 from potstill.report.page_assets import asset, embedded, page_environment
+from potstill.report.price_chart import price_figure
 from potstill.report.question_links import changed_questions
 from potstill.report.questions import browser_data
 from potstill.report.recommendation import recommended
 from potstill.report.round_charts import round_section
+from potstill.report.system_colours import students_in_order
 from potstill.report.tables import summary
 from potstill.report.tiles import tiles
 from potstill.text.chosen_on_test import CHOSEN_ON_TEST
@@ -84,54 +89,21 @@ def page(
     """
     environment = page_environment(FILTERS)
     environment.tests["gaining"] = lambda score: gains(score) and score.teacher_tokens > 0
-    browser, measured = browser or browser_data(results), _by_task(results)
-    shown = [comparison for listed in measured.values() for comparison in listed]
-    comparisons, folded = _divided(results, measured)
-    students = in_order(results)
-    candidates, guided = _candidates(results, students), guidance(results)
-    several = of_teachers.teachers(results)
-    template = environment.get_template("page.html.jinja")
-    return template.render(
+    browser, guided = browser or browser_data(results), guidance(results)
+    return environment.get_template("page.html.jinja").render(
         results=results,
-        origin=origin(results),
-        pair=pair(results),
-        announcements=announcements(results),
-        tiles=tiles(results),
-        changed=before_after(results),
-        changed_questions=changed_questions,
-        headline=text.headline(results),
+        **_head(results),
         guidance_findings=guidance_text.foremost(results, guided),
-        findings=text.further_findings(results),
-        comparisons=comparisons,
-        folded=folded,
-        widest=max((max(abs(c.low), abs(c.high)) for c in shown), default=1.0) or 1.0,
-        accuracy_chart=accuracy_chart(results),
-        loss_chart=loss_chart(results),
-        rules=_rules(results) or ["in_distribution"],
-        rule_means=text.RULES,
-        chosen_on_test=CHOSEN_ON_TEST,
-        soft_findings=_soft_findings(results),
-        roles=tradeoff.ROLES,
-        followed=[role for role in tradeoff.ROLES if results.with_role(role)],
-        column_roles=text.COLUMN_ROLES,
-        other_rule=OTHER_RULE,
-        moments={student: tradeoff.along_training(results, student) for student in students}
-        if tradeoff.followed(results)
-        else {},
-        tradeoff_charts=tradeoff_charts(results),
-        candidates=candidates,
-        choice_finding=text.choice_finding(candidates),
-        sized=tradeoff.sized(results),
-        scaling_chart=scaling_chart(results),
-        guidance=[_guided(results, found) for found in guided],
-        on_policy=round_section(results),
-        marks_finding=text.marks_finding(results.rationales),
-        verdicts=Counter(rationale.verdict for rationale in results.rationales),
-        kept_counts=_kept_counts(results),
-        teachers=several,
-        teachers_finding=of_teachers.finding(several) if several else "",
+        **_prices(results),
         questions=browser,
         embedded=embedded(browser),
+        guidance=[_guided(results, found) for found in guided],
+        **_data(results),
+        **_training(results),
+        **_compared(results),
+        column_roles=text.COLUMN_ROLES,
+        other_rule=OTHER_RULE,
+        chosen_on_test=CHOSEN_ON_TEST,
         interval_mark=charts.interval_mark,
         share_bar=charts.share_bar,
         column_chart=charts.column_chart,
@@ -139,6 +111,80 @@ def page(
         summary=embedded(summary(results) if values is None else values),
         scripts=[asset("page_tools.js"), asset("page.js")],
     )
+
+
+def _head(results: Results) -> dict[str, object]:
+    """Returns where the run comes from, its findings, and each task before and after."""
+    return {
+        "origin": origin(results),
+        "pair": pair(results),
+        "announcements": announcements(results),
+        "tiles": tiles(results),
+        "changed": before_after(results),
+        "changed_questions": changed_questions,
+        "headline": text.headline(results),
+        "findings": text.further_findings(results),
+    }
+
+
+def _prices(results: Results) -> dict[str, object]:
+    """Returns what was gained against what was paid, along training, by rule and by size."""
+    students = students_in_order(results)
+    candidates = _candidates(results, students)
+    is_followed = tradeoff.followed(results)
+    return {
+        "price": price_figure(results),
+        "roles": tradeoff.ROLES,
+        "followed": [role for role in tradeoff.ROLES if results.with_role(role)],
+        "moments": {student: tradeoff.along_training(results, student) for student in students}
+        if is_followed
+        else {},
+        "tradeoff_charts": tradeoff_charts(results),
+        "candidates": candidates,
+        "choice_finding": text.choice_finding(candidates),
+        "sized": tradeoff.sized(results),
+        "scaling_chart": scaling_chart(results),
+    }
+
+
+def _data(results: Results) -> dict[str, object]:
+    """Returns the way from questions to examples, and who wrote them."""
+    several = of_teachers.teachers(results)
+    return {
+        "funnel": funnel(results),
+        "marks_finding": text.marks_finding(results.rationales),
+        "verdicts": Counter(rationale.verdict for rationale in results.rationales),
+        "kept_counts": _kept_counts(results),
+        "teachers": several,
+        "teachers_finding": of_teachers.finding(several) if several else "",
+    }
+
+
+def _training(results: Results) -> dict[str, object]:
+    """Returns the students along their training, and how checkpoints are chosen."""
+    return {
+        "accuracy_chart": accuracy_chart(results),
+        "loss_chart": loss_chart(results),
+        "rate_chart": rate_chart(results),
+        "logged": thinned_log(results),
+        "rules": _rules(results) or ["in_distribution"],
+        "rule_means": text.RULES,
+        "soft_findings": _soft_findings(results),
+        "on_policy": round_section(results),
+    }
+
+
+def _compared(results: Results) -> dict[str, object]:
+    """Returns the comparisons, as a matrix and each by itself."""
+    measured = _by_task(results)
+    shown = [comparison for listed in measured.values() for comparison in listed]
+    comparisons, folded = _divided(results, measured)
+    return {
+        "matrix": comparison_matrix(results),
+        "comparisons": comparisons,
+        "folded": folded,
+        "widest": max((max(abs(c.low), abs(c.high)) for c in shown), default=1.0) or 1.0,
+    }
 
 
 def _soft_findings(results: Results) -> list[tuple[str, bool]]:

@@ -113,5 +113,11 @@
     link.textContent = (await copy(location.href)) ? "copied" : location.href;
     setTimeout(() => { link.textContent = "copy link"; }, 4000);
   });
+  // Printed, the page holds the whole recipe.
+  const recipe = document.getElementById("recipe");
+  let wasOpen = false;
+  addEventListener("beforeprint", () => { wasOpen = recipe?.open; if (recipe) recipe.open = true; });
+  addEventListener("afterprint", () => { if (recipe) recipe.open = wasOpen; });
+
   for (const row of all(".downloads, .tools")) row.hidden = false;
 })();

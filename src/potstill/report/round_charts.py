@@ -17,6 +17,7 @@ from potstill.report import charts, guidance_text, text
 from potstill.report.accuracy import Results
 from potstill.report.guidance import guidance
 from potstill.report.scatter import Dot, round_axis, scatter
+from potstill.report.system_colours import series_of
 
 Way = Literal[
     "no teacher",
@@ -98,7 +99,7 @@ def round_section(results: Results) -> RoundSection | None:
     collapses = {collapse.system: collapse for collapse in results.collapses}
     taught = taught_systems(results)
     return RoundSection(
-        rounds, collapses, _round_charts(rounds, collapses), taught, _price_chart(taught)
+        rounds, collapses, _round_charts(results, rounds, collapses), taught, _price_chart(taught)
     )
 
 
@@ -186,7 +187,9 @@ def _training_tokens(
 
 
 def _round_charts(
-    rounds: Mapping[System, Sequence[TrainingRound]], collapses: Mapping[System, Collapse]
+    results: Results,
+    rounds: Mapping[System, Sequence[TrainingRound]],
+    collapses: Mapping[System, Collapse],
 ) -> dict[str, Markup]:
     furthest = float(max(own.step for listed in rounds.values() for own in listed))
     drawn = {}
@@ -200,6 +203,7 @@ def _round_charts(
                     if own.answers and (value := figure(own)) is not None
                 ],
                 float(collapses[system].step) if system in collapses else None,
+                series_of(results, system),
             )
             for system, listed in rounds.items()
         ]

@@ -2,6 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
+
+from potstill.report.learning_rates import RateSchedule
+
+
+class ChangedSetting(NamedTuple):
+    """A setting that is not as it is by default."""
+
+    name: str
+    """As a recipe names it, sections before it, such as ``train.steps``."""
+
+    value: str
+    default: str
+    """Empty where there is none: a recipe has to give it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -19,6 +33,12 @@ class RunFacts:
 
     unpriced: Sequence[str] = ()
     """Models that are paid for and whose prices are not known."""
+
+    changed: Sequence[ChangedSetting] = ()
+    """The recipe as a difference from the defaults; empty: not known."""
+
+    rates: Sequence[RateSchedule] = ()
+    """The learning rates of the students, where they are known."""
 
     used_at: float | None = None
     """When a command last went on with the run, in seconds since 1970; None: not known."""

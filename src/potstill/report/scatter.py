@@ -7,10 +7,11 @@ around what it names, where lying on a line, a mark, another label or outside ha
 import math
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from markupsafe import Markup
 
+from potstill.report.chart_marks import Shape, mark
 from potstill.report.charts import Axis
 
 WIDTH, HEIGHT = 400, 310
@@ -44,9 +45,6 @@ MARK = 4.0
 """Half the size of a mark."""
 
 
-Shape = Literal["circle", "square", "diamond"]
-
-
 class Dot(NamedTuple):
     """A value with its interval."""
 
@@ -60,6 +58,9 @@ class Dot(NamedTuple):
     shape: Shape = "circle"
     series: int = 1
     """Its colour, from 1 to 6."""
+
+    name: str = ""
+    """What it is called under the pointer, where it has no label."""
 
 
 class Route(NamedTuple):
@@ -160,7 +161,9 @@ def _axes(frame: ScatterFrame) -> Markup:
 
 def _route(route: Route, path: Sequence[tuple[float, float]]) -> Markup:
     points = " ".join(f"{x},{y}" for x, y in path)
-    return Markup('<g class="line s{}"><polyline points="{}"/></g>').format(route.series, points)
+    return Markup('<g class="line s{0} d{0}"><polyline points="{1}"/></g>').format(
+        route.series, points
+    )
 
 
 def _whisker(frame: ScatterFrame, dot: Dot) -> Markup:
@@ -172,16 +175,12 @@ def _whisker(frame: ScatterFrame, dot: Dot) -> Markup:
 
 
 def _mark(frame: ScatterFrame, dot: Dot) -> Markup:
-    x, y = frame.at(dot.x, dot.y)
-    if dot.shape == "circle":
-        return Markup('<circle class="mark s{}" cx="{}" cy="{}" r="{}"/>').format(
-            dot.series, x, y, MARK
-        )
-    turned = Markup(' transform="rotate(45 {} {})"').format(x, y) if dot.shape == "diamond" else ""
-    half = MARK * 0.9
-    return Markup('<rect class="mark s{}" x="{}" y="{}" width="{size}" height="{size}"{}/>').format(
-        dot.series, round(x - half, 1), round(y - half, 1), turned, size=half * 2
+    show, show_x = frame.up.show, frame.across.show
+    told = (
+        f"{dot.name or dot.label}: {show(dot.y)} [{show(dot.low)}, {show(dot.high)}] at "
+        f"{show_x(dot.x)} {frame.across.label}"
     )
+    return mark(dot.shape, f"mark s{dot.series}", *frame.at(dot.x, dot.y), MARK, told)
 
 
 def _labels(

@@ -1,0 +1,67 @@
+"""Every comparison of two systems at a glance: a row a pair, a column a task."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from potstill.records import Comparison, System
+from potstill.report.accuracy import Results
+from potstill.statistics import adjusted_p_values
+
+SHOWN = 0.05
+"""The p-value below which a cell is coloured."""
+
+
+MOST_ROWS = 12
+"""Pairs that stand open; of more, those without the page's student are folded."""
+
+
+class MatrixCell(NamedTuple):
+    """One pair on one task."""
+
+    comparison: Comparison
+    adjusted_p: float
+    """Adjusted over all cells (Holm)."""
+
+    @property
+    def verdict(self) -> str:
+        """Which of the two is shown to be better: ``first``, ``second`` or ``unshown``."""
+        if self.adjusted_p >= SHOWN:
+            return "unshown"
+        return "first" if self.comparison.difference > 0 else "second"
+
+
+class ComparisonMatrix(NamedTuple):
+    """All comparisons of a run."""
+
+    tasks: Sequence[str]
+    rows: Sequence[tuple[System, System, Sequence[MatrixCell | None]]]
+    """Two systems, with a cell for each task; None where they were not compared on it."""
+
+    further: Sequence[tuple[System, System, Sequence[MatrixCell | None]]]
+    """Of a long matrix, the pairs without the page's student, to be folded."""
+
+    tested: int
+    """Comparisons over which p-values are adjusted."""
+
+
+def comparison_matrix(results: Results) -> ComparisonMatrix | None:
+    """Returns the matrix, the pairs of the page's student first; None without comparisons."""
+    known = [
+        one
+        for one in results.comparisons
+        if one.first.taken and one.second.taken and one.task not in results.other_rule_tasks
+    ]
+    if not known:
+        return None
+    adjusted = adjusted_p_values([one.p_value for one in known])
+    cells: dict[tuple[System, System], dict[str, MatrixCell]] = {}
+    for one, p in zip(known, adjusted, strict=True):
+        pair = one.first.as_shown, one.second.as_shown
+        cells.setdefault(pair, {})[one.task] = MatrixCell(one, p)
+    tasks = [task for task in results.task_names if any(task in by for by in cells.values())]
+    pairs = sorted(cells, key=lambda pair: results.subject not in pair)
+    rows = [(*pair, [cells[pair].get(task) for task in tasks]) for pair in pairs]
+    own = [row for row in rows if results.subject in row[:2]]
+    is_long = len(rows) > MOST_ROWS and len(own) > 0
+    shown, further = (own, rows[len(own) :]) if is_long else (rows, [])
+    return ComparisonMatrix(tasks, shown, further, len(known))

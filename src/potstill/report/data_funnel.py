@@ -1,0 +1,82 @@
+"""From training questions to the examples that a student learned: what was lost where, and why."""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from potstill.report.accuracy import Results
+from potstill.report.text import count_in_short, dollars, duration, in_sentence, listed
+
+
+class FunnelRow(NamedTuple):
+    """What is left after one step of making the data."""
+
+    name: str
+    left: int
+    of: int
+    """What it is a share of."""
+
+    reasons: str
+    """Why it is fewer, or what it took; empty where there is nothing to say."""
+
+    @property
+    def share(self) -> float:
+        """What is left as a share, from 0 to 1."""
+        return self.left / self.of if self.of else 0.0
+
+
+def funnel(results: Results) -> list[FunnelRow]:
+    """Returns the steps, as far as the run has come; empty before there are rationales."""
+    return list(_rows(results)) if results.rationales else []
+
+
+def _rows(results: Results) -> Iterator[FunnelRow]:
+    questions = len(results.leading.splits["train"])
+    written, verdicts = len(results.rationales), Counter(one.verdict for one in results.rationales)
+    asked = {one.question_id for one in results.rationales}
+    kept = {one.question_id for one in results.rationales if one.verdict == "kept"}
+    yield FunnelRow("training questions", questions, questions, _left_out(results))
+    yield FunnelRow("with rationales", len(asked), questions, _unanswered(questions - len(asked)))
+    yield FunnelRow("rationales written", written, written, _cost(results))
+    dropped = [
+        f"{count:,} {verdict.replace('_', ' ')}"
+        for verdict, count in verdicts.most_common()
+        if verdict != "kept"
+    ]
+    why = f"dropped: {listed(dropped)}" if dropped else ""
+    yield FunnelRow("rationales kept", verdicts["kept"], written, why)
+    none = len(asked) - len(kept)
+    why = f"{none:,} without any that was kept" if none else ""
+    yield FunnelRow("questions with a kept rationale", len(kept), questions, why)
+    for last in results.last_checkpoints:
+        if last.system == results.chosen:
+            too_long = f"{last.too_long:,} left out as longer than max_length"
+            whole = last.examples + last.too_long
+            yield FunnelRow(
+                f"examples that {in_sentence(last.system)} learned",
+                last.examples,
+                whole,
+                too_long if last.too_long else "",
+            )
+
+
+def _left_out(results: Results) -> str:
+    return " ".join(results.leading.notes)
+
+
+def _unanswered(count: int) -> str:
+    return f"{count:,} without any" if count else ""
+
+
+def _cost(results: Results) -> str:
+    """Returns what generating took, and the samples that failed."""
+    parts = []
+    for stage in results.stages:
+        if stage.name == "generate":
+            cost = "" if not stage.cost else f", {dollars(stage.cost)}"
+            tokens = f"{count_in_short(stage.tokens)} tokens"
+            parts.append(f"{duration(stage.seconds)}, {tokens}{cost}")
+    failed = sum(results.failures.values())
+    if failed:
+        parts.append(f"{failed:,} more failed")
+    return "; ".join(parts)

@@ -1,0 +1,326 @@
+"""The page's parts behind its head: their order, the price of a gain, the data, and provenance."""
+
+import itertools
+import random
+import re
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from report_run import RECIPE, ROLES, FilledRun, Reader, SweptRun, compared, swept_tasks, task
+
+from potstill.pipeline.recipe import Recipe
+from potstill.pipeline.report_facts import changed_settings
+from potstill.records import System
+from potstill.report import RunFacts, write_report
+from potstill.report.accuracy import Results, read_results
+from potstill.report.charts import Line, Point, line_chart, log_ticks
+from potstill.report.comparison_matrix import comparison_matrix
+from potstill.report.data_funnel import funnel
+from potstill.report.figures import accuracy_chart, loss_chart, scaling_chart, tradeoff_charts
+from potstill.report.learning_rates import RateSchedule
+from potstill.report.price_chart import pareto_front, price_figure
+from potstill.report.run_facts import ChangedSetting
+from potstill.report.system_colours import series_of
+from potstill.settings import build
+from potstill.store import Store
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Iterator[FilledRun]:
+    tasks = [task("two_step_arithmetic", 120, 300), task("coin_toss", 0, 60, "yes_no")]
+    (tmp_path / "recipe.yaml").write_text(RECIPE)
+    with Store(tmp_path / "run.sqlite") as store:
+        filled = FilledRun(store, tasks, random.Random(0))
+        filled.generate_and_curate()
+        filled.train()
+        filled.evaluate()
+        yield filled
+
+
+@pytest.fixture
+def swept(tmp_path: Path) -> Iterator[SweptRun]:
+    folder = tmp_path / "swept"
+    folder.mkdir()
+    with Store(folder / "run.sqlite") as store:
+        filled = SweptRun(store, swept_tasks())
+        filled.fill()
+        yield filled
+
+
+def read(run: FilledRun | SweptRun, facts: RunFacts | None = None) -> Results:
+    roles = ROLES if isinstance(run, SweptRun) else None
+    return read_results(run.store, run.tasks, run.store.path.parent, roles=roles, facts=facts)
+
+
+def page_of(run: FilledRun | SweptRun, facts: RunFacts | None = None) -> Reader:
+    roles = ROLES if isinstance(run, SweptRun) else None
+    folder = run.store.path.parent
+    html = write_report(run.store, run.tasks, folder, roles=roles, facts=facts).html
+    return Reader(html.read_text("utf-8"))
+
+
+def test_sections_are_ordered_by_question(swept: SweptRun) -> None:
+    sections = [own["id"] for tag, own in page_of(swept).tags if tag == "section"]
+    assert sections == [
+        "before-after", "tradeoff", "choice", "scaling", "questions", "curation", "cost",
+        "training", "comparisons", "provenance", "seed",
+    ]  # fmt: skip
+
+
+def test_every_link_within_the_page_arrives(run: FilledRun, swept: SweptRun) -> None:
+    for one in (run, swept):
+        page = page_of(one)
+        ids = {own["id"] for _, own in page.tags if own.get("id")}
+        links = {own["href"] or "" for tag, own in page.tags if tag == "a"}
+        assert {link.partition("?")[0].removeprefix("#") for link in links} <= ids
+
+
+def test_every_figure_can_be_saved_and_has_its_numbers_behind_it(
+    run: FilledRun, swept: SweptRun
+) -> None:
+    rates = [RateSchedule("rationales", 0.001, 0.03, "linear", 400)]
+    for one in (run, swept):
+        page = page_of(one, RunFacts(rates=rates))
+        figures = [own["id"] for tag, own in page.tags if tag == "figure"]
+        assert len(figures) == len(set(figures)) > 2
+        saved = [own["data-svg"] for _, own in page.tags if own.get("data-svg")]
+        assert [f"figure-{name}" for name in saved] == figures
+        tables = [own["id"] for tag, own in page.tags if tag == "table" and own.get("id")]
+        assert len(tables) == len(set(tables))
+        behind = [own["data-csv"] for _, own in page.tags if own.get("data-csv")]
+        assert len(behind) >= len(figures) and set(behind) <= set(tables)
+
+
+# gain against price -----------------------------------------------------------------------------
+
+
+def test_the_front_holds_what_no_other_exceeds() -> None:
+    points = [(0.5, 0.1), (0.4, 0.3), (0.4, 0.2), (0.3, 0.3), (0.1, 0.6), (0.5, 0.1)]
+    assert pareto_front(points) == {0, 1, 4, 5}
+
+
+def test_each_student_has_a_path_from_its_start(swept: SweptRun) -> None:
+    figure = price_figure(read(swept))
+    assert figure is not None and figure.ability == "generic"
+    own = [one for one in figure.checkpoints if one.student == System("rationales", "small")]
+    assert [one.step for one in own] == [0, 50, 100, 150, 200, 250, 300, 350, 400]
+    assert [one.step for one in own if one.used] == [350]
+    by_rule = {rule: one.step for one in own for rule in one.rules}
+    assert by_rule == {
+        "in_distribution": 350, "out_of_distribution": 200, "worst_case": 200, "pareto": 100,
+    }  # fmt: skip
+    targets = [one.target.value for one in own]
+    prices = [one.price.value for one in own]
+    assert targets == sorted(targets) and prices == sorted(prices, reverse=True)
+    lines = [own for tag, own in Reader(figure.chart).tags if tag == "polyline"]
+    assert len(lines) == 4 + 1  # the students, and the front
+
+
+def test_a_run_that_followed_nothing_else_says_so(run: FilledRun) -> None:
+    assert price_figure(read(run)) is None
+    words = " ".join(page_of(run).words.split())
+    assert "Nothing but two_step_arithmetic was measured along training" in words
+
+
+# data, training, comparisons --------------------------------------------------------------------
+
+
+def test_the_funnel_counts_what_is_left_and_why(run: FilledRun) -> None:
+    results = read(run)
+    rows = {row.name: row for row in funnel(results)}
+    kept = [one for one in results.rationales if one.verdict == "kept"]
+    assert (rows["training questions"].left, rows["rationales written"].left) == (120, 480)
+    assert rows["rationales kept"].left == len(kept)
+    assert rows["rationales kept"].share == len(kept) / 480
+    reasons = rows["rationales kept"].reasons
+    dropped = [int(number) for number in re.findall(r"(\d+) [a-z]", reasons)]
+    assert sum(dropped) == 480 - len(kept) and "wrong answer" in reasons
+    assert rows["questions with a kept rationale"].left == len({one.question_id for one in kept})
+    assert rows["rationales written"].reasons == "12 min 11 s, 28.8k tokens, $0.19"
+    learned = rows["examples that rationale tuning learned"]
+    assert (learned.left, learned.of) == (1200, 1203)
+    assert learned.reasons == "3 left out as longer than max_length"
+
+
+def test_a_run_without_rationales_has_no_funnel(swept: SweptRun) -> None:
+    assert funnel(read(swept)) == []
+
+
+def test_losses_stand_on_a_logarithmic_axis() -> None:
+    points = [Point(1, 10.0), Point(2, 1.0), Point(3, 0.1)]
+    chart = line_chart(
+        [Line("loss", points)], title="Loss", x_label="steps", show="{:g}".format, log_y=True
+    )
+    path = next(own["points"] for tag, own in Reader(chart).tags if tag == "polyline")
+    first, second, third = (float(pair.split(",")[1]) for pair in (path or "").split())
+    assert second - first == pytest.approx(third - second, abs=0.11)  # equal ratios, equally far
+
+
+def test_a_loss_of_0_is_drawn_from_0() -> None:
+    points = [Point(1, 1.0), Point(2, 0.0)]
+    chart = line_chart(
+        [Line("loss", points)], title="Loss", x_label="steps", show="{:g}".format, log_y=True
+    )
+    assert "polyline" in chart
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "marks"),
+    [
+        (0.02, 4.3, [0.02, 0.1, 1.0, 5.0]),
+        (0.3, 0.9, [0.2, 0.5, 1.0]),
+        (1.0, 1.0, [1.0, 2.0]),
+    ],
+)
+def test_marks_of_a_logarithmic_axis(low: float, high: float, marks: list[float]) -> None:
+    assert log_ticks(low, high) == marks
+
+
+@pytest.mark.parametrize("schedule", ["constant", "linear", "cosine"])
+def test_learning_rates_are_those_of_transformers(schedule: str) -> None:
+    import torch
+    from transformers import get_scheduler
+
+    named = {"constant": "constant_with_warmup"}.get(schedule, schedule)
+    optimiser = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.01)
+    scheduler = get_scheduler(named, optimiser, num_warmup_steps=3, num_training_steps=40)
+    ours = RateSchedule("rationales", 0.01, 0.06, schedule, 40)  # 2.4 steps, rounded up
+    for step in range(40):
+        assert ours.at(step) == pytest.approx(scheduler.get_last_lr()[0])
+        optimiser.step()
+        scheduler.step()
+
+
+def test_the_matrix_colours_what_holm_shows_over_all_comparisons(run: FilledRun) -> None:
+    first, second = System("rationales", step=1), System("start")
+    pairs = [
+        compared(run.tasks[0], first, second, 0.2, p=0.01),
+        compared(run.tasks[1], first, second, -0.3, p=0.04),
+        compared(run.tasks[0], first, System("teacher"), -0.5, p=0.2),
+    ]
+    run.store.replace_evaluation([], [], pairs, grader="2", settings_hash="c")
+    matrix = comparison_matrix(read(run))
+    assert matrix is not None and matrix.tested == 3
+    rows = {two.label: cells for _, two, cells in matrix.rows}
+    told = {
+        name: [cell and (cell.verdict, round(cell.adjusted_p, 3)) for cell in cells]
+        for name, cells in rows.items()
+    }
+    assert told == {
+        "start": [("first", 0.03), ("unshown", 0.08)],
+        "teacher": [("unshown", 0.2), None],
+    }
+
+
+# provenance -------------------------------------------------------------------------------------
+
+
+def test_the_recipe_is_shown_as_a_difference_from_the_defaults() -> None:
+    values = {
+        "run": "runs/a",
+        "task": {"name": "two_step_arithmetic", "train": 500},
+        "teacher": "bundled:teacher",
+        "student": "bundled:student",
+        "generate": {"temperature": 1.3},
+        "train": {"students": {"rationales": {"steps": 9}}},
+    }
+    changed = list(changed_settings(build(Recipe, values, at="test")))
+    assert {one.name for one in changed} == {
+        "run", "task.name", "task.train", "teacher.model", "student.model",
+        "generate.temperature", "train.students",
+    }  # fmt: skip
+    assert ChangedSetting("generate.temperature", "1.3", "0.7") in changed
+    assert ChangedSetting("teacher.model", "bundled:teacher", "") in changed
+    (students,) = [one.value for one in changed if one.name == "train.students"]
+    assert students == '{"rationales":{"steps":9}}'
+
+
+def test_provenance_holds_settings_engines_and_notes(run: FilledRun) -> None:
+    facts = RunFacts(changed=[ChangedSetting("train.steps", "400", "null")])
+    folder = run.store.path.parent
+    html = write_report(run.store, run.tasks, folder, notes=["A note."], facts=facts).html
+    section = html.read_text("utf-8").partition('<section id="provenance"')[2]
+    section = section.partition("</section>")[0]
+    assert "train.steps" in section and "A note." in section and "steps: 400" in section
+
+
+# colours ----------------------------------------------------------------------------------------
+
+
+def test_a_system_has_one_colour_all_over_the_page(swept: SweptRun) -> None:
+    results = read(swept)
+    for student in results.students:
+        series = series_of(results, student)
+        chart = tradeoff_charts(results)[student]
+        assert set(re.findall(r'class="line s(\d)', chart)) == {str(series)}
+    accuracy, scaling = accuracy_chart(results), scaling_chart(results)
+    assert accuracy and re.findall(r'class="line s(\d)', accuracy) == ["1", "2", "3", "4"]
+    assert scaling and re.findall(r'class="line s(\d)', scaling)[-1] == "6"  # the starts
+
+
+def test_a_student_without_a_log_takes_no_others_colour(run: FilledRun) -> None:
+    results = read(run)
+    run.store.replace_training(
+        [one for one in results.training if one.student == "answers_only"],
+        results.checkpoints,
+        settings_hash="b",
+    )
+    chart = loss_chart(read(run))
+    assert chart and re.findall(r'class="line s(\d)', chart) == ["2"]
+
+
+VISION = {
+    "full": [[1.0, 0, 0], [0, 1.0, 0], [0, 0, 1.0]],
+    "protanopia": [
+        [0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216],
+        [-0.003882, -0.048116, 1.051998],
+    ],
+    "deuteranopia": [
+        [0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413],
+        [-0.011820, 0.042940, 0.968881],
+    ],
+    "tritanopia": [
+        [1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602],
+        [0.004733, 0.691367, 0.303900],
+    ],
+}  # fmt: skip
+"""What is seen of linear RGB: Machado, Oliveira & Fernandes 2009, at their full severity."""
+
+LEAST_DIFFERENCE = 20.0
+"""In CIELAB (CIE76); a just noticeable difference is 2.3."""
+
+
+def linear(colour: str) -> npt.NDArray[np.float64]:
+    encoded = np.array([int(colour[at : at + 2], 16) for at in (1, 3, 5)]) / 255
+    return np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
+
+
+def lab(rgb: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    to_xyz = [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750],
+              [0.0193339, 0.1191920, 0.9503041]]  # fmt: skip
+    xyz = np.array(to_xyz) @ np.clip(rgb, 0, 1) / [0.95047, 1, 1.08883]
+    x, y, z = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+def contrast(one: str, other: str) -> float:
+    weights = np.array([0.2126729, 0.7151522, 0.0721750])
+    dark, light = sorted(float(weights @ linear(colour)) for colour in (one, other))
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
+def test_colours_are_told_apart_whatever_one_sees_of_them(theme: int) -> None:
+    style = files("potstill.report").joinpath("page.css").read_text("utf-8")
+    background = re.findall(r"--page: (#\w+)", style)[theme]
+    background = "#ffffff" if background == "#fff" else background
+    series = [re.findall(rf"--s{number}: (#\w+)", style)[theme] for number in range(1, 7)]
+    assert min(contrast(colour, background) for colour in series) >= 4.5
+    for matrix in VISION.values():
+        seen = [lab(np.array(matrix) @ linear(colour)) for colour in series]
+        nearest = min(np.linalg.norm(one - two) for one, two in itertools.combinations(seen, 2))
+        assert nearest >= LEAST_DIFFERENCE
