@@ -27,8 +27,8 @@ from potstill.train.on_policy.on_policy_trainer import OnPolicyTrainer, on_polic
 from potstill.train.on_policy.work import OnPolicyWork, ScoringTeacher
 from potstill.train.resolution import resolved_training
 from potstill.train.student import load_start
-from potstill.train.trainer import Unwatched
 from potstill.train.trainer_setup import build_trainer
+from potstill.train.training_watch import Unwatched
 
 ASKING = PromptConfig(style=style_named("zero_shot_cot"), sampling=SamplingParams())
 OWN_FORMAT = {

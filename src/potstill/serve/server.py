@@ -15,6 +15,7 @@ from types import FrameType
 from potstill.errors import AuthError, PotstillError, extra
 from potstill.serve.http_upstream import open_upstream
 from potstill.serve.settings import ServeSettings
+from potstill.serve.upstreams import Upstream
 from potstill.setting_names import resolve_names
 
 with extra("serve", needed_for="potstill serve"):
@@ -24,6 +25,7 @@ with extra("serve", needed_for="potstill serve"):
     from potstill.serve.connections import Connection, listen
     from potstill.serve.metrics import logger
     from potstill.serve.service import Service, make_app
+    from potstill.serve.tracing import open_tracing
 
 SHORTEST_TOKEN = 16
 """Characters; a shorter token can be guessed."""
@@ -71,9 +73,13 @@ def make_server(settings: ServeSettings) -> tuple[Server, socket.socket]:
     resolve_names(settings)
     listening = listen(settings.host, settings.port)  # before a model is loaded for nothing
     try:
-        student = open_upstream(settings.student)
-        teacher = open_upstream(settings.teacher) if settings.teacher else None
-        service = Service(settings, student, teacher)
+        tracing = open_tracing(settings)
+        student = tracing.upstream(open_upstream(settings.student), settings.student, "student")
+        teacher: Upstream | None = None
+        if settings.teacher is not None:
+            opened = open_upstream(settings.teacher)
+            teacher = tracing.upstream(opened, settings.teacher, "teacher")
+        service = Service(settings, student, teacher, tracing)
     except PotstillError:
         listening.close()
         raise

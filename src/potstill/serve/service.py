@@ -53,6 +53,7 @@ from potstill.serve.response import (
 from potstill.serve.responses_api import ResponseObjectWriter, chat_body
 from potstill.serve.settings import Route, ServeSettings
 from potstill.serve.teacher_limits import TeacherGuard
+from potstill.serve.tracing import Tracing
 from potstill.serve.upstreams import Emit, StudentOptions, Upstream, UpstreamError
 
 with extra("serve", needed_for="potstill serve"):
@@ -78,6 +79,7 @@ class Service:
         settings: The server's.
         student: Answers.
         teacher: Steps in; None: nobody does.
+        tracing: Traces requests; None: nothing does.
 
     Raises:
         ConfigError: The settings' policy needs a gate that is not there.
@@ -88,9 +90,11 @@ class Service:
         settings: ServeSettings,
         student: Upstream,
         teacher: Upstream | None,
+        tracing: Tracing | None = None,
     ) -> None:
         self.settings = settings
         self.student = student
+        self.tracing = tracing or Tracing()
         limits = settings.limits
         self.admission = AdmissionLimit(in_flight=limits.in_flight, queue=limits.queue)
         self.metrics = Metrics(lambda: self.admission.inside)
@@ -108,9 +112,10 @@ class Service:
             await upstream.start()
 
     async def close(self) -> None:
-        """Stop both upstreams."""
+        """Stop both upstreams, and hand over what was traced."""
         for upstream in self._upstreams():
             await upstream.close()
+        await asyncio.to_thread(self.tracing.close)
 
     def _upstreams(self) -> list[Upstream]:
         return [self.student] + ([self.teacher.upstream] if self.teacher else [])
@@ -169,6 +174,10 @@ class AnswerRoute:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or say why there is no answer, within its time."""
+        with self._service.tracing.request(scope, self._route, scope[ACCOUNT]):
+            await self._answer(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         service, account = self._service, scope[ACCOUNT]
         limits = service.settings.limits
         sender = ResponseSender(send)
@@ -177,6 +186,7 @@ class AnswerRoute:
                 with service.admission.admit():
                     content = await read_body(scope, receive, limits.body_bytes)
                     request, writer = self._read(content)
+                    service.tracing.asked(request)
                     deadline = clock.when() or 0.0
                     reply = _Reply(service, request, account, deadline)
                     await while_connected(reply.write(sender, writer), receive)
@@ -244,7 +254,9 @@ class _Reply:
         usage_field: Json = {"usage": usage(account.student, account.teacher)}
         label = request.policy.label
         own = {EXTENSION: extension(account.student, account.teacher, answers, label)}
-        await output.finish([sample for _, part in written for sample in part], usage_field, own)
+        texts = [sample for _, part in written for sample in part]
+        self._service.tracing.answered(texts)
+        await output.finish(texts, usage_field, own)
 
     async def _answer(self, asked: ClientPrompt, output: Output, first: int) -> "Part":
         """Have the answer to one prompt written.

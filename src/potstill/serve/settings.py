@@ -149,6 +149,9 @@ class ServeSettings(GuidanceSettings):
     """Origins whose pages browsers may let ask this server, e.g. ``https://chat.example.org``, or
     ``*`` for all, which needs ``token_env``."""
 
+    telemetry: bool = False
+    """Whether requests are traced by OpenTelemetry; the ``OTEL_`` variables say where to."""
+
     limits: RequestLimits = RequestLimits()
     teacher_limits: TeacherLimits = TeacherLimits()
 

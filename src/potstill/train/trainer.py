@@ -216,7 +216,8 @@ class StudentTrainer(Trainer):
         self, model: nn.Module, grad_norm: Tensor | float | None = None
     ) -> Tensor | float | None:
         """Keep the norm of a step's gradients before they are clipped, and its learning rate."""
-        self.grad_norm = super()._get_grad_norm(model, grad_norm=grad_norm)
+        base: Any = super()  # whose method has no types
+        self.grad_norm = base._get_grad_norm(model, grad_norm=grad_norm)
         self.learning_rate = self._get_learning_rate()
         return self.grad_norm
 
