@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from threading import Event
 from typing import Any
 
 import openai
@@ -196,6 +197,23 @@ def test_the_usual_variables_choose_the_exporter(monkeypatch: pytest.MonkeyPatch
         MissingExtraError, match="pip install opentelemetry-exporter-otlp-proto-grpc"
     ):
         span_processor()
+
+
+def test_a_collector_that_hangs_does_not_keep_the_server_from_stopping(
+    student: FakeUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on = Event()
+
+    class Hanging(InMemorySpanExporter):
+        def shutdown(self) -> None:
+            go_on.wait(30)
+
+    monkeypatch.setattr(spans, "span_processor", lambda: SimpleSpanProcessor(Hanging()))
+    monkeypatch.setattr(spans, "CLOSE_SECONDS", 0.05)
+    with served(settings_for(student, telemetry=True)) as running:
+        assert chat(running).choices[0].message.content == ALONE
+    assert not running.thread.is_alive()
+    go_on.set()
 
 
 def test_missing_packages_are_named_with_their_extra(

@@ -21,7 +21,7 @@ from potstill.runtime.events import EventLog
 from potstill.runtime.signals import Terminated, terminating
 from potstill.train.settings import LoraSettings
 from potstill.train.student import train_student
-from potstill.train.trainer import Unwatched
+from potstill.train.training_watch import Unwatched
 
 __all__ = ["start"]  # the fixture
 

@@ -63,7 +63,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[Told]:
     """Registers a tracker named ``fake`` with accelerate."""
     seen = Told()
 
-    class FakeTracker(accelerate_tracking.GeneralTracker):  # type: ignore[misc]
+    class FakeTracker(accelerate_tracking.GeneralTracker):  # type: ignore[misc, name-defined]
         name = "fake"
         requires_logging_directory = False
 
@@ -174,7 +174,7 @@ def test_a_tracker_that_hangs_holds_up_nothing(
 ) -> None:
     monkeypatch.setattr(tracking, "PATIENCE", 0.05)
     go_on = threading.Event()
-    told.fails = lambda _: go_on.wait(30)  # type: ignore[assignment, return-value]
+    told.fails = lambda _: go_on.wait(30)  # type: ignore[assignment]
     own, events, lines = tracked(tmp_path / "run", "fake")
     events.record("training_step", **STEP)
     own.close()
@@ -293,10 +293,12 @@ def test_a_whole_run_is_read_back_from_tensorboards_files(
     path = tmp_path / "recipe.yaml"
     values = recipe(tmp_path / "run", track={"to": ["tensorboard"], "name": "sums"})
     path.write_text(yaml.safe_dump(values.model_dump(mode="json")))
+    documents = []
     for command in ("run", "evaluate"):
         done = CliRunner().invoke(main, [command, str(path), "--json"], catch_exceptions=False)
         assert done.exit_code == 0 and "given up" not in done.stderr, done.stderr
-    scores = json.loads(done.stdout)["evaluate"]["scores"]
+        documents.append(json.loads(done.stdout))
+    scores = documents[-1]["evaluate"]["scores"]
     place = tmp_path / "run" / "tensorboard" / "sums"
     read = accumulator.EventAccumulator(str(place))
     read.Reload()

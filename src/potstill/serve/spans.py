@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http import HTTPStatus
 from importlib import import_module
+from threading import Thread
 from urllib.parse import urlsplit
 
 from opentelemetry import propagate
@@ -55,6 +56,9 @@ OURS = "potstill"
 CONTENT = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 CAPTURES = ("true", "1", "span_only", "span_and_event")
 """Values of that variable by which prompts and answers stand in spans."""
+
+CLOSE_SECONDS = 3.0
+"""Longest wait for a collector when the server stops."""
 
 Value = str | int | float | Sequence[str]
 
@@ -121,7 +125,10 @@ class SpanTracing(Tracing):
         if not os.environ.get("OTEL_SERVICE_NAME"):
             named[SERVICE_NAME] = OURS
         # Not the process's own provider: whoever serves in a process of theirs keeps theirs.
-        self._provider = TracerProvider(resource=Resource.create(named))
+        self._provider = TracerProvider(
+            resource=Resource.create(named),
+            shutdown_on_exit=False,  # done by close
+        )
         if processor is not None:
             self._provider.add_span_processor(processor)
         self._tracer = self._provider.get_tracer(OURS, potstill.__version__, schema_url=SCHEMA)
@@ -219,8 +226,11 @@ class SpanTracing(Tracing):
                 raise
 
     def close(self) -> None:
-        """Hand over what was not handed over yet."""
-        self._provider.shutdown()
+        """Hand over what was not handed over yet, unless that takes long."""
+        # Of its own, since a collector that is away is tried again for half a minute.
+        thread = Thread(target=self._provider.shutdown, name="potstill-spans", daemon=True)
+        thread.start()
+        thread.join(CLOSE_SECONDS)
 
 
 class _TracedUpstream:
