@@ -1,0 +1,150 @@
+"""What can be done with the page's figures and tables in a browser: sorted, saved, printed."""
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree
+
+import pytest
+from filled_pages import demo_like
+from real_browser import Watched, chromium, watched
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["Browser"]:
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return demo_like(tmp_path_factory.mktemp("demo")).resolve().as_uri()
+
+
+@pytest.fixture
+def demo(browser: "Browser", address: str) -> Iterator[Watched]:
+    with watched(browser) as page:
+        page.open(address)
+        yield page
+        page.check("file://", "blob:")
+
+
+def saved(demo: Watched, button: str) -> tuple[str, str]:
+    """The name and the text of the file that a button saves."""
+    with demo.page.expect_download() as waiting:
+        demo.page.locator(button).first.click()
+    download = waiting.value
+    return download.suggested_filename, Path(download.path()).read_text("utf-8")
+
+
+def first_column(demo: Watched) -> list[str]:
+    found: list[str] = demo.page.evaluate(
+        "() => [...document.querySelectorAll('#systems-table tbody th small')]"
+        ".map((one) => one.textContent)"
+    )
+    return found
+
+
+def test_systems_are_sorted_by_mouse_and_by_key(demo: Watched) -> None:
+    head = demo.page.locator("#systems-table thead th").nth(1)
+    assert head.get_attribute("aria-sort") is None
+    head.locator("button").click()
+    assert head.get_attribute("aria-sort") == "descending"
+    falling = first_column(demo)
+    assert falling[0] == "teacher" and falling[1] == "rationales"
+    head.locator("button").focus()
+    demo.page.keyboard.press("Enter")
+    assert head.get_attribute("aria-sort") == "ascending"
+    assert first_column(demo) == falling[::-1]
+    names = demo.page.locator("#systems-table thead th").nth(0)
+    names.locator("button").click()
+    assert (names.get_attribute("aria-sort"), head.get_attribute("aria-sort")) == (
+        "ascending",
+        None,
+    )
+
+
+def test_a_figures_numbers_are_saved_as_csv_that_programs_read(demo: Watched) -> None:
+    name, text = saved(demo, "[data-csv='before-after-table']")
+    assert name == "before-after.csv"
+    heads, *rows = csv.reader(io.StringIO(text))
+    assert heads[0] == "Task" and [row[0] for row in rows] == [
+        "two_step_arithmetic", "multi_step_arithmetic", "coin_toss",
+    ]  # fmt: skip
+    assert {len(row) for row in rows} == {len(heads)}
+    points = [float(row[heads.index("Points")]) for row in rows]
+    assert points == [67.0, 18.3, -4.0]  # with the minus of ASCII
+
+
+def test_every_table_is_saved_as_rows_of_one_length(demo: Watched) -> None:
+    buttons = demo.page.locator("[data-csv]")
+    assert buttons.count() > 5
+    for number in range(buttons.count()):
+        with demo.page.expect_download() as waiting:
+            buttons.nth(number).evaluate("(button) => button.click()")
+        text = Path(waiting.value.path()).read_text("utf-8")
+        assert len({len(row) for row in csv.reader(io.StringIO(text))}) == 1, text[:200]
+
+
+def test_a_figure_is_saved_as_it_looks(demo: Watched) -> None:
+    name, text = saved(demo, "[data-svg='before-after']")
+    assert name == "before-after.svg"
+    drawing = ElementTree.fromstring(text)
+    assert drawing.tag == f"{SVG}svg" and drawing.get("width") == "960"
+    after = [one for one in drawing.iter(f"{SVG}circle") if one.get("r") == "7"]
+    assert len(after) == 3
+    assert after[0].get("fill") == "rgb(23, 105, 63)"  # that of a gain, without a style sheet
+    assert not list(drawing.iter(f"{SVG}a")) and "class=" not in text
+
+
+def test_the_summary_and_the_questions_are_saved_from_the_page(demo: Watched) -> None:
+    name, text = saved(demo, "[data-download='summary-data']")
+    assert name == "summary.json"
+    assert json.loads(text)["leading_task"] == "two_step_arithmetic"
+    name, text = saved(demo, "[data-download='questions-data']")
+    assert name == "questions.json" and json.loads(text)["sets"]
+
+
+def test_a_row_leads_to_the_questions_that_changed(demo: Watched) -> None:
+    demo.page.locator("svg.dumbbell.wide a").first.click()
+    assert demo.page.evaluate("location.hash") == (
+        "#questions?task=two_step_arithmetic&start=wrong&student=right"
+    )
+
+
+def test_printed_the_page_holds_the_recipe(demo: Watched) -> None:
+    is_open = "() => document.getElementById('recipe').open"
+    assert not demo.page.evaluate(is_open)
+    demo.page.evaluate("() => dispatchEvent(new Event('beforeprint'))")
+    assert demo.page.evaluate(is_open)
+    demo.page.evaluate("() => dispatchEvent(new Event('afterprint'))")
+    assert not demo.page.evaluate(is_open)
+    demo.page.emulate_media(media="print")
+    assert not demo.page.locator(".downloads").is_visible()
+
+
+def test_values_are_said_under_the_pointer(demo: Watched) -> None:
+    titles = demo.page.locator("#figure-development-accuracy .hover title").all_text_contents()
+    assert any(title.startswith("Rationale tuning: ") and "training steps" in title
+               for title in titles)  # fmt: skip
+    assert all("[" in title for title in titles)  # with their intervals
+
+
+def test_systems_are_cards_on_a_narrow_screen(browser: "Browser", address: str) -> None:
+    with watched(browser, width=390) as page:
+        page.open(address)
+        cell = page.page.locator("#systems-table td").first
+        assert cell.evaluate("(cell) => getComputedStyle(cell).display") == "grid"
+        label = cell.evaluate("(cell) => getComputedStyle(cell, '::before').content")
+        assert label == '"two_step_arithmetic"'
+        assert page.page.locator("svg.dumbbell.narrow").is_visible()
+        assert not page.page.locator("svg.dumbbell.wide").is_visible()
+        assert page.page.locator("#systems-table [role=row]").count() > 3
