@@ -239,6 +239,16 @@ def test_the_recipe_is_shown_as_a_difference_from_the_defaults() -> None:
     assert students == '{"rationales":{"steps":9}}'
 
 
+def test_a_changed_setting_may_be_a_file() -> None:
+    values = {
+        "run": "runs/a", "task": {"file": "pens.csv", "question": "q", "answer": "a"},
+        "teacher": "bundled:teacher", "student": "bundled:student",
+        "exemplars": {"file": "shots.json"},
+    }  # fmt: skip
+    changed = {one.name: one.value for one in changed_settings(build(Recipe, values, at="test"))}
+    assert (changed["task.file"], changed["exemplars.file"]) == ("pens.csv", "shots.json")
+
+
 def test_provenance_holds_settings_engines_and_notes(run: FilledRun) -> None:
     facts = RunFacts(changed=[ChangedSetting("train.steps", "400", "null")])
     folder = run.store.path.parent

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
-from pydantic_core import PydanticUndefined
+from pydantic_core import PydanticUndefined, to_jsonable_python
 
 from potstill.pipeline.cost_lines import unpriced_models
 from potstill.pipeline.stale import shown, unsure_results
@@ -65,7 +65,7 @@ def _plain(value: object) -> object:
         return {name: _plain(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(inner) for inner in value]
-    return value
+    return to_jsonable_python(value)
 
 
 def rate_schedules(folder: Path, settings: TrainSettings, store: Store) -> Iterator[RateSchedule]:
