@@ -58,6 +58,7 @@ def test_the_page_gives_every_step_as_a_command() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # half a minute of processor time, beside whatever else works
 def test_the_tutorial_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OPENAI_API_KEY", "none")
