@@ -66,6 +66,29 @@ class Watched:
         )
         return found
 
+    def axe_findings(self) -> list[str]:
+        """What axe-core finds wrong for people who do not see, or see little."""
+        axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+        found = axe.Axe().run(self.page, options={"resultTypes": ["violations"]}).response
+        return [
+            f"{one['id']}: {node['html'][:200]} {node['failureSummary'][:300]}"
+            for one in found["violations"]
+            for node in one["nodes"]
+        ]
+
+    def wider_than_the_screen(self) -> list[str]:
+        """What stands out at the right, apart from what scrolls within its own bounds."""
+        found: list[str] = self.page.evaluate(
+            """() => {
+                const wide = document.documentElement.scrollWidth - innerWidth;
+                if (wide <= 0) return [];
+                return [...document.querySelectorAll("body *")]
+                    .filter((one) => one.getBoundingClientRect().right > innerWidth + 1)
+                    .map((one) => one.outerHTML.slice(0, 120));
+            }"""
+        )
+        return found
+
     def check(self, *origins: str) -> None:
         """Nothing went wrong, and nothing was asked of anybody else."""
         assert self.faults == []

@@ -54,31 +54,6 @@ def go(demo: Watched, address: str) -> None:
     demo.drawn()
 
 
-def axe_findings(page: Watched) -> list[str]:
-    """What axe-core finds wrong for people who do not see, or see little."""
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
-    found = axe.Axe().run(page.page, options={"resultTypes": ["violations"]}).response
-    return [
-        f"{one['id']}: {node['html'][:200]} {node['failureSummary'][:300]}"
-        for one in found["violations"]
-        for node in one["nodes"]
-    ]
-
-
-def wider_than_the_screen(page: Watched) -> list[str]:
-    """What stands out at the right, apart from what scrolls within its own bounds."""
-    found: list[str] = page.page.evaluate(
-        """() => {
-            const wide = document.documentElement.scrollWidth - innerWidth;
-            if (wide <= 0) return [];
-            return [...document.querySelectorAll("body *")]
-                .filter((one) => one.getBoundingClientRect().right > innerWidth + 1)
-                .map((one) => one.outerHTML.slice(0, 120));
-        }"""
-    )
-    return found
-
-
 def open_everything(page: Watched) -> None:
     """Open the first question and all that is folded on the page."""
     page.page.evaluate(
@@ -124,8 +99,8 @@ def test_axe_finds_nothing_and_nothing_is_wider_than_the_screen(
     with watched(browser, width=width, dark=dark, bypass_csp=True) as page:
         page.open(pages[kind])
         open_everything(page)
-        assert wider_than_the_screen(page) == []
-        assert axe_findings(page) == []
+        assert page.wider_than_the_screen() == []
+        assert page.axe_findings() == []
 
 
 def test_filters_chips_and_counts_agree(demo: Watched) -> None:
@@ -227,7 +202,7 @@ def test_hostile_text_is_shown_as_text(demo: Watched) -> None:
             assert written.strip() == visible.strip()
     assert "owned" not in page.title()
     assert page.locator("#list img, #list script, #list table, #list b, #list i").count() == 0
-    assert wider_than_the_screen(demo) == []
+    assert demo.wider_than_the_screen() == []
 
 
 def test_what_the_model_was_unsure_of_is_shaded(demo: Watched) -> None:

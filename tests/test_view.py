@@ -200,6 +200,20 @@ def test_the_runs_of_a_folder_are_listed(folder: Path, tmp_path: Path) -> None:
             assert server.get(path).status == 404
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [390, 1440])
+def test_axe_finds_nothing_on_served_pages(
+    browser: "Browser", server: Viewing, folder: Path, width: int
+) -> None:
+    with viewing(folder.parent) as listed:
+        for address in (listed.opened.address, server.opened.address):
+            with watched(browser, width=width, dark=width > 400, bypass_csp=True) as page:
+                page.open(address)
+                assert page.axe_findings() == []
+                assert page.wider_than_the_screen() == []
+                page.check(address)
+
+
 def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["view", str(tmp_path)])
     assert result.exit_code == 2

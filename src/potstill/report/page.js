@@ -287,6 +287,9 @@
     }
     if (row.written.length) shown.append(make("div", "beside-answers", ...row.written.map((one) => rationalePanel(row, one))));
     if (row.more) shown.append(make("p", "about", `and ${counted(row.more)} more in the run's store`));
+    if (shown.querySelector(".written mark")) {
+      shown.append(make("p", "about", make("mark", "", "Underlined"), " words of a guided answer are the teacher's."));
+    }
     if (shown.querySelector(".sure")) {
       shown.append(make("p", "about", "Shaded: words that the model was less sure of; the darker, the less."));
     }

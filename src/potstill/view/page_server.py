@@ -140,6 +140,7 @@ def view_app(folder: Path, viewed: ViewedRuns, host: str) -> LocalAccess:
     place = "/" if is_one else "/runs/{name:path}/"
     routes = [Route(place + name, _answering(viewed, answer)) for name, answer in answers.items()]
     further = [] if is_one else [Route("/", listed)]
+    further.append(Route("/favicon.ico", _no_picture))
     return LocalAccess(Starlette(routes=[*routes, *further], lifespan=lifespan), host)
 
 
@@ -171,6 +172,11 @@ def _json(body: bytes) -> Response:
     return Response(
         body, headers={"content-security-policy": POLICY}, media_type="application/json"
     )
+
+
+async def _no_picture(_: Request) -> Response:
+    """Browsers ask for one, and would note that there is none."""
+    return Response(status_code=204)
 
 
 async def _page(run: ViewedRun, snapshot: RunSnapshot, request: Request) -> Response:
