@@ -120,6 +120,21 @@ def test_each_student_has_a_path_from_its_start(swept: SweptRun) -> None:
     assert len(lines) == 4 + 1  # the students, and the front
 
 
+def test_the_choices_of_the_pages_student_alone_are_named_beside_their_dots(
+    swept: SweptRun,
+) -> None:
+    results = read(swept)
+    figure = price_figure(results)
+    assert figure is not None and results.subject == System("rationales", "large")
+    labels = re.findall(r'class="label s(\d)"[^>]*>([^<]+)', figure.chart)
+    series = str(series_of(results, results.subject))
+    named = {"used: step 350", "out of distribution", "Pareto"}
+    assert {own for own, label in labels if label in named} == {series}
+    assert named <= {label for _, label in labels}
+    titles = re.findall("<title>([^<]+)", figure.chart)
+    assert any("step 200, chosen by out of distribution and worst case:" in one for one in titles)
+
+
 def test_a_run_that_followed_nothing_else_says_so(run: FilledRun) -> None:
     assert price_figure(read(run)) is None
     words = " ".join(page_of(run).words.split())

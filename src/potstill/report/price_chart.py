@@ -13,6 +13,7 @@ from potstill.records import System
 from potstill.report import text
 from potstill.report.accuracy import Results
 from potstill.report.chart_marks import SHAPES
+from potstill.report.charts import LABEL_CHARACTERS
 from potstill.report.scatter import Dot, Route, round_axis, scatter
 from potstill.report.system_colours import START_SERIES, series_of, students_in_order
 from potstill.report.tradeoff import ROLES, Estimate, along_training
@@ -123,19 +124,27 @@ def _dots(results: Results, checkpoints: Sequence[PricedCheckpoint]) -> list[Dot
         system = one.student if one.step else results.start_of(one.student)
         where = f"step {one.step:,}" if one.step else "start"
         dots[system, one.step] = Dot(
-            label=_label(one),
+            label=_label(one, is_named=one.student == results.subject or not one.step),
             x=one.price.value,
             y=one.target.value,
             low=one.target.low,
             high=one.target.high,
             shape=SHAPES[series],
             series=series,
-            name=f"{text.label(one.student)}, {where}" if one.step else "Start",
+            name=f"{text.label(one.student)}, {where}{_chosen_by(one)}" if one.step else "Start",
         )
     return list(dots.values())
 
 
-def _label(checkpoint: PricedCheckpoint) -> str:
+def _chosen_by(checkpoint: PricedCheckpoint) -> str:
+    rules = text.listed([text.rule_name(rule) for rule in checkpoint.rules])
+    return f", chosen by {rules}" if rules else ""
+
+
+def _label(checkpoint: PricedCheckpoint, *, is_named: bool) -> str:
+    """Returns what stands beside a dot; for all but the page's student the pointer says it."""
+    if not is_named:
+        return ""
     if not checkpoint.step:
         return "start"
     if checkpoint.used:
@@ -148,10 +157,15 @@ def _paths(results: Results, checkpoints: Sequence[PricedCheckpoint]) -> list[Ro
     for one in checkpoints:
         paths.setdefault(one.student, []).append((one.price.value, one.target.value))
     return [
-        Route(text.label(student), points, series_of(results, student))
+        Route(_short(student), points, series_of(results, student))
         for student, points in paths.items()
         if len(points) > 1
     ]
+
+
+def _short(student: System) -> str:
+    name = text.label(student)
+    return name if len(name) <= LABEL_CHARACTERS else student.label
 
 
 def _percent(share: float) -> str:
