@@ -163,7 +163,7 @@ def reported(folder: Path, *, rule: str) -> tuple[Store, str]:
 def test_the_page_says_so_in_every_section_with_figures(tmp_path: Path) -> None:
     store, page = reported(tmp_path, rule=BEST_ON_TEST)
     sections = {part.partition('"')[0]: part for part in page.split('<section id="')[1:]}
-    for name in ("accuracy", "comparisons", "training"):
+    for name in ("before-after", "comparisons", "training"):
         assert CHOSEN_ON_TEST in sections[name], name
     head = page.split("<main>")[0]
     assert SHORT[1:] in head  # it begins a sentence there

@@ -30,11 +30,11 @@ FLAGS = {
     "demo": {"--quiet", "--set"},
     "evaluate": {"RECIPE", "--quiet", "--set"},
     "export": {
-        "RUN", "FILE", "--what", "--logprobs", "--stage", "--data-format", "--overwrite",
+        "RUN", "OUT", "--what", "--logprobs", "--stage", "--data-format", "--overwrite",
         "--quiet", "--student",
     },
     "export-model": {"RUN", "--to", "--out", "--dtype", "--quiet"},
-    "generate": {"RECIPE", "--quiet", "--set"},
+    "generate": {"RECIPE", "--quiet", "--set", "--part"},
     "grade": {
         "FILE", "--task", "--text-field", "--gold-field", "--choices-field", "--question-field",
         "--verdict-field", "--rule", "--out", "--overwrite", "--quiet",
@@ -45,6 +45,7 @@ FLAGS = {
         "RUN", "FILE", "--question-field", "--id-field", "--rationale-field", "--answer-field",
         "--teacher", "--set", "--quiet",
     },
+    "join": {"RUNS...", "--into", "--quiet"},
     "experiment": {
         *("RECIPES", "--seeds", "--against", "--jobs", "--per-seed", "--variant", "--out", "--set"),
     },
@@ -67,6 +68,7 @@ FLAGS = {
     "schema": set(),
     "serve": {"RUN|CONFIG", "--set"},
     "status": {"RUN"},
+    "view": {"RUN", "--set"},
     "compare": {"RUNS", "--out"},
     "tasks": {"NAME"},
     "train": {"RECIPE", "--quiet", "--set"},
@@ -498,7 +500,7 @@ def test_the_stages_say_what_they_did_and_what_comes_next() -> None:
 
 
 def test_a_defect_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(run: potstill.pipeline.run.Run) -> None:
+    def broken(run: potstill.pipeline.run.Run, part: object) -> None:
         raise LookupError("a defect of our own")
 
     monkeypatch.setattr(potstill.pipeline.run.Run, "generate", broken)

@@ -52,6 +52,8 @@ CASES: dict[str, list[str]] = {
     "verify": ["runs/sums", "--folder", "runs/sums/model"],
     "export": ["runs/sums", "rows.jsonl"],
     "import": ["runs/sums", "rows.jsonl"],
+    "join": ["runs/sums", "runs/sums-seed0", "--into", "joined"],
+    "view": ["runs/sums", "--set", "port=0"],
     "push": ["runs/sums", "me/sums", "--to", "pushed"],
     "regrade": ["runs/sums"],
     "compare": ["runs/sums", "runs/sums-seed0"],
@@ -85,6 +87,8 @@ HOLDS = {
     "verify": {"asked", "equal", "passed"},
     "export": {"file", "rows"},
     "import": {"stored", "there", "left_out"},
+    "join": {"answers", "by_run", "spent"},
+    "view": {"url"},
     "push": {"name", "folder"},
     "regrade": {"rationales", "predictions", "rationale_flips"},
     "compare": {"runs", "pairs", "recipe_differences", "cautions"},
@@ -111,12 +115,14 @@ def documents(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Re
         answers = {"completion": "So it is 4. The answer is \x1b[2J\u202e4.", "answer": "4"}
         Path("texts.jsonl").write_text(json.dumps({"prompt": "2 + 2 =", "text": " 4"}) + "\n")
         Path("answers.jsonl").write_text(json.dumps(answers) + "\n")
-        # The run of a seed is there already, and the server ends as soon as it listens.
+        # The run of a seed is there already, and servers end as soon as they listen.
         patch.setattr(potstill.experiment.seeded_runs, "run_all", lambda *_: 0)
         found = {}
         for name, arguments in CASES.items():
             if name == "serve":
                 patch.setattr("potstill.serve.server.Server.serve", ends)
+            if name == "view":
+                patch.setattr("potstill.view.page_server.ViewServer.serve", ends)
             found[name] = CliRunner().invoke(
                 main, [name, *arguments, "--json"], catch_exceptions=False
             )
@@ -141,7 +147,7 @@ def test_standard_output_is_one_document(name: str, documents: dict[str, Result]
     document = json.loads(done.stdout)
     assert HOLDS[name] <= document.keys()
     assert done.stdout.isascii() and "\x1b" not in done.stdout
-    if name not in ("schema", "serve"):  # a server's lines are its log's
+    if name not in ("schema", "serve", "view"):  # a server's lines are its log's
         assert done.stderr.strip()  # what people read is there all the same
 
 
