@@ -12,7 +12,7 @@ from potstill.pipeline.recipe import load_recipe
 from potstill.pipeline.run import Run
 from potstill.records import Example
 from potstill.runtime.progress import Meter
-from potstill.train import resolution
+from potstill.train import defaults, resolution
 from potstill.train.defaults import (
     FORMER,
     ResolvedTraining,
@@ -157,7 +157,7 @@ def test_a_run_keeps_what_was_filled_in(tmp_path: Path, monkeypatch: pytest.Monk
     first = found()
     assert first.epochs == 10_000 / 3000
     assert found(on_processor=True) == first  # of another machine: as it was
-    (tmp_path / resolution.KEPT).unlink()
+    (tmp_path / defaults.KEPT_VALUES).unlink()
     assert found(on_processor=True).steps == 250
 
 

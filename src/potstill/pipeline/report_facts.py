@@ -14,7 +14,7 @@ from potstill.report import RunFacts
 from potstill.report.learning_rates import RateSchedule
 from potstill.report.run_facts import ChangedSetting
 from potstill.store import Store
-from potstill.train.resolution import KEPT
+from potstill.train.defaults import KEPT_VALUES
 from potstill.train.settings import TrainSettings
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def rate_schedules(folder: Path, settings: TrainSettings, store: Store) -> Itera
 
     A run of an older potstill, which kept no values of its trainings, has none.
     """
-    file = folder / KEPT
+    file = folder / KEPT_VALUES
     try:
         kept = json.loads(file.read_text("utf-8")) if file.is_file() else {}
     except ValueError:

@@ -16,6 +16,9 @@ from potstill.train.settings import LoraSettings, TrainSettings
 OPEN = ("batch_size", "learning_rate", "warmup", "weight_decay", "max_length")
 """Settings that may be left open, beside the length of training."""
 
+KEPT_VALUES = "training_values.json"
+"""The file in a run's folder that keeps what was filled in."""
+
 QUESTIONS_A_STEP = 16
 """Different questions in a step below which siblings cost accuracy."""
 

@@ -20,6 +20,7 @@ from potstill.models.local.loading import load_config, load_tokenizer, parameter
 from potstill.models.settings import LocalSettings
 from potstill.records import Example
 from potstill.train.defaults import (
+    KEPT_VALUES,
     OPEN,
     ResolvedTraining,
     StartFacts,
@@ -34,9 +35,6 @@ from potstill.train.settings import StudentSettings, TrainSettings
 from potstill.train.skeleton import model_without_weights
 from potstill.train.wrong_chains import WRONG_CHAINS
 from potstill.whole_files import write_whole
-
-KEPT = "training_values.json"
-"""The file in a run's folder that keeps what was filled in."""
 
 COUNTED_EXAMPLES = 200
 """Examples whose tokens are counted, spread over all."""
@@ -114,7 +112,7 @@ class KeptValues:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / KEPT
+        self._path = folder / KEPT_VALUES
         self._kept: dict[str, dict[str, object]] = {}
         if self._path.is_file():
             self._kept = json.loads(self._path.read_text(encoding="utf-8"))
