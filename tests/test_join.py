@@ -22,7 +22,7 @@ from potstill.models.settings import OpenAISettings
 from potstill.pipeline.part_recipe import part_recipe
 from potstill.pipeline.recipe import load_recipe
 from potstill.pipeline.run import Run
-from potstill.records import Amount, Question, Request, TokenLogprobs
+from potstill.records import Amount, FinishReason, Question, Request, TokenLogprobs
 from potstill.runtime.progress import Meter
 from potstill.store import Store
 from potstill.tasks.part import TaskPart
@@ -85,13 +85,10 @@ def test_each_part_has_its_share_of_the_limits() -> None:
 # the join -----------------------------------------------------------------------------------------
 
 
-def filled(folder: Path, *texts: str, reason: str = "stop", model: str = "m") -> Path:
+def filled(folder: Path, *texts: str, reason: FinishReason = "stop", model: str = "m") -> Path:
     """A run whose store has the answers to one request, by sample."""
     with Store(folder / "run.sqlite") as store:
-        answers = [
-            answer(ASKED, sample, text, reason)  # type: ignore[arg-type]
-            for sample, text in enumerate(texts)
-        ]
+        answers = [answer(ASKED, sample, text, reason) for sample, text in enumerate(texts)]
         store.add_completions(model, answers, stage="generate")
     return folder
 
@@ -103,8 +100,8 @@ def texts_of(folder: Path, model: str = "m") -> list[str]:
 
 def test_answers_come_together_and_a_second_join_finds_them_there(tmp_path: Path) -> None:
     first, second = filled(tmp_path / "a", "4"), filled(tmp_path / "b", "5", model="other")
-    for _ in range(2):
-        joined = join_runs([first, second], tmp_path / "whole", SILENT)
+    join_runs([first, second], tmp_path / "whole", SILENT)
+    joined = join_runs([first, second], tmp_path / "whole", SILENT)
     assert (joined.answers.stored, joined.answers.there, joined.answers.differing) == (0, 2, 0)
     assert texts_of(tmp_path / "whole") == ["4"] and texts_of(tmp_path / "whole", "other") == ["5"]
     with Store(tmp_path / "whole" / "run.sqlite") as store:

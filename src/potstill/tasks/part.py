@@ -1,15 +1,16 @@
 """One of several parts of a task's training questions, for workers that each have their own run."""
 
 import re
-from dataclasses import replace
-from typing import NamedTuple, Self
+from dataclasses import dataclass, replace
+from typing import Self
 
 from potstill.errors import ConfigError
 from potstill.records import Task
 from potstill.tasks.splits import place
 
 
-class TaskPart(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class TaskPart:
     """A part of the training questions: about one in ``count``, by each question's text alone.
 
     Questions of one text are of one part, so that no two workers ask the same.
@@ -28,7 +29,7 @@ class TaskPart(NamedTuple):
             ConfigError: They name none.
         """
         match = re.fullmatch(r"([0-9]+)/([0-9]+)", text.strip())
-        part = cls(*map(int, match.groups())) if match else None
+        part = cls(int(match[1]), int(match[2])) if match else None
         if part is None or not 1 <= part.number <= part.count:
             raise ConfigError(
                 f"the part is {text!r}. Give its number and how many there are, from 1/8 to 8/8."

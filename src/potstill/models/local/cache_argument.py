@@ -14,10 +14,11 @@ from transformers import Cache
 
 def with_cache(model: nn.Module, states: Cache) -> dict[str, Any]:
     """Returns a cache as a keyword argument of a model's forward pass."""
-    return {_name(type(model)): states}
+    kind: Any = type(model)
+    return {_name(kind): states}
 
 
 @cache
-def _name(kind: type[nn.Module]) -> str:
+def _name(kind: Any) -> str:
     is_new = "cache" in inspect.signature(kind.forward).parameters
     return "cache" if is_new else "past_key_values"

@@ -108,6 +108,7 @@ class OnPolicyTrainer(StudentTrainer):
                 start=work.start,
                 server=server,
                 name=name,
+                chat=run.loaded.tokenizer.chat_template is not None,
                 runtime=work.context.runtime,
                 ids=run.ids_by_name,
             )

@@ -30,6 +30,7 @@ class ServedWriter(Model):
         start: The settings of the model that the student started from.
         server: The program that answers for it.
         name: Its answers are stored by this; it has to stand for the training and the round.
+        chat: Whether it is asked as a chat.
         runtime: The run's, which shows what the server does and can stop it.
         ids: The student's tokens, as :func:`ids_by_name`.
     """
@@ -42,10 +43,11 @@ class ServedWriter(Model):
         start: LocalSettings,
         server: FolderServer,
         name: str,
+        chat: bool,
         runtime: Runtime,
         ids: Mapping[bytes, int],
     ) -> None:
-        self.name = name
+        self.name, self.chat = name, chat
         self._write, self._folder = write, folder
         place = {"model": f"hf:{folder}", "serve": server, "revision": None}
         self._settings, self._server = start.model_copy(update=place), server

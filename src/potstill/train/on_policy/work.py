@@ -130,7 +130,7 @@ class OnPolicyWork:
         wording = self.teacher.asking.request(Question(id="", text="QUESTION", answer="")).prompt
         values = self.settings.model_dump(mode="json", exclude={"start_from", "limits"})
         questions = [question_digest(question) for question in self.questions]
-        own = [
+        own: list[object] = [
             values,
             self.teacher.model.name,
             settings_hash(str(wording)),
