@@ -10,7 +10,10 @@ import click
 import pytest
 
 from potstill.cli import main
-from potstill.pipeline.recipe import load_recipe
+from potstill.pipeline.recipe import change_setting, load_recipe
+from potstill.serve.settings import ServeSettings
+from potstill.settings import Settings, build
+from potstill.view.settings import ViewSettings
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -64,6 +67,13 @@ WHOLE_COMMANDS = [one for one in COMMANDS if one.is_whole]
 IN_SENTENCES = [one for one in COMMANDS if not one.is_whole]
 
 
+SERVERS: dict[str, tuple[type[Settings], dict[str, object]]] = {
+    "serve": (ServeSettings, {"student": "bundled:student", "student_format": "fine_tune_cot"}),
+    "view": (ViewSettings, {}),
+}
+"""Commands whose changes are of a server's settings, with what these need."""
+
+
 def command_of(one: Documented) -> click.Command:
     assert isinstance(main, click.Group)
     command = main.commands.get(one.words[0])
@@ -82,7 +92,13 @@ def test_a_command_to_be_copied_is_whole(one: Documented) -> None:
     command = command_of(one)
     context = command.make_context(one.words[0], list(one.words[1:]))
     changes = [change for change in context.params.get("changes", ()) if "=" in change]
-    if changes and one.words[0] not in ("score", "check"):  # these change a model, not a recipe
+    if one.words[0] in SERVERS:
+        settings, values = SERVERS[one.words[0]]
+        raw: dict[str, object] = dict(values)
+        for change in changes:
+            change_setting(raw, change)
+        build(settings, raw, at=one.line)
+    elif changes and one.words[0] not in ("score", "check"):  # these change a model, not a recipe
         load_recipe(WHOLE, changes)
 
 
