@@ -82,6 +82,9 @@ def test_a_figures_numbers_are_saved_as_csv_that_programs_read(demo: Watched) ->
     assert {len(row) for row in rows} == {len(heads)}
     points = [float(row[heads.index("Points")]) for row in rows]
     assert points == [67.0, 18.3, -4.0]  # with the minus of ASCII
+    shares = [float(row[heads.index("Student right")]) for row in rows]
+    assert all(0 <= share <= 1 for share in shares), "a share, where the page has per cent"
+    assert all(float(row[heads.index("p, Holm")]) <= 1 for row in rows if row[-1])
 
 
 def test_every_table_is_saved_as_rows_of_one_length(demo: Watched) -> None:
@@ -92,6 +95,7 @@ def test_every_table_is_saved_as_rows_of_one_length(demo: Watched) -> None:
             buttons.nth(number).evaluate("(button) => button.click()")
         text = Path(waiting.value.path()).read_text("utf-8")
         assert len({len(row) for row in csv.reader(io.StringIO(text))}) == 1, text[:200]
+        assert not set("▲▼⁻") & set(text), "what only eyes read"
 
 
 def test_a_figure_is_saved_as_it_looks(demo: Watched) -> None:

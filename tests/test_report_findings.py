@@ -281,6 +281,24 @@ def test_next_steps_follow_the_findings(run: FilledRun) -> None:
     ]
 
 
+def test_the_answers_lost_are_read_from_the_worst_task_on(run: FilledRun) -> None:
+    measured(
+        run,
+        (
+            0.4,
+            -0.05,
+            -0.38,
+            -0.45,
+        ),
+    )
+    (step,) = [one for tile in tiles(read(run)) if tile.name == "Next" for one in tile.sentences
+               if "answers lost" in one.text]  # fmt: skip
+    assert step.changed is not None
+    worst = min(read(run).against_start.values(), key=lambda one: one.comparison.difference)
+    assert step.changed.task == worst.comparison.task
+    assert f"first the {worst.comparison.only_second} on {step.changed.task}" in step.text
+
+
 def test_a_sound_run_is_served(run: FilledRun) -> None:
     measured(run, (0.4, 0.0, 0.0, 0.0))
     told = words(read(run, overlaps=[overlap(run.tasks[0])]))["Next"]
@@ -310,6 +328,9 @@ def test_the_origin_of_a_page(run: FilledRun) -> None:
     assert (folder, date, seed, state) == ("runs/demo", "29 Nov 2026", "seed 7", "complete")
     assert version.startswith("potstill ")
     assert pair(read(run)) == "bundled:teacher → bundled:student"
+    assert [*origin(read(run, replace_facts(stale=["train"])))][-1] == (
+        "results not all of today's recipe"
+    )
     unknown = origin(read(run, RunFacts()))
     assert unknown[:2] == ["runs/demo", "date not known"]  # as the recipe names it
 

@@ -52,7 +52,7 @@ def comparison_page(compared: ComparedRuns) -> Iterator[str | Table]:
     if note := meaning(compared):
         yield note
     costs = [(run.name, *cost_cells(run)) for run in compared.runs]
-    yield _table("cost", ("run", "paid", "tokens", "time", "by stage"), costs)
+    yield _table("cost", ("run", "paid", "paid tokens", "time", "by stage"), costs)
 
 
 def _over_runs(compared: ComparedRuns) -> Iterator[Table]:

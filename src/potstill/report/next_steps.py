@@ -75,7 +75,11 @@ def _losses(results: Results) -> Iterator[NextStep]:
     if not losses:
         return
     lost = sum(one.comparison.only_second for one in losses)
-    yield NextStep("losses", f"Read the {lost:,} answers lost", place="#before-after")
+    worst = min(losses, key=lambda one: one.comparison.difference).comparison
+    text = f"Read the {lost:,} answers lost"
+    if len(losses) > 1:
+        text += f", first the {worst.only_second:,} on {worst.task}"
+    yield NextStep("losses", text, place="#questions")
     if not followed(results):
         yield NextStep("follow_price", "Follow the price along training:", "evaluate.generic")
         return

@@ -28,7 +28,9 @@ def _completeness(results: Results) -> str:
     if missing:
         return f"without results of {listed(missing)}"
     unmeasured = unmeasured_students(results)
-    return f"not measured: {listed(unmeasured)}" if unmeasured else "complete"
+    if unmeasured:
+        return f"not measured: {listed(unmeasured)}"
+    return "results not all of today's recipe" if results.facts.stale else "complete"
 
 
 def pair(results: Results) -> str:

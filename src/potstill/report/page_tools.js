@@ -55,11 +55,21 @@
   }
 
   // Tables as CSV: numbers as programs read them, and no text that a spreadsheet would compute.
+  const RAISED = "⁰¹²³⁴⁵⁶⁷⁸⁹";
+  function words(cell) {
+    const walker = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT);
+    const parts = [];
+    while (walker.nextNode()) parts.push(walker.currentNode.data);
+    return parts.join(" ").replace(/[▲▼↕]/g, "").replace(/\s+/g, " ").trim();
+  }
   function field(cell) {
-    let text = cell.textContent.replace(/\s+/g, " ").trim().replaceAll("−", "-");
-    text = text.replace(/(\d),(?=\d{3}(\D|$))/g, "$1");
+    let text = words(cell).replaceAll("−", "-").replace(/(\d),(?=\d{3}(\D|$))/g, "$1");
+    text = text.replace(/ ?× ?10(⁻?)([⁰¹²³⁴-⁹]+)/g, (_, sign, digits) =>
+      `e${sign && "-"}${[...digits].map((digit) => RAISED.indexOf(digit)).join("")}`);
     if (text === "–") text = "";
-    if (/^[=+\-@]/.test(text) && !/^[+-]?[\d.]+%?$/.test(text)) text = `'${text}`;
+    if (/^[+-]?[\d.]+%$/.test(text)) return String(Number((parseFloat(text) / 100).toFixed(6)));
+    if (/^[+-]?[\d.]+(e-?\d+)?$/.test(text)) return text.replace(/^\+/, "");
+    if (/^[=+\-@]/.test(text)) text = `'${text}`;
     return /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
   }
   for (const button of all("[data-csv]")) {

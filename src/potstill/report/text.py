@@ -250,8 +250,7 @@ def _reached(results: Results, system: System) -> str:
 
 
 def further_findings(results: Results) -> list[str]:
-    """The teacher and the start on the same questions, and the price paid on other tasks."""
-    findings = []
+    """Returns what the teacher and the start reach on the same questions."""
     task = results.leading.name
     start = results.start_of(results.subject) if results.subject else System("start")
     reached = [
@@ -259,21 +258,8 @@ def further_findings(results: Results) -> list[str]:
         for system in (System("teacher"), start)
         if (score := results.test_score(system, task)) is not None
     ]
-    if reached and results.subject:
-        findings.append(f"On the same questions: {', '.join(reached)}.")
-    elsewhere = [
-        f"{name} {points(against.difference)} points ({p_phrase(against.p_value)})"
-        for name in results.task_names
-        if name != task and results.subject and results.roles.get(name) != OTHER_RULE
-        if (against := results.comparison(results.subject, start, name)) is not None
-    ]
-    if elsewhere and results.subject:
-        findings.append(
-            f"On other tasks, {in_sentence(results.subject)} against "
-            f"{in_sentence(start)}: "
-            f"{'; '.join(elsewhere)}."
-        )
-    return findings
+    known = reached and results.subject
+    return [f"On the same questions: {', '.join(reached)}."] if known else []
 
 
 def marks_finding(rationales: Sequence[Rationale]) -> str:

@@ -190,17 +190,16 @@ def price_elsewhere(results: Results) -> list[str]:
 
 
 def _lost(found: Findings, spent: TileSentence) -> Tile:
-    worst = sorted(found.losses, key=lambda one: one.comparison.difference)[:MOST_NAMED]
-    named = [one for one in found.losses if one in worst]
-    others = [one for one in found.losses if one not in worst]
-    changes = listed([points(one.comparison.difference, 0) for one in named])
-    return Tile(
-        name=PAID,
-        figure=f"{changes} points{f' and {len(others)} more losses' if others else ''}",
-        tone="bad",
-        sentences=[*map(_lost_answers, named), spent],
-        further=[*map(_lost_answers, others)],
-    )
+    worst = found.losses
+    if len(worst) > MOST_NAMED:
+        worst = sorted(worst, key=lambda one: one.comparison.difference)
+    changes = [points(one.comparison.difference, 0) for one in worst]
+    others = len(changes) - MOST_NAMED
+    figure = f"{listed(changes)} points"
+    if others > 0:
+        figure = f"{', '.join(changes[:MOST_NAMED])} points and {others} more"
+    sentences = [*map(_lost_answers, worst), spent]
+    return Tile(name=PAID, figure=figure, tone="bad", sentences=sentences)
 
 
 def _lost_answers(loss: StartComparison) -> TileSentence:
@@ -256,8 +255,16 @@ FIGURES: Mapping[str, str] = {
 
 def _next(found: Findings) -> Tile:
     first = found.next_steps[0]
+    worst = min(found.losses, key=lambda one: one.comparison.difference, default=None)
+    lost = _lost_answers(worst).changed if worst else None
     sentences = [
-        TileSentence(text=step.text, code=step.code, place=step.place) for step in found.next_steps
+        TileSentence(
+            text=step.text,
+            code=step.code,
+            place=step.place,
+            changed=lost if step.kind == "losses" else None,
+        )
+        for step in found.next_steps
     ]
     return Tile(
         name=NEXT, figure=FIGURES.get(first.kind, "serve it"), tone="plain", sentences=sentences
