@@ -96,7 +96,8 @@ def test_a_signal_to_one_of_two_processes_stops_both_at_the_same_step(
     """Started by torchrun, on processors."""
     done = by_torchrun(SCRIPT, tmp_path, start, tmp_path)
     assert done.returncode != 0
-    assert "1: Terminated, group False" in done.stdout.splitlines(), done.stderr
+    # Two processes write into one pipe, so that a line's end may come behind the other's line.
+    assert "1: Terminated, group False" in done.stdout, done.stderr
     (folder,) = (tmp_path / "checkpoints").iterdir()
     assert [place.name for place in folder.glob("checkpoint-*")] == ["checkpoint-000003"]
     assert checkpoints.read_finished(folder) is None, "no process took it for finished"
