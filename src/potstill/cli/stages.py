@@ -60,7 +60,7 @@ def generate_command(recipe: Path, changes: tuple[str, ...], part: str | None) -
     own = TaskPart.parsed(part)
     with open_run(recipe, changes, part=own) as run:
         run_generate(run, own)
-        whole = run.recipe.run.removesuffix(f"-part-{own.number}-of-{own.count}")
+        whole = run.recipe.run.removesuffix(own.suffix)
         parts = f"{shlex.quote(whole)}-part-*-of-{own.count}"
         echo(f"next, with the other parts: potstill join {parts} --into {shlex.quote(whole)}")
 

@@ -12,7 +12,7 @@ def part_recipe(recipe: Recipe, part: TaskPart) -> Recipe:
     the others; a worker that needs less than its share leaves the rest unused.
     """
     update: dict[str, object] = {
-        "run": f"{recipe.run}-part-{part.number}-of-{part.count}",
+        "run": recipe.run + part.suffix,
         "teacher": _share(recipe.teacher, part.count),
         "teachers": {name: _share(one, part.count) for name, one in recipe.teachers.items()},
     }

@@ -1,7 +1,7 @@
 """What a run tells its report beyond its store: its folder, and how its results stand to it."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined, to_jsonable_python
 
 from potstill.pipeline.cost_lines import unpriced_models
-from potstill.pipeline.stale import shown, unsure_results
+from potstill.pipeline.stale import StaleStage, shown, unsure_results
 from potstill.report import RunFacts
 from potstill.report.learning_rates import RateSchedule
 from potstill.report.run_facts import ChangedSetting
@@ -21,8 +21,12 @@ if TYPE_CHECKING:
     from potstill.pipeline.run import Run
 
 
-def report_facts(run: "Run") -> RunFacts:
+def report_facts(run: "Run", stale: Sequence[StaleStage]) -> RunFacts:
     """Returns what is known of a run beyond its store.
+
+    Args:
+        run: The run.
+        stale: Its stale stages.
 
     Raises:
         PotstillError: A task of the recipe cannot be read.
@@ -30,7 +34,7 @@ def report_facts(run: "Run") -> RunFacts:
     return RunFacts(
         folder=str(run.folder),
         has_model=(run.folder / "model").is_dir(),
-        stale=unsure_results(run),
+        stale=unsure_results(run.store, stale),
         unpriced=unpriced_models(run.recipe) if run.store.spent().tokens else (),
         used_at=run.store.last_used(),
         changed=[one for one in changed_settings(run.recipe) if one.name != "run"],

@@ -55,8 +55,8 @@ from potstill.pipeline.stage_inputs import (
 from potstill.pipeline.stale import (
     reading_changes,
     require_current,
+    stale_notes,
     stale_stages,
-    unknown_note,
     untrained_students,
 )
 from potstill.pipeline.student_export import export_chosen
@@ -462,8 +462,7 @@ class Run(NotebookView):
 
     def stale_notes(self, arguments: str = "") -> list[str]:
         """Returns a sentence on each stage not of today's recipe, or perhaps; see ``note``."""
-        notes = [stale.note(arguments) for stale in stale_stages(self)]
-        return [*notes, *filter(None, [unknown_note(self.store)])]
+        return stale_notes(self.store, stale_stages(self), arguments)
 
 
 def stored_run(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from potstill.evaluate import roles
 from potstill.pipeline.cost_lines import cost_lines
 from potstill.pipeline.report_facts import report_facts
+from potstill.pipeline.stale import stale_notes, stale_stages
 from potstill.report import ReportFiles, report_results, write_results
 from potstill.report.accuracy import Results
 
@@ -38,14 +39,14 @@ def run_results(run: "Run", folder: Path | None = None) -> Results:
     """
     run.identity.check_task()
     few_shot = run.few_shot.notes if run.few_shot else ()
-    costs = cost_lines(run.recipe, run.store)
+    costs, stale = cost_lines(run.recipe, run.store), stale_stages(run)
     return report_results(
         run.store,
         run.measured_tasks,
         folder or run.folder,
         overlaps=run.overlaps,
-        notes=(*few_shot, *run.students.unequal_notes, *costs, *run.stale_notes()),
+        notes=(*few_shot, *run.students.unequal_notes, *costs, *stale_notes(run.store, stale)),
         roles=roles(run.entries),
         teacher_tokens=run.recipe.guide.teacher_tokens if run.recipe.guide else None,
-        facts=report_facts(run),
+        facts=report_facts(run, stale),
     )

@@ -11,7 +11,7 @@ to measure on when a student is guided. What an older potstill made says little 
 its rationales, the stored requests tell the teacher and how it was asked.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
@@ -142,9 +142,26 @@ def unknown_note(store: Store) -> str:
     )
 
 
-def unsure_results(run: "Run") -> list[str]:
-    """Returns the results that are not, or not known to be, of today's recipe, in a few words."""
-    stages = [*(stale.stage for stale in stale_stages(run)), *unknown_stages(run.store)]
+def stale_notes(store: Store, stale: Sequence[StaleStage], arguments: str = "") -> list[str]:
+    """Returns a sentence on each stage not of today's recipe, or perhaps; see ``note``.
+
+    Args:
+        store: The run's.
+        stale: The run's stale stages.
+        arguments: Those that name the recipe in the commands to repeat.
+    """
+    notes = [one.note(arguments) for one in stale]
+    return [*notes, *filter(None, [unknown_note(store)])]
+
+
+def unsure_results(store: Store, stale: Sequence[StaleStage]) -> list[str]:
+    """Returns the results that are not, or not known to be, of today's recipe, in a few words.
+
+    Args:
+        store: The run's.
+        stale: The run's stale stages.
+    """
+    stages = [*(one.stage for one in stale), *unknown_stages(store)]
     return [RESULTS[stage] for stage in dict.fromkeys(stages)]
 
 

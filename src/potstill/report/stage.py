@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict, Unpack
 
 import orjson
 
@@ -37,16 +37,27 @@ class ReportFiles(NamedTuple):
     """What the student lost on other tasks, in a few words, then a sentence on each."""
 
 
+class ReportOptions(TypedDict, total=False):
+    """What a report is told beyond the store."""
+
+    overlaps: Sequence[Overlap]
+    """The questions and phrases that training and each evaluation set share."""
+
+    notes: Sequence[str]
+    """Further sentences for the reader."""
+
+    roles: Mapping[str, str] | None
+    """The role of each task by its name."""
+
+    teacher_tokens: float | None
+    """Most teacher tokens a question that the user would pay for."""
+
+    facts: RunFacts | None
+    """What is known of the run itself."""
+
+
 def write_report(
-    store: Store,
-    tasks: Sequence[Task],
-    folder: Path,
-    *,
-    overlaps: Sequence[Overlap] = (),
-    notes: Sequence[str] = (),
-    roles: Mapping[str, str] | None = None,
-    teacher_tokens: float | None = None,
-    facts: RunFacts | None = None,
+    store: Store, tasks: Sequence[Task], folder: Path, **options: Unpack[ReportOptions]
 ) -> ReportFiles:
     """Write what the run has found so far, in the place of an earlier report.
 
@@ -56,51 +67,24 @@ def write_report(
         store: The run's store; a writer may be at work on it.
         tasks: The leading task, then further ones.
         folder: Where ``recipe.yaml`` may be, and where the files go.
-        overlaps: The questions and phrases that training and each evaluation set share.
-        notes: Further sentences for the reader.
-        roles: The role of each task by its name.
-        teacher_tokens: Most teacher tokens a question that the user would pay for.
-        facts: What is known of the run beyond its store.
+        **options: What it is told beyond the store.
 
     Raises:
         ConfigError: A file cannot be written.
     """
-    results = report_results(
-        store,
-        tasks,
-        folder,
-        overlaps=overlaps,
-        notes=notes,
-        roles=roles,
-        teacher_tokens=teacher_tokens,
-        facts=facts,
-    )
-    return write_results(results, store, folder)
+    return write_results(report_results(store, tasks, folder, **options), store, folder)
 
 
 def report_results(
-    store: Store,
-    tasks: Sequence[Task],
-    folder: Path,
-    *,
-    overlaps: Sequence[Overlap] = (),
-    notes: Sequence[str] = (),
-    roles: Mapping[str, str] | None = None,
-    teacher_tokens: float | None = None,
-    facts: RunFacts | None = None,
+    store: Store, tasks: Sequence[Task], folder: Path, **options: Unpack[ReportOptions]
 ) -> Results:
     """Returns what a page is made of; arguments as for :func:`write_report`."""
-    engines = engine_notes(store.engines())
-    return read_results(
-        store,
-        tasks,
-        folder,
-        overlaps=overlaps,
-        notes=(*notes, *engines, *overlap_notes(overlaps, store.predictions())),
-        roles=roles,
-        teacher_tokens=teacher_tokens,
-        facts=facts,
+    options["notes"] = (
+        *options.get("notes", ()),
+        *engine_notes(store.engines()),
+        *overlap_notes(options.get("overlaps", ()), store.predictions()),
     )
+    return read_results(store, tasks, folder, **options)
 
 
 def write_results(results: Results, store: Store, folder: Path) -> ReportFiles:

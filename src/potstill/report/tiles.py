@@ -71,7 +71,10 @@ class Tile:
 
 def tiles(results: Results) -> list[Tile]:
     """Returns the four tiles, at any stage of a run."""
-    found = findings(results)
+    return _tiles(results, findings(results))
+
+
+def _tiles(results: Results, found: Findings) -> list[Tile]:
     return [_gained(results, found), _paid(results, found), _trust(results, found), _next(found)]
 
 
@@ -93,7 +96,7 @@ def summarised(results: Results) -> dict[str, object]:
                     f"{one.text} {one.code}".strip() for one in (*tile.sentences, *tile.further)
                 ],
             }
-            for tile in tiles(results)
+            for tile in _tiles(results, found)
         ],
     }
 

@@ -2,7 +2,9 @@
 
 import asyncio
 import socket
+from typing import Any
 
+import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from potstill.errors import ConfigError
@@ -37,6 +39,30 @@ def listen(host: str, port: int) -> socket.socket:
             f"cannot listen on {host}, port {port}: {error.strerror}. Set host and port."
         ) from error
     return listening
+
+
+def server_config(app: Any) -> uvicorn.Config:
+    """Returns how our servers run: quiet, and with connections that do not wait for ever.
+
+    Args:
+        app: The ASGI application.
+    """
+    return uvicorn.Config(
+        app,
+        http=Connection,
+        proxy_headers=False,
+        log_config=None,
+        access_log=False,
+        ws="none",
+        server_header=False,
+        timeout_graceful_shutdown=1,
+    )
+
+
+def address_of(listening: socket.socket) -> str:
+    """Returns where a socket is reached, as ``http://127.0.0.1:8321``."""
+    host, port = listening.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 class Connection(H11Protocol):

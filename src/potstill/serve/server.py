@@ -22,7 +22,7 @@ with extra("serve", needed_for="potstill serve"):
     import uvicorn
 
     from potstill.serve.access import AdmissionLimit
-    from potstill.serve.connections import Connection, listen
+    from potstill.serve.connections import address_of, listen, server_config
     from potstill.serve.metrics import logger
     from potstill.serve.service import Service, make_app
     from potstill.serve.tracing import open_tracing
@@ -83,16 +83,7 @@ def make_server(settings: ServeSettings) -> tuple[Server, socket.socket]:
     except PotstillError:
         listening.close()
         raise
-    config = uvicorn.Config(
-        make_app(service, tokens),
-        http=Connection,
-        proxy_headers=False,
-        log_config=None,
-        access_log=False,
-        ws="none",
-        server_header=False,
-        timeout_graceful_shutdown=1,
-    )
+    config = server_config(make_app(service, tokens))
     return Server(config, service.admission, settings.limits.grace), listening
 
 
@@ -112,10 +103,9 @@ def serve(settings: ServeSettings, listens: Callable[[str], None] = lambda _: No
         handler.setFormatter(logging.Formatter("%(message)s"))
         logger.addHandler(handler)
     logger.setLevel(logging.INFO)
-    host, port = listening.getsockname()[:2]
-    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    logger.info("%s is served at http://%s/v1", settings.served_name, address)
-    listens(f"http://{address}/v1")
+    address = f"{address_of(listening)}/v1"
+    logger.info("%s is served at %s", settings.served_name, address)
+    listens(address)
     with listening:
         asyncio.run(server.serve([listening]))
 

@@ -36,6 +36,11 @@ class TaskPart:
             )
         return part
 
+    @property
+    def suffix(self) -> str:
+        """What the name of the part's run has behind that of the whole."""
+        return f"-part-{self.number}-of-{self.count}"
+
     def of(self, task: Task) -> Task:
         """Returns a task with the training questions of this part alone.
 

@@ -18,7 +18,7 @@ from starlette.routing import Route
 
 from potstill.errors import ConfigError, PotstillError
 from potstill.plan.run_status import runs_below
-from potstill.serve.connections import Connection, listen
+from potstill.serve.connections import address_of, listen, server_config
 from potstill.store import lock_holder
 from potstill.view.access_rules import POLICY, LocalAccess
 from potstill.view.run_list import run_list
@@ -84,19 +84,8 @@ def open_view(folder: Path, settings: ViewSettings) -> OpenedView:
     """
     viewed = ViewedRuns(viewable(folder))
     listening = listen(settings.host, settings.port)
-    host, port = listening.getsockname()[:2]
-    config = uvicorn.Config(
-        view_app(folder, viewed, settings.host),
-        http=Connection,
-        proxy_headers=False,
-        log_config=None,
-        access_log=False,
-        ws="none",
-        server_header=False,
-        timeout_graceful_shutdown=1,
-    )
-    address = f"http://{f'[{host}]' if ':' in host else host}:{port}/"
-    return OpenedView(ViewServer(config), listening, viewed, address)
+    config = server_config(view_app(folder, viewed, settings.host))
+    return OpenedView(ViewServer(config), listening, viewed, f"{address_of(listening)}/")
 
 
 def viewable(folder: Path) -> Callable[[], dict[str, Path]]:
