@@ -19,7 +19,7 @@ from potstill.exchange.measured_systems import file_name
 from potstill.keys import question_digest
 from potstill.pipeline.recipe import load_recipe
 from potstill.pipeline.run import Run
-from potstill.records import Completion, Prediction, Question, Request, Score, System
+from potstill.records import Checkpoint, Completion, Prediction, Question, Request, Score, System
 from potstill.runtime.progress import Meter
 from potstill.statistics import accuracy_interval
 
@@ -67,6 +67,11 @@ def measured_run(folder: Path, **sections: object) -> Run:
                 low=low, high=high, no_answer=0, truncated=1,
             )
         )  # fmt: skip
+    checkpoint = Checkpoint(
+        student="rationales", step=40, folder="x", data_format="fine_tune_cot",
+        encoder_decoder=False, examples=4, too_long=0,
+    )  # fmt: skip
+    run.store.replace_training([], [checkpoint], settings_hash="x")
     run.store.replace_evaluation(scores, predictions, [], grader="1", settings_hash="x")
     asked = Completion(request=Request(prompt="p"), sample=0, text="t", finish_reason="stop")
     run.store.add_completions("m", [asked], stage="evaluate")
@@ -126,6 +131,11 @@ def test_an_inspect_log_has_score_and_samples_of_one_system(tmp_path: Path) -> N
         log["eval"]["metadata"] | {"step": 40, "trained_in_this_run": True}
         == (log["eval"]["metadata"])
     )
+    asked = {one["eval"]["model"]: one["eval"]["metadata"]["asked"] for one in logs}
+    assert asked == {
+        "run/rationales": "fine_tune_cot", "run/start_zero_shot": "zero_shot",
+        "run/teacher": "in its own way",
+    }  # fmt: skip
     created = datetime.fromisoformat(log["eval"]["created"])
     assert abs((datetime.now(UTC) - created).total_seconds()) < 600
 

@@ -106,7 +106,7 @@ def _model_info(evaluation: MeasuredRun, measured: SystemOnTask, ident: str) -> 
         "deployment_type": "unknown" if kind in ("openai", "recorded") else "self_deployed",
         "model_availability": "unknown",
         "system": system.label,
-        "asked": system.variant or "in its own way",
+        "asked": measured.asked,
         "trained_in_run": evaluation.run if measured.model is None else "no",
     }
     if measured.score.step is not None:

@@ -105,7 +105,7 @@ def _about(measured: SystemOnTask) -> dict[str, object]:
         "system": system.label,
         "kind": system.model,
         "start": system.start,
-        "asked": system.variant or "in its own way",
+        "asked": measured.asked,
         "step": measured.score.step,
         "trained_in_this_run": measured.model is None,
         "program": measured.engine or None,

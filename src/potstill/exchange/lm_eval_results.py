@@ -150,7 +150,7 @@ def _config(measured: SystemOnTask) -> dict[str, object]:
         "repeats": 1,
         "metadata": {
             "version": 0,
-            "asked": measured.system.variant or "in its own way",
+            "asked": measured.asked,
             "licence": task.licence or None,
             "wilson_95": [score.low, score.high],
             "no_answer": score.no_answer,

@@ -31,6 +31,10 @@ class SystemOnTask(NamedTuple):
     engine: str
     """The program that computed the answers; empty where it is not known."""
 
+    asked: str
+    """The wording that it was asked in, by name; of starts and teachers that were asked as they
+    are, ``in its own way``."""
+
     @property
     def source(self) -> str:
         """Where the questions come from, without a path of this machine; empty: it is not known."""
@@ -75,6 +79,7 @@ def last_evaluation(run: Run) -> MeasuredRun:
         answers[prediction.system.as_shown, prediction.task].append(prediction)
     tasks = {task.name: task for task in run.measured_tasks}
     engines = {one.system.as_shown: one.engine for one in run.store.engines()}
+    formats = {one.system: one.data_format for one in run.store.checkpoints()}
     measured = []
     for score in run.store.scores():
         if score.split != "test" or not score.total:
@@ -86,7 +91,10 @@ def last_evaluation(run: Run) -> MeasuredRun:
         system = score.system.as_shown
         own = _paired(task, answers[system, task.name], left_out)
         model = model_behind(run, system)
-        measured.append(SystemOnTask(system, task, score, own, model, engines.get(system, "")))
+        asked = system.variant or formats.get(system, "in its own way")
+        measured.append(
+            SystemOnTask(system, task, score, own, model, engines.get(system, ""), asked)
+        )
     if not measured:
         raise DataError(
             f"{run.folder} has no scores of test questions; run potstill evaluate on its recipe "
