@@ -204,7 +204,7 @@ def test_a_missing_package_is_refused_before_anything_is_paid(
         teacher = {"model": "openai:scripted", "base_url": server.url, "api_key_env": None}
         values = recipe(tmp_path / "run", teacher=teacher, track={"to": ["mlflow"]})
         path.write_text(yaml.safe_dump(values.model_dump(mode="json")))
-        for command in ("generate", "run"):
+        for command in ("plan", "generate", "run"):
             done = CliRunner().invoke(main, [command, str(path), "--quiet"])
             assert done.exit_code == 2 and "pip install mlflow" in done.stderr
         assert not server.bodies

@@ -29,6 +29,7 @@ from potstill.pipeline.run import Run
 from potstill.pipeline.server_checks import known_capabilities
 from potstill.pipeline.server_needs import lacks
 from potstill.pipeline.teachers import FIRST
+from potstill.pipeline.tracking import check_trackers
 from potstill.plan.estimate import LengthSample, Spread, counter_for, total
 from potstill.plan.needs import Figures, Ledger, Need, TeacherFacts, estimate_need
 from potstill.plan.stage_needs import generate_needs, run_needs
@@ -115,9 +116,11 @@ def plan_run(recipe: Recipe, probes: Mapping[str, Probe] | None = None) -> Plan:
         probes: The outcome of a few requests, by teacher.
 
     Raises:
-        PotstillError: A task or the exemplars cannot be read, or a ``module:name`` not be loaded.
+        PotstillError: A task or the exemplars cannot be read, a ``module:name`` not be loaded, or
+            a tracker is not known or not installed.
     """
     resolve_names(recipe)
+    check_trackers(recipe.track)
     with _open_to_read(recipe) as run:
         teachers = recipe.named_teachers
         asked = [asked_teacher(run, name, settings) for name, settings in teachers.items()]
