@@ -119,8 +119,14 @@ def test_a_real_trial_measures_both(large: None, start: Path, tmp_path: Path) ->
     assert min(float(str(event[name])) for name in ("float32", "bfloat16")) > 0
     loaded = load_model_and_tokenizer(str(start), dtype="float32", device="cpu")
     before = {name: weight.clone() for name, weight in loaded.model.named_parameters()}
-    trial = try_training(loaded, [Encoded([5, 6, 7], [8, 9]), Encoded([5], [8])])
+    rows: list[list[int]] = []
+    loaded.model.register_forward_pre_hook(
+        lambda *given: rows.extend(given[-1]["input_ids"].tolist()), with_kwargs=True
+    )
+    examples = [Encoded([5, 6, 7], [8, 9]), Encoded([5], [8]), Encoded([6], [7])]
+    trial = try_training(loaded, examples, 2)
     assert min(trial) > 0
+    assert [len(row) for row in rows] == [7] * 4, "two examples in one row, as a step has them"
     for name, weight in loaded.model.named_parameters():
         assert weight.equal(before[name])
         assert weight.grad is None

@@ -362,7 +362,7 @@ def with_precision(
         precision = "float32"
         if is_tried(loaded.model) and alone and not begun:
             with runtime.events.noted("number format", TRYING):
-                trial = try_training(loaded, examples)
+                trial = try_training(loaded, examples, settings.batch_size)
             precision = chosen("training", _name(folder), shape, trial, runtime)
     return settings.model_copy(update={"precision": precision})
 
