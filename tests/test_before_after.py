@@ -51,6 +51,18 @@ def test_a_start_that_the_student_would_cover_stands_around_it() -> None:
     assert (before["class"], before["r"]) == ("before around", "10")
 
 
+def test_a_long_task_name_is_whole_in_the_figure() -> None:
+    long = ROW._replace(name="tracking_shuffled_objects_of_seven, asked in zero_shot_cot")
+    page = Reader(dumbbell([long, ROW], title="Accuracy"))
+    assert "…" not in page.words  # in both drawings: under the pointer, and as lines
+    assert page.words.replace("\n", "").replace(" ", "").count(long.name.replace(" ", "")) == 4
+    # The wide drawing has three lines more than for a short name, the narrow one two.
+    feet = [float(own["y2"] or 0) for own in by_class(long, "grid")[::5]]
+    assert [tall - low for tall, low in zip(
+        feet, [float(own["y2"] or 0) for own in by_class(ROW, "grid")[::5]], strict=True
+    )] == [36, 16]  # fmt: skip
+
+
 def test_a_row_says_all_its_values_and_leads_to_its_questions() -> None:
     page = Reader(dumbbell([ROW], title="Accuracy"))
     links = [own for tag, own in page.tags if tag == "a"]

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 import pytest
-from filled_pages import demo_like
+from filled_pages import demo_like, guided, trade_off
 from real_browser import Watched, chromium, watched
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, Page
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -96,6 +96,44 @@ def test_every_table_is_saved_as_rows_of_one_length(demo: Watched) -> None:
         text = Path(waiting.value.path()).read_text("utf-8")
         assert len({len(row) for row in csv.reader(io.StringIO(text))}) == 1, text[:200]
         assert not set("▲▼⁻") & set(text), "what only eyes read"
+
+
+def numbers_of(page: "Page", button: str) -> list[list[str]]:
+    """The rows that a button saves."""
+    with page.expect_download() as waiting:
+        page.locator(button).first.evaluate("(button) => button.click()")
+    return list(csv.reader(io.StringIO(Path(waiting.value.path()).read_text("utf-8"))))
+
+
+def test_each_students_figure_has_its_own_numbers(browser: "Browser", tmp_path: Path) -> None:
+    with watched(browser) as page:
+        page.open(trade_off(tmp_path).resolve().as_uri())
+        small, large = (
+            numbers_of(page.page, f"[data-name='trade-off-rationales_{size}']")
+            for size in ("small", "large")
+        )
+        assert small[0] == large[0] and small[0][:5] == [
+            "Student", "Step", "Target", "Target, low", "Target, high",
+        ]  # fmt: skip
+        assert len(small) == len(large) == 1 + 9  # the start, and eight checkpoints
+        assert {row[0] for row in small[1:]} == {"Rationale tuning from small"}
+        assert {row[0] for row in large[1:]} == {"Rationale tuning from large"}
+        assert all(float(row[3]) <= float(row[2]) <= float(row[4]) for row in small[1:])
+
+
+def test_guidances_figures_are_saved_as_numbers_with_routing(
+    browser: "Browser", tmp_path: Path
+) -> None:
+    with watched(browser) as page:
+        page.open(guided(tmp_path).resolve().as_uri())
+        names, *rows = numbers_of(page.page, "[data-name='guidance-1-1']")
+        assert names[:6] == [
+            "Group", "Policy", "Label", "Accuracy", "Accuracy, low", "Accuracy, high",
+        ]  # fmt: skip
+        assert {row[0] for row in rows} >= {"Alone", "With the teacher's steps"}
+        assert any(row[2].startswith("routing_") for row in rows)
+        assert all(0 <= float(row[3]) <= 1 and float(row[names.index("Teacher tokens")]) >= 0
+                   for row in rows)  # fmt: skip
 
 
 def test_a_figure_is_saved_as_it_looks(demo: Watched) -> None:

@@ -65,6 +65,21 @@ def test_what_wins_by_price() -> None:
     )
 
 
+def test_why_routing_by_a_signal_is_not_recommended() -> None:
+    by_entropy = Policy(kind="routing", name="routing", signal="entropy", number=0.5)
+    by_length = Policy(kind="routing", name="routing", signal="prompt_tokens", number=0.25)
+    rows = [scored(by_entropy, 0.75, 50.0), scored(by_length, 0.51, 20.0)]
+    *_, reason = recommendations([*DEV, *TESTED, *rows], [], None)
+    assert reason == (
+        "Routing by entropy reaches 75.0% for 50.0 tokens, where the line has 65.0%: of 2 such "
+        "rows the furthest above it, found on these test questions, with no threshold to send "
+        "questions by, and so not recommended. The policy route takes such a threshold from "
+        "development questions and is held against the line."
+    )
+    below = [replace(row, accuracy=0.3) for row in rows]
+    assert len(recommendations([*DEV, *TESTED, *below], [], None)) == 3
+
+
 @pytest.mark.parametrize(
     ("tokens", "words"),
     [

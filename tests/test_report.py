@@ -146,7 +146,7 @@ def test_the_page_is_about_the_student_that_development_questions_chose(
     ]
     tested = [score(student, name, 150, 300) for student in students]
     run.store.replace_evaluation([*scores, *tested], [], [], grader="2", settings_hash="c")
-    found = read_results(run.store, run.tasks).subject
+    found = read_results(run.store, run.tasks).chosen
     assert found is not None and found.model == subject
 
 
@@ -202,12 +202,15 @@ def test_recipe_that_is_missing_or_broken_does_not_stop_the_report(run: FilledRu
     assert "This folder holds no recipe.yaml" in report_of(run).words
 
 
-def test_many_comparisons_stand_folded_but_the_subjects(whole_run: FilledRun) -> None:
+def test_many_comparisons_stand_folded_but_the_chosen_students(whole_run: FilledRun) -> None:
     leading, students = whole_run.tasks[0], [System(f"d{number}") for number in range(5)]
     pairs = [(RATIONALES, other) for other in (ANSWERS_ONLY, *students)]
     pairs += [(one, two) for one in students for two in students if one.label < two.label]
     whole_run.store.replace_evaluation(
-        [score(system, leading.name, 99, 300) for system in (RATIONALES, ANSWERS_ONLY, *students)],
+        [
+            score(RATIONALES, leading.name, 60, 100, split="dev"),
+            *(score(one, leading.name, 99, 300) for one in (RATIONALES, ANSWERS_ONLY, *students)),
+        ],
         [],
         [compared(leading, first, second, 0.1, p=0.5) for first, second in pairs],
         grader="2",

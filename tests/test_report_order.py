@@ -91,8 +91,13 @@ def test_every_figure_can_be_saved_and_has_its_numbers_behind_it(
         assert [f"figure-{name}" for name in saved] == figures
         tables = [own["id"] for tag, own in page.tags if tag == "table" and own.get("id")]
         assert len(tables) == len(set(tables))
-        behind = [own["data-csv"] for _, own in page.tags if own.get("data-csv")]
-        assert len(behind) >= len(figures) and set(behind) <= set(tables)
+        behind = [own for _, own in page.tags if own.get("data-csv")]
+        assert len(behind) >= len(figures)
+        assert {one for own in behind for one in str(own["data-csv"]).split()} <= set(tables)
+        numbers = [
+            (own["data-csv"], own.get("data-part"), own.get("data-columns")) for own in behind
+        ]
+        assert len(numbers) == len(set(numbers)), "no two figures have the same numbers"
 
 
 # gain against price -----------------------------------------------------------------------------
@@ -125,14 +130,49 @@ def test_the_choices_of_the_pages_student_alone_are_named_beside_their_dots(
 ) -> None:
     results = read(swept)
     figure = price_figure(results)
-    assert figure is not None and results.subject == System("rationales", "large")
+    assert figure is not None and results.chosen == System("rationales", "large")
     labels = re.findall(r'class="label s(\d)"[^>]*>([^<]+)', figure.chart)
-    series = str(series_of(results, results.subject))
+    series = str(series_of(results, results.chosen))
     named = {"used: step 350", "out of distribution", "Pareto"}
     assert {own for own, label in labels if label in named} == {series}
     assert named <= {label for _, label in labels}
     titles = re.findall("<title>([^<]+)", figure.chart)
     assert any("step 200, chosen by out of distribution and worst case:" in one for one in titles)
+
+
+def test_all_leads_with_the_student_in_model_whatever_its_name(swept: SweptRun) -> None:
+    """Without development scores of the others, ``answers_only`` is the one that is chosen."""
+    scores = [
+        one
+        for one in swept.store.scores()
+        if one.split == "test" or one.system.model != "rationales"
+    ]
+    comparisons, choices = swept.store.comparisons(), swept.store.choices()
+    swept.store.replace_evaluation(scores, [], comparisons, choices, grader="2", settings_hash="c")
+    results = read(swept)
+    assert results.chosen == System("answers_only", "large")
+    figure = price_figure(results)
+    assert figure is not None and figure.checkpoints[0].student == results.chosen
+    assert series_of(results, results.chosen) == 1
+    against = [c for c in results.comparisons if results.chosen in (c.first.as_shown,
+                                                                    c.second.as_shown)]  # fmt: skip
+    assert against and all(c.first.as_shown == results.chosen for c in against)
+    words = " ".join(page_of(swept).words.split())
+    assert "Answer-only tuning from large: in distribution takes step 350, which is used" in words
+    assert "those of every student" in words and "of answer-only tuning from large that" in words
+
+
+def test_step_0_stands_in_the_table_as_in_the_figure(swept: SweptRun) -> None:
+    results = read(swept)
+    chart = accuracy_chart(results)
+    assert chart is not None
+    drawn = len(re.findall('class="hover"', chart))
+    html = write_report(swept.store, swept.tasks, swept.store.path.parent, roles=ROLES).html
+    table = html.read_text("utf-8").partition('<table id="development-table">')[2]
+    rows = re.findall(r'<tr><th scope="row">[^<]+</th><td class="number">([\d,]+)</td>',
+                      table.partition("</table>")[0])  # fmt: skip
+    assert len(rows) == drawn == 4 * 9
+    assert rows.count("0") == 4  # once for each student
 
 
 def test_a_run_that_followed_nothing_else_says_so(run: FilledRun) -> None:
@@ -155,7 +195,16 @@ def test_the_funnel_counts_what_is_left_and_why(run: FilledRun) -> None:
     dropped = [int(number) for number in re.findall(r"(\d+) [a-z]", reasons)]
     assert sum(dropped) == 480 - len(kept) and "wrong answer" in reasons
     assert rows["questions with a kept rationale"].left == len({one.question_id for one in kept})
-    assert rows["rationales written"].reasons == "12 min 11 s, 28.8k tokens, $0.19"
+    written = rows["rationales written"]
+    assert written.reasons == "4.0 a question; 12 min 11 s, 28.8k tokens, $0.19"
+    assert (written.of, written.base) == (0, "")  # something else is counted from here on
+    shares = {name: (row.of, row.base) for name, row in rows.items() if row.of}
+    assert shares == {
+        "with rationales": (120, "training questions"),
+        "rationales kept": (480, "rationales written"),
+        "questions with a kept rationale": (120, "training questions"),
+        "examples that rationale tuning learned": (1203, "examples made for it"),
+    }
     learned = rows["examples that rationale tuning learned"]
     assert (learned.left, learned.of) == (1200, 1203)
     assert learned.reasons == "3 left out as longer than max_length"

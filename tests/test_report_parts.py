@@ -9,7 +9,7 @@ from report_run import Reader
 from potstill.evaluate import gain
 from potstill.records import Comparison, Completion, Request, System, Task
 from potstill.report.accuracy import read_results
-from potstill.report.charts import Line, Point, line_chart, thinned, ticks
+from potstill.report.charts import Line, Point, label_places, line_chart, thinned, ticks
 from potstill.report.clipped_text import clipped
 from potstill.report.page import page
 from potstill.report.questions import MOST_QUESTIONS, fair_shares
@@ -23,8 +23,39 @@ from potstill.report.text import (
     p_phrase,
     p_value,
 )
+from potstill.report.wrapped_names import wrapped
 from potstill.store import Store
 from potstill.text.points import MINUS, points, signed
+
+
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [
+        ("sums", ["sums"]),
+        ("date_understanding, zero_shot_cot", ["date_", "understanding,", "zero_shot_cot"]),
+        ("supercalifragilistic", ["supercalifragi", "listic"]),
+        ("", [""]),
+    ],
+)
+def test_long_names_stand_in_several_lines_and_none_is_cut(name: str, lines: list[str]) -> None:
+    assert wrapped(name, 14) == lines
+
+
+def test_labels_keep_apart_and_above_the_axis() -> None:
+    # The axis lies at 198; a line of text takes 14.
+    assert label_places([20.0, 100.0], [1, 1]) == [20.0, 100.0]
+    assert label_places([20.0, 25.0], [2, 1]) == [20.0, 48.0]  # below the first's two lines
+    assert label_places([198.0, 198.0, 198.0], [1, 1, 1]) == [170.0, 184.0, 198.0]
+
+
+def test_a_chart_leaves_room_for_the_marks_of_its_axis() -> None:
+    lines = [Line("rate", [Point(0, 0.0), Point(10, 1.0)])]
+    charts = [
+        line_chart(lines, title="Rate", x_label="steps", show=lambda y, show=show: show)
+        for show in ("1", "0.000000012")
+    ]
+    begins = [float(re.findall(r'polyline points="([\d.]+)', chart)[0]) for chart in charts]
+    assert begins[0] == 42.0 and begins[1] >= 11 * 6.6
 
 
 def test_chart_scales_chosen_point_and_spoken_text() -> None:

@@ -34,8 +34,8 @@ from potstill.tasks.overlap import Overlap
 from potstill.text.chosen_on_test import is_chosen_on_test
 from potstill.yaml_text import parse_yaml
 
-SUBJECT = System("rationales")
-"""The student that a report is about, where there is one of this name."""
+USUAL_STUDENT = System("rationales")
+"""The student of a recipe that names none."""
 
 OTHER_RULE = "generic_other_rule"
 """The role of a generic task under a rule that nothing is decided by, for comparison."""
@@ -47,7 +47,7 @@ REFERENCES = (
     System("start", variant="zero_shot"),
     System("teacher"),
 )
-"""The systems that the subject is held against: the first of these that was measured."""
+"""The systems that the student is held against: the first of these that was measured."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -230,20 +230,8 @@ class Results:
         return start if any(score.system == start for score in self.scores) else System("start")
 
     @property
-    def subject(self) -> System | None:
-        """The student that the report is about: ``rationales``, else the one in ``model/``.
-
-        That one has the most right development answers, of equals the one measured last.
-        """
-        return SUBJECT if SUBJECT in self._measured_students else self.chosen
-
-    @property
-    def _measured_students(self) -> list[System]:
-        return [system for system in self.systems if system in self.students]
-
-    @property
     def chosen(self) -> System | None:
-        """The student in ``model/``, if any was measured.
+        """The student in ``model/``, which the report is about; None before any was measured.
 
         It has the most right development answers, and of equals it was measured last.
         """
@@ -253,7 +241,7 @@ class Results:
             if score.split == "dev" and score.task == self.leading.name and score.chosen
         }
         return max(
-            reversed(self._measured_students),
+            reversed([system for system in self.systems if system in self.students]),
             key=lambda student: development.get(student, -1),
             default=None,
         )
@@ -276,13 +264,14 @@ class Results:
 
     @property
     def main_comparison(self) -> Comparison | None:
-        """The subject against the nearest reference, on the leading task."""
-        if self.subject is None:
+        """The chosen student against the nearest reference, on the leading task."""
+        student = self.chosen
+        if student is None:
             return None
-        start = self.subject.start
+        start = student.start
         nearest = (System("answers_only", start), System("start", start)) if start else ()
         others = (*nearest, *REFERENCES, *self.students)
-        compared = (self.comparison(self.subject, other, self.leading.name) for other in others)
+        compared = (self.comparison(student, other, self.leading.name) for other in others)
         return next((comparison for comparison in compared if comparison is not None), None)
 
     @property
@@ -324,16 +313,13 @@ def read_results(
     recipe = _recipe_text(store, folder)
     predictions = store.predictions()
     current = store.current_rationales(tasks[0].splits["train"])
-    return Results(
+    results = Results(
         tasks=tuple(tasks),
         recipe=recipe,
         settings=_settings(recipe),
         scores=store.scores(),
         predictions=predictions,
-        comparisons=[
-            flipped(comparison) if comparison.second.as_shown == SUBJECT else comparison
-            for comparison in store.comparisons()
-        ],
+        comparisons=store.comparisons(),
         rationales=current.rationales,
         outdated_rationales=current.outdated,
         outdated_answers=_outdated_answers(predictions, tasks),
@@ -357,6 +343,16 @@ def read_results(
         writers=store.writers(),
         facts=facts or RunFacts(),
     )
+    return replace(results, comparisons=_chosen_first(results))
+
+
+def _chosen_first(results: Results) -> list[Comparison]:
+    """Returns the comparisons, those of the chosen student as ones of it against another."""
+    student = results.chosen
+    return [
+        one if student is None or one.second.as_shown != student else flipped(one)
+        for one in results.comparisons
+    ]
 
 
 def _recipe_text(store: Store, folder: Path | None) -> str:

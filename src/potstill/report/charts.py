@@ -7,13 +7,19 @@ from typing import NamedTuple
 from markupsafe import Markup
 
 from potstill.report.chart_marks import SHAPES, hover, mark
+from potstill.report.wrapped_names import wrapped
 
 WIDTH, HEIGHT = 400, 236
 LEFT, RIGHT, TOP, BOTTOM = 42, 122, 12, 38
 LABEL_GAP = 14
 """Least distance between the labels of two lines, in the drawing's units."""
 
-LABEL_CHARACTERS = 19
+CHARACTER_WIDTH = 6.6
+"""Of the labels, in the drawing's units, at their larger size on a narrow screen."""
+
+LABEL_CHARACTERS = 17
+"""Of a line's label; a longer one stands in several lines."""
+
 LOG_MARGIN = 1.25
 """A logarithmic axis ends at so many times its largest value, and begins in the same way."""
 
@@ -79,9 +85,15 @@ class ChartFrame(NamedTuple):
     across: Axis
     up: Axis
 
+    @property
+    def left(self) -> float:
+        """Where the drawing begins: right of the longest mark of the upright axis."""
+        longest = max((len(self.up.show(tick)) for tick in self.up.ticks), default=0)
+        return max(LEFT, round(longest * CHARACTER_WIDTH + 9))
+
     def x(self, value: float) -> float:
         """Data to drawing, across."""
-        return round(LEFT + self.across.share(value) * (WIDTH - LEFT - RIGHT), 1)
+        return round(self.left + self.across.share(value) * (WIDTH - self.left - RIGHT), 1)
 
     def y(self, value: float) -> float:
         """Data to drawing, down."""
@@ -285,7 +297,14 @@ def _axes(frame: ChartFrame) -> Markup:
         Markup(
             '<line class="grid" x1="{}" x2="{}" y1="{y}" y2="{y}"/>'
             '<text class="axis y" x="{}" y="{}">{}</text>'
-        ).format(LEFT, right, LEFT - 7, frame.y(tick) + 4, frame.up.show(tick), y=frame.y(tick))
+        ).format(
+            frame.left,
+            right,
+            frame.left - 7,
+            frame.y(tick) + 4,
+            frame.up.show(tick),
+            y=frame.y(tick),
+        )
         for tick in frame.up.ticks
     ]
     parts += [
@@ -296,7 +315,7 @@ def _axes(frame: ChartFrame) -> Markup:
         for tick in frame.across.ticks
     ]
     title = Markup('<text class="axis x" x="{}" y="{}">{}</text>')
-    label = title.format((LEFT + right) / 2, HEIGHT - 4, frame.across.label)
+    label = title.format((frame.left + right) / 2, HEIGHT - 4, frame.across.label)
     return Markup("").join([*parts, label])
 
 
@@ -347,16 +366,37 @@ def _hover(frame: ChartFrame, line: Line) -> Markup:
 
 
 def _labels(frame: ChartFrame, lines: Sequence[Line]) -> Markup:
-    """Each line's label at its end, moved down where it would touch the one above."""
+    """Each line's label at its end, moved where it would touch the one above or the axis below."""
     ends = sorted((frame.y(line.points[-1].y), number) for number, line in enumerate(lines))
-    parts, last = [], -math.inf
-    for y, number in ends:
-        last = max(y, last + LABEL_GAP)
-        label = lines[number].label
-        short = label if len(label) <= LABEL_CHARACTERS else f"{label[: LABEL_CHARACTERS - 1]}…"
-        parts.append(
-            Markup('<text class="end s{}" x="{}" y="{}">{}</text>').format(
-                lines[number].series, WIDTH - RIGHT + 8, round(last + 4, 1), short
-            )
+    texts = [wrapped(lines[number].label, LABEL_CHARACTERS) for _, number in ends]
+    places = label_places([y for y, _ in ends], [len(text) for text in texts])
+    parts = [
+        Markup('<text class="end s{}" x="{}" y="{}">{}</text>').format(
+            lines[number].series, WIDTH - RIGHT + 8, round(y + place * LABEL_GAP + 4, 1), line
         )
+        for y, (_, number), text in zip(places, ends, texts, strict=True)
+        for place, line in enumerate(text)
+    ]
     return Markup("").join(parts)
+
+
+def label_places(wanted: Sequence[float], heights: Sequence[int]) -> list[float]:
+    """Returns where the first line of each label stands, so that none touches another.
+
+    Labels move down past those above them; where they would reach below the lower axis, all that
+    lie there move up.
+
+    Args:
+        wanted: The height of each line's end in the drawing, from the top down.
+        heights: The lines of text of each label.
+    """
+    places: list[float] = []
+    free = -math.inf
+    for y, lines in zip(wanted, heights, strict=True):
+        places.append(max(y, free))
+        free = places[-1] + lines * LABEL_GAP
+    floor = float(HEIGHT - BOTTOM) + LABEL_GAP
+    for number in reversed(range(len(places))):
+        places[number] = min(places[number], floor - heights[number] * LABEL_GAP)
+        floor = places[number]
+    return places

@@ -59,9 +59,9 @@ def comparison_matrix(results: Results) -> ComparisonMatrix | None:
         pair = one.first.as_shown, one.second.as_shown
         cells.setdefault(pair, {})[one.task] = MatrixCell(one, p)
     tasks = [task for task in results.task_names if any(task in by for by in cells.values())]
-    pairs = sorted(cells, key=lambda pair: results.subject not in pair)
+    pairs = sorted(cells, key=lambda pair: results.chosen not in pair)
     rows = [(*pair, [cells[pair].get(task) for task in tasks]) for pair in pairs]
-    own = [row for row in rows if results.subject in row[:2]]
+    own = [row for row in rows if results.chosen in row[:2]]
     is_long = len(rows) > MOST_ROWS and len(own) > 0
     shown, further = (own, rows[len(own) :]) if is_long else (rows, [])
     return ComparisonMatrix(tasks, shown, further, len(known))

@@ -7,6 +7,8 @@ from typing import NamedTuple
 from potstill.report.accuracy import Results
 from potstill.report.text import count_in_short, dollars, duration, in_sentence, listed
 
+TRAINING_QUESTIONS = "training questions"
+
 
 class FunnelRow(NamedTuple):
     """What is left after one step of making the data."""
@@ -14,7 +16,10 @@ class FunnelRow(NamedTuple):
     name: str
     left: int
     of: int
-    """What it is a share of."""
+    """What it is a share of; 0 where the row begins to count something else."""
+
+    base: str
+    """What the share is of, such as ``training questions``; empty where the row begins."""
 
     reasons: str
     """Why it is fewer, or what it took; empty where there is nothing to say."""
@@ -35,19 +40,23 @@ def _rows(results: Results) -> Iterator[FunnelRow]:
     written, verdicts = len(results.rationales), Counter(one.verdict for one in results.rationales)
     asked = {one.question_id for one in results.rationales}
     kept = {one.question_id for one in results.rationales if one.verdict == "kept"}
-    yield FunnelRow("training questions", questions, questions, _left_out(results))
-    yield FunnelRow("with rationales", len(asked), questions, _unanswered(questions - len(asked)))
-    yield FunnelRow("rationales written", written, written, _cost(results))
+    yield FunnelRow(TRAINING_QUESTIONS, questions, 0, "", _left_out(results))
+    unanswered = _unanswered(questions - len(asked))
+    yield FunnelRow("with rationales", len(asked), questions, TRAINING_QUESTIONS, unanswered)
+    took = [f"{written / len(asked):,.1f} a question", *_cost(results)]
+    yield FunnelRow("rationales written", written, 0, "", "; ".join(took))
     dropped = [
         f"{count:,} {verdict.replace('_', ' ')}"
         for verdict, count in verdicts.most_common()
         if verdict != "kept"
     ]
     why = f"dropped: {listed(dropped)}" if dropped else ""
-    yield FunnelRow("rationales kept", verdicts["kept"], written, why)
+    yield FunnelRow("rationales kept", verdicts["kept"], written, "rationales written", why)
     none = len(asked) - len(kept)
     why = f"{none:,} without any that was kept" if none else ""
-    yield FunnelRow("questions with a kept rationale", len(kept), questions, why)
+    yield FunnelRow(
+        "questions with a kept rationale", len(kept), questions, TRAINING_QUESTIONS, why
+    )
     for last in results.last_checkpoints:
         if last.system == results.chosen:
             too_long = f"{last.too_long:,} left out as longer than max_length"
@@ -56,6 +65,7 @@ def _rows(results: Results) -> Iterator[FunnelRow]:
                 f"examples that {in_sentence(last.system)} learned",
                 last.examples,
                 whole,
+                "examples made for it",
                 too_long if last.too_long else "",
             )
 
@@ -68,7 +78,7 @@ def _unanswered(count: int) -> str:
     return f"{count:,} without any" if count else ""
 
 
-def _cost(results: Results) -> str:
+def _cost(results: Results) -> list[str]:
     """Returns what generating took, and the samples that failed."""
     parts = []
     for stage in results.stages:
@@ -79,4 +89,4 @@ def _cost(results: Results) -> str:
     failed = sum(results.failures.values())
     if failed:
         parts.append(f"{failed:,} more failed")
-    return "; ".join(parts)
+    return parts

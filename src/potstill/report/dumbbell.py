@@ -4,11 +4,13 @@ It is drawn twice, for a wide and for a narrow screen; the style sheet shows one
 """
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Literal, NamedTuple
 
 from markupsafe import Markup
 
 from potstill.report.text import percent
+from potstill.report.wrapped_names import wrapped
 
 Verdict = Literal["gain", "loss", "unshown"]
 """Whether the difference of a row is shown."""
@@ -64,22 +66,37 @@ class _Measures(NamedTuple):
     left: int
     right: int
     row: int
-    """Height of a row."""
+    """Height of a row whose name has one line."""
 
     line: int
     """The row's line below its top."""
 
+    characters: int
+    """Of a line of a task's name; a longer name has several."""
 
-WIDE = _Measures("wide", 960, 260, 90, 62, 26)
-NARROW = _Measures("narrow", 350, 12, 14, 78, 54)
+    name_line: int
+    """Height of a further line of a name."""
+
+    def lines(self, row: DumbbellRow) -> list[str]:
+        """Returns a row's name as lines."""
+        return wrapped(row.name, self.characters)
+
+    def height(self, row: DumbbellRow) -> int:
+        """Returns a row's height."""
+        return self.row + self.further(row)
+
+    def further(self, row: DumbbellRow) -> int:
+        """Returns the height of the lines that a row's name has beyond the first."""
+        return (len(self.lines(row)) - 1) * self.name_line
+
+
+WIDE = _Measures("wide", 960, 260, 90, 62, 26, 26, 18)
+NARROW = _Measures("narrow", 350, 12, 14, 78, 54, 40, 16)
 """On a narrow screen the name and the change stand above the line."""
 
 TOP, FOOT = 12, 30
 COVERED = 6
 """Nearer than this the start stands around the student, which would cover it."""
-
-CHARACTERS = 26
-"""Of a task's name in the wide drawing."""
 
 
 def dumbbell(rows: Sequence[DumbbellRow], *, title: str) -> Markup:
@@ -93,8 +110,10 @@ def dumbbell(rows: Sequence[DumbbellRow], *, title: str) -> Markup:
 
 
 def _drawing(rows: Sequence[DumbbellRow], title: str, at: _Measures) -> Markup:
-    height = TOP + len(rows) * at.row + FOOT
-    body = Markup("").join([_axis(at, height), *(_row(r, n, at) for n, r in enumerate(rows))])
+    tops = list(accumulate((at.height(row) for row in rows), initial=TOP))
+    height = tops.pop() + FOOT
+    drawn = (_row(row, top, at) for row, top in zip(rows, tops, strict=True))
+    body = Markup("").join([_axis(at, height), *drawn])
     return Markup(
         '<svg class="dumbbell {}" viewBox="0 0 {} {}" role="group" aria-label="{}">{}</svg>'
     ).format(at.name, at.width, height, title, body)
@@ -124,10 +143,9 @@ def _axis(at: _Measures, height: int) -> Markup:
     )
 
 
-def _row(row: DumbbellRow, number: int, at: _Measures) -> Markup:
-    top = TOP + number * at.row
-    y = top + at.line
-    drawn = Markup("").join([_hit(at, top), _names(row, top, at), _values(row, y, at)])
+def _row(row: DumbbellRow, top: int, at: _Measures) -> Markup:
+    y = top + at.line + (at.further(row) if at is NARROW else at.further(row) // 2)
+    drawn = Markup("").join([_hit(row, at, top), _names(row, top, at), _values(row, y, at)])
     group = Markup('<g class="row {}"><title>{}</title>{}</g>').format(
         row.verdict, row.spoken, drawn
     )
@@ -138,26 +156,33 @@ def _row(row: DumbbellRow, number: int, at: _Measures) -> Markup:
     )
 
 
-def _hit(at: _Measures, top: int) -> Markup:
+def _hit(row: DumbbellRow, at: _Measures, top: int) -> Markup:
     """Returns the area of a row that answers the pointer."""
     return Markup('<rect class="hit" x="0" y="{}" width="{}" height="{}"/>').format(
-        top, at.width, at.row - 4
+        top, at.width, at.height(row) - 4
     )
 
 
 def _names(row: DumbbellRow, top: int, at: _Measures) -> Markup:
-    short = row.name if len(row.name) <= CHARACTERS else f"{row.name[: CHARACTERS - 1]}…"
-    if at is WIDE:
-        return Markup(
-            '<text class="task" x="0" y="{}">{}</text><text class="axis" x="0" y="{}">{}</text>'
-            '<text class="change" x="{}" y="{}">{}</text>'
-        ).format(
-            top + 24, short, top + 44, row.note, at.width - at.right + 22, top + 32, row.change
+    first, note = (24, 44) if at is WIDE else (16, 34)
+    names = [
+        Markup('<text class="task" x="0" y="{}">{}</text>').format(
+            top + first + place * at.name_line, line
         )
-    return Markup(
-        '<text class="task" x="0" y="{}">{}</text><text class="axis" x="0" y="{}">{}</text>'
-        '<text class="change end" x="{}" y="{}">{}</text>'
-    ).format(top + 16, short, top + 34, row.note, at.width, top + 16, row.change)
+        for place, line in enumerate(at.lines(row))
+    ]
+    names.append(
+        Markup('<text class="axis" x="0" y="{}">{}</text>').format(
+            top + note + at.further(row), row.note
+        )
+    )
+    change = Markup('<text class="change{}" x="{}" y="{}">{}</text>')
+    if at is WIDE:
+        height = top + 32 + at.further(row) // 2
+        return Markup("").join(
+            [*names, change.format("", at.width - at.right + 22, height, row.change)]
+        )
+    return Markup("").join([*names, change.format(" end", at.width, top + 16, row.change)])
 
 
 def _values(row: DumbbellRow, y: int, at: _Measures) -> Markup:

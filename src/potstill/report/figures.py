@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from markupsafe import Markup
 
-from potstill.records import GuidedScore, System, TrainingStep
+from potstill.records import GuidedScore, Score, System, TrainingStep
 from potstill.report import charts, guidance_text, text
 from potstill.report.accuracy import Results
 from potstill.report.chart_marks import Shape
@@ -29,18 +29,29 @@ MOST_CHARTS = 6
 def accuracy_chart(results: Results) -> Markup | None:
     """Development accuracy on the leading task along training, a line for each student."""
     lines = []
-    for student in students_in_order(results):
-        scores = results.dev_scores(student)
+    for student, scores in development_scores(results).items():
         chosen = next((float(score.step or 0) for score in scores if score.chosen), None)
-        before = results.dev_scores(results.start_of(student)) if scores else []
-        points = [charts.Point(score.step or 0, *estimate(score)) for score in (*before, *scores)]
+        points = [charts.Point(score.step or 0, *estimate(score)) for score in scores]
         series = series_of(results, student)
-        lines.append(charts.Line(_short(student), points, chosen, series))
+        lines.append(charts.Line(text.label(student), points, chosen, series))
     if not any(line.points for line in lines):
         return None
     return charts.line_chart(
         lines, title="Development accuracy", x_label="training steps", show=_percent
     )
+
+
+def development_scores(results: Results) -> dict[System, list[Score]]:
+    """Returns each student's scores on the leading task's development questions, by step.
+
+    The first is that of its start, without a step, where the start was measured on them.
+    """
+    scores = {student: results.dev_scores(student) for student in students_in_order(results)}
+    return {
+        student: [*results.dev_scores(results.start_of(student)), *own]
+        for student, own in scores.items()
+        if own
+    }
 
 
 def loss_chart(results: Results) -> Markup | None:
@@ -49,7 +60,7 @@ def loss_chart(results: Results) -> Markup | None:
         return None
     lines = [
         charts.Line(
-            _short(student),
+            text.label(student),
             charts.thinned(
                 [charts.Point(s.step, s.loss) for s in results.training if s.system == student]
             ),
@@ -85,7 +96,7 @@ def rate_chart(results: Results) -> Markup | None:
     return charts.line_chart(
         [
             charts.Line(
-                _short(students[one.student]),
+                text.label(students[one.student]),
                 [charts.Point(step, rate) for step, rate in one.points],
                 series=series_of(results, students[one.student]),
             )
@@ -137,7 +148,7 @@ def scaling_chart(results: Results) -> Markup | None:
     return charts.line_chart(
         [
             charts.Line(
-                "Start" if family == "start" else _short(System(family)),
+                "Start" if family == "start" else text.label(System(family)),
                 by_size,
                 series=_family_series(results, family),
             )
@@ -156,12 +167,6 @@ def _family_series(results: Results, family: str) -> int:
     own = (student for student in students_in_order(results) if student.model == family)
     first = next(own, None)
     return START_SERIES if first is None else series_of(results, first)
-
-
-def _short(student: System) -> str:
-    """Returns a student's name for readers, or its label where a chart would cut that name off."""
-    name = text.label(student)
-    return name if len(name) <= charts.LABEL_CHARACTERS else student.label
 
 
 def _abilities(along: Sequence[Moment], series: int) -> list[charts.Line]:
@@ -187,6 +192,12 @@ def _percent(share: float) -> str:
     return text.percent(share, 0)
 
 
+BY_TOKENS, BY_COST = "By teacher tokens", "By cost"
+"""The titles of the charts of accuracy against a price."""
+
+PRICES_OF_CHARTS: Mapping[str, str] = {BY_TOKENS: "Teacher tokens", BY_COST: "Dollars"}
+"""By title, the column of the table of policies that holds the price."""
+
 FIXED, CONDITIONAL, ROUTED, GROWING, ALONE = 1, 2, 3, 4, 6
 """The colours of policies, routing and the two alone."""
 
@@ -202,12 +213,12 @@ def curve_charts(section: GuidanceSection) -> dict[str, Markup]:
     if not (section.ends or section.policies):
         return {}
     charts = {
-        "By teacher tokens": _price_chart(
+        BY_TOKENS: _price_chart(
             section, lambda s: s.teacher_tokens, "{:,.10g}".format, "teacher tokens a question"
         )
     }
     if section.priced:
-        charts["By cost"] = _price_chart(
+        charts[BY_COST] = _price_chart(
             section, lambda s: s.cost, guidance_text.dollars, "US dollars a question"
         )
     return charts

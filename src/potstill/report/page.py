@@ -12,8 +12,10 @@ from potstill.report.before_after import before_after
 from potstill.report.comparison_matrix import comparison_matrix
 from potstill.report.data_funnel import funnel
 from potstill.report.figures import (
+    PRICES_OF_CHARTS,
     accuracy_chart,
     curve_charts,
+    development_scores,
     loss_chart,
     rate_chart,
     scaling_chart,
@@ -43,7 +45,7 @@ from potstill.text.chosen_on_test import CHOSEN_ON_TEST
 from potstill.text.points import points
 
 MOST_COMPARISONS = 12
-"""Comparisons of a task that stand open; of more, those without the subject are folded."""
+"""Comparisons of a task that stand open; of more, those without the chosen student are folded."""
 
 FILTERS: dict[str, Callable[..., object]] = {
     "label": text.label,
@@ -69,6 +71,7 @@ FILTERS: dict[str, Callable[..., object]] = {
     "teacher_change": of_teachers.change_of,
     "teacher_share": of_teachers.share,
     "teacher_nats": of_teachers.nats,
+    "exact": lambda values: "|".join("" if one is None else f"{one:.6g}" for one in values),
     "figure": lambda value: "" if value is None else f"{value:.3g}",
 }
 """How the template writes numbers."""
@@ -164,6 +167,7 @@ def _training(results: Results) -> dict[str, object]:
     """Returns the students along their training, and how checkpoints are chosen."""
     return {
         "accuracy_chart": accuracy_chart(results),
+        "development": development_scores(results),
         "loss_chart": loss_chart(results),
         "rate_chart": rate_chart(results),
         "logged": thinned_log(results),
@@ -197,7 +201,10 @@ def _soft_findings(results: Results) -> list[tuple[str, bool]]:
 
 
 def _by_task(results: Results) -> dict[str, list[Comparison]]:
-    """Returns the comparisons of each task that has any, the headline's and its subject's first."""
+    """Returns the comparisons of each task that has any, the headline's first.
+
+    Then those of the chosen student.
+    """
     main = results.main_comparison
     pair = (main.first, main.second) if main else None
     grouped = {
@@ -211,7 +218,7 @@ def _by_task(results: Results) -> dict[str, list[Comparison]]:
     return {
         task: sorted(
             listed,
-            key=lambda c: ((c.first, c.second) != pair, c.first.as_shown != results.subject),
+            key=lambda c: ((c.first, c.second) != pair, c.first.as_shown != results.chosen),
         )
         for task, listed in grouped.items()
         if listed
@@ -223,20 +230,20 @@ def _divided(
 ) -> tuple[dict[str, list[Comparison]], dict[str, list[Comparison]]]:
     """Divides each task's comparisons into those that stand open and those that are folded.
 
-    Where a task has many, the subject's stand open, and the others are sorted by their first.
+    Where a task has many, the chosen student's stand open; the others are sorted by their first.
     """
     places = {system: place for place, system in enumerate(results.systems)}
     shown, folded = {}, {}
     for task, listed in by_task.items():
-        of_subject = [
+        of_chosen = [
             comparison
             for comparison in listed
-            if results.subject in (comparison.first.as_shown, comparison.second.as_shown)
+            if results.chosen in (comparison.first.as_shown, comparison.second.as_shown)
         ]
-        is_long = len(listed) > MOST_COMPARISONS and 0 < len(of_subject) < len(listed)
-        shown[task] = of_subject if is_long else list(listed)
+        is_long = len(listed) > MOST_COMPARISONS and 0 < len(of_chosen) < len(listed)
+        shown[task] = of_chosen if is_long else list(listed)
         if is_long:
-            others = [comparison for comparison in listed if comparison not in of_subject]
+            others = [comparison for comparison in listed if comparison not in of_chosen]
             folded[task] = sorted(others, key=lambda c: places.get(c.first.as_shown, len(places)))
     return shown, folded
 
@@ -250,6 +257,7 @@ def _guided(results: Results, found: GuidanceSection) -> dict[str, object]:
         "recommended": recommended(results, found.task),
         "findings": guidance_text.findings(found),
         "charts": curve_charts(found),
+        "priced_by": PRICES_OF_CHARTS,
         "timing": timing_chart(found),
         "lengths": lengths(results, found),
         "groups": {"Alone": found.ends, "With the teacher's steps": found.policies},

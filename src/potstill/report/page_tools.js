@@ -62,8 +62,22 @@
     while (walker.nextNode()) parts.push(walker.currentNode.data);
     return parts.join(" ").replace(/[▲▼↕]/g, "").replace(/\s+/g, " ").trim();
   }
-  function field(cell) {
-    let text = words(cell).replaceAll("−", "-").replace(/(\d),(?=\d{3}(\D|$))/g, "$1");
+  // What stands in brackets is two numbers; a cell of several numbers names each of them exactly.
+  const INTERVAL = /^\[(.+), (.+)\]$/;
+  function values(cell) {
+    if (cell.dataset.values !== undefined) return cell.dataset.values.split("|");
+    const text = words(cell);
+    const ends = INTERVAL.exec(text);
+    return ends ? ends.slice(1) : [text];
+  }
+  function heads(cell) {
+    return cell.dataset.heads?.split("|") ?? [words(cell)];
+  }
+  function padded(found, length) {
+    return [...found, ...Array(Math.max(0, length - found.length)).fill("")];
+  }
+  function field(value) {
+    let text = value.replaceAll("−", "-").replace(/(\d),(?=\d{3}(\D|$))/g, "$1");
     text = text.replace(/ ?× ?10(⁻?)([⁰¹²³⁴-⁹]+)/g, (_, sign, digits) =>
       `e${sign && "-"}${[...digits].map((digit) => RAISED.indexOf(digit)).join("")}`);
     if (text === "–") text = "";
@@ -72,11 +86,27 @@
     if (/^[=+\-@]/.test(text)) text = `'${text}`;
     return /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
   }
+  // The rows of a table, or of the one part of it that a figure draws; a part's heading is a column.
+  function grid(table, part) {
+    const bodies = [...table.tBodies].filter((body) => !part || body.dataset.part === part);
+    const rows = bodies.flatMap((body) => [...body.rows].filter((row) => !row.matches(".group")));
+    const columns = [...table.tHead.rows[0].cells].map(heads);
+    const grouped = Boolean(table.querySelector("tr.group"));
+    const lines = rows.map((row) => {
+      const group = grouped ? [words(row.closest("tbody").querySelector(".group") ?? row.cells[0])] : [];
+      return [...group, ...columns.flatMap((names, column) => padded(values(row.cells[column]), names.length))];
+    });
+    return [[...(grouped ? ["Group"] : []), ...columns.flat()], ...lines];
+  }
   for (const button of all("[data-csv]")) {
     button.addEventListener("click", () => {
-      const rows = all("tr", document.getElementById(button.dataset.csv));
-      const lines = rows.map((row) => [...row.cells].map(field).join(","));
-      save(`${button.dataset.name}.csv`, "text/csv", `${lines.join("\r\n")}\r\n`);
+      const { csv, name, part, columns } = button.dataset;
+      const [[names, ...first], ...others] = csv.split(" ").map((id) => grid(document.getElementById(id), part));
+      const rows = [names, ...first, ...others.flatMap((rows) => rows.slice(1))];
+      const wanted = columns?.split("|");
+      const kept = names.map((head, column) => [head, column]).filter(([head]) => head && (!wanted || wanted.includes(head)));
+      const lines = rows.map((row) => kept.map(([, column]) => field(row[column])).join(","));
+      save(`${name}.csv`, "text/csv", `${lines.join("\r\n")}\r\n`);
     });
   }
 

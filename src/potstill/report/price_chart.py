@@ -13,7 +13,6 @@ from potstill.records import System
 from potstill.report import text
 from potstill.report.accuracy import Results
 from potstill.report.chart_marks import SHAPES
-from potstill.report.charts import LABEL_CHARACTERS
 from potstill.report.scatter import Dot, Route, round_axis, scatter
 from potstill.report.system_colours import START_SERIES, series_of, students_in_order
 from potstill.report.tradeoff import ROLES, Estimate, along_training
@@ -124,7 +123,9 @@ def _dots(results: Results, checkpoints: Sequence[PricedCheckpoint]) -> list[Dot
         system = one.student if one.step else results.start_of(one.student)
         where = f"step {one.step:,}" if one.step else "start"
         dots[system, one.step] = Dot(
-            label=_label(one, is_named=one.student == results.subject or not one.step),
+            label=_label(
+                one, is_named=one.student == students_in_order(results)[0] or not one.step
+            ),
             x=one.price.value,
             y=one.target.value,
             low=one.target.low,
@@ -157,15 +158,10 @@ def _paths(results: Results, checkpoints: Sequence[PricedCheckpoint]) -> list[Ro
     for one in checkpoints:
         paths.setdefault(one.student, []).append((one.price.value, one.target.value))
     return [
-        Route(_short(student), points, series_of(results, student))
+        Route(text.label(student), points, series_of(results, student))
         for student, points in paths.items()
         if len(points) > 1
     ]
-
-
-def _short(student: System) -> str:
-    name = text.label(student)
-    return name if len(name) <= LABEL_CHARACTERS else student.label
 
 
 def _percent(share: float) -> str:

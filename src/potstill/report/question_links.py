@@ -17,8 +17,8 @@ def changed_questions(results: Results, task: str, *, right: str, wrong: str) ->
         wrong: The label of the other.
     """
     roles = {}
-    if (subject := results.subject) is not None:
-        roles = {results.start_of(subject).label: "start", subject.label: "student"}
+    if (student := results.chosen) is not None:
+        roles = {results.start_of(student).label: "start", student.label: "student"}
     asked = [
         (roles[system], verdict) if system in roles else (verdict, system)
         for verdict, system in (("right", right), ("wrong", wrong))

@@ -16,10 +16,10 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from potstill.records import GuidedPrediction, GuidedScore, Policy
-from potstill.records.policy import ALONE, ANY_STEP, ROUTE, TEACHER_ALONE
+from potstill.records.policy import ALONE, ANY_STEP, RANDOM, ROUTE, TEACHER_ALONE
 from potstill.report.accuracy import Results
 from potstill.report.guidance import gains
-from potstill.report.guidance_text import label
+from potstill.report.guidance_text import label, signal
 from potstill.report.text import listed, percent
 from potstill.statistics import Interval, mean_interval
 from potstill.text.points import points
@@ -126,6 +126,7 @@ def recommendations(
         _opening(_line(tested)),
         *_compared(chooser, predictions),
         *chooser.advice(tokens, _basis_words(basis[ALONE], tested[ALONE]), predictions),
+        *_left_out(scores, _line(tested)),
     ]
 
 
@@ -167,6 +168,30 @@ def _opening(line: RoutingLine | None) -> str:
         f"{line.teacher.teacher_tokens:,.1f} teacher tokens a question, in proportion to what is "
         "paid."
     )
+
+
+def _left_out(scores: Sequence[GuidedScore], line: RoutingLine | None) -> list[str]:
+    """Why no row of routing by a signal is recommended, where one lies above the line."""
+    rows = [
+        score
+        for score in scores
+        if (score.policy.kind, score.split) == ("routing", "test")
+        and score.policy.signal not in (None, RANDOM)
+    ]
+    if line is None or not rows:
+        return []
+    best = max(rows, key=lambda score: score.accuracy - line.at(score.teacher_tokens))
+    reached = line.at(best.teacher_tokens)
+    if best.accuracy <= reached + TIE:
+        return []
+    among = f"of {len(rows)} such rows the furthest above it" if len(rows) > 1 else "above it"
+    return [
+        f"Routing by {signal(best.policy.signal or RANDOM)} reaches {percent(best.accuracy)} for "
+        f"{best.teacher_tokens:,.1f} tokens, where the line has {percent(reached)}: {among}, found "
+        "on these test questions, with no threshold to send questions by, and so not recommended. "
+        "The policy route takes such a threshold from development questions and is held against "
+        "the line."
+    ]
 
 
 def _is_level(

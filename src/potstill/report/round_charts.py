@@ -62,6 +62,9 @@ class RoundSection(NamedTuple):
     charts: Mapping[str, Markup]
     """Small charts by their titles."""
 
+    columns: Mapping[str, str]
+    """By title, the column of the table of rounds that a chart draws."""
+
     taught: Sequence[TaughtSystem]
     """Every measured system on the leading task, by its teacher tokens."""
 
@@ -89,6 +92,19 @@ FIGURES: Mapping[str, tuple[Figure, Callable[[float], str]]] = {
 """The small charts: a figure of a round, and how it is written. Shares, nats a token, tokens."""
 
 
+COLUMNS: Mapping[str, str] = {
+    "Right": "Answers|Right",
+    "Ended by themselves": "Answers|Ended",
+    "Among the top K": "In the top K",
+    "Repeated runs of four": "Repeated",
+    "Entropy of the student": "Entropy",
+    "Surprise of the teacher": "Teacher\N{RIGHT SINGLE QUOTATION MARK}s log-probability",
+    "Tokens an answer": "Tokens an answer",
+    "Teacher tokens a round": "Teacher tokens",
+}
+"""By the title of a small chart, the columns of the table of rounds that it is drawn from."""
+
+
 def round_section(results: Results) -> RoundSection | None:
     """Returns the section; None for a run without on-policy students."""
     rounds: dict[System, list[TrainingRound]] = {}
@@ -99,7 +115,12 @@ def round_section(results: Results) -> RoundSection | None:
     collapses = {collapse.system: collapse for collapse in results.collapses}
     taught = taught_systems(results)
     return RoundSection(
-        rounds, collapses, _round_charts(results, rounds, collapses), taught, _price_chart(taught)
+        rounds=rounds,
+        collapses=collapses,
+        charts=_round_charts(results, rounds, collapses),
+        columns=COLUMNS,
+        taught=taught,
+        price_chart=_price_chart(taught),
     )
 
 
@@ -133,7 +154,7 @@ def _guided(results: Results, trained: Mapping[str, float]) -> list[TaughtSystem
         return []
     settings = results.settings.get("guide")
     named = settings.get("student") if isinstance(settings, Mapping) else None
-    subject = str(named or (results.subject.label if results.subject else ""))
+    subject = str(named or (results.chosen.label if results.chosen else ""))
     return [
         TaughtSystem(
             f"{subject}, {guidance_text.short(score.policy)}",
@@ -196,7 +217,7 @@ def _round_charts(
     for title, (figure, show) in FIGURES.items():
         lines = [
             charts.Line(
-                _short(system),
+                text.label(system),
                 [
                     charts.Point(own.step, value)
                     for own in listed
@@ -242,11 +263,6 @@ def _price_chart(taught: Sequence[TaughtSystem]) -> Markup | None:
 
 def _thousands(tokens: float) -> str:
     return f"{tokens / 1000:,.10g}k" if tokens >= 1000 else f"{tokens:,.10g}"
-
-
-def _short(student: System) -> str:
-    name = text.label(student)
-    return name if len(name) <= charts.LABEL_CHARACTERS else student.label
 
 
 def _share(count: int | None, own: TrainingRound) -> float | None:

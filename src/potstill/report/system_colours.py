@@ -1,11 +1,11 @@
 """The colour, dash and mark of every system, the same all over the page.
 
-Starts are grey. Students have the other colours in their order, the one that the page is about the
+Starts are grey. Students have the other colours in their order, the one in ``model/`` the
 first; a sixth student begins again, and is told apart by its label.
 """
 
 from potstill.records import System
-from potstill.report.accuracy import SUBJECT, Results
+from potstill.report.accuracy import USUAL_STUDENT, Results
 
 STUDENT_COLOURS = 5
 """The series of students, from 1 on."""
@@ -15,9 +15,9 @@ START_SERIES = 6
 
 
 def students_in_order(results: Results) -> list[System]:
-    """Returns the students, the one that the report is about first: it gets the first colour."""
-    subject = results.subject or SUBJECT
-    return sorted(results.students, key=lambda student: student != subject)
+    """Returns the students, the one in ``model/`` first: it leads, and gets the first colour."""
+    leading = results.chosen or USUAL_STUDENT
+    return sorted(results.students, key=lambda student: student != leading)
 
 
 def series_of(results: Results, system: System) -> int:

@@ -181,7 +181,7 @@ def headline(results: Results) -> str:
     best = max((score for score in measured if score), key=lambda s: s.correct, default=None)
     if best is not None:
         alone = "; no student is measured yet"
-        if results.subject:
+        if results.chosen:
             alone = "; nothing was measured beside it"
         elif results.comparisons:  # fused students, none of which was trained here
             alone = ""
@@ -252,13 +252,13 @@ def _reached(results: Results, system: System) -> str:
 def further_findings(results: Results) -> list[str]:
     """Returns what the teacher and the start reach on the same questions."""
     task = results.leading.name
-    start = results.start_of(results.subject) if results.subject else System("start")
+    start = results.start_of(results.chosen) if results.chosen else System("start")
     reached = [
         f"{in_sentence(system)} {percent(score.correct / score.total)}"
         for system in (System("teacher"), start)
         if (score := results.test_score(system, task)) is not None
     ]
-    known = reached and results.subject
+    known = reached and results.chosen
     return [f"On the same questions: {', '.join(reached)}."] if known else []
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal, NamedTuple
 
-from potstill.report.accuracy import SUBJECT, Results
+from potstill.report.accuracy import USUAL_STUDENT, Results
 from potstill.report.cautions import holds
 from potstill.report.findings import Findings, Spent, findings
 from potstill.report.run_progress import missing_stages
@@ -142,7 +142,7 @@ def _gained(results: Results, found: Findings) -> Tile:
 def _whose(results: Results) -> str:
     """Returns which student is spoken of, where it is not the usual one."""
     student = results.chosen
-    return "" if student in (None, SUBJECT) else f"{label(student)}, the student in model/: "
+    return "" if student in (None, USUAL_STUDENT) else f"{label(student)}, the student in model/: "
 
 
 def _doubt(gain: StartComparison) -> Iterator[str]:

@@ -134,7 +134,7 @@ def sized(results: Results) -> list[Sized]:
     students = {known.parameters for known in by_system.values() if known.family != "start"}
     if len(students) < 2:
         return []
-    first = results.subject.model if results.subject else ""
+    first = results.chosen.model if results.chosen else ""
 
     def place(known: Sized) -> tuple[bool, bool, str, int]:
         return known.family == "start", known.family != first, known.family, known.parameters
