@@ -47,6 +47,7 @@ from potstill.prompts.styles import STYLES, StyleSettings
 from potstill.runtime.budget import BudgetSettings
 from potstill.serve.settings import RequestLimits, ServeSettings, TeacherLimits
 from potstill.settings import Settings
+from potstill.store.settings import StoreSettings
 from potstill.tasks.overlap import OverlapSettings
 from potstill.tasks.settings import TaskSettings
 from potstill.train.on_policy.limit_settings import LimitSettings
@@ -85,6 +86,7 @@ SECTIONS: dict[str, Section] = {
     "vllm": Section("A model named `vllm:`", VLLMSettings),
     "recorded": Section("A model named `recorded:`", RecordedSettings),
     "budget": Section("`budget`", BudgetSettings),
+    "store": Section("`store`", StoreSettings),
     "exemplars": Section("`exemplars`; a plain list stands for `worked`", FewShotSettings),
     "worked": Section("One exemplar of `exemplars.worked`", ExemplarSettings),
     "prompt_style": Section("`generate.prompt_style` as a mapping", StyleSettings),

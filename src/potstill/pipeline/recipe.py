@@ -50,6 +50,7 @@ from potstill.prompts.styles import STYLES, shows_exemplars, style_named
 from potstill.runtime.budget import BudgetSettings
 from potstill.setting_names import references
 from potstill.settings import Settings, build, unfit
+from potstill.store.settings import StoreSettings
 from potstill.tasks import AnyTask
 from potstill.tasks.overlap import OverlapSettings
 from potstill.tasks.settings import TaskSettings
@@ -153,6 +154,7 @@ class Recipe(Settings):
     track: TrackSettings | None = None
     """Experiment trackers that the run reports to; null: none."""
 
+    store: StoreSettings = StoreSettings()
     overlap: OverlapSettings = OverlapSettings()
     generate: GenerateSettings = GenerateSettings()
     curate: CurateSettings = CurateSettings()

@@ -113,6 +113,7 @@ class Run(NotebookView):
             resolve_names(recipe)  # or nothing is made for it
         path = self.folder / "run.sqlite"
         self.store = Store(path, read_only=read_only, untouched=untouched)
+        self.store.probability_form = recipe.store.probabilities
         self.recipe = recipe = with_former_values(recipe, self.store)
         self.runtime = Runtime() if read_only else run_runtime(recipe, self.store)
         self.context = RunContext(

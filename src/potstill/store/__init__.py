@@ -5,17 +5,12 @@ disk, before it counts, so kill -9, a power cut or a full disk loses nothing tha
 """
 
 from potstill.store.completion_texts import CompletionTexts
-from potstill.store.completions import (
-    GradedQuestion,
-    PooledCompletion,
-    PooledRationale,
-    PoolTables,
-    StoredCompletion,
-)
+from potstill.store.completions import StoredCompletion
 from potstill.store.database import lock_holder
 from potstill.store.found_capabilities import CapabilityTables
 from potstill.store.joined import JoinTables
 from potstill.store.kept_tasks import KeptTask, TaskTables
+from potstill.store.pooled import GradedQuestion, PooledCompletion, PooledRationale, PoolTables
 from potstill.store.provenance import Provenance, ProvenanceTables, Stage, Writer
 from potstill.store.results import CurationTables, ResultTables
 from potstill.store.sent_requests import AnsweredRequest, SentRequests

@@ -9,26 +9,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from potstill.records import TokenLogprobs
+from potstill.store.probability_codec import ProbabilityForm, decode, encode, form_of
 
 WORD_MASKS = np.array([2 ** (8 * count) - 1 for count in range(9)], np.uint64)
 """By which the first bytes of a little-endian word are taken."""
 
 
 class PackedLogprobs(NamedTuple):
-    """Token probabilities as the store's columns; about 100 bytes a token at K = 5 by bytes."""
+    """Token probabilities as the store's columns."""
 
     tokens: int
     top: int
     logprobs: bytes
-    ids: bytes | None
-    token_bytes: bytes | None
-    lengths: bytes | None
+    """All of them as :mod:`potstill.store.probability_codec` encodes them. An older potstill kept
+    the log-probabilities alone here, as float32, and the names in the three columns behind."""
+
+    ids: bytes | None = None
+    token_bytes: bytes | None = None
+    lengths: bytes | None = None
     collisions: int = 0
     missing_mass: float = 0.0
 
+    @property
+    def form(self) -> ProbabilityForm:
+        """How they are kept."""
+        is_plain = self.ids is not None or self.lengths is not None
+        return "exact" if is_plain else form_of(self.logprobs)
 
-def pack(record: TokenLogprobs) -> PackedLogprobs:
-    """Little-endian float32 probabilities, int32 ids, uint16 lengths.
+
+def pack(record: TokenLogprobs, form: ProbabilityForm = "exact") -> PackedLogprobs:
+    """Returns token probabilities as the store keeps them.
 
     Raises:
         ValueError: Tokens are named neither by ids nor by bytes, or by both.
@@ -39,18 +49,17 @@ def pack(record: TokenLogprobs) -> PackedLogprobs:
     return PackedLogprobs(
         tokens=tokens,
         top=columns - 1,
-        logprobs=record.logprobs.astype("<f4", copy=False).tobytes(),
-        ids=None if record.ids is None else record.ids.astype("<i4", copy=False).tobytes(),
-        token_bytes=None if record.lengths is None else record.token_bytes,
-        lengths=None if record.lengths is None else record.lengths.astype("<u2").tobytes(),
+        logprobs=encode(record, form),
         collisions=collisions(record),
         missing_mass=missing_mass(record),
     )
 
 
 def unpack(packed: PackedLogprobs) -> TokenLogprobs:
-    """The record that was packed."""
+    """Returns the record that was packed; in the compact form within its bound."""
     shape = (packed.tokens, packed.top + 1)
+    if packed.ids is None and packed.lengths is None:
+        return decode(packed.logprobs, *shape)
     return TokenLogprobs(
         logprobs=np.frombuffer(packed.logprobs, "<f4").reshape(shape),
         ids=None if packed.ids is None else np.frombuffer(packed.ids, "<i4").reshape(shape),
@@ -59,6 +68,15 @@ def unpack(packed: PackedLogprobs) -> TokenLogprobs:
         if packed.lengths is None
         else np.frombuffer(packed.lengths, "<u2").reshape(shape),
     )
+
+
+def plain_bytes(record: TokenLogprobs) -> bytes:
+    """Returns the bytes that token probabilities named by bytes are told apart by.
+
+    They are float32, names and uint16 lengths, one after the other, however the store keeps them.
+    """
+    lengths = b"" if record.lengths is None else record.lengths.astype("<u2").tobytes()
+    return record.logprobs.astype("<f4", copy=False).tobytes() + record.token_bytes + lengths
 
 
 def with_likeliest(record: TokenLogprobs, k: int) -> TokenLogprobs:

@@ -211,6 +211,10 @@ _ROUNDS = """
 """The rounds of on-policy trainings, also of those that no recipe names any more, by what stands
 for all that determines a training; and the trainings that a limit has ended."""
 
+_PACKED_PROBABILITIES = "SELECT 1;"
+"""No table changes, but an older potstill cannot read the probabilities that are added from here
+on: they stand in one column, see :mod:`potstill.store.probability_codec`."""
+
 MIGRATIONS: tuple[SchemaStep, ...] = (
     """
     CREATE TABLE requests (
@@ -327,5 +331,6 @@ MIGRATIONS: tuple[SchemaStep, ...] = (
     _SUITABILITY,
     _SCORED_TEXTS,
     _ROUNDS,
+    _PACKED_PROBABILITIES,
 )
 """Ordered steps from an empty file to the newest schema; the version is how many were taken."""

@@ -36,7 +36,7 @@ from potstill.prompts.formats import format_named
 from potstill.records import Collapse, Example
 from potstill.runtime import Runtime
 from potstill.runtime.signals import stoppable
-from potstill.store.packed_logprobs import pack
+from potstill.store.packed_logprobs import plain_bytes
 from potstill.train import checkpoints
 from potstill.train.defaults import ResolvedTraining
 from potstill.train.encoding import Encoded, EncodedExamples, Encoder
@@ -161,9 +161,7 @@ def _example_values(example: Example) -> tuple[object, ...]:
     """Returns an example as plain values, the teacher's probabilities as a digest."""
     span, digest = example.teacher, ""
     if span is not None:
-        packed = pack(span.tokens)
-        parts = (packed.logprobs, packed.token_bytes or b"", packed.lengths or b"")
-        digest = hashlib.sha256(b"".join(parts)).hexdigest()
+        digest = hashlib.sha256(plain_bytes(span.tokens)).hexdigest()
     prompt = example.prompt
     return (
         prompt if isinstance(prompt, str) else [asdict(message) for message in prompt],

@@ -1,0 +1,211 @@
+"""Memory of train, evaluate and report as a run's data grow from 10,000 to 1,000,000 examples.
+
+Run: python benchmarks/data_size.py [--json benchmarks/results/data_size.json] [--examples N ...]
+     [--keep FOLDER]
+
+Each run is made up: N rationales, eight of a training question, about 300 characters each, and N
+answers to test questions, one of each of four systems. Training takes two steps, and nobody is
+asked anything, so that it is the data that is measured. Each command runs in a process of its own,
+whose largest resident memory counts. Wanted: from the smallest to the largest less than 200 MB
+more.
+"""
+
+import argparse
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from machine import facts, write_results
+
+from potstill.evaluate.candidates import candidates
+from potstill.evaluate.systems import MeasuredSystem, baseline_systems
+from potstill.keys import question_digest
+from potstill.pipeline.recipe import load_recipe
+from potstill.pipeline.run import Run
+from potstill.records import Completion, Question, Rationale
+from potstill.sampling.ask import PromptConfig, second_requests
+
+SAMPLES, SYSTEMS = 8, 4
+AT_ONCE = 1_000
+RECIPE = """\
+run: {folder}
+task: {{file: {file}, answer_type: number}}
+teacher: {{model: "openai:large", base_url: "http://127.0.0.1:9/v1"}}
+student: bundled:student
+generate: {{samples: 8}}
+train:
+  steps: 2
+  batch_size: 16
+  checkpoints: 1
+  learning_rate: 0.001
+  max_length: 512
+  students: {{rationales: {{data_format: fine_tune_cot}}}}
+evaluate: {{max_tokens: 64}}
+"""
+WORDS = [
+    "first", "then", "so", "we", "take", "the", "number", "of", "apples", "boxes", "left", "and",
+    "add", "multiply", "by", "gives",
+]  # fmt: skip
+
+
+class Texts:
+    """Made-up texts, the same in every run."""
+
+    def __init__(self) -> None:
+        self.random = random.Random(0)
+        self._parts = [" ".join(self.random.choices(WORDS, k=24)) for _ in range(500)]
+
+    def one(self, answer: str) -> str:
+        """Returns a rationale of about 300 characters that ends in an answer."""
+        parts = self.random.choices(self._parts, k=2)
+        return f"{'. '.join(parts)}. The answer is {answer}."
+
+
+def write_questions(path: Path, examples: int) -> None:
+    """Write the questions of a run, with a column that says their split."""
+    counts = {"train": examples // SAMPLES, "dev": 50, "test": examples // SYSTEMS}
+    with path.open("w", encoding="utf-8") as file:
+        for split, count in counts.items():
+            for number in range(count):
+                text = f"Box {number} of the {split} shelf holds {number % 97} pens and 5 more. "
+                text += "How many pens are there in it, if none of them is taken out again?"
+                row = {"question": text, "answer": str(number % 97 + 5), "split": split}
+                file.write(json.dumps(row) + "\n")
+
+
+def teach(run: Run) -> None:
+    """Store rationales, as generate and curate would have."""
+    texts, store, task = Texts(), run.store, run.task
+    asking, name = run.asking, run.asked_teacher.name
+    rationales = []
+    for questions in batches(task.splits["train"]):
+        answered = []
+        for question in questions:
+            request = asking.request(question, task=task.name)
+            answered += [
+                Completion(
+                    request=request, sample=sample, text=texts.one(question.answer),
+                    finish_reason="stop", prompt_tokens=40, completion_tokens=80,
+                )
+                for sample in request.samples
+            ]  # fmt: skip
+        store.add_completions(name, answered, stage="generate")
+        for question in questions:
+            request = asking.request(question, task=task.name)
+            for id_, stored in store.completions(name, request):
+                rationales.append(
+                    Rationale(
+                        question_id=question.id, completion_id=id_, sample=stored.sample,
+                        text=stored.text.rpartition(" The answer")[0], answer=question.answer,
+                        verdict="kept", question_digest=question_digest(question),
+                        gold=question.answer, right=True,
+                    )
+                )  # fmt: skip
+    from potstill.pipeline.stage_inputs import curate_inputs
+
+    store.replace_rationales(rationales, grader="1", settings_hash=curate_inputs(run).digest)
+
+
+def answer(run: Run) -> None:
+    """Store the answers of all systems that evaluate will measure."""
+    models, settings = run.students.eval_models, run.recipe.evaluate
+    systems = baseline_systems(models, settings)
+    for offered in candidates(run.store.checkpoints(), models, settings, seed=run.recipe.seed):
+        systems += [one.system for one in offered]
+    for system in systems:
+        _answer_as(run, system)
+
+
+def _answer_as(run: Run, system: MeasuredSystem) -> None:
+    texts, task, name = Texts(), run.task, system.open().name
+    for split in ("dev", "test"):
+        for questions in batches(task.splits[split]):
+            requests = [system.asking.request(question, task=task.name) for question in questions]
+            run.store.add_completions(
+                name, _answers(texts, questions, requests, system.asking), stage="evaluate"
+            )
+            second = [
+                further
+                for request in requests
+                for further in second_requests(name, run.store, request, system.asking)
+            ]
+            run.store.add_completions(
+                name, _answers(texts, questions, second, system.asking), stage="evaluate"
+            )
+
+
+def _answers(
+    texts: Texts, questions: Sequence[Question], requests: Sequence, asking: PromptConfig
+) -> Iterator[Completion]:
+    for question, request in zip(questions, requests, strict=False):
+        right = texts.random.random() < 0.5
+        yield Completion(
+            request=request, sample=0, text=texts.one(question.answer if right else "1"),
+            finish_reason="stop", prompt_tokens=40, completion_tokens=80,
+        )  # fmt: skip
+
+
+def batches(items: Sequence[Question]) -> Iterator[Sequence[Question]]:
+    """Yields items in lists of at most a thousand."""
+    for start in range(0, len(items), AT_ONCE):
+        yield items[start : start + AT_ONCE]
+
+
+def measured(*arguments: str) -> dict[str, float]:
+    """Returns the seconds and the largest memory of a command of potstill."""
+    began = time.perf_counter()
+    command = [sys.executable, "-m", "potstill", *arguments, "--quiet"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    if status != 0:
+        raise SystemExit(f"{' '.join(command)} ended with {status}")
+    return {
+        "seconds": round(time.perf_counter() - began, 1),
+        "memory_mb": round(usage.ru_maxrss / 1_000),
+    }
+
+
+def measure(folder: Path, examples: int) -> dict[str, object]:
+    """Make a run of so many examples, and measure the three commands on it."""
+    recipe = folder / "recipe.yaml"
+    if not recipe.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        file = folder / "questions.jsonl"
+        write_questions(file, examples)
+        recipe.write_text(RECIPE.format(folder=folder / "run", file=file))
+        with Run(load_recipe(recipe)) as run:
+            run.identity.claim()
+            teach(run)
+    row: dict[str, object] = {"examples": examples, "train": measured("train", str(recipe))}
+    with Run(load_recipe(recipe)) as run:
+        if not run.store.pool_size(("evaluate",)):
+            answer(run)
+    row["evaluate"] = measured("evaluate", str(recipe))
+    row["report"] = measured("report", str(recipe))
+    row["store_mb"] = round((folder / "run" / "run.sqlite").stat().st_size / 1e6)
+    print(json.dumps(row), flush=True)
+    return row
+
+
+def main() -> None:
+    """Make the runs, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--examples", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
+    parser.add_argument("--keep", type=Path, help="takes the runs; those that are there are used")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=".") as temporary:
+        folder = arguments.keep or Path(temporary)
+        rows = [measure(folder.resolve() / str(count), count) for count in arguments.examples]
+    if arguments.json:
+        write_results(arguments.json, {"machine": facts("torch"), "rows": rows})
+
+
+if __name__ == "__main__":
+    main()
