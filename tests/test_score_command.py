@@ -193,8 +193,9 @@ def test_what_is_wrong_is_one_line_and_asks_nothing(
 
 def test_recorded_answers_score_nothing(in_folder: Path) -> None:
     Path("bought.jsonl").write_text('{"question": "x", "rationale": "y"}\n')
-    line = told(write(ROWS), "--model", "recorded:bought.jsonl", "--out", "out.jsonl")
-    assert "recorded:bought.jsonl" in line and "gives no probabilities of a text" in line
+    for file in ("bought.jsonl", "texts.jsonl", "absent.jsonl"):  # whatever its columns are
+        line = told(write(ROWS), "--model", f"recorded:{file}", "--out", "out.jsonl")
+        assert f"recorded:{file} cannot score texts" in line
 
 
 def test_a_budget_stops_and_what_was_scored_is_kept(in_folder: Path, server: ScoringServer) -> None:

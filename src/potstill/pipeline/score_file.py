@@ -104,7 +104,7 @@ def score_settings(raw: Mapping[str, object]) -> tuple[ModelSettings, BudgetSett
     """Returns the model and the budget of a command.
 
     Raises:
-        ConfigError: A setting is unknown, or does not fit.
+        ConfigError: A setting is unknown or does not fit, or the model cannot score.
     """
     for name in raw.keys() - {"model", "budget"}:
         raise ConfigError(
@@ -113,7 +113,13 @@ def score_settings(raw: Mapping[str, object]) -> tuple[ModelSettings, BudgetSett
     budget = raw.get("budget") or {}
     if not isinstance(budget, Mapping):
         raise unfit(budget, "give budget.usd=NUMBER or budget.tokens=NUMBER", at="budget")
-    return model_settings(raw["model"], at="model"), build(BudgetSettings, budget, at="budget")
+    model = model_settings(raw["model"], at="model")
+    if not model.can_continue:
+        raise ConfigError(
+            f"{model.model} cannot score texts: what was recorded answers what was asked then. "
+            "Name a model that can be asked, e.g. hf:FOLDER or vllm:NAME."
+        )
+    return model, build(BudgetSettings, budget, at="budget")
 
 
 def score_file(job: ScoringJob, meter: Meter, *, overwrite: bool = False) -> ScoredFile:
