@@ -4,6 +4,7 @@ import itertools
 import random
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -14,16 +15,23 @@ from report_run import RECIPE, ROLES, FilledRun, Reader, SweptRun, compared, swe
 
 from potstill.pipeline.recipe import Recipe
 from potstill.pipeline.report_facts import changed_settings
-from potstill.records import System
+from potstill.records import StageMachine, System
 from potstill.report import RunFacts, write_report
 from potstill.report.accuracy import Results, read_results
 from potstill.report.charts import Line, Point, line_chart, log_ticks
 from potstill.report.comparison_matrix import comparison_matrix
 from potstill.report.data_funnel import funnel
-from potstill.report.figures import accuracy_chart, loss_chart, scaling_chart, tradeoff_charts
-from potstill.report.learning_rates import RateSchedule
+from potstill.report.figures import (
+    accuracy_chart,
+    learning_rate,
+    loss_chart,
+    rate_chart,
+    scaling_chart,
+    tradeoff_charts,
+)
 from potstill.report.price_chart import pareto_front, price_figure
 from potstill.report.run_facts import ChangedSetting
+from potstill.report.stage_machines import stage_machines
 from potstill.report.system_colours import series_of
 from potstill.settings import build
 from potstill.store import Store
@@ -82,9 +90,8 @@ def test_every_link_within_the_page_arrives(run: FilledRun, swept: SweptRun) -> 
 def test_every_figure_can_be_saved_and_has_its_numbers_behind_it(
     run: FilledRun, swept: SweptRun
 ) -> None:
-    rates = [RateSchedule("rationales", 0.001, 0.03, "linear", 400)]
     for one in (run, swept):
-        page = page_of(one, RunFacts(rates=rates))
+        page = page_of(one)
         figures = [own["id"] for tag, own in page.tags if tag == "figure"]
         assert len(figures) == len(set(figures)) > 2
         saved = [own["data-svg"] for _, own in page.tags if own.get("data-svg")]
@@ -244,19 +251,24 @@ def test_marks_of_a_logarithmic_axis(low: float, high: float, marks: list[float]
     assert log_ticks(low, high) == marks
 
 
-@pytest.mark.parametrize("schedule", ["constant", "linear", "cosine"])
-def test_learning_rates_are_those_of_transformers(schedule: str) -> None:
-    import torch
-    from transformers import get_scheduler
-
-    named = {"constant": "constant_with_warmup"}.get(schedule, schedule)
-    optimiser = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.01)
-    scheduler = get_scheduler(named, optimiser, num_warmup_steps=3, num_training_steps=40)
-    ours = RateSchedule("rationales", 0.01, 0.06, schedule, 40)  # 2.4 steps, rounded up
-    for step in range(40):
-        assert ours.at(step) == pytest.approx(scheduler.get_last_lr()[0])
-        optimiser.step()
-        scheduler.step()
+def test_learning_rates_are_those_of_the_log_and_of_an_older_log_not_recorded(
+    run: FilledRun,
+) -> None:
+    results = read(run)
+    assert rate_chart(results) is None
+    words = " ".join(page_of(run).words.split())
+    assert "not recorded" in words.partition("Losses and learning rates as a table")[2]
+    rated = [
+        replace(line, learning_rate=0.001 * line.step) if line.student == "rationales" else line
+        for line in results.training
+    ]
+    run.store.replace_training(rated, results.checkpoints, settings_hash="b")
+    chart = rate_chart(read(run))
+    assert chart is not None
+    titles = re.findall("<title>([^<]+)", chart)
+    assert titles[0] == "Rationale tuning: 4e-1 at 400 training steps"
+    assert all(title.startswith("Rationale tuning: ") for title in titles)
+    assert learning_rate(7.5e-4) == "7.5e-4" and learning_rate(0.0) == "0"
 
 
 def test_the_matrix_colours_what_holm_shows_over_all_comparisons(run: FilledRun) -> None:
@@ -311,6 +323,28 @@ def test_a_changed_setting_may_be_a_file() -> None:
     }  # fmt: skip
     changed = {one.name: one.value for one in changed_settings(build(Recipe, values, at="test"))}
     assert (changed["task.file"], changed["exemplars.file"]) == ("pens.csv", "shots.json")
+
+
+def test_machines_stand_once_with_their_stages_or_are_said_to_be_unknown(run: FilledRun) -> None:
+    assert "Hardware and versions: not recorded." in page_of(run).words
+    small = StageMachine(
+        stage="generate", system="Linux 6.1, x86_64", processor="Small <CPU>", cores=2,
+        memory_bytes=24_000_000_000, accelerators="", versions="Python 3.12",
+    )  # fmt: skip
+    large = replace(small, stage="train", processor="", cores=16, accelerators="2 x NVIDIA H200")
+    for machine in (small, replace(small, stage="curate"), large, small):
+        run.store.keep_machine(machine)
+    rows = stage_machines(run.store.machines())
+    assert [row.stages for row in rows] == [["generate", "curate"], ["train"]]
+    html = write_report(run.store, run.tasks, run.store.path.parent).html.read_text("utf-8")
+    table = html.partition('<table id="machines-table">')[2].partition("</table>")[0]
+    cells = [re.findall(r"<t[hd][^>]*>([^<]*)<", row) for row in table.split("<tr>")[2:]]
+    assert cells == [
+        ["generate and curate", "Small &lt;CPU&gt;", "2", "24 GB", "none", "Linux 6.1, x86_64",
+         "Python 3.12"],
+        ["train", "not known", "16", "24 GB", "2 x NVIDIA H200", "Linux 6.1, x86_64",
+         "Python 3.12"],
+    ]  # fmt: skip
 
 
 def test_provenance_holds_settings_engines_and_notes(run: FilledRun) -> None:

@@ -138,11 +138,6 @@ def test_a_device_that_is_not_there_is_refused(tmp_path: Path) -> None:
         check(folder, device="graphics")
 
 
-def test_trackers_that_are_not_installed_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"train\.report_to names 'tensorbord'"):
-        check(build_tiny_causal(tmp_path), report_to=["tensorbord"])
-
-
 # Low-rank additions
 
 

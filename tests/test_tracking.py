@@ -242,6 +242,31 @@ def test_tracking_is_no_part_of_what_a_run_is(tmp_path: Path) -> None:
     assert "track" in yaml.safe_load((tmp_path / "run" / "recipe.yaml").read_text())
 
 
+@pytest.mark.parametrize(
+    ("given", "track", "to"),
+    [
+        ([], None, None),
+        ("none", None, None),
+        (["tensorboard"], None, ("tensorboard",)),
+        ("wandb", {"to": ["mlflow"], "name": "one"}, ("mlflow", "wandb")),
+        (["mlflow"], {"to": ["mlflow"]}, ("mlflow",)),
+    ],
+)
+def test_trackers_of_the_former_setting_are_those_of_track(
+    tmp_path: Path, given: object, track: dict[str, Any] | None, to: tuple[str, ...] | None
+) -> None:
+    former = recipe(tmp_path, train={"steps": 2, "report_to": given}, track=track)
+    assert (former.track and former.track.to) == to
+    assert former.track is None or track is None or former.track.name == track.get("name")
+    plain = recipe(tmp_path, train={"steps": 2})
+    assert former.train == plain.train and "report_to" not in former.model_dump()["train"]
+
+
+def test_the_former_settings_all_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"name the trackers one by one, e.g. track: \{to: "):
+        recipe(tmp_path, train={"steps": 2, "report_to": "all"})
+
+
 def test_rates_and_cost_are_those_since_the_last_event_of_the_same_work() -> None:
     reader = EventReader(lambda: 77.0)
     work = {"label": "a", "total": 9, "done": 3}

@@ -46,6 +46,7 @@ from potstill.records import Choice, Score, Task
 from potstill.report import ReportFiles, write_report
 from potstill.runtime.context import RunContext
 from potstill.runtime.progress import Meter
+from potstill.runtime.stage_machine import stage_machine
 from potstill.sampling.ask import PromptConfig
 from potstill.settings import build
 from potstill.store import Store
@@ -302,6 +303,7 @@ class MergeRun:
             yield
         finally:
             self.store.add_stage_time(stage, time.monotonic() - start)
+            self.store.keep_machine(stage_machine(stage))
 
 
 def merge_settings(methods: Sequence[str] = (), changes: Sequence[str] = ()) -> MergeSettings:

@@ -42,7 +42,7 @@ from potstill.models.settings import (
 from potstill.module_folders import FOLDERS
 from potstill.pipeline.learning_checks import check_learning
 from potstill.pipeline.names import RESERVED, check_name, check_systems, named_starts
-from potstill.pipeline.track_settings import TrackSettings
+from potstill.pipeline.track_settings import TrackSettings, with_one_track
 from potstill.pipeline.unknown_prices import without_prices
 from potstill.prompts.exemplars import AnyFewShot
 from potstill.prompts.formats import DataFormat, format_named
@@ -174,6 +174,8 @@ class Recipe(Settings):
                 f"run is {shortened(run)}. Name a folder of the run's own, e.g. runs/first"
             )
         return run
+
+    _one_track = model_validator(mode="before")(with_one_track)
 
     @model_validator(mode="after")
     def _names_tell_systems_apart(self) -> "Recipe":

@@ -1,8 +1,6 @@
 """What a run tells its report beyond its store: its folder, and how its results stand to it."""
 
-import json
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
@@ -11,11 +9,7 @@ from pydantic_core import PydanticUndefined, to_jsonable_python
 from potstill.pipeline.cost_lines import unpriced_models
 from potstill.pipeline.stale import StaleStage, shown, unsure_results
 from potstill.report import RunFacts
-from potstill.report.learning_rates import RateSchedule
 from potstill.report.run_facts import ChangedSetting
-from potstill.store import Store
-from potstill.train.defaults import KEPT_VALUES
-from potstill.train.settings import TrainSettings
 
 if TYPE_CHECKING:
     from potstill.pipeline.run import Run
@@ -38,7 +32,6 @@ def report_facts(run: "Run", stale: Sequence[StaleStage]) -> RunFacts:
         unpriced=unpriced_models(run.recipe) if run.store.spent().tokens else (),
         used_at=run.store.last_used(),
         changed=[one for one in changed_settings(run.recipe) if one.name != "run"],
-        rates=list(rate_schedules(run.folder, run.recipe.train, run.store)),
     )
 
 
@@ -70,22 +63,3 @@ def _plain(value: object) -> object:
     if isinstance(value, list | tuple):
         return [_plain(inner) for inner in value]
     return to_jsonable_python(value)
-
-
-def rate_schedules(folder: Path, settings: TrainSettings, store: Store) -> Iterator[RateSchedule]:
-    """Yields how the learning rate of each trained student went.
-
-    A run of an older potstill, which kept no values of its trainings, has none.
-    """
-    file = folder / KEPT_VALUES
-    try:
-        kept = json.loads(file.read_text("utf-8")) if file.is_file() else {}
-    except ValueError:
-        return
-    last = {one.system.label: one.step for one in store.checkpoints()}
-    for student, step in last.items():
-        values = kept.get(student, {}).get("values", {})
-        if "learning_rate" in values and "warmup" in values:
-            rate, warmup = float(values["learning_rate"]), float(values["warmup"])
-            steps = int(values.get("steps") or step)
-            yield RateSchedule(student, rate, warmup, settings.schedule, steps)

@@ -71,6 +71,7 @@ from potstill.report import ReportFiles
 from potstill.runtime import Runtime
 from potstill.runtime.context import RunContext
 from potstill.runtime.progress import Meter
+from potstill.runtime.stage_machine import stage_machine
 from potstill.sampling.ask import PromptConfig, unheld
 from potstill.setting_names import resolve_names
 from potstill.store import Stage, Store
@@ -287,6 +288,7 @@ class Run(NotebookView):
             self.runtime.release()
             if not self.store.read_only:
                 self.store.add_stage_time(stage, seconds)
+                self.store.keep_machine(stage_machine(stage))
 
     def generate(self, part: TaskPart | None = None) -> dict[str, GenerateResult]:
         """Draw rationales from every teacher, and have them debate if the recipe says so.

@@ -23,7 +23,7 @@ from potstill.train.settings import StudentSettings
 if TYPE_CHECKING:
     from potstill.pipeline.run import Run
 
-SAME_STUDENT = {"students", "starts", "batch_tokens", "gradient_checkpointing", "report_to"}
+SAME_STUDENT = {"students", "starts", "batch_tokens", "gradient_checkpointing"}
 """Settings of training that are kept with each student, or do not change what it learns."""
 
 QUESTIONS, GOLD = "the training questions", "the gold answers"

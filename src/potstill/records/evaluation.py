@@ -274,6 +274,31 @@ class JudgeFigures:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class StageMachine:
+    """A machine that a stage has worked on, as it was at the stage's end."""
+
+    stage: str
+    system: str
+    """The operating system with its version, and the kind of processor."""
+
+    processor: str
+    """The processor's name; empty where the system does not tell it."""
+
+    cores: int
+    """Those that the process may use."""
+
+    memory_bytes: int
+    """Of the machine; 0 where the system does not tell it."""
+
+    accelerators: str
+    """Those that torch sees, such as ``2 x NVIDIA H200``; empty for none, or where the stage had no
+    need of torch."""
+
+    versions: str
+    """Python, potstill and the packages that computed, each with its version."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class StageRecord:
     """The time and means that a stage has taken."""
 

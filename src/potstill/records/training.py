@@ -212,6 +212,9 @@ class TrainingStep:
     seconds: float
     """Time spent so far."""
 
+    learning_rate: float | None = None
+    """Of the step; None where an older potstill kept none."""
+
     @property
     def system(self) -> System:
         """The student, whichever its step."""

@@ -18,6 +18,7 @@ from potstill.records import (
     Prediction,
     Rationale,
     Score,
+    StageMachine,
     StageRecord,
     System,
     SystemEngine,
@@ -112,6 +113,9 @@ class Results:
 
     engines: Sequence[SystemEngine] = ()
     """The program that computed each local system."""
+
+    machines: Sequence[StageMachine] = ()
+    """The machines that each stage has worked on; of an older potstill's run none is known."""
 
     outdated_rationales: int = 0
     """Rationales left out: their question or gold answer has changed since they were curated."""
@@ -332,6 +336,7 @@ def read_results(
         notes=notes,
         choices=store.choices(),
         engines=store.engines(),
+        machines=store.machines(),
         guided_scores=store.guided_scores(),
         guided_predictions=store.guided_predictions(),
         teacher_tokens=teacher_tokens,

@@ -88,27 +88,30 @@ def thinned_log(results: Results) -> list[TrainingStep]:
 
 
 def rate_chart(results: Results) -> Markup | None:
-    """Returns the learning rate along training; None where no schedule is known."""
-    students = {student.label: student for student in students_in_order(results)}
-    known = [one for one in results.facts.rates if one.student in students]
-    if not known:
+    """Returns the learning rate along training; None where the store keeps none."""
+    rates = {
+        student: [
+            charts.Point(line.step, line.learning_rate)
+            for line in results.training
+            if line.system == student and line.learning_rate is not None
+        ]
+        for student in students_in_order(results)
+    }
+    if not any(rates.values()):
         return None
+    lines = [
+        charts.Line(text.label(student), charts.thinned(points), series=series_of(results, student))
+        for student, points in rates.items()
+    ]
     return charts.line_chart(
-        [
-            charts.Line(
-                text.label(students[one.student]),
-                [charts.Point(step, rate) for step, rate in one.points],
-                series=series_of(results, students[one.student]),
-            )
-            for one in known
-        ],
+        lines,
         title="Learning rate",
         x_label="training steps",
-        show=_rate,
+        show=learning_rate,
     )
 
 
-def _rate(value: float) -> str:
+def learning_rate(value: float) -> str:
     """Returns a learning rate as short as it can be: ``0``, ``7.5e-4``."""
     mantissa, _, power = f"{value:.2e}".partition("e")
     return f"{float(mantissa):g}e{int(power)}" if value else "0"

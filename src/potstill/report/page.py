@@ -16,6 +16,7 @@ from potstill.report.figures import (
     accuracy_chart,
     curve_charts,
     development_scores,
+    learning_rate,
     loss_chart,
     rate_chart,
     scaling_chart,
@@ -38,6 +39,7 @@ from potstill.report.question_links import changed_questions
 from potstill.report.questions import browser_data
 from potstill.report.recommendation import recommended
 from potstill.report.round_charts import round_section
+from potstill.report.stage_machines import stage_machines
 from potstill.report.system_colours import students_in_order
 from potstill.report.tables import summary
 from potstill.report.tiles import tiles
@@ -71,6 +73,7 @@ FILTERS: dict[str, Callable[..., object]] = {
     "teacher_change": of_teachers.change_of,
     "teacher_share": of_teachers.share,
     "teacher_nats": of_teachers.nats,
+    "learning_rate": learning_rate,
     "exact": lambda values: "|".join("" if one is None else f"{one:.6g}" for one in values),
     "figure": lambda value: "" if value is None else f"{value:.3g}",
 }
@@ -104,6 +107,7 @@ def page(
         **_data(results),
         **_training(results),
         **_compared(results),
+        machines=stage_machines(results.machines),
         column_roles=text.COLUMN_ROLES,
         other_rule=OTHER_RULE,
         chosen_on_test=CHOSEN_ON_TEST,

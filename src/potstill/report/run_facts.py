@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from potstill.report.learning_rates import RateSchedule
-
 
 class ChangedSetting(NamedTuple):
     """A setting that is not as it is by default."""
@@ -36,9 +34,6 @@ class RunFacts:
 
     changed: Sequence[ChangedSetting] = ()
     """The recipe as a difference from the defaults; empty: not known."""
-
-    rates: Sequence[RateSchedule] = ()
-    """The learning rates of the students, where they are known."""
 
     used_at: float | None = None
     """When a command last went on with the run, in seconds since 1970; None: not known."""

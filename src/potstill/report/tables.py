@@ -40,6 +40,7 @@ def summary(results: Results) -> dict[str, object]:
         "tasks": {task: _accuracies(results, task) for task in results.task_names},
         "leading_task": leading,
         "findings": summarised(results),
+        "machines": [asdict(machine) for machine in results.machines],
         "roles": dict(results.roles),
         "choices": [_choice(choice) for choice in results.choices],
         "chosen_on_test": CHOSEN_ON_TEST if results.chosen_on_test else None,

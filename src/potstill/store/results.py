@@ -20,6 +20,7 @@ from potstill.records import (
     Prediction,
     Rationale,
     Score,
+    StageMachine,
     StageRecord,
     SystemEngine,
     Teacher,
@@ -200,6 +201,20 @@ class ResultTables(Rows):
                 " DO UPDATE SET seconds = seconds + excluded.seconds",
                 (name, seconds),
             )
+
+    def keep_machine(self, machine: StageMachine) -> None:
+        """Keep the machine that a stage has worked on; one that is known already stays once."""
+        row = row_of(machine)
+        with self._transaction() as db:
+            db.execute(
+                f"INSERT OR IGNORE INTO machines ({', '.join(row)})"
+                f" VALUES ({', '.join('?' * len(row))})",
+                tuple(row.values()),
+            )
+
+    def machines(self) -> list[StageMachine]:
+        """Returns the machines that the stages have worked on, in the order of their first use."""
+        return self._records(StageMachine, "machines")
 
     def tokens_of(self, stage: str) -> int:
         """Returns the tokens that models have read and written for a stage's answers."""

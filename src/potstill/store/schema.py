@@ -215,6 +215,17 @@ _PACKED_PROBABILITIES = "SELECT 1;"
 """No table changes, but an older potstill cannot read the probabilities that are added from here
 on: they stand in one column, see :mod:`potstill.store.probability_codec`."""
 
+_MACHINES = """
+    ALTER TABLE training ADD COLUMN learning_rate REAL;
+    CREATE TABLE machines (
+        stage TEXT NOT NULL, system TEXT NOT NULL, processor TEXT NOT NULL, cores INTEGER NOT NULL,
+        memory_bytes INTEGER NOT NULL, accelerators TEXT NOT NULL, versions TEXT NOT NULL,
+        UNIQUE (stage, system, processor, cores, memory_bytes, accelerators, versions)
+    );
+"""
+"""The learning rate of each line of a training log, NULL where it is not known; and the machines
+that each stage has worked on."""
+
 MIGRATIONS: tuple[SchemaStep, ...] = (
     """
     CREATE TABLE requests (
@@ -332,5 +343,6 @@ MIGRATIONS: tuple[SchemaStep, ...] = (
     _SCORED_TEXTS,
     _ROUNDS,
     _PACKED_PROBABILITIES,
+    _MACHINES,
 )
 """Ordered steps from an empty file to the newest schema; the version is how many were taken."""

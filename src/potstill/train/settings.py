@@ -458,9 +458,6 @@ class TrainSettings(Settings):
     gradient_checkpointing: bool = False
     """Compute activations twice to keep fewer of them; saves memory, costs time."""
 
-    report_to: tuple[str, ...] = ()
-    """Trackers of ``transformers`` to report to, e.g. ``tensorboard``."""
-
     @model_validator(mode="after")
     def _check(self) -> "TrainSettings":
         _one_length(self.steps, self.epochs)

@@ -479,6 +479,7 @@ def _training_steps(system: System, trained: "TrainedStudent") -> list[TrainingS
             loss=line.loss,
             tokens=line.tokens,
             seconds=line.seconds,
+            learning_rate=line.learning_rate,
         )
         for line in trained.log
     ]

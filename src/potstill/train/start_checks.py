@@ -6,12 +6,11 @@ are encoded as the student will read them. What only the weights show is found w
 """
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
 from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
-from transformers.integrations.integration_utils import get_available_reporting_integrations
 
 from potstill.errors import ConfigError
 from potstill.models.local.learned_prefix import prefix_parameters, put_prefix
@@ -73,7 +72,6 @@ def check_starts(
         ConfigError: A start cannot be trained as the recipe says, or has no room here.
         MissingExtraError: A package that the recipe needs is not installed.
     """
-    check_trackers(settings.report_to)
     check_memory(settings, starts)
     skeletons: dict[LocalSettings, Skeleton] = {}
     for system, start in starts.items():
@@ -198,22 +196,6 @@ def start_shape(
         width=int(getattr(text_config, "hidden_size", 0) or 0),
         device=start.device or ("cuda" if torch.cuda.is_available() else "cpu"),
     )
-
-
-def check_trackers(names: Iterable[str]) -> None:
-    """Refuse trackers that are unknown or not installed.
-
-    Raises:
-        ConfigError: One of ``train.report_to`` is.
-    """
-    available = get_available_reporting_integrations()
-    for name in names:
-        if name not in (*available, "all", "none"):
-            listed = ", ".join(available) or "none"
-            raise ConfigError(
-                f"train.report_to names {name!r}, which transformers does not know or which is "
-                f"not installed; installed are: {listed}."
-            )
 
 
 def _skeleton(start: LocalSettings, settings: TrainSettings) -> Skeleton:

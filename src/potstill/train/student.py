@@ -59,7 +59,7 @@ from potstill.train.wrong_chains import with_departures
 
 logger = logging.getLogger(__name__)
 
-SAME_RESULT = {"students", "batch_tokens", "gradient_checkpointing", "report_to"}
+SAME_RESULT = {"students", "batch_tokens", "gradient_checkpointing"}
 """Settings that do not change what a student learns, up to rounding."""
 
 COUNTS = (
@@ -85,6 +85,9 @@ class LogLine(NamedTuple):
 
     seconds: float
     """Time spent so far."""
+
+    learning_rate: float | None = None
+    """Of the step; None where an older potstill kept none."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -402,7 +405,7 @@ def _train_or_resume(trainer: StudentTrainer, reporter: Reporter, folder: Path) 
 
 def _log_lines(state: TrainerState) -> list[LogLine]:
     lines = [line for line in state.log_history if "loss" in line]
-    return [LogLine(**{name: line[name] for name in LogLine._fields}) for line in lines]  # type: ignore[arg-type]
+    return [LogLine(**{name: line.get(name) for name in LogLine._fields}) for line in lines]  # type: ignore[arg-type]
 
 
 def load_start(student: StudentSettings, lora: LoraSettings | None = None) -> Loaded:

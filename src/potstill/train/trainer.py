@@ -384,7 +384,7 @@ class Reporter(TrainerCallback):
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
     ) -> None:
-        """Report every few steps; save where a checkpoint is due, or where training is to stop."""
+        """Report the first step and every few; save where it is due, or training is to stop."""
         step = state.global_step
         self._watch.advances(1, self._tokens_after[step] - self._watched)
         self._watched = self._tokens_after[step]
@@ -394,7 +394,7 @@ class Reporter(TrainerCallback):
         self.stopped |= stops
         control.should_save = step in self.trainer.save_steps or stops
         control.should_training_stop |= stops
-        if step % LOG_STEPS and not control.should_save:
+        if step % LOG_STEPS and step > 1 and not control.should_save:
             return
         self.report(state)
 
@@ -414,7 +414,8 @@ class Reporter(TrainerCallback):
             learning_rate=self.trainer.learning_rate,
             grad_norm=None if norm is None else float(norm),
         )
-        self.trainer.log({name: getattr(progress, name) for name in ("loss", "tokens", "seconds")})
+        kept = ("loss", "tokens", "seconds", "learning_rate")
+        self.trainer.log({name: getattr(progress, name) for name in kept})
         if state.is_world_process_zero:
             self._on_step(progress)
 
@@ -462,7 +463,7 @@ def training_arguments(
         RECOMPUTE: settings.gradient_checkpointing,
         "seed": seed,
         "ddp_find_unused_parameters": False,
-        "report_to": list(settings.report_to) or "none",
+        "report_to": "none",
         "use_cpu": use_cpu,
         "disable_tqdm": True,
         "logging_strategy": "no",
