@@ -31,6 +31,7 @@ from fakes_upstream import (
 )
 
 from potstill.errors import AuthError, ConfigError
+from potstill.serve.connections import listen
 from potstill.serve.server import make_server, read_tokens
 from potstill.serve.settings import ServeSettings
 from potstill.serve.teacher_limits import Breaker
@@ -90,6 +91,17 @@ def test_strangers_are_only_served_with_a_token() -> None:
         build(ServeSettings, {**values, "token_env": "SERVE_TOKENS"}, at="serve.yaml")
     for host in ("127.0.0.1", "127.0.0.9", "::1", "localhost"):
         build(ServeSettings, {"student": "openai:x", "host": host}, at="serve.yaml")
+
+
+@pytest.mark.parametrize(("host", "lines"), [("127.0.0.1", 0), ("0.0.0.0", 1)])
+def test_a_server_that_is_open_to_the_network_warns_in_one_line(
+    host: str, lines: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        listen(host, 0, open_to="whoever has a token can ask").close()
+    told = [record.getMessage() for record in caplog.records]
+    line = f"host is {host}, which other machines reach: whoever has a token can ask."
+    assert told == [line] * lines
 
 
 def test_without_a_token_other_host_names_are_refused(server: Served) -> None:

@@ -1,5 +1,6 @@
 """``potstill view``: a run's page served over its whole store, to this machine alone."""
 
+import logging
 import shutil
 import sqlite3
 import sys
@@ -19,6 +20,8 @@ from potstill.store.question_index import IndexedQuestion, QuestionFilter, Quest
 from potstill.store.schema import MIGRATIONS
 from potstill.view import viewed_runs
 from potstill.view.access_rules import is_own_name
+from potstill.view.page_server import open_view
+from potstill.view.settings import ViewSettings
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -212,6 +215,22 @@ def test_axe_finds_nothing_on_served_pages(
                 assert page.axe_findings() == []
                 assert page.wider_than_the_screen() == []
                 page.check(address)
+
+
+@pytest.mark.parametrize(
+    ("host", "warned"), [("127.0.0.1", False), ("localhost", False), ("0.0.0.0", True)]
+)
+def test_a_page_that_is_open_to_the_network_is_warned_of_in_one_line(
+    folder: Path, host: str, warned: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        open_view(folder, ViewSettings(host=host, port=0)).listening.close()
+    lines = [record.getMessage() for record in caplog.records if "potstill" in record.name]
+    expected = (
+        "host is 0.0.0.0, which other machines reach: whoever does can read all that the runs "
+        "hold, without a password."
+    )
+    assert lines == ([expected] if warned else [])
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:

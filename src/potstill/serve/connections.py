@@ -1,6 +1,7 @@
 """Where our servers listen, and how long they wait for a client."""
 
 import asyncio
+import logging
 import socket
 from typing import Any
 
@@ -8,6 +9,9 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from potstill.errors import ConfigError
+from potstill.serve.settings import is_loopback
+
+logger = logging.getLogger(__name__)
 
 BACKLOG = 2048
 """Connections that wait to be accepted."""
@@ -19,10 +23,16 @@ STALLED_SECONDS = 30.0
 """Longest wait for a client that takes none of what was sent to it."""
 
 
-def listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int, *, open_to: str) -> socket.socket:
     """Returns a socket that is said to be TCP, so that asyncio sends its answers without delay.
 
-    ``socket.create_server`` leaves the protocol open, and every answer then waits 40 ms.
+    ``socket.create_server`` leaves the protocol open, and every answer then waits 40 ms. Where
+    other machines reach the address, a line says so.
+
+    Args:
+        host: The address to listen on.
+        port: 0 takes any that is free.
+        open_to: What whoever reaches the address can do, to end the line with.
 
     Raises:
         ConfigError: The address is taken, or is not of this machine.
@@ -38,6 +48,8 @@ def listen(host: str, port: int) -> socket.socket:
         raise ConfigError(
             f"cannot listen on {host}, port {port}: {error.strerror}. Set host and port."
         ) from error
+    if not is_loopback(host):
+        logger.warning("host is %s, which other machines reach: %s.", host, open_to)
     return listening
 
 

@@ -31,6 +31,13 @@ SHORTEST_TOKEN = 16
 """Characters; a shorter token can be guessed."""
 
 
+TO_STRANGERS = (
+    "whoever has a token can ask the model, and tokens and texts are sent unencrypted unless a "
+    "proxy with TLS stands before it"
+)
+"""What a server that is open to the network means."""
+
+
 class Server(uvicorn.Server):
     """A server that, told to stop, refuses what is new and finishes what it has begun.
 
@@ -71,7 +78,8 @@ def make_server(settings: ServeSettings) -> tuple[Server, socket.socket]:
     """
     tokens = read_tokens(settings)
     resolve_names(settings)
-    listening = listen(settings.host, settings.port)  # before a model is loaded for nothing
+    # Before a model is loaded for nothing.
+    listening = listen(settings.host, settings.port, open_to=TO_STRANGERS)
     try:
         tracing = open_tracing(settings)
         student = tracing.upstream(open_upstream(settings.student), settings.student, "student")

@@ -30,6 +30,10 @@ MOST_PARAMETERS = 200
 """Parameters of one address."""
 
 
+TO_STRANGERS = "whoever does can read all that the runs hold, without a password"
+"""What a page that is open to the network means."""
+
+
 class ViewServer(uvicorn.Server):
     """A server that ends in peace when it is told to."""
 
@@ -83,7 +87,7 @@ def open_view(folder: Path, settings: ViewSettings) -> OpenedView:
         ConfigError: There is no run, or the port is taken.
     """
     viewed = ViewedRuns(viewable(folder))
-    listening = listen(settings.host, settings.port)
+    listening = listen(settings.host, settings.port, open_to=TO_STRANGERS)
     config = server_config(view_app(folder, viewed, settings.host))
     return OpenedView(ViewServer(config), listening, viewed, f"{address_of(listening)}/")
 
