@@ -26,6 +26,7 @@ from potstill.plan import plan_page, plan_run
 from potstill.records import Choice, Comparison, Prediction, System
 from potstill.report import write_report
 from potstill.report.tables import accuracy_table, guided_table
+from potstill.start_comparison import StartComparison
 from potstill.store import Store
 from potstill.text.chosen_on_test import BEST_ON_TEST, CHOSEN_ON_TEST, SHORT
 
@@ -128,16 +129,17 @@ def test_the_card_says_so_wherever_it_gives_a_figure(store: Store) -> None:
         task="sums", first=System("rationales", step=30), second=System("start"), only_first=5,
         only_second=0, total=6, difference=0.8, low=0.5, high=1.0, p_value=0.06,
     )  # fmt: skip
+    against = StartComparison(compared, compared.p_value, 1)
     of_test = replace(origin, rule="best_on_test")
-    card = words(model_card(chosen, store.scores(), of_test, compared))
+    card = words(model_card(chosen, store.scores(), of_test, against))
     assert "by the accuracy on its task, on test questions. " + CHOSEN_ON_TEST in card
     assert f"## Accuracy on test questions {CHOSEN_ON_TEST}" in card
     assert f"test questions of sums ({SHORT})" in card
     assert f"95% interval 61.0% to 100.0%, {SHORT}" in card  # the hub's metric
     assert "chose nothing" not in card
-    honest = words(model_card(chosen, store.scores(), origin, compared))
+    honest = words(model_card(chosen, store.scores(), origin, against))
     assert "The test split chose nothing." in honest and "too high" not in honest
-    assert SHORT not in gain(compared)
+    assert SHORT not in gain(against)
 
 
 def reported(folder: Path, *, rule: str) -> tuple[Store, str]:

@@ -9,8 +9,10 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
+import potstill
 from potstill.cli import main
 from potstill.cli.documents import plain
+from potstill.errors import ConfigError
 from potstill.experiment.compared_runs import read_runs
 from potstill.experiment.comparison_html import comparison_html
 from potstill.experiment.comparison_text import comparison_values, findings, pair_cells
@@ -368,6 +370,24 @@ def test_the_page_asks_nobody_and_shows_hostile_names_as_text() -> None:
     assert "default-src 'none'; style-src 'sha256-" in text and "script-src" not in text
     assert not re.search(r"""(?:src|href)=["'](?!#)""", text)
     assert text.count("<section") == text.count("</section>") == 5
+
+
+def test_a_comparison_shows_itself_in_a_notebook() -> None:
+    right, wrong = dict.fromkeys("abcdefghij", True), dict.fromkeys("abcdefghij", False)
+    hostile = "<img src=x onerror=alert(1)>"
+    measured("one", {RATIONALES: right}, task=hostile)
+    measured("two", {RATIONALES: wrong}, task=hostile, recipe={"seed": 1, "train": {"steps": 9}})
+    compared = potstill.compare("one", Path("two"))
+    shown = compared._repr_html_()
+    assert "<img" not in shown and "&lt;img src=x" in shown
+    assert "<b>2 runs: one, two</b>" in shown
+    assert "<td>train.steps</td>" in shown and shown.count("<table>") == 4
+    assert all(finding.replace("<", "&lt;") in shown or "&" in shown for finding in
+               findings(compared))  # fmt: skip
+    (pair,) = compared.pairs
+    assert f"<td>{pair_cells(pair)[0]}</td>" in shown.replace("&amp;", "&")
+    with pytest.raises(ConfigError, match="Give two or more runs"):
+        potstill.compare("one")
 
 
 def test_values_are_what_json_can_hold() -> None:

@@ -14,7 +14,7 @@ LAYERS = [  # lowest first; names on one line never import each other
     {"errors", "statistics"},
     {"html_tables", "module_folders"},
     {"plugins", "records", "settings", "tables", "text", "whole_files", "yaml_text"},
-    {"checksums", "keys", "setting_names"},
+    {"checksums", "keys", "setting_names", "start_comparison"},
     {"store"},
     {"runtime"},
     {"grading", "models", "prompts"},

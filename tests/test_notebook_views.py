@@ -13,6 +13,7 @@ from potstill.html_tables import html_table, html_text, shortened
 from potstill.models.score_texts import ScoredText, ScoredToken
 from potstill.pipeline.recipe import load_recipe
 from potstill.records import Comparison, Question, System, Task
+from potstill.start_comparison import StartComparison
 from potstill.text.points import MINUS
 
 KNOWN = {"p", "b", "pre", "table", "thead", "tbody", "tr", "th", "td"}
@@ -82,7 +83,7 @@ def test_an_evaluation_shows_scores_difference_and_what_was_left_out() -> None:
     )  # fmt: skip
     evaluation = Evaluation(
         [score(student, "sums", 3, 4), score(student, "sums", 1, 4, "dev")], [], [], None,
-        [HOSTILE], held,
+        [HOSTILE], StartComparison(held, 0.6, 2),
     )  # fmt: skip
     shown = Shown(evaluation._repr_html_())
     assert shown.cells[4:7] == ["sums", "rationales", "75.0 [69.5, 80.5]"]

@@ -31,8 +31,8 @@ from potstill.report.findings import findings
 from potstill.report.next_steps import next_steps
 from potstill.report.origin_line import origin, pair
 from potstill.report.routing_findings import routing_findings
-from potstill.report.start_comparison import start_comparisons
 from potstill.report.tiles import price_elsewhere, tiles
+from potstill.start_comparison import start_comparisons
 from potstill.store import Store
 from potstill.tasks.overlap import Overlap
 from potstill.text.points import MINUS

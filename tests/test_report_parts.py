@@ -24,6 +24,7 @@ from potstill.report.text import (
     p_value,
 )
 from potstill.report.wrapped_names import wrapped
+from potstill.start_comparison import StartComparison
 from potstill.store import Store
 from potstill.text.points import MINUS, points, signed
 
@@ -51,8 +52,8 @@ def test_labels_keep_apart_and_above_the_axis() -> None:
 def test_a_chart_leaves_room_for_the_marks_of_its_axis() -> None:
     lines = [Line("rate", [Point(0, 0.0), Point(10, 1.0)])]
     charts = [
-        line_chart(lines, title="Rate", x_label="steps", show=lambda y, show=show: show)
-        for show in ("1", "0.000000012")
+        line_chart(lines, title="Rate", x_label="steps", show=lambda _: "1"),
+        line_chart(lines, title="Rate", x_label="steps", show=lambda _: "0.000000012"),
     ]
     begins = [float(re.findall(r'polyline points="([\d.]+)', chart)[0]) for chart in charts]
     assert begins[0] == 42.0 and begins[1] >= 11 * 6.6
@@ -149,7 +150,8 @@ def test_every_difference_on_a_page_has_the_same_minus_sign() -> None:
         task="sums", first=System("rationales"), second=System("start"), only_first=10,
         only_second=40, total=300, difference=-0.1, low=-0.15, high=0.02, p_value=0.01,
     )  # fmt: skip
-    assert f"{MINUS}10.0 points, 95% interval {MINUS}15.0 to +2.0" in gain(worse)
+    told = gain(StartComparison(worse, worse.p_value, 1))
+    assert f"{MINUS}10.0 points, 95% interval {MINUS}15.0 to +2.0" in told
     assert (signed(-3), signed(0), signed(1200)) == (f"{MINUS}3", "0", "+1,200")
 
 

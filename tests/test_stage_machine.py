@@ -5,7 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from potstill.runtime import stage_machine as module
+import pytest
+
 from potstill.runtime.stage_machine import stage_machine
 from potstill.store import Store
 
@@ -32,11 +33,8 @@ def test_nothing_is_loaded_to_look_at_it() -> None:
     assert told.stdout.split() == ["''", "False"]
 
 
-def test_what_the_system_does_not_tell_is_empty(monkeypatch: object) -> None:
-    import pytest
-
-    assert isinstance(monkeypatch, pytest.MonkeyPatch)
-    monkeypatch.setattr(module.os, "sysconf", lambda _: (_ for _ in ()).throw(ValueError))
+def test_what_the_system_does_not_tell_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sysconf", lambda _: (_ for _ in ()).throw(ValueError))
     assert stage_machine("train").memory_bytes == 0
 
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     __version__: str
     from potstill.errors import PotstillError as PotstillError
+    from potstill.experiment.run_comparison import compare as compare
     from potstill.models import Model as Model
     from potstill.models import model_settings as model_settings
     from potstill.models import open_model as open_model
@@ -53,6 +54,7 @@ _HOMES = {
     "ScoredText": "models.score_texts",
     "Store": "store",
     "Task": "records",
+    "compare": "experiment.run_comparison",
     "grade": "tasks",
     "load_recipe": "pipeline.recipe",
     "load_task": "tasks",
@@ -77,6 +79,7 @@ __all__ = [
     "ScoredText",
     "Store",
     "Task",
+    "compare",
     "grade",
     "load_recipe",
     "load_task",

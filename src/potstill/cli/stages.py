@@ -217,7 +217,7 @@ def run_evaluate(run: "Run") -> None:
 
 def print_evaluated(run: "Run", evaluation: "Evaluation") -> None:
     """Show what could not be measured, which checkpoint was chosen, and what it is worth."""
-    from potstill.evaluate import gain, is_shown_better
+    from potstill.evaluate import gain
 
     for reason in evaluation.left_out:
         echo(f"evaluate: {reason}")
@@ -238,7 +238,7 @@ def print_evaluated(run: "Run", evaluation: "Evaluation") -> None:
         if tie is not None and tie.is_one:
             echo(f"evaluate: {tie.described}")
     against = evaluation.against_start
-    if against is not None and not is_shown_better(against):
+    if against is not None and not against.is_gain:
         echo(f"evaluate: {gain(against, on_test=rule == BEST_ON_TEST)}")
 
 

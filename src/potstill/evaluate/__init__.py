@@ -4,9 +4,7 @@ from potstill.evaluate.candidates import DevScorer
 from potstill.evaluate.measure import EvalContext
 from potstill.evaluate.model_card import (
     StudentOrigin,
-    compared_with_start,
     gain,
-    is_shown_better,
 )
 from potstill.evaluate.model_export import export_model, word_as_trained
 from potstill.evaluate.settings import (
@@ -43,12 +41,10 @@ __all__ = [
     "TaskSets",
     "VoteSettings",
     "baseline_systems",
-    "compared_with_start",
     "entries",
     "evaluate",
     "export_model",
     "gain",
-    "is_shown_better",
     "roles",
     "student_system",
     "word_as_trained",

@@ -15,9 +15,10 @@ from potstill.evaluate.settings import CardSettings
 from potstill.evaluate.tie import Tie
 from potstill.prompts.formats import format_named
 from potstill.prompts.styles import PromptStyle, shows_exemplars
-from potstill.records import Checkpoint, Comparison, Score, System, SystemEngine
+from potstill.records import Checkpoint, Score, SystemEngine
 from potstill.runtime.number_formats import served_format
 from potstill.sampling.ask import PromptConfig
+from potstill.start_comparison import StartComparison
 from potstill.store import Writer
 from potstill.text.chosen_on_test import BEST_ON_TEST, CHOSEN_ON_TEST, SHORT
 from potstill.text.points import points
@@ -58,9 +59,6 @@ CHOSE_NOTHING = "The test split chose nothing."
 
 SMALL = 0.001
 """P-values below this are not told apart."""
-
-SHOWN = 0.05
-"""The p-value below which a difference is said to be there."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,7 +103,7 @@ def model_card(
     chosen: Checkpoint,
     scores: Sequence[Score],
     origin: StudentOrigin,
-    against_start: Comparison | None = None,
+    against_start: StartComparison | None = None,
     *,
     asking: PromptConfig | None = None,
 ) -> str:
@@ -115,7 +113,7 @@ def model_card(
         chosen: The checkpoint.
         scores: The scores of the evaluation that chose it.
         origin: Where the student comes from.
-        against_start: The student against its start, see :func:`compared_with_start`.
+        against_start: The student against its start, on the task that it was trained for.
         asking: How it is asked; with it the card has a program that does.
     """
     data_format = format_named(chosen.data_format)
@@ -155,53 +153,27 @@ def model_card(
     )
 
 
-def compared_with_start(
-    chosen: Checkpoint, comparisons: Sequence[Comparison], *, start: System, task: str
-) -> Comparison | None:
-    """Returns a student against its start on test questions, the start asked as it does best.
-
-    Args:
-        chosen: The student's checkpoint.
-        comparisons: All of an evaluation.
-        start: The start that it was trained from.
-        task: The task that it was trained for.
-
-    Returns:
-        The one with the least difference; None where they were not compared.
-    """
-    student = chosen.system
-    ways = {System("start", start.start, variant) for variant in ("", "zero_shot", "few_shot")}
-    against = [
-        one
-        for one in comparisons
-        if one.task == task and one.first.as_shown == student and one.second.as_shown in ways
-    ]
-    return min(against, key=lambda one: one.difference, default=None)
-
-
-def is_shown_better(comparison: Comparison) -> bool:
-    """Whether the first of two systems is shown to be right more often than the second."""
-    return comparison.difference > 0 and comparison.p_value < SHOWN
-
-
-def gain(comparison: Comparison, *, on_test: bool = False) -> str:
+def gain(against_start: StartComparison, *, on_test: bool = False) -> str:
     """Returns how a student stands against its start, in a sentence.
 
     Args:
-        comparison: The student against its start.
+        against_start: The student against its start, on the task that it was trained for.
         on_test: Whether the student's checkpoint was chosen on these questions.
     """
-    p = comparison.p_value
+    comparison, p = against_start.comparison, against_start.adjusted_p
     tested = f"p = {p:.2g}" if p >= SMALL else f"p < {SMALL}"
     numbers = (
         f"{points(comparison.difference)} points, 95% interval {points(comparison.low)} to "
-        f"{points(comparison.high)} by the bootstrap, {tested} by McNemar's exact test, which "
-        "decides, "
-        f"on {comparison.total:,} test questions of {comparison.task}"
+        f"{points(comparison.high)} by the bootstrap, {tested} by McNemar's exact test"
+        f"{against_start.over_tasks}, which decides, on {comparison.total:,} test questions of "
+        f"{comparison.task}"
     ) + (f" ({SHORT})" if on_test else "")
-    if is_shown_better(comparison):
-        return f"Against its start ({comparison.second.label}): {numbers}."
-    return f"It is not shown to be better than its start ({comparison.second.label}): {numbers}."
+    start = comparison.second.label
+    if against_start.is_gain:
+        return f"Against its start ({start}): {numbers}."
+    if against_start.is_loss:
+        return f"It is shown to be worse than its start ({start}): {numbers}."
+    return f"It is not shown to be better than its start ({start}): {numbers}."
 
 
 def _learned(origin: StudentOrigin) -> str:

@@ -7,9 +7,10 @@ from pathlib import Path
 from potstill.checksums import REMOVED, is_removed, write_checksums
 from potstill.errors import DataError
 from potstill.evaluate.model_card import StudentOrigin, model_card
-from potstill.records import Checkpoint, Comparison, Score
+from potstill.records import Checkpoint, Score
 from potstill.records.training import ADAPTER
 from potstill.sampling.ask import PromptConfig
+from potstill.start_comparison import StartComparison
 from potstill.whole_files import whole_folder
 
 MODEL_FILES = {".json", ".safetensors", ".model", ".txt", ".jinja"}
@@ -21,7 +22,7 @@ def export_model(
     scores: Sequence[Score],
     folder: Path,
     origin: StudentOrigin,
-    against_start: Comparison | None = None,
+    against_start: StartComparison | None = None,
     *,
     asking: PromptConfig | None = None,
 ) -> Path:

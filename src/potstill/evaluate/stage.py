@@ -24,6 +24,7 @@ from potstill.models import Model
 from potstill.records import Checkpoint, Choice, Comparison, Score, System, SystemEngine
 from potstill.runtime.context import RunContext
 from potstill.sampling.judge import Judge
+from potstill.start_comparison import StartComparison
 from potstill.text.points import percent_with_interval, points
 
 
@@ -42,7 +43,7 @@ class Evaluation(NamedTuple):
     left_out: list[str]
     """Which systems could not be measured on what, and why; what else should be said of them."""
 
-    against_start: Comparison | None = None
+    against_start: StartComparison | None = None
     """The chosen student against its start on test questions, the start asked as it does best."""
 
     tie: Tie | None = None
@@ -62,7 +63,7 @@ class Evaluation(NamedTuple):
         ]
         notes = [*self.left_out]
         if self.against_start is not None:
-            held = self.against_start
+            held = self.against_start.comparison
             notes.insert(
                 0,
                 f"{held.first.as_shown.label} less {held.second.as_shown.label} on {held.task}: "

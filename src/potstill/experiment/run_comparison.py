@@ -8,10 +8,11 @@ comparisons are one family: their p-values are adjusted together (Holm).
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 from potstill.errors import ConfigError
-from potstill.experiment.compared_runs import RunRecord, Verdicts
+from potstill.experiment.compared_runs import RunRecord, Verdicts, read_runs
 from potstill.experiment.comparison_cautions import cautions, split_cautions
 from potstill.experiment.recipe_differences import RecipeDifference, recipe_differences
 from potstill.experiment.run_results import SystemComparison, SystemResults
@@ -85,6 +86,12 @@ class ComparedRuns:
             dict.fromkeys(system.label for run in self.runs for system in run.answers.get(task, ()))
         )
 
+    def _repr_html_(self) -> str:
+        """Returns the comparison as notebooks show it."""
+        from potstill.experiment.comparison_view import comparison_view
+
+        return comparison_view(self)
+
     @property
     def over_runs(self) -> Iterator[tuple[SeedGroup, str, SystemResults]]:
         """Each group of several runs, its tasks, and every system that all of its runs measured."""
@@ -93,6 +100,20 @@ class ComparedRuns:
                 for task in group.runs[0].tasks:
                     for results in seeded_results(group, task):
                         yield group, task, results
+
+
+def compare(*folders: str | Path) -> ComparedRuns:
+    """Compare finished runs, the first of which the others are held against.
+
+    Args:
+        folders: The runs', two or more.
+
+    Raises:
+        ConfigError: There are fewer than two, one is no run or given twice, or they were measured
+            on no common task.
+        StoreError: A run cannot be read.
+    """
+    return compared_runs(read_runs([Path(folder) for folder in folders]))
 
 
 def compared_runs(runs: Sequence[RunRecord]) -> ComparedRuns:

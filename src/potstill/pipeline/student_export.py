@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 from potstill.evaluate import (
     Evaluation,
     StudentOrigin,
-    compared_with_start,
     export_model,
 )
 from potstill.evaluate.tie import tie_of
 from potstill.pipeline.chosen_student import measuring_engine, student_asking
 from potstill.prompts.formats import format_named
 from potstill.records import Checkpoint, Score
+from potstill.report.accuracy import OTHER_RULE
+from potstill.start_comparison import start_comparisons
 
 if TYPE_CHECKING:
     from potstill.pipeline.run import Run
@@ -29,7 +30,10 @@ def export_chosen(run: "Run", evaluation: Evaluation) -> Evaluation:
         return evaluation
     start = run.students.start_of(chosen)
     task = run.task.name
-    against = compared_with_start(chosen, evaluation.comparisons, start=start.system, task=task)
+    others = [entry.name for entry in run.entries if entry.role == OTHER_RULE]
+    against = start_comparisons(
+        evaluation.comparisons, chosen.system, start.system, left_out=others
+    ).get(task)
     origin = _origin_of(run, chosen, evaluation.scores)
     asking = student_asking(run, chosen)
     export_model(chosen, evaluation.scores, run.folder, origin, against, asking=asking)

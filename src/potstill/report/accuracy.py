@@ -28,7 +28,7 @@ from potstill.records import (
     TrainingStep,
 )
 from potstill.report.run_facts import RunFacts
-from potstill.report.start_comparison import StartComparison, start_comparisons
+from potstill.start_comparison import StartComparison, start_comparisons
 from potstill.store import Stage, Store, Writer
 from potstill.store.asked_questions import answers_question
 from potstill.tasks.overlap import Overlap

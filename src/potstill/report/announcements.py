@@ -25,9 +25,8 @@ def _not_better(results: Results) -> list[str]:
     shares = [percent(score.correct / score.total) for score in reached if score is not None]
     low, high = points(compared.low, 0), points(compared.high, 0)
     verdict = "is shown to be worse" if gained.is_loss else "is not shown to be better"
-    tested = f", over {gained.tasks} tasks by Holm" if gained.tasks > 1 else ""
     return [
         f"The chosen student ({in_sentence(student)}) {verdict} than {in_sentence(compared.second)}"
         f" on {compared.task}: {' and '.join(shares)}, {points(compared.difference)} points, 95% "
-        f"interval {low} to {high}, {p_phrase(gained.adjusted_p)}{tested}."
+        f"interval {low} to {high}, {p_phrase(gained.adjusted_p)}{gained.over_tasks}."
     ]

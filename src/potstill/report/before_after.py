@@ -9,8 +9,8 @@ from potstill.records import Score, System
 from potstill.report.accuracy import OTHER_RULE, Results
 from potstill.report.dumbbell import DumbbellRow, Ends, Verdict, dumbbell
 from potstill.report.question_links import changed_questions
-from potstill.report.start_comparison import StartComparison
 from potstill.report.text import label
+from potstill.start_comparison import StartComparison
 from potstill.text.points import points
 
 

@@ -11,7 +11,7 @@ from potstill.records import Score, System
 from potstill.report.accuracy import Results
 from potstill.report.cautions import TrustCaution, cautions
 from potstill.report.next_steps import NextStep, next_steps
-from potstill.report.start_comparison import StartComparison, start_comparisons
+from potstill.start_comparison import StartComparison, start_comparisons
 
 ANSWERS_ONLY = "answers_only"
 """The student of a normal run that learns answers without rationales."""

@@ -209,8 +209,12 @@ def _warning(results: Results) -> str:
 def _compared(results: Results, comparison: Comparison) -> str:
     first, second = _reached(results, comparison.first), _reached(results, comparison.second)
     subject, other = in_sentence(comparison.first), in_sentence(comparison.second)
-    evidence = f"{p_phrase(comparison.p_value)}, {comparison.total:,} questions"
-    if comparison.p_value >= SHOWN:
+    gained = results.against_start.get(comparison.task)
+    p, tested = comparison.p_value, ""
+    if gained is not None and gained.comparison == comparison:
+        p, tested = gained.adjusted_p, gained.over_tasks
+    evidence = f"{p_phrase(p)}{tested}, {comparison.total:,} questions"
+    if p >= SHOWN:
         low, high = points(comparison.low, 0), points(comparison.high, 0)
         return (
             f"No difference is shown between {subject} ({first}) and {other} ({second}) on "
@@ -229,14 +233,12 @@ def _compared(results: Results, comparison: Comparison) -> str:
 
 def _to_its_start(results: Results, main: Comparison) -> str:
     """Returns the difference to the student's start, where the headline is about another."""
-    start = results.start_of(main.first)
-    if main.second == start:
+    gained = results.against_start.get(main.task)
+    if gained is None or gained.comparison.second == main.second:
         return ""
-    compared = results.comparison(main.first, start, main.task)
-    if compared is None:
-        return ""
-    name, change = in_sentence(start), compared.difference
-    if compared.p_value >= SHOWN:
+    compared = gained.comparison
+    name, change = in_sentence(compared.second), compared.difference
+    if not gained.is_shown:
         low, high = points(compared.low, 0), points(compared.high, 0)
         return f"; to {name} no difference is shown: {points(change)} points ({low} to {high})"
     sign, side = (1, "above") if change > 0 else (-1, "below")

@@ -11,7 +11,6 @@ from potstill.report.accuracy import USUAL_STUDENT, Results
 from potstill.report.cautions import holds
 from potstill.report.findings import Findings, Spent, findings
 from potstill.report.run_progress import missing_stages
-from potstill.report.start_comparison import StartComparison
 from potstill.report.text import (
     bounds_in_points,
     count_in_short,
@@ -21,6 +20,7 @@ from potstill.report.text import (
     p_phrase,
     percent,
 )
+from potstill.start_comparison import StartComparison
 from potstill.text.points import points
 
 Tone = Literal["good", "bad", "caution", "plain"]

@@ -30,6 +30,11 @@ class StartComparison(NamedTuple):
     """How many tasks were tested together."""
 
     @property
+    def over_tasks(self) -> str:
+        """Words behind the p-value where several tasks were tested together; else none."""
+        return f", over {self.tasks} tasks by Holm" if self.tasks > 1 else ""
+
+    @property
     def is_shown(self) -> bool:
         """Whether the two are shown to differ."""
         return self.adjusted_p < SHOWN
