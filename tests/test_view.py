@@ -145,15 +145,15 @@ def test_an_older_store_is_read_and_stays_as_it_is(folder: Path, tmp_path: Path)
     old = tmp_path / "old"
     shutil.copytree(folder, old)
     with sqlite3.connect(old / "run.sqlite") as db:
-        for table in ("rounds", "collapses"):
-            db.execute(f"DROP TABLE {table}")
-        db.execute(f"PRAGMA user_version = {len(MIGRATIONS) - 2}")
+        db.execute("DROP TABLE machines")
+        db.execute("ALTER TABLE training DROP COLUMN learning_rate")
+        db.execute(f"PRAGMA user_version = {len(MIGRATIONS) - 1}")
     db.close()
     before = {file.name: file.stat().st_mtime_ns for file in old.iterdir()}
     with viewing(old) as server:
         assert server.get("questions.json?task=two_step_arithmetic").json["total"] == 60
     with sqlite3.connect(old / "run.sqlite") as db:
-        assert db.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS) - 2,)
+        assert db.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS) - 1,)
     db.close()
     after = {file.name: file.stat().st_mtime_ns for file in old.iterdir()}
     assert {name: after[name] for name in before} == before
