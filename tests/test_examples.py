@@ -39,17 +39,16 @@ from potstill.store import Store
 from potstill.tasks import grade
 from potstill.tasks.overlap import words
 from potstill.train import Models, train
+from potstill.train.chosen_rationales import KEPT, WRONG
 from potstill.train.examples import (
-    KEPT,
     REPLAY,
-    WRONG,
     example_shares,
     make_examples,
     replayed,
-    teacher_span,
     unequal_questions,
 )
 from potstill.train.settings import ReplaySettings, StudentSettings, TrainSettings
+from potstill.train.teacher_texts import teacher_span
 
 QUESTIONS = tuple(Question(id=name, text=f"{name}?", answer="7.0") for name in "abcdefgh")
 
@@ -74,8 +73,8 @@ RATIONALES = [
 
 def made(encoder_decoder: bool = False, seed: int = 0, **student: object) -> list[Example]:
     settings = StudentSettings.model_validate(student)
-    return make_examples(
-        RATIONALES, QUESTIONS, settings, encoder_decoder=encoder_decoder, seed=seed
+    return list(
+        make_examples(RATIONALES, QUESTIONS, settings, encoder_decoder=encoder_decoder, seed=seed)
     )
 
 
@@ -193,7 +192,7 @@ POOLED = [rationale(name, sample, f"{name}{sample}") for name in "abcdefgh" for 
 def mixed(seed: int = 0, **student: object) -> list[Example]:
     """Examples where each of eight questions has two rationales."""
     settings = StudentSettings.model_validate({"data_format": "in_context_cot", **student})
-    return make_examples(POOLED, QUESTIONS, settings, encoder_decoder=False, seed=seed)
+    return list(make_examples(POOLED, QUESTIONS, settings, encoder_decoder=False, seed=seed))
 
 
 def shown(example: Example) -> list[str]:

@@ -20,7 +20,7 @@ from potstill.errors import ConfigError, ModelError
 from potstill.grading.grade import GRADER_VERSION
 from potstill.pipeline.recipe import load_recipe
 from potstill.pipeline.run import Run
-from potstill.train.examples import TeacherTexts
+from potstill.train.teacher_texts import TeacherTexts
 
 
 def adds(body: Body) -> list[str]:

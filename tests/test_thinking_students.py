@@ -23,8 +23,9 @@ from potstill.prompts.formats import FORMATS, format_named
 from potstill.records import Completion, Example, Message, Question, Rationale, Request
 from potstill.settings import build
 from potstill.store import Store
+from potstill.train.chosen_rationales import long_ones
 from potstill.train.encoding import Encoder
-from potstill.train.examples import long_ones, make_examples
+from potstill.train.examples import make_examples
 from potstill.train.settings import StudentSettings
 from potstill.train.stage import _tell_of_thinking
 
@@ -239,8 +240,8 @@ def examples_of(
     kept, questions = rationales(10, each=5)
     student = build(StudentSettings, {"data_format": "chat", "thinking": thinking}, at="s")
     thoughts = {one.completion_id: f"Thought {one.completion_id}." for one in kept}
-    return make_examples(
-        kept, questions, student, encoder_decoder=False, seed=seed, thinking=thoughts
+    return list(
+        make_examples(kept, questions, student, encoder_decoder=False, seed=seed, thinking=thoughts)
     )
 
 

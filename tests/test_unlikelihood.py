@@ -109,12 +109,12 @@ def example(target: list[int], *, unlikely: bool = False, question: str = "q") -
 def test_a_wrong_rationale_counts_from_where_no_right_one_goes_on_so() -> None:
     right = [example([5, 6, 7, 8]), example([5, 9, 9]), example([4, 4])]
     wrong = example([5, 6, 3, 8, 2], unlikely=True)
-    (made,) = departing([*right, wrong], UnlikelihoodSettings(weight=0.5))[0][3:]
+    (made,) = list(departing([*right, wrong], UnlikelihoodSettings(weight=0.5)))[3:]
     assert (made.target, made.skip, made.weight) == ([5, 6, 3], 2, 0.5)
     assert made.trained == [3]
-    (rest,) = departing([*right, wrong], UnlikelihoodSettings(tokens="rest"))[0][3:]
+    (rest,) = list(departing([*right, wrong], UnlikelihoodSettings(tokens="rest")))[3:]
     assert (rest.target, rest.trained) == ([5, 6, 3, 8, 2], [3, 8, 2])
-    assert departing(right, UnlikelihoodSettings()) == (right, 0)
+    assert list(departing(right, UnlikelihoodSettings())) == right
 
 
 def test_what_does_not_show_where_it_goes_wrong_is_left_out_and_counted(
@@ -191,7 +191,7 @@ def test_wrong_rationales_are_closed_by_their_own_answer() -> None:
     ]
     plain = StudentSettings(data_format="fine_tune_cot")
     without = make_examples(RATIONALES, (QUESTION,), plain, encoder_decoder=False, seed=0)
-    assert without == made[:1]
+    assert list(without) == made[:1]
     few = student.model_copy(update={"samples": 2})
     assert len(make_examples(RATIONALES, (QUESTION,), few, encoder_decoder=False, seed=0)) == 2
 

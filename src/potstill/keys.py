@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Iterable, Sequence
 
 import orjson
 
@@ -26,8 +27,45 @@ def body_key(body: bytes) -> bytes:
 
 def settings_hash(*parts: object) -> str:
     """Twelve hex digits that stand for plain values, such as ``settings.model_dump()``."""
-    content = orjson.dumps(parts, option=orjson.OPT_SORT_KEYS, default=_plain)
-    return hashlib.sha256(content).hexdigest()[:12]
+    return hashlib.sha256(_json(parts)).hexdigest()[:12]
+
+
+def listed_hash(*lists: Iterable[object]) -> str:
+    """Returns the :func:`settings_hash` of several lists of which no item is held."""
+    digest = hashlib.sha256(b"[")
+    for number, items in enumerate(lists):
+        digest.update(b"," if number else b"")
+        _update_with_list(digest, items)
+    digest.update(b"]")
+    return digest.hexdigest()[:12]
+
+
+def listed_hash_within(
+    before: Sequence[object], items: Iterable[object], behind: Sequence[object]
+) -> str:
+    """Returns the :func:`settings_hash` of values, a list of which no item is held, and values.
+
+    Args:
+        before: At least one value.
+        items: The items of the list.
+        behind: At least one value.
+    """
+    digest = hashlib.sha256(_json(before)[:-1] + b",")
+    _update_with_list(digest, items)
+    digest.update(b"," + _json(behind)[1:])
+    return digest.hexdigest()[:12]
+
+
+def _update_with_list(digest: "hashlib._Hash", items: Iterable[object]) -> None:
+    """Add items to a digest as a list of :func:`settings_hash`."""
+    digest.update(b"[")
+    for place, item in enumerate(items):
+        digest.update(b"," + _json(item) if place else _json(item))
+    digest.update(b"]")
+
+
+def _json(value: object) -> bytes:
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS, default=_plain)
 
 
 def _plain(value: object) -> str:

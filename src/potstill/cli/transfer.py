@@ -35,7 +35,7 @@ _FORMAT_HELP = (
 
 @main.command("export")
 @click.argument("run", type=click.Path(path_type=Path))
-@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("out")
 @click.option(
     "--what",
     type=click.Choice([*KINDS, *LOG_KINDS]),
@@ -59,21 +59,23 @@ _FORMAT_HELP = (
     help="Whose share of the teacher's thinking chat and prompt_completion hold, or whose tokens "
     "soft_targets.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace OUT if it is a file that is there.")
+@click.option("--overwrite", is_flag=True, help="Replace the files of OUT that are there.")
 @quiet_option
-def export_command(run: Path, out: Path, what: "ExportKind | LogKind", **options: Any) -> None:
+def export_command(run: Path, out: str, what: "ExportKind | LogKind", **options: Any) -> None:
     """Write rationales, completions, training rows or scores to OUT.
 
-    RUN is its folder, or the recipe. OUT is a file that ends in .parquet, .jsonl or .jsonl.gz, or
-    for inspect, lm_eval and every_eval_ever a folder. The run may be at work meanwhile.
+    RUN is its folder, or the recipe. OUT is a file that ends in .parquet, .jsonl or .jsonl.gz, or a
+    folder with a slash at its end, which gets Parquet files of 50,000 rows; on this machine or at
+    an address such as s3://bucket/folder/. For inspect, lm_eval and every_eval_ever it is a folder
+    of this machine. The run may be at work meanwhile.
     """
-    from potstill.exchange import export_run
+    from potstill.exchange import export_to
 
     if what == "inspect" or what == "lm_eval" or what == "every_eval_ever":
-        _export_logs(run, out, what, options)
+        _export_logs(run, Path(out), what, options)
         return
     with open_run(run, (), read_only=True) as opened_run:
-        exported = export_run(opened_run, out, what, **options)
+        exported = export_to(opened_run, out, what, **options)
         if what != "completions":
             _print_stale(opened_run, "curate", run)
     echo(f"export: {exported.rows:,} {what} rows in {out}")
@@ -132,7 +134,7 @@ def _print_without_question(rows: int, what: "ExportKind") -> None:
 
 @main.command("import")
 @click.argument("run", type=click.Path(path_type=Path))
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file")
 @click.option("--question-field", metavar="NAME", help="The question's text. question by default.")
 @click.option("--id-field", metavar="NAME", help="The question's id, in place of its text.")
 @click.option("--rationale-field", metavar="NAME", help="The rationale, or a list of them.")
@@ -146,19 +148,21 @@ def _print_without_question(rows: int, what: "ExportKind") -> None:
 @set_option("the recipe, e.g. task.train=100")
 @quiet_option
 def import_command(
-    run: Path, file: Path, teacher: str, changes: tuple[str, ...], **fields: str | None
+    run: Path, file: str, teacher: str, changes: tuple[str, ...], **fields: str | None
 ) -> None:
     """Store completions or rationales from FILE. Nobody is asked for them.
 
     RUN is a run's folder, or a recipe. FILE is what potstill export wrote, or anybody's Parquet,
-    JSONL, JSON or CSV of questions and rationales. Importing it again changes nothing.
+    JSONL, JSON or CSV of questions and rationales: a file, a folder with a slash at its end, or a
+    pattern for names; on this machine or at an address such as s3://bucket/folder/. Importing it
+    again changes nothing.
     """
-    from potstill.exchange import RowFields, import_file
+    from potstill.exchange import RowFields, import_from
 
     names = {option.removesuffix("_field"): field for option, field in fields.items() if field}
     with open_run(run, changes) as opened_run:
         row_fields = RowFields(**names) if names else None
-        imported = import_file(opened_run, file, row_fields, teacher=teacher)
+        imported = import_from(opened_run, file, row_fields, teacher=teacher)
         print_imported(opened_run, imported)
     add_to_document(**plain(imported))
 

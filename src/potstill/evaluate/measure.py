@@ -8,10 +8,11 @@ outcome, so that stopping early and asking to the end give the same answer. With
     7, 7, 7, 9, 7     3 are left, and 7 leads by 3 and came first: settled
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from potstill.evaluate.graded_answers import GradedAnswers
 from potstill.evaluate.systems import AnswerJob, EvalTask, MeasuredSystem
 from potstill.grading.grade import Grader, grade
 from potstill.grading.votes import count_votes, same_answers
@@ -19,9 +20,19 @@ from potstill.keys import question_digest
 from potstill.models import Model
 from potstill.records import Comparison, Prediction, Question, Score, Split, System, Task
 from potstill.runtime.context import RunContext
-from potstill.sampling.ask import Answer, PromptConfig, all_failed, answers, sample_requests
+from potstill.sampling.ask import (
+    Answer,
+    PromptConfig,
+    SampleCounts,
+    all_failed,
+    answers,
+    sample_requests,
+)
 from potstill.sampling.judge import Judge
-from potstill.statistics import accuracy_interval, paired_comparison
+from potstill.statistics import paired_comparison
+
+QUESTIONS_AT_ONCE = 10_000
+"""Questions of a split whose answers are held at once."""
 
 
 class Measured(NamedTuple):
@@ -29,7 +40,7 @@ class Measured(NamedTuple):
 
     system: MeasuredSystem
     score: Score
-    predictions: list[Prediction]
+    predictions: GradedAnswers
 
 
 class EvalContext(NamedTuple):
@@ -85,46 +96,85 @@ class EvalContext(NamedTuple):
     def _measure(
         self, measured: MeasuredSystem, model: Model, entry: EvalTask, split: Split
     ) -> Measured | None:
-        task, system, asking = entry.task, measured.system, entry.asking or measured.asking
-        questions = task.splits[split]
-        label = f"{_named(system)} on {task.name} {split}"
+        task, system, questions = entry.task, measured.system, entry.task.splits[split]
+        graded, asked, is_answered = GradedAnswers(), list[SampleCounts](), False
+        # How a judge did is told of all that it read.
+        size = QUESTIONS_AT_ONCE if self.judge is None else max(len(questions), 1)
+        for start in range(0, len(questions), size):
+            page = questions[start : start + size]
+            samples = self._samples(measured, model, entry, split, page, asked)
+            if samples is None:
+                continue
+            is_answered = is_answered or any(samples.values())
+            graded_by = self._grader(system, task, split, page, samples)
+            for question in page:
+                graded.add(_predict(system, task, question, samples[question.id], graded_by))
+        counts = SampleCounts.total(asked)
+        if counts.absent:
+            self.left_out.append(
+                f"{system.label} is left out on {task.name}: it has no answer to "
+                f"{counts.absent:,} of {counts.wanted:,} questions"
+            )
+            return None
+        if not is_answered and self.run.store.failures(model.name):
+            raise all_failed(model.name, len(questions), self.run.store)
+        return Measured(measured, graded.score(system, task, split), graded)
+
+    def _samples(
+        self,
+        measured: MeasuredSystem,
+        model: Model,
+        entry: EvalTask,
+        split: Split,
+        questions: Sequence[Question],
+        asked: list[SampleCounts],
+    ) -> Mapping[str, Sequence[Answer]] | None:
+        """Returns the answers to some questions, by id; None where the system lacks some.
+
+        Args:
+            measured: The system.
+            model: Its model.
+            entry: The questions' task.
+            split: Where they are from.
+            questions: Those that are answered now.
+            asked: Takes how many samples were wanted, where they are asked for once.
+        """
+        task, asking = entry.task, entry.asking or measured.asking
+        label = f"{_named(measured.system)} on {task.name} {split}"
         if measured.answering is not None:
-            job = AnswerJob(task.name, questions, self.run, label, self.left_out)
-            samples = measured.answering(model, job)
-        elif asking.sampling.samples > 1:
-            samples = vote(model, task, questions, asking, self.run, label=label)
-        else:
-            requests = asking.requests(questions, task=task.name)
-            counts = sample_requests(
-                model, requests, asking, self.run, label=label, stage="evaluate"
+            return measured.answering(
+                model, AnswerJob(task.name, questions, self.run, label, self.left_out)
             )
-            if counts.absent:
-                self.left_out.append(
-                    f"{system.label} is left out on {task.name}: it has no answer to "
-                    f"{counts.absent:,} of {counts.wanted:,} questions"
-                )
-                return None
-            store = self.run.store
-            samples = {
-                question.id: answers(model.name, store, question, asking) for question in questions
-            }
-        if not any(samples.values()) and self.run.store.failures(model.name):
-            raise all_failed(model.name, len(samples), self.run.store)
-        graded_by: Grader = grade
-        if self.judge is not None:
-            texts = (
-                (question, sample.text)
-                for question in questions
-                for sample in samples[question.id]
-                if sample.finished
-            )
-            self.judge.ask(task, texts, stage=f"evaluate {system.label} {split}")
-            graded_by = self.judge.grade
-        predictions = [
-            _predict(system, task, question, samples[question.id], graded_by)
+        if asking.sampling.samples > 1:
+            return vote(model, task, questions, asking, self.run, label=label)
+        requests = asking.requests(questions, task=task.name)
+        asked.append(
+            sample_requests(model, requests, asking, self.run, label=label, stage="evaluate")
+        )
+        if asked[-1].absent:
+            return None
+        store = self.run.store
+        return {question.id: answers(model.name, store, question, asking) for question in questions}
+
+    def _grader(
+        self,
+        system: System,
+        task: Task,
+        split: Split,
+        questions: Sequence[Question],
+        samples: Mapping[str, Sequence[Answer]],
+    ) -> Grader:
+        """Returns what grades the answers; a judge reads beforehand what the rules cannot."""
+        if self.judge is None:
+            return grade
+        texts = (
+            (question, sample.text)
             for question in questions
-        ]
-        return Measured(measured, _score(system, task, split, predictions), predictions)
+            for sample in samples[question.id]
+            if sample.finished
+        )
+        self.judge.ask(task, texts, stage=f"evaluate {system.label} {split}")
+        return self.judge.grade
 
 
 def _named(system: System) -> str:
@@ -160,38 +210,11 @@ def _predict(
     )
 
 
-def _score(system: System, task: Task, split: Split, predictions: Sequence[Prediction]) -> Score:
-    correct = sum(prediction.correct for prediction in predictions)
-    interval = accuracy_interval(correct, len(predictions))
-    return Score(
-        system=system,
-        task=task.name,
-        split=split,
-        correct=correct,
-        total=len(predictions),
-        low=interval.low,
-        high=interval.high,
-        no_answer=sum(prediction.answer is None for prediction in predictions),
-        truncated=sum(prediction.finish_reason == "length" for prediction in predictions),
-        thinking_ended=_ended(predictions),
-    )
-
-
-def _ended(predictions: Sequence[Prediction]) -> int | None:
-    """Returns how many answers had their thinking ended; None where no answer tells."""
-    noted = [
-        prediction.thinking_ended
-        for prediction in predictions
-        if prediction.thinking_ended is not None
-    ]
-    return sum(noted) if noted else None
-
-
 def compare_systems(first: Measured, second: Measured, *, resamples: int, seed: int) -> Comparison:
     """Compare two systems on the same questions of one task, by a paired test."""
     result = paired_comparison(
-        [prediction.correct for prediction in first.predictions],
-        [prediction.correct for prediction in second.predictions],
+        [*map(bool, first.predictions.right)],
+        [*map(bool, second.predictions.right)],
         resamples=resamples,
         seed=seed,
     )

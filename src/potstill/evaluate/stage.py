@@ -135,7 +135,7 @@ def evaluate(
     comparisons = list(_comparisons(measured, settings.bootstrap, seed))
     choices = [choice for selection in selections for choice in selection.choices]
     scores = dev_scores + [result.score for result in measured]
-    predictions = [prediction for result in measured for prediction in result.predictions]
+    predictions = (prediction for result in measured for prediction in result.predictions)
     rules = [entry.task.rule for entry in entries]
     made_by = made_by or settings_hash(
         settings.model_dump(mode="json"), rules, GRADER_VERSION, seed

@@ -8,6 +8,7 @@ from potstill.exchange.import_ import ImportResult, import_file
 from potstill.exchange.join import JoinedRuns, join_runs
 from potstill.exchange.log_folders import LogKind, LogResult, export_logs
 from potstill.exchange.rows import ExportKind
+from potstill.exchange.shards import export_to, import_from
 
 __all__ = [
     "DatasetDescription",
@@ -24,7 +25,9 @@ __all__ = [
     "dataset_folder",
     "export_logs",
     "export_run",
+    "export_to",
     "import_file",
+    "import_from",
     "join_runs",
     "model_folder",
     "push_folder",

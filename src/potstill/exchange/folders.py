@@ -8,7 +8,7 @@ path of this machine.
 import json
 import shutil
 from collections.abc import Collection, Iterator, Mapping
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,13 +21,11 @@ from potstill.evaluate.card_snippet import HERE
 from potstill.exchange.export import CountedRows, ExportResult, export_table, write_rows
 from potstill.exchange.hub import DatasetFacts, dataset_card, front_matter
 from potstill.exchange.rows import ExportKind, ExportTable, Row, without_address
+from potstill.exchange.shards import in_shards
 from potstill.pipeline.run import Run
 from potstill.prompts.styles import style_named
 from potstill.store import Provenance
 from potstill.whole_files import new_folder
-
-SHARD_ROWS = 50_000
-"""Rows in one Parquet file of a pushed dataset."""
 
 
 class DatasetDescription(NamedTuple):
@@ -83,14 +81,8 @@ def dataset_folder(
 def _write_shards(folder: Path, kind: ExportKind, table: ExportTable, rows: Iterator[Row]) -> int:
     return sum(
         write_rows(folder / f"{kind}-{number:05}.parquet", table.columns, shard)
-        for number, shard in enumerate(_shards(rows))
+        for number, shard in enumerate(in_shards(rows))
     )
-
-
-def _shards(rows: Iterator[Row]) -> Iterator[Iterator[Row]]:
-    """The rows in parts, each to be taken to its end before the next."""
-    while (first := next(rows, None)) is not None:
-        yield chain([first], islice(rows, SHARD_ROWS - 1))
 
 
 def _facts(

@@ -76,6 +76,25 @@ class ImportResult:
     beyond: int = 0
     """Rationales stored beyond the samples that the recipe draws for their question."""
 
+    def add(self, other: "ImportResult") -> None:
+        """Add the numbers of another file.
+
+        Raises:
+            DataError: It holds the other kind of rows.
+        """
+        if other.kind != self.kind:
+            raise DataError(
+                f"some of the files hold {self.kind}, others {other.kind}. Import each kind by "
+                "itself."
+            )
+        self.stored += other.stored
+        self.there += other.there
+        self.left_out += other.left_out
+        self.beyond += other.beyond
+        self.shown += other.shown[: SHOWN - len(self.shown)]
+        self.reasons += other.reasons
+        self.models += other.models
+
 
 def import_file(
     run: Run, path: Path, fields: RowFields | None = None, *, teacher: str = FIRST

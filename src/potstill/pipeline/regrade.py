@@ -99,7 +99,7 @@ def regrade(
     """
     graders = {*store.graders("rationales"), *store.graders("predictions")}
     graders.update(store.graders("guided_predictions"))
-    before = store.rationales()
+    before = [*store.rationales()]  # as they are before they are replaced
     verdicts = curate()
     questions, predictions = _questions_by_place(tasks), store.predictions()
     placed = [old for old in predictions if _placed(old, "test", questions) is not None]

@@ -24,7 +24,8 @@ def write_run_report(run: "Run") -> ReportFiles:
     is_writable = os.access(run.folder, os.W_OK)
     # Of a run on a medium that can only be read the report comes to the working folder.
     folder = run.folder if is_writable else Path.cwd() / f"report-of-{run.folder.resolve().name}"
-    return write_results(run_results(run, folder), run.store, folder)
+    with run.store.unchanging():  # a writer may be at work
+        return write_results(run_results(run, folder), run.store, folder)
 
 
 def run_results(run: "Run", folder: Path | None = None) -> Results:

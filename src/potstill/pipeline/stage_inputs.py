@@ -11,7 +11,7 @@ import yaml
 from potstill.curate.marks import marks_digest
 from potstill.errors import PotstillError
 from potstill.guide import GuideSettings
-from potstill.keys import question_digest, settings_hash
+from potstill.keys import listed_hash, question_digest, settings_hash
 from potstill.prompts.formats import format_named
 from potstill.records import Question, Task
 from potstill.settings import Settings
@@ -233,30 +233,35 @@ def _questions(questions: Sequence[Question]) -> object:
     """Returns how many questions there are, with digests of their texts and gold answers."""
     return {
         "count": len(questions),
-        "texts": settings_hash([question_digest(question) for question in questions]),
-        "answers": settings_hash([question.answer for question in questions]),
+        "texts": listed_hash(map(question_digest, questions)),
+        "answers": listed_hash(question.answer for question in questions),
     }
 
 
 def _training_questions(task: Task) -> dict[str, object]:
     """Returns the same of training questions, as two inputs: gold answers take no new asking."""
     questions = task.splits["train"]
-    texts = [question_digest(question) for question in questions]
-    answers = [question.answer for question in questions]
+    answers = (question.answer for question in questions)
     return {
-        QUESTIONS: {"count": len(texts), "texts": settings_hash(texts)},
-        GOLD: {"count": len(texts), "texts": settings_hash(texts, answers)},
+        QUESTIONS: {
+            "count": len(questions),
+            "texts": listed_hash(map(question_digest, questions)),
+        },
+        GOLD: {
+            "count": len(questions),
+            "texts": listed_hash(map(question_digest, questions), answers),
+        },
     }
 
 
 def _rationales(store: Store) -> object:
     """Returns how many rationales there are, with a digest of all that students learn of them."""
     rationales = store.rationales()
-    learned = [
+    learned = (
         (one.question_id, one.teacher, one.sample, one.text, one.verdict, one.gold)
         for one in rationales
-    ]
-    return {"count": len(rationales), "texts": settings_hash(learned)}
+    )
+    return {"count": len(rationales), "texts": listed_hash(learned)}
 
 
 def _checkpoints(store: Store) -> object:

@@ -15,6 +15,7 @@ from potstill.report.accuracy import Results
 from potstill.report.answer_origins import AnswerOrigins, texts_of_prompt, token_shades
 from potstill.report.clipped_text import MOST_CHARACTERS, clipped
 from potstill.report.guidance import pieces
+from potstill.report.places import PlacesByKey
 from potstill.store import AnsweredRequest, Store
 from potstill.store.asked_questions import answers_question
 from potstill.tasks import grade
@@ -43,18 +44,17 @@ class QuestionRows:
 
     def __init__(self, results: Results, store: Store | None = None) -> None:
         self._store = store
-        self._answers: dict[tuple[str, str], list[Prediction]] = defaultdict(list)
         self._guided: dict[tuple[str, str], list[GuidedPrediction]] = defaultdict(list)
-        self._rationales: dict[str, list[Rationale]] = defaultdict(list)
         systems = set(results.systems)
-        for prediction in results.predictions:
-            if prediction.system.as_shown in systems:
-                self._answers[prediction.task, prediction.question_id].append(prediction)
+        self._predictions, self._rationales = results.predictions, results.rationales
+        self._answers = PlacesByKey(
+            (answer.task, answer.question_id) if answer.system.as_shown in systems else None
+            for answer in results.predictions
+        )
+        self._written = PlacesByKey(one.question_id for one in results.rationales)
         for guided in results.guided_predictions:
             if guided.split == "test" and guided.policy.kind == "policy":
                 self._guided[guided.task, guided.question_id].append(guided)
-        for rationale in results.rationales:
-            self._rationales[rationale.question_id].append(rationale)
         self._several = len({rationale.teacher for rationale in results.rationales}) > 1
         self._tasks = {task.name: task for task in results.tasks}
         questions = {
@@ -122,9 +122,9 @@ class QuestionRows:
         self, task: str, split: Split, question: Question
     ) -> tuple[list[Prediction], list[GuidedPrediction], list[Rationale]]:
         if split == "train":
-            return [], [], self._rationales.get(question.id, [])
+            return [], [], [self._rationales[place] for place in self._written.of(question.id)]
         key = (task, question.id)
-        answers = self._answers.get(key, [])
+        answers = [self._predictions[place] for place in self._answers.of(key)]
         guided = self._guided.get(key, [])
         return (
             [answer for answer in answers if answers_question(answer, question)],

@@ -4,10 +4,12 @@ A page that is a file holds as many questions as it may, those first on which sy
 that ``potstill view`` serves holds none, and asks for what is looked at.
 """
 
+from array import array
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import orjson
 
 from potstill.records import Question, Split
@@ -31,8 +33,8 @@ class QuestionSet:
     task: str
     split: Split
     questions: Sequence[Question]
-    rows: Sequence[Row]
-    """As :meth:`potstill.report.question_rows.QuestionRows.listed`, in the questions' order."""
+    disagreements: Sequence[int]
+    """How much is said both ways on each question."""
 
     facets: Mapping[str, object] = field(default_factory=dict)
     """What can be filtered by, with the number of questions each leaves."""
@@ -40,7 +42,9 @@ class QuestionSet:
     @property
     def by_disagreement(self) -> list[int]:
         """The places of the questions, those first on which most is said both ways."""
-        return sorted(range(len(self.rows)), key=lambda place: (-_order(self.rows[place]), place))
+        order = np.argsort(-np.asarray(self.disagreements, np.int64), kind="stable")
+        places: list[int] = order.tolist()
+        return places
 
 
 def _order(row: Row) -> int:
@@ -95,16 +99,25 @@ def set_data(one: QuestionSet) -> dict[str, object]:
 
 def question_sets(results: Results, rows: QuestionRows) -> list[QuestionSet]:
     """Returns the leading task's test and training questions, then the others' test questions."""
-    return [
-        QuestionSet(
-            task=task,
-            split=split,
-            questions=questions,
-            rows=(listed := [rows.listed(task, split, question) for question in questions]),
-            facets=facets(listed, rows.pairs.get(task)),
-        )
-        for task, split, questions in _splits(results)
-    ]
+    return [_question_set(rows, *one) for one in _splits(results)]
+
+
+def _question_set(
+    rows: QuestionRows, task: str, split: Split, questions: Sequence[Question]
+) -> QuestionSet:
+    """Returns a set of questions, each of which is looked at once and let go."""
+    disagreements = array("q")
+
+    def listed() -> Iterator[Row]:
+        for question in questions:
+            row = rows.listed(task, split, question)
+            disagreements.append(_order(row))
+            yield row
+
+    found = facets(listed(), rows.pairs.get(task))
+    return QuestionSet(
+        task=task, split=split, questions=questions, disagreements=disagreements, facets=found
+    )
 
 
 def _splits(results: Results) -> Iterator[tuple[str, Split, Sequence[Question]]]:
@@ -132,7 +145,7 @@ def _held(rows: QuestionRows, one: QuestionSet, most: int, size: int) -> tuple[l
     return [held[place] for place in sorted(held)], used
 
 
-def facets(rows: Sequence[Row], pair: tuple[str, str] | None) -> dict[str, object]:
+def facets(rows: Iterable[Row], pair: tuple[str, str] | None) -> dict[str, object]:
     """Returns what the questions of a set can be told apart by, with true counts.
 
     Args:
@@ -142,7 +155,10 @@ def facets(rows: Sequence[Row], pair: tuple[str, str] | None) -> dict[str, objec
     systems: dict[str, list[int]] = {}
     changed, templates, verdicts = [[0, 0], [0, 0]], Counter[str](), Counter[str]()
     cut = unanswered = none_kept = 0
+    lengths = array("q")
     for row in rows:
+        if isinstance(length := row["length"], int):
+            lengths.append(length)
         answers = _answers(row)
         right = {str(answer["system"]): bool(answer["right"]) for answer in answers}
         for system, is_right in right.items():
@@ -166,7 +182,7 @@ def facets(rows: Sequence[Row], pair: tuple[str, str] | None) -> dict[str, objec
         "cut": cut,
         "unanswered": unanswered,
         "templates": dict(templates.most_common()) if len(templates) > 1 else {},
-        "thirds": thirds([length for row in rows if isinstance(length := row["length"], int)]),
+        "thirds": thirds(lengths),
     }
 
 

@@ -15,16 +15,18 @@ import re
 import shutil
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple, Self, TypeVar, cast
 
 from potstill.errors import StoreError
 from potstill.store.schema import MIGRATIONS
+from potstill.store.stored_rows import held_or_stored
 
 Connection = sqlite3.Connection
 
@@ -134,6 +136,19 @@ class Database:
                 raise
             self._db.execute("COMMIT")
 
+    @contextmanager
+    def unchanging(self) -> Iterator[None]:
+        """Within the block, a reader sees the file as it was at its first look at it."""
+        if not self.read_only or self._db.in_transaction:
+            yield
+            return
+        with explained(self.path):
+            self._db.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._db.rollback()
+
 
 def _refuse_emptied(path: Path, *, read_only: bool) -> None:
     """Refuse a file that has lost all that it held.
@@ -231,6 +246,41 @@ class Rows(Database):
             rows = self._db.execute(f"SELECT {', '.join(columns)} FROM {table} ORDER BY rowid")
             return [record_of(cls, iter(row)) for row in rows]
 
+    def _many(self, cls: type[R], table: str, rows: "array[int] | None" = None) -> Sequence[R]:
+        """Returns rows of a table that may be large, in the order they were added.
+
+        Args:
+            cls: Their records.
+            table: Its name.
+            rows: Their numbers; None: all.
+        """
+        if rows is None:
+            with explained(self.path):
+                found = self._db.execute(f"SELECT rowid FROM {table} ORDER BY rowid")
+                rows = array("q", (number for (number,) in found))
+        return held_or_stored(rows, partial(self._read_rows, cls, table))
+
+    def _read_rows(self, cls: type[R], table: str, rows: Sequence[int]) -> list[R]:
+        """Returns the rows of these numbers, which ascend."""
+        columns = columns_of(cls)
+        selected = f"SELECT rowid, {', '.join(columns)} FROM {table} WHERE rowid "
+        wanted = {*rows}
+        with explained(self.path):
+            if len(rows) > 1 and rows[-1] - rows[0] < 2 * len(rows):  # neighbours, for the most
+                found = self._db.execute(f"{selected} BETWEEN ? AND ?", (rows[0], rows[-1]))
+            else:
+                marks = ", ".join("?" * len(rows))
+                found = self._db.execute(f"{selected} IN ({marks}) ORDER BY rowid", [*rows])
+            records = [
+                record_of(cls, iter(values)) for number, *values in found if number in wanted
+            ]
+        if len(records) != len(rows):
+            raise StoreError(
+                f"{self.path} was written to while it was read: {table} has others by now. Repeat "
+                "the command."
+            )
+        return records
+
 
 def columns_of(cls: type) -> list[str]:
     """Returns the columns that records of a dataclass take, in the order of its fields.
@@ -306,7 +356,7 @@ def _fields_of(cls: type) -> tuple[_Field, ...]:
     )
 
 
-def insert(db: Connection, table: str, records: Sequence[object], **columns: str) -> None:
+def insert(db: Connection, table: str, records: Iterable[object], **columns: str) -> None:
     """Insert records into the columns named like their fields, and one value into others."""
     for record in records:
         row = row_of(record) | columns

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import orjson
 
-from potstill.keys import settings_hash
+from potstill.keys import listed_hash
 from potstill.records import Question, Split, Task
 from potstill.store.database import Rows, explained
 
@@ -33,8 +33,7 @@ class TaskTables(Rows):
             key: Stands for its settings.
             places: As :attr:`KeptTask.places`.
         """
-        questions = list(_rows(task))
-        digest = settings_hash(questions)
+        digest = listed_hash(_rows(task))
         facts = asdict(replace(task, splits={}))
         row = (key, digest, orjson.dumps(facts).decode(), orjson.dumps(places).decode())
         if self._kept(key) == row:
@@ -44,7 +43,7 @@ class TaskTables(Rows):
             db.execute("DELETE FROM questions WHERE task NOT IN (SELECT digest FROM tasks)")
             db.executemany(
                 "INSERT OR IGNORE INTO questions VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                ((digest, *question) for question in questions),
+                ((digest, *question) for question in _rows(task)),
             )
 
     def task(self, key: str) -> KeptTask | None:

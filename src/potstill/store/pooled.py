@@ -4,16 +4,18 @@
 readers take it, and adds what a file brings, as ``potstill import`` does.
 """
 
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import NamedTuple
 
 import orjson
 
 from potstill.errors import DataError
-from potstill.keys import request_key, stored_request
+from potstill.keys import question_digest, request_key, stored_request
 from potstill.records import Completion, FinishReason, Question, Rationale, Request, Task
-from potstill.store.asked_questions import graded_on
+from potstill.store.asked_questions import asks, graded_on
 from potstill.store.completions import CompletionTables, stored_completion
 from potstill.store.database import columns_of, explained, record_of
 
@@ -81,7 +83,9 @@ class PooledRationale(NamedTuple):
 class CurrentRationales(NamedTuple):
     """The rationales that were graded on questions as a task has them now."""
 
-    rationales: list[Rationale]
+    rationales: Sequence[Rationale]
+    """Of many, each is read anew when it is looked at."""
+
     outdated: int
     """Rationales whose question the task has no more, or has changed since."""
 
@@ -178,11 +182,36 @@ class PoolTables(CompletionTables):
         Args:
             questions: The questions that the task has now.
         """
-        pooled = list(self.pooled_rationales(questions))
-        current = [one.rationale for one in pooled if one.question is not None]
-        return CurrentRationales(current, len(pooled) - len(current))
+        by_id = {question.id: question for question in questions}
+        digest_of = lru_cache(maxsize=1)(lambda id_: question_digest(by_id[id_]))
+        current, outdated = array("q"), 0
+        with explained(self.path):
+            rows = self._db.execute(
+                "SELECT rowid, question_id, completion_id, question_digest, gold FROM rationales"
+                " ORDER BY rowid"
+            )
+            for row, id_, completion_id, digest, gold in rows:
+                question = by_id.get(id_)
+                if question is None:
+                    is_current = False
+                elif digest:
+                    is_current = (digest, gold) == (digest_of(id_), question.answer)
+                else:  # an older potstill curated
+                    is_current = asks(self._request_of(completion_id), question)
+                if is_current:
+                    current.append(row)
+                outdated += not is_current
+        return CurrentRationales(self._many(Rationale, "rationales", current), outdated)
 
-    def training_rationales(self, task: Task) -> list[Rationale]:
+    def _request_of(self, completion_id: int) -> Request:
+        """Returns the request that a completion answers, for any sample and length."""
+        (body,) = self._db.execute(
+            "SELECT body FROM completions JOIN requests ON request_key = key WHERE id = ?",
+            (completion_id,),
+        ).fetchone()
+        return stored_request(body, max_tokens=1, samples=(0,))[1]
+
+    def training_rationales(self, task: Task) -> Sequence[Rationale]:
         """Returns the rationales of a task's training questions, in the order of curation.
 
         Raises:

@@ -61,7 +61,8 @@ class _TokenNames(NamedTuple):
 
 def compact_error(nats: NDArray[Scalar]) -> NDArray[np.float64]:
     """Returns by how many nats log-probabilities are off at most in the compact form."""
-    return (np.abs(nats).astype(np.float64) + 0.25) / 2000
+    most: NDArray[np.float64] = (np.abs(nats).astype(np.float64) + 0.25) / 2000
+    return most
 
 
 def encode(record: TokenLogprobs, form: ProbabilityForm) -> bytes:

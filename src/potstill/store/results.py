@@ -105,7 +105,7 @@ class ResultTables(Rows):
     def replace_evaluation(
         self,
         scores: Sequence[Score],
-        predictions: Sequence[Prediction],
+        predictions: Iterable[Prediction],
         comparisons: Sequence[Comparison],
         choices: Sequence[Choice] = (),
         engines: Sequence[SystemEngine] = (),
@@ -127,9 +127,9 @@ class ResultTables(Rows):
         """Returns every score of the last evaluation, in the order it was given."""
         return self._records(Score, "scores")
 
-    def predictions(self) -> list[Prediction]:
-        """Returns every test prediction of the last evaluation."""
-        return self._records(Prediction, "predictions")
+    def predictions(self) -> Sequence[Prediction]:
+        """Returns every test prediction of the last evaluation; of many, each is read anew."""
+        return self._many(Prediction, "predictions")
 
     def comparisons(self) -> list[Comparison]:
         """Returns every paired comparison of the last evaluation."""
@@ -282,9 +282,12 @@ class CurationTables(Rows):
             insert(db, "rationales", rationales, grader=grader, settings_hash=settings_hash)
             insert(db, "teacher_scores", scores, settings_hash=settings_hash)
 
-    def rationales(self) -> list[Rationale]:
-        """Returns every rationale with its verdict, in the order they were curated in."""
-        return self._records(Rationale, "rationales")
+    def rationales(self) -> Sequence[Rationale]:
+        """Returns every rationale with its verdict, in the order they were curated in.
+
+        Of many, each is read anew when it is looked at.
+        """
+        return self._many(Rationale, "rationales")
 
     def teacher_scores(self) -> list[TeacherScore]:
         """Returns every score of the last curation, teacher by teacher."""

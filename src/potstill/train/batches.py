@@ -19,13 +19,15 @@ Shape suffixes: B rows, T tokens of a row, N trained tokens of a batch, K candid
 """
 
 import random
+from array import array
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import groupby, pairwise
+from itertools import groupby, islice, pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -33,6 +35,7 @@ from potstill.models.local.loading import Loaded
 from potstill.records import SoftTargets
 from potstill.train.encoding import Encoded
 from potstill.train.prefix_sharing import forest
+from potstill.train.spooled_examples import ExampleFacts, facts_of
 
 POOL_STEPS = 16
 """Groups of similar length are looked for among this many steps' worth of the random order."""
@@ -59,7 +62,7 @@ class Order(NamedTuple):
     seed: int = 0
 
 
-def plan_steps(examples: Sequence[Encoded], order: Order, steps: int) -> list[list[int]]:
+def plan_steps(examples: Sequence[Encoded], order: Order, steps: int) -> list[Sequence[int]]:
     """Returns the indices of the examples that each optimiser step trains on.
 
     Every data format goes through its examples in a new random order on each pass, up to
@@ -72,22 +75,16 @@ def plan_steps(examples: Sequence[Encoded], order: Order, steps: int) -> list[li
         steps: The number of optimiser steps.
     """
     generator = random.Random(order.seed)
-    shares = order.shares or {"": 1.0}
-    lengths = [example.length for example in examples]
-    # By format, then by question: the examples that may come side by side.
-    families: dict[str, dict[str, Group]] = {name: {} for name in shares}
-    for index, example in enumerate(examples):
-        questions = families[example.data_format if order.shares else ""]
-        questions.setdefault(example.question_id or f"example {index}", []).append(index)
+    shares, facts = order.shares or {"": 1.0}, facts_of(examples)
     streams = {
-        name: _endless_groups(list(questions.values()), lengths, order, generator)
-        for name, questions in families.items()
+        name: _endless_groups(_families(facts, name if order.shares else None), order, generator)
+        for name in shares
     }
     waiting: dict[str, deque[int]] = {name: deque() for name in shares}
     taken = dict.fromkeys(shares, 0)
-    plan: list[list[int]] = []
+    plan: list[Sequence[int]] = []
     for _ in range(steps):
-        step: list[int] = []
+        step = array("i")
         while len(step) < order.batch_size:
             # The format furthest behind its share gives its next group, or as much as still fits.
             done = sum(taken.values()) + 1
@@ -96,44 +93,79 @@ def plan_steps(examples: Sequence[Encoded], order: Order, steps: int) -> list[li
                 waiting[name].extend(next(streams[name]))
             group = waiting[name]
             count = min(len(group), order.batch_size - len(step))
-            step += [group.popleft() for _ in range(count)]
+            step.extend(group.popleft() for _ in range(count))
             taken[name] += count
         plan.append(step)
     return plan
 
 
-def _endless_groups(
-    families: Sequence[Group], lengths: Sequence[int], order: Order, generator: random.Random
-) -> Iterator[Group]:
+class _Families(NamedTuple):
+    """The examples of each question, which may come side by side, one family behind the other."""
+
+    members: "array[int]"
+    """Examples by index."""
+
+    ends: NDArray[np.int64]
+    """Where each family ends."""
+
+    lengths: NDArray[np.int32]
+    """Tokens of each example, by index."""
+
+
+def _families(facts: ExampleFacts, data_format: str | None) -> _Families:
+    """Returns the families of one data format in the order in which they come; None: of all."""
+    indices = np.arange(len(facts.lengths), dtype=np.int32)
+    if data_format is not None:
+        number = [*facts.format_names].index(data_format)
+        indices = indices[facts.formats == number]
+    _, firsts, which = np.unique(facts.questions[indices], return_index=True, return_inverse=True)
+    places = np.empty(len(firsts), np.int32)
+    places[np.argsort(firsts, kind="stable")] = np.arange(len(firsts), dtype=np.int32)
+    family_of = places[which]
+    members = array("i", indices[np.argsort(family_of, kind="stable")].astype(np.int32).tobytes())
+    return _Families(members, np.bincount(family_of).cumsum(), facts.lengths)
+
+
+def _endless_groups(families: _Families, order: Order, generator: random.Random) -> Iterator[Group]:
     """Yields groups of examples of one question in random order, pass after pass, without end."""
+    members = memoryview(families.members)
+    begins = np.concatenate([[0], families.ends[:-1]])
+    counts = -(-(families.ends - begins) // order.siblings)  # groups of each family, rounded up
+    before = np.repeat(counts.cumsum() - counts, counts)
+    starts = np.repeat(begins, counts) + (np.arange(len(before)) - before) * order.siblings
+    ends = np.minimum(starts + order.siblings, np.repeat(families.ends, counts))
     while True:
-        groups = []
-        for family in families:
-            generator.shuffle(family)
-            firsts = range(0, len(family), order.siblings)
-            groups += [family[first : first + order.siblings] for first in firsts]
-        generator.shuffle(groups)
-        yield from _sort_by_length(groups, lengths, order, generator) if order.by_length else groups
+        for begin, end in zip(begins.tolist(), families.ends.tolist(), strict=True):
+            generator.shuffle(members[begin:end])
+        numbers = array("i", range(len(starts)))
+        generator.shuffle(numbers)
+        groups: Iterator[Group] = (
+            members[starts[number] : ends[number]].tolist() for number in numbers
+        )
+        yield from (
+            _sort_by_length(groups, families, order, generator) if order.by_length else groups
+        )
 
 
 def _sort_by_length(
-    groups: Sequence[Group], lengths: Sequence[int], order: Order, generator: random.Random
+    groups: Iterator[Group], families: _Families, order: Order, generator: random.Random
 ) -> Iterator[Group]:
     """Yields the groups so that those of a step are of like length; the steps come at random."""
     # Sort within a pool of some steps alone, so that the order stays random beyond it.
     step_groups = max(order.batch_size // order.siblings, 1)
-    for first in range(0, len(groups), step_groups * POOL_STEPS):
-        pool = sorted(
-            groups[first : first + step_groups * POOL_STEPS],
-            key=lambda group: max(lengths[index] for index in group),
-        )
+    while pool := list(islice(groups, step_groups * POOL_STEPS)):
+        pool.sort(key=lambda group: max(families.lengths[index] for index in group))
         steps = [pool[place : place + step_groups] for place in range(0, len(pool), step_groups)]
         generator.shuffle(steps)
         yield from (group for step in steps for group in step)
 
 
 def parts_of(
-    step: Sequence[int], examples: Sequence[Encoded], *, batch_tokens: int, processes: int = 1
+    step: Sequence[int],
+    examples: Sequence[Encoded] | Mapping[int, Encoded],
+    *,
+    batch_tokens: int,
+    processes: int = 1,
 ) -> list[list[int]]:
     """Returns a step cut into parts that are computed at once, as many for each process.
 
@@ -159,7 +191,7 @@ def parts_of(
     return [[index for unit in part for index in unit] for part in parts]
 
 
-def _tokens(unit: Group, examples: Sequence[Encoded]) -> int:
+def _tokens(unit: Group, examples: Sequence[Encoded] | Mapping[int, Encoded]) -> int:
     """Returns the tokens of examples that share a prompt."""
     return len(examples[unit[0]].prompt) + sum(len(examples[index].target) for index in unit)
 
@@ -199,13 +231,14 @@ class Steps(Dataset[list[list[Encoded]]]):
 
     def __getitem__(self, number: int) -> list[list[Encoded]]:
         step, process = divmod(number, self._processes)
+        examples = {index: self._examples[index] for index in self._plan[step]}
         parts = parts_of(
             self._plan[step],
-            self._examples,
+            examples,
             batch_tokens=self._tokens,
             processes=self._processes,
         )
-        return [[self._examples[i] for i in part] for part in parts[process :: self._processes]]
+        return [[examples[index] for index in part] for part in parts[process :: self._processes]]
 
 
 Batch = dict[str, Any]

@@ -6,8 +6,8 @@ target is what follows: where the seam allows it both are encoded as one text, s
 the seam becomes part of the target's first token, as when the student writes it.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -66,7 +66,7 @@ class Encoded(NamedTuple):
 class EncodedExamples(NamedTuple):
     """The examples that are trained on, and how many are left out."""
 
-    examples: list[Encoded]
+    examples: Sequence[Encoded]
     too_long: int
     """Number of examples with more than ``max_length`` tokens; a cut would lose their answer."""
 
@@ -75,18 +75,6 @@ class EncodedExamples(NamedTuple):
 
     longest: int = 0
     """Tokens of the longest example, those that are left out among them."""
-
-    @property
-    def soft_share(self) -> float:
-        """Share of the trained tokens for which the teacher's probabilities are known."""
-        softs = [example.soft for example in self.examples if example.soft is not None]
-        known = sum(int(soft.soft.sum()) for soft in softs)
-        return known / sum(len(example.trained) for example in self.examples)
-
-    def present(self, shares: Mapping[str, float]) -> dict[str, float]:
-        """Returns the shares of data formats without those whose examples were all too long."""
-        formats = {example.data_format for example in self.examples}
-        return {name: share for name, share in shares.items() if name in formats}
 
     def told_too_long(self, longest: int) -> str:
         """Returns how many examples are left out for their length, and the ways out.
@@ -104,6 +92,16 @@ class EncodedExamples(NamedTuple):
             f"{told}, {self.thinking_too_long:,} of them with the teacher's thinking; {ways}, or "
             "set the student's thinking to drop or to a mixture such as {long: 0.2, short: 0.8}"
         )
+
+
+@dataclass(slots=True)
+class LeftOutExamples:
+    """The examples that are too long, counted as they are met."""
+
+    count: int = 0
+    with_thinking: int = 0
+    longest: int = 0
+    """Tokens of the longest example, those that are not left out among them."""
 
 
 class Encoder:
@@ -139,18 +137,28 @@ class Encoder:
             examples: The examples to train on.
             max_length: Most tokens of prompt and target together.
         """
-        encoded = [self._encode(example) for example in examples]
-        fitting = [example for example in encoded if example.length <= max_length]
-        thinking = sum(
-            example.thinking is not None and one.length > max_length
-            for example, one in zip(examples, encoded, strict=True)
-        )
-        return EncodedExamples(
-            fitting,
-            too_long=len(encoded) - len(fitting),
-            thinking_too_long=thinking,
-            longest=max((example.length for example in encoded), default=0),
-        )
+        left_out = LeftOutExamples()
+        fitting = list(self.fitting(examples, max_length, left_out))
+        return EncodedExamples(fitting, left_out.count, left_out.with_thinking, left_out.longest)
+
+    def fitting(
+        self, examples: Iterable[Example], max_length: int, left_out: "LeftOutExamples"
+    ) -> Iterator[Encoded]:
+        """Yields the examples that are not too long, one at a time.
+
+        Args:
+            examples: The examples to train on.
+            max_length: As for :meth:`encode`.
+            left_out: Counts the others.
+        """
+        for example in examples:
+            encoded = self._encode(example)
+            left_out.longest = max(left_out.longest, encoded.length)
+            if encoded.length <= max_length:
+                yield encoded
+                continue
+            left_out.count += 1
+            left_out.with_thinking += example.thinking is not None
 
     def ends_of(self, prompt: str | tuple[Message, ...]) -> list[int]:
         """Returns the tokens that end an answer to a prompt."""

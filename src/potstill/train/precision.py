@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -10,6 +11,7 @@ from potstill.models.local.format_trials import ENOUGH_SECONDS, timed
 from potstill.models.local.loading import Loaded
 from potstill.runtime.number_formats import NumberFormat, Trial
 from potstill.train.encoding import Encoded
+from potstill.train.spooled_examples import facts_of
 from potstill.train.trainer_setup import longest_of
 
 TRIAL_TOKENS = 512
@@ -50,10 +52,11 @@ def try_training(loaded: Loaded, examples: Sequence[Encoded], batch_size: int) -
 
 def _tried(examples: Sequence[Encoded], batch_size: int, most_tokens: int) -> list[Encoded]:
     """Returns examples of middling length, as many as a trial has room for."""
-    by_length = sorted(examples, key=lambda example: example.length)
-    middle = by_length[len(by_length) // 2 :] + by_length[: len(by_length) // 2]
-    rows, tokens = middle[:1], middle[0].length
-    for example in middle[1:batch_size]:
+    by_length = np.argsort(facts_of(examples).lengths, kind="stable")
+    middle = np.roll(by_length, -(len(by_length) // 2))[:batch_size].tolist()
+    rows = [examples[middle[0]]]
+    tokens = rows[0].length
+    for example in (examples[place] for place in middle[1:]):
         tokens += example.length
         if tokens > most_tokens:
             break

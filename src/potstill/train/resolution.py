@@ -30,6 +30,7 @@ from potstill.train.defaults import (
     with_values,
 )
 from potstill.train.encoding import Encoder
+from potstill.train.example_list import data_formats
 from potstill.train.examples import example_shares
 from potstill.train.settings import StudentSettings, TrainSettings
 from potstill.train.skeleton import model_without_weights
@@ -185,7 +186,7 @@ def _work(student: StudentSettings, examples: Sequence[Example]) -> Work:
     )
     counted = examples[:: -(-len(examples) // COUNTED_EXAMPLES)]
     lengths = [each.length for each in encoder.encode(counted, max_length=sys.maxsize).examples]
-    formats = [example.data_format for example in examples]
+    formats = [*data_formats(examples)]
     present = {*formats}
     shares = {name: share for name, share in example_shares(student).items() if name in present}
     return Work(examples=pass_size(formats, shares), tokens=sum(lengths) / len(lengths))

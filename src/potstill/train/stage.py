@@ -27,8 +27,8 @@ from potstill.store import Store
 from potstill.tasks import load_task
 from potstill.tasks.splits import first_placed
 from potstill.train.defaults import ResolvedTraining, described, is_open
+from potstill.train.example_list import data_formats
 from potstill.train.examples import (
-    TeacherTexts,
     as_written,
     make_examples,
     replayed,
@@ -40,6 +40,7 @@ from potstill.train.on_policy.order import after_their_starts, started_from
 from potstill.train.on_policy.work import OnPolicyWork, ScoringTeacher
 from potstill.train.settings import StudentSettings, TrainSettings
 from potstill.train.settled_formats import FormatSettler, kept_defaults
+from potstill.train.teacher_texts import TeacherTexts, Writers
 from potstill.train.wrong_chains import WRONG_CHAINS
 
 if TYPE_CHECKING:
@@ -180,8 +181,8 @@ def _resolved(
 
 def teacher_texts(store: Store, models: Models, rationales: Sequence[Rationale]) -> TeacherTexts:
     """Returns what the teachers wrote for these rationales, as far as the store has it."""
-    writers = {rationale.completion_id: rationale.teacher for rationale in rationales}
-    return TeacherTexts(store, {"teacher": models.teacher, **models.further}, writers)
+    teachers = {"teacher": models.teacher, **models.further}
+    return TeacherTexts(store, teachers, Writers(rationales))
 
 
 def student_examples(
@@ -191,7 +192,7 @@ def student_examples(
     rationales: Sequence[Rationale],
     texts: TeacherTexts,
     seed: int,
-) -> list[Example]:
+) -> Sequence[Example]:
     """The examples of one student, those of other tasks that it replays among them.
 
     Raises:
@@ -221,7 +222,7 @@ def student_examples(
     )
     _tell_of_thinking(name, student, examples)
     _warn_of_undivided(name, student, rationales)
-    formats = {example.data_format for example in examples}
+    formats = {*data_formats(examples)}
     for data_format in student.formats:
         if data_format not in formats:
             told = f"the student {name!r} learns from rationales ({data_format}), and none of "
@@ -240,7 +241,8 @@ def student_examples(
         )
     if student.replay is not None:
         tasks = [load_task(replayed_task) for replayed_task in student.replay.tasks]
-        examples += replayed(tasks, student.replay, encoder_decoder=encoder_decoder)
+        others = replayed(tasks, student.replay, encoder_decoder=encoder_decoder)
+        examples = examples.with_further(others)
     return examples
 
 

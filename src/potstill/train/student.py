@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from transformers import TrainerState
 
 from potstill.errors import DataError
-from potstill.keys import settings_hash
+from potstill.keys import listed_hash_within
 from potstill.models.local.answer_layout import add_turn_end, thinking_template
 from potstill.models.local.format_trials import TRYING, chosen, is_tried, shape_name
 from potstill.models.local.loading import (
@@ -39,7 +39,7 @@ from potstill.runtime.signals import stoppable
 from potstill.store.packed_logprobs import plain_bytes
 from potstill.train import checkpoints
 from potstill.train.defaults import ResolvedTraining
-from potstill.train.encoding import Encoded, EncodedExamples, Encoder
+from potstill.train.encoding import Encoded, EncodedExamples, Encoder, LeftOutExamples
 from potstill.train.examples import example_shares
 from potstill.train.freed_memory import freed_memory_kept
 from potstill.train.on_policy import good_checkpoints
@@ -51,6 +51,7 @@ from potstill.train.precision import try_training
 from potstill.train.quantization import four_bits, is_quantized, keep_trainable
 from potstill.train.resolution import resolved_training, start_device
 from potstill.train.settings import LoraSettings, StudentSettings, TrainSettings
+from potstill.train.spooled_examples import SpooledExamples, facts_of
 from potstill.train.start_checks import check_end_token
 from potstill.train.trainer import OnStep, Reporter, StudentTrainer
 from potstill.train.trainer_setup import build_trainer, longest_of, start_of, weights_of
@@ -153,11 +154,11 @@ def training_identity(
     if student.unlikelihood is not None:
         own_loss["unlikelihood"] = student.unlikelihood.model_dump()
     objective = example_shares(student), student.matching.model_dump() | own_loss
-    texts = [_example_values(example) for example in examples]
+    texts = map(_example_values, examples)
     further: list[object] = [{"control_tokens": True}] if start.control_tokens else []
     if on_policy is not None:
         further.append({"on_policy": on_policy.identity()})
-    return settings_hash(weights, texts, values, objective, seed, *further)
+    return listed_hash_within([weights], texts, [values, objective, seed, *further])
 
 
 def _example_values(example: Example) -> tuple[object, ...]:
@@ -275,7 +276,7 @@ def _set_up(
 ) -> tuple[StudentTrainer, Reporter, dict[str, object]]:
     """Returns the trainer, what reports on it, and what is counted before it begins."""
     loaded = load_start(student, settings.lora)
-    encoded = encode_fitting(loaded, examples, student, settings)
+    encoded = encode_fitting(loaded, examples, student, settings, folder)
     run: OnPolicyRun | None = None
     if on_policy is not None:
         run = on_policy_run(
@@ -302,12 +303,13 @@ def _counts(
     student: StudentSettings, loaded: Loaded, encoded: EncodedExamples, run: OnPolicyRun | None
 ) -> dict[str, object]:
     """Returns what is counted of a training before it begins."""
+    is_matched = student.matching.distribution and run is None
     return {
         "examples": len(encoded.examples) + (run.answers if run is not None else 0),
         "too_long": encoded.too_long,
         "encoder_decoder": loaded.encoder_decoder,
         "parameters": weights_of(loaded, start_of(student)),
-        "soft_share": encoded.soft_share if student.matching.distribution and not run else None,
+        "soft_share": facts_of(encoded.examples).soft_share if is_matched else None,
     }
 
 
@@ -316,8 +318,16 @@ def encode_fitting(
     examples: Sequence[Example],
     student: StudentSettings,
     settings: ResolvedTraining,
+    folder: Path | None = None,
 ) -> EncodedExamples:
     """Returns the examples as token ids, without those that are too long.
+
+    Args:
+        loaded: The start.
+        examples: The texts to learn, taken one at a time.
+        student: How they are matched.
+        settings: How long one may be.
+        folder: On whose disk they are kept; None: in memory.
 
     Raises:
         DataError: None is left.
@@ -329,11 +339,14 @@ def encode_fitting(
         control_tokens=start_of(student).control_tokens,
     )
     longest = longest_of(loaded, settings.max_length)
-    encoded = encoder.encode(examples, max_length=longest)
+    left_out = LeftOutExamples()
+    fitting = encoder.fitting(examples, longest, left_out)
+    kept = list(fitting) if folder is None else SpooledExamples(fitting, folder)
+    encoded = EncodedExamples(kept, left_out.count, left_out.with_thinking, left_out.longest)
     if encoded.too_long:
         logger.warning("%s", encoded.told_too_long(longest))
     if student.unlikelihood is not None:
-        encoded = with_departures(encoded, student.unlikelihood)
+        encoded = with_departures(encoded, student.unlikelihood, folder)
     if not encoded.examples and (examples or student.on_policy is None):
         raise DataError(f"no example is left to train on: {encoded.told_too_long(longest)}.")
     return encoded

@@ -9,6 +9,7 @@ import logging
 import math
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from potstill.models.local.learned_prefix import has_prefix
@@ -42,6 +43,7 @@ from potstill.train.prefix_sharing import can_share, enable
 from potstill.train.quantization import is_quantized
 from potstill.train.resolution import pass_size, start_facts
 from potstill.train.settings import StudentSettings
+from potstill.train.spooled_examples import facts_of
 from potstill.train.trainer import (
     Objective,
     Reporter,
@@ -73,10 +75,9 @@ def build_trainer(
         seed: Fixes the order of examples and everything else that is random.
         on_policy: What further steps are made of; then the examples are a part of it.
     """
-    examples = encoded.examples
-    shares = encoded.present(example_shares(student))
-    formats = (example.data_format for example in examples)
-    steps = settings.steps_for(pass_size(formats, shares))
+    examples, facts = encoded.examples, facts_of(encoded.examples)
+    shares = facts.present(example_shares(student))
+    steps = settings.steps_for(pass_size(facts.data_formats(), shares))
     use_cpu = next(loaded.model.parameters()).device.type == "cpu"
     arguments = training_arguments(settings, folder, steps=steps, seed=seed, use_cpu=use_cpu)
     torch.manual_seed(seed)
@@ -84,7 +85,7 @@ def build_trainer(
     if settings.prefix is not None:
         add_prefix(loaded.model, loaded.tokenizer, settings.prefix)
     head = Head.of(model, chunked=not sharded(arguments))
-    longest = max((example.length for example in examples), default=0)
+    longest = int(facts.lengths.max(initial=0))
     if on_policy is not None:
         refuse_several_processes(arguments.world_size)
         longest = max(longest, on_policy.longest)
@@ -92,7 +93,7 @@ def build_trainer(
     if on_policy is None:
         order = Order(settings.batch_size, settings.group_size, shares or None, by_length, seed)
         plan = plan_steps(examples, order, steps)
-        tokens = [sum(len(examples[index].trained) for index in step) for step in plan]
+        tokens = [int(facts.trained[np.asarray(step)].sum()) for step in plan]
         planned = Steps(
             examples,
             plan,
@@ -101,7 +102,7 @@ def build_trainer(
         )
     else:
         planned = LaterSteps(steps)
-        tokens = planned_tokens(on_policy, [len(example.trained) for example in examples])
+        tokens = planned_tokens(on_policy, facts.trained.tolist())
     parts = range(1, settings.checkpoints + 1)
     start = start_of(student)
     kind = StudentTrainer if on_policy is None else OnPolicyTrainer

@@ -15,7 +15,8 @@ wrong, and is left out.
 
 import logging
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
@@ -48,15 +49,24 @@ class UnlikelihoodSettings(Settings):
 
 
 def with_departures(
-    encoded: "EncodedExamples", unlikelihood: UnlikelihoodSettings
+    encoded: "EncodedExamples", unlikelihood: UnlikelihoodSettings, folder: Path | None = None
 ) -> "EncodedExamples":
     """Returns a student's examples with the wrong ones as :func:`departing` leaves them.
+
+    Args:
+        encoded: The student's examples, right and wrong.
+        unlikelihood: Which tokens of the wrong ones count, and how much.
+        folder: On whose disk they are kept; None: in memory.
 
     Raises:
         DataError: None of the wrong ones shows where it goes wrong.
     """
-    made, unplaced = departing(encoded.examples, unlikelihood)
-    placed = sum(example.unlikely for example in made)
+    from potstill.train.spooled_examples import SpooledExamples, facts_of
+
+    kept = departing(encoded.examples, unlikelihood)
+    made = list(kept) if folder is None else SpooledExamples(kept, folder)
+    placed = int(facts_of(made).unlikely.sum())
+    unplaced = len(encoded.examples) - len(made)
     logger.warning(
         "%d of %d wrong rationales are learned not to be written; the others begin like no right "
         "one of their question",
@@ -74,34 +84,30 @@ def with_departures(
 
 def departing(
     examples: Sequence["Encoded"], unlikelihood: UnlikelihoodSettings
-) -> tuple[list["Encoded"], int]:
-    """Returns examples whose wrong ones have a loss from where they leave the right ones on.
+) -> Iterator["Encoded"]:
+    """Yields examples whose wrong ones have a loss from where they leave the right ones on.
+
+    Right ones stay as they are; wrong ones that do not show where they go wrong are left out.
 
     Args:
         examples: The examples of one student, right and wrong.
         unlikelihood: Which tokens of the wrong ones count, and how much.
-
-    Returns:
-        The right ones as they are and the wrong ones cut, and how many wrong ones were left out.
     """
-    right: defaultdict[str, list[Sequence[int]]] = defaultdict(list)
-    for example in examples:
+    from potstill.train.spooled_examples import facts_of
+
+    facts = facts_of(examples)
+    with_wrong = {*facts.questions[facts.unlikely].tolist()}
+    right: defaultdict[int, list[int]] = defaultdict(list)
+    for place, (question, unlikely) in enumerate(zip(facts.questions, facts.unlikely, strict=True)):
+        if not unlikely and int(question) in with_wrong:
+            right[int(question)].append(place)
+    for number, example in enumerate(examples):
         if not example.unlikely:
-            right[example.question_id].append(example.target)
-    made, unplaced = list["Encoded"](), 0
-    for example in examples:
-        if not example.unlikely:
-            made.append(example)
+            yield example
             continue
-        place = max(
-            (common_prefix_items(example.target, other) for other in right[example.question_id]),
-            default=0,
-        )
+        others = (examples[place].target for place in right[int(facts.questions[number])])
+        place = max((common_prefix_items(example.target, other) for other in others), default=0)
         if place in (0, len(example.target)):
-            unplaced += 1
             continue
         end = place + 1 if unlikelihood.tokens == "first" else len(example.target)
-        made.append(
-            example._replace(target=example.target[:end], skip=place, weight=unlikelihood.weight)
-        )
-    return made, unplaced
+        yield example._replace(target=example.target[:end], skip=place, weight=unlikelihood.weight)

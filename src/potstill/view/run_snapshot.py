@@ -6,7 +6,7 @@ All of a snapshot's reading is done by one thread of its own, which holds the st
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar, get_args
 
@@ -143,12 +143,12 @@ def _read_run(folder: Path, version: int) -> _ReadRun:
         index.close()
         run.__exit__()
         raise
-    counted = [replace(one, rows=()) for one in sets]  # what is listed lies in the index
-    return _ReadRun(run, html, rows, counted, index, questions)
+    return _ReadRun(run, html, rows, sets, index, questions)
 
 
 def _indexed(one: QuestionSet, rows: QuestionRows) -> Iterator[IndexedQuestion]:
-    for place, (question, row) in enumerate(zip(one.questions, one.rows, strict=True)):
+    for place, question in enumerate(one.questions):
+        row = rows.listed(one.task, one.split, question)
         answers = row["answers"]
         verdicts = row["verdicts"]
         assert isinstance(answers, list) and isinstance(verdicts, list)

@@ -28,6 +28,7 @@ from potstill.train.on_policy.student_writer import StudentWriter, rounded, writ
 from potstill.train.on_policy.work import OnPolicyWork, RoundPlan, answers_of
 from potstill.train.on_policy.written_answers import AnswerReader
 from potstill.train.settings import StudentSettings
+from potstill.train.spooled_examples import facts_of
 from potstill.train.trainer import Reporter, StudentTrainer
 
 logger = logging.getLogger(__name__)
@@ -200,7 +201,7 @@ def on_policy_run(
         encoder_decoder=loaded.encoder_decoder,
         watch=watch,
     )
-    shares = encoded.present(example_shares(student))
+    shares = facts_of(encoded.examples).present(example_shares(student))
     further = encoded.examples if plan.further else []
     further_order = Order(plan.further, settings.group_size, shares, False, seed)
     steps = OnPolicySteps(
