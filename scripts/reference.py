@@ -32,6 +32,7 @@ from potstill.generate.settings import DebateSettings, GenerateSettings
 from potstill.guide.settings import GuideSettings
 from potstill.guide.types import PolicySettings
 from potstill.merge.settings import MergeSettings
+from potstill.models.cluster.settings import RunOnSettings
 from potstill.models.folder_server import FolderServer
 from potstill.models.settings import (
     LocalSettings,
@@ -87,6 +88,7 @@ SECTIONS: dict[str, Section] = {
     "recorded": Section("A model named `recorded:`", RecordedSettings),
     "budget": Section("`budget`", BudgetSettings),
     "store": Section("`store`", StoreSettings),
+    "run_on": Section("`run_on`; a name alone stands for `engine`", RunOnSettings),
     "exemplars": Section("`exemplars`; a plain list stands for `worked`", FewShotSettings),
     "worked": Section("One exemplar of `exemplars.worked`", ExemplarSettings),
     "prompt_style": Section("`generate.prompt_style` as a mapping", StyleSettings),

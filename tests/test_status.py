@@ -387,3 +387,27 @@ def test_neither_torch_nor_a_model_is_loaded() -> None:
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert done.stdout.strip() == "set()"
+
+
+def test_workers_on_a_cluster_and_why_some_were_lost_are_told() -> None:
+    folder = begun_run()
+    worker = {"event": "worker", "model": "openai:big@127.0.0.1:9/v1"}
+    logged(
+        folder,
+        {"event": "started", "command": "generate", "version": "1"},
+        *({**worker, "number": n, "status": "ready"} for n in (1, 2, 3)),
+        {**worker, "number": 1, "status": "lost", "message": "its node was lost", "samples": 9},
+        {**worker, "number": 2, "status": "lost", "message": "its node was lost", "samples": 7},
+        {**worker, "number": 4, "status": "starting"},
+        {**worker, "number": 5, "status": "ready"},
+    )
+    activity = last_activity(folder / "log.jsonl")
+    assert activity is not None and activity.workers.at_work == 2
+    lost = "2 workers were lost, and what they had in flight was asked again: its node was lost"
+    shown = command("sums").stdout
+    assert lost in " ".join(shown.split()) and "at work on the cluster" not in shown
+    with (folder / "run.lock").open("w") as held:
+        held.write("process 7\n")
+        held.flush()
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert "workers at work on the cluster: 2" in command("sums").stdout

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import wraps
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -189,10 +190,36 @@ def progress_meter() -> "Meter":
     return Meter(None) if quiet else Meter.on_stderr()
 
 
-def recipe_command(name: str) -> Callable[[Callable[..., None]], click.Command]:
-    """A command that works on a recipe."""
+def on_option(function: Callable[..., None]) -> Callable[..., None]:
+    """The option ``--on``, which reaches the function as a change of the settings."""
+
+    @wraps(function)
+    def placed(*arguments: Any, on: str | None, changes: tuple[str, ...], **options: Any) -> None:
+        if on is not None:
+            engine, is_address, _ = on.partition("://")
+            place = (f"run_on.address={on}",) if is_address else ()
+            changes = (*changes, f"run_on.engine={engine}", *place)
+        function(*arguments, changes=changes, **options)
+
+    return click.option(
+        "--on",
+        metavar="ray|ray://HOST:PORT",
+        help="Ask the models by workers on a Ray cluster: that of run_on.address, or this one.",
+    )(placed)
+
+
+def recipe_command(
+    name: str, *, asks: bool = False
+) -> Callable[[Callable[..., None]], click.Command]:
+    """A command that works on a recipe.
+
+    Args:
+        name: The command.
+        asks: Whether it asks models, which may be done elsewhere.
+    """
 
     def decorate(function: Callable[..., None]) -> click.Command:
+        function = on_option(function) if asks else function
         function = quiet_option(set_option("the recipe, e.g. train.steps=200")(function))
         function = click.argument("recipe", type=click.Path(path_type=Path))(function)
         return main.command(name)(function)

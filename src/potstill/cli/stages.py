@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 # generate ----------------------------------------------------------------------------------------
 
 
-@recipe_command("generate")
+@recipe_command("generate", asks=True)
 @click.option(
     "--part",
     metavar="NUMBER/COUNT",
@@ -124,7 +124,7 @@ def print_generated(run: "Run", results: Mapping[str, "GenerateResult"]) -> None
 # curate ------------------------------------------------------------------------------------------
 
 
-@recipe_command("curate")
+@recipe_command("curate", asks=True)
 def curate_command(recipe: Path, changes: tuple[str, ...]) -> None:
     """Keep the rationales that are worth training on."""
     with open_run(recipe, changes) as run:
@@ -171,7 +171,7 @@ def print_curated(run: "Run", verdicts: "Counter[str]") -> None:
 # train -------------------------------------------------------------------------------------------
 
 
-@recipe_command("train")
+@recipe_command("train", asks=True)
 def train_command(recipe: Path, changes: tuple[str, ...]) -> None:
     """Train the students."""
     with open_run(recipe, changes) as run:
@@ -200,7 +200,7 @@ def print_trained(checkpoints: "list[Checkpoint]") -> None:
 # evaluate ----------------------------------------------------------------------------------------
 
 
-@recipe_command("evaluate")
+@recipe_command("evaluate", asks=True)
 def evaluate_command(recipe: Path, changes: tuple[str, ...]) -> None:
     """Measure every system; choose the checkpoint."""
     with open_run(recipe, changes) as run:
@@ -245,7 +245,7 @@ def print_evaluated(run: "Run", evaluation: "Evaluation") -> None:
 # guide -------------------------------------------------------------------------------------------
 
 
-@recipe_command("guide")
+@recipe_command("guide", asks=True)
 def guide_command(recipe: Path, changes: tuple[str, ...]) -> None:
     """Measure what the teacher's steps bring to a student's answers."""
     with open_run(recipe, changes) as run:
@@ -313,7 +313,7 @@ def print_accuracies(run: "Run", files: "ReportFiles", arguments: str = "") -> N
 # all stages --------------------------------------------------------------------------------------
 
 
-@recipe_command("run")
+@recipe_command("run", asks=True)
 def run_command(recipe: Path, changes: tuple[str, ...]) -> None:
     """Do all stages, one after the other.
 

@@ -9,6 +9,7 @@ import click
 
 from potstill.cli.app import (
     main,
+    on_option,
     open_begun_run,
     open_run,
     progress_meter,
@@ -297,6 +298,7 @@ def grade_command(
 @click.option("--overwrite", is_flag=True, help="Replace the file of --out if it is there.")
 @set_option("the model and the budget, e.g. model.base_url=http://127.0.0.1:8000/v1, budget.usd=2")
 @quiet_option
+@on_option
 def score_command(
     file: Path,
     name: str,
@@ -328,7 +330,7 @@ def score_command(
     raw: dict[str, object] = {"model": {"model": name}}
     for change in changes:
         change_setting(raw, change)
-    model, budget = score_settings(raw)
+    model, budget, run_on = score_settings(raw)
     job = ScoringJob(
         path=file,
         model=model,
@@ -339,6 +341,7 @@ def score_command(
         top=top,
         ends=ends,
         budget=budget,
+        run_on=run_on,
     )
     with terminating():
         scored = score_file(job, progress_meter(), overwrite=overwrite)

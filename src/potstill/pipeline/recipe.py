@@ -30,6 +30,7 @@ from potstill.generate.settings import GenerateSettings
 from potstill.grading.rules import JUDGE_RULE
 from potstill.guide.settings import GuideSettings
 from potstill.html_tables import html_text
+from potstill.models.cluster.settings import AnyRunOn
 from potstill.models.settings import (
     LocalSettings,
     ModelSettings,
@@ -151,6 +152,9 @@ class Recipe(Settings):
     budget: BudgetSettings | None = None
     """The most that the run may spend on servers; null sets no limit."""
 
+    run_on: AnyRunOn = None
+    """The cluster whose workers ask the run's models, as ``ray`` or settings; null: none."""
+
     track: TrackSettings | None = None
     """Experiment trackers that the run reports to; null: none."""
 
@@ -160,7 +164,6 @@ class Recipe(Settings):
     curate: CurateSettings = CurateSettings()
     train: TrainSettings = TrainSettings()
     evaluate: EvaluateSettings = EvaluateSettings()
-
     card: CardSettings = CardSettings()
 
     guide: GuideSettings | None = None
@@ -448,7 +451,7 @@ def _long_form(section: str, short: object, within: str) -> dict[str, object]:
     """A section given in short, such as ``task: gsm8k``, as a mapping that can be added to."""
     if short is None:  # ``marks: null``, as a run's own recipe says that there are none
         return {}
-    known = {"task": "name", "teacher": "model", "student": "model"}
+    known = {"task": "name", "teacher": "model", "student": "model", "run_on": "engine"}
     key = "model" if within == "teachers" else known.get(section)
     if key is None:
         raise ConfigError(f"--set: {section} is {short!r}, which has no settings inside.")

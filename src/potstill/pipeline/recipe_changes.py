@@ -27,7 +27,7 @@ MOST_TOLD = 4
 """Changes that are told one by one."""
 
 
-NO_PART = {"run", "reuse", "track", "store"}
+NO_PART = {"run", "reuse", "run_on", "store", "track"}
 """Settings that are no part of what the run is."""
 
 

@@ -15,9 +15,12 @@ from typing import Any, NamedTuple, get_args, get_type_hints
 import orjson
 
 from potstill.errors import ConfigError, DataError
+from potstill.models import open_model
+from potstill.models.cluster.settings import RunOnSettings, named_engine
 from potstill.models.score_texts import ScoredText, scored_text
 from potstill.models.settings import LocalSettings, ModelSettings, model_settings
 from potstill.pipeline.later_model import LaterModel
+from potstill.pipeline.run_runtime import opened_on
 from potstill.pipeline.unknown_prices import without_prices
 from potstill.records import Completion, GivenText, Message, Request
 from potstill.runtime import Runtime
@@ -71,6 +74,8 @@ class ScoringJob:
     """Whether the end of the answer is scored behind each text."""
 
     budget: BudgetSettings = field(default_factory=BudgetSettings)
+    run_on: RunOnSettings | None = None
+    """The cluster whose workers score; None: this process."""
 
 
 class ScoredFile(NamedTuple):
@@ -100,15 +105,18 @@ class ScoredFile(NamedTuple):
     """The models whose prices are not known."""
 
 
-def score_settings(raw: Mapping[str, object]) -> tuple[ModelSettings, BudgetSettings]:
-    """Returns the model and the budget of a command.
+def score_settings(
+    raw: Mapping[str, object],
+) -> tuple[ModelSettings, BudgetSettings, RunOnSettings | None]:
+    """Returns the model of a command, its budget, and where the model is asked.
 
     Raises:
         ConfigError: A setting is unknown or does not fit, or the model cannot score.
     """
-    for name in raw.keys() - {"model", "budget"}:
+    for name in raw.keys() - {"model", "budget", "run_on"}:
         raise ConfigError(
-            f"--set {name}: there is no such setting; give model.NAME=VALUE or budget.NAME=VALUE."
+            f"--set {name}: there is no such setting; give model.NAME=VALUE, budget.NAME=VALUE or "
+            "run_on.NAME=VALUE."
         )
     budget = raw.get("budget") or {}
     if not isinstance(budget, Mapping):
@@ -119,7 +127,12 @@ def score_settings(raw: Mapping[str, object]) -> tuple[ModelSettings, BudgetSett
             f"{model.model} cannot score texts: what was recorded answers what was asked then. "
             "Name a model that can be asked, e.g. hf:FOLDER or vllm:NAME."
         )
-    return model, build(BudgetSettings, budget, at="budget")
+    run_on = raw.get("run_on")
+    return (
+        model,
+        build(BudgetSettings, budget, at="budget"),
+        build(RunOnSettings, named_engine(run_on), at="run_on") if run_on else None,
+    )
 
 
 def score_file(job: ScoringJob, meter: Meter, *, overwrite: bool = False) -> ScoredFile:
@@ -144,7 +157,7 @@ def score_file(job: ScoringJob, meter: Meter, *, overwrite: bool = False) -> Sco
         closing(_runtime(job, store)) as runtime,
     ):
         context = RunContext(store=store, folder=job.folder, progress=meter.of(runtime))
-        model = LaterModel(job.model.identity(), lambda: job.model.open(runtime))
+        model = LaterModel(job.model.identity(), lambda: open_model(job.model, runtime))
         before = runtime.budget.spent
         requests = [row.request for row in read]
         label = f"scores by {job.model.model}"
@@ -206,7 +219,12 @@ def _runtime(job: ScoringJob, store: Store) -> Runtime:
         unpriced=[one.model for one in without_prices([job.model])],
     )
     formats = NumberFormats(folder / "number_formats.json", former=store.has_answers_of("hf"))
-    return Runtime(budget=budget, events=EventLog(folder / "log.jsonl"), number_formats=formats)
+    return Runtime(
+        budget=budget,
+        events=EventLog(folder / "log.jsonl"),
+        number_formats=formats,
+        open_elsewhere=opened_on(job.run_on),
+    )
 
 
 def _rows(job: ScoringJob) -> list[_AskedRow]:

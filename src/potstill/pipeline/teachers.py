@@ -163,6 +163,9 @@ class TeacherPool:
             return
         teachers = self._recipe.named_teachers
         name = next(name for name, other in teachers.items() if other == settings)
+        if self._recipe.run_on is not None:  # it runs on the workers' nodes, where nobody probes it
+            yield None
+            return
         model = self.opened(name)
         assert isinstance(model, VLLMModel), "no other has a server of its own"
         with self._context.progress.stage(f"starting {settings.model}", total=None):

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from potstill.plan.run_status import RunStatus, StageStatus
 from potstill.runtime.cost_words import cost_words, dollars
-from potstill.runtime.run_activity import CommandActivity, LoggedWork
+from potstill.runtime.run_activity import CommandActivity, LoggedWork, LoggedWorkers
 from potstill.runtime.tally import clock, rate_words
 
 
@@ -45,6 +45,8 @@ def fact_lines(status: RunStatus) -> Iterator[str]:
         yield f"{count:,} failed: {reason}"
     if faults := _faults(status.activity):
         yield faults
+    if status.activity is not None:
+        yield from _worker_lines(status.activity.workers, works=status.holder is not None)
     for note in status.notes:
         yield f"note: {note}"
     yield f"next: {status.next}"
@@ -146,6 +148,20 @@ def _faults(activity: CommandActivity | None) -> str:
         for what, counts in kinds.items()
         if counts
     )
+
+
+def _worker_lines(workers: LoggedWorkers, *, works: bool) -> Iterator[str]:
+    """Yields how many workers on a cluster are at work, and why others were lost.
+
+    Args:
+        workers: Those of the last command.
+        works: Whether the command is at work.
+    """
+    if works and workers.any:
+        yield f"workers at work on the cluster: {workers.at_work:,}"
+    for reason, count in workers.lost.items():
+        ended = "1 worker was" if count == 1 else f"{count:,} workers were"
+        yield f"{ended} lost, and what they had in flight was asked again: {reason}"
 
 
 def _by_kind(counts: Mapping[str, int]) -> str:

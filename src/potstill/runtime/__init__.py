@@ -3,10 +3,19 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from threading import Event
+from typing import Any
 
 from potstill.runtime.budget import Budget
 from potstill.runtime.events import EventLog
 from potstill.runtime.number_formats import NumberFormats
+
+
+@dataclass(slots=True)
+class LimitSharing:
+    """How the limits of a server are shared where several processes ask it."""
+
+    among: int = 1
+    """Processes, each of which keeps to its part; changes while it is asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +36,13 @@ class Runtime:
 
     shared: dict[str, object] = field(default_factory=dict)
     """What models of one kind share in a run, by the kind's own name for it."""
+
+    sharing: LimitSharing = field(default_factory=LimitSharing)
+    """Among how many processes servers' limits are shared."""
+
+    open_elsewhere: Callable[[Any, "Runtime"], Any] | None = None
+    """Opens a model, by its settings, on other machines, or returns None for one that is opened
+    here; None: all are."""
 
     releasing: list[Callable[[], None]] = field(default_factory=list)
     """Functions that :meth:`release` calls."""

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import Self
@@ -114,12 +114,16 @@ class Budget:
         with self._lock:
             return tuple(self._left)
 
-    def begin(self, most: Amount, *, label: str = "") -> int | None:
+    def begin(
+        self, most: Amount, *, label: str = "", wake: Callable[[], None] | None = None
+    ) -> int | None:
         """Set aside what a try can cost at its most.
 
         Args:
             most: The highest sum it can cost.
             label: By which :meth:`resume` finds it.
+            wake: By which an account that is kept in another process says, from any thread, that
+                it is worth asking again; a try is told from others by it. Here it is not called.
 
         Returns:
             Its number; None while what is in flight has to be settled first.

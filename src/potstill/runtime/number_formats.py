@@ -5,6 +5,7 @@ later is computed as what came before. A run of before such choices goes on in f
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -53,12 +54,21 @@ class NumberFormats:
     Args:
         path: The file that keeps them; None keeps them for this process alone.
         former: Whether the run was begun before choices were kept: all of it stays float32.
+        choices: Choices that were made elsewhere, as :attr:`choices` has them.
     """
 
-    def __init__(self, path: Path | None = None, *, former: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path | None = None,
+        *,
+        former: bool = False,
+        choices: Mapping[str, Mapping[str, object]] | None = None,
+    ) -> None:
         self._path = path
-        self._former = former and not (path and path.is_file())
-        self._kept: dict[str, dict[str, object]] = {}
+        self.former = former and not (path and path.is_file())
+        """Whether all of the run stays float32."""
+
+        self._kept: dict[str, Mapping[str, object]] = dict(choices or {})
         if path is not None and path.is_file():
             self._kept = json.loads(path.read_text(encoding="utf-8"))
 
@@ -69,14 +79,23 @@ class NumberFormats:
             model: What all models of its shape are called alike, so that a start and its students
                 are computed alike.
         """
-        if self._former:
+        if self.former:
             return "float32"
         kept = self._kept.get(model)
         return None if kept is None else "bfloat16" if kept["chosen"] == "bfloat16" else "float32"
 
     def keep(self, model: str, trial: Trial) -> None:
         """Keep a choice with its figures."""
-        figures = {"chosen": trial.chosen, **trial._asdict()}
-        self._kept[model] = figures
-        if self._path is not None:
+        self.take_over({model: {"chosen": trial.chosen, **trial._asdict()}})
+
+    @property
+    def choices(self) -> dict[str, Mapping[str, object]]:
+        """The choices with their figures, by model."""
+        return dict(self._kept)
+
+    def take_over(self, choices: Mapping[str, Mapping[str, object]]) -> None:
+        """Keep choices that are not kept yet."""
+        new = {model: figures for model, figures in choices.items() if model not in self._kept}
+        self._kept |= new
+        if new and self._path is not None:
             write_whole(self._path, json.dumps(self._kept, indent=2) + "\n")

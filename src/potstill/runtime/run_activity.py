@@ -4,7 +4,8 @@ The log's lines are described in events.py. Its end is read, as far back as the 
 beginning; lines that a killed process cut off are left out.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -49,6 +50,21 @@ class LoggedWork(NamedTuple):
         return max(self.total - self.done, 0) / self.rate
 
 
+class LoggedWorkers(NamedTuple):
+    """The workers of a command on a cluster, those of all its models together."""
+
+    at_work: int
+    """Workers whose model is open, by the last that is logged of each."""
+
+    lost: Mapping[str, int]
+    """Those that were lost, by why, the most frequent reason first."""
+
+    @property
+    def any(self) -> bool:
+        """Whether the command had any."""
+        return bool(self.at_work or self.lost)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CommandActivity:
     """The last command that worked on a run."""
@@ -89,6 +105,9 @@ class CommandActivity:
     given_up: Mapping[str, int]
     """Requests that failed for good, by kind of fault."""
 
+    workers: LoggedWorkers
+    """Its workers on a cluster; none where this machine asked."""
+
 
 def last_activity(log: Path) -> CommandActivity | None:
     """Returns the last command that a log tells of; None where there is none.
@@ -119,6 +138,7 @@ def last_activity(log: Path) -> CommandActivity | None:
         work=_work(progress) if progress else None,
         retries=dict(newest.get("retries", {})),
         given_up=dict(newest.get("given_up", {})),
+        workers=_workers(event for event in events if event["event"] == "worker"),
     )
 
 
@@ -146,6 +166,18 @@ def _last_events(log: Path) -> Iterator[dict[str, Any]]:
             continue
         if isinstance(event, dict) and "event" in event and "time" in event:
             yield event
+
+
+def _workers(events: Iterable[Mapping[str, Any]]) -> LoggedWorkers:
+    """Returns the workers by what is logged of them."""
+    newest: dict[tuple[object, object], object] = {}
+    lost = Counter[str]()
+    for event in events:
+        status = event.get("status")
+        newest[event.get("model"), event.get("number")] = status
+        lost.update([str(event.get("message", ""))] * (status == "lost"))
+    at_work = sum(status == "ready" for status in newest.values())
+    return LoggedWorkers(at_work, dict(lost.most_common()))
 
 
 def _stage(events: Sequence[Mapping[str, Any]]) -> str:

@@ -11,6 +11,7 @@ import random
 from collections.abc import Mapping
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
@@ -117,7 +118,7 @@ class Client:
         self._mask = KeyMask(key)
         self._long_answers = asyncio.Semaphore(LONG_AT_ONCE)
         self._events, self._budget, self._first = runtime.events, runtime.budget, first
-        self._limiter = RateLimiter(settings, runtime.events)
+        self._limiter = RateLimiter(settings, runtime.events, runtime.sharing)
         self._halt = asyncio.Event()
         self._settled = asyncio.Event()
         self._reached = False
@@ -238,7 +239,8 @@ class Client:
 
     async def _set_aside(self, size: Size) -> int:
         """Returns the try's number in the budget, once what is in flight leaves room for it."""
-        while (number := self._budget.begin(size.most)) is None:
+        wake = partial(asyncio.get_running_loop().call_soon_threadsafe, self._settled.set)
+        while (number := self._budget.begin(size.most, wake=wake)) is None:
             self._settled.clear()
             with suppress(TimeoutError):  # another model of the run may settle instead
                 await asyncio.wait_for(self._settled.wait(), 0.5)

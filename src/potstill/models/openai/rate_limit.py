@@ -7,6 +7,7 @@ from collections import deque
 from datetime import datetime
 
 from potstill.models.settings import OpenAISettings
+from potstill.runtime import LimitSharing
 from potstill.runtime.events import EventLog
 
 START = 128
@@ -37,10 +38,12 @@ class Concurrency:
     Args:
         ceiling: Most tries in flight and answers not stored, together.
         events: Takes changes of the limit.
+        sharing: Among how many processes the ceiling is shared.
     """
 
-    def __init__(self, ceiling: int, events: EventLog) -> None:
-        self._ceiling, self._events = ceiling, events
+    def __init__(self, ceiling: int, events: EventLog, sharing: LimitSharing | None = None) -> None:
+        self._whole, self._events = ceiling, events
+        self._sharing = sharing or LimitSharing()
         self.limit = float(min(START, ceiling))
         self.in_flight = 0
         self.unstored = 0
@@ -84,6 +87,11 @@ class Concurrency:
         self._admit()
 
     @property
+    def _ceiling(self) -> int:
+        """This process's part of the ceiling."""
+        return max(self._whole // self._sharing.among, 1)
+
+    @property
     def _free(self) -> bool:
         room = self.in_flight + self.unstored < self._ceiling
         return room and self.in_flight < int(self.limit)
@@ -125,11 +133,18 @@ class Rate:
 
     Args:
         per_minute: How much; None sets no limit.
+        sharing: Among how many processes the limit is shared.
     """
 
-    def __init__(self, per_minute: float | None) -> None:
-        self._seconds_each = 60.0 / per_minute if per_minute else 0.0
+    def __init__(self, per_minute: float | None, sharing: LimitSharing | None = None) -> None:
+        self._alone = 60.0 / per_minute if per_minute else 0.0
+        self._sharing = sharing or LimitSharing()
         self._free_at = -math.inf
+
+    @property
+    def _seconds_each(self) -> float:
+        """How far apart two are, in this process's part of the limit."""
+        return self._alone * self._sharing.among
 
     def take(self, amount: float, *, at: float) -> float:
         """Take a share of the minute.
@@ -155,10 +170,12 @@ class Rate:
 class RateLimiter:
     """Concurrency, requests and tokens a minute, and the pauses that a server asks of everybody."""
 
-    def __init__(self, settings: OpenAISettings, events: EventLog) -> None:
-        self.concurrency = Concurrency(settings.concurrency, events)
-        self.tokens = Rate(settings.tokens_per_minute)
-        self._requests = Rate(settings.requests_per_minute)
+    def __init__(
+        self, settings: OpenAISettings, events: EventLog, sharing: LimitSharing | None = None
+    ) -> None:
+        self.concurrency = Concurrency(settings.concurrency, events, sharing)
+        self.tokens = Rate(settings.tokens_per_minute, sharing)
+        self._requests = Rate(settings.requests_per_minute, sharing)
         self._pause_until = -math.inf
         self._events, self._server = events, settings.base_url
 
