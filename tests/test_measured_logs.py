@@ -2,11 +2,13 @@
 
 import hashlib
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import jsonschema  # type: ignore[import-untyped]
+import orjson
 import pytest
 import yaml
 from click.testing import CliRunner, Result
@@ -15,11 +17,21 @@ from potstill.cli import main
 from potstill.errors import ConfigError, DataError
 from potstill.exchange import LogKind, export_logs
 from potstill.exchange.json_lines import json_line
-from potstill.exchange.measured_systems import file_name
+from potstill.exchange.lm_eval_results import task_keys
+from potstill.exchange.measured_systems import digest, file_name
 from potstill.keys import question_digest
 from potstill.pipeline.recipe import load_recipe
 from potstill.pipeline.run import Run
-from potstill.records import Checkpoint, Completion, Prediction, Question, Request, Score, System
+from potstill.records import (
+    Checkpoint,
+    Completion,
+    Message,
+    Prediction,
+    Question,
+    Request,
+    Score,
+    System,
+)
 from potstill.runtime.progress import Meter
 from potstill.statistics import accuracy_interval
 
@@ -179,6 +191,87 @@ def test_lm_eval_finds_results_and_samples_by_their_names(tmp_path: Path) -> Non
         "doc_hash", "prompt_hash", "target_hash",
     }  # fmt: skip
     assert all(wanted <= set(line) for line in lines)
+
+
+@pytest.fixture
+def sent_to(tmp_path: Path) -> Run:
+    """A run in which a plain prompt went to the student, and a chat to the start."""
+    run = measured_run(tmp_path)
+    (task,) = run.measured_tasks
+    first = task.splits["test"][0]
+    chat = (
+        Message(role="system", content="Be brief."),
+        Message(role="user", content=f"{first.text} Now."),
+    )
+    requests = {
+        "hf:student": Request(
+            prompt=f"Q: {first.text}\nA:", answer_prefix=" So", stop=("\n\n",), max_tokens=64
+        ),
+        "hf:Some/Start": Request(prompt=chat, temperature=0.5, seed=1, max_tokens=8),
+    }
+    answers = {one.system.model: one for one in run.store.predictions()
+               if one.question_id == first.id}  # fmt: skip
+    texts = {"hf:student": "of the student", "hf:Some/Start": "of the start"}
+    for model, request in requests.items():
+        asked = replace(request, question_id=first.id, task=task.name)
+        sent = Completion(request=asked, sample=0, text=texts[model], finish_reason="stop")
+        run.store.add_completions(model, [sent], stage="evaluate")
+    written = {"rationales": texts["hf:student"], "start": texts["hf:Some/Start"]}
+    predictions = [
+        replace(one, text=written[one.system.model])
+        if one == answers[one.system.model] and one.system.model in written
+        else one
+        for one in run.store.predictions()
+    ]
+    run.store.replace_evaluation(run.store.scores(), predictions, [], grader="1", settings_hash="x")
+    return run
+
+
+def samples_of(folder: Path, system: str) -> list[dict[str, Any]]:
+    (file,) = (folder / system).glob("samples_*")
+    return [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+
+
+def test_prompts_stand_in_logs_as_they_were_sent(sent_to: Run, tmp_path: Path) -> None:
+    with sent_to as run:
+        for kind in KINDS:
+            export_logs(run, tmp_path / kind, kind)
+    first, second = samples_of(tmp_path / "lm_eval", "rationales")[:2]
+    plain = "Q: What is 2 + 2?\nA: So"
+    chat = [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "What is 2 + 2? Now."},
+    ]
+    assert first["arguments"]["gen_args_0"] == {
+        "arg_0": plain,
+        "arg_1": {"do_sample": False, "temperature": 0.0, "max_gen_toks": 64, "until": ["\n\n"]},
+    }
+    assert first["prompt_as_sent"] and first["prompt_hash"] == digest(plain)
+    assert second["arguments"]["gen_args_0"] == {"arg_0": "What is 3 + 3?", "arg_1": {}}
+    assert not second["prompt_as_sent"]
+    start = samples_of(tmp_path / "lm_eval", "start_zero_shot")[0]["arguments"]["gen_args_0"]
+    assert json.loads(start["arg_0"]) == chat and start["arg_1"]["do_sample"]
+    logs = [json.loads(path.read_bytes()) for path in (tmp_path / "inspect").iterdir()]
+    inputs = {log["eval"]["model"]: log["samples"][0] for log in logs}
+    assert inputs["run/rationales"]["input"] == plain
+    assert inputs["run/start_zero_shot"]["input"] == chat
+    assert [turn["role"] for turn in inputs["run/start_zero_shot"]["messages"]] == [
+        "system", "user", "assistant",
+    ]  # fmt: skip
+    formatted = set()
+    for path in (tmp_path / "every_eval_ever").rglob("*_samples.jsonl"):
+        line = json.loads(path.read_text("utf-8").splitlines()[0])
+        validator("instance_level_eval").validate(line)
+        assert line["input"]["raw"] == "What is 2 + 2?"
+        formatted.add(line["input"]["formatted"])
+    assert formatted == {plain, orjson.dumps(chat).decode(), None}
+
+
+def test_a_task_has_one_key_in_results_and_in_the_name_of_its_samples() -> None:
+    keys = task_keys(["coins, zero_shot", "coins_zero_shot", "sums"])
+    assert keys["sums"] == "sums" and keys["coins, zero_shot"] == "coins_zero_shot"
+    assert len({*keys.values()}) == 3 and keys["coins_zero_shot"].startswith("coins_zero_shot-")
+    assert all(file_name(key) == key for key in keys.values())
 
 
 @pytest.mark.slow

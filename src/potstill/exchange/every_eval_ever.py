@@ -19,7 +19,13 @@ import orjson
 
 import potstill
 from potstill.exchange.json_lines import json_line
-from potstill.exchange.measured_systems import MeasuredRun, SystemOnTask, digest, file_name
+from potstill.exchange.measured_systems import (
+    MeasuredRun,
+    SentPrompt,
+    SystemOnTask,
+    digest,
+    file_name,
+)
 from potstill.prompts.styles import question_text
 from potstill.records import Prediction, Question
 from potstill.whole_files import write_whole
@@ -40,7 +46,10 @@ def write_every_eval_ever(evaluation: MeasuredRun, folder: Path) -> Iterator[Sys
         developer, model = model_id(evaluation, measured).split("/")
         place = Path("data", file_name(measured.task.name), developer, model)
         record = aggregate(evaluation, measured, now=now)
-        lines = [json_line(instance(record, measured, *pair)) for pair in measured.answers]
+        lines = [
+            json_line(instance(record, measured, *pair, evaluation.prompt(*pair)))
+            for pair in measured.answers
+        ]
         if lines:
             samples = place / f"{ident}_samples.jsonl"
             write_whole(folder / samples, b"".join(lines))
@@ -175,6 +184,7 @@ def instance(
     measured: SystemOnTask,
     question: Question,
     prediction: Prediction,
+    prompt: SentPrompt,
 ) -> dict[str, object]:
     """Returns one answer as a line of samples; texts that are not known are left out."""
     asked = question_text(question)
@@ -198,6 +208,7 @@ def instance(
         "interaction_type": "single_turn",
         "input": {
             "raw": asked,
+            "formatted": prompt.text if prompt.is_known else None,
             "reference": [question.answer],
             "choices": list(question.choices) or None,
         },

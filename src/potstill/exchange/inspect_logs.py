@@ -1,8 +1,8 @@
 """An evaluation as logs of inspect_ai: one file of JSON for each system on each task.
 
 ``inspect view --log-dir FOLDER`` shows them, and ``inspect_ai.log.read_eval_log`` reads them. The
-form is inspect's log format, version 2 (``EvalLog``). A sample's input is the question with its
-options; the wording that a system was asked in is potstill's own.
+form is inspect's log format, version 2 (``EvalLog``). A sample's input is
+the prompt as it was sent; where the store cannot tell for certain, the question with its options.
 """
 
 from collections.abc import Iterator
@@ -12,8 +12,13 @@ from pathlib import Path
 import orjson
 
 import potstill
-from potstill.exchange.measured_systems import MeasuredRun, SystemOnTask, digest, file_name
-from potstill.prompts.styles import question_text
+from potstill.exchange.measured_systems import (
+    MeasuredRun,
+    SentPrompt,
+    SystemOnTask,
+    digest,
+    file_name,
+)
 from potstill.records import Prediction, Question
 from potstill.whole_files import write_whole
 
@@ -85,7 +90,7 @@ def inspect_log(evaluation: MeasuredRun, measured: SystemOnTask) -> dict[str, ob
             ],
         },
         "stats": {"started_at": "", "completed_at": _timestamp(evaluation), "model_usage": {}},
-        "samples": [_sample(model, *pair) for pair in measured.answers],
+        "samples": [_sample(model, *pair, evaluation.prompt(*pair)) for pair in measured.answers],
     }
 
 
@@ -126,17 +131,21 @@ def _metrics(measured: SystemOnTask) -> dict[str, object]:
     return {name: {"name": name, "value": value, "params": {}} for name, value in values.items()}
 
 
-def _sample(model: str, question: Question, prediction: Prediction) -> dict[str, object]:
-    asked = question_text(question)
+def _sample(
+    model: str, question: Question, prediction: Prediction, prompt: SentPrompt
+) -> dict[str, object]:
+    asked = [{"role": role or "user", "content": text} for role, text in prompt.turns]
+    if not prompt.is_chat:
+        asked = [{"role": "user", "content": prompt.text}]
     reason = STOP_REASONS.get(prediction.finish_reason, "unknown")
     answer = {"role": "assistant", "content": prediction.text, "source": "generate", "model": model}
     return {
         "id": question.id,
         "epoch": 1,
-        "input": asked,
+        "input": asked if prompt.is_chat else prompt.text,
         "choices": list(question.choices) or None,
         "target": question.answer,
-        "messages": [{"role": "user", "content": asked, "source": "input"}, answer],
+        "messages": [*({**turn, "source": "input"} for turn in asked), answer],
         "output": {
             "model": model,
             "choices": [{"message": answer, "stop_reason": reason}],
@@ -154,5 +163,7 @@ def _sample(model: str, question: Question, prediction: Prediction) -> dict[str,
             "completion_tokens": prediction.completion_tokens,
             "thinking_ended": prediction.thinking_ended,
             "template_id": question.template_id,
+            "question": question.text,
+            "prompt_as_sent": prompt.is_known,
         },
     }

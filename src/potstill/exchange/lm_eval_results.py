@@ -1,12 +1,13 @@
 """An evaluation as lm-evaluation-harness writes its own with ``--log_samples``.
 
 ``FOLDER/SYSTEM/results_DATE.json`` holds a system's scores on all tasks, and
-``samples_TASK_DATE.jsonl`` beside it its answers, a line each. The metric is ``exact_match``: the
+``samples_TASK_DATE.jsonl`` beside it its answers, a line each. TASK is the task's key in both: its
+name, made fit for a file's. The metric is ``exact_match``: the
 final answer is the gold answer, under the name of the rule that read it as the filter.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,8 +15,13 @@ import orjson
 
 import potstill
 from potstill.exchange.json_lines import json_line
-from potstill.exchange.measured_systems import MeasuredRun, SystemOnTask, digest, file_name
-from potstill.prompts.styles import question_text
+from potstill.exchange.measured_systems import (
+    MeasuredRun,
+    SentPrompt,
+    SystemOnTask,
+    digest,
+    file_name,
+)
 from potstill.records import Prediction, Question
 from potstill.whole_files import whole_file, write_whole
 
@@ -33,27 +39,39 @@ def write_lm_eval_results(evaluation: MeasuredRun, folder: Path) -> Iterator[Sys
     for label, tasks in by_label.items():
         own = folder / file_name(label)
         hashes = {}
+        keys = task_keys([measured.task.name for measured in tasks])
         for measured in tasks:
-            name = measured.task.name
-            hashes[name] = _write_samples(own / f"samples_{file_name(name)}_{date}.jsonl", measured)
+            key = keys[measured.task.name]
+            path = own / f"samples_{key}_{date}.jsonl"
+            hashes[key] = _write_samples(path, measured, evaluation)
             yield measured
         results = lm_eval_results(evaluation, label, tasks, hashes)
         write_whole(own / f"results_{date}.json", orjson.dumps(results, option=orjson.OPT_INDENT_2))
 
 
-def _write_samples(path: Path, measured: SystemOnTask) -> str:
+def task_keys(names: Sequence[str]) -> dict[str, str]:
+    """Returns by what key and in which file's name each task stands: the same, and no two alike."""
+    keys: dict[str, str] = {}
+    for name in names:
+        key = file_name(name)
+        keys[name] = f"{key}-{digest(name)[:8]}" if key in keys.values() else key
+    return keys
+
+
+def _write_samples(path: Path, measured: SystemOnTask, evaluation: MeasuredRun) -> str:
     """Write a task's samples; returns what stands for all of them."""
     hashes = []
     with whole_file(path) as file:
         for place, (question, prediction) in enumerate(measured.answers):
-            sample = lm_eval_sample(place, question, prediction, measured.task.rule)
+            prompt = evaluation.prompt(question, prediction)
+            sample = lm_eval_sample(place, question, prediction, measured.task.rule, prompt)
             hashes += [str(sample[name]) for name in ("doc_hash", "prompt_hash", "target_hash")]
             file.write(json_line(sample))
     return digest("".join(hashes))
 
 
 def lm_eval_sample(
-    place: int, question: Question, prediction: Prediction, rule: str
+    place: int, question: Question, prediction: Prediction, rule: str, prompt: SentPrompt
 ) -> dict[str, object]:
     """Returns one answer as a line of samples."""
     doc = {
@@ -63,22 +81,34 @@ def lm_eval_sample(
         "answer": question.answer,
         "template_id": question.template_id,
     }
-    asked = question_text(question)
     return {
         "doc_id": place,
         "doc": doc,
         "target": question.answer,
-        "arguments": {"gen_args_0": {"arg_0": asked, "arg_1": {"do_sample": False}}},
+        "arguments": {"gen_args_0": {"arg_0": prompt.text, "arg_1": _generation(prompt)}},
         "resps": [[prediction.text]],
         "filtered_resps": [prediction.answer or "[invalid]"],
         "filter": rule,
         "metrics": [METRIC],
         "doc_hash": digest(orjson.dumps(doc).decode()),
-        "prompt_hash": digest(asked),
+        "prompt_hash": digest(prompt.text),
         "target_hash": digest(question.answer),
         METRIC: float(prediction.correct),
         "finish_reason": prediction.finish_reason,
         "completion_tokens": prediction.completion_tokens,
+        "prompt_as_sent": prompt.is_known,
+    }
+
+
+def _generation(prompt: SentPrompt) -> dict[str, object]:
+    """Returns how the answer was generated, by lm-evaluation-harness's names."""
+    if not prompt.is_known:
+        return {}
+    return {
+        "do_sample": bool(prompt.temperature),
+        "temperature": prompt.temperature,
+        "max_gen_toks": prompt.max_tokens,
+        "until": list(prompt.stop),
     }
 
 
@@ -90,19 +120,21 @@ def lm_eval_results(
 ) -> dict[str, object]:
     """Returns a system's scores as the file of results holds them."""
     model = tasks[0].model
+    keys = task_keys([measured.task.name for measured in tasks])
+    by_key = {keys[measured.task.name]: measured for measured in tasks}
     return {
-        "results": {measured.task.name: _result(measured) for measured in tasks},
-        "group_subtasks": {measured.task.name: [] for measured in tasks},
-        "configs": {measured.task.name: _config(measured) for measured in tasks},
-        "versions": {measured.task.name: 0 for measured in tasks},
-        "n-shot": {measured.task.name: 0 for measured in tasks},
-        "higher_is_better": {measured.task.name: {METRIC: True} for measured in tasks},
+        "results": {key: _result(measured) for key, measured in by_key.items()},
+        "group_subtasks": {key: [] for key in by_key},
+        "configs": {key: _config(key, measured) for key, measured in by_key.items()},
+        "versions": dict.fromkeys(by_key, 0),
+        "n-shot": dict.fromkeys(by_key, 0),
+        "higher_is_better": {key: {METRIC: True} for key in by_key},
         "n-samples": {
-            measured.task.name: {
+            key: {
                 "original": len(measured.task.splits["test"]),
                 "effective": measured.score.total,
             }
-            for measured in tasks
+            for key, measured in by_key.items()
         },
         "config": {
             "model": "potstill",
@@ -136,10 +168,10 @@ def _result(measured: SystemOnTask) -> dict[str, object]:
     }
 
 
-def _config(measured: SystemOnTask) -> dict[str, object]:
+def _config(key: str, measured: SystemOnTask) -> dict[str, object]:
     task, score = measured.task, measured.score
     return {
-        "task": task.name,
+        "task": key,
         "dataset_path": measured.source or task.name,
         "dataset_name": task.measured_set or task.name,
         "test_split": "test",

@@ -5,14 +5,18 @@ import math
 import re
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+import orjson
 
 from potstill.errors import DataError
 from potstill.exchange.folders import public_name
 from potstill.pipeline.run import Run
+from potstill.prompts.styles import question_text
 from potstill.records import Prediction, Question, Score, System, Task
+from potstill.report.answer_origins import ANSWER_BEGUN, AnswerOrigins, texts_of_prompt
 from potstill.store.asked_questions import answers_question
 
 
@@ -52,6 +56,29 @@ class SystemOnTask(NamedTuple):
         return math.sqrt(self.accuracy * (1 - self.accuracy) / self.score.total)
 
 
+class SentPrompt(NamedTuple):
+    """What a model was sent for one answer."""
+
+    turns: Sequence[tuple[str, str]]
+    """Roles and texts in their order. A plain text has no role; an answer that was begun for the
+    model stands last, as the assistant's."""
+
+    is_chat: bool
+    is_known: bool
+    """Whether the store has the request; else it is the bare question."""
+
+    max_tokens: int | None = None
+    temperature: float | None = None
+    stop: Sequence[str] = ()
+
+    @property
+    def text(self) -> str:
+        """A plain prompt as one text; a chat as JSON, as chat routes are sent it."""
+        if not self.is_chat:
+            return "".join(text for _, text in self.turns)
+        return orjson.dumps([{"role": role, "content": text} for role, text in self.turns]).decode()
+
+
 class MeasuredRun(NamedTuple):
     """The last evaluation of a run, as other programs' logs tell it."""
 
@@ -65,6 +92,29 @@ class MeasuredRun(NamedTuple):
     left_out: Counter[str]
     """What stands in no log, by a phrase that a number stands behind."""
 
+    origins: AnswerOrigins
+    """Finds the request behind an answer."""
+
+    def prompt(self, question: Question, prediction: Prediction) -> SentPrompt:
+        """Returns what was sent for an answer; where that is not certain, the bare question."""
+        sent = self.origins.origin(prediction)
+        if sent is None:
+            turns = [("", question_text(question))]
+            return SentPrompt(turns, is_chat=False, is_known=False)
+        request = sent.request
+        is_chat = not isinstance(request.prompt, str)
+        return SentPrompt(
+            [
+                ("assistant" if is_chat and role == ANSWER_BEGUN else role, text)
+                for role, text in texts_of_prompt(request)
+            ],
+            is_chat=is_chat,
+            is_known=True,
+            max_tokens=request.max_tokens,
+            temperature=request.temperature,
+            stop=request.stop,
+        )
+
 
 def last_evaluation(run: Run) -> MeasuredRun:
     """Returns what a run's last evaluation measured on test questions, guidance left aside.
@@ -75,7 +125,8 @@ def last_evaluation(run: Run) -> MeasuredRun:
     run.identity.check_task()
     left_out: Counter[str] = Counter()
     answers: defaultdict[tuple[System, str], list[Prediction]] = defaultdict(list)
-    for prediction in run.store.predictions():
+    predictions = run.store.predictions()
+    for prediction in predictions:
         answers[prediction.system.as_shown, prediction.task].append(prediction)
     tasks = {task.name: task for task in run.measured_tasks}
     engines = {one.system.as_shown: one.engine for one in run.store.engines()}
@@ -103,7 +154,15 @@ def last_evaluation(run: Run) -> MeasuredRun:
     if guided := len(run.store.guided_scores()):
         left_out["scores of guidance, which other programs have no form for"] = guided
     at = run.store.last_answer_at("evaluate")
-    return MeasuredRun(run.folder.name, measured, time.time() if at is None else at, left_out)
+    questions = {
+        (task.name, question.id): question
+        for task in run.measured_tasks
+        for question in task.splits["test"]
+    }
+    origins = AnswerOrigins(run.store, predictions, questions)
+    return MeasuredRun(
+        run.folder.name, measured, time.time() if at is None else at, left_out, origins
+    )
 
 
 def _paired(

@@ -17,6 +17,9 @@ from potstill.store import AnsweredRequest, Store
 SAMPLED = 60
 """Answers of a system on a task from which the way of asking is read."""
 
+ANSWER_BEGUN = "answer begun"
+"""The role of words that a model was given as the beginning of its answer."""
+
 Way = Hashable
 """All that a request has beside its question."""
 
@@ -98,7 +101,7 @@ def texts_of_prompt(request: Request) -> list[tuple[str, str]]:
         turns = [("", request.prompt)]
     else:
         turns = [(turn.role, turn.content) for turn in request.prompt]
-    return [*turns, ("answer begun", request.answer_prefix)] if request.answer_prefix else turns
+    return [*turns, (ANSWER_BEGUN, request.answer_prefix)] if request.answer_prefix else turns
 
 
 def token_shades(record: TokenLogprobs, text: str) -> list[tuple[int, int]]:
