@@ -278,7 +278,10 @@
     const rest = row.answers.filter((answer) => !first.includes(answer));
     if (first.length) shown.append(make("div", "beside-answers", ...first.map((answer) => answerPanel(row, answer))));
     if (Object.keys(row.differs).length) {
-      shown.append(make("p", "about", make("em", "differs", "Marked"), " is the first step in which the two differ."));
+      const told = row.differs_by === "numbers"
+        ? " is, in each answer, the first step with a number that the other and the question lack."
+        : " is the first step that the two word otherwise, case and punctuation aside.";
+      shown.append(make("p", "about", make("em", "differs", "Marked"), told));
     }
     if (rest.length) {
       const panels = make("div", "beside-answers", ...rest.map((answer) => answerPanel(row, answer)));

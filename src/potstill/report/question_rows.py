@@ -5,7 +5,7 @@ the whole row. Keys are short words, because a page repeats them often.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -14,12 +14,12 @@ from potstill.records import GuidedPrediction, Prediction, Question, Rationale, 
 from potstill.report.accuracy import Results
 from potstill.report.answer_origins import AnswerOrigins, texts_of_prompt, token_shades
 from potstill.report.clipped_text import MOST_CHARACTERS, clipped
+from potstill.report.first_difference import FirstDifference, first_difference
 from potstill.report.guidance import pieces
 from potstill.report.places import PlacesByKey
 from potstill.store import AnsweredRequest, Store
 from potstill.store.asked_questions import answers_question
 from potstill.tasks import grade
-from potstill.text.steps import step_kind, step_spans
 
 MOST_RATIONALES = 8
 """Rationales shown for each question."""
@@ -95,6 +95,7 @@ class QuestionRows:
         shown: list[Row] = [self._answer(answer, question, prompts) for answer in answers]
         shown += [_guided_answer(answer) for answer in guided]
         told = rationales[:MOST_RATIONALES]
+        parted = _parted(shown, self.pairs.get(task), question)
         sent = self._store.sent(one.completion_id for one in told) if self._store else {}
         return {
             **self.listed(task, split, question),
@@ -106,7 +107,8 @@ class QuestionRows:
             ],
             "more": len(rationales) - len(told),
             "prompts": prompts.listed,
-            "differs": _first_difference(shown, self.pairs.get(task)),
+            "differs": parted.spans if parted else {},
+            "differs_by": parted.by if parted else None,
         }
 
     def words(self, task: str, split: Split, question: Question) -> str:
@@ -273,25 +275,13 @@ def _guided_answer(answer: GuidedPrediction) -> Row:
     return row
 
 
-def _first_difference(
-    answers: Iterable[Row], pair: tuple[str, str] | None
-) -> Mapping[str, tuple[int, int]]:
-    """Returns where the first step stands in which the teacher and the student differ.
-
-    By system, as places in the text that is shown; one that has ended before is left out.
-    """
+def _parted(
+    answers: Iterable[Row], pair: tuple[str, str] | None, question: Question
+) -> FirstDifference | None:
+    """Returns where the teacher and the student part; None where one of them has no answer."""
     texts = {str(answer["system"]): str(answer["text"]) for answer in answers}
     names = ("teacher", pair[1] if pair else "")
-    if not all(name in texts for name in names):
-        return {}
-    kind = step_kind([texts[name] for name in names])
-    spans = {name: list(step_spans(texts[name], kind)) for name in names}
-    steps = {
-        name: [" ".join(texts[name][start:end].split()) for start, end in spans[name]]
-        for name in names
-    }
-    first, second = (steps[name] for name in names)
-    same = 0
-    while same < min(len(first), len(second)) and first[same] == second[same]:
-        same += 1
-    return {name: spans[name][same] for name in names if same < len(spans[name])}
+    if not all(name in texts for name in names) or names[0] == names[1]:
+        return None
+    asked = "\n".join([question.text, *question.choices])
+    return first_difference({name: texts[name] for name in names}, asked)

@@ -1,0 +1,77 @@
+"""Where a teacher's answer and a student's part: by their numbers, else by their wording.
+
+Two answers may say the same in other words, in another order or in more steps, so steps are not
+held against each other by place where there are numbers to go by. Marked is, in each answer, the
+first step with a number that stands neither in the other answer nor in the question::
+
+    teacher   8 boxes of 4 cards are 32 cards. With 9 loose ones that is 41.
+    student   There are 8 * 4 = 36 cards. Then 36 + 9 = 45.
+                      ^^^^^^^^^^^^^^ 36
+
+Where no answer has such a number, steps are compared by place, case and punctuation aside.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Literal, NamedTuple
+
+from potstill.text.steps import step_kind, step_spans
+
+Basis = Literal["numbers", "wording"]
+
+_NUMBER = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?")
+_MARKER = re.compile(r"\s*(?:step\s*)?\d+\s*[.):]\s", re.IGNORECASE)
+"""The number of a step itself, as in ``2. Then ...``."""
+
+
+class FirstDifference(NamedTuple):
+    """The steps in which two answers part."""
+
+    spans: Mapping[str, tuple[int, int]]
+    """By system, places in its text; a system of whose steps none differs is left out."""
+
+    by: Basis
+
+
+def first_difference(texts: Mapping[str, str], question: str) -> FirstDifference:
+    """Returns where two answers part.
+
+    Args:
+        texts: Two texts by the systems that wrote them.
+        question: The text of the question, with its options; its numbers part nothing.
+    """
+    kind = step_kind([*texts.values()])
+    spans = {name: list(step_spans(text, kind)) for name, text in texts.items()}
+    steps = {name: [texts[name][start:end] for start, end in spans[name]] for name in texts}
+    own = {name: [_numbers(step) for step in listed] for name, listed in steps.items()}
+    asked = _numbers(question)
+    known = {name: set().union(*listed) - asked for name, listed in own.items()}
+    if not any(known.values()):
+        return FirstDifference(_by_wording(steps, spans), "wording")
+    found = {}
+    for name in texts:
+        others = set().union(*(known[other] for other in texts if other != name), asked)
+        places = (place for place, numbers in enumerate(own[name]) if numbers - others)
+        if (place := next(places, None)) is not None:
+            found[name] = spans[name][place]
+    return FirstDifference(found, "numbers")
+
+
+def _numbers(text: str) -> set[str]:
+    """Returns the numbers of a text, so that 1,200 and 1200.0 are one."""
+    marker = _MARKER.match(text)
+    found = _NUMBER.findall(text, marker.end() if marker else 0)
+    return {f"{Decimal(number.replace(',', '')).normalize():f}" for number in found}
+
+
+def _by_wording(
+    steps: Mapping[str, Sequence[str]], spans: Mapping[str, Sequence[tuple[int, int]]]
+) -> dict[str, tuple[int, int]]:
+    worded = [[re.findall(r"\w+", step.casefold()) for step in own] for own in steps.values()]
+    same = 0
+    while all(same < len(own) for own in worded) and all(
+        own[same] == worded[0][same] for own in worded
+    ):
+        same += 1
+    return {name: own[same] for name, own in spans.items() if same < len(own)}
