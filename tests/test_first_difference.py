@@ -25,7 +25,8 @@ def marked(teacher: str, student: str, question: str = QUESTION) -> tuple[list[s
         ("8 * 4 = 32.\n32 + 9 = 41.", "8 * 4 = 32.\nThat is 32.",
          ["32 + 9 = 41."]),  # the student has no number of its own
         ("1. 8 * 4 = 32.\n2. 32 + 9 = 41.", "8 * 4 = 32.\nStep 2: 32 + 9 = 41.\n3) It is 41.", []),
-        ("It is 1,200 then.\nSo 1,201.", "It is 1200.00 then.\nSo 1202.", ["So 1,201.", "So 1202."]),
+        ("It is 1,200 then.\nSo 1,201.", "It is 1200.00 then.\nSo 1202.",
+         ["So 1,201.", "So 1202."]),
     ],
 )  # fmt: skip
 def test_numbers_part_answers_and_words_do_not(
