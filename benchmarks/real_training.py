@@ -54,7 +54,8 @@ from potstill.train.freed_memory import freed_memory_kept
 from potstill.train.losses import loss_of
 from potstill.train.prefix_sharing import can_share, enable
 from potstill.train.settings import StudentSettings, TrainSettings
-from potstill.train.trainer import Objective, StudentTrainer, training_arguments
+from potstill.train.trainer import Objective, StudentTrainer
+from potstill.train.training_arguments import training_arguments
 
 DATA = Path(os.environ.get("POTSTILL_DATA", Path(__file__).parents[2] / "shared" / "data"))
 OUTPUTS = DATA / "teacher_outputs"

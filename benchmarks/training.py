@@ -55,7 +55,8 @@ from potstill.train.encoding import Encoded, Encoder
 from potstill.train.losses import loss_of
 from potstill.train.prefix_sharing import can_share, enable
 from potstill.train.settings import StudentSettings, TrainSettings
-from potstill.train.trainer import Objective, StudentTrainer, training_arguments
+from potstill.train.trainer import Objective, StudentTrainer
+from potstill.train.training_arguments import training_arguments
 
 DATA = Path(os.environ.get("POTSTILL_DATA", Path(__file__).parents[2] / "shared" / "data"))
 RECORDED = {

@@ -22,7 +22,8 @@ HISTORY = {"CHANGELOG.md", "log.md"}
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SHELL = {"", "sh", "bash", "console"}
-LINE = re.compile(r"^(?:\$ )?(?:\w+=\S+ )*(?:accelerate launch -m )?(potstill .+)$", re.MULTILINE)
+LAUNCHED = r"(?:(?:accelerate launch|torchrun) .*?-m )?"
+LINE = re.compile(rf"^(?:\$ )?(?:\w+=\S+ )*{LAUNCHED}(potstill .+)$", re.MULTILINE)
 WHOLE = {"run": "runs/x", "task": "gsm8k", "teacher": "bundled:teacher",
          "student": "bundled:student"}  # fmt: skip
 """A recipe that settings of the docs are put into."""

@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "src" / "potstill"
 LAYERS = [  # lowest first; names on one line never import each other
     {"errors", "statistics"},
-    {"html_tables", "module_folders"},
+    {"html_tables", "launched", "module_folders"},
     {"plugins", "records", "settings", "tables", "text", "whole_files", "yaml_text"},
     {"checksums", "keys", "setting_names", "start_comparison"},
     {"store"},

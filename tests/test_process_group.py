@@ -11,7 +11,7 @@ from test_train import start
 from two_processes import by_torchrun
 
 from potstill.train import checkpoints
-from potstill.train.processes import ending_process_group
+from potstill.train.processes import training_processes
 
 __all__ = ["start"]  # the fixture
 
@@ -63,17 +63,17 @@ def begin_group() -> None:
 
 
 def test_a_group_that_was_begun_in_the_block_is_ended() -> None:
-    with ending_process_group():
+    with training_processes():
         begin_group()
     assert not torch.distributed.is_initialized()
-    with ending_process_group():
+    with training_processes():
         begin_group()  # a later training can begin one anew
     assert not torch.distributed.is_initialized()
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
 def test_it_is_ended_after_a_failure(error: type[BaseException]) -> None:
-    with pytest.raises(error), ending_process_group():
+    with pytest.raises(error), training_processes():
         begin_group()
         raise error
     assert not torch.distributed.is_initialized()
@@ -82,7 +82,7 @@ def test_it_is_ended_after_a_failure(error: type[BaseException]) -> None:
 def test_a_group_that_was_there_before_is_left_to_who_began_it() -> None:
     begin_group()
     try:
-        with ending_process_group():
+        with training_processes():
             pass
         assert torch.distributed.is_initialized()
     finally:

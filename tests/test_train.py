@@ -499,9 +499,9 @@ SHARED = """
 import sys
 from pathlib import Path
 from test_train import learner, settings, sums
-from potstill.train.processes import ending_process_group
+from potstill.train.processes import training_processes
 from potstill.train.student import train_student
-with ending_process_group():
+with training_processes():
     train_student(learner(Path(sys.argv[1])), sums(), settings(), Path(sys.argv[2]))
 """
 

@@ -3,32 +3,47 @@
 import os
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 
-def by_torchrun(program: str, folder: Path, *arguments: Path) -> "subprocess.CompletedProcess[str]":
+def by_torchrun(
+    program: str,
+    folder: Path,
+    *arguments: Path,
+    environment: Mapping[str, str] | None = None,
+    options: Sequence[str] = ("--standalone",),
+) -> "subprocess.CompletedProcess[str]":
     """Returns what came of a program that torchrun starts twice; it may import tests' helpers.
 
     Args:
         program: Its text.
         folder: Where it is written to, before it is run.
         arguments: What it is given.
+        environment: Further variables.
+        options: Of torchrun, beside the number of processes.
     """
     script = folder / "program.py"
     script.write_text(program, encoding="utf-8")
-    helpers = str(Path(__file__).parent)
     return subprocess.run(
         [
-            *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
+            *(sys.executable, "-m", "torch.distributed.run", *options),
             *("--nproc-per-node", "2", str(script), *map(str, arguments)),
         ],
-        env={
-            **os.environ,
-            "OMP_NUM_THREADS": "1",
-            "PYTHONPATH": os.pathsep.join([*sys.path, helpers]),
-        },
+        env=several_processes_environment(folder) | dict(environment or {}),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
         check=False,
     )
+
+
+def several_processes_environment(folder: Path) -> dict[str, str]:
+    """Returns an environment in which the package and tests' helpers are found.
+
+    Args:
+        folder: Takes temporary files.
+    """
+    helpers = str(Path(__file__).parent)
+    path = os.pathsep.join([*sys.path, helpers])
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path, "TMPDIR": str(folder)}

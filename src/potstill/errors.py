@@ -66,6 +66,10 @@ class StoreError(PotstillError, RuntimeError):
     """The run's store is held by another process, full, damaged, or of a newer version."""
 
 
+class LostProcessError(PotstillError, RuntimeError):
+    """Another of the processes that train together is gone."""
+
+
 class MissingExtraError(PotstillError, ImportError):
     """A package of an optional extra is not installed."""
 

@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import wraps
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -18,7 +18,8 @@ import click
 import potstill
 from potstill.cli.documents import json_option, write_document
 from potstill.cli.terminal import clean_warnings, echo
-from potstill.errors import ConfigError, OutdatedError, PotstillError
+from potstill.errors import ConfigError, OutdatedError, PotstillError, extra
+from potstill.launched import is_main_process, process_count, refuse_several, tells_ending
 from potstill.text.terminal_text import terminal_text
 
 if TYPE_CHECKING:
@@ -37,6 +38,10 @@ ORDER = (
 """The commands as help lists them: a run, its stages, its data, and the tools beside them."""
 
 
+IN_SEVERAL_PROCESSES = ("train",)
+"""The commands that several processes do together, as torchrun and accelerate start them."""
+
+
 class _UserError(click.ClickException):
     """A user's mistake, shown on a line, or on one for each fault; the process exits with 2."""
 
@@ -44,7 +49,7 @@ class _UserError(click.ClickException):
 
     def show(self, file: IO[Any] | None = None) -> None:
         for line in self.format_message().splitlines():
-            echo(f"Error: {line}", file=file, err=file is None, whole=True)
+            echo(f"Error: {line}", file=file, err=file is None, whole=True, by_any=True)
 
 
 class _CommandGroup(click.Group):
@@ -63,6 +68,19 @@ class _CommandGroup(click.Group):
         _raise_file_limit()
         clean_warnings()
         try:
+            return self._explained(ctx)
+        except click.ClickException as error:
+            if not tells_ending():
+                ctx.exit(error.exit_code)
+            raise
+        except KeyboardInterrupt as stopped:
+            if tells_ending():
+                _tell_stopped()
+            ctx.exit(128 + getattr(stopped, "signal", signal.SIGINT))
+
+    def _explained(self, ctx: click.Context) -> Any:
+        """Do what the command does; what the user can mend is an error for one line."""
+        try:
             return self._answered(ctx)
         except click.ClickException as error:
             vars(error)["message"] = terminal_text(error.message)
@@ -74,10 +92,6 @@ class _CommandGroup(click.Group):
             if reason is None:
                 raise
             raise _UserError(reason) from error
-        except KeyboardInterrupt as stopped:
-            again = shlex.join(["potstill", *sys.argv[1:]])
-            echo(f"\nStopped. What has arrived is kept; go on with: {again}", err=True, whole=True)
-            ctx.exit(128 + getattr(stopped, "signal", signal.SIGINT))
 
     def _answered(self, ctx: click.Context) -> Any:
         """Do what the command does, then write its document, if ``--json`` asks for one.
@@ -91,6 +105,12 @@ class _CommandGroup(click.Group):
             raise
         write_document(ctx)
         return returned
+
+
+def _tell_stopped() -> None:
+    again = shlex.join(["potstill", *sys.argv[1:]])
+    line = f"\nStopped. What has arrived is kept; go on with: {again}"
+    echo(line, err=True, whole=True, by_any=True)
 
 
 MOST_FILES = 4096
@@ -150,6 +170,9 @@ def main() -> None:
     Every command takes a recipe, asks the run's store what is missing and does only that, so it can
     be stopped at any instant and repeated.
     """
+    command = click.get_current_context().invoked_subcommand
+    if command not in IN_SEVERAL_PROCESSES:
+        refuse_several(str(command))
 
 
 def set_option(example: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -187,6 +210,7 @@ def progress_meter() -> "Meter":
     from potstill.runtime.progress import Meter
 
     quiet = click.get_current_context().find_root().meta.get(_QUIET, False)
+    quiet = quiet or not is_main_process()
     return Meter(None) if quiet else Meter.on_stderr()
 
 
@@ -247,9 +271,10 @@ def open_run(
     read, is_moved = load_recipe(*recipe_of(recipe, changes)), recipe.is_dir()
     read = part_recipe(read, part) if part else read
     with (
+        _processes(),
+        terminating(),
         Run(read, progress_meter(), read_only=read_only, is_moved=is_moved) as run,
         _logged(run.context.events),
-        terminating(),
     ):
         try:
             yield run
@@ -257,6 +282,15 @@ def open_run(
             consent = ("reuse=true",) if run.identity.needs_consent else ()
             words = arguments_of(recipe, (*changes, *consent))
             raise OutdatedError(error.reason, error.commands, words) from error
+
+
+def _processes() -> AbstractContextManager[None]:
+    """The group of the processes that a launcher has started, where there are several."""
+    if process_count() == 1:
+        return nullcontext()
+    with extra("local", needed_for="work in several processes"):
+        from potstill.train.processes import training_processes
+    return training_processes()
 
 
 @contextmanager

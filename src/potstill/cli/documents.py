@@ -14,6 +14,8 @@ from typing import Any
 
 import click
 
+from potstill.launched import is_main_process
+
 _DOCUMENT = "potstill.document"
 """By this name the context keeps the document of ``--json``; without the option there is none."""
 
@@ -53,7 +55,7 @@ def add_to_document(**values: object) -> None:
 def write_document(context: click.Context) -> None:
     """Write what a command has found, if ``--json`` asks for it and it is not written yet."""
     values = context.find_root().meta.get(_DOCUMENT)
-    if values:
+    if values and is_main_process():
         # Only ASCII: what a model wrote could else steer the terminal.
         click.echo(json.dumps(values, indent=2, allow_nan=False))
         values.clear()

@@ -174,6 +174,10 @@ def print_curated(run: "Run", verdicts: "Counter[str]") -> None:
 @recipe_command("train", asks=True)
 def train_command(recipe: Path, changes: tuple[str, ...]) -> None:
     """Train the students."""
+    from potstill.launched import one_in_place_of_several
+
+    if note := one_in_place_of_several():
+        echo(f"note: {note}", err=True)
     with open_run(recipe, changes) as run:
         run_train(run)
         print_next("evaluate", recipe, changes)

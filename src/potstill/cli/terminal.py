@@ -8,12 +8,18 @@ from typing import IO, Any
 import click
 
 from potstill.cli.documents import wants_json
+from potstill.launched import is_main_process
 from potstill.text.short_paths import wrapped
 from potstill.text.terminal_text import terminal_text
 
 
 def echo(
-    text: str = "", *, err: bool = False, file: IO[Any] | None = None, whole: bool = False
+    text: str = "",
+    *,
+    err: bool = False,
+    file: IO[Any] | None = None,
+    whole: bool = False,
+    by_any: bool = False,
 ) -> None:
     """Show a line or more on standard output, on standard error, or in another stream.
 
@@ -24,7 +30,10 @@ def echo(
         err: Whether it goes to standard error.
         file: Another stream.
         whole: Whether no line is broken, as of commands that people copy.
+        by_any: Whether any of several processes shows it, not the main one alone.
     """
+    if not by_any and not is_main_process():
+        return
     err = err or (file is None and wants_json())
     stream = file or (sys.stderr if err else sys.stdout)
     shown = terminal_text(text)
@@ -46,3 +55,5 @@ def clean_warnings() -> None:
     """Have warnings that nobody else handles written as all else is."""
     if logging.lastResort is not None:
         logging.lastResort.setFormatter(_TerminalFormatter())
+        if not is_main_process():  # the main one of several warns of the same
+            logging.lastResort.setLevel(logging.ERROR)

@@ -11,13 +11,13 @@ that the recipe names, when they are first needed, and hands each stage what it 
         run.report()
 """
 
-import os
 import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property, partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Self
 
 from potstill.errors import ConfigError, DataError, extra
@@ -31,6 +31,7 @@ from potstill.evaluate import (
 from potstill.generate import GenerateResult
 from potstill.grading.grade import grade
 from potstill.guide import GuidanceResult, GuideSettings, guide
+from potstill.launched import is_main_process, on_main_machine
 from potstill.models import Model
 from potstill.pipeline.cost_lines import judge_lines
 from potstill.pipeline.former_training import with_former_values
@@ -39,6 +40,7 @@ from potstill.pipeline.kept_questions import task_of
 from potstill.pipeline.key_checks import check_guiding_key, check_measuring_key
 from potstill.pipeline.later_model import LaterModel
 from potstill.pipeline.nothing_kept import require_kept
+from potstill.pipeline.process_order import after_the_main_process
 from potstill.pipeline.recipe import Recipe, load_recipe
 from potstill.pipeline.recipe_changes import RunIdentity
 from potstill.pipeline.regrade import Regraded, regrade
@@ -75,6 +77,7 @@ from potstill.runtime.stage_machine import stage_machine
 from potstill.sampling.ask import PromptConfig, unheld
 from potstill.setting_names import resolve_names
 from potstill.store import Stage, Store
+from potstill.store.machine_copy import copy_store
 from potstill.tasks import TaskSettings
 from potstill.tasks.overlap import Overlap, overlaps, without
 from potstill.tasks.part import TaskPart
@@ -89,7 +92,7 @@ class Run(NotebookView):
         recipe: The settings of every stage.
         meter: Shows the progress; None shows none.
         read_only: Open the store beside a writer, for the report alone. Of the processes of
-            ``accelerate launch`` only the first writes.
+            a launcher only the main one writes.
         untouched: Leave a store of an older schema as it is; what is read is a copy in memory.
         is_moved: Whether the run is named by its folder, from which relative paths do not count.
 
@@ -109,11 +112,15 @@ class Run(NotebookView):
     ) -> None:
         self.folder, self._is_moved = recipe.folder, is_moved
         meter = meter or Meter(None)
-        read_only = read_only or os.environ.get("RANK", "0") != "0"
+        read_only = read_only or not is_main_process()
         if not (self.folder / "run.sqlite").is_file():
             resolve_names(recipe)  # or nothing is made for it
         path = self.folder / "run.sqlite"
-        self.store = Store(path, read_only=read_only, untouched=untouched)
+        self._copied = None if on_main_machine() else TemporaryDirectory(prefix="potstill-")
+        with after_the_main_process():
+            if self._copied is not None:
+                path = copy_store(path, Path(self._copied.name))
+            self.store = Store(path, read_only=read_only, untouched=untouched)
         self.store.probability_form = recipe.store.probabilities
         self.recipe = recipe = with_former_values(recipe, self.store)
         self.runtime = Runtime() if read_only else run_runtime(recipe, self.store)
@@ -133,6 +140,8 @@ class Run(NotebookView):
             self._tracking.close()
         self.runtime.close()
         self.store.close()
+        if self._copied is not None:
+            self._copied.cleanup()
 
     @cached_property
     def task(self) -> Task:

@@ -16,13 +16,13 @@ newest checkpoint where that and all before it are whole, else from the beginnin
 
 import json
 import logging
-import os
 import shutil
 from collections.abc import Container, Iterable
 from pathlib import Path
 
 from potstill.checksums import damage, write_checksums
 from potstill.errors import ConfigError
+from potstill.launched import is_main_process
 from potstill.whole_files import ENDING, unfinished_folder, write_whole
 
 logger = logging.getLogger(__name__)
@@ -37,15 +37,10 @@ def checkpoint_folder(folder: Path, step: int) -> Path:
     return folder / f"checkpoint-{step:06}"
 
 
-def first_process() -> bool:
-    """Whether this process is the one of ``accelerate launch`` that writes."""
-    return os.environ.get("RANK", "0") == "0"
-
-
 def claim(folder: Path, identity: str) -> None:
     """Take a folder for one training, and remove what a killed process left half written.
 
-    Of several processes the first does so, and the others rely on it.
+    Of several processes the main one does so, and the others rely on it.
 
     Args:
         folder: The training's folder; made where it is missing.
@@ -54,7 +49,7 @@ def claim(folder: Path, identity: str) -> None:
     Raises:
         ConfigError: The folder holds another training, or what it holds cannot be told.
     """
-    if not first_process():
+    if not is_main_process():
         return
     folder.mkdir(parents=True, exist_ok=True)
     training = read_json(folder / IDENTITY)
@@ -77,14 +72,14 @@ def claim(folder: Path, identity: str) -> None:
 
 def finish(folder: Path, values: dict[str, object]) -> None:
     """Mark a training as finished, then remove what only going on with it would need."""
-    if first_process():
+    if is_main_process():
         write_json(folder / FINISHED, values)
         drop_resume_states(folder)
 
 
 def reopen(folder: Path) -> None:
     """Take back that a training is finished, so that it is trained anew."""
-    if first_process():
+    if is_main_process():
         (folder / FINISHED).unlink(missing_ok=True)
 
 

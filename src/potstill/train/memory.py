@@ -4,10 +4,10 @@ Weights, gradients and AdamW's two moments are known to the byte; what is kept f
 estimated, and measured by :mod:`potstill.train.step_trial`.
 """
 
-import os
 from typing import NamedTuple
 
 from potstill.errors import ConfigError
+from potstill.launched import process_count
 from potstill.train.defaults import StartFacts, activation_bytes
 
 PROGRAM_BYTES = 600_000_000
@@ -67,7 +67,7 @@ def refuse_too_large(label: str, weights: TrainedWeights, facts: StartFacts) -> 
         ConfigError: It cannot fit; says what takes less.
     """
     needed = weights.fixed_bytes()
-    if os.environ.get("WORLD_SIZE", "1") != "1" or needed <= facts.memory:
+    if process_count() > 1 or needed <= facts.memory:
         return
     raise ConfigError(too_large(label, needed, weights, facts))
 

@@ -133,12 +133,12 @@ def train(
     if unequal := unequal_questions(named, task, rationales):
         logger.warning("%s", unequal)
     with extra("local", needed_for="potstill train"):
-        from potstill.train.processes import ending_process_group
+        from potstill.train.processes import shared, training_processes
         from potstill.train.start_checks import check_memory
     check_memory(settings, {system: one.start for system, one in students.items() if one.start})
-    values = _resolved(settings, students, examples, context)
     done = _Trainings([], [], [])
-    with ending_process_group():
+    with training_processes():
+        values = shared(_resolved(settings, students, examples, context))
         for system, student in after_their_starts(students).items():
             student = started_from(system, student, done.checkpoints, context.folder)
             work = on_policy_work(system, student, task, models, context, seed)
@@ -146,7 +146,7 @@ def train(
             trained = _train_in_folder(system, student, learned, own, context, seed, ends_at, work)
             left = _checkpoint_records(system, student, trained, context.folder, own)
             done.add(system, trained, left)
-    if not context.store.read_only:  # the first of several processes keeps the store
+    if not context.store.read_only:  # the main of several processes keeps the store
         made_by = made_by or settings_hash(settings.model_dump(mode="json"), seed)
         context.store.replace_training(
             done.steps, done.checkpoints, done.collapses, settings_hash=made_by
@@ -174,7 +174,7 @@ def _resolved(
             context.events.announce("training_values", words, student=system.label, **fields)
     steps = sum(own.steps_for(len(examples[system])) for system, own in resolved.items())
     context.progress.expect(steps, "steps")
-    if not context.store.read_only:  # the first of several processes keeps the folder
+    if not context.store.read_only:  # the main of several processes keeps the folder
         kept.write()
     return resolved
 

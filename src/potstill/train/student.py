@@ -12,7 +12,6 @@ so the same call on the same folder resumes the one and repeats the other for no
 
 import hashlib
 import logging
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from transformers import TrainerState
 
 from potstill.errors import DataError
 from potstill.keys import listed_hash_within
+from potstill.launched import is_main_process, process_count
 from potstill.models.local.answer_layout import add_turn_end, thinking_template
 from potstill.models.local.format_trials import TRYING, chosen, is_tried, shape_name
 from potstill.models.local.loading import (
@@ -48,6 +48,7 @@ from potstill.train.on_policy.on_policy_trainer import OnPolicyRun, on_policy_ru
 from potstill.train.on_policy.round_watch import TrainingCollapsed
 from potstill.train.on_policy.work import OnPolicyWork
 from potstill.train.precision import try_training
+from potstill.train.processes import require_same, shared
 from potstill.train.quantization import four_bits, is_quantized, keep_trainable
 from potstill.train.resolution import resolved_training, start_device
 from potstill.train.settings import LoraSettings, StudentSettings, TrainSettings
@@ -220,8 +221,9 @@ def train_student(
     runtime = runtime or Runtime()
     settings = resolved_training(settings, student, examples)
     identity = training_identity(student, examples, settings, seed=seed, on_policy=on_policy)
+    require_same(identity, of=_name(folder))
     checkpoints.claim(folder, identity)
-    finished = _finished(folder, on_policy)
+    finished = shared(_finished(folder, on_policy) if is_main_process() else None)
     if finished is not None:
         return _trained_student(finished, folder)
     trainer, reporter, counts = _set_up(
@@ -259,8 +261,7 @@ def _finished(folder: Path, on_policy: OnPolicyWork | None) -> dict[str, object]
     if on_policy is not None and is_lifted(finished, on_policy.settings):
         checkpoints.reopen(folder)  # what its rounds were paid for is stored
         return None
-    if checkpoints.first_process():  # killed after it was marked as finished, they are there
-        checkpoints.drop_resume_states(folder)
+    checkpoints.drop_resume_states(folder)  # there, if it was killed just after its end
     return finished
 
 
@@ -290,7 +291,7 @@ def _set_up(
             seed=seed,
         )
     tried = encoded.examples or (stand_ins(run) if run else [])
-    settings = with_precision(settings, loaded, tried, folder, runtime)
+    settings = shared(with_precision(settings, loaded, tried, folder, runtime))
     counts = _counts(student, loaded, encoded, run)
     with quietly():
         trainer, reporter = build_trainer(loaded, encoded, settings, student, folder, seed, run)
@@ -372,7 +373,7 @@ def with_precision(
     precision = runtime.number_formats.known(f"training: {shape}")
     if precision is None:
         begun = checkpoints.newest_resumable(folder) is not None
-        alone = os.environ.get("WORLD_SIZE", "1") == "1"
+        alone = process_count() == 1
         precision = "float32"
         if is_tried(loaded.model) and alone and not begun:
             with runtime.events.noted("number format", TRYING):
@@ -404,7 +405,8 @@ def _train_to_its_end(
 
 def _train_or_resume(trainer: StudentTrainer, reporter: Reporter, folder: Path) -> TrainerState:
     """Train to the end, from the newest checkpoint on where there is one."""
-    newest = checkpoints.whole_resumable(folder, trainer.save_steps)
+    is_main = is_main_process()
+    newest = shared(checkpoints.whole_resumable(folder, trainer.save_steps) if is_main else None)
     resume = newest / checkpoints.RESUME if newest else None
     if resume is not None:  # a killed process may have seen that training ends here
         state: TrainerState = TrainerState.load_from_json(str(resume / "trainer_state.json"))

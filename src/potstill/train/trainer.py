@@ -10,15 +10,14 @@ distribution over processes. Three things are ours:
 - :meth:`StudentTrainer.compute_loss` computes the loss at the output layer, chunk by chunk.
 - Checkpoints are whole or not there, and hold what going on takes.
 
-:func:`training_arguments` puts our settings into the words of ``TrainingArguments``.
+:mod:`potstill.train.training_arguments` puts our settings into the words of ``TrainingArguments``.
 """
 
 import itertools
-import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -37,18 +36,17 @@ from transformers import (
 from transformers.trainer_callback import PrinterCallback
 
 from potstill.checksums import write_checksums
-from potstill.errors import ConfigError
 from potstill.models.local.learned_prefix import has_prefix, prefix_parameters, write_prefix
 from potstill.models.local.saving import save_model
 from potstill.records.training import ADAPTER
 from potstill.train import checkpoints
 from potstill.train.batches import Batch, Collator, Steps
 from potstill.train.chunked_loss import Head
-from potstill.train.defaults import ResolvedTraining
 from potstill.train.encoder_sharing import EncoderOnce
 from potstill.train.lora import merged
 from potstill.train.losses import Loss, Targets
 from potstill.train.prefix_sharing import layout, use
+from potstill.train.training_arguments import draw_apart
 from potstill.train.training_watch import Unwatched, Watch
 from potstill.whole_files import library_faults, unfinished_folder, whole_folder
 
@@ -296,6 +294,18 @@ class StudentTrainer(Trainer):
         save_model(model, self.tokenizer, folder, state_dict=state_dict, dtype=self._dtype)
         model.config.use_cache = cached
 
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        """Go on with this process's random numbers; one that was not there before begins its own.
+
+        As many processes as before go on with the very numbers that an undisturbed training draws.
+        """
+        number, count = self.args.process_index, self.args.world_size
+        name = "rng_state.pth" if count == 1 else f"rng_state_{number}.pth"
+        if checkpoint is not None and not (Path(checkpoint) / name).is_file():
+            draw_apart(self.args.seed, number, self.state.global_step)
+        else:
+            super()._load_rng_state(checkpoint)
+
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         """Load weights: within the resume state where it has its own, else beside it."""
         resume = Path(resume_from_checkpoint)
@@ -431,64 +441,3 @@ class Reporter(TrainerCallback):
         """End the training at this checkpoint if ``ends_at`` says so."""
         if not control.should_training_stop:
             control.should_training_stop = self.ends_at(state)
-
-
-RECOMPUTE = next(  # its name in transformers from 5.23 on, and before
-    name
-    for name in ("activation_checkpointing", "gradient_checkpointing")
-    if name in {field.name for field in fields(TrainingArguments)}
-)
-
-
-def training_arguments(
-    settings: ResolvedTraining, folder: Path, *, steps: int, seed: int, use_cpu: bool
-) -> TrainingArguments:
-    """Returns our settings as the base class's, which prints and saves nothing by itself.
-
-    Raises:
-        ConfigError: There are more processes than examples in a step.
-    """
-    schedules = {"constant": "constant_with_warmup"}
-    options: dict[str, Any] = {
-        "output_dir": str(folder),
-        "max_steps": steps,
-        "per_device_train_batch_size": 1,  # one step, of as many parts as it takes
-        "learning_rate": settings.learning_rate,
-        "lr_scheduler_type": schedules.get(settings.schedule, settings.schedule),
-        "warmup_steps": math.ceil(settings.warmup * steps),
-        "weight_decay": settings.weight_decay,
-        "max_grad_norm": 1.0,
-        "optim": "adamw_torch_fused",
-        "bf16": _bfloat16(settings, use_cpu),
-        RECOMPUTE: settings.gradient_checkpointing,
-        "seed": seed,
-        "ddp_find_unused_parameters": False,
-        "report_to": "none",
-        "use_cpu": use_cpu,
-        "disable_tqdm": True,
-        "logging_strategy": "no",
-        "logging_nan_inf_filter": False,
-        "save_strategy": "no",
-        "dataloader_pin_memory": not use_cpu,
-        "remove_unused_columns": False,
-        "log_level": "error",
-    }
-    arguments = TrainingArguments(**options)
-    arguments._n_gpu = min(arguments.n_gpu, 1)  # several devices: one process each
-    if settings.batch_size < arguments.world_size:
-        raise ConfigError(
-            f"train.batch_size is {settings.batch_size}, less than the {arguments.world_size} "
-            "processes."
-        )
-    return arguments
-
-
-def sharded(arguments: TrainingArguments) -> bool:
-    """Whether a layer's weights are only there while the model runs."""
-    return bool(arguments.fsdp or arguments.deepspeed) or arguments.parallel_mode.value == "tpu"
-
-
-def _bfloat16(settings: ResolvedTraining, use_cpu: bool) -> bool:
-    if settings.precision == "auto":
-        return not use_cpu and torch.cuda.is_bf16_supported()
-    return settings.precision == "bfloat16"

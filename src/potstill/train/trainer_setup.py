@@ -48,9 +48,8 @@ from potstill.train.trainer import (
     Objective,
     Reporter,
     StudentTrainer,
-    sharded,
-    training_arguments,
 )
+from potstill.train.training_arguments import draw_apart, sharded, training_arguments
 
 logger = logging.getLogger(__name__)
 
@@ -116,6 +115,7 @@ def build_trainer(
         save_steps=sorted({math.ceil(steps * part / settings.checkpoints) for part in parts}),
         dtype=dtype_on_disk(load_config(start), weights_of(loaded, start)),
     )
+    draw_apart(seed, arguments.process_index)  # behind what all have to begin with alike
     reporter = Reporter(tokens)
     if isinstance(trainer, OnPolicyTrainer) and on_policy is not None:
         trainer.prepare(on_policy, reporter)
