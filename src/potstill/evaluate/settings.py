@@ -153,6 +153,10 @@ class EvaluateSettings(Settings):
     bootstrap: int = Field(default=10_000, ge=100)
     """Resamples behind the interval of a difference."""
 
+    confidence: int = Field(default=100, ge=0)
+    """Most answers of a student on a task, of those where it differs from its start, whose tokens
+    the page shades by their probability: one pass over each by a model on this machine. 0: none."""
+
     @field_validator("asked_in")
     @classmethod
     def _known_formats(cls, asked_in: tuple[AnyFormat, ...]) -> tuple[AnyFormat, ...]:

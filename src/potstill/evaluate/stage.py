@@ -6,6 +6,7 @@ from itertools import combinations
 from typing import NamedTuple
 
 from potstill.evaluate.candidates import CheckpointCandidate, DevScorer, candidates
+from potstill.evaluate.changed_answers import keep_confidence
 from potstill.evaluate.measure import EvalContext, Measured, compare_systems
 from potstill.evaluate.selection import applicable, choose
 from potstill.evaluate.settings import EvaluateSettings
@@ -131,14 +132,14 @@ def evaluate(
         systems += [not_taken(other.system) for other in selection.others]
         dev_scores += selection.scores
         selections.append(selection)
-    measured, engines = _measure_all(systems, entries, measuring)
+    measured, engines = _measure_all(systems, entries, measuring, settings.confidence)
     comparisons = list(_comparisons(measured, settings.bootstrap, seed))
     choices = [choice for selection in selections for choice in selection.choices]
     scores = dev_scores + [result.score for result in measured]
     predictions = (prediction for result in measured for prediction in result.predictions)
     rules = [entry.task.rule for entry in entries]
     made_by = made_by or settings_hash(
-        settings.model_dump(mode="json"), rules, GRADER_VERSION, seed
+        settings.model_dump(mode="json", exclude={"confidence"}), rules, GRADER_VERSION, seed
     )
     context.store.replace_evaluation(
         scores,
@@ -179,16 +180,30 @@ def _expected_answers(
 
 
 def _measure_all(
-    systems: Sequence[MeasuredSystem], entries: Sequence[EvalTask], measuring: EvalContext
+    systems: Sequence[MeasuredSystem],
+    entries: Sequence[EvalTask],
+    measuring: EvalContext,
+    confidence: int,
 ) -> tuple[list[Measured], list[SystemEngine]]:
-    """Returns each system's results on test questions, and what computed the local ones."""
+    """Returns each system's results on test questions, and what computed the local ones.
+
+    Args:
+        systems: The systems, starts before students.
+        entries: The tasks.
+        measuring: The run.
+        confidence: Changed answers of a student on a task whose tokens' probabilities are kept.
+    """
     measured: list[Measured] = []
     engines: list[SystemEngine] = []
     for place, system in enumerate(systems):
         model = measuring.opened(system)
-        asked = (entry for entry in entries if system.answers(entry))
-        results = (measuring.measure(system, model, entry, "test") for entry in asked)
-        measured += [result for result in results if result is not None]
+        for entry in filter(system.answers, entries):
+            result = measuring.measure(system, model, entry, "test")
+            if result is None:
+                continue
+            if confidence and system.is_student:
+                keep_confidence(result, measured, entry, model, measuring.run, most=confidence)
+            measured.append(result)
         engines += _engine_of(system.system, model)
         if not _is_same_model(system, systems[place + 1 : place + 2]):
             measuring.run.runtime.release()  # the next may need the same GPU

@@ -91,7 +91,8 @@ def train_inputs(run: "Run") -> Inputs:
 def evaluate_inputs(run: "Run") -> Inputs:
     """Returns what determines the scores: the systems, the questions and how they are asked."""
     recipe = run.recipe
-    settings = _section("evaluate", recipe.evaluate)
+    # What is kept beside the answers changes none of them.
+    settings = _section("evaluate", recipe.evaluate, exclude={"confidence"})
     values: dict[str, object] = {
         "seed": recipe.seed,
         **settings.values,

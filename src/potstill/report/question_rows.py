@@ -17,6 +17,8 @@ from potstill.report.clipped_text import MOST_CHARACTERS, clipped
 from potstill.report.first_difference import FirstDifference, first_difference
 from potstill.report.guidance import pieces
 from potstill.report.places import PlacesByKey
+from potstill.sampling.answer_confidence import STAGE as CONFIDENCE
+from potstill.sampling.answer_confidence import confidence
 from potstill.store import AnsweredRequest, Store
 from potstill.store.asked_questions import answers_question
 from potstill.tasks import grade
@@ -63,6 +65,7 @@ class QuestionRows:
             for question in task.splits["test"]
         }
         self._origins = AnswerOrigins(store, results.predictions, questions) if store else None
+        self._is_scored = store is not None and store.has_completions_of(CONFIDENCE)
         self._graded = lru_cache(maxsize=1)(self._span)
         self.pairs = {task.name: pair_of(results, task.name) for task in results.tasks}
         """By task, the labels of the start and of the student that the page is about."""
@@ -177,16 +180,20 @@ class QuestionRows:
         known: Row = {"prompt": prompts.place(sent)}
         if sent.thinking:
             known["thinking"] = clipped(sent.thinking, most=MOST_CHARACTERS)
-        if sent.request.top_logprobs or sent.request.given is not None:
-            record = self._store.logprobs(sent.completion_id)
-            if record is not None and len(record.logprobs):
-                mean = float(np.exp(np.nan_to_num(record.logprobs[:, 0], neginf=-100.0)).mean())
-                known["sure"] = round(100 * mean)
-                is_whole = len(text) <= MOST_CHARACTERS
-                shades = token_shades(record, common_text(sent.text, text)) if is_whole else []
-                if shades:
-                    known["shades"] = shades
+        record = confidence(self._store, sent) if self._is_scored or _has_own(sent) else None
+        if record is not None and len(record.logprobs):
+            mean = float(np.exp(np.nan_to_num(record.logprobs[:, 0], neginf=-100.0)).mean())
+            known["sure"] = round(100 * mean)
+            is_whole = len(text) <= MOST_CHARACTERS
+            shades = token_shades(record, common_text(sent.text, text)) if is_whole else []
+            if shades:
+                known["shades"] = shades
         return known
+
+
+def _has_own(sent: AnsweredRequest) -> bool:
+    """Whether probabilities were asked for with the answer itself."""
+    return bool(sent.request.top_logprobs) or sent.request.given is not None
 
 
 class _Prompts:

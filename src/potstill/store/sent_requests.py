@@ -43,6 +43,14 @@ class SentRequests(Rows):
     _ordered_at = -1
     """How many rows this connection had changed when the order was made."""
 
+    def has_completions_of(self, stage: str) -> bool:
+        """Whether a stage has stored any completion."""
+        with explained(self.path):
+            (found,) = self._db.execute(
+                "SELECT EXISTS (SELECT 1 FROM completions WHERE stage = ?)", (stage,)
+            ).fetchone()
+        return bool(found)
+
     def sent(self, completion_ids: Iterable[int]) -> dict[int, AnsweredRequest]:
         """Returns completions with the requests that they answer, by their rows."""
         found: dict[int, AnsweredRequest] = {}
