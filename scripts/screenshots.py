@@ -1,6 +1,10 @@
 """Pictures of a run's page for the docs: on a phone and a desk, in light and dark.
 
-Run: python scripts/screenshots.py runs/demo [--out docs/images]
+Run: make demo && .venv/bin/python scripts/screenshots.py runs/demo
+
+The head shows how long the run took, so the demonstration is made anew on a machine that does
+nothing else (``rm -r runs/demo`` first). ``--place questions`` leaves the head as it is, ``--out``
+names another folder than docs/images.
 
 Chromium is found on the path, or named by CHROMIUM; playwright comes with the extra dev. Each
 picture is of what fits a screen: the head of the page, and a question that the student has lost.
@@ -60,9 +64,12 @@ def main() -> None:
     Raises:
         SystemExit: There is no page, no browser, or a picture is too large for the repository.
     """
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("run", type=Path, help="a run's folder, with its report.html")
     parser.add_argument("--out", type=Path, default=Path("docs/images"))
+    parser.add_argument("--place", choices=PLACES, help="only these pictures; by default all")
     arguments = parser.parse_args()
     page, program = arguments.run / "report.html", os.environ.get("CHROMIUM", "chromium")
     if not page.is_file() or shutil.which(program) is None:
@@ -72,10 +79,10 @@ def main() -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which(program))
-        for name, place in PLACES.items():
+        for name in [arguments.place] if arguments.place else PLACES:
             for screen in SCREENS:
                 for scheme in SCHEMES:
-                    taken = picture(browser, page, place, screen, scheme)
+                    taken = picture(browser, page, PLACES[name], screen, scheme)
                     file = arguments.out / f"report-{name}-{screen}-{scheme}.png"
                     if len(taken) > LARGEST:
                         raise SystemExit(f"{file} would have {len(taken):,} bytes.")

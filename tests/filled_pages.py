@@ -29,6 +29,9 @@ HOSTILE_TEXTS = (
 )
 """What models may write: markup, broken markup, right to left, escape codes, a line of 1 MB."""
 
+WRONG_TEXT = "So it is 7 and 9,999.\nThat is 9,999."
+"""An answer with a number that neither the teacher nor the question has."""
+
 
 def demo_like(folder: Path) -> Path:
     """A run as the demo leaves it, with prompts, probabilities and hostile texts."""
@@ -53,8 +56,8 @@ def _answer_hostilely(store: Store, task: Task) -> None:
     for prediction in store.predictions():
         number = int(prediction.question_id.partition("-")[2])
         is_ours = prediction.task == task.name and prediction.system == RATIONALES
-        if is_ours and 0 < number <= len(HOSTILE_TEXTS):
-            prediction = replace(prediction, text=HOSTILE_TEXTS[number - 1])
+        if is_ours and 0 < number <= len(HOSTILE_TEXTS) + 1:
+            prediction = replace(prediction, text=[*HOSTILE_TEXTS, WRONG_TEXT][number - 1])
             store.add_completions("hf:student", [_sent(task, prediction)], stage="evaluate")
         predictions.append(prediction)
     store.replace_evaluation(

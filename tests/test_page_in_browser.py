@@ -229,3 +229,13 @@ def test_a_question_is_copied_as_json(browser: "Browser", pages: dict[str, str])
         page.page.get_by_role("button", name="Copied").wait_for()
         copied = json.loads(page.page.evaluate("() => navigator.clipboard.readText()"))
         assert copied["id"] == "test-1" and HOSTILE_TEXTS[0] in str(copied["answers"])
+
+
+def test_a_marked_step_is_one_element_however_many_tokens_are_shaded(demo: Watched) -> None:
+    page, number = demo.page, len(HOSTILE_TEXTS) + 1
+    go(demo, sums(f"&question=test-{number}"))
+    page.wait_for_selector("details.one[open] .sure")
+    marked = page.locator("details.one[open] .panel", has_text="9,999").locator("em.differs")
+    assert marked.count() == 1 and marked.inner_text() == "So it is 7 and 9,999."
+    assert marked.locator(".sure").count() > 5
+    assert "first step with a number that" in page.inner_text("details.one[open]")

@@ -198,7 +198,9 @@
     const cuts = [...starts].filter((one) => one <= characters.length).sort((one, other) => one - other);
     const within = ([start, end], at) => start <= at && at < end;
     const paragraph = make("p", "written");
-    let shade = 0;
+    const guided = item.guided ?? [];
+    const difference = make("em", "differs");
+    let [shade, marked, openSpan, openIn] = [0, null, null, null];
     for (let number = 0; number + 1 < cuts.length; number += 1) {
       const at = cuts[number];
       let part = characters.slice(at, cuts[number + 1]).join("");
@@ -208,9 +210,22 @@
         part = make("span", `sure sure-${sure < 20 ? 1 : sure < 50 ? 2 : sure < 80 ? 3 : 4}`, part);
         part.title = `probability ${sure}%`;
       }
-      if ((item.guided ?? []).some((span) => within(span, at))) part = make("mark", "", part);
-      if (differs && within(differs, at)) part = make("em", "differs", part);
-      paragraph.append(part);
+      // One element for each span, however many tokens are in it.
+      let into = paragraph;
+      if (differs && within(differs, at)) {
+        into = difference;
+        if (!into.parentNode) paragraph.append(into);
+      }
+      const span = guided.find((one) => within(one, at));
+      if (span) {
+        if (span !== openSpan || into !== openIn) {
+          marked = make("mark", "");
+          into.append(marked);
+          [openSpan, openIn] = [span, into];
+        }
+        into = marked;
+      }
+      into.append(part);
     }
     return paragraph;
   }

@@ -122,6 +122,7 @@ class QuestionIndex:
             texts.add(one.place, one.words)
             db.execute("INSERT INTO shown VALUES (?, ?, ?)", (*place, one.row))
         db.execute("COMMIT")
+        texts.join()  # or the first search would wait for it
 
     def find(self, number: int, sought: QuestionFilter) -> list[tuple[int, str]]:
         """Returns the places and ids of the questions of a set that are looked for, in order."""
@@ -187,11 +188,13 @@ class _JoinedTexts:
         self._parts.append(part)
         self._size += len(part)
 
+    def join(self) -> None:
+        """Put the texts that were added behind those that were there."""
+        self._parts = [b"".join(self._parts)]
+
     def places(self, words: str) -> set[int]:
-        """Returns the places of the texts that hold these words."""
+        """Returns the places of the texts that hold these words, of those that are joined."""
         sought = words.encode(errors="replace")
-        if len(self._parts) > 1:
-            self._parts = [b"".join(self._parts)]
         joined, found, at = self._parts[0] if self._parts else b"", set[int](), 0
         while sought and (at := joined.find(sought, at)) >= 0:
             text = bisect_right(self._starts, at) - 1
