@@ -3,11 +3,16 @@
 import ctypes
 import os
 import resource
+from pathlib import Path
 
 import pytest
 import torch
+from tiny_models import build_tiny_causal
 
-from potstill.train.freed_memory import FreedMemory, freed_memory_kept, resident_bytes
+import potstill.models.local.device_memory
+from potstill.models.local.device_memory import resident_bytes
+from potstill.models.local.loading import load_model_and_tokenizer
+from potstill.train.freed_memory import FreedMemory, freed_memory_kept
 
 CPU = torch.device("cpu")
 BLOCK = 256 * 2**20
@@ -82,3 +87,20 @@ def test_memory_that_grows_beyond_what_a_step_needs_is_given_back() -> None:
     assert most <= 1.25 * (in_use + needed + 2 * 10)
     assert 1 < returns < 40
     assert pieces < 50
+
+
+@glibc_alone
+def test_a_model_that_was_let_go_is_gone_before_another_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(potstill.models.local.device_memory, "MUCH_RESIDENT", 0)
+    folder = str(build_tiny_causal(tmp_path, "llama"))
+    load_model_and_tokenizer(folder, device="cpu")  # which loads code, too
+    with freed_memory_kept(CPU):
+        model = torch.nn.Linear(BLOCK // 4, 1)
+        model.itself = [model]  # type: ignore[assignment]  # as a trainer and its callbacks do
+        before = resident_bytes()
+        del model
+    assert before - resident_bytes() < BLOCK / 2, "a cycle is not found by itself"
+    load_model_and_tokenizer(folder, device="cpu")
+    assert before - resident_bytes() > BLOCK / 2

@@ -14,10 +14,11 @@ import ctypes
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from potstill.models.local.device_memory import resident_bytes
 
 MOST_GROWTH = 1.25
 """Resident memory, as a multiple of what a step leaves after all was given back, that is kept."""
@@ -93,9 +94,3 @@ def freed_memory_kept(device: torch.device) -> Iterator[TrainerCallback]:
         for setting, value in _AFTERWARDS.items():
             library.mallopt(setting, value)
         library.malloc_trim(0)
-
-
-def resident_bytes() -> int:
-    """Returns the bytes of this process that are in memory, on Linux."""
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")

@@ -1,5 +1,7 @@
 """The memory of this machine's processor and devices, in bytes."""
 
+import ctypes
+import gc
 import os
 from pathlib import Path
 
@@ -13,6 +15,9 @@ CONTAINER_LIMITS = (
 
 NO_BOUND = 1 << 62
 """Bytes where nothing is known."""
+
+MUCH_RESIDENT = 1 << 30
+"""Bytes of this process from which on it is looked for what nobody uses; that takes 0.1 s."""
 
 
 def total_memory(device: str) -> int:
@@ -41,6 +46,29 @@ def free_memory(device: str) -> int:
         return min(free << 10, total_memory(device))
     except (OSError, ValueError, StopIteration):
         return min(_system_memory("SC_AVPHYS_PAGES"), total_memory(device))
+
+
+def resident_bytes() -> int:
+    """Returns the bytes of this process that are in memory, on Linux; 0 elsewhere."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    except OSError:
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def give_back_unused() -> None:
+    """Give the memory of models that were let go back to the system, where it is much.
+
+    A trained model is part of reference cycles, and glibc keeps what is freed: of 4.4 GB that a
+    training of 135 million weights took, 2.3 GB were resident behind it, and 0.6 GB after this.
+    """
+    if resident_bytes() < MUCH_RESIDENT:
+        return
+    gc.collect()
+    library = ctypes.CDLL(None)
+    if hasattr(library, "malloc_trim"):
+        library.malloc_trim(0)
 
 
 def _system_memory(pages: str) -> int:

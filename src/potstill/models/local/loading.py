@@ -22,6 +22,7 @@ from transformers.utils import logging as transformers_logging
 
 from potstill.checksums import is_removed, read_checksums, sha256_of
 from potstill.errors import ModelError, PotstillError, without_remarks
+from potstill.models.local.device_memory import give_back_unused
 from potstill.models.local.learned_prefix import has_prefix, read_prefix
 from potstill.models.local.weight_files import check_folder, check_weight_files, check_whole
 from potstill.models.settings import LocalSettings
@@ -72,6 +73,7 @@ def load_model_and_tokenizer(
             or no numbers, its tokenizer belongs to another model, or the hub has no such model or
             cannot be reached.
     """
+    give_back_unused()  # of a model before this one
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     if is_folder(source):
         check_folder(Path(source))
