@@ -337,14 +337,13 @@ def test_machines_stand_once_with_their_stages_or_are_said_to_be_unknown(run: Fi
     rows = stage_machines(run.store.machines())
     assert [row.stages for row in rows] == [["generate", "curate"], ["train"]]
     html = write_report(run.store, run.tasks, run.store.path.parent).html.read_text("utf-8")
-    table = html.partition('<table id="machines-table">')[2].partition("</table>")[0]
-    cells = [re.findall(r"<t[hd][^>]*>([^<]*)<", row) for row in table.split("<tr>")[2:]]
-    assert cells == [
-        ["generate and curate", "Small &lt;CPU&gt;", "2", "24 GB", "none", "Linux 6.1, x86_64",
-         "Python 3.12"],
-        ["train", "not known", "16", "24 GB", "2 x NVIDIA H200", "Linux 6.1, x86_64",
-         "Python 3.12"],
-    ]  # fmt: skip
+    shown = html.partition('<ul class="plain" id="machines">')[2].partition("</ul>")[0]
+    assert re.findall(r"<li>(.*)</li>", shown) == [
+        "<strong>generate and curate</strong>: Small &lt;CPU&gt;, 2 cores, 24 GB of memory, "
+        "accelerators: none; Linux 6.1, x86_64; Python 3.12",
+        "<strong>train</strong>: a processor that is not known, 16 cores, 24 GB of memory, "
+        "accelerators: 2 x NVIDIA H200; Linux 6.1, x86_64; Python 3.12",
+    ]
 
 
 def test_provenance_holds_settings_engines_and_notes(run: FilledRun) -> None:
