@@ -42,7 +42,9 @@ TASKS = {
     "multiarith": Listed("MultiArith", ("12.2, 8.3, 17.8", "13.9, 5.6, 15.0", "15.0, 10.6, 16.1")),
     "gsm8k-recorded": Listed("GSM8K", ("2.7, 3.0, -", "4.0, 2.6, -", "5.0, 3.2, -")),
     "dates": Listed("dates", ("27.9, 25.2, 21.6", "80.2, 77.5, 81.1", "78.4, 80.2, 82.9")),
-    "strategy-qa": Listed("StrategyQA", ("54.4, 55.8, 56.3", "58.8, 54.7, 56.0", "59.2, 55.9, 59.7")),
+    "strategy-qa": Listed(
+        "StrategyQA", ("54.4, 55.8, 56.3", "58.8, 54.7, 56.0", "59.2, 55.9, 59.7")
+    ),
     "commonsense-qa": Listed("common sense", ("20.9, 22.7, -", "22.1, 29.5, -", "51.6, 45.4, -")),
 }  # fmt: skip
 """The tasks by the name of their recipe and result file."""
