@@ -1,7 +1,9 @@
 """Small trainings that are made in one process and in several, to be compared step by step."""
 
 import json
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,11 +12,14 @@ import numpy as np
 import pytest
 from test_train import learner, losses, settings, sums
 
-import potstill.train.trainer
+import potstill.train.reporter
+from potstill.launched import is_main_process
 from potstill.records import Example, TeacherSpan, TokenLogprobs
+from potstill.runtime import Runtime
 from potstill.train.processes import training_processes
 from potstill.train.settings import LoraSettings, StudentSettings, TrainSettings
 from potstill.train.student import TrainedStudent, train_student
+from potstill.train.training_watch import Unwatched
 
 STEPS = 6
 
@@ -74,24 +79,79 @@ TRAININGS: dict[str, Callable[[Path], Made]] = {
 }
 
 
-def trained(name: str, start: Path, folder: Path) -> TrainedStudent:
-    """Returns one of the trainings."""
+def trained(name: str, start: Path, folder: Path, **how: Any) -> TrainedStudent:
+    """Returns one of the trainings; how it is made is given as to ``train_student``."""
     student, examples, values = TRAININGS[name](start)
-    return train_student(student, examples, values, folder / name.replace(" ", "_"))
+    return train_student(student, examples, values, folder / name.replace(" ", "_"), **how)
 
 
 def losses_of_all(start: Path, folder: Path) -> dict[str, list[float]]:
     """Returns the losses of all trainings at every step, by their names."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(potstill.train.trainer, "LOG_STEPS", 1)
+    with each_step_logged():
         return {name: losses(trained(name, start, folder)) for name in TRAININGS}
 
 
+@contextmanager
+def each_step_logged() -> Iterator[None]:
+    """Have trainings in the block log every step."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(potstill.train.reporter, "LOG_STEPS", 1)
+        yield
+
+
+class StopsAfter(Unwatched):
+    """Stops a training after so many steps, as Ctrl-C does."""
+
+    def __init__(self, steps: int, runtime: Runtime) -> None:
+        self._left, self._runtime = steps, runtime
+
+    def advances(self, steps: int, tokens: int) -> None:
+        self._left -= steps
+        if self._left == 0:
+            self._runtime.stop.set()
+
+
+def stop_early(name: str, start: Path, folder: Path) -> None:
+    """Make three steps of a training, and leave a checkpoint to go on from."""
+    runtime = Runtime()
+    with each_step_logged(), pytest.raises(KeyboardInterrupt):
+        trained(name, start, folder, runtime=runtime, watch=StopsAfter(3, runtime))
+
+
+def go_on(name: str, start: Path, folder: Path) -> list[float]:
+    """Returns the losses of a training that was stopped, from its first step to its last."""
+    with each_step_logged():
+        return losses(trained(name, start, folder))
+
+
+FSDP2 = {
+    "ACCELERATE_USE_FSDP": "true",
+    "FSDP_VERSION": "2",
+    "FSDP_AUTO_WRAP_POLICY": "TRANSFORMER_BASED_WRAP",
+    "FSDP_RESHARD_AFTER_FORWARD": "true",
+}
+"""What accelerate makes of a configuration file for FSDP2."""
+
+
 def train_all(start: Path, folder: Path) -> None:
-    """Make all trainings in the processes that were started, and leave their losses in a file."""
+    """Make all trainings in the processes that were started, and leave their losses in a file.
+
+    By FSDP2 one is stopped early, for others to go on with, and one goes on that others stopped.
+    """
     with training_processes():
         by_way = {"DDP": losses_of_all(start, folder / "ddp")}
-    (folder / "losses.json").write_text(json.dumps(by_way), encoding="utf-8")
+        os.environ.update(FSDP2)
+        by_way["FSDP2"] = losses_of_all(start, folder / "fsdp2")
+        for name in GOING_ON:
+            stop_early(name, start, folder / "by_two")
+        resumed = {name: go_on(name, start, folder / "by_one") for name in GOING_ON}
+        by_way["FSDP2 after one process"] = resumed
+    if is_main_process():
+        (folder / "losses.json").write_text(json.dumps(by_way), encoding="utf-8")
+
+
+GOING_ON = ("plain", "lora")
+"""The trainings that are stopped early, for others to go on with."""
 
 
 def left_losses(folder: Path) -> dict[str, dict[str, list[float]]]:

@@ -27,9 +27,9 @@ from potstill.pipeline.recipe import load_recipe
 from potstill.pipeline.run import Run
 from potstill.records import Example, Request
 from potstill.runtime.progress import Meter
+from potstill.train.reporter import TrainProgress
 from potstill.train.settings import LoraSettings, PrefixSettings, StudentSettings, TrainSettings
 from potstill.train.student import TrainedStudent, train_student
-from potstill.train.trainer import TrainProgress
 
 IDS = torch.tensor([[5, 9, 40, 41, 42, 7]])
 

@@ -25,8 +25,8 @@ from potstill.runtime.events import EventLog
 from potstill.runtime.number_formats import NumberFormats, Trial
 from potstill.train.encoding import Encoded
 from potstill.train.precision import try_training
+from potstill.train.reporter import TrainProgress
 from potstill.train.student import TrainedStudent, train_student
-from potstill.train.trainer import TrainProgress
 from potstill.train.training_arguments import training_arguments
 from potstill.whole_files import whole_folder
 

@@ -11,13 +11,14 @@ pytest.importorskip("torch")
 
 import torch
 from click.testing import CliRunner
-from shared_trainings import left_losses, losses_of_all
+from shared_trainings import GOING_ON, go_on, left_losses, losses_of_all, stop_early
 from test_train import start
 from two_processes import by_torchrun
 
-import potstill.train.trainer
+import potstill.train.reporter
 from potstill.cli import main
 from potstill.cli.terminal import echo
+from potstill.errors import ConfigError
 from potstill.launched import (
     COUNTS,
     NUMBERS,
@@ -27,8 +28,12 @@ from potstill.launched import (
     process_number,
     tells_ending,
 )
+from potstill.models.local.loading import load_model_and_tokenizer
 from potstill.store import Store
 from potstill.store.machine_copy import copy_store
+from potstill.train.launch_checks import check_launch
+from potstill.train.settings import TrainSettings
+from potstill.train.sharding import filled, without_weights
 from potstill.train.training_arguments import draw_apart
 
 __all__ = ["start"]  # the fixture
@@ -43,22 +48,39 @@ train_all(Path(sys.argv[1]), Path(sys.argv[2]))
 
 @pytest.mark.slow
 def test_two_processes_have_the_losses_of_one_at_every_step(start: Path, tmp_path: Path) -> None:
-    """With accumulation, prefix sharing, distribution matching and low-rank additions."""
+    """With accumulation, prefix sharing, distribution matching and low-rank additions.
+
+    By DDP, and by FSDP2, from whose checkpoints one process goes on, and the other way round.
+    """
     alone = losses_of_all(start, tmp_path / "alone")
+    for name in GOING_ON:
+        stop_early(name, start, tmp_path / "by_one")
     done = by_torchrun(TOGETHER, tmp_path, start, tmp_path)
     assert done.returncode == 0, done.stderr
-    for way, together in left_losses(tmp_path).items():
-        for name, expected in alone.items():
-            assert together[name] == pytest.approx(expected, abs=1e-4), (way, name)
+    by_way = left_losses(tmp_path)
+    parts = [*tmp_path.glob("by_two/*/checkpoint-000003/resume/optimizer/shard-*.safetensors")]
+    assert len(parts) == 2 * len(GOING_ON), "each process has written its own part"
+    by_way["one process after FSDP2"] = {
+        name: go_on(name, start, tmp_path / "by_two") for name in GOING_ON
+    }
+    assert {way: [*losses] for way, losses in by_way.items()} == {
+        "DDP": [*alone],
+        "FSDP2": [*alone],
+        "FSDP2 after one process": [*GOING_ON],
+        "one process after FSDP2": [*GOING_ON],
+    }
+    for way, together in by_way.items():
+        for name, losses in together.items():
+            assert losses == pytest.approx(alone[name], abs=1e-4), (way, name)
 
 
 COMMAND = """
 import os, signal, sys
-import potstill.train.trainer
+import potstill.train.reporter
 from potstill.cli import main
 from potstill.train.trainer import StudentTrainer
 
-potstill.train.trainer.LOG_STEPS = 1
+potstill.train.reporter.LOG_STEPS = 1
 step = StudentTrainer.training_step
 
 def killed(self, *of, **named):
@@ -101,7 +123,7 @@ def trained_by_command(recipe: Path) -> list[float]:
 def test_a_killed_process_ends_all_with_one_line_and_one_process_goes_on(
     start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(potstill.train.trainer, "LOG_STEPS", 1)
+    monkeypatch.setattr(potstill.train.reporter, "LOG_STEPS", 1)
     recipe = recipe_in(tmp_path / "killed", start)
     done = by_torchrun(COMMAND, tmp_path, recipe)
     assert done.returncode != 0
@@ -202,3 +224,38 @@ def test_each_process_draws_its_own_random_numbers() -> None:
     torch.manual_seed(0)
     assert drawn[0] == torch.rand(()).item(), "the main one of a beginning as one process does"
     assert len({*drawn}) == 4
+
+
+@pytest.mark.parametrize(
+    ("environment", "values", "words"),
+    [
+        ({"WORLD_SIZE": "8"}, {"batch_size": 4}, "batch_size is 4, and 8 processes"),
+        ({"FSDP_VERSION": "1"}, {}, "fsdp_version: 2"),
+        ({"FSDP_VERSION": "2"}, {"prefix": {"tokens": 4}}, "train.prefix"),
+        ({"FSDP_VERSION": "2"}, {"lora": {"quantize": "4bit"}}, "train.lora.quantize"),
+        ({"ACCELERATE_USE_DEEPSPEED": "true"}, {}, "DeepSpeed"),
+    ],
+)
+def test_what_processes_cannot_train_is_refused_before_anything_is_loaded(
+    environment: dict[str, str],
+    values: dict[str, object],
+    words: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if "FSDP_VERSION" in environment:
+        monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match=words):
+        check_launch(TrainSettings.model_validate(values), {})
+
+
+def test_a_model_is_filled_anew_with_the_weights_that_are_given(start: Path) -> None:
+    model = load_model_and_tokenizer(str(start), dtype="float32", device="cpu").model
+    skeleton = without_weights(model)
+    assert {weight.device.type for weight in skeleton.parameters()} == {"meta"}
+    doubled = {name: 2 * weight.detach() for name, weight in model.named_parameters()}
+    twice = filled(skeleton, doubled)
+    for name, weight in twice.named_parameters():
+        assert torch.equal(weight, doubled[name])
+    assert all(weight.is_meta for weight in skeleton.parameters()), "it can be filled again"

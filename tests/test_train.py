@@ -21,9 +21,9 @@ from potstill.records import Example, Message, Request
 from potstill.train import checkpoints
 from potstill.train.batches import Order, encoder_decoder, flat, padded, parts_of, plan_steps
 from potstill.train.encoding import Encoded, EncodedExamples, Encoder
+from potstill.train.reporter import TrainProgress
 from potstill.train.settings import LoraSettings, StudentSettings, TrainSettings
 from potstill.train.student import TrainedStudent, train_student
-from potstill.train.trainer import TrainProgress
 from potstill.whole_files import unfinished_folder
 
 PROMPT = "Q: Anna has {} apples and buys {} more. ###"

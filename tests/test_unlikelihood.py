@@ -18,10 +18,10 @@ from potstill.train.batches import flat, padded
 from potstill.train.encoding import Encoded, EncodedExamples
 from potstill.train.examples import example_shares, make_examples
 from potstill.train.losses import Targets, loss_of, sample_matching, unlikelihood
+from potstill.train.reporter import TrainProgress
 from potstill.train.resolution import pass_size
 from potstill.train.settings import StudentSettings, TrainSettings
 from potstill.train.student import TrainedStudent, train_student, training_identity
-from potstill.train.trainer import TrainProgress
 from potstill.train.wrong_chains import (
     WRONG_CHAINS,
     UnlikelihoodSettings,

@@ -5,6 +5,7 @@
       checkpoint-000100/        weights, config and tokenizer, as ``hf:`` loads them; checksums
       checkpoint-000200/
         resume/                 optimiser, schedule, random state; in the newest checkpoint alone
+          optimizer/            the optimiser's state in parts, of weights that are held in parts
       finished.json             losses and counts; written last
 
 Where training is interrupted, a checkpoint beside those that are due is written to go on from; the
@@ -30,6 +31,9 @@ logger = logging.getLogger(__name__)
 RESUME = "resume"
 IDENTITY = "training.json"
 FINISHED = "finished.json"
+PARTS = "optimizer"
+"""The folder of a resume state that holds the optimiser's state, where several processes have it in
+parts."""
 
 
 def checkpoint_folder(folder: Path, step: int) -> Path:
@@ -126,8 +130,9 @@ def whole_resumable(folder: Path, save_steps: Iterable[int]) -> Path | None:
         return None
     reached = int(newest.name.rpartition("-")[2])
     lost = lost_checkpoints(folder, (step for step in save_steps if step <= reached))
-    if state := damage(newest / RESUME):
-        lost[newest / RESUME] = state
+    for folder in (newest / RESUME, newest / RESUME / PARTS):
+        if folder.is_dir() and (state := damage(folder)):
+            lost[folder] = state
     for checkpoint, faults in lost.items():
         logger.warning("%s: %s; training begins anew", checkpoint, "; ".join(faults))
     return None if lost else newest
@@ -135,8 +140,9 @@ def whole_resumable(folder: Path, save_steps: Iterable[int]) -> Path | None:
 
 def seal(checkpoint: Path) -> None:
     """Write the checksums of a checkpoint and of its resume state."""
-    write_checksums(checkpoint / RESUME)
-    write_checksums(checkpoint)
+    for folder in (checkpoint / RESUME / PARTS, checkpoint / RESUME, checkpoint):
+        if folder.is_dir():
+            write_checksums(folder)
 
 
 def drop_resume_states(folder: Path, *, but: Path | None = None) -> None:

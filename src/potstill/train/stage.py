@@ -44,8 +44,8 @@ from potstill.train.teacher_texts import TeacherTexts, Writers
 from potstill.train.wrong_chains import WRONG_CHAINS
 
 if TYPE_CHECKING:
+    from potstill.train.reporter import TrainProgress
     from potstill.train.student import TrainedStudent
-    from potstill.train.trainer import TrainProgress
 
 logger = logging.getLogger(__name__)
 
@@ -133,8 +133,10 @@ def train(
     if unequal := unequal_questions(named, task, rationales):
         logger.warning("%s", unequal)
     with extra("local", needed_for="potstill train"):
+        from potstill.train.launch_checks import check_launch
         from potstill.train.processes import shared, training_processes
         from potstill.train.start_checks import check_memory
+    check_launch(settings, students)
     check_memory(settings, {system: one.start for system, one in students.items() if one.start})
     done = _Trainings([], [], [])
     with training_processes():

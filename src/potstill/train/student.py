@@ -50,11 +50,12 @@ from potstill.train.on_policy.work import OnPolicyWork
 from potstill.train.precision import try_training
 from potstill.train.processes import require_same, shared
 from potstill.train.quantization import four_bits, is_quantized, keep_trainable
+from potstill.train.reporter import OnStep, Reporter
 from potstill.train.resolution import resolved_training, start_device
 from potstill.train.settings import LoraSettings, StudentSettings, TrainSettings
 from potstill.train.spooled_examples import SpooledExamples, facts_of
 from potstill.train.start_checks import check_end_token
-from potstill.train.trainer import OnStep, Reporter, StudentTrainer
+from potstill.train.trainer import StudentTrainer
 from potstill.train.trainer_setup import build_trainer, longest_of, start_of, weights_of
 from potstill.train.training_watch import Unwatched, Watch
 from potstill.train.wrong_chains import with_departures
@@ -395,11 +396,10 @@ def _train_to_its_end(
         return _train_or_resume(trainer, reporter, folder), {}
     except TrainingCollapsed as ended:
         state = trainer.state
-        reported = state.log_history[-1]["step"] if state.log_history else 0
-        if state.global_step > reported:
-            reporter.report(state)
+        reporter.report_rest(state)
         trainer.callback_handler.on_train_end(trainer.args, state, trainer.control)
-        kept = after_collapse(folder, ended.collapse, due=trainer.save_steps)
+        is_main, due = is_main_process(), trainer.save_steps
+        kept = shared(after_collapse(folder, ended.collapse, due=due) if is_main else {})
         return state, {**kept, "patience": ended.patience, "unlearned": ended.unlearned}
 
 

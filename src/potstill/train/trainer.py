@@ -13,27 +13,22 @@ distribution over processes. Three things are ours:
 :mod:`potstill.train.training_arguments` puts our settings into the words of ``TrainingArguments``.
 """
 
-import itertools
-import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from accelerate.utils import DistributedType
 from torch import Tensor, nn
 from torch.utils.data import SequentialSampler
 from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
     Trainer,
-    TrainerCallback,
-    TrainerControl,
-    TrainerState,
     TrainingArguments,
 )
-from transformers.trainer_callback import PrinterCallback
+from transformers.trainer import OPTIMIZER_NAME, SCHEDULER_NAME
 
 from potstill.checksums import write_checksums
 from potstill.models.local.learned_prefix import has_prefix, prefix_parameters, write_prefix
@@ -46,50 +41,17 @@ from potstill.train.encoder_sharing import EncoderOnce
 from potstill.train.lora import merged
 from potstill.train.losses import Loss, Targets
 from potstill.train.prefix_sharing import layout, use
+from potstill.train.sharding import (
+    filled,
+    is_fsdp_asked_for,
+    load_parts,
+    load_whole,
+    save_parts,
+    shard_on_processors,
+    without_weights,
+)
 from potstill.train.training_arguments import draw_apart
-from potstill.train.training_watch import Unwatched, Watch
 from potstill.whole_files import library_faults, unfinished_folder, whole_folder
-
-LOG_STEPS = 10
-"""The loss is read from the device, and reported, every so many steps and at each checkpoint."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TrainProgress:
-    """The progress of a training."""
-
-    step: int
-    """Optimiser steps taken."""
-
-    steps: int
-    """Optimiser steps to take in all."""
-
-    loss: float
-    """Mean over the trained tokens since the last report, in nats a token."""
-
-    tokens: int
-    """Tokens trained on so far, prompts left out."""
-
-    seconds: float
-    """Time spent so far, in all processes that worked on it one after the other."""
-
-    tokens_per_second: float
-    """Trained tokens a second of this process."""
-
-    seconds_left: float
-
-    learning_rate: float | None = None
-    """Of the last step."""
-
-    grad_norm: float | None = None
-    """Of the last step, over all trained weights, before it was clipped."""
-
-
-OnStep = Callable[[TrainProgress], None]
-
-
-EndsAt = Callable[[TrainerState], bool]
-"""Called after each checkpoint has been written; True ends the training there."""
 
 
 class Objective(NamedTuple):
@@ -129,6 +91,7 @@ class StudentTrainer(Trainer):
         dtype: torch.dtype = torch.float32,
     ) -> None:
         use_cache = getattr(model.config, "use_cache", None)
+        self._skeleton = without_weights(model) if is_fsdp_asked_for() else None
         super().__init__(
             model=model,
             args=args,
@@ -149,6 +112,13 @@ class StudentTrainer(Trainer):
         encoder_decoder = bool(model.config.is_encoder_decoder)  # type: ignore[union-attr]
         self._encoder_once = EncoderOnce(model) if encoder_decoder else None
         self._sums = torch.zeros(2, device=args.device)
+
+    def create_accelerator_and_postprocess(self) -> None:
+        """Have weights held in parts where accelerate's configuration asks for it."""
+        base: Any = super()
+        base.create_accelerator_and_postprocess()
+        shard_on_processors(self.accelerator)
+        self.is_fsdp_enabled = self.accelerator.distributed_type == DistributedType.FSDP
 
     def _get_train_sampler(self, train_dataset: object = None) -> SequentialSampler:
         assert isinstance(self.train_dataset, Steps)
@@ -274,7 +244,7 @@ class StudentTrainer(Trainer):
 
     def _write_trained(self, resume: Path, state_dict: dict[str, Tensor]) -> None:
         """Write the trained weights, where those of the checkpoint are merged or rounded."""
-        model: Any = self.accelerator.unwrap_model(self.model)
+        model = self.whole_model(state_dict)
         if not isinstance(model, PreTrainedModel):  # peft
             _write_additions(model, resume, state_dict)
         elif has_prefix(model):
@@ -282,8 +252,56 @@ class StudentTrainer(Trainer):
         elif self._dtype != torch.float32:  # going on from rounded weights would lose small steps
             model.save_pretrained(resume, state_dict=state_dict)
 
+    def whole_model(self, state_dict: dict[str, Tensor]) -> Any:
+        """Returns the model without what wraps it in training; a copy, where it is in parts."""
+        if self._skeleton is not None:
+            return filled(self._skeleton, state_dict)
+        return self.accelerator.unwrap_model(self.model)
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        """Write the optimiser's state, in parts where the weights are, and the schedule's."""
+        if not self.is_fsdp_enabled:
+            super()._save_optimizer_and_scheduler(output_dir)
+            return
+        parts = Path(output_dir) / checkpoints.PARTS
+        parts.mkdir(exist_ok=True)
+        save_parts(self.model_wrapped, self.optimizer.optimizer, parts)
+        if self.args.should_save:
+            torch.save(self.lr_scheduler.state_dict(), Path(output_dir) / SCHEDULER_NAME)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        """Read both, be the weights in parts or not, now or when they were written."""
+        assert checkpoint is not None, "only what goes on comes here"
+        parts, whole = Path(checkpoint) / checkpoints.PARTS, Path(checkpoint) / OPTIMIZER_NAME
+        if not parts.is_dir() and not self.is_fsdp_enabled:
+            super()._load_optimizer_and_scheduler(checkpoint)
+            return
+        optimizer = self.optimizer.optimizer
+        if parts.is_dir():
+            load_parts(self.accelerator.unwrap_model(self.model_wrapped), optimizer, parts)
+        else:
+            load_whole(optimizer, whole)
+        self.lr_scheduler.load_state_dict(
+            torch.load(Path(checkpoint) / SCHEDULER_NAME, weights_only=True)
+        )
+        for group, rate in zip(
+            optimizer.param_groups, self.lr_scheduler.get_last_lr(), strict=True
+        ):
+            group["lr"] = rate
+
+    def _prepare_for_training(
+        self, max_steps: int, train_dataloader: Any, resume_from_checkpoint: str | None
+    ) -> Any:
+        """Load the weights to go on from before they are parted, then prepare as the base does."""
+        if resume_from_checkpoint is not None and self.is_fsdp_enabled:
+            self.is_fsdp_enabled = False
+            self._load_from_checkpoint(resume_from_checkpoint)
+            self.is_fsdp_enabled = True
+        base: Any = super()
+        return base._prepare_for_training(max_steps, train_dataloader, resume_from_checkpoint)
+
     def _write_model(self, folder: Path, state_dict: dict[str, Tensor]) -> None:
-        model: Any = self.accelerator.unwrap_model(self.model)
+        model = self.whole_model(state_dict)
         if not isinstance(model, PreTrainedModel):  # peft: the additions, then the merged weights
             _write_additions(model, folder / ADAPTER, state_dict)
             model = merged(model)
@@ -308,6 +326,8 @@ class StudentTrainer(Trainer):
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         """Load weights: within the resume state where it has its own, else beside it."""
+        if self.is_fsdp_enabled:  # they were loaded before they were parted
+            return
         resume = Path(resume_from_checkpoint)
         own = any((resume / name).is_file() for name in ("adapter_config.json", "config.json"))
         super()._load_from_checkpoint(str(resume if own else resume.parent), model)
@@ -317,127 +337,3 @@ def _write_additions(model: Any, folder: Path, state_dict: dict[str, Tensor]) ->
     """Write low-rank additions, for peft."""
     model.save_pretrained(folder, state_dict=state_dict)
     (folder / "README.md").unlink(missing_ok=True)
-
-
-class Reporter(TrainerCallback):
-    """Decides when to save and when to stop, and reports the loss.
-
-    Args:
-        tokens: The number of trained tokens in each step of the plan; about so many, where a step
-            is made when it is reached.
-    """
-
-    def __init__(self, tokens: Sequence[int]) -> None:
-        self._set_tokens([*tokens])
-        self.trainer: StudentTrainer
-        self._on_step: OnStep
-        self._watch: Watch = Unwatched()
-        self._watched = 0
-        self._ends_at: EndsAt | None
-        self._stops: Callable[[], bool]
-        self.stopped = False
-        """Whether training was stopped before its end, by whichever of its processes."""
-        self._start = self._seconds_before = 0.0
-        self._first = 0
-
-    def attach(
-        self,
-        trainer: StudentTrainer,
-        on_step: OnStep,
-        watch: Watch,
-        ends_at: EndsAt | None,
-        stops: Callable[[], bool] = lambda: False,
-    ) -> None:
-        """Follow a trainer, which then prints nothing itself.
-
-        Args:
-            trainer: The trainer.
-            on_step: Called by process 0 with each report.
-            watch: Told by process 0 how far it is.
-            ends_at: Called by process 0 after each checkpoint.
-            stops: Called by every process after each step; where it says so, a checkpoint to go on
-                from is written, and training stops.
-        """
-        self.trainer, self._on_step, self._ends_at = trainer, on_step, ends_at
-        self._stops = stops
-        if trainer.is_world_process_zero():
-            self._watch, trainer.on_part = watch, self._part
-        trainer.remove_callback(PrinterCallback)
-        trainer.add_callback(self)
-
-    def _set_tokens(self, tokens: list[int]) -> None:
-        self._tokens, self._tokens_after = tokens, [0, *itertools.accumulate(tokens)]
-
-    def learns(self, step: int, tokens: int) -> None:
-        """Take it that a step, counted from 0, learns so many tokens."""
-        self._set_tokens([*self._tokens[:step], tokens, *self._tokens[step + 1 :]])
-
-    def ends_at(self, state: TrainerState) -> bool:
-        """Whether training ends with the checkpoint just written; all processes have to ask."""
-        if self._ends_at is None:
-            return False
-        return self.trainer.any_process(self.trainer.args.should_save and self._ends_at(state))
-
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
-    ) -> None:
-        """Take up the clock where an earlier process left it."""
-        self._start, self._first = time.perf_counter(), state.global_step
-        if state.log_history:
-            self._seconds_before = float(state.log_history[-1]["seconds"])
-            before = int(state.log_history[-1]["tokens"])
-            self._set_tokens([before, *[0] * (self._first - 1), *self._tokens[self._first :]])
-        self._watched = self._tokens_after[self._first]
-        tokens = self._tokens_after[-1] - self._watched
-        self._watch.begins(steps=state.max_steps, step=self._first, tokens=tokens)
-
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
-    ) -> None:
-        """Report the first step and every few; save where it is due, or training is to stop."""
-        step = state.global_step
-        self._watch.advances(1, self._tokens_after[step] - self._watched)
-        self._watched = self._tokens_after[step]
-        stops = self._stops()
-        if args.world_size > 1:  # a signal reaches one process before the others
-            stops = self.trainer.any_process(stops)
-        self.stopped |= stops
-        control.should_save = step in self.trainer.save_steps or stops
-        control.should_training_stop |= stops
-        if step % LOG_STEPS and step > 1 and not control.should_save:
-            return
-        self.report(state)
-
-    def report(self, state: TrainerState) -> None:
-        """Put the loss since the last report into the trainer's log, and tell how far it is."""
-        step = state.global_step
-        spent = time.perf_counter() - self._start
-        norm = self.trainer.grad_norm
-        progress = TrainProgress(
-            step=step,
-            steps=state.max_steps,
-            loss=self.trainer.mean_loss(),
-            tokens=self._tokens_after[step],
-            seconds=self._seconds_before + spent,
-            tokens_per_second=(self._tokens_after[step] - self._tokens_after[self._first]) / spent,
-            seconds_left=spent / (step - self._first) * (state.max_steps - step),
-            learning_rate=self.trainer.learning_rate,
-            grad_norm=None if norm is None else float(norm),
-        )
-        kept = ("loss", "tokens", "seconds", "learning_rate")
-        self.trainer.log({name: getattr(progress, name) for name in kept})
-        if state.is_world_process_zero:
-            self._on_step(progress)
-
-    def _part(self, tokens: int) -> None:
-        # Of several processes each computes its own part of a step; this one's is what is known.
-        tokens = min(tokens, self._tokens_after[-1] - self._watched)
-        self._watched += tokens
-        self._watch.advances(0, tokens)
-
-    def on_save(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
-    ) -> None:
-        """End the training at this checkpoint if ``ends_at`` says so."""
-        if not control.should_training_stop:
-            control.should_training_stop = self.ends_at(state)

@@ -36,17 +36,16 @@ from potstill.train.on_policy.on_policy_trainer import (
     OnPolicyRun,
     OnPolicyTrainer,
     planned_tokens,
-    refuse_several_processes,
 )
 from potstill.train.prefix import add_prefix
 from potstill.train.prefix_sharing import can_share, enable
 from potstill.train.quantization import is_quantized
+from potstill.train.reporter import Reporter
 from potstill.train.resolution import pass_size, start_facts
 from potstill.train.settings import StudentSettings
 from potstill.train.spooled_examples import facts_of
 from potstill.train.trainer import (
     Objective,
-    Reporter,
     StudentTrainer,
 )
 from potstill.train.training_arguments import draw_apart, sharded, training_arguments
@@ -86,7 +85,6 @@ def build_trainer(
     head = Head.of(model, chunked=not sharded(arguments))
     longest = int(facts.lengths.max(initial=0))
     if on_policy is not None:
-        refuse_several_processes(arguments.world_size)
         longest = max(longest, on_policy.longest)
     collate, by_length = _choose_collation(loaded, longest)
     if on_policy is None:
@@ -100,7 +98,7 @@ def build_trainer(
             processes=arguments.world_size,
         )
     else:
-        planned = LaterSteps(steps)
+        planned = LaterSteps(steps, arguments.world_size)
         tokens = planned_tokens(on_policy, facts.trained.tolist())
     parts = range(1, settings.checkpoints + 1)
     start = start_of(student)

@@ -11,6 +11,7 @@ from transformers import TrainingArguments, set_seed
 
 from potstill.errors import ConfigError
 from potstill.train.defaults import ResolvedTraining
+from potstill.train.sharding import is_fsdp_asked_for
 
 RECOMPUTE = next(  # its name in transformers from 5.23 on, and before
     name
@@ -64,7 +65,8 @@ def training_arguments(
 
 def sharded(arguments: TrainingArguments) -> bool:
     """Whether a layer's weights are only there while the model runs."""
-    return bool(arguments.fsdp or arguments.deepspeed) or arguments.parallel_mode.value == "tpu"
+    asked_for = arguments.fsdp or arguments.deepspeed or is_fsdp_asked_for()
+    return bool(asked_for) or arguments.parallel_mode.value == "tpu"
 
 
 def _bfloat16(settings: ResolvedTraining, use_cpu: bool) -> bool:

@@ -14,6 +14,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from potstill.launched import is_main_process
 from potstill.records import Collapse
 from potstill.train.checkpoints import checkpoint_folder
 from potstill.train.on_policy.settings import OnPolicySettings
@@ -90,8 +91,9 @@ def is_lifted(finished: Mapping[str, Any], settings: OnPolicySettings) -> bool:
 
 
 def drop(folder: Path) -> None:
-    """Remove what was kept of a training that has come to its end."""
-    _drop_others(folder, but=None)
+    """Remove what was kept of a training that has come to its end; the main process does."""
+    if is_main_process():
+        _drop_others(folder, but=None)
 
 
 def _place(folder: Path, step: int) -> Path:

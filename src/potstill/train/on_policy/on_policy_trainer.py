@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from potstill.errors import ConfigError, PotstillError
+from potstill.errors import PotstillError
 from potstill.models.interface import Model
 from potstill.models.local.loading import Loaded
 from potstill.models.served.serving import server_of
@@ -27,9 +27,10 @@ from potstill.train.on_policy.served_writer import ServedWriter, ids_by_name
 from potstill.train.on_policy.student_writer import StudentWriter, rounded, writes_rounded
 from potstill.train.on_policy.work import OnPolicyWork, RoundPlan, answers_of
 from potstill.train.on_policy.written_answers import AnswerReader
+from potstill.train.reporter import Reporter
 from potstill.train.settings import StudentSettings
 from potstill.train.spooled_examples import facts_of
-from potstill.train.trainer import Reporter, StudentTrainer
+from potstill.train.trainer import StudentTrainer
 
 logger = logging.getLogger(__name__)
 
@@ -37,8 +38,8 @@ logger = logging.getLogger(__name__)
 class LaterSteps(Steps):
     """As many steps as a training has, of which nothing is known before they are reached."""
 
-    def __init__(self, steps: int) -> None:
-        super().__init__([], [[]] * steps, batch_tokens=1)
+    def __init__(self, steps: int, processes: int) -> None:
+        super().__init__([], [[]] * steps, batch_tokens=1, processes=processes)
 
     def __getitem__(self, number: int) -> list[list[Encoded]]:
         """Returns nothing: a data loader looks one step ahead of the training."""
@@ -78,7 +79,8 @@ class OnPolicyTrainer(StudentTrainer):
         if step % self._run.plan.steps_per_round == 0 and self._run.watch.is_well:
             self._keep_good(step)
         self._reporter.learns(step, sum(len(one.trained) for part in parts for one in part))
-        samples: list[list[Batch]] = [self.collator([parts])]
+        own = parts[self.args.process_index :: self.args.world_size]
+        samples: list[list[Batch]] = [self.collator([own])]
         return samples, self._get_num_items_in_batch(samples, device)
 
     def _keep_state(self) -> None:
@@ -86,7 +88,7 @@ class OnPolicyTrainer(StudentTrainer):
         place = checkpoint_folder(Path(str(self.args.output_dir)), self.state.global_step)
         if self.state.global_step and not place.exists():
             assert self.model is not None
-            self._reporter.report(self.state)
+            self._reporter.report_rest(self.state)
             self._save_checkpoint(self.model, None)
 
     def _keep_good(self, step: int) -> None:
@@ -95,7 +97,7 @@ class OnPolicyTrainer(StudentTrainer):
         They are written once a round, without what going on from them takes: that costs a second
         where writing and scoring the round took minutes.
         """
-        if self._run.work.settings.limits is not None:
+        if self._run.work.settings.limits is not None and self.args.should_save:
             folder = Path(str(self.args.output_dir))
             good_checkpoints.keep(folder, step, due=self.save_steps, write=self.write_weights)
 
@@ -234,19 +236,6 @@ def stand_ins(run: OnPolicyRun) -> list[Encoded]:
     """Returns examples of the sizes to come, for a trial of the speed of a step."""
     own = run.work.settings.longest
     return [Encoded(prompt, [*prompt, *[prompt[-1]] * own][:own]) for prompt in run.prompts]
-
-
-def refuse_several_processes(world_size: int) -> None:
-    """Refuse on-policy training in several processes, of which only the first keeps the store.
-
-    Raises:
-        ConfigError: There are several.
-    """
-    if world_size > 1:
-        raise ConfigError(
-            f"on_policy trains in one process, and there are {world_size}. Start potstill without "
-            "accelerate launch or torchrun."
-        )
 
 
 def planned_tokens(run: OnPolicyRun, further: Sequence[int]) -> list[int]:

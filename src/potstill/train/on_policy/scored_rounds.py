@@ -7,10 +7,11 @@ follow from the seed alone.
 
 import logging
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import NamedTuple
 
 from potstill.errors import ModelError
+from potstill.launched import process_count
 from potstill.models.interface import Model
 from potstill.models.local.loading import load_tokenizer
 from potstill.models.local.prompt_encoding import PromptEncoder
@@ -22,6 +23,7 @@ from potstill.train.batches import Order, parts_of, plan_steps
 from potstill.train.encoding import Encoded
 from potstill.train.on_policy.round_figures import ScoredCounts
 from potstill.train.on_policy.round_watch import PROBE, RoundWatch
+from potstill.train.on_policy.shared_rounds import made_by_all
 from potstill.train.on_policy.student_writer import AtOnce
 from potstill.train.on_policy.work import SEEDS_APART, OnPolicyWork, RoundPlan
 from potstill.train.on_policy.written_answers import AnswerReader, WrittenAnswer
@@ -83,6 +85,8 @@ class RoundMaker:
     def examples(self, questions: Sequence[Question], number: int, writer: Model) -> list[Encoded]:
         """Returns the examples of a round, made of what is stored as far as it is.
 
+        Of several processes each writes its share, and the main one does all else.
+
         Args:
             questions: The round's.
             number: The round, from 0.
@@ -92,6 +96,10 @@ class RoundMaker:
             ModelError: Nothing can be learned of it.
             TrainingCollapsed: It passes a limit.
         """
+        make = partial(self._made, questions, number)
+        return made_by_all(make, writer, label=self._work.label)
+
+    def _made(self, questions: Sequence[Question], number: int, writer: Model) -> list[Encoded]:
         work, watch = self._work, self._watch
         watch.begins(number)
         written = self._written(questions, number, writer)
@@ -257,7 +265,7 @@ class OnPolicySteps:
         self._drawn = 0
 
     def parts(self, step: int, writer: Callable[[int], Model]) -> list[list[Encoded]]:
-        """Returns what a step learns, in parts that are computed at once.
+        """Returns what a step learns, in parts that are computed at once, as many a process.
 
         Args:
             step: Counted from 0.
@@ -273,7 +281,9 @@ class OnPolicySteps:
         both = [*self._further, *self._examples]
         return [
             [both[index] for index in part]
-            for part in parts_of(taken, both, batch_tokens=self._batch_tokens)
+            for part in parts_of(
+                taken, both, batch_tokens=self._batch_tokens, processes=process_count()
+            )
         ]
 
     def _begin(self, number: int, writer: Callable[[int], Model]) -> None:

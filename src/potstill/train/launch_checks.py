@@ -1,0 +1,63 @@
+"""What several processes cannot train, or not as the launcher asks, found before they begin."""
+
+import os
+from collections.abc import Mapping
+
+from potstill.errors import ConfigError
+from potstill.launched import process_count
+from potstill.records import System
+from potstill.train.settings import StudentSettings, TrainSettings
+from potstill.train.sharding import check_fsdp, is_fsdp_asked_for
+
+
+def check_launch(settings: TrainSettings, students: Mapping[System, StudentSettings]) -> None:
+    """Refuse what cannot be trained as the processes were started.
+
+    Args:
+        settings: How the students are trained; its own are not looked at.
+        students: The students.
+
+    Raises:
+        ConfigError: There is a training that cannot be; says the way out.
+    """
+    check_fsdp()
+    _refuse_deepspeed()
+    count = process_count()
+    if settings.batch_size is not None and settings.batch_size < count:
+        raise ConfigError(
+            f"train.batch_size is {settings.batch_size}, and {count} processes are to share each "
+            "step. Raise it, or start fewer."
+        )
+    if is_fsdp_asked_for():
+        _check_parts(settings)
+        for system, student in students.items():
+            if student.on_policy is not None:
+                raise ConfigError(
+                    f"{system.label} learns what it writes itself (on_policy), and a process that "
+                    "holds a part of the weights cannot write. Start with "
+                    "examples/accelerate/gpus.yaml, where each holds all of them."
+                )
+
+
+def _check_parts(settings: TrainSettings) -> None:
+    """Refuse weights that cannot be held in parts."""
+    if settings.prefix is not None:
+        raise ConfigError(
+            "train.prefix trains so few weights that they are not held in parts (FSDP). Start "
+            "with examples/accelerate/gpus.yaml, or set train.lora in its place."
+        )
+    if settings.lora is not None and settings.lora.quantize is not None:
+        raise ConfigError(
+            "train.lora.quantize holds weights in 4 bits on each GPU, not in parts (FSDP). Start "
+            "with examples/accelerate/gpus.yaml, or leave quantize out."
+        )
+
+
+def _refuse_deepspeed() -> None:
+    """Refuse DeepSpeed, whose checkpoints are pickled and can be read by itself alone."""
+    if os.environ.get("ACCELERATE_USE_DEEPSPEED", "").lower() in ("1", "true", "yes"):
+        raise ConfigError(
+            "accelerate's configuration asks for DeepSpeed, whose checkpoints are pickled, which "
+            "potstill does not load. FSDP2 holds weights, gradients and optimiser state in parts "
+            "as ZeRO stage 3 does: examples/accelerate/fsdp2.yaml"
+        )
