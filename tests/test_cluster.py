@@ -12,6 +12,7 @@ from chaos import Chaos, bought_again
 from chaos_wire import Habits
 from local_workers import LocalWorker, LocalWorkers, open_on_workers, use_local_workers
 from test_budget import HANGING, QUICK, ROUNDING, billed, drawn_prices, drawn_requests
+from test_kill import COMPLETIONS, SCORES, rows, write_questions, write_recipe
 
 import potstill
 from potstill.errors import BudgetError, ModelError
@@ -22,6 +23,8 @@ from potstill.models.cluster.messages import WorkerStart
 from potstill.models.openai import client
 from potstill.models.openai.rate_limit import Rate
 from potstill.models.settings import OpenAISettings
+from potstill.pipeline.recipe import load_recipe
+from potstill.pipeline.run import Run
 from potstill.records import Amount, Completion, Request
 from potstill.runtime import LimitSharing, Runtime
 from potstill.runtime.budget import Budget, BudgetSettings
@@ -253,3 +256,50 @@ def test_a_defect_in_a_worker_is_raised_with_its_traceback(
     monkeypatch.setattr("potstill.models.openai.model.OpenAIModel.complete_in_groups", broken)
     with Chaos(CALM) as server, pytest.raises(WorkersFailed, match="ZeroDivisionError: a bug"):
         list(teacher(server, Runtime(), workers=1).complete(questions(3)))
+
+
+# every stage --------------------------------------------------------------------------------------
+
+
+SMALL = {
+    "generate": {"samples": 1, "max_tokens": 48},
+    "curate": {"right_answer": False},
+    "train": {"steps": 2, "batch_size": 2, "checkpoints": 1, "precision": "float32"},
+    "evaluate": {"max_tokens": 12},
+    "guide": {"policies": [{"when": "first"}]},
+}
+
+
+def stage_results(run: Path) -> list[list[tuple[object, ...]]]:
+    """What a run's store holds of answers, scores and guidance."""
+    queries = [
+        COMPLETIONS,
+        SCORES,
+        "SELECT kind, name, accuracy, total, teacher_tokens FROM guided_scores ORDER BY 1, 2",
+        "SELECT model, start, step, engine, number_format FROM engines ORDER BY 1, 2, 3",
+    ]
+    return [rows(run, query) for query in queries]
+
+
+@pytest.mark.slow
+def test_all_stages_on_workers_give_what_one_process_gives(
+    workers: LocalWorkers, tmp_path: Path
+) -> None:
+    write_questions(tmp_path / "questions.jsonl", 20)
+    results = {}
+    # One worker: transformers does not load two models in two threads of one process.
+    for name, changes in {"alone": [], "workers": ["run_on=ray", "run_on.workers=1"]}.items():
+        recipe = write_recipe(tmp_path, name, questions=tmp_path / "questions.jsonl", **SMALL)
+        with Run(load_recipe(recipe, changes)) as run:
+            run.generate()
+            run.curate()
+            run.train()
+            run.evaluate()
+            run.guide()
+        results[name] = stage_results(tmp_path / name)
+        assert bool(workers.started) == (name == "workers") and not workers.alive
+    assert {worker.inside._start.settings.model for worker in workers.started} > {
+        "bundled:teacher", "bundled:student"
+    }  # fmt: skip
+    assert results["workers"] == results["alone"]
+    assert all(results["alone"])

@@ -127,11 +127,13 @@ def score_settings(
             f"{model.model} cannot score texts: what was recorded answers what was asked then. "
             "Name a model that can be asked, e.g. hf:FOLDER or vllm:NAME."
         )
-    run_on = raw.get("run_on")
+    run_on = named_engine(raw.get("run_on") or {})
+    if not isinstance(run_on, Mapping):
+        raise unfit(run_on, "give ray, or run_on.NAME=VALUE", at="run_on")
     return (
         model,
         build(BudgetSettings, budget, at="budget"),
-        build(RunOnSettings, named_engine(run_on), at="run_on") if run_on else None,
+        build(RunOnSettings, run_on, at="run_on") if run_on else None,
     )
 
 

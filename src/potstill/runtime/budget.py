@@ -115,7 +115,7 @@ class Budget:
             return tuple(self._left)
 
     def begin(
-        self, most: Amount, *, label: str = "", wake: Callable[[], None] | None = None
+        self, most: Amount, *, label: str = "", wake: Callable[[], object] | None = None
     ) -> int | None:
         """Set aside what a try can cost at its most.
 

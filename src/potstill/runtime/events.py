@@ -43,9 +43,10 @@ The log, ``log.jsonl`` in the run's folder, has one JSON object a line: ``time``
     own), ``ready`` after so many ``seconds``, or ``ended`` (``status``).
 ``worker``
     What became of a worker (``number``) of a ``model`` on a cluster: its ``status`` is
-    ``starting``, ``ready`` (on which ``node``, after so many ``seconds``), ``lost`` (with so many
-    ``samples`` given to it, which are asked again; the ``message`` says why, and the ``detail``
-    what Ray says of it), ``failed`` or ``ended``; how many of the model's are ``at_work`` then.
+    ``starting``, ``ready`` (in which process ``pid`` on which ``node``, after so many
+    ``seconds``), ``lost`` (with so many ``samples`` given to it, which are asked again; the
+    ``message`` says why, and the ``detail`` what Ray says of it), ``failed`` or ``ended``; how
+    many of the model's are ``at_work`` then.
 ``workers_awaited``
     No worker of a ``model`` is ready yet; the ``cpus`` and ``gpus`` that each claims.
 ``number_format``

@@ -65,6 +65,9 @@ class ModelFacts(NamedTuple):
     node: str
     """The name of the worker's machine."""
 
+    pid: int
+    """Its process there."""
+
     engine: str
     number_format: str
     scores_texts: bool

@@ -69,13 +69,14 @@ class RayWorker:
 
     def __init__(self, number: int, start: WorkerStart, claim: Claim) -> None:
         self.number = number
-        actor = ray.remote(ModelWorker).options(
+        actor: Any = ray.remote(ModelWorker)
+        placed = actor.options(
             num_cpus=claim.cpus,
             num_gpus=claim.gpus,
             max_concurrency=CALLS_AT_ONCE,
             scheduling_strategy="SPREAD",
         )
-        self._actor: Any = actor.remote(start)
+        self._actor = placed.remote(start)
         self.heard: Any = self._actor.hear.remote(HEAR_SECONDS)
         """The report that it is listened to for."""
 
@@ -216,15 +217,16 @@ def _print_nothing(*_: object, **__: object) -> None:
 
 
 def _no_cluster(address: str, error: BaseException) -> str:
+    reason = " ".join(str(error).split()).rstrip(".")
     if address == "local":
-        return f"Ray does not start on this machine: {' '.join(str(error).split())}"
+        return f"Ray does not start on this machine: {reason}"
     wanted = "no Ray cluster runs here" if address == "auto" else f"no Ray cluster is at {address}"
     start = "ray start --head" + (
         " --ray-client-server-port=10001" if address.startswith("ray://") else ""
     )
     return (
         f"{wanted} (run_on.address: {address}). Start one with: {start}; or set run_on.address to "
-        "local, for one of this command's own, or to where one is."
+        f"local, for one of this command's own, or to where one is. Ray says: {reason}."
     )
 
 

@@ -42,7 +42,7 @@ class RelayedBudget(Budget):
     def __init__(self, outbox: WorkerOutbox) -> None:
         super().__init__()
         self._outbox = outbox
-        self._keys: dict[Callable[[], None], int] = {}
+        self._keys: dict[Callable[[], object], int] = {}
         """The tries that wait to be granted, by what wakes whoever waits."""
 
         self._granted = set[int]()
@@ -50,7 +50,7 @@ class RelayedBudget(Budget):
         self._next = 0
 
     def begin(
-        self, most: Amount, *, label: str = "", wake: Callable[[], None] | None = None
+        self, most: Amount, *, label: str = "", wake: Callable[[], object] | None = None
     ) -> int | None:
         """Ask for a try to be set aside; see :meth:`potstill.runtime.budget.Budget.begin`.
 

@@ -4,6 +4,7 @@ It knows nothing of Ray, whose actor it becomes: :meth:`ModelWorker.hear` and
 :meth:`ModelWorker.tell` are called from other threads than the one in which the model works.
 """
 
+import os
 import platform
 import traceback
 from collections import deque
@@ -109,6 +110,7 @@ class ModelWorker:
         facts = ModelFacts(
             name=model.name,
             node=platform.node(),
+            pid=os.getpid(),
             engine=model.engine,
             number_format=model.number_format,
             scores_texts=model.scores_texts,

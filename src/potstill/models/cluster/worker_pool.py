@@ -23,9 +23,12 @@ from potstill.runtime import Runtime
 POLL_SECONDS = 0.1
 """How long reports are waited for at once; then it is looked whether the run is to stop."""
 
-LOSSES_IN_A_ROW = 10
+LOSSES_IN_A_ROW = 30
 """Workers lost beside those that a model has at once, without an answer in between, after which
 its workers count as failed."""
+
+STARTS_IN_A_ROW = 10
+"""The same where none of them has opened the model."""
 
 PLACING_SECONDS = 10.0
 """How long a model's first worker waits for room on the cluster before others' idle workers end,
@@ -117,6 +120,7 @@ class WorkerPool:
 
         self._worker_numbers = count(1)
         self._lost = self._lost_in_a_row = 0
+        self._most_in_a_row = STARTS_IN_A_ROW
         self._told_of_waiting = False
         others.add(self)
 
@@ -197,12 +201,12 @@ class WorkerPool:
         if report.idle_after is not None:
             worker.idle_after = report.idle_after
         if report.completions:
-            self._lost_in_a_row = 0
+            self._forget_losses()
         if report.facts is not None:
             worker.facts = self.facts = report.facts
             self._runtime.number_formats.take_over(report.facts.number_formats)
             seconds = round(time.monotonic() - worker.began, 3)
-            self.record("ready", worker, node=worker.node, seconds=seconds)
+            self.record("ready", worker, node=worker.node, pid=report.facts.pid, seconds=seconds)
             self._share_limits()
 
     def _share_limits(self) -> None:
@@ -215,10 +219,16 @@ class WorkerPool:
         """Count a lost worker."""
         self._lost += 1
         self._lost_in_a_row += 1
+        if worker.facts is not None:
+            self._most_in_a_row = LOSSES_IN_A_ROW
         in_flight = sum(len(samples) for _, samples in worker.outstanding.values())
         self.record(
             "lost", worker, samples=in_flight, message=lost.reason[:300], detail=lost.detail[:1000]
         )
+
+    def _forget_losses(self) -> None:
+        """Begin to count losses anew."""
+        self._lost_in_a_row, self._most_in_a_row = 0, STARTS_IN_A_ROW
 
     def _check_losses(self, lost: LostWorker) -> None:
         """Refuse to go on where workers are lost one after the other, and none answers.
@@ -226,7 +236,7 @@ class WorkerPool:
         Raises:
             ModelError: So it is.
         """
-        if self._lost_in_a_row >= LOSSES_IN_A_ROW + self.claim.workers:
+        if self._lost_in_a_row >= self._most_in_a_row + self.claim.workers:
             raise ModelError(
                 f"{self.name}: {self._lost_in_a_row} workers were lost one after the other, with "
                 f"no answer in between, the last with: {lost.reason[:300]}. What was answered is "
@@ -277,5 +287,5 @@ class WorkerPool:
             worker.remote.end()
             self.record("ended", worker)
         self.workers.clear()
-        self._lost_in_a_row = 0
+        self._forget_losses()
         self._told_of_waiting = False
