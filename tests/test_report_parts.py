@@ -35,6 +35,7 @@ from potstill.text.points import MINUS, points, signed
         ("sums", ["sums"]),
         ("date_understanding, zero_shot_cot", ["date_", "understanding,", "zero_shot_cot"]),
         ("supercalifragilistic", ["supercalifragi", "listic"]),
+        ("letters, zero_shot_cot", ["letters,", "zero_shot_cot"]),  # at the space, not in a word
         ("", [""]),
     ],
 )

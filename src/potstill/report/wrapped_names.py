@@ -2,22 +2,26 @@
 
 import re
 
-_PIECE = re.compile(r"[^\s_,/.-]*[\s_,/.-]*")
-"""A part of a name with the marks behind it, after which a line may end."""
+_PIECE = re.compile(r"[^_,/.-]*[_,/.-]*")
+"""A part of a word with the marks behind it, after which a line may end."""
 
 
 def wrapped(name: str, most: int) -> list[str]:
-    """Returns a name as lines, broken behind spaces and marks where there are any.
+    """Returns a name as lines, broken at spaces, and behind marks where a word is too long.
 
     Args:
         name: The name.
         most: Characters of a line, at least 1.
     """
     lines = [""]
-    for piece in _PIECE.findall(name):
-        if len(lines[-1] + piece.rstrip()) > most and lines[-1]:
-            lines.append("")
-        lines[-1] += piece
-        while len(lines[-1].rstrip()) > most:
-            lines[-1:] = [lines[-1][:most], lines[-1][most:]]
-    return [line.strip() for line in lines if line.strip()] or [""]
+    for word in name.split():
+        pieces = [word] if len(word) <= most else _PIECE.findall(word)
+        for place, piece in enumerate(pieces):
+            space = " " if place == 0 and lines[-1] else ""
+            if len(lines[-1] + space + piece) > most and lines[-1]:
+                lines.append("")
+                space = ""
+            lines[-1] += space + piece
+            while len(lines[-1]) > most:
+                lines[-1:] = [lines[-1][:most], lines[-1][most:]]
+    return lines
