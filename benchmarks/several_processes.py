@@ -123,7 +123,8 @@ def main() -> None:
     options = parser.parse_args()
     potstill.train.reporter.LOG_STEPS = 1
     if options.work:
-        work(*options.work, options.steps)
+        start, folder = options.work
+        work(start, folder, options.steps)
         return
     begin = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:

@@ -269,6 +269,19 @@ def test_a_step_is_cut_into_parts_that_fit(processes: int, batch_tokens: int) ->
         assert len(parts) == processes
 
 
+def test_a_family_is_parted_where_a_process_would_wait_for_another() -> None:
+    """By hand: 170 tokens of one question and 30 of another; parted they are 90 and 120."""
+    family = [Encoded([0] * 10, [1] * 20) for _ in range(8)]
+    examples = [*family, Encoded([2] * 10, [1] * 20)]
+    step = list(range(9))
+    assert parts_of(step, examples, batch_tokens=1000) == [step], "one process parts none"
+    first, second = parts_of(step, examples, batch_tokens=1000, processes=2)
+    assert (first, second) == ([0, 1, 2, 3], [4, 5, 6, 7, 8])
+    even = [*family[:4], *(Encoded([2] * 10, [1] * 20) for _ in range(4))]
+    halves = parts_of(list(range(8)), even, batch_tokens=1000, processes=2)
+    assert halves == [[0, 1, 2, 3], [4, 5, 6, 7]], "families that share evenly stay whole"
+
+
 # Training
 
 

@@ -169,7 +169,8 @@ def parts_of(
 ) -> list[list[int]]:
     """Returns a step cut into parts that are computed at once, as many for each process.
 
-    Examples that share a prompt stay in one part, unless there are too many of them.
+    Examples that share a prompt stay in one part, unless there are too many of them, or a process
+    would have much more to do than the others.
 
     Args:
         step: Indices of examples, at least as many as there are processes.
@@ -180,15 +181,55 @@ def parts_of(
     """
     families = [list(run) for _, run in groupby(step, key=lambda index: examples[index].prompt)]
     singles = [[index] for index in step]
+    if processes > 1:
+        return _even_parts(families, singles, examples, batch_tokens, processes)
     # Try ever more parts, first of whole families and then of single examples, until all fit.
-    ways = [(families, count) for count in range(processes, len(families) + 1, processes)]
-    ways += [(singles, count) for count in range(processes, len(singles) + 1, processes)]
+    ways = [(families, count) for count in range(1, len(families) + 1)]
+    ways += [(singles, count) for count in range(1, len(singles) + 1)]
     parts: list[list[Group]] = []
     for units, count in ways:
         parts = _balanced(units, [_tokens(unit, examples) for unit in units], count)
         if all(sum(_tokens(unit, examples) for unit in part) <= batch_tokens for part in parts):
             break
     return [[index for unit in part for index in unit] for part in parts]
+
+
+def _even_parts(
+    families: Sequence[Group],
+    singles: Sequence[Group],
+    examples: Sequence[Encoded] | Mapping[int, Encoded],
+    batch_tokens: int,
+    processes: int,
+) -> list[list[int]]:
+    """Returns the cut into the fewest parts that fit, by which the busiest process has least to do.
+
+    A family that is parted has its prompt computed by several processes, which the others would
+    else wait for.
+    """
+    # In a row of single examples a prompt is computed with the first that has it.
+    costs = [
+        _tokens(family[:1], examples) if place == 0 else len(examples[index].target)
+        for family in families
+        for place, index in enumerate(family)
+    ]
+    cuts: list[list[list[int]]] = []
+    for count in range(processes, len(singles) + 1, processes):
+        ways = [_balanced(singles, costs, count)]
+        if count <= len(families):
+            ways.insert(0, _balanced(families, [_tokens(one, examples) for one in families], count))
+        cuts = [[[index for unit in part for index in unit] for part in way] for way in ways]
+        work = [[_part_tokens(part, examples) for part in cut] for cut in cuts]
+        fitting = [number for number, of in enumerate(work) if max(of) <= batch_tokens]
+        if fitting:
+            busiest = [max(sum(of[first::processes]) for first in range(processes)) for of in work]
+            return cuts[min(fitting, key=lambda number: busiest[number])]
+    return cuts[-1]
+
+
+def _part_tokens(part: Group, examples: Sequence[Encoded] | Mapping[int, Encoded]) -> int:
+    """Returns the tokens that are computed of a part, a prompt that neighbours share once."""
+    runs = groupby(part, key=lambda index: examples[index].prompt)
+    return sum(_tokens(list(run), examples) for _, run in runs)
 
 
 def _tokens(unit: Group, examples: Sequence[Encoded] | Mapping[int, Encoded]) -> int:

@@ -16,9 +16,10 @@ distribution over processes. Three things are ours:
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
+from accelerate.optimizer import AcceleratedOptimizer
 from accelerate.utils import DistributedType
 from torch import Tensor, nn
 from torch.utils.data import SequentialSampler
@@ -265,9 +266,11 @@ class StudentTrainer(Trainer):
             return
         parts = Path(output_dir) / checkpoints.PARTS
         parts.mkdir(exist_ok=True)
-        save_parts(self.model_wrapped, self.optimizer.optimizer, parts)
+        wrapped, schedule = cast(AcceleratedOptimizer, self.optimizer), self.lr_scheduler
+        save_parts(self.model_wrapped, wrapped.optimizer, parts)
         if self.args.should_save:
-            torch.save(self.lr_scheduler.state_dict(), Path(output_dir) / SCHEDULER_NAME)
+            assert schedule is not None
+            torch.save(schedule.state_dict(), Path(output_dir) / SCHEDULER_NAME)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         """Read both, be the weights in parts or not, now or when they were written."""
@@ -276,17 +279,15 @@ class StudentTrainer(Trainer):
         if not parts.is_dir() and not self.is_fsdp_enabled:
             super()._load_optimizer_and_scheduler(checkpoint)
             return
-        optimizer = self.optimizer.optimizer
+        optimizer = cast(AcceleratedOptimizer, self.optimizer).optimizer
+        schedule = self.lr_scheduler
+        assert schedule is not None
         if parts.is_dir():
             load_parts(self.accelerator.unwrap_model(self.model_wrapped), optimizer, parts)
         else:
             load_whole(optimizer, whole)
-        self.lr_scheduler.load_state_dict(
-            torch.load(Path(checkpoint) / SCHEDULER_NAME, weights_only=True)
-        )
-        for group, rate in zip(
-            optimizer.param_groups, self.lr_scheduler.get_last_lr(), strict=True
-        ):
+        schedule.load_state_dict(torch.load(Path(checkpoint) / SCHEDULER_NAME, weights_only=True))
+        for group, rate in zip(optimizer.param_groups, schedule.get_last_lr(), strict=True):
             group["lr"] = rate
 
     def _prepare_for_training(
