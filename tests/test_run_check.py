@@ -114,11 +114,13 @@ def sql(*statements: str) -> Callable[[Path], None]:
 
 
 def bytes_at(share: float, count: int = 64) -> Callable[[Path], None]:
+    """Other bytes at a share of the file; from 1 on, at so many bytes."""
+
     def damage(run: Path) -> None:
         sql()(run)
         path = run / "run.sqlite"
         content = bytearray(path.read_bytes())
-        place = int(len(content) * share)
+        place = int(share if share >= 1 else len(content) * share)
         content[place : place + count] = b"\xa5" * count
         path.write_bytes(content)
 
@@ -148,6 +150,12 @@ def cut(share: float) -> Callable[[Path], None]:
     return damage
 
 
+PLAIN = (
+    f"UPDATE logprobs SET logprobs = x'{6 * '000080bf'}', token_bytes = x'616162626364',"
+    f" lengths = x'{6 * '0100'}'"
+)
+"""Makes token probabilities those of an older potstill, with -1 in the place of each."""
+
 DAMAGES: dict[str, Callable[[Path], object]] = {
     "an empty file": lambda run: (run / "run.sqlite").write_bytes(b""),
     "a text": lambda run: (run / "run.sqlite").write_text("no store\n" * 200),
@@ -155,7 +163,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "a header alone": cut(0.002),
     "another header": bytes_at(0.0, 16),
     "a page of noise": root_page,
-    "the schema overwritten": bytes_at(0.0006, 60),
+    "the schema overwritten": bytes_at(100, 60),  # where the schema's first page says what it has
     "a table gone": sql("DROP TABLE logprobs"),
     "a column gone": sql("ALTER TABLE scores RENAME COLUMN low TO lowest"),
     "a newer version": sql("PRAGMA user_version = 999"),
@@ -173,14 +181,12 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "an unknown end": sql("UPDATE completions SET finish_reason = '' WHERE id = 1"),
     "a failure that was kept": sql("UPDATE completions SET finish_reason = 'error', error = 'x'"),
     "probabilities cut": sql("UPDATE logprobs SET logprobs = substr(logprobs, 1, 7)"),
-    "probabilities above one": sql(
-        "UPDATE logprobs SET logprobs = x'0000803f0000803f0000803f0000803f0000803f0000803f'"
-    ),
-    "other probabilities": sql(
-        "UPDATE logprobs SET logprobs = x'000080bf000080bf000080bf000080bf000080bf000080bf'"
-    ),
-    "names cut": sql("UPDATE logprobs SET token_bytes = 'aab'"),
-    "no names": sql("UPDATE logprobs SET lengths = NULL, token_bytes = NULL"),
+    "probabilities above one": sql(PLAIN, f"UPDATE logprobs SET logprobs = x'{6 * '0000803f'}'"),
+    "other probabilities": sql(PLAIN),
+    "names cut": sql(PLAIN, "UPDATE logprobs SET token_bytes = x'616162'"),
+    "names as text": sql(PLAIN, "UPDATE logprobs SET token_bytes = 'aabbcd'"),
+    "no names": sql(PLAIN, "UPDATE logprobs SET lengths = NULL, token_bytes = NULL"),
+    "ids and names": sql(PLAIN, "UPDATE logprobs SET ids = logprobs"),
     "more tokens": sql("UPDATE logprobs SET tokens = 5"),
     "collisions": sql("UPDATE logprobs SET collisions = 4"),
     "kept without an answer": sql("UPDATE rationales SET answer = NULL"),

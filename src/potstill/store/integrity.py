@@ -302,6 +302,8 @@ def _logprobs_fault(packed: PackedLogprobs) -> str | None:
     """Returns what is wrong with token probabilities, in words; None where nothing is."""
     if packed.ids is not None and packed.lengths is not None:
         return "name their tokens by ids and by bytes"
+    if isinstance(packed.token_bytes, str):
+        return "have names that are no bytes"
     fault = _failure(partial(unpack, packed))
     if fault:
         return f"cannot be unpacked ({fault})"
