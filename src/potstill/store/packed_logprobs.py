@@ -6,7 +6,6 @@ Shape suffixes: T tokens of a completion, K alternatives kept at each token.
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from potstill.records import TokenLogprobs
 from potstill.store.probability_codec import ProbabilityForm, decode, encode, form_of
@@ -122,19 +121,9 @@ def collisions(record: TokenLogprobs) -> int:
     keys_TK = words[starts_TK] & WORD_MASKS[np.minimum(lengths_TK, 8)]
     keys_TK ^= lengths_TK.astype(np.uint64) << np.uint64(56)
     keys_TK.sort(axis=1)
-    if not (keys_TK[:, 1:] == keys_TK[:, :-1]).any():
-        return 0
-    longest = max(int(lengths_TK.max()), 1)
-    # A NUL inside a name would end numpy's string, so letters are counted from 1.
-    letters = _letters(record, starts_TK, longest).astype(np.uint16) + 1
-    letters[np.arange(longest) >= lengths_TK[..., None]] = 0
-    names_TK = np.sort(letters.view(f"V{2 * longest}")[..., 0], axis=1)
-    same = (names_TK[:, 1:] == names_TK[:, :-1]) & (names_TK[:, 1:] != np.void(2 * longest))
-    return int(same.sum())
-
-
-def _letters(record: TokenLogprobs, starts_TK: NDArray[np.int64], count: int) -> NDArray[np.uint8]:
-    """So many bytes from the beginning of each alternative's name, ``(T, K, count)``."""
-    data = np.frombuffer(record.token_bytes + b"\0" * count, np.uint8)
-    letters: NDArray[np.uint8] = data[starts_TK[..., None] + np.arange(count)]
-    return letters
+    repeated = 0
+    for row in np.flatnonzero((keys_TK[:, 1:] == keys_TK[:, :-1]).any(axis=1)).tolist():
+        spans = zip(starts_TK[row].tolist(), ends_TK[row].tolist(), strict=True)
+        names = [record.token_bytes[start:end] for start, end in spans if start < end]
+        repeated += len(names) - len({*names})
+    return repeated
