@@ -401,7 +401,13 @@ def print_end(run: "Run", report: "ReportFiles") -> None:
     type=click.IntRange(min=0),
     help="First ask N of the requests that lack, and go by their answers, which are kept.",
 )
-def plan_command(recipe: Path, changes: tuple[str, ...], probe: int) -> None:
+@click.option(
+    "--workers",
+    metavar="N",
+    type=click.IntRange(min=1),
+    help="Plan for N workers that ask at once, too.",
+)
+def plan_command(recipe: Path, changes: tuple[str, ...], probe: int, workers: int | None) -> None:
     """Say what a run will ask, cost and take, before it begins."""
     from potstill.pipeline.recipe import load_recipe
     from potstill.plan import plan_page, plan_run, plan_values, probe_run
@@ -410,7 +416,7 @@ def plan_command(recipe: Path, changes: tuple[str, ...], probe: int) -> None:
     if probe:
         with open_run(recipe, changes) as run:
             probes = probe_run(run, probe)
-    plan = plan_run(load_recipe(*recipe_of(recipe, changes)), probes)
+    plan = plan_run(load_recipe(*recipe_of(recipe, changes)), probes, workers=workers)
     print_table(plan_page(plan))
     add_to_document(**plan_values(plan))
     if plan.faults:

@@ -35,6 +35,7 @@ from potstill.plan.needs import Figures, Ledger, Need, TeacherFacts, estimate_ne
 from potstill.plan.stage_needs import generate_needs, run_needs
 from potstill.plan.student_plans import StudentPlans, plan_students
 from potstill.plan.throughput import Probe, Throughput, estimate_throughput, measured_rate
+from potstill.plan.worker_plan import WorkerPlan, plan_workers
 from potstill.records import Amount, Capability, Completion, Request, Teacher
 from potstill.runtime.budget import Budget, BudgetSettings
 from potstill.runtime.progress import Meter
@@ -95,6 +96,9 @@ class Plan:
     warnings: list[str]
     """What is to be known of the figures that will come of it, a line each."""
 
+    workers: WorkerPlan | None = None
+    """The same on several workers, where that was asked for."""
+
     @property
     def usd(self) -> Spread:
         """US dollars still to be spent."""
@@ -108,12 +112,15 @@ class Plan:
         )
 
 
-def plan_run(recipe: Recipe, probes: Mapping[str, Probe] | None = None) -> Plan:
+def plan_run(
+    recipe: Recipe, probes: Mapping[str, Probe] | None = None, *, workers: int | None = None
+) -> Plan:
     """Plan a run. Nothing is asked, no weights are read, and nothing is written to its folder.
 
     Args:
         recipe: The run's, begun or not; another process may be at work on it.
         probes: The outcome of a few requests, by teacher.
+        workers: Plan for so many that ask at once, too.
 
     Raises:
         PotstillError: A task or the exemplars cannot be read, a ``module:name`` not be loaded, or
@@ -153,6 +160,15 @@ def plan_run(recipe: Recipe, probes: Mapping[str, Probe] | None = None) -> Plan:
             keys=against.keys,
             lacks=lacks(recipe, {teacher.name: teacher.capabilities for teacher in planned}),
             warnings=[CHOSEN_ON_TEST] if recipe.evaluate.select == BEST_ON_TEST else [],
+            workers=None
+            if workers is None
+            else plan_workers(
+                recipe,
+                workers,
+                [(one.name, one.settings, one.throughput) for one in planned],
+                figures,
+                students.students,
+            ),
         )
 
 

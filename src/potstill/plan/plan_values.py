@@ -22,6 +22,7 @@ def plan_values(plan: Plan) -> dict[str, object]:
         "keys": plan.keys,
         "lacks": plan.lacks,
         "warnings": plan.warnings,
+        "workers": plan.workers,
     }
 
 

@@ -19,13 +19,14 @@ def student_facts(plans: StudentPlans) -> Iterator[tuple[str, str]]:
         yield "measuring", f"{answers}, written on this machine"
     untrained = [student for student in plans.students if not _is_trained(student)]
     if not (untrained or plans.measured_here):
-        yield "disk", f"nothing more; {_size(plans.free_disk)} are free"
+        yield "disk", f"nothing more; {size_in_words(plans.free_disk)} are free"
         return
     model = max(student.disk / max(student.checkpoints, 1) for student in plans.students)
     disk = sum(student.disk for student in untrained) + model
     disk += max((student.disk_meanwhile for student in untrained), default=0.0)
     short = "" if disk <= plans.free_disk else ", WHICH IS NOT ENOUGH"
-    yield "disk", f"at most {_size(disk)} with model/; {_size(plans.free_disk)} are free{short}"
+    free = f"{size_in_words(plans.free_disk)} are free{short}"
+    yield "disk", f"at most {size_in_words(disk)} with model/; {free}"
 
 
 def _describe(student: PlannedStudent) -> str:
@@ -41,10 +42,10 @@ def _describe(student: PlannedStudent) -> str:
     bound = "about" if student.steps.known else "at most about"
     parts.append(f"training {bound} {clock(student.seconds)} ({student.how})")
     parts.append(student.training)
-    parts.append(f"about {_size(student.memory)} of memory at most ({student.memory_how})")
+    parts.append(f"about {size_in_words(student.memory)} of memory at most ({student.memory_how})")
     parts.append(
-        f"{_size(student.disk)} on the disk in {student.checkpoints} checkpoints, and "
-        f"{_size(student.disk_meanwhile)} while it is trained"
+        f"{size_in_words(student.disk)} on the disk in {student.checkpoints} checkpoints, and "
+        f"{size_in_words(student.disk_meanwhile)} while it is trained"
     )
     return "; ".join(parts)
 
@@ -64,6 +65,6 @@ def _weights(count: int) -> str:
     return f"{count} weights"
 
 
-def _size(amount: float) -> str:
+def size_in_words(amount: float) -> str:
     """Bytes in GB, or MB where they are few."""
     return f"{amount / 1e9:.1f} GB" if amount >= 1e8 else f"{amount / 1e6:.1f} MB"

@@ -21,6 +21,7 @@ from potstill.plan.needs import Figures
 from potstill.plan.plan import Plan, PlannedTeacher
 from potstill.plan.server_table import describe_capabilities
 from potstill.plan.student_table import student_facts
+from potstill.plan.worker_table import worker_facts
 from potstill.runtime.cost_words import dollars
 from potstill.runtime.fact_lines import FactLines, ShortWords
 from potstill.runtime.tally import clock
@@ -163,6 +164,8 @@ def _facts(plan: Plan) -> Iterator[tuple[str, str]]:
         yield "budget", _describe_budget(plan)
     yield "time", _describe_time(plan)
     yield from student_facts(plan.students)
+    if plan.workers is not None:
+        yield from worker_facts(plan.workers)
     for warning in plan.warnings:
         yield "warning", warning
     for key in plan.keys:
