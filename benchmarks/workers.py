@@ -234,7 +234,7 @@ def main() -> None:
     """Simulate, print, and write the rows."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--workers", type=int, nargs="+", default=[1, 10, 100, 1_000])
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 100, 300, 1_000])
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=".") as name:
         folder = Path(name)

@@ -16,7 +16,7 @@ from potstill.plan.throughput import Throughput
 from potstill.store.probability_codec import ProbabilityForm
 
 _ANSWER_MICROSECONDS = 20.0
-_VALUE_MICROSECONDS = {False: 0.21, True: 0.35}
+_VALUE_MICROSECONDS = {False: 0.33, True: 0.63}
 """What the driver takes to store an answer, and each of its log-probabilities: in rows of less than
 nine columns, and of more; see docs/several-machines.md."""
 
