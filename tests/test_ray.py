@@ -22,7 +22,6 @@ from potstill.plan.run_status import run_status
 
 CONCURRENCY = 16
 SAMPLES = 2
-WORKER = b"ray::ModelWorker"
 
 
 # without a cluster --------------------------------------------------------------------------------
@@ -44,8 +43,7 @@ def small_recipe(folder: Path, **sections: Any) -> Path:
 def test_a_missing_cluster_is_one_line_that_says_what_to_start(
     address: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")  # what auto takes before it looks around
     recipe = small_recipe(tmp_path, run_on={"engine": "ray", "address": address})
     told = CliRunner().invoke(main, ["generate", str(recipe)])
     assert told.exit_code == 2
@@ -109,7 +107,7 @@ class Cluster:
     def __init__(self) -> None:
         from ray.cluster_utils import Cluster as Nodes
 
-        node = {"num_cpus": 1, "object_store_memory": 80_000_000}
+        node: dict[str, Any] = {"num_cpus": 1, "object_store_memory": 80_000_000}
         self.nodes = Nodes(
             initialize_head=True, head_node_args={**node, "include_dashboard": False}
         )
@@ -126,16 +124,10 @@ def cluster() -> Iterator[Cluster]:
     running.nodes.shutdown()
 
 
-def worker_processes() -> list[int]:
-    """The processes of workers on this machine."""
-    found = []
-    for place in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            if place.read_bytes().startswith(WORKER):
-                found.append(int(place.parent.name))
-        except OSError:
-            continue  # it has just ended
-    return found
+def worker_processes(run: Path) -> list[int]:
+    """The processes of a run's workers that are there."""
+    pids = [int(event["pid"]) for event in logged(run, "worker") if event["status"] == "ready"]
+    return [pid for pid in pids if Path(f"/proc/{pid}").exists()]
 
 
 def asked_recipe(folder: Path, name: str, url: str, **sections: Any) -> Path:
@@ -185,10 +177,10 @@ def test_workers_and_the_driver_are_killed_and_the_store_is_that_of_one_process(
         )
         with commands.start("generate", str(recipe), *on(cluster)) as command:
             until(lambda: stored(run) > 30)
-            os.kill(worker_processes()[0], signal.SIGKILL)
+            os.kill(worker_processes(run)[0], signal.SIGKILL)
             until(lambda: len(logged(run, "worker")) > 5)
             command.kill()
-        until(lambda: not worker_processes())
+        until(lambda: not worker_processes(run))
         assert commands.run("generate", str(recipe), *on(cluster)) == 0
         events = read_events(log)
     assert rows(run, COMPLETIONS) == rows(tmp_path / "alone", COMPLETIONS)
