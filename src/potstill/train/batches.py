@@ -21,9 +21,9 @@ Shape suffixes: B rows, T tokens of a row, N trained tokens of a batch, K candid
 import random
 from array import array
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableSequence, Sequence
 from itertools import groupby, islice, pairwise
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -136,7 +136,7 @@ def _endless_groups(families: _Families, order: Order, generator: random.Random)
     ends = np.minimum(starts + order.siblings, np.repeat(families.ends, counts))
     while True:
         for begin, end in zip(begins.tolist(), families.ends.tolist(), strict=True):
-            generator.shuffle(members[begin:end])
+            generator.shuffle(cast("MutableSequence[int]", members[begin:end]))
         numbers = array("i", range(len(starts)))
         generator.shuffle(numbers)
         groups: Iterator[Group] = (

@@ -9,7 +9,7 @@ import struct
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, overload
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -160,16 +160,17 @@ def _packed(example: Encoded) -> bytes:
         example.weight,
         example.unlikely,
     )
-    parts = [head, question, array("i", example.prompt), array("i", example.target)]
-    parts += [] if places is None else [array("i", places)]
+    texts = (array("i", ids).tobytes() for ids in (example.prompt, example.target))
+    parts = [head, question, *texts]
+    parts += [] if places is None else [array("i", places).tobytes()]
     if soft is not None:
         parts += [
-            np.ascontiguousarray(soft.ids, np.int32),
-            np.ascontiguousarray(soft.probabilities, np.float32),
-            np.ascontiguousarray(soft.tail, np.float32),
-            np.ascontiguousarray(soft.soft, np.bool_),
+            soft.ids.astype("<i4").tobytes(),
+            soft.probabilities.astype("<f4").tobytes(),
+            soft.tail.astype("<f4").tobytes(),
+            soft.soft.astype(np.bool_).tobytes(),
         ]
-    return b"".join(bytes(part) for part in parts)
+    return b"".join(parts)
 
 
 def _unpacked(data: bytes) -> Encoded:
@@ -180,7 +181,7 @@ def _unpacked(data: bytes) -> Encoded:
     at = _HEAD.size + of_id
     question = data[_HEAD.size : at].decode()
 
-    def taken(count: int, kind: str) -> NDArray[np.generic]:
+    def taken(count: int, kind: str) -> NDArray[Any]:
         nonlocal at
         array_ = np.frombuffer(data, kind, count, at)
         at += array_.nbytes

@@ -38,7 +38,7 @@ class Writers:
             numbers.append(names.setdefault(rationale.teacher, len(names)))
         order = np.argsort(np.asarray(rows), kind="stable")
         self._rows, self._numbers = np.asarray(rows)[order], np.asarray(numbers)[order]
-        self._names = list(names)
+        self._names: list[str] = list(names)
 
     def __getitem__(self, completion_id: int) -> str:
         """Returns the name of the teacher that wrote a completion.
@@ -49,7 +49,8 @@ class Writers:
         place = int(np.searchsorted(self._rows, completion_id))
         if place == len(self._rows) or self._rows[place] != completion_id:
             raise KeyError(completion_id)
-        return self._names[self._numbers[place]]
+        name: str = self._names[int(self._numbers[place])]
+        return name
 
 
 def teacher_span(

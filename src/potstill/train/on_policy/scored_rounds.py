@@ -260,7 +260,7 @@ class OnPolicySteps:
         self._order, self._batch_tokens = order, batch_tokens
         self._number = -1
         self._examples: list[Encoded] = []
-        self._own_steps: list[list[int]] = []
+        self._own_steps: Sequence[Sequence[int]] = []
         self._questions = work.round_questions(map(plan.questions_of, range(plan.rounds)))
         self._drawn = 0
 
