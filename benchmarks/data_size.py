@@ -28,7 +28,7 @@ from potstill.evaluate.systems import MeasuredSystem, baseline_systems
 from potstill.keys import question_digest
 from potstill.pipeline.recipe import load_recipe
 from potstill.pipeline.run import Run
-from potstill.records import Completion, Question, Rationale
+from potstill.records import Completion, Question, Rationale, Request
 from potstill.sampling.ask import PromptConfig, second_requests
 
 SAMPLES, AT_ONCE = 8, 1_000
@@ -140,7 +140,7 @@ def _answer_as(run: Run, system: MeasuredSystem) -> None:
 
 
 def _answers(
-    texts: Texts, questions: Sequence[Question], requests: Sequence, asking: PromptConfig
+    texts: Texts, questions: Sequence[Question], requests: Sequence[Request], asking: PromptConfig
 ) -> Iterator[Completion]:
     for question, request in zip(questions, requests, strict=False):
         right = texts.random.random() < 0.5

@@ -15,6 +15,7 @@ from potstill.records import Completion, Request, TokenLogprobs
 from potstill.store import Store
 from potstill.store.packed_logprobs import PackedLogprobs, pack, unpack
 from potstill.store.probability_codec import ProbabilityForm, compact_error, decode, encode
+from potstill.store.schema import MIGRATIONS
 
 REQUEST = Request(prompt="Q: 3 + 4?", top_logprobs=2)
 NUMBERS = st.one_of(
@@ -162,11 +163,9 @@ def test_damaged_bytes_are_an_error_and_never_other_numbers(form: ProbabilityFor
 
 
 def test_an_older_potstill_refuses_a_store_that_it_cannot_read(tmp_path: Path) -> None:
-    from potstill.store import database
-
     path = stored(tmp_path, worded(tokens=2, top=2))
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(database, "MIGRATIONS", database.MIGRATIONS[:-1])
+        patched.setattr("potstill.store.database.MIGRATIONS", MIGRATIONS[:-1])
         with pytest.raises(StoreError, match="Use the newer potstill"):
             Store(path, read_only=True)
 

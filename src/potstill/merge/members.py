@@ -193,7 +193,7 @@ def training_examples(
         control_tokens=member.start.control_tokens,
     )
     longest = longest_example(member.recipe.train, start_facts(member.start))
-    encoded = encoder.encode(drawn, max_length=longest).examples
+    encoded = [*encoder.encode(drawn, max_length=longest).examples]
     if not encoded:
         raise DataError(
             f"{member.folder} holds no example that {member.name} was trained on, and regmean and "

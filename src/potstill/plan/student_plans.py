@@ -237,7 +237,7 @@ def _interrupted(run: Run, system: System, count: Bound) -> int:
 
 def _examples(
     run: Run, system: System, student: StudentSettings, encoder_decoder: bool
-) -> tuple[list[Example], Bound]:
+) -> tuple[Sequence[Example], Bound]:
     """Returns what the student will learn as far as that is known, and how many examples it has."""
     task, seed = run.task, run.recipe.seed
     if student.on_policy is not None:
