@@ -151,7 +151,7 @@ def material(case: str, tokenizer: PreTrainedTokenizerBase, steps: int) -> list[
         .examples
     )
     size = questions * rationales
-    return [kept[first : first + size] for first in range(0, len(kept), size)]
+    return [list(kept[first : first + size]) for first in range(0, len(kept), size)]
 
 
 def _chat(tokenizer: PreTrainedTokenizerBase, question: str) -> str:

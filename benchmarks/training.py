@@ -190,7 +190,7 @@ def model_of(tokenizer: PreTrainedTokenizerBase) -> LlamaForCausalLM:
 def encoded(data: Material) -> list[Encoded]:
     """The examples as ids."""
     encoder = Encoder(data.tokenizer, encoder_decoder=False)
-    return encoder.encode(data.examples, max_length=4096).examples
+    return list(encoder.encode(data.examples, max_length=4096).examples)
 
 
 def ours(data: Material, folder: Path, *, siblings: int) -> float:

@@ -35,8 +35,9 @@ from potstill.store import Store
 from potstill.tasks import grade
 from potstill.text.own_space import with_own_space
 from potstill.train.encoding import Encoder
-from potstill.train.examples import Texts, as_written, make_examples
+from potstill.train.examples import as_written, make_examples
 from potstill.train.settings import MatchingSettings, StudentSettings
+from potstill.train.teacher_texts import Texts
 
 QUESTION = Question(id="q", text="What is 2 + 3?", answer="5")
 TASK = Task(name="sums", answer_type="number", splits={"train": (QUESTION,), "dev": (), "test": ()})

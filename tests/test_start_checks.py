@@ -13,7 +13,6 @@ from tiny_models import build_tiny_causal, build_tiny_seq2seq
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 import potstill.models.local.saving
-import potstill.train.precision
 from potstill.cli import main
 from potstill.errors import ConfigError, ModelError
 from potstill.models.local.loading import load_model_and_tokenizer
@@ -269,5 +268,5 @@ def test_a_shape_is_told_without_weights_and_keeps_the_starts_format(
     # The first call of a process, which took 9 seconds, says nothing of the steps after it.
     clock = iter([0.0, 9.0, 10.0, 10.5, 11.0, 11.25, 12.0, 12.4])
     with monkeypatch.context() as patched:
-        patched.setattr(potstill.train.precision.time, "perf_counter", lambda: next(clock))
+        patched.setattr("potstill.train.precision.time.perf_counter", lambda: next(clock))
         assert trained_rate(shape.with_random_weights(), 20) == 20 / 0.25

@@ -13,7 +13,7 @@ from transformers import AutoTokenizer
 
 from potstill.cli import main
 from potstill.errors import ConfigError
-from potstill.evaluate.measure import _score
+from potstill.evaluate.graded_answers import GradedAnswers
 from potstill.evaluate.settings import EvaluateSettings
 from potstill.keys import request_body, request_key, stored_request
 from potstill.models.local.model import HFModel
@@ -153,13 +153,15 @@ def test_what_was_ended_is_kept_beside_answers_and_counted(tmp_path: Path) -> No
             for text in "abc"
         ]  # fmt: skip
         task = Task(name="t", splits={"train": (), "dev": (), "test": ()}, answer_type="number")
-        scores = [
-            _score(System(name), task, "test", chosen)
-            for name, chosen in (
-                ("start", predictions),
-                ("other", [replace(one, thinking_ended=None) for one in predictions]),
-            )
-        ]
+        scores = []
+        for name, chosen in (
+            ("start", predictions),
+            ("other", [replace(one, thinking_ended=None) for one in predictions]),
+        ):
+            graded = GradedAnswers()
+            for prediction in chosen:
+                graded.add(prediction)
+            scores.append(graded.score(System(name), task, "test"))
         assert [score.thinking_ended for score in scores] == [1, None]
         store.replace_evaluation(scores, predictions, [], grader="g", settings_hash="h")
         assert store.predictions() == predictions
