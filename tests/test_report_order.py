@@ -140,7 +140,7 @@ def test_the_choices_of_the_pages_student_alone_are_named_beside_their_dots(
     assert figure is not None and results.chosen == System("rationales", "large")
     labels = re.findall(r'class="label s(\d)"[^>]*>([^<]+)', figure.chart)
     series = str(series_of(results, results.chosen))
-    named = {"used: step 350", "out of distribution", "Pareto"}
+    named = {"used: step 350", "out of distribution, worst case", "Pareto"}
     assert {own for own, label in labels if label in named} == {series}
     assert named <= {label for _, label in labels}
     titles = re.findall("<title>([^<]+)", figure.chart)

@@ -150,7 +150,7 @@ def _label(checkpoint: PricedCheckpoint, *, is_named: bool) -> str:
         return "start"
     if checkpoint.used:
         return f"used: step {checkpoint.step:,}"
-    return " ".join(text.rule_name(rule) for rule in checkpoint.rules[:1])
+    return ", ".join(text.rule_name(rule) for rule in checkpoint.rules)
 
 
 def _paths(results: Results, checkpoints: Sequence[PricedCheckpoint]) -> list[Route]:
