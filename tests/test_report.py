@@ -259,9 +259,9 @@ def test_large_run_embeds_a_share_of_every_set_and_says_so(run: FilledRun) -> No
     embedded = [len(each["rows"]) for each in page.data["sets"]]  # type: ignore[arg-type]
     assert embedded == [980, 980, 40]
     assert (
-        "Of leading test, 980 of 3,000 questions are on this page, those first on which answers "
-        "differ; all of them: potstill view." in page.words
-    )
+        "Not all questions stand on this page, but those first on which answers differ: "
+        "leading test, 980 of 3,000; second test, 980 of 3,000. potstill view has all of them."
+    ) in page.words
 
 
 def test_summary_holds_counts_intervals_and_p_values(whole_run: FilledRun) -> None:
