@@ -342,7 +342,7 @@ def test_the_command_says_what_it_wrote_and_what_it_left_out(tmp_path: Path, kin
     done = command("export", tmp_path / "run.yaml", tmp_path / "out", "--what", kind)
     said = " ".join(done.output.split())
     assert done.exit_code == 0, done.output
-    assert "export: 9 answers of 3 systems on 1 tasks in" in said
+    assert "export: 9 answers of 3 systems on 1 task in" in said
     assert "left out: answers to questions that the task has not now: 3" in said
     again = command("export", tmp_path / "run.yaml", tmp_path / "out", "--what", kind)
     assert again.exit_code == 2 and "is there already" in again.output

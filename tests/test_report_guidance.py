@@ -127,6 +127,12 @@ def test_findings_say_where_nothing_of_the_gain_is_kept() -> None:
     assert f"({MINUS}2.0 of +20.0 points; its own gain is not shown (95% interval" in said[-1]
 
 
+def test_all_of_the_gain_and_more_is_all_of_it() -> None:
+    for reached in (0.6, 0.65):  # as much as always guiding the first step, and more
+        sayings = findings(found_in(*SCORES[:3], scored("learned", reached, 5.0)))
+        assert "keeps all of the gain of always guiding the first step at" in sayings[-1]
+
+
 def test_one_policy_is_not_called_the_best() -> None:
     (said,) = findings(found_in(*SCORES[:1], SCORES[2]))
     assert said.startswith("“First step” reaches 60.0% against 40.0% of the student alone, +20.0")

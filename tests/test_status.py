@@ -34,7 +34,7 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
 
 
-def begun_run(name: str = "sums", *, answered: int = 2) -> Path:
+def begun_run(name: str = "sums", *, answered: int = 2, **teacher_settings: object) -> Path:
     """A run of three questions with two samples each, some of which are answered."""
     rows = [
         {"question": f"What is {n} + {n}?", "answer": str(2 * n), "split": split}
@@ -49,6 +49,7 @@ def begun_run(name: str = "sums", *, answered: int = 2) -> Path:
             "base_url": "http://127.0.0.1:9/v1",
             "prompt_price": 1,
             "completion_price": 2,
+            **teacher_settings,
         },
         "student": "bundled:student",
         "generate": {"samples": 2},
@@ -186,6 +187,31 @@ def test_a_recipe_stands_for_its_run() -> None:
     assert "generate  done     6 samples" in command("sums.yaml").stdout
 
 
+def test_samples_are_rationales_and_final_answers_are_no_samples_of_their_own() -> None:
+    folder = begun_run(answered=3, chat=False)  # asked in two steps: a rationale, then its answer
+    # Both rationales of a question are the same text here, whose answer is asked for once.
+    assert "generate  begun    6 samples, 3 final answers missing" in command("sums").stdout
+    with Run(load_recipe(folder / "recipe.yaml"), is_moved=True) as run:
+        teacher, store = run.teachers.known(), run.store
+        for request in run.asking.requests(run.task.splits["train"], task=run.task.name):
+            for row in store.completions(teacher.name, request):
+                final = run.asking.answer_request(row.completion)
+                assert final is not None
+                completion = Completion(
+                    request=final, sample=final.samples[0], text="4.", finish_reason="stop",
+                    completion_tokens=1, prompt_tokens=9,
+                )  # fmt: skip
+                store.add_completions(teacher.name, [completion], stage="generate")
+    (generate, *_) = run_status(folder).stages
+    assert (generate.state, generate.done, generate.missing) == ("done", 6, 0)
+    assert generate.detail == "6 samples"
+
+
+def test_a_task_from_a_file_is_named_as_on_the_page() -> None:
+    assert run_status(begun_run(), counted=False).task == "q"
+    assert command("sums").stdout.startswith("sums: q, openai:big into ")
+
+
 def test_a_run_at_work_says_who_is_at_it_how_fast_and_how_long_still(held: Path) -> None:
     logged(
         held, STARTED, BEGINS,
@@ -275,7 +301,7 @@ def test_a_task_that_cannot_be_read_hides_nothing_else() -> None:
     shown = command(str(folder))
     assert shown.exit_code == 0
     assert "note: what is missing is not known: " in shown.stdout
-    assert "generate  begun    4 samples" in shown.stdout
+    assert "generate  begun    4 answers" in shown.stdout
 
 
 # a folder of runs, and what is none --------------------------------------------------------------

@@ -95,12 +95,16 @@ def _export_logs(run: Path, folder: Path, what: "LogKind", options: "Mapping[str
     with open_run(run, (), read_only=True) as opened_run:
         exported = export_logs(opened_run, folder, what)
         _print_stale(opened_run, "evaluate", run)
-    echo(
-        f"export: {exported.samples:,} answers of {exported.systems:,} systems on "
-        f"{exported.tasks:,} tasks in {folder}, as {what} reads them"
-    )
+    answers, systems = _counted(exported.samples, "answer"), _counted(exported.systems, "system")
+    tasks = _counted(exported.tasks, "task")
+    echo(f"export: {answers} of {systems} on {tasks} in {folder}, as {what} reads them")
     _print_left_out(exported.left_out)
     add_to_document(folder=folder, kind=what, **exported._asdict())
+
+
+def _counted(count: int, one: str) -> str:
+    """Returns a count with its noun: ``1 task``, ``1,200 tasks``."""
+    return f"{count:,} {one}{'' if count == 1 else 's'}"
 
 
 def _print_stale(run: "Run", stage: "Stage", place: Path) -> None:

@@ -80,7 +80,7 @@ def chosen_checkpoint(run: "Run") -> Checkpoint:
             f"{run.folder / 'model'} is missing, though a student was chosen. Run potstill "
             "evaluate on the run: it writes the folder again, and asks for nothing that is stored."
         )
-    return best_checkpoint(run.store, _task_name(run.recipe), offered)
+    return best_checkpoint(run.store, run.recipe.task.shown_name, offered)
 
 
 def ask_student(run: "Run", text: str) -> Completion:
@@ -141,9 +141,3 @@ def _settings(recipe: Recipe, folder: Path) -> LocalSettings:
     place = {"model": f"hf:{folder / 'model'}", "revision": None, "serve": None}
     settings: LocalSettings = recipe.student.model_copy(update=place)
     return settings
-
-
-def _task_name(recipe: Recipe) -> str:
-    """Returns the name of the task trained for, without reading its questions."""
-    task = recipe.task
-    return task.file.stem if task.file is not None else str(task.name)

@@ -43,7 +43,8 @@ class StageStatus(NamedTuple):
     stage: RunStage
     state: StageState
     done: int | None
-    """Samples, rationales, students, scores or policies that are there, by the stage."""
+    """Samples, rationales, students, scores or policies that are there, by the stage; the final
+    answers of samples are no samples of their own."""
 
     missing: int | None
     """How many are not, at most; None where that is not known before they are there."""
@@ -156,7 +157,7 @@ def run_status(folder: Path, *, counted: bool = True) -> RunStatus:
         notes += [f"spending.jsonl cannot be read whole: {fault}" for fault in faults[:1]]
         return RunStatus(
             folder=folder,
-            task=run.recipe.task.name or str(run.recipe.task.file),
+            task=run.recipe.task.shown_name,
             teacher=run.recipe.teacher.model,
             student=run.recipe.student.model,
             holder=holder,
@@ -181,6 +182,9 @@ class _Counted(NamedTuple):
     is_most: bool
     """Whether ``missing`` is a bound, as some depends on answers still to come."""
 
+    final_missing: int
+    """Final answers that are to be asked for after rationales, at most; ``missing`` has none."""
+
 
 def _counts(run: Run, notes: list[str]) -> dict[str, _Counted]:
     """Returns the samples of each stage that asks teachers; empty where they cannot be counted.
@@ -202,9 +206,10 @@ def _counts(run: Run, notes: list[str]) -> dict[str, _Counted]:
         by_stage.setdefault(need.stage, []).append(need)
     return {
         stage: _Counted(
-            sum(need.there for need in own),
-            sum(need.missing for need in own),
-            any(need.later for need in own),
+            sum(need.there for need in own if not need.second),
+            sum(need.missing for need in own if not need.second),
+            any(need.later for need in own if not need.second),
+            sum(need.missing for need in own if need.second),
         )
         for stage, own in by_stage.items()
     }
@@ -246,18 +251,26 @@ def _stages(
 
 
 def _generated(store: Store, counts: Mapping[str, _Counted], *, is_curated: bool) -> StageStatus:
-    """Returns the state of the samples; where they are not counted, what was curated is all."""
+    """Returns the state of the samples; where they are not counted, what was curated is all.
+
+    What is stored holds the final answers of two steps too, so it is named answers, not samples.
+    """
     counted = counts.get("generate")
     if counted is None:
         there = store.pool_size(("generate", "import"))
         state: StageState = "done" if is_curated else "begun" if there else "missing"
-        return StageStatus("generate", state, there, None, f"{there:,} samples" if there else "")
+        return StageStatus(
+            "generate", state, there, None, _number(there, "answer") if there else ""
+        )
     state = "begun" if counted.there else "missing"
     detail = f"{counted.there:,} samples"
     if counted.missing:
         detail += f", {'at most ' if counted.is_most else ''}{counted.missing:,} missing"
-    state = state if counted.missing else "done"
-    return StageStatus("generate", state, counted.there, counted.missing, detail)
+    elif counted.final_missing:
+        detail += f", {_number(counted.final_missing, 'final answer')} missing"
+    missing = counted.missing + counted.final_missing
+    state = state if missing else "done"
+    return StageStatus("generate", state, counted.there, missing, detail)
 
 
 def _measured(

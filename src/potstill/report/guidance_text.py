@@ -207,6 +207,8 @@ def _share(section: GuidanceSection, score: GuidedScore, always: GuidedScore) ->
     keeps = f"keeps {percent(shares[0], 0)} of the gain of always guiding the first step"
     if shares[0] <= 0:
         keeps = "keeps nothing of the gain of always guiding the first step"
+    elif shares[0] >= 1:
+        keeps = "keeps all of the gain of always guiding the first step"
     doubt = "" if gains(score) else f"; its own gain is not shown ({_between(score)})"
     return (
         f"“{label(score.policy)}” {keeps} at {percent(shares[1], 0)} of its teacher tokens "

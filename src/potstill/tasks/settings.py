@@ -147,6 +147,11 @@ class TaskSettings(Settings):
             raise ValueError(unknown(name))
         return None if name is None else spelt(name)
 
+    @property
+    def shown_name(self) -> str:
+        """The task's name, which of a file is the file's without its ending; nothing is read."""
+        return self.file.stem if self.file is not None else str(self.name)
+
     @model_validator(mode="after")
     def _one_source(self) -> Self:
         if (self.name is None) == (self.file is None):
