@@ -183,6 +183,49 @@ def test_keys_go_down_and_up_open_and_search(demo: Watched) -> None:
     assert page.input_value("#search") == "j"
 
 
+LINKS = {"tile": "#findings a[href^='#questions?']", "row": "svg.dumbbell.wide a"}
+"""Links elsewhere on the page that lead to questions."""
+
+
+@pytest.mark.parametrize("link", LINKS.values(), ids=LINKS)
+def test_keys_are_the_questions_once_a_link_has_led_there(demo: Watched, link: str) -> None:
+    page = demo.page
+    for _ in range(2):  # the second time the address does not change
+        page.locator(link).first.press("Enter")
+        page.wait_for_function("() => document.activeElement.id === 'questions-title'")
+        demo.drawn()
+        page.keyboard.press("j")
+        page.keyboard.press("j")
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#list > li:nth-child(2) > details[open]")
+        page.keyboard.press("Enter")
+        page.wait_for_selector("details.one[open]", state="detached")
+        page.wait_for_function("() => !location.hash.includes('question=')")
+        page.keyboard.press("/")
+        assert page.evaluate("() => document.activeElement.id") == "search"
+
+
+def test_a_page_beyond_the_last_is_the_last(demo: Watched) -> None:
+    go(demo, sums("&sort=order&page=99999"))
+    assert demo.page.inner_text("#found") == "51\N{EN DASH}60 of 60"
+    assert demo.ids() == [f"test-{number}" for number in range(50, 60)]
+    assert demo.page.locator("#next").is_disabled()
+    demo.page.click("#previous")
+    demo.page.wait_for_function("() => location.hash.includes('page=2')")
+
+
+def test_what_guidance_gained_stands_apart_from_the_tiles(
+    browser: "Browser", pages: dict[str, str]
+) -> None:
+    with watched(browser) as page:
+        page.open(pages["guided"])
+        gap = page.page.evaluate(
+            """() => document.querySelector("#findings + .announced").getBoundingClientRect().top
+                - document.getElementById("findings").getBoundingClientRect().bottom"""
+        )
+        assert gap >= 12
+
+
 def test_hostile_text_is_shown_as_text(demo: Watched) -> None:
     page = demo.page
     for number, text in enumerate(HOSTILE_TEXTS, start=1):

@@ -141,7 +141,9 @@
       matches.sort(ORDERS[params.get("sort")] ?? ORDERS.disagreement);
       const opened = params.get("question");
       const at = opened ? matches.findIndex((row) => row.id === opened) : -1;
-      const page = at >= 0 ? Math.floor(at / PAGE) : Math.max((Number(params.get("page")) || 1) - 1, 0);
+      const asked = /^\d+$/.test(params.get("page")) ? Number(params.get("page")) : 1;
+      const last = Math.max(Math.ceil(matches.length / PAGE), 1);
+      const page = at >= 0 ? Math.floor(at / PAGE) : Math.min(Math.max(asked, 1), last) - 1;
       return { total: matches.length, page, rows: matches.slice(page * PAGE, (page + 1) * PAGE) };
     },
     async whole(number, row) {
@@ -609,13 +611,23 @@
     show(new URLSearchParams({ task, ...(split === "test" ? {} : { split }) }));
   });
   get("find").addEventListener("submit", (event) => event.preventDefault());
-  // An address leads to its question, or to the list.
+  // An address leads to its question, or to the list. The link that was followed may stand elsewhere
+  // on the page: the keys are of the questions only once the focus is there.
   async function arrive() {
+    const isHere = location.hash.startsWith(START);
+    const focused = document.activeElement;
+    if (isHere && focused && focused !== document.body && !get("questions").contains(focused)) {
+      get("questions-title").focus({ preventScroll: true });
+    }
     await apply();
-    if (!location.hash.startsWith(START)) return;
+    if (!isHere) return;
     const opened = list.querySelector("details[open] > summary");
     (opened ?? get("questions")).scrollIntoView();
   }
   addEventListener("hashchange", arrive);
+  document.addEventListener("click", ({ target }) => {
+    const address = target.closest?.("a")?.getAttribute("href"); // in a figure, too
+    if (address?.startsWith(START) && address === location.hash) arrive(); // no hashchange then
+  });
   arrive();
 })();

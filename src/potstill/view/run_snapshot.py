@@ -102,7 +102,9 @@ class RunSnapshot:
         found = opened.index.find(number, _filter(opened, number, asked))
         wanted = _one(asked, "question")
         at = next((place for place, (_, id_) in enumerate(found) if id_ == wanted), None)
-        shown = at // PAGE if at is not None else max(_whole_number(_one(asked, "page")) - 1, 0)
+        last = max(-(-len(found) // PAGE), 1)
+        wanted_page = min(max(_whole_number(_one(asked, "page")), 1), last)
+        shown = at // PAGE if at is not None else wanted_page - 1
         places = [place for place, _ in found[shown * PAGE : (shown + 1) * PAGE]]
         rows = b",".join(opened.index.rows(number, places))
         return b'{"total":%d,"page":%d,"rows":[%s]}' % (len(found), shown, rows)
@@ -180,7 +182,10 @@ def _one(asked: Parameters, name: str) -> str | None:
 
 
 def _whole_number(text: str | None) -> int:
-    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 10 else 1
+    """Returns the number of a page that an address names, 1 where it names none."""
+    if not (text and text.isascii() and text.isdigit()):
+        return 1
+    return int(text[-9:]) if not text[:-9].strip("0") else 10**9
 
 
 def _set_number(opened: _ReadRun, asked: Parameters) -> int:
