@@ -119,6 +119,8 @@ def test_students_are_paired_on_the_questions_that_both_runs_asked() -> None:
     assert answers.p_value == 1.0  # one either way
     assert rationales.adjusted == pytest.approx(2 * 2 / 2**6) and answers.adjusted == 1.0
     assert pair_cells(answers)[3:] == ("1 / 1", "8 of 9 and 10")
+    # The first run alone has none right that the second has wrong: it stands first.
+    assert pair_cells(rationales)[3] == "0 / 6"
     assert findings(compared) == [
         "No run is shown to differ: p after Holm is 0.05 or more in all 2 comparisons."
     ]
@@ -170,21 +172,62 @@ def test_teacher_and_start_are_compared_only_where_no_student_is_there() -> None
     assert [pair.system for pair in compare(third, fourth).pairs] == ["teacher"]
 
 
+def that_chose(
+    system: System,
+    name: str,
+    answers: Mapping[System, Mapping[str, bool]],
+    *,
+    recipe: Mapping[str, object],
+) -> Path:
+    """A run that chose a student."""
+    choice = Choice(student=system.model, rule="in_distribution", step=10, used=True)
+    folder = measured(name, answers, choices=[choice], recipe=recipe)
+    checkpoint = Checkpoint(
+        student=system.model, step=10, folder="c", data_format="fine_tune_cot",
+        encoder_decoder=False, examples=1, too_long=0,
+    )  # fmt: skip
+    with Store(folder / "run.sqlite") as store:
+        store.replace_training([], [checkpoint], settings_hash="")
+    return folder
+
+
+def test_the_chosen_student_leads_and_what_does_not_vary_is_said_in_words() -> None:
+    verdicts = {ANSWERS: right("a", "abcd"), RATIONALES: right("abc", "abcd")}
+    for seed in (0, 1):
+        that_chose(RATIONALES, f"ours-seed{seed}", verdicts, recipe={"seed": seed})
+    for seed in (0, 1):
+        recipe = {"seed": seed, "train": {"steps": 9}}
+        that_chose(RATIONALES, f"theirs-seed{seed}", verdicts, recipe=recipe)
+    first, second, _ = findings(compare(Path("ours-seed0"), Path("ours-seed1")))
+    mean = "is right in {}% on average over 2 seeds (the same in all)."
+    assert (first, second) == (
+        f"sums: rationales {mean.format('75.0')}", f"sums: answers_only {mean.format('25.0')}",
+    )  # fmt: skip
+    both = [Path(f"{name}-seed{seed}") for name in ("ours", "theirs") for seed in (0, 1)]
+    ours = "sums: rationales of the runs ours (2 seeds) is right in 75.0% on average"
+    assert findings(compare(*both))[1] == f"{ours} (the same in all)."
+    shown = command("ours-seed0", "ours-seed1").stdout
+    assert re.search(r"rationales +75\.0 +the same in all +0\.0 +75\.0, 75\.0", shown)
+    assert re.search(r"ours-seed0 +\$0 +0 +", shown)  # nobody was paid, which is no missing figure
+
+
+def test_a_shown_difference_of_the_chosen_student_comes_before_the_others() -> None:
+    asked = "abcdefghij"
+    for name, correct in (("first", ""), ("second", asked)):
+        verdicts = {ANSWERS: right(correct, asked), RATIONALES: right(correct, asked)}
+        that_chose(RATIONALES, name, verdicts, recipe={"train": {"steps": len(name)}})
+    headline, other = findings(compare(Path("first"), Path("second")))
+    assert headline.startswith("sums: rationales of second is +100.0 points")
+    assert other.startswith("sums: answers_only of second is +100.0 points")
+
+
 def test_students_of_other_names_are_compared_as_those_that_were_chosen() -> None:
-    folders = list[Path]()
-    for name, system in (("first", RATIONALES), ("second", ANSWERS)):
-        chosen = Choice(student=system.model, rule="in_distribution", step=10, used=True)
-        verdicts = right("ab" if name == "first" else "abc", "abcd")
-        folder = measured(
-            name, {system: verdicts}, choices=[chosen], recipe={"train": {"steps": 9}}
-        )
-        checkpoint = Checkpoint(
-            student=system.model, step=10, folder="c", data_format="fine_tune_cot",
-            encoder_decoder=False, examples=1, too_long=0,
-        )  # fmt: skip
-        with Store(folder / "run.sqlite") as store:
-            store.replace_training([], [checkpoint], settings_hash="")
-        folders.append(folder)
+    first, second = right("ab", "abcd"), right("abc", "abcd")
+    recipe = {"train": {"steps": 9}}
+    folders = [
+        that_chose(RATIONALES, "first", {RATIONALES: first}, recipe=recipe),
+        that_chose(ANSWERS, "second", {ANSWERS: second}, recipe=recipe),
+    ]
     (pair,) = compare(*folders).pairs
     assert pair.system == "chosen (answers_only, rationales)"
     assert pair.compared is not None and pair.compared.over_questions.difference == 0.25
@@ -218,8 +261,8 @@ def test_runs_that_differ_in_seeds_alone_have_an_interval_over_runs() -> None:
     assert results.over_runs is not None
     assert results.over_runs.low == pytest.approx(0.6 - 0.2484, abs=1e-4)
     assert results.over_runs.high == pytest.approx(0.6 + 0.2484, abs=1e-4)
-    said = "is right in 60.0% on average (95% over runs 35.2 to 84.8)."
-    assert f"sums: rationales of ours (3 seeds) {said}" in findings(compared)
+    mean = "is right in 60.0% on average over 3 seeds (95% over runs 35.2 to 84.8)."
+    assert f"sums: rationales {mean}" in findings(compared)
 
 
 def test_two_recipes_with_the_same_seeds_are_compared_over_runs() -> None:

@@ -23,6 +23,8 @@ from potstill.runtime.cost_words import cost_words
 from potstill.statistics import accuracy_interval
 
 SHARES_NO_STUDENT = "The runs share no student that was measured on a common task."
+SAME_IN_ALL = "the same in all"
+"""Stands for an interval over runs that do not differ."""
 
 
 class CellAccuracy:
@@ -65,28 +67,39 @@ def group_accuracy(group: SeedGroup, label: str, task: str) -> str:
 
 
 def findings(compared: ComparedRuns) -> list[str]:
-    """Returns what the comparisons show, a sentence each; no more than their p-values allow."""
+    """Returns what the comparisons show, a sentence each; no more than their p-values allow.
+
+    Those on the students that the runs chose come first: they are what the runs are for.
+    """
     paired = [pair for pair in compared.pairs if pair.compared is not None]
     shown = [pair for pair in paired if pair.adjusted is not None and pair.adjusted < SHOWN]
+    chosen = {run.chosen.label for run in compared.runs if run.chosen}
+    shown.sort(key=lambda pair: not pair.of_chosen and pair.system not in chosen)
     found = [_finding(pair) for pair in shown]
     if paired and not shown:
         number = "the one comparison" if len(paired) == 1 else f"all {len(paired):,} comparisons"
         found.append(f"No run is shown to differ: p after Holm is {SHOWN:g} or more in {number}.")
     if not compared.pairs:
         found.append(SHARES_NO_STUDENT)
-    means = [
-        _mean_finding(group, task, results)
+    students = [
+        (group, task, results)
         for group, task, results in compared.over_runs
         if (system := group.runs[0].system(results.name, task)) and is_student(system)
     ]
+    students.sort(key=lambda one: one[2].name not in chosen)
+    is_alone = len(compared.groups) == 1
+    means = [_mean_finding(*one, is_alone=is_alone) for one in students]
     # Where all runs are of one recipe, what holds for it comes before how they differ.
-    return [*means, *found] if len(compared.groups) == 1 else [*found, *means]
+    return [*means, *found] if is_alone else [*found, *means]
 
 
-def _mean_finding(group: SeedGroup, task: str, results: SystemResults) -> str:
+def _mean_finding(group: SeedGroup, task: str, results: SystemResults, *, is_alone: bool) -> str:
+    """Returns a student's mean over the runs of a group, which is named beside others only."""
     mean, ends, *_ = over_runs_cells(results)
-    known = "the same in all of them" if ends == "-" else f"95% over runs {ends}"
-    return f"{task}: {results.name} of {group.name} is right in {mean}% on average ({known})."
+    known = ends if results.over_runs is None else f"95% over runs {ends}"
+    of_group = "" if is_alone else f" of the runs {group.name}"
+    seeds = f" over {len(group.runs)} seeds" if is_alone else ""
+    return f"{task}: {results.name}{of_group} is right in {mean}% on average{seeds} ({known})."
 
 
 def _finding(pair: PairedRuns) -> str:
@@ -111,7 +124,11 @@ def meaning(compared: ComparedRuns) -> str:
 
 
 def pair_cells(pair: PairedRuns) -> tuple[str, str, str, str, str]:
-    """Returns the difference with its interval, p, p after Holm, only first or second, answers."""
+    """Returns the difference with its interval, p, p after Holm, who alone is right, answers.
+
+    Who alone is right stands in the order in which the runs were given: the run that the others
+    are compared with, then the other.
+    """
     if pair.compared is None:
         return pair.why_not, "", "", "", f"0 of {pair.of_first:,} and {pair.of_second:,}"
     difference, ends, p_value = difference_cells(pair.compared)
@@ -120,7 +137,7 @@ def pair_cells(pair: PairedRuns) -> tuple[str, str, str, str, str]:
         f"{difference} [{ends}]",
         p_value,
         "-" if pair.adjusted is None else f"{pair.adjusted:.2g}",
-        f"{questions.only_first:,} / {questions.only_second:,}",
+        f"{questions.only_second:,} / {questions.only_first:,}",
         shared_words(pair),
     )
 
@@ -138,7 +155,7 @@ def over_runs_cells(results: SystemResults) -> tuple[str, str, str, str]:
     ends = results.over_runs
     return (
         f"{100 * statistics.fmean(accuracies):.1f}",
-        "-" if ends is None else f"{100 * ends.low:.1f} to {100 * ends.high:.1f}",
+        SAME_IN_ALL if ends is None else f"{100 * ends.low:.1f} to {100 * ends.high:.1f}",
         f"{100 * statistics.stdev(accuracies):.1f}",
         ", ".join(f"{100 * one:.1f}" for one in accuracies),
     )
@@ -146,8 +163,8 @@ def over_runs_cells(results: SystemResults) -> tuple[str, str, str, str]:
 
 def cost_cells(run: RunRecord) -> tuple[str, str, str, str]:
     """Returns what a run paid, the tokens paid for, its time, and the time by stage."""
-    paid = "none"
-    if run.spent.tokens or run.spent.usd:
+    paid = "$0"  # also beside a model without prices, as long as nobody was paid
+    if run.spent.usd or (run.spent.tokens and run.unpriced):
         paid = cost_words(run.spent.usd, run.unpriced).removeprefix("cost ")
     by_stage = ", ".join(f"{stage.name} {duration(stage.seconds)}" for stage in run.stages)
     return paid, f"{run.spent.tokens:,}", duration(run.seconds), by_stage

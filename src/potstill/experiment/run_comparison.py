@@ -56,6 +56,9 @@ class PairedRuns(NamedTuple):
     adjusted: float | None
     """The p-value adjusted for all comparisons; None where there is none."""
 
+    of_chosen: bool = False
+    """Whether it compares the students that the runs chose, whatever their names."""
+
     @property
     def p_value(self) -> float | None:
         """Over runs where there are several, else McNemar's; None where all runs differ alike."""
@@ -248,6 +251,7 @@ def _pair(
         compared=compared,
         why_not=why_not,
         adjusted=None,
+        of_chosen=label is None,
     )
 
 
