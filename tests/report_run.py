@@ -343,7 +343,7 @@ def score(system: System, task: str, correct: int, total: int, split: str = "tes
 class Reader(HTMLParser):
     """Reads a page, and fails on tags that do not close in order."""
 
-    VOID = frozenset(["meta", "link", "img", "br", "input", "hr"])
+    VOID = frozenset(["meta", "link", "img", "br", "input", "hr", "wbr"])
 
     def __init__(self, page: str) -> None:
         super().__init__()

@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -278,7 +279,32 @@ def test_next_steps_follow_the_findings(run: FilledRun) -> None:
         ("template", "task.split=template"),
         ("seeds", "potstill experiment RECIPE --seeds 3"),
         ("use", "runs/demo/model"),
+        ("serve", "potstill serve runs/demo"),
     ]
+
+
+def test_one_checkpoint_alone_is_a_caution(run: FilledRun) -> None:
+    measured(run, (0.4, 0.0, 0.0, 0.0), steps=[400], chosen=400)
+    (told,) = [one.text for one in cautions(read(run)) if one.kind == "last_step"]
+    assert told.startswith("There is but one checkpoint, at step 400: whether less or more")
+    measured(run, (0.4, 0.0, 0.0, 0.0), steps=[200, 400], chosen=200)
+    assert "last_step" not in kinds(read(run))
+
+
+def test_a_path_on_a_tile_may_end_a_line_behind_its_slashes(run: FilledRun) -> None:
+    measured(run, (0.4, 0.0, -0.3, 0.0))
+    files = write_report(run.store, run.tasks, run.store.path.parent, facts=FACTS)
+    assert "<code>runs/<wbr>demo/<wbr>model</code>" in files.html.read_text("utf-8")
+
+
+def test_empty_sections_name_the_run_as_the_next_step_does(run: FilledRun) -> None:
+    run.generate_and_curate()
+    run.train()
+    files = write_report(run.store, run.tasks, run.store.path.parent, facts=FACTS)
+    shown = Reader(files.html.read_text("utf-8")).words
+    assert shown.count("potstill evaluate runs/demo") > 1
+    assert "recipe.yaml" not in re.sub(r"holds no recipe\.yaml", "", shown)
+    assert "Nothing was measured along training" in shown
 
 
 def test_the_answers_lost_are_read_from_the_worst_task_on(run: FilledRun) -> None:

@@ -30,6 +30,7 @@ from potstill.records import Choice, System
 from potstill.report import accuracy_table, write_report
 from potstill.report.accuracy import Results, read_results
 from potstill.report.charts import Line, Point, line_chart, log_axis
+from potstill.report.next_steps import next_steps
 from potstill.report.text import bounds, count_in_short, label, listed
 from potstill.report.tradeoff import (
     Estimate,
@@ -130,6 +131,33 @@ def test_candidates_hold_the_test_results_of_the_checkpoint_that_a_rule_takes(
     assert found is not None
     assert found.difference < 0
     assert pareto.gained["target"] == pytest.approx((found.difference, found.low, found.high))
+
+
+@pytest.mark.parametrize(
+    ("rules", "is_advised"),
+    [
+        (RULES, False),  # at step 100 the target is 23 points lower, generic ability 15 higher
+        ({"in_distribution": 350, "pareto": 350}, False),
+        ({"in_distribution": 350, "pareto": 300}, True),  # 1 point lower, which shows nothing
+        ({"in_distribution": 350}, True),  # not known from this run
+    ],
+)
+def test_pareto_is_advised_where_it_is_not_shown_to_lose_more_than_it_gains(
+    run: SweptRun, rules: dict[str, int], is_advised: bool
+) -> None:
+    run.fill(rules)
+    results = results_of(run)
+    lost = [
+        compared(on, one.first, one.second, -0.2)
+        if one.second.model == "start" and on.name == "tracking, few_shot_cot"
+        else one
+        for one in results.comparisons
+        for on in run.tasks
+        if on.name == one.task
+    ]
+    kinds = [step.kind for step in next_steps(replace(results, comparisons=lost))]
+    assert "losses" in kinds
+    assert ("weigh_price" in kinds, "replay" in kinds) == (is_advised, not is_advised)
 
 
 def test_page_shows_the_numbers_of_the_store(run: SweptRun) -> None:

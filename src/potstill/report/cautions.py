@@ -135,22 +135,27 @@ def _few_questions(results: Results) -> Iterator[str]:
 
 def _last_step(results: Results) -> Iterator[str]:
     if is_chosen_last(results):
-        last = _steps(results)
+        last = max(_checkpoint_steps(results))
         yield (
             f"The chosen checkpoint is the last, at step {last:,}: more training may reach more."
+        )
+    elif len(steps := _checkpoint_steps(results)) == 1:
+        yield (
+            f"There is but one checkpoint, at step {max(steps):,}: whether less or more training "
+            "reaches more is not known."
         )
 
 
 def is_chosen_last(results: Results) -> bool:
     """Whether development questions chose the last of several checkpoints."""
     student = results.chosen
-    steps = {one.step for one in results.checkpoints if one.system == student}
+    steps = _checkpoint_steps(results)
     chosen = {one.step for one in results.choices if one.used and one.system == student}
     return len(steps) > 1 and bool(chosen) and chosen == {max(steps)}
 
 
-def _steps(results: Results) -> int:
-    return max(one.step for one in results.checkpoints if one.system == results.chosen)
+def _checkpoint_steps(results: Results) -> set[int]:
+    return {one.step for one in results.checkpoints if one.system == results.chosen}
 
 
 def _soft_targets(results: Results) -> Iterator[str]:

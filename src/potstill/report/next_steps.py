@@ -9,7 +9,7 @@ from potstill.report.cautions import is_chosen_last
 from potstill.report.routing_findings import routing_findings
 from potstill.report.run_progress import missing_stages
 from potstill.report.text import percent
-from potstill.report.tradeoff import followed
+from potstill.report.tradeoff import candidates, followed
 
 FEW_KEPT = 0.5
 """Share of rationales kept, below which it is worth to look at why the others were dropped."""
@@ -42,11 +42,12 @@ def next_steps(results: Results) -> list[NextStep]:
 def _finish(results: Results, first: str, *others: str) -> NextStep:
     command = "run" if others else first
     return NextStep(
-        "finish", "The run is not complete. Go on:", f"potstill {command} {_folder(results)}"
+        "finish", "The run is not complete. Go on:", f"potstill {command} {run_argument(results)}"
     )
 
 
-def _folder(results: Results) -> str:
+def run_argument(results: Results) -> str:
+    """Returns what commands name the run by: its folder, or its recipe where that is not known."""
     return shlex.quote(results.facts.folder) if results.facts.folder else "recipe.yaml"
 
 
@@ -84,9 +85,46 @@ def _losses(results: Results) -> Iterator[NextStep]:
         yield NextStep("follow_price", "Follow the price along training:", "evaluate.generic")
         return
     rules = {choice.rule for choice in results.choices if choice.used}
-    if "pareto" not in rules:
+    if "pareto" not in rules and _may_gain_by_pareto(results):
         yield NextStep(
             "weigh_price", "Choose the checkpoint by both abilities:", "evaluate.select=pareto"
+        )
+    else:
+        yield from _replay(results)
+
+
+def _may_gain_by_pareto(results: Results) -> bool:
+    """Returns whether nothing in this run speaks against choosing by the rule ``pareto``.
+
+    What does is that it chooses the checkpoint that is used, or one that is shown to lose more on
+    the target than it is shown to gain in another ability, both on test questions.
+    """
+    if results.chosen is None:
+        return True
+    for candidate in candidates(results, results.chosen):
+        if "pareto" not in candidate.rules:
+            continue
+        target = candidate.gained.get("target")
+        shown = [
+            ability.value
+            for role, ability in candidate.gained.items()
+            if role != "target" and ability.low > 0
+        ]
+        is_lost = target is not None and target.high < 0 and -target.value > max(shown, default=0)
+        return not candidate.used and not is_lost
+    return True
+
+
+def _replay(results: Results) -> Iterator[NextStep]:
+    train = results.settings.get("train")
+    students = train.get("students") if isinstance(train, Mapping) else None
+    name = results.chosen.model if results.chosen else ""
+    student = students.get(name) if isinstance(students, Mapping) else None
+    if isinstance(student, Mapping) and not student.get("replay"):
+        yield NextStep(
+            "replay",
+            "See whether less is lost with examples of other tasks mixed in:",
+            f"train.students.{name}.replay",
         )
 
 
@@ -139,9 +177,10 @@ def _use(results: Results, *, is_last: bool) -> Iterator[NextStep]:
     yield from _seeds(results)
     if not results.facts.has_model:
         return
-    folder = _folder(results)
+    folder = run_argument(results)
     if not is_last:
         yield NextStep("use", "Use it:", f"{folder}/model")
+        yield NextStep("serve", "Serve it:", f"potstill serve {folder}")
         return
     yield NextStep("ask", "Ask it:", f'potstill ask {folder} "QUESTION"')
     yield NextStep("serve", "Serve it:", f"potstill serve {folder}")

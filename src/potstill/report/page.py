@@ -32,6 +32,7 @@ from potstill.report.guidance import (
     per_100_tokens,
     turned,
 )
+from potstill.report.next_steps import run_argument
 from potstill.report.origin_line import origin, pair
 from potstill.report.page_assets import asset, embedded, page_environment
 from potstill.report.price_chart import price_figure
@@ -109,6 +110,7 @@ def page(
         **_compared(results),
         machines=stage_machines(results.machines),
         column_roles=text.COLUMN_ROLES,
+        run_argument=run_argument(results),
         other_rule=OTHER_RULE,
         chosen_on_test=CHOSEN_ON_TEST,
         interval_mark=charts.interval_mark,
@@ -141,6 +143,7 @@ def _prices(results: Results) -> dict[str, object]:
     is_followed = tradeoff.followed(results)
     return {
         "price": price_figure(results),
+        "is_target_followed": any(results.dev_scores(student) for student in results.students),
         "roles": tradeoff.ROLES,
         "followed": [role for role in tradeoff.ROLES if results.with_role(role)],
         "moments": {student: tradeoff.along_training(results, student) for student in students}
