@@ -367,6 +367,21 @@ def test_unknown_prices_are_said(run: FilledRun) -> None:
     assert "a cost that is not known (no price for openai:new)." in paid[-1]
 
 
+def test_nothing_paid_is_no_dash_which_stands_for_a_price_that_is_not_known(
+    run: FilledRun,
+) -> None:
+    measured(run, (0.4,))
+    run.store.add_stage_time("train", 75.0)
+    assert words(read(run))["Paid"][-1].endswith(" tokens, $0.")
+    for unpriced, cost in (([], "$0"), (["openai:new"], "\N{EN DASH}")):
+        facts = replace_facts(unpriced=unpriced)
+        page = write_report(run.store, run.tasks, run.store.path.parent, facts=facts).html
+        section = page.read_text("utf-8").partition('<section id="cost"')[2].partition("</section>")
+        rows = re.findall(r"<tr(?: class=.total.)?><th scope=.row.>.*</tr>", section[0])
+        assert len(rows) >= 2 and all(f">{cost}</td></tr>" in row for row in rows)
+        assert ("there is no price for openai:new." in section[0]) == bool(unpriced)
+
+
 def test_the_summary_holds_the_findings(run: FilledRun) -> None:
     measured(run, (0.4, 0.01, -0.38, -0.45))
     folder = run.store.path.parent

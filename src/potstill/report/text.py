@@ -165,10 +165,10 @@ def cost_note(uncounted: int) -> str:
     return f"{who} came without some count of tokens; they stand at the most that they can cost."
 
 
-def dollars(cost: float) -> str:
-    """Cents where they tell something; a dash where no price was given."""
+def dollars(cost: float, unpriced: Sequence[str] = ()) -> str:
+    """Cents where they tell something; a dash for nothing where models have no known price."""
     if cost == 0:
-        return DASH
+        return DASH if unpriced else "$0"
     return f"${cost:,.2f}" if cost >= 0.01 else f"${cost:.4f}"
 
 
