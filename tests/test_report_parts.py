@@ -124,7 +124,8 @@ def test_numbers_in_words() -> None:
         "3 min 20 s",
         "2 h 05 min",
     ]
-    assert [dollars(value) for value in (0, 0.0012, 3.5)] == [DASH, "$0.0012", "$3.50"]
+    assert [dollars(value) for value in (0, 0.0012, 3.5)] == ["$0", "$0.0012", "$3.50"]
+    assert dollars(0, ["openai:new"]) == DASH  # nothing is known of it
 
 
 def test_a_long_text_keeps_its_beginning_its_end_and_the_answer_that_was_graded() -> None:
