@@ -332,7 +332,8 @@ def test_memory_does_not_grow_with_the_rows(tmp_path: Path, ending: str) -> None
         return most
 
     peak(10)  # pyarrow is loaded
-    assert peak(9000) < 1.3 * peak(3000) + 100_000
+    many, few = (min(peak(count) for _ in range(3)) for count in (9000, 3000))
+    assert many < 1.3 * few + 100_000  # the least of three: other threads take memory, too
     if ending == ".parquet":
         assert parquet.read_metadata(tmp_path / "chat.parquet").num_row_groups == 3
 

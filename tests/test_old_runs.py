@@ -122,9 +122,13 @@ class Answered:
     """A model of the run that has answered everything; it refuses to be asked."""
 
     chat = False
+    scores_texts = False
 
     def __init__(self, name: str) -> None:
         self.name = name
+
+    def opened(self) -> "Answered":
+        return self
 
     def complete(self, requests: Any) -> Iterator[Completion]:
         raise AssertionError(f"{self.name} was asked again: {next(iter(requests))}")

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from potstill.cli import main
-from potstill.exchange import folders
 from potstill.exchange.folders import public_name
 from potstill.exchange.hub import block, code, front_matter, hub_licence, size_category
 
@@ -101,7 +100,7 @@ def test_the_token_travels_in_its_header_alone(recipe: Path, hub: FakeHub) -> No
 def test_pushing_again_leaves_no_file_of_the_former_push(
     recipe: Path, hub: FakeHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(folders, "SHARD_ROWS", 4)
+    monkeypatch.setattr("potstill.exchange.shards.SHARD_ROWS", 4)
     push(recipe, "me/sums")
     files = hub.repositories["datasets/me/sums"].files
     shards = [name for name in sorted(files) if name != "README.md"]

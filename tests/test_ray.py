@@ -119,7 +119,10 @@ class Cluster:
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     running = Cluster()
+    for number, handler in before.items():  # a node takes them over, for all tests behind
+        signal.signal(number, handler)
     yield running
     running.nodes.shutdown()
 
