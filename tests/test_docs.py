@@ -59,7 +59,7 @@ def settings_classes(cls: type[Settings] = Settings) -> list[type[Settings]]:
 
 
 def load_every_module() -> None:
-    for module in ("pipeline.recipe", "serve.settings", "merge.settings"):
+    for module in ("pipeline.recipe", "serve.settings", "merge.settings", "view.settings"):
         __import__(f"potstill.{module}")
 
 
