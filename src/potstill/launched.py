@@ -57,6 +57,11 @@ def on_main_machine() -> bool:
     return process_number() < _number(LOCAL_COUNTS, process_count())
 
 
+def asked_of_accelerate(flag: str) -> bool:
+    """Whether accelerate's configuration asks for something, by the variable that it sets."""
+    return os.environ.get(flag, "").lower() in ("1", "true", "yes")
+
+
 def refuse_several(command: str) -> None:
     """Refuse a command that works in one process.
 
@@ -77,7 +82,7 @@ def one_in_place_of_several() -> str | None:
 
     ``accelerate launch --cpu`` does so, and hands on an address to meet at that nobody else knows.
     """
-    by_accelerate = os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes")
+    by_accelerate = asked_of_accelerate("ACCELERATE_USE_CPU")
     if process_count() > 1 or not by_accelerate or "MASTER_ADDR" not in os.environ:
         return None
     return (

@@ -13,14 +13,14 @@ Where no answer has such a number, steps are compared by place, case and punctua
 
 import re
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
+from fractions import Fraction
 from typing import Literal, NamedTuple
 
+from potstill.grading.answers.number_spans import numbers
 from potstill.text.steps import step_kind, step_spans
 
 Basis = Literal["numbers", "wording"]
 
-_NUMBER = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?")
 _MARKER = re.compile(r"\s*(?:step\s*)?\d+\s*[.):]\s", re.IGNORECASE)
 """The number of a step itself, as in ``2. Then ...``."""
 
@@ -52,17 +52,16 @@ def first_difference(texts: Mapping[str, str], question: str) -> FirstDifference
     found = {}
     for name in texts:
         others = set().union(*(known[other] for other in texts if other != name), asked)
-        places = (place for place, numbers in enumerate(own[name]) if numbers - others)
+        places = (place for place, values in enumerate(own[name]) if values - others)
         if (place := next(places, None)) is not None:
             found[name] = spans[name][place]
     return FirstDifference(found, "numbers")
 
 
-def _numbers(text: str) -> set[str]:
-    """Returns the numbers of a text, so that 1,200 and 1200.0 are one."""
+def _numbers(text: str) -> set[Fraction]:
+    """Returns the numbers of a text as grading reads them, so that 1,200 and 1200.0 are one."""
     marker = _MARKER.match(text)
-    found = _NUMBER.findall(text, marker.end() if marker else 0)
-    return {f"{Decimal(number.replace(',', '')).normalize():f}" for number in found}
+    return {number.value for number in numbers(text, marker.end() if marker else 0)}
 
 
 def _by_wording(

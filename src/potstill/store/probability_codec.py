@@ -34,7 +34,7 @@ _COMPACT, _IDS, _NUMBERED = 1, 2, 4
 _LEVEL, _WIDE_LEVEL = 1, 6
 """How much time is spent to compress, and where there are many columns."""
 
-_NUMBERED_FROM = 9
+NUMBERED_FROM = 9
 """Columns from which on names in bytes are kept once each, which is smaller and takes longer."""
 
 _SAME_NAME = 128
@@ -92,7 +92,7 @@ def encode(record: TokenLogprobs, form: ProbabilityForm) -> bytes:
         parts += [_planes(names.lengths), names.listed]
     kind = _COMPACT * (form == "compact") + _IDS * (names.lengths is None)
     kind += _NUMBERED * (names.lengths is not None and names.numbers_TC is not None)
-    level = _LEVEL if columns < _NUMBERED_FROM else _WIDE_LEVEL
+    level = _LEVEL if columns < NUMBERED_FROM else _WIDE_LEVEL
     return bytes([kind]) + b"".join(_deflated(part, level) for part in (places.tobytes(), *parts))
 
 
@@ -138,7 +138,7 @@ def _named(record: TokenLogprobs, columns: int) -> _TokenNames:
         return _TokenNames(np.array(record.ids, "<i4").view("<u4"))
     assert record.lengths is not None
     lengths_TC = np.ascontiguousarray(record.lengths, "<u2")
-    if columns < _NUMBERED_FROM:
+    if columns < NUMBERED_FROM:
         return _TokenNames(None, record.token_bytes, lengths_TC.ravel())
     ends = lengths_TC.ravel().cumsum(dtype=np.int64).tolist()
     numbers: dict[bytes, int] = {}

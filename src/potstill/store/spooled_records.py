@@ -1,19 +1,15 @@
 """Records of one kind in their order: the first ones are held, the others lie in a file."""
 
-from array import array
 from collections.abc import Iterator
-from itertools import pairwise
 from typing import Generic, TypeVar
 
 import orjson
 
 from potstill.store.database import record_of, row_of
+from potstill.store.stored_rows import HELD
 from potstill.store.unnamed_file import UnnamedFile
 
 R = TypeVar("R")
-
-HELD = 20_000
-"""Records that are held; from the next on they go to a file."""
 
 
 class SpooledRecords(Generic[R]):
@@ -26,7 +22,6 @@ class SpooledRecords(Generic[R]):
     def __init__(self, kind: type[R]) -> None:
         self._kind, self._held = kind, list[R]()
         self._file: UnnamedFile | None = None
-        self._ends = array("q", [0])
 
     def append(self, record: R) -> None:
         """Take the next."""
@@ -35,10 +30,9 @@ class SpooledRecords(Generic[R]):
             return
         self._file = self._file or UnnamedFile()
         self._file.append(orjson.dumps(list(row_of(record).values())))
-        self._ends.append(self._file.size)
 
     def __iter__(self) -> Iterator[R]:
         yield from self._held
-        for begin, end in pairwise(self._ends):
-            assert self._file is not None
-            yield record_of(self._kind, iter(orjson.loads(self._file.read(begin, end))))
+        if self._file is not None:
+            for number in range(len(self._file)):
+                yield record_of(self._kind, iter(orjson.loads(self._file.read(number))))

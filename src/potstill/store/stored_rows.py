@@ -14,7 +14,7 @@ PAGE = 500
 """Records read at once."""
 
 HELD = 20_000
-"""Rows of a table up to which all of its records are held, which is faster."""
+"""Records of one kind that are held together, which is faster; more of them are read anew."""
 
 ReadRows = Callable[[Sequence[int]], list[R]]
 """From row numbers to their records, in the same order."""

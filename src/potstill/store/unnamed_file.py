@@ -3,6 +3,7 @@
 import os
 import tempfile
 import weakref
+from array import array
 from pathlib import Path
 
 _WRITTEN_AT_ONCE = 1 << 20
@@ -10,7 +11,7 @@ _WRITTEN_AT_ONCE = 1 << 20
 
 
 class UnnamedFile:
-    """Takes bytes at its end, and gives back any of them.
+    """Takes entries of bytes at its end, and gives back any of them by its number.
 
     Args:
         folder: On whose disk it lies, made where it is missing; None: that of temporary files.
@@ -23,23 +24,26 @@ class UnnamedFile:
         os.unlink(name)
         weakref.finalize(self, os.close, self._number)
         self._waiting = bytearray()
-        self.size = 0
-        """Bytes that it has taken."""
+        self._ends = array("q", [0])
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
 
     def append(self, data: bytes) -> None:
-        """Add bytes.
+        """Add an entry.
 
         Raises:
             OSError: The disk is full.
         """
         self._waiting += data
-        self.size += len(data)
+        self._ends.append(self._ends[-1] + len(data))
         if len(self._waiting) >= _WRITTEN_AT_ONCE:
             self._write()
 
-    def read(self, begin: int, end: int) -> bytes:
-        """Returns the bytes from one place to another."""
-        if end > self.size - len(self._waiting):
+    def read(self, number: int) -> bytes:
+        """Returns the entry of a number, counted from 0."""
+        begin, end = self._ends[number], self._ends[number + 1]
+        if end > self._ends[-1] - len(self._waiting):
             self._write()
         data = b""
         while begin + len(data) < end:

@@ -1,10 +1,9 @@
 """What several processes cannot train, or not as the launcher asks, found before they begin."""
 
-import os
 from collections.abc import Mapping
 
 from potstill.errors import ConfigError
-from potstill.launched import process_count
+from potstill.launched import asked_of_accelerate, process_count
 from potstill.records import System
 from potstill.train.settings import StudentSettings, TrainSettings
 from potstill.train.sharding import check_fsdp, is_fsdp_asked_for
@@ -55,7 +54,7 @@ def _check_parts(settings: TrainSettings) -> None:
 
 def _refuse_deepspeed() -> None:
     """Refuse DeepSpeed, whose checkpoints are pickled and can be read by itself alone."""
-    if os.environ.get("ACCELERATE_USE_DEEPSPEED", "").lower() in ("1", "true", "yes"):
+    if asked_of_accelerate("ACCELERATE_USE_DEEPSPEED"):
         raise ConfigError(
             "accelerate's configuration asks for DeepSpeed, whose checkpoints are pickled, which "
             "potstill does not load. FSDP2 holds weights, gradients and optimiser state in parts "

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from potstill.errors import ConfigError
+from potstill.launched import asked_of_accelerate
 
 Keyed = dict[str, Tensor]
 """Tensors of the optimiser's state by the name of their weight, a slash, and their own."""
@@ -30,7 +31,7 @@ Keyed = dict[str, Tensor]
 
 def is_fsdp_asked_for() -> bool:
     """Whether accelerate's configuration asks for weights in parts."""
-    return os.environ.get("ACCELERATE_USE_FSDP", "").lower() in ("1", "true", "yes")
+    return asked_of_accelerate("ACCELERATE_USE_FSDP")
 
 
 def check_fsdp() -> None:

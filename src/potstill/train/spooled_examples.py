@@ -82,15 +82,14 @@ class SpooledExamples(Sequence[Encoded]):
 
     def __init__(self, examples: Iterable[Encoded], folder: Path) -> None:
         self._file = UnnamedFile(folder)
-        gathered, self._ends = _FactArrays(), array("q", [0])
+        gathered = _FactArrays()
         for example in examples:
             self._file.append(_packed(example))
-            self._ends.append(self._file.size)
             gathered.add(example)
         self.facts = gathered.facts()
 
     def __len__(self) -> int:
-        return len(self._ends) - 1
+        return len(self._file)
 
     @overload
     def __getitem__(self, place: int) -> Encoded: ...
@@ -102,7 +101,7 @@ class SpooledExamples(Sequence[Encoded]):
         if isinstance(place, slice):
             return [self[number] for number in range(*place.indices(len(self)))]
         number = range(len(self))[place]
-        example = _unpacked(self._file.read(self._ends[number], self._ends[number + 1]))
+        example = _unpacked(self._file.read(number))
         return example._replace(data_format=self.facts.format_names[self.facts.formats[number]])
 
     def __iter__(self) -> Iterator[Encoded]:
