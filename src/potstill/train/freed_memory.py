@@ -18,7 +18,7 @@ from contextlib import contextmanager
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from potstill.models.local.device_memory import resident_bytes
+from potstill.models.local.device_memory import give_back_freed, resident_bytes
 
 MOST_GROWTH = 1.25
 """Resident memory, as a multiple of what a step leaves after all was given back, that is kept."""
@@ -89,8 +89,8 @@ def freed_memory_kept(device: torch.device) -> Iterator[TrainerCallback]:
     for setting, value in _KEEP.items():
         library.mallopt(setting, value)
     try:
-        yield FreedMemory(resident_bytes, lambda: library.malloc_trim(0))
+        yield FreedMemory(resident_bytes, give_back_freed)
     finally:
         for setting, value in _AFTERWARDS.items():
             library.mallopt(setting, value)
-        library.malloc_trim(0)
+        give_back_freed()

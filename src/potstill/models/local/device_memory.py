@@ -66,6 +66,11 @@ def give_back_unused() -> None:
     if resident_bytes() < MUCH_RESIDENT:
         return
     gc.collect()
+    give_back_freed()
+
+
+def give_back_freed() -> None:
+    """Give what was freed back to the system, where the allocator is glibc's."""
     library = ctypes.CDLL(None)
     if hasattr(library, "malloc_trim"):
         library.malloc_trim(0)
