@@ -23,10 +23,10 @@ from potstill.report.text import (
     p_phrase,
     p_value,
 )
-from potstill.report.wrapped_names import wrapped
 from potstill.start_comparison import StartComparison
 from potstill.store import Store
 from potstill.text.points import MINUS, points, signed
+from potstill.text.short_paths import in_lines
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ from potstill.text.points import MINUS, points, signed
     ],
 )
 def test_long_names_stand_in_several_lines_and_none_is_cut(name: str, lines: list[str]) -> None:
-    assert wrapped(name, 14) == lines
+    assert in_lines(name, 14) == lines
 
 
 def test_labels_keep_apart_and_above_the_axis() -> None:

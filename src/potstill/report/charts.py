@@ -7,7 +7,7 @@ from typing import NamedTuple
 from markupsafe import Markup
 
 from potstill.report.chart_marks import SHAPES, hover, mark
-from potstill.report.wrapped_names import wrapped
+from potstill.text.short_paths import in_lines
 
 WIDTH, HEIGHT = 400, 236
 LEFT, RIGHT, TOP, BOTTOM = 42, 122, 12, 38
@@ -368,7 +368,7 @@ def _hover(frame: ChartFrame, line: Line) -> Markup:
 def _labels(frame: ChartFrame, lines: Sequence[Line]) -> Markup:
     """Each line's label at its end, moved where it would touch the one above or the axis below."""
     ends = sorted((frame.y(line.points[-1].y), number) for number, line in enumerate(lines))
-    texts = [wrapped(lines[number].label, LABEL_CHARACTERS) for _, number in ends]
+    texts = [in_lines(lines[number].label, LABEL_CHARACTERS) for _, number in ends]
     places = label_places([y for y, _ in ends], [len(text) for text in texts])
     parts = [
         Markup('<text class="end s{}" x="{}" y="{}">{}</text>').format(

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 from markupsafe import Markup
 
 from potstill.report.text import percent
-from potstill.report.wrapped_names import wrapped
+from potstill.text.short_paths import in_lines
 
 Verdict = Literal["gain", "loss", "unshown"]
 """Whether the difference of a row is shown."""
@@ -79,7 +79,7 @@ class _Measures(NamedTuple):
 
     def lines(self, row: DumbbellRow) -> list[str]:
         """Returns a row's name as lines."""
-        return wrapped(row.name, self.characters)
+        return in_lines(row.name, self.characters)
 
     def height(self, row: DumbbellRow) -> int:
         """Returns a row's height."""

@@ -52,6 +52,19 @@ def wrapped(text: str, width: int) -> list[str]:
     ) or [text]
 
 
+def in_lines(text: str, width: int) -> list[str]:
+    """Returns a text as lines of which none is longer; a longer word is broken behind separators.
+
+    Args:
+        text: One line; nothing of it is left out.
+        width: Characters of a line, at least 1.
+    """
+    words = (part for word in text.split() for part in _broken(word, width))
+    return textwrap.wrap(
+        " ".join(words), width, break_long_words=False, break_on_hyphens=False
+    ) or [""]
+
+
 def _replaced(text: str, short: dict[str, str]) -> str:
     return re.sub(r"\S+", lambda found: short.get(found[0], found[0]), text)
 
