@@ -34,6 +34,7 @@ def test_nothing_is_loaded_to_look_at_it() -> None:
 
 
 def test_what_the_system_does_not_tell_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("potstill.runtime.processor_memory.CONTAINER_LIMITS", ())
     monkeypatch.setattr(os, "sysconf", lambda _: (_ for _ in ()).throw(ValueError))
     assert stage_machine("train").memory_bytes == 0
 

@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 from potstill.records import StageMachine
+from potstill.runtime.processor_memory import NO_BOUND, total_processor_memory
 
 COMPUTING = ("torch", "transformers", "tokenizers", "accelerate", "peft", "vllm", "ray")
 """The packages whose versions may change a result; those that a stage has loaded are kept."""
@@ -45,10 +46,8 @@ def _cores() -> int:
 
 
 def _memory() -> int:
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (ValueError, OSError, AttributeError):  # this system has no such name
-        return 0
+    total = total_processor_memory()
+    return 0 if total == NO_BOUND else total
 
 
 def _accelerators() -> str:

@@ -7,14 +7,7 @@ from pathlib import Path
 
 import torch
 
-CONTAINER_LIMITS = (
-    Path("/sys/fs/cgroup/memory.max"),
-    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
-)
-"""Where Linux says how much memory a container may take; version 2 of its groups, then 1."""
-
-NO_BOUND = 1 << 62
-"""Bytes where nothing is known."""
+from potstill.runtime.processor_memory import NO_BOUND, system_memory, total_processor_memory
 
 MUCH_RESIDENT = 1 << 30
 """Bytes of this process from which on it is looked for what nobody uses; that takes 0.1 s."""
@@ -31,8 +24,7 @@ def total_memory(device: str) -> int:
             return int(torch.cuda.get_device_properties(device).total_memory)
         except (RuntimeError, AssertionError, ValueError):  # it is not there, which others say
             return NO_BOUND
-    limits = [_read_limit(path) for path in CONTAINER_LIMITS]
-    return min([_system_memory("SC_PHYS_PAGES"), *limits])
+    return total_processor_memory()
 
 
 def free_memory(device: str) -> int:
@@ -45,7 +37,7 @@ def free_memory(device: str) -> int:
         free = next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
         return min(free << 10, total_memory(device))
     except (OSError, ValueError, StopIteration):
-        return min(_system_memory("SC_AVPHYS_PAGES"), total_memory(device))
+        return min(system_memory("SC_AVPHYS_PAGES"), total_memory(device))
 
 
 def resident_bytes() -> int:
@@ -74,18 +66,3 @@ def give_back_freed() -> None:
     library = ctypes.CDLL(None)
     if hasattr(library, "malloc_trim"):
         library.malloc_trim(0)
-
-
-def _system_memory(pages: str) -> int:
-    try:
-        return os.sysconf(pages) * os.sysconf("SC_PAGE_SIZE")
-    except (ValueError, OSError):
-        return NO_BOUND
-
-
-def _read_limit(path: Path) -> int:
-    try:
-        text = path.read_text(encoding="ascii").strip()
-        return int(text) if text.isdecimal() else NO_BOUND  # "max" is no limit
-    except OSError:
-        return NO_BOUND
