@@ -147,9 +147,9 @@ def at_work(run: Path, *, seconds: float = 0.0) -> list[int]:
 class Kills(NamedTuple):
     """What was killed."""
 
-    workers: int
-    nodes: int
-    drivers: int
+    workers_killed: int
+    nodes_killed: int
+    drivers_killed: int
 
 
 def killed_run(
@@ -181,7 +181,7 @@ def killed_run(
                 killed_driver = True
         seconds.append(round(time.monotonic() - began, 1))
         if command.wait() == 0:
-            return Kills(killed, lost_node, killed_driver), seconds
+            return Kills(killed, int(lost_node), int(killed_driver)), seconds
         assert command.returncode == -signal.SIGKILL, (recipe.parent / "commands.log").read_text()
 
 

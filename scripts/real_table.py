@@ -80,11 +80,16 @@ def cell(system: dict[str, Any] | None) -> str:
 
 
 def against(systems: Systems, baseline: str) -> str:
-    """Returns by how many points rationales beat a system, with the paired 95% interval."""
+    """Returns by how many points rationales beat a system, with the paired 95% interval.
+
+    It is over the trainings where there are several, else over the questions of the one.
+    """
     found = systems["rationales"]["against"].get(baseline)
     if found is None:
         return "not compared"
-    paired = found["over_questions"]
+    paired = found["over_runs"] or found["over_questions"]
+    if paired["interval"] is None:  # the difference was the same in all trainings
+        return f"{100 * paired['difference']:+.1f} in each"
     low, high = (100 * bound for bound in paired["interval"])
     return f"{100 * paired['difference']:+.1f} [{low:+.1f}, {high:+.1f}]"
 

@@ -47,7 +47,8 @@ FLAGS = {
     },
     "join": {"RUNS...", "--into", "--quiet"},
     "experiment": {
-        *("RECIPES", "--seeds", "--against", "--jobs", "--per-seed", "--variant", "--out", "--set"),
+        "RECIPES", "--seeds", "--first-seed", "--against", "--jobs", "--per-seed", "--variant",
+        "--out", "--set",
     },
     "merge": {"RUNS", "--out", "--method", "--set", "--quiet"},
     "check": {"WHAT", "--set", "--quiet"},

@@ -25,7 +25,10 @@ def measured(*counts: int, total: int = 150, over_runs: list[float] | None = Non
         "over_runs": over_runs,
         "over_questions": [0.25, 0.4],
         "against": {
-            "answers_only": {"over_questions": {"difference": 0.32, "interval": [0.24, 0.4]}}
+            "answers_only": {
+                "over_runs": {"difference": 0.32, "interval": [-0.1, 0.7]} if over_runs else None,
+                "over_questions": {"difference": 0.32, "interval": [0.24, 0.4]},
+            }
         },
     }
 
@@ -51,7 +54,7 @@ def test_a_line_holds_the_best_start_and_the_mean_of_the_trainings(
     assert cells["best start"] == "2.0 [25.0, 40.0] (`start_few_shot`)"
     assert cells["answers alone"] == "3.0 [1.0, 5.0]; 2 seeds"  # (3 + 6) of 300
     assert cells["rationales, all"].startswith("35.0 [-10.0, 80.0]")  # (45 + 60) of 300
-    assert cells["points beyond answers alone"] == "+32.0 [+24.0, +40.0]"
+    assert cells["points beyond answers alone"] == "+32.0 [-10.0, +70.0]"
     assert cells["beyond the best start"] == "not compared"
     assert cells["LoRA"] == "not run" and cells["GPT-2 124M"] == "1.3, 4.7, 6.0"
     assert script.not_run(tmp_path).startswith("Not run: `recipes/real/coin-flip.yaml`, ")

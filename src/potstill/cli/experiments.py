@@ -24,6 +24,13 @@ from potstill.errors import ConfigError
     type=click.IntRange(min=1),
 )
 @click.option(
+    "--first-seed",
+    default=0,
+    show_default=True,
+    help="The first of these seeds, where several machines or a job array share an experiment.",
+    type=click.IntRange(min=0),
+)
+@click.option(
     "--against",
     multiple=True,
     default=["answers_only"],
@@ -52,6 +59,7 @@ from potstill.errors import ConfigError
 def experiment_command(
     recipes: tuple[Path, ...],
     seeds: int,
+    first_seed: int,
     against: tuple[str, ...],
     jobs: int,
     per_seed: tuple[str, ...],
@@ -73,7 +81,7 @@ def experiment_command(
         raise ConfigError(f"--out {out}: there is no folder {out.parent}; make it first")
     runs = seeded_runs(
         recipes,
-        range(seeds),
+        range(first_seed, first_seed + seeds),
         changes=changes,
         per_seed=per_seed,
         variants=[shlex.split(variant) for variant in variants],

@@ -1,0 +1,166 @@
+"""Join the figures of one experiment whose seeds ran apart, on other days or machines.
+
+Run: python scripts/join_experiments.py ALL.json PART.json [PART.json ...]
+
+The files are those of ``potstill experiment RECIPE --first-seed N --out PART.json``. ALL.json takes
+the seeds of all parts, and its own where it is there already; a seed of two files is refused.
+Accuracies and comparisons are computed anew from the counts of each seed, as the experiment would
+have computed them from the runs.
+"""
+
+import argparse
+import json
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from potstill.experiment.run_results import RESAMPLES
+from potstill.statistics import (
+    accuracy_interval,
+    compare_runs,
+    paired_comparison,
+    runs_interval,
+)
+
+Figures = dict[str, Any]
+"""What an experiment found of one recipe, or a part of that."""
+
+NOTHING: tuple[object, ...] = (None, {}, [], {"policies": {}, "expected": {}})
+"""What ``inflation``, and ``guidance`` and ``teachers`` of a variant, hold where there is none."""
+
+
+def joined(parts: Sequence[Figures]) -> Figures:
+    """Returns the figures of all parts of an experiment, of one recipe or more.
+
+    Raises:
+        SystemExit: The parts are not of the same recipes, share a seed, or hold figures that
+            cannot be computed from counts.
+    """
+    about = ("command", "cores")
+    recipes = [sorted(set(part) - set(about)) for part in parts]
+    if any(names != recipes[0] for names in recipes):
+        raise SystemExit(f"error: the files are not of the same recipes: {recipes}")
+    return {
+        "command": "\n".join(part["command"] for part in parts),
+        "cores": parts[0]["cores"],
+        **{name: _recipe(name, [part[name] for part in parts]) for name in recipes[0]},
+    }
+
+
+def _recipe(name: str, parts: Sequence[Figures]) -> Figures:
+    whole: Figures = {}
+    for key in parts[0]:
+        values = [part[key] for part in parts]
+        if key in ("seconds", "changes"):
+            whole[key] = _distinct(name, values)
+        elif key == "development":
+            whole[key] = {task: _steps([v[task] for v in values]) for task in values[0]}
+        elif key in ("tasks", "rules"):
+            whole[key] = {task: _systems(name, [v[task] for v in values]) for task in values[0]}
+        elif key == "chosen_on_test":
+            whole[key] = next(filter(None, values), None)
+        elif all(_is_nothing(value) for value in values):
+            whole[key] = values[0]
+        else:
+            raise SystemExit(f"error: {name}: figures of {key!r} cannot be joined from counts")
+    return whole
+
+
+def _is_nothing(figures: Any) -> bool:
+    return figures in NOTHING or all(of_variant in NOTHING for of_variant in figures.values())
+
+
+def _distinct(name: str, parts: Sequence[Mapping[str, Any]]) -> Figures:
+    """Returns what each run has, by the run; no run is of two parts."""
+    whole: Figures = {}
+    for part in parts:
+        if twice := sorted(set(whole) & set(part)):
+            raise SystemExit(f"error: {name}: {', '.join(twice)} is in two files")
+        whole |= part
+    return whole
+
+
+def _steps(parts: Sequence[Mapping[str, Mapping[str, Sequence[int]]]]) -> Figures:
+    """Returns right and asked development questions of all parts by system and step."""
+    whole: dict[str, dict[str, list[int]]] = {}
+    for part in parts:
+        for system, by_step in part.items():
+            for step, counts in by_step.items():
+                before = whole.setdefault(system, {}).setdefault(step, [0, 0])
+                before[:] = [mine + more for mine, more in zip(before, counts, strict=True)]
+    return whole
+
+
+def _systems(name: str, parts: Sequence[Mapping[str, Figures]]) -> Figures:
+    """Returns every system's accuracy and comparisons over the seeds of all parts that have it."""
+    seeds: dict[str, dict[str, list[int]]] = {}
+    for part in parts:
+        for system, found in part.items():
+            of_system = seeds.setdefault(system, {})
+            if twice := sorted(set(of_system) & set(found["by_seed"])):
+                raise SystemExit(f"error: {name}: seed {', '.join(twice)} is in two files")
+            of_system |= found["by_seed"]
+    whole: Figures = {}
+    for system, by_seed in seeds.items():
+        having = [part[system] for part in parts if system in part]
+        whole[system] = _accuracy(by_seed)
+        if "against" in having[0]:
+            whole[system]["against"] = {
+                other: _comparison(by_seed, seeds[other], [one["against"][other] for one in having])
+                for other in having[0]["against"]
+                if all(other in one["against"] for one in having)
+            }
+    return whole
+
+
+def _accuracy(by_seed: Mapping[str, Sequence[int]]) -> Figures:
+    accuracies = [right / total for right, total in by_seed.values()]
+    right, total = (sum(counts) for counts in zip(*by_seed.values(), strict=True))
+    return {
+        "right": right,
+        "total": total,
+        "mean": statistics.fmean(accuracies),
+        "over_runs": runs_interval(accuracies) if len(accuracies) > 1 else None,
+        "over_questions": accuracy_interval(right, total),
+        "by_seed": by_seed,
+    }
+
+
+def _comparison(
+    mine: Mapping[str, Sequence[int]],
+    others: Mapping[str, Sequence[int]],
+    parts: Sequence[Figures],
+) -> Figures:
+    """Returns the comparison of two systems over all seeds.
+
+    The pooled answers are laid out again from their counts: which question was which is not
+    needed, for the paired interval and test depend on the four counts alone.
+    """
+    pairs = [part["over_questions"] for part in parts]
+    first, second = (sum(one[key] for one in pairs) for key in ("only_first", "only_second"))
+    both = sum(right for right, _ in mine.values()) - first
+    neither = sum(total for _, total in mine.values()) - both - first - second
+    ours = [True] * (both + first) + [False] * (second + neither)
+    theirs = [True] * both + [False] * first + [True] * second + [False] * neither
+    accuracies = [[side[seed][0] / side[seed][1] for seed in mine] for side in (mine, others)]
+    return {
+        "over_runs": compare_runs(*accuracies)._asdict() if len(mine) > 1 else None,
+        "over_questions": paired_comparison(ours, theirs, resamples=RESAMPLES, seed=0)._asdict(),
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Write the joined file."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("all", type=Path, metavar="ALL")
+    parser.add_argument("parts", type=Path, nargs="+", metavar="PART")
+    options = parser.parse_args(arguments)
+    files = [*([options.all] if options.all.exists() else []), *options.parts]
+    whole = joined([json.loads(file.read_text(encoding="utf-8")) for file in files])
+    options.all.write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
+    print(f"{options.all}: written")
+
+
+if __name__ == "__main__":
+    main()
