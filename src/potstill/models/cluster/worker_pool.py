@@ -253,10 +253,13 @@ class WorkerPool:
             if pool is not self and pool.is_idle:
                 pool.stop()
         cpus, gpus = self.claim.cpus, self.claim.gpus
-        claimed = f"{cpus:g} cores" + (f" and {gpus:g} GPUs" if gpus else "")
+        claimed = ("1 core" if cpus == 1 else f"{cpus:g} cores") + (
+            f" and {gpus:g} GPU{'' if gpus == 1 else 's'}" if gpus else ""
+        )
         self._runtime.events.announce(
             "workers_awaited",
-            f"{self.name}: no worker is ready yet; each claims {claimed} of the Ray cluster.",
+            f"{self.name}: no worker is ready yet; each claims {claimed} of the Ray cluster, and "
+            "ray status says what is free.",
             model=self.name,
             cpus=cpus,
             gpus=gpus,
