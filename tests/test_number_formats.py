@@ -114,7 +114,10 @@ def test_generation_takes_what_its_trial_speaks_for(
     assert "4.00 s in float32 and 1.50 s in bfloat16" in line
 
 
-def test_a_real_trial_measures_both(large: None, start: Path, tmp_path: Path) -> None:
+def test_a_real_trial_measures_both(
+    large: None, start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(format_trials, "HOPELESS", float("inf"))
     open_model(hf(start), run_of(tmp_path / "run"))
     (event,) = events_of(tmp_path / "run")
     assert min(float(str(event[name])) for name in ("float32", "bfloat16")) > 0
@@ -131,6 +134,29 @@ def test_a_real_trial_measures_both(large: None, start: Path, tmp_path: Path) ->
     for name, weight in loaded.model.named_parameters():
         assert weight.equal(before[name])
         assert weight.grad is None
+
+
+@pytest.mark.parametrize(("share", "tried"), [(0.2, True), (5.0, False)])
+def test_nothing_long_is_tried_where_a_single_product_is_slower_by_far(
+    share: float, tried: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(format_trials.time, "perf_counter", lambda: now[0])
+
+    def multiply(number_format: str) -> None:
+        now[0] += share if number_format == "bfloat16" else 1.0
+
+    worked = []
+
+    def work(number_format: str) -> None:
+        worked.append(number_format)
+        now[0] += 100.0
+
+    monkeypatch.setattr(format_trials, "_multiply", multiply)
+    trial = format_trials.timed(work)
+    assert bool(worked) == tried
+    assert trial == (Trial(100.0, 100.0) if tried else Trial(1.0, share))
+    assert trial.chosen == "float32"
 
 
 def test_small_models_stay_in_float32_without_a_trial(start: Path, tmp_path: Path) -> None:
