@@ -12,7 +12,7 @@ so the same call on the same folder resumes the one and repeats the other for no
 
 import hashlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -64,6 +64,12 @@ logger = logging.getLogger(__name__)
 
 SAME_RESULT = {"students", "batch_tokens", "gradient_checkpointing"}
 """Settings that do not change what a student learns, up to rounding."""
+
+ENCODING = "encoding"
+"""The key of the note on how many examples are encoded."""
+
+SHOWN_EXAMPLES = 500
+"""Examples after which that note is renewed."""
 
 COUNTS = (
     "examples",
@@ -278,7 +284,7 @@ def _set_up(
 ) -> tuple[StudentTrainer, Reporter, dict[str, object]]:
     """Returns the trainer, what reports on it, and what is counted before it begins."""
     loaded = load_start(student, settings.lora)
-    encoded = encode_fitting(loaded, examples, student, settings, folder)
+    encoded = encode_fitting(loaded, examples, student, settings, folder, runtime)
     run: OnPolicyRun | None = None
     if on_policy is not None:
         run = on_policy_run(
@@ -321,6 +327,7 @@ def encode_fitting(
     student: StudentSettings,
     settings: ResolvedTraining,
     folder: Path | None = None,
+    runtime: Runtime | None = None,
 ) -> EncodedExamples:
     """Returns the examples as token ids, without those that are too long.
 
@@ -330,6 +337,7 @@ def encode_fitting(
         student: How they are matched.
         settings: How long one may be.
         folder: On whose disk they are kept; None: in memory.
+        runtime: The run's, whose view says how many are done.
 
     Raises:
         DataError: None is left.
@@ -342,7 +350,8 @@ def encode_fitting(
     )
     longest = longest_of(loaded, settings.max_length)
     left_out = LeftOutExamples()
-    fitting = encoder.fitting(examples, longest, left_out)
+    shown = _shown(examples, runtime or Runtime())
+    fitting = encoder.fitting(shown, longest, left_out)
     kept = list(fitting) if folder is None else SpooledExamples(fitting, folder)
     encoded = EncodedExamples(kept, left_out.count, left_out.with_thinking, left_out.longest)
     if encoded.too_long:
@@ -352,6 +361,16 @@ def encode_fitting(
     if not encoded.examples and (examples or student.on_policy is None):
         raise DataError(f"no example is left to train on: {encoded.told_too_long(longest)}.")
     return encoded
+
+
+def _shown(examples: Sequence[Example], runtime: Runtime) -> Iterator[Example]:
+    """Yields examples; the run's view says meanwhile how many there were."""
+    notes, count = runtime.events.notes, f"{len(examples):,} examples"
+    with runtime.events.noted(ENCODING, count):
+        for number, example in enumerate(examples):
+            if number % SHOWN_EXAMPLES == 0:
+                notes[ENCODING] = f"{number:,} of {count}"
+            yield example
 
 
 def with_precision(
