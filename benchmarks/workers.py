@@ -3,11 +3,13 @@
 Run: python benchmarks/workers.py [--json benchmarks/results/workers.json]
 
 Each worker answers one request at a time, with 4 samples of 150 tokens, 10 samples a second: an
-engine that writes 1,500 tokens a second. Their time is simulated; the driver's is its own: it finds
-what the store lacks, stores what has arrived since its last commit, and notes its progress, all by
-``complete_missing`` as the generate stage does. Its processor seconds count, which other work on
-the machine makes longer all the same (``load``; ``least_microseconds`` are those of the quickest
-commit); the flush of each commit to the disk is measured apart and added.
+engine that writes 1,500 tokens a second. Their time is simulated, and so is that in which they pack
+token probabilities, as workers on Ray do. The driver's is its own: it finds what the store lacks,
+unpickles reports, stores what has arrived since its last commit, and notes its progress, all by
+``complete_missing`` as the generate stage does; what Ray itself does for a report is left out. Its
+processor seconds count, which other work on the machine makes longer all the same (``load``;
+``least_microseconds`` are those of the quickest commit); the flush of each commit to the disk is
+measured apart and added.
 
 Wanted: 10,000 completions a second or more without probabilities, 3,000 with 5 likeliest tokens.
 """
@@ -15,11 +17,13 @@ Wanted: 10,000 completions a second or more without probabilities, 3,000 with 5 
 import argparse
 import heapq
 import os
+import pickle
 import random
 import tempfile
 import time
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple, overload
 
@@ -27,12 +31,14 @@ import numpy as np
 from machine import facts, write_results
 
 from potstill.models import Model
+from potstill.models.cluster.messages import NO_REQUEST, WorkerReport
 from potstill.records import Completion, Request, TokenLogprobs
 from potstill.runtime import Runtime
 from potstill.runtime.context import RunContext
 from potstill.runtime.progress import Meter
 from potstill.sampling.ask import complete_missing
 from potstill.store import Store
+from potstill.store.packed_logprobs import with_packed_logprobs
 from potstill.store.probability_codec import ProbabilityForm
 
 TOKENS, SAMPLES, RATE = 150, 4, 10.0
@@ -136,11 +142,14 @@ class Workers(Model):
 
     def complete(self, requests: Iterable[Request]) -> Iterator[Completion]:
         """Answer requests one by one; the driver takes groups."""
-        for group in self.complete_in_groups(requests):
+        for group in self.complete_for_store(requests, "exact"):
             yield from group
 
-    def complete_in_groups(self, requests: Iterable[Request]) -> Generator[list[Completion]]:
+    def complete_for_store(
+        self, requests: Iterable[Request], form: ProbabilityForm
+    ) -> Generator[list[Completion]]:
         """Yields what has arrived since the last commit."""
+        report = self._report(form)
         left, chance = iter(requests), random.Random(0)
         working: list[tuple[float, int, Request]] = []
         arrived: deque[tuple[float, Request]] = deque()
@@ -158,8 +167,8 @@ class Workers(Model):
                     takes = (0.5 + chance.random()) * SAMPLES / RATE
                     heapq.heappush(working, (at + takes, worker, following))
             taken = [arrived.popleft() for _ in range(len(arrived))]
-            group = [answer for _, request in taken for answer in self._answers(request)]
             began = time.process_time()
+            group = [answer for _, request in taken for answer in _taken(report, request)]
             yield group  # the driver stores it, and comes back
             worked = time.process_time() - began
             took = worked + self._flush
@@ -171,10 +180,11 @@ class Workers(Model):
             self.lags += [now - at for at, _ in taken]
         self.end = now
 
-    def _answers(self, request: Request) -> Iterator[Completion]:
-        for sample in request.samples:
-            yield Completion(
-                request=request,
+    def _report(self, form: ProbabilityForm) -> bytes:
+        """Returns what a worker says once it has answered a request."""
+        answers = [
+            Completion(
+                request=NO_REQUEST,
                 sample=sample,
                 text=TEXT,
                 finish_reason="stop",
@@ -182,6 +192,16 @@ class Workers(Model):
                 completion_tokens=TOKENS,
                 logprobs=self._record,
             )
+            for sample in range(SAMPLES)
+        ]
+        packed = [(0, with_packed_logprobs(answer, form)) for answer in answers]
+        return pickle.dumps(WorkerReport(completions=packed), protocol=5)
+
+
+def _taken(report: bytes, request: Request) -> Iterator[Completion]:
+    """Yields the answers in a report, as the driver takes them."""
+    for _, completion in pickle.loads(report).completions:
+        yield replace(completion, request=request)
 
 
 def flush_seconds(folder: Path, times: int = 20) -> float:

@@ -10,13 +10,16 @@ from typing import Any
 import pytest
 from chaos import Chaos, bought_again
 from chaos_wire import Habits
+from fakes import context_of
 from local_workers import LocalWorker, LocalWorkers, open_on_workers, use_local_workers
 from test_budget import HANGING, QUICK, ROUNDING, billed, drawn_prices, drawn_requests
 from test_kill import COMPLETIONS, SCORES, rows, write_questions, write_recipe
+from test_score_command import chaos_settings
+from test_score_command import requests as scored_requests
 
 import potstill
 from potstill.errors import BudgetError, ModelError
-from potstill.models import Model
+from potstill.models import Model, open_model
 from potstill.models.cluster import worker_pool
 from potstill.models.cluster.asked_workers import WorkersFailed
 from potstill.models.cluster.messages import WorkerStart
@@ -29,10 +32,18 @@ from potstill.records import Amount, Completion, Request
 from potstill.runtime import LimitSharing, Runtime
 from potstill.runtime.budget import Budget, BudgetSettings
 from potstill.runtime.events import EventLog
+from potstill.sampling.ask import complete_missing
+from potstill.store import Store
+from potstill.store.probability_codec import ProbabilityForm
 
 CALM = Habits(share=0.0)
 PASSING = dict.fromkeys(["429", "500", "503_after", "reset_within", "truncated", "not_json"], 1.0)
 """Faults behind which the answer is the same when it is asked for again."""
+
+PROBABILITIES = (
+    "SELECT hex(request_key), sample, tokens, top, hex(logprobs), ids, collisions, missing_mass"
+    " FROM logprobs JOIN completions ON id = completion_id ORDER BY 1, 2"
+)
 
 
 @pytest.fixture
@@ -77,6 +88,26 @@ def test_workers_give_the_answers_that_one_process_gives(workers: LocalWorkers) 
         expected = texts(list(potstill.open_model(alone).complete(questions(60))))
     assert texts(found) == expected
     assert all(completion.request in questions(60) for completion in found)
+
+
+@pytest.mark.parametrize("form", ["exact", "compact"])
+def test_workers_pack_probabilities_into_the_bytes_that_one_process_stores(
+    form: ProbabilityForm, workers: LocalWorkers, tmp_path: Path
+) -> None:
+    stored: list[list[tuple[object, ...]]] = []
+    with Chaos(Habits(seed=3, share=0.3, kinds=PASSING, calm_after=5)) as server:
+        settings = chaos_settings(server.url)
+        for model in (open_model(settings), open_on_workers(settings, Runtime(), workers=2)):
+            run = tmp_path / str(len(stored))
+            with Store(run / "run.sqlite") as store:
+                store.probability_form = form
+                wanted = scored_requests(20)
+                complete_missing(model, wanted, context_of(store), label="x", stage="score")
+            stored.append(rows(run, PROBABILITIES))
+        direct = list(open_on_workers(settings, Runtime(), workers=1).complete(scored_requests(3)))
+    assert stored[0] == stored[1] and len(stored[0]) == 20
+    assert len(workers.started) == 3
+    assert all(completion.logprobs is not None for completion in direct), "to be looked at"
 
 
 def test_what_lost_workers_had_in_flight_is_asked_again_and_nothing_else(

@@ -179,6 +179,12 @@ def test_collisions_and_missing_mass_by_hand() -> None:
     assert missing_mass(record) == pytest.approx((0.3 + 0.2) / 2, abs=1e-6)
 
 
+def test_long_names_collide_only_where_all_of_them_is_the_same() -> None:
+    one, other = b"understandably", b"understandable"
+    record = tokens([[one, one, other, one[:7], one[:8], other]], [[0.1] * 6])
+    assert collisions(record) == 1
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_collisions_agree_with_a_plain_count(seed: int) -> None:
     generator = np.random.default_rng(seed)

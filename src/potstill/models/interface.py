@@ -8,6 +8,7 @@ import orjson
 
 from potstill.models.background import arrivals
 from potstill.records import Completion, Request
+from potstill.store.probability_codec import ProbabilityForm
 
 
 class Model(Protocol):
@@ -58,6 +59,20 @@ class Model(Protocol):
         killed loses no more than that.
         """
         return arrivals(self.complete(requests))
+
+    def complete_for_store(
+        self, requests: Iterable[Request], form: ProbabilityForm
+    ) -> Generator[list[Completion]]:
+        """Answers requests as :meth:`complete_in_groups` does, for a caller that only stores them.
+
+        Workers on other machines pack token probabilities there
+        (:class:`potstill.store.packed_logprobs.PackedCompletion`).
+
+        Args:
+            requests: What is asked.
+            form: How the store keeps token probabilities.
+        """
+        return self.complete_in_groups(requests)
 
 
 @runtime_checkable

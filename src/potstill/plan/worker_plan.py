@@ -13,12 +13,11 @@ from potstill.plan.estimate import total
 from potstill.plan.needs import Figures
 from potstill.plan.student_plans import PlannedStudent
 from potstill.plan.throughput import Throughput
-from potstill.store.probability_codec import NUMBERED_FROM, ProbabilityForm
+from potstill.store.probability_codec import ProbabilityForm
 
-_ANSWER_MICROSECONDS = 20.0
-_VALUE_MICROSECONDS, _NUMBERED_MICROSECONDS = 0.33, 0.63
-"""What the driver takes to store an answer, and each of its log-probabilities, where names stand as
-they are, and where each stands once by number; see docs/several-machines.md."""
+_ANSWER_MICROSECONDS, _VALUE_MICROSECONDS = 70.0, 0.05
+"""What the driver takes to store an answer, and each of its log-probabilities, which workers have
+packed; see docs/several-machines.md."""
 
 _ANSWER_BYTES, _REQUEST_BYTES, _TOKEN_BYTES = 250.0, 350.0, 4.5
 """What the store takes for an answer, for a request, and for each of their tokens as text."""
@@ -161,12 +160,7 @@ def _microseconds(recipe: Recipe, tokens: float) -> float:
     """Returns what the driver takes to store an answer of so many tokens."""
     top = recipe.generate.top_logprobs
     values = tokens * (1 + top) if top else 0.0
-    return _ANSWER_MICROSECONDS + values * _value_microseconds(top)
-
-
-def _value_microseconds(top: int) -> float:
-    """Returns what the driver takes to store one of an answer's log-probabilities."""
-    return _NUMBERED_MICROSECONDS if 1 + top >= NUMBERED_FROM else _VALUE_MICROSECONDS
+    return _ANSWER_MICROSECONDS + values * _VALUE_MICROSECONDS
 
 
 def _store_bytes(recipe: Recipe, figures: Sequence[Figures]) -> float:
@@ -205,7 +199,7 @@ def _assumptions(
     kept = f"{top} likeliest tokens, {recipe.store.probabilities}" if top else "no probabilities"
     yield (
         f"the driver's processor stores an answer in {_ANSWER_MICROSECONDS:.0f} µs and a "
-        f"log-probability in {_value_microseconds(top):g} µs ({kept}), as measured by "
+        f"log-probability in {_VALUE_MICROSECONDS:g} µs ({kept}), as measured by "
         "benchmarks/workers.py"
     )
     yield "no worker is lost, and all begin and end together"

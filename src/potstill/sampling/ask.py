@@ -246,7 +246,7 @@ def complete_missing(
         opened = model.opened()
         pending = _narrowed(opened, requests, missing, stop)
         watch = EqualSamples(opened, context.events)
-        with closing(opened.complete_in_groups(pending)) as groups:
+        with closing(opened.complete_for_store(pending, store.probability_form)) as groups:
             # Taking the next group tells the model that the last one is stored.
             for group in groups:
                 store.add_completions(model.name, group, stage=stage)

@@ -18,7 +18,12 @@ from typing import Any, NamedTuple
 from potstill.keys import body_key, request_body, request_key
 from potstill.records import Amount, Completion, Request, TokenLogprobs
 from potstill.store.database import Connection, explained
-from potstill.store.packed_logprobs import PackedLogprobs, pack, unpack, with_likeliest
+from potstill.store.packed_logprobs import (
+    PackedLogprobs,
+    packed_logprobs,
+    unpack,
+    with_likeliest,
+)
 from potstill.store.probability_codec import ProbabilityForm
 from potstill.store.scored_texts import ScoredTexts, add_scored_text
 
@@ -96,8 +101,8 @@ class CompletionTables(ScoredTexts):
         cursor = db.execute(
             f"INSERT OR REPLACE INTO completions VALUES (NULL{',?' * len(row)})", row
         )
-        if completion.logprobs is not None:
-            packed = pack(completion.logprobs, form)
+        packed = packed_logprobs(completion, form)
+        if packed is not None:
             db.execute(
                 "INSERT INTO logprobs VALUES (?,?,?,?,?,?,?,?,?)", (cursor.lastrowid, *packed)
             )

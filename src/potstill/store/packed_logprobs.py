@@ -3,15 +3,14 @@
 Shape suffixes: T tokens of a completion, K alternatives kept at each token.
 """
 
+from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 import numpy as np
 
-from potstill.records import TokenLogprobs
+from potstill.records import Completion, TokenLogprobs
+from potstill.store.name_keys import name_keys
 from potstill.store.probability_codec import ProbabilityForm, decode, encode, form_of
-
-WORD_MASKS = np.array([2 ** (8 * count) - 1 for count in range(9)], np.uint64)
-"""By which the first bytes of a little-endian word are taken."""
 
 
 class PackedLogprobs(NamedTuple):
@@ -52,6 +51,34 @@ def pack(record: TokenLogprobs, form: ProbabilityForm = "exact") -> PackedLogpro
         collisions=collisions(record),
         missing_mass=missing_mass(record),
     )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PackedCompletion(Completion):
+    """A completion whose token probabilities were packed where they came from, for the store."""
+
+    packed: PackedLogprobs
+    """They; ``logprobs`` is None."""
+
+
+def with_packed_logprobs(completion: Completion, form: ProbabilityForm) -> Completion:
+    """Returns a completion with its token probabilities packed, where it has any."""
+    if completion.logprobs is None:
+        return completion
+    values = {field.name: getattr(completion, field.name) for field in fields(Completion)}
+    return PackedCompletion(**values | {"logprobs": None}, packed=pack(completion.logprobs, form))
+
+
+def packed_logprobs(completion: Completion, form: ProbabilityForm) -> PackedLogprobs | None:
+    """Returns a completion's token probabilities as the store keeps them; None where it has none.
+
+    Args:
+        completion: What was answered.
+        form: How they are packed that are not yet.
+    """
+    if isinstance(completion, PackedCompletion):
+        return completion.packed
+    return None if completion.logprobs is None else pack(completion.logprobs, form)
 
 
 def unpack(packed: PackedLogprobs) -> TokenLogprobs:
@@ -112,18 +139,6 @@ def collisions(record: TokenLogprobs) -> int:
     """
     if record.lengths is None or record.lengths.shape[1] < 3 or not record.lengths.size:
         return 0
-    ends_TK = np.cumsum(record.lengths, dtype=np.int64).reshape(record.lengths.shape)[:, 1:]
-    lengths_TK = record.lengths[:, 1:].astype(np.int64)
-    starts_TK = ends_TK - lengths_TK
-    # Names that begin with the same eight letters and are of one length may be the same. A word
-    # begins at every byte.
-    words = np.ndarray(len(record.token_bytes) + 1, "<u8", record.token_bytes + b"\0" * 8, 0, (1,))
-    keys_TK = words[starts_TK] & WORD_MASKS[np.minimum(lengths_TK, 8)]
-    keys_TK ^= lengths_TK.astype(np.uint64) << np.uint64(56)
+    keys_TK = name_keys(record.token_bytes, record.lengths)[:, 1:]
     keys_TK.sort(axis=1)
-    repeated = 0
-    for row in np.flatnonzero((keys_TK[:, 1:] == keys_TK[:, :-1]).any(axis=1)).tolist():
-        spans = zip(starts_TK[row].tolist(), ends_TK[row].tolist(), strict=True)
-        names = [record.token_bytes[start:end] for start, end in spans if start < end]
-        repeated += len(names) - len({*names})
-    return repeated
+    return int(((keys_TK[:, 1:] == keys_TK[:, :-1]) & (keys_TK[:, 1:] > 0)).sum())

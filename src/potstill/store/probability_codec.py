@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from potstill.records import TokenLogprobs
+from potstill.store.name_keys import name_keys
 
 ProbabilityForm = Literal["exact", "compact"]
 
@@ -34,7 +35,7 @@ _COMPACT, _IDS, _NUMBERED = 1, 2, 4
 _LEVEL, _WIDE_LEVEL = 1, 6
 """How much time is spent to compress, and where there are many columns."""
 
-NUMBERED_FROM = 9
+_NUMBERED_FROM = 9
 """Columns from which on names in bytes are kept once each, which is smaller and takes longer."""
 
 _SAME_NAME = 128
@@ -92,7 +93,7 @@ def encode(record: TokenLogprobs, form: ProbabilityForm) -> bytes:
         parts += [_planes(names.lengths), names.listed]
     kind = _COMPACT * (form == "compact") + _IDS * (names.lengths is None)
     kind += _NUMBERED * (names.lengths is not None and names.numbers_TC is not None)
-    level = _LEVEL if columns < NUMBERED_FROM else _WIDE_LEVEL
+    level = _LEVEL if columns < _NUMBERED_FROM else _WIDE_LEVEL
     return bytes([kind]) + b"".join(_deflated(part, level) for part in (places.tobytes(), *parts))
 
 
@@ -138,16 +139,17 @@ def _named(record: TokenLogprobs, columns: int) -> _TokenNames:
         return _TokenNames(np.array(record.ids, "<i4").view("<u4"))
     assert record.lengths is not None
     lengths_TC = np.ascontiguousarray(record.lengths, "<u2")
-    if columns < NUMBERED_FROM:
+    if columns < _NUMBERED_FROM:
         return _TokenNames(None, record.token_bytes, lengths_TC.ravel())
-    ends = lengths_TC.ravel().cumsum(dtype=np.int64).tolist()
-    numbers: dict[bytes, int] = {}
-    data, begin, flat = record.token_bytes, 0, list[int]()
-    for end in ends:
-        flat.append(numbers.setdefault(data[begin:end], len(numbers)))
-        begin = end
-    lengths = np.fromiter(map(len, numbers), "<u2", len(numbers))
-    return _TokenNames(np.array(flat, "<u4").reshape(lengths_TC.shape), b"".join(numbers), lengths)
+    keys = name_keys(record.token_bytes, lengths_TC).ravel()
+    _, first, ranks = np.unique(keys, return_index=True, return_inverse=True)
+    by_place = first.argsort()  # names are listed in the order in which they come
+    ends = lengths_TC.ravel().cumsum(dtype=np.int64)[first[by_place]]
+    lengths = lengths_TC.ravel()[first[by_place]]
+    spans = zip((ends - lengths).tolist(), ends.tolist(), strict=True)
+    listed = b"".join([record.token_bytes[begin:end] for begin, end in spans])
+    numbers = by_place.argsort().astype(np.uint32)[ranks]
+    return _TokenNames(numbers.reshape(lengths_TC.shape), listed, lengths)
 
 
 def _rounded(values_TC: NDArray[np.float32], held: NDArray[np.bool_]) -> list[bytes]:

@@ -11,6 +11,7 @@ from potstill.models.cluster.messages import WantedTry, WorkerFault, WorkerRepor
 from potstill.models.cluster.worker_pool import PoolWorker, WorkerPool
 from potstill.records import Completion, Request
 from potstill.runtime import Runtime
+from potstill.store.probability_codec import ProbabilityForm
 
 RELAYED = ("record", "announce", "retried", "failed")
 """The methods of the run's log that workers may call."""
@@ -28,6 +29,7 @@ class AskedWorkers:
         runtime: The run's budget, log and stop signal.
         requests: What is asked; taken as workers have room.
         ahead: Returns how many requests one of so many workers has at once at most.
+        form: The form in which workers pack token probabilities; None: they come as numbers.
     """
 
     def __init__(
@@ -36,8 +38,9 @@ class AskedWorkers:
         runtime: Runtime,
         requests: Iterator[Request],
         ahead: Callable[[int], int],
+        form: ProbabilityForm | None = None,
     ) -> None:
-        self._pool, self._runtime, self._ahead = pool, runtime, ahead
+        self._pool, self._runtime, self._ahead, self._form = pool, runtime, ahead, form
         self._requests: Iterator[Request] | None = requests
         self._again = deque[Request]()
         """What lost workers had in flight; asked last, should it be what they were lost by."""
@@ -132,7 +135,7 @@ class AskedWorkers:
         heapq.heapify(by_load)
         while by_load and (request := self._next_request()) is not None:
             load, place = by_load[0]
-            ready[place].give(next(self._pool.request_numbers), request)
+            ready[place].give(next(self._pool.request_numbers), request, self._form)
             if load + 1 < most:
                 heapq.heapreplace(by_load, (load + 1, place))
             else:

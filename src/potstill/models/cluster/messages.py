@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from potstill.models.settings import ModelSettings
 from potstill.records import Amount, Completion, Request
+from potstill.store.probability_codec import ProbabilityForm
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,6 +38,9 @@ class WorkerOrders:
 
     requests: list[tuple[int, Request]] = field(default_factory=list)
     """Requests with their numbers."""
+
+    form: ProbabilityForm | None = None
+    """The form in which token probabilities of these requests are packed; None: not at all."""
 
     stored: int = 0
     """Further completions of its that are stored."""

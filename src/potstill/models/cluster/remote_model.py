@@ -16,6 +16,7 @@ from potstill.models.interface import Model
 from potstill.models.settings import ModelSettings, RecordedSettings, ServerSettings
 from potstill.records import Completion, Request
 from potstill.runtime import Runtime
+from potstill.store.probability_codec import ProbabilityForm
 
 AHEAD = 2
 """Requests that a worker has at once, as a multiple of what it may have in flight."""
@@ -99,7 +100,18 @@ class RemoteModel(Model):
         What a lost worker had in flight is asked again. Once the run is to stop, nothing new is
         sent, and what is in flight is still yielded. Closing the iterator gives it up.
         """
-        asking = AskedWorkers(self._filled(), self._runtime, iter(requests), self._ahead)
+        return self._asked(requests, None)
+
+    def complete_for_store(
+        self, requests: Iterable[Request], form: ProbabilityForm
+    ) -> Generator[list[Completion]]:
+        """Answers requests as :meth:`complete_in_groups` does; workers pack what is stored."""
+        return self._asked(requests, form)
+
+    def _asked(
+        self, requests: Iterable[Request], form: ProbabilityForm | None
+    ) -> Generator[list[Completion]]:
+        asking = AskedWorkers(self._filled(), self._runtime, iter(requests), self._ahead, form)
         is_whole = False
         try:
             yield from asking.groups()

@@ -29,6 +29,8 @@ from potstill.models.interface import Model
 from potstill.records import Completion, Request
 from potstill.runtime import Runtime
 from potstill.runtime.number_formats import NumberFormats
+from potstill.store.packed_logprobs import with_packed_logprobs
+from potstill.store.probability_codec import ProbabilityForm
 
 
 class ModelWorker:
@@ -46,6 +48,7 @@ class ModelWorker:
         formats = NumberFormats(former=start.former, choices=start.number_formats)
         self._runtime = Runtime(budget=self._budget, events=self._events, number_formats=formats)
         self._feed = RequestFeed()
+        self._form: ProbabilityForm | None = None
         self._unstored = 0
         self._some_stored = Condition()
         Thread(target=self._work, name="potstill-worker", daemon=True).start()
@@ -68,6 +71,8 @@ class ModelWorker:
             with self._some_stored:
                 self._unstored -= orders.stored
                 self._some_stored.notify_all()
+        if orders.requests:
+            self._form = orders.form
         self._feed.add(orders.requests)
         if orders.stop:
             self._runtime.stop.set()
@@ -127,6 +132,9 @@ class ModelWorker:
     def _answer(self, model: Model) -> None:
         """Answer what there is and what comes meanwhile, each group once the last is stored."""
         for group in model.complete_in_groups(self._feed):
+            form = self._form
+            if form is not None:
+                group = [with_packed_logprobs(completion, form) for completion in group]
             numbered = self._feed.numbered(group)
             with self._some_stored:
                 self._unstored += len(numbered)

@@ -19,6 +19,7 @@ from potstill.models.cluster.ray_cluster import Claim, LostWorker, RayCluster, R
 from potstill.models.settings import LocalSettings, ModelSettings, OpenAISettings
 from potstill.records import Request
 from potstill.runtime import Runtime
+from potstill.store.probability_codec import ProbabilityForm
 
 POLL_SECONDS = 0.1
 """How long reports are waited for at once; then it is looked whether the run is to stop."""
@@ -73,8 +74,9 @@ class PoolWorker:
         """The name of its machine; empty before its model is open."""
         return self.facts.node if self.facts is not None else ""
 
-    def give(self, number: int, request: Request) -> None:
-        """Give it a request, with the next that it is told."""
+    def give(self, number: int, request: Request, form: ProbabilityForm | None) -> None:
+        """Give it a request, with the next that it is told; all of one asking are of one form."""
+        self.orders.form = form
         self.orders.requests.append((number, request))
         self.outstanding[number] = (request, set(request.samples))
         self.given += 1
