@@ -93,7 +93,8 @@ def request_body(model: str, request: Request) -> bytes:
         further["thinking_tokens"] = request.thinking_tokens
     if request.given is not None:
         given = request.given
-        further["given"] = [given.text, given.ends, *([given.ids] if given.ids else [])]
+        last = [given.ids, given.kept_at] if given.kept_at else [given.ids] if given.ids else []
+        further["given"] = [given.text, given.ends, *last]
     return orjson.dumps(
         {
             **further,
@@ -132,8 +133,10 @@ def stored_request(body: str, *, max_tokens: int, samples: tuple[int, ...]) -> t
         thinking_tokens=stored.get("thinking_tokens"),
         stop=tuple(stored["stop"]),
         top_logprobs=stored["top_logprobs"],
-        given=None
-        if given is None
-        else GivenText(text=given[0], ends=given[1], ids=tuple(given[2]) if given[2:] else ()),
+        given=None if given is None else _given(*given),
         seed=stored["seed"] or 0,
     )
+
+
+def _given(text: str, ends: bool, ids: Sequence[int] = (), kept_at: str = "") -> GivenText:
+    return GivenText(text=text, ends=ends, ids=tuple(ids), kept_at=kept_at)

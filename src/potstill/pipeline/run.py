@@ -122,6 +122,7 @@ class Run(NotebookView):
                 path = copy_store(path, Path(self._copied.name))
             self.store = Store(path, read_only=read_only, untouched=untouched)
         self.store.probability_form = recipe.store.probabilities
+        self.store.kept_positions = recipe.store.positions
         self.recipe = recipe = with_former_values(recipe, self.store)
         self.runtime = Runtime() if read_only else run_runtime(recipe, self.store)
         self.context = RunContext(

@@ -37,6 +37,10 @@ class GivenText:
     text has several spellings, of which the tokenizer gives one. Empty, or where a server renders
     the prompt itself: that one."""
 
+    kept_at: str = ""
+    """Which of its tokens have their likeliest ones stored, as a digest of what chooses them;
+    empty: all. Models do not look at it."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Request:

@@ -10,7 +10,7 @@ and repeated pays only for the rest. :func:`sample_requests` adds the second ste
     answers(model.name, context.store, question, asking)[0].text
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cache
@@ -214,7 +214,13 @@ def all_failed(model: str, samples: int, store: Store) -> ModelError:
 
 
 def complete_missing(
-    model: Model, requests: Sequence[Request], context: RunContext, *, label: str, stage: str
+    model: Model,
+    requests: Sequence[Request],
+    context: RunContext,
+    *,
+    label: str,
+    stage: str,
+    reduced: Callable[[Completion], Completion] | None = None,
 ) -> SampleCounts:
     """Ask for every sample that the store lacks, and store each as it arrives.
 
@@ -227,6 +233,7 @@ def complete_missing(
         context: The run, whose store takes the completions.
         label: How the work is called in the progress display.
         stage: The stage that pays.
+        reduced: Returns what is stored of a completion; None: all of it.
 
     Raises:
         ModelError: The model cannot go on at all; what came before is stored.
@@ -246,9 +253,14 @@ def complete_missing(
         opened = model.opened()
         pending = _narrowed(opened, requests, missing, stop)
         watch = EqualSamples(opened, context.events)
-        with closing(opened.complete_for_store(pending, store.probability_form)) as groups:
+        if reduced is None:
+            answering = opened.complete_for_store(pending, store.probability_form)
+        else:
+            answering = opened.complete_in_groups(pending)
+        with closing(answering) as groups:
             # Taking the next group tells the model that the last one is stored.
-            for group in groups:
+            for arrived in groups:
+                group = arrived if reduced is None else [*map(reduced, arrived)]
                 store.add_completions(model.name, group, stage=stage)
                 watch.see(group)
                 failures = sum(completion.finish_reason == "error" for completion in group)

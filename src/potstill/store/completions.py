@@ -24,7 +24,7 @@ from potstill.store.packed_logprobs import (
     unpack,
     with_likeliest,
 )
-from potstill.store.probability_codec import ProbabilityForm
+from potstill.store.probability_codec import KeptPositions, ProbabilityForm
 from potstill.store.scored_texts import ScoredTexts, add_scored_text
 
 
@@ -46,9 +46,11 @@ class CompletionTables(ScoredTexts):
 
     Attributes:
         probability_form: How the token probabilities are kept that are added from now on.
+        kept_positions: At which tokens of an on-policy student's answers.
     """
 
     probability_form: ProbabilityForm = "exact"
+    kept_positions: KeptPositions = "all"
 
     def add_completions(self, model: str, completions: Iterable[Completion], *, stage: str) -> None:
         """Store what a model answered, in one transaction.

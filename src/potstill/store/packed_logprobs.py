@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from potstill.records import Completion, TokenLogprobs
 from potstill.store.name_keys import name_keys
@@ -121,6 +122,38 @@ def with_likeliest(record: TokenLogprobs, k: int) -> TokenLogprobs:
         token_bytes=b"".join(record.token_bytes[begin:end] for begin, end in spans),
         lengths=record.lengths[:, :kept],
     )
+
+
+def with_likeliest_at(record: TokenLogprobs, kept_T: NDArray[np.bool_]) -> TokenLogprobs:
+    """Returns the same with the likeliest tokens at some places alone.
+
+    Elsewhere the own token stays, and stands where it stood among them.
+
+    Args:
+        record: Token probabilities.
+        kept_T: True at the places that keep theirs.
+    """
+    stays = kept_T[:, None] | is_own(record)
+    logprobs = np.where(stays, record.logprobs, np.float32(-np.inf))
+    if record.lengths is None:
+        assert record.ids is not None
+        return TokenLogprobs(logprobs=logprobs, ids=np.where(stays, record.ids, np.int32(-1)))
+    letters = np.frombuffer(record.token_bytes, np.uint8)
+    return TokenLogprobs(
+        logprobs=logprobs,
+        token_bytes=letters[np.repeat(stays.ravel(), record.lengths.ravel())].tobytes(),
+        lengths=np.where(stays, record.lengths, np.uint16(0)),
+    )
+
+
+def is_own(record: TokenLogprobs) -> NDArray[np.bool_]:
+    """Returns ``(T, 1 + K)``: where the name of each place's own token stands."""
+    names = record.ids
+    if record.lengths is not None:
+        names = name_keys(record.token_bytes, record.lengths).view(np.int64)
+    assert names is not None
+    own: NDArray[np.bool_] = names == names[:, :1]
+    return own
 
 
 def missing_mass(record: TokenLogprobs) -> float:

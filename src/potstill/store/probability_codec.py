@@ -26,6 +26,10 @@ from potstill.store.name_keys import name_keys
 
 ProbabilityForm = Literal["exact", "compact"]
 
+KeptPositions = Literal["all", "trained"]
+"""Where an answer's likeliest tokens are kept: at all of its tokens, or at those to be trained on.
+"""
+
 _STEPS, _BEND = 1024, 4
 """Steps of the compact form to a unit of ln(1 + ``_BEND`` x)."""
 

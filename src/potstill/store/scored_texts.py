@@ -18,7 +18,7 @@ class ScoredTexts(Rows):
         """Returns the key under which the answers to a request are stored.
 
         Of a given text it is that of a request with as many likeliest tokens or more, the fewest of
-        those.
+        those; one that has them at some tokens is served by one that has them at all.
 
         Args:
             model: ``Model.name`` of the model that was asked.
@@ -27,13 +27,17 @@ class ScoredTexts(Rows):
         own = request_key(model, request)
         if request.given is None:
             return own
-        with explained(self.path):
-            row = self._db.execute(
-                "SELECT request_key FROM scored_texts WHERE text_key = ? AND top >= ?"
-                " ORDER BY top LIMIT 1",
-                (_text_key(model, request), request.top_logprobs),
-            ).fetchone()
-        return own if row is None else bytes(row[0])
+        whole = replace(request, given=replace(request.given, kept_at=""))
+        for serving in dict.fromkeys((request, whole)):
+            with explained(self.path):
+                row = self._db.execute(
+                    "SELECT request_key FROM scored_texts WHERE text_key = ? AND top >= ?"
+                    " ORDER BY top LIMIT 1",
+                    (_text_key(model, serving), request.top_logprobs),
+                ).fetchone()
+            if row is not None:
+                return bytes(row[0])
+        return own
 
     def failure(self, model: str, request: Request) -> str | None:
         """Returns why a request failed the last time; None where it did not."""

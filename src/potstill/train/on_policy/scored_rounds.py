@@ -7,6 +7,7 @@ follow from the seed alone.
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import NamedTuple
 
@@ -18,6 +19,7 @@ from potstill.models.local.prompt_encoding import PromptEncoder
 from potstill.models.scored_tokens import scores_by_bytes
 from potstill.records import Completion, Question, TokenLogprobs
 from potstill.sampling.ask import complete_missing
+from potstill.store.packed_logprobs import with_likeliest_at
 from potstill.text.steps import step_kind
 from potstill.train.batches import Order, parts_of, plan_steps
 from potstill.train.encoding import Encoded
@@ -150,7 +152,8 @@ class RoundMaker:
 
     def _scores(self, answers: Sequence[WrittenAnswer], number: int) -> list[Completion | None]:
         """Returns the teacher's scores of all answers; those that failed are asked for twice."""
-        work, teacher = self._work, self._teacher
+        work, teacher, store = self._work, self._teacher, self._work.context.store
+        keeps_all = store.kept_positions == "all" or work.settings.top == 1
         requests = [
             work.teacher.request(
                 answer.question,
@@ -160,18 +163,42 @@ class RoundMaker:
                 top=work.settings.top,
                 task=work.task,
                 ids=self._written_ids(answer),
+                kept_at="" if keeps_all else self._reader.choice_of(answer),
             )
             for answer in answers
         ]
-        store = work.context.store
+        answered = dict(zip(requests, answers, strict=True))
+
+        def reduced(score: Completion) -> Completion:
+            return self._reduced(answered[score.request], score)
+
         label = f"scores for {work.label}, round {number + 1}"
         for _ in range(2):
-            counts = complete_missing(teacher, requests, work.context, label=label, stage="train")
+            counts = complete_missing(
+                teacher,
+                requests,
+                work.context,
+                label=label,
+                stage="train",
+                reduced=None if keeps_all else reduced,
+            )
             counts.check_any(teacher.name, store)
             if not counts.failed:
                 break
         stored = [store.completions(teacher.name, request, logprobs=True) for request in requests]
         return [found[0].completion if found else None for found in stored]
+
+    def _reduced(self, answer: WrittenAnswer, score: Completion) -> Completion:
+        """Returns scores with the likeliest tokens where they are learned, if some are chosen."""
+        named = self._named(score)
+        given = score.request.given
+        if given is None or not given.kept_at or named is None or score.logprobs is None:
+            return score
+        try:
+            kept_T = self._reader.kept(answer, score.text, named)
+        except ValueError:  # they spell another text, of which nothing is learned
+            return score
+        return replace(score, logprobs=with_likeliest_at(score.logprobs, kept_T))
 
     def _named(self, score: Completion | None) -> TokenLogprobs | None:
         """Returns the scores of a text, tokens named by bytes; None where there are none."""
@@ -192,8 +219,13 @@ class RoundMaker:
             if completion is None or score is None:
                 continue
             try:
+                given = completion.request.given
                 learned = self._reader.learned(
-                    answer, completion.text, score, self._work.data_format
+                    answer,
+                    completion.text,
+                    score,
+                    self._work.data_format,
+                    are_reduced=given is not None and bool(given.kept_at),
                 )
             except ValueError:  # the scores' tokens spell another text; nothing is learned of it
                 continue

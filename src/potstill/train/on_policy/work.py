@@ -50,6 +50,7 @@ class ScoringTeacher:
         top: int,
         task: str,
         ids: Sequence[int] = (),
+        kept_at: str = "",
     ) -> Request:
         """Returns what it is asked for the scores of an answer.
 
@@ -63,6 +64,7 @@ class ScoringTeacher:
             task: The name of the question's task.
             ids: The tokens that the student wrote, where the teacher's tokenizer is its own; of an
                 answer behind another prompt they may be others, and are left to the tokenizer.
+            kept_at: As of :class:`potstill.records.GivenText`.
         """
         prompt = self.asking.request(question).prompt
         if prompt != written_behind:
@@ -73,7 +75,7 @@ class ScoringTeacher:
             prompt=prompt,
             max_tokens=1,
             top_logprobs=top,
-            given=GivenText(text=text, ends=ends, ids=tuple(ids)),
+            given=GivenText(text=text, ends=ends, ids=tuple(ids), kept_at=kept_at),
             question=question.text,
             question_id=question.id,
             task=task,

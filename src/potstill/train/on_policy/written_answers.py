@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerBase
 
+from potstill.keys import settings_hash
 from potstill.models.local.prompt_encoding import PromptEncoder
 from potstill.records import (
     Completion,
@@ -36,6 +37,7 @@ from potstill.records import (
     TeacherSpan,
     TokenLogprobs,
 )
+from potstill.store.packed_logprobs import is_own
 from potstill.text.steps import StepKind, split_steps
 from potstill.train.alignment import Vocabulary, soft_targets
 from potstill.train.encoding import Encoded, Encoder
@@ -193,7 +195,13 @@ class AnswerReader:
         )
 
     def learned(
-        self, answer: WrittenAnswer, given: str, scores: TokenLogprobs, data_format: str
+        self,
+        answer: WrittenAnswer,
+        given: str,
+        scores: TokenLogprobs,
+        data_format: str,
+        *,
+        are_reduced: bool = False,
     ) -> Encoded | None:
         """Returns an answer with the teacher's probabilities at its tokens.
 
@@ -204,27 +212,18 @@ class AnswerReader:
             given: The text that the teacher was given of it.
             scores: The teacher's probabilities of that, tokens named by bytes.
             data_format: The example's.
+            are_reduced: Whether they have likeliest tokens only where :meth:`kept` has said.
 
         Returns:
             None where they reach none of its tokens.
         """
-        end = self._encoder.ends_of(answer.prompt)[-1]
-        carried = soft_targets(
-            answer.text,
-            answer.ids[answer.lead :],
-            span_of(answer.text, given, scores),
-            self._vocabulary,
-            end=end,
-        )
-        target = [*answer.ids, end] if answer.ends else answer.ids
-        reached = carried.soft.nonzero()[0]
-        reached = reached[reached < len(target) - answer.lead]
-        rows = self._chosen(answer, carried, reached)
+        carried, rows = self._carried(answer, given, scores, are_reduced=are_reduced)
         if not rows.size:
             return None
+        end = self._encoder.ends_of(answer.prompt)[-1]
         return Encoded(
             self.prompt_ids(answer.prompt),
-            target,
+            [*answer.ids, end] if answer.ends else answer.ids,
             question_id=answer.question.id,
             data_format=data_format,
             soft=replace(
@@ -237,12 +236,79 @@ class AnswerReader:
             places=tuple((rows + answer.lead).tolist()),
         )
 
-    def _chosen(
-        self, answer: WrittenAnswer, carried: SoftTargets, rows: NDArray[np.int64]
-    ) -> NDArray[np.int64]:
-        """Returns the rows that are learned, in order: all, or the share that is ranked first."""
+    def choice_of(self, answer: WrittenAnswer) -> str:
+        """Returns a digest of what chooses the tokens that are learned; empty: all of them are."""
         if self._score.share == 1:
-            return rows
+            return ""
+        own = np.where(np.isfinite(answer.logprobs), answer.logprobs, 1.0).tolist()
+        return settings_hash(self._score.share, self._score.by, answer.ids, own)
+
+    def kept(self, answer: WrittenAnswer, given: str, scores: TokenLogprobs) -> NDArray[np.bool_]:
+        """Returns at which of the teacher's tokens its likeliest ones are learned of.
+
+        They are those between two places at which both have a boundary, around a token that is
+        learned; and the end.
+
+        Args:
+            answer: The answer.
+            given: The text that the teacher was given of it.
+            scores: The teacher's probabilities of that, tokens named by bytes.
+
+        Raises:
+            ValueError: They are of another text.
+        """
+        _, rows = self._carried(answer, given, scores, are_reduced=False)
+        own, teachers = self._stretches(answer, span_of(answer.text, given, scores))
+        assert scores.lengths is not None
+        kept: NDArray[np.bool_] = np.isin(teachers, own[rows[rows < len(own)]])
+        return kept | (scores.lengths[:, 0] == 0)
+
+    def _stretches(
+        self, answer: WrittenAnswer, span: TeacherSpan
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Returns the number of the stretch that each token of either is in.
+
+        A stretch lies between two places at which both have a boundary.
+        """
+        own = self._vocabulary.spans(answer.text, answer.ids[answer.lead :])
+        assert span.tokens.lengths is not None
+        ends = span.tokens.lengths[:, 0].cumsum(dtype=np.int64) - span.shift
+        places = np.intersect1d(own[:, 1], ends)
+        return np.searchsorted(places, own[:, 1]), np.searchsorted(places, ends)
+
+    def _carried(
+        self, answer: WrittenAnswer, given: str, scores: TokenLogprobs, *, are_reduced: bool
+    ) -> tuple[SoftTargets, NDArray[np.int64]]:
+        """Returns the teacher's probabilities at an answer's tokens, and which are learned."""
+        span = span_of(answer.text, given, scores)
+        ids, end = answer.ids[answer.lead :], self._encoder.ends_of(answer.prompt)[-1]
+        carried = soft_targets(answer.text, ids, span, self._vocabulary, end=end)
+        reached = carried.soft.nonzero()[0]
+        reached = reached[reached < len(ids) + answer.ends]
+        if self._score.share == 1:
+            return carried, reached
+        unkept = np.zeros(0, np.int64)
+        if are_reduced:
+            own, teachers = self._stretches(answer, span)
+            others = np.isfinite(scores.logprobs) & ~is_own(scores)
+            unkept = np.isin(own, teachers[~others.any(axis=1)]).nonzero()[0]
+        return carried, self._chosen(answer, carried, reached, unkept)
+
+    def _chosen(
+        self,
+        answer: WrittenAnswer,
+        carried: SoftTargets,
+        rows: NDArray[np.int64],
+        unkept: NDArray[np.int64],
+    ) -> NDArray[np.int64]:
+        """Returns the share of the rows that is ranked first, in order.
+
+        Args:
+            answer: The answer.
+            carried: The teacher's probabilities at its tokens.
+            rows: Where there are any.
+            unkept: Where they are of the own token alone: not chosen before, and ranked last.
+        """
         ranks = np.full(len(carried.soft), np.inf)  # of the end, and of what is not known: first
         own = answer.logprobs[answer.lead :].astype(np.float64)
         if self._score.by == "entropy":
@@ -253,6 +319,7 @@ class AnswerReader:
             teachers = (carried.probabilities[: len(ids)] * same).sum(axis=1)
             found = np.abs(np.log(np.maximum(teachers, FEW)) - own[:, 0])
         ranks[: len(found)] = np.where(np.isnan(found), np.inf, found)
+        ranks[unkept] = -np.inf
         count = max(round(self._score.share * rows.size), 1)
         first = rows[np.argsort(-ranks[rows], kind="stable")[:count]]
         return np.sort(first)
