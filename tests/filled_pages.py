@@ -7,8 +7,19 @@ from pathlib import Path
 import numpy as np
 from guided_run import SCORES, predicted
 from guided_run import TASK as GUIDED_TASK
-from report_run import RATIONALES, RECIPE, START, SWEPT_RECIPE, FilledRun, SweptRun, swept_tasks
+from report_run import (
+    RATIONALES,
+    RECIPE,
+    START,
+    SWEPT_RECIPE,
+    FilledRun,
+    SweptRun,
+    compared,
+    swept_tasks,
+)
 from report_run import ROLES as SWEPT_ROLES
+from report_run import checkpoint as made_checkpoint
+from report_run import score as made_score
 from report_run import task as made_task
 from test_report_rounds import RECIPE as ON_POLICY_RECIPE
 from test_report_rounds import TASK as ON_POLICY_TASK
@@ -16,7 +27,15 @@ from test_report_rounds import fill as fill_rounds
 from test_report_teachers import DEBATED
 from test_report_teachers import RECIPE as TEACHERS_RECIPE
 
-from potstill.records import Completion, Prediction, Request, Task, TokenLogprobs
+from potstill.records import (
+    Completion,
+    Prediction,
+    Request,
+    System,
+    Task,
+    TokenLogprobs,
+    TrainingStep,
+)
 from potstill.report import write_report
 from potstill.store import Store
 
@@ -144,6 +163,39 @@ def on_policy(folder: Path) -> Path:
         return write_report(store, [ON_POLICY_TASK], folder).html
 
 
+MANY = ("rationales", *(f"student_{number}" for number in range(2, 13)))
+"""Twelve students."""
+
+
+def many_students(folder: Path) -> Path:
+    """A run of twelve students, followed on the target and on a generic task."""
+    (folder / "recipe.yaml").write_text(RECIPE)
+    tasks = [made_task("sums", 20, 40), made_task("coin_toss", 0, 20, "yes_no")]
+    roles = {"sums": "target", "coin_toss": "generic"}
+    scores, log, checkpoints, comparisons = [], [], [], []
+    for place, name in enumerate(MANY):
+        for step in range(0, 500, 100):
+            log.append(TrainingStep(student=name, step=step + 1, loss=2 / (step / 50 + place + 1),
+                                    tokens=step, seconds=1.0, learning_rate=1e-3))  # fmt: skip
+            own = System(name, step=step, taken=step == 400) if step else START
+            right = [round((70 - 5 * place) * step / 400) + 3, 60 - round((2 + place) * step / 90)]
+            scores += [made_score(own, task.name, count, 100, "dev")
+                       for task, count in zip(tasks, right, strict=True)
+                       if step or not place]  # fmt: skip
+        taken = System(name, step=400)
+        checkpoints.append(
+            made_checkpoint(System(name), 400, soft_share=0.0, training="all weights")
+        )
+        scores += [made_score(taken, "sums", 30 - place, 40), made_score(taken, "coin_toss", 9, 20)]
+        comparisons += [compared(task, taken, START, 0.2 - place / 30) for task in tasks]
+    scores += [made_score(START, task.name, 8, len(task.splits["test"])) for task in tasks]
+    with Store(folder / "run.sqlite") as store:
+        store.replace_training(log, checkpoints, settings_hash="b")
+        store.replace_evaluation(scores, [], comparisons, grader="2", settings_hash="c")
+        return write_report(store, tasks, folder, roles=roles).html
+
+
 KINDS = {
-    kind.__name__: kind for kind in (demo_like, guided, trade_off, several_teachers, on_policy)
+    kind.__name__: kind
+    for kind in (demo_like, guided, trade_off, several_teachers, on_policy, many_students)
 }

@@ -18,6 +18,7 @@ from potstill.pipeline.report_facts import changed_settings
 from potstill.records import StageMachine, System
 from potstill.report import RunFacts, write_report
 from potstill.report.accuracy import Results, read_results
+from potstill.report.chart_marks import Look
 from potstill.report.charts import Line, Point, line_chart, log_ticks
 from potstill.report.comparison_matrix import comparison_matrix
 from potstill.report.data_funnel import funnel
@@ -32,7 +33,7 @@ from potstill.report.figures import (
 from potstill.report.price_chart import pareto_front, price_figure
 from potstill.report.run_facts import ChangedSetting
 from potstill.report.stage_machines import stage_machines
-from potstill.report.system_colours import series_of
+from potstill.report.system_colours import look_of, student_look
 from potstill.settings import build
 from potstill.store import Store
 
@@ -107,6 +108,14 @@ def test_every_figure_can_be_saved_and_has_its_numbers_behind_it(
         assert len(numbers) == len(set(numbers)), "no two figures have the same numbers"
 
 
+def test_the_teacher_is_in_the_legend_where_it_was_measured(run: FilledRun) -> None:
+    assert "▾ teacher" in page_of(run).words
+    scores = [one for one in run.store.scores() if one.system != System("teacher")]
+    kept = [one for one in run.store.comparisons() if one.second != System("teacher")]
+    run.store.replace_evaluation(scores, [], kept, grader="2", settings_hash="c")
+    assert "▾" not in page_of(run).words
+
+
 # gain against price -----------------------------------------------------------------------------
 
 
@@ -139,9 +148,9 @@ def test_the_choices_of_the_pages_student_alone_are_named_beside_their_dots(
     figure = price_figure(results)
     assert figure is not None and results.chosen == System("rationales", "large")
     labels = re.findall(r'class="label s(\d)"[^>]*>([^<]+)', figure.chart)
-    series = str(series_of(results, results.chosen))
+    colour = str(look_of(results, results.chosen).colour)
     named = {"used: step 350", "out of distribution, worst case", "Pareto"}
-    assert {own for own, label in labels if label in named} == {series}
+    assert {own for own, label in labels if label in named} == {colour}
     assert named <= {label for _, label in labels}
     titles = re.findall("<title>([^<]+)", figure.chart)
     assert any("step 200, chosen by out of distribution and worst case:" in one for one in titles)
@@ -160,7 +169,7 @@ def test_all_leads_with_the_student_in_model_whatever_its_name(swept: SweptRun) 
     assert results.chosen == System("answers_only", "large")
     figure = price_figure(results)
     assert figure is not None and figure.checkpoints[0].student == results.chosen
-    assert series_of(results, results.chosen) == 1
+    assert look_of(results, results.chosen) == Look(1, 1)
     against = [c for c in results.comparisons if results.chosen in (c.first.as_shown,
                                                                     c.second.as_shown)]  # fmt: skip
     assert against and all(c.first.as_shown == results.chosen for c in against)
@@ -281,6 +290,7 @@ def test_the_matrix_colours_what_holm_shows_over_all_comparisons(run: FilledRun)
     run.store.replace_evaluation([], [], pairs, grader="2", settings_hash="c")
     matrix = comparison_matrix(read(run))
     assert matrix is not None and matrix.tested == 3
+    assert matrix.note.startswith("2 differences whose interval leaves out 0 do not count as shown")
     rows = {two.label: cells for _, two, cells in matrix.rows}
     told = {
         name: [cell and (cell.verdict, round(cell.adjusted_p, 3)) for cell in cells]
@@ -361,12 +371,46 @@ def test_provenance_holds_settings_engines_and_notes(run: FilledRun) -> None:
 def test_a_system_has_one_colour_all_over_the_page(swept: SweptRun) -> None:
     results = read(swept)
     for student in results.students:
-        series = series_of(results, student)
+        look = look_of(results, student)
         chart = tradeoff_charts(results)[student]
-        assert set(re.findall(r'class="line s(\d)', chart)) == {str(series)}
+        assert set(re.findall(r'class="line s(\d)', chart)) == {str(look.colour)}
     accuracy, scaling = accuracy_chart(results), scaling_chart(results)
     assert accuracy and re.findall(r'class="line s(\d)', accuracy) == ["1", "2", "3", "4"]
     assert scaling and re.findall(r'class="line s(\d)', scaling)[-1] == "6"  # the starts
+
+
+def test_25_students_are_told_apart_and_the_first_five_by_either_colour_or_form() -> None:
+    looks = [student_look(place) for place in range(25)]
+    assert len(set(looks)) == 25
+    assert {one.colour for one in looks} == {one.form for one in looks} == {1, 2, 3, 4, 5}
+    for begin in range(0, 25, 5):
+        five = looks[begin : begin + 5]
+        assert len({one.colour for one in five}) == len({one.form for one in five}) == 5
+    assert student_look(25) == looks[0]
+
+
+def test_a_legend_holds_the_mark_of_each_of_its_lines() -> None:
+    looks = [student_look(place) for place in range(12)]
+    lines = [
+        Line(f"student {place}", [Point(1, 1.0), Point(2, 0.5)], look=look)
+        for place, look in enumerate(looks)
+    ]
+    tags = Reader(line_chart(lines, title="Loss", x_label="steps", show="{:g}".format)).tags
+    keys = [
+        (own["class"], tag, bool(own.get("transform")))
+        for tag, own in tags
+        if (own.get("class") or "").startswith("key")
+    ]
+    element = {"circle": "circle", "square": "rect", "diamond": "rect"}
+    assert sorted(keys) == sorted(
+        (f"key s{one.colour}", element.get(one.shape, "polygon"), one.shape == "diamond")
+        for one in looks
+    )
+    labels = [own for tag, own in tags if (own.get("class") or "").startswith("end ")]
+    assert len(labels) == 12
+    lowest = max(float(own["y"] or 0) for own in labels)
+    height = float((tags[0][1]["viewbox"] or "").split()[3])
+    assert 12 * 14 < lowest < height  # the drawing has grown with its labels
 
 
 def test_a_student_without_a_log_takes_no_others_colour(run: FilledRun) -> None:

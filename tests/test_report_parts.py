@@ -45,9 +45,9 @@ def test_long_names_stand_in_several_lines_and_none_is_cut(name: str, lines: lis
 
 def test_labels_keep_apart_and_above_the_axis() -> None:
     # The axis lies at 198; a line of text takes 14.
-    assert label_places([20.0, 100.0], [1, 1]) == [20.0, 100.0]
-    assert label_places([20.0, 25.0], [2, 1]) == [20.0, 48.0]  # below the first's two lines
-    assert label_places([198.0, 198.0, 198.0], [1, 1, 1]) == [170.0, 184.0, 198.0]
+    assert label_places([20.0, 100.0], [1, 1], 198.0) == [20.0, 100.0]
+    assert label_places([20.0, 25.0], [2, 1], 198.0) == [20.0, 48.0]  # below the first's two lines
+    assert label_places([198.0, 198.0, 198.0], [1, 1, 1], 198.0) == [170.0, 184.0, 198.0]
 
 
 def test_a_chart_leaves_room_for_the_marks_of_its_axis() -> None:

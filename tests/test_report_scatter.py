@@ -5,6 +5,7 @@ from itertools import combinations
 import pytest
 from report_run import Reader
 
+from potstill.report.chart_marks import Look
 from potstill.report.scatter import Box, Dot, Label, Route, place_labels, round_axis, scatter
 
 
@@ -43,7 +44,7 @@ def test_points_lie_on_the_scales_inside_their_whiskers() -> None:
     dots = [Dot("low", 0.0, 0.2, 0.0, 0.4), Dot("<high>", 10.0, 1.0, 0.9, 1.0, "square", 2)]
     chart = scatter(
         dots,
-        [Route("between", [(0.0, 0.2), (10.0, 1.0)], 6)],
+        [Route("between", [(0.0, 0.2), (10.0, 1.0)], Look(6, 6))],
         across=round_axis(0.0, 10.0, "{:.0f}".format, "tokens"),
         up=round_axis(0.0, 1.0, "{:.0%}".format),
         title="Accuracy",

@@ -1,7 +1,7 @@
-"""The marks of charts: a shape for each series, and areas that say a value under the pointer."""
+"""The marks of charts: a shape for each form, and areas that say a value under the pointer."""
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from markupsafe import Markup
 
@@ -15,7 +15,22 @@ SHAPES: Mapping[int, Shape] = {
     5: "hanging triangle",
     6: "circle",
 }
-"""By series: who does not see the colours tells them apart by these, and by dashes and labels."""
+"""By form: who does not see the colours tells lines apart by these, and by dashes and labels."""
+
+
+class Look(NamedTuple):
+    """What a system or a line is told by."""
+
+    colour: int
+    """From 1 to 6."""
+
+    form: int
+    """Its mark and dash, from 1 to 6."""
+
+    @property
+    def shape(self) -> Shape:
+        """The shape of its marks."""
+        return SHAPES[self.form]
 
 
 def mark(shape: Shape, name: str, x: float, y: float, size: float, title: str = "") -> Markup:

@@ -6,10 +6,12 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from potstill.report.chart_marks import SHAPES, hover, mark
+from potstill.report.chart_marks import Look, hover, mark
 from potstill.text.short_paths import in_lines
 
 WIDTH, HEIGHT = 400, 236
+"""Of a drawing; one whose labels need more room is higher."""
+
 LEFT, RIGHT, TOP, BOTTOM = 42, 122, 12, 38
 LABEL_GAP = 14
 """Least distance between the labels of two lines, in the drawing's units."""
@@ -17,8 +19,11 @@ LABEL_GAP = 14
 CHARACTER_WIDTH = 6.6
 """Of the labels, in the drawing's units, at their larger size on a narrow screen."""
 
-LABEL_CHARACTERS = 17
+LABEL_CHARACTERS = 16
 """Of a line's label; a longer one stands in several lines."""
+
+LABEL_MARK = 3.4
+"""Half the size of the mark before a label."""
 
 LOG_MARGIN = 1.25
 """A logarithmic axis ends at so many times its largest value, and begins in the same way."""
@@ -31,9 +36,6 @@ MOST_LOG_TICKS = 7
 
 MOST_HOVERED = 60
 """Values of a line that the pointer finds; of more, every second or third one."""
-
-COLOURS = 6
-"""Lines with a colour and dash of their own, before both begin again."""
 
 
 class Point(NamedTuple):
@@ -53,11 +55,8 @@ class Line(NamedTuple):
     marked: float | None = None
     """The x of the point to ring."""
 
-    series: int = 0
-    """Its colour, from 1 to 6; 0: by its place among the lines."""
-
-    dash: int = 0
-    """Its dash, from 1 to 6; 0: that of its colour."""
+    look: Look = Look(1, 1)
+    """Its colour, dash and marks."""
 
 
 class Axis(NamedTuple):
@@ -84,6 +83,12 @@ class ChartFrame(NamedTuple):
 
     across: Axis
     up: Axis
+    height: float = HEIGHT
+
+    @property
+    def floor(self) -> float:
+        """Where the drawing ends below, and the axis lies."""
+        return self.height - BOTTOM
 
     @property
     def left(self) -> float:
@@ -97,7 +102,7 @@ class ChartFrame(NamedTuple):
 
     def y(self, value: float) -> float:
         """Data to drawing, down."""
-        return round(HEIGHT - BOTTOM - self.up.share(value) * (HEIGHT - TOP - BOTTOM), 1)
+        return round(self.floor - self.up.share(value) * (self.floor - TOP), 1)
 
 
 def line_chart(
@@ -123,10 +128,7 @@ def line_chart(
         log_y: The same of y, where all values are above 0.
         reach: How far x and y extend at least, so that several charts have the same scales.
     """
-    lines = [
-        line._replace(series=line.series or number % COLOURS + 1)
-        for number, line in enumerate(line for line in lines if line.points)
-    ]
+    lines = [line for line in lines if line.points]
     points = [point for line in lines for point in line.points]
     xs = [point.x for point in points]
     across = (
@@ -134,7 +136,7 @@ def line_chart(
         if log_x
         else _axis_from_0(max([reach[0], *xs]), show_x, x_label)
     )
-    frame = ChartFrame(across, _up_axis(points, show, reach=reach[1], log=log_y))
+    frame = ChartFrame(across, _up_axis(points, show, reach=reach[1], log=log_y), _height(lines))
     spoken = f"{title} against {x_label}. " + " ".join(_spoken(line, frame) for line in lines)
     body = [_axes(frame)]
     # Bands first, so that no line lies under a neighbour's band.
@@ -144,7 +146,13 @@ def line_chart(
     body += [_hover(frame, line) for line in lines]
     return Markup(
         '<svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>'
-    ).format(WIDTH, HEIGHT, spoken, Markup("").join(body))
+    ).format(WIDTH, frame.height, spoken, Markup("").join(body))
+
+
+def _height(lines: Sequence[Line]) -> float:
+    """Returns the height of a drawing beside which all labels have room."""
+    labels = sum(len(in_lines(line.label, LABEL_CHARACTERS)) for line in lines)
+    return max(HEIGHT, TOP + labels * LABEL_GAP + BOTTOM)
 
 
 def _axis_from_0(reach: float, show: Callable[[float], str], label: str) -> Axis:
@@ -292,7 +300,7 @@ def _spoken(line: Line, frame: ChartFrame) -> str:
 
 
 def _axes(frame: ChartFrame) -> Markup:
-    right, floor = WIDTH - RIGHT, HEIGHT - BOTTOM
+    right, floor = WIDTH - RIGHT, frame.floor
     parts = [
         Markup(
             '<line class="grid" x1="{}" x2="{}" y1="{y}" y2="{y}"/>'
@@ -315,7 +323,7 @@ def _axes(frame: ChartFrame) -> Markup:
         for tick in frame.across.ticks
     ]
     title = Markup('<text class="axis x" x="{}" y="{}">{}</text>')
-    label = title.format((frame.left + right) / 2, HEIGHT - 4, frame.across.label)
+    label = title.format((frame.left + right) / 2, frame.height - 4, frame.across.label)
     return Markup("").join([*parts, label])
 
 
@@ -326,12 +334,12 @@ def _band(frame: ChartFrame, line: Line) -> Markup:
     if len(banded) == 1:
         x, low, high = banded[0]
         return Markup('<line class="whisker s{0}" x1="{1}" x2="{1}" y1="{2}" y2="{3}"/>').format(
-            line.series, frame.x(x), frame.y(low), frame.y(high)
+            line.look.colour, frame.x(x), frame.y(low), frame.y(high)
         )
     top = [f"{frame.x(x)},{frame.y(high)}" for x, _, high in banded]
     bottom = [f"{frame.x(x)},{frame.y(low)}" for x, low, _ in reversed(banded)]
     return Markup('<polygon class="band s{}" points="{}"/>').format(
-        line.series, " ".join(top + bottom)
+        line.look.colour, " ".join(top + bottom)
     )
 
 
@@ -340,14 +348,14 @@ def _line(frame: ChartFrame, line: Line) -> Markup:
     dots = line.points if len(line.points) <= 40 and line.points[0].low is not None else ()
     rings = [point for point in line.points if point.x == line.marked]
     circle = Markup('<circle class="{}" cx="{}" cy="{}" r="{}"/>')
-    shape = SHAPES[line.series]
+    shape = line.look.shape
     marks = [mark(shape, "dot", frame.x(p.x), frame.y(p.y), 2.8) for p in dots]
     if not dots:
         last = line.points[-1]
         marks.append(mark(shape, "dot", frame.x(last.x), frame.y(last.y), 3.2))
     marks += [circle.format("ring", frame.x(p.x), frame.y(p.y), 6.5) for p in rings]
     return Markup('<g class="line s{} d{}"><polyline points="{}"/>{}</g>').format(
-        line.series, line.dash or line.series, path, Markup("").join(marks)
+        *line.look, path, Markup("").join(marks)
     )
 
 
@@ -366,21 +374,31 @@ def _hover(frame: ChartFrame, line: Line) -> Markup:
 
 
 def _labels(frame: ChartFrame, lines: Sequence[Line]) -> Markup:
-    """Each line's label at its end, moved where it would touch the one above or the axis below."""
+    """Each line's label at its end, moved where it would touch the one above or the axis below.
+
+    The line's mark stands before it, where another line has a label as well.
+    """
     ends = sorted((frame.y(line.points[-1].y), number) for number, line in enumerate(lines))
     texts = [in_lines(lines[number].label, LABEL_CHARACTERS) for _, number in ends]
-    places = label_places([y for y, _ in ends], [len(text) for text in texts])
-    parts = [
-        Markup('<text class="end s{}" x="{}" y="{}">{}</text>').format(
-            lines[number].series, WIDTH - RIGHT + 8, round(y + place * LABEL_GAP + 4, 1), line
-        )
-        for y, (_, number), text in zip(places, ends, texts, strict=True)
-        for place, line in enumerate(text)
-    ]
+    places = label_places([y for y, _ in ends], [len(text) for text in texts], frame.floor)
+    is_marked = len(lines) > 1
+    left = WIDTH - RIGHT + (18 if is_marked else 8)
+    parts = []
+    for y, (_, number), text in zip(places, ends, texts, strict=True):
+        look = lines[number].look
+        if is_marked:
+            name = f"key s{look.colour}"
+            parts.append(mark(look.shape, name, left - 6.5, round(y, 1), LABEL_MARK))
+        parts += [
+            Markup('<text class="end s{}" x="{}" y="{}">{}</text>').format(
+                look.colour, left, round(y + place * LABEL_GAP + 4, 1), line
+            )
+            for place, line in enumerate(text)
+        ]
     return Markup("").join(parts)
 
 
-def label_places(wanted: Sequence[float], heights: Sequence[int]) -> list[float]:
+def label_places(wanted: Sequence[float], heights: Sequence[int], axis: float) -> list[float]:
     """Returns where the first line of each label stands, so that none touches another.
 
     Labels move down past those above them; where they would reach below the lower axis, all that
@@ -389,13 +407,14 @@ def label_places(wanted: Sequence[float], heights: Sequence[int]) -> list[float]
     Args:
         wanted: The height of each line's end in the drawing, from the top down.
         heights: The lines of text of each label.
+        axis: The height of the lower axis.
     """
     places: list[float] = []
     free = -math.inf
     for y, lines in zip(wanted, heights, strict=True):
         places.append(max(y, free))
         free = places[-1] + lines * LABEL_GAP
-    floor = float(HEIGHT - BOTTOM) + LABEL_GAP
+    floor = axis + LABEL_GAP
     for number in reversed(range(len(places))):
         places[number] = min(places[number], floor - heights[number] * LABEL_GAP)
         floor = places[number]

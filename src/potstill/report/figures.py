@@ -11,11 +11,11 @@ from markupsafe import Markup
 from potstill.records import GuidedScore, Score, System, TrainingStep
 from potstill.report import charts, guidance_text, text
 from potstill.report.accuracy import Results
-from potstill.report.chart_marks import Shape
+from potstill.report.chart_marks import Look, Shape
 from potstill.report.charts import Axis
 from potstill.report.guidance import GuidanceSection
 from potstill.report.scatter import Dot, Route, round_axis, scatter
-from potstill.report.system_colours import START_SERIES, series_of, students_in_order
+from potstill.report.system_colours import START_LOOK, look_of, students_in_order
 from potstill.report.tradeoff import ROLES, Moment, along_training, estimate, followed, sized
 
 MOST_LOGGED = 200
@@ -32,8 +32,8 @@ def accuracy_chart(results: Results) -> Markup | None:
     for student, scores in development_scores(results).items():
         chosen = next((float(score.step or 0) for score in scores if score.chosen), None)
         points = [charts.Point(score.step or 0, *estimate(score)) for score in scores]
-        series = series_of(results, student)
-        lines.append(charts.Line(text.label(student), points, chosen, series))
+        look = look_of(results, student)
+        lines.append(charts.Line(text.label(student), points, chosen, look))
     if not any(line.points for line in lines):
         return None
     return charts.line_chart(
@@ -64,7 +64,7 @@ def loss_chart(results: Results) -> Markup | None:
             charts.thinned(
                 [charts.Point(s.step, s.loss) for s in results.training if s.system == student]
             ),
-            series=series_of(results, student),
+            look=look_of(results, student),
         )
         for student in students_in_order(results)
     ]
@@ -100,7 +100,7 @@ def rate_chart(results: Results) -> Markup | None:
     if not any(rates.values()):
         return None
     lines = [
-        charts.Line(text.label(student), charts.thinned(points), series=series_of(results, student))
+        charts.Line(text.label(student), charts.thinned(points), look=look_of(results, student))
         for student, points in rates.items()
     ]
     return charts.line_chart(
@@ -130,7 +130,7 @@ def tradeoff_charts(results: Results) -> dict[System, Markup]:
     )
     return {
         student: charts.line_chart(
-            _abilities(along, series_of(results, student)),
+            _abilities(along, look_of(results, student).colour),
             title=f"Development accuracy of {text.in_sentence(student)}",
             x_label="training steps",
             show=_percent,
@@ -153,7 +153,7 @@ def scaling_chart(results: Results) -> Markup | None:
             charts.Line(
                 "Start" if family == "start" else text.label(System(family)),
                 by_size,
-                series=_family_series(results, family),
+                look=_family_look(results, family),
             )
             for family, by_size in points.items()
         ],
@@ -165,15 +165,15 @@ def scaling_chart(results: Results) -> Markup | None:
     )
 
 
-def _family_series(results: Results, family: str) -> int:
-    """Returns the series of the first student of a family, of whichever size."""
+def _family_look(results: Results, family: str) -> Look:
+    """Returns the colour and form of the first student of a family, of whichever size."""
     own = (student for student in students_in_order(results) if student.model == family)
     first = next(own, None)
-    return START_SERIES if first is None else series_of(results, first)
+    return START_LOOK if first is None else look_of(results, first)
 
 
-def _abilities(along: Sequence[Moment], series: int) -> list[charts.Line]:
-    """Returns a line for each ability, all in the student's colour and each with its own dash."""
+def _abilities(along: Sequence[Moment], colour: int) -> list[charts.Line]:
+    """Returns a line for each ability, all in the student's colour and each with its own form."""
     chosen = next((float(moment.step) for moment in along if moment.chosen), None)
     return [
         charts.Line(
@@ -184,10 +184,9 @@ def _abilities(along: Sequence[Moment], series: int) -> list[charts.Line]:
                 if role in moment.abilities
             ],
             chosen,
-            series,
-            dash,
+            Look(colour, form),
         )
-        for dash, (role, name) in enumerate(ROLES.items(), start=1)
+        for form, (role, name) in enumerate(ROLES.items(), start=1)
     ]
 
 
@@ -201,10 +200,10 @@ BY_TOKENS, BY_COST = "By teacher tokens", "By cost"
 PRICES_OF_CHARTS: Mapping[str, str] = {BY_TOKENS: "Teacher tokens", BY_COST: "Dollars"}
 """By title, the column of the table of policies that holds the price."""
 
-FIXED, CONDITIONAL, ROUTED, GROWING, ALONE = 1, 2, 3, 4, 6
-"""The colours of policies, routing and the two alone."""
+FIXED, CONDITIONAL, ROUTED, GROWING, ALONE = (Look(number, number) for number in (1, 2, 3, 4, 6))
+"""The colours and dashes of policies, routing and the two alone."""
 
-SHAPES: Mapping[int, Shape] = {ALONE: "square", CONDITIONAL: "diamond"}
+SHAPES: Mapping[Look, Shape] = {ALONE: "square", CONDITIONAL: "diamond"}
 """The marks that set these apart where colours do not; all others are circles."""
 
 APART = 0.06
@@ -243,10 +242,10 @@ def timing_chart(section: GuidanceSection) -> Markup | None:
         Route("all up to it", [(n + APART, s.accuracy) for n, s in growing.items()], GROWING),
     ]
     routes = [line for line in lines if len(line.points) > 1]
-    drawn = [(line.series, line is lines[1]) for line in routes]
+    drawn = [(line.look, line is lines[1]) for line in routes]
     dots = [
-        _dot(score, number + (APART if last else -APART), "", series)
-        for series, last in drawn
+        _dot(score, number + (APART if last else -APART), "", look)
+        for look, last in drawn
         for number, score in (growing if last else alone_at).items()
     ]
     if section.alone:
@@ -282,8 +281,8 @@ def _price_chart(
 
     dots = [_dot(s, price(s), guidance_text.short(s.policy), ALONE) for s in section.ends]
     for score in section.policies:
-        series = CONDITIONAL if score.policy.is_conditional else FIXED
-        dots.append(_dot(score, price(score), guidance_text.short(score.policy), series))
+        look = CONDITIONAL if score.policy.is_conditional else FIXED
+        dots.append(_dot(score, price(score), guidance_text.short(score.policy), look))
     routes = []
     if len(section.ends) == 2:
         ends = [point(score) for score in section.ends]
@@ -301,7 +300,7 @@ def _price_chart(
     )
 
 
-def _dot(score: GuidedScore, x: float, label: str, series: int) -> Dot:
+def _dot(score: GuidedScore, x: float, label: str, look: Look) -> Dot:
     return Dot(
         label=label,
         name=guidance_text.label(score.policy),
@@ -309,8 +308,8 @@ def _dot(score: GuidedScore, x: float, label: str, series: int) -> Dot:
         y=score.accuracy,
         low=score.low,
         high=score.high,
-        shape=SHAPES.get(series, "circle"),
-        series=series,
+        shape=SHAPES.get(look, "circle"),
+        colour=look.colour,
     )
 
 

@@ -12,9 +12,8 @@ from markupsafe import Markup
 from potstill.records import System
 from potstill.report import text
 from potstill.report.accuracy import Results
-from potstill.report.chart_marks import SHAPES
 from potstill.report.scatter import Dot, Route, round_axis, scatter
-from potstill.report.system_colours import START_SERIES, series_of, students_in_order
+from potstill.report.system_colours import START_LOOK, look_of, students_in_order
 from potstill.report.tradeoff import ROLES, Estimate, along_training
 
 PRICES = ("generic", "out_of_distribution")
@@ -103,7 +102,7 @@ def _chart(results: Results, checkpoints: Sequence[PricedCheckpoint], ability: s
     routes = _paths(results, checkpoints)
     front = sorted({(one.price.value, one.target.value) for one in checkpoints if one.in_front})
     if len(front) > 1:
-        routes.append(Route("Pareto front", front, START_SERIES))
+        routes.append(Route("Pareto front", front, START_LOOK))
     prices = [one.price.value for one in checkpoints]
     low, high = min(dot.low for dot in dots), max(dot.high for dot in dots)
     return scatter(
@@ -119,7 +118,7 @@ def _dots(results: Results, checkpoints: Sequence[PricedCheckpoint]) -> list[Dot
     """Returns a dot for each checkpoint; a start that several students share stands once."""
     dots: dict[object, Dot] = {}
     for one in checkpoints:
-        series = series_of(results, one.student) if one.step else START_SERIES
+        look = look_of(results, one.student) if one.step else START_LOOK
         system = one.student if one.step else results.start_of(one.student)
         where = f"step {one.step:,}" if one.step else "start"
         dots[system, one.step] = Dot(
@@ -130,8 +129,8 @@ def _dots(results: Results, checkpoints: Sequence[PricedCheckpoint]) -> list[Dot
             y=one.target.value,
             low=one.target.low,
             high=one.target.high,
-            shape=SHAPES[series],
-            series=series,
+            shape=look.shape,
+            colour=look.colour,
             name=f"{text.label(one.student)}, {where}{_chosen_by(one)}" if one.step else "Start",
         )
     return list(dots.values())
@@ -158,7 +157,7 @@ def _paths(results: Results, checkpoints: Sequence[PricedCheckpoint]) -> list[Ro
     for one in checkpoints:
         paths.setdefault(one.student, []).append((one.price.value, one.target.value))
     return [
-        Route(text.label(student), points, series_of(results, student))
+        Route(text.label(student), points, look_of(results, student))
         for student, points in paths.items()
         if len(points) > 1
     ]

@@ -17,7 +17,7 @@ from potstill.report import charts, guidance_text, text
 from potstill.report.accuracy import Results
 from potstill.report.guidance import guidance
 from potstill.report.scatter import Dot, round_axis, scatter
-from potstill.report.system_colours import series_of
+from potstill.report.system_colours import look_of
 
 Way = Literal[
     "no teacher",
@@ -29,7 +29,7 @@ Way = Literal[
 ]
 """How a teacher's tokens reach a student."""
 
-SERIES: Mapping[Way, int] = {
+COLOURS: Mapping[Way, int] = {
     "rationales": 1,
     "distribution matching": 2,
     "on-policy": 3,
@@ -95,8 +95,8 @@ FIGURES: Mapping[str, tuple[Figure, Callable[[float], str]]] = {
 COLUMNS: Mapping[str, str] = {
     "Right": "Answers|Right",
     "Ended by themselves": "Answers|Ended",
-    "Among the top K": "In the top K",
-    "Repeated runs of four": "Repeated",
+    "Among the top K": "In the top K (%)",
+    "Repeated runs of four": "Repeated (%)",
     "Entropy of the student": "Entropy",
     "Surprise of the teacher": "Teacher\N{RIGHT SINGLE QUOTATION MARK}s log-probability",
     "Tokens an answer": "Tokens an answer",
@@ -224,7 +224,7 @@ def _round_charts(
                     if own.answers and (value := figure(own)) is not None
                 ],
                 float(collapses[system].step) if system in collapses else None,
-                series_of(results, system),
+                look_of(results, system),
             )
             for system, listed in rounds.items()
         ]
@@ -246,7 +246,7 @@ def _price_chart(taught: Sequence[TaughtSystem]) -> Markup | None:
             one.low,
             one.high,
             "square" if one.way == "no teacher" else "circle",
-            SERIES[one.way],
+            COLOURS[one.way],
         )
         for one in taught
     ]

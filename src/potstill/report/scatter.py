@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from potstill.report.chart_marks import Shape, mark
+from potstill.report.chart_marks import Look, Shape, mark
 from potstill.report.charts import Axis
 
 WIDTH, HEIGHT = 400, 310
@@ -56,8 +56,8 @@ class Dot(NamedTuple):
     low: float
     high: float
     shape: Shape = "circle"
-    series: int = 1
-    """Its colour, from 1 to 6."""
+    colour: int = 1
+    """From 1 to 6."""
 
     name: str = ""
     """What it is called under the pointer, where it has no label."""
@@ -68,8 +68,8 @@ class Route(NamedTuple):
 
     label: str
     points: Sequence[tuple[float, float]]
-    series: int
-    """Its colour and dash, from 1 to 6."""
+    look: Look
+    """Its colour and dash."""
 
 
 class ScatterFrame(NamedTuple):
@@ -161,16 +161,14 @@ def _axes(frame: ScatterFrame) -> Markup:
 
 def _route(route: Route, path: Sequence[tuple[float, float]]) -> Markup:
     points = " ".join(f"{x},{y}" for x, y in path)
-    return Markup('<g class="line s{0} d{0}"><polyline points="{1}"/></g>').format(
-        route.series, points
-    )
+    return Markup('<g class="line s{} d{}"><polyline points="{}"/></g>').format(*route.look, points)
 
 
 def _whisker(frame: ScatterFrame, dot: Dot) -> Markup:
     x, bottom = frame.at(dot.x, dot.low)
     _, top = frame.at(dot.x, dot.high)
     return Markup('<line class="error s{0}" x1="{1}" x2="{1}" y1="{2}" y2="{3}"/>').format(
-        dot.series, x, bottom, top
+        dot.colour, x, bottom, top
     )
 
 
@@ -180,7 +178,7 @@ def _mark(frame: ScatterFrame, dot: Dot) -> Markup:
         f"{dot.name or dot.label}: {show(dot.y)} [{show(dot.low)}, {show(dot.high)}] at "
         f"{show_x(dot.x)} {frame.across.label}"
     )
-    return mark(dot.shape, f"mark s{dot.series}", *frame.at(dot.x, dot.y), MARK, told)
+    return mark(dot.shape, f"mark s{dot.colour}", *frame.at(dot.x, dot.y), MARK, told)
 
 
 def _labels(
@@ -203,12 +201,12 @@ def _labels(
         marks=[_mark_box(frame.at(dot.x, dot.y)) for dot in dots],
         crossed=[point for points in (*whiskers, *lines) for point in points],
     )
-    colours = [dot.series for dot, _ in named] + [route.series for route in routes]
-    for label, place, series in zip(wanted, places, colours, strict=True):
+    colours = [dot.colour for dot, _ in named] + [route.look.colour for route in routes]
+    for label, place, colour in zip(wanted, places, colours, strict=True):
         if place.leader:
             yield _leader(place)
         yield Markup('<text class="label s{}" x="{}" y="{}">{}</text>').format(
-            series,
+            colour,
             round((place.box.left + place.box.right) / 2, 1),
             round(place.box.bottom - 3.5, 1),
             label.text,

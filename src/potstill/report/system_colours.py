@@ -1,17 +1,18 @@
 """The colour, dash and mark of every system, the same all over the page.
 
-Starts are grey. Students have the other colours in their order, the one in ``model/`` the
-first; a sixth student begins again, and is told apart by its label.
+Starts are grey. Students have the other colours in their order, the one in ``model/`` the first.
+Every five of them have all five colours and all five forms, each time paired otherwise, so that 25
+are told apart.
 """
 
 from potstill.records import System
 from potstill.report.accuracy import USUAL_STUDENT, Results
+from potstill.report.chart_marks import Look
 
 STUDENT_COLOURS = 5
-"""The series of students, from 1 on."""
+"""The colours of students, from 1 on, and their forms."""
 
-START_SERIES = 6
-"""The series of a start."""
+START_LOOK = Look(colour=6, form=6)
 
 
 def students_in_order(results: Results) -> list[System]:
@@ -20,9 +21,17 @@ def students_in_order(results: Results) -> list[System]:
     return sorted(results.students, key=lambda student: student != leading)
 
 
-def series_of(results: Results, system: System) -> int:
-    """Returns a system's series, from 1 to 6; all that is no student has that of the start."""
+def look_of(results: Results, system: System) -> Look:
+    """Returns a system's colour and form; all that is no student has those of the start."""
     students = students_in_order(results)
-    if system.bare not in students:
-        return START_SERIES
-    return students.index(system.bare) % STUDENT_COLOURS + 1
+    return student_look(students.index(system.bare)) if system.bare in students else START_LOOK
+
+
+def student_look(place: int) -> Look:
+    """Returns the colour and form of the student at a place, counted from 0.
+
+    Args:
+        place: Of 25 no two look alike; the next one looks like the first.
+    """
+    turn, number = divmod(place, STUDENT_COLOURS)
+    return Look(colour=number + 1, form=(number + turn) % STUDENT_COLOURS + 1)
