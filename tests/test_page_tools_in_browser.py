@@ -3,13 +3,14 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 import pytest
-from filled_pages import demo_like, guided, trade_off
+from filled_pages import KINDS, demo_like, guided, trade_off
 from real_browser import Watched, chromium, watched
 
 if TYPE_CHECKING:
@@ -80,10 +81,12 @@ def test_a_figures_numbers_are_saved_as_csv_that_programs_read(demo: Watched) ->
         "two_step_arithmetic", "multi_step_arithmetic", "coin_toss",
     ]  # fmt: skip
     assert {len(row) for row in rows} == {len(heads)}
-    points = [float(row[heads.index("Points")]) for row in rows]
+    points = [float(row[heads.index("Change (points)")]) for row in rows]
     assert points == [67.0, 18.3, -4.0]  # with the minus of ASCII
-    shares = [float(row[heads.index("Student right")]) for row in rows]
-    assert all(0 <= share <= 1 for share in shares), "a share, where the page has per cent"
+    shares = [float(row[heads.index("Student right (%)")]) for row in rows]
+    assert shares == [71.7, 20.0, 45.0]  # in per cent, as on the page
+    low = [float(row[heads.index("Student right, low (%)")]) for row in rows]
+    assert all(0 < share - end < 10 for share, end in zip(shares, low, strict=True))
     assert all(float(row[heads.index("p, Holm")]) <= 1 for row in rows if row[-1])
 
 
@@ -96,6 +99,30 @@ def test_every_table_is_saved_as_rows_of_one_length(demo: Watched) -> None:
         text = Path(waiting.value.path()).read_text("utf-8")
         assert len({len(row) for row in csv.reader(io.StringIO(text))}) == 1, text[:200]
         assert not set("▲▼⁻") & set(text), "what only eyes read"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_shares_and_differences_have_one_unit_which_their_columns_name(
+    browser: "Browser", tmp_path: Path, kind: str
+) -> None:
+    with watched(browser) as page:
+        page.open(KINDS[kind](tmp_path).resolve().as_uri())
+        found = page.page.evaluate(
+            """() => [...new Set([...document.querySelectorAll("[data-csv]")].flatMap((one) =>
+                one.dataset.csv.split(" ")))].map((id) => document.getElementById(id))
+                .flatMap((table) => [...table.tHead.rows[0].cells].map((head, column) => [
+                    head.dataset.heads ?? head.textContent,
+                    [...table.tBodies].flatMap((body) => [...body.rows])
+                        .filter((row) => !row.matches(".group"))
+                        .map((row) => row.cells[column].textContent.trim()),
+                ]))"""
+        )
+        assert found or kind == "several_teachers"
+        for heads, cells in found:
+            is_share = any(re.match(r"[\d.]+%", cell) for cell in cells)
+            is_difference = any(re.match(r"[+\u2212][\d.]+", cell) for cell in cells)
+            assert is_share <= ("(%)" in heads), heads
+            assert is_difference <= ("(points)" in heads), heads
 
 
 def numbers_of(page: "Page", button: str) -> list[list[str]]:
@@ -113,7 +140,7 @@ def test_each_students_figure_has_its_own_numbers(browser: "Browser", tmp_path: 
             for size in ("small", "large")
         )
         assert small[0] == large[0] and small[0][:5] == [
-            "Student", "Step", "Target", "Target, low", "Target, high",
+            "Student", "Step", "Target (%)", "Target, low (%)", "Target, high (%)",
         ]  # fmt: skip
         assert len(small) == len(large) == 1 + 9  # the start, and eight checkpoints
         assert {row[0] for row in small[1:]} == {"Rationale tuning from small"}
@@ -128,11 +155,12 @@ def test_guidances_figures_are_saved_as_numbers_with_routing(
         page.open(guided(tmp_path).resolve().as_uri())
         names, *rows = numbers_of(page.page, "[data-name='guidance-1-1']")
         assert names[:6] == [
-            "Group", "Policy", "Label", "Accuracy", "Accuracy, low", "Accuracy, high",
+            "Group", "Policy", "Label",
+            "Accuracy (%)", "Accuracy, low (%)", "Accuracy, high (%)",
         ]  # fmt: skip
         assert {row[0] for row in rows} >= {"Alone", "With the teacher's steps"}
         assert any(row[2].startswith("routing_") for row in rows)
-        assert all(0 <= float(row[3]) <= 1 and float(row[names.index("Teacher tokens")]) >= 0
+        assert all(1 < float(row[3]) <= 100 and float(row[names.index("Teacher tokens")]) >= 0
                    for row in rows)  # fmt: skip
 
 

@@ -1,10 +1,13 @@
 """``potstill view``: a run's page served over its whole store, to this machine alone."""
 
+import csv
+import io
 import logging
 import shutil
 import sqlite3
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
@@ -91,6 +94,48 @@ def test_a_question_opens_as_in_the_file(browser: "Browser", server: Viewing, fo
             texts.append(page.page.inner_text("details.one[open]"))
         assert texts[0] == texts[1] and "Gold answer" in texts[0]
         page.check("file://", server.opened.address)
+
+
+COMPUTED = ('=HYPERLINK("x")', "+1 a", "-5 or so", "@a", "\t=1", " =1+1", "\uff1d1", "\rback")
+"""Answers that a spreadsheet would compute."""
+
+PLAIN = ("-5", "-1,000.5e3", "a,b", 'said "q"', "two\nlines", "", "\u20135", "'=1")
+"""Others, some of which need quotes."""
+
+
+def test_all_answers_are_saved_alike_by_the_file_and_by_the_server(
+    browser: "Browser", folder: Path, tmp_path: Path
+) -> None:
+    own = tmp_path / "own"
+    shutil.copytree(folder, own)
+    answers = [*COMPUTED, *PLAIN]
+    with Store(own / "run.sqlite") as store:
+        awkward = [
+            replace(one, answer=answers[number]) if number < len(answers) else one
+            for number, one in enumerate(store.predictions())
+        ]
+        store.replace_evaluation(
+            store.scores(), awkward, store.comparisons(), grader="2", settings_hash="c"
+        )
+    assert CliRunner().invoke(main, ["report", str(own)]).exit_code == 0
+    with watched(browser) as page, viewing(own) as server:
+        saved = []
+        for place in ((own / "report.html").resolve().as_uri(), server.opened.address):
+            page.open(place)
+            with page.page.expect_download() as waiting:
+                page.page.get_by_text("answers.csv", exact=True).click()
+            assert waiting.value.suggested_filename == "answers.csv"
+            saved.append(Path(waiting.value.path()).read_bytes())
+        page.check("file://", "blob:", server.opened.address)
+    assert saved[0] == saved[1]
+    lines = list(csv.DictReader(io.StringIO(saved[0].decode(), newline="")))
+    tests = [one for one in lines if one["split"] == "test"]
+    assert len(tests) == len(awkward) and len(lines) == len(awkward) + 120
+    assert {one["verdict"] for one in tests} == {"right", "wrong"}
+    assert {one["finish"] for one in tests} == {"stop", "length"}
+    assert {one["tokens"] for one in lines} == {"31", "60"}
+    given = {one["answer"] for one in tests}
+    assert {f"'{one}" for one in COMPUTED} | set(PLAIN) <= given
 
 
 def test_whoever_names_another_host_is_refused(server: Viewing) -> None:

@@ -76,6 +76,10 @@ FILTERS: dict[str, Callable[..., object]] = {
     "teacher_nats": of_teachers.nats,
     "learning_rate": learning_rate,
     "exact": lambda values: "|".join("" if one is None else f"{one:.6g}" for one in values),
+    "exact_percent": lambda values: "|".join(
+        "" if one is None else f"{100 * one:.6g}" for one in values
+    ),
+    "share": lambda value: "" if value is None else text.percent(value),
     "figure": lambda value: "" if value is None else f"{value:.3g}",
 }
 """How the template writes numbers."""
@@ -180,7 +184,11 @@ def _training(results: Results) -> dict[str, object]:
         "logged": thinned_log(results),
         "rules": _rules(results) or ["in_distribution"],
         "rule_means": text.RULES,
-        "soft_findings": _soft_findings(results),
+        "trained": text.trained(results.last_checkpoints),
+        "soft_findings": {
+            kind: text.soft_findings(results.last_checkpoints, reached=kind == "note")
+            for kind in ("warning", "note")
+        },
         "on_policy": round_section(results),
     }
 
@@ -196,15 +204,6 @@ def _compared(results: Results) -> dict[str, object]:
         "folded": folded,
         "widest": max((max(abs(c.low), abs(c.high)) for c in shown), default=1.0) or 1.0,
     }
-
-
-def _soft_findings(results: Results) -> list[tuple[str, bool]]:
-    """Returns how far the teacher's probabilities reached each student, and whether they did."""
-    return [
-        (text.soft_finding(last), bool(last.soft_share))
-        for last in results.last_checkpoints
-        if last.soft_share is not None
-    ]
 
 
 def _by_task(results: Results) -> dict[str, list[Comparison]]:

@@ -76,15 +76,19 @@
   function padded(found, length) {
     return [...found, ...Array(Math.max(0, length - found.length)).fill("")];
   }
+  // What a spreadsheet would compute stands behind an apostrophe; numbers stay.
+  function inert(text) {
+    return /^(\s*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r])/.test(text) && !/^[+-]?[\d.,]+(e[+-]?\d+)?$/i.test(text) ? `'${text}` : text;
+  }
+  const quoted = (text) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
   function field(value) {
     let text = value.replaceAll("−", "-").replace(/(\d),(?=\d{3}(\D|$))/g, "$1");
     text = text.replace(/ ?× ?10(⁻?)([⁰¹²³⁴-⁹]+)/g, (_, sign, digits) =>
       `e${sign && "-"}${[...digits].map((digit) => RAISED.indexOf(digit)).join("")}`);
     if (text === "–") text = "";
-    if (/^[+-]?[\d.]+%$/.test(text)) return String(Number((parseFloat(text) / 100).toFixed(6)));
+    if (/^[+-]?[\d.]+%$/.test(text)) return String(parseFloat(text)); // its column's head says %
     if (/^[+-]?[\d.]+(e-?\d+)?$/.test(text)) return text.replace(/^\+/, "");
-    if (/^[=+\-@]/.test(text)) text = `'${text}`;
-    return /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+    return quoted(inert(text));
   }
   // The rows of a table, or of the one part of it that a figure draws; a part's heading is a column.
   function grid(table, part) {
@@ -109,6 +113,26 @@
       save(`${name}.csv`, "text/csv", `${lines.join("\r\n")}\r\n`);
     });
   }
+
+  // Every answer to the questions that the page holds, a line each; a served page has all of them.
+  const ANSWERS = ["task", "split", "question_id", "question", "gold", "system", "answer", "verdict", "finish", "tokens"];
+  function* answers() {
+    for (const { task, split, rows } of JSON.parse(document.getElementById("questions-data").textContent).sets) {
+      for (const row of rows) {
+        const known = [task, split, row.id, row.text, row.gold];
+        for (const one of row.answers) {
+          yield [...known, one.system, one.answer ?? "", one.right ? "right" : "wrong", one.finish, one.tokens];
+        }
+        for (const one of row.written) {
+          yield [...known, one.teacher || "teacher", one.answer ?? "", one.verdict, one.finish, one.tokens];
+        }
+      }
+    }
+  }
+  document.getElementById("answers-csv")?.addEventListener("click", () => {
+    const lines = [ANSWERS, ...answers()].map((line) => line.map((one) => quoted(typeof one === "string" ? inert(one) : String(one))).join(","));
+    save("answers.csv", "text/csv", `${lines.join("\r\n")}\r\n`);
+  });
 
   // Sorting: each head holds a button; what was not measured stays last either way.
   const order = new Intl.Collator("en", { numeric: true });

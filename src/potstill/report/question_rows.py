@@ -7,6 +7,7 @@ the whole row. Keys are short words, because a page repeats them often.
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -33,7 +34,22 @@ GUIDED = "guided:"
 """Begins the name of a policy of guidance where it stands among systems, none of whose names may
 have a colon."""
 
+TEACHER = "teacher"
+"""Who wrote the rationales of a run with one teacher."""
+
 Row = dict[str, object]
+
+
+class AnsweredLine(NamedTuple):
+    """One answer to a question, without its text."""
+
+    system: str
+    answer: str | None
+    verdict: str
+    """``right`` or ``wrong``; of a rationale, its own."""
+
+    finish: str
+    tokens: int
 
 
 class QuestionRows:
@@ -113,6 +129,45 @@ class QuestionRows:
             "differs": parted.spans if parted else {},
             "differs_by": parted.by if parted else None,
         }
+
+    def answered(self, task: str, split: Split, question: Question) -> list[AnsweredLine]:
+        """Returns every answer to a question, or every rationale of a training question."""
+        answers, guided, rationales = self._belonging(task, split, question)
+        lines = [
+            AnsweredLine(
+                one.system.label,
+                one.answer,
+                "right" if one.correct else "wrong",
+                one.finish_reason,
+                one.completion_tokens,
+            )
+            for one in answers
+        ]
+        lines += [
+            AnsweredLine(
+                GUIDED + one.policy.label,
+                one.answer,
+                "right" if one.correct else "wrong",
+                "",
+                one.student_tokens + one.teacher_tokens,
+            )
+            for one in guided
+        ]
+        ids = [one.completion_id for one in rationales]
+        sent = self._store.sent(ids) if self._store and ids else {}
+        for one in rationales:
+            known = sent.get(one.completion_id)
+            name = one.teacher if self._several else TEACHER
+            lines.append(
+                AnsweredLine(
+                    name,
+                    one.answer,
+                    one.verdict,
+                    known.finish_reason if known else "",
+                    known.completion_tokens if known else 0,
+                )
+            )
+        return lines
 
     def words(self, task: str, split: Split, question: Question) -> str:
         """Returns all texts of a question and of what was answered to it, in small letters."""

@@ -13,7 +13,7 @@ import orjson
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, PlainTextResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from potstill.errors import ConfigError, PotstillError
@@ -127,6 +127,7 @@ def view_app(folder: Path, viewed: ViewedRuns, host: str) -> LocalAccess:
 
     answers = {
         "version.json": _version, "questions.json": _questions, "question.json": _question,
+        "answers.csv": _answers,
         "": _page,  # the last: it would take the others for a run's name
     }  # fmt: skip
     is_one = "" in viewed.folders()
@@ -195,6 +196,14 @@ async def _questions(run: ViewedRun, snapshot: RunSnapshot, request: Request) ->
 
 async def _question(run: ViewedRun, snapshot: RunSnapshot, request: Request) -> Response:
     return _json(await snapshot.question(_parameters(request)))
+
+
+async def _answers(run: ViewedRun, snapshot: RunSnapshot, request: Request) -> Response:
+    headers = {
+        "content-security-policy": POLICY,
+        "content-disposition": 'attachment; filename="answers.csv"',
+    }
+    return StreamingResponse(snapshot.answers(), headers=headers, media_type="text/csv")
 
 
 def _parameters(request: Request) -> dict[str, list[str]]:

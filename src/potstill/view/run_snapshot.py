@@ -4,7 +4,7 @@ All of a snapshot's reading is done by one thread of its own, which holds the st
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ import orjson
 from potstill.pipeline.run import Run, stored_run
 from potstill.pipeline.run_report import run_results
 from potstill.records import Question
+from potstill.report.answer_table import answer_table
 from potstill.report.page import page
 from potstill.report.question_rows import QuestionRows, Row
 from potstill.report.questions import QuestionSet, header, question_sets, set_data
@@ -64,6 +65,7 @@ class RunSnapshot:
         self.folder, self.version = folder, version
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="view")
         self._opened: _ReadRun | None = None
+        self._readers, self._is_left = 0, False
 
     async def opened(self) -> bytes:
         """Returns the page; the first call reads the run."""
@@ -77,10 +79,29 @@ class RunSnapshot:
         """Returns one question with all that was answered to it, as JSON."""
         return await self._do(lambda: self._whole(self._read(), asked))
 
+    async def answers(self) -> AsyncIterator[str]:
+        """Yields every answer to every question as CSV, in pieces; the snapshot stays so long."""
+        self._readers += 1
+        try:
+            pieces = await self._do(self._answers)
+            while (piece := await self._do(lambda: next(pieces, None))) is not None:
+                yield piece
+        finally:
+            self._readers -= 1
+            if self._is_left:
+                await self.close()
+
     async def close(self) -> None:
         """Close the store, once what is asked for is answered."""
+        self._is_left = True
+        if self._readers:
+            return  # the last of them closes it
         await self._do(self._close)
         self._thread.shutdown(wait=False)
+
+    def _answers(self) -> Iterator[str]:
+        opened = self._read()
+        return answer_table(opened.rows, opened.sets)
 
     async def _do(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
