@@ -122,7 +122,9 @@ def test_students_are_paired_on_the_questions_that_both_runs_asked() -> None:
     # The first run alone has none right that the second has wrong: it stands first.
     assert pair_cells(rationales)[3] == "0 / 6"
     assert findings(compared) == [
-        "No run is shown to differ: p after Holm is 0.05 or more in all 2 comparisons."
+        "No run is shown to differ: p after Holm is 0.05 or more in all 2 comparisons.",
+        "1 difference whose interval leaves out 0 does not count as shown: an interval looks at "
+        "one difference alone, and among 2 tested together some like it can come by chance.",
     ]
     assert compared.cautions == [
         "sums: first was tested on 10 questions and second on 9, of which 8 are shared; only those "

@@ -281,4 +281,10 @@ def test_a_marked_step_is_one_element_however_many_tokens_are_shaded(demo: Watch
     marked = page.locator("details.one[open] .panel", has_text="9,999").locator("em.differs")
     assert marked.count() == 1 and marked.inner_text() == "So it is 7 and 9,999."
     assert marked.locator(".sure").count() > 5
-    assert "first step with a number that" in page.inner_text("details.one[open]")
+    assert "is, in each answer, the first step with a number that" in page.inner_text(
+        "details.one[open]"
+    )
+    go(demo, sums("&question=test-1"))  # of which the student's answer has no number
+    page.wait_for_selector("details.one[open] em.differs")
+    assert page.locator("details.one[open] .written em.differs").count() == 1
+    assert "the other answer has no such step" in page.inner_text("details.one[open]")

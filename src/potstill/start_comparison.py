@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from potstill.records import Comparison, System
 from potstill.statistics import adjusted_p_values
+from potstill.text.unshown_difference import interval_note
 
 SHOWN = 0.05
 """The p-value below which a difference is said to be there."""
@@ -33,6 +34,13 @@ class StartComparison(NamedTuple):
     def over_tasks(self) -> str:
         """Words behind the p-value where several tasks were tested together; else none."""
         return f", over {self.tasks} tasks by Holm" if self.tasks > 1 else ""
+
+    @property
+    def interval_note(self) -> str:
+        """A sentence where the interval leaves out 0 and no difference is shown; else empty."""
+        compared = self.comparison
+        ends = (compared.low, compared.high)
+        return "" if self.is_shown else interval_note(ends, compared.p_value, self.tasks, "tasks")
 
     @property
     def is_shown(self) -> bool:

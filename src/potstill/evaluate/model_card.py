@@ -173,7 +173,11 @@ def gain(against_start: StartComparison, *, on_test: bool = False) -> str:
         return f"Against its start ({start}): {numbers}."
     if against_start.is_loss:
         return f"It is shown to be worse than its start ({start}): {numbers}."
-    return f"It is not shown to be better than its start ({start}): {numbers}."
+    note = against_start.interval_note
+    return (
+        f"It is not shown to be better than its start ({start}): {numbers}."
+        f"{' ' + note if note else ''}"
+    )
 
 
 def _learned(origin: StudentOrigin) -> str:

@@ -21,6 +21,7 @@ from potstill.experiment.seed_groups import SeedGroup
 from potstill.report.text import SHOWN, duration
 from potstill.runtime.cost_words import cost_words
 from potstill.statistics import accuracy_interval
+from potstill.text.unshown_difference import several_note
 
 SHARES_NO_STUDENT = "The runs share no student that was measured on a common task."
 SAME_IN_ALL = "the same in all"
@@ -79,6 +80,8 @@ def findings(compared: ComparedRuns) -> list[str]:
     if paired and not shown:
         number = "the one comparison" if len(paired) == 1 else f"all {len(paired):,} comparisons"
         found.append(f"No run is shown to differ: p after Holm is {SHOWN:g} or more in {number}.")
+    if note := several_note(sum(map(_seems_shown, paired)), len(paired)):
+        found.append(note)
     if not compared.pairs:
         found.append(SHARES_NO_STUDENT)
     students = [
@@ -100,6 +103,14 @@ def _mean_finding(group: SeedGroup, task: str, results: SystemResults, *, is_alo
     of_group = "" if is_alone else f" of the runs {group.name}"
     seeds = f" over {len(group.runs)} seeds" if is_alone else ""
     return f"{task}: {results.name}{of_group} is right in {mean}% on average{seeds} ({known})."
+
+
+def _seems_shown(pair: PairedRuns) -> bool:
+    """Whether a difference is not shown although its interval leaves out 0."""
+    if pair.compared is None or pair.adjusted is None or pair.adjusted < SHOWN:
+        return False
+    ends = (pair.compared.over_runs or pair.compared.over_questions).interval
+    return ends is not None and not ends[0] <= 0 <= ends[1]
 
 
 def _finding(pair: PairedRuns) -> str:

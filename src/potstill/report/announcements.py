@@ -29,4 +29,5 @@ def _not_better(results: Results) -> list[str]:
         f"The chosen student ({in_sentence(student)}) {verdict} than {in_sentence(compared.second)}"
         f" on {compared.task}: {' and '.join(shares)}, {points(compared.difference)} points, 95% "
         f"interval {low} to {high}, {p_phrase(gained.adjusted_p)}{gained.over_tasks}."
+        f"{' ' + gained.interval_note if gained.interval_note else ''}"
     ]

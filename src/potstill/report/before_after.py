@@ -12,6 +12,7 @@ from potstill.report.question_links import changed_questions
 from potstill.report.text import label
 from potstill.start_comparison import StartComparison
 from potstill.text.points import points
+from potstill.text.unshown_difference import several_note
 
 
 class BeforeAfterRow(NamedTuple):
@@ -41,6 +42,9 @@ class BeforeAfter(NamedTuple):
     tested: int
     """The tasks over which p-values are adjusted."""
 
+    note: str
+    """On differences that are not shown although their intervals leave out 0; empty for none."""
+
     chart: Markup
 
 
@@ -53,13 +57,16 @@ def before_after(results: Results) -> BeforeAfter | None:
     rows = [row for task in measured if (row := _row(results, student, task)) is not None]
     if not rows:
         return None
+    compared = [row.against_start for row in rows if row.against_start]
+    others = "its start and the teacher" if any(row.teacher for row in rows) else "its start"
     return BeforeAfter(
         student=student,
         rows=rows,
         tested=len(results.against_start),
+        note=several_note(sum(bool(one.interval_note) for one in compared), len(compared)),
         chart=dumbbell(
             [_drawn(results, row) for row in rows],
-            title=f"Test accuracy of {label(student)}, its start and the teacher",
+            title=f"Test accuracy of {label(student)} beside {others}",
         ),
     )
 

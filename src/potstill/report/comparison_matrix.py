@@ -6,6 +6,7 @@ from typing import NamedTuple
 from potstill.records import Comparison, System
 from potstill.report.accuracy import Results
 from potstill.statistics import adjusted_p_values
+from potstill.text.unshown_difference import several_note
 
 SHOWN = 0.05
 """The p-value below which a cell is coloured."""
@@ -29,6 +30,12 @@ class MatrixCell(NamedTuple):
             return "unshown"
         return "first" if self.comparison.difference > 0 else "second"
 
+    @property
+    def seems_shown(self) -> bool:
+        """Whether the interval leaves out 0 and the difference is not shown."""
+        compared = self.comparison
+        return self.verdict == "unshown" and not compared.low <= 0 <= compared.high
+
 
 class ComparisonMatrix(NamedTuple):
     """All comparisons of a run."""
@@ -42,6 +49,9 @@ class ComparisonMatrix(NamedTuple):
 
     tested: int
     """Comparisons over which p-values are adjusted."""
+
+    note: str
+    """On differences that are not shown although their intervals leave out 0; empty for none."""
 
 
 def comparison_matrix(results: Results) -> ComparisonMatrix | None:
@@ -64,4 +74,5 @@ def comparison_matrix(results: Results) -> ComparisonMatrix | None:
     own = [row for row in rows if results.chosen in row[:2]]
     is_long = len(rows) > MOST_ROWS and len(own) > 0
     shown, further = (own, rows[len(own) :]) if is_long else (rows, [])
-    return ComparisonMatrix(tasks, shown, further, len(known))
+    seeming = sum(cell.seems_shown for by in cells.values() for cell in by.values())
+    return ComparisonMatrix(tasks, shown, further, len(known), several_note(seeming, len(known)))

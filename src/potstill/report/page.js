@@ -283,6 +283,19 @@
       : said("The browser cannot copy here");
   }
 
+  // In words; the mark stands in both of two answers, or in the one that alone has such a step.
+  function whatIsMarked(row, answers) {
+    const isNumbers = row.differs_by === "numbers";
+    if (answers > 1) {
+      return isNumbers
+        ? ", in each answer, the first step with a number that the other and the question lack."
+        : " the first step that the two word otherwise, case and punctuation aside.";
+    }
+    return isNumbers
+      ? " the first step with a number that the other answer and the question lack; the other answer has no such step."
+      : " the first step that the other answer, which ends before it, does not have.";
+  }
+
   function body(row) {
     const shown = make("div", "whole", make("p", "asked", visible(row.text)));
     if (row.choices.length) {
@@ -294,12 +307,8 @@
     const first = ["teacher", ...(pair ? [pair[1]] : [])].map((system) => answerOf(row, system)).filter(Boolean);
     const rest = row.answers.filter((answer) => !first.includes(answer));
     if (first.length) shown.append(make("div", "beside-answers", ...first.map((answer) => answerPanel(row, answer))));
-    if (Object.keys(row.differs).length) {
-      const told = row.differs_by === "numbers"
-        ? " is, in each answer, the first step with a number that the other and the question lack."
-        : " is the first step that the two word otherwise, case and punctuation aside.";
-      shown.append(make("p", "about", make("em", "differs", "Marked"), told));
-    }
+    const parting = Object.keys(row.differs).length;
+    if (parting) shown.append(make("p", "about", make("em", "differs", "Marked"), ` is${whatIsMarked(row, parting)}`));
     if (rest.length) {
       const panels = make("div", "beside-answers", ...rest.map((answer) => answerPanel(row, answer)));
       if (!first.length) shown.append(panels);

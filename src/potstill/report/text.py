@@ -1,12 +1,13 @@
 """Results in words and figures: labels, numbers and the headline."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from potstill.records import Checkpoint, Comparison, Rationale, Score, System
 from potstill.report.accuracy import OTHER_RULE, Results
 from potstill.report.tradeoff import Abilities, ChosenCheckpoint, Estimate
 from potstill.text.chosen_on_test import BEST_ON_TEST, SHORT
 from potstill.text.points import points
+from potstill.text.unshown_difference import interval_note
 
 LABELS = {
     ("teacher", ""): "Teacher",
@@ -215,11 +216,13 @@ def _compared(results: Results, comparison: Comparison) -> str:
         p, tested = gained.adjusted_p, gained.over_tasks
     evidence = f"{p_phrase(p)}{tested}, {comparison.total:,} questions"
     if p >= SHOWN:
+        is_announced = gained is not None and gained.comparison == comparison
+        note = "" if is_announced else _alone_note(comparison)
         low, high = points(comparison.low, 0), points(comparison.high, 0)
         return (
             f"No difference is shown between {subject} ({first}) and {other} ({second}) on "
             f"{comparison.task}: {points(comparison.difference)} points, "
-            f"95% interval {low} to {high}, {evidence}."
+            f"95% interval {low} to {high}, {evidence}.{note}"
         )
     side, sign = ("above", 1) if comparison.difference > 0 else ("below", -1)
     ends = sorted((sign * comparison.low, sign * comparison.high))
@@ -229,6 +232,12 @@ def _compared(results: Results, comparison: Comparison) -> str:
         f"{abs(comparison.difference) * 100:.1f} points {side} {other} "
         f"(95% interval {low} to {high}, {evidence}){_to_its_start(results, comparison)}."
     )
+
+
+def _alone_note(comparison: Comparison) -> str:
+    """Returns a sentence on a comparison that no other is tested with; else nothing."""
+    note = interval_note((comparison.low, comparison.high), comparison.p_value, 1, "")
+    return f" {note}" if note else ""
 
 
 def _to_its_start(results: Results, main: Comparison) -> str:
@@ -306,16 +315,44 @@ def _at_a_price(gained: Abilities) -> str:
     return f": on test {listed(changes)}" if changes else ""
 
 
-def soft_finding(last: Checkpoint) -> str:
-    """How far the teacher's probabilities reached, for a student that was to match them."""
-    name = label(last.system)
+def trained(lasts: Sequence[Checkpoint]) -> list[str]:
+    """Returns how long and on what students were trained, once for those that it is the same of."""
+    return _said_once(lasts, _trained)
+
+
+def _trained(last: Checkpoint) -> str:
+    left_out = f", {last.too_long:,} left out as longer than max_length" if last.too_long else ""
+    settings = f"; {last.training}" if last.training else ""
+    return f"{last.step:,} steps on {last.examples:,} examples{left_out}{settings}."
+
+
+def soft_findings(lasts: Sequence[Checkpoint], *, reached: bool) -> list[str]:
+    """Returns how far the teacher's probabilities reached students that were to match them.
+
+    Args:
+        lasts: The students' last checkpoints; those of others are left out.
+        reached: Whether those are wanted that they reached, or those that they did not.
+    """
+    matching = [one for one in lasts if one.soft_share is not None]
+    return _said_once([one for one in matching if bool(one.soft_share) is reached], _soft_finding)
+
+
+def _soft_finding(last: Checkpoint) -> str:
     if not last.soft_share:
         return (
-            f"{name}: the teacher's probabilities reached none of the trained tokens, so it was "
-            "trained on the text alone, as if by sample matching. Set generate.top_logprobs, with "
-            "a teacher that gives probabilities."
+            "the teacher's probabilities reached none of the trained tokens, so training was on "
+            "the text alone, as if by sample matching. Set generate.top_logprobs, with a teacher "
+            "that gives probabilities."
         )
     return (
-        f"{name}: the teacher's probabilities reached {percent(last.soft_share)} of the trained "
-        "tokens; the others were learned from the text."
+        f"the teacher's probabilities reached {percent(last.soft_share)} of the trained tokens; "
+        "the others were learned from the text."
     )
+
+
+def _said_once(lasts: Sequence[Checkpoint], say: Callable[[Checkpoint], str]) -> list[str]:
+    """Returns what is said of students, behind the names of all of whom it is said."""
+    names: dict[str, list[str]] = {}
+    for last in lasts:
+        names.setdefault(say(last), []).append(label(last.system))
+    return [f"{listed(of)}: {said}" for said, of in names.items()]

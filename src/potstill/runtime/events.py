@@ -4,7 +4,8 @@ The log, ``log.jsonl`` in the run's folder, has one JSON object a line: ``time``
 1970, ``event``, and the event's own fields. One line is written for each of:
 
 ``started``
-    A command begins: ``command`` and the ``version`` of potstill.
+    A command that works on the run begins: ``command`` and the ``version`` of potstill. ``report``
+    and other readers leave no line, which would hide that the command before was killed.
 ``stage_begins``, ``stage_ends``
     A ``stage``; with the ``seconds`` it took.
 ``progress``

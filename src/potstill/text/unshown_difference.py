@@ -1,0 +1,38 @@
+"""Why a difference is not shown although its interval leaves out 0, in words for any reader."""
+
+
+def interval_note(ends: tuple[float, float], p_value: float, tested: int, what: str) -> str:
+    """Returns a sentence for a difference that is not shown; empty where its interval holds 0.
+
+    Args:
+        ends: Of its 95% interval.
+        p_value: Its own, not adjusted.
+        tested: How many differences were tested together.
+        what: What these are, such as ``tasks``.
+    """
+    low, high = ends
+    if low <= 0 <= high:
+        return ""
+    if tested > 1 and p_value < 0.05:
+        return (
+            "Its interval leaves out 0, but that looks at this difference alone: among "
+            f"{tested:,} {what} tested together one like it can come by chance, so it does not "
+            "count as shown."
+        )
+    return (
+        "Its interval leaves out 0, but narrowly: the exact test, which decides, does not rule "
+        "out chance."
+    )
+
+
+def several_note(count: int, tested: int) -> str:
+    """Returns the same sentence for so many of the differences that were tested together."""
+    if not count:
+        return ""
+    one = count == 1
+    return (
+        f"{count:,} {'difference' if one else 'differences'} whose interval leaves out 0 "
+        f"{'does' if one else 'do'} not count as shown: an interval looks at one difference alone, "
+        f"and among {tested:,} tested together some like {'it' if one else 'them'} can come by "
+        "chance."
+    )
