@@ -21,12 +21,15 @@ from report_run import ROLES as SWEPT_ROLES
 from report_run import checkpoint as made_checkpoint
 from report_run import score as made_score
 from report_run import task as made_task
+from test_compare import ANSWERS, compare, measured, right
+from test_compare import RATIONALES as COMPARED
 from test_report_rounds import RECIPE as ON_POLICY_RECIPE
 from test_report_rounds import TASK as ON_POLICY_TASK
 from test_report_rounds import fill as fill_rounds
 from test_report_teachers import DEBATED
 from test_report_teachers import RECIPE as TEACHERS_RECIPE
 
+from potstill.experiment.comparison_html import comparison_html
 from potstill.records import (
     Completion,
     Prediction,
@@ -199,3 +202,24 @@ KINDS = {
     kind.__name__: kind
     for kind in (demo_like, guided, trade_off, several_teachers, on_policy, many_students)
 }
+
+
+def comparison(folder: Path) -> Path:
+    """Three runs held against each other, of which two are seeds of one recipe."""
+    asked = "abcdefghijkl"
+    verdicts = {"one": ("ab", "ac"), "two": ("abcdefgh", "ab"), "other": ("abc", "abcdefghij")}
+    runs = [
+        measured(
+            str(folder / name),
+            {COMPARED: right(rationales, asked), ANSWERS: right(answers, asked)},
+            recipe={"seed": place} if name != "other" else {"train": {"steps": 9}},
+        )
+        for place, (name, (rationales, answers)) in enumerate(verdicts.items())
+    ]
+    page = folder / "comparison.html"
+    page.write_text(comparison_html(compare(*runs)), "utf-8")
+    return page
+
+
+PAGES = KINDS | {"comparison": comparison}
+"""The pages of :data:`KINDS`, and that of a comparison, which has no list of questions."""

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
-from filled_pages import HOSTILE_TEXTS, KINDS
+from filled_pages import HOSTILE_TEXTS, KINDS, PAGES
 from real_browser import Watched, chromium, watched
 
 if TYPE_CHECKING:
@@ -22,9 +22,9 @@ def browser() -> Iterator["Browser"]:
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The address of a page of each kind of run."""
+    """The address of each kind of page."""
     return {
-        name: make(tmp_path_factory.mktemp(name)).resolve().as_uri() for name, make in KINDS.items()
+        name: make(tmp_path_factory.mktemp(name)).resolve().as_uri() for name, make in PAGES.items()
     }
 
 
@@ -92,7 +92,7 @@ def test_every_plot_draws_and_nobody_is_asked(
 @pytest.mark.slow
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", PAGES)
 def test_axe_finds_nothing_and_nothing_is_wider_than_the_screen(
     browser: "Browser", pages: dict[str, str], kind: str, width: int, dark: bool
 ) -> None:

@@ -25,6 +25,7 @@ from potstill.records import (
 from potstill.report import write_report
 from potstill.report.accuracy import read_results
 from potstill.report.round_charts import FIGURES, round_section, taught_systems
+from potstill.report.system_colours import START_LOOK, look_of
 from potstill.store import Store
 
 TASK = task("two_step_arithmetic", 20, 40)
@@ -160,6 +161,17 @@ def test_every_way_has_its_teacher_tokens(folder: Path) -> None:
         "prefix": ("prefix form", 300 + 500),
         "rationales, first": ("guidance at inference", 500 + 40 * 15),
     }
+
+
+def test_systems_have_their_own_colours_beside_teacher_tokens_as_well(folder: Path) -> None:
+    with Store(folder / "run.sqlite", read_only=True) as store:
+        results = read_results(store, [TASK], folder)
+    looks = {one.label: one.look for one in taught_systems(results)}
+    assert looks["start"] == START_LOOK
+    assert all(looks[one.label] == look_of(results, one) for one in results.students
+               if one.label in looks)  # fmt: skip
+    assert looks["rationales, first"] == looks["rationales"]
+    assert len(set(looks.values())) == len(looks) - 1
 
 
 def test_the_page_shows_rounds_stopped_students_and_prices(folder: Path) -> None:

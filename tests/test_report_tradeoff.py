@@ -286,10 +286,13 @@ def test_training_says_how_far_the_teachers_probabilities_reached(run: SweptRun)
 
 def test_what_holds_for_several_students_is_said_once(run: SweptRun) -> None:
     run.fill()
-    checkpoints = [replace(one, soft_share=0.0) for one in run.store.checkpoints()]
+    checkpoints = [
+        replace(one, soft_share=0.0, training="batches of 8") for one in run.store.checkpoints()
+    ]
     run.store.replace_training([], checkpoints, settings_hash="b")
     reader = section(report_of(run), "training")
     assert reader.words.count("400 steps on 1,200 examples") == 1
+    assert reader.words.count("batches of 8.") == 1
     assert reader.words.count("the teacher's probabilities reached none") == 1
     assert [attrs.get("class") for _, attrs in reader.tags].count("warning") == 1
     names = "Rationale tuning from small and Rationale tuning from large"

@@ -31,6 +31,7 @@ def test_the_reason_is_named(
 
 def test_several_are_counted() -> None:
     assert several_note(0, 9) == ""
+    assert "the exact test, which decides" in several_note(1, 1)
     assert several_note(1, 9).startswith("1 difference whose interval leaves out 0 does not")
     assert several_note(2, 9).startswith("2 differences whose interval leaves out 0 do not")
 

@@ -34,6 +34,9 @@ LEAST_APART = 0.17
 MOST_LOG_TICKS = 7
 """Marks of a logarithmic axis of values; of more, only powers of ten stay between its ends."""
 
+MOST_BANDED = 4
+"""Lines whose bands can be told apart; those of more are drawn fainter."""
+
 MOST_HOVERED = 60
 """Values of a line that the pointer finds; of more, every second or third one."""
 
@@ -145,8 +148,14 @@ def line_chart(
     body.append(_labels(frame, lines))
     body += [_hover(frame, line) for line in lines]
     return Markup(
-        '<svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>'
-    ).format(WIDTH, frame.height, spoken, Markup("").join(body))
+        '<svg class="chart{}" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>'
+    ).format(
+        " crowded" if len(lines) > MOST_BANDED else "",
+        WIDTH,
+        frame.height,
+        spoken,
+        Markup("").join(body),
+    )
 
 
 def _height(lines: Sequence[Line]) -> float:

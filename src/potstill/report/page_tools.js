@@ -162,9 +162,9 @@
       const button = document.createElement("button");
       button.type = "button";
       button.className = "plain sort";
-      button.append(...head.childNodes);
+      button.append(...[...head.childNodes].filter((part) => part.nodeName !== "SMALL"));
       button.addEventListener("click", () => sort(table, heads, column));
-      head.append(button);
+      head.prepend(button);
     });
   }
 

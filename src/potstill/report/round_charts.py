@@ -15,9 +15,10 @@ from potstill.prompts.formats import format_named
 from potstill.records import Checkpoint, Collapse, Score, System, TrainingRound
 from potstill.report import charts, guidance_text, text
 from potstill.report.accuracy import Results
+from potstill.report.chart_marks import Look
 from potstill.report.guidance import guidance
 from potstill.report.scatter import Dot, round_axis, scatter
-from potstill.report.system_colours import look_of
+from potstill.report.system_colours import START_LOOK, look_of
 
 Way = Literal[
     "no teacher",
@@ -28,16 +29,6 @@ Way = Literal[
     "guidance at inference",
 ]
 """How a teacher's tokens reach a student."""
-
-COLOURS: Mapping[Way, int] = {
-    "rationales": 1,
-    "distribution matching": 2,
-    "on-policy": 3,
-    "prefix form": 4,
-    "guidance at inference": 5,
-    "no teacher": 6,
-}
-"""The colour of each way."""
 
 
 class TaughtSystem(NamedTuple):
@@ -52,6 +43,8 @@ class TaughtSystem(NamedTuple):
     accuracy: float
     low: float
     high: float
+    look: Look
+    """Its own all over the page; with guidance, that of the student."""
 
 
 class RoundSection(NamedTuple):
@@ -135,15 +128,17 @@ def taught_systems(results: Results) -> list[TaughtSystem]:
             continue
         way: Way = "no teacher" if system not in last else _way(results, last[system])
         tokens = _training_tokens(results, system, last) if system in last else 0.0
-        found.append(_taught(system, score, way, tokens))
+        found.append(_taught(results, system, score, way, tokens))
     found += _guided(results, {one.label: one.teacher_tokens for one in found})
     return sorted(found, key=lambda one: one.teacher_tokens)
 
 
-def _taught(system: System, score: Score, way: Way, tokens: float) -> TaughtSystem:
-    accuracy = score.correct / score.total
+def _taught(
+    results: Results, system: System, score: Score, way: Way, tokens: float
+) -> TaughtSystem:
+    accuracy, look = score.correct / score.total, look_of(results, system)
     return TaughtSystem(
-        text.label(system), system.label, way, tokens, accuracy, score.low, score.high
+        text.label(system), system.label, way, tokens, accuracy, score.low, score.high, look
     )
 
 
@@ -155,6 +150,9 @@ def _guided(results: Results, trained: Mapping[str, float]) -> list[TaughtSystem
     settings = results.settings.get("guide")
     named = settings.get("student") if isinstance(settings, Mapping) else None
     subject = str(named or (results.chosen.label if results.chosen else ""))
+    own = (student for student in results.students if student.label == subject)
+    student = next(own, None)
+    look = START_LOOK if student is None else look_of(results, student)
     return [
         TaughtSystem(
             f"{subject}, {guidance_text.short(score.policy)}",
@@ -164,6 +162,7 @@ def _guided(results: Results, trained: Mapping[str, float]) -> list[TaughtSystem
             score.accuracy,
             score.low,
             score.high,
+            look,
         )
         for score in section.policies
     ]
@@ -245,8 +244,8 @@ def _price_chart(taught: Sequence[TaughtSystem]) -> Markup | None:
             one.accuracy,
             one.low,
             one.high,
-            "square" if one.way == "no teacher" else "circle",
-            COLOURS[one.way],
+            one.look.shape,
+            one.look.colour,
         )
         for one in taught
     ]

@@ -58,7 +58,7 @@ def summary(results: Results) -> dict[str, object]:
         "rounds": [asdict(own) for own in results.rounds],
         "collapses": [asdict(collapse) for collapse in results.collapses],
         "teacher_tokens": [
-            {name: value for name, value in one._asdict().items() if name != "name"}
+            {name: value for name, value in one._asdict().items() if name not in ("name", "look")}
             for one in taught_systems(results)
         ],
         "teachers": [asdict(score) for score in results.teacher_scores],

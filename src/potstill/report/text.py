@@ -315,15 +315,15 @@ def _at_a_price(gained: Abilities) -> str:
     return f": on test {listed(changes)}" if changes else ""
 
 
-def trained(lasts: Sequence[Checkpoint]) -> list[str]:
-    """Returns how long and on what students were trained, once for those that it is the same of."""
-    return _said_once(lasts, _trained)
+def trained(lasts: Sequence[Checkpoint]) -> tuple[list[str], list[str]]:
+    """Returns on how much students were trained, and how; what holds for several stands once."""
+    known = [last for last in lasts if last.training]
+    return _said_once(lasts, _amount), _said_once(known, lambda last: f"{last.training}.")
 
 
-def _trained(last: Checkpoint) -> str:
+def _amount(last: Checkpoint) -> str:
     left_out = f", {last.too_long:,} left out as longer than max_length" if last.too_long else ""
-    settings = f"; {last.training}" if last.training else ""
-    return f"{last.step:,} steps on {last.examples:,} examples{left_out}{settings}."
+    return f"{last.step:,} steps on {last.examples:,} examples{left_out}."
 
 
 def soft_findings(lasts: Sequence[Checkpoint], *, reached: bool) -> list[str]:

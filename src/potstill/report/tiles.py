@@ -150,8 +150,6 @@ def _doubt(gain: StartComparison) -> Iterator[str]:
         over = f" over {gain.tasks} tasks (Holm)" if gain.tasks > 1 else ""
         change = points(gain.comparison.difference)
         yield f"{change} points; {p_phrase(gain.adjusted_p)}{over} shows no difference."
-    if gain.interval_note:
-        yield gain.interval_note
 
 
 def _answers_alone(found: Findings) -> Iterator[str]:

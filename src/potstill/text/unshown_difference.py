@@ -1,5 +1,7 @@
 """Why a difference is not shown although its interval leaves out 0, in words for any reader."""
 
+BY_TEST = "the exact test, which decides, does not rule out chance"
+
 
 def interval_note(ends: tuple[float, float], p_value: float, tested: int, what: str) -> str:
     """Returns a sentence for a difference that is not shown; empty where its interval holds 0.
@@ -19,16 +21,15 @@ def interval_note(ends: tuple[float, float], p_value: float, tested: int, what: 
             f"{tested:,} {what} tested together one like it can come by chance, so it does not "
             "count as shown."
         )
-    return (
-        "Its interval leaves out 0, but narrowly: the exact test, which decides, does not rule "
-        "out chance."
-    )
+    return f"Its interval leaves out 0, but narrowly: {BY_TEST}."
 
 
 def several_note(count: int, tested: int) -> str:
     """Returns the same sentence for so many of the differences that were tested together."""
     if not count:
         return ""
+    if tested == 1:
+        return f"The interval leaves out 0, but narrowly: {BY_TEST}."
     one = count == 1
     return (
         f"{count:,} {'difference' if one else 'differences'} whose interval leaves out 0 "
