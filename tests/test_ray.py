@@ -6,6 +6,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,26 @@ from chaos import bought_again, chaos_process, read_events
 from chaos_wire import Habits
 from click.testing import CliRunner
 from commands import SHORT_BACKOFF, Commands, until
-from test_kill import COMPLETIONS, rows, write_questions, write_recipe
+from test_kill import COMPLETIONS, LOSSES, rows, write_questions, write_recipe
+from test_on_policy_kill import SCORED, SMALL, WRITTEN
 
 from potstill.cli import main
 from potstill.plan.run_status import run_status
 
 CONCURRENCY = 16
 SAMPLES = 2
+
+STUDENT = SMALL["train"]["students"]["own"]
+ON_POLICY: dict[str, Any] = SMALL | {
+    "train": SMALL["train"] | {
+        "steps": 4, "checkpoints": 1,
+        "students": {
+            "own": STUDENT | {"on_policy": STUDENT["on_policy"]
+                              | {"steps_per_round": 2, "score": {"share": 0.5}}},
+        },
+    },
+}  # fmt: skip
+"""A student that learns from half of its own tokens, in two rounds."""
 
 
 # without a cluster --------------------------------------------------------------------------------
@@ -118,7 +132,8 @@ class Cluster:
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    # Workers have a niceness of 15 by Ray's own choice: beside others' work they get no turn.
+    os.environ.update({"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"})
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     running = Cluster()
     for number, handler in before.items():  # a node takes them over, for all tests behind
@@ -193,3 +208,51 @@ def test_workers_and_the_driver_are_killed_and_the_store_is_that_of_one_process(
     billed = sum(event["tokens"] for event in events if event["what"] == "billed")
     spent = run_status(run).spent
     assert spent.tokens >= billed
+
+
+@pytest.mark.slow
+def test_a_file_of_texts_is_scored_by_workers_as_by_one_process(
+    cluster: Cluster, commands: Commands, tmp_path: Path
+) -> None:
+    texts = [
+        {"prompt": f"Question {number}: how many?\nA:", "text": f" There are {number * 7} pens."}
+        for number in range(60)
+    ]
+    (tmp_path / "texts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in texts))
+    with chaos_process(tmp_path, Habits(share=0.0)) as (url, log):
+        asked = ["score", "texts.jsonl", "--model", "openai:chaos", "--top", "3",
+                 "--set", f"model.base_url={url}", "--set", "model.chat=false",
+                 "--set", "model.api_key_env=null"]  # fmt: skip
+        assert commands.run(*asked, "--out", "alone.jsonl") == 0
+        assert commands.run(*asked, "--out", "workers.jsonl", *on(cluster)) == 0
+        delivered = Counter(
+            event["prompt"] for event in read_events(log) if event["what"] == "delivered"
+        )
+    alone, workers = (tmp_path / f"{name}.jsonl" for name in ("alone", "workers"))
+    assert workers.read_bytes() == alone.read_bytes() and len(alone.read_text()) > 1000
+    texts_of = [count for prompt, count in delivered.items() if prompt.startswith("Question ")]
+    assert texts_of == [2] * 60, "once by each"
+
+
+@pytest.mark.slow
+def test_a_teacher_on_workers_scores_what_a_student_writes_here(
+    cluster: Cluster, commands: Commands, tmp_path: Path
+) -> None:
+    write_questions(tmp_path / "questions.jsonl", 20)
+    results = []
+    for name in ("alone", "workers"):
+        recipe = write_recipe(
+            tmp_path, name, questions=tmp_path / "questions.jsonl",
+            teacher={"model": "bundled:teacher", "dtype": "float32"},
+            student={"model": "bundled:student", "dtype": "float32"},
+            store={"positions": "trained"}, **ON_POLICY,
+        )  # fmt: skip
+        where = on(cluster, workers=1) if name == "workers" else []
+        for stage in ("generate", "curate", "train"):
+            assert commands.run(stage, str(recipe), *where) == 0
+        results.append([rows(tmp_path / name, query) for query in (WRITTEN, SCORED, LOSSES)])
+    assert results[0] == results[1] and all(results[0])
+    ready = [event for event in logged(tmp_path / "workers", "worker")
+             if event["status"] == "ready"]  # fmt: skip
+    assert len(ready) == 2, "one writes rationales, one scores; the student writes here"
+    assert all(event["model"].startswith("bundled:teacher@") for event in ready)
