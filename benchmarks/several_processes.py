@@ -1,8 +1,9 @@
-"""Two processes against one: the losses of 50 steps, by DDP and by FSDP2, on processors (gloo).
+"""Two processes against one: the losses of 50 steps, by each way of sharing, by gloo.
 
 Run: python benchmarks/several_processes.py [--steps 50] [--json RESULTS.json]
 
-A tiny model with random weights is trained plainly, with accumulation, prefix sharing, distribution
+The ways are DDP, FSDP2, and DeepSpeed ZeRO where that is installed, all on processors. A tiny model
+with random weights is trained plainly, with accumulation, prefix sharing, distribution
 matching and low-rank additions, and with all of them at once, in one process and in two, and the
 losses are compared at each step. Then a training is stopped half way in two processes, by each way
 of sharing, and one process goes on with it; and the other way round.
@@ -16,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,12 @@ from potstill.runtime import Runtime  # noqa: E402
 from potstill.train.processes import training_processes  # noqa: E402
 from potstill.train.settings import LoraSettings, StudentSettings  # noqa: E402
 from potstill.train.student import train_student  # noqa: E402
+
+WAYS = {"DDP": {}, "FSDP2": FSDP2}
+if find_spec("deepspeed"):
+    by_deepspeed = {"ACCELERATE_USE_FSDP": "false", "ACCELERATE_USE_DEEPSPEED": "true"}
+    for stage in "123":
+        WAYS[f"ZeRO {stage}"] = {**by_deepspeed, "ACCELERATE_DEEPSPEED_ZERO_STAGE": stage}
 
 PARTS = ("accumulation", "prefix sharing", "distribution matching", "lora")
 GOING_ON = ("plain", "lora")
@@ -76,7 +84,7 @@ def work(start: Path, folder: Path, steps: int) -> None:
     """Train everything in the processes that were started, and leave the losses in a file."""
     found: dict[str, dict[str, list[float]]] = {}
     with training_processes():
-        for way, environment in {"DDP": {}, "FSDP2": FSDP2}.items():
+        for way, environment in WAYS.items():
             os.environ.update(environment)
             own = folder / way
             found[way] = {name: trained(name, start, own, steps) for name in FORMS}
@@ -93,14 +101,14 @@ def measure(folder: Path, steps: int) -> dict[str, Any]:
     """Returns the largest difference from one process, by way and combination."""
     start = build_tiny_causal(folder / "start", "qwen3")
     alone = {name: trained(name, start, folder / "one", steps) for name in FORMS}
-    for way, name in itertools.product(("DDP", "FSDP2"), GOING_ON):
+    for way, name in itertools.product(WAYS, GOING_ON):
         stopped(name, start, folder / f"begun for {way}", steps)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     command += ["--nproc-per-node", "2", __file__, "--steps", str(steps)]
     command += ["--work", str(start), str(folder)]
     subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     found = json.loads((folder / "losses.json").read_text(encoding="utf-8"))
-    for way in ("DDP", "FSDP2"):
+    for way in WAYS:
         found[f"one process after {way}"] = {
             name: trained(name, start, folder / f"begun by {way}", steps) for name in GOING_ON
         }

@@ -150,6 +150,30 @@ def train_all(start: Path, folder: Path) -> None:
         (folder / "losses.json").write_text(json.dumps(by_way), encoding="utf-8")
 
 
+def train_all_by_zero(stage: int, start: Path, folder: Path) -> None:
+    """Make all trainings by DeepSpeed, and leave their losses in a file.
+
+    One is stopped early, for others to go on with, and some go on that others stopped: one
+    process alone, or several that hold parts by FSDP2.
+    """
+    with training_processes():
+        os.environ.update(FSDP2)
+        for name in GOING_ON:
+            stop_early(name, start, folder / "by_fsdp2")
+        os.environ.pop("ACCELERATE_USE_FSDP")
+        os.environ.update(
+            ACCELERATE_USE_DEEPSPEED="true", ACCELERATE_DEEPSPEED_ZERO_STAGE=f"{stage}"
+        )
+        by_way = {"ZeRO": losses_of_all(start, folder / "zero")}
+        for name in GOING_ON:
+            stop_early(name, start, folder / "by_two")
+        for way, place in {"one process": "by_one", "FSDP2": "by_fsdp2"}.items():
+            resumed = {name: go_on(name, start, folder / place) for name in GOING_ON}
+            by_way[f"ZeRO after {way}"] = resumed
+    if is_main_process():
+        (folder / "losses.json").write_text(json.dumps(by_way), encoding="utf-8")
+
+
 GOING_ON = ("plain", "lora")
 """The trainings that are stopped early, for others to go on with."""
 

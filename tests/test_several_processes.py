@@ -233,7 +233,6 @@ def test_each_process_draws_its_own_random_numbers() -> None:
         ({"FSDP_VERSION": "1"}, {}, "fsdp_version: 2"),
         ({"FSDP_VERSION": "2"}, {"prefix": {"tokens": 4}}, "train.prefix"),
         ({"FSDP_VERSION": "2"}, {"lora": {"quantize": "4bit"}}, "train.lora.quantize"),
-        ({"ACCELERATE_USE_DEEPSPEED": "true"}, {}, "DeepSpeed"),
     ],
 )
 def test_what_processes_cannot_train_is_refused_before_anything_is_loaded(

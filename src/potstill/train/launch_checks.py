@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 
 from potstill.errors import ConfigError
-from potstill.launched import asked_of_accelerate, process_count
+from potstill.launched import process_count
 from potstill.records import System
 from potstill.train.settings import StudentSettings, TrainSettings
 from potstill.train.sharding import check_fsdp, is_fsdp_asked_for
+from potstill.train.zero_settings import check_zero, is_zero_asked_for
 
 
 def check_launch(settings: TrainSettings, students: Mapping[System, StudentSettings]) -> None:
@@ -20,14 +21,14 @@ def check_launch(settings: TrainSettings, students: Mapping[System, StudentSetti
         ConfigError: There is a training that cannot be; says the way out.
     """
     check_fsdp()
-    _refuse_deepspeed()
+    check_zero()
     count = process_count()
     if settings.batch_size is not None and settings.batch_size < count:
         raise ConfigError(
             f"train.batch_size is {settings.batch_size}, and {count} processes are to share each "
             "step. Raise it, or start fewer."
         )
-    if is_fsdp_asked_for():
+    if is_fsdp_asked_for() or is_zero_asked_for():
         _check_parts(settings)
         for system, student in students.items():
             if student.on_policy is not None:
@@ -42,21 +43,11 @@ def _check_parts(settings: TrainSettings) -> None:
     """Refuse weights that cannot be held in parts."""
     if settings.prefix is not None:
         raise ConfigError(
-            "train.prefix trains so few weights that they are not held in parts (FSDP). Start "
-            "with examples/accelerate/gpus.yaml, or set train.lora in its place."
+            "train.prefix trains so few weights that they are not held in parts (FSDP, ZeRO). "
+            "Start with examples/accelerate/gpus.yaml, or set train.lora in its place."
         )
     if settings.lora is not None and settings.lora.quantize is not None:
         raise ConfigError(
-            "train.lora.quantize holds weights in 4 bits on each GPU, not in parts (FSDP). Start "
-            "with examples/accelerate/gpus.yaml, or leave quantize out."
-        )
-
-
-def _refuse_deepspeed() -> None:
-    """Refuse DeepSpeed, whose checkpoints are pickled and can be read by itself alone."""
-    if asked_of_accelerate("ACCELERATE_USE_DEEPSPEED"):
-        raise ConfigError(
-            "accelerate's configuration asks for DeepSpeed, whose checkpoints are pickled, which "
-            "potstill does not load. FSDP2 holds weights, gradients and optimiser state in parts "
-            "as ZeRO stage 3 does: examples/accelerate/fsdp2.yaml"
+            "train.lora.quantize holds weights in 4 bits on each GPU, not in parts (FSDP, ZeRO). "
+            "Start with examples/accelerate/gpus.yaml, or leave quantize out."
         )

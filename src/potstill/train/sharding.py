@@ -11,7 +11,7 @@ process has written is taken up by processes that shard::
 import copy
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,9 @@ from potstill.launched import asked_of_accelerate
 
 Keyed = dict[str, Tensor]
 """Tensors of the optimiser's state by the name of their weight, a slash, and their own."""
+
+States = Iterator[tuple[str, dict[str, Tensor]]]
+"""The optimiser's state of each weight, whole, by the name of the weight."""
 
 
 def is_fsdp_asked_for() -> bool:
@@ -103,7 +106,7 @@ def save_parts(model: nn.Module, optimizer: torch.optim.Optimizer, folder: Path)
     writer = HuggingFaceStorageWriter(str(folder), save_distributed=True)
     state: Keyed = {
         f"{name}/{key}": _at_least_a_row(tensor)
-        for name, weight in _trained(model)
+        for name, weight in trained_weights(model)
         for key, tensor in optimizer.state[weight].items()
     }
     save(state, storage_writer=writer)
@@ -117,27 +120,60 @@ def load_parts(model: nn.Module, optimizer: torch.optim.Optimizer, folder: Path)
         optimizer: Its optimiser, which takes the state.
         folder: Holds the parts.
     """
-    from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader
-    from torch.distributed.checkpoint.metadata import TensorStorageMetadata
-    from torch.distributed.checkpoint.state_dict_loader import load
-
-    reader = HuggingFaceStorageReader(str(folder))
-    known = reader.read_metadata().state_dict_metadata
-    sizes = {key: one.size for key, one in known.items() if isinstance(one, TensorStorageMetadata)}
+    reader, sizes = _reader_of(folder)
     state: Keyed = {}
-    for name, weight in _trained(model):
+    for name, weight in trained_weights(model):
         for key in (key for key in sizes if key.rpartition("/")[0] == name):
             like = sizes[key] == weight.shape
             state[key] = torch.zeros_like(weight) if like else torch.zeros(sizes[key])
-    with warnings.catch_warnings():  # each process reads what it needs by itself, as is meant
-        warnings.filterwarnings("ignore", message="torch.distributed is disabled")
-        load(state, storage_reader=reader, no_dist=True)
-    for name, weight in _trained(model):
+    _fill(state, reader)
+    for name, weight in trained_weights(model):
         optimizer.state[weight] = {
             key.rpartition("/")[2]: tensor if tensor.shape == weight.shape else tensor[0]
             for key, tensor in state.items()
             if key.rpartition("/")[0] == name
         }
+
+
+def states_in(parts: Path) -> States:
+    """Yields what :func:`save_parts` wrote, or DeepSpeed's parts; one weight is held at a time."""
+    reader, sizes = _reader_of(parts)
+    for name in sorted({key.rpartition("/")[0] for key in sizes}):
+        own = {key: size for key, size in sizes.items() if key.rpartition("/")[0] == name}
+        state = {key: torch.zeros(size) for key, size in own.items()}
+        _fill(state, reader)
+        yield name, {key.rpartition("/")[2]: tensor for key, tensor in state.items()}
+
+
+def states_of(whole: Path, names: Sequence[str]) -> States:
+    """Yields the state that one process has written.
+
+    Args:
+        whole: As torch writes it; read as plain tensors and numbers.
+        names: Those of the weights, in the optimiser's order.
+    """
+    state = torch.load(whole, map_location="cpu", weights_only=True, mmap=True)["state"]
+    return ((name, state[number]) for number, name in enumerate(names))
+
+
+def _reader_of(folder: Path) -> tuple[Any, dict[str, torch.Size]]:
+    """Returns what reads parts, and the sizes of the tensors that they make, by their names."""
+    from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader
+    from torch.distributed.checkpoint.metadata import TensorStorageMetadata
+
+    reader = HuggingFaceStorageReader(str(folder))
+    known = reader.read_metadata().state_dict_metadata
+    sizes = {key: one.size for key, one in known.items() if isinstance(one, TensorStorageMetadata)}
+    return reader, sizes
+
+
+def _fill(state: Keyed, reader: Any) -> None:
+    """Read the tensors of a state."""
+    from torch.distributed.checkpoint.state_dict_loader import load
+
+    with warnings.catch_warnings():  # each process reads what it needs by itself, as is meant
+        warnings.filterwarnings("ignore", message="torch.distributed is disabled")
+        load(state, storage_reader=reader, no_dist=True)
 
 
 def load_whole(optimizer: torch.optim.Optimizer, path: Path) -> None:
@@ -162,7 +198,8 @@ def _in_parts(tensor: Tensor, like: Tensor) -> Tensor:
     return distribute_tensor(whole, like.device_mesh, like.placements, src_data_rank=None)
 
 
-def _trained(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
+def trained_weights(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
+    """Yields the weights that are trained, and their names."""
     return ((name, one) for name, one in model.named_parameters() if one.requires_grad)
 
 

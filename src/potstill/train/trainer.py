@@ -49,9 +49,13 @@ from potstill.train.sharding import (
     load_whole,
     save_parts,
     shard_on_processors,
+    states_in,
+    states_of,
     without_weights,
 )
 from potstill.train.training_arguments import draw_apart
+from potstill.train.zero import load_zero, names_in_order, save_zero, zero_on_processors
+from potstill.train.zero_settings import is_zero_asked_for
 from potstill.whole_files import library_faults, unfinished_folder, whole_folder
 
 
@@ -92,7 +96,8 @@ class StudentTrainer(Trainer):
         dtype: torch.dtype = torch.float32,
     ) -> None:
         use_cache = getattr(model.config, "use_cache", None)
-        self._skeleton = without_weights(model) if is_fsdp_asked_for() else None
+        in_parts = is_fsdp_asked_for() or is_zero_asked_for()
+        self._skeleton = without_weights(model) if in_parts else None
         super().__init__(
             model=model,
             args=args,
@@ -120,6 +125,8 @@ class StudentTrainer(Trainer):
         base.create_accelerator_and_postprocess()
         shard_on_processors(self.accelerator)
         self.is_fsdp_enabled = self.accelerator.distributed_type == DistributedType.FSDP
+        self._by_zero = zero_on_processors(self.accelerator, self.args)
+        self.is_deepspeed_enabled = False  # all that the base does for it beside is pickled
 
     def _get_train_sampler(self, train_dataset: object = None) -> SequentialSampler:
         assert isinstance(self.train_dataset, Steps)
@@ -261,13 +268,16 @@ class StudentTrainer(Trainer):
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
         """Write the optimiser's state, in parts where the weights are, and the schedule's."""
-        if not self.is_fsdp_enabled:
+        if not (self.is_fsdp_enabled or self._by_zero):
             super()._save_optimizer_and_scheduler(output_dir)
             return
         parts = Path(output_dir) / checkpoints.PARTS
         parts.mkdir(exist_ok=True)
         wrapped, schedule = cast(AcceleratedOptimizer, self.optimizer), self.lr_scheduler
-        save_parts(self.model_wrapped, wrapped.optimizer, parts)
+        if self._by_zero:
+            save_zero(self.model_wrapped, parts)
+        else:
+            save_parts(self.model_wrapped, wrapped.optimizer, parts)
         if self.args.should_save:
             assert schedule is not None
             torch.save(schedule.state_dict(), Path(output_dir) / SCHEDULER_NAME)
@@ -276,17 +286,23 @@ class StudentTrainer(Trainer):
         """Read both, be the weights in parts or not, now or when they were written."""
         assert checkpoint is not None, "only what goes on comes here"
         parts, whole = Path(checkpoint) / checkpoints.PARTS, Path(checkpoint) / OPTIMIZER_NAME
-        if not parts.is_dir() and not self.is_fsdp_enabled:
+        if not (parts.is_dir() or self.is_fsdp_enabled or self._by_zero):
             super()._load_optimizer_and_scheduler(checkpoint)
             return
         optimizer = cast(AcceleratedOptimizer, self.optimizer).optimizer
         schedule = self.lr_scheduler
         assert schedule is not None
-        if parts.is_dir():
-            load_parts(self.accelerator.unwrap_model(self.model_wrapped), optimizer, parts)
+        model: Any = self.accelerator.unwrap_model(self.model_wrapped)
+        if self._by_zero:
+            order = names_in_order(model, self.get_decay_parameter_names(model))
+            states = states_in(parts) if parts.is_dir() else states_of(whole, order)
+            load_zero(self.model_wrapped, states)
+        elif parts.is_dir():
+            load_parts(model, optimizer, parts)
         else:
             load_whole(optimizer, whole)
-        schedule.load_state_dict(torch.load(Path(checkpoint) / SCHEDULER_NAME, weights_only=True))
+        state = torch.load(Path(checkpoint) / SCHEDULER_NAME, weights_only=True)
+        schedule.load_state_dict(_of_groups(state, len(optimizer.param_groups)))
         for group, rate in zip(optimizer.param_groups, schedule.get_last_lr(), strict=True):
             group["lr"] = rate
 
@@ -332,6 +348,17 @@ class StudentTrainer(Trainer):
         resume = Path(resume_from_checkpoint)
         own = any((resume / name).is_file() for name in ("adapter_config.json", "config.json"))
         super()._load_from_checkpoint(str(resume if own else resume.parent), model)
+
+
+def _of_groups(schedule: dict[str, Any], count: int) -> dict[str, Any]:
+    """Returns a schedule's state for so many groups of weights, which all have the same rate.
+
+    DeepSpeed has none for a group without weights, such as that of additions that do not decay.
+    """
+    return {
+        key: value[:1] * count if isinstance(value, list) else value
+        for key, value in schedule.items()
+    }
 
 
 def _write_additions(model: Any, folder: Path, state_dict: dict[str, Tensor]) -> None:

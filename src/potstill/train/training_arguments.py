@@ -12,6 +12,8 @@ from transformers import TrainingArguments, set_seed
 from potstill.errors import ConfigError
 from potstill.train.defaults import ResolvedTraining
 from potstill.train.sharding import is_fsdp_asked_for
+from potstill.train.zero import begin_zero, set_up_zero
+from potstill.train.zero_settings import CLIPPING, parts_weights
 
 RECOMPUTE = next(  # its name in transformers from 5.23 on, and before
     name
@@ -37,7 +39,7 @@ def training_arguments(
         "lr_scheduler_type": schedules.get(settings.schedule, settings.schedule),
         "warmup_steps": math.ceil(settings.warmup * steps),
         "weight_decay": settings.weight_decay,
-        "max_grad_norm": 1.0,
+        "max_grad_norm": CLIPPING,
         "optim": "adamw_torch_fused",
         "bf16": _bfloat16(settings, use_cpu),
         RECOMPUTE: settings.gradient_checkpointing,
@@ -53,7 +55,9 @@ def training_arguments(
         "remove_unused_columns": False,
         "log_level": "error",
     }
+    begin_zero(use_cpu=use_cpu)
     arguments = TrainingArguments(**options)
+    set_up_zero(arguments)
     arguments._n_gpu = min(arguments.n_gpu, 1)  # several devices: one process each
     if settings.batch_size < arguments.world_size:
         raise ConfigError(
@@ -65,7 +69,7 @@ def training_arguments(
 
 def sharded(arguments: TrainingArguments) -> bool:
     """Whether a layer's weights are only there while the model runs."""
-    asked_for = arguments.fsdp or arguments.deepspeed or is_fsdp_asked_for()
+    asked_for = arguments.fsdp or is_fsdp_asked_for() or parts_weights()
     return bool(asked_for) or arguments.parallel_mode.value == "tpu"
 
 
