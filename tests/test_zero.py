@@ -32,6 +32,7 @@ train_all_by_zero({stage}, Path(sys.argv[1]), Path(sys.argv[2]))
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("stage", [1, 2, 3])
 def test_two_processes_in_parts_have_the_losses_of_one_at_every_step(
     stage: int, start: Path, tmp_path: Path
@@ -41,7 +42,8 @@ def test_two_processes_in_parts_have_the_losses_of_one_at_every_step(
     alone = losses_of_all(start, tmp_path / "alone")
     for name in GOING_ON:
         stop_early(name, start, tmp_path / "by_one")
-    done = by_torchrun(TOGETHER.format(stage=stage), tmp_path, start, tmp_path)
+    program = TOGETHER.format(stage=stage)
+    done = by_torchrun(program, tmp_path, start, tmp_path, most_seconds=900)
     assert done.returncode == 0, done.stderr
     by_way = left_losses(tmp_path)
     parts = [*tmp_path.glob("by_two/*/checkpoint-000003/resume/optimizer/part-*.safetensors")]

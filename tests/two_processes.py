@@ -13,6 +13,7 @@ def by_torchrun(
     *arguments: Path,
     environment: Mapping[str, str] | None = None,
     options: Sequence[str] = ("--standalone",),
+    most_seconds: float = 240,
 ) -> "subprocess.CompletedProcess[str]":
     """Returns what came of a program that torchrun starts twice; it may import tests' helpers.
 
@@ -22,6 +23,7 @@ def by_torchrun(
         arguments: What it is given.
         environment: Further variables.
         options: Of torchrun, beside the number of processes.
+        most_seconds: How long it may take.
     """
     script = folder / "program.py"
     script.write_text(program, encoding="utf-8")
@@ -33,7 +35,7 @@ def by_torchrun(
         env=several_processes_environment(folder) | dict(environment or {}),
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=most_seconds,
         check=False,
     )
 

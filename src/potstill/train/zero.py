@@ -10,6 +10,7 @@ on from (:mod:`potstill.train.sharding`)::
 
 import logging
 import os
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,8 @@ def begin_zero(*, use_cpu: bool) -> None:
     import deepspeed
 
     logging.getLogger("DeepSpeed").setLevel(logging.ERROR)
+    # It calls torch by names of before 2.13.
+    warnings.filterwarnings("ignore", r"`torch\.distributed\.", FutureWarning)
     # On processors it compiles an exchange of its own at the first use; gloo's does the same.
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
 
