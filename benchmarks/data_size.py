@@ -18,7 +18,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 from machine import facts, write_results
@@ -170,22 +172,44 @@ def measured(*arguments: str) -> dict[str, float]:
     }
 
 
-def measure(folder: Path, examples: int, tests: int) -> dict[str, object]:
-    """Make a run of so many examples, and measure the three commands on it."""
+def apart(work: Callable[..., None], *arguments: object) -> None:
+    """Do some work in a process of its own.
+
+    What a command is said to have had in memory begins with what the process had that started it,
+    so this one stays small.
+    """
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        pool.submit(work, *arguments).result()
+
+
+def fill(folder: Path, examples: int, tests: int) -> None:
+    """Make a run of so many examples, if it is not there."""
     recipe = folder / "recipe.yaml"
-    if not recipe.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        file = folder / "questions.jsonl"
-        write_questions(file, examples, tests)
-        recipe.write_text(RECIPE.format(folder=folder / "run", file=file))
-        with Run(load_recipe(recipe)) as run:
-            run.identity.claim()
-            teach(run)
-    row: dict[str, object] = {"examples": examples, "tests": tests}
-    row["train"] = measured("train", str(recipe))
+    if recipe.exists():
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "questions.jsonl"
+    write_questions(file, examples, tests)
+    recipe.write_text(RECIPE.format(folder=folder / "run", file=file))
+    with Run(load_recipe(recipe)) as run:
+        run.identity.claim()
+        teach(run)
+
+
+def answer_all(recipe: Path) -> None:
+    """Have all systems' test answers in a run."""
     with Run(load_recipe(recipe)) as run:
         if not run.store.pool_size(("evaluate",)):
             answer(run)
+
+
+def measure(folder: Path, examples: int, tests: int) -> dict[str, object]:
+    """Make a run of so many examples, and measure the three commands on it."""
+    recipe = folder / "recipe.yaml"
+    apart(fill, folder, examples, tests)
+    row: dict[str, object] = {"examples": examples, "tests": tests}
+    row["train"] = measured("train", str(recipe))
+    apart(answer_all, recipe)
     row["evaluate"] = measured("evaluate", str(recipe))
     row["report"] = measured("report", str(recipe))
     row["store_mb"] = round((folder / "run" / "run.sqlite").stat().st_size / 1e6)
