@@ -65,6 +65,19 @@ def test_few_rows_read_the_laid_out_weights(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @available
+def test_plain_weights_serve_where_the_processor_has_no_blocks_for_a_format(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(packed_layers, "_has_blocks", lambda dtype: dtype == torch.float32)
+    layer, rows = packed(torch.bfloat16), torch.randn(2, 48, dtype=torch.bfloat16)
+    expected = F.linear(rows, layer.weight, layer.bias)
+    assert product(layer, rows).equal(expected)
+    merged = packed_layers.MergedLinear([layer, packed(torch.bfloat16)])  # type: ignore[list-item]
+    with torch.inference_mode():
+        torch.testing.assert_close(merged(rows)[:, :80], expected)
+
+
+@available
 def test_a_changed_weight_is_laid_out_anew() -> None:
     layer, rows = packed(), torch.ones(2, 48)
     before = product(layer, rows)

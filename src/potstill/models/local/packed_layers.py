@@ -13,6 +13,7 @@ product, and what comes of it is of their own format (see
 """
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import torch
@@ -40,13 +41,18 @@ class WeightBlocks:
         self._blocks: Tensor | None = None
 
     def blocks(self, *weights: Tensor) -> Tensor:
-        """Returns the blocks of weights, one below the other; made anew where one was changed."""
+        """Returns the blocks of weights, one below the other; made anew where one was changed.
+
+        Where oneDNN has none for their format on this processor, they are the plain weights.
+        """
         # A weight made in inference mode counts no changes, and is not changed in place.
         now = [(one.data_ptr(), 0 if one.is_inference() else one._version) for one in weights]
         if self._blocks is None or self._made_of != now:
             plain = [weight.detach() for weight in weights]
             whole = plain[0] if len(plain) == 1 else torch.cat(plain)
-            self._blocks = torch.ops.mkldnn._reorder_linear_weight(whole, MOST_ROWS)
+            self._blocks = whole
+            if _has_blocks(whole.dtype):
+                self._blocks = torch.ops.mkldnn._reorder_linear_weight(whole, MOST_ROWS)
             self._made_of = now
         return self._blocks
 
@@ -109,6 +115,8 @@ class MergedLinear:
 
 
 def _product(input: Tensor, blocks: Tensor, bias: Tensor | None) -> Tensor:
+    if not _has_blocks(blocks.dtype):
+        return F.linear(input, blocks, bias)
     product: Tensor = torch.ops.mkldnn._linear_pointwise(input, blocks, bias, "none", [], "")
     return product
 
@@ -136,9 +144,15 @@ def _pack(layer: nn.Linear) -> None:
     layer.weight_blocks = WeightBlocks()  # type: ignore[assignment]
 
 
+@cache
+def _has_blocks(dtype: torch.dtype) -> bool:
+    """Whether oneDNN lays out such weights on this processor: bfloat16 ones not with AVX2 alone."""
+    return dtype == torch.float32 or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
 def _can_pack() -> bool:
-    """Whether this torch has the two operations, which are no public ones."""
-    names = ("_reorder_linear_weight", "_linear_pointwise")
+    """Whether this torch has the operations, which are no public ones."""
+    names = ("_reorder_linear_weight", "_linear_pointwise", "_is_mkldnn_bf16_supported")
     return torch.backends.mkldnn.is_available() and all(
         hasattr(torch.ops.mkldnn, name) for name in names
     )
