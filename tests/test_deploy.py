@@ -91,9 +91,7 @@ def test_other_weights_are_found(plain: Path, tmp_path: Path) -> None:
     (other / "checksums.sha256").unlink(missing_ok=True)
     done = potstill("verify", plain, "--folder", other, "--quiet")
     assert done.exit_code == 1, done.output
-    assert "likely cause: the weights: with the same prompt not one answer is the same" in (
-        done.output
-    )
+    assert "likely cause: the weights: with the same prompt 0% of the answers" in done.output
 
 
 def test_vllm_gets_a_folder_and_a_command(plain: Path, tmp_path: Path) -> None:

@@ -91,6 +91,9 @@ def test_the_same_answer_in_other_words_is_equal(run: Path) -> None:
 
 OTHER = {question: text.replace("pens. --> 1", "pens. --> 9") for question, text in TEXTS.items()}
 
+ROUNDED = {**TEXTS, "What is 7 + 7?": OTHER["What is 7 + 7?"]}
+"""Half of the answers are the measured ones."""
+
 
 @pytest.mark.parametrize(
     ("texts", "told", "cause"),
@@ -111,10 +114,11 @@ OTHER = {question: text.replace("pens. --> 1", "pens. --> 9") for question, text
          "stop strings: the server ended the answer before ' is 14 pens. --> 14'"),
         (OTHER, {"props": {"model_ftype": "Q4_1"}},
          "quantisation: the server's weights are Q4_1; see what it was measured in"),
-        (OTHER, {"props": {"model_ftype": "BF16"}},
+        (ROUNDED, {"props": {"model_ftype": "BF16"}},
          "the number format: the server's weights are BF16"),
-        (OTHER, {}, "the number format, as all else that is told agrees"),
-        (dict.fromkeys(TEXTS, "Yes."), {}, "the weights: with the same prompt not one answer"),
+        (ROUNDED, {}, "the number format, as all else that is told agrees"),
+        (OTHER, {}, "the weights: with the same prompt 0% of the answers have the measured words"),
+        (OTHER, {"props": {"model_ftype": "BF16"}}, "the weights: with the same prompt 0% of the"),
     ],
 )  # fmt: skip
 def test_the_cause_of_a_difference_is_looked_for(
@@ -123,7 +127,8 @@ def test_the_cause_of_a_difference_is_looked_for(
     with server(chat_routes(texts, **told)) as url:
         done = verify(run, "--server", f"{url}/v1")
     assert done.exit_code == 1, done.output
-    assert "verify: 0 of 2 predictions equal" in done.output
+    equal = sum(texts[question] == text for question, text in TEXTS.items())
+    assert f"verify: {equal} of 2 predictions equal" in done.output
     assert "the first other prediction: question " in done.output
     assert f"likely cause: {cause}" in done.output
 
@@ -149,7 +154,7 @@ def test_what_helps_against_rounding(
             store.scores(), list(store.predictions()), [], store.choices(), [engine],
             grader="1", settings_hash="x",
         )  # fmt: skip
-    with server(chat_routes(OTHER)) as url:
+    with server(chat_routes(ROUNDED)) as url:
         done = verify(folder, "--server", f"{url}/v1")
     assert f"measured in {number_format};" in done.output
     assert advice in done.output

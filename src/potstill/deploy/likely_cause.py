@@ -22,6 +22,11 @@ SIXTEEN_BITS = ("f16", "bf16", "f32", "float16", "bfloat16", "float32")
 """Number formats that are no quantisation, in lower case."""
 
 
+ROUNDED_SHARE = 0.5
+"""The least share of answers that keep their words where rounding alone differs: a real student had
+84% in other programs and formats (docs/deploying.md)."""
+
+
 class Difference(NamedTuple):
     """A question that is answered otherwise than it was."""
 
@@ -58,7 +63,7 @@ def _shown(text: str, at: int) -> str:
 
 
 def likely_cause(
-    student: MeasuredStudent, served: ServedStudent, difference: Difference, *, same_texts: int
+    student: MeasuredStudent, served: ServedStudent, difference: Difference, *, same_share: float
 ) -> str:
     """Returns why a served student is likely to answer otherwise, found by looking.
 
@@ -66,7 +71,7 @@ def likely_cause(
         student: The student as it was measured.
         served: The student that is served; it is asked once more.
         difference: The first difference.
-        same_texts: How many questions it answers in the very words.
+        same_share: The share of the questions that it answers in the very words.
     """
     if difference.served.error is not None:
         return "the server failed on this question"
@@ -75,7 +80,7 @@ def likely_cause(
         _thinking(student, difference),
         _end(student, difference),
         _chance(served, difference),
-        _weights(student, served, difference, same_texts=same_texts),
+        _weights(student, served, same_share),
     )
     return next(cause for cause in causes if cause)
 
@@ -172,18 +177,16 @@ def _chance(served: ServedStudent, difference: Difference) -> str | None:
     return None
 
 
-def _weights(
-    student: MeasuredStudent, served: ServedStudent, difference: Difference, *, same_texts: int
-) -> str:
+def _weights(student: MeasuredStudent, served: ServedStudent, same_share: float) -> str:
     told, measured = served.weights(), student.number_format
     computed = f"it was measured in {measured}" if measured else "see what it was measured in"
     if told is not None and not any(told.lower().endswith(name) for name in SIXTEEN_BITS):
         return f"quantisation: the server's weights are {told}; {computed}"
-    at = common_prefix_items(difference.measured.text, difference.served.text)
-    if same_texts == 0 and at == 0:
+    if same_share < ROUNDED_SHARE:
         return (
-            "the weights: with the same prompt not one answer is the same from its first "
-            "character on; the server has another model, or another checkpoint"
+            f"the weights: with the same prompt {same_share:.0%} of the answers have the measured "
+            "words, and rounding alone leaves most of them; the server has another model, another "
+            "checkpoint or run, or quantised weights"
         )
     if told is not None:
         return (

@@ -87,7 +87,7 @@ def verify_student(
     if parting is not None:
         one, answer = pairs[parting]
         difference = Difference(one.question, one.prediction, answer, is_equal=are_equal[parting])
-        cause = likely_cause(student, served, difference, same_texts=sum(are_same))
+        cause = likely_cause(student, served, difference, same_share=sum(are_same) / len(are_same))
     return Verification(
         asked=len(measured),
         equal=sum(are_equal),
