@@ -38,7 +38,7 @@ from potstill.train.processes import training_processes  # noqa: E402
 from potstill.train.settings import LoraSettings, StudentSettings  # noqa: E402
 from potstill.train.student import train_student  # noqa: E402
 
-WAYS = {"DDP": {}, "FSDP2": FSDP2}
+WAYS: dict[str, dict[str, str]] = {"DDP": {}, "FSDP2": FSDP2}
 if find_spec("deepspeed"):
     by_deepspeed = {"ACCELERATE_USE_FSDP": "false", "ACCELERATE_USE_DEEPSPEED": "true"}
     for stage in "123":

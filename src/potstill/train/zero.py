@@ -13,7 +13,7 @@ import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from accelerate.state import PartialState
@@ -81,7 +81,7 @@ def set_up_zero(arguments: TrainingArguments) -> None:
 
 def zero_on_processors(accelerator: Any, arguments: TrainingArguments) -> bool:
     """Returns whether DeepSpeed is at work; on processors, too, where accelerate leaves it out."""
-    state, plugin = accelerator.state, arguments.deepspeed_plugin
+    state, plugin = accelerator.state, cast(Any, arguments.deepspeed_plugin)
     if is_zero_asked_for() and state.distributed_type == DistributedType.MULTI_CPU:
         state.distributed_type = DistributedType.DEEPSPEED
         PartialState._shared_state["distributed_type"] = DistributedType.DEEPSPEED  # as on GPUs

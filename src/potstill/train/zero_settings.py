@@ -18,7 +18,7 @@ from potstill.launched import asked_of_accelerate
 CLIPPING = 1.0
 """The most that the gradients' norm may be at a step, of which larger ones are scaled to it."""
 
-OF_THE_RECIPE = {
+OF_THE_RECIPE: dict[str, tuple[float | None, str]] = {
     "optimizer": (None, "train.learning_rate and train.weight_decay say it"),
     "scheduler": (None, "train.schedule and train.warmup say it"),
     "train_batch_size": (None, "train.batch_size says it"),
