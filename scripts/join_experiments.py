@@ -10,18 +10,19 @@ have computed them from the runs.
 
 import argparse
 import json
-import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from potstill.experiment.run_results import RESAMPLES
-from potstill.statistics import (
-    accuracy_interval,
-    compare_runs,
-    paired_comparison,
-    runs_interval,
+from potstill.experiment.run_results import (
+    RESAMPLES,
+    SystemComparison,
+    SystemResults,
+    comparison_figures,
+    system_figures,
 )
+from potstill.statistics import compare_runs, paired_comparison
+from potstill.whole_files import write_whole
 
 Figures = dict[str, Any]
 """What an experiment found of one recipe, or a part of that."""
@@ -104,7 +105,7 @@ def _systems(name: str, parts: Sequence[Mapping[str, Figures]]) -> Figures:
     whole: Figures = {}
     for system, by_seed in seeds.items():
         having = [part[system] for part in parts if system in part]
-        whole[system] = _accuracy(by_seed)
+        whole[system] = system_figures(_laid_out(system, by_seed))
         if "against" in having[0]:
             whole[system]["against"] = {
                 other: _comparison(by_seed, seeds[other], [one["against"][other] for one in having])
@@ -114,24 +115,20 @@ def _systems(name: str, parts: Sequence[Mapping[str, Figures]]) -> Figures:
     return whole
 
 
-def _accuracy(by_seed: Mapping[str, Sequence[int]]) -> Figures:
-    accuracies = [right / total for right, total in by_seed.values()]
-    right, total = (sum(counts) for counts in zip(*by_seed.values(), strict=True))
-    return {
-        "right": right,
-        "total": total,
-        "mean": statistics.fmean(accuracies),
-        "over_runs": runs_interval(accuracies) if len(accuracies) > 1 else None,
-        "over_questions": accuracy_interval(right, total),
-        "by_seed": by_seed,
+def _laid_out(system: str, by_seed: Mapping[str, Sequence[int]]) -> SystemResults:
+    """Returns a system's answers again from their counts: so many right ones, then the others."""
+    answers = {
+        int(seed): {str(number): number < right for number in range(total)}
+        for seed, (right, total) in by_seed.items()
     }
+    return SystemResults(name=system, by_seed=answers)
 
 
 def _comparison(
     mine: Mapping[str, Sequence[int]],
     others: Mapping[str, Sequence[int]],
     parts: Sequence[Figures],
-) -> Figures:
+) -> Figures | None:
     """Returns the comparison of two systems over all seeds.
 
     The pooled answers are laid out again from their counts: which question was which is not
@@ -144,10 +141,12 @@ def _comparison(
     ours = [True] * (both + first) + [False] * (second + neither)
     theirs = [True] * both + [False] * first + [True] * second + [False] * neither
     accuracies = [[side[seed][0] / side[seed][1] for seed in mine] for side in (mine, others)]
-    return {
-        "over_runs": compare_runs(*accuracies)._asdict() if len(mine) > 1 else None,
-        "over_questions": paired_comparison(ours, theirs, resamples=RESAMPLES, seed=0)._asdict(),
-    }
+    return comparison_figures(
+        SystemComparison(
+            compare_runs(*accuracies) if len(mine) > 1 else None,
+            paired_comparison(ours, theirs, resamples=RESAMPLES, seed=0),
+        )
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -158,7 +157,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     files = [*([options.all] if options.all.exists() else []), *options.parts]
     whole = joined([json.loads(file.read_text(encoding="utf-8")) for file in files])
-    options.all.write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
+    write_whole(options.all, json.dumps(whole, indent=2) + "\n")
     print(f"{options.all}: written")
 
 

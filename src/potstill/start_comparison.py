@@ -8,11 +8,8 @@ from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from potstill.records import Comparison, System
-from potstill.statistics import adjusted_p_values
+from potstill.statistics import SHOWN, adjusted_p_values
 from potstill.text.unshown_difference import interval_note
-
-SHOWN = 0.05
-"""The p-value below which a difference is said to be there."""
 
 START_WAYS = ("", "zero_shot", "few_shot")
 """The variants in which a start is asked."""

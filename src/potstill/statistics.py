@@ -14,6 +14,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+SHOWN = 0.05
+"""The p-value, adjusted for all that is tested together, below which a difference is shown."""
+
 ROUNDING = 1e-12
 """Standard errors of accuracies below this are those of binary fractions, not of runs."""
 

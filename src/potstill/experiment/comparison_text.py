@@ -18,10 +18,10 @@ from potstill.experiment.run_results import (
     system_figures,
 )
 from potstill.experiment.seed_groups import SeedGroup
-from potstill.report.text import SHOWN, duration
+from potstill.report.text import duration
 from potstill.runtime.cost_words import cost_words
-from potstill.statistics import accuracy_interval
-from potstill.text.unshown_difference import several_note
+from potstill.statistics import SHOWN, accuracy_interval
+from potstill.text.unshown_difference import leaves_out_0, several_note
 
 SHARES_NO_STUDENT = "The runs share no student that was measured on a common task."
 SAME_IN_ALL = "the same in all"
@@ -110,7 +110,7 @@ def _seems_shown(pair: PairedRuns) -> bool:
     if pair.compared is None or pair.adjusted is None or pair.adjusted < SHOWN:
         return False
     ends = (pair.compared.over_runs or pair.compared.over_questions).interval
-    return ends is not None and not ends[0] <= 0 <= ends[1]
+    return ends is not None and leaves_out_0(ends)
 
 
 def _finding(pair: PairedRuns) -> str:

@@ -5,12 +5,8 @@ from typing import NamedTuple
 
 from potstill.records import Comparison, System
 from potstill.report.accuracy import Results
-from potstill.statistics import adjusted_p_values
-from potstill.text.unshown_difference import several_note
-
-SHOWN = 0.05
-"""The p-value below which a cell is coloured."""
-
+from potstill.statistics import SHOWN, adjusted_p_values
+from potstill.text.unshown_difference import leaves_out_0, several_note
 
 MOST_ROWS = 12
 """Pairs that stand open; of more, those without the page's student are folded."""
@@ -34,7 +30,7 @@ class MatrixCell(NamedTuple):
     def seems_shown(self) -> bool:
         """Whether the interval leaves out 0 and the difference is not shown."""
         compared = self.comparison
-        return self.verdict == "unshown" and not compared.low <= 0 <= compared.high
+        return self.verdict == "unshown" and leaves_out_0((compared.low, compared.high))
 
 
 class ComparisonMatrix(NamedTuple):

@@ -184,7 +184,7 @@ def _training(results: Results) -> dict[str, object]:
         "logged": thinned_log(results),
         "rules": _rules(results) or ["in_distribution"],
         "rule_means": text.RULES,
-        "trained": text.trained(results.last_checkpoints),
+        "training_notes": text.training_notes(results.last_checkpoints),
         "soft_findings": {
             kind: text.soft_findings(results.last_checkpoints, reached=kind == "note")
             for kind in ("warning", "note")

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from potstill.records import Checkpoint, Comparison, Rationale, Score, System
 from potstill.report.accuracy import OTHER_RULE, Results
 from potstill.report.tradeoff import Abilities, ChosenCheckpoint, Estimate
+from potstill.statistics import SHOWN
 from potstill.text.chosen_on_test import BEST_ON_TEST, SHORT
 from potstill.text.points import points
 from potstill.text.unshown_difference import interval_note
@@ -58,9 +59,6 @@ COLUMN_ROLES = {
 TIMES, DASH = "\N{MULTIPLICATION SIGN}", "\N{EN DASH}"
 SPACE, NARROW = "\N{NO-BREAK SPACE}", "\N{NARROW NO-BREAK SPACE}"
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-SHOWN = 0.05
-"""The p-value below which the headline speaks of a difference."""
-
 
 WAYS = {"vote": "by vote", "teacher_questions": "on the teacher's questions"}
 """By variant, how a student or a pair is asked; the others are data formats."""
@@ -315,7 +313,7 @@ def _at_a_price(gained: Abilities) -> str:
     return f": on test {listed(changes)}" if changes else ""
 
 
-def trained(lasts: Sequence[Checkpoint]) -> tuple[list[str], list[str]]:
+def training_notes(lasts: Sequence[Checkpoint]) -> tuple[list[str], list[str]]:
     """Returns on how much students were trained, and how; what holds for several stands once."""
     known = [last for last in lasts if last.training]
     return _said_once(lasts, _amount), _said_once(known, lambda last: f"{last.training}.")

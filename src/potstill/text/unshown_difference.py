@@ -1,6 +1,14 @@
 """Why a difference is not shown although its interval leaves out 0, in words for any reader."""
 
+from potstill.statistics import SHOWN
+
 BY_TEST = "the exact test, which decides, does not rule out chance"
+
+
+def leaves_out_0(ends: tuple[float, float]) -> bool:
+    """Whether an interval, by its lower and upper end, leaves out 0."""
+    low, high = ends
+    return not low <= 0 <= high
 
 
 def interval_note(ends: tuple[float, float], p_value: float, tested: int, what: str) -> str:
@@ -12,10 +20,9 @@ def interval_note(ends: tuple[float, float], p_value: float, tested: int, what: 
         tested: How many differences were tested together.
         what: What these are, such as ``tasks``.
     """
-    low, high = ends
-    if low <= 0 <= high:
+    if not leaves_out_0(ends):
         return ""
-    if tested > 1 and p_value < 0.05:
+    if tested > 1 and p_value < SHOWN:
         return (
             "Its interval leaves out 0, but that looks at this difference alone: among "
             f"{tested:,} {what} tested together one like it can come by chance, so it does not "

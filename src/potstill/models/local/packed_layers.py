@@ -5,7 +5,9 @@ library behind torch's products, oneDNN, reads weights in blocks of its own; giv
 lays them out again at every product, which for fewer than some dozens of rows takes as long as the
 product. Laid out beforehand, 8 rows of SmolLM2's layers take half the processor time in bfloat16
 and two thirds in float32, with the same outcome to the last bit in bfloat16. The plain weights stay
-beside, for products with more rows; it is twice the memory.
+beside, for products with more rows; it is twice the memory. Where oneDNN has no blocks for a format
+(bfloat16 with AVX2 alone) the layers are the same and read plain weights, so that a model computes
+in the same formats everywhere.
 
 A layer takes rows of another number format than its weights', too: they are rounded for the
 product, and what comes of it is of their own format (see
