@@ -7,7 +7,9 @@ from test_train import learner, settings, sums
 from tiny_models import build_tiny_causal
 
 import potstill.train.student
+from potstill.records import Example
 from potstill.runtime import Runtime
+from potstill.train.encoding import Encoded, Encoder
 from potstill.train.student import train_student
 
 
@@ -16,10 +18,9 @@ def test_the_view_counts_the_examples_that_are_encoded(
 ) -> None:
     monkeypatch.setattr(potstill.train.student, "SHOWN_EXAMPLES", 2)
     runtime, seen = Runtime(), list[str]()
-    encoder = potstill.train.student.Encoder
 
-    class Watched(encoder):  # type: ignore[misc, valid-type]
-        def _encode(self, example: object) -> object:
+    class Watched(Encoder):
+        def _encode(self, example: Example) -> Encoded:
             seen.extend(runtime.events.notes.values())
             return super()._encode(example)
 

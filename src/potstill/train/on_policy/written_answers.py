@@ -261,7 +261,8 @@ class AnswerReader:
         own, teachers = self._stretches(answer, span_of(answer.text, given, scores))
         assert scores.lengths is not None
         kept: NDArray[np.bool_] = np.isin(teachers, own[rows[rows < len(own)]])
-        return kept | (scores.lengths[:, 0] == 0)
+        kept |= scores.lengths[:, 0] == 0
+        return kept
 
     def _stretches(
         self, answer: WrittenAnswer, span: TeacherSpan
