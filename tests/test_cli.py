@@ -229,17 +229,17 @@ def test_what_is_not_yaml_is_refused_with_its_line() -> None:
     ("sections", "message"),
     [
         ({"genrate": {}}, "unknown setting 'genrate'. Did you mean 'generate'?"),
-        ({"generate": {"sampels": 1}}, "'generate.sampels'. Did you mean 'samples'?"),
+        ({"generate": {"sampels": 1}}, "'generate.sampels'. Did you mean 'generate.samples'?"),
         (
             {"train": {"students": {"one": {"data_fromat": "fine_tune_cot"}}}},
-            "'train.students.one.data_fromat'. Did you mean 'data_format'?",
+            "'train.students.one.data_fromat'. Did you mean 'train.students.one.data_format'?",
         ),
-        ({"train": {"lora": {"rnk": 4}}}, "'train.lora.rnk'. Did you mean 'rank'?"),
-        ({"task": {"nmae": "gsm8k"}}, "Did you mean 'name'?"),
+        ({"train": {"lora": {"rnk": 4}}}, "'train.lora.rnk'. Did you mean 'train.lora.rank'?"),
+        ({"task": {"nmae": "gsm8k"}}, "Did you mean 'task.name'?"),
         ({"task": "gsm8"}, "there is no task 'gsm8'. Did you mean 'gsm8k'?"),
         ({"evaluate": {"tasks": ["coin_tos"]}}, "Did you mean 'coin_toss'?"),
         ({"teacher": "hff:x"}, "the kind one of bundled, hf, openai, vllm, recorded."),
-        ({"teacher": {"model": "openai:x", "base_ulr": "y"}}, "Did you mean 'base_url'?"),
+        ({"teacher": {"model": "openai:x", "base_ulr": "y"}}, "Did you mean 'teacher.base_url'?"),
         ({"student": "openai:x"}, "student is 'openai:x': "),
         ({"student": "bundled:studnet"}, "bundled:studnet"),
         ({"train": {"students": {"one": {"start": "openai:x"}}}}, "start is 'openai:x': "),
@@ -258,7 +258,7 @@ def test_a_wrong_setting_is_told_with_the_right_one(
 
 def test_a_fault_inside_a_section_is_told_once() -> None:
     path = recipe(teacher={"model": "openai:x", "base_ulr": "y"})
-    hint = "unknown setting 'teacher.base_ulr'. Did you mean 'base_url'?"
+    hint = "unknown setting 'teacher.base_ulr'. Did you mean 'teacher.base_url'?"
     assert refused("generate", path) == f"Error: sums.yaml: {hint}\n"
 
 
@@ -281,7 +281,7 @@ def test_a_misspelt_bundled_model_is_refused() -> None:
         ("seed", "--set 'seed': give NAME=VALUE"),
         ("seed.x=1", "has no settings inside"),
         ("sede=1", "Did you mean 'seed'?"),
-        ("generate.sampels=1", "Did you mean 'samples'?"),
+        ("generate.sampels=1", "Did you mean 'generate.samples'?"),
         ("train.students=[", "--set 'train.students=['"),
     ],
 )

@@ -118,9 +118,9 @@ def test_students_are_paired_on_the_questions_that_both_runs_asked() -> None:
     assert rationales.p_value == pytest.approx(2 / 2**6)  # exact McNemar: six of six one way
     assert answers.p_value == 1.0  # one either way
     assert rationales.adjusted == pytest.approx(2 * 2 / 2**6) and answers.adjusted == 1.0
-    assert pair_cells(answers)[3:] == ("1 / 1", "8 of 9 and 10")
+    assert pair_cells(answers)[3:] == ("1 against 1", "8 of 9 and 10")
     # The first run alone has none right that the second has wrong: it stands first.
-    assert pair_cells(rationales)[3] == "0 / 6"
+    assert pair_cells(rationales)[3] == "6 against 0"
     assert findings(compared) == [
         "No run is shown to differ: p after Holm is 0.05 or more in all 2 comparisons.",
         "1 difference whose interval leaves out 0 does not count as shown: an interval looks at "

@@ -10,7 +10,8 @@ import click
 import pytest
 
 from potstill.cli import main
-from potstill.pipeline.recipe import change_setting, load_recipe
+from potstill.pipeline.recipe import load_recipe
+from potstill.pipeline.settings_file import change_setting
 from potstill.serve.settings import ServeSettings
 from potstill.settings import Settings, build
 from potstill.view.settings import ViewSettings

@@ -241,7 +241,7 @@ def test_modules_beside_the_recipe_are_found_and_hide_nothing_installed(
         ({"template": "Q: {qestion}"}, "unknown placeholder {qestion}; known are {question}, {ex"),
         ({"template": "Q:"}, "template lacks {question}"),
         ({"template": "{question}", "exemplar": "{question} {reason}"}, "{reason}"),
-        ({"template": "{question}", "stops": ["x"]}, "Did you mean 'stop'?"),
+        ({"template": "{question}", "stops": ["x"]}, "Did you mean 'generate.prompt_style.stop'?"),
         ({"template": "{question}", "name": "../x"}, "pattern"),
     ],
 )

@@ -1,5 +1,6 @@
 """``potstill init``: from a file as its user has it to a report, with no edit but the teacher."""
 
+import fcntl
 import html
 import json
 import re
@@ -127,6 +128,38 @@ def check_an_empty_answer_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
         assert words + end in asked.stderr
 
 
+def test_what_a_file_holds_twice_and_numbers_among_words_are_said() -> None:
+    rows = [(f"What is {n} and {n}?", str(2 * n)) for n in range(60)]
+    rows[7] = (rows[7][0], "about 14 pens")
+    again = [(rows[3][0].upper(), rows[3][1])]
+    lines = ("question,answer", *(f"{question},{answer}" for question, answer in rows + again))
+    Path("q.csv").write_text("\n".join(lines), encoding="utf-8")
+    told = potstill("init", "q.csv").stdout
+    assert "1 answer has words beside the number, such as 'about 14 pens'" in told
+    assert re.search(r"of the \d+ \w+ questions 1 stands there already", told)
+    Path("units.csv").write_text(
+        "question,answer\n" + "".join(f"{n} and {n}?,{2 * n} pens\n" for n in range(60)), "utf-8"
+    )
+    told = potstill("init", "units.csv").stdout
+    assert "words beside" not in told and "already" not in told
+
+
+def test_a_path_that_is_not_there_is_told_with_the_folder_it_counts_from(tmp_path: Path) -> None:
+    recipe = {
+        "teacher": "bundled:teacher",
+        "student": "bundled:student",
+        "task": {"file": "no.csv"},
+    }
+    Path("inner").mkdir()
+    Path("inner/r.yaml").write_text(json.dumps(recipe), encoding="utf-8")
+    refused = potstill("plan", "inner/r.yaml")
+    assert refused.exit_code == 2 and f"no.csv: No such file or directory in {tmp_path}" in (
+        refused.stderr
+    )
+    refused = potstill("plan", str(tmp_path / "other.yaml"))
+    assert refused.stderr.endswith("other.yaml: No such file or directory.\n")
+
+
 def test_a_run_without_a_student_says_so(tmp_path: Path) -> None:
     Path("q.csv").write_text("question,answer\n1?,1\n2?,2\n3?,3\n", encoding="utf-8")
     assert potstill("init", "q.csv", "--set", "teacher=bundled:teacher").exit_code == 0
@@ -135,7 +168,12 @@ def test_a_run_without_a_student_says_so(tmp_path: Path) -> None:
         assert refused.exit_code == 2 and "is no run: it holds no recipe.yaml" in refused.stderr
     Store(tmp_path / "runs" / "q" / "run.sqlite").close()
     refused = potstill("ask", "q.yaml", "1?")
-    assert "runs/q has no chosen student yet. Run potstill evaluate" in refused.stderr
+    assert "runs/q has no chosen student yet. potstill run runs/q goes on" in refused.stderr
+    Path("runs/q/run.lock").write_text("process 77")
+    with Path("runs/q/run.lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        refused = potstill("ask", "q.yaml", "1?")
+    assert "It is at work in process 77; potstill status runs/q says how far" in refused.stderr
 
 
 @pytest.mark.parametrize(

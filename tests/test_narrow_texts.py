@@ -1,6 +1,7 @@
 """Long words and lines in narrow places: shortened or broken where people can still read them."""
 
 import io
+import logging
 import sys
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from potstill.cli.terminal import echo
+from potstill.cli.terminal import clean_warnings, echo
 from potstill.runtime.fact_lines import FactLines
 from potstill.text.short_paths import fit_words, wrapped
 
@@ -90,6 +91,13 @@ def test_a_terminal_gets_whole_words_and_commands_stay_on_one_line(
         echo(sentence)
         echo(f"next: {sentence}", whole=True)
     assert pipe.getvalue() == f"{sentence}\nnext: {sentence}\n"
+    warned = Terminal()
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "stderr", warned)
+        clean_warnings()
+        assert logging.lastResort is not None
+        logging.lastResort.handle(logging.makeLogRecord({"levelno": 30, "msg": sentence}))
+    assert [len(line) <= 30 for line in warned.getvalue().splitlines()] == [True, True]
     *lines, command = terminal.getvalue().splitlines()
     assert command == f"next: {sentence}"
     assert max(map(len, lines)) <= 30 and " ".join(" ".join(lines).split()) == sentence

@@ -1,6 +1,9 @@
 """A run's plan against figures worked by hand, and against what is then asked."""
 
+import io
 import json
+import os
+import re
 import sys
 import types
 from collections.abc import Iterator
@@ -26,6 +29,7 @@ from potstill.plan.plan import evenly_spaced
 from potstill.plan.throughput import estimate_throughput, measured_rate
 from potstill.records import Message, Request
 from potstill.report import ReportFiles
+from potstill.runtime import progress
 from potstill.runtime.progress import Meter
 
 TRAIN, DEV, TEST = 6, 2, 3
@@ -551,17 +555,42 @@ def test_a_new_student_is_planned_with_steps_time_memory_and_disk(
     # Without rationales there is one example to a question; with them at most each sample's.
     assert answers.examples == (TRAIN, True) and rationales.examples == (2 * TRAIN, False)
     assert answers.steps == (3, True) and rationales.steps == (6, False)
-    weights = 20 * 0 + rationales.parameters
+    weights = rationales.parameters
     assert rationales.trained == weights > 600_000
     # Float32 checkpoints of a small model; two moments of AdamW while it is trained.
     assert rationales.disk == 2 * 4 * weights and rationales.disk_meanwhile == 8 * weights
     assert rationales.memory > 16 * weights
-    assert rationales.seconds > 0 and "by a trial of a step" in rationales.how
+    told = re.match(r"at ([\d,]+) tokens a second by a trial of a step just now", rationales.how)
+    assert told is not None
+    rate = float(told[1].replace(",", ""))
+    assert rationales.seconds == pytest.approx(6 * rationales.step_tokens / rate, rel=0.01)
+    assert rationales.step_tokens > answers.step_tokens > 8
     text = words_of(plan)
     assert "from bundled:student, 669 thousand weights" in text
-    assert "at most 12 examples, at most 6 steps; training at most about 0:" in text
+    steps = f"at most 6 steps of about {rationales.step_tokens:,.0f} tokens"
+    assert f"at most 12 examples, {steps}; training at most about 0:" in text
     # 2 development questions for the start and 2 checkpoints of 2 students; 3 of test, each way.
     assert plan.students.measured_here == 2 * (1 + 4) + 3 * (2 + 2)
+
+
+def test_what_a_plan_looks_at_is_shown_while_it_does(
+    tmp_path: Path, server: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "LINE_SECONDS", 0.0)
+    out = io.StringIO()
+    plan_run(load_recipe(recipe_file(tmp_path, server)), meter=Meter(Console(file=out)))
+    labels = [line.partition(": ")[0] for line in out.getvalue().splitlines()]
+    assert [*dict.fromkeys(labels)][-1] == "trying a step of each start's training"
+
+
+def test_a_trial_beside_other_work_says_so(
+    tmp_path: Path, server: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    for load, is_told in ((2.5, False), (9.2, True)):
+        monkeypatch.setattr(os, "getloadavg", lambda load=load: (load, 0.0, 0.0))
+        student, _ = planned(recipe_file(tmp_path, server)).students.students
+        assert ("a load of 9 on 2 processors" in student.how) is is_told
 
 
 def test_low_rank_additions_are_counted_apart(tmp_path: Path, server: Loopback) -> None:

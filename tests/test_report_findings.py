@@ -348,6 +348,16 @@ def test_an_unfinished_run_says_what_is_missing(run: FilledRun) -> None:
     assert told["Next"][1] == "The run is not complete. Go on: potstill evaluate runs/demo"
 
 
+def test_a_run_at_work_is_to_be_waited_for(run: FilledRun) -> None:
+    at_work = replace_facts(is_at_work=True)
+    assert origin(read(run, at_work))[-1].startswith("at work, still without results of generate")
+    told = words(read(run, at_work))["Next"]
+    assert told == [
+        "let the run end",
+        "The run is at work. See how far it is: potstill status runs/demo",
+    ]
+
+
 def test_the_origin_of_a_page(run: FilledRun) -> None:
     measured(run, (0.4,))
     folder, date, version, seed, state = origin(read(run))

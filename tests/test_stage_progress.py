@@ -66,6 +66,19 @@ def test_loading_and_what_was_there_before_count_for_no_pace(now: list[float]) -
     assert stage.pace().time == "0:20 left"  # 50 in 10 s, and 100 are left
 
 
+def test_a_part_that_was_stopped_counts_as_far_as_it_came(now: list[float]) -> None:
+    stage = StageTally("train")
+    stage.expect(600, "steps")
+    with pytest.raises(KeyboardInterrupt), stage.part(300):
+        training = piece(300)
+        stage.add(training)
+        training.add(33, 0, 0.0)
+        now[0] += 11.0
+        raise KeyboardInterrupt
+    assert stage.pace().counts == "33/600 steps"
+    assert stage.pace().time == "3:09 left"  # 567 more at 3 a second
+
+
 def test_a_part_is_whole_at_its_end_whatever_its_pieces_were(now: list[float]) -> None:
     stage = StageTally("evaluate")
     stage.expect(30, "answers")

@@ -276,6 +276,26 @@ def test_a_training_under_way_tells_its_students_checkpoint_and_loss() -> None:
     assert status.newest and (status.newest.loss, status.newest.loss_step) == (0.25, 125)
 
 
+def test_a_training_of_another_length_is_no_part_of_the_recipes() -> None:
+    folder = begun_run(answered=3)
+    former = folder / "checkpoints" / "answers_only-0123abcd"
+    (former / "checkpoint-000151").mkdir(parents=True)
+    (former / "training.json").write_text(json.dumps({"identity": "0", "steps": 300}))
+    values = {"answers_only": {"of": "x", "values": {"steps": 30}}}
+    (folder / "training_values.json").write_text(json.dumps(values))
+    status = run_status(folder)
+    assert status.newest is None
+    assert next(one for one in status.stages if one.stage == "train").state == "missing"
+    own = folder / "checkpoints" / "answers_only-4567abcd"
+    (own / "checkpoint-000015").mkdir(parents=True)
+    (own / "training.json").write_text(json.dumps({"identity": "4", "steps": 30}))
+    os.utime(own, (500, 500))  # the former one was touched last
+    status = run_status(folder)
+    train = next(one for one in status.stages if one.stage == "train")
+    assert train.detail == "0 of 2 students; checkpoint of answers_only at step 15 of 30"
+    assert status.newest is not None and status.newest.step == 15
+
+
 def test_a_report_older_than_the_results_is_stale() -> None:
     folder = begun_run(answered=3)
     score = Score(

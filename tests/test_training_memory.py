@@ -135,7 +135,7 @@ def test_a_trial_foretells_the_memory_of_a_training(
     weights = TrainedWeights(facts.parameters, facts.parameters)
     by_formula = weights.fixed_bytes() + step_bytes(facts, tried.together, recomputed=False)
     assert 0.7 * taken < by_formula < 1.5 * taken
-    assert tried.seconds > 0 and tried.took > tried.seconds and tried.precision == "float32"
+    assert tried.seconds > 0 and tried.precision == "float32"
 
 
 def test_the_longest_examples_are_tried(tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ def large_start(monkeypatch: pytest.MonkeyPatch) -> None:
 def tried_as(peak: float) -> Any:
     def try_steps(student: object, examples: object, settings: Any, **_: object) -> TriedSteps:
         assert settings.learning_rate == 3e-4
-        return TriedSteps(2.0, 400, 10**6, int(peak), "float32", 3.0)
+        return TriedSteps(2.0, 400, 10**6, int(peak), "float32")
 
     return try_steps
 
@@ -185,7 +185,8 @@ def test_plan_tells_the_outcome_of_a_trial(tmp_path: Path, monkeypatch: pytest.M
     (student,) = plan.students.students
     assert student.memory == 6.25 * GB  # a quarter of it may be kept between steps
     assert not plan.students.fault
-    assert "by a trial of two steps just now, 3 s in all" in student.how
+    assert student.how.startswith("at 200 tokens a second by a trial of two steps just now")
+    assert student.seconds == pytest.approx(100 * student.step_tokens / 200)
     assert "longest examples among them" in student.memory_how
 
 

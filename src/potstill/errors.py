@@ -18,6 +18,7 @@ and exits with 2; anything else that is raised is a bug of ours and keeps its tr
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 
 class PotstillError(Exception):
@@ -90,6 +91,18 @@ def shortened(value: object, *, longest: int = 80) -> str:
     text = repr(value)
     half = (longest - 3) // 2
     return text if len(text) <= longest else f"{text[:half]}...{text[-half:]}"
+
+
+def unread_file(path: Path, error: OSError) -> str:
+    """Returns a sentence that says why a file cannot be read.
+
+    Of a relative path that is not there it says from which folder it was looked for: a path in a
+    recipe counts from where the command is called, not from the recipe.
+    """
+    reason = error.strerror or str(error)
+    if isinstance(error, FileNotFoundError) and not path.is_absolute():
+        reason += f" in {Path.cwd()}, from where relative paths count"
+    return f"cannot read {path}: {reason}."
 
 
 @contextmanager

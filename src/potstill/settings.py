@@ -62,6 +62,9 @@ class SettingFault(NamedTuple):
     is_misspelt: bool = False
     """Whether there is no such setting; the words are then the way out."""
 
+    meant: str = ""
+    """The setting of the same section that was most likely meant; empty where none is near."""
+
 
 class InvalidSettings(ConfigError):
     """Settings that cannot be used, with each fault and its place.
@@ -112,7 +115,9 @@ def _lines(faults: Sequence[SettingFault], at: str) -> Iterator[str]:
     """One line a fault; one that several settings share is told once, misspelt names first."""
     for fault in faults:
         if fault.is_misspelt:
-            yield f"{at}: unknown setting {shortened('.'.join(fault.place))}. {fault.words}"
+            right = ".".join((*fault.place[:-1], fault.meant))
+            hint = f"Did you mean {right!r}?" if fault.meant else fault.words
+            yield f"{at}: unknown setting {shortened('.'.join(fault.place))}. {hint}"
     places: dict[tuple[str, str], list[str]] = defaultdict(list)
     for fault in faults:
         if not fault.is_misspelt:
@@ -193,8 +198,8 @@ def _told(cls: type[Settings], error: dict[str, Any]) -> list[SettingFault]:
     if _is_misspelt(error):
         known = sorted(_names_at(cls, list(place[:-1])))
         near = nearest_name(place[-1], known)
-        hint = f"Did you mean {near!r}?" if near else f"Known here: {', '.join(known)}."
-        return [SettingFault(place, hint, is_misspelt=True)]
+        known_here = f"Known here: {', '.join(known)}."
+        return [SettingFault(place, known_here, is_misspelt=True, meant=near or "")]
     if error["type"] == "missing":
         return [SettingFault(place, " is missing; it has no default.")]
     message = _plainly(error)

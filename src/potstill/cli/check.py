@@ -36,8 +36,8 @@ def check_command(what: str, changes: tuple[str, ...]) -> None:
             f"there is no {what}. Give a recipe, a run's folder, or a model as openai:NAME."
         )
     from potstill.models import model_settings
-    from potstill.pipeline.recipe import change_setting
     from potstill.pipeline.server_checks import check_server
+    from potstill.pipeline.settings_file import change_setting
     from potstill.plan.server_table import server_table
     from potstill.runtime import Runtime
 

@@ -82,7 +82,8 @@ def view_command(run: Path, changes: tuple[str, ...]) -> None:
     Nobody is asked and nothing is written.
     """
     from potstill.errors import extra
-    from potstill.pipeline.recipe import change_setting, load_recipe
+    from potstill.pipeline.recipe import load_recipe
+    from potstill.pipeline.settings_file import change_setting
     from potstill.settings import build
     from potstill.view.settings import ViewSettings
 

@@ -14,6 +14,7 @@ from potstill.cli.app import (
     arguments_of,
     main,
     open_run,
+    progress_meter,
     quiet_option,
     recipe_command,
     recipe_of,
@@ -208,21 +209,20 @@ def print_trained(checkpoints: "list[Checkpoint]") -> None:
 def evaluate_command(recipe: Path, changes: tuple[str, ...]) -> None:
     """Measure every system; choose the checkpoint."""
     with open_run(recipe, changes) as run:
-        run_evaluate(run)
+        print_no_gain(run_evaluate(run), run.recipe.evaluate.select)
         print_next("guide" if run.recipe.guide else "report", recipe, changes)
 
 
-def run_evaluate(run: "Run") -> None:
+def run_evaluate(run: "Run") -> "Evaluation":
     """Measure every system and choose the checkpoint."""
     evaluation = run.evaluate()
     print_evaluated(run, evaluation)
     add_to_document(evaluate=evaluation)
+    return evaluation
 
 
 def print_evaluated(run: "Run", evaluation: "Evaluation") -> None:
-    """Show what could not be measured, which checkpoint was chosen, and what it is worth."""
-    from potstill.evaluate import gain
-
+    """Show what could not be measured, and which checkpoint was chosen."""
     for reason in evaluation.left_out:
         echo(f"evaluate: {reason}")
     chosen, rule = evaluation.chosen, run.recipe.evaluate.select
@@ -241,6 +241,12 @@ def print_evaluated(run: "Run", evaluation: "Evaluation") -> None:
             echo(f"evaluate: {CHOSEN_ON_TEST}")
         if tie is not None and tie.is_one:
             echo(f"evaluate: {tie.described}")
+
+
+def print_no_gain(evaluation: "Evaluation", rule: str) -> None:
+    """Show that no gain over the start is shown, where none is; a whole run's end tells it too."""
+    from potstill.evaluate import gain
+
     against = evaluation.against_start
     if against is not None and not against.is_gain:
         echo(f"evaluate: {gain(against, on_test=rule == BEST_ON_TEST)}")
@@ -416,7 +422,8 @@ def plan_command(recipe: Path, changes: tuple[str, ...], probe: int, workers: in
     if probe:
         with open_run(recipe, changes) as run:
             probes = probe_run(run, probe)
-    plan = plan_run(load_recipe(*recipe_of(recipe, changes)), probes, workers=workers)
+    read = load_recipe(*recipe_of(recipe, changes))
+    plan = plan_run(read, probes, workers=workers, meter=progress_meter())
     print_table(plan_page(plan))
     add_to_document(**plan_values(plan))
     if plan.faults:

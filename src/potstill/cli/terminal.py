@@ -37,18 +37,22 @@ def echo(
     err = err or (file is None and wants_json())
     stream = file or (sys.stderr if err else sys.stdout)
     shown = terminal_text(text)
-    if not whole and stream.isatty():
-        width = shutil.get_terminal_size().columns
-        lines = (line for part in shown.split("\n") for line in wrapped(part, width))
-        shown = "\n".join(lines)
-    click.echo(shown, err=err, file=file)
+    click.echo(shown if whole else _fitted(shown, stream), err=err, file=file)
+
+
+def _fitted(text: str, stream: IO[Any]) -> str:
+    """Returns a text with its long lines broken between words where they go to a terminal."""
+    if not stream.isatty():
+        return text
+    width = shutil.get_terminal_size().columns
+    return "\n".join(line for part in text.split("\n") for line in wrapped(part, width))
 
 
 class _TerminalFormatter(logging.Formatter):
     """Words warnings as Python does where nothing is set up, fit for a terminal."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return terminal_text(super().format(record))
+        return _fitted(terminal_text(super().format(record)), sys.stderr)
 
 
 def clean_warnings() -> None:

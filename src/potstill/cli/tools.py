@@ -128,7 +128,8 @@ def serve_command(config: Path, changes: tuple[str, ...]) -> None:
     of settings.
     """
     from potstill.errors import ConfigError, extra
-    from potstill.pipeline.recipe import change_setting, read_yaml
+    from potstill.pipeline.recipe import read_yaml
+    from potstill.pipeline.settings_file import change_setting
     from potstill.serve.settings import ServeSettings
     from potstill.settings import build
 
@@ -318,13 +319,13 @@ def score_command(
     by their bytes. Short fields of the row, such as its id, are kept beside. What was scored is not
     paid for again.
     """
-    from potstill.pipeline.recipe import change_setting
     from potstill.pipeline.score_file import (
         ScoringJob,
         describe_scored,
         score_file,
         score_settings,
     )
+    from potstill.pipeline.settings_file import change_setting
     from potstill.runtime.signals import terminating
 
     raw: dict[str, object] = {"model": {"model": name}}

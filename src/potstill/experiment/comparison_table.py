@@ -20,7 +20,7 @@ from potstill.experiment.seed_groups import single_groups
 MOST_ABREAST = 3
 """Runs whose accuracies stand beside each other; of more, groups of seeds do."""
 
-PAIR_HEADS = ("student", "points [95%]", "p", "Holm", "only 1st/other", "answers")
+PAIR_HEADS = ("student", "points [95%]", "p", "Holm", "right alone", "answers")
 """The columns of a table of comparisons."""
 
 

@@ -137,8 +137,8 @@ def meaning(compared: ComparedRuns) -> str:
 def pair_cells(pair: PairedRuns) -> tuple[str, str, str, str, str]:
     """Returns the difference with its interval, p, p after Holm, who alone is right, answers.
 
-    Who alone is right stands in the order in which the runs were given: the run that the others
-    are compared with, then the other.
+    Who alone is right stands in the heading's order: "2 against 0" under "B against A" says that
+    B alone has two answers right.
     """
     if pair.compared is None:
         return pair.why_not, "", "", "", f"0 of {pair.of_first:,} and {pair.of_second:,}"
@@ -148,7 +148,7 @@ def pair_cells(pair: PairedRuns) -> tuple[str, str, str, str, str]:
         f"{difference} [{ends}]",
         p_value,
         "-" if pair.adjusted is None else f"{pair.adjusted:.2g}",
-        f"{questions.only_second:,} / {questions.only_first:,}",
+        f"{questions.only_first:,} against {questions.only_second:,}",
         shared_words(pair),
     )
 

@@ -41,7 +41,7 @@ from potstill.models import Model, open_model
 from potstill.models.local.ensemble import EnsembleModel
 from potstill.models.local.model import HFModel
 from potstill.pipeline.names import RESERVED, check_name
-from potstill.pipeline.recipe import change_setting
+from potstill.pipeline.settings_file import change_setting
 from potstill.records import Choice, Score, Task
 from potstill.report import ReportFiles, write_report
 from potstill.runtime.context import RunContext

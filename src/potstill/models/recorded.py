@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
-from potstill.errors import DataError, ModelError, shortened
+from potstill.errors import DataError, ModelError, shortened, unread_file
 from potstill.models.interface import Model, cannot_score
 from potstill.models.settings import RecordedSettings
 from potstill.records import Completion, Request
@@ -51,7 +51,7 @@ class RecordedModel(Model):
         try:
             data = path.read_bytes()
         except OSError as error:
-            raise DataError(f"{settings.model}: cannot read {path}: {error.strerror}.") from error
+            raise DataError(f"{settings.model}: {unread_file(path, error)}") from error
         columns = settings.question_field, settings.rationale_field
         digest = hashlib.blake2b(data, digest_size=4, salt=_salt(columns)).hexdigest()
         self.name = f"recorded:{path.name}@{digest}"

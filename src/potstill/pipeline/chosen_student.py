@@ -4,6 +4,7 @@ It stands in ``model/`` of the run's folder, and is asked in the data format tha
 greedily, as it was measured.
 """
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from potstill.pipeline.recipe import Recipe
 from potstill.prompts.formats import format_named
 from potstill.records import Checkpoint, Completion, Question, SystemEngine
 from potstill.sampling.ask import PromptConfig
-from potstill.store import Store
+from potstill.store import Store, lock_holder
 from potstill.text.steps import step_kind
 
 if TYPE_CHECKING:
@@ -72,15 +73,21 @@ def chosen_checkpoint(run: "Run") -> Checkpoint:
     """
     offered = offered_checkpoints(run.store)
     if not offered:
-        raise DataError(
-            f"{run.folder} has no chosen student yet. Run potstill evaluate on it first."
-        )
+        raise DataError(f"{run.folder} has no chosen student yet. {_way_to_one(run)}")
     if not (run.folder / "model").is_dir():
         raise DataError(
             f"{run.folder / 'model'} is missing, though a student was chosen. Run potstill "
             "evaluate on the run: it writes the folder again, and asks for nothing that is stored."
         )
     return best_checkpoint(run.store, run.recipe.task.shown_name, offered)
+
+
+def _way_to_one(run: "Run") -> str:
+    """Returns what is to be done for a chosen student."""
+    place = shlex.quote(str(run.folder))
+    if holder := lock_holder(run.folder / "run.sqlite"):
+        return f"It is at work in {holder}; potstill status {place} says how far it is."
+    return f"potstill run {place} goes on until there is one."
 
 
 def ask_student(run: "Run", text: str) -> Completion:

@@ -11,7 +11,8 @@ from typing import NamedTuple
 import yaml
 
 from potstill.errors import ConfigError, DataError
-from potstill.pipeline.recipe import Recipe, change_setting
+from potstill.pipeline.recipe import Recipe
+from potstill.pipeline.settings_file import change_setting
 from potstill.prompts.styles import prompt_for, style_named
 from potstill.records import Message, Question, Task
 from potstill.settings import build

@@ -43,6 +43,7 @@ from potstill.models.settings import (
 from potstill.module_folders import FOLDERS
 from potstill.pipeline.learning_checks import check_learning
 from potstill.pipeline.names import RESERVED, check_name, check_systems, named_starts
+from potstill.pipeline.settings_file import change_setting, read_settings
 from potstill.pipeline.track_settings import TrackSettings, with_one_track
 from potstill.pipeline.unknown_prices import without_prices
 from potstill.prompts.exemplars import AnyFewShot
@@ -57,7 +58,6 @@ from potstill.tasks.overlap import OverlapSettings
 from potstill.tasks.settings import TaskSettings
 from potstill.train.settings import StudentSettings, TrainSettings
 from potstill.whole_files import write_whole
-from potstill.yaml_text import RepeatedName, parse_yaml
 
 AnyModel = (
     LocalSettings
@@ -381,7 +381,7 @@ def load_recipe(source: str | Path | Mapping[str, object], changes: Sequence[str
         FOLDERS.add(Path(), [], references(recipe))
         return recipe
     path = Path(source)
-    raw = _read(path, changes)
+    raw = read_settings(path, changes)
     recipe = build(Recipe, {"run": f"runs/{path.stem}", **raw}, at=str(path))
     _check_recipe_stays(path, recipe)
     FOLDERS.add(path.parent, _module_folders(path.parent), references(recipe))
@@ -407,55 +407,9 @@ def read_yaml(path: Path, changes: Sequence[str]) -> dict[str, object]:
     Raises:
         ConfigError: The file is missing or is not YAML, or a change cannot be made.
     """
-    raw = _read(path, changes)
+    raw = read_settings(path, changes)
     FOLDERS.add(path.parent, _module_folders(path.parent))
     return raw
-
-
-def _read(path: Path, changes: Sequence[str]) -> dict[str, object]:
-    try:
-        raw = parse_yaml(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}.") from error
-    except RepeatedName as error:
-        raise ConfigError(f"{path}, {error}") from error
-    except ValueError as error:
-        raise ConfigError(f"{path} is not YAML: {error}") from error
-    if not isinstance(raw, dict):
-        raise ConfigError(f"{path} holds no settings; see README.md for a first recipe.")
-    for change in changes:
-        change_setting(raw, change)
-    return raw
-
-
-def change_setting(raw: dict[str, object], change: str) -> None:
-    """Apply one ``section.name=value``; the value is read as YAML."""
-    name, equals, value = change.partition("=")
-    if not equals:
-        raise ConfigError(f"--set {change!r}: give NAME=VALUE, e.g. train.steps=200.")
-    try:
-        setting = parse_yaml(value)
-    except ValueError as error:
-        raise ConfigError(f"--set {change!r}: the value is not YAML: {error}") from error
-    *sections, last = name.strip().split(".")
-    place, within = raw, ""
-    for section in sections:
-        inner = place.setdefault(section, {})
-        if not isinstance(inner, dict):
-            inner = place[section] = _long_form(section, inner, within)
-        place, within = inner, section
-    place[last] = setting
-
-
-def _long_form(section: str, short: object, within: str) -> dict[str, object]:
-    """A section given in short, such as ``task: gsm8k``, as a mapping that can be added to."""
-    if short is None:  # ``marks: null``, as a run's own recipe says that there are none
-        return {}
-    known = {"task": "name", "teacher": "model", "student": "model", "run_on": "engine"}
-    key = "model" if within == "teachers" else known.get(section)
-    if key is None:
-        raise ConfigError(f"--set: {section} is {short!r}, which has no settings inside.")
-    return {key: short}
 
 
 def resolved(recipe: Recipe) -> str:

@@ -10,6 +10,7 @@ from potstill.pipeline.cost_lines import unpriced_models
 from potstill.pipeline.stale import StaleStage, shown, unsure_results
 from potstill.report import RunFacts
 from potstill.report.run_facts import ChangedSetting
+from potstill.store import lock_holder
 
 if TYPE_CHECKING:
     from potstill.pipeline.run import Run
@@ -28,6 +29,7 @@ def report_facts(run: "Run", stale: Sequence[StaleStage]) -> RunFacts:
     return RunFacts(
         folder=str(run.folder),
         has_model=(run.folder / "model").is_dir(),
+        is_at_work=run.store.read_only and lock_holder(run.folder / "run.sqlite") is not None,
         stale=unsure_results(run.store, stale),
         unpriced=unpriced_models(run.recipe) if run.store.spent().tokens else (),
         used_at=run.store.last_used(),

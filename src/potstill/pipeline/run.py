@@ -254,7 +254,7 @@ class Run(NotebookView):
                 or a module or a name that the recipe gives as ``module:name`` is not there.
         """
         self.identity.claim()
-        with self.context.progress.stage("checking the recipe", total=None):
+        with self.context.progress.stage("checking the recipe: tasks and keys", total=None):
             self._check_recipe()
             self.teachers.check_keys(self.task)
             if self.recipe.judge is not None:
@@ -262,6 +262,7 @@ class Run(NotebookView):
             check_measuring_key(self)
             if self.recipe.guide is not None:
                 check_guiding_key(self)
+        with self.context.progress.stage("checking the recipe: the starts", total=None):
             self.check_students()
 
     def check_students(self) -> None:

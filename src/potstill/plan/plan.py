@@ -113,7 +113,11 @@ class Plan:
 
 
 def plan_run(
-    recipe: Recipe, probes: Mapping[str, Probe] | None = None, *, workers: int | None = None
+    recipe: Recipe,
+    probes: Mapping[str, Probe] | None = None,
+    *,
+    workers: int | None = None,
+    meter: Meter | None = None,
 ) -> Plan:
     """Plan a run. Nothing is asked, no weights are read, and nothing is written to its folder.
 
@@ -121,18 +125,22 @@ def plan_run(
         recipe: The run's, begun or not; another process may be at work on it.
         probes: The outcome of a few requests, by teacher.
         workers: Plan for so many that ask at once, too.
+        meter: Shows what is looked at; None: nothing is shown.
 
     Raises:
         PotstillError: A task or the exemplars cannot be read, a ``module:name`` not be loaded, or
             a tracker is not known or not installed.
     """
+    meter = meter or Meter(None)
     resolve_names(recipe)
     check_trackers(recipe.track)
     with _open_to_read(recipe) as run:
         teachers = recipe.named_teachers
-        asked = [asked_teacher(run, name, settings) for name, settings in teachers.items()]
-        needs = run_needs(run, Ledger(run.store), asked)
-        absent = only_recorded(needs, teachers)
+        questions = run.task.splits["train"]  # a file that is not there is told at once
+        with meter.stage("counting what is to be asked", total=None):
+            asked = [asked_teacher(run, name, settings) for name, settings in teachers.items()]
+            needs = run_needs(run, Ledger(run.store), asked)
+            absent = only_recorded(needs, teachers)
         facts = {name: teacher_facts(name, one, needs) for name, one in teachers.items()}
         figures = [estimate_need(need, facts[need.teacher.name]) for need in needs]
         budget = Budget(
@@ -144,13 +152,14 @@ def plan_run(
             )
             for name in teachers
         ]
-        students = plan_students(run, recipe.folder)
+        with meter.stage("trying a step of each start's training", total=None):
+            students = plan_students(run, recipe.folder)
         against = obstacles(needs, teachers)
         return Plan(
             run=recipe.run,
             begun=run.recipe.run == recipe.run,
             task=run.task.name,
-            questions=len(run.task.splits["train"]),
+            questions=len(questions),
             teachers=planned,
             figures=figures,
             budget=budget.limit,

@@ -4,21 +4,21 @@
 log. No model is opened, nobody is asked and nothing is written.
 """
 
-import json
 import os
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from potstill.errors import PotstillError, repeat_commands
 from potstill.pipeline.cost_lines import unpriced_models
 from potstill.pipeline.run import Run, stored_run
-from potstill.pipeline.stale import stale_stages, unknown_note
+from potstill.pipeline.stale import outdated_students, stale_stages, unknown_note
 from potstill.plan.needs import Ledger, Need
 from potstill.plan.plan import asked_teacher, only_recorded
 from potstill.plan.stage_needs import run_needs
+from potstill.plan.training_status import NewestCheckpoint, begun_trainings, newest_checkpoint
 from potstill.records import Amount
 from potstill.runtime.budget import BudgetSettings
 from potstill.runtime.progress import Meter
@@ -51,21 +51,6 @@ class StageStatus(NamedTuple):
 
     detail: str
     """The same in words."""
-
-
-class NewestCheckpoint(NamedTuple):
-    """The checkpoint that was written last."""
-
-    student: str
-    step: int
-    folder: str
-    """Seen from the run's."""
-
-    loss: float | None
-    """The last training loss that is written down; None where there is none."""
-
-    loss_step: int | None
-    """The step that it is of."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -148,7 +133,8 @@ def run_status(folder: Path, *, counted: bool = True) -> RunStatus:
         stale = _stale(run, notes) if counted else set()
         activity = last_activity(folder / "log.jsonl")
         works = activity.stage if holder and activity and not activity.ended else ""
-        stages = [_shown(one, works, stale) for one in _stages(run, counts, activity)]
+        outdated = outdated_students(run) if "train" in stale else set()
+        stages = [_shown(one, works, stale) for one in _stages(run, counts, activity, outdated)]
         store = run.store
         if is_chosen_on_test(store.choices()):
             notes.append(CHOSEN_ON_TEST)
@@ -168,7 +154,7 @@ def run_status(folder: Path, *, counted: bool = True) -> RunStatus:
             limit=run.recipe.budget or BudgetSettings(),
             unpriced=unpriced_models(run.recipe),
             seconds=sum(stage.seconds for stage in store.stages()),
-            newest=_newest(folder),
+            newest=newest_checkpoint(run),
             notes=notes,
             next=_next(folder, stages, holder),
         )
@@ -228,7 +214,10 @@ def _stale(run: Run, notes: list[str]) -> set[str]:
 
 
 def _stages(
-    run: Run, counts: Mapping[str, _Counted], activity: CommandActivity | None
+    run: Run,
+    counts: Mapping[str, _Counted],
+    activity: CommandActivity | None,
+    outdated: Collection[str],
 ) -> Iterator[StageStatus]:
     """Yields how far each stage of the recipe is, by what it has left."""
     store = run.store
@@ -237,7 +226,7 @@ def _stages(
     yield _generated(store, counts, is_curated=total > 0)
     kept = f"{verdicts.get('kept', 0):,} of {total:,} rationales kept" if total else ""
     yield StageStatus("curate", "done" if total else "missing", total, None, kept)
-    yield _trained(run)
+    yield _trained(run, outdated)
     scores = [score for score in store.scores() if score.split == "test"]
     systems = len({score.system.as_shown for score in scores})
     tasks = len({score.task for score in scores})
@@ -302,104 +291,26 @@ def _shown(status: StageStatus, works: str, stale: set[str]) -> StageStatus:
     return status._replace(state="stale") if status.stage in stale else status
 
 
-def _number(count: int, one: str, several: str = "") -> str:
-    return f"{count:,} {one if count == 1 else several or f'{one}s'}"
-
-
-# training ----------------------------------------------------------------------------------------
-
-
-class _Training(NamedTuple):
-    """One student's folder of checkpoints."""
-
-    label: str
-    folder: Path
-    step: int
-    """Of the newest checkpoint; 0 where there is none."""
-
-    is_finished: bool
-
-
-def _trained(run: Run) -> StageStatus:
+def _trained(run: Run, outdated: Collection[str]) -> StageStatus:
     """Returns how many students of the recipe are trained, and how far the next one is."""
-    labels = [system.label for system in run.recipe.train.sweep()]
-    stored = {checkpoint.system.label for checkpoint in run.store.checkpoints()}
-    begun = {label: _training(run.folder, label) for label in labels}
-    done = [
-        label
-        for label, training in begun.items()
-        if label in stored or (training is not None and training.is_finished)
-    ]
-    detail = f"{len(done):,} of {_number(len(labels), 'student')}"
-    missing = len(labels) - len(done)
+    begun = begun_trainings(run)
+    stored = {checkpoint.system.label for checkpoint in run.store.checkpoints()} - set(outdated)
+    done = stored.intersection(begun) | {label for label, one in begun.items()
+                                         if one is not None and one.is_finished}  # fmt: skip
+    detail = f"{len(done):,} of {_number(len(begun), 'student')}"
+    missing = len(begun) - len(done)
     if not missing and stored:
         return StageStatus("train", "done", len(done), 0, detail)
     part = [one for label, one in begun.items() if one and label not in done]
     for training in part[-1:]:
-        steps = _steps(run.folder, training.label)
-        of = f" of {steps:,}" if steps else ""
+        of = f" of {training.steps:,}" if training.steps else ""
         detail += f"; checkpoint of {training.label} at step {training.step:,}{of}"
     state: StageState = "begun" if done or part else "missing"
     return StageStatus("train", state, len(done), missing, detail if done or part else "")
 
 
-def _training(run_folder: Path, label: str) -> _Training | None:
-    """Returns a student's newest folder of checkpoints; None where it has none."""
-    folders = [
-        folder
-        for folder in (run_folder / "checkpoints").glob("*/")
-        if folder.name.rpartition("-")[0] == label
-    ]
-    if not folders:
-        return None
-    newest = max(folders, key=lambda folder: folder.stat().st_mtime)
-    finished = (newest / "finished.json").is_file()
-    return _Training(label, newest, max(_steps_in(newest), default=0), finished)
-
-
-def _steps_in(training: Path) -> dict[int, Path]:
-    """Returns the checkpoints in a training's folder by their steps; half-written ones are none."""
-    found = {place.name.partition("-")[2]: place for place in training.glob("checkpoint-*/")}
-    return {int(number): place for number, place in found.items() if number.isdecimal()}
-
-
-def _steps(folder: Path, label: str) -> int | None:
-    """Returns how many steps a student is trained for; None where that is not settled yet."""
-    values = _json(folder / "training_values.json").get(label)
-    steps = values.get("values", {}).get("steps") if isinstance(values, dict) else None
-    return steps if isinstance(steps, int) else None
-
-
-def _newest(folder: Path) -> NewestCheckpoint | None:
-    """Returns the checkpoint that was written last; None where there is none."""
-    trainings = [place for place in (folder / "checkpoints").glob("*/") if _steps_in(place)]
-    if not trainings:
-        return None
-    newest = max(trainings, key=lambda place: place.stat().st_mtime)
-    checkpoint = _steps_in(newest)[max(_steps_in(newest))]
-    loss, at = _loss(checkpoint)
-    label, place = newest.name.rpartition("-")[0], checkpoint.relative_to(folder).as_posix()
-    return NewestCheckpoint(label, max(_steps_in(newest)), place, loss, at)
-
-
-def _loss(checkpoint: Path) -> tuple[float | None, int | None]:
-    """Returns the last training loss that is written down beside a checkpoint, and its step."""
-    log = _json(checkpoint.parent / "finished.json").get("log", [])
-    lines = [(line[0], line[1]) for line in log]
-    if not lines:
-        state = _json(checkpoint / "resume" / "trainer_state.json")
-        history = state.get("log_history", [])
-        lines = [(line["step"], line["loss"]) for line in history if "loss" in line]
-    return (float(lines[-1][1]), int(lines[-1][0])) if lines else (None, None)
-
-
-def _json(path: Path) -> dict[str, Any]:
-    """Returns what a JSON file holds; nothing where it is missing, or being written."""
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return values if isinstance(values, dict) else {}
+def _number(count: int, one: str, several: str = "") -> str:
+    return f"{count:,} {one if count == 1 else several or f'{one}s'}"
 
 
 # what to do --------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ Where its weights are on this machine, two steps of it are trained, the longest 
 is estimated and the memory computed. The trial of a small start is one step with random weights.
 """
 
-import time
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -30,6 +30,10 @@ OPERATIONS = 6
 
 TRIAL_SECONDS = 20.0
 """Seconds that the longer step of a trial may take, by the estimate."""
+
+
+LARGE_TRIAL_TOKENS = 128
+"""Most tokens by which a larger model with random weights is tried."""
 
 
 class StartSpeed(NamedTuple):
@@ -65,6 +69,11 @@ class TrainedPart(NamedTuple):
 
     longest: int
     """Tokens of the longest example that is known."""
+
+    @property
+    def step_tokens(self) -> float:
+        """Tokens of an optimiser step on average."""
+        return self.settings.batch_size * self.mean
 
     @property
     def together(self) -> float:
@@ -103,11 +112,14 @@ def start_speed(
     if not tried:
         return StartSpeed(0.0, "", needed, by_formula)
     if facts.parameters < SMALL_START:
-        return _random_trial(shape, part.mean, needed, by_formula)
+        # A small model's time goes into the calls, so a whole step of it is tried.
+        tokens = part.mean if facts.encoder_decoder else part.step_tokens
+        return _random_trial(shape, tokens, needed, by_formula)
     if not has_weights(shape.start):
         absent = f"{by_formula}; its weights are not on this machine, so nothing was tried"
         if facts.parameters <= TRIED_WEIGHTS and shape.on_processor:
-            return _random_trial(shape, part.mean, needed, absent)
+            tokens = min(part.mean, LARGE_TRIAL_TOKENS)
+            return _random_trial(shape, tokens, needed, absent)
         return _estimate(shape, needed, absent)
     if needed > free_memory(shape.device):
         return _estimate(shape, needed, f"{by_formula}; not tried, since less is free now")
@@ -143,9 +155,10 @@ def _two_steps(facts: StartFacts, part: TrainedPart, *, most_tokens: int) -> Sta
     kept = (MOST_GROWTH - 1) * peak if facts.on_processor else 0.0
     if kept:
         beyond += ", and a quarter for what is kept between steps"
+    rate = tried.tokens / tried.seconds
     return StartSpeed(
-        tried.tokens / tried.seconds,
-        f"by a trial of two steps just now, {tried.took:.0f} s in all, in {tried.precision}",
+        rate,
+        f"{_rate_words(rate)} by a trial of two steps just now, in {tried.precision}{_load_note()}",
         peak,
         f"by the same trial, the longest examples among them{beyond}",
         kept=kept,
@@ -156,11 +169,24 @@ def _two_steps(facts: StartFacts, part: TrainedPart, *, most_tokens: int) -> Sta
 def _random_trial(shape: "StartShape", tokens: float, needed: float, memory_how: str) -> StartSpeed:
     from potstill.train.precision import trained_rate
 
-    begin = time.perf_counter()
     rate = trained_rate(shape.with_random_weights(), round(tokens))
-    spent = time.perf_counter() - begin
-    how = f"by a trial of a step just now, {spent:.1f} s, in float32"
+    how = f"{_rate_words(rate)} by a trial of a step just now, in float32{_load_note()}"
     return StartSpeed(rate, how, needed, memory_how)
+
+
+def _rate_words(rate: float) -> str:
+    return f"at {rate:,.0f} tokens a second" if rate >= 10 else f"at {rate:.2g} tokens a second"
+
+
+def _load_note() -> str:
+    """Returns that other programs are at work here, which makes a trial slow; empty where none is.
+
+    This one counts as a process of the load itself.
+    """
+    load, cores = os.getloadavg()[0], os.cpu_count() or 1
+    if load <= cores + 1:
+        return ""
+    return f", with a load of {load:.0f} on {cores} processors: less where that is over"
 
 
 def _estimate(shape: "StartShape", needed: float, memory_how: str) -> StartSpeed:
@@ -169,7 +195,7 @@ def _estimate(shape: "StartShape", needed: float, memory_how: str) -> StartSpeed
     speed = product_speed(shape.device)
     how = (
         f"an estimate: {OPERATIONS} operations a weight and token, at half the "
-        f"{speed / 1e9:,.0f} billion a second of a matrix product here"
+        f"{speed / 1e9:,.0f} billion a second of a matrix product here{_load_note()}"
     )
     rate = speed * SHARE_OF_PRODUCT / (OPERATIONS * shape.parameters)
     return StartSpeed(rate, how, needed, memory_how)

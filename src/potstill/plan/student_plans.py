@@ -57,6 +57,9 @@ class PlannedStudent:
 
     examples: Bound
     steps: Bound
+    step_tokens: float
+    """Tokens of an optimiser step on average."""
+
     training: str
     """How it is trained, in words."""
 
@@ -201,7 +204,7 @@ def _planned_student(draft: _StudentDraft, speed: StartSpeed) -> PlannedStudent:
     if draft.steps_a_second is not None:
         seconds, how = (steps - draft.done) / draft.steps_a_second, "as fast as in this run before"
     else:
-        left = (steps - draft.done) * own.batch_size * draft.part.mean
+        left = (steps - draft.done) * draft.part.step_tokens
         seconds, how = left / speed.rate if speed.rate else 0.0, speed.how
     checkpoints = min(own.checkpoints, steps)
     return PlannedStudent(
@@ -211,6 +214,7 @@ def _planned_student(draft: _StudentDraft, speed: StartSpeed) -> PlannedStudent:
         trained=shape.trained,
         examples=draft.amount,
         steps=Bound(steps, own.steps is not None or draft.amount.known),
+        step_tokens=draft.part.step_tokens,
         training=described(own),
         done=min(draft.done, steps),
         seconds=max(seconds, 0.0),

@@ -34,9 +34,10 @@ def _describe(student: PlannedStudent) -> str:
     if student.trained < student.parameters:
         weights += f", of which {_weights(student.trained)} are added and trained"
     learned = f"{_bound(student.examples)} examples, {_bound(student.steps)} steps"
-    parts = [f"from {student.start}, {weights}", learned]
+    start = f"from {student.start}, {weights}"
     if _is_trained(student):
-        return "; ".join([*parts, "trained already"])
+        return "; ".join([start, learned, "trained already"])
+    parts = [start, f"{learned} of about {student.step_tokens:,.0f} tokens"]
     if student.done:
         parts.append(f"{student.done:,} of them taken")
     bound = "about" if student.steps.known else "at most about"

@@ -34,9 +34,15 @@ def next_steps(results: Results) -> list[NextStep]:
     """Returns what is worth doing, at least one thing at any stage of a run."""
     missing = missing_stages(results)
     if missing:
-        return [_finish(results, *missing)]
+        return [_wait(results) if results.facts.is_at_work else _finish(results, *missing)]
     steps = [step for rule in RULES for step in rule(results)]
     return [*steps, *_use(results, is_last=not steps)]
+
+
+def _wait(results: Results) -> NextStep:
+    return NextStep(
+        "wait", "The run is at work. See how far it is:", f"potstill status {run_argument(results)}"
+    )
 
 
 def _finish(results: Results, first: str, *others: str) -> NextStep:

@@ -26,7 +26,8 @@ def _facts(results: Results) -> Iterator[str]:
 def _completeness(results: Results) -> str:
     missing = missing_stages(results)
     if missing:
-        return f"without results of {listed(missing)}"
+        at_work = "at work, still " if results.facts.is_at_work else ""
+        return f"{at_work}without results of {listed(missing)}"
     unmeasured = unmeasured_students(results)
     if unmeasured:
         return f"not measured: {listed(unmeasured)}"

@@ -26,6 +26,9 @@ class RunFacts:
     has_model: bool = False
     """Whether the chosen student stands in the folder, under ``model``."""
 
+    is_at_work: bool = False
+    """Whether another process writes the run now."""
+
     stale: Sequence[str] = ()
     """The results that are not, or perhaps not, of today's recipe, such as ``the scores``."""
 

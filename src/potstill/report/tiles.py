@@ -244,6 +244,7 @@ def _trust(results: Results, found: Findings) -> Tile:
 
 
 FIGURES: Mapping[str, str] = {
+    "wait": "let the run end",
     "finish": "finish the run",
     "not_better": "look before use",
     "not_converged": "train longer",

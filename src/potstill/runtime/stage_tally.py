@@ -1,7 +1,8 @@
 """Counts of one stage of a run, put together from its pieces of work, and of the stages of a run.
 
 A stage that knows how much it will do says so by ``expect``, and does it in parts of known sizes.
-The pieces of work in a part fill it, however many they are, and its end makes it whole::
+The pieces of work in a part fill it, however many they are, and its end makes it whole, unless it
+was stopped::
 
     expect(300)     part(100): 80 of 100 answers asked, 20 there     part(200): ...
 """
@@ -69,14 +70,17 @@ class StageTally:
         if self._part is not None or self.total is None:
             yield
             return
-        self._part = size
+        self._part, reached = size, size
         try:
             yield
+        except BaseException:  # of work that was stopped, no more is done than was
+            reached = min(sum(tally.done for tally in self._open), size)
+            raise
         finally:
             self._worked += sum(tally.seconds for tally in self._open if tally.new)
             self._there += min(sum(tally.done - tally.new for tally in self._open), size)
             self._open.clear()
-            self._closed += size
+            self._closed += reached
             self._part = None
 
     def add(self, tally: Tally) -> None:

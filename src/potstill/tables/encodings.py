@@ -6,7 +6,7 @@ import zlib
 from pathlib import Path
 from typing import NamedTuple
 
-from potstill.errors import ConfigError, DataError, shortened
+from potstill.errors import ConfigError, DataError, shortened, unread_file
 
 
 class FileLayout(NamedTuple):
@@ -63,7 +63,7 @@ def file_bytes(path: Path) -> bytes:
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(f"{path}: damaged gzip data: {error}.") from error
     except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror or error}.") from error
+        raise DataError(unread_file(path, error)) from error
     refuse_kinds(data[:4096], path)
     return data
 

@@ -16,7 +16,7 @@ from typing import BinaryIO, NamedTuple, TypeGuard, cast
 
 import orjson
 
-from potstill.errors import DataError, extra
+from potstill.errors import DataError, extra, unread_file
 from potstill.tables.encodings import FileLayout, decoded, file_bytes, mark_of, refuse_kinds
 from potstill.tables.faults import listed_faults
 from potstill.tables.separated import separated_rows
@@ -147,7 +147,7 @@ def _head(path: Path) -> bytes:
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(f"{path}: damaged gzip data: {error}.") from error
     except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror or error}.") from error
+        raise DataError(unread_file(path, error)) from error
     refuse_kinds(head, path)
     return head
 
@@ -177,7 +177,7 @@ def _streamed_lines(path: Path) -> Iterator[SourceRow]:
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise DataError(f"{path}: damaged gzip data: {error}.") from error
     except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror or error}.") from error
+        raise DataError(unread_file(path, error)) from error
 
 
 def _is_object(line: bytes) -> bool:

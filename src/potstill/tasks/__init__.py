@@ -1,5 +1,6 @@
 """Tasks: questions with splits, read from files and hubs or drawn, and their grading by name."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -99,7 +100,7 @@ def _own(settings: TaskSettings) -> Task:
         ),
         settings,
     )
-    return replace(task, notes=(*task.notes, *_small_splits(task)))
+    return replace(task, notes=(*task.notes, *_repeated(task), *_small_splits(task)))
 
 
 def _refuse_empty(divided: splits.Splits, settings: TaskSettings) -> None:
@@ -125,6 +126,19 @@ def _refuse_empty(divided: splits.Splits, settings: TaskSettings) -> None:
         "split in a column 'split'. Where the recipe only measures on this task, set "
         f"{empty[0]}: 0 there."
     )
+
+
+def _repeated(task: Task) -> Iterator[str]:
+    """Yields how many questions stand more than once, as each counts as often as it stands."""
+    for name, members in task.splits.items():
+        texts = Counter(splits.normalised(" ".join([one.text, *one.choices])) for one in members)
+        again = len(members) - len(texts)
+        if again:
+            stand = "1 stands" if again == 1 else f"{again:,} stand"
+            yield (
+                f"of the {len(members):,} {name} questions {stand} there already, with the same "
+                "text and answer; each row counts"
+            )
 
 
 def _small_splits(task: Task) -> Iterator[str]:

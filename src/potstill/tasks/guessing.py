@@ -19,7 +19,7 @@ from potstill.tables.separated import NAMES, separator_of
 from potstill.tasks.answer_types import are_letters, fitting_type, mostly_fitting_type
 from potstill.tasks.fields import cell, field_names
 from potstill.tasks.files import SPLIT_COLUMN, answer_type_of, missing_header
-from potstill.tasks.number_signs import silent_reading
+from potstill.tasks.number_signs import silent_reading, worded_numbers
 from potstill.tasks.settings import TaskSettings
 
 QUESTION_NAMES = (
@@ -235,7 +235,9 @@ def _notes(table: Sequence[Row], settings: TaskSettings) -> list[str]:
         )
     golds = [str(cell(row, settings.answer) or "").strip() for row in table]
     if answer_type_of(settings) == "number":
-        notes += filter(None, [silent_reading(golds, settings.separator or ",")])
+        notes += filter(
+            None, [silent_reading(golds, settings.separator or ","), worded_numbers(golds)]
+        )
     return notes
 
 

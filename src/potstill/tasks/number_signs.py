@@ -12,6 +12,7 @@ from typing import NamedTuple
 _NUMBER = re.compile(r"-?\d[\d.,]*\d|-?\d")
 _DECIMAL_COMMA = re.compile(r"-?(?:\d+|\d{1,3}(?:\.\d{3})+),(?:\d{1,2}|\d{4,})")
 _POINTS_BETWEEN_THOUSANDS = re.compile(r"-?\d{1,3}(?:\.\d{3}){2,}|-?\d{1,3}(?:\.\d{3})+,\d+")
+_WORD = re.compile(r"[^\W\d_]{2,}")
 _EITHER = {sign: re.compile(rf"-?[1-9]\d{{0,2}}[{sign}]\d{{3}}") for sign in ",."}
 """A number whose sign may stand before decimals or between thousands."""
 
@@ -73,6 +74,19 @@ def silent_reading(golds: Sequence[str], separator: str) -> str:
                 f"{shown.replace(',', '.')} is meant, write it with a point"
             )
     return ""
+
+
+def worded_numbers(golds: Sequence[str]) -> str:
+    """Returns what a user is told of numbers that stand among words; else nothing.
+
+    Where all answers have the same words, they are a unit, and nothing is told.
+    """
+    words = [" ".join(_WORD.findall(gold)) for gold in golds]
+    worded = [gold for gold, beside in zip(golds, words, strict=True) if beside]
+    if not worded or len(set(words)) == 1:
+        return ""
+    count = "1 answer has" if len(worded) == 1 else f"{len(worded):,} answers have"
+    return f"{count} words beside the number, such as {worded[0]!r}; the number alone is compared"
 
 
 def _only_number(gold: str) -> str:

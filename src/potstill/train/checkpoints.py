@@ -41,7 +41,7 @@ def checkpoint_folder(folder: Path, step: int) -> Path:
     return folder / f"checkpoint-{step:06}"
 
 
-def claim(folder: Path, identity: str) -> None:
+def claim(folder: Path, identity: str, steps: int) -> None:
     """Take a folder for one training, and remove what a killed process left half written.
 
     Of several processes the main one does so, and the others rely on it.
@@ -49,6 +49,7 @@ def claim(folder: Path, identity: str) -> None:
     Args:
         folder: The training's folder; made where it is missing.
         identity: A digest of everything that determines the result.
+        steps: The steps of the training, for those who look at it.
 
     Raises:
         ConfigError: The folder holds another training, or what it holds cannot be told.
@@ -71,7 +72,7 @@ def claim(folder: Path, identity: str) -> None:
     for leftover in folder.glob(f"*{ENDING}*"):
         shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
     if training is None:
-        write_json(folder / IDENTITY, {"identity": identity})
+        write_json(folder / IDENTITY, {"identity": identity, "steps": steps})
 
 
 def finish(folder: Path, values: dict[str, object]) -> None:

@@ -18,9 +18,6 @@ TRIAL_TOKENS = 512
 """Most tokens of the examples that are tried together; at least one example is. bfloat16 gains the
 more, the more tokens a product has: with SmolLM2-135M 1.1 times at 128 tokens, 1.5 at 512."""
 
-RATE_TOKENS = 128
-"""Most tokens of the example by which :func:`trained_rate` measures."""
-
 
 def try_training(loaded: Loaded, examples: Sequence[Encoded], batch_size: int) -> Trial:
     """Returns the seconds that a step takes in float32, and with products in bfloat16.
@@ -86,9 +83,10 @@ def trained_rate(loaded: Loaded, tokens: int) -> float:
 
     Args:
         loaded: The model; its weights do not matter.
-        tokens: The tokens of an example.
+        tokens: The tokens that are computed at once, of which at most :data:`TRIAL_TOKENS` are
+            tried, and no more than the model has positions for.
     """
-    half = max(min(tokens, RATE_TOKENS) // 2, 1)
+    half = max(min(tokens, longest_of(loaded, TRIAL_TOKENS)) // 2, 1)
     seconds = []
     for length in (1, half, half, half):
         begin = time.perf_counter()

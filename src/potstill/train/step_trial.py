@@ -49,8 +49,6 @@ class TriedSteps(NamedTuple):
     """Most bytes of memory that the process, or the GPU, had in use."""
 
     precision: str
-    took: float
-    """Seconds of all of it, loading and all."""
 
 
 def try_steps(
@@ -72,17 +70,15 @@ def try_steps(
         ConfigError: The process was ended, as it is where memory is short.
         PotstillError: The start cannot be loaded, or nothing can be trained.
     """
-    begin = time.perf_counter()
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         try:
-            tried = pool.submit(_two_steps, student, list(examples), settings, most_tokens).result()
+            return pool.submit(_two_steps, student, list(examples), settings, most_tokens).result()
         except BrokenProcessPool as error:
             raise ConfigError(
                 f"a trial of two steps of {settings.batch_size} examples was ended from outside, "
                 "most often for want of memory. Lower train.batch_tokens, set "
                 "train.gradient_checkpointing: true or train.lora: {}, or take a smaller start."
             ) from error
-    return tried._replace(took=time.perf_counter() - begin)
 
 
 def _two_steps(
@@ -114,7 +110,6 @@ def _two_steps(
         together=max(parts),
         peak=_peak(on_gpu=loaded.model.device.type == "cuda"),
         precision=settings.precision,
-        took=0.0,
     )
 
 

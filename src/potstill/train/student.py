@@ -229,7 +229,7 @@ def train_student(
     settings = resolved_training(settings, student, examples)
     identity = training_identity(student, examples, settings, seed=seed, on_policy=on_policy)
     require_same(identity, of=_name(folder))
-    checkpoints.claim(folder, identity)
+    checkpoints.claim(folder, identity, settings.steps_for(len(examples)))
     finished = shared(_finished(folder, on_policy) if is_main_process() else None)
     if finished is not None:
         return _trained_student(finished, folder)

@@ -1,6 +1,7 @@
 """The runs that are viewed: each opened when it is first looked at, and renewed as it works.
 
-A run is read anew when its store or recipe has changed, while the former snapshot still answers.
+A run is read anew when its store or recipe has changed, or when its work has begun or ended; the
+former snapshot answers meanwhile.
 """
 
 import asyncio
@@ -9,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from potstill.errors import PotstillError
+from potstill.store import lock_holder
 from potstill.view.run_snapshot import RunSnapshot
 
 MOST_OPEN = 3
@@ -22,8 +24,8 @@ SHARE = 0.2
 
 _WATCHED = ("run.sqlite", "run.sqlite-wal", "recipe.yaml")
 
-Mark = tuple[tuple[int, int], ...]
-"""The time of change and the size of each watched file."""
+Mark = tuple[object, ...]
+"""The time of change and the size of each watched file, and whether the run is at work."""
 
 
 class ViewedRun:
@@ -101,8 +103,8 @@ class ViewedRun:
 
 
 def mark_of(folder: Path) -> Mark:
-    """Returns what changes when the run's store or recipe does."""
-    marks = []
+    """Returns what changes when the run's store or recipe does, or when it begins or ends work."""
+    marks: list[object] = [lock_holder(folder / "run.sqlite") is not None]
     for name in _WATCHED:
         try:
             found = (folder / name).stat()
