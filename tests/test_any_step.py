@@ -255,7 +255,11 @@ def test_without_the_teachers_answer_the_student_gives_its_own(silence: Reply) -
         ({"any_step": {"teacher_share_at_most": 0.3}}, "any_step_entropy_0.3"),
         ({"any_step": {"signal": "min_logprob", "threshold": 1.5}}, "any_step_min_logprob"),
         ("route", "route_min_logprob"),
-        ({"route": {"signal": "prompt_tokens", "accuracy_at_least": 0.8}}, "route_prompt_tokens"),
+        ({"route": {"accuracy_at_least": 0.8}}, "route_min_logprob_accuracy_0.8"),
+        (
+            {"any_step": {"teacher_share_at_most": 0.3, "accuracy_at_least": 0.8}},
+            "any_step_entropy_0.3_accuracy_0.8",
+        ),
         ({"when": "when_unsure", "teacher_share_at_most": 0.5}, "when_unsure_min_logprob_0.5"),
     ],
 )
@@ -269,6 +273,7 @@ def test_policies_in_short(raw: object, label: str) -> None:
         name=settings.when,
         signal=settings.signal,
         number=settings.teacher_share_at_most,
+        accuracy_at_least=settings.accuracy_at_least,
     )
     assert settings.steps == (8 if settings.when == "any_step" else 1)
 

@@ -12,6 +12,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 from fakes import sums
+from older_stores import forget_promised_accuracies
 from speakers import Speaker, number, student_is_sure, student_says, teacher_says
 
 from potstill.cli import main
@@ -401,7 +402,7 @@ def test_recorded_first_steps_are_cut_from_whole_answers(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"policies": ["first", "first"]}, "policies names one twice"),
+        ({"policies": ["first", "first"]}, "policies names first twice"),
         ({"pass_at": [0]}, "from 1 on"),
         ({"draws": 0, "policies": [{"when_unsure": {"signal": "disagreement"}}]}, "draws is 0"),
         ({"self_guidance": ["quest"]}, "no prompt style 'quest'"),
@@ -463,6 +464,59 @@ def test_a_whole_run_with_guidance(tmp_path: Path) -> None:
         assert {each.name: each.tokens for each in store.stages()}["guide"] == stages[
             "guide"
         ].tokens
+
+
+@pytest.mark.slow
+def test_two_promised_accuracies_on_the_bundled_pair(tmp_path: Path) -> None:
+    policies = [{"route": {"accuracy_at_least": accuracy}} for accuracy in (0.05, 0.4)]
+    labels = [f"route_min_logprob_accuracy_{accuracy}" for accuracy in (0.05, 0.4)]
+    file = recipe(
+        tmp_path,
+        task={"name": "fact_chain", "train": 4, "dev": 20, "test": 6},
+        teacher="bundled:guide",
+        generate={"samples": 1, "max_tokens": 96},
+        train={
+            "steps": 2,
+            "batch_size": 4,
+            "checkpoints": 1,
+            "students": {"rationales": {"data_format": "fine_tune_cot"}},
+        },
+        evaluate={"max_tokens": 64, "teacher": False},
+        guide={"policies": policies, "routing": False, "draws": 0, "bootstrap": 100},
+    )
+    folder = tmp_path / "run"
+    done = invoked("run", file)
+    low, high = json.loads((folder / "guide.json").read_text())["thresholds"].items()
+    assert [low[0], high[0]] == labels and low[1] > high[1]
+    assert guided_labels(folder) == labels * 2  # on development questions and on test questions
+    page = (folder / "report.html").read_text()
+    assert all(label in done and label in page for label in labels)
+    with Store(folder / "run.sqlite", read_only=True) as store:
+        scores, bought = store.guided_scores(), store.pool_size(("guide",))
+    invoked("guide", file)
+    with Store(folder / "run.sqlite", read_only=True) as store:
+        assert (store.guided_scores(), store.pool_size(("guide",))) == (scores, bought)
+    forget_promised_accuracies(folder / "run.sqlite")
+    invoked("report", file)
+    assert guided_labels(folder) == ["route_min_logprob"] * 2
+    invoked("guide", file)
+    invoked("report", file)
+    assert guided_labels(folder) == labels * 2
+    with Store(folder / "run.sqlite", read_only=True) as store:
+        assert (store.guided_scores(), store.pool_size(("guide",))) == (scores, bought)
+
+
+def invoked(*arguments: object) -> str:
+    """What a command that succeeds says."""
+    done = CliRunner().invoke(main, [str(one) for one in arguments])
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def guided_labels(folder: Path) -> list[str]:
+    """The policies ``route`` of a run's summary, in its order."""
+    guided = json.loads((folder / "summary.json").read_text())["guidance"]["fact_chain"]
+    return [each["policy"] for each in guided["scores"] if each["policy"].startswith("route")]
 
 
 @pytest.mark.slow

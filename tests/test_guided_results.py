@@ -5,6 +5,7 @@ import math
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from potstill.experiment.guided_results import (
 from potstill.experiment.seeded_runs import SeededRun
 from potstill.records import GuidedPrediction, GuidedScore, Policy
 from potstill.store import Store
+from potstill.store.database import row_of
 from potstill.store.schema import MIGRATIONS
 
 
@@ -275,6 +277,37 @@ OLD_SCORES = {
     "pass_at_20": ("sampled", Policy(kind="sampled", name="pass_at", number=20)),
     "zero_shot_cot": ("self", Policy(kind="self", name="zero_shot_cot")),
 }
+
+
+def test_an_older_store_keeps_its_scores_and_takes_those_of_other_promises(tmp_path: Path) -> None:
+    """Stores were written in which a policy's promised accuracy did not tell it apart."""
+    policy = Policy(kind="policy", name="route", signal="entropy", number=0.5)
+    score, answer = scored(policy, 0.5), replace(predicted("first", 1, True), policy=policy)
+    with closing(sqlite3.connect(tmp_path / "run.sqlite", isolation_level=None)) as db:
+        for step in MIGRATIONS[:23]:
+            db.executescript(step) if isinstance(step, str) else step(db, tmp_path)
+        for table, record in (("guided_scores", score), ("guided_predictions", answer)):
+            row = row_of(record) | {"settings_hash": "then"}
+            row |= {"grader": "1"} if record is answer else {}
+            del row["accuracy_at_least"]
+            values = ", ".join(f":{name}" for name in row)
+            db.execute(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({values})", row)
+        db.execute("PRAGMA user_version = 23")
+    with Store(tmp_path / "run.sqlite") as store:
+        assert store.guided_scores() == [score]
+        assert list(store.guided_predictions()) == [answer]
+        assert score.policy.label == "route_entropy_0.5"
+        policies = [replace(policy, accuracy_at_least=least) for least in (None, 0.6, 0.7)]
+        scores = [replace(score, policy=each) for each in policies]
+        answers = [replace(answer, policy=each) for each in policies]
+        store.replace_guidance(scores, answers, grader="1", settings_hash="now")
+        assert store.guided_scores() == scores
+        assert list(store.guided_predictions()) == answers
+        graded = [replace(each, correct=each.policy == policies[1]) for each in answers]
+        store.regrade_guidance(graded, grader="2")
+        assert list(store.guided_predictions()) == graded
+        with pytest.raises(sqlite3.IntegrityError, match="guided_scores_once"):
+            store.replace_guidance([*scores, scores[1]], [], grader="1", settings_hash="now")
 
 
 def test_names_of_policies_in_older_runs_become_columns(tmp_path: Path) -> None:

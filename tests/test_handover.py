@@ -143,7 +143,7 @@ def test_a_promise_is_kept_by_the_threshold_that_is_shown_to(tmp_path: Path) -> 
         {"route": {"signal": "entropy", "teacher_share_at_most": 0.8}},
     ]
     result = measured(tmp_path, *policies, task=PROMISED)
-    assert score(result, "any_step_entropy", "dev").guided == 20
+    assert score(result, "any_step_entropy_accuracy_0.8", "dev").guided == 20
     assert score(result, "route_entropy_0.8", "dev").guided == 20
     assert score(result, "route_entropy_0.8").accuracy == 1.0
     gates = read_gates(tmp_path / "guide.json")
@@ -153,12 +153,38 @@ def test_a_promise_is_kept_by_the_threshold_that_is_shown_to(tmp_path: Path) -> 
     assert "the teacher's share of the questions at 0.8 or less with 95% confidence" in notes
 
 
+def test_policies_that_promise_other_accuracies_are_told_apart(tmp_path: Path) -> None:
+    policies = [
+        {name: {"signal": "entropy", "accuracy_at_least": accuracy}}
+        for name in ("any_step", "route")
+        for accuracy in (0.3, 0.8)
+    ]
+    result = measured(tmp_path, *policies, task=PROMISED)
+    gates = read_gates(tmp_path / "guide.json")
+    for name in ("any_step_entropy_accuracy", "route_entropy_accuracy"):
+        # alone the student has half of them right; it is unsure of the other half
+        assert gates.thresholds[f"{name}_0.3"] == math.inf
+        assert gates.thresholds[f"{name}_0.8"] == pytest.approx(UNSURE, abs=1e-6)
+        assert right(tmp_path, f"{name}_0.3") == [45, 47]
+        assert right(tmp_path, f"{name}_0.8") == [45, 46, 47, 48]
+        assert score(result, f"{name}_0.3", "dev").guided == 0
+        assert score(result, f"{name}_0.8", "dev").guided == 20
+    gate = gates.gate(PolicySettings(when="route", signal="entropy", accuracy_at_least=0.8))
+    assert gate is not None
+    for unknown in (0.7, None):
+        with pytest.raises(ConfigError, match="Chosen were those of any_step_entropy_acc"):
+            gates.gate(PolicySettings(when="route", signal="entropy", accuracy_at_least=unknown))
+    again = parties()
+    assert run(tmp_path, again, {**PLAIN, "policies": policies}, PROMISED) == result
+    assert asked(again) == (0, 0)
+
+
 def test_a_promise_that_is_not_kept_is_not_followed_and_said(tmp_path: Path) -> None:
     policy = {"any_step": {"accuracy_at_least": 0.99}}
     result = measured(tmp_path, policy, task=PROMISED)
     assert not [each for each in result.scores if each.policy.name == "any_step"]
     notes = " ".join(result.notes)
-    assert "any_step_entropy is not followed: none of" in notes
+    assert "any_step_entropy_accuracy_0.99 is not followed: none of" in notes
     assert "accuracy_at_least: 0.87" in notes and "development questions would do" in notes
     gates = read_gates(tmp_path / "guide.json")
     with pytest.raises(ConfigError, match="no threshold keeps what is promised"):

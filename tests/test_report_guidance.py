@@ -3,11 +3,13 @@
 import json
 import re
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 
 import pytest
 from guided_run import SCORES, TASK, predicted, results_of, routed, scored
 from report_run import HOSTILE, Reader
+from rich.console import Console
 
 from potstill.records import GuidedScore, Policy
 from potstill.report import write_report
@@ -25,7 +27,7 @@ from potstill.report.guidance import (
 )
 from potstill.report.guidance_text import control, dollars, findings, foremost, label, short
 from potstill.report.page import page
-from potstill.report.tables import summary
+from potstill.report.tables import guided_table, summary
 from potstill.store import Store
 from potstill.text.points import MINUS
 
@@ -137,6 +139,37 @@ def test_one_policy_is_not_called_the_best() -> None:
     (said,) = findings(found_in(*SCORES[:1], SCORES[2]))
     assert said.startswith("“First step” reaches 60.0% against 40.0% of the student alone, +20.0")
     assert "best" not in said
+
+
+def test_policies_that_promise_other_accuracies_are_told_apart_everywhere() -> None:
+    policies = [
+        Policy(kind="policy", name="route", signal="entropy", number=share, accuracy_at_least=least)
+        for share, least in ((None, 0.5), (None, 0.75), (0.3, 0.75))
+    ]
+    assert [label(policy) for policy in policies] == [
+        "Whole questions, by entropy, accuracy at least 0.5",
+        "Whole questions, by entropy, accuracy at least 0.75",
+        "Whole questions, by entropy, at most 0.3, accuracy at least 0.75",
+    ]
+    assert [short(policy) for policy in policies] == [
+        "routed: entropy, accuracy 0.5",
+        "routed: entropy, accuracy 0.75",
+        "routed: entropy 0.3, accuracy 0.75",
+    ]
+    scores = [scored(each, 0.5 + 0.1 * place, 20.0) for place, each in enumerate(policies)]
+    results = results_of((*SCORES[:2], *scores))
+    console = Console(width=80, file=StringIO())
+    console.print(guided_table(results.guided_scores))
+    assert isinstance(console.file, StringIO)
+    terminal = "".join(line.split(" ")[0].strip() for line in console.file.getvalue().split("\n"))
+    for place, policy in enumerate(policies):
+        words = f"{label(policy)} {policy.label} {50 + 10 * place}.0%"
+        assert words in section(results).words
+        assert policy.label in terminal
+    (shown,) = summary(results)["guidance"].values()
+    assert [one["policy"] for one in shown["scores"][2:]] == [one.label for one in policies]
+    assert shown["best"] == "route_entropy_0.3_accuracy_0.75"
+    assert label(policies[2]) in " ".join(shown["recommended"])
 
 
 def test_head_of_the_page_says_what_the_leading_tasks_best_policy_bought() -> None:

@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import openai
@@ -23,6 +24,8 @@ from fakes_upstream import (
     student_says,
     wait_for,
 )
+
+from potstill.guide.thresholds import FittedGates
 
 GUESS = "We guess."
 ANY_STEP = {"any_step": {"threshold": 0.5, "steps": 1}}
@@ -167,11 +170,27 @@ def test_a_whole_answer_may_take_longer_than_a_step(
         assert said(running, ROUTE) == ALONE
 
 
+def test_a_request_names_the_promise_whose_threshold_it_takes(
+    student: FakeUpstream, teacher: FakeUpstream, tmp_path: Path
+) -> None:
+    thresholds = {"route_entropy_accuracy_0.6": 5.0, "route_entropy_accuracy_0.9": 0.5}
+    judge = FittedGates(thresholds=thresholds).write(tmp_path)
+    with served(settings_for(student, teacher, judge=str(judge))) as running:
+        for accuracy, text in ((0.6, ALONE), (0.9, WHOLE)):
+            guidance = {"route": {"signal": "entropy", "accuracy_at_least": accuracy}}
+            answer = chat(running, extra_body={"guidance": guidance})
+            assert answer.choices[0].message.content == text
+            assert own(answer)["guidance"]["policy"] == f"route_entropy_accuracy_{accuracy}"
+        with pytest.raises(openai.BadRequestError, match="Chosen were those of route_entropy_acc"):
+            said(running, {"route": {"signal": "entropy"}})
+
+
 @pytest.mark.parametrize(
     ("guidance", "message"),
     [
         ("any_step", "any_step_entropy has no threshold"),
         ({"route": {"teacher_share_at_most": 0.5}}, "route_min_logprob_0.5 has no threshold"),
+        ({"route": {"accuracy_at_least": 0.5}}, "route_min_logprob_accuracy_0.5 has no threshold"),
         ({"any_step": {"threshold": 0.5, "steps": 9}}, "asks for 9 steps; this server gives 8"),
         ({"any_step": {"signal": "prompt_tokens"}}, "which has no prompt_tokens"),
     ],

@@ -14,13 +14,13 @@ from urllib.parse import quote, urlencode
 
 import pytest
 from click.testing import CliRunner
+from older_stores import UNPROMISED, forget_promised_accuracies
 from real_browser import chromium, watched
 from viewed_run import Viewing, make_run, viewing
 
 from potstill.cli import main
 from potstill.store import Store
 from potstill.store.question_index import IndexedQuestion, QuestionFilter, QuestionIndex
-from potstill.store.schema import MIGRATIONS
 from potstill.view import viewed_runs
 from potstill.view.access_rules import is_own_name
 from potstill.view.page_server import open_view
@@ -195,16 +195,12 @@ def test_what_is_not_there_is_said(server: Viewing) -> None:
 def test_an_older_store_is_read_and_stays_as_it_is(folder: Path, tmp_path: Path) -> None:
     old = tmp_path / "old"
     shutil.copytree(folder, old)
-    with sqlite3.connect(old / "run.sqlite") as db:
-        db.execute("DROP TABLE machines")
-        db.execute("ALTER TABLE training DROP COLUMN learning_rate")
-        db.execute(f"PRAGMA user_version = {len(MIGRATIONS) - 1}")
-    db.close()
+    forget_promised_accuracies(old / "run.sqlite")
     before = {file.name: file.stat().st_mtime_ns for file in old.iterdir()}
     with viewing(old) as server:
         assert server.get("questions.json?task=two_step_arithmetic").json["total"] == 60
     with sqlite3.connect(old / "run.sqlite") as db:
-        assert db.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS) - 1,)
+        assert db.execute("PRAGMA user_version").fetchone() == (UNPROMISED,)
     db.close()
     after = {file.name: file.stat().st_mtime_ns for file in old.iterdir()}
     assert {name: after[name] for name in before} == before

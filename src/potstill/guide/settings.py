@@ -145,8 +145,9 @@ class GuideSettings(GuidanceSettings):
             ("pass_at", self.pass_at),
             ("self_guidance", self.self_guidance),
         ):
-            if len(set(listed)) < len(listed):
-                raise ValueError(f"{field} names one twice")
+            for name in listed:
+                if listed.count(name) > 1:
+                    raise ValueError(f"{field} names {name} twice")
         looked_at = {p.signal for p in self.policies if p.when in LOOKING}
         if not self.draws and "disagreement" in looked_at:
             raise ValueError(

@@ -70,10 +70,13 @@ class FittedGates:
         if threshold is None:
             threshold = self.thresholds.get(policy.label)
         if threshold is None:
+            known = (
+                f" Chosen were those of {', '.join(self.thresholds)}." if self.thresholds else ""
+            )
             raise ConfigError(
                 f"the policy {policy.label} has no threshold. Give one, or have potstill guide "
                 "choose it on development questions; where it says that no threshold keeps what "
-                "is promised, promise less."
+                f"is promised, promise less.{known}"
             )
         score, least = self.help_score(policy), threshold
         return lambda signals: score(signals) >= least

@@ -289,12 +289,17 @@ class PolicySettings(Settings):
 
     @property
     def policy(self) -> Policy:
-        """The policy's identity in scores and predictions; thresholds are not part of it."""
+        """The policy's identity in scores and predictions.
+
+        What it promises is part of it; a threshold, and how many steps ``any_step`` may hand over,
+        are not.
+        """
         return Policy(
             kind="alone" if self.when == "never" else "policy",
             name=self.when,
             signal=self.signal if self.when in LOOKING else None,
             number=self.steps if self.when in ("at", "first_n") else self.teacher_share_at_most,
+            accuracy_at_least=self.accuracy_at_least,
         )
 
     @property

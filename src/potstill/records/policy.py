@@ -7,8 +7,9 @@ guided score has one typed identity and one label::
 
     Policy(kind="policy", name="first_n", number=2)
     Policy(kind="routing", name="routing", signal="entropy", number=0.25)
+    Policy(kind="policy", name="route", signal="entropy", accuracy_at_least=0.8)
 
-have the labels ``first_n_2`` and ``routing_entropy_0.25``.
+have the labels ``first_n_2``, ``routing_entropy_0.25`` and ``route_entropy_accuracy_0.8``.
 """
 
 from dataclasses import dataclass
@@ -49,12 +50,18 @@ class Policy:
     ``routing``: the share of the questions that goes to the teacher, between 0 and 1;
     ``when_unsure``, ``any_step``, ``route``: the promised teacher's share, if one is."""
 
+    accuracy_at_least: float | None = None
+    """``when_unsure``, ``any_step``, ``route``: the promised accuracy, if one is. Not known of what
+    an older potstill measured."""
+
     @property
     def label(self) -> str:
         """The name that people and files see, unique in a run: ``at_2``, ``control_hint``."""
-        number = None if self.number is None else f"{self.number:g}"
         name = f"control_{self.name}" if self.kind == "control" else self.name
-        return "_".join(part for part in (name, self.signal, number) if part)
+        number = None if self.number is None else f"{self.number:g}"
+        promised = self.accuracy_at_least
+        accuracy = None if promised is None else f"accuracy_{promised:g}"
+        return "_".join(part for part in (name, self.signal, number, accuracy) if part)
 
     @property
     def is_conditional(self) -> bool:

@@ -95,6 +95,10 @@ def _name(policy: Policy, form: int) -> str:
     )
     if policy.is_conditional and policy.number is not None:
         name += (", at most {:.4g}", " {:.4g}")[form].format(policy.number)
+    if policy.accuracy_at_least is not None:
+        name += (", accuracy at least {:.4g}", ", accuracy {:.4g}")[form].format(
+            policy.accuracy_at_least
+        )
     return name
 
 

@@ -261,7 +261,7 @@ def guided_table(scores: Sequence[GuidedScore], *, on_test: bool = False) -> Tab
         padding=0,
         show_edge=False,
     )
-    table.add_column("policy", no_wrap=True)
+    table.add_column("policy", overflow="fold")  # a label that is cut may be that of another
     for heading in ("accuracy", "difference", "guided", "tokens", "leaked"):
         table.add_column(heading, justify="right", no_wrap=True)
     for score in tested:

@@ -167,8 +167,8 @@ class ResultTables(Rows):
                 db.execute(
                     "UPDATE guided_predictions SET answer = :answer, correct = :correct,"
                     " grader = :grader WHERE kind = :kind AND name = :name AND signal IS :signal"
-                    " AND number IS :number AND task = :task AND split = :split"
-                    " AND question_id = :question_id",
+                    " AND number IS :number AND accuracy_at_least IS :accuracy_at_least"
+                    " AND task = :task AND split = :split AND question_id = :question_id",
                     row_of(prediction) | {"grader": grader},
                 )
 

@@ -226,6 +226,21 @@ _MACHINES = """
 """The learning rate of each line of a training log, NULL where it is not known; and the machines
 that each stage has worked on."""
 
+_PROMISED_ACCURACY = """
+    ALTER TABLE guided_scores ADD COLUMN accuracy_at_least REAL;
+    ALTER TABLE guided_predictions ADD COLUMN accuracy_at_least REAL;
+    DROP INDEX IF EXISTS guided_scores_once;
+    DROP INDEX IF EXISTS guided_predictions_once;
+    CREATE UNIQUE INDEX guided_scores_once ON guided_scores
+        (kind, name, ifnull(signal, ''), ifnull(number, 0), ifnull(accuracy_at_least, 0), task,
+        split);
+    CREATE UNIQUE INDEX guided_predictions_once ON guided_predictions
+        (kind, name, ifnull(signal, ''), ifnull(number, 0), ifnull(accuracy_at_least, 0), task,
+        split, question_id);
+"""
+"""The accuracy that a policy of guidance promises, by which policies are told apart, too; NULL:
+none, or measured before it was kept."""
+
 MIGRATIONS: tuple[SchemaStep, ...] = (
     """
     CREATE TABLE requests (
@@ -344,5 +359,6 @@ MIGRATIONS: tuple[SchemaStep, ...] = (
     _ROUNDS,
     _PACKED_PROBABILITIES,
     _MACHINES,
+    _PROMISED_ACCURACY,
 )
 """Ordered steps from an empty file to the newest schema; the version is how many were taken."""
