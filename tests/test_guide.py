@@ -403,6 +403,15 @@ def test_recorded_first_steps_are_cut_from_whole_answers(tmp_path: Path) -> None
     ("settings", "message"),
     [
         ({"policies": ["first", "first"]}, "policies names first twice"),
+        (
+            {"policies": [{"any_step": {"steps": 2}}, "any_step"]},
+            "policies names any_step_entropy twice",
+        ),
+        (
+            {"self_guidance": [{"template": "{question}"}] * 2},
+            "self_guidance names own_[0-9a-f]+ t",
+        ),
+        ({"pass_at": [5, 5]}, "pass_at names 5 twice"),
         ({"pass_at": [0]}, "from 1 on"),
         ({"draws": 0, "policies": [{"when_unsure": {"signal": "disagreement"}}]}, "draws is 0"),
         ({"self_guidance": ["quest"]}, "no prompt style 'quest'"),

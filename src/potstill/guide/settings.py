@@ -1,5 +1,6 @@
 """Settings of the guide stage, and those that it shares with the guided server."""
 
+from collections import Counter
 from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -139,15 +140,15 @@ class GuideSettings(GuidanceSettings):
 
     @model_validator(mode="after")
     def _named_once(self) -> Self:
-        for field, listed in (
+        for field, names in (
             ("policies", [policy.label for policy in self.policies]),
             ("controls", self.controls),
-            ("pass_at", self.pass_at),
-            ("self_guidance", self.self_guidance),
+            ("pass_at", [str(count) for count in self.pass_at]),
+            ("self_guidance", [s if isinstance(s, str) else s.key for s in self.self_guidance]),
         ):
-            for name in listed:
-                if listed.count(name) > 1:
-                    raise ValueError(f"{field} names {name} twice")
+            twice = [name for name, times in Counter(names).items() if times > 1]
+            if twice:
+                raise ValueError(f"{field} names {twice[0]} twice")
         looked_at = {p.signal for p in self.policies if p.when in LOOKING}
         if not self.draws and "disagreement" in looked_at:
             raise ValueError(
