@@ -159,4 +159,4 @@ def test_a_client_that_reads_nothing_is_let_go(
         with pytest.raises(OSError):
             for _ in range(100_000):  # each of some kilobytes, and none is read
                 client.sendall(page * 100)
-        wait_for(lambda: not running.server.server_state.connections)
+        wait_for(lambda: not running.server.server_state.connections, seconds=60.0)

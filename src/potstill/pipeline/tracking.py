@@ -17,7 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from queue import Full, Queue
 from textwrap import shorten
-from threading import Event, Thread
+from threading import Event, Lock, Thread
 from typing import Any
 
 from potstill.errors import ConfigError, MissingExtraError, extra
@@ -243,7 +243,7 @@ class TrackerThread:
     ) -> None:
         self._name, self._place, self._config, self._failed = name, place, config, failed
         self._told: Queue[TrackedValues | None] = Queue(MOST_WAITING)
-        self._opened, self._over = Event(), Event()
+        self._opened, self._over, self._giving_up = Event(), Event(), Lock()
         self._thread = Thread(target=self._work, name=f"potstill-{name}", daemon=True)
         self._thread.start()
 
@@ -298,9 +298,10 @@ class TrackerThread:
             tracker.log(dict(told.values), step=told.step)
 
     def _give_up(self, reason: str) -> None:
-        if not self._over.is_set():
-            self._over.set()
-            self._failed(self._name, _without_secrets(reason))
+        with self._giving_up:  # once, and who finds it over finds it told
+            if not self._over.is_set():
+                self._failed(self._name, _without_secrets(reason))
+                self._over.set()
 
 
 def _without_secrets(text: str) -> str:
