@@ -15,7 +15,7 @@ from potstill.plan.student_plans import PlannedStudent
 from potstill.plan.throughput import Throughput
 from potstill.store.probability_codec import ProbabilityForm
 
-_ANSWER_MICROSECONDS, _VALUE_MICROSECONDS = 70.0, 0.05
+_ANSWER_MICROSECONDS, _VALUE_MICROSECONDS = 82.0, 0.035
 """What the driver takes to store an answer, and each of its log-probabilities, which workers have
 packed; see docs/several-machines.md."""
 
