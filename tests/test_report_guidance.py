@@ -166,7 +166,9 @@ def test_policies_that_promise_other_accuracies_are_told_apart_everywhere() -> N
         words = f"{label(policy)} {policy.label} {50 + 10 * place}.0%"
         assert words in section(results).words
         assert policy.label in terminal
-    (shown,) = summary(results)["guidance"].values()
+    guidance = summary(results)["guidance"]
+    assert isinstance(guidance, dict)
+    (shown,) = guidance.values()
     assert [one["policy"] for one in shown["scores"][2:]] == [one.label for one in policies]
     assert shown["best"] == "route_entropy_0.3_accuracy_0.75"
     assert label(policies[2]) in " ".join(shown["recommended"])
