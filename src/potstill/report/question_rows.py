@@ -22,6 +22,7 @@ from potstill.sampling.answer_confidence import STAGE as CONFIDENCE
 from potstill.sampling.answer_confidence import confidence
 from potstill.store import AnsweredRequest, Store
 from potstill.store.asked_questions import answers_question
+from potstill.store.stored_rows import records_at
 from potstill.tasks import grade
 
 MOST_RATIONALES = 8
@@ -83,6 +84,7 @@ class QuestionRows:
         self._origins = AnswerOrigins(store, results.predictions, questions) if store else None
         self._is_scored = store is not None and store.has_completions_of(CONFIDENCE)
         self._graded = lru_cache(maxsize=1)(self._span)
+        self._belonging = lru_cache(maxsize=1)(self._read)
         self.pairs = {task.name: pair_of(results, task.name) for task in results.tasks}
         """By task, the labels of the start and of the student that the page is about."""
 
@@ -178,13 +180,14 @@ class QuestionRows:
         texts += [rationale.text for rationale in rationales]
         return "\n".join(texts).lower()
 
-    def _belonging(
+    def _read(
         self, task: str, split: Split, question: Question
     ) -> tuple[list[Prediction], list[GuidedPrediction], list[Rationale]]:
+        """Returns the answers, guided answers and rationales of a question."""
         if split == "train":
-            return [], [], [self._rationales[place] for place in self._written.of(question.id)]
+            return [], [], records_at(self._rationales, self._written.of(question.id))
         key = (task, question.id)
-        answers = [self._predictions[place] for place in self._answers.of(key)]
+        answers = records_at(self._predictions, self._answers.of(key))
         guided = self._guided.get(key, [])
         return (
             [answer for answer in answers if answers_question(answer, question)],

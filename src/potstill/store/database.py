@@ -282,7 +282,8 @@ class Rows(Database):
         return records
 
 
-def columns_of(cls: type) -> list[str]:
+@cache
+def columns_of(cls: type) -> tuple[str, ...]:
     """Returns the columns that records of a dataclass take, in the order of its fields.
 
     A field that is itself a dataclass takes the columns of its own fields. They begin with the
@@ -297,7 +298,7 @@ def columns_of(cls: type) -> list[str]:
         several = sum(other.type is field.type for other in fields(cls)) > 1
         prefix = f"{field.name}_" if several else ""
         columns += [prefix + column for column in columns_of(field.type)]
-    return columns
+    return tuple(columns)
 
 
 def row_of(record: object) -> dict[str, object]:

@@ -45,6 +45,10 @@ class StoredRecords(Sequence[R], Generic[R]):
             return StoredRecords(self._rows[place], self._read)
         return self._read([self._rows[place]])[0]
 
+    def at(self, places: Sequence[int]) -> list[R]:
+        """Returns the records at some places, which ascend, by one query."""
+        return self._read([self._rows[place] for place in places]) if places else []
+
     def __iter__(self) -> Iterator[R]:
         for start in range(0, len(self._rows), PAGE):
             yield from self._read(self._rows[start : start + PAGE])
@@ -54,3 +58,10 @@ def held_or_stored(rows: "array[int]", read: ReadRows[R]) -> Sequence[R]:
     """Returns records: all of them where they are few, else a sequence that reads them."""
     stored = StoredRecords(rows, read)
     return stored if len(rows) > HELD else list(stored)
+
+
+def records_at(records: Sequence[R], places: Sequence[int]) -> list[R]:
+    """Returns the records at some places, which ascend; of stored ones by one query."""
+    if isinstance(records, StoredRecords):
+        return records.at(places)
+    return [records[place] for place in places]
