@@ -7,6 +7,7 @@ from report_run import task
 
 from potstill.records import GuidedPrediction, GuidedScore, Policy
 from potstill.report.accuracy import Results
+from potstill.report.rationale_counts import count_rationales
 
 TASK = task("sums", 4, 10)
 POLICIES = {
@@ -104,6 +105,7 @@ def results_of(
         predictions=[],
         comparisons=[],
         rationales=[],
+        rationale_counts=count_rationales([]),
         training=[],
         checkpoints=[],
         stages=[],

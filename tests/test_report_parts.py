@@ -1,18 +1,21 @@
 """The parts of the report: charts, shares of a limit, numbers in words."""
 
 import re
+from array import array
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from report_run import Reader
 
 from potstill.evaluate import gain
-from potstill.records import Comparison, Completion, Request, System, Task
+from potstill.records import Comparison, Completion, Rationale, Request, System, Task
 from potstill.report.accuracy import read_results
 from potstill.report.charts import Line, Point, label_places, line_chart, thinned, ticks
 from potstill.report.clipped_text import clipped
 from potstill.report.page import page
 from potstill.report.questions import MOST_QUESTIONS, fair_shares
+from potstill.report.rationale_counts import count_rationales
 from potstill.report.text import (
     DASH,
     NARROW,
@@ -25,6 +28,7 @@ from potstill.report.text import (
 )
 from potstill.start_comparison import StartComparison
 from potstill.store import Store
+from potstill.store.stored_rows import StoredRecords, records_at
 from potstill.text.points import MINUS, points, signed
 from potstill.text.short_paths import in_lines
 
@@ -178,3 +182,33 @@ def test_a_cost_without_counts_is_said_to_be_a_most(tmp_path: Path) -> None:
         task = Task(name="sums", answer_type="number", splits={"train": (), "dev": (), "test": ()})
         shown = page(read_results(store, [task]))
     assert "3 answers came without some count of tokens" in shown
+
+
+def test_rationales_are_counted_in_one_pass_and_some_are_read_by_one_query() -> None:
+    def rationale(number: int, question: str, verdict: str, teacher: str) -> Rationale:
+        return Rationale(
+            question_id=question, completion_id=number, sample=0, text="", answer="1",
+            verdict=verdict, teacher=teacher,
+        )  # fmt: skip
+
+    written = [
+        rationale(0, "a", "wrong_answer", "one"),
+        rationale(1, "a", "wrong_answer", "two"),
+        rationale(2, "b", "kept", "one"),
+        rationale(3, "b", "kept", "one"),
+    ]
+    counts = count_rationales(iter(written))
+    assert counts.verdicts == {"wrong_answer": 2, "kept": 2} and counts.kept == 2
+    assert counts.kept_by_question == {"a": 0, "b": 2} and counts.questions_with_kept == 1
+    assert counts.teachers == {"one", "two"}
+
+    asked: list[list[int]] = []
+
+    def read(rows: Sequence[int]) -> list[Rationale]:
+        asked.append([*rows])
+        return [written[row - 10] for row in rows]
+
+    stored = StoredRecords(array("q", [10, 11, 12, 13]), read)
+    assert records_at(stored, [1, 3]) == records_at(written, [1, 3]) == [written[1], written[3]]
+    assert records_at(stored, []) == []
+    assert asked == [[11, 13]]

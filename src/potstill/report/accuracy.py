@@ -27,6 +27,7 @@ from potstill.records import (
     TrainingRound,
     TrainingStep,
 )
+from potstill.report.rationale_counts import RationaleCounts, count_rationales
 from potstill.report.run_facts import RunFacts
 from potstill.start_comparison import StartComparison, start_comparisons
 from potstill.store import Stage, Store, Writer
@@ -69,6 +70,8 @@ class Results:
     comparisons: Sequence[Comparison]
     rationales: Sequence[Rationale]
     """Those of the leading task's training questions as they are now."""
+
+    rationale_counts: RationaleCounts
 
     training: Sequence[TrainingStep]
     checkpoints: Sequence[Checkpoint]
@@ -325,6 +328,7 @@ def read_results(
         predictions=predictions,
         comparisons=store.comparisons(),
         rationales=current.rationales,
+        rationale_counts=count_rationales(current.rationales),
         outdated_rationales=current.outdated,
         outdated_answers=_outdated_answers(predictions, tasks),
         training=store.training(),

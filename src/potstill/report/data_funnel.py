@@ -1,6 +1,5 @@
 """From training questions to the examples that a student learned: what was lost where, and why."""
 
-from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -37,25 +36,28 @@ def funnel(results: Results) -> list[FunnelRow]:
 
 def _rows(results: Results) -> Iterator[FunnelRow]:
     questions = len(results.leading.splits["train"])
-    written, verdicts = len(results.rationales), Counter(one.verdict for one in results.rationales)
-    asked = {one.question_id for one in results.rationales}
-    kept = {one.question_id for one in results.rationales if one.verdict == "kept"}
+    counts = results.rationale_counts
+    written, asked = len(results.rationales), len(counts.kept_by_question)
     yield FunnelRow(TRAINING_QUESTIONS, questions, 0, "", _left_out(results))
-    unanswered = _unanswered(questions - len(asked))
-    yield FunnelRow("with rationales", len(asked), questions, TRAINING_QUESTIONS, unanswered)
-    took = [f"{written / len(asked):,.1f} a question", *_cost(results)]
+    unanswered = _unanswered(questions - asked)
+    yield FunnelRow("with rationales", asked, questions, TRAINING_QUESTIONS, unanswered)
+    took = [f"{written / asked:,.1f} a question", *_cost(results)]
     yield FunnelRow("rationales written", written, 0, "", "; ".join(took))
     dropped = [
         f"{count:,} {verdict.replace('_', ' ')}"
-        for verdict, count in verdicts.most_common()
+        for verdict, count in counts.verdicts.most_common()
         if verdict != "kept"
     ]
     why = f"dropped: {listed(dropped)}" if dropped else ""
-    yield FunnelRow("rationales kept", verdicts["kept"], written, "rationales written", why)
-    none = len(asked) - len(kept)
+    yield FunnelRow("rationales kept", counts.kept, written, "rationales written", why)
+    none = asked - counts.questions_with_kept
     why = f"{none:,} without any that was kept" if none else ""
     yield FunnelRow(
-        "questions with a kept rationale", len(kept), questions, TRAINING_QUESTIONS, why
+        "questions with a kept rationale",
+        counts.questions_with_kept,
+        questions,
+        TRAINING_QUESTIONS,
+        why,
     )
     for last in results.last_checkpoints:
         if last.system == results.chosen:

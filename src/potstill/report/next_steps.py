@@ -144,7 +144,7 @@ def _overlap(results: Results) -> Iterator[NextStep]:
 
 def _few_kept(results: Results) -> Iterator[NextStep]:
     total = len(results.rationales)
-    kept = sum(rationale.verdict == "kept" for rationale in results.rationales)
+    kept = results.rationale_counts.kept
     if total and kept / total < FEW_KEPT:
         yield NextStep(
             "few_kept",

@@ -1,6 +1,5 @@
 """The page: results → one HTML file that loads nothing."""
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 from potstill.records import Comparison, System
@@ -167,7 +166,7 @@ def _data(results: Results) -> dict[str, object]:
     return {
         "funnel": funnel(results),
         "marks_finding": text.marks_finding(results.rationales),
-        "verdicts": Counter(rationale.verdict for rationale in results.rationales),
+        "verdicts": results.rationale_counts.verdicts,
         "kept_counts": _kept_counts(results),
         "teachers": several,
         "teachers_finding": of_teachers.finding(several) if several else "",
@@ -295,9 +294,7 @@ def _candidates(
 
 def _kept_counts(results: Results) -> Mapping[str, int]:
     """Returns how many training questions have 0, 1, 2 ... kept rationales, in at most 12 spans."""
-    kept = Counter(
-        rationale.question_id for rationale in results.rationales if rationale.verdict == "kept"
-    )
+    kept = results.rationale_counts.kept_by_question
     per_question = [kept[question.id] for question in results.leading.splits["train"]]
     most = max(per_question, default=0)
     wide = max(1, -(-(most + 1) // 12))

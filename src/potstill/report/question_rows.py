@@ -74,7 +74,7 @@ class QuestionRows:
         for guided in results.guided_predictions:
             if guided.split == "test" and guided.policy.kind == "policy":
                 self._guided[guided.task, guided.question_id].append(guided)
-        self._several = len({rationale.teacher for rationale in results.rationales}) > 1
+        self._several = len(results.rationale_counts.teachers) > 1
         self._tasks = {task.name: task for task in results.tasks}
         questions = {
             (task.name, question.id): question

@@ -195,7 +195,7 @@ def _training_tokens(
     way = _way(results, checkpoint)
     if way == "no teacher":
         return 0.0
-    kept = sum(rationale.verdict == "kept" for rationale in results.rationales)
+    kept = results.rationale_counts.kept
     if way in ("rationales", "distribution matching"):  # fewer of them: their share of the tokens
         return results.rationale_tokens * min(checkpoint.examples / max(kept, 1), 1.0)
     own = _student_settings(results, checkpoint.student)

@@ -193,7 +193,7 @@ def headline(results: Results) -> str:
     if results.training:
         return "The students are trained; no test question has been answered yet."
     if results.rationales:
-        kept = sum(rationale.verdict == "kept" for rationale in results.rationales)
+        kept = results.rationale_counts.kept
         return (
             f"{kept:,} of {len(results.rationales):,} rationales are kept; no student learns yet."
         )
