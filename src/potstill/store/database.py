@@ -16,7 +16,7 @@ import shutil
 import sqlite3
 import time
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from functools import cache, partial
@@ -282,13 +282,18 @@ class Rows(Database):
         return records
 
 
-@cache
 def columns_of(cls: type) -> tuple[str, ...]:
     """Returns the columns that records of a dataclass take, in the order of its fields.
 
     A field that is itself a dataclass takes the columns of its own fields. They begin with the
     field's name where two fields are of one kind, as a comparison's two systems are.
     """
+    return _columns_of(cls)
+
+
+@cache
+def _columns_of(cls: Hashable) -> tuple[str, ...]:
+    assert isinstance(cls, type)
     columns: list[str] = []
     for field in fields(cls):
         if not is_dataclass(field.type):
