@@ -73,7 +73,7 @@ def test_a_semicolon_table_in_latin_1_reaches_a_report(
     assert re.search(r"curate: (\d+) of \1 rationales kept", done.output), done.output
     assert re.search(r"^cost: .* for \d+ tokens; time: \d", done.output, re.MULTILINE)
     assert 'ask it: potstill ask runs/fragen "QUESTION"' in done.output
-    headline = re.search(r"\n\n(.+)\nprice on other tasks: not known\n  No other", done.output)
+    headline = re.search(r"\n\n(.+)\nprice: not known\n  No other", done.output)
     end = done.output.splitlines()[-5:]
     assert end[0] == "report: runs/fragen/report.html"
     assert end[-1] == "  verify it: potstill verify runs/fragen --folder runs/fragen/model"

@@ -573,6 +573,12 @@ def test_a_new_student_is_planned_with_steps_time_memory_and_disk(
     assert plan.students.measured_here == 2 * (1 + 4) + 3 * (2 + 2)
 
 
+def test_examples_longer_than_the_limit_count_for_no_time(tmp_path: Path, server: Loopback) -> None:
+    train = {"steps": 10, "batch_size": 8, "max_length": 40}
+    _, rationales = planned(recipe_file(tmp_path, server, train=train)).students.students
+    assert rationales.step_tokens <= 8 * 40  # a usual rationale has some hundred tokens
+
+
 def test_what_a_plan_looks_at_is_shown_while_it_does(
     tmp_path: Path, server: Loopback, monkeypatch: pytest.MonkeyPatch
 ) -> None:

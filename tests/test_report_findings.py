@@ -31,6 +31,7 @@ from potstill.report.cautions import cautions
 from potstill.report.findings import findings
 from potstill.report.next_steps import next_steps
 from potstill.report.origin_line import origin, pair
+from potstill.report.page import page
 from potstill.report.routing_findings import routing_findings
 from potstill.report.tiles import price_elsewhere, tiles
 from potstill.start_comparison import start_comparisons
@@ -356,6 +357,9 @@ def test_a_run_at_work_is_to_be_waited_for(run: FilledRun) -> None:
         "let the run end",
         "The run is at work. See how far it is: potstill status runs/demo",
     ]
+    html = page(read(run, at_work))
+    assert "The run is at work, and this section is filled when its stage has ended." in html
+    assert "Fill this section with" not in html
 
 
 def test_the_origin_of_a_page(run: FilledRun) -> None:

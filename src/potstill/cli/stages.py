@@ -367,7 +367,7 @@ def print_end(run: "Run", report: "ReportFiles") -> None:
     echo(f"\n{report.headline}")
     if model.is_dir():
         figure, *sentences = report.price
-        echo(f"price on other tasks: {figure}")
+        echo(f"price: {figure}")
         for sentence in sentences:
             echo(f"  {sentence}")
     budget = run.runtime.budget

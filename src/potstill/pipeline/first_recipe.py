@@ -4,6 +4,7 @@ The file is looked at, not its user's mind: what was guessed is told with its re
 questions are shown as a teacher will be asked them.
 """
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -160,7 +161,8 @@ def _written(path: Path, guessed: GuessedTask, values: Mapping[str, object], nam
     """The recipe's text."""
     lines = [
         f"# A first recipe for {path.name}, written by potstill init.",
-        f"# potstill plan {name}.yaml says what it will ask, cost and take; then potstill run.",
+        f"# potstill plan {shlex.quote(f'{name}.yaml')} says what it will ask, cost and take; then "
+        "potstill run.",
         "",
         "task:",
     ]

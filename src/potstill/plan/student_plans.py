@@ -162,6 +162,7 @@ def _drafts(run: Run, folder: Path) -> Iterator[_StudentDraft]:
         lengths = shape.lengths(spread)
         mean = sum(lengths) / len(lengths)
         own = resolve(settings.for_student(student), facts, Work(count.number, mean))
+        fitting = [length for length in lengths if length <= own.max_length] or [own.max_length]
         longest = sorted(examples, key=_characters, reverse=True)[: 3 * own.batch_size]
         most = max(shape.lengths(longest[: own.batch_size]))
         taken = [one.step for one in run.store.checkpoints() if one.system == system]
@@ -171,7 +172,13 @@ def _drafts(run: Run, folder: Path) -> Iterator[_StudentDraft]:
             shape,
             facts,
             count,
-            TrainedPart(student, own, [*spread, *longest], mean, min(most, own.max_length)),
+            TrainedPart(
+                student,
+                own,
+                [*spread, *longest],
+                sum(fitting) / len(fitting),  # longer ones are left out of the training
+                min(most, own.max_length),
+            ),
             done or _interrupted(run, system, count),
             _measured_rate(folder, system),
         )

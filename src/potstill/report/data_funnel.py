@@ -73,7 +73,8 @@ def _rows(results: Results) -> Iterator[FunnelRow]:
 
 
 def _left_out(results: Results) -> str:
-    return " ".join(results.leading.notes)
+    notes = (note.removesuffix(".") for note in results.leading.notes)
+    return " ".join(f"{note[:1].upper()}{note[1:]}." for note in notes)
 
 
 def _unanswered(count: int) -> str:

@@ -177,11 +177,14 @@
     link.textContent = (await copy(location.href)) ? "copied" : location.href;
     setTimeout(() => { link.textContent = "copy link"; }, 4000);
   });
-  // Printed, the page holds the whole recipe.
-  const recipe = document.getElementById("recipe");
-  let wasOpen = false;
-  addEventListener("beforeprint", () => { wasOpen = recipe?.open; if (recipe) recipe.open = true; });
-  addEventListener("afterprint", () => { if (recipe) recipe.open = wasOpen; });
+  // Printed, the page holds the whole recipe, and the tiles all that they say.
+  const folded = all("#recipe, .tile details");
+  let closed = [];
+  addEventListener("beforeprint", () => {
+    closed = folded.filter((one) => !one.open);
+    for (const one of closed) one.open = true;
+  });
+  addEventListener("afterprint", () => { for (const one of closed) one.open = false; });
 
   for (const row of all(".downloads, .tools")) row.hidden = false;
 })();
