@@ -1,6 +1,10 @@
 """Data larger than memory: what is read from the store or a file is what was held before."""
 
+import _sqlite3
+import json
 import tracemalloc
+from collections.abc import Callable
+from ctypes import CDLL, c_int64
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,9 +26,11 @@ from potstill.records import (
     System,
     Task,
 )
+from potstill.report import write_report
 from potstill.report.places import PlacesByKey
-from potstill.store import Store, spooled_records, stored_rows
+from potstill.store import Store, question_index, spooled_records, stored_rows
 from potstill.store.unnamed_file import UnnamedFile
+from potstill.tasks import load_task, task_settings
 from potstill.train.batches import Order, Steps, plan_steps
 from potstill.train.encoding import Encoded
 from potstill.train.examples import make_examples
@@ -253,3 +259,90 @@ def test_a_file_without_a_name_gives_back_what_it_was_given(tmp_path: Path) -> N
     for number in (1_999, 0, 999, 1_000, 1_500):  # the last waits to be written, two are empty
         assert file.read(number) == bytes([number % 256]) * (number % 1_500)
     assert [*tmp_path.iterdir()] == []
+
+
+def most_memory(work: Callable[[], object]) -> int:
+    """The bytes that Python held at most while it worked, beyond those before."""
+    tracemalloc.start()
+    work()
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return most
+
+
+def test_a_report_holds_no_rationales_but_those_it_shows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stored_rows, "HELD", 0)
+    monkeypatch.setattr(stored_rows, "PAGE", 2)
+    monkeypatch.setattr("potstill.report.questions.MOST_QUESTIONS", 2)
+    most = []
+    for number, long in enumerate(("", "", "a long way " * 50_000)):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        with filled(folder, text="We add one to {}. " + long) as store:  # 6.6 MB in the last
+            most.append(most_memory(lambda: write_report(store, [TASK], folder)))  # noqa: B023
+    assert most[2] - most[1] < 3e6, "the first has loaded modules as well"
+    page = (folder / "report.html").read_text()
+    assert "11 of 12" in page or "91.7%" in page
+
+
+def test_sqlite_sorts_on_the_disk_after_prompts_were_looked_up(tmp_path: Path) -> None:
+    most_of_sqlite = CDLL(_sqlite3.__file__).sqlite3_memory_highwater
+    most_of_sqlite.restype = c_int64
+    model, rationales = "m" * 20_000, []
+    with Store(tmp_path / "run.sqlite") as store:
+        for number in range(500):  # who wrote them is 10 MB to sort
+            question = f"What is {number} + 1?"
+            request = Request(prompt=question, question_id=f"q{number}", task="sums")
+            one = Completion(request=request, sample=0, text="So.", finish_reason="stop")
+            store.add_completions(model, [one], stage="generate")
+            ((id_, _),) = store.completions(model, request)
+            rationales.append(
+                Rationale(
+                    question_id=f"q{number}", completion_id=id_, text="So.", answer="1",
+                    verdict="kept", sample=0,
+                )
+            )  # fmt: skip
+        store.replace_rationales(rationales, grader="1", settings_hash="a")
+        assert len(store.sent_about("sums", "q7", stage="generate")) == 1
+        most_of_sqlite(1)  # counts anew
+        (writer,) = store.writers()
+        assert (writer.model, writer.total) == (model, 500)
+        assert most_of_sqlite(1) < 8e6
+
+
+def test_texts_that_are_searched_are_not_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(question_index, "_BLOCK", 100_000)
+    texts = [f"q{number} " + "long " * (1 + number % 7 * 10_000) + "é." for number in range(80)]
+    index = question_index.QuestionIndex()
+    assert sum(map(len, texts)) > 11e6
+
+    def asked(place: int) -> question_index.IndexedQuestion:
+        return question_index.IndexedQuestion(
+            place=place, id=f"q{place}", template=None, length=place, split_by=0, cut=False,
+            unanswered=False, none_kept=False, right=[], verdicts=[], words=texts[place], row=b"",
+        )  # fmt: skip
+
+    assert most_memory(lambda: index.add(0, map(asked, range(80)))) < 4e6
+    for words, found in (
+        ("q0 l", [0]), ("q7", [7, *range(70, 80)]), ("long é.", [*range(80)]), ("é.q", []),
+        ("q79 ", [79]), ("absent", []),
+    ):  # fmt: skip
+        sought = question_index.QuestionFilter(words=words, order="order")
+        assert [place for place, _ in index.find(0, sought)] == found, words
+    index.close()
+
+
+def test_a_file_of_questions_is_let_go_row_by_row(tmp_path: Path) -> None:
+    note = "a note " * 5_000
+    rows = [
+        {"question": f"What is {number} + 1?", "answer": number + 1, "note": note}
+        for number in range(160)
+    ]
+    path = tmp_path / "sums.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))  # 5.6 MB
+    read: list[Task] = []
+    settings = task_settings({"file": path}, at="task")
+    assert most_memory(lambda: read.append(load_task(settings))) < 2e6
+    assert sum(map(len, read[0].splits.values())) == 160

@@ -1,7 +1,8 @@
 """Looks up what was sent to a model and what came back: by completion, or by the question asked.
 
 Beside a large store this needs an order that its tables do not have. It is made once for a
-connection, in memory, and nothing is written to the file.
+connection, as a temporary table of SQLite's, and nothing is written to the file. SQLite is not told
+to keep such tables in memory: it would sort all rows of a later question there as well.
 """
 
 from collections.abc import Iterable
@@ -87,7 +88,6 @@ class SentRequests(Rows):
         """Put the requests into the order of the questions that they ask, if it is not made."""
         if self._ordered_at == self._db.total_changes:
             return
-        self._db.execute("PRAGMA temp_store = MEMORY")
         self._db.execute("DROP TABLE IF EXISTS temp.asked_requests")
         self._db.execute(
             "CREATE TEMP TABLE asked_requests AS"
