@@ -279,13 +279,13 @@ def test_a_task_comes_back_as_it_was_kept(tmp_path: Path) -> None:
         assert store.task("k") is None
         store.keep_task(task, key="k", places={"file": "/a"})
         store.keep_task(task, key="other", places={})
-        kept = store.task("k")
-        assert kept is not None
-        assert kept == (task, {"file": "/a"})
+        assert store.task("k") == task
+        assert store.task_places("k") == {"file": "/a"}
+        assert store.task_places("other") == store.task_places("third") == {}
         store.keep_task(Task(name="own", answer_type="choice", splits={}), key="k", places={})
-        kept, other = store.task("k"), store.task("other")
-        assert kept is not None and not any(kept.task.splits.values())
-        assert other is not None and other.task == task
+        kept = store.task("k")
+        assert kept is not None and not any(kept.splits.values())
+        assert store.task("other") == task
 
 
 def test_a_run_made_before_takes_its_recipe_from_its_folder(tmp_path: Path) -> None:

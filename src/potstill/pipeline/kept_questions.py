@@ -34,17 +34,17 @@ def task_of(settings: TaskSettings, store: Store, *, is_moved: bool = False) -> 
         PotstillError: The task can be read neither from its files nor from the store.
     """
     key = settings_hash(settings.model_dump(mode="json", exclude_defaults=True))
-    kept = store.task(key)
-    found = _found(settings, kept.places if kept else {}, is_moved=is_moved)
+    kept_places = store.task_places(key)
+    found = _found(settings, kept_places, is_moved=is_moved)
     if found is None:
-        assert kept is not None
-        gone = next(iter(kept.places.values()))
+        kept = store.task(key)
+        assert kept is not None, "its places are kept with it"
         logger.warning(
             "%s is not there any more; the questions of %s are the store's own copy",
-            gone,
-            kept.task.name,
+            next(iter(kept_places.values())),
+            kept.name,
         )
-        return kept.task
+        return kept
     task = load_task(found)
     if found.file is not None and settings.file is not None:  # the recipe's own words
         task = replace(task, source=str(settings.file))

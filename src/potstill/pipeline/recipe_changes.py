@@ -291,9 +291,7 @@ def _same_questions(former: Mapping[str, object], recipe: Recipe, store: Store) 
     try:
         before = task_settings(former, at="task")
         kept = store.task(settings_hash(before.model_dump(mode="json", exclude_defaults=True)))
-        texts = [
-            _texts(task) for task in (kept.task if kept else None, load_task(recipe.task)) if task
-        ]
+        texts = [_texts(task) for task in (kept, load_task(recipe.task)) if task]
     except PotstillError:
         return False
     return len(texts) == 2 and 2 * len(texts[0] & texts[1]) > min(map(len, texts))

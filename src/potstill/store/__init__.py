@@ -9,7 +9,7 @@ from potstill.store.completions import StoredCompletion
 from potstill.store.database import lock_holder
 from potstill.store.found_capabilities import CapabilityTables
 from potstill.store.joined import JoinTables
-from potstill.store.kept_tasks import KeptTask, TaskTables
+from potstill.store.kept_tasks import TaskTables
 from potstill.store.pooled import GradedQuestion, PooledCompletion, PooledRationale, PoolTables
 from potstill.store.provenance import Provenance, ProvenanceTables, Stage, Writer
 from potstill.store.results import CurationTables, ResultTables
@@ -18,7 +18,6 @@ from potstill.store.sent_requests import AnsweredRequest, SentRequests
 __all__ = [
     "AnsweredRequest",
     "GradedQuestion",
-    "KeptTask",
     "PooledCompletion",
     "PooledRationale",
     "Provenance",

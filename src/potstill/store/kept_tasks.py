@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
-from typing import NamedTuple
 
 import orjson
 
@@ -12,14 +11,6 @@ from potstill.records import Question, Split, Task
 from potstill.store.database import Rows, explained
 
 _SPLITS: tuple[Split, ...] = ("train", "dev", "test")
-
-
-class KeptTask(NamedTuple):
-    """A task as the run read it last."""
-
-    task: Task
-    places: Mapping[str, str]
-    """Where its files were, as whole paths by the name of the setting; empty where it has none."""
 
 
 class TaskTables(Rows):
@@ -31,7 +22,7 @@ class TaskTables(Rows):
         Args:
             task: As it was read.
             key: Stands for its settings.
-            places: As :attr:`KeptTask.places`.
+            places: Where its files are, as whole paths by the name of the setting.
         """
         digest = listed_hash(_rows(task))
         facts = asdict(replace(task, splits={}))
@@ -46,12 +37,21 @@ class TaskTables(Rows):
                 ((digest, *question) for question in _rows(task)),
             )
 
-    def task(self, key: str) -> KeptTask | None:
-        """Returns the task that was kept for these settings; None where none was."""
+    def task_places(self, key: str) -> Mapping[str, str]:
+        """Returns where the files of the task that was kept for these settings were.
+
+        Empty where none was kept, or it has no files.
+        """
+        row = self._kept(key)
+        places: Mapping[str, str] = orjson.loads(row[3]) if row else {}
+        return places
+
+    def task(self, key: str) -> Task | None:
+        """Returns the task that was kept for these settings, as read last; None: none was."""
         row = self._kept(key)
         if row is None:
             return None
-        _, digest, facts, places = row
+        _, digest, facts, _ = row
         splits: dict[Split, list[Question]] = {split: [] for split in _SPLITS}
         with explained(self.path):
             rows = self._db.execute(
@@ -68,7 +68,7 @@ class TaskTables(Rows):
         values = orjson.loads(facts)
         values["notes"] = tuple(values["notes"])
         values["splits"] = {split: tuple(members) for split, members in splits.items()}
-        return KeptTask(Task(**values), orjson.loads(places))
+        return Task(**values)
 
     def _kept(self, key: str) -> tuple[str, str, str, str] | None:
         with explained(self.path):

@@ -7,7 +7,7 @@ A file is JSON lines, JSON, separated text or Parquet, with a question a row::
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -17,7 +17,7 @@ from potstill.errors import ConfigError, DataError, shortened
 from potstill.grading.answers import READERS
 from potstill.grading.grade import plain_gold
 from potstill.records import AnswerType, Question, Split
-from potstill.tables import FileLayout, Row, listed_faults, own_text, source_rows
+from potstill.tables import FileLayout, Row, SourceRow, listed_faults, own_text, source_rows
 from potstill.tasks.answer_types import type_advice
 from potstill.tasks.choice_forms import (
     MOST,
@@ -47,18 +47,21 @@ _SPLIT_NAMES: dict[str, Split] = {
 _NUMBER = re.compile(r"-?\d+(?:[.,]\d+)?")
 
 
-class _PlacedRow(NamedTuple):
-    """A row of the file, with its place for messages and its split's name, if it has one."""
+class _Place(NamedTuple):
+    """Where a row stands; the row itself is let go once it is read."""
 
+    number: int
     at: str
-    row: Row
+    """For messages, as ``line 3``."""
+
     split: str | None
+    """Its split's name, if it has one."""
 
 
 class _ReadQuestion(NamedTuple):
     """A question as it stands in the file, before its gold answer is looked at."""
 
-    placed: _PlacedRow
+    place: _Place
     question: Question
     options: OptionList
 
@@ -99,44 +102,47 @@ class _FileReading:
         self.way_out = ""
         """What mends all answers that do not fit, where something does."""
 
-        self._numbers: dict[str, int] = {}
-
     def sorted_faults(self) -> list[str]:
         """The faults in the file's order."""
         return [fault for _, fault in sorted(self.faults, key=lambda fault: fault[0])]
 
-    def questions(self) -> list[tuple[_PlacedRow, Question]]:
+    def questions(self) -> list[tuple[_Place, Question]]:
         """The questions of all rows that have no fault."""
-        read = [question for placed in self._rows() if (question := self._read(placed))]
+        self._sign = self._sign_between_options()
+        read = [question for place, row in self._rows() if (question := self._read(place, row))]
         return self._unique(self._graded(read))
 
-    def _rows(self) -> list[_PlacedRow]:
+    def _source(self) -> Iterator[SourceRow]:
+        """The rows of the file; they may be many, so none is held."""
         layout = FileLayout(self._settings.encoding, self._settings.separator)
-        placed: list[_PlacedRow] = []
-        for number, (place, row, fault) in enumerate(source_rows(self._path, layout), start=1):
-            at = f"{self._path}, {place}"
-            self._numbers[at] = number
+        return source_rows(self._path, layout)
+
+    def _rows(self) -> Iterator[tuple[_Place, Row]]:
+        checked = False
+        for number, (at, row, fault) in enumerate(self._source(), start=1):
+            place = _Place(number, at, None)
             if row is None:
-                self._fault(at, f"{fault}.")
+                self._fault(place, f"{fault}.")
                 continue
-            if not placed:
-                check_columns(row, self._settings, at=at)
+            if not checked:
+                check_columns(row, self._settings, at=self._whole(place))
+                checked = True
             try:
-                placed.append(_PlacedRow(at, row, own_text(row.get(SPLIT_COLUMN))))
+                yield place._replace(split=own_text(row.get(SPLIT_COLUMN))), row
             except ValueError as error:
-                self._fault(at, f"{SPLIT_COLUMN!r} {error}.")
-        return self._with_option_texts(placed)
+                self._fault(place, f"{SPLIT_COLUMN!r} {error}.")
 
-    def _with_option_texts(self, placed: list[_PlacedRow]) -> list[_PlacedRow]:
-        """The same rows; notes the sign between options that stand in one text."""
+    def _sign_between_options(self) -> str | None:
+        """The sign between options that stand in one text, which all rows together tell."""
         column = self._settings.choices
-        cells = [cell(one.row, column) for one in placed] if isinstance(column, str) else []
-        self._sign = text_separator([options for options in cells if isinstance(options, str)])
-        return placed
+        if not isinstance(column, str):
+            return None
+        cells = (cell(row, column) for _, row, _ in self._source() if row is not None)
+        return text_separator([options for options in cells if isinstance(options, str)])
 
-    def _read(self, placed: _PlacedRow) -> _ReadQuestion | None:
+    def _read(self, place: _Place, row: Row) -> _ReadQuestion | None:
         """One row as a question; None for one that has a fault."""
-        settings, row = self._settings, placed.row
+        settings = self._settings
         try:
             text = self._question_text(row)
             gold = self._needed(
@@ -145,19 +151,18 @@ class _FileReading:
             options = self._options(row)
             own_id = self._needed(row, settings.id, "the id is empty") if settings.id else ""
             template = own_text(cell(row, settings.template_id)) if settings.template_id else None
-            if placed.split is None:
-                split = None
-            else:
-                split = _SPLIT_NAMES.get(placed.split.casefold())
+            split = None
+            if place.split is not None:
+                split = _SPLIT_NAMES.get(place.split.casefold())
                 if split is None:
-                    raise ValueError(f"split is {placed.split!r}; give train, dev or test")
+                    raise ValueError(f"split is {place.split!r}; give train, dev or test")
         except ValueError as error:
-            self._fault(placed.at, f"{error}.")
+            self._fault(place, f"{error}.")
             return None
         question = Question(
             id=own_id, text=text, answer=gold, choices=options.texts, template_id=template
         )
-        return _ReadQuestion(placed._replace(split=split), question, options)
+        return _ReadQuestion(place._replace(split=split), question, options)
 
     def _question_text(self, row: Row) -> str:
         """The question of a row, of all columns that make it up."""
@@ -199,7 +204,7 @@ class _FileReading:
             )
         return options
 
-    def _graded(self, read: list[_ReadQuestion]) -> Iterator[tuple[_PlacedRow, Question]]:
+    def _graded(self, read: list[_ReadQuestion]) -> Iterator[tuple[_Place, Question]]:
         """The questions with their gold answers as they are compared; notes those that unfit."""
         kind = answer_type_of(self._settings)
         golds = [question.answer for _, question, _ in read]
@@ -207,64 +212,66 @@ class _FileReading:
         numbers = answer_numbers(golds, [one.options for one in read]) if has_options else None
         misfits = 0
         unclear = unclear_signs(golds) if kind == "number" else None
-        for placed, question, options in read:
+        for place, question, options in read:
             gold = question.answer
             if unclear and (words := unclear.told_of(gold)):
-                self._fault(placed.at, words)
+                self._fault(place, words)
                 continue
             try:
                 if has_options:
                     letter = _letter(question, options, numbers)
                     question = replace(question, answer=letter)
-                yield placed, plain_gold(READERS[kind], question)[0]
+                yield place, plain_gold(READERS[kind], question)[0]
             except DataError as error:
                 misfits += 1
-                self._fault(placed.at, str(error).removeprefix(f"question {question.id}: "))
+                self._fault(place, str(error).removeprefix(f"question {question.id}: "))
         if misfits and not (numbers and numbers.fault):
             given = self._settings.answer_type is not None
             self.way_out = type_advice(golds, kind, given=given, has_options=has_options)
 
-    def _unique(
-        self, graded: Iterable[tuple[_PlacedRow, Question]]
-    ) -> list[tuple[_PlacedRow, Question]]:
+    def _unique(self, graded: Iterable[tuple[_Place, Question]]) -> list[tuple[_Place, Question]]:
         """The questions with ids of their own, once it is sure that none is contradicted."""
-        members: list[tuple[_PlacedRow, Question]] = []
-        at_of: dict[str, str] = {}
-        answers: dict[str, tuple[str, str]] = {}
-        for placed, question in graded:
+        members: list[tuple[_Place, Question]] = []
+        place_of: dict[str, _Place] = {}
+        answers: dict[bytes, tuple[str, _Place]] = {}
+        for place, question in graded:
             if not self._settings.id:
-                made = _made_id(self._path.stem, question.text, at_of)
+                made = _made_id(self._path.stem, question.text, place_of)
                 question = replace(question, id=made)
-            elif question.id in at_of:
-                first = at_of[question.id]
-                self._fault(placed.at, f"the id {question.id!r} already stands at {first}.")
+            elif question.id in place_of:
+                first = self._whole(place_of[question.id])
+                self._fault(place, f"the id {question.id!r} already stands at {first}.")
                 continue
-            at_of[question.id] = placed.at
-            key = normalised(" ".join([question.text, *question.choices]))
-            first_answer, first_at = answers.setdefault(key, (question.answer, placed.at))
+            place_of[question.id] = place
+            key = _digest(" ".join([question.text, *question.choices]), size=16)
+            first_answer, first = answers.setdefault(key, (question.answer, place))
             # Whichever of two answers were graded by would be noise, so neither is guessed.
             if first_answer != question.answer:
                 self._fault(
-                    placed.at,
-                    f"the question of {first_at} again, but its answer is {question.answer!r} "
-                    f"here and {first_answer!r} there. Correct one of the two.",
+                    place,
+                    f"the question of {self._whole(first)} again, but its answer is "
+                    f"{question.answer!r} here and {first_answer!r} there. Correct one of the two.",
                 )
                 continue
-            members.append((placed, question))
+            members.append((place, question))
         return self._in_named_splits(members)
 
     def _in_named_splits(
-        self, members: list[tuple[_PlacedRow, Question]]
-    ) -> list[tuple[_PlacedRow, Question]]:
+        self, members: list[tuple[_Place, Question]]
+    ) -> list[tuple[_Place, Question]]:
         """The same questions; notes those without a split where others name theirs."""
-        if any(placed.split for placed, _ in members):
-            for placed, _ in members:
-                if placed.split is None:
-                    self._fault(placed.at, "split is empty; give train, dev or test.")
+        if any(place.split for place, _ in members):
+            for place, _ in members:
+                if place.split is None:
+                    self._fault(place, "split is empty; give train, dev or test.")
         return members
 
-    def _fault(self, at: str, words: str) -> None:
-        self.faults.append((self._numbers[at], f"{at}: {words}"))
+    def _fault(self, place: _Place, words: str) -> None:
+        self.faults.append((place.number, f"{self._whole(place)}: {words}"))
+
+    def _whole(self, place: _Place) -> str:
+        """A row's place with its file."""
+        return f"{self._path}, {place.at}"
 
 
 def _letter(question: Question, options: OptionList, numbers: AnswerNumbers | None) -> str:
@@ -274,9 +281,9 @@ def _letter(question: Question, options: OptionList, numbers: AnswerNumbers | No
         raise DataError(f"the answer {error}.") from error
 
 
-def _splits(members: Sequence[tuple[_PlacedRow, Question]], settings: TaskSettings) -> Splits:
+def _splits(members: Sequence[tuple[_Place, Question]], settings: TaskSettings) -> Splits:
     """The splits by their column; where no row has one, by template if asked to, else by hash."""
-    if all(placed.split is None for placed, _ in members):
+    if all(place.split is None for place, _ in members):
         questions, seed = tuple(question for _, question in members), settings.split_seed
         if settings.split != "template":
             return by_hash(questions, seed=seed)
@@ -288,14 +295,19 @@ def _splits(members: Sequence[tuple[_PlacedRow, Question]], settings: TaskSettin
             "splits of its own. Leave one out."
         )
     splits: dict[Split, list[Question]] = {"train": [], "dev": [], "test": []}
-    for placed, question in members:
-        splits[_SPLIT_NAMES[placed.split or ""]].append(question)
+    for place, question in members:
+        splits[_SPLIT_NAMES[place.split or ""]].append(question)
     return {name: tuple(questions) for name, questions in splits.items()}
 
 
-def _made_id(stem: str, text: str, taken: dict[str, str]) -> str:
+def _digest(text: str, *, size: int) -> bytes:
+    """So many bytes that stand for a text, case and white space aside."""
+    return hashlib.blake2b(normalised(text).encode(), digest_size=size).digest()
+
+
+def _made_id(stem: str, text: str, taken: Container[str]) -> str:
     """An id from the question's text, numbered where the text stands more than once."""
-    digest = hashlib.blake2b(normalised(text).encode(), digest_size=6).hexdigest()
+    digest = _digest(text, size=6).hex()
     name, number = f"{stem}/{digest}", 2
     while name in taken:
         name, number = f"{stem}/{digest}-{number}", number + 1
