@@ -1,14 +1,16 @@
 """The questions of a run in the order in which a browser looks for them, apart from the store.
 
-It is made from what a page lists of each question, and lies in a temporary file of SQLite's that is
-gone with it, the texts that are searched in memory; the store itself is only read.
+It is made from what a page lists of each question, and lies in temporary files that are gone with
+it, one of SQLite's and one of the texts that are searched; the store itself is only read.
 """
 
 import sqlite3
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple
+
+from potstill.store.unnamed_file import UnnamedFile
 
 QuestionOrder = Literal["disagreement", "order", "length"]
 
@@ -17,6 +19,9 @@ _ORDERS: dict[QuestionOrder, str] = {
     "order": "place",
     "length": "length DESC, place",
 }
+
+_BLOCK = 1 << 22
+"""Bytes of texts that are searched at once."""
 
 _TABLES = """
     CREATE TABLE listed (
@@ -92,7 +97,7 @@ class QuestionIndex:
 
     def __init__(self) -> None:
         self._db = sqlite3.connect("", check_same_thread=False, isolation_level=None)
-        self._db.execute("PRAGMA cache_size = -262144")  # KiB
+        self._db.execute("PRAGMA cache_size = -65536")  # KiB
         self._db.executescript(_TABLES)
         self._texts: dict[int, _JoinedTexts] = {}
 
@@ -122,7 +127,6 @@ class QuestionIndex:
             texts.add(one.place, one.words)
             db.execute("INSERT INTO shown VALUES (?, ?, ?)", (*place, one.row))
         db.execute("COMMIT")
-        texts.join()  # or the first search would wait for it
 
     def find(self, number: int, sought: QuestionFilter) -> list[tuple[int, str]]:
         """Returns the places and ids of the questions of a set that are looked for, in order."""
@@ -167,10 +171,11 @@ class QuestionIndex:
 
 
 class _JoinedTexts:
-    """Texts one behind the other, in which a word is found at the speed of memory.
+    """Texts one behind the other, in which a word is found almost at the speed of memory.
 
-    SQLite goes through text character by character, and an index of all its trigrams is larger
-    than the text and takes many times as long to make.
+    They lie in a file, and a block of them at a time is read. SQLite goes through text character by
+    character, and an index of all its trigrams is larger than the text and takes many times as long
+    to make.
     """
 
     _END = b"\0"
@@ -178,26 +183,35 @@ class _JoinedTexts:
 
     def __init__(self) -> None:
         self._places, self._starts, self._size = array("q"), array("q"), 0
-        self._parts: list[bytes] = []
+        self._blocks, self._last = UnnamedFile(), bytearray()
 
     def add(self, place: int, text: str) -> None:
         """Add a text."""
         part = text.encode(errors="replace").replace(self._END, b" ") + self._END
         self._places.append(place)
         self._starts.append(self._size)
-        self._parts.append(part)
         self._size += len(part)
-
-    def join(self) -> None:
-        """Put the texts that were added behind those that were there."""
-        self._parts = [b"".join(self._parts)]
+        self._last += part
+        if len(self._last) >= _BLOCK:
+            self._blocks.append(bytes(self._last))
+            self._last.clear()
 
     def places(self, words: str) -> set[int]:
-        """Returns the places of the texts that hold these words, of those that are joined."""
-        sought = words.encode(errors="replace")
-        joined, found, at = self._parts[0] if self._parts else b"", set[int](), 0
-        while sought and (at := joined.find(sought, at)) >= 0:
-            text = bisect_right(self._starts, at) - 1
-            found.add(self._places[text])
-            at = self._starts[text + 1] if text + 1 < len(self._starts) else self._size
+        """Returns the places of the texts that hold these words."""
+        sought, found, begin = words.encode(errors="replace"), set[int](), 0
+        if not sought:
+            return found
+        for block in self._read():
+            at = 0
+            while (at := block.find(sought, at)) >= 0:
+                text = bisect_right(self._starts, begin + at) - 1
+                found.add(self._places[text])
+                at = self._starts[text + 1] - begin if text + 1 < len(self._starts) else len(block)
+            begin += len(block)
         return found
+
+    def _read(self) -> Iterator[bytes | bytearray]:
+        """Yields the blocks, each of whole texts."""
+        for number in range(len(self._blocks)):
+            yield self._blocks.read(number)
+        yield self._last
