@@ -194,17 +194,17 @@ class ForeignRows:
             return False
         described = (str(notes.completion_id), text, notes.answer)
         return not self._curated.isdisjoint(
-            [(question_digest(question), *described), (question.id, *described)]
+            [_digest(question_digest(question), *described), _digest(question.id, *described)]
         )
 
     @cached_property
-    def _curated(self) -> set[tuple[str, str, str, str]]:
-        """The run's own rationales: question, completion, text and answer of each.
+    def _curated(self) -> set[bytes]:
+        """The run's own rationales: a digest of the question, completion, text and answer of each.
 
         The question is its digest; its id where an older potstill curated.
         """
         return {
-            (
+            _digest(
                 rationale.question_digest or rationale.question_id,
                 str(rationale.completion_id),
                 rationale.text,
@@ -294,8 +294,8 @@ def _text(name: str, value: object) -> str:
         raise ValueError(f"{name}: {error}") from error
 
 
-def _digest(text: str) -> bytes:
-    return blake2b(text.encode(), digest_size=8).digest()
+def _digest(*texts: str) -> bytes:
+    return blake2b("\0".join(texts).encode(), digest_size=8).digest()
 
 
 def _hold(count: int) -> str:

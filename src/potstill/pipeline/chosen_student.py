@@ -130,7 +130,7 @@ def serving(run: "Run") -> dict[str, object]:
         DataError: There is no chosen student yet.
     """
     checkpoint = chosen_checkpoint(run)
-    kept = [one.text for one in run.store.rationales() if one.verdict == "kept"]
+    kept = (one.text for one in run.store.rationales() if one.verdict == "kept")
     return {
         "student": _settings(run.recipe, run.folder).model_dump(mode="json", exclude_defaults=True),
         "student_format": checkpoint.data_format,

@@ -44,9 +44,11 @@ def _lines(run: "Run", verdicts: "Counter[str]") -> Iterator[str]:
         f"({VERDICTS.get(commonest, commonest)})."
     )
     questions = {question.id: question for question in run.task.splits["train"]}
-    dropped = [one for one in run.store.rationales() if one.verdict == commonest]
-    shown = list({one.question_id: one for one in reversed(dropped)}.values())[::-1][:SHOWN]
-    for rationale in shown:
+    shown: dict[str, Rationale] = {}
+    for one in run.store.rationales():
+        if one.verdict == commonest and len(shown) < SHOWN:
+            shown.setdefault(one.question_id, one)
+    for rationale in shown.values():
         yield _sample(rationale, questions.get(rationale.question_id))
     yield _advice(run, commonest)
 

@@ -451,7 +451,7 @@ class Run(NotebookView):
                     whole_steps=asked.can_continue and not continues,
                     start=self.students.start_of(checkpoint).system,
                 )
-            kept = [one.text for one in self.store.rationales() if one.verdict == "kept"]
+            kept = (one.text for one in self.store.rationales() if one.verdict == "kept")
             return guide(
                 self.task,
                 models,

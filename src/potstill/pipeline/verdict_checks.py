@@ -99,8 +99,11 @@ def _is_comparable(store: Store, stage: Stage, stale: Sequence[Stage]) -> bool:
 def _rationale_faults(run: "Run") -> Iterator[str]:
     task, settings = run.task, run.recipe.curate
     current = run.store.current_rationales(task.splits["train"]).rationales
-    stored = {(one.completion_id, one.question_id): one for one in current}
-    for question in spread(task.splits["train"], MOST_GRADED):
+    graded = {question.id: question for question in spread(task.splits["train"], MOST_GRADED)}
+    stored = {
+        (one.completion_id, one.question_id): one for one in current if one.question_id in graded
+    }
+    for question in graded.values():
         for teacher, answers in run.teachers.last_answers(question).items():
             for answer in answers:
                 rationale = stored.get((answer.completion_id, question.id))

@@ -7,6 +7,7 @@ yet, such as how many rationales will be kept, is a bound, and said to be one.
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from heapq import nlargest
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -163,7 +164,7 @@ def _drafts(run: Run, folder: Path) -> Iterator[_StudentDraft]:
         mean = sum(lengths) / len(lengths)
         own = resolve(settings.for_student(student), facts, Work(count.number, mean))
         fitting = [length for length in lengths if length <= own.max_length] or [own.max_length]
-        longest = sorted(examples, key=_characters, reverse=True)[: 3 * own.batch_size]
+        longest = nlargest(3 * own.batch_size, examples, key=_characters)
         most = max(shape.lengths(longest[: own.batch_size]))
         taken = [one.step for one in run.store.checkpoints() if one.system == system]
         done = 0 if system.label in outdated else max(taken, default=0)

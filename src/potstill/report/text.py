@@ -1,5 +1,6 @@
 """Results in words and figures: labels, numbers and the headline."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 from potstill.records import Checkpoint, Comparison, Rationale, Score, System
@@ -273,16 +274,14 @@ def further_findings(results: Results) -> list[str]:
 
 def marks_finding(rationales: Sequence[Rationale]) -> str:
     """Returns how often people and the filter by answers disagree; empty without marks."""
-    marked = [one for one in rationales if one.mark is not None]
-    if not marked:
+    counts = Counter((bool(one.right), one.mark) for one in rationales if one.mark is not None)
+    if not counts:
         return ""
-    right = [one for one in marked if one.right]
-    rejected = sum(not one.mark for one in right)
-    accepted = sum(bool(one.mark) for one in marked if not one.right)
+    right, wrong = (counts[of, True] + counts[of, False] for of in (True, False))
     return (
-        f"People marked {len(marked):,} of {len(rationales):,} rationales. They rejected "
-        f"{rejected:,} of {len(right):,} with the right answer, and accepted {accepted:,} of "
-        f"{len(marked) - len(right):,} without it."
+        f"People marked {counts.total():,} of {len(rationales):,} rationales. They rejected "
+        f"{counts[True, False]:,} of {right:,} with the right answer, and accepted "
+        f"{counts[False, True]:,} of {wrong:,} without it."
     )
 
 

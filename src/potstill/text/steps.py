@@ -13,7 +13,8 @@ one has to be stopped where this module sees its end.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
 from potstill.text.sentences import CLOSERS, Span, protected, sentence_ends
@@ -39,14 +40,14 @@ _RESULT = re.compile(
 )
 
 
-def step_kind(texts: Sequence[str]) -> StepKind:
+def step_kind(texts: Iterable[str]) -> StepKind:
     """Returns the layout of rationales: lines where most of them have several, else sentences.
 
     Paragraphs of several sentences, or a single one with the answer on a line below, are laid out
     in sentences.
     """
-    several = sum(_in_lines(text) for text in texts)
-    return "lines" if 2 * several > len(texts) else "sentences"
+    counts = Counter(_in_lines(text) for text in texts)  # none of them is held
+    return "lines" if counts[True] > counts[False] else "sentences"
 
 
 def split_steps(text: str, kind: StepKind) -> list[str]:
