@@ -192,9 +192,10 @@ class ForeignRows:
         """Whether this run exported the row: the store has it, closed in the teacher's words."""
         if notes.completion_id is None:
             return False
-        described = (str(notes.completion_id), text, notes.answer)
-        return not self._curated.isdisjoint(
-            [_digest(question_digest(question), *described), _digest(question.id, *described)]
+        completion = str(notes.completion_id)
+        return any(
+            _digest(name, completion, text, notes.answer) in self._curated
+            for name in (question_digest(question), question.id)
         )
 
     @cached_property
