@@ -276,7 +276,7 @@ def test_a_report_holds_no_rationales_but_those_it_shows(
     monkeypatch.setattr(stored_rows, "HELD", 0)
     monkeypatch.setattr(stored_rows, "PAGE", 2)
     monkeypatch.setattr("potstill.report.questions.MOST_QUESTIONS", 2)
-    most = []
+    most, folder = [], tmp_path
     for number, long in enumerate(("", "", "a long way " * 50_000)):
         folder = tmp_path / str(number)
         folder.mkdir()

@@ -239,8 +239,8 @@ class _FileReading:
                 made = _made_id(self._path.stem, question.text, place_of)
                 question = replace(question, id=made)
             elif question.id in place_of:
-                first = self._whole(place_of[question.id])
-                self._fault(place, f"the id {question.id!r} already stands at {first}.")
+                taken = self._whole(place_of[question.id])
+                self._fault(place, f"the id {question.id!r} already stands at {taken}.")
                 continue
             place_of[question.id] = place
             key = _digest(" ".join([question.text, *question.choices]), size=16)
