@@ -20,8 +20,8 @@ _ORDERS: dict[QuestionOrder, str] = {
     "length": "length DESC, place",
 }
 
-_BLOCK = 1 << 22
-"""Bytes of texts that are searched at once."""
+_BLOCK = 1 << 18
+"""Bytes of texts that are searched at once; larger ones are slower to read."""
 
 _TABLES = """
     CREATE TABLE listed (
@@ -104,6 +104,7 @@ class QuestionIndex:
     def close(self) -> None:
         """Remove it."""
         self._db.close()
+        self._texts.clear()
 
     def add(self, number: int, questions: Iterable[IndexedQuestion]) -> None:
         """Add the questions of a set."""
