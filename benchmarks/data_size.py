@@ -1,13 +1,14 @@
 """Memory of train, evaluate and report as a run's data grow from 10,000 to 1,000,000 examples.
 
 Run: python benchmarks/data_size.py [--json benchmarks/results/data_size.json] [--examples N ...]
-     [--tests N] [--keep FOLDER]
+     [--tests N] [--keep FOLDER] [--made-up-student]
 
 Each run is made up: N rationales, eight of a training question, about 300 characters each, all of
 which a student learns, and the answers of four systems to 4,000 test questions (``--tests``).
 Training takes two steps, and nobody is asked anything, so that it is the data that is measured.
 Each command runs in a process of its own, whose largest resident memory counts. Wanted: from the
-smallest to the largest less than 200 MB more.
+smallest to the largest less than 200 MB more. With ``--made-up-student`` the report alone is
+measured, of a student, scores and answers that are made up too, which spares the training.
 """
 
 import argparse
@@ -20,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -30,8 +32,19 @@ from potstill.evaluate.systems import MeasuredSystem, baseline_systems
 from potstill.keys import question_digest
 from potstill.pipeline.recipe import load_recipe
 from potstill.pipeline.run import Run
-from potstill.records import Completion, Question, Rationale, Request
+from potstill.records import (
+    Checkpoint,
+    Completion,
+    Prediction,
+    Question,
+    Rationale,
+    Request,
+    Score,
+    System,
+    TrainingStep,
+)
 from potstill.sampling.ask import PromptConfig, second_requests
+from potstill.statistics import accuracy_interval
 
 SAMPLES, AT_ONCE = 8, 1_000
 RECIPE = """\
@@ -49,6 +62,13 @@ train:
   students: {{rationales: {{data_format: fine_tune_cot}}}}
 evaluate: {{max_tokens: 64}}
 """
+STUDENT = System("rationales", step=2)
+SYSTEMS = (
+    STUDENT, System("start"), System("start", variant="zero_shot"),
+    System("start", variant="few_shot"),
+)  # fmt: skip
+"""Those that are measured where a student is made up."""
+
 WORDS = [
     "first", "then", "so", "we", "take", "the", "number", "of", "apples", "boxes", "left", "and",
     "add", "multiply", "by", "gives",
@@ -203,14 +223,61 @@ def answer_all(recipe: Path) -> None:
             answer(run)
 
 
-def measure(folder: Path, examples: int, tests: int) -> dict[str, object]:
-    """Make a run of so many examples, and measure the three commands on it."""
+def make_up(recipe: Path) -> None:
+    """Have a student in a run that nobody trained, with all systems' test answers."""
+    with Run(load_recipe(recipe)) as run:
+        if run.store.checkpoints():
+            return
+        learned = Checkpoint(
+            student=STUDENT.model, step=2, folder="checkpoints/rationales/step-2",
+            data_format="fine_tune_cot", encoder_decoder=False, too_long=0,
+            examples=len(run.store.rationales()),
+        )  # fmt: skip
+        last = TrainingStep(student=STUDENT.model, step=2, loss=1.0, tokens=9_000, seconds=1.0)
+        run.store.replace_training([last], [learned], settings_hash="made up")
+        answers = [one for system in SYSTEMS for one in _made_up_answers(run, system)]
+        scores = [_score(system, answers) for system in SYSTEMS]
+        run.store.replace_evaluation(scores, answers, [], grader="1", settings_hash="made up")
+
+
+def _made_up_answers(run: Run, system: System) -> Iterator[Prediction]:
+    texts, task, asking = Texts(), run.task, run.asking
+    for questions in batches(task.splits["test"]):
+        requests = [
+            replace(asking.request(question, task=task.name), samples=(0,), max_tokens=64)
+            for question in questions
+        ]
+        given = [*_answers(texts, questions, requests, asking)]
+        run.store.add_completions(f"hf:{system.label}", given, stage="evaluate")
+        for question, one in zip(questions, given, strict=True):
+            right = one.text.endswith(f" {question.answer}.")
+            yield Prediction(
+                system=system, task=task.name, question_id=question.id, text=one.text,
+                answer=question.answer if right else "1", correct=right, finish_reason="stop",
+                completion_tokens=80, question_digest=question_digest(question),
+            )  # fmt: skip
+
+
+def _score(system: System, answers: Sequence[Prediction]) -> Score:
+    own = [one.correct for one in answers if one.system == system]
+    low, high = accuracy_interval(sum(own), len(own))
+    return Score(
+        system=system, task=answers[0].task, split="test", correct=sum(own), total=len(own),
+        low=low, high=high, no_answer=0, truncated=0,
+    )  # fmt: skip
+
+
+def measure(folder: Path, examples: int, tests: int, *, made_up: bool) -> dict[str, object]:
+    """Make a run of so many examples, and measure the three commands, or the last, on it."""
     recipe = folder / "recipe.yaml"
     apart(fill, folder, examples, tests)
     row: dict[str, object] = {"examples": examples, "tests": tests}
-    row["train"] = measured("train", str(recipe))
-    apart(answer_all, recipe)
-    row["evaluate"] = measured("evaluate", str(recipe))
+    if made_up:
+        apart(make_up, recipe)
+    else:
+        row["train"] = measured("train", str(recipe))
+        apart(answer_all, recipe)
+        row["evaluate"] = measured("evaluate", str(recipe))
     row["report"] = measured("report", str(recipe))
     row["store_mb"] = round((folder / "run" / "run.sqlite").stat().st_size / 1e6)
     print(json.dumps(row), flush=True)
@@ -224,11 +291,17 @@ def main() -> None:
     parser.add_argument("--examples", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--tests", type=int, default=4_000)
     parser.add_argument("--keep", type=Path, help="takes the runs; those that are there are used")
+    parser.add_argument("--made-up-student", action="store_true", help="the report alone")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=".") as temporary:
         folder = arguments.keep or Path(temporary)
         rows = [
-            measure(folder.resolve() / str(count), count, arguments.tests)
+            measure(
+                folder.resolve() / str(count),
+                count,
+                arguments.tests,
+                made_up=arguments.made_up_student,
+            )
             for count in arguments.examples
         ]
     if arguments.json:
