@@ -113,8 +113,8 @@ def test_every_line_of_an_error_says_that_it_is_one() -> None:
     result = potstill("plan", path)
     assert result.exit_code == 2
     assert result.stderr.splitlines() == [
-        "Error: sums.yaml: unknown setting 'train.lr'. Did you mean 'learning_rate'?",
-        "Error: sums.yaml: unknown setting 'train.stepz'. Did you mean 'steps'?",
+        "Error: sums.yaml: unknown setting 'train.lr'. Did you mean 'train.learning_rate'?",
+        "Error: sums.yaml: unknown setting 'train.stepz'. Did you mean 'train.steps'?",
     ]
 
 

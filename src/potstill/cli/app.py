@@ -38,6 +38,8 @@ ORDER = (
 """The commands as help lists them: a run, its stages, its data, and the tools beside them."""
 
 
+HELP_OPTIONS = ["-h", "--help"]
+
 IN_SEVERAL_PROCESSES = ("train",)
 """The commands that several processes do together, as torchrun and accelerate start them."""
 
@@ -56,7 +58,9 @@ class _CommandGroup(click.Group):
     """Shows our own errors as one line. Anything else is a bug and keeps its traceback."""
 
     def add_command(self, cmd: click.Command, name: str | None = None) -> None:
-        """Add a command, which gets ``--json`` as all have it."""
+        """Add a command, which gets ``--json`` and ``-h`` as all have them."""
+        # click keeps a command's option for help as its first caller found it.
+        cmd.context_settings.setdefault("help_option_names", HELP_OPTIONS)
         if not any(parameter.name == "json" for parameter in cmd.params):
             cmd.params.append(json_option())
         super().add_command(cmd, name)
@@ -161,7 +165,7 @@ def _system_reason(error: OSError) -> str | None:
 
 @click.group(
     cls=_CommandGroup,
-    context_settings={"max_content_width": 100, "help_option_names": ["-h", "--help"]},
+    context_settings={"max_content_width": 100, "help_option_names": HELP_OPTIONS},
 )
 @click.version_option(package_name="potstill")
 def main() -> None:
