@@ -176,7 +176,7 @@ def test_a_run_ends_with_commands_that_work(documents: dict[str, Result]) -> Non
     assert CASES["verify"] == [folder, "--folder", f"{folder}/model"]
     assert run["report"]["price"][0] == "not known"
     shown = documents["run"].stderr
-    places = [shown.index(f"\n{word}") for word in ("price on", "cost: ", "report: ", "student: ")]
+    places = [shown.index(f"\n{word}") for word in ("price: ", "cost: ", "report: ", "student: ")]
     assert run["report"]["headline"] in shown[: places[0]]
     assert places == sorted(places)
 

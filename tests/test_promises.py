@@ -255,8 +255,9 @@ LADDER_OF_TWO = [tried(NEVER, 55, 0), tried(2, 80, 30)]
 def test_what_is_not_kept_is_said_with_a_way_out() -> None:
     note = explain_broken(ROUTE, Promise(accuracy=0.9), LADDER_OF_TWO, 0.8)
     assert note == (
-        "route_entropy is not followed: none of 2 thresholds is shown to keep an accuracy of 0.9 "
-        "or more with 95% confidence. The best of them has 80 of 100 development questions right, "
+        "route_entropy_accuracy_0.9 is not followed: none of 2 thresholds is shown to keep an "
+        "accuracy of 0.9 or more with 95% confidence. The best of them has 80 of 100 development "
+        "questions right, "
         "by which accuracy_at_least: 0.708 could be promised; more questions of the kind would not "
         "do, a stronger teacher might."
     )

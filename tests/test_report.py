@@ -27,7 +27,6 @@ from potstill.errors import ConfigError
 from potstill.records import Completion, Request, System
 from potstill.report import accuracy_table, write_report
 from potstill.report.accuracy import read_results
-from potstill.report.page_assets import breakable
 from potstill.report.text import TIMES
 from potstill.store import Store
 from potstill.text.points import MINUS
@@ -322,7 +321,3 @@ def test_report_that_cannot_be_written_keeps_the_earlier_one(whole_run: FilledRu
         write_report(whole_run.store, whole_run.tasks, folder)
     assert (folder / "report.html").read_bytes() == earlier
     assert not list(folder.glob(".*"))
-
-
-def test_a_long_name_may_end_a_line_behind_its_underscores_and_stays_text() -> None:
-    assert breakable("two_step_<b>") == "two_<wbr>step_<wbr>&lt;b&gt;"

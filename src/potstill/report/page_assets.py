@@ -37,13 +37,8 @@ def page_environment(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"breakable": breakable, **filters}
+    environment.filters |= filters
     return environment
-
-
-def breakable(name: str) -> Markup:
-    """Returns a name that may end a line behind its underscores, in place of inside a word."""
-    return Markup("_<wbr>").join(name.split("_"))
 
 
 def asset(*names: str) -> Asset:
