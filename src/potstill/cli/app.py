@@ -39,6 +39,7 @@ ORDER = (
 
 
 HELP_OPTIONS = ["-h", "--help"]
+"""The options by which every command shows its help."""
 
 IN_SEVERAL_PROCESSES = ("train",)
 """The commands that several processes do together, as torchrun and accelerate start them."""

@@ -18,7 +18,12 @@ from potstill.pipeline.stale import outdated_students, stale_stages, unknown_not
 from potstill.plan.needs import Ledger, Need
 from potstill.plan.plan import asked_teacher, only_recorded
 from potstill.plan.stage_needs import run_needs
-from potstill.plan.training_status import NewestCheckpoint, begun_trainings, newest_checkpoint
+from potstill.plan.training_status import (
+    BegunTraining,
+    NewestCheckpoint,
+    begun_trainings,
+    newest_checkpoint,
+)
 from potstill.records import Amount
 from potstill.runtime.budget import BudgetSettings
 from potstill.runtime.progress import Meter
@@ -134,7 +139,9 @@ def run_status(folder: Path, *, counted: bool = True) -> RunStatus:
         activity = last_activity(folder / "log.jsonl")
         works = activity.stage if holder and activity and not activity.ended else ""
         outdated = outdated_students(run) if "train" in stale else set()
-        stages = [_shown(one, works, stale) for one in _stages(run, counts, activity, outdated)]
+        begun = begun_trainings(run)
+        trained = _trained(run, begun, outdated)
+        stages = [_shown(one, works, stale) for one in _stages(run, counts, activity, trained)]
         store = run.store
         if is_chosen_on_test(store.choices()):
             notes.append(CHOSEN_ON_TEST)
@@ -154,7 +161,7 @@ def run_status(folder: Path, *, counted: bool = True) -> RunStatus:
             limit=run.recipe.budget or BudgetSettings(),
             unpriced=unpriced_models(run.recipe),
             seconds=sum(stage.seconds for stage in store.stages()),
-            newest=newest_checkpoint(run),
+            newest=newest_checkpoint(folder, begun.values()),
             notes=notes,
             next=_next(folder, stages, holder),
         )
@@ -217,7 +224,7 @@ def _stages(
     run: Run,
     counts: Mapping[str, _Counted],
     activity: CommandActivity | None,
-    outdated: Collection[str],
+    trained: StageStatus,
 ) -> Iterator[StageStatus]:
     """Yields how far each stage of the recipe is, by what it has left."""
     store = run.store
@@ -226,7 +233,7 @@ def _stages(
     yield _generated(store, counts, is_curated=total > 0)
     kept = f"{verdicts.get('kept', 0):,} of {total:,} rationales kept" if total else ""
     yield StageStatus("curate", "done" if total else "missing", total, None, kept)
-    yield _trained(run, outdated)
+    yield trained
     scores = [score for score in store.scores() if score.split == "test"]
     systems = len({score.system.as_shown for score in scores})
     tasks = len({score.task for score in scores})
@@ -291,9 +298,10 @@ def _shown(status: StageStatus, works: str, stale: set[str]) -> StageStatus:
     return status._replace(state="stale") if status.stage in stale else status
 
 
-def _trained(run: Run, outdated: Collection[str]) -> StageStatus:
+def _trained(
+    run: Run, begun: Mapping[str, BegunTraining | None], outdated: Collection[str]
+) -> StageStatus:
     """Returns how many students of the recipe are trained, and how far the next one is."""
-    begun = begun_trainings(run)
     stored = {checkpoint.system.label for checkpoint in run.store.checkpoints()} - set(outdated)
     done = stored.intersection(begun) | {label for label, one in begun.items()
                                          if one is not None and one.is_finished}  # fmt: skip

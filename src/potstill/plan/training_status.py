@@ -1,6 +1,7 @@
 """How far the trainings of a run are, by the folders of their checkpoints; nothing is loaded."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -53,15 +54,22 @@ def begun_trainings(run: Run) -> dict[str, BegunTraining | None]:
     }
 
 
-def newest_checkpoint(run: Run) -> NewestCheckpoint | None:
-    """Returns the checkpoint that was written last; None where there is none."""
-    begun = [one for one in begun_trainings(run).values() if one is not None and one.step]
-    if not begun:
+def newest_checkpoint(
+    run_folder: Path, begun: Iterable[BegunTraining | None]
+) -> NewestCheckpoint | None:
+    """Returns the checkpoint that was written last; None where there is none.
+
+    Args:
+        run_folder: The run's.
+        begun: The trainings that are looked at, as of :func:`begun_trainings`.
+    """
+    trainings = [one for one in begun if one is not None and one.step]
+    if not trainings:
         return None
-    newest = max(begun, key=lambda one: one.folder.stat().st_mtime)
+    newest = max(trainings, key=lambda one: one.folder.stat().st_mtime)
     checkpoint = _checkpoints(newest.folder)[newest.step]
     loss, at = _loss(checkpoint)
-    place = checkpoint.relative_to(run.folder).as_posix()
+    place = checkpoint.relative_to(run_folder).as_posix()
     return NewestCheckpoint(newest.label, newest.step, place, loss, at)
 
 
