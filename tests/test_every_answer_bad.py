@@ -1,5 +1,6 @@
 """A server whose every answer is bad is not bought to the end, nor what nobody wrote paid for."""
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,15 @@ from click.testing import CliRunner, Result
 from loopback import Body, Fault, Loopback
 
 from potstill.cli import main
+from potstill.errors import ServerError
 from potstill.models.openai import client
-from potstill.models.openai.first_answers import FIRST_AT_ONCE, SAME_FAILURES, SAME_REFUSALS
+from potstill.models.openai.first_answers import (
+    FIRST_AT_ONCE,
+    SAME_FAILURES,
+    SAME_REFUSALS,
+    FirstAnswers,
+    Vanguard,
+)
 from potstill.runtime.budget import Budget
 
 QUESTIONS = 120
@@ -103,6 +111,25 @@ def test_a_few_failures_of_one_kind_end_the_command(
     assert len(server.bodies) <= MOST, "not one request for each of 120 questions"
     assert (spent(tmp_path) == 0) is is_free
     assert spent(tmp_path) < 0.2
+
+
+def test_those_that_wait_for_a_place_ask_no_server_that_was_given_up() -> None:
+    first, asked = FirstAnswers(), 0
+    vanguard = Vanguard(first)
+
+    async def ask() -> None:
+        nonlocal asked
+        async with vanguard.place():
+            asked += 1
+            await asyncio.sleep(0)
+            first.failed("no such model", refused=True)
+
+    async def ask_all() -> list[object]:
+        return await asyncio.gather(*[ask() for _ in range(50)], return_exceptions=True)
+
+    ended = asyncio.run(ask_all())
+    assert asked < SAME_REFUSALS + FIRST_AT_ONCE
+    assert sum(isinstance(one, ServerError) for one in ended) == 50 - (SAME_REFUSALS - 1)
 
 
 def test_probabilities_that_cannot_be_read_end_it_as_well(tmp_path: Path) -> None:

@@ -37,6 +37,9 @@ class FirstAnswers:
         self.answered = False
         """Whether it has."""
 
+        self.given_up: ServerError | None = None
+        """What was raised when there were too many failures alike."""
+
     def succeeded(self) -> None:
         """It has answered well."""
         self.answered = True
@@ -56,11 +59,12 @@ class FirstAnswers:
         kind = _VARYING.sub("#", message)
         self._failures[kind] += 1
         if self._failures[kind] >= (SAME_REFUSALS if refused else SAME_FAILURES):
-            raise ServerError(
+            self.given_up = ServerError(
                 f"{self._server} answers every request alike, {self._failures[kind]} so far: "
                 f"{message.rstrip('.')}. Nothing more was asked; mend the cause and repeat the "
                 "command."
             )
+            raise self.given_up
 
 
 class Vanguard:
@@ -79,13 +83,19 @@ class Vanguard:
 
     @asynccontextmanager
     async def place(self) -> AsyncIterator[None]:
-        """A place among those under way, waited for."""
+        """A place among those under way, waited for.
+
+        Raises:
+            ServerError: The server was given up meanwhile.
+        """
         loop = asyncio.get_running_loop()
         until = loop.time() + FIRST_ANSWER_SECONDS
         while self._is_full and (left := until - loop.time()) > 0:
             self._moved.clear()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._moved.wait(), left)
+        if self._first.given_up is not None:
+            raise self._first.given_up
         self._under_way += 1
         try:
             yield
