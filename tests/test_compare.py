@@ -20,6 +20,7 @@ from potstill.experiment.run_comparison import ComparedRuns, compared_runs
 from potstill.records import (
     Checkpoint,
     Choice,
+    Comparison,
     Completion,
     Prediction,
     Request,
@@ -29,6 +30,7 @@ from potstill.records import (
 )
 from potstill.statistics import adjusted_p_values
 from potstill.store import Store
+from potstill.text.points import MINUS
 
 RATIONALES, ANSWERS = System("rationales", step=10), System("answers_only", step=10)
 TEACHER = System("teacher")
@@ -48,6 +50,7 @@ def measured(
     task: str = "sums",
     grader: str = "7",
     choices: Sequence[Choice] = (),
+    comparisons: Sequence[Comparison] = (),
     engines: Sequence[SystemEngine] = (),
     digests: bool = True,
     recipe: Mapping[str, object] | None = None,
@@ -67,7 +70,7 @@ def measured(
     ]  # fmt: skip
     with Store(folder / "run.sqlite") as store:
         store.replace_evaluation(
-            [], predictions, [], choices, engines, grader=grader, settings_hash=""
+            [], predictions, comparisons, choices, engines, grader=grader, settings_hash=""
         )
         store.add_stage_time("train", 75.0)
     return folder
@@ -180,10 +183,11 @@ def that_chose(
     answers: Mapping[System, Mapping[str, bool]],
     *,
     recipe: Mapping[str, object],
+    comparisons: Sequence[Comparison] = (),
 ) -> Path:
     """A run that chose a student."""
     choice = Choice(student=system.model, rule="in_distribution", step=10, used=True)
-    folder = measured(name, answers, choices=[choice], recipe=recipe)
+    folder = measured(name, answers, choices=[choice], recipe=recipe, comparisons=comparisons)
     checkpoint = Checkpoint(
         student=system.model, step=10, folder="c", data_format="fine_tune_cot",
         encoder_decoder=False, examples=1, too_long=0,
@@ -233,6 +237,33 @@ def test_students_of_other_names_are_compared_as_those_that_were_chosen() -> Non
     (pair,) = compare(*folders).pairs
     assert pair.system == "chosen (answers_only, rationales)"
     assert pair.compared is not None and pair.compared.over_questions.difference == 0.25
+
+
+def test_students_that_are_not_shown_to_gain_on_their_start_are_told_of() -> None:
+    def against_start(difference: float, p: float) -> Comparison:
+        return Comparison(
+            task="two_step_arithmetic", first=RATIONALES, second=System("start"), only_first=1,
+            only_second=1, total=100, difference=difference, low=difference - 0.08,
+            high=difference + 0.08, p_value=p,
+        )  # fmt: skip
+
+    changes = {"gains": (0.3, 1e-9), "level": (0.02, 0.7), "other": (0.03, 0.6), "loses": (-0.2, 0)}
+    runs = [
+        that_chose(
+            RATIONALES, name, {RATIONALES: right("ab", "abcd")},
+            recipe={"train": {"steps": place + 1}}, comparisons=[against_start(change, p)],
+        )
+        for place, (name, (change, p)) in enumerate(changes.items())
+    ]  # fmt: skip
+    student = "The chosen student is "
+    told = [one for one in compare(*runs).cautions if one.startswith(student)]
+    assert told == [
+        f"{student}not shown to be better than its start on two_step_arithmetic in level (+2.0 "
+        f"points, 95% interval {MINUS}6 to +10) and other (+3.0 points, 95% interval {MINUS}5 to "
+        "+11).",
+        f"{student}shown to be worse than its start on two_step_arithmetic in loses ({MINUS}20.0 "
+        f"points, 95% interval {MINUS}28 to {MINUS}12).",
+    ]
 
 
 # over seeds --------------------------------------------------------------------------------------

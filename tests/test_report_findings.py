@@ -192,6 +192,7 @@ def test_a_student_that_does_not_gain_is_announced(
         f"The chosen student (rationale tuning) {verdict} than the start checkpoint on "
         f"two_step_arithmetic: {50 + 100 * change:.1f}% and 50.0%"
     )
+    assert headline.count("the start checkpoint") == 1, "its comparison is told once"
     files = write_report(run.store, run.tasks, run.store.path.parent)
     assert files.headline == headline
     shown = Reader(files.html.read_text("utf-8")).words

@@ -188,7 +188,11 @@ def test_a_recipe_stands_for_its_run() -> None:
 
 
 def test_samples_are_rationales_and_final_answers_are_no_samples_of_their_own() -> None:
-    folder = begun_run(answered=3, chat=False)  # asked in two steps: a rationale, then its answer
+    part = begun_run(answered=2, chat=False)  # asked in two steps: a rationale, then its answer
+    (generate, *_) = run_status(part).stages
+    assert (generate.done, generate.missing) == (4, 6)
+    assert generate.detail == "4 samples, 2 missing, 4 final answers missing"
+    folder = begun_run(answered=3, chat=False)
     # Both rationales of a question are the same text here, whose answer is asked for once.
     assert "generate  begun    6 samples, 3 final answers missing" in command("sums").stdout
     with Run(load_recipe(folder / "recipe.yaml"), is_moved=True) as run:

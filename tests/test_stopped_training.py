@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from potstill.runtime.events import EventLog
 from potstill.runtime.signals import Terminated, terminating
 from potstill.train.settings import LoraSettings
 from potstill.train.student import train_student
-from potstill.train.training_watch import Unwatched
+from potstill.train.training_watch import LogLine, Unwatched
 
 __all__ = ["start"]  # the fixture
 
@@ -32,7 +33,7 @@ class SignalAfter(Unwatched):
     def __init__(self, steps: int, number: signal.Signals) -> None:
         self.done, self._steps, self._number = 0, steps, number
 
-    def begins(self, *, steps: int, step: int, tokens: int) -> None:
+    def begins(self, *, steps: int, step: int, tokens: int, log: Sequence[LogLine]) -> None:
         pass
 
     def advances(self, steps: int, tokens: int) -> None:

@@ -3,6 +3,7 @@
 import random
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ from potstill.train.encoding import Encoded, EncodedExamples, Encoder
 from potstill.train.reporter import TrainProgress
 from potstill.train.settings import LoraSettings, StudentSettings, TrainSettings
 from potstill.train.student import TrainedStudent, train_student
+from potstill.train.training_watch import LogLine
 from potstill.whole_files import unfinished_folder
 
 PROMPT = "Q: Anna has {} apples and buys {} more. ###"
@@ -468,7 +470,7 @@ class Recorded:
     def __init__(self) -> None:
         self.told: list[tuple[int, ...]] = []
 
-    def begins(self, *, steps: int, step: int, tokens: int) -> None:
+    def begins(self, *, steps: int, step: int, tokens: int, log: Sequence[LogLine]) -> None:
         self.told.append((steps, step, tokens))
 
     def advances(self, steps: int, tokens: int) -> None:

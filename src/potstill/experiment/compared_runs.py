@@ -17,6 +17,7 @@ from potstill.pipeline.recipe import Recipe
 from potstill.records import Amount, Prediction, StageRecord, System, SystemEngine
 from potstill.runtime.spending import spent_in_all
 from potstill.settings import build
+from potstill.start_comparison import StartComparison, start_comparisons
 from potstill.store import Stage, Store
 from potstill.text.chosen_on_test import is_chosen_on_test
 from potstill.yaml_text import parse_yaml
@@ -47,6 +48,9 @@ class RunRecord:
 
     chosen: System | None
     """The student in ``model/``; None where none was chosen."""
+
+    against_start: StartComparison | None
+    """That student against its start on the task trained for; None where it is not known."""
 
     chosen_on_test: bool
     graders: Sequence[str]
@@ -124,6 +128,7 @@ def _read(folder: Path, name: str) -> RunRecord:
             given=_plain(recipe, exclude_defaults=True) if recipe else values,
             answers=_answers(store.predictions()),
             chosen=chosen,
+            against_start=_against_start(store, chosen, values) if chosen else None,
             chosen_on_test=is_chosen_on_test(store.choices()),
             graders=store.graders("predictions"),
             engines=store.engines(),
@@ -161,6 +166,19 @@ def _plain(recipe: Recipe, *, exclude_defaults: bool = False) -> dict[str, Any]:
     """Returns a recipe as plain values, without what names the run."""
     without = {"run", "reuse"}
     return recipe.model_dump(mode="json", exclude=without, exclude_defaults=exclude_defaults)
+
+
+def _against_start(
+    store: Store, chosen: System, values: Mapping[str, Any]
+) -> StartComparison | None:
+    """Returns the chosen student against its start on the task trained for, as the report does."""
+    generic = (values.get("evaluate") or {}).get("generic") or {}
+    endings = tuple(f", {rule} rule" for rule in generic.get("rules", ())[1:])
+    comparisons = [one for one in store.comparisons() if not one.task.endswith(endings)]
+    starts = {one.second.start for one in comparisons if one.second.model == "start"}
+    named = chosen.start or chosen.model
+    start = System("start", named if named in starts else None)
+    return start_comparisons(comparisons, chosen, start).get(_leading(values))
 
 
 def _leading(values: Mapping[str, Any]) -> str:

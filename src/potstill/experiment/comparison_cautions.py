@@ -1,5 +1,6 @@
 """What is to be minded before runs are compared: graders, splits, engines, choices on test."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 
@@ -8,11 +9,13 @@ from potstill.experiment.compared_runs import RunRecord
 from potstill.experiment.seed_groups import SeedGroup, runs_by_seed
 from potstill.pipeline.stage_inputs import QUESTIONS, READING
 from potstill.text.chosen_on_test import CHOSEN_ON_TEST
+from potstill.text.points import points
 
 
 def cautions(runs: Sequence[RunRecord]) -> Iterator[str]:
     """Yields sentences on what keeps figures of the runs from being held against each other."""
     yield from _without_results(runs)
+    yield from _without_gain(runs)
     if on_test := [run.name for run in runs if run.chosen_on_test]:
         yield f"In {_listed(on_test)}: {CHOSEN_ON_TEST}"
     yield from _graders(runs)
@@ -62,6 +65,23 @@ def _without_results(runs: Sequence[RunRecord]) -> Iterator[str]:
         if not run.tasks:
             evaluate = repeat_commands(["evaluate"], str(run.folder))
             yield f"{run.name} has no test results yet; {evaluate} brings them."
+
+
+def _without_gain(runs: Sequence[RunRecord]) -> Iterator[str]:
+    """Yields where students are not shown to be better than what they were trained from."""
+    told = defaultdict[str, list[str]](list)
+    for run in runs:
+        found = run.against_start
+        if found is None or found.is_gain:
+            continue
+        verdict = "is shown to be worse" if found.is_loss else "is not shown to be better"
+        compared = found.comparison
+        ends = f"{points(compared.low, 0)} to {points(compared.high, 0)}"
+        told[f"The chosen student {verdict} than its start on {compared.task}"].append(
+            f"{run.name} ({points(compared.difference)} points, 95% interval {ends})"
+        )
+    for sentence, places in told.items():
+        yield f"{sentence} in {_listed(places)}."
 
 
 def _graders(runs: Sequence[RunRecord]) -> Iterator[str]:

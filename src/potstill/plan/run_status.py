@@ -262,7 +262,7 @@ def _generated(store: Store, counts: Mapping[str, _Counted], *, is_curated: bool
     detail = f"{counted.there:,} samples"
     if counted.missing:
         detail += f", {'at most ' if counted.is_most else ''}{counted.missing:,} missing"
-    elif counted.final_missing:
+    if counted.final_missing:
         detail += f", {_number(counted.final_missing, 'final answer')} missing"
     missing = counted.missing + counted.final_missing
     state = state if missing else "done"

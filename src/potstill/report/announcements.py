@@ -8,7 +8,9 @@ from potstill.text.points import points
 
 def announced_headline(results: Results) -> str:
     """Returns the main result behind what is to be known before it."""
-    return " ".join([*announcements(results), headline(results)])
+    told = _not_better(results)
+    main = headline(results, beside_start=bool(told))
+    return " ".join(filter(None, [*told, *routing_sentences(results), main]))
 
 
 def announcements(results: Results) -> list[str]:

@@ -172,11 +172,18 @@ def dollars(cost: float, unpriced: Sequence[str] = ()) -> str:
     return f"${cost:,.2f}" if cost >= 0.01 else f"${cost:.4f}"
 
 
-def headline(results: Results) -> str:
-    """Returns the run's main result in one sentence, no stronger than its numbers."""
+def headline(results: Results, *, beside_start: bool = False) -> str:
+    """Returns the run's main result in one sentence, no stronger than its numbers.
+
+    Args:
+        results: The run's.
+        beside_start: Whether it stands beside a sentence on the student and its start, and says
+            nothing of them itself; it is empty where there is no other result.
+    """
     comparison = results.main_comparison
     if comparison is not None:
-        return _compared(results, comparison) + _warning(results)
+        told = _compared(results, comparison, beside_start=beside_start)
+        return (told + _warning(results)).strip()
     measured = [results.test_score(system, results.leading.name) for system in results.systems]
     best = max((score for score in measured if score), key=lambda s: s.correct, default=None)
     if best is not None:
@@ -191,8 +198,10 @@ def headline(results: Results) -> str:
             f"{best.task} (95% interval {within}, {best.total:,} questions){alone}."
             f"{_warning(results)}"
         )
-    if results.training:
+    if results.checkpoints:
         return "The students are trained; no test question has been answered yet."
+    if results.training:
+        return "The students are being trained; no test question has been answered yet."
     if results.rationales:
         kept = results.rationale_counts.kept
         return (
@@ -206,12 +215,14 @@ def _warning(results: Results) -> str:
     return f" {SHORT[0].upper()}{SHORT[1:]}." if results.chosen_on_test else ""
 
 
-def _compared(results: Results, comparison: Comparison) -> str:
+def _compared(results: Results, comparison: Comparison, *, beside_start: bool) -> str:
     first, second = _reached(results, comparison.first), _reached(results, comparison.second)
     subject, other = in_sentence(comparison.first), in_sentence(comparison.second)
     gained = results.against_start.get(comparison.task)
     p, tested = comparison.p_value, ""
     if gained is not None and gained.comparison == comparison:
+        if beside_start:
+            return ""
         p, tested = gained.adjusted_p, gained.over_tasks
     evidence = f"{p_phrase(p)}{tested}, {comparison.total:,} questions"
     if p >= SHOWN:
@@ -226,10 +237,11 @@ def _compared(results: Results, comparison: Comparison) -> str:
     side, sign = ("above", 1) if comparison.difference > 0 else ("below", -1)
     ends = sorted((sign * comparison.low, sign * comparison.high))
     low, high = (points(end, 0).removeprefix("+") for end in ends)
+    to_start = "" if beside_start else _to_its_start(results, comparison)
     return (
         f"{label(comparison.first)} reaches {first} on {comparison.task}, "
         f"{abs(comparison.difference) * 100:.1f} points {side} {other} "
-        f"(95% interval {low} to {high}, {evidence}){_to_its_start(results, comparison)}."
+        f"(95% interval {low} to {high}, {evidence}){to_start}."
     )
 
 

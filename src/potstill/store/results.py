@@ -22,6 +22,7 @@ from potstill.records import (
     Score,
     StageMachine,
     StageRecord,
+    System,
     SystemEngine,
     Teacher,
     TeacherScore,
@@ -57,6 +58,28 @@ class ResultTables(Rows):
             insert(db, "training", steps, settings_hash=settings_hash)
             insert(db, "checkpoints", checkpoints, settings_hash=settings_hash)
             insert(db, "collapses", collapses, settings_hash=settings_hash)
+
+    def begin_training_log(
+        self, system: System, steps: Sequence[TrainingStep], *, settings_hash: str
+    ) -> None:
+        """Put the log of a training that begins, or goes on, in the place of the student's log.
+
+        Args:
+            system: The student.
+            steps: The lines of its log so far.
+            settings_hash: Stands for the settings that made them.
+        """
+        with self._transaction() as db:
+            db.execute(
+                "DELETE FROM training WHERE student = ? AND start IS ?",
+                (system.model, system.start),
+            )
+            insert(db, "training", steps, settings_hash=settings_hash)
+
+    def add_to_training_log(self, steps: Sequence[TrainingStep], *, settings_hash: str) -> None:
+        """Add lines to the log of a training at work; see :meth:`begin_training_log`."""
+        with self._transaction() as db:
+            insert(db, "training", steps, settings_hash=settings_hash)
 
     def training(self) -> list[TrainingStep]:
         """Returns the training logs of all students."""

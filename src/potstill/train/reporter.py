@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
-from potstill.train.training_watch import Unwatched, Watch
+from potstill.train.training_watch import LogLine, Unwatched, Watch
 
 if TYPE_CHECKING:
     from potstill.train.trainer import StudentTrainer
@@ -54,6 +54,12 @@ OnStep = Callable[[TrainProgress], None]
 
 EndsAt = Callable[[TrainerState], bool]
 """Called after each checkpoint has been written; True ends the training there."""
+
+
+def log_lines(state: TrainerState) -> list[LogLine]:
+    """Returns what a trainer has logged so far."""
+    lines = [line for line in state.log_history if "loss" in line]
+    return [LogLine(**{name: line.get(name) for name in LogLine._fields}) for line in lines]  # type: ignore[arg-type]
 
 
 class Reporter(TrainerCallback):
@@ -126,7 +132,8 @@ class Reporter(TrainerCallback):
             self._set_tokens([before, *[0] * (self._first - 1), *self._tokens[self._first :]])
         self._watched = self._tokens_after[self._first]
         tokens = self._tokens_after[-1] - self._watched
-        self._watch.begins(steps=state.max_steps, step=self._first, tokens=tokens)
+        log = log_lines(state)
+        self._watch.begins(steps=state.max_steps, step=self._first, tokens=tokens, log=log)
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object

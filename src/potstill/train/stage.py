@@ -9,10 +9,9 @@ so a repeated command finds what is finished and goes on with what was interrupt
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from potstill.errors import ConfigError, DataError, extra
 from potstill.grading.grade import grade
@@ -22,7 +21,6 @@ from potstill.models.settings import LocalSettings, ModelSettings
 from potstill.prompts.formats import format_named
 from potstill.records import Checkpoint, Collapse, Example, Rationale, System, Task, TrainingStep
 from potstill.runtime.context import RunContext
-from potstill.runtime.progress import Advance
 from potstill.store import Store
 from potstill.tasks import load_task
 from potstill.tasks.splits import first_placed
@@ -38,13 +36,13 @@ from potstill.train.examples import (
 from potstill.train.on_policy.collapse_words import tell_collapse
 from potstill.train.on_policy.order import after_their_starts, started_from
 from potstill.train.on_policy.work import OnPolicyWork, ScoringTeacher
+from potstill.train.run_watch import RunWatch, log_records
 from potstill.train.settings import StudentSettings, TrainSettings
 from potstill.train.settled_formats import FormatSettler, kept_defaults
 from potstill.train.teacher_texts import TeacherTexts, Writers
 from potstill.train.wrong_chains import WRONG_CHAINS
 
 if TYPE_CHECKING:
-    from potstill.train.reporter import TrainProgress
     from potstill.train.student import TrainedStudent
 
 logger = logging.getLogger(__name__)
@@ -78,7 +76,7 @@ class _Trainings(NamedTuple):
 
     def add(self, system: System, trained: "TrainedStudent", left: Sequence[Checkpoint]) -> None:
         """Take what a student's training has left."""
-        self.steps.extend(_training_steps(system, trained))
+        self.steps.extend(log_records(system, trained.log))
         self.checkpoints.extend(left)
         if trained.collapse is not None:
             self.collapses.append(trained.collapse)
@@ -117,6 +115,10 @@ def train(
         ModelError: A start model cannot be loaded.
     """
     with extra("local", needed_for="potstill train"):
+        from potstill.train.launch_checks import check_launch
+        from potstill.train.processes import shared, training_processes
+        from potstill.train.start_checks import check_memory
+
         students = FormatSettler(models.start, context.store).settle_all(settings)
     for note in kept_defaults(settings, students):
         logger.warning("%s", note)
@@ -132,24 +134,21 @@ def train(
     named = {system.label: student for system, student in students.items()}
     if unequal := unequal_questions(named, task, rationales):
         logger.warning("%s", unequal)
-    with extra("local", needed_for="potstill train"):
-        from potstill.train.launch_checks import check_launch
-        from potstill.train.processes import shared, training_processes
-        from potstill.train.start_checks import check_memory
     check_launch(settings, students)
     check_memory(settings, {system: one.start for system, one in students.items() if one.start})
     done = _Trainings([], [], [])
+    made_by = made_by or settings_hash(settings.model_dump(mode="json"), seed)
     with training_processes():
         values = shared(_resolved(settings, students, examples, context))
         for system, student in after_their_starts(students).items():
             student = started_from(system, student, done.checkpoints, context.folder)
             work = on_policy_work(system, student, task, models, context, seed)
             own, learned = values[system], examples[system]
-            trained = _train_in_folder(system, student, learned, own, context, seed, ends_at, work)
+            watch = RunWatch(context, system, made_by)
+            trained = _train_in_folder(watch, student, learned, own, seed, ends_at, work)
             left = _checkpoint_records(system, student, trained, context.folder, own)
             done.add(system, trained, left)
     if not context.store.read_only:  # the main of several processes keeps the store
-        made_by = made_by or settings_hash(settings.model_dump(mode="json"), seed)
         context.store.replace_training(
             done.steps, done.checkpoints, done.collapses, settings_hash=made_by
         )
@@ -321,11 +320,10 @@ def training_folder(
 
 
 def _train_in_folder(
-    system: System,
+    watch: RunWatch,
     student: StudentSettings,
     examples: Sequence[Example],
     settings: ResolvedTraining,
-    context: RunContext,
     seed: int,
     ends_at: StopAt | None,
     work: OnPolicyWork | None,
@@ -333,6 +331,7 @@ def _train_in_folder(
     """Train one student in a folder named by all that determines it, and show its progress."""
     from potstill.train.student import train_student
 
+    system, context = watch.system, watch.context
     folder = training_folder(system, student, examples, settings, context, seed, work)
 
     def on_checkpoint(so_far: "TrainedStudent") -> bool:
@@ -341,7 +340,7 @@ def _train_in_folder(
 
     with ExitStack() as shown:
         shown.enter_context(context.progress.part(settings.steps_for(len(examples))))
-        watch = shown.enter_context(_MeterWatch(context, f"training {system.label}"))
+        shown.enter_context(watch)
         if work is not None:
             shown.callback(context.events.notes.pop, work.note, None)
         trained = train_student(
@@ -350,7 +349,7 @@ def _train_in_folder(
             settings,
             folder,
             watch=watch,
-            on_step=partial(_record_step, context, system),
+            on_step=watch.keep,
             on_checkpoint=on_checkpoint if ends_at else None,
             runtime=context.runtime,
             seed=seed,
@@ -399,53 +398,6 @@ def _writing_server(start: ModelSettings) -> str | FolderServer | None:
     return None if serve == "auto" else serve
 
 
-def _record_step(context: RunContext, system: System, progress: "TrainProgress") -> None:
-    """Write how a training stands to the run's log."""
-    context.events.record(
-        "training_step",
-        student=system.label,
-        step=progress.step,
-        loss=progress.loss,
-        learning_rate=progress.learning_rate,
-        grad_norm=progress.grad_norm,
-        tokens=progress.tokens,
-    )
-
-
-class _MeterWatch:
-    """Shows a training from its first second on: what it is prepared by, then how far it is.
-
-    Args:
-        context: The run, whose meter shows it.
-        label: The work, in a few words.
-    """
-
-    def __init__(self, context: RunContext, label: str) -> None:
-        self._context, self._label = context, label
-        self._shown = ExitStack()
-        self._advance: Advance | None = None
-
-    def __enter__(self) -> "_MeterWatch":
-        label = f"{self._label}: loading and encoding"
-        self._shown.enter_context(self._context.progress.stage(label, total=None))
-        return self
-
-    def __exit__(self, *exception: Any) -> None:
-        self._shown.__exit__(*exception)
-
-    def begins(self, *, steps: int, step: int, tokens: int) -> None:
-        """Training begins, or goes on; see :class:`potstill.train.training_watch.Watch`."""
-        self._shown.close()
-        meter = self._context.progress
-        stage = meter.stage(self._label, total=steps, done=step, unit="steps", tokens=tokens)
-        self._advance = self._shown.enter_context(stage)
-
-    def advances(self, steps: int, tokens: int) -> None:
-        """So many more steps and tokens."""
-        assert self._advance is not None
-        self._advance(steps, tokens, 0.0)
-
-
 def _checkpoint_records(
     system: System,
     student: StudentSettings,
@@ -470,20 +422,4 @@ def _checkpoint_records(
             training=described(settings),
         )
         for step, folder in trained.checkpoints
-    ]
-
-
-def _training_steps(system: System, trained: "TrainedStudent") -> list[TrainingStep]:
-    """The lines of the training log as records."""
-    return [
-        TrainingStep(
-            student=system.model,
-            start=system.start,
-            step=line.step,
-            loss=line.loss,
-            tokens=line.tokens,
-            seconds=line.seconds,
-            learning_rate=line.learning_rate,
-        )
-        for line in trained.log
     ]

@@ -15,7 +15,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from transformers import TrainerState
 
@@ -50,14 +50,14 @@ from potstill.train.on_policy.work import OnPolicyWork
 from potstill.train.precision import try_training
 from potstill.train.processes import require_same, shared
 from potstill.train.quantization import four_bits, is_quantized, keep_trainable
-from potstill.train.reporter import OnStep, Reporter
+from potstill.train.reporter import OnStep, Reporter, log_lines
 from potstill.train.resolution import resolved_training, start_device
 from potstill.train.settings import LoraSettings, StudentSettings, TrainSettings
 from potstill.train.spooled_examples import SpooledExamples, facts_of
 from potstill.train.start_checks import check_end_token
 from potstill.train.trainer import StudentTrainer
 from potstill.train.trainer_setup import build_trainer, longest_of, start_of, weights_of
-from potstill.train.training_watch import Unwatched, Watch
+from potstill.train.training_watch import LogLine, Unwatched, Watch
 from potstill.train.wrong_chains import with_departures
 
 logger = logging.getLogger(__name__)
@@ -80,23 +80,6 @@ COUNTS = (
     "soft_share",
 )
 """Fields of a finished training that are kept beside its log."""
-
-
-class LogLine(NamedTuple):
-    """The state of a training after some optimiser steps."""
-
-    step: int
-    loss: float
-    """Mean over the trained tokens since the last line, in nats a token."""
-
-    tokens: int
-    """Tokens trained on so far, prompts left out."""
-
-    seconds: float
-    """Time spent so far."""
-
-    learning_rate: float | None = None
-    """Of the step; None where an older potstill kept none."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -240,7 +223,7 @@ def train_student(
 
         def so_far(state: TrainerState) -> dict[str, Any]:
             steps = [step for step in sorted(trainer.save_steps) if step <= state.global_step]
-            return {"steps": steps, "log": _log_lines(state), **counts}
+            return {"steps": steps, "log": log_lines(state), **counts}
 
         def ends_at(state: TrainerState) -> bool:
             assert on_checkpoint is not None
@@ -435,11 +418,6 @@ def _train_or_resume(trainer: StudentTrainer, reporter: Reporter, folder: Path) 
         trainer.add_callback(freed_memory)
         trainer.train(resume_from_checkpoint=str(resume) if resume else None)
     return trainer.state
-
-
-def _log_lines(state: TrainerState) -> list[LogLine]:
-    lines = [line for line in state.log_history if "loss" in line]
-    return [LogLine(**{name: line.get(name) for name in LogLine._fields}) for line in lines]  # type: ignore[arg-type]
 
 
 def load_start(student: StudentSettings, lora: LoraSettings | None = None) -> Loaded:

@@ -1,18 +1,37 @@
 """What is told how far a training is, part by part of each step."""
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+
+class LogLine(NamedTuple):
+    """The state of a training after some optimiser steps."""
+
+    step: int
+    loss: float
+    """Mean over the trained tokens since the last line, in nats a token."""
+
+    tokens: int
+    """Tokens trained on so far, prompts left out."""
+
+    seconds: float
+    """Time spent so far."""
+
+    learning_rate: float | None = None
+    """Of the step; None where an older potstill kept none."""
 
 
 class Watch(Protocol):
     """Told how far a training is, part by part of each step."""
 
-    def begins(self, *, steps: int, step: int, tokens: int) -> None:
+    def begins(self, *, steps: int, step: int, tokens: int, log: Sequence[LogLine]) -> None:
         """Training begins, or goes on.
 
         Args:
             steps: Optimiser steps in all.
             step: Those that were taken before.
             tokens: Tokens to be trained on from here, prompts left out.
+            log: What was logged before.
         """
 
     def advances(self, steps: int, tokens: int) -> None:
@@ -22,7 +41,7 @@ class Watch(Protocol):
 class Unwatched:
     """A watch that does nothing with what it is told."""
 
-    def begins(self, *, steps: int, step: int, tokens: int) -> None:
+    def begins(self, *, steps: int, step: int, tokens: int, log: Sequence[LogLine]) -> None:
         """See :class:`Watch`."""
 
     def advances(self, steps: int, tokens: int) -> None:
