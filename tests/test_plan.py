@@ -31,6 +31,7 @@ from potstill.records import Message, Request
 from potstill.report import ReportFiles
 from potstill.runtime import progress
 from potstill.runtime.progress import Meter
+from potstill.runtime.tally import clock
 
 TRAIN, DEV, TEST = 6, 2, 3
 
@@ -173,8 +174,19 @@ def test_a_run_that_was_stopped_tells_how_long_the_rest_takes(
     tmp_path: Path, server: Loopback
 ) -> None:
     path = recipe_file(tmp_path, server)
+    before = planned(path)
+    assert before.seconds.asking is None
+    assert "the time of asking and measuring is not known" in " ".join(shown(before).split())
     generate(path, "task.train=4")
-    assert "samples/s, as measured in this run" in " ".join(shown(planned(path)).split())
+    plan = planned(path)
+    words = " ".join(shown(plan).split())
+    assert "samples/s, as measured in this run" in words
+    (teacher,), students = plan.teachers, plan.students.students
+    training = sum(student.seconds for student in students)
+    assert plan.seconds == (teacher.throughput.seconds, training)
+    asking = plan.seconds.asking
+    assert asking and f"in all about {clock(asking + training)}: asking {clock(asking)}," in words
+    assert "the time of measuring is not known" in words
 
 
 def test_the_plan_is_what_is_then_asked(tmp_path: Path, server: Loopback) -> None:

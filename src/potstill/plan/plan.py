@@ -63,6 +63,15 @@ class PlannedTeacher(NamedTuple):
     """Samples that a file of recorded rationales has not got."""
 
 
+class PlannedSeconds(NamedTuple):
+    """The time that a run still takes, measuring left out."""
+
+    asking: float | None
+    """None where it is not known."""
+
+    training: float
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
     """The requests, dollars and time that a run still takes."""
@@ -98,6 +107,16 @@ class Plan:
 
     workers: WorkerPlan | None = None
     """The same on several workers, where that was asked for."""
+
+    @property
+    def seconds(self) -> PlannedSeconds:
+        """Time that asking the teachers one after the other and training still take."""
+        asking = [teacher.throughput.seconds for teacher in self.teachers]
+        known = [seconds for seconds in asking if seconds is not None]
+        return PlannedSeconds(
+            asking=sum(known) if len(known) == len(asking) else None,
+            training=sum(student.seconds for student in self.students.students),
+        )
 
     @property
     def usd(self) -> Spread:

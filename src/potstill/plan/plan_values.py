@@ -17,6 +17,7 @@ def plan_values(plan: Plan) -> dict[str, object]:
         "tokens": plan.tokens,
         "budget": plan.budget,
         "spent": plan.spent,
+        "seconds": plan.seconds,
         "students": plan.students,
         "faults": plan.faults,
         "keys": plan.keys,

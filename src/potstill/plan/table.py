@@ -164,6 +164,8 @@ def _facts(plan: Plan) -> Iterator[tuple[str, str]]:
         yield "budget", _describe_budget(plan)
     yield "time", _describe_time(plan)
     yield from student_facts(plan.students)
+    if plan.students.students:
+        yield "in all", _describe_time_in_all(plan)
     if plan.workers is not None:
         yield from worker_facts(plan.workers)
     for warning in plan.warnings:
@@ -281,6 +283,18 @@ def _describe_time(plan: Plan) -> str:
     if len(names_by_time) == 1:
         return next(iter(names_by_time))
     return "; ".join(f"{', '.join(names)}: {time}" for time, names in names_by_time.items())
+
+
+def _describe_time_in_all(plan: Plan) -> str:
+    """Returns the time of asking and training together, and says what it leaves out."""
+    asking, training = plan.seconds
+    rest = ["measuring"] if plan.students.measured_here else []
+    if asking is None:
+        parts, rest = f"training about {clock(training)}", ["asking", *rest]
+    else:
+        parts = f"about {clock(asking + training)}: asking {clock(asking)}, training "
+        parts += clock(training)
+    return f"{parts}; the time of {' and '.join(rest)} is not known" if rest else parts
 
 
 def _describe_seconds(teacher: PlannedTeacher) -> str:
