@@ -672,6 +672,22 @@ def trained_recipe(tmp_path: Path, server: Loopback) -> Path:
     return path
 
 
+def test_what_holds_for_all_students_is_told_once(tmp_path: Path, server: Loopback) -> None:
+    students = {
+        name: {"data_format": "fine_tune_answer", "steps": steps}
+        for name, steps in (("short", 3), ("long", 6))
+    }
+    path = recipe_file(tmp_path, server, train={"batch_size": 2, "students": students})
+    lines = shown(planned(path)).splitlines()
+    told = {line.split()[0]: " ".join(line.split()[1:]) for line in lines if line[:1].isalpha()}
+    assert told["short"].startswith("6 examples, 3 steps of about ")
+    assert told["long"].startswith("6 examples, 6 steps of about ")
+    words = words_of(planned(path))
+    for once in ("from bundled:student", "learning rate", "weight decay", "tokens a second"):
+        assert words.count(once) == 1
+    assert words.index("each from bundled:student") > words.index("6 steps of about")
+
+
 def test_a_trained_student_is_not_planned_again(tmp_path: Path, server: Loopback) -> None:
     path = trained_recipe(tmp_path, server)
     (student,) = planned(path).students.students

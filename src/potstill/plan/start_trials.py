@@ -194,7 +194,7 @@ def _estimate(shape: "StartShape", needed: float, memory_how: str) -> StartSpeed
 
     speed = product_speed(shape.device)
     how = (
-        f"an estimate: {OPERATIONS} operations a weight and token, at half the "
+        f"by an estimate: {OPERATIONS} operations a weight and token, at half the "
         f"{speed / 1e9:,.0f} billion a second of a matrix product here{_load_note()}"
     )
     rate = speed * SHARE_OF_PRODUCT / (OPERATIONS * shape.parameters)

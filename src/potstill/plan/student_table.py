@@ -7,9 +7,16 @@ from potstill.runtime.tally import clock
 
 
 def student_facts(plans: StudentPlans) -> Iterator[tuple[str, str]]:
-    """Yields a line for each student, and one for what all of them take of the disk."""
-    for student in plans.students:
-        yield student.system.label, _describe(student)
+    """Yields a line for each student, and what holds for all; and what they take of the disk."""
+    further = [_further(student) for student in plans.students]
+    shared: list[str] = []
+    if len(further) > 1:
+        shared = [one for one in further[0] if all(one in other for other in further)]
+    for student, clauses in zip(plans.students, further, strict=True):
+        own = [_work(student), *(clause for clause in clauses if clause not in shared)]
+        yield student.system.label, "; ".join(own)
+    if shared:
+        yield "each", "; ".join(shared)
     if not plans.students:
         return
     if not plans.measured_here:
@@ -29,26 +36,36 @@ def student_facts(plans: StudentPlans) -> Iterator[tuple[str, str]]:
     yield "disk", f"at most {size_in_words(disk)} with model/; {free}"
 
 
-def _describe(student: PlannedStudent) -> str:
+def _work(student: PlannedStudent) -> str:
+    """Returns what a student learns, and how long that takes."""
+    learned = f"{_bound(student.examples)} examples, {_bound(student.steps)} steps"
+    if _is_trained(student):
+        return f"{learned}; trained already"
+    taken = f", {student.done:,} of them taken" if student.done else ""
+    bound = "about" if student.steps.known else "at most about"
+    return (
+        f"{learned} of about {student.step_tokens:,.0f} tokens{taken}; "
+        f"training {bound} {clock(student.seconds)}"
+    )
+
+
+def _further(student: PlannedStudent) -> list[str]:
+    """Returns what may well hold for other students, too."""
     weights = _weights(student.parameters)
     if student.trained < student.parameters:
         weights += f", of which {_weights(student.trained)} are added and trained"
-    learned = f"{_bound(student.examples)} examples, {_bound(student.steps)} steps"
     start = f"from {student.start}, {weights}"
     if _is_trained(student):
-        return "; ".join([start, learned, "trained already"])
-    parts = [start, f"{learned} of about {student.step_tokens:,.0f} tokens"]
-    if student.done:
-        parts.append(f"{student.done:,} of them taken")
-    bound = "about" if student.steps.known else "at most about"
-    parts.append(f"training {bound} {clock(student.seconds)} ({student.how})")
-    parts.append(student.training)
-    parts.append(f"about {size_in_words(student.memory)} of memory at most ({student.memory_how})")
-    parts.append(
-        f"{size_in_words(student.disk)} on the disk in {student.checkpoints} checkpoints, and "
-        f"{size_in_words(student.disk_meanwhile)} while it is trained"
-    )
-    return "; ".join(parts)
+        return [start]
+    checkpoints = f"{student.checkpoints} checkpoint{'s' if student.checkpoints > 1 else ''}"
+    return [
+        start,
+        f"trained {student.how}",
+        *student.training.split(", "),
+        f"about {size_in_words(student.memory)} of memory at most, {student.memory_how}",
+        f"{size_in_words(student.disk)} on the disk in {checkpoints}, and "
+        f"{size_in_words(student.disk_meanwhile)} while it is trained",
+    ]
 
 
 def _is_trained(student: PlannedStudent) -> bool:
