@@ -214,6 +214,18 @@ def test_the_version_is_told() -> None:
     assert version in potstill_cli("--version").stdout
 
 
+def test_an_option_that_may_be_a_setting_is_answered_with_the_way_to_set_it() -> None:
+    told = {
+        command: CliRunner().invoke(main, [command, "none", "--port", "8000"])
+        for command in ("view", "compare")
+    }
+    assert [result.exit_code for result in told.values()] == [2, 2]
+    assert told["view"].stderr.endswith(
+        "No such option '--port'. Settings are changed by --set, as in --set port=VALUE.\n"
+    )
+    assert "Settings" not in told["compare"].stderr
+
+
 # recipes -----------------------------------------------------------------------------------------
 
 

@@ -24,7 +24,7 @@ from report_run import (
 from rich.console import Console
 
 from potstill.errors import ConfigError
-from potstill.records import Completion, Request, System
+from potstill.records import Completion, Request, System, TrainingStep
 from potstill.report import accuracy_table, write_report
 from potstill.report.accuracy import read_results
 from potstill.report.text import TIMES
@@ -192,6 +192,19 @@ def test_unfinished_run_says_which_commands_are_left(
     assert headline in words
     for command in commands:
         assert f"potstill {command} recipe.yaml" in words
+
+
+def test_a_run_whose_students_are_being_trained_draws_their_losses_so_far(run: FilledRun) -> None:
+    run.generate_and_curate()
+    steps = [
+        TrainingStep(student="rationales", step=step, loss=3.0 / step, tokens=9 * step, seconds=1.0)
+        for step in (1, 10)
+    ]
+    run.store.add_to_training_log(steps, settings_hash="")
+    page = report_of(run)
+    assert "The students are being trained; no test question" in page.words
+    assert "The students are not trained to their end yet." in page.words
+    assert "Nats a trained token" in page.words
 
 
 def test_recipe_that_is_missing_or_broken_does_not_stop_the_report(run: FilledRun) -> None:

@@ -88,7 +88,7 @@ class _CommandGroup(click.Group):
         try:
             return self._answered(ctx)
         except click.ClickException as error:
-            vars(error)["message"] = terminal_text(error.message)
+            vars(error)["message"] = terminal_text(error.message + _setting_hint(error))
             raise
         except PotstillError as error:
             raise _UserError(str(error)) from error
@@ -110,6 +110,16 @@ class _CommandGroup(click.Group):
             raise
         write_document(ctx)
         return returned
+
+
+def _setting_hint(error: click.ClickException) -> str:
+    """Returns how a setting is given, for an option that a command with settings does not have."""
+    if not isinstance(error, click.NoSuchOption) or error.possibilities or error.ctx is None:
+        return ""
+    if not any(parameter.name == "changes" for parameter in error.ctx.command.params):
+        return ""
+    name = error.option_name.lstrip("-").replace("-", "_")
+    return f" Settings are changed by --set, as in --set {name}=VALUE."
 
 
 def _tell_stopped() -> None:
