@@ -58,6 +58,25 @@ def test_a_teacher_that_is_never_right_is_shown_in_three_samples(command: str) -
     assert "task.answer_type" in lines[4] and "potstill" not in lines[4]
 
 
+def test_a_teacher_that_is_hardly_ever_right_is_shown_too_and_the_run_goes_on() -> None:
+    def seldom(body: Body) -> list[str]:
+        knows = "1 + 1?" in body["messages"][-1]["content"]
+        gold = ["One and one. The answer is 2."] * knows
+        return (gold + [f"Guess {n}. The answer is 7." for n in range(body.get("n", 1))])[
+            : body.get("n", 1)
+        ]
+
+    with Loopback(seldom) as server:
+        path = recipe({"model": "openai:mine", "base_url": server.url}, generate={"samples": 6})
+        assert potstill("generate", path).exit_code == 0
+        result = potstill("curate", path)
+    assert result.exit_code == 0
+    notes = [line for line in result.stderr.splitlines() if line.startswith("note: ")]
+    assert notes[0].startswith("note: only 1 of 24 rationales were kept: 23 are wrong_answer (")
+    assert notes[1].startswith('note: sample: asked "What is ') and "read '7' in" in notes[1]
+    assert len(notes) == 5 and "task.answer_type" in notes[4]
+
+
 def test_a_teacher_cut_off_every_time_is_answered_with_the_limit_to_raise() -> None:
     def cut(body: Body) -> list[object]:
         choice = {"message": {"role": "assistant", "content": "Let us"}, "finish_reason": "length"}

@@ -135,11 +135,13 @@ def curate_command(recipe: Path, changes: tuple[str, ...]) -> None:
 
 def run_curate(run: "Run") -> None:
     """Give every rationale a verdict; where none is kept, tell why and end here."""
-    from potstill.pipeline.nothing_kept import require_kept
+    from potstill.pipeline.nothing_kept import few_kept_lines, require_kept
 
     verdicts = run.curate()
     print_curated(run, verdicts)
     require_kept(run)
+    for line in few_kept_lines(run):
+        echo(f"note: {line}", err=True)
     add_to_document(curate={"verdicts": verdicts, "total": verdicts.total()})
 
 

@@ -16,6 +16,9 @@ from potstill.runtime.progress import printable
 if TYPE_CHECKING:
     from potstill.pipeline.run import Run
 
+FEW = 0.1
+"""The share of kept rationales below which a user is told why the others were dropped."""
+
 SHOWN = 3
 """Samples that are shown."""
 
@@ -36,13 +39,25 @@ def require_kept(run: "Run") -> None:
         raise DataError("\n".join(_lines(run, verdicts)))
 
 
+def few_kept_lines(run: "Run") -> list[str]:
+    """Returns why so few rationales were kept, a line each; empty where enough were, or none."""
+    verdicts = Counter(run.store.verdicts())
+    few = 0 < verdicts["kept"] < FEW * verdicts.total()
+    if not few or not learns_rationales(run.recipe.train.students.values()):
+        return []
+    return list(_lines(run, verdicts))
+
+
 def _lines(run: "Run", verdicts: "Counter[str]") -> Iterator[str]:
-    """Yields what is told, a line each."""
-    commonest, count = verdicts.most_common(1)[0]
-    yield (
-        f"none of {verdicts.total():,} rationales was kept: {count:,} are {commonest} "
-        f"({VERDICTS.get(commonest, commonest)})."
+    """Yields how many were kept, samples of those that were not, and advice, a line each."""
+    kept = verdicts["kept"]
+    commonest, count = (verdicts - Counter(kept=kept)).most_common(1)[0]
+    share = (
+        f"only {kept:,} of {verdicts.total():,} rationales were"
+        if kept
+        else (f"none of {verdicts.total():,} rationales was")
     )
+    yield f"{share} kept: {count:,} are {commonest} ({VERDICTS.get(commonest, commonest)})."
     questions = {question.id: question for question in run.task.splits["train"]}
     shown: dict[str, Rationale] = {}
     for one in run.store.rationales():
