@@ -176,9 +176,9 @@ def test_the_log_gets_the_counts_with_or_without_a_console(tmp_path: Path) -> No
     assert lines[-1].pop("time") - retry["time"] >= 0
     assert 0 <= lines[-1].pop("seconds") < 60
     assert lines[-1] == {
-        "event": "progress", "label": "rationales", "done": 5, "total": 5, "new": 4, "tokens": 80,
-        "writing": 0, "usd": 0.25, "in_flight": 0, "limit": 0, "retries": {"429": 1},
-        "given_up": {},
+        "event": "progress", "label": "rationales", "done": 5, "total": 5, "stage_left": None,
+        "new": 4, "tokens": 80, "writing": 0, "usd": 0.25, "in_flight": 0, "limit": 0,
+        "retries": {"429": 1}, "given_up": {},
     }  # fmt: skip
 
 

@@ -360,7 +360,7 @@ def test_a_run_at_work_is_to_be_waited_for(run: FilledRun) -> None:
     ]
     html = page(read(run, at_work))
     assert "The run is at work, and this section is filled when its stage has ended." in html
-    assert "Fill this section with" not in html
+    assert "Fill this section with" not in html and "Give <code>" not in html
 
 
 def test_the_origin_of_a_page(run: FilledRun) -> None:

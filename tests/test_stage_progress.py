@@ -74,6 +74,8 @@ def test_a_part_that_was_stopped_counts_as_far_as_it_came(now: list[float]) -> N
         stage.add(training)
         training.add(33, 0, 0.0)
         now[0] += 11.0
+        assert stage.left_with(training) == 567
+        assert stage.left_with(piece(9)) is None, "a piece that counts other things"
         raise KeyboardInterrupt
     assert stage.pace().counts == "33/600 steps"
     assert stage.pace().time == "3:09 left"  # 567 more at 3 a second

@@ -141,6 +141,15 @@ def test_a_single_line_tells_the_rate_since_the_work_began(tmp_path: Path) -> No
     assert activity.work.seconds_left == pytest.approx(60.0)
 
 
+def test_the_time_that_is_left_is_that_of_all_students(tmp_path: Path) -> None:
+    line = {**progress("training answers_only", 130, 160, 60.0), "stage_left": 190}
+    logged(tmp_path, STARTED, line)
+    activity = last_activity(tmp_path / "log.jsonl")
+    assert activity and activity.work
+    assert activity.work.seconds_left == pytest.approx(380.0)  # of 190 steps at 0.5 a second
+    assert work_words(activity.work).endswith("6:20 left of the stage")
+
+
 def test_work_of_unknown_length_has_no_time_left(tmp_path: Path) -> None:
     logged(tmp_path, STARTED, progress("loading", 100, None, 75.0))
     activity = last_activity(tmp_path / "log.jsonl")

@@ -80,7 +80,10 @@ def work_words(work: LoggedWork) -> str:
     parts += [rate_words(work.rate)] if work.rate else []
     parts += [f"{work.token_rate:,.0f} tokens/s"] if work.token_rate else []
     left = work.seconds_left
-    parts.append(f"{clock(work.seconds)} so far" if left is None else f"{clock(left)} left")
+    of_what = " of the stage" if work.is_part else ""
+    parts.append(
+        f"{clock(work.seconds)} so far" if left is None else f"{clock(left)} left{of_what}"
+    )
     return "  ".join(parts)
 
 

@@ -147,7 +147,7 @@ class Meter:
             terminal = self._console is not None and self._console.is_terminal
             say = None if stage is not None or terminal else self.say
             if say is not None or events.logs:
-                log = _Log(tally, self.runtime.events)
+                log = _Log(tally, self.runtime.events, stage)
                 views.enter_context(_Ticker(line, traffic, say, log, ends=total is not None))
             yield tally.add
 
@@ -248,10 +248,11 @@ class _Log:
     Args:
         tally: The work.
         events: The log.
+        stage: The stage that it is a piece of; None: of none.
     """
 
-    def __init__(self, tally: Tally, events: EventLog) -> None:
-        self._tally, self._events = tally, events
+    def __init__(self, tally: Tally, events: EventLog, stage: StageTally | None) -> None:
+        self._tally, self._events, self._stage = tally, events, stage
 
     def __call__(self) -> None:
         tally, events = self._tally, self._events
@@ -260,6 +261,7 @@ class _Log:
             label=tally.label,
             done=tally.done,
             total=tally.total,
+            stage_left=self._stage.left_with(tally) if self._stage else None,
             new=tally.new,
             seconds=round(tally.seconds, 3),
             tokens=tally.tokens,

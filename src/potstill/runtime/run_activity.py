@@ -37,17 +37,30 @@ class LoggedWork(NamedTuple):
     token_rate: float
     """The same of tokens."""
 
+    stage_left: int | None = None
+    """What the whole stage still does, this work included, in the same unit; None where that is not
+    known."""
+
     @property
     def ended(self) -> bool:
         """Whether all of it is done."""
         return self.total is not None and self.done >= self.total
 
     @property
+    def is_part(self) -> bool:
+        """Whether the stage is known to do more than what is left of this."""
+        return self.stage_left is not None and self.stage_left > (self.total or 0) - self.done
+
+    @property
     def seconds_left(self) -> float | None:
-        """Until it is done, at the same rate; None where that is not known."""
+        """Until the stage is done, at the same rate; None where that is not known.
+
+        Of a stage that does not say how much it does, until this work is done.
+        """
         if self.total is None or not self.rate:
             return None
-        return max(self.total - self.done, 0) / self.rate
+        left = self.total - self.done if self.stage_left is None else self.stage_left
+        return max(left, 0) / self.rate
 
 
 class LoggedWorkers(NamedTuple):
@@ -212,4 +225,5 @@ def _work(progress: Sequence[Mapping[str, Any]]) -> LoggedWork:
         seconds=float(newest["seconds"]),
         rate=done / seconds if seconds > 0 else 0.0,
         token_rate=tokens / seconds if seconds > 0 else 0.0,
+        stage_left=newest.get("stage_left"),
     )

@@ -91,6 +91,19 @@ class StageTally:
         if self.total is None or self._part is not None:
             self._open.append(tally)
 
+    def left_with(self, tally: Tally) -> int | None:
+        """Returns how much the stage still does, counted as a piece of its work counts.
+
+        Args:
+            tally: The piece.
+
+        Returns:
+            None where the stage does not say how much it does, or counts other things.
+        """
+        if self.total is None or tally not in self._open:
+            return None
+        return max(self.total - self.done, 0)
+
     def pace(self) -> Pace:
         """Returns how far the stage is, how fast and how long still; at its end, how long it took.
 
