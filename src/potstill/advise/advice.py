@@ -37,7 +37,7 @@ STAGE = "advise"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AdvicePlan:
-    """What a trial asks, found without asking anybody."""
+    """The requests of a trial and its budget, found without asking anybody."""
 
     trial: list[TrialRequests]
     budget: BudgetSettings
@@ -50,7 +50,7 @@ class AdvicePlan:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Advice:
-    """What came of a trial."""
+    """The outcome of a trial."""
 
     run: str
     student: str
@@ -58,16 +58,16 @@ class Advice:
 
     rationales: list[TriedRationale]
     comparisons: list[GroupComparison]
-    """Of teachers, of thinking for each model that has it both ways, and of lengths."""
+    """Comparisons of teachers, of thinking for each model that has both ways, and of lengths."""
 
     spent: Amount
-    """What the command was charged."""
+    """The amount that the command was charged."""
 
     sentences: list[str]
     """The advice."""
 
     cautions: list[str]
-    """What it rests on, and what is to be known of it."""
+    """The evidence for the advice and its limits, a sentence each."""
 
 
 def plan_advice(run: Run, rationales: int = MOST_RATIONALES) -> AdvicePlan:

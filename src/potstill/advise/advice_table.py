@@ -116,7 +116,7 @@ def _table(comparison: GroupComparison, heads: Sequence[str]) -> Table:
 
 
 def _cost_table(comparison: GroupComparison) -> Table:
-    """What the groups' rationales are, and what a kept one takes."""
+    """Returns the table of the groups' rationales, with the tokens and price of a kept one."""
     table = _table(comparison, ["tried", "right", "kept", "tokens", "price", "words"])
     for group in comparison.groups:
         table.add_row(

@@ -18,16 +18,16 @@ _KINDS = {"teacher": "Teachers", "thinking": "Thinking", "length": "Lengths"}
 
 
 class Caution(NamedTuple):
-    """What is to be known of a trial beside its figures."""
+    """Facts about a trial that a reader should know beside its figures."""
 
     notes: Sequence[str]
-    """Why some teachers were not asked, or not to the end."""
+    """The reasons why some teachers were not asked, or not to the end."""
 
     labels: Sequence[str]
     """The ways of asking."""
 
     no_switch: Sequence[str]
-    """Those of servers' models without a switch for thinking."""
+    """The ways of asking servers' models that have no switch for thinking."""
 
     student: str
 
@@ -98,7 +98,7 @@ def _told(measure: SuitabilityMeasure, comparison: GroupComparison) -> str:
 
 
 def _to_do(groups: Sequence[TrialGroup], best: str, beaten: Sequence[str]) -> str:
-    """What to do where a best group is shown to be better than some others."""
+    """Returns what to do where a best group is shown to be better than some others."""
     group = next(group for group in groups if group.name == best)
     against = _listed(beaten)
     if group.kind == "teacher":
@@ -123,12 +123,12 @@ def _cut(groups: Sequence[TrialGroup], beaten: Sequence[str]) -> str:
 
 
 def _share(group: TrialGroup) -> str:
-    """The share of its answers that are right, as ``97%``."""
+    """Returns the share of the group's answers that are right, as ``97%``."""
     return f"{group.right / group.rationales:.0%}"
 
 
 def _undecided(groups: Sequence[TrialGroup]) -> str:
-    """What to go by where the measures do not decide."""
+    """Returns what to go by where the measures do not decide."""
     kind = groups[0].kind
     if kind == "length":
         return "keep rationales of all lengths."
@@ -145,7 +145,7 @@ def _undecided(groups: Sequence[TrialGroup]) -> str:
 def cautions(
     comparisons: Sequence[GroupComparison], tried: Sequence[TriedRationale], caution: Caution
 ) -> Iterator[str]:
-    """Yields what the advice rests on, and what is to be known of it."""
+    """Yields the evidence for the advice and its limits, a sentence each."""
     yield from caution.notes
     counts = [sum(one.likelihood is not None for one in tried if one.label == label)
               for label in caution.labels]  # fmt: skip

@@ -68,7 +68,7 @@ class TrialGroup:
     """The fewest and the most words of a kept rationale."""
 
     measures: Mapping[SuitabilityMeasure, PlacedMeasure]
-    """Without those that nothing is measured of."""
+    """The group's measures, those without a measured rationale left out."""
 
 
 class GroupDifference(NamedTuple):
@@ -150,9 +150,9 @@ def _compared(
     """Returns groups with the places of their measures, and how far the best are from the others.
 
     Args:
-        kind: What the groups are by.
+        kind: The kind of the groups.
         named: Their rationales, by the names of the groups.
-        priced: By the same names, whether what they cost is known.
+        priced: Whether their cost is known, by the same names.
     """
     places = dict[str, dict[SuitabilityMeasure, PlacedMeasure]]()
     differences = []
@@ -177,7 +177,7 @@ def _compared(
 
 
 def _sums(measure: SuitabilityMeasure, members: Sequence[TriedRationale]) -> dict[str, ClusterSums]:
-    """What each question adds to a group's measure, as in :mod:`potstill.curate.suitability`."""
+    """Returns the sums of a measure by question, as :mod:`potstill.curate.suitability` has them."""
     sums: dict[str, ClusterSums] = {}
     for one in members:
         part = None if one.likelihood is None else _part(measure, one.likelihood)
@@ -190,7 +190,7 @@ def _sums(measure: SuitabilityMeasure, members: Sequence[TriedRationale]) -> dic
 
 
 def _part(measure: SuitabilityMeasure, likelihood: Likelihood) -> ClusterSums | None:
-    """What one rationale adds; None where it has not got the measure."""
+    """Returns one rationale's part of the sums; None where it lacks the measure."""
     if measure == "rank_surprisal":
         ranks = likelihood.mean_rank
         return None if ranks is None else ClusterSums(ranks, surprisal(likelihood))

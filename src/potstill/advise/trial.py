@@ -40,12 +40,12 @@ class TrialRequests(NamedTuple):
 
     way: WayOfAsking
     teacher: Teacher
-    """By which name the answers are stored."""
+    """The teacher's identity, by which the answers are stored."""
 
     asking: PromptConfig
     requests: list[Request]
     figures: list[Figures]
-    """What they still take: the rationales, and their second step where the style has one."""
+    """The amounts still to be asked: the rationales, and their second step if the style has one."""
 
     @property
     def missing(self) -> int:
@@ -127,7 +127,7 @@ def spread_requests(
 
     Args:
         asking: How they are asked.
-        questions: Those that can be asked; they are taken at equal distances.
+        questions: The questions that can be asked; they are taken at equal distances.
         task: The name of their task.
         count: The number of rationales.
         samples: The most samples of a question, the first ones.

@@ -40,12 +40,12 @@ class WayOfAsking(NamedTuple):
 
     @property
     def label(self) -> str:
-        """What it is called beside others."""
+        """The name under which this way is shown beside others."""
         return self.teacher if self.is_recipes else self.thinking_label
 
     @property
     def thinking_label(self) -> str:
-        """What it is called beside the same teacher with its thinking switched."""
+        """The name of this way beside the same teacher with its thinking switched."""
         return f"{self.teacher}, thinking {'on' if self.thinking else 'off'}"
 
 

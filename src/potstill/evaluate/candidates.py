@@ -93,12 +93,12 @@ TaskScores = Mapping[str, Score]
 
 
 class CandidateScores(NamedTuple):
-    """What a checkpoint is chosen by."""
+    """The scores by which a checkpoint is chosen."""
 
     development: TaskScores
     test: Score | None
-    """On the test questions of the task trained for, where ``best_on_test`` is the recipe's rule;
-    else None: nobody looks at them before the choice."""
+    """The score on the test questions of the task trained for, where ``best_on_test`` is the
+    recipe's rule; else None: nobody looks at them before the choice."""
 
 
 class DevScorer:

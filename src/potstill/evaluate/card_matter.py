@@ -30,7 +30,7 @@ def card_matter(
     Args:
         chosen: The student's checkpoint.
         scores: The scores of the evaluation that chose it.
-        card: What the recipe says of the card.
+        card: The recipe's settings of the card.
         task: The task trained for.
         start: The model that the training started from, as the recipe names it.
         languages: Languages of the task, where the recipe says none.

@@ -28,7 +28,7 @@ def snippet(
         max_tokens: The longest answer, in tokens.
         exemplars: The worked questions that its prompts begin with.
         name: The folder or hub name that it is loaded from.
-        number_format: What its answers are computed in; empty: transformers chooses.
+        number_format: The one that its answers are computed in; empty: transformers chooses.
     """
     auto = "AutoModelForSeq2SeqLM" if encoder_decoder else "AutoModelForCausalLM"
     generate = [f"max_new_tokens={max_tokens}", "do_sample=False"]

@@ -23,7 +23,7 @@ def keep_confidence(
 
     Args:
         student: The student on a task.
-        before: What was measured before, its start among it.
+        before: The systems that were measured before, its start among them.
         entry: The task.
         model: The student's; one that is not on this machine is not asked.
         context: The run.

@@ -48,7 +48,7 @@ class EvalContext(NamedTuple):
 
     run: RunContext
     left_out: list[str]
-    """Which systems could not be measured on what, and why; what else should be said of them."""
+    """Notes on systems: those that could not be measured on a task, and why; further remarks."""
 
     judge: Judge | None = None
     """Reads what the rules cannot, of tasks whose rule is ``judge``."""
@@ -135,8 +135,8 @@ class EvalContext(NamedTuple):
             measured: The system.
             model: Its model.
             entry: The questions' task.
-            split: Where they are from.
-            questions: Those that are answered now.
+            split: The split that the questions are from.
+            questions: The questions that are answered now.
             asked: Takes how many samples were wanted, where they are asked for once.
         """
         task, asking = entry.task, entry.asking or measured.asking

@@ -53,7 +53,7 @@ CHOICES: Mapping[SelectionRule, str] = {
     "pareto": "the accuracy on its task and on generic tasks together",
     BEST_ON_TEST: "the accuracy on its task",
 }
-"""By selection rule, what a checkpoint is chosen by, on development questions but for the last."""
+"""The figure that each selection rule chooses by, on development questions but for the last."""
 
 CHOSE_NOTHING = "The test split chose nothing."
 
@@ -63,7 +63,7 @@ SMALL = 0.001
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StudentOrigin:
-    """Where a chosen student comes from."""
+    """The origin of a chosen student: its task, its training and its choice."""
 
     task: str
     """The name of the task that it was trained for."""
@@ -75,19 +75,19 @@ class StudentOrigin:
     """The data formats that it learned."""
 
     writers: Sequence[Writer] = ()
-    """Who wrote the rationales, from the store."""
+    """The writers of the rationales, from the store."""
 
     rule: SelectionRule = "in_distribution"
     """The rule by which its checkpoint was chosen."""
 
     students: int = 1
-    """How many students it was chosen among, itself included."""
+    """The number of students it was chosen among, itself included."""
 
     tie: Tie | None = None
     """The equals of its checkpoint on development questions."""
 
     card: CardSettings = field(default_factory=CardSettings)
-    """What the recipe says of the card."""
+    """The recipe's settings of the card."""
 
     languages: Sequence[str] = ()
     """Languages of its task, where they are known."""
@@ -112,7 +112,7 @@ def model_card(
     Args:
         chosen: The checkpoint.
         scores: The scores of the evaluation that chose it.
-        origin: Where the student comes from.
+        origin: The student's origin.
         against_start: The student against its start, on the task that it was trained for.
         asking: How it is asked; with it the card has a program that does.
     """

@@ -34,7 +34,7 @@ def export_model(
         chosen: The checkpoint to copy.
         scores: The scores of the evaluation that chose it.
         folder: The run's folder.
-        origin: Where the student comes from.
+        origin: The student's origin.
         against_start: The student against its start, for the card.
         asking: How the student is asked; servers that load the folder ask it so, greedily. None:
             as the start is.

@@ -1,4 +1,4 @@
-"""Which checkpoint is taken, and when training ends: decisions from development accuracies.
+"""Decisions from development accuracies: the checkpoint that is taken, and when training ends.
 
 One rule goes by test accuracies, ``best_on_test``, for recomputing published figures.
 

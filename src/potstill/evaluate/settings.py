@@ -17,7 +17,7 @@ from potstill.tasks import AnyTask
 
 
 class CardSettings(Settings):
-    """What the student's card says that no run can know."""
+    """Statements on the student's card that no run can know."""
 
     licence: str | None = None
     """The licence of the weights, by the hub's name for it, such as ``apache-2.0``: that of the
@@ -98,7 +98,7 @@ class PairSettings(Settings):
     """Longest sub-question or solution, in the student's tokens; turns are greedy."""
 
     count: Literal["own", "teacher"] | None = None
-    """Whose number of sub-questions the questioner is told; null: it ends when it finds it done."""
+    """The source of the questioner's number of sub-questions; null: none, it ends when done."""
 
     teacher_questions: bool = True
     """Measure the solver also on the teacher's sub-questions, as ``NAME_teacher_questions``."""
@@ -130,7 +130,7 @@ class EvaluateSettings(Settings):
     """Tasks that show the price in other abilities; null: none are followed."""
 
     select: SelectionRule = "in_distribution"
-    """By which development accuracy a student's checkpoint is chosen; all rules are reported.
+    """The development accuracy by which a student's checkpoint is chosen; all rules are reported.
     ``best_on_test`` chooses on the test questions themselves, for recomputing published figures:
     they come out too high, and every page says so."""
 

@@ -157,7 +157,7 @@ class NextTurn(NamedTuple):
 
     role: Role
     question: Question
-    """As it is put to the student."""
+    """The question as it is put to the student."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -42,7 +42,7 @@ class Evaluation(NamedTuple):
     that answer alone; None where there is none."""
 
     left_out: list[str]
-    """Which systems could not be measured on what, and why; what else should be said of them."""
+    """Notes on systems: those that could not be measured on a task, and why; further remarks."""
 
     against_start: StartComparison | None = None
     """The chosen student against its start on test questions, the start asked as it does best."""
@@ -79,7 +79,7 @@ class Selection(NamedTuple):
 
     taken: CheckpointCandidate
     others: list[CheckpointCandidate]
-    """Those that only other rules would have taken."""
+    """The checkpoints that only other rules would have taken."""
 
     choices: list[Choice]
     scores: list[Score]
@@ -150,7 +150,7 @@ def evaluate(
         grader=GRADER_VERSION,
         settings_hash=made_by,
     )
-    # Of equal students the one named last: by default the one that learned from rationales.
+    # Among equal students the one named last is taken: by default the one that learned rationales.
     alone = [one for one in reversed(selections) if one.taken.checkpoint is not None]
     best = max(alone, key=lambda selection: selection.correct, default=None)
     chosen = best.taken.checkpoint if best else None

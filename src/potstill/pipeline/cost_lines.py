@@ -1,4 +1,4 @@
-"""What is to be known of a run's costs, in words for the terminal and the report."""
+"""Notes on a run's costs, in words for the terminal and the report."""
 
 from collections.abc import Iterator
 

@@ -32,7 +32,7 @@ _DEFAULTS: dict[str, object] = {
     "generate": {"samples": 4, "max_tokens": 2048},
     "evaluate": {"max_tokens": 2048},
 }
-"""What a first recipe says beside its task."""
+"""The settings of a first recipe beside its task."""
 
 _WORDS = {
     "teacher": (
@@ -58,10 +58,10 @@ class FirstRecipe(NamedTuple):
     """Questions as a teacher is asked them."""
 
     answers: Sequence[str]
-    """Their gold answers."""
+    """The gold answers of these questions."""
 
     guesses: Sequence[str]
-    """What was guessed, each with its reason."""
+    """The guesses, each with its reason."""
 
 
 def first_recipe(path: Path, changes: Sequence[str] = (), *, name: str = "recipe") -> FirstRecipe:
@@ -111,7 +111,7 @@ def write_first_recipe(recipe: FirstRecipe, out: Path) -> None:
 
 
 def _with_seed(path: Path, guessed: GuessedTask) -> GuessedTask:
-    """The same settings, with a split seed where the usual one leaves a split empty."""
+    """Returns the same settings, with a split seed where the usual one leaves a split empty."""
     splits = read_file(path, guessed.settings)
     if all(splits.values()) or "split_seed" in guessed.values:
         return guessed
@@ -138,7 +138,7 @@ def _as_asked(prompt: str | tuple[Message, ...]) -> str:
 
 
 def _guesses(guessed: GuessedTask, shown: Sequence[Question], kind: str) -> list[str]:
-    """What was guessed, for the terminal."""
+    """Returns the guesses in words, for the terminal."""
     values = guessed.values
     columns = guessed.settings.question_columns
     place = f"the column {columns[0]!r}"

@@ -19,7 +19,7 @@ def described_judge(
 
     Args:
         figures: How the judge did.
-        stages: What each stage took.
+        stages: The time and cost of each stage.
         is_priced: Whether the judge's prices are known.
         uncounted: How many of its answers stand at the most that they can cost.
     """

@@ -34,8 +34,8 @@ NAME_PATTERN = (
     r"^(?!.*(\.\.|  ))(?![ .+=(),-])[^\x00-\x1f!-'*/:;<>-@\x5b-\x5e\x60\x7b-\x7f]"
     rf"{{1,{LONGEST}}}(?<![ .=(,])$"
 )
-"""The same for JSON schemas, in whose regular expressions ``\\w`` is ASCII alone: all signs of
-ASCII are left out but letters, digits and those that a name may hold."""
+"""The pattern of a name for JSON schemas, in whose regular expressions ``\\w`` is ASCII alone: all
+signs of ASCII are left out but letters, digits and those that a name may hold."""
 
 
 def check_name(name: object, *, at: str, reserved: Mapping[str, str] = RESERVED) -> None:
@@ -43,7 +43,7 @@ def check_name(name: object, *, at: str, reserved: Mapping[str, str] = RESERVED)
 
     Args:
         name: The name as the recipe gives it.
-        at: Where it stands, e.g. ``train.students``.
+        at: Its place in the recipe, e.g. ``train.students``.
         reserved: Names that are taken, and by what.
 
     Raises:

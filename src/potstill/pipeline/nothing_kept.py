@@ -1,4 +1,4 @@
-"""What is told where curation kept no rationale: three samples as they were read, and what to do.
+"""The message where few or no rationales were kept: three samples as they were read, and advice.
 
 Repeating a stage would change nothing, so that is never the advice.
 """

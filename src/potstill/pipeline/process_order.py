@@ -1,4 +1,4 @@
-"""What the main one of several processes does before the others."""
+"""The order of several processes: the main one works before the others."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

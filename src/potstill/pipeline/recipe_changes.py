@@ -1,4 +1,4 @@
-"""What a recipe changes in a run that is there already, and whether it is of another run.
+"""A recipe's changes to a run that is there already, and whether the recipe is of another run.
 
 A run's folder is named by the recipe's file, so that two recipes may come to the same one. Most
 changes of a recipe are meant for the run; another task, teacher or student is not taken without a
@@ -153,7 +153,7 @@ def _changes(
     """Yields the differences of two mappings; what was or is there by default alone is none.
 
     Args:
-        place: Where they stand.
+        place: The place in the recipe that they stand at.
         was: The former one, with all defaults of its day.
         now: Today's, with all defaults.
         given_then: The former one without defaults.

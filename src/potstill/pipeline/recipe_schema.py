@@ -96,7 +96,7 @@ def _task_names() -> list[JsonSchema]:
 
 
 def _short_forms(kinds: dict[str, list[str]]) -> dict[str, list[JsonSchema]]:
-    """By the name of a settings class, the values that a recipe may hold in its place."""
+    """Returns the values that a recipe may hold in place of a settings class, by its name."""
     count = {"type": "integer", "minimum": 1}
     policy = PolicySettings.model_json_schema()
     models: dict[str, list[JsonSchema]] = {

@@ -1,4 +1,4 @@
-"""What a run tells its report beyond its store: its folder, and how its results stand to it."""
+"""Facts for a run's report that its store does not hold: its folder, and stale results."""
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING

@@ -278,7 +278,7 @@ class Run(NotebookView):
         check_starts(self.recipe.train, students, starts, self.task.splits["train"])
 
     def _check_recipe(self) -> None:
-        """The same without the student, which only a machine that trains need be able to load."""
+        """Check the recipe except the student, which only a machine that trains need load."""
         resolve_names(self.recipe)
         check_trackers(self.recipe.track)
         _ = self.task, self.entries, self.few_shot
@@ -487,7 +487,7 @@ def stored_run(
     Args:
         folder: The run's folder.
         meter: Shown the progress.
-        read_only: As for :class:`Run`.
+        read_only: See :class:`Run`.
         untouched: Likewise.
 
     Raises:

@@ -43,7 +43,7 @@ class RunFault(NamedTuple):
 
     fault: str
     way_out: str
-    """What to do, a command first where one mends it."""
+    """The remedy, a command first where one mends it."""
 
 
 class CheckedRun(NamedTuple):
@@ -60,7 +60,7 @@ class CheckedRun(NamedTuple):
     """Checkpoints whose weights ``potstill clean`` removed."""
 
     notes: list[str]
-    """What is no fault and should be known."""
+    """Facts that are no faults and should be known."""
 
 
 def check_run(folder: Path) -> CheckedRun:

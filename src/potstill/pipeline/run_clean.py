@@ -1,4 +1,4 @@
-"""What a finished run holds that nothing needs any more, and its removal.
+"""The parts of a finished run that nothing needs any more, and their removal.
 
 Kept is whatever a repeated command would have to pay or to train for: the store, the checkpoints
 that were chosen, unfinished trainings. Of checkpoints that were not chosen the weights go; their
@@ -26,7 +26,7 @@ class Superseded(NamedTuple):
     """Something that can go."""
 
     what: str
-    """In a few words, e.g. ``weights of a checkpoint that was not chosen``."""
+    """Its name in a few words, e.g. ``weights of a checkpoint that was not chosen``."""
 
     path: Path
     """A file or folder; of a checkpoint its folder, whose weights go."""

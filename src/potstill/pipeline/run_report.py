@@ -22,7 +22,7 @@ def write_run_report(run: "Run") -> ReportFiles:
         ConfigError: The run is of another task, or a file cannot be written.
     """
     is_writable = os.access(run.folder, os.W_OK)
-    # Of a run on a medium that can only be read the report comes to the working folder.
+    # The report of a run that can only be read comes to the working folder.
     folder = run.folder if is_writable else Path.cwd() / f"report-of-{run.folder.resolve().name}"
     with run.store.unchanging():  # a writer may be at work
         return write_results(run_results(run, folder), run.store, folder)
@@ -33,7 +33,7 @@ def run_results(run: "Run", folder: Path | None = None) -> Results:
 
     Args:
         run: May be at work in another process.
-        folder: Where a recipe is looked for that the store does not know; by default the run's.
+        folder: The folder searched for a recipe that the store lacks; by default the run's.
 
     Raises:
         ConfigError: The run is of another task.

@@ -1,4 +1,4 @@
-"""What the models of a run share: its account, its log, the number formats found by trying."""
+"""The runtime that a run's models share: account, log, and number formats found by trying."""
 
 from collections.abc import Callable
 

@@ -141,7 +141,7 @@ def score_file(job: ScoringJob, meter: Meter, *, overwrite: bool = False) -> Sco
     """Score every text of a file.
 
     Args:
-        job: What is scored, and how.
+        job: The texts to score, and how.
         meter: Shows how far it is.
         overwrite: Replace ``job.out`` if it is there and no earlier command has made it.
 

@@ -1,4 +1,4 @@
-"""What the servers of a run can do: found out once, kept in its store, held against the recipe.
+"""The abilities of a run's servers: found once, kept in its store, checked against the recipe.
 
 A server is asked by the probes of models/openai/server_probes.py when a setting first depends on
 it. What was found is read from the store from then on; ``potstill check`` asks anew.
@@ -19,7 +19,7 @@ from potstill.runtime import Runtime
 from potstill.store import Store
 
 OWN_SERVER = "a server of its own"
-"""In the place of an address, where the server runs for the run alone."""
+"""The words in place of an address, where the server runs for the run alone."""
 
 Served = Callable[[ServerSettings], AbstractContextManager[OpenAISettings | None]]
 """Has a model's server run for a block, and yields how it is asked; None where it was stopped."""
@@ -77,7 +77,7 @@ def find_and_keep(
         Capability(**server, name=name, value=value, found_at=now) for name, value in values.items()
     ]
     if store is not None and not store.read_only:
-        # That the one way of a recipe's own is not there says nothing of the others.
+        # A missing way that the recipe itself chose says nothing of the others.
         chosen = isinstance(settings, OpenAISettings) and settings.prefill is not None
         kept = [one for one in found if not chosen or one.value != NO_WAY]
         store.keep_capabilities(kept)

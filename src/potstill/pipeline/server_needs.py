@@ -1,4 +1,4 @@
-"""What a recipe needs of the servers that it asks, held against what they were found to do."""
+"""A recipe's needs of the servers that it asks, compared with their known abilities."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -69,9 +69,9 @@ def lack(need: ServerNeed, settings: ServerSettings, value: str) -> str | None:
     """Returns what a server lacks and the way out, in one line; None where it lacks nothing.
 
     Args:
-        need: What is needed.
-        settings: The server's.
-        value: What was found of this ability; an unknown one is no lack.
+        need: The ability that is needed.
+        settings: The server's settings.
+        value: The finding on this ability; an unknown one is no lack.
     """
     where = settings.model + (f" at {settings.address}" if settings.address else "")
     server = f"{need.setting} needs more than {where} was found to"
@@ -119,7 +119,7 @@ def lacks(recipe: Recipe, found: Mapping[str, Mapping[str, Capability]]) -> list
 
     Args:
         recipe: Names the teachers.
-        found: What is known, by teacher and ability.
+        found: The known abilities, by teacher and ability.
     """
     lines = []
     for need in server_needs(recipe):

@@ -1,6 +1,6 @@
-"""What determines the results of each stage: settings and data, by name.
+"""The inputs that determine the results of each stage: settings and data, by name.
 
-A stage keeps its inputs with its results; stale.py holds them against those of today's recipe.
+A stage keeps its inputs with its results; stale.py compares them with those of today's recipe.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -34,7 +34,7 @@ READING = (RULE, ANSWER_TYPE)
 
 
 class Inputs(NamedTuple):
-    """What determines the results of a stage."""
+    """The inputs that determine the results of a stage."""
 
     values: Mapping[str, object]
     """JSON values by name: a setting's, or ``the ...`` for data of which a digest is kept."""
@@ -44,7 +44,7 @@ class Inputs(NamedTuple):
 
     @property
     def digest(self) -> str:
-        """Stands for all values; stored with each row of the results."""
+        """A digest of all values; stored with each row of the results."""
         return settings_hash(self.values)
 
 
@@ -91,7 +91,7 @@ def train_inputs(run: "Run") -> Inputs:
 def evaluate_inputs(run: "Run") -> Inputs:
     """Returns what determines the scores: the systems, the questions and how they are asked."""
     recipe = run.recipe
-    # What is kept beside the answers changes none of them.
+    # Values kept beside the answers change none of them.
     settings = _section("evaluate", recipe.evaluate, exclude={"confidence"})
     values: dict[str, object] = {
         "seed": recipe.seed,
@@ -115,7 +115,7 @@ def evaluate_inputs(run: "Run") -> Inputs:
 def guide_inputs(run: "Run") -> Inputs:
     """Returns what determines the guided scores: the student, its teacher and the questions."""
     recipe, task = run.recipe, run.task
-    # What the user would pay settles what is recommended, and no score.
+    # The price that the user would pay settles the recommendation, and no score.
     settings = _section("guide", recipe.guide or GuideSettings(), exclude={"teacher_tokens"})
     values: dict[str, object] = {
         "seed": recipe.seed,
@@ -137,14 +137,14 @@ STAGE_INPUTS: Mapping[Stage, Callable[["Run"], Inputs]] = {
     "evaluate": evaluate_inputs,
     "guide": guide_inputs,
 }
-"""What determines a stage's results, as a function of the run."""
+"""For each stage, the function that returns its inputs in a run."""
 
 
 def reading_then(recipe: str) -> dict[str, object]:
     """Returns how a former recipe had answers to its task read; empty where it cannot be told.
 
     Args:
-        recipe: As YAML.
+        recipe: The recipe as YAML.
     """
     try:
         values = yaml.safe_load(recipe)

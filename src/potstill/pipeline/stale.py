@@ -37,7 +37,7 @@ RESULTS: Mapping[Stage, str] = {
     "evaluate": "the scores",
     "guide": "the guided scores",
 }
-"""What each stage leaves, in a sentence."""
+"""The words for each stage's results, in a sentence."""
 
 _OF_CHOICE = (
     "the checkpoints", "evaluate.select", "evaluate.max_tokens", "the development questions",
@@ -54,22 +54,22 @@ class StaleStage(NamedTuple):
     """The names of the inputs that differ; none where only an earlier stage is stale."""
 
     reasons: tuple[str, ...]
-    """What differs, e.g. ``generate.temperature was 0.7, is 1.0``."""
+    """The differences, e.g. ``generate.temperature was 0.7, is 1.0``."""
 
     repeat: tuple[str, ...]
     """The commands that bring its results up to date, in their order."""
 
     def note(self, arguments: str = "") -> str:
-        """Returns the same for a reader, with the commands to repeat.
+        """Returns what is stale and why, with the commands to repeat.
 
         Args:
-            arguments: What stands behind each of the commands, where it is known.
+            arguments: The text behind each of the commands, where it is known.
         """
         sentence = f"{str(self)[:1].upper()}{str(self)[1:]}"
         return f"{sentence}. Run: {repeat_commands(self.repeat, arguments)}"
 
     def __str__(self) -> str:
-        """What is stale and why, in a sentence without its full stop."""
+        """Returns what is stale and why, in a sentence without its full stop."""
         return f"{RESULTS[self.stage]} are not of this recipe: {'; '.join(self.reasons)}"
 
 
@@ -148,7 +148,7 @@ def stale_notes(store: Store, stale: Sequence[StaleStage], arguments: str = "") 
     Args:
         store: The run's.
         stale: The run's stale stages.
-        arguments: Those that name the recipe in the commands to repeat.
+        arguments: The arguments that name the recipe in the commands to repeat.
     """
     notes = [one.note(arguments) for one in stale]
     return [*notes, *filter(None, [unknown_note(store)])]

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 MEASURING = "measuring rationales under the student"
-"""What needs the packages for local models, in messages."""
+"""The work that needs the packages for local models, as messages name it."""
 
 
 class LikelihoodSpec(NamedTuple):
@@ -94,7 +94,7 @@ class LikelihoodScorer:
         spec: The parts of the student's training that its likelihoods depend on.
         store: Keeps the likelihoods.
         meter: Shows how many are measured.
-        measured_by: What is asked for beside the likelihood.
+        measured_by: The further measures beside the likelihood.
     """
 
     def __init__(

@@ -141,7 +141,7 @@ class StudentPool:
         formats = {*self._recipe.evaluate.asked_in, *(student.asked_in for student in students)}
         if not any(format_named(name).needs_exemplars for name in formats):
             return ()
-        # As many as students learn with; where none does, as many as one would.
+        # The number is the most that a student learns with; where none does, the most one would.
         learn = [student for student in students if _shows_exemplars(student)] or students
         task = self._task()
         return draw_exemplars(
@@ -170,7 +170,7 @@ def refuse_damaged(checkpoints: Iterable[Checkpoint], run_folder: Path) -> None:
     """Refuse checkpoints that are lost or damaged, before anything is asked or measured.
 
     Args:
-        checkpoints: Those that are about to be used.
+        checkpoints: The checkpoints that are about to be used.
         run_folder: The folder that theirs are seen from.
 
     Raises:

@@ -335,7 +335,7 @@ class TeacherPool:
         """Returns what measures rationales under the student's start.
 
         Args:
-            measured_by: What is asked for beside the likelihood.
+            measured_by: The further measures beside the likelihood.
 
         Raises:
             ConfigError: No student learns rationales in a format that shows no exemplars and has

@@ -11,7 +11,7 @@ PACKAGES = ("tensorboard", "trackio", "mlflow", "wandb")
 
 
 class TrackSettings(Settings):
-    """Where a run's figures are shown beside its own page; no part of what determines a result."""
+    """The trackers that show a run's figures beside its own page; they change no result."""
 
     to: tuple[str, ...] = Field(min_length=1)
     """Trackers of accelerate: ``tensorboard``, ``trackio``, ``mlflow``, ``wandb``."""

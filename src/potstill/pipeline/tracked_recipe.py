@@ -28,8 +28,8 @@ def _flat(value: object, name: str, *, is_open: bool) -> Iterator[tuple[str, Con
     """Yields the plain values inside a value.
 
     Args:
-        value: As JSON has it.
-        name: Of the setting.
+        value: The value as JSON has it.
+        name: The setting's name.
         is_open: Whether the names inside are anybody's, as in what servers are sent.
     """
     if isinstance(value, Mapping):

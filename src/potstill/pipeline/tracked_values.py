@@ -20,7 +20,7 @@ class TrackedValues(NamedTuple):
     """Figures of one moment."""
 
     values: Mapping[str, float]
-    """By their names."""
+    """The figures by their names."""
 
     step: int
     """The place on the axis that they share."""

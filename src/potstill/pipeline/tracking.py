@@ -174,7 +174,7 @@ class TrackerPlace:
 
         tracking.logger = _StatelessLogger(logging.getLogger(tracking.__name__), {})
         found = tracking.LOGGER_TYPE_TO_CLASS[self.name]
-        # Of several processes the first alone tracks. accelerate would ask its PartialState, which
+        # The first of several processes alone tracks. accelerate would ask its PartialState, which
         # settles the device of the whole process before the training does.
         cls = type(found.__name__, (found,), {"main_process_only": False})
         resume = "never" if known is None else "allow"
@@ -228,9 +228,9 @@ class TrackerThread:
     """One tracker at work in a thread of its own.
 
     Args:
-        name: The tracker's.
+        name: The tracker's name.
         place: Opens it.
-        config: What it is told of the run before all else.
+        config: The facts about the run that it is told before all else.
         failed: Told once, with the reason, when the tracker is given up.
     """
 

@@ -141,10 +141,10 @@ class Spread(NamedTuple):
     """An amount that is expected, within an interval, and at most; sums add all of them."""
 
     expected: float | None = 0.0
-    """None where nothing is known by which it could be estimated."""
+    """The expected amount; None where nothing is known by which it could be estimated."""
 
     low: float = 0.0
-    """With ``high`` the 95% interval of what is expected."""
+    """The lower end of the expected amount's 95% interval; ``high`` is the upper one."""
 
     high: float = 0.0
     most: float = 0.0

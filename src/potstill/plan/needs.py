@@ -259,10 +259,10 @@ class Figures(NamedTuple):
     prompt_tokens: Spread
     completion_tokens: Spread
     usd: Spread
-    """Without a bound where the prices are not known."""
+    """US dollars, without a bound where the prices are not known."""
 
     is_priced: bool = True
-    """Whether they are."""
+    """Whether the prices are known."""
 
 
 class TeacherFacts(NamedTuple):

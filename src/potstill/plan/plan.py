@@ -56,8 +56,7 @@ class PlannedTeacher(NamedTuple):
     known: TeacherFacts
     throughput: Throughput
     capabilities: dict[str, Capability]
-    """What is known of its server, by the ability's name; empty where nothing is, or it has none.
-    """
+    """The known abilities of its server, by name; empty where none is known or it has no server."""
 
     absent: int
     """Samples that a file of recorded rationales has not got."""
@@ -67,7 +66,7 @@ class PlannedSeconds(NamedTuple):
     """The time that a run still takes, measuring left out."""
 
     asking: float | None
-    """None where it is not known."""
+    """Seconds of asking the teachers; None where they are not known."""
 
     training: float
 
@@ -94,19 +93,19 @@ class Plan:
 
     students: StudentPlans
     faults: list[str]
-    """What stands against the run as the recipe has it, a line each: it would stop there."""
+    """Faults that would stop the run as the recipe has it, a line each."""
 
     keys: list[str]
     """Keys that are not set, a line each."""
 
     lacks: list[str]
-    """What servers were found not to do that the recipe needs, a line each."""
+    """Abilities that the recipe needs and that servers were found to lack, a line each."""
 
     warnings: list[str]
-    """What is to be known of the figures that will come of it, a line each."""
+    """Warnings about the figures that the run will give, a line each."""
 
     workers: WorkerPlan | None = None
-    """The same on several workers, where that was asked for."""
+    """The plan for several workers, where that was asked for."""
 
     @property
     def seconds(self) -> PlannedSeconds:
@@ -270,7 +269,7 @@ def only_recorded(needs: Sequence[Need], teachers: Mapping[str, ModelSettings]) 
 
 
 class Obstacles(NamedTuple):
-    """What stands against asking the teachers from here."""
+    """The obstacles to asking the teachers from here."""
 
     faults: list[str]
     """Models and files that cannot be used, a line each."""
@@ -331,7 +330,7 @@ def teacher_facts(name: str, settings: ModelSettings, needs: Sequence[Need]) -> 
     """The facts known about a teacher, by its settings and by its stored answers.
 
     Args:
-        name: What the needs call it.
+        name: The teacher's name in the needs.
         settings: The model's.
         needs: Its needs, with those of others among them.
     """

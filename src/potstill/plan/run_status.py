@@ -52,10 +52,10 @@ class StageStatus(NamedTuple):
     answers of samples are no samples of their own."""
 
     missing: int | None
-    """How many are not, at most; None where that is not known before they are there."""
+    """How many are missing, at most; None where that is not known before they are there."""
 
     detail: str
-    """The same in words."""
+    """How far the stage is, in words."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,18 +77,18 @@ class RunStatus:
     """How many samples failed and were never answered, by reason."""
 
     spent: Amount
-    """By the run's account, what is in flight at its most."""
+    """The spending by the run's account; requests in flight count at their most."""
 
     limit: BudgetSettings
     unpriced: Sequence[str]
     """Models whose prices are not known."""
 
     seconds: float
-    """That the stages have taken, without the one at work."""
+    """Time that the stages have taken, without the one at work."""
 
     newest: NewestCheckpoint | None
     notes: Sequence[str]
-    """What else is to be known, a sentence each."""
+    """Further facts that a reader should know, a sentence each."""
 
     next: str
     """The command that goes on."""

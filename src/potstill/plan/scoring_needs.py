@@ -1,4 +1,4 @@
-"""What on-policy students have their teachers score: rounds, texts, and the tokens of both.
+"""The scores that on-policy students need of their teachers: rounds, texts, and their tokens.
 
 A scored text is read with its prompt, and nothing is written behind it. Its tokens are estimated by
 the stored rationales, and are at most as many as the student may write, one of the student's tokens

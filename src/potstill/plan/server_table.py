@@ -1,4 +1,4 @@
-"""What servers were found to be able to do, in words."""
+"""The abilities that servers were found to have, in words."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -21,7 +21,7 @@ LABELS = {
     "token_ids": "token ids",
     "context": "longest prompt and answer, tokens",
 }
-"""What each ability is called, in the order in which they are shown."""
+"""The words for each ability, in the order in which they are shown."""
 
 
 def server_table(
@@ -38,7 +38,7 @@ def server_table(
 
 
 def describe_capabilities(found: Mapping[str, Capability]) -> str:
-    """The same in one sentence, with the day of the newest finding."""
+    """The findings in one sentence, with the day of the newest."""
     if not found:
         return "not known; potstill check tells, with a few hundred tokens"
     parts = [

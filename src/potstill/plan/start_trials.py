@@ -60,7 +60,7 @@ class TrainedPart(NamedTuple):
     """A student whose training is tried."""
 
     student: StudentSettings
-    """With its start."""
+    """The student's settings, with its start."""
 
     settings: ResolvedTraining
     examples: Sequence[Example]

@@ -157,7 +157,7 @@ def _worker_lines(workers: LoggedWorkers, *, works: bool) -> Iterator[str]:
     """Yields how many workers on a cluster are at work, and why others were lost.
 
     Args:
-        workers: Those of the last command.
+        workers: The workers of the last command.
         works: Whether the command is at work.
     """
     if works and workers.any:

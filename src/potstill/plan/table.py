@@ -228,7 +228,7 @@ def _describe_cost(plan: Plan) -> str:
 
 
 def _describe_budget(plan: Plan) -> str:
-    # Of the two limits, the one that leaves the smaller share of what is still to be spent decides.
+    # The limit that leaves the smaller share of what is still to be spent decides.
     limits, shares, shares_of_most = [], [], []
     for limit, spent, spread, format_amount in (
         (plan.budget.usd, plan.spent.usd, plan.usd, dollars),

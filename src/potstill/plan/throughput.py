@@ -34,7 +34,7 @@ class Throughput(NamedTuple):
     """The time that it takes to ask one teacher for everything that is missing."""
 
     seconds: float | None
-    """None where it is not known."""
+    """Seconds that it takes; None where they are not known."""
 
     how: str
     """The source of the estimate, in words."""

@@ -15,13 +15,13 @@ class NewestCheckpoint(NamedTuple):
     student: str
     step: int
     folder: str
-    """Seen from the run's."""
+    """The checkpoint's folder, relative to the run's."""
 
     loss: float | None
     """The last training loss that is written down; None where there is none."""
 
     loss_step: int | None
-    """The step that it is of."""
+    """The step of this loss."""
 
 
 class BegunTraining(NamedTuple):
@@ -30,7 +30,7 @@ class BegunTraining(NamedTuple):
     label: str
     folder: Path
     step: int
-    """Of the newest checkpoint; 0 where there is none."""
+    """The step of the newest checkpoint; 0 where there is none."""
 
     steps: int | None
     """Steps in all; None where they are not known."""

@@ -16,11 +16,11 @@ from potstill.plan.throughput import Throughput
 from potstill.store.probability_codec import ProbabilityForm
 
 _ANSWER_MICROSECONDS, _VALUE_MICROSECONDS = 82.0, 0.035
-"""What the driver takes to store an answer, and each of its log-probabilities, which workers have
-packed; see docs/several-machines.md."""
+"""Microseconds that the driver takes to store an answer, and each of its log-probabilities, which
+workers have packed; see docs/several-machines.md."""
 
 _ANSWER_BYTES, _REQUEST_BYTES, _TOKEN_BYTES = 250.0, 350.0, 4.5
-"""What the store takes for an answer, for a request, and for each of their tokens as text."""
+"""Bytes that the store takes for an answer, for a request, and for each token of their texts."""
 
 _PROBABILITY_BYTES: dict[ProbabilityForm, tuple[float, float]] = {
     "exact": (5.5, 4.6),
@@ -35,21 +35,23 @@ class SharedTeacher:
 
     name: str
     requests: float
-    """Of each worker, as the next two."""
+    """Requests of each worker."""
 
     samples: float
+    """Samples of each worker."""
+
     tokens: float
-    """Read and written."""
+    """Tokens that each worker's requests read and write."""
 
     seconds: float | None
     """Time until all is answered; None: the rate of one worker is not known."""
 
     gpu_hours: float | None
-    """Of all workers together; None: the teacher stands elsewhere, or the time is not known."""
+    """The hours of all workers' GPUs; None: the teacher stands elsewhere, or no time is known."""
 
     limit: str
-    """What limits it first: ``workers``, ``limits a minute``, ``store``; empty where nothing is
-    asked or the time is not known."""
+    """The limit that is met first: ``workers``, ``limits a minute``, ``store``; empty where nothing
+    is asked or the time is not known."""
 
     store_rate: float
     """Samples a second that the store takes of this teacher."""
@@ -60,21 +62,21 @@ class SharedTeacher:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkerPlan:
-    """What a run takes on several workers."""
+    """The time, disk and memory that a run takes on several workers."""
 
     workers: int
     teachers: list[SharedTeacher]
     store_bytes: float
-    """What the answers that are missing take of the disk."""
+    """Bytes on disk that the missing answers take."""
 
     training_hours: float
-    """Of one process that trains all students one after the other."""
+    """Hours of one process that trains all students one after the other."""
 
     training_memory: float
-    """Most bytes of it."""
+    """Most bytes of memory that this process takes."""
 
     assumptions: list[str]
-    """What is taken for granted, a sentence each."""
+    """The assumptions that these figures rest on, a sentence each."""
 
 
 def plan_workers(
@@ -87,8 +89,8 @@ def plan_workers(
     """Plan a run's asking for several workers.
 
     Args:
-        recipe: The run's.
-        workers: How many.
+        recipe: The run's recipe.
+        workers: The number of workers.
         asked: Each teacher's name, settings and time by one worker.
         figures: All that is still to be asked.
         students: The run's students.

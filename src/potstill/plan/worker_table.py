@@ -12,7 +12,7 @@ _MOVED_BY = {
     "store": "fewer likeliest tokens (generate.top_logprobs), or a run for each part of the "
     "questions (potstill generate --part, then potstill join)",
 }
-"""What moves each limit."""
+"""The change that moves each limit, in words."""
 
 
 def worker_facts(plan: WorkerPlan) -> Iterator[tuple[str, str]]:

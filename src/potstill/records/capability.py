@@ -22,7 +22,7 @@ class Capability:
     """One ability of one model behind one server."""
 
     address: str
-    """Where the server's routes begin."""
+    """The address at which the server's routes begin."""
 
     model: str
     """The model's name at the server, with a digest of ``body`` where the recipe adds fields."""

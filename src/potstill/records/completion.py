@@ -27,7 +27,7 @@ class GivenText:
     """A text that a model scores, and does not write."""
 
     text: str
-    """What stands behind the prompt and the request's ``answer_prefix``."""
+    """The text behind the prompt and the request's ``answer_prefix``."""
 
     ends: bool = True
     """Whether the answer ends behind it, so that the token that ends it is scored, too."""
@@ -38,8 +38,8 @@ class GivenText:
     the prompt itself: that one."""
 
     kept_at: str = ""
-    """Which of its tokens have their likeliest ones stored, as a digest of what chooses them;
-    empty: all. Models do not look at it."""
+    """A digest of what chooses the tokens whose likeliest ones are stored; empty: all have them
+    stored. Models do not look at it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -128,13 +128,13 @@ class Completion:
     """The request that was answered."""
 
     sample: int
-    """Which of ``request.samples`` this is."""
+    """The sample's number, one of ``request.samples``."""
 
     text: str
     """The answer, without ``request.answer_prefix``."""
 
     finish_reason: FinishReason
-    """Only one with ``stop`` is whole; of one with ``error``, see there."""
+    """The reason why it ended. Only with ``stop`` is it whole; for ``error`` see :attr:`error`."""
 
     thinking: str | None = None
     """Thinking text, where the server separates it from the answer."""

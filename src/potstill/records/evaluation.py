@@ -80,7 +80,7 @@ class Prediction:
     finish_reason: FinishReason
     completion_tokens: int
     thinking_ended: bool | None = None
-    """As :attr:`potstill.records.Completion.thinking_ended`, of the sample that speaks for all."""
+    """The :attr:`potstill.records.Completion.thinking_ended` of the sample that speaks for all."""
 
     question_digest: str = ""
     """Stands for the question's text and options, see :func:`potstill.keys.question_digest`; empty:
@@ -248,10 +248,10 @@ class GuidedScore:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JudgeFigures:
-    """How a model did that reads answers which the rules cannot read."""
+    """Counts of a judge: a model that reads answers which the rules cannot read."""
 
     stage: str
-    """The stage that graded by it."""
+    """The stage whose answers it graded."""
 
     task: str
     model: str
@@ -261,16 +261,16 @@ class JudgeFigures:
     """Texts in which the rules read no answer."""
 
     answered: int
-    """Of these, how many the judge read an answer in."""
+    """Unread texts in which the judge read an answer."""
 
     silent: int
-    """Of these, how many it was not to be had for, or gave no verdict on."""
+    """Unread texts for which the judge was not available, or gave no verdict."""
 
     compared: int
-    """Texts that both it and the rules were to read."""
+    """Texts that both the judge and the rules were to read."""
 
     agreed: int
-    """Of these, how many it read the same answer in."""
+    """Compared texts in which both read the same answer."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -285,14 +285,14 @@ class StageMachine:
     """The processor's name; empty where the system does not tell it."""
 
     cores: int
-    """Those that the process may use."""
+    """Processor cores that the process may use."""
 
     memory_bytes: int
-    """Of the machine; 0 where the system does not tell it."""
+    """Bytes of the machine's memory; 0 where the system does not tell it."""
 
     accelerators: str
-    """Those that torch sees, such as ``2 x NVIDIA H200``; empty for none, or where the stage had no
-    need of torch."""
+    """The accelerators that torch sees, such as ``2 x NVIDIA H200``; empty for none, or where the
+    stage had no need of torch."""
 
     versions: str
     """Python, potstill and the packages that computed, each with its version."""

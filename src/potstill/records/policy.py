@@ -38,9 +38,9 @@ class Policy:
 
     kind: GuidedKind
     name: str
-    """By kind: ``never`` or ``teacher`` alone; the policy, e.g. ``first``, ``any_step`` or one's
-    own ``module:name``; the control, e.g. ``hint``; ``routing``; ``pass_at``; the prompt style in
-    which the student asks itself."""
+    """The name, by kind: ``never`` or ``teacher`` alone; the policy, e.g. ``first``, ``any_step``
+    or your own ``module:name``; the control, e.g. ``hint``; ``routing``; ``pass_at``; the prompt
+    style in which the student asks itself."""
 
     signal: str | None = None
     """``when_unsure``, ``any_step``, ``route`` and ``routing``: what tells the student's doubt."""

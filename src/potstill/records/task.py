@@ -56,7 +56,7 @@ class Task:
     """The prompt style that every system is asked in; empty: each in its own."""
 
     source: str = ""
-    """Where the questions come from."""
+    """The source of the questions."""
 
     licence: str = ""
     """The licence of the questions, or ``none`` where their source states none."""
@@ -85,7 +85,7 @@ class Grade:
 
     correct: bool
     rule: str
-    """Which rule found the answer, e.g. ``marker`` or ``last``."""
+    """The rule that found the answer, e.g. ``marker`` or ``last``."""
 
     span: tuple[int, int] | None = None
-    """Where in the text the answer stands, as a half-open range of characters."""
+    """The answer's place in the text, as a half-open range of characters."""

@@ -25,7 +25,7 @@ class Rationale:
     question_id: str
     completion_id: int
     sample: int
-    """Which of the question's samples it is, counted from 0."""
+    """The sample's index among those of its question, from 0."""
 
     text: str
     """The reasoning, without the closing answer statement."""
@@ -37,7 +37,7 @@ class Rationale:
     """``kept``, or the reason for being dropped."""
 
     teacher: str = "teacher"
-    """Who wrote it, by the name in the recipe."""
+    """The teacher that wrote it, by the name in the recipe."""
 
     question_digest: str = ""
     """Stands for the text and the options of the question that it was graded on, see
@@ -126,7 +126,7 @@ class TeacherScore:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class TeacherSpan:
-    """Where a target repeats the teacher's own text, with the teacher's probabilities of it.
+    """The part of a target that repeats the teacher's own text, with the teacher's probabilities.
 
     Offsets count bytes of UTF-8.
     """
@@ -135,10 +135,10 @@ class TeacherSpan:
     """The teacher's whole completion, its tokens named by bytes."""
 
     start: int
-    """Where the repeated text begins in the target."""
+    """The offset in the target at which the repeated text begins."""
 
     end: int
-    """Where it ends in the target."""
+    """The offset in the target behind its last byte."""
 
     shift: int
     """Target byte i is byte i + shift of the completion, from ``start`` to ``end``."""
@@ -159,7 +159,7 @@ class Example:
     weight: float = 1.0
     question_id: str = ""
     data_format: str = ""
-    """Which part of a mixture it belongs to."""
+    """The part of a mixture that it belongs to."""
 
     teacher: TeacherSpan | None = None
     """The teacher's probabilities of the target's rationale, where they are learned."""
@@ -213,7 +213,7 @@ class TrainingStep:
     """Time spent so far."""
 
     learning_rate: float | None = None
-    """Of the step; None where an older potstill kept none."""
+    """The step's learning rate; None where an older potstill kept none."""
 
     @property
     def system(self) -> System:
@@ -235,7 +235,7 @@ class Checkpoint:
     """Optimiser steps behind it."""
 
     folder: str
-    """Where the weights are, seen from the run's folder."""
+    """The folder of the weights, relative to the run's folder."""
 
     data_format: str
     """The format it was trained on, or a mixture's first, and is asked in."""

@@ -7,7 +7,7 @@ from potstill.records.evaluation import System
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainingRound:
-    """What a student wrote in one round, and what its teacher gave to it."""
+    """Figures of one round: the answers that a student wrote, and its teacher's scores of them."""
 
     student: str
     """The student's name in the recipe."""
@@ -16,7 +16,7 @@ class TrainingRound:
     """The start it is trained from, as in :attr:`System.start`."""
 
     number: int
-    """Counted from 0."""
+    """The round's number, from 0."""
 
     rounds: int
     """Rounds that the training has, if nothing ends it before."""

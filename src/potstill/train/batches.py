@@ -106,7 +106,7 @@ class _Families(NamedTuple):
     """Examples by index."""
 
     ends: NDArray[np.int64]
-    """Where each family ends."""
+    """The end of each family in ``members``, as a half-open range has it."""
 
     lengths: NDArray[np.int32]
     """Tokens of each example, by index."""

@@ -1,4 +1,4 @@
-"""Where the training of a student stands that was begun before: its folder, and its newest step."""
+"""A student's training that was begun before: its folder, and its newest step."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -21,7 +21,7 @@ def resumable_step(folders: Iterable[Path]) -> int:
     """Returns the step from which one of these trainings goes on; 0: none was interrupted.
 
     Args:
-        folders: As :func:`training_folders` yields them.
+        folders: The folders that :func:`training_folders` yields.
     """
     from potstill.train.checkpoints import newest_resumable
 
@@ -50,7 +50,7 @@ def training_folders(
     Args:
         system: The student's identity.
         student: The student, with its start and formats.
-        task: As for :func:`potstill.train.train`, and so are the others.
+        task: See :func:`potstill.train.train`.
         models: See there.
         settings: See there.
         context: See there.

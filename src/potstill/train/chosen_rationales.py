@@ -1,7 +1,7 @@
-"""Which rationales a student learns, as places among all of them: eight bytes each, and no texts.
+"""The rationales that a student learns, as places among all: eight bytes each, and no texts.
 
-The rationales may be a million that stay in the store. They are gone through once, in their order,
-and what is kept of each that may be learned is its place and its completion's row.
+The rationales may be a million that stay in the store. They are gone through once, in their order;
+of each that may be learned, its place and its completion's row are kept.
 """
 
 import math
@@ -26,13 +26,13 @@ AGAINST_MARKS = frozenset({"rejected", "unmarked"})
 
 
 class ChosenRationales(NamedTuple):
-    """What a student learns from."""
+    """The questions and rationales that a student learns from."""
 
     questions: Sequence[Question]
     """The questions that it learns; the arrays name them by their place here."""
 
     rationales: Sequence[Rationale]
-    """All, which the arrays name by their place here."""
+    """All rationales; the arrays name them by their place here."""
 
     question_numbers: NDArray[np.int32]
     """The question of each rationale that is learned; they ascend."""

@@ -61,7 +61,7 @@ class Head:
 
     Args:
         layer: The output layer; None leaves the model to compute all logits.
-        transform: What the model does to its logits after the layer; None if that is not known,
+        transform: The model's change of its logits after the layer; None if that is not known,
             so that logits are taken from the model's own output, at the trained positions.
     """
 

@@ -32,10 +32,10 @@ FULL_RATES = ((500e6, 3e-4), (2e9, 5e-5), (10e9, 2e-5), (math.inf, 1e-5))
 """Learning rates of a decoder whose weights are all trained, each up to a number of weights."""
 
 ENCODER_DECODER_RATES = ((1e9, 3e-4), (math.inf, 1e-4))
-"""The same of an encoder-decoder."""
+"""Learning rates of an encoder-decoder, likewise."""
 
 ADAPTER_RATES = ((500e6, 1e-3), (2e9, 5e-4), (10e9, 2e-4), (math.inf, 1e-4))
-"""The same where low-rank additions alone are trained."""
+"""Learning rates where low-rank additions alone are trained, likewise."""
 
 FACTOR_RATE = 3e-3
 """The learning rate of ia3's factors (T-Few, arXiv 2205.05638)."""
@@ -70,7 +70,7 @@ ACTIVATION_BYTES = 68
 
 
 class StartFacts(NamedTuple):
-    """What is known of a start by its config and tokenizer."""
+    """Facts about a start, by its config and tokenizer, and about the device it is trained on."""
 
     parameters: int
     encoder_decoder: bool

@@ -42,8 +42,8 @@ class Encoded(NamedTuple):
     """Whether it is learned not to write the target."""
 
     places: tuple[int, ...] | None = None
-    """Which of the target's tokens have a loss; None: all after those that are skipped. The rows of
-    ``soft`` are of these."""
+    """The places of the target's tokens that have a loss, a row of ``soft`` each; None: all after
+    those that are skipped."""
 
     @property
     def length(self) -> int:
@@ -59,7 +59,7 @@ class Encoded(NamedTuple):
 
     @property
     def trained_places(self) -> Sequence[int]:
-        """Their places in the target."""
+        """The places, in the target, of the tokens that have a loss."""
         return range(self.skip, len(self.target)) if self.places is None else self.places
 
 
@@ -148,7 +148,7 @@ class Encoder:
 
         Args:
             examples: The examples to train on.
-            max_length: As for :meth:`encode`.
+            max_length: See :meth:`encode`.
             left_out: Counts the others.
         """
         for example in examples:

@@ -95,17 +95,17 @@ class ExampleBuilder(NamedTuple):
 
 
 class _Places(NamedTuple):
-    """Where the examples of one format, or the wrong ones, are made from."""
+    """The places of the material that one format's examples, or the wrong ones, are made of."""
 
     data_format: DataFormat | None
-    """None: wrong rationales."""
+    """The format; None: the examples are wrong rationales."""
 
     questions: NDArray[np.int32]
     rationales: NDArray[np.int32]
-    """-1: none."""
+    """The rationale's place; -1: the example has none."""
 
     turns: NDArray[np.int16]
-    """Which turn of the rationale's decomposition; -1: the whole."""
+    """The index of the turn in the rationale's decomposition, from 0; -1: the whole rationale."""
 
 
 class ExampleList(Sequence[Example]):

@@ -124,7 +124,7 @@ def as_written(
 
     Args:
         rationales: The curated rationales, which have none.
-        student: Where none of its formats keeps white space, the rationales are returned as given.
+        student: If none of its formats keeps white space, the rationales are returned as given.
         store: Holds the completions that they were taken from.
     """
     if not any(format_named(name).verbatim for name in student.formats):

@@ -24,15 +24,15 @@ MOST_GROWTH = 1.25
 """Resident memory, as a multiple of what a step leaves after all was given back, that is kept."""
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4
-"""glibc's numbers of what is set, from ``malloc.h``."""
+"""glibc's numbers of the settings, from ``malloc.h``."""
 
 _KEEP = {_TRIM_THRESHOLD: -1, _MMAP_MAX: 0}
-"""Never give back the heap's end, and take no block from the system by itself."""
+"""Values that never give the heap's end back, and take no block from the system by itself."""
 
 _AFTERWARDS = {_MMAP_MAX: 65_536, _MMAP_THRESHOLD: 32 << 20, _TRIM_THRESHOLD: 64 << 20}
-"""What glibc comes to by itself once blocks of 32 MiB have been freed. Whatever is set ends its
-coming to that, and the values that it begins with would take every tensor of more than 128 KiB from
-the system: one of 4 MB took 1.7 ms in place of 0.09."""
+"""The values that glibc adapts to by itself once blocks of 32 MiB have been freed. Setting any of
+them ends the adapting, and the initial values would take every tensor of more than 128 KiB from the
+system: one of 4 MB took 1.7 ms in place of 0.09."""
 
 _OWN_SETTINGS = ("GLIBC_TUNABLES", "MALLOC_MMAP_MAX_", "MALLOC_TRIM_THRESHOLD_", "LD_PRELOAD")
 """Variables by which users choose how memory is kept, or another allocator."""

@@ -1,4 +1,4 @@
-"""What several processes cannot train, or not as the launcher asks, found before they begin."""
+"""Checks, before training, for what several processes or their launcher cannot train."""
 
 from collections.abc import Mapping
 
@@ -14,11 +14,11 @@ def check_launch(settings: TrainSettings, students: Mapping[System, StudentSetti
     """Refuse what cannot be trained as the processes were started.
 
     Args:
-        settings: How the students are trained; its own are not looked at.
+        settings: How the students are trained; ``settings.students`` is not looked at.
         students: The students.
 
     Raises:
-        ConfigError: There is a training that cannot be; says the way out.
+        ConfigError: A training is not possible; the message says the way out.
     """
     check_fsdp()
     check_zero()

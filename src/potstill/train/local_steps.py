@@ -93,7 +93,7 @@ def local_naturalness(logprobs_T: Tensor, starts: Sequence[int], local: Sequence
     Args:
         logprobs_T: The log-probabilities of its tokens behind all before them.
         starts: The places of its steps.
-        local: Those of the steps of :func:`local_rows`.
+        local: The log-probabilities of the steps of :func:`local_rows`.
     """
     whole = [logprobs_T[first:end] for first, end in pairwise([*starts, len(logprobs_T)])]
     steps = [*whole[: LOCAL_STEPS + 1], *local]

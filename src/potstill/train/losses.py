@@ -232,7 +232,7 @@ class _TeacherVector(NamedTuple):
     """The candidates, padded with 0."""
 
     probabilities_NK: Tensor
-    """Their probabilities; 0 where there is no candidate."""
+    """The candidates' probabilities; 0 where there is no candidate."""
 
     known_NK: Tensor
     """Whether there is a candidate in this column."""
@@ -257,7 +257,7 @@ def _teacher_vector(
     # The mass that p comes to: below 1 only if the tail is dropped.
     other_N = torch.zeros_like(targets.tail_N, dtype=torch.float32)
     mass_N = kept_NK.sum(1) if matching.tail == "drop" else torch.ones_like(other_N)
-    # What the candidates leave open, spread evenly over the V - K other tokens.
+    # The mass that the candidates leave open is spread evenly over the V - K other tokens.
     if matching.tail == "uniform_tail":
         tail_N = targets.tail_N.float()
         if matching.divergence == "reverse_kl":

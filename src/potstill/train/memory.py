@@ -25,10 +25,10 @@ class TrainedWeights(NamedTuple):
 
     parameters: int
     trained: int
-    """Those that training changes: all, or what is added."""
+    """The weights that training changes: all, or those that are added."""
 
     in_4_bits: int = 0
-    """Those that are held in 4 bits."""
+    """The weights that are held in 4 bits."""
 
     def fixed_bytes(self) -> float:
         """Returns the bytes that a training takes whatever its examples: weights and their state.

@@ -43,7 +43,7 @@ LOST = (
     "remote process exited",
     "timed out waiting",
 )
-"""What gloo, NCCL and torch's own store say, in lower case, where another process is gone."""
+"""Error texts of gloo, NCCL and torch's own store, in lower case, when another process is gone."""
 
 
 @contextmanager
@@ -52,7 +52,7 @@ def training_processes() -> Iterator[None]:
 
     Its threads may else still be at work while the interpreter takes itself down, which aborts the
     process. After a good end the processes wait for each other; after a failure they do not, since
-    others may never come. A group that was there before is left to who began it.
+    others may never come. A group that was there before is left to the code that began it.
 
     Raises:
         LostProcessError: Another process is gone.

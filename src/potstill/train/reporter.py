@@ -43,10 +43,10 @@ class TrainProgress:
     seconds_left: float
 
     learning_rate: float | None = None
-    """Of the last step."""
+    """The learning rate of the last step."""
 
     grad_norm: float | None = None
-    """Of the last step, over all trained weights, before it was clipped."""
+    """The gradient's norm at the last step, over all trained weights, before it was clipped."""
 
 
 OnStep = Callable[[TrainProgress], None]
@@ -180,7 +180,7 @@ class Reporter(TrainerCallback):
             self.report(state)
 
     def _part(self, tokens: int) -> None:
-        # Of several processes each computes its own part of a step; this one's is what is known.
+        # Each of several processes computes its own part of a step; only this one's is known.
         tokens = min(tokens, self._tokens_after[-1] - self._watched)
         self._watched += tokens
         self._watch.advances(0, tokens)

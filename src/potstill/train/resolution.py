@@ -106,10 +106,10 @@ def pass_size(data_formats: Iterable[str], shares: Mapping[str, float]) -> float
 
 
 class KeptValues:
-    """What was filled in for the students of one run.
+    """The values filled in for settings left open, for the students of one run.
 
     Args:
-        folder: The run's.
+        folder: The run's folder.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -129,7 +129,7 @@ class KeptValues:
 
         Args:
             label: The student's name with its start's.
-            settings: As for :func:`resolved_training`.
+            settings: See :func:`resolved_training`.
             student: Likewise.
             examples: Likewise; with others the values are found anew.
         """

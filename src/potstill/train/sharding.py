@@ -149,8 +149,8 @@ def states_of(whole: Path, names: Sequence[str]) -> States:
     """Yields the state that one process has written.
 
     Args:
-        whole: As torch writes it; read as plain tensors and numbers.
-        names: Those of the weights, in the optimiser's order.
+        whole: The state as torch writes it; read as plain tensors and numbers.
+        names: The names of the weights, in the optimiser's order.
     """
     state = torch.load(whole, map_location="cpu", weights_only=True, mmap=True)["state"]
     return ((name, state[number]) for number, name in enumerate(names))
@@ -180,7 +180,7 @@ def load_whole(optimizer: torch.optim.Optimizer, path: Path) -> None:
     """Take up the state that one process has written for weights which are in parts now.
 
     Args:
-        optimizer: Of weights in parts.
+        optimizer: The optimiser of weights in parts.
         path: The state as torch writes it; read as plain tensors and numbers.
     """
     state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)["state"]

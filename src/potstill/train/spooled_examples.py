@@ -19,13 +19,13 @@ from potstill.store.unnamed_file import UnnamedFile
 from potstill.train.encoding import Encoded
 
 _HEAD = struct.Struct("<iiiiiiid?")
-"""Of one example: the lengths of its parts, skip, candidates, weight, unlikely."""
+"""One example's header: the lengths of its parts, candidates, skip, weight, unlikely."""
 
 _NONE = -1
 
 
 class ExampleFacts(NamedTuple):
-    """What the order of training is made from, an entry an example."""
+    """The facts that the order of training is made from, one entry an example."""
 
     lengths: NDArray[np.int32]
     """Tokens of prompt and target."""
@@ -34,7 +34,7 @@ class ExampleFacts(NamedTuple):
     """Tokens that have a loss."""
 
     soft: NDArray[np.int32]
-    """Of these, how many have the teacher's probabilities; -1: its text alone is matched."""
+    """Tokens with a loss that have the teacher's probabilities; -1: the text alone is matched."""
 
     formats: NDArray[np.int16]
     """The data format, by its place in ``format_names``."""
@@ -42,7 +42,7 @@ class ExampleFacts(NamedTuple):
     format_names: Sequence[str]
 
     questions: NDArray[np.int32]
-    """The question, numbered as they come; an example without one is of its own."""
+    """The question, numbered in the order of the examples; one without a question has its own."""
 
     unlikely: NDArray[np.bool_]
     """Whether it is learned not to be written."""

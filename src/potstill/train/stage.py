@@ -64,11 +64,11 @@ class Models(NamedTuple):
     """Further teachers, by their names in the recipe."""
 
     scoring: Mapping[str, ScoringTeacher] = MappingProxyType({})
-    """Those that score what on-policy students write, by their names in the recipe."""
+    """The teachers that score what on-policy students write, by their names in the recipe."""
 
 
 class _Trainings(NamedTuple):
-    """What a command's trainings have left."""
+    """The records that a command's trainings have left."""
 
     steps: list[TrainingStep]
     checkpoints: list[Checkpoint]
@@ -98,13 +98,12 @@ def train(
 
     Args:
         task: The questions with their gold answers; the training split is learned.
-        models: Where students start, and whose probabilities they may learn.
+        models: The models that students start from, and those whose probabilities they may learn.
         settings: The students, and how they are trained.
         context: The run; its store holds the rationales and takes logs and checkpoints.
         seed: Fixes the order of examples and everything else that is random.
         ends_at: Called as soon as a checkpoint is written; None trains to the end.
-        made_by: Stands for all that determines the results, and is stored with them; by default
-            a hash of the settings.
+        made_by: A digest of the inputs, stored with the results; empty: a hash of the settings.
 
     Returns:
         The checkpoints of all students, oldest first.

@@ -65,7 +65,7 @@ def check_starts(
         settings: How they are trained; its students are not looked at.
         students: The students, their data formats settled.
         starts: The model that each student starts from.
-        questions: Those that are trained on; the first few are encoded.
+        questions: The questions that are trained on; the first few are encoded.
 
     Raises:
         ModelError: A start cannot be had: its folder, its tokenizer, the hub or the device.

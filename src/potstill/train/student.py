@@ -113,7 +113,7 @@ class TrainedStudent:
     """Weights that were trained: all, or those of low-rank additions."""
 
     soft_share: float | None
-    """As :attr:`potstill.records.Checkpoint.soft_share`."""
+    """See :attr:`potstill.records.Checkpoint.soft_share`."""
 
     collapse: Collapse | None = None
     """The limit that has ended it before its last step; None: it came to its end."""
@@ -200,7 +200,7 @@ def train_student(
             ``stop`` is set, as by the first Ctrl-C or SIGTERM, training stops after the step that
             it is at, with a checkpoint to go on from.
         seed: Fixes the order of examples and everything else that is random.
-        on_policy: What its rounds are made of, where it learns from what it writes itself.
+        on_policy: The parts of its rounds, where it learns from what it writes itself.
 
     Raises:
         ConfigError: The folder holds another training.

@@ -1,4 +1,4 @@
-"""What a model gives the tokens of training targets, without training it: probability and rank.
+"""Probability and rank that a model gives each token of training targets, without training it.
 
 Shape suffixes: T tokens of a target, N tokens of a batch's targets, n tokens of a chunk,
 V vocabulary.
@@ -22,13 +22,13 @@ rank-surprisal ratio's authors, for whose mean one token at rank 30,000 would el
 
 
 class TargetScores(NamedTuple):
-    """What a model gives the T tokens of a target that have a loss, each behind those before it."""
+    """A model's scores of the T tokens of a target that have a loss, each given those before it."""
 
     logprobs_T: Tensor
-    """Natural logarithms of their probabilities."""
+    """Natural logarithms of the tokens' probabilities."""
 
     ranks_T: Tensor
-    """Their ranks by probability, 1 the likeliest, :data:`RANK_LIMIT` at most: one more than the
+    """The tokens' ranks by probability, from 1, :data:`RANK_LIMIT` at most: one more than the
     number of tokens that are strictly likelier."""
 
 

@@ -1,4 +1,4 @@
-"""What the teacher wrote, with its token probabilities, and which part of a target repeats it.
+"""The teacher's texts with their token probabilities, and the part of a target that repeats one.
 
 :class:`TeacherTexts` looks up completions in the store; :func:`teacher_span` finds the stretch of a
 target that is the teacher's own text.
@@ -24,7 +24,7 @@ Texts = Callable[[int], tuple[str, TokenLogprobs] | None]
 
 
 class Writers:
-    """Who wrote each of many rationales, by the completion's row, in nine bytes each.
+    """The teachers that wrote the rationales, by the completion's row, in nine bytes each.
 
     Args:
         rationales: Looked at once.
@@ -44,7 +44,7 @@ class Writers:
         """Returns the name of the teacher that wrote a completion.
 
         Raises:
-            KeyError: None of the rationales is of it.
+            KeyError: No rationale comes from the completion.
         """
         place = int(np.searchsorted(self._rows, completion_id))
         if place == len(self._rows) or self._rows[place] != completion_id:
@@ -64,7 +64,7 @@ def teacher_span(
 
     Args:
         target: The text that the student learns to write.
-        at: Where the rationale begins in it, in characters.
+        at: The place where the rationale begins in it, in characters.
         rationale: The rationale, as it stands in the target.
         written: The completion's text and token probabilities.
 

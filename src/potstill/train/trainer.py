@@ -215,7 +215,7 @@ class StudentTrainer(Trainer):
         whole = whole_folder(target) if self.args.should_save else nullcontext()
         with whole, library_faults(target):
             barrier()
-            # Of several processes each writes its own random state, and its part of the weights.
+            # Each of several processes writes its own random state, and its part of the weights.
             self._write(unfinished_folder(target))
             barrier()
             if self.args.should_save:

@@ -71,7 +71,7 @@ def build_trainer(
         student: The loss, and the shares of data formats.
         folder: Takes the checkpoints.
         seed: Fixes the order of examples and everything else that is random.
-        on_policy: What further steps are made of; then the examples are a part of it.
+        on_policy: The parts of further steps; then the examples are among them.
     """
     examples, facts = encoded.examples, facts_of(encoded.examples)
     shares = facts.present(example_shares(student))

@@ -1,4 +1,4 @@
-"""What is told how far a training is, part by part of each step."""
+"""The watch of a training: an object that is told how far it is, part by part of each step."""
 
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
@@ -18,7 +18,7 @@ class LogLine(NamedTuple):
     """Time spent so far."""
 
     learning_rate: float | None = None
-    """Of the step; None where an older potstill kept none."""
+    """The step's learning rate; None where an older potstill kept none."""
 
 
 class Watch(Protocol):
@@ -29,9 +29,9 @@ class Watch(Protocol):
 
         Args:
             steps: Optimiser steps in all.
-            step: Those that were taken before.
+            step: Optimiser steps that were taken before.
             tokens: Tokens to be trained on from here, prompts left out.
-            log: What was logged before.
+            log: The lines that were logged before.
         """
 
     def advances(self, steps: int, tokens: int) -> None:

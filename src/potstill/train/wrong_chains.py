@@ -55,8 +55,8 @@ def with_departures(
 
     Args:
         encoded: The student's examples, right and wrong.
-        unlikelihood: Which tokens of the wrong ones count, and how much.
-        folder: On whose disk they are kept; None: in memory.
+        unlikelihood: The tokens of the wrong ones that count, and how much.
+        folder: They are kept on its disk; None: in memory.
 
     Raises:
         DataError: None of the wrong ones shows where it goes wrong.
@@ -91,7 +91,7 @@ def departing(
 
     Args:
         examples: The examples of one student, right and wrong.
-        unlikelihood: Which tokens of the wrong ones count, and how much.
+        unlikelihood: The tokens of the wrong ones that count, and how much.
     """
     from potstill.train.spooled_examples import facts_of
 

@@ -29,7 +29,7 @@ from potstill.train.sharding import Keyed, States, trained_weights
 from potstill.train.zero_settings import CLIPPING, is_zero_asked_for, zero_settings
 
 STEP = "step"
-"""What an optimiser counts for each weight, and not for each number in it."""
+"""The key of the optimiser's step count: one number for each weight tensor."""
 
 
 def begin_zero(*, use_cpu: bool) -> None:

@@ -1,8 +1,8 @@
-"""What accelerate's configuration asks of DeepSpeed ZeRO, and what of it is the recipe's to say.
+"""DeepSpeed ZeRO in accelerate's configuration, and the settings that the recipe alone gives.
 
-How weights, gradients and the optimiser's state are parted is DeepSpeed's. What is learned is not:
-the optimiser, its schedule, clipping, number formats and the size of a step come from the recipe,
-and a configuration that says otherwise is refused.
+DeepSpeed settles how weights, gradients and the optimiser's state are parted. What is learned is
+the recipe's: the optimiser, its schedule, clipping, number formats and the size of a step come from
+it, and a configuration that says otherwise is refused.
 """
 
 import json
@@ -47,7 +47,7 @@ OF_ZERO = frozenset({
     *("stage3_param_persistence_threshold", "stage3_model_persistence_threshold"),
     *("stage3_gather_16bit_weights_on_model_save",),
 })  # fmt: skip
-"""The same within ``zero_optimization``."""
+"""Further keys within ``zero_optimization``, none of which changes what is learned."""
 
 BY_SIZE = frozenset({
     *("reduce_bucket_size", "stage3_prefetch_bucket_size", "stage3_param_persistence_threshold"),

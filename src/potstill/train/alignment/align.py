@@ -176,7 +176,7 @@ def _spell_out(
         for position in range(groups.t0[at], groups.t1[at]):
             if so_far:
                 row = slice(position * width, (position + 1) * width)
-                # What ends the answer at the group's first token has no space before it either.
+                # An end of the answer at the group's first token has no space before it either.
                 begun = position > groups.t0[at]
                 others[row] = [so_far + text if text or begun else text for text in others[row]]
             reached[position] = product
@@ -277,7 +277,7 @@ def align(teacher_ends: ArrayLike, student_ends: ArrayLike) -> NDArray[np.int64]
     cover nothing that could be grouped: the caller leaves them out.
 
     Args:
-        teacher_ends: Where each token of the teacher ends, in bytes from a common beginning;
+        teacher_ends: The end of each token of the teacher, in bytes from a common beginning;
             each end is beyond the one before.
         student_ends: The same for the student.
 

@@ -28,7 +28,7 @@ class Positions(NamedTuple):
     one. Where ends are read, an alternative without a text ends the answer."""
 
     end: "EndOfAnswer | None" = None
-    """What the teacher says of the place behind the last token; None where it says nothing."""
+    """The teacher's probabilities behind the last token; None where it gives none."""
 
     def alternatives(self, at: int) -> list[tuple[bytes, float]]:
         """Returns one position's alternatives that have a probability, likeliest first."""
@@ -41,13 +41,13 @@ class EndOfAnswer(NamedTuple):
     """The teacher's probabilities at the place where an answer ends."""
 
     ends: float
-    """The probability that it does."""
+    """The probability that the answer ends there."""
 
     others: list[bytes]
-    """What the teacher might write there in place of the end."""
+    """The K texts that the teacher might write there in place of the end."""
 
     masses: NDArray[np.float64]
-    """``(K,)``: their probabilities; 0 for padding and for ends."""
+    """``(K,)``: the probabilities of ``others``; 0 for padding and for ends."""
 
 
 def positions_of(data: bytes, teacher: TeacherSpan, *, reads_ends: bool = False) -> Positions:

@@ -78,7 +78,7 @@ def is_lifted(finished: Mapping[str, Any], settings: OnPolicySettings) -> bool:
     """Whether the limit that has ended a training, or its patience, is another one now.
 
     Args:
-        finished: What is kept of the training.
+        finished: The record that is kept of the training.
         settings: The training's, as the recipe has them now.
     """
     collapse = finished.get("collapse")

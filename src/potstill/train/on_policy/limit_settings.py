@@ -6,7 +6,7 @@ from potstill.settings import Settings
 
 
 class LimitSettings(Settings):
-    """Where a training ends at its last good checkpoint; null in place of one turns it off.
+    """The limits at which a training ends, at its last good checkpoint; null turns one off.
 
     Figures are those of a round's answers. A figure has to pass its limit in ``patience`` rounds in
     a row; ``mass``, ``end`` and ``unlearned`` end a training in its first round, too, before the

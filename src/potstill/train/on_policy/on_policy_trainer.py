@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 
 class LaterSteps(Steps):
-    """As many steps as a training has, of which nothing is known before they are reached."""
+    """The steps of a training whose examples are made only when each step is reached."""
 
     def __init__(self, steps: int, processes: int) -> None:
         super().__init__([], [[]] * steps, batch_tokens=1, processes=processes)
@@ -130,7 +130,7 @@ class OnPolicyTrainer(StudentTrainer):
 
 @dataclass(frozen=True, kw_only=True)
 class OnPolicyRun:
-    """What the steps of an on-policy training are made of."""
+    """The parts that the steps of an on-policy training are made of."""
 
     work: OnPolicyWork
     steps: OnPolicySteps
@@ -182,7 +182,7 @@ def on_policy_run(
         encoded: The teacher's rationales that it learns beside.
         settings: The length and manner of its training.
         student: The student's settings.
-        identity: As :attr:`OnPolicyRun.identity`.
+        identity: See :attr:`OnPolicyRun.identity`.
         longest: Most tokens that an example may have.
         seed: Fixes everything that is random.
     """

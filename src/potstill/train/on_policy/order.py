@@ -39,7 +39,7 @@ def started_from(
     Args:
         system: The student's identity.
         student: One that starts from the recipe's start is returned as it is.
-        checkpoints: Those of students that were trained before it.
+        checkpoints: The checkpoints of students that were trained before it.
         run_folder: The folder that theirs are seen from.
 
     Raises:

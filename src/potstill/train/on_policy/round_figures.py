@@ -31,7 +31,7 @@ Right = Callable[[str, Question], bool]
 
 
 class OwnFigures(NamedTuple):
-    """What answers tell by themselves; see :class:`potstill.records.TrainingRound`."""
+    """Figures of answers before they are scored; see :class:`potstill.records.TrainingRound`."""
 
     answers: int = 0
     ended: int = 0
@@ -43,7 +43,7 @@ class OwnFigures(NamedTuple):
 
 
 class ScoredCounts(NamedTuple):
-    """What the scores cost, and what is learned; see :class:`potstill.records.TrainingRound`."""
+    """Costs of the scores, and tokens learned; see :class:`potstill.records.TrainingRound`."""
 
     teacher_tokens: int = 0
     usd: float = 0.0
@@ -53,7 +53,7 @@ class ScoredCounts(NamedTuple):
 
 
 class TeacherFigures(NamedTuple):
-    """What the scores tell of them; see :class:`potstill.records.TrainingRound`."""
+    """Figures of answers by their scores; see :class:`potstill.records.TrainingRound`."""
 
     mass: float | None = None
     teacher_logprob: float | None = None

@@ -46,7 +46,7 @@ class RoundWatch:
     :meth:`scored`. Each of them raises :class:`TrainingCollapsed` where a limit ends the training.
 
     Args:
-        work: What they are made of; its store takes each round.
+        work: The parts that the rounds are made of; its store takes each round.
         plan: The sizes of rounds and steps.
         training: Stands for the training; its rounds are stored by it.
     """
@@ -97,7 +97,7 @@ class RoundWatch:
         """Look at the first scores of the first round.
 
         Args:
-            counts: What they cost, and what can be learned of their answers.
+            counts: The cost of the scores, and what can be learned of their answers.
             answers: The answers that were scored.
             scores: By bytes; None where there are none.
         """
@@ -114,8 +114,8 @@ class RoundWatch:
         """Keep a round, show it, and look at it.
 
         Args:
-            counts: What its scores cost, and what is learned of it.
-            answers: As for :meth:`probed`, and so is the next one.
+            counts: The cost of its scores, and what is learned of it.
+            answers: See :meth:`probed`.
             scores: See there.
         """
         figures = teacher_figures(answers, scores)

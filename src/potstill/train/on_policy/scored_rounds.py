@@ -37,7 +37,7 @@ class RoundMaker:
     """Has the rounds written and scored, and makes examples of them.
 
     Args:
-        work: What they are made of.
+        work: The parts that the rounds are made of.
         reader: Reads the student's answers.
         max_length: Most tokens of an example.
         encoder_decoder: Whether the student reads its prompt with an encoder.
@@ -269,9 +269,9 @@ class OnPolicySteps:
     Args:
         maker: Makes the examples of a round.
         plan: The sizes of rounds and steps.
-        work: What the rounds are made of.
+        work: The parts that the rounds are made of.
         further: The teacher's rationales, learned by their text.
-        further_steps: Which of these each step learns.
+        further_steps: The ones of these that each step learns.
         order: The size of a step's own part, and its order; the seed is another in each round.
         batch_tokens: Most tokens that are computed at once.
     """

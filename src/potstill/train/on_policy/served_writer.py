@@ -107,8 +107,8 @@ def with_ids(completion: Completion, ids: Mapping[bytes, int]) -> Completion:
     which may give other tokens than were written.
 
     Args:
-        completion: Of a server, tokens named by bytes.
-        ids: As :func:`ids_by_name`.
+        completion: A server's completion, tokens named by bytes.
+        ids: The ids by name, see :func:`ids_by_name`.
     """
     record = completion.logprobs
     if record is None or record.lengths is None:

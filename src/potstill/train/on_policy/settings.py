@@ -30,8 +30,8 @@ class ScoreSettings(Settings):
     teach as much as all (arXiv 2604.14084)."""
 
     by: Literal["entropy", "disagreement"] = "entropy"
-    """What ranks tokens: the student's own entropy, or how far the teacher's log-probability of
-    the token that the student wrote is from the student's."""
+    """The ranking of tokens: by the student's own entropy, or by how far the teacher's
+    log-probability of the token that the student wrote is from the student's."""
 
     @model_validator(mode="after")
     def _one_length(self) -> "ScoreSettings":
@@ -77,7 +77,7 @@ class OnPolicySettings(Settings):
     start itself."""
 
     limits: LimitSettings | None = LimitSettings()
-    """Where a student that collapses is stopped, at its last good checkpoint; null: nowhere."""
+    """The limits that stop a collapsing student, at its last good checkpoint; null: none."""
 
     @property
     def longest(self) -> int:

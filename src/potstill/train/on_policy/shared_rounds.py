@@ -31,7 +31,7 @@ class _Learn(NamedTuple):
 
 
 class _End(NamedTuple):
-    """How the round has ended in place of that."""
+    """The end of a round that gave no examples."""
 
     message: str | None
     """An error's; None: it was stopped, or a limit was passed."""

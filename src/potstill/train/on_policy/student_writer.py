@@ -21,7 +21,7 @@ from potstill.runtime.events import EventLog
 from potstill.train.prefix_sharing.attention import NAME as TREE_ATTENTION
 
 AROUND = ("forward", "_original_forward")
-"""What accelerate sets on a model that it has round its products."""
+"""The attributes that accelerate sets on a model so that its products are rounded."""
 
 
 class StudentWriter(HFModel):
@@ -129,7 +129,7 @@ def rounded(model: PreTrainedModel) -> PreTrainedModel:
         id(weight): nn.Parameter(weight.detach().to(torch.bfloat16), requires_grad=False)
         for weight in model.parameters()
     }
-    # What training puts around the forward pass, such as rounding, is left behind.
+    # The copy leaves out the wrappers that training puts around the forward pass.
     around = {name: model.__dict__[name] for name in AROUND if name in model.__dict__}
     for name in around:
         del model.__dict__[name]

@@ -26,7 +26,7 @@ Prompt = str | tuple[Message, ...]
 """Plain text, or the turns of a chat."""
 
 SEEDS_APART = 1_000_003
-"""By what the seeds of two runs differ, so that no round of the one draws as one of the other."""
+"""The distance of two runs' seeds, so that no round of the one draws as one of the other."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,7 +64,7 @@ class ScoringTeacher:
             task: The name of the question's task.
             ids: The tokens that the student wrote, where the teacher's tokenizer is its own; of an
                 answer behind another prompt they may be others, and are left to the tokenizer.
-            kept_at: As of :class:`potstill.records.GivenText`.
+            kept_at: See :attr:`potstill.records.GivenText.kept_at`.
         """
         prompt = self.asking.request(question).prompt
         if prompt != written_behind:
@@ -84,14 +84,14 @@ class ScoringTeacher:
 
 @dataclass(frozen=True, kw_only=True)
 class OnPolicyWork:
-    """All that the rounds of one student's training are made of."""
+    """The parts that the rounds of one student's training are made of."""
 
     system: System
     """The student."""
 
     settings: OnPolicySettings
     data_format: str
-    """The one that the student is asked in."""
+    """The data format that the student is asked in."""
 
     start: LocalSettings
     """The model that it started from; where ``serve`` is set, that program writes the student's

@@ -1,4 +1,4 @@
-r"""What a student wrote, the part of it that a teacher scores, and the scores at its tokens.
+r"""A student's answers, the part of each that a teacher scores, and the scores at its tokens.
 
 A student's answer is known by the tokens that it wrote: encoded again, its text may be others. The
 part that is scored begins behind what the student's layout puts before an answer, and ends with the
@@ -9,10 +9,9 @@ answer, or before::
     places that learn       ^^ ^^^ . . .            ^
 
 Where the teacher is asked by another prompt than the student, white space before an answer is what
-that prompt asks for. Where the teacher's
-prompt does not ask for the words by which the student's data format closes an answer, such as
-``-->``, what stands from there on is not scored: a teacher that never writes them finds them all
-but impossible, and the student would unlearn to close its answers.
+that prompt asks for. Where the teacher's prompt does not ask for the words by which the student's
+data format closes an answer, such as ``-->``, the text from there on is not scored: a teacher that
+never writes them finds them all but impossible, and the student would unlearn to close its answers.
 """
 
 from collections.abc import Sequence
@@ -59,7 +58,7 @@ class WrittenAnswer(NamedTuple):
     """The tokens, those before the text among them, without one that ends it."""
 
     text: str
-    """What the tokens behind the lead spell."""
+    """The text that the tokens behind the lead spell."""
 
     ends: bool
     """Whether the answer ends behind them."""
@@ -307,8 +306,8 @@ class AnswerReader:
         Args:
             answer: The answer.
             carried: The teacher's probabilities at its tokens.
-            rows: Where there are any.
-            unkept: Where they are of the own token alone: not chosen before, and ranked last.
+            rows: The places that have the teacher's probabilities.
+            unkept: The places where the own token's alone are: not chosen before, ranked last.
         """
         ranks = np.full(len(carried.soft), np.inf)  # of the end, and of what is not known: first
         own = answer.logprobs[answer.lead :].astype(np.float64)
@@ -344,9 +343,9 @@ def span_of(text: str, given: str, scores: TokenLogprobs) -> TeacherSpan:
     """Returns the stretch of a student's text that the teacher was given.
 
     Args:
-        text: The student's.
-        given: What the teacher was given: the same but for white space before it.
-        scores: The teacher's probabilities of that.
+        text: The student's text.
+        given: The text that the teacher was given: the same but for white space before it.
+        scores: The teacher's probabilities of ``given``.
     """
     common = 0  # white space that both have
     own, theirs = (len(whole) - len(whole.lstrip()) for whole in (text, given))

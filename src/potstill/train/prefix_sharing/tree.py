@@ -128,7 +128,7 @@ def _grow(leaves: list[Row], least_shared: int) -> list[_NodeSpan]:
         if end - first == 1:
             spans.append(_NodeSpan(first, depth, leaves[first].size, parent))
             continue
-        # What all leaves of this range share beyond what their ancestors hold becomes a node.
+        # The tokens that all leaves of this range share beyond their ancestors' become a node.
         shared = int(common[first + 1 : end].min())
         if shared - depth >= least_shared:
             spans.append(_NodeSpan(first, depth, shared, parent))
