@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import shutil
 import os
 import sqlite3
 import subprocess
@@ -189,6 +190,18 @@ def test_what_is_there_and_what_is_missing_is_counted() -> None:
     assert "spent: $0.25 of $5.00 for 1,200 tokens" in shown.stdout
     assert "no command has worked on it" in shown.stdout
     assert max(map(len, shown.stdout.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("words", [("status", "sums.yaml"), ("compare", "sums.yaml", "other")])
+def test_a_recipe_that_was_not_run_yet_is_answered_with_the_command_that_begins_it(
+    words: tuple[str, ...],
+) -> None:
+    shutil.rmtree(begun_run())
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 2
+    assert "sums.yaml was not run yet: sums holds no run. potstill run sums.yaml begins it." in (
+        result.stderr
+    )
 
 
 def test_a_recipe_stands_for_its_run() -> None:

@@ -18,7 +18,7 @@ import click
 import potstill
 from potstill.cli.documents import json_option, write_document
 from potstill.cli.terminal import clean_warnings, echo
-from potstill.errors import ConfigError, OutdatedError, PotstillError, extra
+from potstill.errors import ConfigError, OutdatedError, PotstillError, extra, repeat_commands
 from potstill.launched import is_main_process, process_count, refuse_several, tells_ending
 from potstill.text.terminal_text import terminal_text
 
@@ -308,6 +308,23 @@ def _processes() -> AbstractContextManager[None]:
     return training_processes()
 
 
+def begun_folder(place: Path) -> Path:
+    """Returns a folder as it is given, or that of a recipe's run.
+
+    Raises:
+        ConfigError: The recipe cannot be read, or no command has worked on its run.
+    """
+    from potstill.pipeline.recipe import load_recipe
+
+    if place.is_dir():
+        return place
+    folder = load_recipe(place).folder
+    if not (folder / "run.sqlite").is_file():
+        begin = repeat_commands(["run"], shlex.quote(str(place)))
+        raise ConfigError(f"{place} was not run yet: {folder} holds no run. {begin} begins it.")
+    return folder
+
+
 @contextmanager
 def open_begun_run(place: Path) -> Iterator["Run"]:
     """The run of a recipe or in a folder, which is there already.
@@ -315,13 +332,10 @@ def open_begun_run(place: Path) -> Iterator["Run"]:
     Raises:
         ConfigError: There is none.
     """
-    from potstill.pipeline.recipe import load_recipe
-
-    folder = place if place.is_dir() else load_recipe(place).folder
+    folder = begun_folder(place)
     if not (folder / "run.sqlite").is_file():
         raise ConfigError(
-            f"{place} is no run: {folder} holds no run.sqlite. Give a run's folder, or the recipe "
-            "of one; potstill generate begins it."
+            f"{place} is no run: it holds no run.sqlite. Give a run's folder, or the recipe of one."
         )
     with open_run(place, ()) as run:
         yield run

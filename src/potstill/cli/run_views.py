@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from potstill.cli.app import main, set_option
+from potstill.cli.app import begun_folder, main, set_option
 from potstill.cli.documents import add_to_document, plain, wants_json, write_now
 from potstill.cli.printing import print_table
 from potstill.cli.terminal import echo
@@ -23,11 +23,10 @@ def status_command(run: Path) -> None:
     RUN is its folder, or the recipe; of a folder of runs each gets a line. Nobody is asked and
     nothing is written.
     """
-    from potstill.pipeline.recipe import load_recipe
     from potstill.plan.run_status import run_status, runs_below
     from potstill.plan.status_table import fact_lines, head_line, stages_table
 
-    folder = run if run.is_dir() else load_recipe(run).folder
+    folder = begun_folder(run)
     if not (folder / "run.sqlite").is_file() and folder.is_dir() and (below := runs_below(folder)):
         _print_runs(folder, below)
         return
@@ -82,7 +81,6 @@ def view_command(run: Path, changes: tuple[str, ...]) -> None:
     Nobody is asked and nothing is written.
     """
     from potstill.errors import extra
-    from potstill.pipeline.recipe import load_recipe
     from potstill.pipeline.settings_file import change_setting
     from potstill.settings import build
     from potstill.view.settings import ViewSettings
@@ -91,7 +89,7 @@ def view_command(run: Path, changes: tuple[str, ...]) -> None:
     for change in changes:
         change_setting(raw, change)
     settings = build(ViewSettings, raw, at="potstill view")
-    folder = run if run.is_dir() else load_recipe(run).folder
+    folder = begun_folder(run)
     with extra("serve", needed_for="potstill view"):
         from potstill.view.page_server import view
 
@@ -118,14 +116,11 @@ def compare_command(runs: tuple[Path, ...], out: Path | None) -> None:
     from potstill.experiment.comparison_table import comparison_page
     from potstill.experiment.comparison_text import comparison_values
     from potstill.experiment.run_comparison import compared_runs
-    from potstill.pipeline.recipe import load_recipe
     from potstill.whole_files import write_whole
 
     if out is not None and not out.absolute().parent.is_dir():
         raise ConfigError(f"--out {out}: there is no folder {out.parent}; make it first")
-    compared = compared_runs(
-        read_runs([run if run.is_dir() else load_recipe(run).folder for run in runs])
-    )
+    compared = compared_runs(read_runs([begun_folder(run) for run in runs]))
     for shown in comparison_page(compared):
         if isinstance(shown, str):
             echo(shown)
