@@ -2,8 +2,8 @@
 
 import fcntl
 import json
-import shutil
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
