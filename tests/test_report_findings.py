@@ -227,6 +227,10 @@ def test_cautions_are_in_the_order_of_their_weight(run: FilledRun) -> None:
     texts = [caution.text for caution in cautions(results)]
     assert "3 training questions share text with 3 of 300 test questions" in texts[1]
     assert texts[2] == "All 120 training questions share a template with the test questions."
+    one = [overlap(run.tasks[0], same_template=1, same_text=1, hit=1)]
+    texts = [caution.text for caution in cautions(read(run, overlaps=one))]
+    assert "1 training question shares text with 1 of 300 test questions" in texts[0]
+    assert texts[1].startswith("1 of 120 training questions shares a template")
 
 
 def replace_facts(**changes: Any) -> RunFacts:

@@ -79,10 +79,10 @@ def _stale(results: Results) -> Iterator[str]:
 def _shared_texts(results: Results) -> Iterator[str]:
     for one in results.overlaps:
         if one.split == "test" and one.training:
-            yield (
-                f"{one.training:,} training questions share text with {one.hit:,} of {one.total:,} "
-                f"test questions of {one.task}."
-            )
+            sharing = f"{one.training:,} training questions share"
+            if one.training == 1:
+                sharing = "1 training question shares"
+            yield f"{sharing} text with {one.hit:,} of {one.total:,} test questions of {one.task}."
 
 
 def _shared_templates(results: Results) -> Iterator[str]:
@@ -93,7 +93,10 @@ def _shared_templates(results: Results) -> Iterator[str]:
             if one.same_template == training:
                 how_many = f"All {training:,}"
             where = "" if one.task == results.leading.name else f" of {one.task}"
-            yield f"{how_many} training questions share a template with the test questions{where}."
+            verb = "shares" if one.same_template == 1 else "share"
+            yield (
+                f"{how_many} training questions {verb} a template with the test questions{where}."
+            )
 
 
 def _tested(results: Results) -> list[Score]:
