@@ -132,7 +132,7 @@ def grouped(one: Spans, two: Spans, groups: Spans) -> bool:
 
 
 def mass_error(targets: SoftTargets) -> float:
-    """By how much a position's probabilities and tail miss 1 at most, or fall below 0."""
+    """Returns the largest amount by which a position's mass misses 1, or falls below 0."""
     mass = targets.probabilities.sum(axis=1, dtype=np.float64) + targets.tail
     below = min(float(targets.probabilities.min()), float(targets.tail.min()), 0.0)
     return max(float(np.abs(mass - 1).max()), -below)
@@ -321,7 +321,7 @@ def broken(
 
 
 def carried(text: str, tokens: TokenLogprobs, student: Loaded) -> str:
-    """How many tokens became soft, and what was lost."""
+    """Returns, in words, how many tokens became soft, and the error of the targets' mass."""
     span = TeacherSpan(tokens=tokens, start=0, end=len(text.encode()), shift=0)
     targets = soft_targets(text, ids_of(student[0], text), span, student[1])
     soft, error = int(targets.soft.sum()), mass_error(targets)

@@ -1,4 +1,4 @@
-"""What a student is trained on by each of the common chat templates, held against the template.
+"""Training texts by each of the common chat templates, compared with the template's own text.
 
 Run: python benchmarks/chat_templates.py [--wheel .templates] [--data ../shared/data]
      [--tokenizer FOLDER ...] [--page docs/chat-templates.md]
@@ -60,10 +60,10 @@ class Row(NamedTuple):
     """The tokens that end an answer, as text."""
 
     outcomes: Mapping[str, str]
-    """By what was looked at: empty where it holds, else how the template differs."""
+    """The outcome of each check: empty where it holds, else how the template differs."""
 
     faults: tuple[str, ...]
-    """What does not hold and has no reason in the template."""
+    """Failed checks that have no reason in the template."""
 
 
 def template_folder(wheel: Path) -> Path | None:

@@ -41,7 +41,7 @@ CLIENTS = {
     "inspect": Peer("use_inspect", ("inspect_ai==0.3.285", OPENAI)),
     "lm-eval": Peer("use_lm_eval", ("lm_eval[api,hf]==0.4.13", "torch==2.13.0")),
 }
-"""By the name in the table."""
+"""The clients by their name in the table."""
 
 STARTING = 120.0
 """Seconds that a server may take to be ready."""

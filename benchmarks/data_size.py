@@ -67,7 +67,7 @@ SYSTEMS = (
     STUDENT, System("start"), System("start", variant="zero_shot"),
     System("start", variant="few_shot"),
 )  # fmt: skip
-"""Those that are measured where a student is made up."""
+"""The systems that are measured when a student is made up."""
 
 WORDS = [
     "first", "then", "so", "we", "take", "the", "number", "of", "apples", "boxes", "left", "and",

@@ -51,7 +51,7 @@ from potstill.train.settings import MatchingSettings
 HIDDEN, CANDIDATES, KEPT = 512, 20, 0.9
 SIZES = ((32_768, 256), (128_256, 256), (151_936, 256))
 MANY = (151_936, 4_096)
-"""Where logits of all tokens are 2.3 GiB."""
+"""A vocabulary and a number of tokens whose logits take 2.3 GiB."""
 
 STEPS = 3
 OURS = {
@@ -118,7 +118,7 @@ def ours(inputs: Given, matching: MatchingSettings) -> Loss:
 
 
 def dense_kl(inputs: Given) -> Loss:
-    """As torchtune's ForwardKLLoss, whose target comes as logits of the whole vocabulary."""
+    """Returns a loss as torchtune's ForwardKLLoss, whose target covers the whole vocabulary."""
 
     def loss() -> Tensor:
         target_NV = dense(inputs, "dense KL", torch.float32)
@@ -129,7 +129,7 @@ def dense_kl(inputs: Given) -> Loss:
 
 
 def axolotl(inputs: Given, folder: Path) -> Loss:
-    """The wheel's own file, which needs nothing else of it."""
+    """Returns the loss in the wheel's own file, which needs nothing else of the wheel."""
     path = folder / "integrations" / "kd" / "topk_logprob" / "forward_kl.py"
     spec = importlib.util.spec_from_file_location("forward_kl", path)
     assert spec is not None

@@ -181,7 +181,7 @@ def table(all_rows: Mapping[str, Mapping[str, Row]]) -> str:
 
 
 class ReadSample(NamedTuple):
-    """How many of the differences that were read went which way."""
+    """Differing verdicts that were read: how many there are, and whose are right."""
 
     differing: int
     read: int
@@ -255,7 +255,7 @@ def below(all_rows: Mapping[str, Mapping[str, Row]], read: Readings) -> str:
 
 
 def failed_table(all_rows: Mapping[str, Mapping[str, Row]], read: Readings) -> str:
-    """Where there is no verdict: how much of what we do not call correct is rightly so."""
+    """Returns the table of answers without a verdict: how often we rightly call one not correct."""
     lines = [
         "| folder | without a verdict | not correct by us | read | rightly so |",
         "|---|---|---|---|---|",

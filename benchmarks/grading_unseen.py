@@ -87,7 +87,7 @@ def plain_verdict(one: Published) -> bool:
 
 
 def last_box(text: str) -> str:
-    """What the last box holds; empty where there is none or it does not close."""
+    """Returns the content of the last box; empty where there is none or it does not close."""
     try:
         return boxed(text) if "\\boxed" in text else ""
     except ValueError:
@@ -117,7 +117,7 @@ Reading = dict[str, Any]
 
 
 def share(readings: Sequence[Reading]) -> str:
-    """How many are right, in words and with the interval."""
+    """Returns the number that is right as cells of a table, with share and interval."""
     right = sum(reading["right"] == "yes" for reading in readings)
     low, high = accuracy_interval(right, len(readings))
     return f"{len(readings)} | {right} | {right / len(readings):.1%} ({low:.1%} to {high:.1%})"

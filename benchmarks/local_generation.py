@@ -57,13 +57,13 @@ class Timing(NamedTuple):
 
 
 class Calls(NamedTuple):
-    """How ``generate`` is called."""
+    """The arguments of the calls of ``generate``."""
 
     prompts: int
-    """At once."""
+    """The number of prompts in one call."""
 
     by_length: bool
-    """Prompts alike in length together, or in the file's order."""
+    """Whether prompts of like length are called together; else they go in the file's order."""
 
     def __str__(self) -> str:
         return f"{self.prompts} prompts{', sorted' if self.by_length else ''}"

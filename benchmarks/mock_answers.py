@@ -13,7 +13,7 @@ DRAWS = 512
 """Different answers, by text or probabilities: too many for a file to profit from repeats."""
 
 RIGHT = 10
-"""How many of the texts give the answer 42; each of the others gives one of its own."""
+"""The number of texts that give the answer 42; each of the others gives one of its own."""
 
 COLLIDES = 20
 """Every so manyth position has two alternatives of the same text."""

@@ -41,7 +41,7 @@ class Counts:
         self.received_samples = 0
         self.first = self.last = 0.0
         self.times: list[float] = []
-        """When each sample was sent."""
+        """The time at which each sample was sent, in seconds."""
 
         self.turns: dict[bytes, int] = {}
         """Samples that were asked for, by question."""
@@ -50,7 +50,7 @@ class Counts:
         """Processor time that was spent before the first request."""
 
     def as_json(self) -> bytes:
-        """As JSON."""
+        """Returns the counts as JSON."""
         cpu = time.process_time() - self.ready
         counts = {"turns": len(self.turns), "cpu": cpu, "sustained": self.sustained, "times": None}
         return orjson.dumps({**vars(self), **counts})
@@ -148,7 +148,7 @@ class Server(NamedTuple):
     """A server in a process of its own."""
 
     url: str
-    """Where its routes begin."""
+    """The address that its routes begin with."""
 
     def stats(self) -> dict[str, float]:
         """Returns the counts of requests and answers so far."""

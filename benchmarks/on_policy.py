@@ -46,18 +46,18 @@ CASES = {
     "other": (OWN, ROUNDS, "GOLD", "GOLD, hybrid"),
     "real": (OWN, "GKD", "GKD, bf16 weights", "Distillation", "Distillation, bf16 weights"),
 }
-"""What is measured in each case."""
+"""The systems that are measured in each case."""
 
 TASK = "two_step_arithmetic"
 
 BYTE_NAMES = str.maketrans({"▁": "Ġ", "\n": "Ċ", "\t": "ĉ"})
-"""What byte-level tokenizers call a space, the end of a line and a tabulator."""
+"""The characters that byte-level tokenizers write for a space, a line's end and a tabulator."""
 
 FORMAT = {
     "prompt": "Q: {question}\nA: Let's think step by step.",
     "target": " {rationale}\nTherefore, the answer is {answer}.",
 }
-"""As all models here are asked, and as they answer."""
+"""The format of the prompts and the answers of all models here."""
 
 
 PROCESSES = multiprocessing.get_context("forkserver")
@@ -65,7 +65,7 @@ PROCESSES = multiprocessing.get_context("forkserver")
 
 
 class Work(NamedTuple):
-    """What every system trains."""
+    """The training that every system does."""
 
     student: Path
     teacher: Path

@@ -76,20 +76,20 @@ class Clocks(TrainerCallback):
         self.tokens: list[int] = []
 
     def begins(self, *, steps: int, step: int, tokens: int) -> None:
-        """As a watch of ours."""
+        """Do nothing; it is part of a watch of potstill's training."""
 
     def advances(self, steps: int, tokens: int) -> None:
-        """As a watch of ours: so many steps are done, and so many more tokens learned."""
+        """Count tokens, and note the end of a step, as a watch of potstill's training."""
         self.tokens[-1:] = [(self.tokens[-1] if self.tokens else 0) + tokens]
         if steps:
             self.note()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """As a callback of ``transformers``."""
+        """Note the end of a step, as a callback of ``transformers``."""
         self.note()
 
     def note(self) -> None:
-        """A step ends now."""
+        """Take it that a step ends now."""
         self.wall.append(time.perf_counter())
         self.processor.append(time.process_time())
         self.tokens.append(0)

@@ -115,14 +115,14 @@ def on(nodes: Nodes, workers: int) -> list[str]:
 
 
 def rows(run: Path, query: str) -> list[tuple[Any, ...]]:
-    """What a run's store holds."""
+    """Returns the rows that a query of a run's store finds; none where the query fails."""
     with suppress(sqlite3.OperationalError), sqlite3.connect(run / "run.sqlite") as store:
         return store.execute(query).fetchall()
     return []
 
 
 def worker_events(run: Path) -> list[dict[str, Any]]:
-    """What the log says of workers."""
+    """Returns the events of workers in a run's log."""
     with suppress(FileNotFoundError):
         lines = (run / "log.jsonl").read_bytes().splitlines()
         return [json.loads(line) for line in lines if b'"event":"worker"' in line]
@@ -145,7 +145,7 @@ def at_work(run: Path, *, seconds: float = 0.0) -> list[int]:
 
 
 class Kills(NamedTuple):
-    """What was killed."""
+    """The numbers of workers, nodes and drivers that were killed."""
 
     workers_killed: int
     nodes_killed: int
@@ -272,7 +272,7 @@ def processor_seconds(pid: int) -> float:
 
 
 def scaled(folder: Path, nodes: Nodes, workers: int, options: argparse.Namespace) -> dict[str, Any]:
-    """So many workers at a server that answers after a second."""
+    """Measures ``workers`` workers at a server that answers after ``options.latency`` seconds."""
     name = f"workers-{workers}"
     with serving(latency=options.latency, tokens=100) as server:
         teacher = {"model": "openai:mock", "base_url": server.url, "api_key_env": None,

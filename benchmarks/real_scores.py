@@ -64,14 +64,14 @@ def requests(count: int, top: int) -> Iterator[Request]:
 
 
 class Compared(NamedTuple):
-    """How far two scores of many texts are apart, in nats."""
+    """The differences of two scores of many texts, in nats."""
 
     texts: int
     tokens: int
     mean: float
     most: float
     mean_of_likeliest: float
-    """Of the likeliest tokens that both list."""
+    """The mean over the likeliest tokens that both list."""
 
     most_of_likeliest: float
     same_likeliest: float

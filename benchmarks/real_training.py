@@ -82,7 +82,7 @@ class Pass(NamedTuple):
 
 
 class Setting(NamedTuple):
-    """What is trained."""
+    """The start, the batches and the device of a training."""
 
     folder: Path
     steps: list[list[Encoded]]

@@ -100,16 +100,16 @@ async def _stream(request: web.Request, text: str) -> web.StreamResponse:
 
 
 class Running(NamedTuple):
-    """The question that is asked."""
+    """The servers that run."""
 
     upstream: str
-    """Where the scripted servers are."""
+    """The address of the scripted servers."""
 
     server: str
-    """Where the guided one is."""
+    """The address of the guided server."""
 
     pid: int
-    """The guided server's process."""
+    """The guided server's process id."""
 
 
 @contextmanager

@@ -111,7 +111,7 @@ def cot_granularity(folder: Path) -> Iterator[Published]:
 
 
 def distilling_step_by_step(folder: Path) -> Iterator[Published]:
-    """No verdicts. PaLM's SVAMP answers are equations, in brackets."""
+    """Yields answers without verdicts. PaLM's SVAMP answers are equations, in brackets."""
     for split in ("train", "test"):
         suffix = ".json.gz" if split == "train" else ".json"
         cqa = load(folder / "cqa" / f"cqa_{split}{suffix}")
@@ -162,7 +162,7 @@ def _valued(name: str, question: str, text: str, label: str, kind: AnswerType) -
 
 
 def early_stopping_sc(folder: Path) -> Iterator[Published]:
-    """No verdicts."""
+    """Yields answers without verdicts."""
     for name, rows in files(folder):
         for place, row in enumerate(rows):
             for sample, text in enumerate(row["generated_answer"]):
@@ -247,7 +247,7 @@ def gsm8k_gpt3_finetuned(folder: Path) -> Iterator[Published]:
 
 
 def math_train_8_samples(folder: Path) -> Iterator[Published]:
-    """No verdicts. Left out are the four questions whose gold box is empty."""
+    """Yields answers without verdicts. Left out are the four questions whose gold box is empty."""
     for name, rows in files(folder):
         for place, row in enumerate(rows):
             gold = boxed(row["answer"])

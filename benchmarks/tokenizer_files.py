@@ -28,7 +28,7 @@ PATTERN = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
     r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
-"""How cl100k and Llama 3 split a text into words."""
+"""The pattern by which cl100k and Llama 3 split a text into words."""
 
 
 def t5(folder: Path) -> PreTrainedTokenizerBase:

@@ -51,7 +51,7 @@ TEXT = "He has 3 boxes of 4 pens and buys 5 more, so we first multiply and then 
 
 
 class Case(NamedTuple):
-    """What is asked for, and how it is kept."""
+    """The probabilities that are asked for, and the form in which they are kept."""
 
     top: int
     form: ProbabilityForm = "exact"

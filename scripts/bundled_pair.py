@@ -36,7 +36,7 @@ class Recipe:
     """All that makes one of the models."""
 
     opening: Mixture
-    """For the first documents: mostly exercises in looking up and in sums."""
+    """The mixture of the first documents: mostly exercises in looking up and in sums."""
 
     mixture: Mixture
     shape: Shape

@@ -37,7 +37,7 @@ class Figure(Settings):
     """One figure of a claim."""
 
     label: str = Field(min_length=1)
-    """What it is."""
+    """The figure's name."""
 
     file: str
     """The result file's name under benchmarks/results, without its ending."""
@@ -51,13 +51,13 @@ class Figure(Settings):
     told in points. A system of another task is written ``TASK: SYSTEM``."""
 
     path: tuple[str, ...] = ()
-    """Where a plain figure stands in the file, in place of systems."""
+    """The keys that lead to a plain figure in the file, in place of systems."""
 
     wording: str = "{:.1f}"
-    """How a plain figure is told; ``compared`` tells a difference with its interval."""
+    """The format of a plain figure; ``compared`` tells a difference with its interval."""
 
     expect: Literal["more", "less", "same"] | None = None
-    """What the claim expects of the figure, against 0; null where it only stands beside others."""
+    """The expected sign of the figure; null where the figure only stands beside others."""
 
     within: float = 5.0
     """Points that still count as the same."""
@@ -74,7 +74,7 @@ class Claim(Settings):
 
     figures: tuple[Figure, ...] = ()
     verdict: str = ""
-    """In place of the one that follows from the figures."""
+    """The verdict that is told in place of the one that follows from the figures."""
 
     note: str = ""
 

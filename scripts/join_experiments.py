@@ -25,10 +25,10 @@ from potstill.statistics import compare_runs, paired_comparison
 from potstill.whole_files import write_whole
 
 Figures = dict[str, Any]
-"""What an experiment found of one recipe, or a part of that."""
+"""An experiment's findings on one recipe, or a part of them."""
 
 NOTHING: tuple[object, ...] = (None, {}, [], {"policies": {}, "expected": {}})
-"""What ``inflation``, and ``guidance`` and ``teachers`` of a variant, hold where there is none."""
+"""The empty values of ``inflation``, and of ``guidance`` and ``teachers`` of a variant."""
 
 
 def joined(parts: Sequence[Figures]) -> Figures:

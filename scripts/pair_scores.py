@@ -68,7 +68,7 @@ def accuracy(
     count: int = 400,
     seed: int = 1,
 ) -> int:
-    """How many of ``count`` test questions of a family are answered rightly."""
+    """Returns the number of a family's ``count`` test questions that are answered rightly."""
     asked = questions(family, "test", count, seed)
     prompts = [style_prompt(style, question) for question in asked]
     texts: list[str] = []

@@ -158,7 +158,7 @@ def _echo(random: Random) -> Document:
 
 
 def _trace(random: Random) -> Document:
-    """Who refers to whom, from the person asked about back to the one whose count is told."""
+    """Returns an exercise: people from the one asked about back to the one whose count is told."""
     while True:
         draft = draw_fact_chain(random)
         if split_of(f"fact_chain {draft.content}") == "train":

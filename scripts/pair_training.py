@@ -52,7 +52,7 @@ class Shape:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """How long and how fast to train."""
+    """The length, the batch size and the learning rate of a training."""
 
     minutes: float
     """Wall time after which training ends; infinity where ``steps`` decides."""

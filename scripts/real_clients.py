@@ -237,7 +237,7 @@ def lm_eval_checks(url: str, model: str) -> Iterator[Check]:
 
 
 def _reached(ask: Callable[[], object]) -> str:
-    """What came; what the model wrote may not be what the client can read, which is no fault here.
+    """Returns the answer, or a note where the client cannot read the model's text: no fault here.
 
     Raises:
         Exception: The server refused or failed.

@@ -38,14 +38,14 @@ class RealServer(NamedTuple):
     name: str
     version: str
     command: Callable[[int, Path], list[str]]
-    """From the port and the folder of a model to the command line."""
+    """Returns the command line for a port and the folder of a model."""
 
     model_name: Callable[[Path], str]
-    """From the folder of a model to its name at the server."""
+    """Returns a model's name at the server, by the model's folder."""
 
     environment: Mapping[str, str]
     answer_line: re.Pattern[bytes]
-    """What its log has once for each answer."""
+    """The pattern that its log has once for each answer."""
 
 
 class Serving(NamedTuple):
@@ -53,7 +53,7 @@ class Serving(NamedTuple):
 
     server: RealServer
     url: str
-    """Where its routes begin."""
+    """The address that its routes begin with."""
 
     model: str
     """The name of the model at it."""

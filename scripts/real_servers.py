@@ -52,7 +52,7 @@ STORED_AT_KILL = 2
 """Completions that are stored when generate is killed."""
 
 POLICIES: tuple[Any, ...] = ("never", "first", {"first_n": 2})
-"""What the guided server is asked by."""
+"""The policies by which the guided server is asked."""
 
 BOTH_SIDES, TRAINED = "serve", "serve, student trained"
 

@@ -28,7 +28,7 @@ class Listed(NamedTuple):
     """A task of the table."""
 
     task: str
-    """In words."""
+    """The task's name in words."""
 
     published: tuple[str, str, str]
     """Answers alone, rationales and diverse rationales (-: none) of GPT-2 124M, T5 60M and T5 220M

@@ -73,7 +73,7 @@ class Section(NamedTuple):
     """One settings class on the page."""
 
     place: str
-    """Where its settings stand in a recipe or another file."""
+    """The part of a recipe, or the other file, that its settings stand in."""
 
     cls: type[Settings]
 

@@ -31,7 +31,7 @@ PLACES = {
     "head": "",
     "questions": "#questions?start=right&student=wrong",
 }
-"""What is shown, by the address behind the page's."""
+"""The pictures: each shows the page at an address that ends in this fragment."""
 
 
 def picture(browser: "Browser", page: Path, place: str, screen: str, scheme: str) -> bytes:

@@ -14,7 +14,7 @@ from statistics import median
 
 PACKAGE = Path(__file__).parents[1] / "src" / "potstill"
 NUMERIC = ("train", "models/local", "merge/weights.py", "statistics.py")
-"""Where dense numeric code stands."""
+"""Path prefixes of dense numeric code, from the package's folder."""
 
 Arrows = dict[str, set[str]]
 

@@ -65,7 +65,7 @@ class BatchServer(Loopback):
         """Prompts whose lines are in neither file."""
 
         self.troubles: dict[str, list[Trouble]] = {}
-        """By what is called: list, upload, create, poll, content. Taken one by one."""
+        """The troubles of each call (list, upload, create, poll, content), taken one by one."""
 
         self.hanging = Event()
         self.keeps_metadata = True
@@ -74,7 +74,7 @@ class BatchServer(Loopback):
         self.calls: Counter[str] = Counter()
         self.headers: list[str | None] = []
         self.bought: Counter[tuple[str, int]] = Counter()
-        """By prompt and seed + choice."""
+        """The number of samples drawn for each prompt and seed + choice."""
 
         self.tried: Counter[str] = Counter()
 

@@ -31,7 +31,7 @@ FAULTS = {
     "no_usage": 1.0, "odd_usage": 1.0, "wrong_type": 1.0, "drip": 1.0, "blanks": 1.0,
     "huge": 0.1,
 }  # fmt: skip
-"""By kind, how often it is drawn beside the others. Those from ``fewer`` on hold a good answer."""
+"""The weight of each kind in draws. The kinds from ``fewer`` on hold a good answer."""
 
 ASTRAY = ("redirect", "404")
 """Kinds that say the address is wrong, unless answers have come from it before."""
@@ -55,7 +55,7 @@ REFUSALS: dict[str, tuple[int, dict[str, str]]] = {
     "402": (402, {}),
     "one_choice": (400, {}),
 }
-"""By kind, the status and the headers. ``{quoted}`` stands for the key that was sent."""
+"""The status and the headers of each kind. ``{quoted}`` stands for the key that was sent."""
 
 
 class Asked(NamedTuple):
@@ -65,13 +65,13 @@ class Asked(NamedTuple):
     body: Body
     prompt: str
     seeds: tuple[int, ...]
-    """By choice, what it is drawn from beside the prompt."""
+    """The seed of each choice, from which it is drawn together with the prompt."""
 
     key: str
     """The value of its Authorization header."""
 
     attempt: int
-    """How often the same has come before."""
+    """The number of equal requests that came before."""
 
 
 def read_asked(path: str, body: Body, key: str, attempts: Counter[object]) -> Asked:
@@ -233,7 +233,7 @@ EDITS: dict[str, Callable[[Body], Sequence[int]]] = {
     "no_choices": _no_choices, "null_choices": _null_choices, "error_in_200": _error_in_200,
     "null": _null,
 }  # fmt: skip
-"""By kind, what is done to an answer before it is written; which choices can still be read."""
+"""The change that each kind makes to an answer; it returns the choices that can still be read."""
 
 SPOILT: dict[str, Callable[[bytes, bytes], bytes]] = {
     "truncated": lambda content, key: content[: len(content) // 2],
@@ -249,7 +249,7 @@ SPOILT: dict[str, Callable[[bytes, bytes], bytes]] = {
         b"HTTP/1.1 200 OK\r\nX-\x00" + key + b": 1\r\n\r\n" + content
     ),
 }
-"""By kind, what is sent in place of an answer; nothing in it can be read."""
+"""The bytes that each kind sends in place of an answer; nothing in them can be read."""
 
 
 def refusal(kind: str, key: str, words: str) -> bytes:

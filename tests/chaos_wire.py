@@ -1,4 +1,4 @@
-"""How the server of ``chaos.py`` sends it all: whole, late, piece by piece, or not at all."""
+"""The server of ``chaos.py``: sends answers whole, late, piece by piece, or not at all."""
 
 import asyncio
 import socket
@@ -11,7 +11,7 @@ from chaos_faults import FAULTS, REFUSALS, Answer, Asked, answer, draw, http, re
 
 @dataclass(frozen=True, kw_only=True)
 class Habits:
-    """How a server behaves."""
+    """The behaviour of a server."""
 
     seed: int = 0
     share: float = 0.3
@@ -33,7 +33,7 @@ class Habits:
     """Seconds before an answer, on average; drawn evenly between nothing and twice as much."""
 
     capacity: int | None = None
-    """In flight above this, requests are answered 429 at once."""
+    """The number of requests in flight above which others are answered 429 at once."""
 
     one_choice: bool = False
     """Whether n above 1 is answered 400."""

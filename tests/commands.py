@@ -22,7 +22,7 @@ from typing import Any, Self
 
 ROOT = Path(__file__).parents[1]
 SHORT_BACKOFF = "import potstill.models.openai.client as c; c.FIRST_BACKOFF = 0.02"
-"""What :attr:`Commands.before` is where a server's faults should not be waited for."""
+"""Code for :attr:`Commands.before`: retries after a server's faults wait only briefly."""
 
 
 class CommandServer:
@@ -216,7 +216,7 @@ def _serve() -> None:
     from potstill.models import model_settings, open_model
     from potstill.records import Request
 
-    # What is made once only is made here, as the patterns by which transformers renames weights.
+    # Objects that are made only once are made here, such as transformers' patterns of weight names.
     student = open_model(model_settings("bundled:student", at="commands"))
     list(student.complete([Request(prompt="2", max_tokens=1)]))
 
@@ -224,7 +224,7 @@ def _serve() -> None:
         sys.stdout.write(f"{number}\n")
         sys.stdout.flush()
 
-    # What is here stays; a child that looked through it for garbage would copy its pages.
+    # Freezes all objects: a child that looked through them for garbage would copy their pages.
     gc.collect()
     gc.freeze()
     write(0)

@@ -27,7 +27,7 @@ class FakeHub:
 
     def __init__(self) -> None:
         self.repositories: dict[str, Repository] = {}
-        """By kind and name, as ``datasets/me/sums``."""
+        """The repositories by kind and name, such as ``datasets/me/sums``."""
 
         self.requests: list[tuple[str, dict[str, str], bytes]] = []
         """Path with query, headers and body of every request."""

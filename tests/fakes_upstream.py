@@ -41,7 +41,7 @@ def prefix_of(body: Body) -> str:
 
 
 def student_says(body: Body) -> str:
-    """On from a step of the teacher the right way, alone the wrong one."""
+    """Returns the right solution behind a step of the teacher, and a wrong one without it."""
     prompt = str(body["prompt"]) if "prompt" in body else prefix_of(body)
     return REST if STEP in prompt else ALONE
 
@@ -78,7 +78,7 @@ class FakeUpstream:
         """Whether errors repeat the Authorization header and the prompt."""
 
         self.gate = Event()
-        """Where it is cleared, a stream stops after its first piece and waits."""
+        """While it is cleared, a stream stops after its first piece and waits."""
 
         self.largest_n = 99
         self.streams = True

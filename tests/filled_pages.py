@@ -49,7 +49,7 @@ HOSTILE_TEXTS = (
     "\x1b[31mred\x1b[0m \x00 \x7f",
     "x" * 1_000_000,
 )
-"""What models may write: markup, broken markup, right to left, escape codes, a line of 1 MB."""
+"""Texts that models may write: markup, also broken, right to left, escape codes, a line of 1 MB."""
 
 WRONG_TEXT = "So it is 7 and 9,999.\nThat is 9,999."
 """An answer with a number that neither the teacher nor the question has."""

@@ -21,7 +21,7 @@ class LocalWorkers:
     def __init__(self) -> None:
         self.started: list[LocalWorker] = []
         self.lost_at_start = 0
-        """So many of the next are lost before they say anything."""
+        """The number of the next workers that are lost before they say anything."""
 
         self.before_report: Callable[[LocalWorker], None] = lambda _: None
         """Called with a worker whose report is about to be read."""
@@ -46,7 +46,7 @@ class LocalWorker:
             self.lose()
 
     def lose(self) -> None:
-        """What it has in flight is never heard of; no more is sent."""
+        """Lose the worker: nothing that it has in flight arrives, and it sends no more."""
         self.is_lost = True
         self.inside._runtime.stop.set()
 

@@ -21,14 +21,14 @@ from aiohttp import web
 
 Body = dict[str, Any]
 Answerer = Callable[[Body], list[Any]]
-"""From a request's body to its choices: texts, or choices as JSON objects."""
+"""Returns the choices for a request's body: texts, or choices as JSON objects."""
 
 
 CHOICE_TOKENS = 20
 """Tokens of each choice, unless a test says otherwise; a scripted text has 16 words."""
 
 EVEN_USAGE: Body = {"prompt_tokens": 7}
-"""So many for each choice, and these for the prompt."""
+"""Usage in which each choice has :data:`CHOICE_TOKENS` tokens, and the prompt has 7."""
 
 
 def prompt_of(body: Body) -> str:
@@ -109,7 +109,7 @@ class Loopback:
         self.times: list[float] = []
         self.in_flight = self.most_in_flight = self.cancelled = 0
         self._answers_left: int | None = None
-        """How many requests are still answered; None where all are."""
+        """The number of requests that are still answered; None where all are."""
 
         self._ports: SimpleQueue[int] = SimpleQueue()
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 Listed = list[list[tuple[int, float]] | None]
-"""For each token of a prompt itself and the likeliest with their log-probabilities; None first."""
+"""Each token of a prompt and its likeliest tokens, with log-probabilities; the first is None."""
 
 PIECE = re.compile(r"\s?[^\s]{1,4}|\s")
 

@@ -67,7 +67,7 @@ class Watched:
         return found
 
     def axe_findings(self) -> list[str]:
-        """What axe-core finds wrong for people who do not see, or see little."""
+        """Returns the faults that axe-core finds for people who do not see, or see little."""
         axe = pytest.importorskip("axe_playwright_python.sync_playwright")
         found = axe.Axe().run(self.page, options={"resultTypes": ["violations"]}).response
         return [
@@ -77,7 +77,7 @@ class Watched:
         ]
 
     def wider_than_the_screen(self) -> list[str]:
-        """What stands out at the right, apart from what scrolls within its own bounds."""
+        """Returns the elements beyond the right edge of a page that scrolls sideways; else none."""
         found: list[str] = self.page.evaluate(
             """() => {
                 const wide = document.documentElement.scrollWidth - innerWidth;

@@ -142,7 +142,7 @@ class ScoringServer(Loopback):
         ]  # fmt: skip
 
     def _corrected(self, before: list[int], id_: int) -> str:
-        """As vLLM names a token: a piece of a character not at all, the last as the whole."""
+        """Returns a token's name as vLLM gives it: none for a piece of a character but the last."""
         name = str(self.model.name_of(id_))
         if not name.endswith("\ufffd"):
             return name

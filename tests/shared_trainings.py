@@ -130,7 +130,7 @@ FSDP2 = {
     "FSDP_AUTO_WRAP_POLICY": "TRANSFORMER_BASED_WRAP",
     "FSDP_RESHARD_AFTER_FORWARD": "true",
 }
-"""What accelerate makes of a configuration file for FSDP2."""
+"""The environment that accelerate sets by a configuration file for FSDP2."""
 
 
 def train_all(start: Path, folder: Path) -> None:

@@ -75,7 +75,7 @@ def number(request: Request) -> int:
 
 
 def student_says(request: Request, sample: int) -> str:
-    """Right alone on odd numbers, and where it is told to take the number twice, but for 9."""
+    """Returns a text that is right on odd numbers, and by the step "Take n twice." on all but 9."""
     n, prefix = number(request), request.answer_prefix
     if request.temperature:
         return f" So. --> {2 * n if sample == 0 else 0}"
@@ -88,12 +88,12 @@ def student_says(request: Request, sample: int) -> str:
 
 
 def student_is_sure(request: Request) -> float:
-    """Of odd numbers it is."""
+    """Returns the probability of each of the student's tokens: 0.9 on odd numbers, else 0.2."""
     return 0.9 if number(request) % 2 else 0.2
 
 
 def teacher_says(request: Request, sample: int) -> str:
-    """Right, but for every sample after the first."""
+    """Returns a text that is right in the first sample; later ones are right for 12 alone."""
     n = number(request)
     if sample and n != 12:
         return " Guess. The answer is 0."

@@ -56,7 +56,7 @@ def read(
     stop: tuple[str, ...] = (),
     key: str | None = None,
 ) -> tuple[list[str], list[Completion]]:
-    """What is shown of each sample, and the completions."""
+    """Returns the text that is shown of each sample, and the completions."""
     shown = dict.fromkeys(samples, "")
 
     async def emit(sample: int, text: str) -> None:

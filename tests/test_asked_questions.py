@@ -1,4 +1,4 @@
-"""Which questions a stored request asks, through the commands: renamed files, new ids, twins."""
+"""The questions that a stored request asks, by the commands: renamed files, new ids, twins."""
 
 import csv
 import json
@@ -74,7 +74,7 @@ class SumsRun:
         return done(command, self.recipe, *arguments)
 
     def regrade(self) -> str:
-        """What grading again says, by the recipe as it is now."""
+        """Returns the output of ``regrade`` under the recipe as it is now."""
         folder = self.folder / self.name
         shutil.copy(self.recipe, folder / "recipe.yaml")
         return done("regrade", folder)
@@ -86,7 +86,7 @@ class SumsRun:
 
 
 def refused(*arguments: object) -> str:
-    """What a command that is refused says, on one line."""
+    """Returns the error of a command that is refused, which is one line."""
     result = CliRunner().invoke(main, [str(argument) for argument in arguments])
     assert result.exit_code == 2, result.output
     assert result.output.count("\n") == 1
@@ -412,7 +412,7 @@ def test_a_test_answer_is_not_shown_or_graded_as_one_to_the_row_that_took_its_pl
     with sqlite3.connect(folder / "run.sqlite") as db:
         (answers,) = db.execute("SELECT count(*) FROM predictions").fetchone()
     db.close()
-    # Of all questions only the one for testing has changed, under the id that it had.
+    # Only the test question has changed, under the id that it had.
     run.write(numbered([*ROWS[:4], extra]), ids=True, **short)
     assert f"{answers} more are not graded" in run.regrade()
     run.do("report")

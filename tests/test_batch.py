@@ -80,7 +80,7 @@ def stored(path: Path, name: str, asked: list[Request]) -> list[tuple[object, ..
 
 
 def once(server: BatchServer, samples: int) -> None:
-    """So many samples were drawn in all, none twice."""
+    """Assert that ``samples`` samples were drawn in all, none twice."""
     server.finish_all()
     assert len(server.bought) == samples
     assert set(server.bought.values()) == {1}

@@ -30,7 +30,7 @@ ROW = DumbbellRow(
 
 
 def by_class(row: DumbbellRow, name: str) -> list[dict[str, str | None]]:
-    """What a row draws, in the wide drawing and in the narrow one."""
+    """Returns the attributes of a row's elements of a class, in the wide and the narrow drawing."""
     tags = Reader(dumbbell([row], title="Accuracy")).tags
     return [own for _, own in tags if (own.get("class") or "").split(" ")[0] == name]
 

@@ -36,7 +36,7 @@ def run_program(code: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> str
 
 
 def answered(folder: Path, asking: PromptConfig) -> str:
-    """What potstill has the student write."""
+    """Returns the text that the student writes when potstill asks it."""
     model = open_model(LocalSettings(model=f"hf:{folder}", device="cpu"))
     (completion,) = model.complete([asking.request(ASKED)])
     return completion.text

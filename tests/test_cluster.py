@@ -302,7 +302,7 @@ SMALL = {
 
 
 def stage_results(run: Path) -> list[list[tuple[object, ...]]]:
-    """What a run's store holds of answers, scores and guidance."""
+    """Returns the answers, scores, guidance and engines in a run's store."""
     queries = [
         COMPLETIONS,
         SCORES,

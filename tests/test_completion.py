@@ -8,7 +8,7 @@ import pytest
 
 
 def completed(shell: str, words: str = "", place: int = 0) -> str:
-    """What the command prints to a shell that completes it."""
+    """Returns the command's output to a shell that asks it for completions."""
     asked = {"COMP_WORDS": words, "COMP_CWORD": str(place)}
     code = "from potstill.cli import main; main(prog_name='potstill')"
     environment = {**os.environ, "_POTSTILL_COMPLETE": shell, **asked}

@@ -175,7 +175,7 @@ def test_an_error_body_may_be_nested_however_deep(depth: int) -> None:
 
 @contextmanager
 def largest_file(size: int) -> Iterator[None]:
-    """As on a full disk, nothing larger can be written."""
+    """Makes every write beyond ``size`` bytes of a file fail, as on a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:

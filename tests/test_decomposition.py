@@ -86,7 +86,7 @@ def test_the_same_decomposition_in_every_layout(text: str) -> None:
         # The statement of the answer was taken off the end.
         ("Q1. Is it prey? It is.\nFinal answer: Is it eaten?", (("Is it prey?", "It is."),
                                                                 ("Is it eaten?", ""))),
-        # What a labelled question asks itself in its solution is no part of its own.
+        # A further question in the solution of a labelled one is part of the solution.
         ("Q1. How many? What is left? 5.\nQ2. And then? 6.", (("How many?", "What is left? 5."),
                                                               ("And then?", "6."))),
         ("Q: Find the total.\nIt is 5.\n2 + 3 = 5", (("Find the total.", "It is 5.\n2 + 3 = 5"),)),

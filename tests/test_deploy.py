@@ -96,7 +96,7 @@ def test_other_weights_are_found(plain: Path, tmp_path: Path) -> None:
 
 def test_vllm_gets_a_folder_and_a_command(plain: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    # As an older potstill left it: with the start's own template, and checksums of it.
+    # An older potstill left it so: with the start's own template, and checksums of it.
     shutil.copy2(plain.with_name("start") / "chat_template.jinja", plain / "model")
     write_checksums(plain / "model")
     done = potstill("export-model", plain, "--to", "vllm", "--out", out, "--quiet")

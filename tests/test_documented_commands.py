@@ -36,7 +36,7 @@ class Documented(NamedTuple):
     page: str
     line: str
     words: list[str]
-    """Without ``potstill``, and without what the shell does with it."""
+    """The command's words, without ``potstill`` and without pipes and other parts for the shell."""
 
     is_whole: bool
     """Whether it stands in a block, to be copied; in a sentence, it may lack its arguments."""

@@ -1,4 +1,4 @@
-"""Which questions and rationales a student learns from, and how they are worded."""
+"""The choice of the questions and rationales that a student learns from, and their wording."""
 
 import json
 import operator

@@ -92,7 +92,7 @@ def thinking_run(folder: Path, chat_template: str) -> tuple[Run, PreTrainedToken
 
 
 def trained_texts(run: Run, made: PreTrainedTokenizerFast, name: str) -> list[str]:
-    """What a student is trained on, prompt and all, from its token ids."""
+    """Returns the texts that a student is trained on, prompts included, decoded from token ids."""
     (student,) = (one for key, one in run.students.settled.items() if key.model == name)
     rationales = run.store.training_rationales(run.task)
     rows = [one.completion_id for one in rationales]

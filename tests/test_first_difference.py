@@ -1,4 +1,4 @@
-"""Where a teacher's answer and a student's part, by numbers and by wording."""
+"""The first difference between a teacher's answer and a student's, by numbers and by wording."""
 
 import pytest
 

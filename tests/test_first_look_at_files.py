@@ -1,4 +1,4 @@
-"""What a first look at a file of questions says: unclear numbers, encodings, columns not used."""
+"""Findings of a first look at a file of questions: unclear numbers, encodings, unused columns."""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -194,7 +194,7 @@ def test_mistakes_are_told_in_one_line(arguments: list[str], message: str) -> No
     assert result.exit_code == 2
     assert message in result.stderr
     assert len(result.stderr.splitlines()) == 1
-    # What was there before stays, and nothing half-written is left.
+    # The former file stays, and nothing half-written is left.
     assert Path("out.jsonl").read_text(encoding="utf-8") == "as it was"
     assert not [path for path in Path().iterdir() if path.name.startswith(".")]
 

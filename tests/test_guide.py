@@ -516,7 +516,7 @@ def test_two_promised_accuracies_on_the_bundled_pair(tmp_path: Path) -> None:
 
 
 def invoked(*arguments: object) -> str:
-    """What a command that succeeds says."""
+    """Returns the output of a command that succeeds."""
     done = CliRunner().invoke(main, [str(one) for one in arguments])
     assert done.exit_code == 0, done.output
     return done.output

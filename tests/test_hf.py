@@ -201,7 +201,7 @@ def test_tokens_are_counted_while_they_are_written(llama_folder: Path) -> None:
     answers = model.complete(requests)
     first = next(answers)
     assert first.request.max_tokens == 7
-    # Of each sample of the longer answer, none of which is there.
+    # 7 tokens of each sample of the longer answer, none of which is complete.
     assert runtime.events.writing == 7 * len(SAMPLED.samples)
     list(answers)
     assert runtime.events.writing == 0

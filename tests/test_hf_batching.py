@@ -1,4 +1,4 @@
-"""Which prompts are computed together, and what they share."""
+"""Batches of prompts that are computed together, and the prefixes that they share."""
 
 from collections.abc import Iterator, Sequence
 from random import Random
@@ -19,7 +19,7 @@ from potstill.records import Request
 
 
 def shares(prompts: Sequence[Sequence[int]], room: int = 10_000) -> list[int]:
-    """How many tokens each prompt takes over."""
+    """Returns the number of tokens that each prompt takes over from a shared prefix."""
     found = Prefixes(room).shares(prompts)
     return [0 if share is None else share.tokens for share in found]
 
@@ -30,7 +30,7 @@ def test_prefixes_by_hand() -> None:
     left_out = [[*head[:400], 9, *fork[:number]] for number in range(3, 5)]
     forked = [[*fork, 8, number] for number in range(3)]
     other = [[1, 2, 3]]
-    # Those that leave an exemplar out take over what stands before it.
+    # Prompts that leave an exemplar out take over the tokens before it.
     assert shares([*whole, *left_out, *forked, *other]) == [1001] * 5 + [400] * 2 + [401] * 3 + [0]
     # Two prompts with 400 tokens save fewer than a forward pass is worth.
     assert shares(forked[:2]) == [0, 0]

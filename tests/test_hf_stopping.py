@@ -80,7 +80,7 @@ def made(name: str) -> PromptEncoder:
 def searched(
     wording: PromptEncoder, tokens: Sequence[int], anchor: Sequence[int], stop: tuple[str, ...]
 ) -> list[int | None]:
-    """After each token, where the first stop string begins in the whole text, if one does."""
+    """Returns the place of the first stop string in the text after each token; None without one."""
     places: list[int | None] = []
     for count in range(1, len(tokens) + 1):
         text = wording.text(tokens[:count], anchor)

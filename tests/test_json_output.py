@@ -107,7 +107,7 @@ HOLDS = {
 
 @pytest.fixture(scope="module")
 def documents(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Result]]:
-    """What each command printed, all in one folder."""
+    """Yields the result of each command; all of them work in one folder."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("documents"))
         Path("q.jsonl").write_text("".join(json.dumps(row) + "\n" for row in QUESTIONS))

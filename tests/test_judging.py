@@ -1,4 +1,4 @@
-"""When the teacher is worth asking: classifier, thresholds and the file that keeps them."""
+"""The judge of when the teacher is worth asking: classifier, thresholds and their file."""
 
 import json
 import math

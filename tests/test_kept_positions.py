@@ -81,7 +81,7 @@ def test_a_whole_score_serves_for_some_places_and_not_the_other_way_round(tmp_pa
 
 
 def likeliest(run: Path) -> tuple[int, int]:
-    """How many likeliest tokens a run's store has of scores, and at how many tokens of texts."""
+    """Returns how many likeliest tokens a run's scores have, and how many tokens are scored."""
     found, places = 0, 0
     with Store(run / "run.sqlite", read_only=True) as store:
         for pooled in store.pool(("train",)):

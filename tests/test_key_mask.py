@@ -51,7 +51,7 @@ def test_an_encoded_key_leaves_at_most_its_edges(before: str, after: str, encode
     text = encode(f"{before}{KEY}{after}".encode())
     masked = KeyMask(KEY).bytes(b"said: " + text)
     assert b"***" in masked
-    # What is left of it can tell two characters of the key at each end at most.
+    # The rest of it can tell two characters of the key at each end at most.
     assert len(masked) - len(b"said: ***") <= len(encode(f"{before}{after}".encode())) + 8
 
 

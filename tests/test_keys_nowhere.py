@@ -46,7 +46,7 @@ def key(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def traces(content: bytes) -> list[str]:
-    """In what shapes the key is in there: as it is, encoded, or half of it."""
+    """Returns the shapes of the key that a content holds: as it is, encoded, or half of it."""
     half = len(KEY) // 2
     shapes = {
         "whole": KEY, "first half": KEY[:half], "second half": KEY[half:],
@@ -61,7 +61,7 @@ def traces(content: bytes) -> list[str]:
 
 
 def assert_no_trace(folder: Path) -> None:
-    """No file of a folder holds the key, the store's log of the last writes included."""
+    """Assert that no file of a folder holds the key; the store's write-ahead log is among them."""
     files = [path for path in folder.rglob("*") if path.is_file()]
     found = {path.name: shapes for path in files if (shapes := traces(path.read_bytes()))}
     assert files and not found

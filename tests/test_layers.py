@@ -91,7 +91,7 @@ def test_a_file_name_stands_once_outside_the_listed_families() -> None:
 
 
 def tuples_for_splatting(function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[str]:
-    """What a function makes or takes to be a tuple and uses as ``*name`` in calls alone."""
+    """Yields tuples that a function makes or takes, and uses as ``*name`` in calls alone."""
     parameters = (
         *function.args.posonlyargs,
         *function.args.args,

@@ -249,7 +249,7 @@ SHAPE: dict[str, Any] = {
 def loss_and_gradients(
     model: nn.Module, head: Head | None, chunk_logits: int = 2**20
 ) -> tuple[float, dict[str, Tensor]]:
-    """By the head, or by the model's own logits."""
+    """Returns the loss and the gradients, by the head or by the model's own logits."""
     model = copy.deepcopy(model).eval()
     ids = torch.arange(24).reshape(2, 12) % 80
     more = {"decoder_input_ids": ids.flip(0)} if model.config.is_encoder_decoder else {}  # type: ignore[union-attr]

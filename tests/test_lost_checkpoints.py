@@ -41,7 +41,7 @@ def cut_short(checkpoint: Path) -> None:
 
 
 def flip_a_bit(checkpoint: Path) -> None:
-    """As a failing disk does: the same length, and another weight."""
+    """Change a weight and not the file's length, as a failing disk does."""
     file = checkpoint / "model.safetensors"
     content = bytearray(file.read_bytes())
     content[-1] ^= 1

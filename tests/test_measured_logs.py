@@ -41,7 +41,7 @@ HOSTILE = "</script><script>alert(1)</script>\x1b[31m\u202e\u2028 \x00"
 TEACHER, START = System("teacher"), System("start", variant="zero_shot")
 STUDENT = System("rationales", step=40)
 RIGHT = {TEACHER: "1111", START: "0010", STUDENT: "1101"}
-"""Which of the four test questions each system answers rightly."""
+"""Each system's answers to the four test questions: 1 where it is right, 0 where it is wrong."""
 
 
 def measured_run(folder: Path, **sections: object) -> Run:

@@ -1,4 +1,4 @@
-"""What notebooks show of tasks, recipes, runs, evaluations and scored texts, all of it escaped."""
+"""Notebook views of tasks, recipes, runs, evaluations and scored texts, all of them escaped."""
 
 import math
 from html.parser import HTMLParser

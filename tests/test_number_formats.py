@@ -1,4 +1,4 @@
-"""What models are computed and written in, and that transformers 4 and 5 read what is written."""
+"""Number formats that models are computed and written in; transformers 4 and 5 read the files."""
 
 import json
 import os

@@ -35,7 +35,7 @@ OWN_FORMAT = {
     "prompt": "Q: {question}\nA: Let's think step by step.",
     "target": " {rationale}\nTherefore, the answer is {answer}",
 }
-"""As the teacher is asked, and as it answers."""
+"""The data format whose prompts and targets are the teacher's own prompts and answers."""
 
 
 def settings(students: dict[str, Any], **fields: Any) -> TrainSettings:
@@ -84,7 +84,7 @@ def test_a_student_writes_a_teacher_scores_and_the_student_learns(tmp_path: Path
 
 
 def rounds_of(folder: Path) -> list[list[tuple[str, int, str]]]:
-    """What the student wrote in each round: question, sample, text."""
+    """Returns the student's texts of each round: question, sample, text."""
     with Store(folder / "run.sqlite", read_only=True) as store:
         written = [one for one in store.pool(("train",)) if one.model.startswith("on_policy:")]
     names = dict.fromkeys(one.model for one in written)

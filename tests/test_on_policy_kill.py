@@ -104,7 +104,7 @@ def make_probes_calm(url: str) -> None:
 
 
 def without_probes(log: Path, before: int) -> list[Event]:
-    """What commands asked, but for the text that each of them tries first, as was done before."""
+    """Returns the commands' requests without their probes, whose text the first event also has."""
     events = read_events(log)
     return [event for event in events[before:] if event["prompt"] != events[0]["prompt"]]
 

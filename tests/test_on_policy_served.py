@@ -91,7 +91,7 @@ class Answering:
 
 
 def tokens_of(folder: Path) -> list[tuple[str, str, str, list[int]]]:
-    """What the student wrote: the round, the prompt, the text, and the tokens."""
+    """Returns the student's texts: the round, the prompt, the text, and the token ids."""
     with Store(folder / "run.sqlite", read_only=True) as store:
         written = [
             (one.model, one.completion)

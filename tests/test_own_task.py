@@ -1,4 +1,4 @@
-"""What goes wrong with a task of one's own is said with what would mend it, never in a circle."""
+"""Errors in a task of one's own: each message names a remedy that does not lead back to it."""
 
 import json
 import logging
@@ -140,7 +140,7 @@ def test_every_line_of_an_error_says_that_it_is_one() -> None:
 def test_a_hub_that_is_not_reached_is_one_line(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """As huggingface_hub does, it logs each of its retries before it fails."""
+    """The failing call logs each of its retries first, as huggingface_hub does."""
     transformers = pytest.importorskip("transformers")
 
     def fails(*_: object, **__: object) -> None:

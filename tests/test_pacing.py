@@ -1,4 +1,4 @@
-"""How fast servers are asked: limits a minute, pauses, deadlines, and as many as they take."""
+"""The pace at which servers are asked: limits a minute, pauses, deadlines, and their capacity."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -74,7 +74,7 @@ def test_tokens_per_minute_are_kept_as_the_server_counts_them() -> None:
     assert len(bills) == 80
     so_far = 0
     for at, tokens in bills:
-        # What was sent and is not answered yet may be more than was thought of it.
+        # Requests that are sent and not answered yet may take more tokens than estimated.
         assert so_far <= a_second * at + concurrency * most
         so_far += tokens
     assert bills[-1][0] < 2 * so_far / a_second + 3
@@ -146,7 +146,7 @@ def test_concurrency_settles_near_what_the_server_takes() -> None:
 def test_a_deadline_ends_a_request_that_never_succeeds(kind: str, timeout: float) -> None:
     with Chaos(Habits(share=1.0, kinds={kind: 1.0})) as server:
         [found] = ask(server, questions(1), timeout=timeout, deadline=0.5, retries=10**6)
-    # That it ends at all is the deadline's doing: there are tries for weeks.
+    # It ends by the deadline alone: there are tries for weeks.
     assert found.finish_reason == "error" and found.error
 
 

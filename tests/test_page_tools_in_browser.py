@@ -1,4 +1,4 @@
-"""What can be done with the page's figures and tables in a browser: sorted, saved, printed."""
+"""Tools for the page's figures and tables in a browser: sorting, saving, printing."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""What a plan says of on-policy students: rounds, scored texts, their tokens and their price."""
+"""The plan of on-policy students: rounds, scored texts, their tokens and their price."""
 
 from pathlib import Path
 from typing import Any

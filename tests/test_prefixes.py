@@ -205,7 +205,7 @@ def test_attention_equals_that_with_a_dense_mask(
 
 
 def test_a_gradient_of_any_memory_layout_counts() -> None:
-    """That of a sum has no memory of its own: one number stands for all."""
+    """The gradient of a sum is an expanded tensor: one number in memory stands for all."""
     trees, dense = dense_reads(FEW_SHOT)
     use(layout(trees))
     inputs = states(len(trees.ids), 8, dtype=torch.float64)
@@ -383,7 +383,7 @@ def test_short_blocks_are_computed_in_float32_whatever_the_products_are() -> Non
     assert torch.equal(found, exact.bfloat16())
 
 
-# What cannot be shared
+# Models that cannot share prefixes
 
 SMALL: dict[str, Any] = {
     "vocab_size": 64,

@@ -1,4 +1,4 @@
-"""Of several processes that train together, each ends their group, whichever way it leaves."""
+"""Processes that train together: each of them ends their group, whichever way it leaves."""
 
 from pathlib import Path
 

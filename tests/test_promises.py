@@ -58,7 +58,7 @@ def test_shares_between_0_and_1_are_tested_by_betting() -> None:
 
 
 def test_parts_are_shown_to_be_few_where_they_are() -> None:
-    """Of 100 answers 40 are the teacher's to a quarter: a mean share of 0.1."""
+    """The teacher writes a quarter of each of 40 answers among 100: a mean share of 0.1."""
     part = tried(1.0, 0, 40, part=0.25)
     assert p_share_above(part, 0.15) < 0.05 < p_share_above(part, 0.11)
 
@@ -172,7 +172,7 @@ def drawn(seed: int, *, parts: bool) -> list[TriedThreshold]:
     """Development questions as they are answered at each threshold."""
     generator = np.random.default_rng(seed)
     doubt, luck = generator.random(QUESTIONS), generator.random(QUESTIONS)
-    # Of an answer that is handed over the teacher writes a part that is drawn, half on average.
+    # The teacher writes a random part of an answer that is handed over, half on average.
     part = generator.random(QUESTIONS) if parts else np.ones(QUESTIONS)
     ladder = []
     for threshold in [NEVER, *LADDER]:
@@ -195,7 +195,7 @@ def broken(
     parts: bool = False,
     choose: Callable[[Sequence[TriedThreshold], Promise], TriedThreshold | None] = choose_keeping,
 ) -> tuple[int, int]:
-    """How often the threshold that is chosen breaks a promise, and how often none is chosen."""
+    """Returns how often the chosen threshold breaks a promise, and how often none is chosen."""
     failures = none = 0
     for seed in range(SIMULATIONS):
         chosen = choose(drawn(seed, parts=parts), promise)
@@ -238,7 +238,7 @@ def test_at_the_very_edge_it_is_kept_as_often_but_for_what_draws_differ_by() -> 
 
 
 def test_the_likeliest_looking_threshold_without_correction_breaks_it_more_often() -> None:
-    """What the tests are for: the cheapest threshold that merely seems to reach an accuracy."""
+    """The naive choice is the cheapest threshold that merely seems to reach an accuracy."""
 
     def naively(ladder: Sequence[TriedThreshold], promise: Promise) -> TriedThreshold | None:
         enough = [one for one in ladder if one.right >= (promise.accuracy or 0) * one.total]

@@ -42,7 +42,7 @@ from potstill.train.teacher_texts import Texts
 QUESTION = Question(id="q", text="What is 2 + 3?", answer="5")
 TASK = Task(name="sums", answer_type="number", splits={"train": (QUESTION,), "dev": (), "test": ()})
 WRITTEN = "\n\nTwo and three are 5.\n"
-"""What the teacher wrote in Zero-shot-CoT's first step."""
+"""The teacher's text in the first step of Zero-shot-CoT."""
 
 TEXTS = {
     "fine_tune_cot": ("What is 2 + 3? ###", " Two and three are 5. --> 5"),

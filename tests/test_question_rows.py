@@ -121,7 +121,7 @@ def test_the_first_step_in_which_teacher_and_student_differ_is_marked(store: Sto
 
 
 def test_the_same_text_of_two_ways_of_asking_keeps_its_own_prompt(store: Store) -> None:
-    """Of question 0 both ways wrote one text; the others tell which way each system is asked."""
+    """Both ways wrote one text for question 0; other questions tell how each system is asked."""
     predictions, completions = [], []
     for number, question in enumerate(SUMS.splits["test"]):
         for system, cue in ((ZERO_SHOT, "A:"), (START, "Let's think.")):

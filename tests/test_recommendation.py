@@ -1,4 +1,4 @@
-"""What is recommended at which price, worked by hand, and how it is said."""
+"""The policy that is recommended at each price, worked by hand, and its wording."""
 
 import re
 from dataclasses import replace

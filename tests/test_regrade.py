@@ -312,7 +312,7 @@ def test_guiding_again_under_another_grader_asks_for_nothing_that_is_stored(
 
 
 def _verdicts(store: Store) -> list[tuple[str | bool | None, ...]]:
-    """Those of the answers whose guidance hangs on no verdict."""
+    """Returns the verdicts on answers whose guidance does not depend on a verdict."""
     sure = ("never", "first", "at_2", "first_n_2", "zero_shot")
     return [
         (each.policy.label, each.question_id, each.text, each.answer, each.correct)

@@ -439,10 +439,10 @@ VISION = {
         [0.004733, 0.691367, 0.303900],
     ],
 }  # fmt: skip
-"""What is seen of linear RGB: Machado, Oliveira & Fernandes 2009, at their full severity."""
+"""Matrices to linear RGB as one sees it, at full severity: Machado, Oliveira & Fernandes 2009."""
 
 LEAST_DIFFERENCE = 20.0
-"""In CIELAB (CIE76); a just noticeable difference is 2.3."""
+"""The least distance of two colours in CIELAB (CIE76); a just noticeable difference is 2.3."""
 
 
 def linear(colour: str) -> npt.NDArray[np.float64]:

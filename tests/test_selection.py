@@ -68,7 +68,7 @@ def test_of_equals_the_earliest_is_taken(rule: SelectionRule) -> None:
 
 
 def test_equal_means_are_equal_whatever_they_are_made_of() -> None:
-    """As floats, the second mean would be larger: (0.1 + 0.2 + 0.3) / 3 is above 0.2."""
+    """The second mean would be larger in floats: (0.1 + 0.2 + 0.3) / 3 is above 0.2."""
     one, two = standing(10, 50, "20 20 20"), standing(20, 50, "10 20 30")
     assert choose("out_of_distribution", [one, two]).step == 10
 

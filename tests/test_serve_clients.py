@@ -1,4 +1,4 @@
-"""What ordinary clients send to the guided server: lists, histories, samplers, tools, responses."""
+"""Ordinary clients' requests to the guided server: lists, histories, samplers, tools, responses."""
 
 import gzip
 import json

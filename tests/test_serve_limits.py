@@ -1,4 +1,4 @@
-"""Who is let in by the guided server, and what becomes of it when something fails."""
+"""Clients that the guided server lets in, and its behaviour when something fails."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""What a client holds in memory, and which proxy it goes by; files that a killed process leaves."""
+"""Bounds on a client's memory, its choice of a proxy, and files that a killed process leaves."""
 
 import asyncio
 import os

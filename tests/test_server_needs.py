@@ -1,4 +1,4 @@
-"""What servers can do is found out once, kept, shown, and held against recipes before they pay."""
+"""Servers' abilities: found out once, kept, shown, and checked against recipes before any cost."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What real servers answer: odd, incomplete and contradictory, read for what it is."""
+"""Replies of real servers, also odd, incomplete or contradictory ones, are read correctly."""
 
 import json
 from collections.abc import Iterator

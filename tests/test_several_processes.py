@@ -127,7 +127,7 @@ def test_a_killed_process_ends_all_with_one_line_and_one_process_goes_on(
     recipe = recipe_in(tmp_path / "killed", start)
     done = by_torchrun(COMMAND, tmp_path, recipe)
     assert done.returncode != 0
-    # Which line depends on whether the launcher's signal comes before the loss is noticed.
+    # It is the second line where the launcher's signal comes before the loss is noticed.
     said = ("Error: another process of the 2", "Stopped. What has arrived is kept")
     lines = [line for line in done.stderr.splitlines() if line.startswith(said)]
     assert len(lines) == 1, done.stderr
@@ -194,7 +194,7 @@ def test_launchers_say_by_their_own_names_which_process_this_is(
 
 
 def test_one_process_in_place_of_several_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As ``accelerate launch --cpu --num_processes 2`` starts it."""
+    """The variables are those that ``accelerate launch --cpu --num_processes 2`` sets."""
     monkeypatch.setenv("ACCELERATE_USE_CPU", "True")
     monkeypatch.delenv("MASTER_ADDR", raising=False)
     assert one_in_place_of_several() is None, "one was asked for"

@@ -52,7 +52,7 @@ def written(
     manner: SocraticConfig = SocraticConfig(),  # noqa: B008
     plan: SubquestionPlan = OWN,
 ) -> tuple[list[str], Written]:
-    """Who was asked for what, and what was written from these answers; all of them are used."""
+    """Returns who was asked for what, and the text written from these answers, all of them used."""
     left = [said(each) if isinstance(each, str) else each for each in answers]
     asked = []
 

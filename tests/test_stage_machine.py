@@ -1,4 +1,4 @@
-"""What is kept of the machine that a stage worked on."""
+"""The facts that a run keeps about the machine that a stage worked on."""
 
 import os
 import subprocess

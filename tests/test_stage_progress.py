@@ -112,7 +112,7 @@ def test_the_run_says_at_least_how_long_while_stages_follow(now: list[float]) ->
 
 
 def screen(raw: str) -> list[str]:
-    """What a terminal shows in the end: its lines, by the few commands that a live view sends."""
+    """Returns a terminal's final lines, by the few control sequences that a live view sends."""
     lines, row, column = [""], 0, 0
     for control, text in re.findall(r"(\x1b\[[\d?;]*[a-zA-Z]|[\r\n])|([^\x1b\r\n]+)", raw):
         if text:

@@ -183,7 +183,7 @@ def logits(model: torch.nn.Module) -> torch.Tensor:
 def test_the_saved_model_computes_what_the_trained_one_did(
     tmp_path: Path, modules: list[str] | None
 ) -> None:
-    """Of a model whose head and embeddings are not tied, either can have an addition."""
+    """The head and the embeddings can each have an addition if a model does not tie them."""
     folder = build_tiny_causal(tmp_path, "llama")
     model = load_model_and_tokenizer(str(folder), dtype="float32", device="cpu").model
     torch.manual_seed(0)

@@ -127,7 +127,7 @@ def test_the_last_command_is_read_with_its_rate_over_the_last_minute(tmp_path: P
     assert activity is not None and activity.work is not None
     assert (activity.command, activity.stage, activity.began) == ("generate", "generate", 1002.0)
     assert not activity.ended and not activity.error and activity.retries == {"429": 7}
-    # Of 60 s: from 120 at 40 s to 200 at 100 s, and from 100 tokens to 1,000.
+    # Rates over 60 s: from 120 at 40 s to 200 at 100 s, and from 100 tokens to 1,000.
     assert activity.work.rate == pytest.approx(80 / 60)
     assert activity.work.token_rate == pytest.approx(15.0)
     assert activity.work.seconds_left == pytest.approx(150.0)

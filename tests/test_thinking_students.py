@@ -1,4 +1,4 @@
-"""What a student learns of its teacher's thinking, and how its chat template lays answers out."""
+"""Training on the teacher's thinking, and the layout of answers by a student's chat template."""
 
 import importlib.util
 import json

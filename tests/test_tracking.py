@@ -48,7 +48,7 @@ def recipe(folder: Path, **more: Any) -> Recipe:
 
 
 class Told:
-    """What fake trackers were told, and how they are to behave."""
+    """The values that fake trackers were given, and the way that they are to fail."""
 
     def __init__(self) -> None:
         self.config: list[dict[str, Any]] = []

@@ -188,7 +188,7 @@ class DevelopmentOnly(dict[Split, tuple[Question, ...]]):
 
 
 def following(store: Store, chosen_by: EvaluateSettings) -> DevScorer:
-    """With tasks that let nobody look at any but their development questions."""
+    """Returns a scorer over tasks that refuse access to all but their development questions."""
     only = [
         entry._replace(task=replace(entry.task, splits=DevelopmentOnly(entry.task.splits)))
         for entry in entries(SETS, chosen_by)

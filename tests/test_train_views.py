@@ -1,4 +1,4 @@
-"""What the view of a run says before a training's first step."""
+"""The text in a run's view before a training's first step."""
 
 from pathlib import Path
 

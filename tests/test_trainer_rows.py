@@ -113,7 +113,7 @@ def test_a_changed_question_is_refused_as_for_other_trainers(tmp_path: Path) -> 
 
 
 def probabilities(text: str, pieces: Sequence[bytes]) -> TokenLogprobs:
-    """What a server gives for the tokens of a text: each with another one beside it."""
+    """Returns a server's record of a text's tokens, each with another one beside it."""
     other = b"?"
     return TokenLogprobs(
         logprobs=np.log(np.array([[CHOSEN, CHOSEN, SECOND]] * len(pieces), np.float32)),

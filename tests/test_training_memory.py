@@ -38,7 +38,7 @@ LARGE = StartFacts(
 
 def test_weights_gradients_and_moments_are_counted_to_the_byte() -> None:
     assert TrainedWeights(1000, 1000).fixed_bytes() == 16 * 1000 + PROGRAM_BYTES
-    # Of added weights: the model, 12 bytes for each that is added, and the merged copy.
+    # Added weights take the model, 12 bytes for each of them, and the merged copy.
     assert TrainedWeights(1000, 10).fixed_bytes() == 4000 + 120 + 4000 + PROGRAM_BYTES
     # Weights in 4 bits are merged beside the GPU.
     in_4_bits = TrainedWeights(1000, 10, 900).fixed_bytes() - PROGRAM_BYTES

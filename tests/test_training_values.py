@@ -1,4 +1,4 @@
-"""What a recipe leaves open of a training is filled in from the start and its examples."""
+"""Training values that a recipe leaves open are filled in from the start and the examples."""
 
 import json
 from pathlib import Path

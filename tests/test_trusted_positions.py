@@ -105,7 +105,7 @@ def test_what_cannot_be_told_goes_back_to_the_text(candidates: Sequence[Named]) 
 
 
 def test_a_lone_name_longer_than_its_candidates_goes_back_to_the_text() -> None:
-    """As llama.cpp lists a character of several tokens: the last alone, named as the whole."""
+    """llama.cpp lists only the last token of a character of several, named as the whole."""
     listed = [
         position(("🤖", -0.01, 240), (b"\x96", -0.01, 240), (b"\x97", -4.9, 241)),
         position((" ok", -0.5, 7), (" ok", -0.5, 7), (" no", -1.5, 8)),
@@ -120,7 +120,7 @@ def test_a_lone_name_longer_than_its_candidates_goes_back_to_the_text() -> None:
 
 
 def test_nameless_pieces_of_a_character_take_its_probabilities_along() -> None:
-    """As vLLM lists it, on both routes."""
+    """vLLM names only the last of a character's tokens, as the whole, on both routes."""
     listed = [
         position(("", -0.8), ("", -0.8), ("\n", -2.3)),
         position(("", -1.5), ("", -1.5), ("", -2.1)),

@@ -114,7 +114,7 @@ THOUGHT = {"promptTokenCount": 5, "candidatesTokenCount": 20, "thoughtsTokenCoun
          (5, 3020)),
         ({"usage": {"prompt_tokens": 5, "completion_tokens": 3100, "completion_tokens_details":
                     {"rejected_prediction_tokens": 3000}}}, (5, 3100)),
-        # What the text says of itself is no usage.
+        # A usage that the text itself spells is not counted.
         ({"text": '{"usage": {"prompt_tokens": 5000}}'}, (None, None)),
     ],
 )  # fmt: skip
@@ -253,7 +253,7 @@ def test_a_missing_half_counts_at_its_most() -> None:
 # a hundred runs ----------------------------------------------------------------------------------
 
 Teller = Callable[[random.Random, int, list[int], int], Body]
-"""From draws, the tokens of the prompt, of each sample's text and of the thinking, to a usage."""
+"""Returns a usage by draws and the tokens of the prompt, each sample's text and the thinking."""
 
 
 def _one(draws: random.Random, read: int, written: list[int], thought: int) -> Body:

@@ -42,7 +42,7 @@ with whole_file(Path(sys.argv[1])) as file:
 
 
 def test_what_a_killed_process_left_goes_with_the_next_write(tmp_path: Path) -> None:
-    """Where files need a name from the beginning."""
+    """A killed process leaves a named unfinished file on systems without unnamed ones."""
     path = tmp_path / "notes[1].txt"
     write_whole(path, "before")
     assert subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False).returncode < 0

@@ -104,7 +104,7 @@ def test_what_cannot_be_held_in_parts_is_refused(
 
 
 def test_the_example_asks_for_stage_3(asked_for: pytest.MonkeyPatch) -> None:
-    """As accelerate hands on what it reads there."""
+    """The settings come in the environment variables by which accelerate hands them on."""
     from accelerate.commands.launch import _validate_launch_command, launch_command_parser
     from accelerate.utils.launch import prepare_deepspeed_cmd_env
 

@@ -42,7 +42,7 @@ def make_run(folder: Path, *, seed: int = 0) -> FilledRun:
 
 
 class Answered(NamedTuple):
-    """What came of a request."""
+    """The response to a request."""
 
     status: int
     headers: Message

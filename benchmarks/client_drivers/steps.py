@@ -7,13 +7,13 @@ import traceback
 from collections.abc import Callable
 
 GUIDED = os.environ.get("GUIDED_URL", "")
-"""Where a student of this machine is guided by its teacher."""
+"""The address of a student of this machine that its teacher guides."""
 
 ALONE = os.environ.get("ALONE_URL", "")
-"""Where the same student is asked without a teacher."""
+"""The address of the same student without a teacher."""
 
 SCRIPTED = os.environ.get("SCRIPTED_URL", "")
-"""Where a scripted student behind a server is asked alone: it calls tools and writes JSON."""
+"""The address of a scripted student behind a server, alone: it calls tools and writes JSON."""
 
 MODEL = "student"
 

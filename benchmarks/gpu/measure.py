@@ -1,4 +1,4 @@
-"""What needs a GPU: training, prefix sharing, losses, number formats and generation, part by part.
+"""Measurements on a GPU: training, prefix sharing, losses, number formats, generation; by parts.
 
 Run by ``benchmarks/gpu/run.sh``. Each part is measured by itself and written at once, so that a
 part that fails, or time that runs out, takes no other part along. Texts are random tokens: speed
@@ -33,14 +33,14 @@ from potstill.train.losses import sample_matching
 from potstill.train.prefix_sharing import can_share, enable, layout, use
 
 SECONDS = 500
-"""No part is begun after so many; the whole has to end within nine minutes."""
+"""Seconds after which no part is begun; the whole has to end within nine minutes."""
 
 PEAK_FLOPS = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "4090": 165e12}
 """Operations a second in bfloat16 that makers name, by a part of the device's name."""
 
 
 class Machine(NamedTuple):
-    """What is measured on."""
+    """The device and the model that are measured."""
 
     folder: Path
     device: str

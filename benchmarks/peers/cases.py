@@ -22,7 +22,7 @@ TOKENS = 100
 
 
 class Desk(NamedTuple):
-    """Where one system is measured once."""
+    """One measurement of one system: its Python and its folder."""
 
     peer: Peer
     python: Path
@@ -33,7 +33,7 @@ class Desk(NamedTuple):
     """Share of the usual number of questions."""
 
     def count(self, usual: int, *, heavy: bool = False) -> int:
-        """How many questions to ask.
+        """Returns the number of questions to ask.
 
         Args:
             usual: By whoever can.

@@ -57,7 +57,7 @@ PEERS = {
     "lm-eval": Peer("ask_lm_eval", LM_EVAL, temperature=0.0, several=False),
     "lm-eval sampled": Peer("ask_lm_eval", LM_EVAL),
 }
-"""By the name in tables. lm-eval keeps greedy answers only, so it is measured in both ways."""
+"""Systems by their name in tables. lm-eval keeps greedy answers only: it is measured both ways."""
 
 
 def interpreter(peer: Peer, cache: Path) -> Path:

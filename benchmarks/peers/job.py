@@ -25,7 +25,7 @@ class Job(NamedTuple):
     """JSONL with the columns ``q`` and ``a``."""
 
     folder: str
-    """Where the system keeps what it gets."""
+    """The folder in which the system keeps its answers."""
 
     samples: int = 1
     max_tokens: int = 256
