@@ -75,7 +75,7 @@ class Clocks(TrainerCallback):
         self.processor: list[float] = []
         self.tokens: list[int] = []
 
-    def begins(self, *, steps: int, step: int, tokens: int) -> None:
+    def begins(self, *, steps: int, step: int, tokens: int, log: object) -> None:
         """Do nothing; it is part of a watch of potstill's training."""
 
     def advances(self, steps: int, tokens: int) -> None:
