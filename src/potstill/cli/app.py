@@ -153,7 +153,7 @@ SYSTEM_REASONS = {
     errno.ENOTDIR: "a file stands where a folder is needed ({at}).",
     errno.EISDIR: "a folder stands where a file is needed ({at}).",
 }
-"""What the system refuses by no fault of ours, by its number, in words with a place for where."""
+"""Messages for errors of the system that are no fault of ours, by errno; ``{at}`` is the path."""
 
 
 def _raise_file_limit() -> None:
@@ -202,7 +202,7 @@ def set_option(example: str) -> Callable[[Callable[..., None]], Callable[..., No
 
 
 _QUIET = "potstill.quiet"
-"""By this name the context keeps whether no progress is to be shown."""
+"""The name under which the context keeps whether progress is hidden."""
 
 
 def _keep_quiet(context: click.Context, _: click.Parameter, quiet: bool) -> None:

@@ -17,7 +17,7 @@ import click
 from potstill.launched import is_main_process
 
 _DOCUMENT = "potstill.document"
-"""By this name the context keeps the document of ``--json``; without the option there is none."""
+"""The name under which the context keeps the document of ``--json``, if the option is given."""
 
 
 def json_option() -> click.Option:
@@ -65,7 +65,7 @@ def write_now(**values: object) -> None:
     """Write a document at once, of a command that does not end by itself.
 
     Args:
-        values: As for :func:`add_to_document`.
+        values: See :func:`add_to_document`.
     """
     add_to_document(**values)
     write_document(click.get_current_context())

@@ -38,7 +38,7 @@ def _is_too_wide(table: "Table", console: "Console") -> bool:
 
 
 def _row_by_row(table: "Table") -> Iterator["RenderableType"]:
-    """The same: each row's first cell on a line, and below it the others with their headings."""
+    """Yields each row of a table: its first cell on a line, below it the others with headings."""
     from rich.padding import Padding
     from rich.text import Text
 

@@ -285,7 +285,7 @@ def print_guided(result: "GuidanceResult", *, on_test: bool = False) -> None:
     """Show the accuracy and the cost of every policy.
 
     Args:
-        result: What guidance brought.
+        result: The result of the guide stage.
         on_test: Whether the student's checkpoint was chosen on these questions.
     """
     from potstill.report.tables import guided_table

@@ -26,7 +26,7 @@ def echo(
     Under ``--json`` standard output is the document's alone.
 
     Args:
-        text: What is shown; on a terminal a long line is broken between words.
+        text: The text shown; on a terminal a long line is broken between words.
         err: Whether it goes to standard error.
         file: Another stream.
         whole: Whether no line is broken, as of commands that people copy.

@@ -100,7 +100,7 @@ class Marks:
         """Warns of marks on rationales that were not asked for.
 
         Raises:
-            DataError: That is all of them.
+            DataError: None of the marks is on a rationale that was asked for.
         """
         unused = [key for key in self._votes if key not in self._used]
         if not self._used:

@@ -10,7 +10,7 @@ from potstill.settings import Settings
 
 
 class CurateSettings(Settings):
-    """Which of the teachers' rationales are worth training on."""
+    """The conditions on which the teachers' rationales are kept for training."""
 
     right_answer: bool = True
     """Keep only rationales that reach the gold answer."""

@@ -88,7 +88,7 @@ def curate(
         task: The questions with their gold answers.
         teachers: The teachers and how they were asked, in the order of the recipe.
         context: The run; its store holds the completions, and takes the rationales and scores.
-        settings: Which rationales are kept.
+        settings: The conditions on which rationales are kept.
         debate_rounds: How often the teachers answered again.
         judge: Reads what the rules cannot, where the task's rule is ``judge``.
         measure: Tells how the student finds rationales; a choice by what it finds needs it.

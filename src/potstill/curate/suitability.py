@@ -46,8 +46,8 @@ def suitability(measure: SuitabilityMeasure, likelihoods: Sequence[Likelihood]) 
     """Returns a measure of some rationales; None where none of them has it.
 
     Args:
-        measure: Which one; its sign is its own, see :data:`LESS_IS_BETTER`.
-        likelihoods: What the student gives each of them.
+        measure: The measure; for some less is better, see :data:`LESS_IS_BETTER`.
+        likelihoods: The student's likelihood of each of them.
     """
     if measure == "likelihood":
         return _mean([one.mean_logprob for one in likelihoods])

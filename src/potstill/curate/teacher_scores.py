@@ -11,7 +11,7 @@ from potstill.records import Likelihood, Rationale, TeacherScore
 from potstill.statistics import Interval, accuracy_interval, mean_interval
 
 CONSENSUS = "consensus"
-"""Under this name stands the answer that most samples of all teachers give."""
+"""The name that stands for the answer that most samples of all teachers give."""
 
 RESAMPLES = 10_000
 """Bootstrap resamples of each interval."""

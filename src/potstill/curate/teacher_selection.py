@@ -25,14 +25,14 @@ class TeacherCandidate(NamedTuple):
 
 
 Measure = Callable[[Sequence[TeacherCandidate]], Mapping[int, Likelihood]]
-"""From rationales to their likelihoods, by completion; without those too long to be learned."""
+"""Gives rationales' likelihoods by completion, without rationales too long to be learned."""
 
 
 class Consensus(NamedTuple):
     """The answer that more samples of a question give than any other answer."""
 
     answer: str | None
-    """None where nobody gives an answer, or where the most votes are a tie."""
+    """The answer; None where no sample gives one, or where the most votes are a tie."""
 
     held: tuple[bool, ...]
     """Whether each sample gives it."""
@@ -75,8 +75,8 @@ def worths(
 
     Args:
         samples: All teachers' samples of a question that are kept so far.
-        likelihoods: What the student gives them, by completion.
-        measure: What it is worth by.
+        likelihoods: The student's likelihoods of them, by completion.
+        measure: The measure of a teacher's worth.
     """
     by_teacher: dict[str, list[Likelihood]] = {}
     for sample in samples:

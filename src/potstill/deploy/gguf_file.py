@@ -65,7 +65,7 @@ def write_gguf(model: Path, file: Path, gguf_type: GgufType) -> None:
     Raises:
         ModelError: A weight is too large for f16, or the converter cannot convert the model; the
             message has its last words.
-        PotstillError: As :func:`gguf_converter`.
+        PotstillError: See :func:`gguf_converter`.
     """
     converter = gguf_converter()
     if gguf_type == "f16" and (name := _too_large_weight(model)) is not None:

@@ -1,4 +1,4 @@
-"""Why a served student may answer otherwise than it did when it was measured.
+"""Likely causes why a served student answers otherwise than it did when it was measured.
 
 The causes are looked for one after the other, those that can be seen for certain first: the prompt
 (by its tokens, as the server tells or counts them), the end of the answer (stop strings, length),

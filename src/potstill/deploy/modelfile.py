@@ -35,7 +35,7 @@ def go_template(render: Render) -> GoTemplate:
     """Returns Ollama's template of a model whose chat template renders so.
 
     Raises:
-        ModelError: What stands around a question depends on the question, or on more.
+        ModelError: The text around a question depends on the question, or on more.
     """
     before, _, behind = render([("user", _USER)]).partition(_USER)
     turn, closing = before, ""

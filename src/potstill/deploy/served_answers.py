@@ -42,23 +42,23 @@ KEY = "OPENAI_API_KEY"
 """The environment variable with the key of a server that wants one."""
 
 OLLAMA = "http://127.0.0.1:11434"
-"""Where Ollama is asked, unless ``OLLAMA_HOST`` names another place."""
+"""The address of Ollama, unless ``OLLAMA_HOST`` names another."""
 
 
 class ServedAnswer(NamedTuple):
-    """What a served student answered."""
+    """The answer of a served student."""
 
     text: str
     finish_reason: str
     prompt_tokens: int
-    """As the server counts them; 0 where it does not say."""
+    """The prompt's tokens as the server counts them; 0 where it does not say."""
 
     thinking: str | None = None
     error: str | None = None
 
 
 class Rendering(NamedTuple):
-    """How a server puts a question to its model; None where it does not say."""
+    """The prompt that a server gives its model for a question; None where it does not say."""
 
     text: str | None = None
     ids: tuple[int, ...] | None = None
@@ -68,7 +68,7 @@ class ServedStudent(Protocol):
     """A student that is served somewhere."""
 
     where: str
-    """In words, for messages."""
+    """The place of the server in words, for messages."""
 
     def answers(self, questions: Sequence[Question]) -> list[ServedAnswer]:
         """Returns the answer to each question.
@@ -133,7 +133,7 @@ class ServedByChat(_ByMessages):
     """An OpenAI-compatible server, such as that of vLLM or of llama.cpp.
 
     Args:
-        url: Where its routes begin, e.g. ``http://127.0.0.1:8000/v1``.
+        url: The address that its routes begin with, e.g. ``http://127.0.0.1:8000/v1``.
         name: The student's name there; None takes the only one that it lists.
         stop: Strings that end an answer.
         max_tokens: The longest answer.
@@ -189,7 +189,7 @@ class ServedByOllama:
 
     Args:
         name: The model's name.
-        host: Where Ollama listens; None takes ``OLLAMA_HOST`` or its usual place.
+        host: The address of Ollama; None takes ``OLLAMA_HOST`` or its usual address.
     """
 
     def __init__(self, name: str, host: str | None = None) -> None:
@@ -334,7 +334,7 @@ def _json_of(url: str, body: Json | None = None, *, key: str = "", seconds: floa
         with urlopen(HttpRequest(url, content, headers), timeout=seconds) as response:
             told: object = json.loads(response.read())
     except HTTPError as error:
-        # What a server says of a request may repeat the key.
+        # A server's words on a request may repeat the key.
         with error:
             said = "" if key else error.read().decode(errors="replace")[:300]
         reason = terminal_text(" ".join(said.split()))

@@ -9,7 +9,7 @@ from potstill.runtime.number_formats import served_format
 
 
 class ServingFacts(NamedTuple):
-    """What has to be told of a student that is served."""
+    """The facts that whoever serves a student has to know."""
 
     name: str
     """The name that it is offered by."""
@@ -31,7 +31,7 @@ class ServingFacts(NamedTuple):
 
 
 class ServingNotes(NamedTuple):
-    """The same for a terminal, and for a README."""
+    """The notes on serving, for a terminal and for a README."""
 
     lines: list[str]
     section: str
@@ -42,7 +42,7 @@ def serving_notes(form: str, facts: ServingFacts, out: Path, run: Path) -> Servi
 
     Args:
         form: The form, a key of ``student_forms.FORMS``.
-        facts: What has to be told.
+        facts: The facts that whoever serves it has to know.
         out: The folder that it was written to.
         run: The run's folder.
     """

@@ -122,7 +122,7 @@ def _source(student: MeasuredStudent, folder: Path) -> _Source:
     for file in sorted(student.model.iterdir()):
         # The checksums are those of model/, and files are worded anew here.
         if file.is_file() and file.name not in ("README.md", CHECKSUMS):
-            # What is written anew takes the place of a link, and not of what it leads to.
+            # A file that is written anew replaces the link, and not the file that it leads to.
             (folder / file.name).symlink_to(file.resolve())
     exact = False
     if not student.checkpoint.encoder_decoder:

@@ -34,14 +34,14 @@ class Verification(NamedTuple):
     """Questions that were answered rightly when the student was measured, and as it is served."""
 
     needed: int
-    """How many had to be equal."""
+    """The number of predictions that had to be equal."""
 
     difference: Difference | None
     """The first question with another prediction, else with another text; None where all texts are
     the same."""
 
     cause: str
-    """What is likely to have made the difference; empty where there is none."""
+    """The likely cause of the difference; empty where there is no difference."""
 
     @property
     def passed(self) -> bool:

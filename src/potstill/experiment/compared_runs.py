@@ -35,13 +35,13 @@ class RunRecord:
 
     folder: Path
     name: str
-    """As tables name it; no other run of the comparison has it."""
+    """The run's name in tables, which no other run of the comparison has."""
 
     values: Mapping[str, Any]
     """The recipe that its results are of, with its defaults; empty where it cannot be read."""
 
     given: Mapping[str, Any]
-    """The same without what it leaves to the defaults."""
+    """The recipe without the values that it leaves to the defaults."""
 
     answers: Mapping[str, Mapping[System, Verdicts]]
     """The test answers by task and system; without checkpoints that were not taken."""
@@ -50,7 +50,7 @@ class RunRecord:
     """The student in ``model/``; None where none was chosen."""
 
     against_start: StartComparison | None
-    """That student against its start on the task trained for; None where it is not known."""
+    """The chosen student against its start on the task trained for; None where it is not known."""
 
     chosen_on_test: bool
     graders: Sequence[str]
@@ -58,7 +58,7 @@ class RunRecord:
 
     engines: Sequence[SystemEngine]
     inputs: Mapping[str, Any]
-    """What determined its students and scores, by name; empty where it was not kept."""
+    """The inputs of its students and scores, by name; empty where they were not kept."""
 
     stages: Sequence[StageRecord]
     spent: Amount
@@ -67,7 +67,7 @@ class RunRecord:
 
     @property
     def seed(self) -> int:
-        """The recipe's."""
+        """The recipe's seed."""
         return int(self.values.get("seed", 0))
 
     @property
@@ -77,7 +77,7 @@ class RunRecord:
 
     @property
     def seconds(self) -> float:
-        """That its stages took in all."""
+        """The time that its stages took in all, in seconds."""
         return sum(stage.seconds for stage in self.stages)
 
     def system(self, label: str, task: str) -> System | None:
@@ -143,8 +143,8 @@ def _recipe(text: str, folder: Path) -> tuple[Mapping[str, Any], Recipe | None]:
     """Returns the recipe of a run's results as values with all defaults, and whole if it can be.
 
     Args:
-        text: As the store keeps it; where it is empty, that in the folder counts.
-        folder: The run's.
+        text: The recipe as the store keeps it; where it is empty, the folder's recipe counts.
+        folder: The run's folder.
     """
     file = folder / "recipe.yaml"
     if not text and file.is_file():

@@ -1,4 +1,4 @@
-"""What is to be minded before runs are compared: graders, splits, engines, choices on test."""
+"""Cautions before runs are compared: on graders, splits, engines and choices on test questions."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence

@@ -32,8 +32,8 @@ class CellAccuracy:
     """Right answers of one system in one run.
 
     Args:
-        right: How many.
-        total: Of how many questions.
+        right: The number of right answers.
+        total: The number of questions.
     """
 
     def __init__(self, right: int, total: int) -> None:
@@ -92,7 +92,7 @@ def findings(compared: ComparedRuns) -> list[str]:
     students.sort(key=lambda one: one[2].name not in chosen)
     is_alone = len(compared.groups) == 1
     means = [_mean_finding(*one, is_alone=is_alone) for one in students]
-    # Where all runs are of one recipe, what holds for it comes before how they differ.
+    # With one recipe in all runs, its results come before their differences.
     return [*means, *found] if is_alone else [*found, *means]
 
 

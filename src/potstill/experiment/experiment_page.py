@@ -1,8 +1,8 @@
-"""What an experiment found, as Markdown tables and as plain values for a JSON file.
+"""The findings of an experiment, as Markdown tables and as plain values for a JSON file.
 
 Every accuracy has two intervals: over runs, which holds for the method, and over the pooled
 questions, which holds for these trainings alone. A table of comparisons has the paired t test over
-runs; where there is one run, McNemar's over its questions, and says so.
+runs; where there is one run, it has McNemar's test over its questions, and says so.
 """
 
 import statistics

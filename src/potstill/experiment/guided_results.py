@@ -40,7 +40,7 @@ class KeptGain(NamedTuple):
     """Share of the gain in right answers."""
 
     interval: Interval
-    """Its 95% interval, by bootstrap over questions; draws without any gain have no share."""
+    """The 95% interval of ``gain`` by bootstrap over questions; draws without gain are left out."""
 
     tokens: float
     """Share of the teacher's tokens."""
@@ -64,7 +64,7 @@ class PolicyResults(NamedTuple):
     runs; None where the teacher alone is not known question by question, or there is one run."""
 
     kept: KeptGain | None
-    """None where it spares no first step, or always guiding gains nothing or counts no tokens."""
+    """The kept shares; None without spared first steps, or a gain and tokens of always guiding."""
 
 
 class ExpectedPolicy(NamedTuple):

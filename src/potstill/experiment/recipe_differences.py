@@ -8,7 +8,7 @@ from potstill.experiment.seed_groups import SeedGroup
 from potstill.pipeline.stale import shown
 
 ABSENT = object()
-"""In the place of a setting that a recipe does not have."""
+"""The stand-in for a setting that a recipe does not have."""
 
 
 class RecipeDifference(NamedTuple):
@@ -16,7 +16,7 @@ class RecipeDifference(NamedTuple):
 
     setting: str
     values: Mapping[str, str]
-    """By run, on a line; without those whose recipe has no such setting."""
+    """The setting's value by run, on a line; without runs whose recipe has no such setting."""
 
     def of_group(self, group: SeedGroup) -> str:
         """Returns the values of a group's runs, each once; empty where none has the setting."""
@@ -48,8 +48,8 @@ def _differing(
 
     Args:
         place: The name of what stands there; empty for the recipes themselves.
-        values: What each recipe has there, with defaults.
-        given: The same without defaults.
+        values: Each recipe's value there, with defaults.
+        given: Each recipe's value there, without defaults.
     """
     if all(isinstance(value, Mapping) for value in values):
         sections = [value for value in values if isinstance(value, Mapping)]

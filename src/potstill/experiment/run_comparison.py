@@ -48,10 +48,10 @@ class PairedRuns(NamedTuple):
     """Answers of either in the same seeds."""
 
     compared: SystemComparison | None
-    """None where nothing can be paired."""
+    """The result of the comparison; None where nothing can be paired."""
 
     why_not: str
-    """Why nothing is; empty where something is."""
+    """The reason why nothing can be paired; empty where something can."""
 
     adjusted: float | None
     """The p-value adjusted for all comparisons; None where there is none."""
@@ -61,7 +61,7 @@ class PairedRuns(NamedTuple):
 
     @property
     def p_value(self) -> float | None:
-        """Over runs where there are several, else McNemar's; None where all runs differ alike."""
+        """The p-value over several runs, or McNemar's of one; None where all runs differ alike."""
         if self.compared is None:
             return None
         over_runs, over_questions = self.compared
@@ -123,7 +123,7 @@ def compared_runs(runs: Sequence[RunRecord]) -> ComparedRuns:
     """Compare runs.
 
     Raises:
-        ConfigError: Those that were evaluated have no task in common.
+        ConfigError: The runs that were evaluated have no task in common.
     """
     measured = [run for run in runs if run.tasks]
     tasks = [set(run.tasks) for run in measured]
@@ -214,11 +214,11 @@ def _pair(
     """Compare one system of two groups on the questions that both answered under one seed.
 
     Args:
-        name: As the comparison is called.
-        task: Whose questions they answered.
+        name: The comparison's name.
+        task: The task whose questions they answered.
         unit: The group that is compared.
         base: The group that it is compared with.
-        label: The system's; None: the student that each run chose.
+        label: The system's label; None: the student that each run chose.
     """
     ours, theirs = runs_by_seed(unit, base), runs_by_seed(base, unit)
     seeds = [seed for seed in ours if seed in theirs]

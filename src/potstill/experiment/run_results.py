@@ -38,7 +38,7 @@ class SystemComparison(NamedTuple):
     """Two systems that answered the same questions under the same seeds."""
 
     over_runs: RunsComparison | None
-    """None for one run."""
+    """The comparison over runs; None for one run."""
 
     over_questions: PairedResult
     """All pairs of answers; what it says holds for these trainings and no others."""
@@ -149,8 +149,8 @@ def inflation(by_rule: Sequence[SystemResults]) -> dict[str, tuple[SystemResults
     """Returns each student as test and as development questions choose its checkpoint.
 
     Args:
-        by_rule: Of one task, from :func:`results_by_rule`; the difference of the two is how much
-            the choice on test makes an accuracy too high.
+        by_rule: The results of one task, from :func:`results_by_rule`; the difference of the two is
+            how much the choice on test makes an accuracy too high.
     """
     named = {system.name: system for system in by_rule}
     pairs = {

@@ -18,7 +18,7 @@ class SeededRun(NamedTuple):
 
     recipe: Path
     variant: str
-    """Empty for the recipe as it is."""
+    """The variant's name; empty for the recipe as it is."""
 
     seed: int
     changes: tuple[str, ...]

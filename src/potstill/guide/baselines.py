@@ -33,8 +33,8 @@ def expect_routed(
     """The expected outcome by question where whole questions go to the teacher.
 
     Args:
-        student: Its own answers, by question.
-        teacher: Its own answers, by question.
+        student: The student's own answers, by question.
+        teacher: The teacher's own answers, by question.
         weights: The chance that a question goes to the teacher. The student's words that show its
             doubt are not counted.
     """
@@ -58,7 +58,7 @@ def route_by_doubt(doubts: Mapping[str, float], share: float) -> dict[str, float
     is a choice.
 
     Args:
-        doubts: By question, the greater the less sure the student is.
+        doubts: The student's doubt by question; the greater, the less sure it is.
         share: The share of the questions, between 0 and 1.
 
     Returns:
@@ -141,10 +141,10 @@ class EarlierAnswers:
     """The student's own answers, by question."""
 
     first: Mapping[str, GuidedAnswer]
-    """Those whose first step the teacher wrote."""
+    """The answers whose first step the teacher wrote, by question."""
 
     chains: Mapping[str, list[Answer]]
-    """The teacher's own, greedy."""
+    """The teacher's own answers, greedy, by question."""
 
 
 def answer_control(
@@ -156,7 +156,7 @@ def answer_control(
     """Have questions answered under a control.
 
     Args:
-        name: Which control.
+        name: The control's name.
         experiment: The questions, with both models.
         earlier: Answers to them that are there already.
         settings: The guide stage's.

@@ -17,7 +17,7 @@ from potstill.records.policy import ANY_STEP, ROUTE
 from potstill.text.points import signed
 
 _ALWAYS = {ANY_STEP: "handing every step over", ROUTE: "asking the teacher for every answer"}
-"""By policy: what its gain is held against; the others are held against the first step."""
+"""The reference of each policy's gain; that of the others is the teacher's first step."""
 
 
 def explain_choice(
@@ -27,9 +27,9 @@ def explain_choice(
 
     Args:
         policy: The policy.
-        threshold: What was chosen.
-        outcomes: The questions, and what always asking the teacher brings.
-        keep: The share of its gain that was to be kept.
+        threshold: The threshold that was chosen.
+        outcomes: The questions, with the gain of always asking the teacher.
+        keep: The share of that gain that was to be kept.
     """
     total, gain = len(outcomes), sum(outcome.gain for outcome in outcomes)
     always = _ALWAYS.get(policy.when, "always guiding the first step")
@@ -57,7 +57,7 @@ def explain_promise(
 
     Args:
         policy: The policy.
-        promise: What is kept.
+        promise: The promise that is kept.
         chosen: The threshold.
         tried: All thresholds, on the questions that tested them.
     """
@@ -91,9 +91,9 @@ def explain_broken(
 
     Args:
         policy: The policy.
-        promise: What is not kept.
+        promise: The promise that is not kept.
         tried: All thresholds, on the questions that tested them.
-        teacher_accuracy: Of the teacher alone on these questions; None where it is not known.
+        teacher_accuracy: The teacher's own accuracy on these questions; None where not known.
     """
     return (
         f"{policy.label} is not followed: none of {len(tried)} thresholds is shown to keep "
@@ -105,7 +105,7 @@ def explain_broken(
 def _way_out(
     promise: Promise, tried: Sequence[TriedThreshold], teacher_accuracy: float | None = None
 ) -> str:
-    """What could be promised in its place, and how many development questions it would take."""
+    """Returns other promises that would hold, and how many development questions this one needs."""
     total = tried[0].total
     ways = []
     if promise.accuracy is not None:
@@ -136,7 +136,7 @@ def _way_out(
 
 
 def _words(policy: PolicySettings, promise: Promise) -> str:
-    """What is promised: ``an accuracy of at least 80%``."""
+    """Returns a promise in words, such as ``an accuracy of 0.8 or more``."""
     parts = []
     if promise.share is not None:
         of = "the steps of an answer" if policy.when == ANY_STEP else "the questions"

@@ -285,7 +285,7 @@ class _OwnRest(NamedTuple):
 
     endings: Sequence[Completion]
     left: list[str]
-    """Its steps whose first tokens were not looked at yet."""
+    """The steps whose first tokens were not looked at yet."""
 
 
 DraftedStep = Generator[
@@ -341,7 +341,7 @@ _ASKS = re.compile(
     r"|who|is|are|do|does|did|can)\b",
     re.IGNORECASE,
 )
-"""How a question begins: servers leave out the stop string at which a text ended, be it ``?``."""
+"""The beginning of a question; servers leave out the stop string that ended a text, be it ``?``."""
 
 
 def _is_stopped_at_once(written: Completion) -> bool:
@@ -369,7 +369,7 @@ def extend_step(
     Args:
         begun: The part of the step that is there.
         written: Its continuation, up to a stop string, its limit or its own end.
-        layout: Where a step ends.
+        layout: The layout that tells where a step ends.
         question: Whether a question is asked for in place of a step.
     """
     if not written.text.strip():  # a stop string came first, or there is nothing more to say

@@ -219,11 +219,11 @@ class SplitExperiment:
         All are driven at once, so that policies share what they ask.
 
         Args:
-            policies: By any key.
-            questions: Those to answer; None: all.
+            policies: The policies and their gates, by any key.
+            questions: The questions to answer; None: all.
 
         Returns:
-            By the same keys, then by question.
+            The answers by the same keys, then by question.
         """
         decoders = {
             (key, question.id): self._decoder(question, settings, self.config, gate)

@@ -47,7 +47,7 @@ class GateSelection:
 
     gates: FittedGates
     scores: list[GuidedScore] = field(default_factory=list)
-    """On development questions."""
+    """The scores on development questions."""
 
     predictions: list[GuidedPrediction] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -62,11 +62,11 @@ class _DevAnswers(NamedTuple):
 
     alone: Graded
     first: Graded
-    """With the teacher's first step."""
+    """The answers with the teacher's first step."""
 
     drafts: DraftedSignals
     teacher: Graded
-    """By the teacher; empty where no policy hands answers over beyond the first step."""
+    """The teacher's own answers; empty where no policy hands over more than the first step."""
 
     @property
     def known_signals(self) -> dict[str, Signals]:
@@ -84,10 +84,10 @@ class _Tried(NamedTuple):
 
 
 class _SettledGate(NamedTuple):
-    """What was settled for one policy."""
+    """The threshold settled for one policy."""
 
     threshold: float | None
-    """None: no threshold is shown to keep what was promised."""
+    """The threshold; None: none is shown to keep the promise."""
 
     graded: Graded
     note: str
@@ -98,7 +98,7 @@ def choose_gates(dev: SplitExperiment, settings: GuideSettings) -> GateSelection
 
     Args:
         dev: The development questions, with both models.
-        settings: The guide stage's.
+        settings: The guide stage's settings.
     """
     undecided = settings.undecided
     if not undecided:
@@ -158,7 +158,7 @@ class _Chooser:
 
     Args:
         dev: The questions, with both models.
-        settings: The guide stage's.
+        settings: The guide stage's settings.
         answered: The questions as they are answered anyway.
     """
 
@@ -237,7 +237,7 @@ class _Chooser:
         )
 
     def _teacher_accuracy(self, scale: set[str]) -> float | None:
-        """Of the teacher alone on the questions that test thresholds; None where it is unknown."""
+        """Returns the teacher's accuracy on the questions that test thresholds; None: unknown."""
         right = [one.correct for id_, one in self._answered.teacher.items() if id_ not in scale]
         return sum(right) / len(right) if right else None
 

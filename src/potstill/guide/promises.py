@@ -31,20 +31,20 @@ MOST_QUESTIONS = 100_000
 
 
 class Promise(NamedTuple):
-    """What a threshold has to keep to; None where it has not to."""
+    """The bounds that a threshold has to keep to; None for no bound."""
 
     share: float | None = None
-    """The teacher's mean share, at most."""
+    """The upper bound on the teacher's mean share, from 0 to 1."""
 
     accuracy: float | None = None
-    """Of the answers, at least."""
+    """The lower bound on the accuracy of the answers, from 0 to 1."""
 
 
 class TriedThreshold(NamedTuple):
     """Development questions as they are answered at one threshold."""
 
     threshold: float
-    """Infinite where no signal calls for the teacher, only a student that does not answer."""
+    """The threshold; infinite where only a student that does not answer calls the teacher."""
 
     total: int
     right: float
@@ -108,8 +108,8 @@ def keeping(tried: Sequence[TriedThreshold], promise: Promise) -> list[TriedThre
     """The thresholds that keep a promise, whichever of them is taken, but for a chance of 5%.
 
     Args:
-        tried: All of them on the same questions.
-        promise: What is promised.
+        tried: All thresholds, on the same questions.
+        promise: The promise.
     """
     chance = CHANCE if None in promise else CHANCE / 2
     kept = list(tried)
@@ -125,10 +125,10 @@ def keeping(tried: Sequence[TriedThreshold], promise: Promise) -> list[TriedThre
 def _keeping_share(
     tried: Sequence[TriedThreshold], most: float, chance: float
 ) -> list[TriedThreshold]:
-    """By fixed sequence testing.
+    """Returns the thresholds that keep the share, by fixed sequence testing.
 
-    The infinite threshold is tested as well: a student that does not answer has the teacher asked
-    there, and that none of a few development questions is so shows little about others.
+    The infinite threshold is tested as well: there the teacher is asked where a student does not
+    answer, and a few development questions without such a case show little about others.
     """
     kept = []
     for one in sorted(tried, key=lambda one: -one.threshold):
@@ -139,7 +139,7 @@ def _keeping_share(
 
 
 def _reaching(tried: Sequence[TriedThreshold], least: float, chance: float) -> list[TriedThreshold]:
-    """By Holm's method: the likeliest to reach it is tested at a chance shared by all of them."""
+    """Returns the thresholds that reach the accuracy, by Holm's method over all of them."""
     tests = sorted(((p_accuracy_below(one, least), one) for one in tried), key=lambda test: test[0])
     reaching = []
     for place, (p_value, one) in enumerate(tests):
@@ -212,7 +212,7 @@ def questions_needed(tried: Sequence[TriedThreshold], promise: Promise) -> int |
 
 
 def _grown(one: TriedThreshold, factor: float) -> TriedThreshold:
-    """The same rates on so many times as many questions."""
+    """Returns the same rates on so many times as many questions."""
     total = math.ceil(one.total * factor)
     return one._replace(
         total=total, right=one.right * total / one.total, shares=np.resize(one.shares, total)

@@ -50,8 +50,8 @@ def answer_routed(
         policy: The policy.
         asks: Whether the teacher is asked, by question.
         alone: The student's own answers.
-        teacher: The teacher's.
-        drafts: What is looked at, and is paid for besides.
+        teacher: The teacher's own answers.
+        drafts: The drafts that signals are read from, which are paid for besides.
     """
     answers = {}
     for id_, asked in asks.items():

@@ -45,7 +45,7 @@ class GuidanceSettings(Settings):
         """How answers are guided.
 
         Args:
-            steps: Where a step of the student's answers ends.
+            steps: The layout that tells where a step of the student's answers ends.
             temperature: Softmax temperature of ``draws``.
         """
         return GuidanceConfig(
@@ -69,7 +69,7 @@ class GuideSettings(GuidanceSettings):
     """When the teacher steps in; ``never`` and ``first`` are always measured."""
 
     steps: StepKind | None = None
-    """Where a step ends; null: as the student's kept rationales are laid out."""
+    """The layout that tells where a step ends; null: that of the student's kept rationales."""
 
     budget: int | None = Field(default=None, ge=1)
     """Most teacher tokens an answer; null: as many as its steps take."""

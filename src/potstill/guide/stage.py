@@ -60,7 +60,7 @@ def guide(
     Args:
         task: The task that was trained for.
         models: The student and its teacher, and how they are asked.
-        settings: The stage's.
+        settings: The stage's settings.
         context: The run. Its folder gets ``guide.json`` where a policy is conditional.
         layout: How the student's kept rationales are laid out.
         seed: Seeds all that is drawn.
@@ -183,7 +183,7 @@ class _TestMeasurement:
 
     Args:
         experiment: The questions, with both models.
-        settings: The stage's.
+        settings: The stage's settings.
         chains: The teacher's own answers, greedy, by question.
         answered: The answers under each policy, by question.
         routes: The gates of those by which whole questions go to the teacher.

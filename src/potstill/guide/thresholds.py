@@ -33,10 +33,10 @@ HelpScore = Callable[[Signals], float]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FittedGates:
-    """When the teacher is worth asking, as a run has learned it."""
+    """The thresholds and the classifier by which a run decides when to ask the teacher."""
 
     thresholds: Mapping[str, float]
-    """By the policy's label; infinite where the teacher is never asked."""
+    """The threshold by the policy's label; infinite where the teacher is never asked."""
 
     classifier: Classifier | None = None
     """The classifier of the policy ``learned``, where it was followed."""

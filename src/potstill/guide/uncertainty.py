@@ -57,7 +57,7 @@ def signals_of(
     """Read a student's signals.
 
     Args:
-        step: Its own step, greedy, with the probabilities of its tokens.
+        step: The student's own step, greedy, with the probabilities of its tokens.
         samples: Further draws of the step, whose white space and case are of no account.
         tokens: How many tokens from the step's beginning are looked at; None: all.
 

@@ -138,7 +138,7 @@ def merged_model_card(
     Args:
         name: The merged model's name.
         how: How it was merged, in a sentence.
-        members: By the member's name, the task that it was trained for and how it is asked.
+        members: The task that each member was trained for and how it is asked, by its name.
         scores: The scores of all systems on the test questions of all tasks.
         start: The model that the members started from.
         on_test: Whether a member's checkpoint was chosen on these questions.

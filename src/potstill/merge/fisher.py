@@ -32,8 +32,8 @@ from transformers import PreTrainedModel
 from potstill.merge.weights import MergedWeights, TokenIds, Weights, mean_weight, model_inputs
 
 FLOOR = 1e-6
-"""What is added to every member's Fisher of a weight, as a share of the tensor's mean Fisher: where
-nobody's predictions depend on a weight, it becomes the members' average."""
+"""The term added to every member's Fisher information of a weight, as a share of the tensor's mean:
+a weight on which no member's predictions depend becomes the members' average."""
 
 
 def fisher_mean(members: Sequence[Weights], fishers: Sequence[Weights]) -> MergedWeights:
@@ -84,7 +84,7 @@ def fisher_diagonal(
     are run one by one, forward and backward, and their squared gradients added up in float32.
 
     Args:
-        model: In evaluation mode.
+        model: The model, in evaluation mode.
         examples: Examples that it was trained on; the tokens of their targets are the contexts.
         seed: Seeds the signs.
     """

@@ -169,7 +169,7 @@ def training_examples(
     *,
     seed: int,
 ) -> list["Encoded"]:
-    """At most ``count`` of the examples that a member was trained on, drawn uniformly.
+    """Returns at most ``count`` of the examples that a member was trained on, drawn uniformly.
 
     Raises:
         DataError: Its run has none any more.
@@ -206,7 +206,7 @@ def training_examples(
 # models ------------------------------------------------------------------------------------------
 
 Combine = Callable[[Sequence[Weights], dict[str, bool]], MergedWeights]
-"""From the members' weights, and the linear layers of their model, to the merged weights."""
+"""Merges the members' weights, given also which layers of their model are linear."""
 
 
 class MergedModel(NamedTuple):

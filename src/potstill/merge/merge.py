@@ -38,20 +38,20 @@ IDENTITY_FILE = "merged.json"
 """The file in a merged model's folder that says what it was made from."""
 
 FORMER_IDENTITY_FILE = "fused.json"
-"""The same in folders that were made by ``potstill fuse``, the command's former name."""
+"""This file's name in folders made by ``potstill fuse``, the command's former name."""
 
 
 class Statistic(NamedTuple):
-    """What a method takes of a member's training examples, and keeps in place of them."""
+    """A statistic that a method computes from a member's training examples and stores."""
 
     folder: str
-    """The folder that it is kept in."""
+    """The folder that the statistic is kept in."""
 
     label: str
-    """What the meter shows, with the member's name at ``{}``."""
+    """The progress meter's text, with the member's name at ``{}``."""
 
     measure: Callable[[PreTrainedModel, Iterator[TokenIds]], Weights]
-    """Computes it by a member and its examples."""
+    """The function that computes it from a member and its examples."""
 
 
 class ModelMerger:

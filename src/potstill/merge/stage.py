@@ -228,7 +228,7 @@ class MergeRun:
         return lambda _: self._up_to_length(member.asking)
 
     def _up_to_length(self, asking: PromptConfig) -> PromptConfig:
-        """The same way of asking, with the longest answer that all systems may give."""
+        """Returns the same way of asking, with the longest answer that all systems may give."""
         longest = max(member.asking.sampling.max_tokens for member in self.members)
         length = self.settings.max_tokens or longest
         return replace(asking, sampling=replace(asking.sampling, max_tokens=length))

@@ -155,7 +155,7 @@ def gram_matrices(model: PreTrainedModel, examples: Iterable[TokenIds]) -> dict[
     are run one by one: there is no padding that could count.
 
     Args:
-        model: In evaluation mode.
+        model: The model, in evaluation mode.
         examples: The examples that it was trained on.
     """
     sums: dict[str, Tensor] = {}

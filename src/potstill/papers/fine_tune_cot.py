@@ -122,7 +122,7 @@ def candidates(task: Task, text: str, question: Question, *, number: str) -> lis
 
     Args:
         task: Its answer type, and the name of its set.
-        text: Where candidates are looked for.
+        text: The text that candidates are looked for in.
         question: Its options settle which letters count.
         number: The pattern of a number.
 

@@ -21,7 +21,7 @@ from potstill.prompts.styles import ANSWER_CUE, FEW_SHOT, Exemplar, PromptStyle
 from potstill.text.steps import StepKind, split_steps
 
 Asks = Literal["first", "each", "marked"]
-"""Which of its questions a rationale asks; ``marked``: each, a ``question ** step`` a line."""
+"""The questions that a rationale asks; ``marked``: each, with a line ``question ** step``."""
 
 _LAYOUTS: tuple[StepKind, ...] = ("lines", "sentences")
 

@@ -66,7 +66,7 @@ def _taken_apart(solution: str, *, at: str) -> tuple[str, str, tuple[str, ...]]:
 
     Args:
         solution: Its calculator marks are kept; a question left without an answer is not.
-        at: Where it stands, for messages.
+        at: The place of the solution, for messages.
 
     Returns:
         The rationale without its questions, a step a line; the final answer; the questions.

@@ -63,13 +63,13 @@ class Results:
     """The recipe that the results are of, as YAML with its defaults; empty where there is none."""
 
     settings: Mapping[str, object]
-    """The same, read; empty where it cannot be."""
+    """The values of ``recipe``; empty where it cannot be read."""
 
     scores: Sequence[Score]
     predictions: Sequence[Prediction]
     comparisons: Sequence[Comparison]
     rationales: Sequence[Rationale]
-    """Those of the leading task's training questions as they are now."""
+    """The rationales of the leading task's training questions as these are now."""
 
     rationale_counts: RationaleCounts
 
@@ -77,7 +77,7 @@ class Results:
     checkpoints: Sequence[Checkpoint]
     stages: Sequence[StageRecord]
     failures: Mapping[str, int]
-    """How many samples failed and were never answered, by reason."""
+    """The number of samples that failed and were never answered, by reason."""
 
     uncounted: int = 0
     """Paid answers without some count of tokens, whose cost is the most that it can be."""
@@ -127,7 +127,7 @@ class Results:
     """Test answers not shown beside a question: theirs has changed since it was asked."""
 
     facts: RunFacts = field(default_factory=RunFacts)
-    """What is known beyond the store."""
+    """Facts about the run that its store does not hold."""
 
     @property
     def leading(self) -> Task:
@@ -210,7 +210,7 @@ class Results:
 
         Args:
             model: The student or start.
-            task: By default the leading task.
+            task: The task's name; by default the leading task's.
         """
         key = (model, task or self.leading.name, "dev")
         scores = [
@@ -310,12 +310,12 @@ def read_results(
     Args:
         store: The run's store; a writer may be at work on it.
         tasks: The leading task, then further ones.
-        folder: Where ``recipe.yaml`` may be, which counts where the store knows no recipe.
+        folder: The folder whose ``recipe.yaml`` is read where the store has no recipe.
         overlaps: The questions and phrases that training and each evaluation set share.
         notes: Further sentences for the reader.
         roles: The role of each task by its name.
         teacher_tokens: Most teacher tokens a question that the user would pay for.
-        facts: What is known beyond the store.
+        facts: Facts about the run that its store does not hold.
     """
     recipe = _recipe_text(store, folder)
     predictions = store.predictions()

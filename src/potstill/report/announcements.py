@@ -1,4 +1,4 @@
-"""What a reader is told of a run before its figures, as they would be misread without it."""
+"""Announcements: sentences without which a reader would misread a run's figures."""
 
 from potstill.report.accuracy import Results
 from potstill.report.routing_findings import routing_sentences
@@ -7,7 +7,7 @@ from potstill.text.points import points
 
 
 def announced_headline(results: Results) -> str:
-    """Returns the main result behind what is to be known before it."""
+    """Returns the main result, after the sentences that a reader must know before it."""
     told = _not_better(results)
     main = headline(results, beside_start=bool(told))
     return " ".join(filter(None, [*told, *routing_sentences(results), main]))

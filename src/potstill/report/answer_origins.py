@@ -1,4 +1,4 @@
-"""Which stored completion a test answer was read from: its prompt, thinking and probabilities.
+"""The stored completion behind each test answer: its prompt, thinking and probabilities.
 
 Predictions keep the text alone, and two systems may write the same one. A system asks all of its
 questions in one way, so the way is found first: the one in which most of its texts came. An answer
@@ -28,7 +28,7 @@ class AnswerOrigins:
     """Finds the completions behind test answers.
 
     Args:
-        store: The run's.
+        store: The run's store.
         predictions: All test answers of the run.
         questions: The test questions, by task and id.
     """
@@ -111,7 +111,7 @@ def token_shades(record: TokenLogprobs, text: str) -> list[tuple[int, int]]:
 
     Args:
         record: The probabilities of all that the model wrote, which may be more than the text.
-        text: As the model wrote it.
+        text: The text as the model wrote it.
     """
     if record.lengths is None or not len(record.lengths):
         return []

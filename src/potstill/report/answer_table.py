@@ -33,7 +33,7 @@ def answer_table(rows: QuestionRows, sets: Sequence[QuestionSet]) -> Iterator[st
     """Yields the table in pieces of whole lines, its heads first.
 
     Args:
-        rows: Where answers are found.
+        rows: The rows that the answers are read from.
         sets: The questions.
     """
     yield _lines([HEADS])

@@ -24,7 +24,7 @@ class BeforeAfterRow(NamedTuple):
     teacher: Score | None
     against_start: StartComparison | None
     link: str
-    """To the questions that training changed; empty where there is no start."""
+    """The address of the questions that training changed; empty where there is no start."""
 
     @property
     def verdict(self) -> Verdict:
@@ -43,7 +43,7 @@ class BeforeAfter(NamedTuple):
     """The tasks over which p-values are adjusted."""
 
     note: str
-    """On differences that are not shown although their intervals leave out 0; empty for none."""
+    """A remark on differences not shown although their intervals leave out 0; empty for none."""
 
     chart: Markup
 

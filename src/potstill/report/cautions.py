@@ -1,4 +1,4 @@
-"""What speaks against trusting the figures of a run, the worst first."""
+"""Reasons against trusting the figures of a run, the worst first."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ MOST_UNREAD = 0.02
 """Share of answers that are cut off or hold none, above which the figures are in doubt."""
 
 FEW_QUESTIONS = 100
-"""Below so many test questions an accuracy is too rough."""
+"""The number of test questions below which an accuracy is too rough."""
 
 FEW_SOFT_TARGETS = 0.5
 """Share of trained tokens with the teacher's probabilities, below which they are few."""
@@ -26,11 +26,11 @@ class TrustCaution:
 
     kind: str
     text: str
-    """In a sentence, with its numbers."""
+    """The reason in a sentence, with its numbers."""
 
 
 def cautions(results: Results) -> list[TrustCaution]:
-    """Returns what speaks against the chosen student's figures; empty before it has any."""
+    """Returns the reasons to doubt the chosen student's figures; empty before it has any."""
     if results.chosen is None:
         return []
     found = []
@@ -40,7 +40,7 @@ def cautions(results: Results) -> list[TrustCaution]:
 
 
 def holds(results: Results) -> list[str]:
-    """Returns what was looked at and is as it should be, in a few words each."""
+    """Returns the checks that found nothing wrong, in a few words each."""
     sound = []
     gained = results.against_start.get(results.leading.name)
     if gained is not None and gained.comparison.total >= FEW_QUESTIONS:
@@ -212,4 +212,4 @@ SOURCES: dict[str, Callable[[Results], Iterator[str]]] = {
     "unknown_overlap": _unknown_overlap,
     "one_seed": _one_seed,
 }
-"""By kind, in the order of their weight, what finds a caution."""
+"""The functions that find cautions, by kind; the weightiest first."""

@@ -15,17 +15,17 @@ SHAPES: Mapping[int, Shape] = {
     5: "hanging triangle",
     6: "circle",
 }
-"""By form: who does not see the colours tells lines apart by these, and by dashes and labels."""
+"""The mark of each form; with dashes and labels it tells lines apart without their colours."""
 
 
 class Look(NamedTuple):
-    """What a system or a line is told by."""
+    """The look of a system or a line, which tells it from others."""
 
     colour: int
-    """From 1 to 6."""
+    """The number of its colour, from 1 to 6."""
 
     form: int
-    """Its mark and dash, from 1 to 6."""
+    """The number of its mark and dash, from 1 to 6."""
 
     @property
     def shape(self) -> Shape:
@@ -42,7 +42,7 @@ def mark(shape: Shape, name: str, x: float, y: float, size: float, title: str = 
         x: Its middle, in the drawing's units.
         y: Likewise.
         size: Half its extent.
-        title: What is shown where the pointer rests on it.
+        title: The text shown where the pointer rests on it.
     """
     told = Markup("<title>{}</title>").format(title) if title else Markup("")
     if shape == "circle":

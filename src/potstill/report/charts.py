@@ -10,17 +10,17 @@ from potstill.report.chart_marks import Look, hover, mark
 from potstill.text.short_paths import in_lines
 
 WIDTH, HEIGHT = 400, 236
-"""Of a drawing; one whose labels need more room is higher."""
+"""Width and height of a drawing; it is higher where its labels need more room."""
 
 LEFT, RIGHT, TOP, BOTTOM = 42, 122, 12, 38
 LABEL_GAP = 14
 """Least distance between the labels of two lines, in the drawing's units."""
 
 CHARACTER_WIDTH = 6.6
-"""Of the labels, in the drawing's units, at their larger size on a narrow screen."""
+"""Width of a label's character in the drawing's units, at the larger size of narrow screens."""
 
 LABEL_CHARACTERS = 16
-"""Of a line's label; a longer one stands in several lines."""
+"""Most characters of a line of a label; a longer label takes several lines."""
 
 LABEL_MARK = 3.4
 """Half the size of the mark before a label."""
@@ -59,7 +59,7 @@ class Line(NamedTuple):
     """The x of the point to ring."""
 
     look: Look = Look(1, 1)
-    """Its colour, dash and marks."""
+    """The line's colour, dash and marks."""
 
 
 class Axis(NamedTuple):
@@ -75,7 +75,7 @@ class Axis(NamedTuple):
     log: bool = False
 
     def share(self, value: float) -> float:
-        """How far along the axis a value lies, from 0 to 1."""
+        """Returns the position of a value along the axis, from 0 to 1."""
         if self.log:
             return math.log(value / self.low) / math.log(self.high / self.low)
         return (value - self.low) / (self.high - self.low)
@@ -90,12 +90,12 @@ class ChartFrame(NamedTuple):
 
     @property
     def floor(self) -> float:
-        """Where the drawing ends below, and the axis lies."""
+        """The y of the drawing's lower end and of the axis there."""
         return self.height - BOTTOM
 
     @property
     def left(self) -> float:
-        """Where the drawing begins: right of the longest mark of the upright axis."""
+        """The x of the drawing's left end, right of the longest mark of the upright axis."""
         longest = max((len(self.up.show(tick)) for tick in self.up.ticks), default=0)
         return max(LEFT, round(longest * CHARACTER_WIDTH + 9))
 
@@ -223,7 +223,7 @@ def ticks(maximum: float, count: int = 4) -> list[float]:
 
 
 def thinned(points: Sequence[Point], most: int = 300) -> list[Point]:
-    """At most so many points, each the mean of its neighbours; the ends of a log stay visible."""
+    """Returns at most so many points, each a mean of neighbours; the ends of a log stay visible."""
     if len(points) <= most:
         return list(points)
     size = math.ceil(len(points) / most)

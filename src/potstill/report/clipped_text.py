@@ -12,7 +12,7 @@ def clipped(text: str, span: tuple[int, int] | None = None, most: int = MOST_CHA
 
     Args:
         text: The text as a model wrote it.
-        span: Where the answer that was graded stands in it; it is shown with what is around it.
+        span: The place of the answer that was graded, which is shown with the text around it.
         most: Characters of beginning and end together.
     """
     if len(text) <= most:

@@ -17,11 +17,11 @@ class MatrixCell(NamedTuple):
 
     comparison: Comparison
     adjusted_p: float
-    """Adjusted over all cells (Holm)."""
+    """The p-value adjusted over all cells (Holm)."""
 
     @property
     def verdict(self) -> str:
-        """Which of the two is shown to be better: ``first``, ``second`` or ``unshown``."""
+        """The one that is shown to be better: ``first``, ``second`` or, if none, ``unshown``."""
         if self.adjusted_p >= SHOWN:
             return "unshown"
         return "first" if self.comparison.difference > 0 else "second"
@@ -41,13 +41,13 @@ class ComparisonMatrix(NamedTuple):
     """Two systems, with a cell for each task; None where they were not compared on it."""
 
     further: Sequence[tuple[System, System, Sequence[MatrixCell | None]]]
-    """Of a long matrix, the pairs without the page's student, to be folded."""
+    """The pairs without the page's student, which the page folds; empty in a short matrix."""
 
     tested: int
     """Comparisons over which p-values are adjusted."""
 
     note: str
-    """On differences that are not shown although their intervals leave out 0; empty for none."""
+    """A remark on differences not shown although their intervals leave out 0; empty for none."""
 
 
 def comparison_matrix(results: Results) -> ComparisonMatrix | None:

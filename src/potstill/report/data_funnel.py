@@ -1,4 +1,4 @@
-"""From training questions to the examples that a student learned: what was lost where, and why."""
+"""The way from training questions to the examples learned: how many each step lost, and why."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -10,22 +10,22 @@ TRAINING_QUESTIONS = "training questions"
 
 
 class FunnelRow(NamedTuple):
-    """What is left after one step of making the data."""
+    """The number of items left after one step of making the data."""
 
     name: str
     left: int
     of: int
-    """What it is a share of; 0 where the row begins to count something else."""
+    """The number that ``left`` is a share of; 0 where the row begins a count of something else."""
 
     base: str
-    """What the share is of, such as ``training questions``; empty where the row begins."""
+    """The name of ``of``, such as ``training questions``; empty where the row begins a count."""
 
     reasons: str
-    """Why it is fewer, or what it took; empty where there is nothing to say."""
+    """The reasons for the loss, or the price of the step; empty where there is nothing to say."""
 
     @property
     def share(self) -> float:
-        """What is left as a share, from 0 to 1."""
+        """The share that is left, from 0 to 1; 0 where the row begins a count."""
         return self.left / self.of if self.of else 0.0
 
 
@@ -82,7 +82,7 @@ def _unanswered(count: int) -> str:
 
 
 def _cost(results: Results) -> list[str]:
-    """Returns what generating took, and the samples that failed."""
+    """Returns the price of generating, and the number of samples that failed."""
     parts = []
     for stage in results.stages:
         if stage.name == "generate":

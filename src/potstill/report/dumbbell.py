@@ -34,14 +34,14 @@ class DumbbellRow(NamedTuple):
     before: float | None
     after: Ends
     goal: float | None
-    """The teacher's; None where it was not measured."""
+    """The teacher's accuracy, from 0 to 1; None where it was not measured."""
 
     change: str
     """The difference as text; empty where there is nothing to compare with."""
 
     verdict: Verdict
     link: str
-    """Where a click on the row leads; empty for nowhere."""
+    """The address that a click on the row leads to; empty for none."""
 
     @property
     def spoken(self) -> str:
@@ -59,7 +59,7 @@ class DumbbellRow(NamedTuple):
 
 
 class _Measures(NamedTuple):
-    """Where things stand, in the drawing's units."""
+    """Sizes and distances of one drawing, in its units."""
 
     name: str
     width: int
@@ -69,10 +69,10 @@ class _Measures(NamedTuple):
     """Height of a row whose name has one line."""
 
     line: int
-    """The row's line below its top."""
+    """Distance of the row's line from the row's top."""
 
     characters: int
-    """Of a line of a task's name; a longer name has several."""
+    """Most characters of a line of a task's name; a longer name takes several lines."""
 
     name_line: int
     """Height of a further line of a name."""
@@ -92,7 +92,7 @@ class _Measures(NamedTuple):
 
 WIDE = _Measures("wide", 960, 260, 90, 62, 26, 26, 18)
 NARROW = _Measures("narrow", 350, 12, 14, 78, 54, 40, 16)
-"""On a narrow screen the name and the change stand above the line."""
+"""The two drawings; on a narrow screen the name and the change stand above the line."""
 
 TOP, FOOT = 12, 30
 COVERED = 6

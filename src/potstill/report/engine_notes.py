@@ -1,4 +1,4 @@
-"""Which program computed a run's local models, in sentences."""
+"""Sentences on the programs that computed a run's local models."""
 
 from collections.abc import Iterator, Sequence
 
@@ -12,7 +12,7 @@ def engine_notes(engines: Sequence[SystemEngine]) -> Iterator[str]:
     """Yields a sentence on each program and number format, with the systems that it computed.
 
     Args:
-        engines: As the last evaluation noted them.
+        engines: The engine of each system, as the last evaluation noted it.
     """
     systems: dict[tuple[str, str], list[str]] = {}
     for one in engines:

@@ -198,7 +198,7 @@ BY_TOKENS, BY_COST = "By teacher tokens", "By cost"
 """The titles of the charts of accuracy against a price."""
 
 PRICES_OF_CHARTS: Mapping[str, str] = {BY_TOKENS: "Teacher tokens", BY_COST: "Dollars"}
-"""By title, the column of the table of policies that holds the price."""
+"""The column of the table of policies that holds the price, by the chart's title."""
 
 FIXED, CONDITIONAL, ROUTED, GROWING, ALONE = (Look(number, number) for number in (1, 2, 3, 4, 6))
 """The colours and dashes of policies, routing and the two alone."""
@@ -207,7 +207,7 @@ SHAPES: Mapping[Look, Shape] = {ALONE: "square", CONDITIONAL: "diamond"}
 """The marks that set these apart where colours do not; all others are circles."""
 
 APART = 0.06
-"""How far two intervals at one step are drawn from each other, in steps."""
+"""The distance at which two intervals of one step are drawn from each other, in steps."""
 
 
 def curve_charts(section: GuidanceSection) -> dict[str, Markup]:

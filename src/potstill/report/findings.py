@@ -1,4 +1,4 @@
-"""What a run's reader asks first: what was gained, what was paid, can it be trusted, what next.
+"""Answers to a reader's first questions of a run: the gain, the cost, the trust, the next steps.
 
 Values without words or layout, from which the terminal, the page and ``summary.json`` speak. All
 are of the chosen student, the one in ``model/``, on test questions.
@@ -19,11 +19,11 @@ ANSWERS_ONLY = "answers_only"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Spent:
-    """What the stages of a run took."""
+    """The time, tokens and cost that the stages of a run took."""
 
     seconds: float
     tokens: int
-    """Written by models or trained on."""
+    """The tokens that models wrote or were trained on."""
 
     usd: float
     unpriced: Sequence[str]
@@ -32,7 +32,7 @@ class Spent:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AnswersAlone:
-    """What a student from the same start learns of answers without rationales."""
+    """The result of a student from the same start that learns answers without rationales."""
 
     score: Score
     against_start: StartComparison | None
@@ -46,26 +46,26 @@ class Findings:
     """The chosen student; None where none was measured."""
 
     score: Score | None
-    """Its own on the leading task."""
+    """The chosen student's score on the leading task."""
 
     against_start: Mapping[str, StartComparison]
-    """By task, the leading one first; empty where the start was not measured beside it."""
+    """The student against its start by task, the leading one first; empty without a start."""
 
     answers_alone: AnswersAlone | None
-    """None where no such student was measured, or it is the chosen one."""
+    """The student of answers alone; None where none was measured, or it is the chosen one."""
 
     other_tasks: Sequence[str]
     """The tasks beside the leading one that student and start both answered."""
 
     spent: Spent
     cautions: Sequence[TrustCaution]
-    """What speaks against trusting the figures, the worst first."""
+    """The reasons against trusting the figures, the worst first."""
 
     next_steps: Sequence[NextStep]
-    """What is worth doing next, the first first."""
+    """The steps worth taking next, the most pressing first."""
 
     gain: StartComparison | None
-    """On the leading task."""
+    """The student against its start on the leading task."""
 
     @property
     def losses(self) -> list[StartComparison]:

@@ -1,8 +1,8 @@
-"""Where a teacher's answer and a student's part: by their numbers, else by their wording.
+"""The steps in which a teacher's and a student's answer first differ, by numbers or by wording.
 
 Two answers may say the same in other words, in another order or in more steps, so steps are not
-held against each other by place where there are numbers to go by. Marked is, in each answer, the
-first step with a number that stands neither in the other answer nor in the question::
+compared by place where there are numbers to go by. In each answer the first step is marked that has
+a number found neither in the other answer nor in the question::
 
     teacher   8 boxes of 4 cards are 32 cards. With 9 loose ones that is 41.
     student   There are 8 * 4 = 36 cards. Then 36 + 9 = 45.
@@ -26,16 +26,16 @@ _MARKER = re.compile(r"\s*(?:step\s*)?\d+\s*[.):]\s", re.IGNORECASE)
 
 
 class FirstDifference(NamedTuple):
-    """The steps in which two answers part."""
+    """The steps in which two answers first differ."""
 
     spans: Mapping[str, tuple[int, int]]
-    """By system, places in its text; a system of whose steps none differs is left out."""
+    """The start and end of that step in each text, by system; without texts that have none."""
 
     by: Basis
 
 
 def first_difference(texts: Mapping[str, str], question: str) -> FirstDifference:
-    """Returns where two answers part.
+    """Returns the steps in which two answers first differ.
 
     Args:
         texts: Two texts by the systems that wrote them.

@@ -140,7 +140,7 @@ def per_100_tokens(score: GuidedScore) -> float | None:
 
 
 def kept(section: GuidanceSection, score: GuidedScore) -> tuple[float, float] | None:
-    """How much of always guiding the first step a policy keeps.
+    """Returns the shares of always guiding the first step that a policy keeps.
 
     Returns:
         The share of its gain and the share of its teacher tokens; None where always guiding shows
@@ -179,7 +179,7 @@ def _section(results: Results, task: str) -> GuidanceSection:
 
 
 LONGEST = 6
-"""From this number of steps on, questions are taken together."""
+"""The number of steps from which on questions share one column."""
 
 
 class LengthCell(NamedTuple):
@@ -196,7 +196,7 @@ class LengthTable(NamedTuple):
     """The heads of the columns, e.g. ``2`` and ``6 or more``."""
 
     rows: dict[Policy, list[LengthCell]]
-    """By policy, a cell for each column; the student alone first."""
+    """A cell for each column, by policy; the student alone comes first."""
 
 
 def lengths(results: Results, section: GuidanceSection) -> LengthTable | None:
@@ -248,7 +248,7 @@ class GuidedExample(NamedTuple):
     """The student's own answer."""
 
     pieces: Sequence[Piece]
-    """Its answer under the policy."""
+    """The student's answer under the policy, in pieces."""
 
     guidance: str
     """The teacher's words where they do not stand in the answer as they were written."""
@@ -332,7 +332,7 @@ def pieces(text: str, guidance: str) -> list[Piece]:
 
 
 def _spans(text: str, steps: Sequence[str]) -> list[tuple[int, int]]:
-    """Where steps stand in a text, one behind the other; nothing where one does not."""
+    """Returns the spans of steps in a text, in their order; empty where one is not found."""
     spans, at = [], 0
     for step in steps:
         sought = r"\s+".join(re.escape(word) for word in step.split())

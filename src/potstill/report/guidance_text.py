@@ -34,13 +34,13 @@ NAMES = {
     "route": ("Whole questions, by {signal}", "routed: {short_signal}"),
     "pass_at": ("Right in at least one of {number:g} samples", "pass@{number:g}"),
 }
-"""By a policy's name: how it is called in a table, and beside a point of a chart."""
+"""The words for a policy in a table and beside a point of a chart, by its name."""
 
 ONE = {
     "first_n": NAMES["first"],
     "pass_at": ("Right in one sample", "pass@1"),
 }
-"""The same where the policy's number is 1."""
+"""The words for policies whose number is 1."""
 
 CONTROLS = {
     "own_first": (
@@ -68,7 +68,7 @@ CONTROLS = {
         "Any one of the teacher's steps, for as many tokens. Shows whether it must be the first.",
     ),
 }
-"""By a control's name: its label, and what it controls for."""
+"""The label of a control and a sentence on its purpose, by the control's name."""
 
 UNKNOWN = "Guidance of another kind at the same place, for comparison."
 

@@ -1,4 +1,4 @@
-"""What is worth doing next with a run: rules over its results, the most pressing first."""
+"""The next steps worth taking with a run: rules over its results, the most pressing first."""
 
 import shlex
 from collections.abc import Callable, Iterator, Mapping
@@ -21,17 +21,17 @@ class NextStep:
 
     kind: str
     text: str
-    """What to do, in words."""
+    """The step in words."""
 
     code: str = ""
     """The setting, command or path that does it; empty where there is none."""
 
     place: str = ""
-    """Where on the page it begins, such as ``#guidance``; empty for nowhere."""
+    """The place on the page where it begins, such as ``#guidance``; empty for nowhere."""
 
 
 def next_steps(results: Results) -> list[NextStep]:
-    """Returns what is worth doing, at least one thing at any stage of a run."""
+    """Returns the steps worth taking, at least one at any stage of a run."""
     missing = missing_stages(results)
     if missing:
         return [_wait(results) if results.facts.is_at_work else _finish(results, *missing)]
@@ -102,8 +102,8 @@ def _losses(results: Results) -> Iterator[NextStep]:
 def _may_gain_by_pareto(results: Results) -> bool:
     """Returns whether nothing in this run speaks against choosing by the rule ``pareto``.
 
-    What does is that it chooses the checkpoint that is used, or one that is shown to lose more on
-    the target than it is shown to gain in another ability, both on test questions.
+    Two things do: it chooses the checkpoint that is used already, or one that is shown to lose more
+    on the target than it is shown to gain in another ability, both on test questions.
     """
     if results.chosen is None:
         return True
@@ -175,7 +175,7 @@ RULES: tuple[Callable[[Results], Iterator[NextStep]], ...] = (
     _few_kept,
     _routing,
 )
-"""What each finds worth doing, the most pressing first."""
+"""The rules, each of which yields steps worth taking; the most pressing first."""
 
 
 def _use(results: Results, *, is_last: bool) -> Iterator[NextStep]:

@@ -1,4 +1,4 @@
-"""Where a page comes from, on a line: run, date, version, seed, models, and how complete it is."""
+"""The origin of a page on a line: run, date, version, seed, models, and how complete it is."""
 
 import time
 from collections.abc import Iterator

@@ -81,7 +81,7 @@ FILTERS: dict[str, Callable[..., object]] = {
     "share": lambda value: "" if value is None else text.percent(value),
     "figure": lambda value: "" if value is None else f"{value:.3g}",
 }
-"""How the template writes numbers."""
+"""The functions by which the template writes numbers."""
 
 
 def page(
@@ -92,10 +92,10 @@ def page(
     """Returns the page of a run. Text of models and questions is data, escaped everywhere.
 
     Args:
-        results: The run's.
+        results: The run's results.
         values: Their summary, where it is made already.
         browser: The questions as :func:`potstill.report.questions.browser_data` gives them, where
-            they are made already; else without what the store alone knows of them.
+            they are made already; else they are made without the prompts and thinking of the store.
     """
     environment = page_environment(FILTERS)
     environment.tests["gaining"] = lambda score: gains(score) and score.teacher_tokens > 0

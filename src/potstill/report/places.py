@@ -1,4 +1,4 @@
-"""Where the records of one question stand among many, which need not be held for it."""
+"""The places of one question's records in a sequence, found without keeping the records."""
 
 from array import array
 from collections.abc import Hashable, Iterable
@@ -7,10 +7,10 @@ import numpy as np
 
 
 class PlacesByKey:
-    """The places of records by what they belong to, eight bytes each.
+    """The places of records in a sequence, by the key that they belong to; eight bytes a record.
 
     Args:
-        keys: What each record belongs to, in the order of their places.
+        keys: The key that each record belongs to, such as its question, in the order of places.
     """
 
     def __init__(self, keys: Iterable[Hashable]) -> None:
@@ -21,7 +21,7 @@ class PlacesByKey:
         self._ends = np.bincount(numbers, minlength=len(self._numbers)).cumsum()
 
     def of(self, key: Hashable) -> list[int]:
-        """Returns the places of the records that belong to something, in ascending order."""
+        """Returns the places of the records that belong to a key, in ascending order."""
         number = self._numbers.get(key)
         if number is None:
             return []

@@ -40,7 +40,7 @@ class PriceFigure(NamedTuple):
     """The figure and the numbers behind it."""
 
     ability: str
-    """What the price is measured in, for readers."""
+    """The name of the ability that training is paid with, for readers."""
 
     checkpoints: Sequence[PricedCheckpoint]
     chart: Markup

@@ -1,4 +1,4 @@
-"""Where the page's browser of questions is led to: the one place that writes its address."""
+"""Addresses of the page's browser of questions; no other module writes them."""
 
 from urllib.parse import urlencode
 
@@ -11,7 +11,7 @@ def changed_questions(results: Results, task: str, *, right: str, wrong: str) ->
     The browser knows the page's start and student by these words, any other system by its label.
 
     Args:
-        results: The run's.
+        results: The run's results.
         task: The task's name.
         right: The label of the system that answers them rightly.
         wrong: The label of the other.

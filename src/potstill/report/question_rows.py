@@ -57,8 +57,8 @@ class QuestionRows:
     """Finds the answers and rationales that belong to a question.
 
     Args:
-        results: The run's.
-        store: Where prompts, thinking and probabilities are; None: they are left out.
+        results: The run's results.
+        store: The store with prompts, thinking and probabilities; None: they are left out.
     """
 
     def __init__(self, results: Results, store: Store | None = None) -> None:
@@ -86,10 +86,10 @@ class QuestionRows:
         self._graded = lru_cache(maxsize=1)(self._span)
         self._belonging = lru_cache(maxsize=1)(self._read)
         self.pairs = {task.name: pair_of(results, task.name) for task in results.tasks}
-        """By task, the labels of the start and of the student that the page is about."""
+        """The labels of the start and of the student that the page is about, by task."""
 
     def listed(self, task: str, split: Split, question: Question) -> Row:
-        """Returns what is listed of a question, and what filters look at."""
+        """Returns the listed fields of a question, and those that filters look at."""
         answers, guided, rationales = self._belonging(task, split, question)
         listed: list[Row] = [_listed_answer(answer) for answer in answers]
         listed += [_listed_guided(answer) for answer in guided]
@@ -283,7 +283,7 @@ def pair_of(results: Results, task: str) -> tuple[str, str] | None:
 def _disagreement(
     answers: Sequence[Row], rationales: Sequence[Rationale], pair: tuple[str, str] | None
 ) -> int:
-    """Returns how much is said both rightly and wrongly; start against student counts most."""
+    """Returns the rarer verdict's count; a difference of start and student counts most."""
     verdicts = [bool(answer["right"]) for answer in answers]
     verdicts += [rationale.verdict == "kept" for rationale in rationales]
     minority = min(verdicts.count(True), verdicts.count(False))
@@ -343,7 +343,7 @@ def _guided_answer(answer: GuidedPrediction) -> Row:
 def _parted(
     answers: Iterable[Row], pair: tuple[str, str] | None, question: Question
 ) -> FirstDifference | None:
-    """Returns where the teacher and the student part; None where one of them has no answer."""
+    """Returns the steps in which teacher and student first differ; None where one has no answer."""
     texts = {str(answer["system"]): str(answer["text"]) for answer in answers}
     names = ("teacher", pair[1] if pair else "")
     if not all(name in texts for name in names) or names[0] == names[1]:

@@ -34,14 +34,14 @@ class QuestionSet:
     split: Split
     questions: Sequence[Question]
     disagreements: Sequence[int]
-    """How much is said both ways on each question."""
+    """A number for each question, the greater the more its answers disagree."""
 
     facets: Mapping[str, object] = field(default_factory=dict)
-    """What can be filtered by, with the number of questions each leaves."""
+    """The values to filter by, with the number of questions that each leaves."""
 
     @property
     def by_disagreement(self) -> list[int]:
-        """The places of the questions, those first on which most is said both ways."""
+        """The places of the questions, those with the most disagreement first."""
         order = np.argsort(-np.asarray(self.disagreements, np.int64), kind="stable")
         places: list[int] = order.tolist()
         return places
@@ -59,8 +59,8 @@ def browser_data(results: Results, store: Store | None = None) -> dict[str, obje
     Where a run has more than :data:`MOST_QUESTIONS`, each set of questions gets a fair share.
 
     Args:
-        results: The run's.
-        store: Where prompts, thinking and probabilities are; None: they are left out.
+        results: The run's results.
+        store: The store with prompts, thinking and probabilities; None: they are left out.
     """
     rows = QuestionRows(results, store)
     sets = question_sets(results, rows)

@@ -1,4 +1,4 @@
-"""How many rationales a run has, of which verdict, question and teacher: read in one pass."""
+"""Counts of a run's rationales by verdict, by question and by teacher, read in one pass."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -11,10 +11,10 @@ class RationaleCounts(NamedTuple):
     """The rationales of a task's training questions, counted."""
 
     verdicts: Counter[str]
-    """By verdict, in the order in which verdicts appear."""
+    """The number of rationales by verdict, in the order in which verdicts appear."""
 
     kept_by_question: Counter[str]
-    """Those that are kept, by the question's id; every question with a rationale is there."""
+    """The number of kept rationales by question id; 0 where all of a question are dropped."""
 
     teachers: frozenset[str]
 

@@ -32,7 +32,7 @@ TIE = 1e-9
 
 
 class RoutingLine(NamedTuple):
-    """What sending whole questions to the teacher at random reaches, by teacher tokens."""
+    """The expected accuracy, by teacher tokens, of sending questions to the teacher at random."""
 
     alone: GuidedScore
     teacher: GuidedScore
@@ -62,7 +62,7 @@ class Way(NamedTuple):
 
     policy: Policy
     basis: GuidedScore
-    """By which it is chosen."""
+    """The score that the choice between ways goes by."""
 
     tested: GuidedScore
 
@@ -72,7 +72,7 @@ class LineComparison(NamedTuple):
 
     difference: float
     interval: Interval | None
-    """At 95%, over questions; None where the teacher's own answers were not kept one by one."""
+    """The 95% interval over questions; None without the teacher's own answers one by one."""
 
     @property
     def words(self) -> str:
@@ -171,7 +171,7 @@ def _opening(line: RoutingLine | None) -> str:
 
 
 def _left_out(scores: Sequence[GuidedScore], line: RoutingLine | None) -> list[str]:
-    """Why no row of routing by a signal is recommended, where one lies above the line."""
+    """Returns why no row of routing by a signal is recommended, where one lies above the line."""
     rows = [
         score
         for score in scores
@@ -230,7 +230,7 @@ def compare_with_line(
 
     Args:
         score: The policy's, on test questions.
-        line: Of the two alone on the same questions.
+        line: Routing at random between the two alone, on the same questions.
         predictions: The answers to them, of both alone and under the policy.
     """
     share, verdicts = line.share(score.teacher_tokens), dict[Policy, dict[str, bool]]()
@@ -255,9 +255,9 @@ class _PriceChooser:
     """Says what wins at a price.
 
     Args:
-        ways: What was measured.
-        line: By which is chosen; None: it is not known.
-        tested_line: The same on test questions.
+        ways: The ways of answering that were measured.
+        line: Routing at random on the questions that the choice goes by; None: not known.
+        tested_line: Routing at random on test questions.
         level: The policies that are not shown to be above the line, which win at no price.
     """
 
@@ -298,7 +298,7 @@ class _PriceChooser:
     def advice(
         self, tokens: float | None, basis: str, predictions: Sequence[GuidedPrediction]
     ) -> list[str]:
-        """What to take: at one price, or by price."""
+        """Returns the recommended ways of answering: for one price, or for each range of prices."""
         if tokens is not None:
             return [self._at_price(tokens, basis, predictions)]
         parts, stages = [], self._by_price()

@@ -28,7 +28,7 @@ Way = Literal[
     "prefix form",
     "guidance at inference",
 ]
-"""How a teacher's tokens reach a student."""
+"""The ways by which a teacher's tokens reach a student."""
 
 
 class TaughtSystem(NamedTuple):
@@ -36,7 +36,7 @@ class TaughtSystem(NamedTuple):
 
     name: str
     label: str
-    """For programs: the system's own, with the policy behind it where it is guided."""
+    """The system's label for programs, followed by the policy where it is guided."""
 
     way: Way
     teacher_tokens: float
@@ -44,11 +44,11 @@ class TaughtSystem(NamedTuple):
     low: float
     high: float
     look: Look
-    """Its own all over the page; with guidance, that of the student."""
+    """The system's colour and mark all over the page; with guidance, the student's."""
 
 
 class RoundSection(NamedTuple):
-    """What the report shows of on-policy training."""
+    """The section of the report on on-policy training."""
 
     rounds: Mapping[System, Sequence[TrainingRound]]
     collapses: Mapping[System, Collapse]
@@ -56,7 +56,7 @@ class RoundSection(NamedTuple):
     """Small charts by their titles."""
 
     columns: Mapping[str, str]
-    """By title, the column of the table of rounds that a chart draws."""
+    """The column of the table of rounds that a chart draws, by the chart's title."""
 
     taught: Sequence[TaughtSystem]
     """Every measured system on the leading task, by its teacher tokens."""
@@ -95,7 +95,7 @@ COLUMNS: Mapping[str, str] = {
     "Tokens an answer": "Tokens an answer",
     "Teacher tokens a round": "Teacher tokens",
 }
-"""By the title of a small chart, the columns of the table of rounds that it is drawn from."""
+"""The column of the table of rounds that a small chart draws, by the chart's title."""
 
 
 def round_section(results: Results) -> RoundSection | None:

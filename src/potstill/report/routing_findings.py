@@ -46,7 +46,7 @@ class RoutingFinding(NamedTuple):
 
     @property
     def words(self) -> str:
-        """What routing reaches for the policy's price, in a sentence; empty where it is behind."""
+        """A sentence on routing at the policy's price; empty where routing is behind."""
         price = f"for {self.best.teacher_tokens:,.1f} teacher tokens a question"
         policy = f"the best policy, “{label(self.best.policy)}”, reaches"
         reached = percent(self.best.accuracy)

@@ -1,4 +1,4 @@
-"""What is known of a run beyond its store: its folder, and how its results stand to its recipe."""
+"""Facts about a run that its store does not hold: its folder, and results out of date."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,16 +9,16 @@ class ChangedSetting(NamedTuple):
     """A setting that is not as it is by default."""
 
     name: str
-    """As a recipe names it, sections before it, such as ``train.steps``."""
+    """The setting's name in a recipe with its sections, such as ``train.steps``."""
 
     value: str
     default: str
-    """Empty where there is none: a recipe has to give it."""
+    """The default value; empty where there is none, as a recipe has to give the setting."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunFacts:
-    """What whoever opens a run tells its report; all of it may be unknown."""
+    """Facts that the caller who opens a run tells its report; each may be unknown."""
 
     folder: str = ""
     """The run's folder as commands name it; empty where it is not known."""
@@ -39,4 +39,4 @@ class RunFacts:
     """The recipe as a difference from the defaults; empty: not known."""
 
     used_at: float | None = None
-    """When a command last went on with the run, in seconds since 1970; None: not known."""
+    """The time when a command last went on with the run, in seconds since 1970; None: not known."""

@@ -1,4 +1,4 @@
-"""Which stages of a run have results, and which are still missing."""
+"""The progress of a run: the stages with results, and those still missing."""
 
 from collections.abc import Mapping, Sequence
 from typing import Literal
@@ -12,7 +12,7 @@ ReportedStage = Literal["generate", "curate", "train", "evaluate", "guide"]
 def missing_stages(results: Results) -> list[ReportedStage]:
     """Returns the stages of the recipe that have no results yet, in their order.
 
-    What came before a stage with results is not missing: a store may hold no rationales because
+    A stage before one with results is not missing: a store may hold no rationales because
     the students learned answers alone, or because other runs trained them.
     """
     reached: Mapping[ReportedStage, bool] = {

@@ -38,7 +38,7 @@ class Box(NamedTuple):
 
 
 AREA = Box(LEFT + 2, TOP - 8, WIDTH, HEIGHT - BOTTOM - 2)
-"""Where labels may stand."""
+"""The box that labels may stand in."""
 
 
 MARK = 4.0
@@ -49,7 +49,7 @@ class Dot(NamedTuple):
     """A value with its interval."""
 
     label: str
-    """Empty where the value is named by its line."""
+    """The value's name in the drawing; empty where its line names it."""
 
     x: float
     y: float
@@ -57,10 +57,10 @@ class Dot(NamedTuple):
     high: float
     shape: Shape = "circle"
     colour: int = 1
-    """From 1 to 6."""
+    """The number of its colour, from 1 to 6."""
 
     name: str = ""
-    """What it is called under the pointer, where it has no label."""
+    """The value's name shown under the pointer, where it has no label."""
 
 
 class Route(NamedTuple):
@@ -69,7 +69,7 @@ class Route(NamedTuple):
     label: str
     points: Sequence[tuple[float, float]]
     look: Look
-    """Its colour and dash."""
+    """The line's colour and dash."""
 
 
 class ScatterFrame(NamedTuple):
@@ -214,7 +214,7 @@ def _labels(
 
 
 class Place(NamedTuple):
-    """Where a label stands."""
+    """The place of a label."""
 
     box: Box
     anchor: tuple[float, float]
@@ -273,11 +273,11 @@ CHARACTER_WIDTH, LINE_HEIGHT = 6.3, 14.0
 DIRECTIONS = 16
 
 DISTANCES = (8.0, 16.0, 28.0, 42.0, 58.0, 76.0)
-"""How far from its anchor a label is tried, nearest first."""
+"""The distances from its anchor at which a label is tried, the nearest first."""
 
 
 LEADER_FROM = 20.0
-"""From this distance on, a line leads from the anchor to its label."""
+"""The distance from which on a line leads from the anchor to its label."""
 
 
 LEADER_PARTS = 10
@@ -285,7 +285,7 @@ LEADER_PARTS = 10
 
 
 CROWDED_WITHIN = 30.0
-"""How near marks are that crowd a label."""
+"""The greatest distance of marks that crowd a label."""
 
 
 ON_LINE_PRICE = 10.0
@@ -314,7 +314,7 @@ def place_labels(
 
     Args:
         labels: The labels to place.
-        area: Where labels may stand.
+        area: The box that labels may stand in.
         marks: The marks no label may cover.
         crossed: Points of lines, which labels had better not cover.
     """

@@ -31,14 +31,14 @@ class ReportFiles(NamedTuple):
     """The results as JSON."""
 
     headline: str
-    """The main result, no stronger than its numbers, behind what would be misread without it."""
+    """The main result, no stronger than its numbers, after the announcements."""
 
     price: list[str]
-    """What the student lost on other tasks, in a few words, then a sentence on each."""
+    """The student's losses on other tasks, in a few words, then a sentence on each."""
 
 
 class ReportOptions(TypedDict, total=False):
-    """What a report is told beyond the store."""
+    """Facts and wishes that a report takes beside the store."""
 
     overlaps: Sequence[Overlap]
     """The questions and phrases that training and each evaluation set share."""
@@ -53,7 +53,7 @@ class ReportOptions(TypedDict, total=False):
     """Most teacher tokens a question that the user would pay for."""
 
     facts: RunFacts | None
-    """What is known of the run itself."""
+    """Facts about the run that its store does not hold."""
 
 
 def write_report(
@@ -66,8 +66,8 @@ def write_report(
     Args:
         store: The run's store; a writer may be at work on it.
         tasks: The leading task, then further ones.
-        folder: Where ``recipe.yaml`` may be, and where the files go.
-        **options: What it is told beyond the store.
+        folder: The folder that takes the files, and that may hold ``recipe.yaml``.
+        **options: Facts and wishes that it takes beside the store.
 
     Raises:
         ConfigError: A file cannot be written.
@@ -78,7 +78,7 @@ def write_report(
 def report_results(
     store: Store, tasks: Sequence[Task], folder: Path, **options: Unpack[ReportOptions]
 ) -> Results:
-    """Returns what a page is made of; arguments as for :func:`write_report`."""
+    """Returns the results that a page is made of; for the arguments see :func:`write_report`."""
     options["notes"] = (
         *options.get("notes", ()),
         *engine_notes(store.engines()),
@@ -91,9 +91,9 @@ def write_results(results: Results, store: Store, folder: Path) -> ReportFiles:
     """Write results as a page and a summary, in the place of earlier ones.
 
     Args:
-        results: The run's.
-        store: Where prompts and thinking are that the page shows.
-        folder: Where the files go.
+        results: The run's results.
+        store: The store with the prompts and thinking that the page shows.
+        folder: The folder that takes the files.
 
     Raises:
         ConfigError: A file cannot be written.

@@ -13,7 +13,7 @@ class MachineRow(NamedTuple):
     stages: Sequence[str]
     machine: StageMachine
     memory: str
-    """In GB; empty where it is not known."""
+    """The machine's memory in GB; empty where it is not known."""
 
 
 def stage_machines(machines: Iterable[StageMachine]) -> list[MachineRow]:

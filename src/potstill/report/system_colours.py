@@ -31,7 +31,7 @@ def student_look(place: int) -> Look:
     """Returns the colour and form of the student at a place, counted from 0.
 
     Args:
-        place: Of 25 no two look alike; the next one looks like the first.
+        place: The student's place; no two of 25 look alike, and the next one looks like the first.
     """
     turn, number = divmod(place, STUDENT_COLOURS)
     return Look(colour=number + 1, form=(number + turn) % STUDENT_COLOURS + 1)

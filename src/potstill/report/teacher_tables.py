@@ -27,11 +27,11 @@ class TeacherRow(NamedTuple):
     """The score of its answers at the end of the debate; without one the same."""
 
     model: str
-    """Its model in the recipe; empty for the consensus."""
+    """The name of its model in the recipe; empty for the consensus."""
 
     @property
     def name(self) -> str:
-        """Its name in the recipe."""
+        """The teacher's name in the recipe."""
         return self.last.teacher
 
 
@@ -39,16 +39,16 @@ class ChoiceMeasure(NamedTuple):
     """A measure that teachers were chosen by, beside the likelihood."""
 
     head: str
-    """What it is called in a table on the terminal."""
+    """The measure's heading in a table on the terminal."""
 
     name: str
-    """What it is called on the page."""
+    """The measure's name on the page."""
 
     field: str
     """The field of :class:`~potstill.records.TeacherScore` that holds it."""
 
     def of(self, score: TeacherScore) -> float | None:
-        """Returns a teacher's."""
+        """Returns a teacher's value of the measure."""
         value: float | None = getattr(score, self.field)
         return value
 

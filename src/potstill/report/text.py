@@ -29,7 +29,7 @@ IN_SENTENCE = {
     ("answers_only", ""): "answer-only tuning",
     ("rationales", ""): "rationale tuning",
 }
-"""The same systems inside a sentence."""
+"""The names of the same systems inside a sentence."""
 
 RULES = {
     "in_distribution": "the highest accuracy on the task trained for",
@@ -39,7 +39,7 @@ RULES = {
     "pareto": "the least distance from the best target and the best generic ability together",
     BEST_ON_TEST: "the highest accuracy on the test questions of the task trained for",
 }
-"""By selection rule, the merit for which a checkpoint is chosen; but for the last, it is one on
+"""The merit for which a selection rule chooses a checkpoint, by the rule; all but the last are on
 development questions."""
 
 WHERE = {
@@ -47,7 +47,7 @@ WHERE = {
     "out_of_distribution": "out of distribution",
     "generic": "on generic tasks",
 }
-"""By role, the words inside a sentence for the tasks that a difference is on."""
+"""The words inside a sentence for the tasks that a difference is on, by their role."""
 
 COLUMN_ROLES = {
     "target": "target",
@@ -55,14 +55,14 @@ COLUMN_ROLES = {
     "generic": "generic",
     OTHER_RULE: "other grader",
 }
-"""By role, the words under a task's name in the table of accuracies."""
+"""The words under a task's name in the table of accuracies, by its role."""
 
 TIMES, DASH = "\N{MULTIPLICATION SIGN}", "\N{EN DASH}"
 SPACE, NARROW = "\N{NO-BREAK SPACE}", "\N{NARROW NO-BREAK SPACE}"
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 WAYS = {"vote": "by vote", "teacher_questions": "on the teacher's questions"}
-"""By variant, how a student or a pair is asked; the others are data formats."""
+"""The way of asking a student or a pair, by variant; other variants are data formats."""
 
 
 def label(system: System) -> str:
@@ -101,7 +101,7 @@ def interval(score: Score) -> str:
 
 
 def bounds(share: Estimate) -> str:
-    """The same of an estimated share; what rounding left below 0 is shown as 0."""
+    """The 95% interval of an estimated share in percent; -0.0 after rounding is shown as 0.0."""
     low, high = (round(end * 100, 1) + 0.0 for end in (share.low, share.high))
     return f"{low:.1f}, {high:.1f}"
 
@@ -158,7 +158,7 @@ def listed(names: Sequence[str]) -> str:
 
 
 def cost_note(uncounted: int) -> str:
-    """What is to be known of a cost in which so many answers came without a count of tokens."""
+    """Returns a remark on a cost in which so many answers came without a count of tokens."""
     if not uncounted:
         return ""
     who = "1 answer" if uncounted == 1 else f"{uncounted:,} answers"
@@ -176,7 +176,7 @@ def headline(results: Results, *, beside_start: bool = False) -> str:
     """Returns the run's main result in one sentence, no stronger than its numbers.
 
     Args:
-        results: The run's.
+        results: The run's results.
         beside_start: Whether it stands beside a sentence on the student and its start, and says
             nothing of them itself; it is empty where there is no other result.
     """

@@ -51,7 +51,7 @@ class TileSentence:
     """A setting, command or path that ends it."""
 
     place: str = ""
-    """Where on the page it leads."""
+    """The place on the page that it leads to."""
 
     changed: ChangedAnswers | None = None
     """The questions that it leads to."""
@@ -140,7 +140,7 @@ def _gained(results: Results, found: Findings) -> Tile:
 
 
 def _whose(results: Results) -> str:
-    """Returns which student is spoken of, where it is not the usual one."""
+    """Returns the name of the student spoken of, where it is not the usual one."""
     student = results.chosen
     return "" if student in (None, USUAL_STUDENT) else f"{label(student)}, the student in model/: "
 
@@ -254,7 +254,7 @@ FIGURES: Mapping[str, str] = {
     "few_kept": "look at the data",
     "routing": "route instead",
 }
-"""By the first thing that is worth doing, what the tile says of it."""
+"""The tile's words on the first step worth taking, by the kind of the step."""
 
 
 def _next(found: Findings) -> Tile:

@@ -25,7 +25,7 @@ class Estimate(NamedTuple):
 
 
 Abilities = Mapping[str, Estimate]
-"""By role; one is absent where it has no tasks, or where not all of them were measured."""
+"""Accuracies by role; a role is absent without tasks, or where not all of them were measured."""
 
 
 class Moment(NamedTuple):
@@ -34,7 +34,7 @@ class Moment(NamedTuple):
     step: int
     chosen: bool
     abilities: Abilities
-    """On development questions."""
+    """The accuracies on development questions."""
 
 
 class ChosenCheckpoint(NamedTuple):

@@ -29,7 +29,7 @@ class AnswerStream:
 
     Args:
         samples: The samples that were asked for, one to each index of a choice.
-        texts: What is to be shown of each.
+        texts: The shown part of each sample.
         emit: Takes each sample's pieces; None: nobody watches.
         mask: Takes the server's key out, should it repeat it.
     """
@@ -160,7 +160,7 @@ class AnswerStream:
 
 
 class StreamedText:
-    """What is shown of a text that comes piece by piece.
+    """The shown part of a text that comes piece by piece.
 
     It is shown without the beginning that the server was given and repeats, without the thinking
     that it may begin with, and up to the first stop string.
@@ -207,8 +207,8 @@ class StreamedText:
 class _VisibleText:
     """A text without the thinking that it may begin with, as it comes piece by piece.
 
-    What a lone closing mark ends has been passed on before the mark comes; the whole reply, which
-    is read at the end, has it apart.
+    Thinking that only a closing mark tells apart has been passed on before the mark comes; the
+    whole reply, which is read at the end, keeps it apart.
     """
 
     def __init__(self) -> None:

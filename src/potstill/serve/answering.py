@@ -22,24 +22,24 @@ class GuidedSession:
     student: Upstream
     teacher: TeacherGuard | None
     deadline: float
-    """When the answer is due, by the event loop's clock."""
+    """The time at which the answer is due, by the event loop's clock."""
 
     student_usage: Usage
     teacher_usage: Usage
-    """Filled while the answer is written, so that they hold even where it fails."""
+    """Both usages grow while the answer is written, so that they hold even where it fails."""
 
     longest: int
-    """Most tokens of the answer, in the student's."""
+    """Most tokens of the answer, in the student's tokens."""
 
     show_steps: Callable[[ModelCall], Awaitable[bool]]
-    """Told of a call once the steps before it stand; False where they end the answer, because they
-    hold a stop string."""
+    """Called with a call once the steps before it stand; gives False where these end the answer,
+    because they hold a stop string."""
 
     emit: Emit | None = None
-    """Given the student's last words while they are written."""
+    """The function that takes the student's last words while they are written."""
 
     options: StudentOptions = PLAIN
-    """What else the student is asked."""
+    """The client's further wishes for the student."""
 
     ending_asked: bool = False
     """Whether the last words were asked for, and so went to ``emit``."""

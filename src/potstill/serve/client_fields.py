@@ -43,7 +43,7 @@ SAMPLERS: Mapping[str, ForwardedField] = {
     "bad_words": ForwardedField((list,), ([],)),
     "stop_token_ids": ForwardedField((list,), ([],)),
 }
-"""How the student's tokens are drawn; passed on with each of its requests."""
+"""Fields on the sampling of the student's tokens, passed on with each of its requests."""
 
 CHAT_SAMPLERS: Mapping[str, ForwardedField] = {
     "reasoning_effort": ForwardedField(TEXT),
@@ -53,7 +53,7 @@ CHAT_SAMPLERS: Mapping[str, ForwardedField] = {
     "chat_template_kwargs": ForwardedField((dict,), ({},)),
     "verbosity": ForwardedField(TEXT),
 }
-"""The same, for a student that is asked by the chat route."""
+"""Such fields for a student that is asked by the chat route."""
 
 ALONE: Mapping[str, ForwardedField] = {
     "response_format": ForwardedField((dict,), ({"type": "text"},)),

@@ -1,4 +1,4 @@
-"""Where our servers listen, and how long they wait for a client."""
+"""The sockets that our servers listen on, and their longest waits for a client."""
 
 import asyncio
 import logging
@@ -31,8 +31,8 @@ def listen(host: str, port: int, *, open_to: str) -> socket.socket:
 
     Args:
         host: The address to listen on.
-        port: 0 takes any that is free.
-        open_to: What whoever reaches the address can do, to end the line with.
+        port: The port to listen on; 0 takes any that is free.
+        open_to: The words that end this line, on what whoever reaches the address can do.
 
     Raises:
         ConfigError: The address is taken, or is not of this machine.

@@ -82,7 +82,7 @@ class HttpUpstream:
     had closed it, and has not seen the request.
 
     Args:
-        settings: Where it is; ``retries`` and ``concurrency`` do not count here.
+        settings: The server's settings; ``retries`` and ``concurrency`` do not count here.
         stop_server: Ends the server when the upstream is closed, if it runs for this process alone.
 
     Raises:
@@ -166,7 +166,7 @@ class HttpUpstream:
         return found["continuing"] != NO_WAY
 
     def refusal(self, options: StudentOptions) -> Refusal | None:
-        """What the route does not take by which the server is asked."""
+        """Returns the first option that the route does not take; None: it takes all."""
         return refusal_of(options, chat=self.chat)
 
     async def answer(
@@ -212,7 +212,7 @@ class HttpUpstream:
         try:
             completions = await self._completions(request, samples, body, emit, options)
         except (aiohttp.ClientError, OSError) as error:
-            # What did not get there costs nothing; what else was on its way may have been answered.
+            # A request that did not get there costs nothing; any other may have been answered.
             tokens = 0 if isinstance(error, aiohttp.ClientConnectorError) else None
             message = f"the connection failed ({type(error).__name__})"
             raise UpstreamError(message, tokens=tokens) from None

@@ -19,7 +19,7 @@ class ParticipantBuilder:
     settings: ServeSettings
     student_upstream: Upstream
     teacher_upstream: Upstream | None
-    """None: nobody steps in."""
+    """The teacher's upstream; None: nobody steps in."""
 
     def student(self, request: ClientRequest, asked: ClientPrompt) -> Participant:
         """How the student is asked for its answer."""
@@ -44,7 +44,7 @@ class ParticipantBuilder:
         return Participant(request=whole_answer, lead=lead)
 
     def options(self, request: ClientRequest, asked: ClientPrompt) -> StudentOptions:
-        """What the student is asked beside its prompt and its draws."""
+        """Returns the client's further wishes for the student, see :class:`StudentOptions`."""
         return StudentOptions(
             fields=request.fields,
             ids=asked.ids,

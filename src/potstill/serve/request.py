@@ -133,7 +133,7 @@ def _check_guidance(request: ClientRequest, settings: ServeSettings) -> None:
 
 
 def _chat_logprobs(body: Json) -> int | None:
-    """How many likeliest tokens a chat is to list: ``logprobs`` is a flag, ``top_logprobs`` counts.
+    """Returns how many likeliest tokens to list: ``logprobs`` is a flag, ``top_logprobs`` counts.
 
     Raises:
         ApiError: They are neither, or one is missing.
@@ -146,7 +146,7 @@ def _chat_logprobs(body: Json) -> int | None:
 
 
 def _text_logprobs(body: Json, *, echo: bool) -> int | None:
-    """The same on the text route; 0 asks for the tokens' own alone, where the prompt comes too.
+    """Returns that number for the text route; 0, with ``echo`` only, lists the text's own alone.
 
     Raises:
         ApiError: It is no count.

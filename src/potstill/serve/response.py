@@ -92,7 +92,7 @@ class ServedSample:
     """The thinking before it, where its server tells it apart."""
 
     logprobs: Any = None
-    """Its probabilities, in the shape of the route."""
+    """The answer's probabilities, in the shape of the route."""
 
     tool_calls: tuple[Any, ...] = ()
 
@@ -133,7 +133,7 @@ class CompletionWriter:
     """The answer of the chat or the text route.
 
     Args:
-        by_chat: Which of the two.
+        by_chat: Whether it is the chat route's.
         model: The model's name for clients.
         include_usage: Whether a stream ends with the usage, and has the field in every event, as
             clients expect who asked for it.

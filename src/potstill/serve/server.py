@@ -35,7 +35,7 @@ TO_STRANGERS = (
     "whoever has a token can ask the model, and tokens and texts are sent unencrypted unless a "
     "proxy with TLS stands before it"
 )
-"""What a server that is open to the network means."""
+"""The risk of a server that is open to the network, in words."""
 
 
 class Server(uvicorn.Server):
@@ -99,7 +99,7 @@ def serve(settings: ServeSettings, listens: Callable[[str], None] = lambda _: No
     """Serve until SIGINT or SIGTERM; a line a request goes to standard error.
 
     Args:
-        settings: The server's.
+        settings: The server's settings.
         listens: Called with the address of the routes, once clients can connect.
 
     Raises:

@@ -76,7 +76,7 @@ class Service:
     """The student, its teacher and the limits that all requests share.
 
     Args:
-        settings: The server's.
+        settings: The server's settings.
         student: Answers.
         teacher: Steps in; None: nobody does.
         tracing: Traces requests; None: nothing does.
@@ -221,7 +221,7 @@ class _Reply:
 
     Args:
         service: Answers.
-        request: The client's.
+        request: The client's request.
         account: Counts what it takes.
         deadline: When the answer is due, by the event loop's clock.
     """

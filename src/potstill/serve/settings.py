@@ -140,7 +140,7 @@ class ServeSettings(GuidanceSettings):
     """The address to listen on; other than this machine's own only with ``token_env``."""
 
     port: int = Field(default=8321, ge=0, le=65535)
-    """0 takes any free one."""
+    """The port to listen on; 0 takes any free one."""
 
     token_env: VariableName | None = None
     """The environment variable that holds the clients' bearer tokens, with white space between."""

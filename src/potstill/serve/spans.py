@@ -116,7 +116,7 @@ class SpanTracing(Tracing):
     """Traces requests.
 
     Args:
-        settings: The server's.
+        settings: The server's settings.
         processor: Takes finished spans; None: nothing does.
     """
 
@@ -227,7 +227,7 @@ class SpanTracing(Tracing):
 
     def close(self) -> None:
         """Hand over what was not handed over yet, unless that takes long."""
-        # Of its own, since a collector that is away is tried again for half a minute.
+        # In a thread of its own, since a collector that is away is tried again for half a minute.
         thread = Thread(target=self._provider.shutdown, name="potstill-spans", daemon=True)
         thread.start()
         thread.join(CLOSE_SECONDS)
@@ -239,7 +239,7 @@ class _TracedUpstream:
     Args:
         tracing: Makes the spans.
         upstream: Answers.
-        settings: The upstream's.
+        settings: The upstream's settings.
         role: ``student`` or ``teacher``.
     """
 

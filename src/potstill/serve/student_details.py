@@ -1,4 +1,4 @@
-"""What a client asks of a student's server beside a text, and what its answers hold beside one.
+"""A client's wishes for a student's server beside text, and the parts of an answer beside text.
 
 Fields go into the server's body as the client sent them; calls of tools and probabilities come out
 of its choices as they are.
@@ -20,11 +20,11 @@ CHAT_ONLY = {"tools", *CHAT_SAMPLERS}
 
 
 def refusal_of(options: StudentOptions, *, chat: bool) -> Refusal | None:
-    """Returns what a server does not take on the route by which it is asked.
+    """Returns the first option that a server does not take on the route by which it is asked.
 
     Args:
-        options: What is asked.
-        chat: Whether that is its chat route.
+        options: The client's wishes.
+        chat: Whether the route is the chat route.
     """
     if not chat:
         by_text = "the student is asked by the completions route (chat: false)"

@@ -23,7 +23,7 @@ TOKEN_CHARACTERS = 4
 """Mean length of a token, in characters."""
 
 Absence = Literal["failed", "timeout", "resting", "budget"]
-"""Why there is no step of the teacher."""
+"""The reasons why there is no step of the teacher."""
 
 Clock = Callable[[], float]
 """Seconds that only grow."""
@@ -74,11 +74,11 @@ class HourlyBudget:
     def __init__(self, limit: int | None, clock: Clock = time.monotonic) -> None:
         self._limit, self._clock = limit, clock
         self.under_way = 0
-        """Tokens, as guessed, of what was asked and is not answered."""
+        """The guessed tokens of requests that are not answered yet."""
 
         self._tokens = [0] * MINUTES
         self._minutes = [-MINUTES] * MINUTES
-        """Which minute each place of ``_tokens`` counts."""
+        """The minute that each place of ``_tokens`` counts."""
 
     @property
     def spent(self) -> int:
@@ -89,7 +89,7 @@ class HourlyBudget:
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing is left, if what is under way takes what is guessed."""
+        """Whether nothing is left, if requests under way take the tokens guessed."""
         return self._limit is not None and self.spent + self.under_way >= self._limit
 
     def spend(self, tokens: int) -> None:

@@ -17,7 +17,7 @@ class ListedToken(NamedTuple):
 
     token: int
     logprob: float | None
-    """In nats; None for the first token of a text."""
+    """The token's log-probability in nats; None for the first token of a text."""
 
     top: tuple[tuple[int, float], ...] = ()
     """Tokens and their log-probabilities, the likeliest first."""

@@ -32,7 +32,7 @@ class Tracing:
 
         Args:
             upstream: The student or the teacher.
-            settings: Its own.
+            settings: The upstream's settings.
             role: ``student`` or ``teacher``.
         """
         return upstream

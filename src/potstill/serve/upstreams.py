@@ -39,7 +39,7 @@ class UpstreamError(Exception):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StudentOptions:
-    """What a client asks of the student beside its prompt and its draws."""
+    """The client's wishes for the student beside its prompt and the sampling of its tokens."""
 
     fields: Mapping[str, object] = field(default_factory=dict)
     """Fields for the body of its server's requests."""
@@ -54,7 +54,7 @@ class StudentOptions:
     """Whether the answer begins with the prompt."""
 
     logprobs: int | None = None
-    """How many likeliest tokens are listed beside each; None: no probabilities."""
+    """The number of likeliest tokens listed beside each token; None: no probabilities."""
 
     by_chat: bool = False
     """Whether the client asks in a chat, which settles the shape of probabilities."""
@@ -64,7 +64,7 @@ class StudentOptions:
 
 
 PLAIN = StudentOptions()
-"""Nothing else is asked."""
+"""Options of a client without further wishes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -114,7 +114,7 @@ class Upstream(Protocol):
         ...
 
     def refusal(self, options: StudentOptions) -> Refusal | None:
-        """What of these it cannot do; None: nothing."""
+        """Returns the first of these options that it cannot follow; None: it can follow all."""
         ...
 
     async def answer(
@@ -126,7 +126,7 @@ class Upstream(Protocol):
             request: The prompt, and how to go on from it.
             emit: Given the texts piece by piece while they are written, where that is possible,
                 and otherwise whole.
-            options: What else is asked, none of which is refused.
+            options: The client's further wishes, none of which is refused.
 
         Raises:
             UpstreamError: A sample has no answer.

@@ -1,4 +1,4 @@
-"""Who may ask, and what a browser may do with the answers.
+"""The rules on who may ask the page's server, and what a browser may do with its answers.
 
 A page of any site can ask a server on this machine by a name that it has pointed here (DNS
 rebinding); the browser then sends that name as ``Host``. So a request must name an IP address,
@@ -18,17 +18,17 @@ HEADERS = {
     b"cross-origin-opener-policy": b"same-origin",
     b"cache-control": b"no-store",
 }
-"""Sent with every answer."""
+"""The headers sent with every answer."""
 
 POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-"""Of answers that are no page; a page names its own scripts and styles by their hashes."""
+"""The CSP header of answers that are no page; a page names its scripts and styles by hashes."""
 
 
 class LocalAccess:
     """An application that answers requests to this machine's own names alone.
 
     Args:
-        app: What answers.
+        app: The application that answers.
         host: The host that the settings name, which requests may name, too.
     """
 

@@ -31,7 +31,7 @@ MOST_PARAMETERS = 200
 
 
 TO_STRANGERS = "whoever does can read all that the runs hold, without a password"
-"""What a page that is open to the network means."""
+"""The risk of a page that is open to the network, in words."""
 
 
 class ViewServer(uvicorn.Server):
@@ -69,8 +69,8 @@ def view(
     """Serve the page of a run, or those of a folder of runs, until SIGINT or SIGTERM.
 
     Args:
-        folder: The run's, or one that runs are in.
-        settings: The server's.
+        folder: The run's folder, or one that runs are in.
+        settings: The server's settings.
         listens: Called with the page's address, once it can be opened.
 
     Raises:
@@ -112,7 +112,7 @@ def view_app(folder: Path, viewed: ViewedRuns, host: str) -> LocalAccess:
     """Returns the application.
 
     Args:
-        folder: As for :func:`view`.
+        folder: The run's folder, or one that runs are in.
         viewed: The runs in it.
         host: The host that requests may name beside addresses.
     """

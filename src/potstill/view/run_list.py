@@ -14,7 +14,7 @@ def run_list(folder: Path, runs: Mapping[str, Path]) -> str:
     """Returns a page with a line for each run; one that cannot be read gets its reason.
 
     Args:
-        folder: That the runs are in.
+        folder: The folder that the runs are in.
         runs: Their folders, by name.
     """
     listed: dict[str, RunStatus | str] = {}

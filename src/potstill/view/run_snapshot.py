@@ -51,10 +51,10 @@ class UnknownQuestionError(LookupError):
 
 
 class RunSnapshot:
-    """What is seen of a run, until it is closed.
+    """A run as it was at one moment, readable until it is closed.
 
     Args:
-        folder: The run's.
+        folder: The run's folder.
         version: Tells it from other snapshots of the run.
 
     Raises:

@@ -17,7 +17,7 @@ MOST_OPEN = 3
 """Runs that are held open at once; of more, the one looked at longest ago is closed."""
 
 LEAST_SECONDS = 3.0
-"""Between two readings of a run lie at least so many seconds."""
+"""The least time between two readings of a run, in seconds."""
 
 SHARE = 0.2
 """Share of the time that reading a run anew may take."""
@@ -32,7 +32,7 @@ class ViewedRun:
     """One run, with its newest snapshot.
 
     Args:
-        folder: The run's.
+        folder: The run's folder.
         clock: Seconds that only go forward.
     """
 
@@ -44,7 +44,7 @@ class ViewedRun:
         self._opening = asyncio.Lock()
         self._again_at = 0.0
         self.fault = ""
-        """Why the run could not be read anew, if it could not."""
+        """The reason why the run could not be read anew, if it could not."""
 
     async def snapshot(self) -> RunSnapshot:
         """Returns the newest snapshot; the first one is waited for.
