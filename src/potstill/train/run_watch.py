@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from potstill.records import System, TrainingStep
 from potstill.runtime.context import RunContext
@@ -35,7 +35,7 @@ class RunWatch:
         self._shown = ExitStack()
         self._advance: Advance | None = None
 
-    def __enter__(self) -> "RunWatch":
+    def __enter__(self) -> Self:
         label = f"{self._label}: loading and encoding"
         self._shown.enter_context(self.context.progress.stage(label, total=None))
         return self
