@@ -79,6 +79,8 @@ def test_the_tutorial_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
             task = yaml.safe_load(Path("pens.yaml").read_text(encoding="utf-8"))["task"]
             assert task == yaml.safe_load(recipe)["task"]
             Path("pens.yaml").write_text(recipe, encoding="utf-8")
+        if words[0] == "compare":
+            assert "on average over 2 seeds" in output, "two runs that differ in more"
         if words[0] == "schema":
             assert "$defs" in json.loads(output)
     (query,) = re.findall(r'^sqlite3 -readonly runs/pens/run\.sqlite "(.+)"$', PAGE, re.MULTILINE)
