@@ -309,6 +309,18 @@ def test_a_probe_is_kept_and_not_asked_again(tmp_path: Path, server: Loopback) -
     assert len({json.dumps(body, sort_keys=True) for body in server.bodies}) == TRAIN
 
 
+def test_a_probe_that_has_nothing_to_ask_leaves_the_recipe_of_the_run(
+    tmp_path: Path, server: Loopback
+) -> None:
+    path = recipe_file(tmp_path, server)
+    generate(path, "generate.samples=3")
+    kept, asked = (tmp_path / "run" / "recipe.yaml").read_text(), len(server.bodies)
+    result = CliRunner().invoke(main, ["plan", str(path), "--probe", "2"])
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "run" / "recipe.yaml").read_text() == kept
+    assert len(server.bodies) == asked
+
+
 def test_a_probe_is_spread_over_the_questions() -> None:
     requests = [Request(prompt=str(n)) for n in range(10)]
     assert [each.prompt for each in evenly_spaced(requests, 4)] == ["0", "2", "5", "7"]

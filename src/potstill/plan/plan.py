@@ -356,7 +356,7 @@ def probe_run(run: Run, count: int) -> dict[str, Probe]:
         ModelError: A teacher cannot be asked, or answers without any text.
         BudgetError: The budget does not allow it.
     """
-    run.identity.claim()
+    run.identity.require_consent()
     return {
         name: _probe(run, name, settings, count)
         for name, settings in run.recipe.named_teachers.items()
@@ -373,6 +373,8 @@ def _probe(run: Run, name: str, settings: ModelSettings, count: int) -> Probe:
     asked = asked_teacher(run, name, settings)
     need = generate_needs(run, Ledger(run.store), asked)[0]
     chosen = evenly_spaced(need.sure, count)
+    if chosen:  # a probe that asks nothing leaves the run's recipe as it was
+        run.identity.claim()
     label = "probe" if name == FIRST else f"probe of {name}"
     begin = time.monotonic()
     counts = sample_requests(
