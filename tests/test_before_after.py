@@ -135,7 +135,7 @@ def test_the_section_has_its_numbers_as_a_table(run: FilledRun) -> None:
     page = Reader(write_report(run.store, run.tasks, run.store.path.parent).html.read_text("utf-8"))
     words = " ".join(page.words.split())
     assert (
-        "coinsStart, asked to reason50.0%30.0%[24.5, 35.5]90.0%"
+        "coins50.0%Start, asked to reason30.0%[24.5, 35.5]90.0%"
         f"{MINUS}20.0[{MINUS}27.0, {MINUS}13.3]0.020727" in words
     )
     tables = {own.get("id") for tag, own in page.tags if tag == "table"}

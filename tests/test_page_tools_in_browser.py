@@ -82,9 +82,9 @@ def test_a_figures_numbers_are_saved_as_csv_that_programs_read(demo: Watched) ->
     ]  # fmt: skip
     assert {len(row) for row in rows} == {len(heads)}
     points = [float(row[heads.index("Change (points)")]) for row in rows]
-    assert points == [67.0, 18.3, -4.0]  # with the minus of ASCII
+    assert points == pytest.approx([67.0, 18.3, -4.0], abs=0.05)  # with the minus of ASCII
     shares = [float(row[heads.index("Student right (%)")]) for row in rows]
-    assert shares == [71.7, 20.0, 45.0]  # in per cent, as on the page
+    assert shares == pytest.approx([71.7, 20.0, 45.0], abs=0.05)  # in per cent, as on the page
     low = [float(row[heads.index("Student right, low (%)")]) for row in rows]
     assert all(0 < share - end < 10 for share, end in zip(shares, low, strict=True))
     assert all(float(row[heads.index("p, Holm")]) <= 1 for row in rows if row[-1])

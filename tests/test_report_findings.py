@@ -23,7 +23,7 @@ from report_run import (
     task,
 )
 
-from potstill.records import Choice, Completion, GuidedScore, Request, System, Task
+from potstill.records import Choice, Completion, GuidedScore, Policy, Request, System, Task
 from potstill.report import RunFacts, write_report
 from potstill.report.accuracy import Results, read_results
 from potstill.report.announcements import announced_headline, announcements
@@ -433,8 +433,8 @@ def test_a_guided_run_says_first_that_routing_beats_it() -> None:
     assert finding.is_beaten
     assert announced_headline(results).startswith(
         "Routing beats guidance: for 60.0 teacher tokens a question, whole questions sent to the "
-        "teacher at random reach an expected 70.0% on sums; the best policy, “First step”, reaches "
-        f"30.0%, a difference of {MINUS}40.0 points, 95% interval"
+        "teacher at random reach an expected 70.0% on sums; the best policy that writes "
+        f"steps, “First step”, reaches 30.0%, a difference of {MINUS}40.0 points, 95% interval"
     )
 
 
@@ -460,6 +460,19 @@ def test_guidance_ahead_of_chance_and_behind_routing_by_doubt_says_so() -> None:
         "Routing by entropy reaches more than guidance: for 50.0 teacher tokens a question, an "
         "expected 95.0% on sums"
     )
+
+
+def test_routing_as_a_policy_is_not_taken_for_the_guidance_that_it_beats() -> None:
+    route = replace(
+        scored("never", 0.8, 60.0),
+        policy=Policy(kind="policy", name="route", signal="entropy", number=0.6),
+    )
+    scores = [scored("never", 0.4), scored("teacher", 0.9, 100.0), scored("first", 0.3, 60.0)]
+    right = {"never": 4, "teacher": 9, "first": 3}
+    (sentence,) = announcements(guided([*scores, route], right))
+    assert sentence.startswith("Routing beats guidance: for 60.0 teacher tokens a question")
+    assert "the best policy that writes steps, “First step”, reaches 30.0%" in sentence
+    assert announcements(guided([*scores[:2], route], right)) == []
 
 
 def test_guidance_ahead_of_every_routing_is_not_announced() -> None:

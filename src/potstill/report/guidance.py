@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from potstill.records import GuidedKind, GuidedPrediction, GuidedScore, Policy, Question
-from potstill.records.policy import RANDOM
+from potstill.records.policy import RANDOM, ROUTE
 from potstill.report.accuracy import Results
 from potstill.report.clipped_text import clipped
 from potstill.store.asked_questions import answers_question
@@ -45,7 +45,13 @@ class GuidanceSection:
     @property
     def best(self) -> GuidedScore | None:
         """The policy of the highest accuracy; of equals the one with the fewest teacher tokens."""
-        return max(self.policies, key=lambda s: (s.accuracy, -s.teacher_tokens), default=None)
+        return max(self.policies, key=_merit, default=None)
+
+    @property
+    def best_of_steps(self) -> GuidedScore | None:
+        """The best policy by which the teacher writes steps; None where it writes whole answers."""
+        steps = [score for score in self.policies if score.policy.name != ROUTE]
+        return max(steps, key=_merit, default=None)
 
     @property
     def always(self) -> GuidedScore | None:
@@ -110,6 +116,11 @@ class GuidanceSection:
             curve = _curve([*self.ends, *self.curves[self.hardest]])
             reached[self.hardest] = along(curve, tokens)
         return {signal: value for signal, value in reached.items() if value is not None}
+
+
+def _merit(score: GuidedScore) -> tuple[float, float]:
+    """Returns what a policy is best by: its accuracy, and of equals the fewest teacher tokens."""
+    return score.accuracy, -score.teacher_tokens
 
 
 def guidance(results: Results) -> list[GuidanceSection]:

@@ -48,7 +48,7 @@ class RoutingFinding(NamedTuple):
     def words(self) -> str:
         """A sentence on routing at the policy's price; empty where routing is behind."""
         price = f"for {self.best.teacher_tokens:,.1f} teacher tokens a question"
-        policy = f"the best policy, “{label(self.best.policy)}”, reaches"
+        policy = f"the best policy that writes steps, “{label(self.best.policy)}”, reaches"
         reached = percent(self.best.accuracy)
         if self.is_beaten or not self.is_shown_ahead:
             return (
@@ -75,7 +75,7 @@ class RoutingFinding(NamedTuple):
 def routing_findings(results: Results) -> list[RoutingFinding]:
     """Returns the finding of each guided task, the leading one first.
 
-    A task is left out where no policy was measured, or the teacher alone was not.
+    A task is left out where the teacher wrote no steps, or was not measured alone.
     """
     found = [_finding(results, section) for section in guidance(results)]
     return [one for one in found if one is not None]
@@ -89,7 +89,7 @@ def routing_sentences(results: Results) -> Sequence[str]:
 
 
 def _finding(results: Results, section: GuidanceSection) -> RoutingFinding | None:
-    best, alone, teacher = section.best, section.alone, section.teacher
+    best, alone, teacher = section.best_of_steps, section.alone, section.teacher
     if best is None or alone is None or teacher is None or not teacher.teacher_tokens:
         return None
     if not best.teacher_tokens:
