@@ -50,12 +50,12 @@ class BudgetError(PotstillError, RuntimeError):
 
 
 class OutdatedError(PotstillError, RuntimeError):
-    """What a stage builds on was made by another recipe than today's.
+    """The results that a stage builds on were made by another recipe than today's.
 
     Args:
-        reason: What was, and what differs; a sentence without its full stop.
+        reason: The results and what differs; a sentence without its full stop.
         commands: The commands to repeat, in their order.
-        arguments: What stands behind each of them, where it is known.
+        arguments: The arguments behind each of them, where they are known.
     """
 
     def __init__(self, reason: str, commands: Sequence[str], arguments: str = "") -> None:
@@ -80,7 +80,7 @@ def repeat_commands(commands: Sequence[str], arguments: str = "") -> str:
 
     Args:
         commands: Their names.
-        arguments: What stands behind each of them, where it is known.
+        arguments: The arguments behind each of them, where they are known.
     """
     tail = f" {arguments}" if arguments else ""
     return ", then ".join(f"potstill {command}{tail}" for command in commands)

@@ -115,9 +115,9 @@ def stored_request(body: str, *, max_tokens: int, samples: tuple[int, ...]) -> t
     """The model and the request of a body that :func:`request_body` made.
 
     Args:
-        body: As it is stored.
-        max_tokens: Not part of the body.
-        samples: Likewise.
+        body: The body as it is stored.
+        max_tokens: The request's limit, which is not part of the body.
+        samples: Its samples, likewise not part of the body.
     """
     stored = orjson.loads(body)
     prompt, given = stored["prompt"], stored.get("given")

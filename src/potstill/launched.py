@@ -1,4 +1,4 @@
-"""Which of several processes this one is, as the launcher that started them says it.
+"""This process's rank among several, as the launcher that started them states it.
 
 torchrun, ``accelerate launch`` and mpirun put it into the environment, each by names of its own.
 The main process writes the run and shows what is done; the others compute.

@@ -28,7 +28,7 @@ class ModuleFolders:
         self._recipes: list[Path] = []
         self._earlier: list[Path] = []
         self._files: dict[str, list[Path]] = {}
-        """By a module's name, the files that recipes mean by it, all of the same content."""
+        """The files that recipes mean by a module's name, all of the same content, by that name."""
 
         self._imported: dict[str, ModuleType] = {}
         self._on_path: list[str] = []

@@ -56,7 +56,7 @@ class EntryPoint(NamedTuple):
     """``module:name``."""
 
     distribution: str
-    """Who declares it, for messages."""
+    """The distribution that declares it, for messages."""
 
 
 class Registry(Mapping[str, T]):
@@ -74,8 +74,8 @@ class Registry(Mapping[str, T]):
         fits: Whether an object can be such a thing; by default any can.
         calls: The arguments that the thing is called with, by the method's name; the empty name
             stands for the thing itself.
-        in_place: What a recipe may hold in place of a name, for messages, e.g. ``a mapping with
-            template``.
+        in_place: The value that a recipe may hold in place of a name, for messages, e.g.
+            ``a mapping with template``.
         guard: Has failures in a user's own object be one line (:func:`guarded`), given the object
             and the words for it; by default for what ``calls`` names.
     """
@@ -96,7 +96,7 @@ class Registry(Mapping[str, T]):
         self._own = dict(own)
         self._defined: dict[str, T] = {}
         self._loaded: dict[str, tuple[object, T]] = {}
-        """By reference, the object that was loaded last and what is made of it."""
+        """The object that was loaded last and what is made of it, by reference."""
 
         self._group = group
         self.by_reference = by_reference
@@ -209,7 +209,7 @@ def unknown_name(kind: str, name: str, known: Sequence[str], *, own: str = "") -
         kind: The word for one of the things.
         name: The name that is none.
         known: The names that there are.
-        own: What may be given in place of a name; empty: nothing.
+        own: The value that may be given in place of a name; empty: none.
     """
     near = get_close_matches(name, known, n=1)
     lead = f"did you mean {near[0]!r}? Known: " if near else "known: " if known else "give "
@@ -329,7 +329,7 @@ def own_failure(error: Exception, label: str, *, of: object) -> ConfigError:
 
 
 def _last_line(error: Exception, of: object) -> str:
-    """Where the error left the code of an object's folder, as `` (FILE:LINE)``; else nothing."""
+    """Returns `` (FILE:LINE)`` of an error's last line in an object's folder; else nothing."""
     module = getattr(of, "__module__", None) or type(of).__module__
     file = getattr(sys.modules.get(module), "__file__", None)
     if file is None:
@@ -343,7 +343,7 @@ def _last_line(error: Exception, of: object) -> str:
 
 
 def _line_outside(error: BaseException) -> str:
-    """Where an error left a module that was being imported, as `` (FILE:LINE)``; else nothing."""
+    """Returns `` (FILE:LINE)`` of an error's last line in an imported module; else nothing."""
     ours = Path(__file__).parent
     lines = [
         f" ({frame.f_code.co_filename}:{line})"

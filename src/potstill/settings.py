@@ -73,8 +73,8 @@ class InvalidSettings(ConfigError):
     the same faults at the section's place.
 
     Args:
-        faults: What is wrong.
-        at: Where the settings stand, to begin every line with.
+        faults: The faults.
+        at: The place of the settings, which begins every line.
     """
 
     def __init__(self, faults: Sequence[SettingFault], *, at: str) -> None:
@@ -88,7 +88,7 @@ def build(cls: type[S], raw: Mapping[str, object], *, at: str) -> S:
     Args:
         cls: The settings class.
         raw: Values by setting name, as YAML gave them.
-        at: Where they stand, to begin every message with, e.g. ``recipe.yaml``.
+        at: The place of the settings, which begins every message, e.g. ``recipe.yaml``.
 
     Raises:
         InvalidSettings: A name is unknown, or a value has the wrong type or is out of bounds. All
@@ -105,8 +105,8 @@ def unfit(value: object, message: str, *, at: str) -> InvalidSettings:
 
     Args:
         value: The value as it was given.
-        message: Why not, or the way out.
-        at: Where it stands, for one who is not asked by settings around it.
+        message: The reason, or the way out.
+        at: The value's place, for a caller that is not asked by settings around it.
     """
     return InvalidSettings([SettingFault((), _words(value, message))], at=at)
 

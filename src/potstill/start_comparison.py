@@ -65,8 +65,8 @@ def start_comparisons(
     """Returns a student against its start by task, in the order of the comparisons.
 
     Args:
-        comparisons: Of an evaluation, in which a student stands before its start.
-        student: As tables name it.
+        comparisons: An evaluation's comparisons, in which a student stands before its start.
+        student: The student as tables name it.
         start: The start that it was trained from, however asked.
         left_out: Tasks that decide nothing, such as the same answers under another grader.
     """

@@ -66,7 +66,7 @@ class RunsComparison(NamedTuple):
 
 
 class ClusterSums(NamedTuple):
-    """What the samples of one question add to a ratio of two sums."""
+    """The parts that the samples of one question add to a ratio of two sums."""
 
     numerator: float
     denominator: float
@@ -152,7 +152,7 @@ def mean_interval(values: Sequence[float], *, resamples: int, seed: int) -> Inte
     if not len(values):
         raise ValueError("there is no mean of 0 values")
     distinct, counts = np.unique(np.asarray(values, dtype=np.float64), return_counts=True)
-    # As above: how often each value is drawn is all that a mean depends on.
+    # A mean depends only on how often each value is drawn.
     drawn = np.random.default_rng(seed).multinomial(
         len(values), counts / len(values), size=resamples
     )

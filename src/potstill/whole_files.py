@@ -30,7 +30,7 @@ from typing import BinaryIO
 from potstill.errors import ConfigError
 
 OPEN_FILES = "/proc/self/fd"
-"""Where Linux shows a process's open files."""
+"""The folder in which Linux shows a process's open files."""
 
 ENDING = "unfinished"
 """Hidden files are called ``.NAME.PROCESS.unfinished``, with the writing process's number; hidden
@@ -145,7 +145,7 @@ def library_faults(path: Path) -> Iterator[None]:
     """Turn what safetensors and torch raise when they cannot write into the OSError that it is.
 
     Args:
-        path: What is being written, for the message.
+        path: The file that is being written, for the message.
 
     Raises:
         OSError: The block could not write.
@@ -164,7 +164,7 @@ def library_faults(path: Path) -> Iterator[None]:
 
 
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")
-"""As Rust's libraries end the message of an error of the system."""
+"""The end of a Rust library's message for an error of the system."""
 
 _WRITERS = ("PytorchStreamWriter", "inline_container", "unexpected pos")
 """Words in the messages of torch's writer of files."""

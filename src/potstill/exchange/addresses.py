@@ -1,4 +1,4 @@
-"""Where files of rows lie: a folder of this machine, or any address that fsspec knows.
+"""Addresses of files of rows: a folder of this machine, or any address that fsspec knows.
 
 An address is ``s3://bucket/runs/``, ``gs://...``, ``memory://...`` and the like; keys come from
 where the file system looks for them, such as ``AWS_ACCESS_KEY_ID``, never from the address. Files
@@ -18,7 +18,7 @@ from potstill.tables.source_rows import ENDINGS
 _CREDENTIALS = re.compile(r"://[^/@]*:[^/@]*@")
 
 _INSTALLS = {"s3": "'potstill[s3]'", "gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs", "az": "adlfs"}
-"""What brings the file system of an address."""
+"""The package that brings the file system of an address, by its scheme."""
 
 
 class Shelf(Protocol):

@@ -20,7 +20,7 @@ class Column:
     kind: ColumnKind
     meaning: str
     fields: tuple[str, ...] = ("role", "content")
-    """Of messages: their fields."""
+    """The fields of each message, in a column of messages."""
 
 
 QUESTION = (

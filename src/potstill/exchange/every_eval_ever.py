@@ -34,7 +34,7 @@ SCHEMA = "0.3.0"
 """The version of the schema that the records follow."""
 
 NOT_STATED = "not stated"
-"""What stands where the schema wants a text that no run knows."""
+"""The text for fields of the schema that no run knows."""
 
 
 def write_every_eval_ever(evaluation: MeasuredRun, folder: Path) -> Iterator[SystemOnTask]:

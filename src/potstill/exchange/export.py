@@ -75,8 +75,9 @@ def export_run(
             from.
         logprobs: Whether to add the completions' token probabilities.
         data_format: How ``chat``, ``prompt_completion`` and ``preference`` are worded.
-        student: Whose share of the teacher's thinking the first two hold, by default of the first
-            student that learned in this wording; or whose tokens and wording ``soft_targets`` have.
+        student: The student whose share of the teacher's thinking the first two hold, by default
+            the first that learned in this wording; or whose tokens and wording ``soft_targets``
+            have.
         overwrite: Whether a file may be there already.
 
     Raises:

@@ -32,7 +32,7 @@ class DatasetDescription(NamedTuple):
     """The parts of a dataset's card that its publisher gives."""
 
     name: str
-    """On the hub, as ``OWNER/NAME``."""
+    """The name on the hub, as ``OWNER/NAME``."""
 
     command: str
     """The command that made it."""
@@ -54,7 +54,7 @@ def dataset_folder(
         folder: New or empty.
         kind: The kind of rows.
         description: The publisher's parts of the card.
-        options: As for :func:`potstill.exchange.export.export_table`.
+        options: See :func:`potstill.exchange.export.export_table`.
 
     Returns:
         The number of rows, and of those without a question.
@@ -163,10 +163,10 @@ def public_name(model: str) -> str:
 
 
 class HubStudent(NamedTuple):
-    """What the publisher of a student says of it."""
+    """The publisher's statements about a student."""
 
     name: str
-    """On the hub, as ``OWNER/NAME``."""
+    """The name on the hub, as ``OWNER/NAME``."""
 
     licence: str | None = None
     """The weights' licence, by the hub's name for it; by default that of the recipe's card."""

@@ -152,7 +152,7 @@ class DatasetFacts:
     """The facts on a card; any of the texts may come from a user or a model."""
 
     name: str
-    """On the hub, as ``OWNER/NAME``."""
+    """The name on the hub, as ``OWNER/NAME``."""
 
     kind: ExportKind
     rows: int

@@ -42,7 +42,7 @@ _GROUP_SIZE = 256
 """Completions that are stored in one transaction."""
 
 RowReader = Callable[[Row], Iterable[tuple[str, Completion]]]
-"""From a row to models and their completions; raises ValueError where the row is of no use."""
+"""Reads a row's completions with their models; raises ValueError if the row is of no use."""
 
 
 class LeftOut(NamedTuple):

@@ -23,7 +23,7 @@ STORE = "run.sqlite"
 
 @dataclass(kw_only=True, slots=True)
 class JoinedRuns:
-    """What a join brought."""
+    """The answers that a join took over, and what was paid for them."""
 
     answers: JoinedAnswers = field(default_factory=JoinedAnswers)
     by_run: dict[str, JoinedAnswers] = field(default_factory=dict)
@@ -33,10 +33,10 @@ class JoinedRuns:
     """Runs that somebody writes, and who: what is stored there later is not joined."""
 
     spent: Amount = field(default_factory=Amount)
-    """What the answers in the joined store cost."""
+    """The cost of the answers in the joined store."""
 
     lost: Amount = field(default_factory=Amount)
-    """At most so much more was paid for tries without an answer; no run's store knows of it."""
+    """The most that was paid beside it for tries without an answer, which no run's store holds."""
 
 
 def join_runs(folders: Sequence[Path], into: Path, meter: Meter) -> JoinedRuns:

@@ -7,15 +7,15 @@ LINE_ENDS = {
     "\u2028".encode(): rb"\u2028",
     "\u2029".encode(): rb"\u2029",
 }
-"""What JSON lets stand in texts and ``str.splitlines`` ends a line at, with its escape."""
+"""Characters that JSON allows in texts but ``str.splitlines`` ends lines at, with their escapes."""
 
 
 def json_line(value: object, option: int = 0) -> bytes:
     """Returns a value as JSON with a line break behind it and none in it.
 
     Args:
-        value: As for ``orjson.dumps``.
-        option: Likewise.
+        value: Any value that ``orjson.dumps`` takes.
+        option: The options of ``orjson.dumps``.
     """
     line = orjson.dumps(value, option=option | orjson.OPT_APPEND_NEWLINE)
     for raw, escaped in LINE_ENDS.items():

@@ -25,7 +25,7 @@ WRITERS: Mapping[LogKind, Callable[[MeasuredRun, Path], Iterator[SystemOnTask]]]
 
 
 class LogResult(NamedTuple):
-    """What an export of logs wrote."""
+    """The numbers of things that an export of logs wrote or left out."""
 
     systems: int
     tasks: int
@@ -33,7 +33,7 @@ class LogResult(NamedTuple):
     """Answers, of all systems on all tasks."""
 
     left_out: Mapping[str, int]
-    """What stands in no log, by a phrase that says what it is."""
+    """Numbers of what was left out of the logs, by a phrase that says what it is."""
 
 
 def export_logs(run: Run, folder: Path, kind: LogKind) -> LogResult:

@@ -27,7 +27,7 @@ class SystemOnTask(NamedTuple):
     task: Task
     score: Score
     answers: list[tuple[Question, Prediction]]
-    """In the order of the task's questions."""
+    """Questions with their answers, in the order of the task."""
 
     model: str | None
     """The model as the recipe names it; None: it was trained in the run."""
@@ -41,7 +41,7 @@ class SystemOnTask(NamedTuple):
 
     @property
     def source(self) -> str:
-        """Where the questions come from, without a path of this machine; empty: it is not known."""
+        """The source of the questions, without a path of this machine; empty where not known."""
         source = self.task.source
         return source if source.startswith("https://") else Path(source).name
 
@@ -57,7 +57,7 @@ class SystemOnTask(NamedTuple):
 
 
 class SentPrompt(NamedTuple):
-    """What a model was sent for one answer."""
+    """The prompt that a model was sent for one answer."""
 
     turns: Sequence[tuple[str, str]]
     """Roles and texts in their order. A plain text has no role; an answer that was begun for the
@@ -90,7 +90,7 @@ class MeasuredRun(NamedTuple):
     """Seconds since 1970: when the last of its answers was stored."""
 
     left_out: Counter[str]
-    """What stands in no log, by a phrase that a number stands behind."""
+    """Numbers of what stands in no log, by a phrase that says what it is."""
 
     origins: AnswerOrigins
     """Finds the request behind an answer."""

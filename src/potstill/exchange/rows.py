@@ -68,7 +68,7 @@ class ExportTable:
     """The data format of rows for trainers; empty for others."""
 
     left_out: Counter[str] = field(default_factory=Counter)
-    """What gives no row, by a phrase that a number stands behind; counted as rows are taken."""
+    """Numbers of records without a row, by a phrase that says why; counted as rows are taken."""
 
 
 # the task's questions ----------------------------------------------------------------------------

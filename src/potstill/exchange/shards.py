@@ -49,7 +49,7 @@ def export_to(
             its end, which gets Parquet files of :data:`SHARD_ROWS` rows.
         kind: The kind of rows.
         overwrite: Whether there may be such files already.
-        options: As for :func:`potstill.exchange.export.export_table`.
+        options: See :func:`potstill.exchange.export.export_table`.
 
     Raises:
         PotstillError: A file cannot be written, or there is nothing to export.
@@ -116,8 +116,8 @@ def import_from(
         run: Opened for writing.
         source: A file, a folder with a slash at its end, or a pattern for names; on this machine or
             at an address. Files are taken in the order of their names, one at a time.
-        fields: As there.
-        teacher: As there.
+        fields: See :func:`potstill.exchange.import_.import_file`.
+        teacher: See the same.
 
     Raises:
         PotstillError: A file cannot be read; what came before it is stored.

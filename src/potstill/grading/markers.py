@@ -67,7 +67,7 @@ def _unspaced(word: str, copulas: str) -> _Marker:
     )
 
 
-# What follows "ist die Antwort" where it does not say the answer: "auf die Frage", "nicht".
+# Words behind "ist die Antwort" where it does not state the answer: "auf die Frage", "nicht".
 _RELATES = (
     r"(?:auf|zu|zur|f\u00fcr|f\u00f6r|for|op|voor|p\u00e5|til|nicht|niet|inte|ikke|noch|auch|nur|immer|klar|einfach"
     r"|eindeutig|ist|is|da\w{1,5}|mit|in|im|von|av|van|bekannt|richtig|falsch|korrekt)\b"

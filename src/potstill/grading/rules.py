@@ -84,10 +84,10 @@ def grade_by_rule(task: Task, text: str, question: Question) -> Grade:
 
 
 def _checked(verdict: object, rule: str) -> tuple[str | None, bool]:
-    """What a rule returned, be it one of a user's own: the answer, and whether it is right.
+    """Returns the answer and whether it is right, as a rule (maybe a user's own) gave them.
 
     Raises:
-        ConfigError: It is no such pair.
+        ConfigError: The rule did not return such a pair.
     """
     match verdict:
         case (str() | None as answer, bool() as correct):

@@ -65,7 +65,7 @@ def finish_reason_of(given: object) -> FinishReason | None:
     """Returns why a text ended.
 
     Args:
-        given: As JSON has it. An object names its reason in ``type``, ``reason``,
+        given: The JSON value. An object names its reason in ``type``, ``reason``,
             ``finish_reason`` or ``name``, a list holds it alone.
 
     Returns:

@@ -49,8 +49,8 @@ class FolderServer(Settings):
     """Options of ``vllm serve`` without their dashes, as for ``vllm:`` models."""
 
     prompts: Literal["ids", "text"] = "ids"
-    """What its completions route is sent: token ids, or texts that its tokenizer makes the same
-    ids of; a prompt for which it would not is refused."""
+    """The form of prompts sent to its completions route: token ids, or texts that its tokenizer
+    turns into the same ids; a prompt for which it would not is refused."""
 
     health: str = "/health"
     """The route that answers with 200 once the server is ready."""
@@ -100,4 +100,4 @@ def _serve(raw: object) -> object:
 
 
 ServedBy = Annotated[str | FolderServer | None, BeforeValidator(_serve)]
-"""Who answers for a local model: vLLM, another program, or null: this process."""
+"""The program that computes a local model's answers: vLLM, another, or null: this process."""

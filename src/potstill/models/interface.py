@@ -15,7 +15,7 @@ class Model(Protocol):
     """A model that can be asked. A class of one's own inherits from it and has these three."""
 
     name: str
-    """Which model this is: its completions are stored by it. A folder's includes a digest."""
+    """The name that its completions are stored under; a folder's includes a digest."""
 
     chat: bool
     """Whether prompts should be chat messages rather than plain text."""
@@ -69,7 +69,7 @@ class Model(Protocol):
         (:class:`potstill.store.packed_logprobs.PackedCompletion`).
 
         Args:
-            requests: What is asked.
+            requests: The requests.
             form: How the store keeps token probabilities.
         """
         return self.complete_in_groups(requests)

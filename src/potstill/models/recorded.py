@@ -23,13 +23,13 @@ _SHOWN = 3
 """Questions that are shown where none of a file's fits."""
 
 _LABEL = re.compile(r"(?:Q|Question)\s*:\s*", re.IGNORECASE)
-"""What a published prompt begins a question with."""
+"""The label that a published prompt puts before a question."""
 
 _OPTIONS = re.compile(
     r"\s*\b(?:Which choice is true\?$|(?:Answer choices|Options)\s*:\s*(?=\(?A\b).*)",
     re.IGNORECASE | re.DOTALL,
 )
-"""What a published prompt writes behind a question: its options, or that one is to be chosen."""
+"""The end of a question in a published prompt: its options, or a request to choose one."""
 
 logger = logging.getLogger(__name__)
 

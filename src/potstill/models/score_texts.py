@@ -23,10 +23,10 @@ class LikelyToken:
     """A token that may stand at a place."""
 
     bytes: bytes
-    """What it adds to the text; nothing: it ends the answer."""
+    """The bytes that it adds to the text; empty: it ends the answer."""
 
     logprob: float
-    """Nats."""
+    """The natural logarithm of its probability."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,10 +34,10 @@ class ScoredToken:
     """A token of a text that a model did not write."""
 
     bytes: bytes
-    """What it adds to the text; nothing: it ends the answer."""
+    """The bytes that it adds to the text; empty: it ends the answer."""
 
     logprob: float | None
-    """Nats; None of a first token that nothing stands before, which has no probability."""
+    """The natural logarithm of its probability; None for a first token with nothing before it."""
 
     top: tuple[LikelyToken, ...]
     """The likeliest tokens at its place, the best first; control tokens are left out."""

@@ -34,7 +34,7 @@ def scores_by_bytes(
     alternatives beside it.
 
     Args:
-        scores: Of a model on this machine, by ids, or by bytes already.
+        scores: The scores of a model on this machine, by ids, or by bytes already.
         text: The text that was scored.
         names: The bytes of each token by id; None for one that adds nothing.
     """

@@ -163,8 +163,8 @@ class LocalSettings(ModelSettings):
     it they are text, so that nobody's text can end a turn or begin one."""
 
     serve: ServedBy = None
-    """Who answers for the model where it is asked: ``vllm``, a command line or settings of another
-    program, ``auto`` (vLLM where it is installed), or null: this process."""
+    """The program that computes the model's answers: ``vllm``, a command line or settings of
+    another program, ``auto`` (vLLM where it is installed), or null: this process."""
 
     @model_serializer(mode="wrap")
     def _without_former_defaults(self, dump: SerializerFunctionWrapHandler) -> dict[str, object]:
@@ -263,7 +263,7 @@ class OpenAISettings(ServerSettings):
     is_paid: ClassVar[bool] = True
 
     base_url: str = "https://api.openai.com/v1"
-    """Where the server's routes begin."""
+    """The address that the server's routes begin with."""
 
     api_key_env: VariableName | None = "OPENAI_API_KEY"
     """The environment variable that holds the key; null for a server without keys."""
@@ -290,7 +290,7 @@ class OpenAISettings(ServerSettings):
     """US dollars a million completion tokens; null as above."""
 
     prefill: Prefill | None = Field(default=None, exclude_if=_is_none)
-    """How the server is had to go on from an answer that is begun, as guidance needs it:
+    """The way in which the server is made to go on from a begun answer, as guidance needs it:
     continue_final_message (vLLM, SGLang, llama.cpp), prefix (``prefix: true`` on the last message:
     DeepSeek, Mistral), trailing (the last message is the assistant's), template (by the completions
     route and ``chat_template``), none (it cannot); null: found out by a short probe."""
@@ -351,7 +351,7 @@ class OpenAISettings(ServerSettings):
 
     @property
     def address(self) -> str:
-        """Where the server's routes begin."""
+        """The address that the server's routes begin with."""
         return self.base_url
 
 
@@ -482,8 +482,8 @@ def model_settings(raw: object, *, at: str) -> ModelSettings:
     """Makes a model's settings from ``kind:where``, or from a mapping with ``model: kind:where``.
 
     Args:
-        raw: As YAML gave it; settings that are made already are returned.
-        at: Where it stands, to begin every message with, e.g. ``teacher``.
+        raw: The value from YAML; settings that are made already are returned.
+        at: The value's place in the recipe, which begins every message, e.g. ``teacher``.
 
     Raises:
         ConfigError: The kind is unknown, or a setting is not one of that kind's.

@@ -45,7 +45,7 @@ class Part(NamedTuple):
     """A sub-question and its solution."""
 
     question: str
-    """On one line."""
+    """The sub-question, on one line."""
 
     solution: str
 

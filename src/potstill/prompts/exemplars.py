@@ -82,10 +82,10 @@ class FewShot:
     exemplars: tuple[Exemplar, ...]
 
     source: str = ""
-    """Where the prompt was published; empty for exemplars of the recipe's own."""
+    """The source of a published prompt; empty for exemplars of the recipe's own."""
 
     notes: tuple[str, ...] = ()
-    """Which published exemplars are not shown, and why."""
+    """Remarks on published exemplars that are not shown, with the reason."""
 
     def worded(self, name: AnyStyle) -> Self:
         """The same worked questions, under the same heading, in another few-shot style.
@@ -124,7 +124,7 @@ class PublishedPrompts:
     """Number of exemplars by task."""
 
     positions: Mapping[str, tuple[int, ...]]
-    """Which of a data set's questions they are, counted from 0 in its original file."""
+    """The exemplars' indices in the data set's original file, from 0, by task."""
 
     json_of_tasks: bool = False
     """Whether they stand in a JSON file, by task; else each in a text file of its own."""

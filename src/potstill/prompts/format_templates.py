@@ -18,7 +18,7 @@ from potstill.prompts.styles import Exemplar, PromptStyle, prompt_for
 from potstill.records import Question
 
 _PLACE = "\ue000QUESTION\ue001"
-"""Stands for the question in a prompt; nobody writes it."""
+"""The placeholder of the question in a prompt; nobody writes it."""
 
 
 class WordedQuestion(NamedTuple):

@@ -68,7 +68,7 @@ class DataFormat:
     """The system turn before a chat's first one; empty: none of its own."""
 
     role: Role | None = None
-    """Whose turns in a decomposition its targets are; None: they are whole answers."""
+    """The role whose turns in a decomposition are its targets; None: they are whole answers."""
 
     verbatim: bool = False
     """Whether question and rationale keep the white space around them."""
@@ -185,7 +185,7 @@ FORMATS = Registry[DataFormat](
                 reply="{answer}",
                 reading="the answer alone.",
             ),
-            # What replayed questions are worded in: a FlanT5 format of arXiv 2301.12726.
+            # The wording of replayed questions: a FlanT5 format of arXiv 2301.12726.
             DataFormat(
                 name="zero_shot_answer",
                 template="Q: {question} A:",
@@ -246,10 +246,10 @@ class ByTemplate(NamedTuple):
     """The two data formats of which the tokenizer of a student's start settles one."""
 
     chat: str
-    """Where it has a chat template."""
+    """The format's name where the tokenizer has a chat template."""
 
     plain: str
-    """Where it has none."""
+    """The format's name where it has none."""
 
 
 BY_TEMPLATE: Mapping[str, ByTemplate] = {

@@ -105,7 +105,7 @@ STYLES = Registry[PromptStyle](
                 stop=(ANSWER_CUE, "\nQ:"),
             ),
             PromptStyle(name="few_shot_cot", template=FEW_SHOT, stop=("\nQ:",)),
-            # As BIG-Bench Hard's answer-only prompts (arXiv 2210.09261): questions with answers.
+            # BIG-Bench Hard's answer-only prompts (arXiv 2210.09261): questions with answers.
             PromptStyle(
                 name="answer_only",
                 template="{exemplars}\n\nQ: {question}\nA:",

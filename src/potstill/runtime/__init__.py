@@ -26,19 +26,19 @@ class Runtime:
     """Every try of a server is set aside and settled here."""
 
     events: EventLog = field(default_factory=EventLog)
-    """Told what happens."""
+    """The run's log, and the listeners to its events."""
 
     stop: Event = field(default_factory=Event)
     """Once set, nothing new is sent; what is in flight is finished and handed over."""
 
     number_formats: NumberFormats = field(default_factory=NumberFormats)
-    """What was chosen for models on a processor, by trying."""
+    """The formats that were chosen for models on a processor, by trials."""
 
     shared: dict[str, object] = field(default_factory=dict)
-    """What models of one kind share in a run, by the kind's own name for it."""
+    """Objects that models of one kind share in a run, by a name that the kind gives."""
 
     sharing: LimitSharing = field(default_factory=LimitSharing)
-    """Among how many processes servers' limits are shared."""
+    """How the limits of servers are shared among processes."""
 
     open_elsewhere: Callable[[Any, "Runtime"], Any] | None = None
     """Opens a model, by its settings, on other machines, or returns None for one that is opened

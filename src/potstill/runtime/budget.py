@@ -67,7 +67,7 @@ class Budget:
         self._left = known.left
         stored = before or Amount()
         self._unknown = ""
-        """Why nothing may be spent."""
+        """The reason for which nothing may be spent."""
 
         if known.faults:
             self._tell_damage(known.faults, stored)
@@ -121,9 +121,9 @@ class Budget:
 
         Args:
             most: The highest sum it can cost.
-            label: By which :meth:`resume` finds it.
-            wake: By which an account that is kept in another process says, from any thread, that
-                it is worth asking again; a try is told from others by it. Here it is not called.
+            label: The name by which :meth:`resume` finds it.
+            wake: Called from any thread by an account that is kept in another process, when it is
+                worth asking again; it also identifies the try there. Here it is not called.
 
         Returns:
             Its number; None while what is in flight has to be settled first.

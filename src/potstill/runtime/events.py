@@ -138,7 +138,7 @@ class EventLog:
 
     @property
     def folder(self) -> Path | None:
-        """Where the log is, and other logs may be."""
+        """The folder of the log, and of other logs."""
         return None if self._log is None else self._log.parent
 
     def record(self, name: str, **fields: object) -> None:
@@ -160,7 +160,7 @@ class EventLog:
         """Have the view say what is waited for, and since when, while the block runs.
 
         Args:
-            key: By which several notes at once are told apart.
+            key: Identifies the note among several at once.
             note: The work, in a few words.
         """
         self.notes[key] = note

@@ -36,7 +36,7 @@ ECHO = "^C "
 
 @dataclass(slots=True)
 class Board:
-    """What is at work now, shared by all meters of a command."""
+    """The work that is going on now, shared by all meters of a command."""
 
     pieces: list[Tally] = field(default_factory=list)
     """Pieces of work, the outermost first."""
@@ -64,7 +64,7 @@ def view_lines(board: Board, traffic: ServerTraffic, width: int) -> Iterator[Ren
     """Yields the lines that show what is at work.
 
     Args:
-        board: What is at work.
+        board: The work that is going on.
         traffic: The servers' state.
         width: Columns that may be filled.
     """
@@ -109,7 +109,7 @@ def _barred(
     """Yields a label, a bar and the pace, on one line where there is room for them.
 
     Args:
-        label: What is at work.
+        label: The work, in a few words.
         pace: How far it is.
         share: How much is done, of how much; None: not known.
         width: Columns that may be filled.

@@ -14,7 +14,7 @@ from potstill.whole_files import write_whole
 NumberFormat = Literal["float32", "bfloat16"]
 
 FLOAT32_STATES = "bfloat16 with float32 states"
-"""What a model is computed in whose products are of bfloat16, and all else of float32."""
+"""The format of a model whose matrix products are in bfloat16 and all else in float32."""
 
 LEAST_GAIN = 1.1
 """bfloat16, which rounds more, is taken where it is so many times as fast."""
@@ -73,11 +73,11 @@ class NumberFormats:
             self._kept = json.loads(path.read_text(encoding="utf-8"))
 
     def known(self, model: str) -> NumberFormat | None:
-        """Returns what was chosen for a model before; None where nothing was.
+        """Returns the choice that was made for a model before; None where none was.
 
         Args:
-            model: What all models of its shape are called alike, so that a start and its students
-                are computed alike.
+            model: The name of the model's shape, so that a start and its students are computed
+                alike.
         """
         if self.former:
             return "float32"

@@ -7,10 +7,10 @@ CONTAINER_LIMITS = (
     Path("/sys/fs/cgroup/memory.max"),
     Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
 )
-"""Where Linux says how much memory a container may take; version 2 of its groups, then 1."""
+"""Files in which Linux states a container's memory limit: cgroups version 2, then version 1."""
 
 NO_BOUND = 1 << 62
-"""Bytes where nothing is known."""
+"""The bytes that stand for an unknown limit."""
 
 
 def total_processor_memory() -> int:

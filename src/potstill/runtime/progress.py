@@ -20,14 +20,13 @@ from potstill.runtime.terminal_console import TerminalConsole
 from potstill.text.short_paths import fit_words
 
 FIRST_SECONDS = 2.0
-"""When the first line is written where there is no terminal, so that work is seen to begin."""
+"""Seconds until the first line where there is no terminal, so that work is seen to begin."""
 
 LINE_SECONDS = 10.0
 """How often a line is written to the log, whose first one stands at the beginning."""
 
 LINE_GROWTH = 1.5
-"""Where there is no terminal, each further line comes when the work has taken so many times as long
-as at the line before."""
+"""The factor by which the time of each further line grows where there is no terminal."""
 
 TICK_SECONDS = 0.25
 """How often the view is brought up to date."""
@@ -44,9 +43,9 @@ class Meter:
     at the end. The run's log gets the counts of each piece of work every ten seconds.
 
     Args:
-        console: Where to show it; None shows nothing.
+        console: The console to show it on; None shows nothing.
         runtime: The run's budget, log and stop signal, which are shown beside the progress.
-        board: What is at work, where several meters show it in one view.
+        board: The work that several meters show in one view, if they do.
     """
 
     def __init__(
@@ -166,7 +165,7 @@ class Meter:
             get_renderable=view,
             console=console,
             refresh_per_second=1 / TICK_SECONDS,
-            # What goes to a file or a pipe is to arrive there.
+            # Output to a file or a pipe has to arrive there.
             redirect_stdout=sys.stdout.isatty(),
             transient=board.stage is None and board.pieces[0].total is None,
         )
@@ -214,8 +213,8 @@ class _Ticker:
         self._ended.set()
         self._thread.join()
         self._log()
-        # What was over in a moment and was never shown needs no line of its own: most of a run's
-        # pieces of work are so short, and what came of them is told by the command.
+        # Work that was over in a moment and was never shown needs no line of its own: most of a
+        # run's pieces of work are so short, and the command tells their results.
         moment = min(FIRST_SECONDS, LINE_SECONDS)
         shown = self._shown or time.monotonic() - self._begin >= moment
         if kind is None and self._ends and shown:

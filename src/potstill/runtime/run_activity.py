@@ -29,17 +29,16 @@ class LoggedWork(NamedTuple):
     """None for work whose length is not known, such as loading."""
 
     seconds: float
-    """Since it began."""
+    """Seconds since it began."""
 
     rate: float
     """How many were done a second, over the last minute that is logged; 0 where none was."""
 
     token_rate: float
-    """The same of tokens."""
+    """Tokens a second, over the same minute."""
 
     stage_left: int | None = None
-    """What the whole stage still does, this work included, in the same unit; None where that is not
-    known."""
+    """The number that the whole stage still has to do, this work included; None if not known."""
 
     @property
     def ended(self) -> bool:
@@ -53,7 +52,7 @@ class LoggedWork(NamedTuple):
 
     @property
     def seconds_left(self) -> float | None:
-        """Until the stage is done, at the same rate; None where that is not known.
+        """Seconds until the stage is done, at the same rate; None where that is not known.
 
         Of a stage that does not say how much it does, until this work is done.
         """
@@ -70,7 +69,7 @@ class LoggedWorkers(NamedTuple):
     """Workers whose model is open, by the last that is logged of each."""
 
     lost: Mapping[str, int]
-    """Those that were lost, by why, the most frequent reason first."""
+    """Numbers of workers that were lost, by reason, the most frequent first."""
 
     @property
     def any(self) -> bool:
@@ -89,7 +88,7 @@ class CommandActivity:
     """The potstill that it is of; empty likewise."""
 
     began: float
-    """In seconds since 1970, as all times here."""
+    """The time at which it began, in seconds since 1970, as all times here."""
 
     last: float
     """The time of the log's last line."""
@@ -107,7 +106,7 @@ class CommandActivity:
     """The stage that it is at, or was when it was killed; empty between stages."""
 
     stage_ended: float | None
-    """When a stage ended last; None where none did."""
+    """The time at which a stage ended last; None where none did."""
 
     work: LoggedWork | None
     """The piece of work that was told of last."""

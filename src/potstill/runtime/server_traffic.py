@@ -1,4 +1,4 @@
-"""What goes on with servers during one piece of work: spending, tries in flight, faults."""
+"""Traffic with servers during one piece of work: spending, tries in flight, faults."""
 
 from collections import Counter
 

@@ -16,11 +16,11 @@ from potstill.errors import ConfigError, shortened
 from potstill.records import Amount
 
 KINDS = ("spent", "left", "begin", "resume", "end")
-"""What a line says, by the field that it has."""
+"""The kinds of a journal's lines; each line has a field of its kind's name."""
 
 
 class Spending(NamedTuple):
-    """What a journal says."""
+    """The contents of a journal."""
 
     spent: Amount
     """Paid, and tries without an end at their most."""

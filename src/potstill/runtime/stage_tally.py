@@ -38,7 +38,7 @@ class StageTally:
 
     @property
     def seconds(self) -> float:
-        """Since it began."""
+        """Seconds since it began."""
         return time.monotonic() - self._begun
 
     @property
@@ -51,7 +51,7 @@ class StageTally:
 
     @property
     def share(self) -> float:
-        """From 0 to 1; of a stage that does not say how much there is, that of its piece."""
+        """The share that is done, from 0 to 1; that of its piece if the stage states no total."""
         if self.ended:
             return 1.0
         if self.total is not None:

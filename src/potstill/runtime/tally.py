@@ -64,7 +64,7 @@ class Tally:
 
     @property
     def seconds(self) -> float:
-        """Since it began."""
+        """Seconds since it began."""
         return time.monotonic() - self._start.time
 
     @property
@@ -122,7 +122,7 @@ class Tally:
         return self.pace().words()
 
     def _earlier(self, now: "_Point") -> "_Point":
-        """Where the work was a while ago; remembers where it is now."""
+        """Returns the state of the work a while ago, and remembers the state now."""
         if now.time - self._points[-1].time >= 1:
             self._points.append(now)
         while now.time - self._points[0].time > RATE_SECONDS and len(self._points) > 2:

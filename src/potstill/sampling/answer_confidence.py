@@ -14,7 +14,7 @@ from potstill.records import Completion, GivenText, Request, TokenLogprobs
 from potstill.store import AnsweredRequest, Store
 
 STAGE = "confidence"
-"""By what stage these scores are stored; they cost nothing and are no part of its count."""
+"""The stage that these scores are stored under; they cost nothing and are in no stage's count."""
 
 AT_ONCE = 32
 """Texts that are scored before they are stored."""

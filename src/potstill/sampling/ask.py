@@ -167,10 +167,10 @@ class SampleCounts(NamedTuple):
 
         Args:
             model: ``Model.name`` of the model that was asked.
-            store: Where the failures are.
+            store: The store with the failures.
 
         Raises:
-            ModelError: So it is; the message has the most frequent reason.
+            ModelError: All has failed; the message has the most frequent reason.
         """
         if self.failed and not (self.there or self.stored):
             raise all_failed(model, self.failed, store)
@@ -180,10 +180,10 @@ class SampleCounts(NamedTuple):
 
         Args:
             model: ``Model.name`` of the model that was asked.
-            store: Where the answers are.
+            store: The store with the answers.
 
         Raises:
-            ModelError: So it is.
+            ModelError: All has failed or is empty.
         """
         self.check_any(model, store)
         if (self.there or self.stored) and not store.has_text_of(model):
@@ -386,7 +386,7 @@ class Answer(NamedTuple):
     """The completion that holds the rationale."""
 
     sample: int
-    """Which of the samples it is, counted from 0."""
+    """The sample's index among those of its question, from 0."""
 
     reasoning: str
     """The text written in the first step."""
@@ -400,7 +400,7 @@ class Answer(NamedTuple):
     """US dollars, of both steps."""
 
     thinking_ended: bool | None = None
-    """As :attr:`potstill.records.Completion.thinking_ended`, of the first step."""
+    """See :attr:`potstill.records.Completion.thinking_ended`; that of the first step."""
 
     @property
     def finished(self) -> bool:

@@ -44,7 +44,7 @@ class AskedTeacher(NamedTuple):
     """A teacher's names and its way of being asked, by which its answers are found."""
 
     name: str
-    """In the recipe; the first teacher is ``teacher``."""
+    """Its name in the recipe; the first teacher is ``teacher``."""
 
     model: str
     """``Model.name``: its completions are stored by it."""
@@ -119,7 +119,7 @@ def asked_requests(
         store: Holds the completions.
         question: The question that was asked.
         teachers: Everybody who was asked.
-        rounds: What :func:`read_rounds` reads for these.
+        rounds: The rounds from :func:`read_rounds` for these teachers.
         task: The name of the question's task.
     """
     for number in range(len(rounds)):

@@ -62,7 +62,7 @@ class _Item(NamedTuple):
     text: str
     request: Request
     graded: Grade
-    """By the rules."""
+    """The grade by the rules."""
 
 
 class Judge:

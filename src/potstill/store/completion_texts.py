@@ -11,7 +11,7 @@ class CompletionText(NamedTuple):
     """The text of a completion, apart from its thinking."""
 
     text: str
-    """As the model wrote it, with the white space around it."""
+    """The text as the model wrote it, with the white space around it."""
 
     thinking: str | None
     """None where there is none."""

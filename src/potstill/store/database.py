@@ -31,12 +31,12 @@ from potstill.store.stored_rows import held_or_stored
 Connection = sqlite3.Connection
 
 _LATER_FILES = ("spending.jsonl", "checkpoints", "model")
-"""What stands beside a store only once something was stored."""
+"""Names that stand beside a store only once something was stored."""
 
 _DAMAGED = re.compile(
     r"no such (table|column)|has no column|already exists|duplicate column|malformed"
 )
-"""What SQLite says, as of a fault of the statement, where tables are not those of the schema."""
+"""Messages of SQLite about a statement, which mean here that the tables are damaged."""
 
 
 class Database:

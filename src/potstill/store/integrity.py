@@ -81,7 +81,7 @@ CONTRADICTIONS = {
     "guided_predictions": "correct NOT IN (0, 1) OR student_tokens < 0 OR teacher_tokens < 0",
     "stages": "seconds < 0",
 }
-"""By table, what no row that potstill wrote is like."""
+"""Conditions that no row written by potstill meets, by table."""
 
 _UNPREDICTED = """
     SELECT scores.rowid, correct, total, told, rights FROM scores JOIN (

@@ -1,4 +1,4 @@
-"""What one store takes over from another: its answers, told apart by their keys.
+"""Takes over the answers of another store, told apart by their keys.
 
 A key stands for the model and all that was asked of it (``keys.py``), so an answer of another run
 is the answer that this one would have asked for. What was made of answers (verdicts, students,
@@ -32,10 +32,10 @@ class JoinedAnswers:
 
     stored: int = 0
     there: int = 0
-    """Those that it had already, the same in text and end."""
+    """Answers that it had already, the same in text and end."""
 
     differing: int = 0
-    """Those that it had otherwise, as a server that samples answers twice; its own are kept."""
+    """Answers that it had with another text or end, as of a sampling server; its own are kept."""
 
     def add(self, other: "JoinedAnswers") -> None:
         """Add the numbers of another."""

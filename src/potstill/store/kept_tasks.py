@@ -20,9 +20,9 @@ class TaskTables(Rows):
         """Keep a task and its questions in the place of an earlier reading.
 
         Args:
-            task: As it was read.
+            task: The task as it was read.
             key: Stands for its settings.
-            places: Where its files are, as whole paths by the name of the setting.
+            places: The whole paths of its files, by the name of the setting.
         """
         digest = listed_hash(_rows(task))
         facts = asdict(replace(task, splits={}))

@@ -10,10 +10,10 @@ _SHORT = 7
 """Bytes of a name that a number has room for, beside their count."""
 
 _MASKS = np.array([2 ** (8 * count) - 1 for count in range(_SHORT + 1)], np.uint64)
-"""By which the first bytes of a little-endian word are taken."""
+"""Masks that keep the first bytes of a little-endian word, by their number."""
 
 _LONG = 0xFF << 56
-"""Added to the numbers of longer names, which are counted."""
+"""Added to the numbers of longer names, which are numbered as they come."""
 
 
 def name_keys(token_bytes: bytes, lengths_TC: NDArray[np.uint16]) -> NDArray[np.uint64]:

@@ -168,7 +168,7 @@ class OldNames:
         """The system of a name; what no model's name begins is a model of its own.
 
         Args:
-            name: As older runs spelt it; ``MODEL@STEP`` is a checkpoint that was not taken.
+            name: The name in older runs; ``MODEL@STEP`` is a checkpoint that was not taken.
             step: Optimiser steps behind it, where the name does not say them.
         """
         model, _, at = name.rpartition("@")

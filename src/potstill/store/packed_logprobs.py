@@ -74,7 +74,7 @@ def packed_logprobs(completion: Completion, form: ProbabilityForm) -> PackedLogp
     """Returns a completion's token probabilities as the store keeps them; None where it has none.
 
     Args:
-        completion: What was answered.
+        completion: The completion.
         form: How they are packed that are not yet.
     """
     if isinstance(completion, PackedCompletion):

@@ -30,12 +30,12 @@ class AskedQuestion(NamedTuple):
 
 
 class ThinkingCounts(NamedTuple):
-    """How many completions thought before they answered."""
+    """Numbers of curated completions, and of those that thought before they answered."""
 
     total: int
     thought: int
     unanswered: int
-    """Of these, how many gave no answer behind their thinking."""
+    """The number among ``thought`` that gave no answer behind their thinking."""
 
 
 class GradedQuestion(NamedTuple):
@@ -43,7 +43,7 @@ class GradedQuestion(NamedTuple):
 
     id: str
     digest: str
-    """As :attr:`potstill.records.Rationale.question_digest`."""
+    """See :attr:`potstill.records.Rationale.question_digest`."""
 
     gold: str | None
     verdict: str
@@ -75,7 +75,7 @@ class PooledRationale(NamedTuple):
     """The question that it was graded on; None where the task has it no more, or has changed it."""
 
     model: str
-    """By what name its teacher's completions are stored."""
+    """The name that its teacher's completions are stored under."""
 
     finish_reason: FinishReason
 
@@ -84,7 +84,7 @@ class CurrentRationales(NamedTuple):
     """The rationales that were graded on questions as a task has them now."""
 
     rationales: Sequence[Rationale]
-    """Of many, each is read anew when it is looked at."""
+    """The rationales; if there are many, each is read anew when it is looked at."""
 
     outdated: int
     """Rationales whose question the task has no more, or has changed since."""
@@ -99,7 +99,7 @@ class PoolTables(CompletionTables):
         One is held at a time. A writer beside it goes on; what it adds meanwhile is not seen.
 
         Args:
-            stages: As in :meth:`add_completions`.
+            stages: The stages, by name.
             logprobs: Read the token probabilities as well.
         """
         marks = ", ".join("?" * len(stages))
@@ -139,7 +139,7 @@ class PoolTables(CompletionTables):
         """Returns when a stage's last answer was stored, in seconds since 1970; None: it has none.
 
         Args:
-            stage: As in :meth:`add_completions`.
+            stage: The stage's name.
         """
         with explained(self.path):
             (at,) = self._db.execute(

@@ -27,8 +27,7 @@ from potstill.store.name_keys import name_keys
 ProbabilityForm = Literal["exact", "compact"]
 
 KeptPositions = Literal["all", "trained"]
-"""Where an answer's likeliest tokens are kept: at all of its tokens, or at those to be trained on.
-"""
+"""The tokens whose likeliest alternatives are kept: all of an answer, or those to be trained on."""
 
 _STEPS, _BEND = 1024, 4
 """Steps of the compact form to a unit of ln(1 + ``_BEND`` x)."""

@@ -29,7 +29,7 @@ _RESULTS: Mapping[Stage, str] = {
 
 
 class Provenance(NamedTuple):
-    """What determined the results of a stage."""
+    """The recipe and inputs that determined the results of a stage."""
 
     inputs: Mapping[str, object]
     """JSON values by name; empty where an older potstill made the results."""
@@ -50,7 +50,7 @@ class Writer(NamedTuple):
     """Its name in the recipe."""
 
     model: str
-    """By what name its completions are stored."""
+    """The name that its completions are stored under."""
 
     temperature: float
     top_p: float
@@ -61,7 +61,7 @@ class Writer(NamedTuple):
     """Rationales of it that were kept."""
 
     imported: int
-    """Those of the kept that a file brought."""
+    """Rationales among the kept that a file brought."""
 
     total: int
     """Rationales of it, whatever their verdict."""
@@ -74,7 +74,7 @@ class ProvenanceTables(Rows):
         """Keep a recipe as the one that the run goes on with.
 
         Args:
-            text: As YAML.
+            text: The recipe as YAML.
             recipe_hash: Stands for all of its settings.
         """
         with self._transaction() as db:
@@ -114,7 +114,7 @@ class ProvenanceTables(Rows):
             stage: The stage.
             inputs: JSON values by name.
             settings_hash: Stands for the inputs; the results are stored with it.
-            recipe_hash: As for :meth:`use_recipe`.
+            recipe_hash: See :meth:`use_recipe`.
         """
         with self._transaction() as db:
             db.execute(

@@ -49,13 +49,13 @@ class IndexedQuestion(NamedTuple):
     """A question as far as filters and orders look at it."""
 
     place: int
-    """Among those of its set, counted from 0."""
+    """Its index among the questions of its set, from 0."""
 
     id: str
     template: str | None
     length: int
     split_by: int
-    """How much is said of it both rightly and wrongly."""
+    """How much is said of it both rightly and wrongly, as a number to order by."""
 
     cut: bool
     unanswered: bool
@@ -68,11 +68,11 @@ class IndexedQuestion(NamedTuple):
     """All of its texts, in small letters."""
 
     row: bytes
-    """What is shown of it in a list."""
+    """Its row in a list, in bytes."""
 
 
 class QuestionFilter(NamedTuple):
-    """Which questions are looked for; all of it must hold."""
+    """The conditions on questions that are looked for; all must hold."""
 
     right: Sequence[str] = ()
     """Systems that are right."""
@@ -180,7 +180,7 @@ class _JoinedTexts:
     """
 
     _END = b"\0"
-    """Stands between two texts, and in none of them."""
+    """The separator of two texts, which occurs in none of them."""
 
     def __init__(self) -> None:
         self._places, self._starts, self._size = array("q"), array("q"), 0

@@ -116,7 +116,7 @@ _CAPABILITIES = """
         PRIMARY KEY (address, model, route, name)
     );
 """
-"""What servers were found to be able to do; see :class:`potstill.records.Capability`."""
+"""Abilities that servers were found to have; see :class:`potstill.records.Capability`."""
 
 _PROVENANCE = """
     CREATE TABLE recipes (
@@ -166,13 +166,13 @@ _THINKING_ENDED = """
     ALTER TABLE predictions ADD COLUMN thinking_ended INTEGER;
     ALTER TABLE scores ADD COLUMN thinking_ended INTEGER;
 """
-"""Where a budget of thinking ended it: a truth value, of scores a count; NULL: not known."""
+"""Whether a budget ended the thinking; in ``scores`` the number of such; NULL: not known."""
 
 _MARKS = """
     ALTER TABLE rationales ADD COLUMN mark INTEGER;
     ALTER TABLE rationales ADD COLUMN right INTEGER;
 """
-"""What people found of rationales, and whether their answers are right, whatever the verdict."""
+"""People's marks on rationales, and whether their answers are right, whatever the verdict."""
 
 _SUITABILITY = """
     ALTER TABLE likelihoods ADD COLUMN mean_rank REAL;

@@ -1,4 +1,4 @@
-"""Which stored answers serve a request whose given text is scored.
+"""Finds the stored answers that serve a request whose given text is scored.
 
 A score with many likeliest tokens at each place is one with fewer, too. So a given text is looked
 up by the key of the same request without any, beside the numbers it was scored with.

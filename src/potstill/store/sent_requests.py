@@ -27,7 +27,7 @@ class AnsweredRequest(NamedTuple):
 
     request: Request
     text: str
-    """As the model wrote it, without the request's ``answer_prefix``."""
+    """The answer as the model wrote it, without the request's ``answer_prefix``."""
 
     thinking: str | None
     finish_reason: FinishReason
@@ -35,7 +35,7 @@ class AnsweredRequest(NamedTuple):
     """0 where the model does not count them."""
 
     completion_tokens: int
-    """Likewise; thinking included."""
+    """The tokens that it wrote, thinking included; 0 where the model does not count them."""
 
 
 class SentRequests(Rows):

@@ -17,7 +17,7 @@ HELD = 20_000
 """Records of one kind that are held together, which is faster; more of them are read anew."""
 
 ReadRows = Callable[[Sequence[int]], list[R]]
-"""From row numbers to their records, in the same order."""
+"""Reads the records of row numbers, in the same order."""
 
 
 class StoredRecords(Sequence[R], Generic[R]):

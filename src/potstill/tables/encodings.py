@@ -1,4 +1,4 @@
-"""From the bytes of a file to its text: packing, kinds of files that are no text, encodings."""
+"""Turns the bytes of a file into its text: packing, files that are no text, encodings."""
 
 import gzip
 import re

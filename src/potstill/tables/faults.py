@@ -1,4 +1,4 @@
-"""What is wrong with a file, told all at once, and values that stand where a text should."""
+"""Faults of a file, told all at once, and values that stand where a text should."""
 
 import math
 import re
@@ -21,8 +21,8 @@ def listed_faults(path: Path, faults: Sequence[str], *, way_out: str = "") -> Da
 
     Args:
         path: The file.
-        faults: What is wrong, each with its line or row, in the file's order.
-        way_out: What mends them all, where something does.
+        faults: The faults, each with its line or row, in the file's order.
+        way_out: Advice that mends them all, if there is any.
     """
     lines = list(faults[:SHOWN])
     if more := len(faults) - len(lines):

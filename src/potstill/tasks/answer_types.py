@@ -1,4 +1,4 @@
-"""Which answer types fit a file's gold answers, for advice and for first recipes."""
+"""Finds the answer types that fit a file's gold answers, for advice and for first recipes."""
 
 import re
 from collections import Counter

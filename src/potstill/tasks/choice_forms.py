@@ -36,7 +36,7 @@ class OptionList(NamedTuple):
 
 
 class AnswerNumbers(NamedTuple):
-    """What the numbers of a file's gold answers count."""
+    """The meaning of numbers as a file's gold answers."""
 
     first: int | None = None
     """The first option's number, 0 or 1; None: a number is no option's."""
@@ -58,7 +58,7 @@ def option_list(value: object, separator: str | None = None) -> OptionList:
     """Returns the options that a value holds.
 
     Args:
-        value: What stands in a file; None holds none.
+        value: The value from a file; None holds none.
         separator: The sign between the options of one text, see :func:`text_separator`.
 
     Raises:
@@ -130,7 +130,7 @@ def gold_option(gold: str, options: OptionList, numbers: AnswerNumbers | None = 
     Args:
         gold: The answer, without spaces around it.
         options: The question's options.
-        numbers: What the answers of its file count, where they are numbers.
+        numbers: The meaning of its file's answers, where they are numbers.
 
     Raises:
         ValueError: It is the letter of one option and the text of another, or an unclear number.

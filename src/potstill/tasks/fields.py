@@ -91,7 +91,7 @@ def items(path: Path, task: Task, fields: Fields) -> Iterator[Item]:
 
 
 MISSING = object()
-"""Stands for the value of a field that a row has not got."""
+"""The value of a field that a row does not have."""
 
 
 def field_value(row: Row, name: str) -> object:

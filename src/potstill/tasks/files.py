@@ -36,7 +36,7 @@ from potstill.tasks.splits import Splits, by_hash, by_template, normalised, thre
 
 SPLIT_COLUMN = "split"
 PART_SEPARATOR = "\n\n"
-"""Stands between the columns that make up a question."""
+"""The separator of the columns that make up a question."""
 
 _SPLIT_NAMES: dict[str, Split] = {
     "train": "train", "training": "train", "test": "test", "testing": "test", "dev": "dev",
@@ -48,11 +48,11 @@ _NUMBER = re.compile(r"-?\d+(?:[.,]\d+)?")
 
 
 class _Place(NamedTuple):
-    """Where a row stands; the row itself is let go once it is read."""
+    """The place of a row in a file; the row itself is let go once it is read."""
 
     number: int
     at: str
-    """For messages, as ``line 3``."""
+    """The place in messages, such as ``line 3``."""
 
     split: str | None
     """Its split's name, if it has one."""
@@ -97,10 +97,10 @@ class _FileReading:
     def __init__(self, path: Path, settings: TaskSettings) -> None:
         self._path, self._settings = path, settings
         self.faults: list[tuple[int, str]] = []
-        """What is wrong, each with the number of its row."""
+        """The file's faults, each behind the number of its row."""
 
         self.way_out = ""
-        """What mends all answers that do not fit, where something does."""
+        """Advice that mends all answers that do not fit; empty where there is none."""
 
     def sorted_faults(self) -> list[str]:
         """The faults in the file's order."""
@@ -372,7 +372,7 @@ def _refuse_mapping(row: Row, setting: str, column: str, *, at: str) -> None:
 
 
 _TEXT_PARTS = ("text", "content", "value", "question", "answer", "body", "string")
-"""What the part of a mapping is called that holds its text, the likeliest first."""
+"""Names of the part of a mapping that holds its text, the likeliest first."""
 
 
 def _text_part(row: Row, names: Sequence[str]) -> str:

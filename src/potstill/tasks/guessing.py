@@ -61,10 +61,10 @@ class GuessedTask(NamedTuple):
     """The settings that differ from their defaults, in the recipe's order."""
 
     reasons: Mapping[str, str]
-    """What tells a setting, in a few words, by its name."""
+    """The reason for each guessed setting, in a few words, by its name."""
 
     notes: Sequence[str] = ()
-    """What else its user has to know: columns that are not used, numbers that may be others."""
+    """Notes that its user should read: columns that are not used, numbers that may be others."""
 
 
 def guess_task(path: Path, given: Mapping[str, object]) -> GuessedTask:

@@ -21,10 +21,10 @@ class UnclearSigns(NamedTuple):
     """The signs that may mean either, in the answers of one file."""
 
     signs: str
-    """Of the comma and the point those that may."""
+    """The unclear signs: the comma, the point, or both."""
 
     because: str
-    """What shows it, of the other answers."""
+    """The evidence in the other answers, in words."""
 
     def told_of(self, gold: str) -> str:
         """Returns what is told of an answer that may be either of two numbers; else nothing."""

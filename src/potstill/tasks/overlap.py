@@ -33,7 +33,7 @@ Words = tuple[str, ...]
 
 
 class OverlapSettings(Settings):
-    """Which training questions count as also standing in an evaluation set."""
+    """The conditions on which a training question counts as also standing in an evaluation set."""
 
     ngram: int = Field(default=13, ge=3)
     """Words in a row that must be shared; shorter questions must be equal but for punctuation."""

@@ -17,7 +17,7 @@ class TaskPart:
     """
 
     number: int
-    """From 1 to ``count``."""
+    """The part's number, from 1 to ``count``."""
 
     count: int
 
@@ -38,7 +38,7 @@ class TaskPart:
 
     @property
     def suffix(self) -> str:
-        """What the name of the part's run has behind that of the whole."""
+        """The ending of the name of the part's run, behind the name of the whole."""
         return f"-part-{self.number}-of-{self.count}"
 
     def of(self, task: Task) -> Task:

@@ -11,7 +11,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 
 MARK = "…"
-"""Stands for what is left out."""
+"""The sign for what is left out."""
 
 
 def fit_words(texts: Sequence[str], width: int) -> list[str]:
@@ -20,7 +20,7 @@ def fit_words(texts: Sequence[str], width: int) -> list[str]:
     A word for which no short form is left that is its own is broken behind its separators.
 
     Args:
-        texts: What is shown beside each other.
+        texts: The texts that are shown beside each other.
         width: Columns of a line, at least 1.
     """
     long = dict.fromkeys(word for text in texts for word in text.split() if len(word) > width)

@@ -44,7 +44,7 @@ class Separated(NamedTuple):
     """None where the text has none; several blocks are joined by an empty line."""
 
     start: int
-    """Where the answer begins in the text."""
+    """The index in the text at which the answer begins."""
 
     end: int
     closed: bool
@@ -57,9 +57,9 @@ class Separated(NamedTuple):
 
 # Gemma 4 and MedGemma name the channel first: "<|channel>thought\n".
 _LABEL = re.compile(r"(?:(?<=<\|channel>)|(?<=<unused94>))thought\n")
-# What follows a mark that a text only speaks of: "<think> and </think> are tags".
+# Text behind a mark that is only mentioned: "<think> and </think> are tags".
 _SPOKEN_OF = re.compile(r"\s(?:and|or)\s.{0,3}</|\s?tags?\b")
-# What stands before one: "the tag </think>".
+# Text before such a mark: "the tag </think>".
 _SPEAKS = re.compile(
     r"\b(?:tags?|tokens?|marks?|markers?|elements?|strings?|the|an?|with|by|use[sd]?|using|writes?"
     r"|writing|called|named|is|as|like|and|or|of|see|sees|until|after|before)[:,]?\s\Z",
@@ -263,7 +263,7 @@ def _ends_thinking(text: str, at: int, mark: re.Match[str]) -> bool:
 
     Args:
         text: The text.
-        at: Where what may be thinking begins.
+        at: The index at which the possible thinking begins.
         mark: The mark behind it.
     """
     if _is_quoted(text, mark) or text.count("```", at, mark.start()) % 2:

@@ -166,7 +166,7 @@ LEAD = re.compile(
     rf"(?:\**(?:assistant|answer|response|model|ai|bot|a)\s?:\**{_SPACE})?",
     re.IGNORECASE,
 )
-"""What a template may leave in front of a text: "<|im_start|>assistant\\n", "Assistant: "."""
+"""Text that a template may leave before an answer: "<|im_start|>assistant\\n", "Assistant: "."""
 
 BEGUN_TAG = re.compile(
     rf"{_LESS}\s?(?:[\w:|]{{0,40}}|{_named(_ANY_NAME)}(?:\s[^<>\n]{{0,200}})?)&?(?:gt?)?\Z"
@@ -184,7 +184,7 @@ BEGINNINGS = tuple(
         "model:", "answer:", "response:", "ai:", "bot:", "a:",
     )
 )  # fmt: skip
-"""What a text may begin with ahead of thinking, in lower case."""
+"""The possible beginnings of a text ahead of thinking, in lower case."""
 
 # A text without any of these, and without these beginnings, holds no mark, which is soon seen.
 _SIGNS = (

@@ -15,10 +15,10 @@ def interval_note(ends: tuple[float, float], p_value: float, tested: int, what: 
     """Returns a sentence for a difference that is not shown; empty where its interval holds 0.
 
     Args:
-        ends: Of its 95% interval.
+        ends: The lower and upper end of its 95% interval.
         p_value: Its own, not adjusted.
         tested: How many differences were tested together.
-        what: What these are, such as ``tasks``.
+        what: The noun for these, such as ``tasks``.
     """
     if not leaves_out_0(ends):
         return ""

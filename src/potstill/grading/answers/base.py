@@ -134,9 +134,9 @@ _LONGEST_LINE = 80
 # or the words that begin a reason.
 _TEXT_END = re.compile(r"(?<=\w\w\w)[.!?](?=\s)|,? (?:because|since)\b")
 _WRAPPED = re.compile(r"[\s$*\"']{0,9}\\(?:text|textbf|textit|mathrm|mathbf|mbox)\s?\{")
-# What may precede the answer in a longer sentence that says it: "is", an article, "'s", ":".
+# Text before the answer in a longer sentence that states it: "is", an article, "'s", ":".
 _SAYS = re.compile(r"(?:(?:^|\W)(?:is|are|was|were|be|an?|the|to)|['\u2019]s?|[:=]) [\"'(\[]{0,2}$")
-# What a sentence without a marker comes to: "Joining them gives 'abc'."
+# The result of a sentence without a marker: "Joining them gives 'abc'."
 _GIVES = re.compile(
     r"\b(?:gives?|get|gets|is|are|yields?|forms?|makes?|results? in|obtain)(?:\s(?:us|you|me))?:?\s"
     r"(?P<said>[\"'\u201c\u2018*][^\"'\u201c\u201d\u2018\u2019*\n]{1,60}[\"'\u201d\u2019*])[.!*]{0,3}\Z"

@@ -82,7 +82,7 @@ _LOOK_ALIKES = str.maketrans(
     "ABCEKMHOPTXABEHIKMNOPTX" + "".join(map(chr, range(65, 91))) + "()..",
 )
 _AROUND_LETTER = " \t\n*_()[]{}.:$\"'\u201c\u201d\u300c\u300d"
-# What follows an article: "A box", "I think"; but in "A is right" and "A because" stands an option.
+# Text behind an article: "A box", "I think"; in "A is right" and "A because" the A is an option.
 _AFTER_ARTICLE = re.compile(r" (?!(?:because|since|as|for|is|or|and)\b)[a-z]")
 
 # Statements that take an option away or give none: "not B", "neither", "is not (B)".
@@ -97,7 +97,7 @@ _SET_ASIDE = re.compile(
 )
 _CLOSEST = re.compile(r"\b(?:closest|nearest)\b(?: to\b| is\b)?", re.IGNORECASE)
 
-# What may stand between an option and a second one that is joined to it: closing signs, the
+# Text between an option and a second one that is joined to it: closing signs, the
 # option's own text said again, then a sign, "or", "and" or a bracket: "(A) 4 pens, or (B)".
 _CLOSING_SIGNS = ")]}*_\"'$\u2019\u201d. \n"
 _CLOSERS = re.compile(r"[)\]}*_\"'$\u2019\u201d]{0,6}")

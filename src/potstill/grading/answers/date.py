@@ -39,7 +39,7 @@ _SENTENCE_END = re.compile(r"[.!?](?=\s+[A-Z])|\n")
 _LONGEST_SENTENCE = 400
 """Characters of a last sentence that is read for taking a date back."""
 
-# What begins a remark on a date, as in "May 8, 2022 (assuming that it is May 7, 2022 now)".
+# The beginning of a remark on a date, as in "May 8, 2022 (assuming that it is May 7, 2022 now)".
 _REMARK = re.compile(r"\s\(|,? (?:assuming|if|provided|given|since|because|as)\b", re.IGNORECASE)
 # A last sentence that takes the dates before it back.
 _DEPENDS = re.compile(

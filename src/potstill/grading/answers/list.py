@@ -23,7 +23,7 @@ _ARRAY = re.compile(r"\[[^\[\]]{1,20000}\]")  # "[3, 1, 2]"
 # Lines of items and their signs: "1. apple", "- apple".
 _ITEM_LINE = re.compile(r"^[ \t]{0,9}(?:\d{1,3}[.):]|[-*\u2022])[ \t]{1,9}\S.*$", re.MULTILINE)
 _ITEM_SIGN = re.compile(r"^[ \t]*(?:\d{1,3}[.):]|[-*\u2022])[ \t]+")
-# What stands between items of one line: "apple, pear and plum", "apple; pear", "apple -> pear".
+# Separators between items of one line: "apple, pear and plum", "apple; pear", "apple -> pear".
 _SEPARATOR = re.compile(r" ?[,;\u2192] ?(?:and )?| -> ")
 _SENTENCE_END = re.compile(r"(?<=\w)[.!?](?=\s|$)|\n")
 _PLAIN_NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?")

@@ -42,14 +42,14 @@ _FORMULA = re.compile(
 )
 # "\boxed{" at the end of what was searched: the text ends before the box does.
 _OPEN_BOX = re.compile(r"\\(?:boxed|fbox)\s{0,2}\{\Z")
-# What joins two formulas into one answer: "$2$ and $3$", "$x$, $y$".
+# Text that joins two formulas into one answer: "$2$ and $3$", "$x$, $y$".
 _JOINED = re.compile(r"\s{0,3}(?:,|,?\s{0,3}\b(?:and|or)\b)\s{0,3}")
 _SENTENCE_END = re.compile(r"(?<!\\)[.!?](?=\s|$)|\n")
 _FACTORIAL = re.compile(r"(?<=\w)!(?!=)")
 _REASON = re.compile(r",?\s\(?(?:because|since|which|where|as|so)\b")
 # Words that open a statement of prose: "there are 256", "The magnitude of $z$ is 13".
 _PROSE_OPENS = re.compile(r"[\s*:,]{0,9}(?:[A-Za-z'\u2019]{2,}[\s,]+){2}")
-# What names the kind of an expression before it, as in "the point (2, 3)".
+# Words that name the kind of an expression before it, as in "the point (2, 3)".
 _NAMED_FIRST = re.compile(r"(?:the|an?)\s(?:[a-z]{4,}\s){1,2}(?=[(\[\\\d$])", re.IGNORECASE)
 _SAYS_WORDS = re.compile(r":\s|\b(?:is|are|be)\s(?:the\s|an?\s)?")
 # Three words in a row are prose; a digit, an operator or a command is the sign of a formula.

@@ -1,4 +1,4 @@
-r"""Which expression of a sentence of prose is its answer.
+r"""Finds the expression that is the answer of a sentence of prose.
 
 "There are 256 integers of the form $1+9n$" answers 256, "the magnitude of $5-12i$ is 13" answers
 13, and "the car travels 256 miles on 8 gallons", to a question with the 8 in it, 256.
@@ -31,7 +31,7 @@ _STATES_ALONE = re.compile(
     rf"\b(?:is|equals|becomes|total)\s{_FEW}[\s$\\(\[*]{{0,4}}\Z", re.IGNORECASE
 )
 _CLAUSE = re.compile(r"\s*(?:Since|Because|If|When|As|Given|After)\b[^.\n]{1,300}?, (?=[A-Za-z])")
-# What a word such as these leads to says what is spoken of: "of the form $1+9n$", "on 8 gallons".
+# Words before an expression that only describes the subject: "of the form $1+9n$", "on 8 gallons".
 _DESCRIBES = re.compile(
     r"\b(?:of|for|on|in|to|from|between|and|by|with|than|that|when|where|if|since|such|form|using|over"
     r"|under|after|before|into|side|angle|triangle|segment|point|number|integer|variable|function"
@@ -58,7 +58,7 @@ def stated(text: str, start: int, candidates: Sequence[AnswerCandidate]) -> Answ
 
     Args:
         text: The whole text.
-        start: Where the sentence begins.
+        start: The index at which the sentence begins.
         candidates: Its formulas and numbers, in order.
     """
     clause = _CLAUSE.match(text, start)

@@ -43,7 +43,7 @@ _CLOSING_LENGTH = 400
 
 _DIGIT = re.compile(r"\d|[\u00bc-\u00be\u2150-\u215e]")
 
-# Where a sentence, or what a statement says of its number, ends.
+# The end of a sentence, or of what a statement says of its number.
 _SENTENCE_END = re.compile(r"[.!?](?=\s)|\n")
 _BREAK = re.compile(r"[.!?]\s(?=\s{0,9}[A-Z*])|\n")
 _ASIDE = re.compile(
@@ -51,35 +51,35 @@ _ASIDE = re.compile(
 )
 _REASON = re.compile(r"\b(?:because|since|which)\b")
 
-# What the meant number stands behind: "3 + 4 = 7", "that is 7", "..., so 7", "Therefore, 7".
+# Text before the number that is meant: "3 + 4 = 7", "that is 7", "..., so 7", "Therefore, 7".
 _EQUALS = re.compile(r"[=≈]")
 _IS = re.compile(r"[=≈]|\b(?:is|are|was|were|be|equals)\s(?=[^\w\n]{0,3}\d)")
 _CONCLUSION = re.compile(r"(?<=[.!?,;] )(?:So|Thus|Hence|Therefore|so|thus|hence|therefore)\b")
 _CONCLUDES = re.compile(r"\W{0,3}(?:So|Thus|Hence|Therefore|Finally|In total|In conclusion)\b")
 
-# What is passed over before it: "Step 2:", "After 7 days, ...".
+# Text before it that is passed over: "Step 2:", "After 7 days, ...".
 _STEP = re.compile(r"\W{0,9}Step \d{1,3}[:.]")
 _CLAUSE = re.compile(
     r"\W{0,9}(?:After|If|When|Since|With|Given|Out of|Before)\b[^.,;:\n]{1,150}, (?=[^\n]{0,200}\d)"
 )
 _SUBJECT = re.compile(r"\w")
 
-# What may stand around a number written out that is the whole statement: "**Twelve.**".
+# Signs around a number in words that is the whole statement: "**Twelve.**".
 _OPENING = re.compile(r"[\s*_\"'(:$]{0,9}")
 _CLOSING = re.compile(r"[*_\"'.!,;)]|\s{0,3}(?:$|\n)|\s\(")
 
-# What follows a number and belongs to it: "50%", "3 million", "5k", "2 dollars and 50 cents".
+# Text behind a number that belongs to it: "50%", "3 million", "5k", "2 dollars and 50 cents".
 _UNIT = re.compile(
     r"\s?(?:(?P<percent>\\?%|percent\b|per cent\b)"
     r"|(?P<scale>thousand|million|billion|trillion)\b|(?P<k>(?<=\d)[kK]\b))",
     re.IGNORECASE,
 )
-# What takes away the number behind it: "The answer is not 5."
+# Words that deny the number behind them: "The answer is not 5."
 _DENIES = re.compile(
     r"(?:\b(?:is|are|was|were|be|does|do|did) not|n['\u2019]t)(?: be)?(?: equal(?: to)?)?"
     r" [$*]{0,3}\Z"
 )
-# What sets a number aside that stands behind the answer: "20 apples, not 21", "3 out of 10".
+# Words behind the answer that set the next number aside: "20 apples, not 21", "3 out of 10".
 _SET_ASIDE = re.compile(
     r"(?:[,;(]\s?(?:and\s|but\s)?not|\b(?:but|and)\snot|\brather\sthan|\binstead\sof"
     r"|\bout\sof(?:\s(?:the|all|a\stotal\sof))?)\s[$*]{0,3}\Z",

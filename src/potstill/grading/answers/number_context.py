@@ -1,4 +1,4 @@
-"""What stands around a number: a calculation, a second number, the same in another unit.
+"""The context of a number: a calculation, a second number, the same in another unit.
 
 "The answer is 20 = 4 * 5" states 20, "3 or 4" and "5-10" state no single number, and "3 dozen,
 which is 36 eggs" states 36.
@@ -19,7 +19,7 @@ _OPERATES = re.compile(
 )
 # The same in front of a number.
 _OPERATED = re.compile(r"(?:[-+*/\u00d7\u00f7\u00b7\u2212x(]|\\times|\\cdot|\\div)\s?\$?\Z")
-# What stands between two numbers of which one is the answer.
+# The text between two numbers of which one is the answer.
 _OR = re.compile(
     rf"(?P<unit>{_UNITS})[*_]{{0,2}}"
     rf"(?:,?\s(?:or|and/or)\s(?:(?:even|maybe|perhaps|possibly|about|else)\s)?"
@@ -106,7 +106,7 @@ def left_of(text: str, line: int, sign: int) -> Number | None:
 
     Args:
         text: The whole text.
-        line: Where the line begins.
+        line: The index at which the line begins.
         sign: The place of the sign.
     """
     before = list(number_spans.numbers(text, line, sign))
@@ -123,8 +123,8 @@ def is_one_of_several(text: str, number: Number, start: int, end: int) -> bool:
     Args:
         text: The whole text.
         number: A number in ``text[start:end]``.
-        start: Where the statement begins.
-        end: Where it ends.
+        start: The index at which the statement begins.
+        end: The index at which it ends.
     """
     if not _JOINS.search(text, max(start, number.start - 45), min(end, number.end + 45)):
         return False

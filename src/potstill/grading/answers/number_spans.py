@@ -71,16 +71,16 @@ _ORDINAL = re.compile(r"(?:st|nd|rd|th)\b", re.IGNORECASE)
 # Groups of three ("1,000,000"), or of two before the last three, as in India ("12,34,567").
 _GROUPED = re.compile(r"\d{1,3}(?:,\d{3})+|\d{1,2}(?:,\d{2})+,\d{3}")
 _SEPARATOR = re.compile(r"[^\d]+")
-# What stands before the "20 300" of the list "10 20 300".
+# The text before the "20 300" of the list "10 20 300".
 _SPACED_LIST = re.compile(r"\d \Z")
 _COMMA_DECIMALS = re.compile(r"(\d+),(\d{1,2})")
-# What stands before a minus that subtracts ("5-3", "(a)-3", "5 - 3") or is a dash.
+# The text before a minus that subtracts ("5-3", "(a)-3", "5 - 3") or is a dash.
 _JOINS = re.compile(rf"[{JOINED})\]}}%\u2212\u2013-]\Z|[\d)] \Z")
 _CURRENCY = re.compile(r"(?:\\?[$\u20ac\u00a3\u00a5\u20b9]|(?:US|A|C)\$|Rs\.?) ?\Z")
 _NEGATIVE = re.compile(r"(?:\bnegative|(?:\b(?:is|are|be)|[=:]) minus) \Z", re.IGNORECASE)
 _MINUS = "-\u2212\u2013\uff0d"
 _DIGITS = re.compile(r"[\d.,]*\d")
-# What stands before an exponent or an index: "cm^2", "m^{3}", "x_{1}", "s^-1", "cm**2".
+# The text before an exponent or an index: "cm^2", "m^{3}", "x_{1}", "s^-1", "cm**2".
 _EXPONENT = re.compile(r"(?:\^\{?[-\u2212]?|_\{|(?<=[A-Za-z0-9)])\*\*)\Z")
 _LAST_JOINED = 0x530
 """Letters before this code point join the digits behind them ("x2"); Chinese ones do not."""

@@ -20,7 +20,7 @@ _OTHER = re.compile(f"[{''.join(_SIGNS)}]")
 _RAISED = re.compile("[⁺⁻]?[⁰¹²³⁴-⁹ⁿˣ]+(?:⁄[⁰¹²³⁴-⁹]+)?|[⁺⁻]?[⁰¹²³⁴-⁹ⁿ]+")
 _LOWERED = re.compile("[₊₋]?[₀-₉ₙₓ]+")
 _VULGAR = re.compile("[¼-¾⅐-⅞]")
-# What a root sign covers: a bracket, a number, a letter.
+# A root sign and what it covers: a bracket, a number, a letter.
 _ROOT = re.compile(
     r"([√∛∜])\s?(?:\(((?:[^()]|\([^()]*\)){1,200})\)|(\d+(?:\.\d+)?|[A-Za-z]|\\pi ?))"
 )

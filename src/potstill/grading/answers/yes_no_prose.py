@@ -99,7 +99,7 @@ _REASON = re.compile(
     r"|unless|given that|while|whereas|for example|as (?:it|they|he|she|the|there|this|we|you))\b"
     r"|,\s(?:as|which|who)\b"
 )
-# What leads up to the main clause: "Based on the lack of players, ", "84 is no prime, so ".
+# Text that leads up to the main clause: "Based on the lack of players, ", "84 is no prime, so ".
 _LEADS_UP = re.compile(
     r"\W*(?:(?:so|thus|therefore|hence|however),? )?(?:based on|given|since|as|while|although"
     r"|considering|because|due to)\b[^.]{1,300}?, (?=\w)"
@@ -199,7 +199,7 @@ for _one, _other in _PAIRS:
 
 
 class Implied(NamedTuple):
-    """What a sentence says of a question."""
+    """The answer that a sentence implies to a question, and its place."""
 
     answer: str
     """``yes``, ``no``, or empty where it leaves the question open."""
@@ -234,8 +234,8 @@ def implied(text: str, start: int, end: int, question: str) -> Implied | None:
 
     Args:
         text: The whole text.
-        start: Where the closing statement or paragraph begins.
-        end: Where it ends.
+        start: The index at which the closing statement or paragraph begins.
+        end: The index at which it ends.
         question: The question's text.
     """
     asked = _asked(question)

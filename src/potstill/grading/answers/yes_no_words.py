@@ -17,7 +17,7 @@ ENGLISH: Mapping[str, str] = {
     **dict.fromkeys(("yes", "true", "yep", "yeah", "yup"), "yes"),
     **dict.fromkeys(("no", "false", "nope", "nah"), "no"),
 }
-"""What each English word says; single letters and digits are read by ``yes_no_letters``."""
+"""The meaning of each English word; ``yes_no_letters`` reads single letters and digits."""
 
 # One line a language: its words for yes and true, then those for no and false.
 _LANGUAGES = (
@@ -83,7 +83,7 @@ class YesNoWords(NamedTuple):
     """Finds them; its group ``word`` is empty where both stand as alternatives, as in "yes/no"."""
 
     meanings: Mapping[str, str]
-    """What each says: ``yes`` or ``no``."""
+    """The meaning of each word: ``yes`` or ``no``."""
 
 
 def denied_from(text: str, start: int, at: int) -> int | None:

@@ -27,7 +27,7 @@ class AskedWorkers:
     Args:
         pool: The workers.
         runtime: The run's budget, log and stop signal.
-        requests: What is asked; taken as workers have room.
+        requests: The requests, taken as workers have room.
         ahead: Returns how many requests one of so many workers has at once at most.
         form: The form in which workers pack token probabilities; None: they come as numbers.
     """
@@ -43,7 +43,7 @@ class AskedWorkers:
         self._pool, self._runtime, self._ahead, self._form = pool, runtime, ahead, form
         self._requests: Iterator[Request] | None = requests
         self._again = deque[Request]()
-        """What lost workers had in flight; asked last, should it be what they were lost by."""
+        """Requests that lost workers had in flight; asked last, as they may have caused it."""
 
         self._wanted = deque[tuple[PoolWorker, WantedTry]]()
         self._unstored = Counter[PoolWorker]()

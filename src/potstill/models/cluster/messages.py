@@ -34,7 +34,7 @@ class WorkerStart:
 
 @dataclass(kw_only=True, slots=True)
 class WorkerOrders:
-    """What a worker is told."""
+    """Orders to a worker, sent in one message."""
 
     requests: list[tuple[int, Request]] = field(default_factory=list)
     """Requests with their numbers."""
@@ -49,7 +49,7 @@ class WorkerOrders:
     """Tries that are set aside in the account, and may be sent."""
 
     sharing: int | None = None
-    """Among how many workers the limits of the server are shared by now; None: as before."""
+    """The number of workers that share the server's limits by now; None: as before."""
 
     stop: bool = False
     """Whether nothing new is to be sent; what is in flight is awaited."""
@@ -63,7 +63,7 @@ class WorkerOrders:
 
 
 class ModelFacts(NamedTuple):
-    """What is known of a model once a worker has opened it."""
+    """Facts about a model that a worker has opened."""
 
     name: str
     node: str
@@ -92,7 +92,7 @@ class EndedTry(NamedTuple):
 
     key: int
     paid: Amount | None
-    """As for :meth:`potstill.runtime.budget.Budget.end`."""
+    """The cost that the server states; see :meth:`potstill.runtime.budget.Budget.end`."""
 
 
 class LoggedEvent(NamedTuple):
@@ -106,7 +106,7 @@ class LoggedEvent(NamedTuple):
 
 
 class WorkerGauges(NamedTuple):
-    """What goes on in a worker right now."""
+    """The state of a worker's requests right now, for the view."""
 
     in_flight: int = 0
     limit: int = 0
@@ -115,7 +115,7 @@ class WorkerGauges(NamedTuple):
 
 
 class WorkerFault(NamedTuple):
-    """What ended a worker's asking."""
+    """The error that ended a worker's asking."""
 
     kind: str
     """The class in errors.py; empty for a defect, whose message is a traceback."""
@@ -125,7 +125,7 @@ class WorkerFault(NamedTuple):
 
 @dataclass(kw_only=True, slots=True)
 class WorkerReport:
-    """What a worker says, since the last time that it was heard."""
+    """A worker's news since its last report."""
 
     completions: list[tuple[int, Completion]] = field(default_factory=list)
     """Completions with the numbers of their requests, and with :data:`NO_REQUEST` in their place.
@@ -138,7 +138,7 @@ class WorkerReport:
     ended: list[EndedTry] = field(default_factory=list)
     events: list[LoggedEvent] = field(default_factory=list)
     facts: ModelFacts | None = None
-    """Once, when the model is open."""
+    """The facts about its model, sent once, when it is open."""
 
     fault: WorkerFault | None = None
     idle_after: int | None = None
@@ -162,4 +162,4 @@ class WorkerReport:
 
 
 NO_REQUEST = Request(prompt="")
-"""Stands for the request of a completion on its way: who stores it has the request."""
+"""The request of a completion on its way: whoever stores it has the real one."""

@@ -44,14 +44,14 @@ class LostWorker(NamedTuple):
     """A worker whose process, node or connection is gone."""
 
     reason: str
-    """Why, in a few words."""
+    """The reason, in a few words."""
 
     detail: str = ""
-    """What Ray says of it."""
+    """Ray's own message about it."""
 
 
 class Claim(NamedTuple):
-    """What each worker of a model claims, and how many there are."""
+    """The cores and GPUs that each worker of a model claims, and the number of workers."""
 
     workers: int
     cpus: float
@@ -62,9 +62,9 @@ class RayWorker:
     """A worker on the cluster, as the process sees it that stores its answers.
 
     Args:
-        number: By which the log tells it from the model's others.
-        start: What it begins with.
-        claim: What it claims of its node.
+        number: Its number in the log, unique among the model's workers.
+        start: The settings and state that it begins with.
+        claim: The cores and GPUs that it claims of its node.
     """
 
     def __init__(self, number: int, start: WorkerStart, claim: Claim) -> None:
@@ -124,7 +124,7 @@ class RayCluster:
     """A Ray cluster.
 
     Args:
-        settings: Which one, and what workers claim.
+        settings: The cluster's address, and what workers claim.
 
     Raises:
         ModelError: There is none at that address.
@@ -213,7 +213,7 @@ def _reach(address: str) -> None:
 
 
 def _print_nothing(*_: object, **__: object) -> None:
-    """Stands in the place of what prints Ray's messages."""
+    """Replaces the function that prints Ray's messages."""
 
 
 def _no_cluster(address: str, error: BaseException) -> str:

@@ -14,11 +14,11 @@ from potstill.runtime.events import EventLog
 
 
 class WorkerOutbox:
-    """What a worker has to say and was not heard yet. Thread-safe."""
+    """The news of a worker that was not fetched yet. Thread-safe."""
 
     def __init__(self) -> None:
         self.changed = Condition()
-        """Held while :attr:`report` is changed, and told of it."""
+        """Held while :attr:`report` is changed, and notified of the change."""
 
         self.report = WorkerReport()
 

@@ -1,4 +1,4 @@
-"""Where a run's models are asked: the settings of ``run_on``."""
+"""The settings of ``run_on``: the cluster on which a run's models are asked."""
 
 import re
 from typing import Annotated, Literal

@@ -42,13 +42,13 @@ class PoolWorker:
 
     remote: RayWorker
     began: float
-    """When it was started, by the monotonic clock."""
+    """The time at which it was started, by the monotonic clock, in seconds."""
 
     facts: ModelFacts | None = None
-    """Once its model is open."""
+    """The facts about its model; None until it is open."""
 
     orders: WorkerOrders = field(default_factory=WorkerOrders)
-    """What it is told next."""
+    """The orders that it is sent next."""
 
     outstanding: dict[int, tuple[Request, set[int]]] = field(default_factory=dict)
     """Requests that it was given, with the samples that have not come, by number."""
@@ -94,10 +94,10 @@ class WorkerPool:
     """The workers of one model.
 
     Args:
-        settings: The model's.
+        settings: The model's settings.
         name: The name that its answers are stored under.
         runtime: The run's log.
-        cluster: Where they run.
+        cluster: The cluster that they run on.
         others: The pools of the run, this one included.
     """
 
@@ -115,10 +115,10 @@ class WorkerPool:
         self.claim: Claim = cluster.claim(settings)
         self.workers: list[PoolWorker] = []
         self.facts: ModelFacts | None = None
-        """Once a worker has opened the model."""
+        """The facts about the model; None until a worker has opened it."""
 
         self.request_numbers = count()
-        """By which requests are told apart."""
+        """Yields a new number for each request."""
 
         self._worker_numbers = count(1)
         self._lost = self._lost_in_a_row = 0
@@ -246,7 +246,7 @@ class WorkerPool:
             )
 
     def _make_room(self) -> None:
-        """Where no worker is there after a while, end the idle ones of other models, and say it."""
+        """If no worker has started after a while, end the idle ones of other models, and say it."""
         oldest = min((worker.began for worker in self.workers), default=time.monotonic())
         if time.monotonic() - oldest < PLACING_SECONDS or self._told_of_waiting:
             return

@@ -33,21 +33,21 @@ class AnswerLayout(NamedTuple):
     """The texts around an answer and its thinking, behind the prompt that asks for it."""
 
     plain: str = ""
-    """Stands before an answer without thinking."""
+    """The text before an answer without thinking."""
 
     opening: str = THINK
     closing: str = END_THINK
-    """Stands between thinking and answer."""
+    """The text between thinking and answer."""
 
     end: str = ""
     """Ends the turn; empty: the tokenizer's end of the text does."""
 
     thinking_differs: str = ""
-    """Why the template renders an answer with thinking otherwise than it is written behind a
-    prompt; empty where it does not."""
+    """The reason for which the template renders an answer with thinking otherwise than it is
+    written behind a prompt; empty where it does not."""
 
     plain_differs: str = ""
-    """The same of an answer without thinking."""
+    """The same for an answer without thinking."""
 
     def written(self, answer: str, thinking: str | None) -> str:
         """Returns all that is written behind the prompt, but for the end of the turn."""
@@ -61,7 +61,7 @@ class AnswerLayout(NamedTuple):
         """Returns the beginning of an answer, or of its thinking, as it stands behind the prompt.
 
         Args:
-            prefix: What it begins with. Thinking begins with the opening mark, or holds the closing
+            prefix: The beginning. Thinking begins with the opening mark, or holds the closing
                 one where the prompt opens it.
         """
         if self.opening:

@@ -57,7 +57,7 @@ class ControlTokens:
         """Returns a text in which no control token is spelled any more, for :meth:`encode`.
 
         Args:
-            text: As somebody wrote it.
+            text: The text as somebody wrote it.
             answer: A model's answer may hold the marks around its thinking.
         """
         pattern = self._own if answer else self._foreign
@@ -82,7 +82,7 @@ class ControlTokens:
         """Returns the token ids of a text in which spellings of control tokens are hidden.
 
         Args:
-            text: What is not hidden in it, and spells a control token, is that token.
+            text: A control token that it spells, and that is not hidden, becomes that token.
             special: Add the tokens that stand around every text.
         """
         if self._copy is None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Echoes:
-    """What a causal model does for requests in its own tokens.
+    """Answers of a causal model to requests in its own tokens, their prompts included where asked.
 
     Args:
         model: The model.
@@ -67,7 +67,7 @@ class Echoes:
         """Returns a completion with its prompt where that is asked for, both scored then.
 
         Args:
-            completion: What was written after the prompt.
+            completion: The completion that was written after the prompt.
             ids: The tokens of the prompt.
             written: The tokens that were written, without an end token.
         """

@@ -95,7 +95,7 @@ class AveragedModel(nn.Module):
         """Returns the logarithms of the members' mean probabilities behind each row's tokens.
 
         Args:
-            cache: That of all members; empty at first.
+            cache: The cache of all members; empty at first.
             encoder_outputs: The output of :meth:`get_encoder`.
             position_ids: Passed to the members that take them.
             logits_to_keep: How many of the last tokens' logits are wanted; 0: all. Passed to the

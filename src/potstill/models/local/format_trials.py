@@ -27,16 +27,16 @@ REPEATS = 2
 """How often each format is tried; the faster time counts, so that the first warms up."""
 
 ENOUGH_SECONDS = 5.0
-"""A trial that took so long is not repeated: what warms up is a small part of it."""
+"""Seconds from which on a trial is not repeated: warming up is then a small part of it."""
 
 TRYING = "trying whether float32 or bfloat16 is faster here"
-"""What the view says meanwhile."""
+"""The note in the live view during a trial."""
 
 PRODUCT = (512, 576, 1536)
 """Rows, inputs and outputs of the product that is tried first: a step's, of SmolLM2-135M."""
 
 HOPELESS = 2.0
-"""Where the product takes so many times as long in bfloat16 as in float32, its times decide."""
+"""The ratio of bfloat16's to float32's time from which on the product's trial alone decides."""
 
 ROWS, PROMPT_TOKENS, NEW_TOKENS = 16, 64, 8
 """The texts that a trial of generation writes, their prompts and their lengths in tokens. Batches
@@ -50,7 +50,7 @@ def is_tried(model: PreTrainedModel) -> bool:
 
 
 def shape_name(config: PretrainedConfig) -> str:
-    """Returns what models of the same shape are called alike: a start and all its students."""
+    """Returns the name of a model's shape, which a start and all its students share."""
     sizes = (
         (getattr(config, "num_hidden_layers", None), "layers"),
         (getattr(config, "hidden_size", None), "wide"),

@@ -93,7 +93,7 @@ class _Begun(NamedTuple):
 
     hidden_PTD: Tensor | None = None
     source_PT: Tensor | None = None
-    """That output, and 1 where it is a prompt's own; an encoder-decoder's alone."""
+    """The encoder's output, and 1 where it is no padding; None but for an encoder-decoder."""
 
     def rows(self, places: Tensor) -> Self:
         """Returns these rows, in this order, which may name one more than once."""

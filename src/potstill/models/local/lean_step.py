@@ -56,7 +56,7 @@ class Rotation(NamedTuple):
 
 
 class _Reading(NamedTuple):
-    """What the layers of one step have in common."""
+    """The inputs that all layers of one step share."""
 
     rotation: Rotation
     mask: Tensor | None

@@ -23,8 +23,7 @@ PREFIX_FIELD = "learned_prefix"
 """The field of a config that holds the number of learned tokens."""
 
 PREFIX_ARCHITECTURE = "PotstillLearnedPrefix"
-"""What such a config gives as its architecture, so that servers do not load the start in its place.
-"""
+"""The architecture that such a config names, so that servers do not load the start in its place."""
 
 _NAME = "potstill_learned_prefix"
 _PARTS = ("prefix_keys", "prefix_values")

@@ -203,7 +203,7 @@ class EncoderRead(NamedTuple):
     """The decoder's keys and values of its own tokens."""
 
     cross: DynamicCache
-    """Those of the encoder's output."""
+    """The decoder's keys and values of the encoder's output."""
 
     logits_PV: Tensor
     """The logits of each prompt's next token."""

@@ -1,4 +1,4 @@
-"""From requests to a local model's token ids, and from its token ids back to text.
+"""Turns requests into a local model's token ids, and its token ids back into text.
 
 Prompts of chats are rendered by the tokenizer's template, and answers laid out as it lays them out
 (``answer_layout``); spellings of control tokens in texts stay text (``control_tokens``).
@@ -36,7 +36,7 @@ class GivenIds(NamedTuple):
     """A request with a given text, in tokens."""
 
     prompt: list[int]
-    """What the model reads before the text; for an encoder-decoder, the encoder's part."""
+    """The tokens that the model reads before the text; for an encoder-decoder, the encoder's."""
 
     begun: list[int]
     """The tokens before the text in the decoder of an encoder-decoder, without its start token."""
@@ -45,7 +45,7 @@ class GivenIds(NamedTuple):
 
 
 class PromptEncoder:
-    """From requests to a model's token ids, and from its token ids to text.
+    """Turns requests into a model's token ids, and its token ids into text.
 
     Args:
         tokenizer: The model's tokenizer.
@@ -104,7 +104,7 @@ class PromptEncoder:
         Args:
             request: The prompt; only behind chats are answers laid out by the template.
             answer: The text of the answer, or its beginning.
-            thinking: What stands before it between marks; None: no thinking.
+            thinking: The thinking before it, put between marks; None: no thinking.
         """
         answer = self._control.hide(answer, answer=True)
         if thinking is not None:
@@ -143,8 +143,8 @@ class PromptEncoder:
         Args:
             request: The request.
             prompt_ids: The tokens of its prompt, with ``behind`` at their end.
-            answer: As :meth:`laid_out` gives it.
-            behind: What stands between the prompt and the answer.
+            answer: The answer from :meth:`laid_out`.
+            behind: The text between the prompt and the answer.
         """
         # Together, if the seam falls between two tokens and the answer comes back as it was.
         joint = self.prompt_ids(request, then=behind + answer)

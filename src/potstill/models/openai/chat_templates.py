@@ -1,4 +1,4 @@
-"""What only a model's own tokenizer knows, for servers that go on from plain text.
+"""Prompts that only a model's own tokenizer can word, for servers that go on from plain text.
 
 Chats are worded by its template, and prompts in which somebody spells a control token are given in
 token ids: a server would read the spelling as the token.
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from potstill.models.local.control_tokens import ControlTokens
 
 _SUSPICIOUS = re.compile(r"[<\[{|][^\s]+[>\]}|]|<\S*[^\x00-\x7f]")
-"""What a control token of a common tokenizer looks like; without it no tokenizer is loaded."""
+"""Text that may be a common tokenizer's control token; without any no tokenizer is loaded."""
 
 
 def plain_prompt(source: str, prompt: str, prefix: str) -> str | list[int]:
@@ -25,7 +25,7 @@ def plain_prompt(source: str, prompt: str, prefix: str) -> str | list[int]:
 
     Args:
         source: The hub name or folder of the tokenizer that the server has.
-        prompt: As it was asked; a control token that it spells is text.
+        prompt: The prompt; a control token that it spells is text.
         prefix: The beginning of the answer, which may hold the marks around thinking.
 
     Raises:

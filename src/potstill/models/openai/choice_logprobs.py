@@ -34,7 +34,7 @@ def with_logprobs(
     Args:
         settings: The server.
         read: The completions without them.
-        choices: What each was read from.
+        choices: The choices that they were read from.
         names: The bytes of the model's tokens, for a server that names them by their ids.
 
     Raises:

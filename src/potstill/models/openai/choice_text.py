@@ -14,10 +14,10 @@ MALFORMED = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError
 """Errors that reading a malformed answer raises."""
 
 OTHER_REASONS = ("native_finish_reason", "finish_details", "stop_reason", "done_reason")
-"""Where else a choice may say why it ended, for when ``finish_reason`` says nothing known."""
+"""Other fields that say why a choice ended, read where ``finish_reason`` says nothing known."""
 
 OWN_REASONS = ("native_finish_reason", "finish_details")
-"""Those that hold the word of the model behind a gateway, and never a stop string."""
+"""The fields among them that hold the model's word behind a gateway, and never a stop string."""
 
 GOOD_CODES = ("", "0", "200", "none", "null", "ok", "success", "false")
 """Codes of an error that is none, as some servers send with every answer."""
@@ -40,7 +40,7 @@ LONGEST_MESSAGE = 300
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChoiceText:
-    """What a choice says."""
+    """The text of a choice, and how it ended."""
 
     text: str
     thinking: str | None
@@ -48,7 +48,7 @@ class ChoiceText:
     """None where the server gives none."""
 
     error: str | None
-    """Why there is no text, where the reason is ``error``."""
+    """The reason for which there is no text, where ``finish_reason`` is ``error``."""
 
 
 @dataclass(slots=True)
@@ -139,17 +139,17 @@ def before_stop(text: str, stops: Sequence[str]) -> str | None:
 
 
 Separation = Callable[[str, str | None], tuple[str, str | None]]
-"""From a text and the thinking beside it to the answer in it and all thinking."""
+"""Takes a text and the thinking beside it; returns the answer in it and all thinking."""
 
 
 def read_choice_text(choice: Json, separate: Separation) -> ChoiceText:
-    """Returns what a choice says.
+    """Returns the text of a choice, and how it ended.
 
     An empty text is none behind thinking or beside what a model wrote in another field, such as a
     call of a tool, or without a known reason for its end.
 
     Args:
-        choice: As the server sent it.
+        choice: The choice as the server sent it.
         separate: Finds the answer in the text, and the thinking.
 
     Raises:

@@ -60,7 +60,7 @@ SHORTEST_TRY = 0.001
 """Seconds; aiohttp takes none or fewer for no limit."""
 
 LARGEST_ANSWER = 64 * 2**20
-"""Bytes."""
+"""The most bytes of an answer that is read."""
 
 LONG_ANSWER = 2 * 2**20
 """Bytes from which on an answer is a long one."""
@@ -80,7 +80,7 @@ class Tries:
     """The tries of one call so far, be it for a completion or to a batch endpoint."""
 
     deadline: float = math.inf
-    """When the call is given up, by the loop's clock."""
+    """The time at which the call is given up, by the loop's clock, in seconds."""
 
     count: int = 0
     """Tries that failed."""

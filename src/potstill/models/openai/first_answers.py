@@ -1,4 +1,4 @@
-"""What a server does before it has answered anything: where every answer is bad, asking ends."""
+"""The first answers of a server: as long as none is good, failures are counted, and end asking."""
 
 import asyncio
 import re
@@ -35,10 +35,10 @@ class FirstAnswers:
         self._server = server
         self._failures = Counter[str]()
         self.answered = False
-        """Whether it has."""
+        """Whether it has answered well once."""
 
         self.given_up: ServerError | None = None
-        """What was raised when there were too many failures alike."""
+        """The error that was raised when there were too many failures alike."""
 
     def succeeded(self) -> None:
         """It has answered well."""

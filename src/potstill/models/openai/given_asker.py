@@ -64,13 +64,13 @@ class TooFewListed(ModelError):
 
 @dataclass(slots=True)
 class ScoreFacts:
-    """What is known of a server for the scores of given texts."""
+    """Facts about a server that are needed to ask it for scores of given texts."""
 
     load_tokens: Callable[[], GivenTokens | None] = lambda: None
     """Returns the model's tokenizer; None where it is not known."""
 
     ways: dict[int, ScoreWay] = field(default_factory=dict)
-    """In which way it has shown scores, by the number of likeliest tokens."""
+    """The way in which it has shown scores, by the number of likeliest tokens."""
 
 
 class GivenAsker:
@@ -81,7 +81,7 @@ class GivenAsker:
         key: The server's key, if it wants one.
         runtime: The run's budget, log and stop signal.
         client: Sends the requests.
-        known: What the server has shown so far; more is added.
+        known: The facts that the server has shown so far; more are added.
         vanguard: Lets only a few requests go until one was answered.
         keep: Takes completions as they come, and how many of the server's answers they are from.
         watch: Told of what was answered.
@@ -105,7 +105,7 @@ class GivenAsker:
         self._sizes = Sizes(prices_of(settings))
         self._probing = asyncio.Lock()
         self._refusal: PotstillError | None = None
-        """Why no text can be scored."""
+        """The reason for which no text can be scored."""
 
         self._probe: _ScoreProbe | None = None
         self._halted = False

@@ -26,7 +26,7 @@ from potstill.models.token_requests import GivenTokens
 from potstill.records import Request, TokenLogprobs
 
 CONTROL = re.compile(r"<[^<>\s]{1,40}>|\[/?[A-Z_]{2,20}\]")
-"""What a control token of a common tokenizer looks like."""
+"""The spelling of a control token of a common tokenizer."""
 
 MOST_BEHIND = 8
 """Tokens that a chat template puts behind an answer at most."""
@@ -68,7 +68,7 @@ def read_scores(
 
     Args:
         request: The request.
-        query: What was asked.
+        query: The request as it was sent.
         reply: The answer's JSON.
         tokens: The model's tokenizer, where it is known.
 
@@ -201,7 +201,7 @@ class _PromptCheck:
 
     Args:
         request: The request.
-        query: What was asked.
+        query: The request as it was sent.
     """
 
     def __init__(self, request: Request, query: ScoreQuery) -> None:
@@ -235,7 +235,7 @@ class _RowReader:
     """Reads the rows of one text.
 
     Args:
-        span: What is scored.
+        span: The text that is scored.
         tokens: The model's tokenizer, where it is known.
         k: How many likeliest tokens are kept.
     """

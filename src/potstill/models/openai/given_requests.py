@@ -43,10 +43,10 @@ class ScoreQuery(NamedTuple):
     """The text that is scored."""
 
     before: str | None
-    """What stands before it, where both are sent as one text."""
+    """The text before it, where both are sent as one text; else None."""
 
     tokens: ServedText | None
-    """Both in tokens, where they are sent so."""
+    """Both in tokens, where they are sent so; else None."""
 
     k: int
     """How many likeliest tokens are listed at each place."""

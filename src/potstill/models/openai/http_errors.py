@@ -50,7 +50,7 @@ class Fault(Exception):
         super().__init__(message)
         self.retry = retry
         self.kind = kind
-        """In a word: the status of the answer, ``timeout``, ``connection`` (never reached),
+        """The kind in a word: the status of the answer, ``timeout``, ``connection`` (not reached),
         ``reset`` (lost on the way), ``answer`` (not to be understood), ``page`` (a web page) or
         ``error`` (a message) in the place of an answer."""
 

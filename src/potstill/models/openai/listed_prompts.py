@@ -37,7 +37,7 @@ class PromptPlace(NamedTuple):
     """None where the server gives none, as for the first token."""
 
     likeliest: Sequence[PromptToken]
-    """In any order; the token itself may be one of them."""
+    """The likeliest tokens, in any order; the token itself may be one of them."""
 
     distinct: bool = True
     """Whether no two of the likeliest were put together, as those of one text are."""
@@ -170,7 +170,7 @@ def _check_same(
 
     Args:
         logprob: The token's own.
-        listed: What stands for it among the likeliest; None where it is none of them.
+        listed: Its log-probability among the likeliest; None where it is none of them.
         likeliest: All of theirs.
         at: The token's place.
 

@@ -140,7 +140,7 @@ def trusted_logprobs_of_each(
 
     Args:
         choices: The positions of each.
-        texts: What each says.
+        texts: The text of each.
         top: How many candidates are kept at each position.
         are_right: Whether all names are known to be right, as those by ids are.
 

@@ -1,4 +1,4 @@
-"""What is odd about a server's answers without being an error: counted, logged, the worst said."""
+"""Oddities: flaws of a server's answers that are no errors; counted, logged, the worst said."""
 
 import logging
 from collections import Counter

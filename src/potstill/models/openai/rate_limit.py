@@ -129,7 +129,7 @@ class Concurrency:
 
 
 class Rate:
-    """At most so much in any minute, evenly spread.
+    """Admits at most so much in any minute, evenly spread.
 
     Args:
         per_minute: How much; None sets no limit.

@@ -84,7 +84,7 @@ def url_of(base_url: str, body: Mapping[str, object]) -> str:
     """Returns the address that a body is sent to.
 
     Args:
-        base_url: Where the server's routes begin, without a slash at its end.
+        base_url: The address that the server's routes begin with, without a slash at its end.
         body: The body.
     """
     route = route_of(body)

@@ -36,7 +36,7 @@ def read_reply(
 
     Args:
         settings: The server.
-        request: What was asked.
+        request: The request.
         samples: The samples that the answer is to have.
         reply: The answer's JSON, with a choice at least.
         habit: Whether the server repeats the beginning of an answer that it is given; what the

@@ -41,7 +41,7 @@ GROUP_SECONDS = 0.02
 """How long answers are gathered at most: a group is flushed to the disk once."""
 
 GROUP_SECONDS_EACH = 0.0001
-"""For each try in flight, how long answers are gathered: of many in flight, more come soon."""
+"""Seconds that answers are gathered for each try in flight: of many, more come soon."""
 
 STORING_SECONDS = 0.01
 """How long the loop waits at most for a group to be stored."""

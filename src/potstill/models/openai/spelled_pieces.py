@@ -36,7 +36,7 @@ def spelled_at_end(
 
     Args:
         names: The texts by which a server names the tokens.
-        text: What the last of them spell; not empty.
+        text: The text that the last of them spell; not empty.
         is_before: Whether so many tokens are all that stand before the text. It is asked only
             where several places may be the text's first.
 

@@ -46,7 +46,7 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
     ),
     "upstream_cost": ("upstreaminferencecost",),
 }  # fmt: skip
-"""By what it says, the names of a field. ``read_beside`` and ``written_beside`` are never part of
+"""The names of fields, by their meaning. ``read_beside`` and ``written_beside`` are never part of
 the other count (Google's); ``thought`` and ``rejected`` are part of ``written`` with most servers.
 ``cost`` is in US dollars; ``upstream_cost`` is part of it but with a key of one's own
 (OpenRouter's)."""
@@ -76,10 +76,10 @@ _NUMBER = re.compile(r"\s*\d{1,18}(\.\d{0,18})?([eE][+-]?\d{1,3})?\s*")
 _USAGE = re.compile(r'"(?:usage|usage_?metadata)"\s*:\s*(?=\{)', re.IGNORECASE)
 
 MOST_USAGES = 1000
-"""Of a body that is no JSON, how many places with a usage are read."""
+"""The most places with a usage that are read in a body that is no JSON."""
 
 Counts = dict[str, float]
-"""From what a number says, by :data:`FIELDS`, to the number."""
+"""The numbers that were read, by the keys of :data:`FIELDS`."""
 
 
 class StatedUsage(NamedTuple):
@@ -89,7 +89,7 @@ class StatedUsage(NamedTuple):
     written: int | None = None
     total: int | None = None
     cached: int = 0
-    """Those of ``read`` that the server had in its cache."""
+    """The number of tokens in ``read`` that the server had in its cache."""
 
     hidden: int = 0
     """Tokens that no text shows, which most servers count as written, and some beside it."""

@@ -86,7 +86,7 @@ def trusted(positions: Sequence[Json], text: str) -> list[Json]:
     """Returns the positions with names that are right, and without probabilities that are not.
 
     Args:
-        positions: As the chat route lists them.
+        positions: The positions as the chat route lists them.
         text: The text that they are of.
 
     Raises:
@@ -155,8 +155,8 @@ class _Row:
         """Judge a token by its own name; those that were held back before it get theirs.
 
         Args:
-            place: Which token it is.
-            own: What its candidates call it.
+            place: The token's index.
+            own: The name that its candidates have for it.
             within: Whether it is named by a whole character, and its candidates go on within one.
         """
         name = self.names[place]

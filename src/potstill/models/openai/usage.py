@@ -22,7 +22,7 @@ class TokenCounts(NamedTuple):
     read: int | None
     written: int | None
     cached: int
-    """Those of ``read`` that the server had in its cache."""
+    """The number of tokens in ``read`` that the server had in its cache."""
 
     usd: float | None = None
     """US dollars that the server states."""

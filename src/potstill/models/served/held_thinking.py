@@ -25,12 +25,12 @@ with extra("local", needed_for="a served student"):
 
 
 _BROKEN = "\ufffd"
-"""Stands at the end of a text that was cut within a character."""
+"""The character at the end of a text that was cut within a character."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Begun:
-    """What stands in an answer already, written or put there."""
+    """The beginning of an answer, written by the model or put there for it."""
 
     prompt_tokens: int
     """Tokens of the first request's prompt."""
@@ -58,7 +58,7 @@ class SentRequest(TokenRequest):
     """Most tokens of the whole answer; 0: the answer takes one request."""
 
     begun: Begun | None = None
-    """What its prompt holds of the answer; None in the first request."""
+    """The beginning of the answer that its prompt holds; None in the first request."""
 
 
 class FollowedRequests(Iterator[Request]):

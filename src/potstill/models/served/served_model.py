@@ -88,7 +88,7 @@ class FolderServerModel(Model):
         if served is None:
             return
         refused: list[Completion] = []
-        # What a student writes is free, and is no part of the account.
+        # A student's answers are free, and are no part of the account.
         runtime = replace(self._runtime, budget=Budget())
         tokens = self._tokens
         asked = OpenAIModel(self._asked(served), runtime, self._token_names, lambda: tokens)

@@ -1,4 +1,4 @@
-"""Who answers for a local model that is to be served: settled here, and what it is called then."""
+"""Chooses the program that serves a local model, and the name that its answers are stored under."""
 
 import shlex
 import shutil

@@ -52,7 +52,7 @@ class ServerProgram:
     """A program that serves one model over HTTP, and how it is started and asked."""
 
     name: str
-    """In words, for messages: ``vLLM``."""
+    """The program's name in messages: ``vLLM``."""
 
     model: str
     """The model's name or folder, for messages."""
@@ -242,7 +242,7 @@ def vllm_executable(needed_for: str) -> str:
     """Returns the place of the command ``vllm``.
 
     Args:
-        needed_for: What needs it, to begin the message with.
+        needed_for: The feature that needs it, which begins the message.
 
     Raises:
         MissingExtraError: vLLM is not installed.

@@ -54,7 +54,7 @@ class BatchLine:
 
     @property
     def custom_id(self) -> str:
-        """As servers give it back."""
+        """The id of the line, which servers give back with its answer."""
         return f"{self.key}-{self.max_tokens}-{self.first}-{self.count}"
 
     @property
@@ -219,7 +219,7 @@ class Answers:
         """Yields the completions of a batch that has ended.
 
         Args:
-            batch: As the server shows it.
+            batch: The batch as the server shows it.
             lines: The lines awaited from it. A line that failed is asked again where that may help,
                 as often as ``settings.retries`` says, and else answered by its failure. What was
                 not awaited answers nothing by failing.

@@ -26,7 +26,7 @@ class SubmittedBatch(NamedTuple):
     """A batch that was made."""
 
     batch: Json
-    """As the server shows it."""
+    """The batch as the server shows it."""
 
     lines: list[BatchLine]
     number: int
