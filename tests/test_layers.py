@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parents[1] / "src" / "potstill"
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "src" / "potstill"
 LAYERS = [  # lowest first; names on one line never import each other
     {"errors", "statistics"},
     {"html_tables", "launched", "module_folders"},
@@ -176,3 +177,21 @@ def test_no_group_is_repeated_possessively(path: Path) -> None:
     """Python before 3.11.5 matches ``(...)*+`` wrongly (gh-106052); ``(?>(...)*)`` is right."""
     patterns = re.compile(r"\)(?:[*+?]|\{[\d,]+\})\+(?!\w)")
     assert not patterns.search(path.read_text(encoding="utf-8"))
+
+
+FRAGMENTS = re.compile(
+    r"(Of|What|That|Which|Those|Whose|Where|As|(In|By|For|With|From|To) (which|whom))\b"
+)
+"""The beginnings of docstrings that are half a sentence, whose other half is a name elsewhere."""
+
+
+@pytest.mark.parametrize("folder", ["src", "tests", "benchmarks", "scripts"])
+def test_docstrings_state_what_they_are_of(folder: str) -> None:
+    fragments = [
+        f"{path.relative_to(ROOT)}:{node.lineno}: {node.value.value[:60]}"
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        if isinstance(node.value.value, str) and FRAGMENTS.match(node.value.value)
+    ]
+    assert not fragments
