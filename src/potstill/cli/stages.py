@@ -154,10 +154,12 @@ def print_curated(run: "Run", verdicts: "Counter[str]") -> None:
     echo(f"{kept}; dropped: {dropped}" if dropped else kept)
     for judged in run.judge_lines():
         echo(judged)
-    from potstill.report.text import marks_finding
+    if run.recipe.curate.marks:
+        from potstill.report.rationale_counts import count_rationales
+        from potstill.report.text import marks_finding
 
-    if marked := marks_finding(run.store.rationales() if run.recipe.curate.marks else ()):
-        echo(f"curate: {marked[:1].lower()}{marked[1:]}")
+        if marked := marks_finding(count_rationales(run.store.rationales())):
+            echo(f"curate: {marked[:1].lower()}{marked[1:]}")
     thinking = run.store.thinking_counts()
     if thinking.thought:
         line = f"curate: {thinking.thought:,} of {thinking.total:,} completions think before they"

@@ -165,7 +165,7 @@ def _data(results: Results) -> dict[str, object]:
     several = of_teachers.teachers(results)
     return {
         "funnel": funnel(results),
-        "marks_finding": text.marks_finding(results.rationales),
+        "marks_finding": text.marks_finding(results.rationale_counts),
         "verdicts": results.rationale_counts.verdicts,
         "kept_counts": _kept_counts(results),
         "teachers": several,

@@ -16,6 +16,9 @@ class RationaleCounts(NamedTuple):
     kept_by_question: Counter[str]
     """The number of kept rationales by question id; 0 where all of a question are dropped."""
 
+    marks: Counter[tuple[bool, bool]]
+    """The number of rationales that people marked, by whether the answer is right and the mark."""
+
     teachers: frozenset[str]
 
     @property
@@ -32,8 +35,11 @@ class RationaleCounts(NamedTuple):
 def count_rationales(rationales: Iterable[Rationale]) -> RationaleCounts:
     """Returns the counts of rationales, of which one is held at a time."""
     verdicts, kept, teachers = Counter[str](), Counter[str](), set[str]()
+    marks = Counter[tuple[bool, bool]]()
     for one in rationales:
         verdicts[one.verdict] += 1
         kept[one.question_id] += one.verdict == "kept"
         teachers.add(one.teacher)
-    return RationaleCounts(verdicts, kept, frozenset(teachers))
+        if one.mark is not None:
+            marks[bool(one.right), one.mark] += 1
+    return RationaleCounts(verdicts, kept, marks, frozenset(teachers))

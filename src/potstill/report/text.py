@@ -1,10 +1,10 @@
 """Results in words and figures: labels, numbers and the headline."""
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
-from potstill.records import Checkpoint, Comparison, Rationale, Score, System
+from potstill.records import Checkpoint, Comparison, Score, System
 from potstill.report.accuracy import OTHER_RULE, Results
+from potstill.report.rationale_counts import RationaleCounts
 from potstill.report.tradeoff import Abilities, ChosenCheckpoint, Estimate
 from potstill.statistics import SHOWN
 from potstill.text.chosen_on_test import BEST_ON_TEST, SHORT
@@ -284,14 +284,14 @@ def further_findings(results: Results) -> list[str]:
     return [f"On the same questions: {', '.join(reached)}."] if known else []
 
 
-def marks_finding(rationales: Sequence[Rationale]) -> str:
+def marks_finding(counted: RationaleCounts) -> str:
     """Returns how often people and the filter by answers disagree; empty without marks."""
-    counts = Counter((bool(one.right), one.mark) for one in rationales if one.mark is not None)
+    counts, total = counted.marks, counted.verdicts.total()
     if not counts:
         return ""
     right, wrong = (counts[of, True] + counts[of, False] for of in (True, False))
     return (
-        f"People marked {counts.total():,} of {len(rationales):,} rationales. They rejected "
+        f"People marked {counts.total():,} of {total:,} rationales. They rejected "
         f"{counts[True, False]:,} of {right:,} with the right answer, and accepted "
         f"{counts[False, True]:,} of {wrong:,} without it."
     )
