@@ -1,11 +1,12 @@
 """Commands that look at runs: status, view, compare."""
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from potstill.cli.app import begun_folder, main, set_option
+from potstill.cli.app import begun_folder, main, progress_meter, set_option
 from potstill.cli.documents import add_to_document, plain, wants_json, write_now
 from potstill.cli.printing import print_table
 from potstill.cli.terminal import echo
@@ -93,12 +94,17 @@ def view_command(run: Path, changes: tuple[str, ...]) -> None:
     with extra("serve", needed_for="potstill view"):
         from potstill.view.page_server import view
 
+    reading = ExitStack()
+    reading.enter_context(progress_meter().stage(f"reading {folder}", total=None))
+
     def listens(address: str) -> None:
+        reading.close()
         write_now(url=address)
         if not wants_json():
             echo(f"view: {address} (Ctrl-C ends it)")
 
-    view(folder, settings, listens)
+    with reading:
+        view(folder, settings, listens)
 
 
 @main.command("compare")

@@ -8,6 +8,7 @@ from potstill.errors import extra
 from potstill.evaluate.settings import CardSettings
 from potstill.records import Checkpoint, Score
 from potstill.text.chosen_on_test import SHORT
+from potstill.text.number_of import number_of
 
 TAGS = ("potstill", "distillation", "chain-of-thought")
 
@@ -93,10 +94,10 @@ def training_counts(chosen: Checkpoint, questions: Mapping[str, int], kept: int)
     listed = ", ".join(f"{count:,} {split}" for split, count in questions.items())
     counts: list[Any] = [
         f"{listed} questions" if listed else "",
-        f"{kept:,} rationales kept" if kept else "",
-        f"{chosen.examples:,} examples",
+        f"{number_of(kept, 'rationale')} kept" if kept else "",
+        number_of(chosen.examples, "example"),
         f"{chosen.too_long:,} left out as too long" if chosen.too_long else "",
-        f"{chosen.step:,} steps",
+        number_of(chosen.step, "step"),
         f"{chosen.parameters:,} weights" if chosen.parameters else "",
     ]
     if chosen.trained_parameters not in (0, chosen.parameters):

@@ -31,6 +31,7 @@ from potstill.runtime.run_activity import CommandActivity, last_activity
 from potstill.runtime.spending import read_spending, spent_in_all
 from potstill.store import Store, lock_holder
 from potstill.text.chosen_on_test import CHOSEN_ON_TEST, is_chosen_on_test
+from potstill.text.number_of import number_of
 
 RunStage = Literal["generate", "curate", "train", "evaluate", "guide", "report"]
 """The stages of a run, in their order."""
@@ -238,11 +239,11 @@ def _stages(
     systems = len({score.system.as_shown for score in scores})
     tasks = len({score.task for score in scores})
     yield _measured(
-        store, "evaluate", len(scores), f"{systems:,} systems on {_number(tasks, 'task')}"
+        store, "evaluate", len(scores), f"{systems:,} systems on {number_of(tasks, 'task')}"
     )
     if run.recipe.guide is not None:
         policies = len({score.policy for score in store.guided_scores()})
-        yield _measured(store, "guide", policies, _number(policies, "policy", "policies"))
+        yield _measured(store, "guide", policies, number_of(policies, "policy", "policies"))
     yield _reported(run.folder, activity)
 
 
@@ -256,14 +257,14 @@ def _generated(store: Store, counts: Mapping[str, _Counted], *, is_curated: bool
         there = store.pool_size(("generate", "import"))
         state: StageState = "done" if is_curated else "begun" if there else "missing"
         return StageStatus(
-            "generate", state, there, None, _number(there, "answer") if there else ""
+            "generate", state, there, None, number_of(there, "answer") if there else ""
         )
     state = "begun" if counted.there else "missing"
     detail = f"{counted.there:,} samples"
     if counted.missing:
         detail += f", {'at most ' if counted.is_most else ''}{counted.missing:,} missing"
     if counted.final_missing:
-        detail += f", {_number(counted.final_missing, 'final answer')} missing"
+        detail += f", {number_of(counted.final_missing, 'final answer')} missing"
     missing = counted.missing + counted.final_missing
     state = state if missing else "done"
     return StageStatus("generate", state, counted.there, missing, detail)
@@ -305,7 +306,7 @@ def _trained(
     stored = {checkpoint.system.label for checkpoint in run.store.checkpoints()} - set(outdated)
     done = stored.intersection(begun) | {label for label, one in begun.items()
                                          if one is not None and one.is_finished}  # fmt: skip
-    detail = f"{len(done):,} of {_number(len(begun), 'student')}"
+    detail = f"{len(done):,} of {number_of(len(begun), 'student')}"
     missing = len(begun) - len(done)
     if not missing and stored:
         return StageStatus("train", "done", len(done), 0, detail)
@@ -315,10 +316,6 @@ def _trained(
         detail += f"; checkpoint of {training.label} at step {training.step:,}{of}"
     state: StageState = "begun" if done or part else "missing"
     return StageStatus("train", state, len(done), missing, detail if done or part else "")
-
-
-def _number(count: int, one: str, several: str = "") -> str:
-    return f"{count:,} {one if count == 1 else several or f'{one}s'}"
 
 
 # what to do --------------------------------------------------------------------------------------

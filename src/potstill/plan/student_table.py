@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from potstill.plan.student_plans import Bound, PlannedStudent, StudentPlans
 from potstill.runtime.tally import clock
+from potstill.text.number_of import number_of
 
 
 def student_facts(plans: StudentPlans) -> Iterator[tuple[str, str]]:
@@ -57,7 +58,7 @@ def _further(student: PlannedStudent) -> list[str]:
     start = f"from {student.start}, {weights}"
     if _is_trained(student):
         return [start]
-    checkpoints = f"{student.checkpoints} checkpoint{'s' if student.checkpoints > 1 else ''}"
+    checkpoints = number_of(student.checkpoints, "checkpoint")
     return [
         start,
         f"trained {student.how}",

@@ -8,6 +8,7 @@ from potstill.report.accuracy import Results
 from potstill.report.run_progress import unmeasured_students
 from potstill.report.text import listed, percent
 from potstill.text.chosen_on_test import SHORT
+from potstill.text.number_of import number_of
 from potstill.text.points import points
 
 MOST_UNREAD = 0.02
@@ -65,8 +66,9 @@ def _not_better(results: Results) -> Iterator[str]:
     if gained is None:
         yield "The student was not held against its start on the same questions."
     elif not gained.is_gain:
+        verdict = "shown to be worse" if gained.is_loss else "not shown to be better"
         yield (
-            f"The student is not shown to be better than its start on {results.leading.name} "
+            f"The student is {verdict} than its start on {results.leading.name} "
             f"({points(gained.comparison.difference)} points)."
         )
 
@@ -79,9 +81,9 @@ def _stale(results: Results) -> Iterator[str]:
 def _shared_texts(results: Results) -> Iterator[str]:
     for one in results.overlaps:
         if one.split == "test" and one.training:
-            sharing = f"{one.training:,} training questions share"
-            if one.training == 1:
-                sharing = "1 training question shares"
+            sharing = number_of(
+                one.training, "training question shares", "training questions share"
+            )
             yield f"{sharing} text with {one.hit:,} of {one.total:,} test questions of {one.task}."
 
 

@@ -8,6 +8,7 @@ from potstill.report.rationale_counts import RationaleCounts
 from potstill.report.tradeoff import Abilities, ChosenCheckpoint, Estimate
 from potstill.statistics import SHOWN
 from potstill.text.chosen_on_test import BEST_ON_TEST, SHORT
+from potstill.text.number_of import number_of
 from potstill.text.points import points
 from potstill.text.unshown_difference import interval_note
 
@@ -332,7 +333,8 @@ def training_notes(lasts: Sequence[Checkpoint]) -> tuple[list[str], list[str]]:
 
 def _amount(last: Checkpoint) -> str:
     left_out = f", {last.too_long:,} left out as longer than max_length" if last.too_long else ""
-    return f"{last.step:,} steps on {last.examples:,} examples{left_out}."
+    learned = number_of(last.examples, "example")
+    return f"{number_of(last.step, 'step')} on {learned}{left_out}."
 
 
 def soft_findings(lasts: Sequence[Checkpoint], *, reached: bool) -> list[str]:
