@@ -9,7 +9,7 @@ from potstill.experiment.compared_runs import RunRecord
 from potstill.experiment.seed_groups import SeedGroup, runs_by_seed
 from potstill.pipeline.stage_inputs import QUESTIONS, READING
 from potstill.text.chosen_on_test import CHOSEN_ON_TEST
-from potstill.text.points import points
+from potstill.text.points import interval_in_points, points
 
 
 def cautions(runs: Sequence[RunRecord]) -> Iterator[str]:
@@ -76,7 +76,7 @@ def _without_gain(runs: Sequence[RunRecord]) -> Iterator[str]:
             continue
         verdict = "is shown to be worse" if found.is_loss else "is not shown to be better"
         compared = found.comparison
-        ends = f"{points(compared.low, 0)} to {points(compared.high, 0)}"
+        ends = interval_in_points(compared.low, compared.high)
         told[f"The chosen student {verdict} than its start on {compared.task}"].append(
             f"{run.name} ({points(compared.difference)} points, 95% interval {ends})"
         )

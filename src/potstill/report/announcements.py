@@ -3,7 +3,7 @@
 from potstill.report.accuracy import Results
 from potstill.report.routing_findings import routing_sentences
 from potstill.report.text import headline, in_sentence, p_phrase, percent
-from potstill.text.points import points
+from potstill.text.points import interval_in_points, points
 
 
 def announced_headline(results: Results) -> str:
@@ -25,11 +25,11 @@ def _not_better(results: Results) -> list[str]:
     compared = gained.comparison
     reached = [results.test_score(one, compared.task) for one in (student, compared.second)]
     shares = [percent(score.correct / score.total) for score in reached if score is not None]
-    low, high = points(compared.low, 0), points(compared.high, 0)
     verdict = "is shown to be worse" if gained.is_loss else "is not shown to be better"
+    bounds = interval_in_points(compared.low, compared.high)
     return [
         f"The chosen student ({in_sentence(student)}) {verdict} than {in_sentence(compared.second)}"
         f" on {compared.task}: {' and '.join(shares)}, {points(compared.difference)} points, 95% "
-        f"interval {low} to {high}, {p_phrase(gained.adjusted_p)}{gained.over_tasks}."
+        f"interval {bounds}, {p_phrase(gained.adjusted_p)}{gained.over_tasks}."
         f"{' ' + gained.interval_note if gained.interval_note else ''}"
     ]

@@ -9,7 +9,7 @@ from potstill.report.tradeoff import Abilities, ChosenCheckpoint, Estimate
 from potstill.statistics import SHOWN
 from potstill.text.chosen_on_test import BEST_ON_TEST, SHORT
 from potstill.text.number_of import number_of
-from potstill.text.points import points
+from potstill.text.points import interval_in_points, points
 from potstill.text.unshown_difference import interval_note
 
 LABELS = {
@@ -145,7 +145,7 @@ def count_in_short(count: float) -> str:
 
 def bounds_in_points(difference: Estimate | Comparison) -> str:
     """The 95% interval of a difference in points, as a reader says it: ``+3 to +8``."""
-    return f"{points(difference.low, 0)} to {points(difference.high, 0)}"
+    return interval_in_points(difference.low, difference.high)
 
 
 def rule_name(rule: str) -> str:
@@ -229,11 +229,10 @@ def _compared(results: Results, comparison: Comparison, *, beside_start: bool) -
     if p >= SHOWN:
         is_announced = gained is not None and gained.comparison == comparison
         note = "" if is_announced else _alone_note(comparison)
-        low, high = points(comparison.low, 0), points(comparison.high, 0)
         return (
             f"No difference is shown between {subject} ({first}) and {other} ({second}) on "
             f"{comparison.task}: {points(comparison.difference)} points, "
-            f"95% interval {low} to {high}, {evidence}.{note}"
+            f"95% interval {bounds_in_points(comparison)}, {evidence}.{note}"
         )
     side, sign = ("above", 1) if comparison.difference > 0 else ("below", -1)
     ends = sorted((sign * comparison.low, sign * comparison.high))
@@ -260,8 +259,8 @@ def _to_its_start(results: Results, main: Comparison) -> str:
     compared = gained.comparison
     name, change = in_sentence(compared.second), compared.difference
     if not gained.is_shown:
-        low, high = points(compared.low, 0), points(compared.high, 0)
-        return f"; to {name} no difference is shown: {points(change)} points ({low} to {high})"
+        bounds = bounds_in_points(compared)
+        return f"; to {name} no difference is shown: {points(change)} points ({bounds})"
     sign, side = (1, "above") if change > 0 else (-1, "below")
     ends = sorted(round(100 * sign * end) for end in (compared.low, compared.high))
     return f", and {abs(100 * change):.1f} points {side} {name} ({ends[0]} to {ends[1]})"

@@ -9,6 +9,15 @@ def points(difference: float, digits: int = 1) -> str:
     return text[1:] if float(text) == 0 else text.replace("-", MINUS)
 
 
+def interval_in_points(low: float, high: float) -> str:
+    """Returns an interval of a difference of two shares in percentage points: ``+3 to +8``.
+
+    It is in whole points; in tenths where an end that is not 0 would be rounded to 0.
+    """
+    digits = 1 if any(end and abs(100 * end) <= 0.5 for end in (low, high)) else 0
+    return f"{points(low, digits)} to {points(high, digits)}"
+
+
 def signed(count: int) -> str:
     """A difference of two counts with its sign: ``+1,200``."""
     return f"{count:+,}".replace("-", MINUS) if count else "0"
