@@ -133,7 +133,7 @@ def test_a_recipe_without_a_run_begins_none(folder: Path, tmp_path: Path, comman
     recipe.write_text(yaml.safe_dump(values | {"run": str(tmp_path / "none")}))
     result = CliRunner().invoke(main, [command, str(recipe)])
     assert result.exit_code == 2
-    assert f"{tmp_path / 'none'} holds no run.sqlite" in result.output
+    assert f"was not run yet: {tmp_path / 'none'} holds no run. potstill run" in result.output
     assert not (tmp_path / "none").exists()
 
 
