@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from potstill.errors import ConfigError, PotstillError
+from potstill.grading.rules import is_named_by_rule
 from potstill.pipeline.chosen_student import best_checkpoint, offered_checkpoints
 from potstill.pipeline.cost_lines import unpriced_models
 from potstill.pipeline.recipe import Recipe
@@ -173,8 +174,12 @@ def _against_start(
 ) -> StartComparison | None:
     """Returns the chosen student against its start on the task trained for, as the report does."""
     generic = (values.get("evaluate") or {}).get("generic") or {}
-    endings = tuple(f", {rule} rule" for rule in generic.get("rules", ())[1:])
-    comparisons = [one for one in store.comparisons() if not one.task.endswith(endings)]
+    others = generic.get("rules", ())[1:]  # their tasks hold the same answers once more
+    comparisons = [
+        one
+        for one in store.comparisons()
+        if not any(is_named_by_rule(one.task, rule) for rule in others)
+    ]
     starts = {one.second.start for one in comparisons if one.second.model == "start"}
     named = chosen.start or chosen.model
     start = System("start", named if named in starts else None)
