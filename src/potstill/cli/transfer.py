@@ -11,6 +11,7 @@ from potstill.cli.app import main, open_run, progress_meter, quiet_option, set_o
 from potstill.cli.documents import add_to_document, plain
 from potstill.cli.terminal import echo
 from potstill.errors import ConfigError
+from potstill.text.number_of import number_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -95,16 +96,11 @@ def _export_logs(run: Path, folder: Path, what: "LogKind", options: "Mapping[str
     with open_run(run, (), read_only=True) as opened_run:
         exported = export_logs(opened_run, folder, what)
         _print_stale(opened_run, "evaluate", run)
-    answers, systems = _counted(exported.samples, "answer"), _counted(exported.systems, "system")
-    tasks = _counted(exported.tasks, "task")
+    answers, systems = number_of(exported.samples, "answer"), number_of(exported.systems, "system")
+    tasks = number_of(exported.tasks, "task")
     echo(f"export: {answers} of {systems} on {tasks} in {folder}, as {what} reads them")
     _print_left_out(exported.left_out)
     add_to_document(folder=folder, kind=what, **exported._asdict())
-
-
-def _counted(count: int, one: str) -> str:
-    """Returns a count with its noun: ``1 task``, ``1,200 tasks``."""
-    return f"{count:,} {one}{'' if count == 1 else 's'}"
 
 
 def _print_stale(run: "Run", stage: "Stage", place: Path) -> None:

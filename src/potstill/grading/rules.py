@@ -98,13 +98,13 @@ def _checked(verdict: object, rule: str) -> tuple[str | None, bool]:
     )
 
 
-_RULE_NAME = "{} rule"
+_BY_RULE = "{} rule"
 """The part of a measured task's name that tells the rule it is graded by."""
 
 
 def is_named_by_rule(name: str, rule: str) -> bool:
     """Whether :func:`measured_as` has named a task by this rule."""
-    return name.endswith(f", {_RULE_NAME.format(rule)}")
+    return name.endswith(f", {_BY_RULE.format(rule)}")
 
 
 def measured_as(task: Task, *, style: str = "") -> Task:
@@ -114,7 +114,7 @@ def measured_as(task: Task, *, style: str = "") -> Task:
         task: With the rule it is graded by; ours is not named.
         style: The prompt style that its questions are put in; empty: each system's own.
     """
-    rule = "" if task.rule == OWN_RULE else _RULE_NAME.format(task.rule)
+    rule = "" if task.rule == OWN_RULE else _BY_RULE.format(task.rule)
     if not style and not rule:
         return task
     name = ", ".join(filter(None, (task.name, style, rule)))

@@ -16,6 +16,7 @@ from potstill.models.finish_reasons import finish_reason_of, is_known
 from potstill.pipeline.regrade import prediction_flips
 from potstill.records import Question, Rationale
 from potstill.store import Stage, Store
+from potstill.text.number_of import number_of
 
 if TYPE_CHECKING:
     from potstill.pipeline.run import Run
@@ -57,7 +58,7 @@ def unknown_ends(store: Store) -> Iterator[str]:
     """Yields a sentence on completions that ended for a reason that only their server knows."""
     for reason, count in store.finish_reasons().items():
         if reason == finish_reason_of(reason) and not is_known(reason):
-            counted = f"{count:,} completion{'s' if count > 1 else ''}"
+            counted = number_of(count, "completion")
             yield f"{counted} ended for a reason that is not known: {shortened(reason)}"
 
 

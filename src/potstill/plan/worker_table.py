@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from potstill.plan.student_table import size_in_words
 from potstill.plan.worker_plan import SharedTeacher, WorkerPlan
 from potstill.runtime.tally import clock
+from potstill.text.number_of import number_of
 
 _MOVED_BY = {
     "workers": "more workers",
@@ -17,7 +18,7 @@ _MOVED_BY = {
 
 def worker_facts(plan: WorkerPlan) -> Iterator[tuple[str, str]]:
     """Yields a line for each teacher, and those on disk, training and what is taken for granted."""
-    head = f"{plan.workers:,} worker{'s' if plan.workers > 1 else ''}"
+    head = number_of(plan.workers, "worker")
     for teacher in plan.teachers:
         yield head, f"{teacher.name}: {'; '.join(_of_teacher(teacher))}"
         head = ""

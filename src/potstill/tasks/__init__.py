@@ -22,6 +22,7 @@ from potstill.tasks.settings import (
     task_names,
     task_settings,
 )
+from potstill.text.number_of import number_of
 
 __all__ = [
     "GRADER_VERSION",
@@ -147,7 +148,7 @@ def _small_splits(task: Task) -> Iterator[str]:
     if 0 < test < _FEW_TEST:
         low, high = accuracy_interval(test // 2, test)
         yield (
-            f"only {test} test question{'s' if test > 1 else ''}: the 95% interval of an accuracy "
+            f"only {number_of(test, 'test question')}: the 95% interval of an accuracy "
             f"is about {100 * (high - low):.0f} points wide, so hardly any difference will show. "
             "Some hundreds of questions are a good start"
         )
