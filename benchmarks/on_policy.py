@@ -1,7 +1,8 @@
 """On-policy training, ours beside TRL's GKD, DistillationTrainer and GOLD.
 
 Run: python benchmarks/on_policy.py same other [--seeds 3] [--folder FOLDER] [--json FILE]
-     python benchmarks/on_policy.py real --model MODEL_FOLDER --seeds 1 [--json FILE]
+     python benchmarks/on_policy.py real --model MODEL_FOLDER --seeds 1 [--real-tokens 128]
+            [--real-precision bfloat16] [--json FILE]
 
 Cases: ``same``: the bundled student from a copy of itself that has learned the task from the
 bundled teacher's rationales, one tokenizer; ``other``: from the bundled teacher itself, two
@@ -14,8 +15,8 @@ reverse KL (GOLD: by its own losses). AdamW, the course of the learning rate, th
 gradient's norm, the longest answer and the number format are the same. Each run is a process of its
 own with one thread, which begins with all libraries imported, and runs of all systems take turns.
 Seconds are those of the processor; the first step, which warms up, is not counted. ``rounds of 10
-steps`` is ours as it comes, where the student writes for ten steps at once; the other rows write
-anew at each step, as TRL's do.
+steps`` is ours as it comes, where the student writes for ten steps at once, measured over whole
+rounds after the first; the other rows write anew at each step, as TRL's do.
 
 ``bf16 weights`` rounds the student's weights themselves, so that small updates are lost: what it
 trains is another student, and its speed a bound. A run that is done is not done again, so that the
@@ -41,10 +42,13 @@ from potstill.models.settings import BUNDLED_FOLDER
 from potstill.statistics import compare_runs, runs_interval
 
 OWN, ROUNDS = "potstill", "potstill, rounds of 10 steps"
+TWO_ROUNDS = 20
+"""The steps of two rounds, the second of which is measured."""
+
 CASES = {
     "same": (OWN, ROUNDS, "GKD", "Distillation"),
     "other": (OWN, ROUNDS, "GOLD", "GOLD, hybrid"),
-    "real": (OWN, "GKD", "GKD, bf16 weights", "Distillation", "Distillation, bf16 weights"),
+    "real": (OWN, ROUNDS, "GKD", "GKD, bf16 weights", "Distillation", "Distillation, bf16 weights"),
 }
 """The systems that are measured in each case."""
 
@@ -167,10 +171,10 @@ def work_of(case: str, seed: int, options: argparse.Namespace) -> Work:
         test=0 if real else options.test,
         steps=options.real_steps if real else options.steps,
         batch_size=8 if real else 16,
-        max_tokens=32 if real else 128,
+        max_tokens=options.real_tokens if real else 128,
         rate=1e-5 if real else options.rate,
         warmup=0.0 if real else 0.05,
-        precision="bfloat16" if real else "float32",
+        precision=options.real_precision if real else "float32",
         seed=seed,
     )
 
@@ -262,6 +266,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3, help="runs of each system")
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--real-steps", type=int, default=3)
+    parser.add_argument("--real-tokens", type=int, default=128, help="longest answer")
+    parser.add_argument("--real-precision", choices=["float32", "bfloat16"], default="bfloat16")
     parser.add_argument("--test", type=int, default=200, help="test questions")
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--model", type=Path, default=Path("models/SmolLM2-135M-Instruct"))
@@ -273,14 +279,15 @@ def main() -> None:
     PROCESSES.set_forkserver_preload(["on_policy_systems"])
     results = {}
     for case in options.cases:
-        systems = [name for name in CASES[case] if name in {OWN, *(options.systems or CASES[case])}]
+        systems = [one for one in CASES[case] if one in {OWN, *(options.systems or CASES[case])}]
         runs: dict[str, list[dict[str, Any]]] = {name: [] for name in systems}
         for seed in range(options.seeds):
             work = work_of(case, seed, options)
             for name in systems if seed % 2 == 0 else reversed(systems):
                 short = name.replace(",", "").replace(" ", "-")
                 place = options.folder / case / f"{short}-{seed}.json"
-                runs[name].append(measured(name, work, place))
+                steps = max(work.steps, TWO_ROUNDS) if name == ROUNDS else work.steps
+                runs[name].append(measured(name, work._replace(steps=steps), place))
         rows = [row_of(runs[name], runs[OWN]) for name in systems]
         printed(case, rows)
         results[case] = {"work": _told(work_of(case, 0, options)), "rows": rows}

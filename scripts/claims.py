@@ -56,11 +56,11 @@ class Figure(Settings):
     wording: str = "{:.1f}"
     """The format of a plain figure; ``compared`` tells a difference with its interval."""
 
-    expect: Literal["more", "less", "same"] | None = None
+    expect: Literal["more", "less", "same", "no_less"] | None = None
     """The expected sign of the figure; null where the figure only stands beside others."""
 
     within: float = 5.0
-    """Points that still count as the same."""
+    """Points that still count as the same, or as no less."""
 
 
 class Claim(Settings):
@@ -182,6 +182,8 @@ def agreement(figure: Figure, interval: Interval) -> Literal["yes", "no", "open"
         if -margin <= low and high <= margin:
             return "yes"
         return "no" if low > margin or high < -margin else "open"
+    if figure.expect == "no_less":
+        return "yes" if low >= -margin else "no" if high < -margin else "open"
     if figure.expect == "less":
         low, high = -high, -low
     return "yes" if low > 0 else "no" if high < 0 else "open"

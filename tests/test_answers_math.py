@@ -139,7 +139,7 @@ def test_a_comparison_that_does_not_end_is_wrong_by_timeout() -> None:
     start = time.perf_counter()
     found = grade("math", f"\\boxed{{{TOWER}}}", "5")
     assert (found.correct, found.rule, found.answer) == (False, "timeout", TOWER)
-    assert time.perf_counter() - start < math_pool.DEADLINE + 4  # and the start of a worker
+    assert time.perf_counter() - start < math_pool.DEADLINE  # ended by its processor time
     assert grade("math", "\\boxed{\\sqrt{4}}", "2").correct  # a new worker took its place
     compared = math_pool.same.cache_info().misses
     assert grade("math", f"\\boxed{{{TOWER}}}", "5").rule == "timeout"

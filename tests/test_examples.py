@@ -4,6 +4,7 @@ import json
 import operator
 import re
 from collections import Counter, defaultdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,13 @@ from potstill.train.examples import (
     replayed,
     unequal_questions,
 )
-from potstill.train.settings import ReplaySettings, StudentSettings, TrainSettings
+from potstill.train.on_policy.settings import OnPolicySettings
+from potstill.train.settings import (
+    MatchingSettings,
+    ReplaySettings,
+    StudentSettings,
+    TrainSettings,
+)
 from potstill.train.teacher_texts import teacher_span
 
 QUESTIONS = tuple(Question(id=name, text=f"{name}?", answer="7.0") for name in "abcdefgh")
@@ -507,3 +514,11 @@ def test_students_that_learn_different_questions_are_told_of() -> None:
     assert unequal_questions(both, task, kept) == ""
     meant = {**students, "answers_only": StudentSettings(questions=2)}
     assert unequal_questions(meant, task, kept) == ""
+    later = [replace(rationale, sample=number) for number, rationale in enumerate(kept)]
+    first = {**both, "first sample": StudentSettings(samples=1)}
+    assert "one 2, other 2, first sample 1 of 4" in unequal_questions(first, task, later)
+    writing = StudentSettings(
+        matching=MatchingSettings(divergence="reverse_kl"), on_policy=OnPolicySettings()
+    )
+    written = unequal_questions({"rationales": StudentSettings(), "own": writing}, task, kept)
+    assert "rationales 2, own 4 of 4" in written

@@ -167,6 +167,17 @@ def test_most_people_decide_and_a_tie_rejects(tmp_path: Path) -> None:
     assert of(None, "", 1) is True
 
 
+def test_marks_on_both_forms_of_a_rationale_count_together(tmp_path: Path) -> None:
+    forms = ["R.", "R. The answer is 2."]
+    rows = [
+        {"question": "Q?", "rationale": text, "mark": mark}
+        for text, mark in zip([forms[0], forms[1], forms[1]], [1, 0, 0], strict=True)
+    ]
+    marks = read(tmp_path / "m.jsonl", rows)
+    assert marks.of("Q?", forms) is False
+    marks.require_used()
+
+
 def test_lists_white_space_and_a_question_s_label_are_read(tmp_path: Path) -> None:
     rows: list[dict[str, object]] = [
         {"question": "Q:  What\nis it?", "rationale": ["One  two.", "Three."], "mark": [1, 0]}

@@ -89,12 +89,11 @@ class Marks:
             texts: The rationale's text in each of the forms that people may have read.
         """
         asked = bare_question(one_line(question))
-        for text in texts:
-            key = asked, one_line(text)
-            if (votes := self._votes.get(key)) is not None:
-                self._used.add(key)
-                return votes[True] > votes[False]
-        return None
+        marked = {(asked, one_line(text)) for text in texts} & self._votes.keys()
+        if not marked:
+            return None
+        self._used |= marked
+        return sum(self._votes[key][True] - self._votes[key][False] for key in marked) > 0
 
     def require_used(self) -> None:
         """Warns of marks on rationales that were not asked for.

@@ -20,11 +20,11 @@ from queue import LifoQueue
 
 from potstill.errors import MissingExtraError, extra
 
-DEADLINE = 6.0
+DEADLINE = 120.0
 """Seconds on the wall after which a comparison is given up, whatever its worker does.
 
-A worker ends itself after 2 seconds of processor time, so that this is reached only where the
-machine is busy or the worker is stopped."""
+A worker ends itself after 2 seconds of processor time, which a busy machine may take a minute to
+give it: a deadline near to that would have the verdict hang on what else the machine does."""
 
 START_DEADLINE = 120.0
 """Seconds on the wall in which a worker must have imported math-verify."""

@@ -178,13 +178,24 @@ def example_shares(student: StudentSettings) -> dict[str, float]:
     return {**{name: own * share for name, share in student.formats.items()}, **further}
 
 
+def _explained(student: StudentSettings, rationales: Sequence[Rationale]) -> set[str]:
+    """Returns the questions with a rationale that a student learns."""
+    verdicts = learned_verdicts(student)
+    return {
+        one.question_id
+        for one in rationales
+        if one.verdict in verdicts and (student.samples is None or one.sample < student.samples)
+    }
+
+
 def unequal_questions(
     students: Mapping[str, StudentSettings], task: Task, rationales: Sequence[Rationale]
 ) -> str:
     """Returns a sentence on students that learn different questions without being told to.
 
-    One that learns answers alone learns every question; one that learns rationales only those
-    with a rationale to learn. Where the recipe limits a student's questions, it means to.
+    One that learns answers alone, or what it writes itself, learns every question; one that learns
+    rationales only those with a rationale to learn. Where the recipe limits a student's questions,
+    it means to.
 
     Args:
         students: The students by their labels.
@@ -199,10 +210,9 @@ def unequal_questions(
     for name, student in students.items():
         if student.questions is not None:
             continue
-        verdicts = learned_verdicts(student)
-        learned = {one.question_id for one in rationales if one.verdict in verdicts}
         bare = any(not format_named(listed).needs_rationale for listed in student.formats)
-        counts[name] = len(every if bare else learned & every)
+        learns_every = bare or student.on_policy is not None
+        counts[name] = len(every if learns_every else every & _explained(student, rationales))
     if len(set(counts.values())) < 2:
         return ""
     told = ", ".join(f"{name} {count:,}" for name, count in counts.items())

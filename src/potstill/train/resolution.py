@@ -98,11 +98,17 @@ def pass_size(data_formats: Iterable[str], shares: Mapping[str, float]) -> float
 
     Args:
         data_formats: The format of each example.
-        shares: The share of each format that has examples; empty: all are one pool.
+        shares: The share of each format, 1 in all; the others take up the share of one without an
+            example. Empty: all are one pool.
     """
     counts = Counter(data_formats)
-    learned = {name: share for name, share in shares.items() if name != WRONG_CHAINS}
-    return max((counts[name] / share for name, share in learned.items()), default=counts.total())
+    taken = 1 - sum(share for name, share in shares.items() if not counts[name])
+    learned = {
+        name: share for name, share in shares.items() if counts[name] and name != WRONG_CHAINS
+    }
+    return max(
+        (taken * counts[name] / share for name, share in learned.items()), default=counts.total()
+    )
 
 
 class KeptValues:
@@ -186,7 +192,5 @@ def _work(student: StudentSettings, examples: Sequence[Example]) -> Work:
     )
     counted = examples[:: -(-len(examples) // COUNTED_EXAMPLES)]
     lengths = [each.length for each in encoder.encode(counted, max_length=sys.maxsize).examples]
-    formats = [*data_formats(examples)]
-    present = {*formats}
-    shares = {name: share for name, share in example_shares(student).items() if name in present}
-    return Work(examples=pass_size(formats, shares), tokens=sum(lengths) / len(lengths))
+    size = pass_size(data_formats(examples), example_shares(student))
+    return Work(examples=size, tokens=sum(lengths) / len(lengths))
