@@ -4,11 +4,11 @@ from pathlib import Path
 import pytest
 
 from potstill.errors import ConfigError, DataError
-from potstill.records import Task
+from potstill.records import Question, Task
 from potstill.tasks import load_task, task_named, task_names, task_settings
 from potstill.tasks.procedural import FAMILIES
 from potstill.tasks.settings import spelt
-from potstill.tasks.splits import normalised
+from potstill.tasks.splits import normalised, without_overlap
 
 
 def load(**values: object) -> Task:
@@ -107,6 +107,18 @@ def test_multiarith_notes_the_questions_that_stand_in_both_published_splits(
     assert len(task.splits["test"]) == 180
     assert any("train questions left out" in note for note in task.notes)
     assert_disjoint(task)
+
+
+def test_choice_questions_of_one_text_are_told_apart_by_the_right_option() -> None:
+    def asked(number: int, *choices: str, answer: str) -> Question:
+        text = "Which of these is true?"
+        return Question(id=f"q{number}", text=text, answer=answer, choices=choices)
+
+    test = (asked(0, "2 > 1", "1 > 2", answer="A"),)
+    same, other = asked(1, "3 > 4", "2 > 1", answer="B"), asked(2, "1 > 2", "5 > 4", answer="B")
+    kept, notes = without_overlap({"train": (same, other), "dev": (), "test": test})
+    assert kept["train"] == (other,)
+    assert notes == ("1 train questions left out: they are in a held-out split, too.",)
 
 
 @pytest.mark.parametrize("name", FAMILIES)

@@ -11,6 +11,7 @@ instead, as there: of all questions, or of all templates, so that no template is
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from string import ascii_uppercase
 
 import numpy as np
 
@@ -34,6 +35,17 @@ _SEEDS = 1000
 def normalised(text: str) -> str:
     """Returns a question's text in lower case with single spaces, to compare questions by."""
     return " ".join(text.casefold().split())
+
+
+def _known_by(question: Question) -> str:
+    """Returns the text by which a question is found in two splits, with that of its right option.
+
+    Choice questions often share a text, as in "Which of these is true?", and are told apart by
+    their options; with the same right option they are one question, whatever stands beside it.
+    """
+    at = ascii_uppercase.find(question.answer) if question.answer else -1
+    right = question.choices[at] if 0 <= at < len(question.choices) else ""
+    return normalised(f"{question.text} {right}")
 
 
 def place(text: str, seed: int, purpose: str = "") -> float:
@@ -127,9 +139,9 @@ def three_ways(pool: Pool, *, seed: int, dev: int | None) -> Splits:
         train = tuple(question for question, at in places if at >= TEST_SHARE)
     if pool.dev:
         return {"train": train, "dev": pool.dev, "test": test}
-    # A training question with a test question's text must not become a development question.
-    held_out = {normalised(question.text) for question in test}
-    free = tuple(question for question in train if normalised(question.text) not in held_out)
+    # A training question that is a test question, too, must not become a development question.
+    held_out = {_known_by(question) for question in test}
+    free = tuple(question for question in train if _known_by(question) not in held_out)
     count = min(int(len(free) * DEV_SHARE), MOST_DEV) if dev is None else dev
     chosen = first_placed(free, count, seed, "dev")
     ids = {question.id for question in chosen}
@@ -169,10 +181,10 @@ def without_overlap(splits: Splits) -> tuple[Splits, tuple[str, ...]]:
     notes = []
     for name in ("test", "dev", "train"):
         members = splits[name]
-        kept[name] = tuple(member for member in members if normalised(member.text) not in seen)
+        kept[name] = tuple(member for member in members if _known_by(member) not in seen)
         if lost := len(members) - len(kept[name]):
-            notes.append(f"{lost} {name} questions left out: their text is in a held-out split.")
-        seen.update(normalised(member.text) for member in kept[name])
+            notes.append(f"{lost} {name} questions left out: they are in a held-out split, too.")
+        seen.update(map(_known_by, kept[name]))
     return {name: kept[name] for name in ("train", "dev", "test")}, tuple(notes)
 
 
