@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
+from urllib.request import HTTPRedirectHandler, build_opener
 from urllib.request import Request as HttpRequest
-from urllib.request import urlopen
 
 from potstill.errors import ConfigError, ModelError, ServerError
 from potstill.models import Model
@@ -310,6 +310,16 @@ def _ids(told: Json) -> tuple[int, ...] | None:
     return None
 
 
+class _NoRedirects(HTTPRedirectHandler):
+    """Follows no redirect: the key would go along, whoever the other address belongs to."""
+
+    def redirect_request(self, *_: Any) -> None:
+        """Returns no request; the redirect is an error of the server's."""
+
+
+_OPENER = build_opener(_NoRedirects)
+
+
 def _told(url: str, body: Json | None = None, *, key: str = "") -> Json:
     """Returns what a server tells of itself; nothing where it does not know the route."""
     with suppress(ModelError):
@@ -331,7 +341,7 @@ def _json_of(url: str, body: Json | None = None, *, key: str = "", seconds: floa
     if key:
         headers["Authorization"] = f"Bearer {key}"
     try:
-        with urlopen(HttpRequest(url, content, headers), timeout=seconds) as response:
+        with _OPENER.open(HttpRequest(url, content, headers), timeout=seconds) as response:
             told: object = json.loads(response.read())
     except HTTPError as error:
         # A server's words on a request may repeat the key.
