@@ -279,7 +279,7 @@ def main() -> None:
     PROCESSES.set_forkserver_preload(["on_policy_systems"])
     results = {}
     for case in options.cases:
-        systems = [one for one in CASES[case] if one in {OWN, *(options.systems or CASES[case])}]
+        systems = [name for name in CASES[case] if name in {OWN, *(options.systems or CASES[case])}]
         runs: dict[str, list[dict[str, Any]]] = {name: [] for name in systems}
         for seed in range(options.seeds):
             work = work_of(case, seed, options)

@@ -5,10 +5,18 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
-from typing import Any
+from typing import Any, NamedTuple
 
 Json = dict[str, Any]
-Route = Callable[[Json], Json]
+
+
+class Redirect(NamedTuple):
+    """An answer that sends a client elsewhere."""
+
+    url: str
+
+
+Route = Callable[[Json], Json | Redirect]
 """Answers a body."""
 
 
@@ -28,7 +36,11 @@ def server(routes: Mapping[str, Route]) -> Iterator[str]:
             route = routes.get(self.path)
             reply = {"error": "there is no such route"} if route is None else route(body)
             content = json.dumps(reply).encode()
-            self.send_response(404 if route is None else 200)
+            if isinstance(reply, Redirect):
+                self.send_response(302)
+                self.send_header("Location", reply.url)
+            else:
+                self.send_response(404 if route is None else 200)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()

@@ -76,6 +76,8 @@ def test_a_comparison_of_the_file_is_over_trainings_or_over_questions(
     [
         ("more", (0.01, 0.2), "yes"), ("more", (-0.2, -0.01), "no"), ("more", (-0.1, 0.1), "open"),
         ("less", (-0.2, -0.01), "yes"), ("less", (0.01, 0.2), "no"),
+        ("no_less", (-0.04, 0.2), "yes"), ("no_less", (-0.2, -0.06), "no"),
+        ("no_less", (-0.06, 0.2), "open"), ("no_less", (-0.04, -0.01), "yes"),
         ("same", (-0.04, 0.05), "yes"), ("same", (0.06, 0.2), "no"), ("same", (-0.2, 0.01), "open"),
     ],
 )  # fmt: skip

@@ -20,12 +20,12 @@ from potstill.evaluate import (
     evaluate,
     export_model,
 )
-from potstill.evaluate.measure import EvalContext
+from potstill.evaluate.measure import EvalContext, counted_votes
 from potstill.evaluate.systems import MeasuredSystem, start_system
 from potstill.generate import GenerateSettings, teacher_asking
 from potstill.pipeline.recipe import load_recipe
 from potstill.pipeline.run import Run
-from potstill.records import Checkpoint, Completion, Request, System
+from potstill.records import Checkpoint, Completion, Grade, Request, System
 from potstill.runtime import Runtime
 from potstill.runtime.context import RunContext
 from potstill.runtime.events import EventLog
@@ -127,6 +127,21 @@ def test_every_system_answers_the_same_test_questions(store: Store) -> None:
     assert right == {
         "teacher": 6, "start_zero_shot": 1, "start": 1, "answers_only": 0, "rationales": 4
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("read", "counted"),
+    [
+        ([("9", "judge"), ("9", "judge"), ("9", "judge"), ("7", "last"), ("7", "last")],
+         [None, None, None, "7", "7"]),  # drawing ended by the two sevens
+        ([("9", "judge"), (None, "none")], ["9", None]),
+    ],
+)  # fmt: skip
+def test_the_judge_s_readings_count_where_the_rules_read_none(
+    read: list[tuple[str | None, str]], counted: list[str | None]
+) -> None:
+    graded = [Grade(answer=answer, correct=False, rule=rule) for answer, rule in read]
+    assert counted_votes(graded) == counted
 
 
 def test_students_vote_where_the_recipe_says_so(store: Store) -> None:

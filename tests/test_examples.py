@@ -49,6 +49,7 @@ from potstill.train.examples import (
     unequal_questions,
 )
 from potstill.train.on_policy.settings import OnPolicySettings
+from potstill.train.resolution import pass_size
 from potstill.train.settings import (
     MatchingSettings,
     ReplaySettings,
@@ -56,6 +57,7 @@ from potstill.train.settings import (
     TrainSettings,
 )
 from potstill.train.teacher_texts import teacher_span
+from potstill.train.wrong_chains import WRONG_CHAINS
 
 QUESTIONS = tuple(Question(id=name, text=f"{name}?", answer="7.0") for name in "abcdefgh")
 
@@ -174,6 +176,20 @@ def test_shares_count_what_is_replayed() -> None:
         found = example_shares(student)
         assert found.pop(REPLAY) == 0.2
         assert found == {name: pytest.approx(0.8 * s) for name, s in alone.formats.items()}
+
+
+def test_the_share_of_what_has_no_example_goes_to_the_student_s_own_formats() -> None:
+    student = StudentSettings.model_validate(
+        {
+            "data_format": {"chat": 2, "in_context_cot": 2},
+            "unlikelihood": {"share": 0.25},
+            "replay": {"tasks": ["coin_flip"], "share": 0.25},
+        }
+    )
+    one, other = student.formats
+    assert example_shares(student, {one, WRONG_CHAINS}) == {one: 0.75, WRONG_CHAINS: 0.25}
+    assert example_shares(student, {one, other}) == student.formats
+    assert pass_size([one] * 6, example_shares(student, {one})) == 6
 
 
 def test_training_questions_of_other_tasks_are_replayed_with_their_gold_answers() -> None:

@@ -17,7 +17,7 @@ from potstill.cli import main
 from potstill.errors import ConfigError, DataError
 from potstill.exchange import LogKind, export_logs
 from potstill.exchange.json_lines import json_line
-from potstill.exchange.lm_eval_results import task_keys
+from potstill.exchange.lm_eval_results import file_keys
 from potstill.exchange.measured_systems import digest, file_name
 from potstill.keys import question_digest
 from potstill.pipeline.recipe import load_recipe
@@ -268,10 +268,16 @@ def test_prompts_stand_in_logs_as_they_were_sent(sent_to: Run, tmp_path: Path) -
 
 
 def test_a_task_has_one_key_in_results_and_in_the_name_of_its_samples() -> None:
-    keys = task_keys(["coins, zero_shot", "coins_zero_shot", "sums"])
+    keys = file_keys(["coins, zero_shot", "coins_zero_shot", "sums"])
     assert keys["sums"] == "sums" and keys["coins, zero_shot"] == "coins_zero_shot"
     assert len({*keys.values()}) == 3 and keys["coins_zero_shot"].startswith("coins_zero_shot-")
     assert all(file_name(key) == key for key in keys.values())
+
+
+def test_systems_whose_labels_differ_in_signs_or_case_alone_have_files_of_their_own() -> None:
+    keys = file_keys(["low rank", "low_rank", "Low-rank", "low-rank"])
+    assert len({key.casefold() for key in keys.values()}) == 4
+    assert keys["low rank"] == "low_rank"
 
 
 @pytest.mark.slow

@@ -143,6 +143,26 @@ def test_a_key_is_not_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 # a run that has begun ----------------------------------------------------------------------------
 
 
+def test_a_judge_and_its_missing_key_are_told_before_anything_is_spent(
+    tmp_path: Path, server: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("JUDGE_KEY", raising=False)
+    judge = {"model": "openai:judge", "base_url": "https://judge.example/v1"}
+    path = recipe_file(tmp_path, server, judge={**judge, "api_key_env": "JUDGE_KEY"})
+    plan = planned(path, "task.rule=judge", "budget.tokens=1000000")
+    assert plan.judge == "openai:judge"
+    assert len(plan.keys) == 1 and "JUDGE_KEY" in plan.keys[0]
+    told = " ".join(shown(plan).split())
+    assert "openai:judge reads each rationale and measured answer that the rules cannot" in told
+    monkeypatch.setenv("JUDGE_KEY", "sk-judge")
+    assert planned(path, "task.rule=judge").keys == []
+    refused = CliRunner().invoke(main, ["check", str(path), "--set", "task.rule=judge"])
+    assert refused.exit_code == 0, refused.output
+    monkeypatch.delenv("JUDGE_KEY")
+    refused = CliRunner().invoke(main, ["check", str(path), "--set", "task.rule=judge"])
+    assert refused.exit_code == 2 and "JUDGE_KEY" in refused.output
+
+
 def test_what_is_stored_is_not_planned_again_and_tells_how_long_answers_are(
     tmp_path: Path, server: Loopback
 ) -> None:

@@ -121,6 +121,12 @@ def test_chats_come_as_lists_of_messages(in_folder: Path, server: ScoringServer)
     assert lines()[0]["logprob"] < 0
 
 
+def test_a_kept_number_beyond_64_bits_comes_out_as_it_went_in(in_folder: Path) -> None:
+    rows = [{"id": 2**64 + 1, "prompt": "Q: 3 + 4?\nA:", "text": " 7."}]
+    score(write(rows), "--model", "bundled:student", "--out", "out.jsonl")
+    assert [line["id"] for line in lines()] == [2**64 + 1]
+
+
 def test_a_repeat_asks_nothing_and_a_larger_k_asks_all(
     in_folder: Path, server: ScoringServer
 ) -> None:

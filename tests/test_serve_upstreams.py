@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import socket
 import time
 from collections.abc import Iterable, Iterator
@@ -25,6 +26,7 @@ from fakes_upstream import (
     settings_for,
 )
 
+from potstill.models.settings import OpenAISettings
 from potstill.records import Completion, Request
 from potstill.serve.http_upstream import HttpUpstream
 from potstill.serve.settings import TeacherLimits
@@ -370,6 +372,58 @@ def test_after_a_rest_one_of_many_tries_the_teacher() -> None:
         assert absences == ["failed"] + ["resting"] * 8
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("kept_open", "wait", "posts"),
+    [
+        (False, 0.0, 1),  # a new connection: the server has read the request, and may bill it
+        (True, 0.0, 3),  # an answer, a connection that was closed in between, the same once more
+        (True, 0.5, 2),  # an answer, and a request that was worked on
+    ],
+)
+def test_only_what_a_closed_connection_lost_at_once_is_sent_again(
+    kept_open: bool, wait: float, posts: int
+) -> None:
+    bodies: list[bytes] = []
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while head := await reader.readuntil(b"\r\n\r\n"):
+            (length,) = re.findall(rb"(?i)content-length: (\d+)", head)
+            bodies.append(await reader.readexactly(int(length)))
+            if not kept_open or len(bodies) == 2:
+                break
+            choice = {"index": 0, "message": {"content": "Yes."}, "finish_reason": "stop"}
+            content = json.dumps({"choices": [choice], "usage": {"completion_tokens": 2}}).encode()
+            told = (
+                b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+            )
+            writer.write(told % len(content) + content)
+        await asyncio.sleep(wait)
+        writer.close()
+
+    async def scenario() -> None:
+        listening = await asyncio.start_server(handle, "127.0.0.1", 0)
+        port = listening.sockets[0].getsockname()[1]
+        address = f"http://127.0.0.1:{port}/v1"
+        upstream = HttpUpstream(
+            OpenAISettings(model="openai:m", base_url=address, api_key_env=None)
+        )
+        await upstream.start()
+        request = Request(prompt="Is it?", max_tokens=9)
+        if kept_open:
+            assert [one.text for one in await upstream.answer(request)] == ["Yes."]
+        if posts == 3:
+            assert [one.text for one in await upstream.answer(request)] == ["Yes."]
+        else:
+            with pytest.raises(UpstreamError) as failed:
+                await upstream.answer(request)
+            assert failed.value.tokens is None  # nobody knows what it cost
+        await upstream.close()
+        listening.close()
+
+    asyncio.run(scenario())
+    assert len(bodies) == posts
 
 
 def test_a_prompt_that_fails_in_a_local_model_fails_alone() -> None:

@@ -205,11 +205,6 @@ def test_they_have_a_share_of_the_examples_and_make_no_pass_longer() -> None:
     assert pass_size(names, example_shares(student)) == 8
 
 
-def test_a_pass_takes_up_the_share_of_a_format_without_examples() -> None:
-    assert pass_size(["chat"] * 6, {"chat": 0.5, "in_context_cot": 0.5}) == 6
-    assert pass_size(["chat"] * 6 + ["in_context_cot"], {"chat": 0.5, "in_context_cot": 0.5}) == 12
-
-
 @pytest.mark.parametrize(
     ("changes", "told"),
     [

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from deployed_run import deployed_run
-from served_places import chat_routes, ollama_routes, server
+from served_places import Json, Redirect, chat_routes, ollama_routes, server
 from transformers import AutoTokenizer
 
 from potstill.cli import main
-from potstill.deploy.served_answers import ServedAnswer
+from potstill.deploy.served_answers import ServedAnswer, ServedByOllama
 from potstill.deploy.verification import is_equal
 from potstill.pipeline.measured_student import MeasuredAnswer
 from potstill.records import Prediction, Question, System, SystemEngine, Task
@@ -69,6 +69,25 @@ def test_a_server_that_answers_as_measured(run: Path) -> None:
     assert "likely cause" not in done.output
 
 
+def test_a_redirect_is_not_followed_since_the_key_would_go_along(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reached: list[object] = []
+
+    def elsewhere(body: Json) -> Json:
+        reached.append(body)
+        return {"data": [{"id": "pens"}]}
+
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+    with (
+        server({"/login": elsewhere}) as other,
+        server({"/v1/models": lambda _: Redirect(f"{other}/login")}) as url,
+    ):
+        done = verify(run, "--server", f"{url}/v1")
+    assert done.exit_code == 2 and "answered 302" in done.output, done.output
+    assert not reached and "sk-secret" not in done.output
+
+
 def test_ollama_is_asked_with_the_question_alone(
     run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -77,6 +96,11 @@ def test_ollama_is_asked_with_the_question_alone(
         done = verify(run, "--ollama", "pens")
     assert done.exit_code == 0, done.output
     assert "2 of 2 predictions equal" in done.output
+
+
+def test_ollama_may_listen_at_an_ipv6_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OLLAMA_HOST", "[::1]")
+    assert ServedByOllama("pens").where.endswith("http://[::1]:11434")
 
 
 def test_the_same_answer_in_other_words_is_equal(run: Path) -> None:

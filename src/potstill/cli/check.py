@@ -132,6 +132,8 @@ def _check_recipe(path: Path, changes: tuple[str, ...]) -> None:
     with open_run(path, changes) as run:
         if run.recipe.evaluate.select == BEST_ON_TEST:
             echo(f"check: {CHOSEN_ON_TEST}")
+        if run.recipe.judge is not None:
+            run.recipe.judge.check_key()
         found = {}
         servers: dict[str, object] = {}
         for name, settings in run.recipe.named_teachers.items():

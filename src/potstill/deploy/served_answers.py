@@ -287,7 +287,7 @@ def _ollama_address(host: str | None) -> str:
     url = urlsplit(address)
     if not url.hostname:
         raise ConfigError(f"OLLAMA_HOST is {place!r}, which is no address.")
-    return address.rstrip("/") if url.port else f"{url.scheme}://{url.hostname}:11434"
+    return address.rstrip("/") if url.port else f"{url.scheme}://{url.netloc.rstrip(':')}:11434"
 
 
 def _models(listed: Json) -> list[Json]:

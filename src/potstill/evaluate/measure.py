@@ -15,10 +15,11 @@ from typing import NamedTuple
 from potstill.evaluate.graded_answers import GradedAnswers
 from potstill.evaluate.systems import AnswerJob, EvalTask, MeasuredSystem
 from potstill.grading.grade import Grader, grade
+from potstill.grading.rules import JUDGE_RULE
 from potstill.grading.votes import count_votes, same_answers
 from potstill.keys import question_digest
 from potstill.models import Model
-from potstill.records import Comparison, Prediction, Question, Score, Split, System, Task
+from potstill.records import Comparison, Grade, Prediction, Question, Score, Split, System, Task
 from potstill.runtime.context import RunContext
 from potstill.sampling.ask import (
     Answer,
@@ -195,7 +196,7 @@ def _predict(
     A question that the system failed on counts as wrong, not as if it had not been asked.
     """
     graded = [graded_by(task, sample.text, question) for sample in samples]
-    elected = winner(task, [verdict.answer for verdict in graded])
+    elected = winner(task, counted_votes(graded))
     return Prediction(
         system=system,
         task=task.name,
@@ -208,6 +209,17 @@ def _predict(
         thinking_ended=samples[elected].thinking_ended if samples else None,
         question_digest=question_digest(question),
     )
+
+
+def counted_votes(graded: Sequence[Grade]) -> list[str | None]:
+    """Returns the answers that are counted: those that the rules read.
+
+    The judge's count where the rules read none, since drawing ends by what the rules read.
+    """
+    by_rules = [None if one.rule == JUDGE_RULE else one.answer for one in graded]
+    if any(answer is not None for answer in by_rules):
+        return by_rules
+    return [one.answer for one in graded]
 
 
 def compare_systems(first: Measured, second: Measured, *, resamples: int, seed: int) -> Comparison:

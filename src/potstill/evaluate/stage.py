@@ -150,11 +150,18 @@ def evaluate(
         grader=GRADER_VERSION,
         settings_hash=made_by,
     )
-    # Among equal students the one named last is taken: by default the one that learned rationales.
+    chosen = _best_checkpoint(selections)
+    return Evaluation(scores, comparisons, choices, chosen, measuring.left_out)
+
+
+def _best_checkpoint(selections: Sequence[Selection]) -> Checkpoint | None:
+    """Returns the checkpoint of the student with most right answers to development questions.
+
+    Among equal students the one named last is taken: by default the one that learned rationales.
+    """
     alone = [one for one in reversed(selections) if one.taken.checkpoint is not None]
     best = max(alone, key=lambda selection: selection.correct, default=None)
-    chosen = best.taken.checkpoint if best else None
-    return Evaluation(scores, comparisons, choices, chosen, measuring.left_out)
+    return best.taken.checkpoint if best else None
 
 
 def _expected_answers(

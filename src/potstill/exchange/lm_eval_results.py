@@ -36,25 +36,28 @@ def write_lm_eval_results(evaluation: MeasuredRun, folder: Path) -> Iterator[Sys
         by_label[measured.system.label].append(measured)
     at = datetime.fromtimestamp(evaluation.answered_at, UTC).replace(tzinfo=None)
     date = at.isoformat(timespec="microseconds").replace(":", "-")
+    folders = file_keys([*by_label])
     for label, tasks in by_label.items():
-        own = folder / file_name(label)
+        own = folder / folders[label]
         hashes = {}
-        keys = task_keys([measured.task.name for measured in tasks])
+        keys = file_keys([measured.task.name for measured in tasks])
         for measured in tasks:
             key = keys[measured.task.name]
             path = own / f"samples_{key}_{date}.jsonl"
             hashes[key] = _write_samples(path, measured, evaluation)
             yield measured
-        results = lm_eval_results(evaluation, label, tasks, hashes)
+        results = lm_eval_results(evaluation, label, tasks, hashes, folders[label])
         write_whole(own / f"results_{date}.json", orjson.dumps(results, option=orjson.OPT_INDENT_2))
 
 
-def task_keys(names: Sequence[str]) -> dict[str, str]:
-    """Returns by what key and in which file's name each task stands: the same, and no two alike."""
+def file_keys(names: Sequence[str]) -> dict[str, str]:
+    """Returns the part of a file's name for each name, no two alike on any disk."""
     keys: dict[str, str] = {}
+    taken: set[str] = set()
     for name in names:
         key = file_name(name)
-        keys[name] = f"{key}-{digest(name)[:8]}" if key in keys.values() else key
+        keys[name] = f"{key}-{digest(name)[:8]}" if key.casefold() in taken else key
+        taken.add(key.casefold())
     return keys
 
 
@@ -117,10 +120,19 @@ def lm_eval_results(
     label: str,
     tasks: list[SystemOnTask],
     hashes: dict[str, str],
+    sanitized: str,
 ) -> dict[str, object]:
-    """Returns a system's scores as the file of results holds them."""
+    """Returns a system's scores as the file of results holds them.
+
+    Args:
+        evaluation: The run.
+        label: The system's.
+        tasks: Its answers, task by task.
+        hashes: The digest of its samples, by the task's key.
+        sanitized: The name of its folder.
+    """
     model = tasks[0].model
-    keys = task_keys([measured.task.name for measured in tasks])
+    keys = file_keys([measured.task.name for measured in tasks])
     by_key = {keys[measured.task.name]: measured for measured in tasks}
     return {
         "results": {key: _result(measured) for key, measured in by_key.items()},
@@ -153,7 +165,7 @@ def lm_eval_results(
         "task_hashes": hashes,
         "model_source": "potstill",
         "model_name": f"{evaluation.run}/{label}",
-        "model_name_sanitized": file_name(label),
+        "model_name_sanitized": sanitized,
         "potstill_version": potstill.__version__,
     }
 

@@ -5,6 +5,7 @@ each token of the text. What is scored is kept in a store of its own, so that a 
 stopped and repeated pays for the rest alone.
 """
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
@@ -347,7 +348,11 @@ class _Names:
 
 
 def _line(row: _AskedRow, values: Mapping[str, object]) -> bytes:
-    return orjson.dumps({**row.kept, **values}, option=orjson.OPT_APPEND_NEWLINE)
+    line = {**row.kept, **values}
+    try:
+        return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
+    except TypeError:  # a kept whole number beyond 64 bits
+        return json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
 
 def _plain(scored: ScoredText) -> dict[str, object]:

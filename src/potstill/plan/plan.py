@@ -104,6 +104,9 @@ class Plan:
     warnings: list[str]
     """Warnings about the figures that the run will give, a line each."""
 
+    judge: str | None
+    """The model that reads answers which the rules cannot; how many is not known before."""
+
     workers: WorkerPlan | None = None
     """The plan for several workers, where that was asked for."""
 
@@ -172,7 +175,7 @@ def plan_run(
         ]
         with meter.stage("trying a step of each start's training", total=None):
             students = plan_students(run, recipe.folder)
-        against = obstacles(needs, teachers)
+        against = obstacles(recipe, needs)
         return Plan(
             run=recipe.run,
             begun=run.recipe.run == recipe.run,
@@ -187,6 +190,7 @@ def plan_run(
             keys=against.keys,
             lacks=lacks(recipe, {teacher.name: teacher.capabilities for teacher in planned}),
             warnings=[CHOSEN_ON_TEST] if recipe.evaluate.select == BEST_ON_TEST else [],
+            judge=recipe.judge.model if recipe.judge is not None else None,
             workers=None
             if workers is None
             else plan_workers(
@@ -269,7 +273,7 @@ def only_recorded(needs: Sequence[Need], teachers: Mapping[str, ModelSettings]) 
 
 
 class Obstacles(NamedTuple):
-    """The obstacles to asking the teachers from here."""
+    """The obstacles to asking models from here."""
 
     faults: list[str]
     """Models and files that cannot be used, a line each."""
@@ -278,14 +282,20 @@ class Obstacles(NamedTuple):
     """Keys that are not set, a line each."""
 
 
-def obstacles(needs: Sequence[Need], teachers: Mapping[str, ModelSettings]) -> Obstacles:
-    """Returns what stands against asking the teachers for what is missing; nobody is asked."""
+def obstacles(recipe: Recipe, needs: Sequence[Need]) -> Obstacles:
+    """Returns what stands against asking the judge, and the teachers for what is missing.
+
+    Nobody is asked.
+    """
+    wanted = {need.teacher.name for need in needs if need.missing}
+    teachers = recipe.named_teachers.items()
+    models = [(name, settings) for name, settings in teachers if name in wanted]
+    if recipe.judge is not None:
+        models.append(("judge", recipe.judge))
     found = Obstacles([], [])
-    for name, settings in teachers.items():
-        if not any(need.missing for need in needs if need.teacher.name == name):
-            continue  # nobody asks it
+    for name, settings in models:
         try:
-            _check_teacher(settings)
+            _check_model(settings)
         except AuthError as error:
             found.keys.append(str(error))
         except PotstillError as error:
@@ -293,8 +303,8 @@ def obstacles(needs: Sequence[Need], teachers: Mapping[str, ModelSettings]) -> O
     return found
 
 
-def _check_teacher(settings: ModelSettings) -> None:
-    """Refuse a teacher that could not be asked here, as far as it shows without asking.
+def _check_model(settings: ModelSettings) -> None:
+    """Refuse a model that could not be asked here, as far as it shows without asking.
 
     Raises:
         AuthError: Its key is not set.

@@ -23,6 +23,7 @@ def plan_values(plan: Plan) -> dict[str, object]:
         "keys": plan.keys,
         "lacks": plan.lacks,
         "warnings": plan.warnings,
+        "judge": plan.judge,
         "workers": plan.workers,
     }
 

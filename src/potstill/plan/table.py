@@ -25,6 +25,7 @@ from potstill.plan.worker_table import worker_facts
 from potstill.runtime.cost_words import dollars
 from potstill.runtime.fact_lines import FactLines, ShortWords
 from potstill.runtime.tally import clock
+from potstill.sampling.judge import MAX_TOKENS
 
 _STAGE_WIDTH = 10
 """Columns of a stage's name and the gap behind it."""
@@ -158,6 +159,8 @@ def _facts(plan: Plan) -> Iterator[tuple[str, str]]:
             yield "  can", describe_capabilities(teacher.capabilities)
     for line in plan.lacks:
         yield "refused", line
+    if plan.judge is not None:
+        yield "judge", _describe_judge(plan.judge)
     if any(teacher.settings.is_paid for teacher in plan.teachers):
         yield "cost", _describe_cost(plan)
     if plan.budget.usd is not None or plan.budget.tokens is not None:
@@ -227,6 +230,14 @@ def _describe_cost(plan: Plan) -> str:
     return f"about {dollars(usd.expected)}{interval}, at most {dollars(usd.most)}"
 
 
+def _describe_judge(model: str) -> str:
+    return (
+        f"{model} reads each rationale and measured answer that the rules cannot, with at most "
+        f"{MAX_TOKENS:,} tokens; how many these are is not known before, so it is in no figure "
+        "here, and counts against the budget"
+    )
+
+
 def _describe_budget(plan: Plan) -> str:
     # The limit that leaves the smaller share of what is still to be spent decides.
     limits, shares, shares_of_most = [], [], []
@@ -239,7 +250,7 @@ def _describe_budget(plan: Plan) -> str:
             shares.append((limit - spent) / spread.likely)
             shares_of_most.append((limit - spent) / spread.most)
     if not limits:
-        return "is not touched"
+        return "is touched by the judge alone" if plan.judge is not None else "is not touched"
     return f"{' and '.join(limits)}: {_describe_reach(plan, min(shares), min(shares_of_most))}"
 
 

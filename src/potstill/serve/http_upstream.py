@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -72,14 +73,36 @@ PROBE_VALID_SECONDS = 5.0
 ERROR_SECONDS = 1.0
 """Longest wait for the body of an error, which may state what was billed."""
 
+CLOSED_SECONDS = 0.25
+"""Longest wait for the news that a connection had been closed before it was used again."""
+
 Json = dict[str, Any]
+
+
+class RequestConnection:
+    """The connection of one request, as aiohttp tells of it."""
+
+    was_open = False
+    """Whether it was kept open from a request before."""
+
+
+def tracing_connections() -> aiohttp.TraceConfig:
+    """Returns a trace that tells each :class:`RequestConnection` whether it was open."""
+
+    async def reused(session: aiohttp.ClientSession, context: Any, _: object) -> None:
+        if context.trace_request_ctx is not None:
+            context.trace_request_ctx.was_open = True
+
+    trace = aiohttp.TraceConfig()
+    trace.on_connection_reuseconn.append(reused)
+    return trace
 
 
 class HttpUpstream:
     """A server that speaks ``/chat/completions`` or ``/completions``.
 
-    Nothing is tried twice, except what a connection lost that was kept open from before: the server
-    had closed it, and has not seen the request.
+    Nothing is tried twice, except what a connection lost at once that was kept open from before:
+    the server had closed it, and has not seen the request.
 
     Args:
         settings: The server's settings; ``retries`` and ``concurrency`` do not count here.
@@ -110,7 +133,7 @@ class HttpUpstream:
 
     async def start(self) -> None:
         """Open the session."""
-        self._session = open_session(self._settings, self._key)
+        self._session = open_session(self._settings, self._key, [tracing_connections()])
 
     async def close(self) -> None:
         """Close every connection, and end the server that runs for this process alone."""
@@ -309,10 +332,15 @@ class HttpUpstream:
     async def _open(self, body: Json) -> aiohttp.ClientResponse:
         """Send a body; the answer is a good one, and its content still to be read."""
         data, url = orjson.dumps(body), self._base_url + route_of(body)
+        post = partial(self._session.post, url, data=data, allow_redirects=False)
+        connection, loop = RequestConnection(), asyncio.get_running_loop()
+        began = loop.time()
         try:
-            response = await self._session.post(url, data=data, allow_redirects=False)
+            response = await post(trace_request_ctx=connection)
         except (aiohttp.ServerDisconnectedError, ConnectionResetError):
-            response = await self._session.post(url, data=data, allow_redirects=False)
+            if not connection.was_open or loop.time() - began > CLOSED_SECONDS:
+                raise  # the server may have read it, and bill it
+            response = await post()
         if response.status != HTTPStatus.OK:
             tokens = await self._stated_by(response)
             if response.status not in REFUSALS:

@@ -43,9 +43,8 @@ def _known_by(question: Question) -> str:
     Choice questions often share a text, as in "Which of these is true?", and are told apart by
     their options; with the same right option they are one question, whatever stands beside it.
     """
-    at = ascii_uppercase.find(question.answer) if question.answer else -1
-    right = question.choices[at] if 0 <= at < len(question.choices) else ""
-    return normalised(f"{question.text} {right}")
+    options = dict(zip(ascii_uppercase, question.choices, strict=False))
+    return normalised(f"{question.text} {options.get(question.answer, '')}")
 
 
 def place(text: str, seed: int, purpose: str = "") -> float:

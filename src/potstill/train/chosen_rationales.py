@@ -49,8 +49,13 @@ class ChosenRationales(NamedTuple):
     def seen(self) -> Iterator[tuple[int, Rationale]]:
         """Yields the rationales of the samples that it sees, with their places."""
         for place, rationale in enumerate(self.rationales):
-            if self.samples is None or rationale.sample < self.samples:
+            if is_seen(rationale, self.samples):
                 yield place, rationale
+
+
+def is_seen(rationale: Rationale, samples: int | None) -> bool:
+    """Whether a student sees a rationale that sees so many samples of a question; None: all."""
+    return samples is None or rationale.sample < samples
 
 
 def choose_rationales(
@@ -76,9 +81,10 @@ def choose_rationales(
     numbers, places, rows, lengths = array("i"), array("i"), array("q"), array("i")
     for place, rationale in enumerate(rationales):
         # A student sees no more of the teacher in its exemplars than in its targets.
-        is_seen = student.samples is None or rationale.sample < student.samples
         number = number_of.get(rationale.question_id)
-        if not is_seen or number is None or rationale.verdict not in verdicts:
+        if number is None or rationale.verdict not in verdicts:
+            continue
+        if not is_seen(rationale, student.samples):
             continue
         numbers.append(number)
         places.append(place)

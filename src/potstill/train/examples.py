@@ -14,7 +14,7 @@ of the target that repeats the teacher's own text, with the teacher's token prob
 """
 
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from types import MappingProxyType
@@ -30,6 +30,7 @@ from potstill.train.chosen_rationales import (
     KEPT,
     ChosenRationales,
     choose_rationales,
+    is_seen,
     learned_verdicts,
     long_ones,
 )
@@ -165,17 +166,29 @@ def undivided(rationales: Iterable[Rationale]) -> int:
     )
 
 
-def example_shares(student: StudentSettings) -> dict[str, float]:
-    """Returns the share of each ``Example.data_format`` in what a student learns; they sum to 1."""
+def example_shares(
+    student: StudentSettings, present: Container[str] | None = None
+) -> dict[str, float]:
+    """Returns the share of each ``Example.data_format`` in what a student learns; they sum to 1.
+
+    Args:
+        student: The student.
+        present: The data formats that have examples; the student's own take up the shares of all
+            that have none. None: all have.
+    """
     further: dict[str, float] = {}
     if student.unlikelihood is not None:
         further[WRONG_CHAINS] = student.unlikelihood.share
     if student.replay is not None:
         further[REPLAY] = student.replay.share
-    if not further:
-        return student.formats
+    formats, whole = student.formats, 1.0
+    if present is not None:
+        further = {name: share for name, share in further.items() if name in present}
+        formats = {name: share for name, share in formats.items() if name in present}
+        if len(formats) < len(student.formats):
+            whole = sum(formats.values())
     own = 1 - sum(further.values())
-    return {**{name: own * share for name, share in student.formats.items()}, **further}
+    return {**{name: own * share / whole for name, share in formats.items()}, **further}
 
 
 def _explained(student: StudentSettings, rationales: Sequence[Rationale]) -> set[str]:
@@ -184,7 +197,7 @@ def _explained(student: StudentSettings, rationales: Sequence[Rationale]) -> set
     return {
         one.question_id
         for one in rationales
-        if one.verdict in verdicts and (student.samples is None or one.sample < student.samples)
+        if one.verdict in verdicts and is_seen(one, student.samples)
     }
 
 

@@ -98,17 +98,11 @@ def pass_size(data_formats: Iterable[str], shares: Mapping[str, float]) -> float
 
     Args:
         data_formats: The format of each example.
-        shares: The share of each format, 1 in all; the others take up the share of one without an
-            example. Empty: all are one pool.
+        shares: The share of each format that has examples; empty: all are one pool.
     """
     counts = Counter(data_formats)
-    taken = 1 - sum(share for name, share in shares.items() if not counts[name])
-    learned = {
-        name: share for name, share in shares.items() if counts[name] and name != WRONG_CHAINS
-    }
-    return max(
-        (taken * counts[name] / share for name, share in learned.items()), default=counts.total()
-    )
+    learned = {name: share for name, share in shares.items() if name != WRONG_CHAINS}
+    return max((counts[name] / share for name, share in learned.items()), default=counts.total())
 
 
 class KeptValues:
@@ -192,5 +186,6 @@ def _work(student: StudentSettings, examples: Sequence[Example]) -> Work:
     )
     counted = examples[:: -(-len(examples) // COUNTED_EXAMPLES)]
     lengths = [each.length for each in encoder.encode(counted, max_length=sys.maxsize).examples]
-    size = pass_size(data_formats(examples), example_shares(student))
+    formats = [*data_formats(examples)]
+    size = pass_size(formats, example_shares(student, {*formats}))
     return Work(examples=size, tokens=sum(lengths) / len(lengths))

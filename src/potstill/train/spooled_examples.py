@@ -7,7 +7,7 @@ times as much, lie in a file without a name, which is gone once the process is.
 
 import struct
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, overload
 
@@ -52,10 +52,6 @@ class ExampleFacts(NamedTuple):
         """Share of the trained tokens for which the teacher's probabilities are known."""
         known = int(np.maximum(self.soft, 0).sum(dtype=np.int64))
         return known / int(self.trained.sum(dtype=np.int64))
-
-    def present(self, shares: Mapping[str, float]) -> dict[str, float]:
-        """Returns the shares of data formats without those that have no example."""
-        return {name: share for name, share in shares.items() if name in self.format_names}
 
     def data_formats(self) -> Iterator[str]:
         """Yields the data format of each example."""

@@ -74,8 +74,8 @@ def build_trainer(
         on_policy: The parts of further steps; then the examples are among them.
     """
     examples, facts = encoded.examples, facts_of(encoded.examples)
-    steps = settings.steps_for(pass_size(facts.data_formats(), example_shares(student)))
-    shares = facts.present(example_shares(student))
+    shares = example_shares(student, facts.format_names)
+    steps = settings.steps_for(pass_size(facts.data_formats(), shares))
     use_cpu = next(loaded.model.parameters()).device.type == "cpu"
     arguments = training_arguments(settings, folder, steps=steps, seed=seed, use_cpu=use_cpu)
     torch.manual_seed(seed)

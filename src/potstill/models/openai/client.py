@@ -8,7 +8,7 @@ what the server says it was.
 import asyncio
 import math
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -400,8 +400,16 @@ def _now() -> float:
     return asyncio.get_running_loop().time()
 
 
-def open_session(settings: OpenAISettings, key: str | None) -> aiohttp.ClientSession:
-    """Opens a session with the key in its headers, no cookies and no limit of connections."""
+def open_session(
+    settings: OpenAISettings, key: str | None, traces: Sequence[aiohttp.TraceConfig] = ()
+) -> aiohttp.ClientSession:
+    """Opens a session with the key in its headers, no cookies and no limit of connections.
+
+    Args:
+        settings: The server's.
+        key: Its key; None: it wants none.
+        traces: Told what becomes of each request.
+    """
     headers = {"Content-Type": "application/json"}
     if key is not None:
         headers["Authorization"] = f"Bearer {key}"
@@ -412,6 +420,7 @@ def open_session(settings: OpenAISettings, key: str | None) -> aiohttp.ClientSes
         proxy=proxy_for(settings.base_url),
         cookie_jar=aiohttp.DummyCookieJar(),
         read_bufsize=READ_BYTES,
+        trace_configs=[*traces],
     )
 
 

@@ -203,7 +203,7 @@ def on_policy_run(
         encoder_decoder=loaded.encoder_decoder,
         watch=watch,
     )
-    shares = facts_of(encoded.examples).present(example_shares(student))
+    shares = example_shares(student, facts_of(encoded.examples).format_names)
     further = encoded.examples if plan.further else []
     further_order = Order(plan.further, settings.group_size, shares, False, seed)
     steps = OnPolicySteps(
