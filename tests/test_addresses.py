@@ -4,6 +4,7 @@ import sqlite3
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import pytest
@@ -13,7 +14,8 @@ from pyarrow import parquet
 
 from potstill.cli import main
 from potstill.errors import ConfigError, MissingExtraError
-from potstill.exchange import export_to, import_from, shards
+from potstill.exchange import addresses, export_to, import_from, shards
+from potstill.exchange.export import write_rows
 
 
 @pytest.fixture(autouse=True)
@@ -58,6 +60,27 @@ def answers(run: Path) -> list[tuple[object, ...]]:
     ).fetchall()
     db.close()
     return found
+
+
+@pytest.mark.parametrize("remote", [False, True])
+def test_an_export_that_breaks_off_mixes_with_no_earlier_one(
+    tmp_path: Path, memory: str, monkeypatch: pytest.MonkeyPatch, remote: bool
+) -> None:
+    recipe, place = filled(tmp_path), f"{memory}/pool/" if remote else f"{tmp_path}/pool/"
+    assert command("export", recipe, place, "--what", "completions").exit_code == 0
+    written = []
+
+    def breaks(file: Path, *rest: Any) -> int:
+        written.append(file)
+        if len(written) == 2:
+            raise OSError("no space left")
+        return write_rows(file, *rest)
+
+    monkeypatch.setattr(shards, "write_rows", breaks)
+    assert command("export", recipe, place, "--what", "completions", "--overwrite").exit_code != 0
+    left = addresses.shelf_at(place).names()
+    # A folder of this machine keeps the earlier export whole; an address has the new files alone.
+    assert left == [f"completions-{n:05}.parquet" for n in range(1 if remote else 3)]
 
 
 def filled(folder: Path) -> Path:

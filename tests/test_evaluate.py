@@ -19,13 +19,15 @@ from potstill.evaluate import (
     VoteSettings,
     evaluate,
     export_model,
+    measure,
 )
 from potstill.evaluate.measure import EvalContext, counted_votes
 from potstill.evaluate.systems import MeasuredSystem, start_system
 from potstill.generate import GenerateSettings, teacher_asking
+from potstill.grading.grade import grade
 from potstill.pipeline.recipe import load_recipe
 from potstill.pipeline.run import Run
-from potstill.records import Checkpoint, Completion, Grade, Request, System
+from potstill.records import Checkpoint, Completion, Grade, Question, Request, System, Task
 from potstill.runtime import Runtime
 from potstill.runtime.context import RunContext
 from potstill.runtime.events import EventLog
@@ -127,6 +129,22 @@ def test_every_system_answers_the_same_test_questions(store: Store) -> None:
     assert right == {
         "teacher": 6, "start_zero_shot": 1, "start": 1, "answers_only": 0, "rationales": 4
     }  # fmt: skip
+
+
+def test_answers_that_could_not_be_compared_in_time_are_told(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def late(task: Task, text: str, question: Question) -> Grade:
+        graded = grade(task, text, question)
+        return graded if graded.correct else replace(graded, rule="timeout")
+
+    monkeypatch.setattr(measure, "grade", late)
+    _, evaluation = run(store)
+    told = [note for note in evaluation.left_out if "rationales on sums test" in note]
+    assert told == [
+        "rationales on sums test: whether 2 answers are right was not found out in time; counted "
+        "as wrong"
+    ]
 
 
 @pytest.mark.parametrize(

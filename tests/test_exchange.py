@@ -31,6 +31,7 @@ from potstill.pipeline.run import Run
 from potstill.records import (
     Amount,
     Completion,
+    GivenText,
     Message,
     Request,
     Teacher,
@@ -40,8 +41,8 @@ from potstill.runtime.progress import Meter
 
 COMPLETIONS = (
     "SELECT hex(request_key), body, sample, max_tokens, text, thinking, finish_reason, error,"
-    " prompt_tokens, completion_tokens FROM completions JOIN requests ON key = request_key"
-    " ORDER BY completions.id"
+    " prompt_tokens, completion_tokens, thinking_ended"
+    " FROM completions JOIN requests ON key = request_key ORDER BY completions.id"
 )
 LOGPROBS = (
     "SELECT tokens, top, logprobs, ids, token_bytes, lengths, collisions, missing_mass"
@@ -82,6 +83,7 @@ def requests(draw: st.DrawFn) -> Request:
         temperature=draw(st.sampled_from([0.0, 0.7, 1.0])),
         top_p=draw(st.sampled_from([0.5, 1.0])),
         max_tokens=draw(st.integers(1, 99)),
+        thinking_tokens=draw(st.none() | st.integers(0, 9)),
         stop=tuple(draw(st.lists(TEXT, max_size=2))),
         top_logprobs=draw(st.integers(0, 3)),
         seed=draw(st.integers(0, 2**63 - 1)),
@@ -104,14 +106,26 @@ def token_logprobs(draw: st.DrawFn, top: int) -> TokenLogprobs:
 
 
 @st.composite
+def given_texts(draw: st.DrawFn, text: str) -> GivenText:
+    return GivenText(
+        text=text,
+        ends=draw(st.booleans()),
+        ids=tuple(draw(st.lists(st.integers(0, 99), max_size=3))),
+        kept_at=draw(st.sampled_from(["", "0f"])),
+    )
+
+
+@st.composite
 def completions(draw: st.DrawFn) -> Completion:
-    request = draw(requests())
+    text = draw(TEXT)
+    request = replace(draw(requests()), given=draw(st.none() | given_texts(text)))
     reason = draw(st.sampled_from(["stop", "length", "content_filter", "tool_calls", "error", "x"]))
     return Completion(
         request=request,
         sample=request.samples[0],
-        text=draw(TEXT),
+        text=text,
         thinking=draw(st.none() | TEXT),
+        thinking_ended=draw(st.none() | st.booleans()),
         finish_reason=reason,
         error=draw(TEXT) if reason == "error" else None,
         prompt_tokens=draw(st.integers(0, 9)),

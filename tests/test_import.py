@@ -1,3 +1,4 @@
+import csv
 import json
 from pathlib import Path
 
@@ -187,6 +188,31 @@ def test_exported_rationales_come_back_with_their_verdicts(tmp_path: Path, endin
     assert [(each.question_id, each.sample, each.verdict, each.text) for each in before] == [
         (each.question_id, each.sample, each.verdict, each.text) for each in after
     ]
+
+
+def test_exported_rationales_come_back_through_a_table(tmp_path: Path) -> None:
+    with curated_run(write_recipe(tmp_path)) as run:
+        export_run(run, tmp_path / "rationales.jsonl", "rationales")
+        before = [(each.sample, each.text) for each in run.store.rationales()]
+    rows = [json.loads(line) for line in (tmp_path / "rationales.jsonl").read_text().splitlines()]
+    with (tmp_path / "rationales.csv").open("w", newline="") as file:
+        table = csv.DictWriter(file, rows[0])
+        table.writeheader()
+        table.writerows(rows)
+    with open_run(write_recipe(tmp_path, "other")) as run:
+        fill(run, [])
+        done = import_file(run, tmp_path / "rationales.csv")
+        assert (done.stored, done.left_out) == (6, 0)
+        run.curate()
+        assert [(each.sample, each.text) for each in run.store.rationales()] == before
+
+
+@pytest.mark.parametrize("sample", ["-1", "first", 0.5, True])
+def test_a_sample_that_is_no_number_is_named(run: Run, tmp_path: Path, sample: object) -> None:
+    row = {"question": "What is 2 + 2?", "rationale": RIGHT, "sample": sample}
+    done = import_file(run, write_lines(tmp_path / "bought.jsonl", row), RowFields(sample="sample"))
+    assert done.stored == 0
+    assert "sample: a whole number from 0 on is needed, and it is" in done.shown[0].why
 
 
 def test_a_teacher_of_two_steps_is_not_asked_for_answers_that_are_given(tmp_path: Path) -> None:

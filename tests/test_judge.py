@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,10 +10,12 @@ from exchange_runs import fill, open_run, write_recipe
 from fakes import ScriptedModel, context_of
 
 from potstill.errors import ConfigError
+from potstill.evaluate.measure import texts_for_judge
 from potstill.pipeline.judge_lines import described_judge
 from potstill.pipeline.recipe import load_recipe
 from potstill.pipeline.teachers import TeacherPool
 from potstill.records import Question, Request, Task
+from potstill.sampling.ask import Answer
 from potstill.sampling.judge import STAGE, Judge, judge_request
 from potstill.store import Store
 
@@ -58,6 +61,19 @@ def test_a_judge_reads_what_the_rules_cannot_and_no_more(tmp_path: Path) -> None
         assert len(model.asked) == asked, "what it said is stored"
         shown = [request.prompt for request in model.asked]
         assert all("no\n" not in str(prompt).replace(ASKED.text, "") for prompt in shown)
+
+
+def test_a_judge_is_not_asked_of_samples_whose_votes_do_not_count() -> None:
+    def sample(number: int, text: str, reason: str = "stop") -> Answer:
+        return Answer(number, number, text, text, reason, 5)
+
+    other = replace(ASKED, id="other")
+    samples = {
+        "q": [sample(0, PROSE), sample(1, "The answer is yes."), sample(2, "It", "length")],
+        "other": [sample(3, PROSE), sample(4, "Who knows?")],
+    }
+    shown = [(one.id, text) for one, text in texts_for_judge(task(), [ASKED, other], samples)]
+    assert shown == [("q", "The answer is yes."), ("other", PROSE), ("other", "Who knows?")]
 
 
 def test_nothing_is_asked_by_default_or_where_the_rules_read_all(tmp_path: Path) -> None:

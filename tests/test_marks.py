@@ -9,11 +9,14 @@ from click.testing import CliRunner, Result
 
 from potstill.cli import main
 from potstill.curate.marks import Marks, MarkSettings
+from potstill.curate.settings import CurateSettings
+from potstill.curate.stage import VERDICTS
+from potstill.curate.verdicts import GradedSample, own_verdict
 from potstill.errors import ConfigError, DataError
 from potstill.pipeline.recipe import load_recipe
 from potstill.pipeline.run import Run
 from potstill.pipeline.stale import stale_stages
-from potstill.records import Rationale
+from potstill.records import Grade, Rationale
 from potstill.runtime.progress import Meter
 from potstill.store import Store
 from potstill.train.examples import make_examples
@@ -81,6 +84,41 @@ def test_what_is_kept_has_the_right_answer_and_was_found_sound(folder: Path) -> 
     }
     assert curated(marks=marks(keep_unmarked=True))["7 + 4"] == "kept"
     assert curated()["5 + 4"] == "kept"
+
+
+def test_people_are_asked_last(folder: Path) -> None:
+    """A text that they reject would be kept without them, so that a student may learn it."""
+    told = curated(marks=marks(), max_words=5)
+    assert (told["5 + 4"], told["7 + 4"]) == ("too_long", "unmarked")
+
+
+def test_what_could_not_be_compared_in_time_is_not_called_wrong() -> None:
+    late = Grade(answer="2^{100!}", correct=False, rule="timeout")
+    sample = GradedSample("teacher", 1, 0, "stop", late, "A power.")
+    assert own_verdict(sample, CurateSettings()) == "not_compared"
+    assert own_verdict(sample, CurateSettings(right_answer=False)) == "kept"
+    assert "not_compared" in VERDICTS
+
+
+@pytest.mark.parametrize(
+    ("student", "condition"),
+    [
+        ({"ignore_marks": True}, {"max_per_question": 2}),
+        ({"wrong_answers": True}, {"max_per_question": 2}),
+        ({"wrong_answers": True}, {"max_words": 9}),
+        ({"wrong_answers": True}, {"min_words": 2}),
+        ({"ignore_marks": True}, {"choose": "agreement"}),
+    ],
+)
+def test_a_student_of_dropped_rationales_goes_with_no_condition_on_kept_ones(
+    student: dict[str, object], condition: dict[str, object]
+) -> None:
+    values = {
+        **recipe(marks=marks(), **condition),
+        "train": {"students": {"all": student, "answers": {"data_format": "fine_tune_answer"}}},
+    }
+    with pytest.raises(ConfigError, match=f"all learns also .*curate.{next(iter(condition))} was"):
+        load_recipe(values)
 
 
 def test_people_alone_may_decide(folder: Path) -> None:

@@ -196,7 +196,7 @@ def test_choices_may_be_given_by_letter_or_text(tmp_path: Path) -> None:
             "line 2: the id '1' already stands at .*line 1",
         ),
         (
-            '{"question": "a", "answer": 1}\n{"question": "A ", "answer": 2}',
+            '{"question": "a", "answer": 1}\n{"question": "a ", "answer": 2}',
             {},
             "line 2: the question of .*line 1 again, but its answer is '2' here and '1' there",
         ),
@@ -209,6 +209,15 @@ def test_a_wrong_file_is_refused(
     (tmp_path / "mine.jsonl").write_text(lines, encoding="utf-8")
     with pytest.raises(DataError, match=message):
         load(file=tmp_path / "mine.jsonl", **settings)
+
+
+def test_a_question_may_stand_again_with_its_answer_otherwise_written(tmp_path: Path) -> None:
+    made = rows(40)
+    made[1] = {**made[0], "answer": "1,600.0"}
+    made[0] = {**made[0], "answer": 1600}
+    made[3] = {**made[2], "question": str(made[2]["question"]).swapcase(), "answer": 7}
+    task = load(file=write_rows(tmp_path / "mine.jsonl", made))
+    assert sum(map(len, task.splits.values())) == 40
 
 
 def test_more_questions_than_there_are_is_refused(tmp_path: Path) -> None:

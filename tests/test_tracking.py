@@ -186,13 +186,22 @@ def test_trackers_that_cannot_be_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(ConfigError, match=r"track\.to names 'tensorbord', which accelerate"):
-        check_trackers(recipe(tmp_path, track={"to": ["tensorbord"]}).track)
+        check_trackers(recipe(tmp_path, track={"to": ["tensorbord"]}))
     monkeypatch.setattr(tracking, "find_spec", lambda _: None)
     for name, package in (("wandb", "wandb"), ("tensorboard", r"'potstill\[track\]'")):
         with pytest.raises(MissingExtraError, match=f"{name}.*pip install {package}$"):
-            check_trackers(recipe(tmp_path, track={"to": [name]}).track)
+            check_trackers(recipe(tmp_path, track={"to": [name]}))
     with pytest.raises(ConfigError, match="stands there twice"):
         recipe(tmp_path, track={"to": ["wandb", "wandb"]})
+
+
+def test_students_that_are_one_name_to_trackers_are_refused(tmp_path: Path) -> None:
+    alike = {"lr=1": {}, "lr+1": {}, "answers": {"data_format": "fine_tune_answer"}}
+    values = recipe(tmp_path, train={"steps": 2, "students": alike})
+    check_trackers(values)  # nobody tracks it
+    tracked = recipe(tmp_path, train={"steps": 2, "students": alike}, track={"to": ["tensorboard"]})
+    with pytest.raises(ConfigError, match=r"'lr=1' and 'lr\+1' are one name.*'lr_1'.*Rename one"):
+        check_trackers(tracked)
 
 
 def test_a_missing_package_is_refused_before_anything_is_paid(

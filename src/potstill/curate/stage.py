@@ -16,7 +16,13 @@ from potstill.curate.teacher_selection import (
     consensus,
     worths,
 )
-from potstill.curate.verdicts import KEPT, GradedSample, grade_sample, own_verdict
+from potstill.curate.verdicts import (
+    KEPT,
+    GradedSample,
+    grade_sample,
+    marked_verdict,
+    own_verdict,
+)
 from potstill.errors import DataError
 from potstill.grading.grade import GRADER_VERSION, grade
 from potstill.grading.votes import same_answers
@@ -33,13 +39,14 @@ VERDICTS = {
     "unfinished": "cut off at max_tokens, stopped by a content filter, or left for a tool",
     "unknown_end": "the server ended it for a reason that is not known, which may be a cut",
     "no_answer": "no final answer found",
+    "not_compared": "whether the answer is the gold answer was not found out in time",
     "wrong_answer": "the answer is not the gold answer",
-    "rejected": "people found it flawed",
-    "unmarked": "nobody has marked it, and marks.keep_unmarked is off",
     "no_consensus": "no answer has most votes at the end of the debate",
     "against_consensus": "the answer is not the one with most votes at the end of the debate",
     "too_short": "fewer than min_words words",
     "too_long": "more than max_words words",
+    "rejected": "people found it flawed",
+    "unmarked": "nobody has marked it, and marks.keep_unmarked is off",
     "other_teacher": "another teacher was chosen for the question",
     "duplicate": "the same text as an earlier sample of the question",
     "over_cap": "the question has max_per_question rationales already",
@@ -47,9 +54,7 @@ VERDICTS = {
 """Every verdict, in the order in which the reasons are tried, and what it means."""
 
 
-_BEFORE_DEBATE = (
-    "unfinished", "unknown_end", "no_answer", "wrong_answer", "rejected", "unmarked",
-)  # fmt: skip
+_BEFORE_DEBATE = ("unfinished", "unknown_end", "no_answer", "not_compared", "wrong_answer")
 """Verdicts that stand whatever a debate came to."""
 
 GradeSample = Callable[[Task, Question, str, Answer], GradedSample]
@@ -233,7 +238,7 @@ def _graded(
 def _own_verdicts(
     round_: JudgedRound, settings: CurateSettings, debate_rounds: int
 ) -> list[GradedSample]:
-    """The verdict on each sample for itself, and against what a debate came to."""
+    """Returns each sample with its verdict for itself, by a debate's outcome, then by marks."""
     verdicts = []
     for sample, held in zip(round_.samples, round_.consensus.held, strict=True):
         verdict = own_verdict(sample, settings)
@@ -241,6 +246,8 @@ def _own_verdicts(
         if debate_rounds and finished and not held:
             agreed = round_.consensus.answer is not None
             verdict = "against_consensus" if agreed else "no_consensus"
+        if verdict == KEPT:
+            verdict = marked_verdict(sample, settings)
         verdicts.append(sample._replace(verdict=verdict))
     return verdicts
 

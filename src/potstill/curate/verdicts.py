@@ -80,20 +80,31 @@ def grade_sample(
 
 
 def own_verdict(sample: GradedSample, settings: CurateSettings) -> str:
-    """The verdict on one rationale, its siblings aside."""
+    """Returns the verdict on one rationale; siblings, a debate and people's marks aside."""
     words = len(sample.text.split())
     if not sample.finished:
         return "unfinished" if is_known(sample.finish_reason) else "unknown_end"
     if settings.right_answer and sample.grade.answer is None:
         return "no_answer"
+    if settings.right_answer and sample.grade.rule == "timeout":
+        return "not_compared"
     if settings.right_answer and not sample.grade.correct:
         return "wrong_answer"
-    if settings.marks is not None and sample.mark is False:
-        return "rejected"
-    if settings.marks is not None and sample.mark is None and not settings.marks.keep_unmarked:
-        return "unmarked"
     if words < settings.min_words:
         return "too_short"
     if settings.max_words is not None and words > settings.max_words:
         return "too_long"
     return KEPT
+
+
+def marked_verdict(sample: GradedSample, settings: CurateSettings) -> str:
+    """Returns the verdict on one that would be kept, by what people say of it.
+
+    They are asked last, so that a student which ignores their marks learns no more than is kept
+    without any.
+    """
+    if settings.marks is None or sample.mark is True:
+        return KEPT
+    if sample.mark is False:
+        return "rejected"
+    return KEPT if settings.marks.keep_unmarked else "unmarked"

@@ -8,7 +8,8 @@ outcome, so that stopping early and asking to the end give the same answer. With
     7, 7, 7, 9, 7     3 are left, and 7 leads by 3 and came first: settled
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -31,6 +32,7 @@ from potstill.sampling.ask import (
 )
 from potstill.sampling.judge import Judge
 from potstill.statistics import paired_comparison
+from potstill.text.number_of import number_of
 
 QUESTIONS_AT_ONCE = 10_000
 """Questions of a split whose answers are held at once."""
@@ -99,6 +101,7 @@ class EvalContext(NamedTuple):
     ) -> Measured | None:
         task, system, questions = entry.task, measured.system, entry.task.splits[split]
         graded, asked, is_answered = GradedAnswers(), list[SampleCounts](), False
+        uncompared = Counter[str]()
         # How a judge did is told of all that it read.
         size = QUESTIONS_AT_ONCE if self.judge is None else max(len(questions), 1)
         for start in range(0, len(questions), size):
@@ -107,7 +110,7 @@ class EvalContext(NamedTuple):
             if samples is None:
                 continue
             is_answered = is_answered or any(samples.values())
-            graded_by = self._grader(system, task, split, page, samples)
+            graded_by = _counting(self._grader(system, task, split, page, samples), uncompared)
             for question in page:
                 graded.add(_predict(system, task, question, samples[question.id], graded_by))
         counts = SampleCounts.total(asked)
@@ -119,6 +122,11 @@ class EvalContext(NamedTuple):
             return None
         if not is_answered and self.run.store.failures(model.name):
             raise all_failed(model.name, len(questions), self.run.store)
+        if late := uncompared["timeout"]:
+            self.left_out.append(
+                f"{system.label} on {task.name} {split}: whether {number_of(late, 'answer')} "
+                f"{'is' if late == 1 else 'are'} right was not found out in time; counted as wrong"
+            )
         return Measured(measured, graded.score(system, task, split), graded)
 
     def _samples(
@@ -168,14 +176,33 @@ class EvalContext(NamedTuple):
         """Returns what grades the answers; a judge reads beforehand what the rules cannot."""
         if self.judge is None:
             return grade
-        texts = (
-            (question, sample.text)
-            for question in questions
-            for sample in samples[question.id]
-            if sample.finished
-        )
+        texts = texts_for_judge(task, questions, samples)
         self.judge.ask(task, texts, stage=f"evaluate {system.label} {split}")
         return self.judge.grade
+
+
+def _counting(graded_by: Grader, rules: Counter[str]) -> Grader:
+    """Returns a grader that counts by which rule each answer was read."""
+
+    def counted(task: Task, text: str, question: Question) -> Grade:
+        graded = graded_by(task, text, question)
+        rules[graded.rule] += 1
+        return graded
+
+    return counted
+
+
+def texts_for_judge(
+    task: Task, questions: Sequence[Question], samples: Mapping[str, Sequence[Answer]]
+) -> Iterator[tuple[Question, str]]:
+    """Yields whole answers; of a question with some that the rules read, those alone.
+
+    The vote of one that the judge reads beside them is not counted, see :func:`counted_votes`.
+    """
+    for question in questions:
+        texts = [sample.text for sample in samples[question.id] if sample.finished]
+        read = [text for text in texts if grade(task, text, question).answer is not None]
+        yield from ((question, text) for text in read or texts)
 
 
 def _named(system: System) -> str:

@@ -8,13 +8,14 @@ Each rationale becomes the question's next free sample, worded as this teacher w
 closed by ``The answer is 4.``, or with the answer in a second step where its prompt style has one.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from hashlib import blake2b
 from typing import NamedTuple, Self
 
-from potstill.errors import ConfigError
+from potstill.errors import ConfigError, shortened
 from potstill.exchange.rows import PlacedQuestion, Row, TaskQuestions
 from potstill.keys import question_digest
 from potstill.models.finish_reasons import FAILED, finish_reason_of
@@ -66,6 +67,9 @@ class RowFields:
                 completion_id="completion_id",
             )
         return cls()
+
+
+_SAMPLE_NUMBER = re.compile(r"[0-9]{1,9}")
 
 
 class _SampleNumbers:
@@ -225,12 +229,16 @@ class ForeignRows:
             value = MISSING if field is None else field_value(row, field)
             values[name] = None if value is MISSING else value
         sample, reason = values["sample"], finish_reason_of(values["finish_reason"]) or "stop"
-        if sample is not None and (not isinstance(sample, int) or sample < 0):
-            raise ValueError(f"{self._fields.sample}: a whole number from 0 on is needed")
+        number = _text(str(self._fields.sample), sample)
+        if number and not _SAMPLE_NUMBER.fullmatch(number):
+            raise ValueError(
+                f"{self._fields.sample}: a whole number from 0 on is needed, and it is "
+                f"{shortened(number)}"
+            )
         if reason == FAILED:
             raise ValueError(f"{self._fields.finish_reason}: give stop, length or content_filter")
         answer = _text(str(self._fields.answer), values["answer"])
-        return _RowNotes(answer, sample, reason, values["completion_id"])
+        return _RowNotes(answer, int(number) if number else None, reason, values["completion_id"])
 
     def _completions(
         self, question: Question, text: str, thinking: str | None, notes: _RowNotes

@@ -27,7 +27,7 @@ from potstill.exchange.rows import Row, TaskQuestions
 from potstill.models.finish_reasons import finish_reason_of
 from potstill.pipeline.run import Run
 from potstill.pipeline.teachers import FIRST
-from potstill.records import Completion, Message, Request, TokenLogprobs
+from potstill.records import Completion, GivenText, Message, Request, TokenLogprobs
 from potstill.runtime.progress import Advance
 from potstill.tables import first_row, row_count, source_rows
 from potstill.text.thinking import answer_and_thinking
@@ -209,6 +209,7 @@ class _CompletionRow(BaseModel):
     sample: _Count
     text: str
     thinking: str | None = None
+    thinking_ended: bool | None = None
     finish_reason: str = Field(min_length=1)
     error: str | None = None
     prompt_tokens: _Count = 0
@@ -216,8 +217,12 @@ class _CompletionRow(BaseModel):
     temperature: float = Field(ge=0)
     top_p: float = Field(gt=0, le=1)
     max_tokens: int = Field(ge=1)
+    thinking_tokens: _Count | None = None
     stop: list[str] = []
     top_logprobs: _Count = 0
+    scored_ends: bool | None = None
+    scored_ids: list[_Count] = []
+    scored_kept_at: str = ""
     seed: _Count = 0
     question_id: str | None = None
     task: str | None = None
@@ -243,7 +248,7 @@ def read_completion(row: Row) -> tuple[str, Completion]:
     except ValidationError as error:
         raise ValueError(_first_fault(error)) from error
     text, thinking = values.text, values.thinking
-    if thinking is None:
+    if thinking is None and values.scored_ends is None:
         text, thinking = answer_and_thinking(text, begun=values.answer_prefix)
     turns = values.messages or ()
     request = Request(
@@ -255,8 +260,10 @@ def read_completion(row: Row) -> tuple[str, Completion]:
         temperature=values.temperature,
         top_p=values.top_p,
         max_tokens=values.max_tokens,
+        thinking_tokens=values.thinking_tokens,
         stop=tuple(values.stop),
         top_logprobs=values.top_logprobs,
+        given=_given_text(values),
         seed=values.seed,
         question_id=values.question_id,
         task=values.task,
@@ -266,11 +273,24 @@ def read_completion(row: Row) -> tuple[str, Completion]:
         sample=values.sample,
         text=text,
         thinking=thinking,
+        thinking_ended=values.thinking_ended,
         finish_reason=finish_reason_of(values.finish_reason) or "stop",
         error=values.error,
         prompt_tokens=values.prompt_tokens,
         completion_tokens=values.completion_tokens,
         logprobs=_logprobs(row, values.top_logprobs),
+    )
+
+
+def _given_text(values: _CompletionRow) -> GivenText | None:
+    """Returns the text that was scored; None where the model wrote it."""
+    if values.scored_ends is None:
+        return None
+    return GivenText(
+        text=values.text,
+        ends=values.scored_ends,
+        ids=tuple(values.scored_ids),
+        kept_at=values.scored_kept_at,
     )
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from potstill.errors import ConfigError
 from potstill.exchange.addresses import (
+    Shelf,
     files_at,
     folder_and_name,
     is_address,
@@ -81,24 +82,37 @@ def _export_shards(
             "folder."
         )
     table = export_table(run, kind, **options)
-    # On the disk of a folder of this machine a file only changes its name at the end.
+    # On the disk of a folder of this machine a file only changes its name at the end. What goes to
+    # an address need not fit on this machine: each file is sent once it is written.
     beside = None if is_address(out) else Path(out)
     if beside is not None:
         beside.mkdir(parents=True, exist_ok=True)
-    written, names = 0, list[str]()
+    written, unsent = 0, list[Path]()
     with (
         TemporaryDirectory(dir=beside, prefix=".unfinished-") as scratch,
         run.meter.stage(f"exporting {kind}", total=table.total) as advance,
     ):
         rows = CountedRows(table, advance)
         for number, shard in enumerate(in_shards(iter(rows))):
-            names.append(f"{kind}-{number:05}.parquet")
-            file = Path(scratch) / names[-1]
+            file = Path(scratch) / f"{kind}-{number:05}.parquet"
             written += write_rows(file, table.columns, shard)
-            shelf.put(file, names[-1])
-    for name in {*former} - {*names}:
-        shelf.remove(name)
+            unsent.append(file)
+            if beside is None:
+                _replace_files(shelf, former, unsent)
+        _replace_files(shelf, former, unsent)
     return ExportResult(written, rows.without_question, dict(table.left_out))
+
+
+def _replace_files(shelf: Shelf, former: list[str], new: list[Path]) -> None:
+    """Removes an earlier export's files before the first new one comes, and empties both lists.
+
+    An export that breaks off leaves fewer files, and never two exports' beside each other.
+    """
+    while former:
+        shelf.remove(former.pop())
+    while new:
+        file = new.pop(0)
+        shelf.put(file, file.name)
 
 
 def in_shards(rows: Iterator[Row]) -> Iterator[Iterator[Row]]:

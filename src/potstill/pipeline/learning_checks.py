@@ -39,6 +39,12 @@ def check_learning(
                 f"{at}.ignore_marks learns what people rejected, and curate.marks names no file "
                 "of theirs. Name one, or leave ignore_marks out"
             )
+        if held := _held_to_kept_ones(student, curate):
+            raise ValueError(
+                f"{at} learns also what was dropped by answers or marks, and {held} was not asked "
+                "of those, so that it would see more of them than of what was kept. Leave "
+                f"{held} out; samples and max_rationales limit each student by itself"
+            )
         if student.unlikelihood is not None and not curate.right_answer:
             raise ValueError(
                 f"{at}.unlikelihood learns from rationales with a wrong answer, and "
@@ -46,6 +52,19 @@ def check_learning(
             )
         if student.on_policy is not None:
             _check_scored(name, student, train, teachers)
+
+
+def _held_to_kept_ones(student: StudentSettings, curate: CurateSettings) -> str:
+    """Returns the first condition that holds for what is kept, and not for what a student adds."""
+    if not (student.ignore_marks or student.wrong_answers):
+        return ""
+    conditions = {
+        "curate.choose": curate.choose != "all",
+        "curate.max_per_question": curate.max_per_question is not None,
+        "curate.max_words": curate.max_words is not None and student.wrong_answers,
+        "curate.min_words": curate.min_words > 1 and student.wrong_answers,
+    }
+    return next((name for name, is_held in conditions.items() if is_held), "")
 
 
 def _check_scored(

@@ -100,6 +100,11 @@ def _advice(run: "Run", verdict: str) -> str:
                 f"{generate.max_tokens}), or ask in another generate.prompt_style, such as "
                 "instruct_cot, which has the answer marked."
             )
+        case "not_compared":
+            return (
+                "The expressions are too large to be compared as mathematics. See in the samples "
+                "whether task.answer_type is right; number or text compares in no time."
+            )
         case "unfinished":
             return (
                 "Where they were cut off, raise generate.max_tokens, which is "

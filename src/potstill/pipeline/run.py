@@ -280,7 +280,7 @@ class Run(NotebookView):
     def _check_recipe(self) -> None:
         """Check the recipe except the student, which only a machine that trains need load."""
         resolve_names(self.recipe)
-        check_trackers(self.recipe.track)
+        check_trackers(self.recipe)
         _ = self.task, self.entries, self.few_shot
 
     @contextmanager

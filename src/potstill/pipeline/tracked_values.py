@@ -15,6 +15,13 @@ from collections.abc import Callable, Mapping
 from threading import Lock
 from typing import Any, NamedTuple
 
+_UNTAKEN = re.compile(r"[^\w./ -]")
+
+
+def tracker_name(text: str) -> str:
+    """Returns a name that every tracker takes: signs that some refuse become underscores."""
+    return _UNTAKEN.sub("_", text)
+
 
 class TrackedValues(NamedTuple):
     """Figures of one moment."""
@@ -106,6 +113,6 @@ def _round(fields: Mapping[str, Any]) -> TrackedValues:
 
 def _of(place: str, figures: Mapping[str, Any], step: int) -> TrackedValues:
     """Returns figures under names that every tracker takes; what is not known is left out."""
-    place = re.sub(r"[^\w./ -]", "_", place)
+    place = tracker_name(place)
     known = {f"{place}/{name}": float(one) for name, one in figures.items() if one is not None}
     return TrackedValues(known, int(step))

@@ -24,7 +24,7 @@ from potstill.errors import ConfigError, MissingExtraError, extra
 from potstill.pipeline.recipe import Recipe
 from potstill.pipeline.track_settings import PACKAGES, TrackSettings
 from potstill.pipeline.tracked_recipe import HIDDEN, ConfigValue, tracked_recipe
-from potstill.pipeline.tracked_values import EventReader, TrackedValues
+from potstill.pipeline.tracked_values import EventReader, TrackedValues, tracker_name
 from potstill.runtime.events import EventLog
 from potstill.whole_files import write_whole
 
@@ -46,15 +46,24 @@ SHORTEST_SECRET = 8
 _SECRET_VARIABLE = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|PASSWD")
 
 
-def check_trackers(settings: TrackSettings | None) -> None:
+def check_trackers(recipe: Recipe) -> None:
     """Refuse trackers that are not known or not installed; nothing else is done.
 
     Raises:
-        ConfigError: accelerate knows no tracker of a name.
+        ConfigError: accelerate knows no tracker of a name, or two students' curves would be one.
         MissingExtraError: A package is missing; the message has the command that installs it.
     """
+    settings = recipe.track
     if settings is None:
         return
+    student_of: dict[str, str] = {}
+    for student in recipe.train.students:
+        first = student_of.setdefault(tracker_name(student), student)
+        if first != student:
+            raise ConfigError(
+                f"train.students {first!r} and {student!r} are one name to trackers, "
+                f"{tracker_name(student)!r}, and their curves would run together. Rename one."
+            )
     with extra("track", needed_for="track"):
         from accelerate.tracking import LOGGER_TYPE_TO_CLASS
     for name in settings.to:
@@ -102,7 +111,7 @@ class RunTracking:
         """
         if self._trackers:
             return
-        check_trackers(self._settings)
+        check_trackers(self._recipe)
         config = tracked_recipe(self._recipe)
         for name in self._settings.to:
             place = TrackerPlace(name, self._settings, self._recipe.folder, self._kept)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from potstill.curate import KEPT, VERDICTS, CurateSettings
-from potstill.curate.verdicts import GradedSample, grade_sample, own_verdict
+from potstill.curate.verdicts import GradedSample, grade_sample, marked_verdict, own_verdict
 from potstill.errors import shortened
 from potstill.grading.grade import GRADER_VERSION
 from potstill.models.finish_reasons import finish_reason_of, is_known
@@ -26,12 +26,13 @@ MOST_GRADED = 2000
 they are spread evenly."""
 
 _OWN_VERDICTS = (
-    "unfinished", "unknown_end", "no_answer", "wrong_answer", "rejected", "unmarked", "too_short",
-    "too_long",
+    "unfinished", "unknown_end", "no_answer", "not_compared", "wrong_answer", "too_short",
+    "too_long", "rejected", "unmarked",
 )  # fmt: skip
 """Verdicts that follow from one text; the others also from those beside it."""
 
 _OF_DEBATES = ("no_consensus", "against_consensus")
+_OF_MARKS = ("rejected", "unmarked")
 
 T = TypeVar("T")
 
@@ -129,9 +130,13 @@ def _difference(rationale: Rationale, sample: GradedSample, settings: CurateSett
         return f"is stored with the answer {was}, and its text gives {now}"
     own, verdict = own_verdict(sample, settings), rationale.verdict
     if own == KEPT:
+        own = marked_verdict(sample, settings)
+    if own == KEPT:
         follows = verdict not in _OWN_VERDICTS
     else:
-        follows = verdict == own or (own.startswith("too_") and verdict in _OF_DEBATES)
+        # An older potstill tried marks before the length.
+        later = own.startswith("too_") or own in _OF_MARKS
+        follows = verdict == own or (later and verdict in (*_OF_DEBATES, *_OF_MARKS))
     return "" if follows else f"is stored as {verdict}, and its text is {own}"
 
 

@@ -154,7 +154,7 @@ def plan_run(
     """
     meter = meter or Meter(None)
     resolve_names(recipe)
-    check_trackers(recipe.track)
+    check_trackers(recipe)
     with _open_to_read(recipe) as run:
         teachers = recipe.named_teachers
         questions = run.task.splits["train"]  # a file that is not there is told at once

@@ -204,8 +204,8 @@ class _FileReading:
             )
         return options
 
-    def _graded(self, read: list[_ReadQuestion]) -> Iterator[tuple[_Place, Question]]:
-        """The questions with their gold answers as they are compared; notes those that unfit."""
+    def _graded(self, read: list[_ReadQuestion]) -> Iterator[tuple[_Place, Question, str]]:
+        """Yields the questions with their gold answers as they are compared; notes misfits."""
         kind = answer_type_of(self._settings)
         golds = [question.answer for _, question, _ in read]
         has_options = self._settings.choices is not None
@@ -221,7 +221,7 @@ class _FileReading:
                 if has_options:
                     letter = _letter(question, options, numbers)
                     question = replace(question, answer=letter)
-                yield place, plain_gold(READERS[kind], question)[0]
+                yield place, *plain_gold(READERS[kind], question)
             except DataError as error:
                 misfits += 1
                 self._fault(place, str(error).removeprefix(f"question {question.id}: "))
@@ -229,12 +229,14 @@ class _FileReading:
             given = self._settings.answer_type is not None
             self.way_out = type_advice(golds, kind, given=given, has_options=has_options)
 
-    def _unique(self, graded: Iterable[tuple[_Place, Question]]) -> list[tuple[_Place, Question]]:
+    def _unique(
+        self, graded: Iterable[tuple[_Place, Question, str]]
+    ) -> list[tuple[_Place, Question]]:
         """The questions with ids of their own, once it is sure that none is contradicted."""
         members: list[tuple[_Place, Question]] = []
         place_of: dict[str, _Place] = {}
         answers: dict[bytes, tuple[str, _Place]] = {}
-        for place, question in graded:
+        for place, question, gold in graded:
             if not self._settings.id:
                 made = _made_id(self._path.stem, question.text, place_of)
                 question = replace(question, id=made)
@@ -243,14 +245,14 @@ class _FileReading:
                 self._fault(place, f"the id {question.id!r} already stands at {taken}.")
                 continue
             place_of[question.id] = place
-            key = _digest(" ".join([question.text, *question.choices]), size=16)
-            first_answer, first = answers.setdefault(key, (question.answer, place))
+            key = _digest(" ".join(" ".join([question.text, *question.choices]).split()), size=16)
+            first_answer, first = answers.setdefault(key, (gold, place))
             # Whichever of two answers were graded by would be noise, so neither is guessed.
-            if first_answer != question.answer:
+            if first_answer != gold:
                 self._fault(
                     place,
                     f"the question of {self._whole(first)} again, but its answer is "
-                    f"{question.answer!r} here and {first_answer!r} there. Correct one of the two.",
+                    f"{gold!r} here and {first_answer!r} there. Correct one of the two.",
                 )
                 continue
             members.append((place, question))
@@ -301,13 +303,13 @@ def _splits(members: Sequence[tuple[_Place, Question]], settings: TaskSettings) 
 
 
 def _digest(text: str, *, size: int) -> bytes:
-    """So many bytes that stand for a text, case and white space aside."""
-    return hashlib.blake2b(normalised(text).encode(), digest_size=size).digest()
+    """Returns so many bytes that stand for a text."""
+    return hashlib.blake2b(text.encode(), digest_size=size).digest()
 
 
 def _made_id(stem: str, text: str, taken: Container[str]) -> str:
     """An id from the question's text, numbered where the text stands more than once."""
-    digest = _digest(text, size=6).hex()
+    digest = _digest(normalised(text), size=6).hex()
     name, number = f"{stem}/{digest}", 2
     while name in taken:
         name, number = f"{stem}/{digest}-{number}", number + 1

@@ -18,7 +18,7 @@ from potstill.tasks.splits import first_placed
 from potstill.train.settings import StudentSettings
 
 KEPT = frozenset({"kept"})
-WRONG = frozenset({"wrong_answer", "no_answer"})
+WRONG = frozenset({"wrong_answer", "no_answer", "not_compared"})
 """Verdicts of rationales that were dropped for their answer."""
 
 AGAINST_MARKS = frozenset({"rejected", "unmarked"})

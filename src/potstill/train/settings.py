@@ -251,10 +251,12 @@ class StudentSettings(Settings):
     """The rationales of a question that ``max_rationales`` takes; the length is in words."""
 
     wrong_answers: bool = False
-    """Learn also from rationales with a wrong answer or none; the gold answer closes them too."""
+    """Learn also from rationales with a wrong answer or none; the gold answer closes them too. Such
+    as repeat each other are all learned; ``curate.duplicates`` keeps the right ones likewise."""
 
     ignore_marks: bool = False
-    """Learn also from rationales that people rejected or did not mark, see ``curate.marks``."""
+    """Learn also from rationales that people rejected or did not mark, see ``curate.marks``. Such
+    as repeat each other are all learned; ``curate.duplicates`` keeps the others likewise."""
 
     unlikelihood: UnlikelihoodSettings | None = None
     """Learn not to write what rationales with a wrong answer write; null learns from right ones."""
