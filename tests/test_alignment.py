@@ -267,7 +267,7 @@ def test_missing_rows_and_text_outside_the_teachers_part_are_hard() -> None:
         soft_targets("axxd", ids, teacher, vocabulary)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(text=st.text(max_size=12), cuts=st.sets(st.integers(1, 40)), data=st.data())
 def test_any_bytes_of_the_teacher_conserve_mass(text: str, cuts: set[int], data: Any) -> None:
     tokenizer = byte_level_tokenizer_once()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from test_examples import rationale, spelt
 from tiny_models import build_tiny_causal
@@ -158,7 +158,6 @@ decompositions = st.lists(
 )  # fmt: skip
 
 
-@settings(deadline=None)
 @given(decompositions)
 def test_targets_of_both_roles_put_together_are_the_decomposition(parts: list[Part]) -> None:
     asked = [turn.target for turn in turns("questioner", JANET, parts)]
@@ -174,7 +173,6 @@ def test_targets_of_both_roles_put_together_are_the_decomposition(parts: list[Pa
     assert decomposed(split_rationale(whole, graded)) == tuple(parts)
 
 
-@settings(deadline=None)
 @given(decompositions)
 def test_each_turn_goes_on_from_the_one_before(parts: list[Part]) -> None:
     """A decoder-only student reads one growing text, so that turns share their beginnings."""

@@ -68,7 +68,7 @@ def assert_same(model: nn.Module, rows: list[Encoded]) -> None:
         assert (shared[name] - gradient).norm() <= 1e-5 * gradient.norm() + 1e-7, name
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(prompts=st.lists(st.integers(0, 3), min_size=1, max_size=9), seed=st.integers(0, 99))
 def test_loss_and_gradients_are_those_of_the_plain_batch(
     t5: nn.Module, prompts: list[int], seed: int

@@ -143,7 +143,7 @@ def test_a_stored_body_says_what_was_asked(request: Request, model: str) -> None
     assert again.seed == (request.seed if request.temperature > 0 else 0)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     stored=st.lists(st.tuples(st.sampled_from(["openai:a@h", "b"]), completions()), max_size=5),
     ending=st.sampled_from(ENDINGS),

@@ -4,7 +4,7 @@ import time
 from fractions import Fraction
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from potstill.grading.answers import READERS
@@ -52,7 +52,7 @@ MARKED = (
 )
 REASONING = ("", "First 3 and 4 make 7.\n", "There is no other way (A) or (C), or is it true?\n")
 marked = st.sampled_from(MARKED)
-unhurried = settings(deadline=None)  # the worker that reads LaTeX takes a second to start
+
 reasoning = st.sampled_from(REASONING)
 
 ONES = (
@@ -105,7 +105,6 @@ def correct(answer_type: AnswerType, text: str, gold: str, choices: tuple[str, .
     return grade(answer_type, text, Question(id="q", text="", answer=gold, choices=choices)).correct
 
 
-@unhurried
 @given(
     st.integers(0, 99_999) | st.sampled_from([10**6, 2_500_000]),
     st.sampled_from(WHOLE),
@@ -119,7 +118,6 @@ def test_a_whole_number_is_right_in_every_form(value, form, template, before) ->
     assert grade("number", text, str(value)).rule == "marker"
 
 
-@unhurried
 @given(st.integers(-(10**6), 10**6), st.sampled_from(["-{}", "\u2212{}", "-${}", "$-{}"]), marked)
 def test_a_negative_number_is_right_in_every_form(value: int, form: str, template: str) -> None:
     text = template.format(form.format(f"{abs(value):,}"))
@@ -127,7 +125,6 @@ def test_a_negative_number_is_right_in_every_form(value: int, form: str, templat
     assert value == 0 or not correct("number", text, str(abs(value)))
 
 
-@unhurried
 @given(st.integers(0, 999), st.integers(1, 8), st.integers(2, 9), marked)
 def test_a_fraction_is_right_in_every_form(
     whole: int, top: int, bottom: int, template: str
@@ -144,7 +141,6 @@ def test_a_fraction_is_right_in_every_form(
             assert correct("number", template.format(form), str(whole + value))
 
 
-@unhurried
 @given(st.integers(0, 10**6), st.integers(1, 99), marked)
 def test_a_decimal_is_right_in_every_form(whole: int, hundredths: int, template: str) -> None:
     gold = f"{whole}.{hundredths:02}"
@@ -177,7 +173,6 @@ LETTERED = (
 )
 
 
-@unhurried
 @given(st.integers(0, 4), st.integers(0, 4), st.sampled_from(LETTERED), marked, reasoning)
 def test_an_option_is_right_in_every_form(at, other, form, template, before) -> None:  # type: ignore[no-untyped-def]
     text = before + template.format(form(at))
@@ -185,7 +180,6 @@ def test_an_option_is_right_in_every_form(at, other, form, template, before) -> 
     assert correct("choice", text, OPTIONS[other], OPTIONS) == (at == other)
 
 
-@unhurried
 @given(st.integers(0, 9), marked)
 def test_an_option_of_a_number_is_right_in_every_form(at: int, template: str) -> None:
     options = tuple(f"{1000 * value:,}" for value in range(1, 11))
@@ -199,7 +193,6 @@ SAID = {
 }
 
 
-@unhurried
 @given(st.sampled_from(["yes", "no"]), st.integers(0, 7), marked, reasoning)
 def test_yes_and_no_are_right_in_every_form(
     gold: str, form: int, template: str, before: str
@@ -209,7 +202,6 @@ def test_yes_and_no_are_right_in_every_form(
     assert not correct("yes_no", text, "no" if gold == "yes" else "yes")
 
 
-@unhurried
 @given(st.sampled_from(["grandson", "new york", "kdoe", "x1"]), marked, reasoning)
 def test_a_string_is_right_in_every_form(gold: str, template: str, before: str) -> None:
     for form in (gold, gold.upper(), f"**{gold}**", f"\u201c{gold}\u201d"):
@@ -237,7 +229,6 @@ STRANGE = (
 
 
 @pytest.mark.parametrize("answer_type", READERS)
-@unhurried
 @given(text=st.text(max_size=200) | st.lists(st.sampled_from(STRANGE)).map("".join))
 def test_no_text_stops_a_reader(answer_type: AnswerType, text: str) -> None:
     found = grade(answer_type, text, GOLDS[answer_type], choices=OPTIONS)

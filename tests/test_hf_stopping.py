@@ -140,7 +140,7 @@ def test_it_is_with_published_tokenizers(
     assert check_many(wording, Random(1), 40) > 20
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     name=st.sampled_from(["byte_level", "byte_fallback"]),
     data=st.lists(st.sampled_from("aé漢🍎 \n".encode()), min_size=1, max_size=14),

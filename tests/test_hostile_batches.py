@@ -46,7 +46,7 @@ class Odd(BatchServer):
         return json.dumps(changed(reply, at, self._value) if at else self._value).encode()
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, suppress_health_check=list(HealthCheck))
 @given(call=st.sampled_from(CALLS), place=st.integers(0, 60), value=JSON)
 @example(call="list", place=2, value=True)
 def test_a_batch_endpoint_with_one_thing_wrong(call: str, place: int, value: object) -> None:

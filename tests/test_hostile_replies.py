@@ -146,7 +146,7 @@ def check(server: Scripted, store: Store, *, chat: bool = True, top: int = 0) ->
 
 
 MANY = settings(
-    max_examples=300, deadline=None,
+    max_examples=300,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )  # fmt: skip
 

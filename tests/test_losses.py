@@ -104,7 +104,7 @@ CASES = [
 
 
 @pytest.mark.parametrize("matching", CASES, ids=str)
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(
     seed=st.integers(0, 10_000),
     n=st.integers(1, 9),

@@ -178,7 +178,7 @@ def grads(inputs: Three) -> Tensor:
     [(torch.float64, 1e-10), (torch.float32, 1e-5), (torch.bfloat16, 3e-2)],
 )
 @pytest.mark.parametrize(("heads", "key_heads", "size"), [(4, 4, 16), (6, 2, 10), (3, 1, 7)])
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(rows=families(), scaling=st.sampled_from([None, 0.7]))
 def test_attention_equals_that_with_a_dense_mask(
     heads: int,
@@ -215,7 +215,6 @@ def test_a_gradient_of_any_memory_layout_counts() -> None:
     assert close(grads(inputs), grads(wide), 1e-10)
 
 
-@settings(deadline=None)
 @given(families())
 def test_the_mask_on_a_gpu_is_that_of_the_sequences(rows: Rows) -> None:
     trees, dense = dense_reads(rows)
@@ -333,7 +332,7 @@ def test_gradients_equal_those_of_the_plain_sequences(
         assert_equal_training(model, model, FEW_SHOT, least_shared=least_shared)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(rows=families(), least_shared=st.integers(1, 5))
 def test_gradients_are_equal_over_any_forest(rows: Rows, least_shared: int, tiny: Tiny) -> None:
     model = tiny("llama").train()

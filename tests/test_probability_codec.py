@@ -53,7 +53,7 @@ def same_names(one: TokenLogprobs, two: TokenLogprobs) -> bool:
     return one.token_bytes == two.token_bytes and np.array_equal(one.lengths, two.lengths)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(records())
 def test_the_exact_form_keeps_every_bit(record: TokenLogprobs) -> None:
     back = decode(encode(record, "exact"), *record.logprobs.shape)
@@ -61,7 +61,7 @@ def test_the_exact_form_keeps_every_bit(record: TokenLogprobs) -> None:
     assert same_names(record, back)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(records())
 def test_the_compact_form_keeps_names_and_is_off_by_its_bound_at_most(
     record: TokenLogprobs,

@@ -114,7 +114,7 @@ def test_tokens_without_bytes_are_no_ends_of_a_rationale() -> None:
     assert len(targets.ids) == 1
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(text=st.text(max_size=12), cuts=st.sets(st.integers(1, 40)), data=st.data())
 def test_any_alternatives_conserve_mass(text: str, cuts: set[int], data: Any) -> None:
     tokenizer = byte_level_tokenizer_once()

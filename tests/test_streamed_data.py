@@ -213,7 +213,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(VALUES, max_size=4), st.lists(VALUES, max_size=3), VALUES)
 def test_hashes_of_streams_are_those_of_lists(
     first: list[object], second: list[object], value: object
