@@ -186,6 +186,23 @@ def small_recipe(folder: Path, **train: object) -> dict[str, Any]:
     }
 
 
+def test_a_student_may_have_a_rate_of_its_own(tmp_path: Path) -> None:
+    students = {"r": {}, "slow": {"learning_rate": 1e-5}}
+    values = small_recipe(tmp_path, steps=3, warmup=0.0, schedule="constant", students=students)
+    with Run(load_recipe(values), Meter(None)) as run:
+        run.generate()
+        run.curate()
+        run.train()
+        steps = run.store.training()
+        assert {(one.system.label, one.learning_rate) for one in steps} == {
+            ("r", 3e-4), ("slow", 1e-5),
+        }  # fmt: skip
+    students["slow"]["learning_rate"] = 2e-5
+    with Run(load_recipe(values), Meter(None)) as run:
+        (note,) = run.stale_notes()
+        assert "train.students.slow.learning_rate was 0.00001, is 0.00002" in note
+
+
 def trained(recipe: dict[str, Any]) -> str:
     """Trains by a recipe; returns how the student was trained, in words."""
     with Run(load_recipe(recipe), Meter(None)) as run:
@@ -198,7 +215,7 @@ def trained(recipe: dict[str, Any]) -> str:
 
 def test_a_run_shows_what_was_filled_in(tmp_path: Path) -> None:
     words = trained(small_recipe(tmp_path, steps=1))
-    assert words.startswith("learning rate 0.0003, linear") and ", 1 steps in batches of 8" in words
+    assert words.startswith("learning rate 0.0003, linear") and ", 1 step in batches of 8" in words
     events = [json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text().splitlines()]
     (event,) = [event for event in events if event["event"] == "training_values"]
     assert (event["student"], event["steps"], event["learning_rate"]) == ("r", 1, 3e-4)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from pydantic import Field
 
+from potstill.text.number_of import number_of
 from potstill.train.settings import LoraSettings, TrainSettings
 
 OPEN = ("batch_size", "learning_rate", "warmup", "weight_decay", "max_length")
@@ -190,7 +191,7 @@ def longest_example(settings: TrainSettings, facts: StartFacts) -> int:
 def described(settings: ResolvedTraining) -> str:
     """Returns how a student is trained, in words."""
     if settings.steps is not None:
-        length = f"{settings.steps:,} steps"
+        length = number_of(settings.steps, "step")
     else:
         passes = settings.epochs or FORMER_EPOCHS
         length = f"{passes:.3g} passes" if passes != 1 else "1 pass"

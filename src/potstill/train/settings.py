@@ -270,6 +270,9 @@ class StudentSettings(Settings):
     epochs: float | None = Field(default=None, gt=0)
     """Passes over this student's examples, in place of the recipe's ``steps`` or ``epochs``."""
 
+    learning_rate: float | None = Field(default=None, gt=0)
+    """Highest step size of this student's training, in place of the recipe's."""
+
     @model_validator(mode="after")
     def _check(self) -> "StudentSettings":
         try:
@@ -487,7 +490,10 @@ class TrainSettings(Settings):
         }
 
     def for_student(self, student: StudentSettings) -> "TrainSettings":
-        """Returns the same settings with the student's own length of training, if it has one."""
-        if student.steps is None and student.epochs is None:
-            return self
-        return self.model_copy(update={"steps": student.steps, "epochs": student.epochs})
+        """Returns the same settings with the student's own length and rate, where it has them."""
+        own: dict[str, float | None] = {}
+        if student.steps is not None or student.epochs is not None:
+            own |= {"steps": student.steps, "epochs": student.epochs}
+        if student.learning_rate is not None:
+            own["learning_rate"] = student.learning_rate
+        return self.model_copy(update=own)
