@@ -11,6 +11,7 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from potstill.statistics import accuracy_interval
 from potstill.text.chosen_on_test import SHORT as SHORT_WARNING
 
 ROOT = Path(__file__).parents[1]
@@ -69,13 +70,14 @@ def cell(system: dict[str, Any] | None) -> str:
     """Returns a system's accuracy in percent with its 95% interval.
 
     It is over the trainings where there are several, whose number stands behind it, else over the
-    questions of the one.
+    questions of the one. Where all have as many right, as a start that is asked greedily has, it is
+    over the questions of one of them: the same answers three times are no more of them.
     """
     if system is None:
         return "not run"
-    seeds = len(system["by_seed"])
-    low, high = system["over_runs"] or system["over_questions"]
-    runs = f"; {seeds} seeds" if seeds > 1 else ""
+    counts = list(system["by_seed"].values())
+    low, high = system["over_runs"] or accuracy_interval(*counts[0])
+    runs = f"; {len(counts)} seeds" if system["over_runs"] else ""
     return f"{100 * system['mean']:.1f} [{100 * low:.1f}, {100 * high:.1f}]{runs}"
 
 
