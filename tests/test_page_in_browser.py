@@ -103,6 +103,20 @@ def test_axe_finds_nothing_and_nothing_is_wider_than_the_screen(
         assert page.axe_findings() == []
 
 
+@pytest.mark.parametrize("width", [320, 390])
+def test_a_long_name_of_a_model_widens_no_small_screen(
+    browser: "Browser", pages: dict[str, str], width: int
+) -> None:
+    with watched(browser, width=width) as page:
+        page.open(pages["demo_like"])
+        page.page.evaluate(
+            "() => document.querySelectorAll('.facts dd').forEach("
+            "(one) => (one.textContent = 'hf:organisation/' + 'Long-'.repeat(9)))"
+        )
+        open_everything(page)
+        assert page.wider_than_the_screen() == []
+
+
 def test_filters_chips_and_counts_agree(demo: Watched) -> None:
     page = demo.page
     go(demo, sums())
