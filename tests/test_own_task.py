@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,22 @@ def test_a_teacher_that_is_hardly_ever_right_is_shown_too_and_the_run_goes_on() 
     assert notes[0].startswith("note: only 1 of 24 rationales were kept: 23 are wrong_answer (")
     assert notes[1].startswith('note: sample: asked "What is ') and "read '7' in" in notes[1]
     assert len(notes) == 5 and "task.answer_type" in notes[4]
+
+
+def test_a_teacher_that_repeats_itself_is_no_teacher_that_fails() -> None:
+    def always(body: Body) -> list[str]:
+        asked = re.search(r"(\d) \+ (\d)", body["messages"][-1]["content"])
+        assert asked is not None
+        return [f"The two make it. The answer is {int(asked[1]) + int(asked[2])}."] * body.get(
+            "n", 1
+        )
+
+    with Loopback(always) as server:
+        path = recipe({"model": "openai:mine", "base_url": server.url}, generate={"samples": 20})
+        assert potstill("generate", path).exit_code == 0
+        result = potstill("curate", path)
+    assert "4 of 80 rationales kept; dropped: 76 duplicate" in result.stdout
+    assert "note: " not in result.stderr
 
 
 def test_a_teacher_cut_off_every_time_is_answered_with_the_limit_to_raise() -> None:

@@ -3,6 +3,7 @@
 import json
 import random
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -273,6 +274,19 @@ def test_a_run_without_a_start_does_not_say_what_was_gained(run: FilledRun) -> N
     results = replace(read(run), scores=alone, comparisons=[])
     assert words(results)["Gained"][0] == "not known"
     assert "not_better" in kinds(results)
+
+
+def test_repeated_rationales_are_fit_to_be_learned(run: FilledRun) -> None:
+    measured(run, (0.4, 0.0, 0.0, 0.0), chosen=400)
+    results = read(run)
+    counts = results.rationale_counts
+
+    def steps(**verdicts: int) -> list[str]:
+        changed = counts._replace(verdicts=Counter(verdicts))
+        return [step.kind for step in next_steps(replace(results, rationale_counts=changed))]
+
+    assert "few_kept" in steps(kept=4, wrong_answer=6)
+    assert "few_kept" not in steps(kept=1, duplicate=8, wrong_answer=1)
 
 
 def test_next_steps_follow_the_findings(run: FilledRun) -> None:

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 from potstill.curate import VERDICTS
 from potstill.errors import DataError
 from potstill.pipeline.stage_inputs import learns_rationales
-from potstill.records import Question, Rationale
+from potstill.records import SPARE_VERDICTS, Question, Rationale
 from potstill.runtime.progress import printable
 
 if TYPE_CHECKING:
     from potstill.pipeline.run import Run
 
 FEW = 0.1
-"""The share of kept rationales below which a user is told why the others were dropped."""
+"""The share of rationales fit to be learned below which a user is told why the others are not."""
 
 SHOWN = 3
 """Samples that are shown."""
@@ -42,7 +42,8 @@ def require_kept(run: "Run") -> None:
 def few_kept_lines(run: "Run") -> list[str]:
     """Returns why so few rationales were kept, a line each; empty where enough were, or none."""
     verdicts = Counter(run.store.verdicts())
-    few = 0 < verdicts["kept"] < FEW * verdicts.total()
+    spare = sum(verdicts[verdict] for verdict in SPARE_VERDICTS)
+    few = verdicts["kept"] > 0 and verdicts["kept"] + spare < FEW * verdicts.total()
     if not few or not learns_rationales(run.recipe.train.students.values()):
         return []
     return list(_lines(run, verdicts))
@@ -51,7 +52,8 @@ def few_kept_lines(run: "Run") -> list[str]:
 def _lines(run: "Run", verdicts: "Counter[str]") -> Iterator[str]:
     """Yields how many were kept, samples of those that were not, and advice, a line each."""
     kept = verdicts["kept"]
-    commonest, count = (verdicts - Counter(kept=kept)).most_common(1)[0]
+    unfit = Counter({one: count for one, count in verdicts.items() if one not in SPARE_VERDICTS})
+    commonest, count = (unfit - Counter(kept=kept)).most_common(1)[0]
     share = (
         f"only {kept:,} of {verdicts.total():,} rationales were"
         if kept

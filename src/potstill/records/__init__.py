@@ -27,6 +27,7 @@ from potstill.records.evaluation import (
 from potstill.records.policy import GuidedKind, Policy
 from potstill.records.task import AnswerType, Grade, Question, RuleName, Split, Task
 from potstill.records.training import (
+    SPARE_VERDICTS,
     Checkpoint,
     Example,
     Likelihood,
@@ -39,6 +40,7 @@ from potstill.records.training import (
 from potstill.records.training_rounds import Collapse, TrainingRound
 
 __all__ = [
+    "SPARE_VERDICTS",
     "UNKNOWN",
     "Amount",
     "AnswerType",

@@ -18,6 +18,10 @@ ADAPTER = "adapter"
 """The folder beside a checkpoint's merged weights that holds low-rank additions, for peft."""
 
 
+SPARE_VERDICTS = ("other_teacher", "duplicate", "over_cap")
+"""The verdicts of rationales that are as good as the kept ones, and more than are wanted."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rationale:
     """A completion read as reasoning steps and an answer."""

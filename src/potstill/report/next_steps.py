@@ -11,8 +11,9 @@ from potstill.report.run_progress import missing_stages
 from potstill.report.text import percent
 from potstill.report.tradeoff import candidates, followed
 
-FEW_KEPT = 0.5
-"""Share of rationales kept, below which it is worth to look at why the others were dropped."""
+FEW_FIT = 0.5
+"""Share of rationales fit to be learned, below which it is worth to look at why the others are not.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,12 +144,12 @@ def _overlap(results: Results) -> Iterator[NextStep]:
 
 
 def _few_kept(results: Results) -> Iterator[NextStep]:
-    total = len(results.rationales)
-    kept = results.rationale_counts.kept
-    if total and kept / total < FEW_KEPT:
+    counts = results.rationale_counts
+    total = counts.verdicts.total()
+    if total and counts.fit / total < FEW_FIT:
         yield NextStep(
             "few_kept",
-            f"Only {percent(kept / total)} of the rationales were kept; see why",
+            f"Only {percent(counts.fit / total)} of the rationales are fit to be learned; see why",
             place="#curation",
         )
 

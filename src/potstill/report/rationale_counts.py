@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from potstill.records import Rationale
+from potstill.records import SPARE_VERDICTS, Rationale
 
 
 class RationaleCounts(NamedTuple):
@@ -25,6 +25,11 @@ class RationaleCounts(NamedTuple):
     def kept(self) -> int:
         """The number of rationales that are kept."""
         return self.verdicts["kept"]
+
+    @property
+    def fit(self) -> int:
+        """The number that are kept, or as good and more than are wanted."""
+        return self.kept + sum(self.verdicts[verdict] for verdict in SPARE_VERDICTS)
 
     @property
     def questions_with_kept(self) -> int:
