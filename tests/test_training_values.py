@@ -66,6 +66,25 @@ def test_values_go_by_size_and_what_is_trained(
     assert (found.weight_decay, found.warmup) == (weight_decay, 0.1)
 
 
+def test_on_policy_training_takes_a_third_of_the_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    writes = Work(0.0, 0.0, on_policy=True)
+    steps = TrainSettings(steps=40)
+    assert resolve(steps, facts(135e6), writes).learning_rate == 1e-4
+    assert resolve(steps, facts(600e6, chat=True), writes).learning_rate == 8.3e-6
+    given = TrainSettings(steps=40, learning_rate=3e-4)
+    assert resolve(given, facts(135e6), writes).learning_rate == 3e-4
+    monkeypatch.setattr(resolution, "start_facts", lambda _: facts(135e6))
+    student = StudentSettings.model_validate(
+        {
+            "start": {"model": "bundled:student"},
+            "data_format": "chat",
+            "matching": {"divergence": "reverse_kl"},
+            "on_policy": {},
+        }
+    )
+    assert resolution.resolved_training(steps, student, []).learning_rate == 1e-4
+
+
 def test_what_is_given_stays() -> None:
     given = TrainSettings(learning_rate=1e-5, warmup=0, weight_decay=0.3, max_length=77, steps=9)
     found = resolve(given, facts(135e6), Work(1000, 100))

@@ -162,7 +162,11 @@ def _drafts(run: Run, folder: Path) -> Iterator[_StudentDraft]:
         spread = examples[:: max(len(examples) // COUNTED_EXAMPLES, 1)]
         lengths = shape.lengths(spread)
         mean = sum(lengths) / len(lengths)
-        own = resolve(settings.for_student(student), facts, Work(count.number, mean))
+        own = resolve(
+            settings.for_student(student),
+            facts,
+            Work(count.number, mean, student.on_policy is not None),
+        )
         fitting = [length for length in lengths if length <= own.max_length] or [own.max_length]
         longest = nlargest(3 * own.batch_size, examples, key=_characters)
         most = max(shape.lengths(longest[: own.batch_size]))

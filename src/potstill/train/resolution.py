@@ -177,8 +177,9 @@ def _positions(text_config: object) -> int | None:
 
 def _work(student: StudentSettings, examples: Sequence[Example]) -> Work:
     assert student.start is not None
+    on_policy = student.on_policy is not None
     if not examples:  # of a student that writes them itself
-        return Work(0.0, 0.0)
+        return Work(0.0, 0.0, on_policy)
     encoder = Encoder(
         load_tokenizer(student.start),
         encoder_decoder=start_facts(student.start).encoder_decoder,
@@ -188,4 +189,4 @@ def _work(student: StudentSettings, examples: Sequence[Example]) -> Work:
     lengths = [each.length for each in encoder.encode(counted, max_length=sys.maxsize).examples]
     formats = [*data_formats(examples)]
     size = pass_size(formats, example_shares(student, {*formats}))
-    return Work(examples=size, tokens=sum(lengths) / len(lengths))
+    return Work(examples=size, tokens=sum(lengths) / len(lengths), on_policy=on_policy)
