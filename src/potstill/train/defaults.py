@@ -172,8 +172,8 @@ def resolve(settings: TrainSettings, facts: StartFacts, work: Work) -> ResolvedT
         return with_values(settings, FORMER | rate)
     open_values = _values(settings, facts)
     if work.on_policy:
-        rate = open_values["learning_rate"] * ON_POLICY_SHARE
-        open_values["learning_rate"] = float(f"{rate:.2g}")
+        third = open_values["learning_rate"] * ON_POLICY_SHARE
+        open_values["learning_rate"] = float(f"{third:.2g}")
     values = with_values(settings, open_values)
     if settings.steps is not None or settings.epochs is not None:
         return values
