@@ -14,10 +14,11 @@ from commands import SHORT_BACKOFF, Commands, until
 from test_kill import rows, write_questions, write_recipe
 
 from potstill.cli import main
-from potstill.errors import BudgetError
+from potstill.errors import BudgetError, ConfigError
 from potstill.models.openai import client
 from potstill.models.openai.model import OpenAIModel
 from potstill.models.settings import OpenAISettings
+from potstill.pipeline.recipe import load_recipe
 from potstill.records import Amount, Completion, Request
 from potstill.runtime import Runtime
 from potstill.runtime.budget import Budget, BudgetSettings
@@ -204,3 +205,22 @@ def test_dollars_that_are_not_known_are_said_so() -> None:
     assert cost_words(0.0, ["openai:m"]) == "cost not known"
     assert cost_words(0.25, ["openai:m"]) == "$0.25 and more, not known"
     assert cost_words(0.0, []) == "$0.00"
+
+
+def test_a_budget_without_a_limit_of_answers_is_refused(tmp_path: Path) -> None:
+    """What a request may cost would be known only once it is paid."""
+
+    def recipe(**body: object) -> dict[str, object]:
+        return {
+            "run": str(tmp_path / "run"),
+            "task": {"name": "two_step_arithmetic"},
+            "teacher": {"model": "openai:big", "body": body},
+            "student": "bundled:student",
+            "budget": {"tokens": 10_000},
+        }
+
+    for body in ({"max_tokens": None}, {"max_tokens": None, "max_output_tokens": 100}):
+        with pytest.raises(ConfigError, match="body of openai:big takes out the limit"):
+            load_recipe(recipe(**body))
+    load_recipe(recipe(max_tokens=None, max_completion_tokens=100))
+    load_recipe({**recipe(max_tokens=None), "budget": None})

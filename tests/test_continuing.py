@@ -20,6 +20,7 @@ from potstill.models.openai.server_probes import BEGUN, QUESTION, REST, find_cap
 from potstill.models.settings import OpenAISettings
 from potstill.pipeline.recipe import load_recipe
 from potstill.pipeline.run import Run
+from potstill.pipeline.server_checks import served_model
 from potstill.records import Completion, Message, Request
 from potstill.runtime import Runtime
 from potstill.runtime.budget import Budget
@@ -319,3 +320,11 @@ def test_every_probe_runs_in_a_loop_that_is_there_already() -> None:
     with ChatServer("prefix") as server:
         found = asyncio.run(probe_server(settings(server), None, Runtime(), ["continuing"]))
     assert found == {"continuing": "prefix"}
+
+
+def test_a_server_is_tried_again_once_a_template_is_named() -> None:
+    """That it cannot go on from an answer was found out without one."""
+    plain = OpenAISettings(model="openai:big")
+    templated = OpenAISettings(model="openai:big", chat_template="org/model")
+    assert served_model(plain) == served_model(OpenAISettings(model="openai:big"))
+    assert served_model(plain) != served_model(templated)

@@ -1,6 +1,6 @@
 """Local models: the decoding loop against transformers' own, and what requests may ask of it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import cycle, pairwise
 from pathlib import Path
@@ -93,6 +93,27 @@ def test_greedy_text_is_that_of_generate(kind: str, batch_tokens: int, tmp_path:
         start = 1 if kind == "t5" else len(model.tokenizer(prompt)["input_ids"])
         text = str(model.tokenizer.decode(written[start:], skip_special_tokens=True))
         assert ours[prompt, 0].strip() == text.strip()
+
+
+@pytest.mark.parametrize("pauses", range(6))
+def test_a_request_that_comes_as_another_ends_is_not_lost(llama: HFModel, pauses: int) -> None:
+    """Whoever feeds requests may have none just now, and some later; what is taken is answered."""
+
+    class Feed(Iterator[Request]):
+        def __init__(self) -> None:
+            self.coming = ["A", *[""] * pauses, "B"]
+            self.taken: list[str] = []
+
+        def __next__(self) -> Request:
+            name = self.coming.pop(0) if self.coming else ""
+            if not name:
+                raise StopIteration
+            self.taken.append(name)
+            return Request(prompt=name, max_tokens=2, question_id=name)
+
+    feed = Feed()
+    answered = [one.request.question_id for one in llama.complete(feed)]
+    assert sorted(map(str, answered)) == feed.taken
 
 
 def test_a_sample_is_the_same_alone_and_in_a_crowd(llama_folder: Path) -> None:

@@ -22,7 +22,14 @@ from potstill.train.defaults import (
     longest_example,
     resolve,
 )
-from potstill.train.resolution import KeptValues, plain_values, start_facts
+from potstill.train.examples import REPLAY
+from potstill.train.resolution import (
+    KeptValues,
+    pass_size,
+    plain_values,
+    start_facts,
+    training_steps,
+)
 from potstill.train.settings import LoraSettings, StudentSettings, TrainSettings
 from potstill.train.student import training_identity
 
@@ -64,6 +71,25 @@ def test_values_go_by_size_and_what_is_trained(
     found = resolve(settings, start, Work(examples=1000, tokens=100))
     assert (found.learning_rate, found.batch_size) == (learning_rate, batch_size)
     assert (found.weight_decay, found.warmup) == (weight_decay, 0.1)
+
+
+def test_a_pass_is_one_of_the_students_own_examples() -> None:
+    own = ["fine_tune_cot"] * 10
+    assert pass_size([*own, *[REPLAY] * 100], {"fine_tune_cot": 0.9, REPLAY: 0.1}) == 10 / 0.9
+    mixed = StudentSettings(data_format={"fine_tune_cot": 0.5, "fine_tune_answer": 0.5})
+    examples = [Example(prompt="1", target="2", data_format=name) for name in own]
+    examples += [Example(prompt="1", target="2", data_format="fine_tune_answer")] * 4
+    passes = resolve(TrainSettings(epochs=2), facts(1e6), Work(20, 9))
+    assert training_steps(passes, mixed, examples) == 2 * 20 / 8  # as shown: 10 of each format
+    assert training_steps(passes.model_copy(update={"steps": 7}), mixed, examples) == 7
+
+
+@pytest.mark.parametrize("epochs", ["inf", float("nan")])
+def test_passes_are_a_number(epochs: object) -> None:
+    with pytest.raises(ValueError, match="epochs"):
+        TrainSettings.model_validate({"epochs": epochs})
+    with pytest.raises(ValueError, match="epochs"):
+        StudentSettings.model_validate({"epochs": epochs})
 
 
 def test_on_policy_training_takes_a_third_of_the_rate(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,6 +202,8 @@ def test_a_run_keeps_what_was_filled_in(tmp_path: Path, monkeypatch: pytest.Monk
     first = found()
     assert first.epochs == 10_000 / 3000
     assert found(on_processor=True) == first  # of another machine: as it was
+    thinks = student.model_copy(update={"thinking": "keep"})  # as many examples, and longer ones
+    assert KeptValues(tmp_path).resolved("r", OPEN, thinks, SUMS * 1000).steps == 250
     (tmp_path / defaults.KEPT_VALUES).unlink()
     assert found(on_processor=True).steps == 250
 

@@ -69,6 +69,18 @@ def test_a_server_that_answers_as_measured(run: Path) -> None:
     assert "likely cause" not in done.output
 
 
+def test_a_server_on_this_machine_is_asked_past_a_proxy(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")  # nobody listens there
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+    with server({"/v1/models": lambda _: {"data": []}}) as url:
+        done = verify(run, "--server", f"{url}/v1")
+    assert "offers 0 models" in done.output, done.output
+
+
 def test_a_redirect_is_not_followed_since_the_key_would_go_along(
     run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

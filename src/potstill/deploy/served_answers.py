@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
-from urllib.request import HTTPRedirectHandler, build_opener
+from urllib.request import HTTPRedirectHandler, OpenerDirector, ProxyHandler, build_opener
 from urllib.request import Request as HttpRequest
 
 from potstill.errors import ConfigError, ModelError, ServerError
 from potstill.models import Model
+from potstill.models.openai.client import proxy_for
 from potstill.models.openai.model import OpenAIModel
 from potstill.models.settings import LocalSettings, OpenAISettings
 from potstill.prompts.styles import question_text
@@ -317,7 +318,10 @@ class _NoRedirects(HTTPRedirectHandler):
         """Returns no request; the redirect is an error of the server's."""
 
 
-_OPENER = build_opener(_NoRedirects)
+def _opener(url: str) -> OpenerDirector:
+    """Returns what opens an address by the proxy that the model's own requests take, if any."""
+    proxy = proxy_for(url)
+    return build_opener(_NoRedirects, ProxyHandler({urlsplit(url).scheme: proxy} if proxy else {}))
 
 
 def _told(url: str, body: Json | None = None, *, key: str = "") -> Json:
@@ -341,7 +345,7 @@ def _json_of(url: str, body: Json | None = None, *, key: str = "", seconds: floa
     if key:
         headers["Authorization"] = f"Bearer {key}"
     try:
-        with _OPENER.open(HttpRequest(url, content, headers), timeout=seconds) as response:
+        with _opener(url).open(HttpRequest(url, content, headers), timeout=seconds) as response:
             told: object = json.loads(response.read())
     except HTTPError as error:
         # A server's words on a request may repeat the key.

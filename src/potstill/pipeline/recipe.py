@@ -36,6 +36,7 @@ from potstill.models.settings import (
     ModelSettings,
     OpenAISettings,
     RecordedSettings,
+    ServerSettings,
     VLLMSettings,
     model_settings,
     student_settings,
@@ -269,6 +270,18 @@ class Recipe(Settings):
                 "in US dollars a million tokens (0 where it costs nothing), or budget.tokens "
                 "in place of budget.usd"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _budget_has_limits(self) -> "Recipe":
+        for model in [*self.named_teachers.values(), self.judge] if self.budget else ():
+            if isinstance(model, ServerSettings) and not model.sends_limit:
+                raise ValueError(
+                    f"budget is given, and body of {model.model} takes out the limit of an "
+                    "answer's tokens, without which nobody knows what a request may cost. Give "
+                    "the limit as body.max_completion_tokens or body.max_tokens, or leave budget "
+                    "out"
+                )
         return self
 
     @model_validator(mode="after")

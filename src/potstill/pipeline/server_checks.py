@@ -40,8 +40,11 @@ def served_model(settings: ServerSettings) -> ServedModel:
     """
     options = settings.options if isinstance(settings, VLLMSettings) else {}
     model = settings.where
-    if settings.body or options:
-        model += f"#{settings_hash(settings.body, *([options] if options else []))}"
+    further: list[object] = [options] if options else []
+    if isinstance(settings, OpenAISettings) and settings.chat_template is not None:
+        further.append({"chat_template": settings.chat_template})
+    if settings.body or further:
+        model += f"#{settings_hash(settings.body, *further)}"
     route: Literal["chat", "completions"] = "chat" if settings.chat else "completions"
     return ServedModel((settings.address or OWN_SERVER).rstrip("/"), model, route)
 

@@ -24,7 +24,8 @@ from potstill.records import Example, System, Task
 from potstill.text.chosen_on_test import BEST_ON_TEST
 from potstill.train import resumable_step
 from potstill.train.defaults import StartFacts, Work, described, resolve
-from potstill.train.examples import as_written, make_examples
+from potstill.train.example_list import data_formats
+from potstill.train.examples import REPLAY, as_written, example_shares, make_examples
 from potstill.train.settings import StudentSettings
 
 if TYPE_CHECKING:
@@ -131,6 +132,9 @@ class _StudentDraft(NamedTuple):
     shape: "StartShape"
     facts: StartFacts
     amount: Bound
+    in_a_pass: float
+    """Examples in a pass, see :func:`potstill.train.resolution.pass_size`."""
+
     part: TrainedPart
     done: int
     """Optimiser steps that were taken."""
@@ -141,7 +145,7 @@ class _StudentDraft(NamedTuple):
     @property
     def steps(self) -> int:
         """Optimiser steps in all."""
-        return self.part.settings.steps_for(self.amount.number)
+        return self.part.settings.steps_for(self.in_a_pass)
 
     @property
     def is_timed(self) -> bool:
@@ -151,7 +155,7 @@ class _StudentDraft(NamedTuple):
 
 def _drafts(run: Run, folder: Path) -> Iterator[_StudentDraft]:
     with extra("local", needed_for="planning a training"):
-        from potstill.train.resolution import start_facts
+        from potstill.train.resolution import pass_size, start_facts
         from potstill.train.start_checks import start_shape
     settings = run.recipe.train
     outdated = outdated_students(run)
@@ -162,10 +166,13 @@ def _drafts(run: Run, folder: Path) -> Iterator[_StudentDraft]:
         spread = examples[:: max(len(examples) // COUNTED_EXAMPLES, 1)]
         lengths = shape.lengths(spread)
         mean = sum(lengths) / len(lengths)
+        formats = [*data_formats(examples)]
+        size = pass_size(formats, example_shares(student, {*formats, REPLAY})) / len(examples)
+        in_a_pass = count.number * size
         own = resolve(
             settings.for_student(student),
             facts,
-            Work(count.number, mean, student.on_policy is not None),
+            Work(in_a_pass, mean, student.on_policy is not None),
         )
         fitting = [length for length in lengths if length <= own.max_length] or [own.max_length]
         longest = nlargest(3 * own.batch_size, examples, key=_characters)
@@ -177,6 +184,7 @@ def _drafts(run: Run, folder: Path) -> Iterator[_StudentDraft]:
             shape,
             facts,
             count,
+            in_a_pass,
             TrainedPart(
                 student,
                 own,
@@ -290,7 +298,7 @@ def _likely_examples(task: Task, student: StudentSettings, encoder_decoder: bool
         for question in task.splits["train"][:COUNTED_EXAMPLES]:
             prompt = data_format.prompt(question, encoder_decoder=encoder_decoder)
             target = data_format.target(rationale, question.answer, encoder_decoder=encoder_decoder)
-            examples.append(Example(prompt=prompt, target=target))
+            examples.append(Example(prompt=prompt, target=target, data_format=name))
     return examples
 
 

@@ -31,11 +31,14 @@ from potstill.train.defaults import (
 )
 from potstill.train.encoding import Encoder
 from potstill.train.example_list import data_formats
-from potstill.train.examples import example_shares
+from potstill.train.examples import REPLAY, example_shares
 from potstill.train.settings import StudentSettings, TrainSettings
 from potstill.train.skeleton import model_without_weights
 from potstill.train.wrong_chains import WRONG_CHAINS
 from potstill.whole_files import write_whole
+
+BESIDE = (WRONG_CHAINS, REPLAY)
+"""The data formats of examples that a student learns beside its own."""
 
 COUNTED_EXAMPLES = 200
 """Examples whose tokens are counted, spread over all."""
@@ -94,15 +97,29 @@ def pass_size(data_formats: Iterable[str], shares: Mapping[str, float]) -> float
     """Returns the number of examples in a pass.
 
     A pass over a mixture of formats ends when its slowest one has been gone through; wrong
-    rationales that are learned not to be written do not make it longer.
+    rationales that are learned not to be written, and what is replayed of other tasks, do not make
+    it longer.
 
     Args:
         data_formats: The format of each example.
         shares: The share of each format that has examples; empty: all are one pool.
     """
     counts = Counter(data_formats)
-    learned = {name: share for name, share in shares.items() if name != WRONG_CHAINS}
+    learned = {name: share for name, share in shares.items() if name not in BESIDE}
     return max((counts[name] / share for name, share in learned.items()), default=counts.total())
+
+
+def training_steps(
+    settings: ResolvedTraining, student: StudentSettings, examples: Sequence[Example]
+) -> int:
+    """Returns the optimiser steps of a student's training.
+
+    Where they follow from passes, examples that are too long are counted here and left out there.
+    """
+    if settings.steps is not None:
+        return settings.steps
+    formats = [*data_formats(examples)]
+    return settings.steps_for(pass_size(formats, example_shares(student, {*formats})))
 
 
 class KeptValues:
@@ -140,7 +157,15 @@ class KeptValues:
             mode="json", include={"steps", "epochs", "lora", "prefix", *OPEN}, exclude_defaults=True
         )
         start = student.start.model, student.start.revision
-        stands_for = settings_hash(given, start, example_shares(student), len(examples))
+        # The parts that came later count where they are given.
+        further: dict[str, object] = {}
+        if student.long_share:
+            further["thinking"] = student.long_share
+        if student.take != "first":
+            further["take"] = student.take
+        stands_for = settings_hash(
+            given, start, example_shares(student), len(examples), *([further] if further else [])
+        )
         kept = self._kept.get(label, {})
         values = kept.get("values")
         if kept.get("of") == stands_for and isinstance(values, dict):

@@ -267,7 +267,7 @@ class StudentSettings(Settings):
     steps: int | None = Field(default=None, ge=1)
     """Optimiser steps of this student, in place of the recipe's ``steps`` or ``epochs``."""
 
-    epochs: float | None = Field(default=None, gt=0)
+    epochs: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """Passes over this student's examples, in place of the recipe's ``steps`` or ``epochs``."""
 
     learning_rate: float | None = Field(default=None, gt=0)
@@ -416,7 +416,7 @@ class TrainSettings(Settings):
     steps: int | None = Field(default=None, ge=1)
     """Optimiser steps of every student; give this or ``epochs``."""
 
-    epochs: float | None = Field(default=None, gt=0)
+    epochs: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """Passes over a student's examples. Neither this nor ``steps``: by the start and examples."""
 
     batch_size: int | None = Field(default=None, ge=1)

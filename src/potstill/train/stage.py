@@ -161,7 +161,7 @@ def _resolved(
     context: RunContext,
 ) -> dict[System, ResolvedTraining]:
     """Returns each student's settings with nothing left open, which the run keeps and shows."""
-    from potstill.train.resolution import KeptValues, plain_values
+    from potstill.train.resolution import KeptValues, plain_values, training_steps
 
     kept = KeptValues(context.folder)
     resolved = {}
@@ -172,7 +172,9 @@ def _resolved(
             words = f"{system.label}: {described(resolved[system])}"
             fields = plain_values(resolved[system])
             context.events.announce("training_values", words, student=system.label, **fields)
-    steps = sum(own.steps_for(len(examples[system])) for system, own in resolved.items())
+    steps = sum(
+        training_steps(own, students[system], examples[system]) for system, own in resolved.items()
+    )
     context.progress.expect(steps, "steps")
     if not context.store.read_only:  # the main of several processes keeps the folder
         kept.write()
@@ -328,6 +330,7 @@ def _train_in_folder(
     work: OnPolicyWork | None,
 ) -> "TrainedStudent":
     """Train one student in a folder named by all that determines it, and show its progress."""
+    from potstill.train.resolution import training_steps
     from potstill.train.student import train_student
 
     system, context = watch.system, watch.context
@@ -338,7 +341,7 @@ def _train_in_folder(
         return ends_at(_checkpoint_records(system, student, so_far, context.folder, settings))
 
     with ExitStack() as shown:
-        shown.enter_context(context.progress.part(settings.steps_for(len(examples))))
+        shown.enter_context(context.progress.part(training_steps(settings, student, examples)))
         shown.enter_context(watch)
         if work is not None:
             shown.callback(context.events.notes.pop, work.note, None)

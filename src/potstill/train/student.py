@@ -51,7 +51,7 @@ from potstill.train.precision import try_training
 from potstill.train.processes import require_same, shared
 from potstill.train.quantization import four_bits, is_quantized, keep_trainable
 from potstill.train.reporter import OnStep, Reporter, log_lines
-from potstill.train.resolution import resolved_training, start_device
+from potstill.train.resolution import resolved_training, start_device, training_steps
 from potstill.train.settings import LoraSettings, StudentSettings, TrainSettings
 from potstill.train.spooled_examples import SpooledExamples, facts_of
 from potstill.train.start_checks import check_end_token
@@ -212,7 +212,7 @@ def train_student(
     settings = resolved_training(settings, student, examples)
     identity = training_identity(student, examples, settings, seed=seed, on_policy=on_policy)
     require_same(identity, of=_name(folder))
-    checkpoints.claim(folder, identity, settings.steps_for(len(examples)))
+    checkpoints.claim(folder, identity, training_steps(settings, student, examples))
     finished = shared(_finished(folder, on_policy) if is_main_process() else None)
     if finished is not None:
         return _trained_student(finished, folder)

@@ -15,7 +15,7 @@ decoded behind the last tokens of its prompt.
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache, cached_property
-from itertools import groupby
+from itertools import islice
 
 import numpy as np
 from transformers import PreTrainedTokenizerBase
@@ -65,6 +65,29 @@ __all__ = ["HFModel", "Loaded", "load_model_and_tokenizer"]
 
 
 logger = logging.getLogger(__name__)
+
+
+class _Alike(Iterator[Request]):
+    """The next requests of one kind: given texts, or such as are answered in the model's words.
+
+    It ends before the first of the other kind, and where there is none just now; more may come
+    later, so that it goes on if it is asked again. No request that was taken is lost.
+
+    Args:
+        source: All requests.
+        ahead: The request that was taken from them and is still to come, if there is one.
+        is_given: The kind.
+    """
+
+    def __init__(self, source: Iterator[Request], ahead: list[Request], *, is_given: bool) -> None:
+        self._source, self._ahead, self._is_given = source, ahead, is_given
+
+    def __next__(self) -> Request:
+        request = self._ahead.pop() if self._ahead else next(self._source)
+        if (request.given is not None) == self._is_given:
+            return request
+        self._ahead.append(request)
+        raise StopIteration
 
 
 class HFModel(Model):
@@ -144,9 +167,11 @@ class HFModel(Model):
     ) -> Iterator[Completion]:
         """Answer requests; see :class:`potstill.models.interface.Interruptible`."""
         # Given texts are scored, and all others written; either kind waits for the one before.
-        for is_given, alike in groupby(requests, lambda request: request.given is not None):
+        source, ahead = iter(requests), list[Request]()
+        while ahead or (ahead := [*islice(source, 1)]):
+            is_given = ahead[0].given is not None
             answer = self._score if is_given else self._write
-            yield from answer(alike, wanted)
+            yield from answer(_Alike(source, ahead, is_given=is_given), wanted)
 
     def _score(
         self, requests: Iterable[Request], wanted: Callable[[Request], bool]
