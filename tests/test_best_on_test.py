@@ -23,7 +23,7 @@ from potstill.experiment.seeded_runs import seeded_runs
 from potstill.merge.evaluate import merged_model_card
 from potstill.pipeline.recipe import load_recipe
 from potstill.plan import plan_page, plan_run
-from potstill.records import Choice, Comparison, Prediction, System
+from potstill.records import Checkpoint, Choice, Comparison, Prediction, System
 from potstill.report import write_report
 from potstill.report.tables import accuracy_table, guided_table
 from potstill.start_comparison import StartComparison
@@ -46,7 +46,8 @@ class Opened:
     def __init__(self) -> None:
         self.models: dict[str, ScriptedModel] = {}
 
-    def __call__(self, folder: str) -> ScriptedModel:
+    def __call__(self, checkpoint: Checkpoint) -> ScriptedModel:
+        folder = checkpoint.folder
         highest = ABILITY[int(folder.rpartition("/")[2])]
         fresh = ScriptedModel(lambda r, s: right_up_to(highest, r), name=folder)
         return self.models.setdefault(folder, fresh)

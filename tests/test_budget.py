@@ -208,7 +208,7 @@ def test_dollars_that_are_not_known_are_said_so() -> None:
 
 
 def test_a_budget_without_a_limit_of_answers_is_refused(tmp_path: Path) -> None:
-    """What a request may cost would be known only once it is paid."""
+    """Nobody would know what a request may cost before it is paid."""
 
     def recipe(**body: object) -> dict[str, object]:
         return {

@@ -323,7 +323,7 @@ def test_every_probe_runs_in_a_loop_that_is_there_already() -> None:
 
 
 def test_a_server_is_tried_again_once_a_template_is_named() -> None:
-    """That it cannot go on from an answer was found out without one."""
+    """It was found to go on from no begun answer when there was none."""
     plain = OpenAISettings(model="openai:big")
     templated = OpenAISettings(model="openai:big", chat_template="org/model")
     assert served_model(plain) == served_model(OpenAISettings(model="openai:big"))

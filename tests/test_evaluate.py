@@ -73,8 +73,9 @@ ABILITY = {
 }
 
 
-def open_student(folder: str) -> ScriptedModel:
-    return ScriptedModel(lambda r, s: right_up_to(ABILITY[folder], r), name=folder)
+def open_student(checkpoint: Checkpoint) -> ScriptedModel:
+    highest, name = ABILITY[checkpoint.folder], checkpoint.folder
+    return ScriptedModel(lambda r, s: right_up_to(highest, r), name=name)
 
 
 def run(store: Store) -> tuple[ScriptedModel, Evaluation]:
@@ -99,7 +100,7 @@ def run(store: Store) -> tuple[ScriptedModel, Evaluation]:
 def against(
     teacher: ScriptedModel,
     start: ScriptedModel,
-    opener: Callable[[str], ScriptedModel] = open_student,
+    opener: Callable[[Checkpoint], ScriptedModel] = open_student,
 ) -> EvalModels:
     asking = teacher_asking(teacher, GenerateSettings(), seed=0)
     starts = (Start(System("start"), lambda: start, encoder_decoder=False),)

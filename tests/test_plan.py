@@ -536,7 +536,7 @@ def test_the_page_fits_a_hundred_columns(tmp_path: Path, server: Loopback) -> No
     assert "rationales of" in text and "…" not in text
 
 
-def test_unknown_prices_are_not_taken_for_nothing(tmp_path: Path, server: Loopback) -> None:
+def test_unknown_costs_are_not_taken_for_nothing(tmp_path: Path, server: Loopback) -> None:
     teacher = {"model": "openai:mine", "base_url": server.url, "api_key_env": None}
     text = shown(planned(recipe_file(tmp_path, server, teacher=teacher)))
     assert "not known; set prompt_price and completion_price of teacher" in text
@@ -545,7 +545,7 @@ def test_unknown_prices_are_not_taken_for_nothing(tmp_path: Path, server: Loopba
     assert "cost nothing" in words_of(planned(recipe_file(tmp_path, server, teacher=free)))
 
 
-def test_what_was_paid_at_unknown_prices_is_not_said_to_be_nothing(
+def test_what_was_paid_at_unknown_costs_is_not_said_to_be_nothing(
     tmp_path: Path, server: Loopback, capsys: pytest.CaptureFixture[str]
 ) -> None:
     teacher = {"model": "openai:mine", "base_url": server.url, "api_key_env": None}

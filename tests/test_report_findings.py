@@ -394,7 +394,7 @@ def test_the_origin_of_a_page(run: FilledRun) -> None:
     assert unknown[:2] == ["runs/demo", "date not known"]  # as the recipe names it
 
 
-def test_unknown_prices_are_said(run: FilledRun) -> None:
+def test_unknown_costs_are_said(run: FilledRun) -> None:
     measured(run, (0.4,))
     paid = words(read(run, replace_facts(unpriced=["openai:new"])))["Paid"]
     assert "a cost that is not known (no price for openai:new)." in paid[-1]

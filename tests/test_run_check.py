@@ -507,7 +507,8 @@ def test_a_removed_checkpoint_answers_from_the_store_alone(
 ) -> None:
     """The name under which its answers are stored is told by its checksums."""
     with stored_run(run, Meter(None)) as opened:
-        name = opened.students._open_student(PLACE).name
+        (checkpoint,) = [one for one in opened.store.checkpoints() if one.folder == PLACE]
+        name = opened.students._open_student(checkpoint).name
         remove(superseded(opened))
         monkeypatch.setattr("potstill.models.local.model.HFModel.__init__", None)
-        assert opened.students._open_student(PLACE).name == name
+        assert opened.students._open_student(checkpoint).name == name

@@ -225,7 +225,9 @@ class Models:
             self.teacher, GenerateSettings(prompt_style="zero_shot_subquestions"), seed=0
         )
         start = Start(System("start"), lambda: self.start, encoder_decoder=False)
-        return EvalModels(lambda: self.teacher, asking, (start,), self.students.__getitem__)
+        return EvalModels(
+            lambda: self.teacher, asking, (start,), lambda one: self.students[one.folder]
+        )
 
     @property
     def asked(self) -> list[tuple[str, Request]]:

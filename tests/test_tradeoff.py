@@ -92,7 +92,7 @@ def contenders(models: Mapping[str, ScriptedModel]) -> EvalModels:
     start = Start(System("start"), lambda: models["start"], encoder_decoder=False)
     teacher = models["teacher"]
     return EvalModels(
-        lambda: teacher, asking, (start,), lambda folder: models[folder], None, EXEMPLARS
+        lambda: teacher, asking, (start,), lambda one: models[one.folder], None, EXEMPLARS
     )
 
 

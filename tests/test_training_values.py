@@ -250,6 +250,20 @@ def test_a_student_may_have_a_rate_of_its_own(tmp_path: Path) -> None:
         assert "train.students.slow.learning_rate was 0.00001, is 0.00002" in note
 
 
+def test_a_student_is_read_as_its_own_start_is(tmp_path: Path) -> None:
+    own = {"model": "bundled:student", "device": "cpu", "dtype": "float64", "control_tokens": True}
+    students = {"r": {}, "own": {"start": own}}
+    with Run(load_recipe(small_recipe(tmp_path, steps=1, students=students)), Meter(None)) as run:
+        run.generate()
+        run.curate()
+        found = {
+            one.student: run.students.settings_of(one, tmp_path / "model") for one in run.train()
+        }
+    assert (found["own"].dtype, found["own"].control_tokens) == ("float64", True)
+    assert (found["r"].dtype, found["r"].control_tokens) == ("auto", False)
+    assert {one.model for one in found.values()} == {f"hf:{tmp_path / 'model'}"}
+
+
 def trained(recipe: dict[str, Any]) -> str:
     """Trains by a recipe; returns how the student was trained, in words."""
     with Run(load_recipe(recipe), Meter(None)) as run:

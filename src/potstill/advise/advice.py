@@ -23,7 +23,7 @@ from potstill.errors import ModelError
 from potstill.models.settings import ServerSettings
 from potstill.pipeline.run import Run
 from potstill.pipeline.student_likelihood import MeasuredBy
-from potstill.pipeline.unknown_prices import without_prices
+from potstill.pipeline.unknown_costs import without_prices
 from potstill.records import Amount
 from potstill.runtime.budget import BudgetSettings
 from potstill.setting_names import resolve_names

@@ -121,4 +121,5 @@ def _served(
     if server is not None:
         return ServedByChat(server, model, stop=stop, max_tokens=longest)
     assert folder is not None
-    return ServedByFolder(folder, run.recipe.student, stop=stop, max_tokens=longest)
+    start = run.students.start_of(student.checkpoint).settings
+    return ServedByFolder(folder, start, stop=stop, max_tokens=longest)

@@ -119,7 +119,7 @@ def pair_system(
         role: _asking(role, pair.solver if role == "solver" else pair.questioner, pair_settings)
         for role in FORMAT_OF
     }
-    open_questioner = partial(models.open_student, pair.questioner.folder)
+    open_questioner = partial(models.open_student, pair.questioner)
     turns = _TurnTaking(
         settings=pair_settings,
         open_questioner=None if teacher_asks else open_questioner,
@@ -130,7 +130,7 @@ def pair_system(
     )
     return MeasuredSystem(
         system=System(name, variant="teacher_questions" if teacher_asks else "", step=pair.step),
-        open=partial(models.open_student, pair.solver.folder),
+        open=partial(models.open_student, pair.solver),
         asking=asking["solver"],
         answering=turns.answer_all,
     )

@@ -125,8 +125,8 @@ class EvalModels(NamedTuple):
     """How the teacher was asked for rationales."""
 
     starts: tuple[Start, ...]
-    open_student: Callable[[str], Model]
-    """Opens a checkpoint by its folder, as the store names it."""
+    open_student: Callable[[Checkpoint], Model]
+    """Opens a student's checkpoint."""
 
     few_shot: FewShot | None = None
     """Worked questions; with them the starts are asked in a third way."""
@@ -183,7 +183,7 @@ def student_system(
         data_format, models, settings, encoder_decoder=checkpoint.encoder_decoder
     )
     system = replace(checkpoint.system, step=checkpoint.step)
-    return MeasuredSystem(system, partial(models.open_student, checkpoint.folder), asking)
+    return MeasuredSystem(system, partial(models.open_student, checkpoint), asking)
 
 
 def further_ways(

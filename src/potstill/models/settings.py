@@ -219,10 +219,6 @@ class LocalSettings(ModelSettings):
         return Teacher(name=name, chat=load_tokenizer(self).chat_template is not None)
 
 
-LIMIT_FIELDS = ("max_tokens", "max_completion_tokens")
-"""The fields of a request's body that limit an answer's tokens."""
-
-
 class ServerSettings(ModelSettings):
     """The settings of models that are asked over HTTP."""
 
@@ -244,15 +240,6 @@ class ServerSettings(ModelSettings):
 
     body: dict[str, object] = Field(default_factory=dict)
     """Further fields for every request's body, merged last; null takes a field out."""
-
-    @property
-    def sends_limit(self) -> bool:
-        """Whether requests name the most tokens of an answer, in words that a budget understands.
-
-        One of the two fields is sent by itself; ``body`` may take it out, or give the other.
-        """
-        changed = [self.body[name] for name in LIMIT_FIELDS if name in self.body]
-        return not changed or any(changed)
 
     @property
     def requests_at_once(self) -> int:

@@ -6,13 +6,11 @@ greedily, as it was measured.
 
 import shlex
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from potstill.errors import ConfigError, DataError, ModelError
 from potstill.models import open_model
 from potstill.models.settings import LocalSettings
-from potstill.pipeline.recipe import Recipe
 from potstill.prompts.formats import format_named
 from potstill.records import Checkpoint, Completion, Question, SystemEngine
 from potstill.sampling.ask import PromptConfig
@@ -104,8 +102,9 @@ def ask_student(run: "Run", text: str) -> Completion:
     """
     if not text.strip():
         raise ConfigError("the question is empty.")
-    asking = student_asking(run, chosen_checkpoint(run))
-    model = open_model(_settings(run.recipe, run.folder))
+    checkpoint = chosen_checkpoint(run)
+    asking = student_asking(run, checkpoint)
+    model = open_model(_settings(run, checkpoint))
     (completion,) = model.complete([asking.request(Question(id="", text=text, answer=""))])
     if completion.finish_reason == "error":
         raise ModelError(f"{run.folder / 'model'}: {completion.error}.")
@@ -132,7 +131,7 @@ def serving(run: "Run") -> dict[str, object]:
     checkpoint = chosen_checkpoint(run)
     kept = (one.text for one in run.store.rationales() if one.verdict == "kept")
     return {
-        "student": _settings(run.recipe, run.folder).model_dump(mode="json", exclude_defaults=True),
+        "student": _settings(run, checkpoint).model_dump(mode="json", exclude_defaults=True),
         "student_format": checkpoint.data_format,
         "steps": step_kind(kept),
         "name": run.folder.resolve().name,
@@ -142,9 +141,7 @@ def serving(run: "Run") -> dict[str, object]:
     }
 
 
-def _settings(recipe: Recipe, folder: Path) -> LocalSettings:
-    """Returns the settings of the chosen student, on the device that the recipe names."""
+def _settings(run: "Run", checkpoint: Checkpoint) -> LocalSettings:
+    """Returns the settings of the chosen student."""
     # For a question or two, and behind the guided server, no server of its own is started.
-    place = {"model": f"hf:{folder / 'model'}", "revision": None, "serve": None}
-    settings: LocalSettings = recipe.student.model_copy(update=place)
-    return settings
+    return run.students.settings_of(checkpoint, run.folder / "model")

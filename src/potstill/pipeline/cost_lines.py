@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from potstill.guide.experiment import STAGE as GUIDE_STAGE
 from potstill.pipeline.judge_lines import described_judge
 from potstill.pipeline.recipe import Recipe
-from potstill.pipeline.unknown_prices import without_prices
+from potstill.pipeline.unknown_costs import without_prices
 from potstill.report.text import cost_note
 from potstill.runtime.cost_words import missing_prices
 from potstill.sampling.judge import STAGE as JUDGE_STAGE

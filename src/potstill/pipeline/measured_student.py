@@ -100,7 +100,7 @@ def _number_format(run: "Run", checkpoint: Checkpoint) -> str | None:
     """Returns the number format in which a student was measured, where it is known."""
     if (engine := measuring_engine(run, checkpoint)) is not None:
         return engine.number_format or None
-    settings = run.recipe.student
+    settings = run.students.settings_of(checkpoint, run.folder / "model")
     if settings.dtype != "auto":
         return settings.dtype
     path = run.folder / "number_formats.json"
@@ -108,7 +108,6 @@ def _number_format(run: "Run", checkpoint: Checkpoint) -> str | None:
         from potstill.models.local.format_trials import shape_name
         from potstill.models.local.loading import load_config
 
-        place = {"model": f"hf:{run.folder / 'model'}", "revision": None}
-        shape = shape_name(load_config(settings.model_copy(update=place)))
+        shape = shape_name(load_config(settings))
         return NumberFormats(path).known(f"generation: {shape}")
     return None

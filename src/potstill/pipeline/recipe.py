@@ -36,7 +36,6 @@ from potstill.models.settings import (
     ModelSettings,
     OpenAISettings,
     RecordedSettings,
-    ServerSettings,
     VLLMSettings,
     model_settings,
     student_settings,
@@ -46,7 +45,7 @@ from potstill.pipeline.learning_checks import check_learning
 from potstill.pipeline.names import RESERVED, check_name, check_systems, named_starts
 from potstill.pipeline.settings_file import change_setting, read_settings
 from potstill.pipeline.track_settings import TrackSettings, with_one_track
-from potstill.pipeline.unknown_prices import without_prices
+from potstill.pipeline.unknown_costs import without_limits, without_prices
 from potstill.prompts.exemplars import AnyFewShot
 from potstill.prompts.formats import DataFormat, format_named
 from potstill.prompts.styles import STYLES, shows_exemplars, style_named
@@ -274,14 +273,14 @@ class Recipe(Settings):
 
     @model_validator(mode="after")
     def _budget_has_limits(self) -> "Recipe":
-        for model in [*self.named_teachers.values(), self.judge] if self.budget else ():
-            if isinstance(model, ServerSettings) and not model.sends_limit:
-                raise ValueError(
-                    f"budget is given, and body of {model.model} takes out the limit of an "
-                    "answer's tokens, without which nobody knows what a request may cost. Give "
-                    "the limit as body.max_completion_tokens or body.max_tokens, or leave budget "
-                    "out"
-                )
+        if self.budget is None:
+            return self
+        for model in without_limits([*self.named_teachers.values(), self.judge]):
+            raise ValueError(
+                f"budget is given, and body of {model.model} takes out the limit of an answer's "
+                "tokens, without which nobody knows what a request may cost. Give the limit as "
+                "body.max_completion_tokens or body.max_tokens, or leave budget out"
+            )
         return self
 
     @model_validator(mode="after")

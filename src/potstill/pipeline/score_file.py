@@ -22,7 +22,7 @@ from potstill.models.score_texts import ScoredText, scored_text
 from potstill.models.settings import LocalSettings, ModelSettings, model_settings
 from potstill.pipeline.later_model import LaterModel
 from potstill.pipeline.run_runtime import opened_on
-from potstill.pipeline.unknown_prices import without_prices
+from potstill.pipeline.unknown_costs import without_prices
 from potstill.records import Completion, GivenText, Message, Request
 from potstill.runtime import Runtime
 from potstill.runtime.budget import Budget, BudgetSettings

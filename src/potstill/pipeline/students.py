@@ -8,6 +8,7 @@ from potstill.checksums import damage, is_removed
 from potstill.errors import DataError, extra
 from potstill.evaluate import DevScorer, EvalContext, EvalModels, EvalTask, Start
 from potstill.models import Model, open_model
+from potstill.models.folder_server import ServedBy
 from potstill.models.settings import LocalSettings
 from potstill.pipeline.later_model import LaterModel
 from potstill.pipeline.names import NamedStart, named_starts
@@ -121,14 +122,29 @@ class StudentPool:
         context = EvalContext(self._context, left_out=[], judge=self._teachers.judge)
         return DevScorer(self._entries(), self.eval_models, self._recipe.evaluate, context)
 
-    def _open_student(self, folder: str) -> Model:
-        """A checkpoint of this run, on the device that the recipe names for the student.
+    def settings_of(
+        self, checkpoint: Checkpoint, path: Path, *, serve: ServedBy = None
+    ) -> LocalSettings:
+        """Returns the settings of a student whose weights lie in a folder.
+
+        It is read as its start is: on its device, in its number format, with its control tokens.
+
+        Args:
+            checkpoint: The student's.
+            path: The folder.
+            serve: The program that it is asked by; None: this process.
+        """
+        place = {"model": f"hf:{path}", "revision": None, "serve": serve}
+        settings: LocalSettings = self.start_of(checkpoint).settings.model_copy(update=place)
+        return settings
+
+    def _open_student(self, checkpoint: Checkpoint) -> Model:
+        """Returns a checkpoint of this run.
 
         One whose weights ``potstill clean`` removed answers from the store.
         """
-        path = self._context.folder / folder
-        place = {"model": f"hf:{path}", "revision": None}
-        settings: LocalSettings = self._recipe.student.model_copy(update=place)
+        path = self._context.folder / checkpoint.folder
+        settings = self.settings_of(checkpoint, path, serve=self._recipe.student.serve)
         if is_removed(path):
             return LaterModel(
                 settings.identity(), partial(open_model, settings, self._context.runtime)
