@@ -252,3 +252,27 @@ def test_development_questions_are_pooled_by_step(recipe: Path) -> None:
             store.replace_evaluation(scores, [], [], grader="2", settings_hash="")
     assert development_curves(runs) == {"sums": {"start": {0: (7, 20)}, "ours": {40: (7, 20)}}}
     assert "| ours |  | 35.0 [18.1, 56.7] |" in curve_table(development_curves(runs)["sums"])
+
+
+@pytest.mark.parametrize(
+    ("variant", "told"),
+    [
+        ("d1 'x", "No closing quotation"),
+        ("", "give a name and at least one setting"),
+        ("d1", "give a name and at least one setting"),
+    ],
+)
+def test_a_variant_that_is_none_is_refused(tmp_path: Path, variant: str, told: str) -> None:
+    recipe = tmp_path / "short.yaml"
+    recipe.write_text("run: runs/short\n")
+    done = CliRunner().invoke(main, ["experiment", str(recipe), "--variant", variant])
+    assert done.exit_code == 2 and told in done.output, done.output
+
+
+def test_two_recipes_of_one_name_are_refused(tmp_path: Path) -> None:
+    recipes = [tmp_path / folder / "short.yaml" for folder in ("a", "b")]
+    for recipe in recipes:
+        recipe.parent.mkdir()
+        recipe.write_text("run: runs/short\n")
+    done = CliRunner().invoke(main, ["experiment", *map(str, recipes)])
+    assert done.exit_code == 2 and "two recipes are called short" in done.output, done.output

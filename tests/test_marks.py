@@ -92,6 +92,11 @@ def test_people_are_asked_last(folder: Path) -> None:
     assert (told["5 + 4"], told["7 + 4"]) == ("too_long", "unmarked")
 
 
+def test_lengths_that_nothing_has_are_refused() -> None:
+    with pytest.raises(ValueError, match="max_words is 5 and min_words 50"):
+        CurateSettings(min_words=50, max_words=5)
+
+
 def test_what_could_not_be_compared_in_time_is_not_called_wrong() -> None:
     late = Grade(answer="2^{100!}", correct=False, rule="timeout")
     sample = GradedSample("teacher", 1, 0, "stop", late, "A power.")

@@ -79,12 +79,18 @@ def experiment_command(
 
     if out is not None and not out.absolute().parent.is_dir():
         raise ConfigError(f"--out {out}: there is no folder {out.parent}; make it first")
+    stems = [recipe.stem for recipe in recipes]
+    if twice := sorted({stem for stem in stems if stems.count(stem) > 1}):
+        raise ConfigError(
+            f"two recipes are called {twice[0]}, and their figures would stand under one name; "
+            "rename one"
+        )
     runs = seeded_runs(
         recipes,
         range(first_seed, first_seed + seeds),
         changes=changes,
         per_seed=per_seed,
-        variants=[shlex.split(variant) for variant in variants],
+        variants=[_variant(variant) for variant in variants],
     )
     failed = run_all(runs, jobs, lambda line: echo(line, err=True))
     if failed:
@@ -101,3 +107,21 @@ def experiment_command(
     add_to_document(**figures)
     if out is not None:
         write_whole(out, json.dumps(figures, indent=2) + "\n")
+
+
+def _variant(given: str) -> list[str]:
+    """Returns a variant's name and settings.
+
+    Raises:
+        ConfigError: It lacks either, or a quotation mark is left open.
+    """
+    try:
+        parts = shlex.split(given)
+    except ValueError as error:
+        raise ConfigError(f"--variant {given}: {error}; close it, or leave it out") from error
+    if len(parts) < 2:
+        raise ConfigError(
+            f"--variant {given!r}: give a name and at least one setting, such as "
+            "'d1 generate.samples=1'; without one it would be the recipe once more"
+        )
+    return parts

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from potstill.curate.marks import MarkSettings
 from potstill.curate.suitability import SuitabilityMeasure
@@ -33,6 +33,15 @@ class CurateSettings(Settings):
 
     max_per_question: int | None = Field(default=None, ge=1)
     """Most rationales kept for one question, the first samples first; null keeps all."""
+
+    @model_validator(mode="after")
+    def _some_length_is_kept(self) -> "CurateSettings":
+        if self.max_words is not None and self.max_words < self.min_words:
+            raise ValueError(
+                f"max_words is {self.max_words} and min_words {self.min_words}, so that no "
+                "rationale would be kept"
+            )
+        return self
 
     @property
     def measure(self) -> SuitabilityMeasure | None:

@@ -44,11 +44,11 @@ def best_checkpoint(store: Store, task: str, offered: Sequence[Checkpoint]) -> C
         task: The task trained for.
         offered: One or more checkpoints.
     """
-    correct = {
-        (score.system.bare, score.step): score.correct
-        for score in store.scores()
-        if score.split == "dev" and (score.task == task or score.task.startswith(f"{task}, "))
-    }
+    development = [score for score in store.scores() if score.split == "dev"]
+    # Scores of the task in another format, such as "gsm8k, zero_shot", only where there are no own.
+    own = [score for score in development if score.task == task]
+    scores = own or [score for score in development if score.task.startswith(f"{task}, ")]
+    correct = {(score.system.bare, score.step): score.correct for score in scores}
     return max(
         reversed(offered),
         key=lambda checkpoint: correct.get((checkpoint.system, checkpoint.step), -1),
