@@ -97,7 +97,7 @@ def against(systems: Systems, baseline: str) -> str:
 
 
 def best_start(systems: Systems) -> tuple[str, dict[str, Any]]:
-    """Returns the start with the most right answers, by its name; variants measure it again."""
+    """Returns the start with the highest accuracy, by its name; variants measure it again."""
     starts = {name: found for name, found in systems.items() if name.startswith("start")}
     return max(starts.items(), key=lambda item: float(item[1]["mean"]))
 

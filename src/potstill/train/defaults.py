@@ -170,11 +170,7 @@ def resolve(settings: TrainSettings, facts: StartFacts, work: Work) -> ResolvedT
     if facts.parameters < SMALL_START:
         rate = {"learning_rate": PREFIX_RATE} if settings.prefix else {}
         return with_values(settings, FORMER | rate)
-    open_values = _values(settings, facts)
-    if work.on_policy:
-        third = open_values["learning_rate"] * ON_POLICY_SHARE
-        open_values["learning_rate"] = float(f"{third:.2g}")
-    values = with_values(settings, open_values)
+    values = with_values(settings, _values(settings, facts, on_policy=work.on_policy))
     if settings.steps is not None or settings.epochs is not None:
         return values
     passes = min(max(SEEN_EXAMPLES / work.examples, LEAST_PASSES), MOST_PASSES)
@@ -219,12 +215,15 @@ def activation_bytes(facts: StartFacts, tokens: float) -> float:
     return tokens * facts.layers * facts.width * ACTIVATION_BYTES
 
 
-def _values(settings: TrainSettings, facts: StartFacts) -> dict[str, float]:
+def _values(settings: TrainSettings, facts: StartFacts, *, on_policy: bool) -> dict[str, float]:
     """Returns the values for a start of 20 million weights or more."""
     added = settings.lora is not None or settings.prefix is not None
+    rate = PREFIX_RATE if settings.prefix else _learning_rate(facts, settings.lora)
+    if on_policy:
+        rate = float(f"{rate * ON_POLICY_SHARE:.2g}")
     return {
         "batch_size": SMALL_BATCH if facts.parameters < SMALL_BATCH_WEIGHTS else LARGE_BATCH,
-        "learning_rate": PREFIX_RATE if settings.prefix else _learning_rate(facts, settings.lora),
+        "learning_rate": rate,
         "warmup": 0.1,
         "weight_decay": 0.0 if added else 0.01,
         "max_length": _usual_length(facts),

@@ -118,8 +118,13 @@ def training_steps(
     """
     if settings.steps is not None:
         return settings.steps
+    return settings.steps_for(_in_a_pass(student, examples))
+
+
+def _in_a_pass(student: StudentSettings, examples: Sequence[Example]) -> float:
+    """Returns how many of a student's examples are in a pass over them."""
     formats = [*data_formats(examples)]
-    return settings.steps_for(pass_size(formats, example_shares(student, {*formats})))
+    return pass_size(formats, example_shares(student, {*formats}))
 
 
 class KeptValues:
@@ -212,6 +217,4 @@ def _work(student: StudentSettings, examples: Sequence[Example]) -> Work:
     )
     counted = examples[:: -(-len(examples) // COUNTED_EXAMPLES)]
     lengths = [each.length for each in encoder.encode(counted, max_length=sys.maxsize).examples]
-    formats = [*data_formats(examples)]
-    size = pass_size(formats, example_shares(student, {*formats}))
-    return Work(examples=size, tokens=sum(lengths) / len(lengths), on_policy=on_policy)
+    return Work(_in_a_pass(student, examples), sum(lengths) / len(lengths), on_policy)

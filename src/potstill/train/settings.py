@@ -251,12 +251,12 @@ class StudentSettings(Settings):
     """The rationales of a question that ``max_rationales`` takes; the length is in words."""
 
     wrong_answers: bool = False
-    """Learn also from rationales with a wrong answer or none; the gold answer closes them too. Such
-    as repeat each other are all learned; ``curate.duplicates`` keeps the right ones likewise."""
+    """Learn also from rationales with a wrong answer or none; the gold answer closes them too.
+    Repeated texts are all learned, as ``curate.duplicates`` keeps those of right ones."""
 
     ignore_marks: bool = False
-    """Learn also from rationales that people rejected or did not mark, see ``curate.marks``. Such
-    as repeat each other are all learned; ``curate.duplicates`` keeps the others likewise."""
+    """Learn also from rationales that people rejected or did not mark, see ``curate.marks``.
+    Repeated texts are all learned, as ``curate.duplicates`` keeps those of the others."""
 
     unlikelihood: UnlikelihoodSettings | None = None
     """Learn not to write what rationales with a wrong answer write; null learns from right ones."""
