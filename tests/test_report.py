@@ -17,6 +17,7 @@ from report_run import (
     RECIPE,
     FilledRun,
     Reader,
+    checkpoint,
     compared,
     score,
     task,
@@ -123,11 +124,13 @@ def test_headline_says_how_much_was_gained(whole_run: FilledRun) -> None:
 
 
 def test_headline_says_how_much_was_lost(run: FilledRun) -> None:
+    run.train()
     run.evaluate(p=0.001, difference=-0.2)
     assert "20.0 points below answer-only tuning (95% interval 13 to 27" in report_of(run).words
 
 
 def test_headline_claims_nothing_that_is_not_shown(run: FilledRun) -> None:
+    run.train()
     run.evaluate(p=0.41, difference=0.02)
     headline = report_of(run).words
     assert "No difference is shown between rationale tuning (72.0%)" in headline
@@ -145,9 +148,22 @@ def test_the_page_is_about_the_student_that_development_questions_chose(
         for student, correct in zip(students, right, strict=True)
     ]
     tested = [score(student, name, 150, 300) for student in students]
+    run.store.replace_training([], [checkpoint(s.bare, 10) for s in students], settings_hash="b")
     run.store.replace_evaluation([*scores, *tested], [], [], grader="2", settings_hash="c")
     found = read_results(run.store, run.tasks).chosen
     assert found is not None and found.model == subject
+
+
+def test_a_pair_is_never_the_student_of_the_page(run: FilledRun) -> None:
+    name = run.tasks[0].name
+    student, pair = System("rationales", step=10), System("socratic", step=10)
+    scores = [score(student, name, 3, 10, "dev"), score(pair, name, 9, 10, "dev")]
+    scores += [score(student, name, 90, 300), score(pair, name, 270, 300)]
+    run.store.replace_training([], [checkpoint(student.bare, 10)], settings_hash="b")
+    run.store.replace_evaluation(scores, [], [], grader="2", settings_hash="c")
+    found = read_results(run.store, run.tasks)
+    assert found.chosen == student.bare
+    assert pair.bare in found.students
 
 
 def test_headline_of_baselines_alone_says_that_no_student_is_measured(run: FilledRun) -> None:

@@ -20,6 +20,7 @@ from report_run import (
     FilledRun,
     Reader,
     SweptRun,
+    checkpoint,
     compared,
     score,
     swept_tasks,
@@ -350,6 +351,8 @@ def test_names_are_escaped_in_the_new_sections(tmp_path: Path) -> None:
             Choice(student=student, rule="in_distribution", step=50, used=True),
             Choice(student=student, rule="worst_case", step=100, used=False),
         ]
+        made = [checkpoint(System(student), step) for step in (50, 100)]
+        store.replace_training([], made, settings_hash="b")
         store.replace_evaluation(
             scores,
             [],

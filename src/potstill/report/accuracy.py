@@ -240,15 +240,17 @@ class Results:
     def chosen(self) -> System | None:
         """The student in ``model/``, which the report is about; None before any was measured.
 
-        It has the most right development answers, and of equals it was measured last.
+        It has the most right development answers, and of equals it was measured last. A pair of
+        students has no checkpoint of its own and is never the one.
         """
+        trained = {line.system for line in (*self.training, *self.checkpoints)}
         development = {
             score.system.bare: score.correct
             for score in self.scores
             if score.split == "dev" and score.task == self.leading.name and score.chosen
         }
         return max(
-            reversed([system for system in self.systems if system in self.students]),
+            reversed([system for system in self.systems if system in trained]),
             key=lambda student: development.get(student, -1),
             default=None,
         )
