@@ -15,7 +15,14 @@ from potstill.cli.documents import plain
 from potstill.errors import ConfigError
 from potstill.experiment.compared_runs import read_runs
 from potstill.experiment.comparison_html import comparison_html
-from potstill.experiment.comparison_text import comparison_values, findings, pair_cells
+from potstill.experiment.comparison_text import (
+    SHARES_NO_STUDENT,
+    comparison_values,
+    findings,
+    group_accuracy,
+    meaning,
+    pair_cells,
+)
 from potstill.experiment.run_comparison import ComparedRuns, compared_runs
 from potstill.records import (
     Checkpoint,
@@ -316,6 +323,26 @@ def test_two_recipes_with_the_same_seeds_are_compared_over_runs() -> None:
     assert {one.setting: one.of_group(compared.groups[1]) for one in compared.recipes} == {
         "seed": "0, 1, 2", "task.split_seed": "0, 1, 2", "train.steps": "9",
     }  # fmt: skip
+
+
+def test_a_seed_that_was_not_measured_yet_is_told_and_the_others_are_compared() -> None:
+    ours = seeded("ours", 5, 6, 7)
+    theirs = seeded("theirs", 7, 7, 9, recipe={"train": {"steps": 9}})
+    with Store(ours[0] / "run.sqlite") as store:
+        store.replace_evaluation([], [], [], grader="2", settings_hash="")
+    compared = compare(*ours, *theirs)
+    (pair,) = compared.pairs
+    assert (pair.first, pair.second, pair.shared) == ("theirs (3 seeds)", "ours (2 seeds)", 20)
+    means = {group.name: results.accuracies for group, _, results in compared.over_runs}
+    assert means == {
+        "ours (2 seeds)": {1: 0.6, 2: 0.7},
+        "theirs (3 seeds)": {0: 0.7, 1: 0.7, 2: 0.9},
+    }
+    assert group_accuracy(compared.groups[0], "rationales", "sums").endswith("2 runs")
+    (caution,) = compared.cautions
+    assert "ours-seed0 has no test results yet" in caution
+    alone = compare(*ours[:2])
+    assert SHARES_NO_STUDENT not in findings(alone) and meaning(alone).startswith("One run")
 
 
 def test_groups_without_a_common_seed_are_not_paired() -> None:

@@ -20,7 +20,7 @@ from potstill.experiment.run_results import (
     results_by_rule,
     results_on_tests,
 )
-from potstill.experiment.seeded_runs import run_one, seeded_runs
+from potstill.experiment.seeded_runs import RunProcesses, run_one, seeded_runs
 from potstill.records import Choice, Prediction, Score, System
 from potstill.store import Store
 
@@ -175,7 +175,7 @@ def test_the_figures_are_plain_values(recipe: Path) -> None:
 
 def test_a_run_that_fails_is_told_in_its_own_words(recipe: Path, tmp_path: Path) -> None:
     (run,) = seeded_runs([recipe], [0])
-    failure = run_one(run._replace(recipe=tmp_path / "gone.yaml"), 1)
+    failure = run_one(run._replace(recipe=tmp_path / "gone.yaml"), 1, RunProcesses())
     assert failure and failure.startswith(f"{run.folder}: ended with 2: Error: cannot read")
     assert (run.folder / "log.txt").exists()
 

@@ -120,6 +120,25 @@ def test_sigterm_is_as_the_first_ctrl_c(commands: Commands, recipe: Path, server
     assert stored(recipe) == len(server.bodies) == FLYING
 
 
+@pytest.mark.slow
+def test_sigterm_to_an_experiment_ends_its_runs_too(
+    commands: Commands, recipe: Path, server: Loopback
+) -> None:
+    server.hold()
+    with commands.start("experiment", str(recipe), "--seeds", "2") as command:
+        until(lambda: server.in_flight == FLYING)
+        command.send(signal.SIGTERM)
+        log = recipe.parent / "run-seed0" / "log.txt"
+        until(lambda: "Stopping" in log.read_text())
+        server.release()
+        assert command.wait(60) == 128 + signal.SIGTERM
+    assert "go on with: potstill experiment" in commands.log.read_text()
+    assert len(server.bodies) == FLYING
+    written = (recipe.parent / "run-seed0" / "log.jsonl").read_text().splitlines()
+    assert json.loads(written[-1])["error"] == "Terminated"
+    assert not (recipe.parent / "run-seed1").exists()
+
+
 def test_what_sigterm_left_in_flight_is_dropped_when_the_grace_is_over(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

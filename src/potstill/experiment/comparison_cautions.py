@@ -32,14 +32,10 @@ def split_cautions(units: Sequence[SeedGroup]) -> Iterator[str]:
     """
     base, *others = units
     for other in others:
-        mine, theirs = runs_by_seed(base, other), runs_by_seed(other, base)
-        both = [(mine[seed], theirs[seed]) for seed in mine if seed in theirs]
-        for task in base.runs[0].tasks:
-            sets = [
-                (_questions(one, task), _questions(two, task))
-                for one, two in both
-                if task in one.tasks and task in two.tasks
-            ]
+        both = _same_seeds(base, other)
+        for task in base.tasks:
+            measured = _same_seeds(base.measured_on(task), other.measured_on(task))
+            sets = [(_questions(one, task), _questions(two, task)) for one, two in measured]
             if any(one != two for one, two in sets):
                 shared = sum(len(one & two) for one, two in sets)
                 counts = (sum(map(len, side)) for side in zip(*sets, strict=True))
@@ -54,6 +50,12 @@ def split_cautions(units: Sequence[SeedGroup]) -> Iterator[str]:
                 f"The students of {base.name} and {other.name} did not learn from the same "
                 f"training questions ({_count(learned[0][0])} and {_count(learned[0][1])})."
             )
+
+
+def _same_seeds(base: SeedGroup, other: SeedGroup) -> list[tuple[RunRecord, RunRecord]]:
+    """Returns the runs of two groups that are held against each other."""
+    mine, theirs = runs_by_seed(base, other), runs_by_seed(other, base)
+    return [(mine[seed], theirs[seed]) for seed in mine if seed in theirs]
 
 
 def _count(questions: object) -> str:

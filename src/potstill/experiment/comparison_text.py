@@ -58,12 +58,13 @@ def accuracy(run: RunRecord, label: str, task: str) -> CellAccuracy | None:
 
 def group_accuracy(group: SeedGroup, label: str, task: str) -> str:
     """Returns a system's accuracy in a group: its mean over runs, or that of the single run."""
-    if len(group.runs) == 1:
-        return str(accuracy(group.runs[0], label, task) or "-")
-    for results in seeded_results(group, task):
+    measured = group.measured_on(task)
+    if len(measured.runs) == 1:
+        return str(accuracy(measured.runs[0], label, task) or "-")
+    for results in seeded_results(measured, task) if measured.runs else ():
         if results.name == label:
             mean, ends, *_ = over_runs_cells(results)
-            return f"{mean} [{ends}] {len(group.runs)} runs"
+            return f"{mean} [{ends}] {len(measured.runs)} runs"
     return "-"
 
 
@@ -82,7 +83,7 @@ def findings(compared: ComparedRuns) -> list[str]:
         found.append(f"No run is shown to differ: p after Holm is {SHOWN:g} or more in {number}.")
     if note := several_note(sum(map(_seems_shown, paired)), len(paired)):
         found.append(note)
-    if not compared.pairs:
+    if not compared.pairs and sum(bool(run.tasks) for run in compared.runs) > 1:
         found.append(SHARES_NO_STUDENT)
     students = [
         (group, task, results)
@@ -125,7 +126,8 @@ def _finding(pair: PairedRuns) -> str:
 def meaning(compared: ComparedRuns) -> str:
     """Returns what the intervals mean, by the comparison with the fewest seeds behind it."""
     if len(compared.groups) == 1:
-        return runs_note(len(compared.runs))
+        counted = [len(group.runs) for group, *_ in compared.over_runs]
+        return runs_note(min(counted, default=1)) if compared.tasks else ""
     seeds = [
         pair.compared.over_runs.runs if pair.compared.over_runs else 1
         for pair in compared.pairs

@@ -97,12 +97,13 @@ class ComparedRuns:
 
     @property
     def over_runs(self) -> Iterator[tuple[SeedGroup, str, SystemResults]]:
-        """Each group of several runs, its tasks, and every system that all of its runs measured."""
+        """Each task's groups of several runs, and every system that all of their runs measured."""
         for group in self.groups:
-            if len(group.runs) > 1:
-                for task in group.runs[0].tasks:
-                    for results in seeded_results(group, task):
-                        yield group, task, results
+            for task in group.tasks:
+                measured = group.measured_on(task)
+                if len(measured.runs) > 1:
+                    for results in seeded_results(measured, task):
+                        yield measured, task, results
 
 
 def compare(*folders: str | Path) -> ComparedRuns:
@@ -145,7 +146,12 @@ def compared_runs(runs: Sequence[RunRecord]) -> ComparedRuns:
 
 
 def seeded_results(group: SeedGroup, task: str) -> list[SystemResults]:
-    """Returns what each system that all runs of a group have did on a task, by seed."""
+    """Returns what each system that all runs of a group have did on a task, by seed.
+
+    Args:
+        group: Runs that were all measured on the task, as :meth:`SeedGroup.measured_on` gives them.
+        task: The task's name.
+    """
     shared = [
         system
         for system in group.runs[0].answers.get(task, {})
@@ -171,16 +177,16 @@ def _verdicts(run: RunRecord, label: str | None, task: str) -> Verdicts:
 
 def _pairs(unit: SeedGroup, base: SeedGroup) -> Iterator[PairedRuns]:
     """Yields every comparison of one group with another, task by task."""
-    for task in base.runs[0].tasks:
-        if task not in unit.runs[0].tasks:
+    for task in base.tasks:
+        one, two = unit.measured_on(task), base.measured_on(task)
+        if not one.runs or not two.runs:
             continue
-        labels = _labels(unit, base, task)
-        for label in labels:
-            yield _pair(label, task, unit, base, label)
-        mine, others = _chosen(unit, task), _chosen(base, task)
+        for label in _labels(one, two, task):
+            yield _pair(label, task, one, two, label)
+        mine, others = _chosen(one, task), _chosen(two, task)
         if mine and others and (mine != others or len(mine) > 1):
             name = f"chosen ({'/'.join(mine)}, {'/'.join(others)})"
-            yield _pair(name, task, unit, base)
+            yield _pair(name, task, one, two)
 
 
 def _labels(unit: SeedGroup, base: SeedGroup, task: str) -> list[str]:

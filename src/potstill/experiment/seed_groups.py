@@ -18,6 +18,16 @@ class SeedGroup(NamedTuple):
         """The names of its runs."""
         return [run.name for run in self.runs]
 
+    @property
+    def tasks(self) -> list[str]:
+        """The tasks that any of its runs was measured on."""
+        return list(dict.fromkeys(task for run in self.runs for task in run.tasks))
+
+    def measured_on(self, task: str) -> "SeedGroup":
+        """Returns the group of those of its runs that were measured on a task, maybe of none."""
+        measured = tuple(run for run in self.runs if task in run.tasks)
+        return SeedGroup(_group_name(measured) if measured else self.name, measured)
+
 
 def is_seed(name: str) -> bool:
     """Whether a setting is a seed, by the last part of its name."""

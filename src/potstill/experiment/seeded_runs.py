@@ -1,15 +1,18 @@
 """Runs a recipe and its variants once for each seed, each in a process and a folder of its own."""
 
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Lock
 from typing import NamedTuple
 
 from potstill.errors import ConfigError
 from potstill.pipeline.recipe import load_recipe
+from potstill.runtime.signals import Terminated, terminating
 from potstill.store import Store
 
 
@@ -72,8 +75,41 @@ def seeded_runs(
     return list(wanted.values())
 
 
+class RunProcesses:
+    """The runs at work, each in a process, which end together. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock, self._is_ended = Lock(), False
+        self._started: list[subprocess.Popen[bytes]] = []
+
+    def run(self, command: Sequence[str], environment: Mapping[str, str], log: Path) -> int:
+        """Run a command to its end, its output in a file.
+
+        Returns:
+            Its exit status; that of SIGTERM, and nothing was started, after :meth:`end`.
+        """
+        with log.open("w", encoding="utf-8") as output:
+            with self._lock:
+                if self._is_ended:
+                    return -signal.SIGTERM
+                process = subprocess.Popen(
+                    command, env=environment, stdout=output, stderr=subprocess.STDOUT
+                )
+                self._started.append(process)
+            return process.wait()
+
+    def end(self) -> None:
+        """Send SIGTERM to all, on which they end in good order; no further one starts."""
+        with self._lock:
+            self._is_ended = True
+            for process in self._started:
+                process.terminate()
+
+
 def run_all(runs: Sequence[SeededRun], jobs: int, tell: Callable[[str], None]) -> int:
     """Do all runs, some at once; what is done already is not done again.
+
+    SIGTERM ends those at work, too. Ctrl-C reaches them from the terminal.
 
     Args:
         runs: Each becomes ``potstill run`` in a process of its own.
@@ -85,17 +121,23 @@ def run_all(runs: Sequence[SeededRun], jobs: int, tell: Callable[[str], None]) -
         The number of runs that failed.
     """
     threads = max((os.cpu_count() or 1) // jobs, 1) if jobs > 1 else None
-    failed = 0
-    with ThreadPoolExecutor(jobs) as pool:
-        for run, failure in zip(
-            runs, pool.map(lambda run: run_one(run, threads), runs), strict=True
-        ):
-            tell(failure or f"{run.folder}: {run.seconds:.0f} s")
-            failed += failure is not None
+    failed, processes = 0, RunProcesses()
+    with terminating(), ThreadPoolExecutor(jobs) as pool:
+        waiting = [pool.submit(run_one, run, threads, processes) for run in runs]
+        try:
+            for run, one in zip(runs, waiting, strict=True):
+                failure = one.result()
+                tell(failure or f"{run.folder}: {run.seconds:.0f} s")
+                failed += failure is not None
+        except BaseException as ending:
+            pool.shutdown(wait=False, cancel_futures=True)
+            if not isinstance(ending, KeyboardInterrupt) or isinstance(ending, Terminated):
+                processes.end()
+            raise
     return failed
 
 
-def run_one(run: SeededRun, threads: int | None) -> str | None:
+def run_one(run: SeededRun, threads: int | None, processes: RunProcesses) -> str | None:
     """Do one run, its output in ``log.txt`` of its folder.
 
     Returns:
@@ -106,11 +148,8 @@ def run_one(run: SeededRun, threads: int | None) -> str | None:
     environment = os.environ | ({"OMP_NUM_THREADS": str(threads)} if threads else {})
     run.folder.mkdir(parents=True, exist_ok=True)
     log = run.folder / "log.txt"
-    with log.open("w", encoding="utf-8") as output:
-        done = subprocess.run(
-            command, env=environment, stdout=output, stderr=subprocess.STDOUT, check=False
-        )
-    if not done.returncode:
+    status = processes.run(command, environment, log)
+    if not status:
         return None
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines() or ["(no output)"]
-    return f"{run.folder}: ended with {done.returncode}: {lines[-1]}"
+    return f"{run.folder}: ended with {status}: {lines[-1]}"
