@@ -13,10 +13,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 
 import yaml
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from potstill.settings import Settings, build
 from potstill.statistics import Interval, compare_runs, runs_interval
@@ -61,6 +61,12 @@ class Figure(Settings):
 
     within: float = 5.0
     """Points that still count as the same, or as no less."""
+
+    @model_validator(mode="after")
+    def _expects_of_a_difference(self) -> Self:
+        if self.expect and not self.minus and self.wording != "compared":
+            raise ValueError("expect: holds for a difference, so give minus, or wording: compared")
+        return self
 
 
 class Claim(Settings):
@@ -134,6 +140,9 @@ def find(figure: Figure) -> Found:
     plus = [accuracies(results, figure, name) for name in figure.plus]
     minus = [accuracies(results, figure, name) for name in figure.minus]
     seeds = list(plus[0])
+    if any(set(system) != set(seeds) for system in (*plus, *minus)):
+        trained = sorted({tuple(sorted(system)) for system in (*plus, *minus)})
+        raise SystemExit(f"{figure.file}: {figure.label}: the systems' seeds differ: {trained}")
     upper = [sum(system[seed] for system in plus) for seed in seeds]
     if not minus:
         return Found(f"{figure.label}: {_accuracy(upper)}")
@@ -143,12 +152,17 @@ def find(figure: Figure) -> Found:
 
 def _compared(figure: Figure, value: Mapping[str, Any]) -> Found:
     """Returns a comparison that stands in the file, over trainings or over questions alone."""
-    interval = Interval(*value["interval"])
+    known = Interval(*value["interval"]) if value["interval"] else None
+    interval = known or Interval(value["difference"], value["difference"])
     runs = value.get("runs", 0)
-    between = f"[{points(interval.low)}, {points(interval.high)}]"
     over = trainings(runs) if runs else "over the questions"
-    told = f"{figure.label}: {points(value['difference'])} {between}, {over}"
+    told = f"{figure.label}: {points(value['difference'])}{_between(known)}, {over}"
     return Found(told, agreement(figure, interval) if figure.expect and runs else None, runs)
+
+
+def _between(interval: Interval | None) -> str:
+    """Returns an interval as it stands behind a difference; empty where all trainings are alike."""
+    return f" [{points(interval.low)}, {points(interval.high)}]" if interval else ""
 
 
 def _accuracy(values: Sequence[float]) -> str:
@@ -164,7 +178,7 @@ def _difference(figure: Figure, upper: Sequence[float], lower: Sequence[float]) 
         return Found(told, "open" if figure.expect else None, runs)
     compared = compare_runs(upper, lower)
     interval = compared.interval or Interval(compared.difference, compared.difference)
-    between = f" [{points(interval.low)}, {points(interval.high)}]" if compared.interval else ""
+    between = _between(compared.interval)
     told = f"{figure.label}: {points(compared.difference)}{between}, {trainings(runs)}"
     return Found(told, agreement(figure, interval) if figure.expect else None, runs)
 

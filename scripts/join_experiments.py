@@ -35,8 +35,8 @@ def joined(parts: Sequence[Figures]) -> Figures:
     """Returns the figures of all parts of an experiment, of one recipe or more.
 
     Raises:
-        SystemExit: The parts are not of the same recipes, share a seed, or hold figures that
-            cannot be computed from counts.
+        SystemExit: The parts are not of the same recipes, differ in settings beside seeds, share a
+            seed, or hold figures that cannot be computed from counts.
     """
     about = ("command", "cores")
     recipes = [sorted(set(part) - set(about)) for part in parts]
@@ -51,14 +51,15 @@ def joined(parts: Sequence[Figures]) -> Figures:
 
 def _recipe(name: str, parts: Sequence[Figures]) -> Figures:
     whole: Figures = {}
+    _require_same_settings(name, [part["changes"] for part in parts])
     for key in parts[0]:
         values = [part[key] for part in parts]
         if key in ("seconds", "changes"):
             whole[key] = _distinct(name, values)
         elif key == "development":
-            whole[key] = {task: _steps([v[task] for v in values]) for task in values[0]}
+            whole[key] = {task: _steps(those) for task, those in _by_task(values).items()}
         elif key in ("tasks", "rules"):
-            whole[key] = {task: _systems(name, [v[task] for v in values]) for task in values[0]}
+            whole[key] = {task: _systems(name, those) for task, those in _by_task(values).items()}
         elif key == "chosen_on_test":
             whole[key] = next(filter(None, values), None)
         elif all(_is_nothing(value) for value in values):
@@ -66,6 +67,34 @@ def _recipe(name: str, parts: Sequence[Figures]) -> Figures:
         else:
             raise SystemExit(f"error: {name}: figures of {key!r} cannot be joined from counts")
     return whole
+
+
+def _require_same_settings(name: str, parts: Sequence[Mapping[str, Sequence[str]]]) -> None:
+    """Require that runs of one variant have the same settings, but for their seeds and folders.
+
+    Args:
+        name: The recipe's name.
+        parts: What each run of a part has beside the recipe, ``SETTING=VALUE`` each, by its folder.
+    """
+    known: dict[str, set[str]] = {}
+    for part in parts:
+        for folder, changes in part.items():
+            variant, _, seed = folder.rpartition("-seed")
+            settings = {
+                change.removesuffix(f"={seed}") if change.endswith(f"seed={seed}") else change
+                for change in changes
+                if not change.startswith("run=")
+            }
+            if apart := sorted(known.setdefault(variant, settings) ^ settings):
+                raise SystemExit(
+                    f"error: {name}: {folder} differs from other seeds in {', '.join(apart)}"
+                )
+
+
+def _by_task(parts: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """Returns what the parts have of each task that any of them has."""
+    tasks = dict.fromkeys(task for part in parts for task in part)
+    return {task: [part[task] for part in parts if task in part] for task in tasks}
 
 
 def _is_nothing(figures: Any) -> bool:

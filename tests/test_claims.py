@@ -50,6 +50,26 @@ def test_a_contrast_adds_and_takes_away_systems_of_several_tasks(
     assert told.startswith("a less b: +37.5 [") and agrees is None
 
 
+def test_equal_differences_have_no_interval(claims: ModuleType, tmp_path: Path) -> None:
+    put(tmp_path, a=[(3, 4), (2, 4)], b=[(2, 4), (1, 4)])
+    assert claims.find(figure(claims, expect="more")) == ("a less b: +25.0, 2 trainings", "yes", 2)
+    compared = {"difference": 0.25, "interval": None, "runs": 2}
+    (tmp_path / "made.json").write_text(json.dumps({"over": compared}))
+    told = figure(claims, plus=[], minus=[], path=["over"], wording="compared", expect="more")
+    assert claims.find(told) == ("a less b: +25.0, 2 trainings", "yes", 2)
+
+
+def test_systems_of_other_seeds_are_an_error(claims: ModuleType, tmp_path: Path) -> None:
+    put(tmp_path, a=[(3, 4), (2, 4)], b=[(2, 4)])
+    with pytest.raises(SystemExit, match="made: a less b: the systems' seeds differ"):
+        claims.find(figure(claims))
+
+
+def test_what_is_no_difference_has_nothing_to_be_expected_of(claims: ModuleType) -> None:
+    with pytest.raises(ValueError, match="expect: holds for a difference"):
+        figure(claims, minus=[], expect="more")
+
+
 def test_a_missing_file_is_not_run_yet_and_a_missing_system_an_error(
     claims: ModuleType, tmp_path: Path
 ) -> None:

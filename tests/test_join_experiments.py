@@ -81,3 +81,27 @@ def test_figures_that_counts_do_not_give_are_refused(
     two.write_text(json.dumps(figures))
     with pytest.raises(SystemExit, match="figures of 'guidance' cannot be joined"):
         script.main([str(tmp_path / "all.json"), str(one), str(two)])
+
+
+def test_seeds_of_other_settings_are_refused(
+    script: ModuleType, runs: list[SeededRun], tmp_path: Path
+) -> None:
+    longer = runs[1]._replace(changes=("train.steps=9", *runs[1].changes))
+    one, two = written(tmp_path / "1.json", runs[:1]), written(tmp_path / "2.json", [longer])
+    with pytest.raises(SystemExit, match="short-seed1 differs from other seeds in train"):
+        script.main([str(tmp_path / "all.json"), str(one), str(two)])
+
+
+def test_a_task_of_some_parts_alone_is_kept(
+    script: ModuleType, runs: list[SeededRun], tmp_path: Path
+) -> None:
+    parts = [written(tmp_path / f"{run.seed}.json", [run]) for run in runs]
+    for part, name in ((parts[0], "early"), (parts[2], "late")):
+        figures = json.loads(part.read_text())
+        figures["short"]["tasks"][name] = figures["short"]["tasks"]["sums"]
+        part.write_text(json.dumps(figures))
+    script.main([str(tmp_path / "all.json"), *map(str, parts)])
+    tasks = json.loads((tmp_path / "all.json").read_text())["short"]["tasks"]
+    assert {task: list(found["ours"]["by_seed"]) for task, found in tasks.items()} == {
+        "sums": ["0", "1", "2"], "early": ["0"], "late": ["2"],
+    }  # fmt: skip
