@@ -1,4 +1,5 @@
 import json
+import shlex
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -397,7 +398,11 @@ def merge(*arguments: str, command: str = "merge") -> Result:
 
 
 def refused(*arguments: str) -> str:
-    result = merge(*arguments)
+    return refused_by("merge", *arguments)
+
+
+def refused_by(command: str, *arguments: str) -> str:
+    result = merge(*arguments, command=command)
     assert result.exit_code == 2, result.output + repr(result.exception)
     assert result.stderr.count("\n") == 1, result.stderr
     return result.stderr
@@ -427,6 +432,17 @@ def test_everything_is_merged_and_measured_on_all_tasks(runs: list[str]) -> None
         assert "| products | sums_questions | " in card
         assert "- `sums`: sums_questions, asked in `fine_tune_cot`" in card
     assert Path("both/report.html").is_file()
+
+
+def test_commands_for_runs_say_how_to_go_on_with_a_merge(runs: list[str]) -> None:
+    assert merge(*runs, "--out", "both").exit_code == 0
+    checked = merge("both", command="check")
+    assert checked.exit_code == 0 and "check: both is whole" in checked.stdout, checked.output
+    for command in ("status", "regrade", "report", "evaluate"):
+        told = refused_by(command, "both")
+        assert "both/recipe.yaml is of a merge of 2 runs" in told
+        assert f"potstill merge {shlex.join(runs)} --out both ..." in told
+    assert merge("both", *runs, "--out", "more", command="compare").exit_code == 0
 
 
 def test_repeating_makes_and_asks_nothing_and_order_changes_nothing(runs: list[str]) -> None:

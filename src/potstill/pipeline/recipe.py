@@ -15,6 +15,7 @@ so that the run's own recipe finds them too.
 
 import json
 import os
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
@@ -43,7 +44,7 @@ from potstill.models.settings import (
 from potstill.module_folders import FOLDERS
 from potstill.pipeline.learning_checks import check_learning
 from potstill.pipeline.names import RESERVED, check_name, check_systems, named_starts
-from potstill.pipeline.settings_file import change_setting, read_settings
+from potstill.pipeline.settings_file import change_setting, merged_runs, read_settings
 from potstill.pipeline.track_settings import TrackSettings, with_one_track
 from potstill.pipeline.unknown_costs import without_limits, without_prices
 from potstill.prompts.exemplars import AnyFewShot
@@ -394,10 +395,21 @@ def load_recipe(source: str | Path | Mapping[str, object], changes: Sequence[str
         return recipe
     path = Path(source)
     raw = read_settings(path, changes)
+    _require_no_merge(path, raw)
     recipe = build(Recipe, {"run": f"runs/{path.stem}", **raw}, at=str(path))
     _check_recipe_stays(path, recipe)
     FOLDERS.add(path.parent, _module_folders(path.parent), references(recipe))
     return recipe
+
+
+def _require_no_merge(path: Path, raw: Mapping[str, object]) -> None:
+    if folders := merged_runs(raw):
+        raise ConfigError(
+            f"{path} is of a merge of {len(folders)} runs, and no recipe: its results are in "
+            f"{path.parent / 'report.html'}. To go on with it, or to grade its answers again, "
+            "repeat the command that made it: potstill merge "
+            f"{shlex.join(folders)} --out {path.parent} ..."
+        )
 
 
 def _check_recipe_stays(path: Path, recipe: Recipe) -> None:

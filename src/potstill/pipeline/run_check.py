@@ -7,6 +7,7 @@ be checked too.
 import shlex
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from potstill.errors import ConfigError, PotstillError, repeat_commands
 from potstill.pipeline.chosen_student import offered_checkpoints
 from potstill.pipeline.recipe import load_recipe
 from potstill.pipeline.run import stored_run
+from potstill.pipeline.settings_file import merged_runs, read_settings
 from potstill.pipeline.stale import stale_stages, unknown_stages
 from potstill.pipeline.verdict_checks import (
     VerdictFault,
@@ -80,7 +82,8 @@ def check_run(folder: Path) -> CheckedRun:
                  ROWS if one.table else NEW_STORE)
         for one in store_faults(path)
     ]  # fmt: skip
-    faults = [*in_file, *_account_faults(folder), *_recipe_faults(folder)]
+    is_merge = _is_merge(folder)
+    faults = [*in_file, *_account_faults(folder), *([] if is_merge else _recipe_faults(folder))]
     if any(fault.where == "run.sqlite" for fault in in_file):
         return CheckedRun(faults, 0, 0, 0, [])
     with Store(path, read_only=True) as store:
@@ -92,10 +95,10 @@ def check_run(folder: Path) -> CheckedRun:
         faults += _missing_files(folder, store)
         unsummed = [*_unsummed(folder, store)]
     faults += [*_checkpoint_faults(folder, checkpoints), *(one for one in unsummed if one.way_out)]
-    if not any(fault.where == "recipe.yaml" for fault in faults):
+    if not is_merge and not any(fault.where == "recipe.yaml" for fault in faults):
         faults += _result_faults(folder, are_rows_whole=not in_file)
     notes = [f"an older potstill made the results of {stage}; of which recipe is not known"
-             for stage in unknown]  # fmt: skip
+             for stage in unknown if not is_merge]  # fmt: skip
     notes += [*ends, *(f"{one.where}: {one.fault}" for one in unsummed if not one.way_out)]
     return CheckedRun(
         faults, completions, len(checkpoints), sum(map(is_removed, checkpoints)), notes
@@ -153,6 +156,13 @@ def _account_faults(folder: Path) -> Iterator[RunFault]:
             yield RunFault("spending.jsonl", fault, way_out)
     except PotstillError as error:
         yield RunFault("spending.jsonl", str(error), way_out)
+
+
+def _is_merge(folder: Path) -> bool:
+    """Whether ``potstill merge`` made the folder, in which there is no recipe of a run."""
+    with suppress(PotstillError):
+        return bool(merged_runs(read_settings(folder / "recipe.yaml", ())))
+    return False
 
 
 def _recipe_faults(folder: Path) -> Iterator[RunFault]:

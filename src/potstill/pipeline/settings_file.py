@@ -1,6 +1,6 @@
 """Settings as a user writes them: in a YAML file, and on the command line by ``--set``."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from potstill.errors import ConfigError, unread_file
@@ -26,6 +26,16 @@ def read_settings(path: Path, changes: Sequence[str]) -> dict[str, object]:
     for change in changes:
         change_setting(raw, change)
     return raw
+
+
+def merged_runs(raw: Mapping[str, object]) -> list[str]:
+    """Returns the folders of the runs in what ``potstill merge`` writes of itself as recipe.yaml.
+
+    Any other settings name none. ``fuse`` is what the command was called before.
+    """
+    members = raw.get("members")
+    is_merge = isinstance(members, Mapping) and bool(raw.keys() & {"merge", "fuse"})
+    return [str(folder) for folder in members.values()] if is_merge else []
 
 
 def change_setting(raw: dict[str, object], change: str) -> None:
