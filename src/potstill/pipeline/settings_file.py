@@ -34,8 +34,9 @@ def merged_runs(raw: Mapping[str, object]) -> list[str]:
     Any other settings name none. ``fuse`` is what the command was called before.
     """
     members = raw.get("members")
-    is_merge = isinstance(members, Mapping) and bool(raw.keys() & {"merge", "fuse"})
-    return [str(folder) for folder in members.values()] if is_merge else []
+    if not isinstance(members, Mapping) or not raw.keys() & {"merge", "fuse"}:
+        return []
+    return [str(folder) for folder in members.values()]
 
 
 def change_setting(raw: dict[str, object], change: str) -> None:

@@ -243,7 +243,8 @@ class Results:
         It has the most right development answers, and of equals it was measured last. A pair of
         students has no checkpoint of its own and is never the one.
         """
-        trained = {line.system for line in (*self.training, *self.checkpoints)}
+        trained = {line.system for line in self.training}
+        trained |= {checkpoint.system for checkpoint in self.checkpoints}
         development = {
             score.system.bare: score.correct
             for score in self.scores
