@@ -547,6 +547,36 @@ def test_students_of_different_starts_make_an_ensemble_alone(
     assert [*systems] == ["sums", "other", "ensemble"]
 
 
+def changed(folder: str, **student: object) -> None:
+    """Change the recipe's student of a finished run."""
+    file = Path(folder, "recipe.yaml")
+    values = yaml.safe_load(file.read_text())
+    values["student"] |= student
+    file.write_text(yaml.safe_dump(values))
+
+
+def test_members_that_read_texts_otherwise_are_refused(runs: list[str]) -> None:
+    changed("products", control_tokens=True)
+    told = refused(*runs, "--out", "both")
+    assert "products was trained with control_tokens, and sums without" in told
+
+
+def test_each_member_is_opened_with_its_own_settings(
+    runs: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed("products", dtype="float64")
+    opened: dict[str, str] = {}
+    kept = potstill.merge.stage.open_model
+
+    def noted(settings: Any) -> Any:
+        opened[Path(settings.source).parent.name] = settings.dtype
+        return kept(settings)
+
+    monkeypatch.setattr(potstill.merge.stage, "open_model", noted)
+    assert merge(*runs, "--out", "x", "--method", "ensemble").exit_code == 0
+    assert opened == {"sums": "auto", "products": "float64"}
+
+
 def test_a_model_that_is_none_of_its_run_s_checkpoints_is_refused(runs: list[str]) -> None:
     config = Path("sums/model/config.json")
     config.write_text(json.dumps({**json.loads(config.read_text()), "foreign": 1}))

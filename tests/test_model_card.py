@@ -113,13 +113,13 @@ def compared(variant: str, difference: float, p: float, first: str = "own") -> C
     ("comparisons", "told"),
     [
         ([compared("", 0.2, 0.001), compared("zero_shot", 0.3, 0.001)],
-         "Against its start (start): +20.0 points, 95% interval +10.0 to +30.0 by the bootstrap, "
+         "Against its start (start): +20.0 points, 95% interval +10.0 to +30.0, "
          "p = 0.001 by McNemar's exact test, which decides, on 50 test"),
         ([compared("", 0.2, 0.001), compared("zero_shot", 0.05, 0.3)],
          "It is not shown to be better than its start (start_zero_shot): +5.0 points"),
         ([compared("", 0.7, 0.0625)],  # its interval excludes 0, and the test does not show it
          "It is not shown to be better than its start (start): +70.0 points, 95% interval +60.0 "
-         "to +80.0 by the bootstrap, p = 0.062 by McNemar's exact test, which decides, on 50"),
+         "to +80.0, p = 0.062 by McNemar's exact test, which decides, on 50"),
         ([compared("", 0.9, 1e-9)], "p < 0.001 by McNemar's exact test"),
         ([compared("", -0.2, 0.001)],
          f"It is shown to be worse than its start (start): {MINUS}20.0"),
@@ -128,7 +128,7 @@ def compared(variant: str, difference: float, p: float, first: str = "own") -> C
         # Alone 0.03 would be shown; with a task that is lost, Holm has 2 times 0.03.
         ([compared("", 0.2, 0.03), replace(compared("", -0.5, 0.04), task="letters")],
          "It is not shown to be better than its start (start): +20.0 points, 95% interval +10.0 "
-         "to +30.0 by the bootstrap, p = 0.06 by McNemar's exact test, over 2 tasks by Holm, "
+         "to +30.0, p = 0.06 by McNemar's exact test, over 2 tasks by Holm, "
          "which decides"),
         ([compared("few_shot", 0.02, 0.5), compared("fine_tune_cot", -0.9, 0.5)],
          "than its start (start_few_shot): +2.0 points"),

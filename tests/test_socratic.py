@@ -90,7 +90,8 @@ def test_the_two_alternate_until_the_questioner_is_done() -> None:
         (["a?", "1.", said("b", "length")], "length", "a? 1."),
         (["a?", said("1 + 1 +", "length")], "length", "a? 1 + 1 +"),
         (["a?", "", "b?", "2.", "Done."], "stop", "b? 2."),
-        (["a?", "1.", "a?", "1.", "a?", "1."], "length", "a? 1.\na? 1.\na? 1."),
+        (["a?", "1.", "a?", "1.", "a?", "1.", "a?"], "length", "a? 1.\na? 1.\na? 1."),
+        (["a?", "1.", "b?", "2.", "c?", "3.", "Done."], "stop", "a? 1.\nb? 2.\nc? 3."),
         ([None], "error", ""),
         (["a?", None], "error", ""),
         (["a?", said("x", "content_filter")], "content_filter", "a? x"),
@@ -117,9 +118,9 @@ def test_how_an_alternation_ends(
         (
             SocraticConfig(counts=True, most=2),
             OWN,
-            ["9", "a?", "1.", "b?", "2."],
+            ["9", "a?", "1.", "b?", "2."],  # told that they are 2
             "NCSCS",
-            "stop",
+            "length",
         ),
         (
             SocraticConfig(counts=True),

@@ -334,6 +334,8 @@ def test_topping_up_goes_on(small: SmallRun) -> None:
     [
         ({"train.learning_rate": 0.1}, "train.learning_rate was null, is 0.1"),
         ({"student": "bundled:guide"}, "train.students.answers_only.start was bundled"),
+        ({"student": {"model": "bundled:student", "control_tokens": True}},
+         "train.students.answers_only.control_tokens was null, is true"),
         ({"train.lora": {"rank": 4}}, 'train.lora was null, is {"rank":4}'),
         ({"train.students": {"new": {}}}, "train.students.answers_only is not in it any more"),
     ],

@@ -3,8 +3,11 @@ import math
 import pytest
 
 from potstill.statistics import (
+    CHANCES,
+    DIFFERENCES,
     accuracy_interval,
     compare_runs,
+    mean_interval,
     paired_comparison,
     runs_interval,
 )
@@ -70,6 +73,19 @@ def test_bootstrap_interval_is_near_the_normal_one() -> None:
     result = paired_comparison(first, second, resamples=20_000, seed=1)
     error = 1.96 * math.sqrt((120 / 400 - 0.2**2) / 400)
     assert result.interval == pytest.approx((0.2 - error, 0.2 + error), abs=0.004)
+
+
+def test_a_mean_of_equal_values_is_not_known_for_certain() -> None:
+    unseen = 1 - 0.025 ** (1 / 10)
+    for value, within, ends in [
+        (0.0, CHANCES, (0, unseen)),
+        (1.0, CHANCES, (1 - unseen, 1)),
+        (0.25, DIFFERENCES, (0.25 - unseen, 0.25 + unseen)),
+    ]:
+        found = mean_interval([value] * 10, within=within, resamples=100, seed=0)
+        assert found == pytest.approx(ends)
+    found = mean_interval([0.0, 1.0] * 200, within=CHANCES, resamples=20_000, seed=0)
+    assert found == pytest.approx((0.5 - 1.96 * 0.025, 0.5 + 1.96 * 0.025), abs=0.004)
 
 
 def test_unpaired_answers_are_refused() -> None:

@@ -137,12 +137,22 @@ def paired_comparison(
     )
 
 
-def mean_interval(values: Sequence[float], *, resamples: int, seed: int) -> Interval:
+CHANCES = Interval(0.0, 1.0)
+DIFFERENCES = Interval(-1.0, 1.0)
+
+
+def mean_interval(
+    values: Sequence[float], *, within: Interval, resamples: int, seed: int
+) -> Interval:
     """Returns the 95% interval of a mean, by the bootstrap's percentiles.
+
+    Where all values are equal, no resample differs from them; then the interval reaches as far as
+    other values which none in so many questions leaves possible, as in :func:`paired_comparison`.
 
     Args:
         values: One number for each question, such as its chance of a right answer, or the
             difference of two chances.
+        within: Where a mean may lie: :data:`CHANCES` or :data:`DIFFERENCES`.
         resamples: Bootstrap resamples.
         seed: Fixes the bootstrap's resamples.
 
@@ -152,6 +162,9 @@ def mean_interval(values: Sequence[float], *, resamples: int, seed: int) -> Inte
     if not len(values):
         raise ValueError("there is no mean of 0 values")
     distinct, counts = np.unique(np.asarray(values, dtype=np.float64), return_counts=True)
+    if len(distinct) == 1:
+        value, unseen = float(distinct[0]), 1 - 0.025 ** (1 / len(values))
+        return Interval(max(value - unseen, within.low), min(value + unseen, within.high))
     # A mean depends only on how often each value is drawn.
     drawn = np.random.default_rng(seed).multinomial(
         len(values), counts / len(values), size=resamples

@@ -8,7 +8,7 @@ from potstill.curate.suitability import SuitabilityMeasure, suitability
 from potstill.curate.teacher_selection import Consensus
 from potstill.curate.verdicts import KEPT, GradedSample
 from potstill.records import Likelihood, Rationale, TeacherScore
-from potstill.statistics import Interval, accuracy_interval, mean_interval
+from potstill.statistics import CHANCES, DIFFERENCES, Interval, accuracy_interval, mean_interval
 
 CONSENSUS = "consensus"
 """The name that stands for the answer that most samples of all teachers give."""
@@ -93,7 +93,9 @@ def _score(
     ]
     again = bool(number and pairs)
     interval = _interval(shares, seed)
-    ends = mean_interval(pairs, resamples=RESAMPLES, seed=seed) if again else None
+    ends = None
+    if again:
+        ends = mean_interval(pairs, within=DIFFERENCES, resamples=RESAMPLES, seed=seed)
     chosen_by = None if measure is None else suitability(measure, likelihoods)
     return TeacherScore(
         teacher=who,
@@ -118,7 +120,7 @@ def _interval(shares: Sequence[float], seed: int) -> Interval:
     """Wilson's where each question is right or wrong; of shares the bootstrap's."""
     if all(share in (0.0, 1.0) for share in shares):
         return accuracy_interval(round(sum(shares)), len(shares))
-    return mean_interval(shares, resamples=RESAMPLES, seed=seed)
+    return mean_interval(shares, within=CHANCES, resamples=RESAMPLES, seed=seed)
 
 
 def _samples(judged: JudgedRound, who: str) -> int:

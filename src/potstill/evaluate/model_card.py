@@ -164,7 +164,7 @@ def gain(against_start: StartComparison, *, on_test: bool = False) -> str:
     tested = f"p = {p:.2g}" if p >= SMALL else f"p < {SMALL}"
     numbers = (
         f"{points(comparison.difference)} points, 95% interval {points(comparison.low)} to "
-        f"{points(comparison.high)} by the bootstrap, {tested} by McNemar's exact test"
+        f"{points(comparison.high)}, {tested} by McNemar's exact test"
         f"{against_start.over_tasks}, which decides, on {comparison.total:,} test questions of "
         f"{comparison.task}"
     ) + (f" ({SHORT})" if on_test else "")

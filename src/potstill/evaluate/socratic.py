@@ -320,6 +320,7 @@ def alternate(question: Question, config: SocraticConfig, plan: SubquestionPlan)
 
     It ends when the questioner writes its end mark or nothing, when the sub-questions that are
     planned or counted have been solved, when ``config.most`` have been, or when a turn is cut off.
+    It is whole where ``config.most`` were enough; without a number of them the questioner is asked.
 
     Args:
         question: The problem.
@@ -332,10 +333,11 @@ def alternate(question: Question, config: SocraticConfig, plan: SubquestionPlan)
         number = yield from _turn(written, NextTurn("counter", told(question, ())))
         if number is None:
             return written
-        count = counted(number, most=config.most)
+        count = counted(number)
     ends = len(plan.questions) or count
+    told_of = None if count is None else min(count, config.most)
     while len(written.parts) < min(config.most, ends or config.most):
-        subquestion = yield from _next_question(question, written, plan.questions, count)
+        subquestion = yield from _next_question(question, written, plan.questions, told_of)
         if subquestion is None:
             return written
         solution = yield from _turn(
@@ -345,7 +347,11 @@ def alternate(question: Question, config: SocraticConfig, plan: SubquestionPlan)
             written.parts.append(Part(subquestion, solution.strip()))
         if written.finish_reason != "stop":
             return written
-    if ends is None or ends > config.most:
+    if ends is None:
+        is_cut = (yield from _next_question(question, written, (), None)) is not None
+    else:
+        is_cut = ends > config.most
+    if is_cut:
         written.finish_reason = "length"
     return written
 

@@ -9,20 +9,28 @@ leaked it, which is counted and scored apart::
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import NamedTuple
 
 from potstill.errors import DataError
-from potstill.grading.answers import READERS
+from potstill.grading.answers import READERS, Reader
+from potstill.grading.answers.base import NONE_GIVEN
 from potstill.grading.grade import grade, plain_gold
 from potstill.guide.types import GuidedAnswer, Who
 from potstill.keys import question_digest
 from potstill.records import GuidedPrediction, GuidedScore, Policy, Question, Split, Task
 from potstill.records.policy import ALONE
 from potstill.sampling.ask import Answer
-from potstill.statistics import Interval, accuracy_interval, mean_interval, paired_comparison
+from potstill.statistics import (
+    CHANCES,
+    DIFFERENCES,
+    Interval,
+    accuracy_interval,
+    mean_interval,
+    paired_comparison,
+)
 
 Graded = Mapping[str, GuidedPrediction]
 """Answers under one policy, by question."""
@@ -183,8 +191,9 @@ class Scorer:
         outcomes, total = list(expected.values()), len(expected)
         accuracy = sum(outcome.correct for outcome in outcomes) / total
         gains = [outcome.correct - self.alone[id_].correct for id_, outcome in expected.items()]
-        interval = self._interval([outcome.correct for outcome in outcomes])
-        ends = self._interval(gains)
+        chances = [outcome.correct for outcome in outcomes]
+        interval = self._interval(chances, within=CHANCES)
+        ends = self._interval(gains, within=DIFFERENCES)
         return GuidedScore(
             policy=policy,
             task=self.task,
@@ -205,8 +214,8 @@ class Scorer:
             p_value=None,
         )
 
-    def _interval(self, values: Sequence[float]) -> Interval:
-        return mean_interval(values, resamples=self.resamples, seed=self.seed)
+    def _interval(self, values: Sequence[float], *, within: Interval) -> Interval:
+        return mean_interval(values, within=within, resamples=self.resamples, seed=self.seed)
 
 
 _NUMBER = re.compile(r"(?<![\w.,])-?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?![\d.,]*\d)")
@@ -219,7 +228,8 @@ def leaks(task: Task, question: Question, guidance: str) -> bool:
     """Whether guidance holds a question's gold answer.
 
     A number does by its value, so that 12 holds no 1 and 1,200 is 1200; an option by its letter or
-    its text; everything else by its words, one after the other, in any case.
+    its text; everything else by its words, one after the other, in any case. Whatever the grader
+    would read as an answer counts, too: "twelve", "1/2", "May 1, 2021".
 
     Args:
         task: Its answer type says how an answer is read.
@@ -228,16 +238,37 @@ def leaks(task: Task, question: Question, guidance: str) -> bool:
     """
     if not guidance:
         return False
+    reader = READERS[task.answer_type]
     try:
-        question, gold = plain_gold(READERS[task.answer_type], question)
+        question, gold = plain_gold(reader, question)
     except DataError:  # a task under a published rule may have gold answers of another form
-        gold = question.answer
+        return _is_in_words(question.answer, guidance)
     if task.answer_type == "choice":
         return _names_option(question, gold, guidance)
+    if _is_in_words(gold, guidance) or any(
+        reader.same(answer, gold) for answer in _readings(reader, question, guidance)
+    ):
+        return True
+    return _value(gold) is None and _contains(question.answer, guidance)
+
+
+def _is_in_words(gold: str, guidance: str) -> bool:
+    """Whether a gold answer stands in guidance by its value, or by its words if it is no number."""
     value = _value(gold)
-    if value is not None:
-        return any(_value(number) == value for number in _NUMBER.findall(guidance))
-    return _contains(gold, guidance)
+    if value is None:
+        return _contains(gold, guidance)
+    return any(_value(number) == value for number in _NUMBER.findall(guidance))
+
+
+def _readings(reader: Reader, question: Question, text: str) -> Iterator[str]:
+    """Yields everything in a text that fits the answer type, from its end on."""
+    end = len(text)
+    while end > 0:
+        found = reader.last(text, end, question)
+        if found is None or found is NONE_GIVEN or found.start >= end:
+            return
+        yield found.answer
+        end = found.start
 
 
 def _names_option(question: Question, letter: str, guidance: str) -> bool:

@@ -80,6 +80,7 @@ class MergeRun:
         self.folder, self.settings, self.meter = folder, settings, meter
         self.members = read_members(runs, meter)
         _check_names(self.members)
+        _check_reading(self.members)
         if settings.methods != ("ensemble",):
             _check_starts(self.members)
         _check_folder(folder)
@@ -151,7 +152,7 @@ class MergeRun:
         for alpha in self.settings.alpha:
             name = TRIAL.format(f"{alpha:g}")
             folder = self._merger.regmean(name, alpha)
-            system = MergeSystem(name, partial(self._open, folder), self._asking)
+            system = MergeSystem(name, partial(self._open_merged, folder), self._asking)
             results = measure_on_tasks(system, self.tasks, self._eval_context, "dev")
             accuracies[alpha] = mean_accuracy(results)
         return accuracies
@@ -191,13 +192,13 @@ class MergeRun:
 
     def _member_systems(self) -> list[MergeSystem]:
         return [
-            MergeSystem(member.name, partial(self._open, member.model), self._own_asking(member))
+            MergeSystem(member.name, partial(self._open, member), self._own_asking(member))
             for member in self.members
         ]
 
     def _merged_systems(self, folders: Mapping[str, Path]) -> list[MergeSystem]:
         systems = [
-            MergeSystem(method, partial(self._open, folder), self._asking)
+            MergeSystem(method, partial(self._open_merged, folder), self._asking)
             for method, folder in folders.items()
         ]
         if "ensemble" in self.settings.methods:
@@ -210,13 +211,17 @@ class MergeRun:
 
     # asking --------------------------------------------------------------------------------------
 
-    def _open(self, folder: Path) -> Model:
+    def _open(self, member: MergeMember, folder: Path | None = None) -> Model:
+        """Opens a member, or another model in its place, with the settings it was trained with."""
         # Members are put together in this process, and measured where they are.
-        place = {"model": f"hf:{folder}", "revision": None, "serve": None}
-        return open_model(self.members[0].recipe.student.model_copy(update=place))
+        place = {"model": f"hf:{folder or member.model}", "revision": None, "serve": None}
+        return open_model(member.start.model_copy(update=place))
+
+    def _open_merged(self, folder: Path) -> Model:
+        return self._open(self.members[0], folder)
 
     def _open_ensemble(self) -> Model:
-        models = [self._open(member.model) for member in self.members]
+        models = [self._open(member) for member in self.members]
         return EnsembleModel([model for model in models if isinstance(model, HFModel)])
 
     def _asking(self, task: Task) -> PromptConfig:
@@ -334,6 +339,17 @@ def _check_names(members: Sequence[MergeMember]) -> None:
         for part in name.split("/"):  # folders before the last tell two of one name apart
             reserved = RESERVED_NAMES if part == name else {}
             check_name(part, at="names of merged runs", reserved=reserved)
+
+
+def _check_reading(members: Sequence[MergeMember]) -> None:
+    """Members that read control tokens in texts, and others that do not, make no one model."""
+    by_reading = {member.start.control_tokens: member for member in members}
+    if len(by_reading) > 1:
+        raise ConfigError(
+            f"{by_reading[True].folder} was trained with control_tokens, and "
+            f"{by_reading[False].folder} without. What comes of both would read texts as one of "
+            "the two did. Merge runs that agree in it."
+        )
 
 
 def _check_starts(members: Sequence[MergeMember]) -> None:

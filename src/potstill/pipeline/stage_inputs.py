@@ -101,6 +101,8 @@ def evaluate_inputs(run: "Run") -> Inputs:
         **_reading(run.task),
         **_judge(run),
     }
+    if recipe.student.control_tokens:
+        values["student.control_tokens"] = True
     if recipe.student.serve is not None:
         values["student.serve"] = recipe.student.model_dump(mode="json")["serve"]
     if recipe.evaluate.teacher:

@@ -151,10 +151,10 @@ def asked_next(text: str) -> str | None:
     return None if ended else question
 
 
-def counted(text: str, *, most: int) -> int:
-    """The number of sub-questions that a counter wrote, from 1 to ``most``; 1 where it is none."""
+def counted(text: str) -> int:
+    """The number of sub-questions that a counter wrote, at least 1; 1 where it is none."""
     number = _NUMBER.search(text)
-    return min(max(int(number[0]), 1), most) if number else 1
+    return max(int(number[0]), 1) if number else 1
 
 
 def transcript(parts: Sequence[Part]) -> str:

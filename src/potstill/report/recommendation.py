@@ -21,7 +21,7 @@ from potstill.report.accuracy import Results
 from potstill.report.guidance import gains
 from potstill.report.guidance_text import label, signal
 from potstill.report.text import listed, percent
-from potstill.statistics import Interval, mean_interval
+from potstill.statistics import DIFFERENCES, Interval, mean_interval
 from potstill.text.points import points
 
 RESAMPLES = 10_000
@@ -247,8 +247,8 @@ def compare_with_line(
     ]
     if len(differences) < len(ours) or not differences:
         return LineComparison(score.accuracy - line.at(score.teacher_tokens), None)
-    mean = sum(differences) / len(differences)
-    return LineComparison(mean, mean_interval(differences, resamples=RESAMPLES, seed=0))
+    ends = mean_interval(differences, within=DIFFERENCES, resamples=RESAMPLES, seed=0)
+    return LineComparison(sum(differences) / len(differences), ends)
 
 
 class _PriceChooser:

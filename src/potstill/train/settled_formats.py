@@ -77,6 +77,8 @@ class FormatSettler:
         values = student.model_dump(mode="json", exclude_defaults=True, exclude={"start"})
         if student.data_format == UNNAMED_FORMAT:
             del values["data_format"]
+        if getattr(start, "control_tokens", False):
+            values["control_tokens"] = True
         return {**values, "start": start.model, "revision": getattr(start, "revision", None)}
 
     @cached_property
