@@ -9,6 +9,7 @@ import pytest
 from potstill.errors import ConfigError, DataError
 from potstill.pipeline.first_recipe import first_recipe
 from potstill.tasks import load_task, task_settings
+from potstill.tasks.date_order import silent_order
 from potstill.tasks.number_signs import silent_reading, unclear_signs
 
 
@@ -70,6 +71,38 @@ def test_the_first_recipe_tells_numbers_that_may_be_thousands(tmp_path: Path) ->
     rows = [f"Was ist {number}?;{number + 3}.{number:03d}" for number in range(30)]
     recipe = first_recipe(written(tmp_path / "f.csv", "Frage;Antwort", rows))
     assert any("are read with decimals" in guess for guess in recipe.guesses)
+
+
+def test_a_date_that_may_be_of_two_months_is_not_guessed(tmp_path: Path) -> None:
+    rows = [f"Which day is {day}?,{day}/08/2021" for day in range(13, 29)]
+    path = written(tmp_path / "f.csv", "question,answer", [*rows, "And here?,04/09/2021"])
+    assert refused(path) == (
+        f"{path}, line 18: the answer '04/09/2021' may be in month 4 or in month 9: other answers "
+        "have the day first, such as 13/08/2021. Write it with the year first, as 2021-08-25."
+    )
+    clear = written(tmp_path / "g.csv", "question,answer", [*rows, "And here?,09/09/2021"])
+    assert len(first_recipe(clear).answers) == 3
+
+
+@pytest.mark.parametrize(
+    ("golds", "is_told"),
+    [
+        (["04/08/2021", "05/05/2021"], True),
+        (["04/08/2021", "04/25/2021"], False),  # the month first, as it is read
+        (["05/05/2021", "2021-04-08"], False),
+    ],
+)
+def test_dates_that_nothing_makes_clear_are_told(golds: list[str], is_told: bool) -> None:
+    assert ("04/08/2021 are read with the month first" in silent_order(golds)) is is_told
+
+
+def test_answers_that_are_lists_are_taken_as_such(tmp_path: Path) -> None:
+    rows = [{"question": f"Sort {n}.", "answer": ["a", f"b{n}"]} for n in range(12)]
+    path = tmp_path / "f.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert "answer_type: list" in first_recipe(path).text
+    told = refused(path, "task.answer_type=text")
+    assert "Give a text or a number, such as 'a', or set task.answer_type: list where" in told
 
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])

@@ -18,6 +18,7 @@ import potstill.merge.stage
 from potstill.cli import main
 from potstill.errors import ConfigError, DataError, ModelError
 from potstill.merge import MergeSettings
+from potstill.models import open_model
 from potstill.records import Completion, Request
 from potstill.runtime.progress import Meter
 from potstill.store import Store
@@ -566,11 +567,10 @@ def test_each_member_is_opened_with_its_own_settings(
 ) -> None:
     changed("products", dtype="float64")
     opened: dict[str, str] = {}
-    kept = potstill.merge.stage.open_model
 
     def noted(settings: Any) -> Any:
         opened[Path(settings.source).parent.name] = settings.dtype
-        return kept(settings)
+        return open_model(settings)
 
     monkeypatch.setattr(potstill.merge.stage, "open_model", noted)
     assert merge(*runs, "--out", "x", "--method", "ensemble").exit_code == 0

@@ -29,6 +29,7 @@ from potstill.tasks.choice_forms import (
     option_list,
     text_separator,
 )
+from potstill.tasks.date_order import day_first_example, unclear_date
 from potstill.tasks.fields import cell, field_names
 from potstill.tasks.number_signs import unclear_signs
 from potstill.tasks.settings import TaskSettings
@@ -175,12 +176,15 @@ class _FileReading:
     def _needed(self, row: Row, column: str, missing: str, *, type_: str = "") -> str:
         """The text of a column that every row must have."""
         value = cell(row, column)
-        if type_ == "list" and isinstance(value, list) and all(isinstance(v, str) for v in value):
-            value = ", ".join(value)
+        way_out = ""
+        if type_ and isinstance(value, list) and all(isinstance(item, str) for item in value):
+            if len(value) > 1:
+                way_out = ", or set task.answer_type: list where all of it is the answer"
+            value = ", ".join(value) if type_ == "list" else value
         try:
             text = own_text(value)
         except ValueError as error:
-            raise ValueError(f"{column!r} {error}") from error
+            raise ValueError(f"{column!r} {error}{way_out}") from error
         if text is None:
             raise ValueError(missing)
         return text
@@ -212,9 +216,11 @@ class _FileReading:
         numbers = answer_numbers(golds, [one.options for one in read]) if has_options else None
         misfits = 0
         unclear = unclear_signs(golds) if kind == "number" else None
+        day_first = day_first_example(golds) if kind == "date" else ""
         for place, question, options in read:
             gold = question.answer
-            if unclear and (words := unclear.told_of(gold)):
+            words = unclear.told_of(gold) if unclear else unclear_date(gold, day_first)
+            if words:
                 self._fault(place, words)
                 continue
             try:

@@ -17,6 +17,7 @@ from potstill.tables.encodings import decoded, file_bytes, is_utf8, looks_like, 
 from potstill.tables.faults import own_text
 from potstill.tables.separated import NAMES, separator_of
 from potstill.tasks.answer_types import are_letters, fitting_type, mostly_fitting_type
+from potstill.tasks.date_order import silent_order
 from potstill.tasks.fields import cell, field_names
 from potstill.tasks.files import SPLIT_COLUMN, answer_type_of, missing_header
 from potstill.tasks.number_signs import silent_reading, worded_numbers
@@ -238,6 +239,8 @@ def _notes(table: Sequence[Row], settings: TaskSettings) -> list[str]:
         notes += filter(
             None, [silent_reading(golds, settings.separator or ","), worded_numbers(golds)]
         )
+    if answer_type_of(settings) == "date" and (note := silent_order(golds)):
+        notes.append(note)
     return notes
 
 
@@ -291,6 +294,10 @@ def _guess_type(table: Sequence[Row], values: dict[str, object], reasons: dict[s
     if "answer_type" in values or "choices" in values:
         return
     column = str(values["answer"])
+    if _are_lists([cell(row, column) for row in table]):
+        values["answer_type"] = "list"
+        reasons["answer_type"] = "every answer is a list; of several right answers give one"
+        return
     try:
         golds = [text for row in table if (text := own_text(cell(row, column)))]
     except ValueError:
@@ -314,6 +321,14 @@ def _guess_type(table: Sequence[Row], values: dict[str, object], reasons: dict[s
             "yes_no": "every answer is yes or no",
             "date": "every answer is a date",
         }.get(kind or "", "compared as short texts; others are number, yes_no, date, list, math")
+
+
+def _are_lists(golds: Sequence[object]) -> bool:
+    """Says whether answers are lists of texts, some of more than one."""
+    lists = [gold for gold in golds if isinstance(gold, list)]
+    if len(lists) < len(golds) or not any(len(gold) > 1 for gold in lists):
+        return False
+    return all(isinstance(item, str) for gold in lists for item in gold)
 
 
 def _last(columns: object) -> str:
