@@ -206,7 +206,18 @@ def test_a_recipe_that_was_not_run_yet_is_answered_with_the_command_that_begins_
 
 def test_a_recipe_stands_for_its_run() -> None:
     begun_run(answered=3)
-    assert "generate  done     6 samples" in command("sums.yaml").stdout
+    told = command("sums.yaml").stdout
+    assert "generate  done     6 samples" in told and "changes it" not in told
+
+
+def test_a_recipe_that_was_edited_since_is_told_of() -> None:
+    begun_run(answered=3)
+    edited = Path("sums.yaml")
+    edited.write_text(edited.read_text() + "train: {steps: 7}\n")
+    told = " ".join(command("sums.yaml").stdout.split())
+    assert "told of the run as it is; sums.yaml changes it: train.steps was" in told
+    assert "See: potstill plan sums.yaml" in told
+    assert "changes it" not in command("sums").stdout
 
 
 def test_samples_are_rationales_and_final_answers_are_no_samples_of_their_own() -> None:

@@ -31,7 +31,7 @@ def status_command(run: Path) -> None:
     if not (folder / "run.sqlite").is_file() and folder.is_dir() and (below := runs_below(folder)):
         _print_runs(folder, below)
         return
-    status = run_status(folder)
+    status = run_status(folder, recipe=None if run.is_dir() else run)
     echo(head_line(status))
     print_table(stages_table(status))
     for line in fact_lines(status):

@@ -122,6 +122,11 @@ def _former_recipe(recipe: Recipe, store: Store) -> Mapping[str, object]:
     return values if isinstance(values, dict) else {}
 
 
+def changed_settings(recipe: Recipe, store: Store) -> str:
+    """Returns what a recipe changes in the run of its folder, in one line; empty if nothing."""
+    return _told(_changed(_former_recipe(recipe, store), recipe))
+
+
 def _changed(former: Mapping[str, object], recipe: Recipe) -> list[str]:
     """Returns what a recipe changes, each as ``train.steps was 400, is 200``."""
     if not former:

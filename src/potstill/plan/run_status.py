@@ -13,6 +13,8 @@ from typing import Literal, NamedTuple
 
 from potstill.errors import PotstillError, repeat_commands
 from potstill.pipeline.cost_lines import unpriced_models
+from potstill.pipeline.recipe import load_recipe
+from potstill.pipeline.recipe_changes import changed_settings
 from potstill.pipeline.run import Run, stored_run
 from potstill.pipeline.stale import outdated_students, stale_stages, unknown_note
 from potstill.plan.needs import Ledger, Need
@@ -120,11 +122,12 @@ def runs_below(folder: Path) -> list[Path]:
     return sorted(found)
 
 
-def run_status(folder: Path, *, counted: bool = True) -> RunStatus:
+def run_status(folder: Path, *, recipe: Path | None = None, counted: bool = True) -> RunStatus:
     """Returns how far a run is.
 
     Args:
         folder: The run's.
+        recipe: A file by which it was named; where it is not the run's any more, a note says so.
         counted: Whether the task is read too, to count which answers are missing and to see what
             is stale. Without, it takes a moment.
 
@@ -144,6 +147,11 @@ def run_status(folder: Path, *, counted: bool = True) -> RunStatus:
         trained = _trained(run, begun, outdated)
         stages = [_shown(one, works, stale) for one in _stages(run, counts, activity, trained)]
         store = run.store
+        if recipe is not None and (changes := changed_settings(load_recipe(recipe), store)):
+            notes.append(
+                f"told of the run as it is; {recipe} changes it: {changes}. See: potstill plan "
+                f"{shlex.quote(str(recipe))}"
+            )
         if is_chosen_on_test(store.choices()):
             notes.append(CHOSEN_ON_TEST)
         journal = folder / "spending.jsonl"
