@@ -21,14 +21,15 @@ from potstill.experiment.run_results import (
     comparison_figures,
     system_figures,
 )
+from potstill.experiment.teacher_results import TeacherAccuracies, teacher_figures
 from potstill.statistics import compare_runs, paired_comparison
 from potstill.whole_files import write_whole
 
 Figures = dict[str, Any]
 """An experiment's findings on one recipe, or a part of them."""
 
-NOTHING: tuple[object, ...] = (None, {}, [], {"policies": {}, "expected": {}})
-"""The empty values of ``inflation``, and of ``guidance`` and ``teachers`` of a variant."""
+NOTHING: tuple[object, ...] = (None, {}, {"policies": {}, "expected": {}})
+"""The empty values of ``inflation``, and of ``guidance`` of a variant."""
 
 
 def joined(parts: Sequence[Figures]) -> Figures:
@@ -57,9 +58,11 @@ def _recipe(name: str, parts: Sequence[Figures]) -> Figures:
         if key in ("seconds", "changes"):
             whole[key] = _distinct(name, values)
         elif key == "development":
-            whole[key] = {task: _steps(those) for task, those in _by_task(values).items()}
+            whole[key] = {task: _steps(those) for task, those in _by_key(values).items()}
         elif key in ("tasks", "rules"):
-            whole[key] = {task: _systems(name, those) for task, those in _by_task(values).items()}
+            whole[key] = {task: _systems(name, those) for task, those in _by_key(values).items()}
+        elif key == "teachers":
+            whole[key] = {variant: _teachers(those) for variant, those in _by_key(values).items()}
         elif key == "chosen_on_test":
             whole[key] = next(filter(None, values), None)
         elif all(_is_nothing(value) for value in values):
@@ -91,10 +94,10 @@ def _require_same_settings(name: str, parts: Sequence[Mapping[str, Sequence[str]
                 )
 
 
-def _by_task(parts: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    """Returns what the parts have of each task that any of them has."""
-    tasks = dict.fromkeys(task for part in parts for task in part)
-    return {task: [part[task] for part in parts if task in part] for task in tasks}
+def _by_key(parts: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """Returns what the parts have of each task or variant that any of them has."""
+    keys = dict.fromkeys(key for part in parts for key in part)
+    return {key: [part[key] for part in parts if key in part] for key in keys}
 
 
 def _is_nothing(figures: Any) -> bool:
@@ -151,6 +154,16 @@ def _laid_out(system: str, by_seed: Mapping[str, Sequence[int]]) -> SystemResult
         for seed, (right, total) in by_seed.items()
     }
     return SystemResults(name=system, by_seed=answers)
+
+
+def _teachers(parts: Sequence[Sequence[Figures]]) -> list[dict[str, object]]:
+    """Returns every teacher's accuracy in every round over the seeds of all parts."""
+    seeds: dict[tuple[str, int], dict[int, float]] = {}
+    for part in parts:
+        for found in part:
+            of_teacher = seeds.setdefault((found["teacher"], found["round"]), {})
+            of_teacher |= {int(seed): accuracy for seed, accuracy in found["by_seed"].items()}
+    return teacher_figures([TeacherAccuracies(*at, by_seed) for at, by_seed in seeds.items()])
 
 
 def _comparison(

@@ -66,18 +66,22 @@ SHORT = ("task", "best start", "answers alone", "rationales, all", BEYOND[0], *H
 """The columns of README.md's table."""
 
 
-def cell(system: dict[str, Any] | None) -> str:
+def cell(system: dict[str, Any] | None, *, trained: bool = True) -> str:
     """Returns a system's accuracy in percent with its 95% interval.
 
     It is over the trainings where there are several, whose number stands behind it, else over the
-    questions of the one. Where all have as many right, as a start that is asked greedily has, it is
-    over the questions of one of them: the same answers three times are no more of them.
+    questions of the one. A model that was not trained here is asked greedily, and answers alike
+    beside each of the trainings but for what two processors round otherwise: its interval is over
+    the questions, once.
     """
     if system is None:
         return "not run"
     counts = list(system["by_seed"].values())
-    low, high = system["over_runs"] or accuracy_interval(*counts[0])
-    runs = f"; {len(counts)} seeds" if system["over_runs"] else ""
+    if trained and system["over_runs"]:
+        (low, high), runs = system["over_runs"], f"; {len(counts)} seeds"
+    else:
+        total, runs = counts[0][1], ""
+        low, high = accuracy_interval(round(system["mean"] * total), total)
     return f"{100 * system['mean']:.1f} [{100 * low:.1f}, {100 * high:.1f}]{runs}"
 
 
@@ -110,8 +114,8 @@ def row(name: str, listed: Listed, found: dict[str, Any]) -> tuple[str, ...]:
     warning = f"; {SHORT_WARNING}" if found[name].get("chosen_on_test") else ""
     return (
         f"{listed.task} ({total} questions{warning})",
-        cell(systems.get("teacher")),
-        f"{cell(start)} (`{start_name}`)",
+        cell(systems.get("teacher"), trained=False),
+        f"{cell(start, trained=False)} (`{start_name}`)",
         *(cell(systems.get(system)) for system in COLUMNS.values()),
         against(systems, "answers_only"),
         against(systems, start_name),

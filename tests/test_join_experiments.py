@@ -92,6 +92,26 @@ def test_seeds_of_other_settings_are_refused(
         script.main([str(tmp_path / "all.json"), str(one), str(two)])
 
 
+def test_accuracies_of_several_teachers_are_joined(
+    script: ModuleType, runs: list[SeededRun], tmp_path: Path
+) -> None:
+    parts = [written(tmp_path / f"{run.seed}.json", [run]) for run in runs]
+    for seed, part in enumerate(parts):
+        figures = json.loads(part.read_text())
+        figures["short"]["teachers"][""] = [
+            {"teacher": name, "round": 0, "by_seed": {str(seed): accuracy + seed / 10}}
+            for name, accuracy in (("first", 0.2), ("second", 0.5))
+        ]
+        part.write_text(json.dumps(figures))
+    script.main([str(tmp_path / "all.json"), *map(str, parts)])
+    first, second = json.loads((tmp_path / "all.json").read_text())["short"]["teachers"][""]
+    assert (first["teacher"], second["teacher"]) == ("first", "second")
+    assert first["by_seed"] == pytest.approx({"0": 0.2, "1": 0.3, "2": 0.4})
+    assert second["mean"] == pytest.approx(0.6)
+    # sd 0.1, its error 0.1 / sqrt(3), and t of two degrees of freedom 4.3027
+    assert second["over_runs"] == pytest.approx([0.6 - 0.2484, 0.6 + 0.2484], abs=1e-4)
+
+
 def test_a_task_of_some_parts_alone_is_kept(
     script: ModuleType, runs: list[SeededRun], tmp_path: Path
 ) -> None:
