@@ -32,7 +32,6 @@ from potstill.runtime import Runtime
 from potstill.runtime.context import RunContext
 from potstill.runtime.events import EventLog
 from potstill.runtime.progress import Meter
-from potstill.sampling.ask import Answer
 from potstill.store import Store
 
 
@@ -155,27 +154,13 @@ def test_answers_that_could_not_be_compared_in_time_are_told(
         ([("9", "judge"), ("9", "judge"), ("9", "judge"), ("7", "last"), ("7", "last")],
          [None, None, None, "7", "7"]),  # drawing ended by the two sevens
         ([("9", "judge"), (None, "none")], ["9", None]),
-        ([("9", "cut"), ("9", "cut"), ("7", "last")], [None, None, "7"]),
-        ([("9", "cut"), ("8", "judge")], [None, "8"]),
-        ([("9", "cut"), (None, "none")], ["9", None]),  # better than no answer
     ],
 )  # fmt: skip
-def test_the_best_readings_count(
+def test_the_judge_s_readings_count_where_the_rules_read_none(
     read: list[tuple[str | None, str]], counted: list[str | None]
 ) -> None:
     graded = [Grade(answer=answer, correct=False, rule=rule) for answer, rule in read]
-    samples = [
-        Answer(
-            completion_id=place,
-            sample=place,
-            reasoning="",
-            text=answer or "",
-            finish_reason="length" if rule == "cut" else "stop",
-            completion_tokens=1,
-        )
-        for place, (answer, rule) in enumerate(read)
-    ]
-    assert counted_votes(samples, graded) == counted
+    assert counted_votes(graded) == counted
 
 
 def test_students_vote_where_the_recipe_says_so(store: Store) -> None:

@@ -223,7 +223,7 @@ def _predict(
     A question that the system failed on counts as wrong, not as if it had not been asked.
     """
     graded = [graded_by(task, sample.text, question) for sample in samples]
-    elected = winner(task, counted_votes(samples, graded))
+    elected = winner(task, counted_votes(graded))
     return Prediction(
         system=system,
         task=task.name,
@@ -238,22 +238,14 @@ def _predict(
     )
 
 
-def counted_votes(samples: Sequence[Answer], graded: Sequence[Grade]) -> list[str | None]:
-    """Returns the answers that are counted: those that the rules read in whole samples.
+def counted_votes(graded: Sequence[Grade]) -> list[str | None]:
+    """Returns the answers that are counted: those that the rules read.
 
-    The judge's count where the rules read none, since drawing ends by what the rules read. What
-    stands in samples that were cut off counts where no whole one has an answer.
+    The judge's count where the rules read none, since drawing ends by what the rules read.
     """
-    whole = [
-        one.answer if sample.finished else None for sample, one in zip(samples, graded, strict=True)
-    ]
-    by_rules = [
-        None if one.rule == JUDGE_RULE else answer
-        for answer, one in zip(whole, graded, strict=True)
-    ]
-    for votes in (by_rules, whole):
-        if any(answer is not None for answer in votes):
-            return votes
+    by_rules = [None if one.rule == JUDGE_RULE else one.answer for one in graded]
+    if any(answer is not None for answer in by_rules):
+        return by_rules
     return [one.answer for one in graded]
 
 
@@ -403,8 +395,6 @@ def winner(task: Task, answers: Sequence[str | None]) -> int:
 
 
 def _poll(task: Task, question: Question, samples: Sequence[Answer], drawn: int) -> Poll:
-    """Returns the vote so far; one that failed or was cut off has no vote, but was drawn."""
-    votes = [
-        grade(task, sample.text, question).answer if sample.finished else None for sample in samples
-    ]
+    """Returns the vote so far; a sample that failed has no vote, but was drawn."""
+    votes = [grade(task, sample.text, question).answer for sample in samples]
     return poll([*votes, *[None] * (drawn - len(votes))], same_answers(task))

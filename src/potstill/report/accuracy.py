@@ -245,6 +245,7 @@ class Results:
         """
         trained = {line.system for line in self.training}
         trained |= {checkpoint.system for checkpoint in self.checkpoints}
+        trained = trained or set(self.students)
         development = {
             score.system.bare: score.correct
             for score in self.scores
