@@ -241,7 +241,8 @@ class Results:
         """The student in ``model/``, which the report is about; None before any was measured.
 
         It has the most right development answers, and of equals it was measured last. A pair of
-        students has no checkpoint of its own and is never the one.
+        students has no training of its own and is never the one; a store without any training is
+        taken to hold students alone.
         """
         trained = {line.system for line in self.training}
         trained |= {checkpoint.system for checkpoint in self.checkpoints}
